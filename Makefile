@@ -1,0 +1,47 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv, and the package in it.
+#
+#   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
+#   make test      the test suite                                                (about 4 minutes)
+#   make lint      ruff and pyright
+#   make parity    compare with PyTorch (installs torch)
+#   make clean     remove the virtual environment and caches
+
+PYTHON ?= python3
+BIN := .venv/bin
+TRAIN_OPTIONS ?=
+
+.PHONY: train test lint parity clean
+
+train: .venv/ready
+	$(BIN)/minivit train --dataset shapes $(TRAIN_OPTIONS)
+
+test: .venv/ready-test
+	$(BIN)/python -m pytest -m "not parity"
+
+lint: .venv/ready-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+parity: .venv/ready-parity
+	$(BIN)/python -m pytest -m parity tests/parity
+
+.venv/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minivit needs Python 3.11 or newer')"
+	$(PYTHON) -m venv .venv
+
+# .venv/ready has minivit alone; .venv/ready-EXTRA has the extra of that name too.
+.venv/ready: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/ready-parity: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
+	touch $@
+
+.venv/ready-%: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

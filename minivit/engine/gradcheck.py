@@ -1,0 +1,83 @@
+"""Compare an op's gradient with what the definition of a derivative says.
+
+For y = f(x), a random direction u and a random cotangent v, the number v·(df/dx u) can be had twice: from two
+values of f a small step apart, and as (vjp v)·u. If they agree for random u and v, the vjp is right. The cotangent
+must be random: summing the output instead (v = 1) would pass a softmax whose backward is all zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..errors import GradientError
+from .tensor import Tensor, no_grad
+
+
+def gradcheck(
+    fn: Callable[..., Tensor],
+    *inputs: object,
+    tolerance: float = 1e-6,
+    step: float = 1e-5,
+    directions: int = 2,
+    seed: int = 0,
+) -> float:
+    """Check the gradient of `fn(*inputs)` with respect to every input, in float64.
+
+    Args:
+        fn: takes Tensors, one for each input, and returns one Tensor; the same result each time it is called.
+        inputs: arrays or Tensors; they are copied as float64 and never changed.
+        tolerance: the largest relative error that passes.
+        step: how far the two evaluations lie to each side.
+        directions: how many random directions are tried for each input.
+        seed: of the random directions and cotangent.
+
+    Returns:
+        The largest relative error found: |numeric - analytic| / max(|numeric|, |analytic|, |gradient|), where
+        |gradient| is the gradient's Euclidean norm.
+
+    Raises:
+        GradientError: if that is larger than `tolerance`; it names the input and both numbers. Also if a
+            gradient has another shape than its input, or the op changes the gradient that it is handed.
+    """
+    rng = np.random.default_rng(seed)
+    points = [np.array(x.data if isinstance(x, Tensor) else x, dtype=np.float64) for x in inputs]
+    leaves = [Tensor(point.copy(), requires_grad=True) for point in points]
+    out = fn(*leaves)
+    cotangent = rng.standard_normal(out.shape)
+    handed = cotangent.copy()
+    out.backward(handed)
+    if not np.array_equal(handed, cotangent):
+        raise GradientError("the op changed the gradient it was handed; other ops may still need it")
+
+    worst = 0.0
+    for i, (point, leaf) in enumerate(zip(points, leaves, strict=True)):
+        gradient = np.zeros_like(point) if leaf.grad is None else leaf.grad
+        for _ in range(directions):
+            direction = rng.standard_normal(point.shape)
+            analytic = float(np.vdot(gradient, direction))
+            numeric = _slope(fn, points, i, direction * step, cotangent) / step
+            scale = max(abs(numeric), abs(analytic), float(np.linalg.norm(gradient)))
+            error = abs(numeric - analytic) / scale if scale else 0.0
+            if not error <= tolerance:  # also catches nan
+                raise GradientError(
+                    f"the gradient of input {i}, of shape {point.shape}, is off by a relative {error:.1e} "
+                    f"(allowed {tolerance:.0e}): along a random direction the op says {analytic:.8g}, "
+                    f"finite differences say {numeric:.8g}"
+                )
+            worst = max(worst, error)
+    return worst
+
+
+def _slope(
+    fn: Callable[..., Tensor], points: list[np.ndarray], i: int, move: np.ndarray, cotangent: np.ndarray
+) -> float:
+    """Cotangent · (f(x + move) - f(x - move)) / 2, moving input `i` alone."""
+
+    def project(moved: np.ndarray) -> float:
+        with no_grad():
+            out = fn(*(Tensor(moved if j == i else point) for j, point in enumerate(points)))
+        return float(np.vdot(out.data, cotangent))
+
+    return (project(points[i] + move) - project(points[i] - move)) / 2.0

@@ -1,0 +1,348 @@
+"""The primitives: each op is one function, its forward lines first, then its `vjp` inside.
+
+Read one and you know the pattern. `vjp(dy)` receives dL/d(output) and returns a tuple with dL/d(input)
+for each input, or None for a constant. It captures arrays, never Tensors: what its closure holds is just what
+the tape keeps alive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import DTypeError, ShapeError
+from .backend import Array, is_array, xp_of
+from .backend import erf as erf_array
+from .tensor import Tensor, record, wants_grad
+
+__all__ = [
+    "add", "astype", "broadcast_to", "concatenate", "divide", "erf", "exp", "getitem", "log", "matmul", "max", "mean",
+    "multiply", "negative", "power", "reshape", "sqrt", "subtract", "sum", "tanh", "transpose",
+]  # fmt: skip
+
+Axis = int | tuple[int, ...] | None
+
+
+# -- arithmetic with broadcasting ----------------------------------------------------------------
+
+
+def add(a: object, b: object) -> Tensor:
+    """A + b."""
+    x, y = operands(a, b)
+    x_shape, y_shape = shapes_wanted(a, b)
+
+    def vjp(dy: Array):
+        return unbroadcast(dy, x_shape), unbroadcast(dy, y_shape)
+
+    return record(x + y, (a, b), vjp)
+
+
+def subtract(a: object, b: object) -> Tensor:
+    """A - b."""
+    x, y = operands(a, b)
+    x_shape, y_shape = shapes_wanted(a, b)
+
+    def vjp(dy: Array):
+        return unbroadcast(dy, x_shape), None if y_shape is None else unbroadcast(-dy, y_shape)
+
+    return record(x - y, (a, b), vjp)
+
+
+def multiply(a: object, b: object) -> Tensor:
+    """A * b, element by element."""
+    x, y = operands(a, b)
+    x_shape, y_shape = shapes_wanted(a, b)
+
+    def vjp(dy: Array):
+        dx = None if x_shape is None else unbroadcast(dy * y, x_shape)
+        dy_ = None if y_shape is None else unbroadcast(dy * x, y_shape)
+        return dx, dy_
+
+    return record(x * y, (a, b), vjp)
+
+
+def divide(a: object, b: object) -> Tensor:
+    """A / b, element by element: d(a/b) = da / b - (a/b) db / b."""
+    x, y = operands(a, b)
+    x_shape, y_shape = shapes_wanted(a, b)
+    quotient = x / y
+
+    def vjp(dy: Array):
+        dx = dy / y
+        dy_ = None if y_shape is None else unbroadcast(-dx * quotient, y_shape)
+        return unbroadcast(dx, x_shape), dy_
+
+    return record(quotient, (a, b), vjp)
+
+
+def negative(a: Tensor) -> Tensor:
+    """-a."""
+
+    def vjp(dy: Array):
+        return (-dy,)
+
+    return record(-a.data, (a,), vjp)
+
+
+def power(a: Tensor, exponent: float) -> Tensor:
+    """A ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)"""
+    if not isinstance(exponent, int | float):
+        raise DTypeError(f"the exponent must be a plain number, not {type(exponent).__name__}")
+    x = a.data
+
+    def vjp(dy: Array):
+        return (dy * x ** (exponent - 1) * exponent,)
+
+    return record(x**exponent, (a,), vjp)
+
+
+# -- functions of one number ---------------------------------------------------------------------
+
+
+def exp(a: Tensor) -> Tensor:
+    """e ** a, its own derivative."""
+    out = xp_of(a.data).exp(a.data)
+
+    def vjp(dy: Array):
+        return (dy * out,)
+
+    return record(out, (a,), vjp)
+
+
+def log(a: Tensor) -> Tensor:
+    """The natural logarithm."""
+    x = a.data
+
+    def vjp(dy: Array):
+        return (dy / x,)
+
+    return record(xp_of(x).log(x), (a,), vjp)
+
+
+def sqrt(a: Tensor) -> Tensor:
+    """The square root."""
+    out = xp_of(a.data).sqrt(a.data)
+
+    def vjp(dy: Array):
+        return (dy * 0.5 / out,)
+
+    return record(out, (a,), vjp)
+
+
+def tanh(a: Tensor) -> Tensor:
+    """The hyperbolic tangent; its derivative is 1 - tanh²."""
+    out = xp_of(a.data).tanh(a.data)
+
+    def vjp(dy: Array):
+        return (dy * (1.0 - out * out),)
+
+    return record(out, (a,), vjp)
+
+
+def erf(a: Tensor) -> Tensor:
+    """The error function; its derivative is 2/√π exp(-a²)."""
+    x = a.data
+
+    def vjp(dy: Array):
+        return (dy * (xp_of(x).exp(-x * x) * (2.0 / math.sqrt(math.pi))),)
+
+    return record(erf_array(x), (a,), vjp)
+
+
+def astype(a: Tensor, dtype: object) -> Tensor:
+    """The same numbers in another floating-point type; the gradient comes back in the first one."""
+    before = a.dtype
+    out = a.data.astype(dtype)
+    if out.dtype.kind != "f":
+        raise DTypeError(f"a Tensor holds floating-point numbers, not {out.dtype}")
+
+    def vjp(dy: Array):
+        return (dy.astype(before),)
+
+    return record(out, (a,), vjp)
+
+
+# -- products ------------------------------------------------------------------------------------
+
+
+def matmul(a: object, b: object) -> Tensor:
+    """A @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
+    x, y = operands(a, b)
+    wants_x, wants_y = wants_grad(a), wants_grad(b)
+    if not (getattr(x, "ndim", 0) and getattr(y, "ndim", 0)):
+        raise ShapeError("a matrix product wants one axis or more on each side; multiply by a single number with *")
+
+    def vjp(dy: Array):
+        xp = xp_of(dy)
+        # A vector takes part as a matrix of one row (left) or one column (right).
+        rows = x.reshape(1, -1) if x.ndim == 1 else x  # (..., m, k)
+        columns = y.reshape(-1, 1) if y.ndim == 1 else y  # (..., k, n)
+        if y.ndim == 1:
+            dy = xp.expand_dims(dy, -1)
+        if x.ndim == 1:
+            dy = xp.expand_dims(dy, -2)  # (..., m, n)
+        dx = dy_ = None
+        if wants_x:
+            dx = unbroadcast(dy @ columns.swapaxes(-1, -2), rows.shape).reshape(x.shape)
+        if wants_y:
+            dy_ = unbroadcast(rows.swapaxes(-1, -2) @ dy, columns.shape).reshape(y.shape)
+        return dx, dy_
+
+    return record(x @ y, (a, b), vjp)
+
+
+# -- reductions ----------------------------------------------------------------------------------
+
+
+def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over `axis` (all axes if None): every summand receives the whole gradient."""
+    x_shape = a.shape
+
+    def vjp(dy: Array):
+        return (xp_of(dy).broadcast_to(restore_axes(dy, x_shape, axis, keepdims), x_shape),)
+
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+
+
+def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over `axis` (all axes if None)."""
+    total = sum(a, axis, keepdims)
+    return total * (total.size / a.size)
+
+
+def max(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
+    x = a.data
+    largest = x.max(axis=axis, keepdims=True)
+
+    def vjp(dy: Array):
+        chosen = (x == largest).astype(x.dtype)
+        share = restore_axes(dy, x.shape, axis, keepdims) / chosen.sum(axis=axis, keepdims=True)
+        return (chosen * share,)
+
+    return record(largest if keepdims else largest.squeeze(axis), (a,), vjp)
+
+
+# -- shape ---------------------------------------------------------------------------------------
+
+
+def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
+    """The same elements, in row-major order, in another shape; one length may be -1."""
+    x_shape = a.shape
+
+    def vjp(dy: Array):
+        return (dy.reshape(x_shape),)
+
+    return record(a.data.reshape(tuple(shape)), (a,), vjp)
+
+
+def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes in another order, by default reversed."""
+    order = tuple(range(a.ndim))[::-1] if axes is None else tuple(axis % a.ndim for axis in axes)
+    back = tuple(order.index(axis) for axis in range(len(order)))
+
+    def vjp(dy: Array):
+        return (dy.transpose(back),)
+
+    return record(a.data.transpose(order), (a,), vjp)
+
+
+def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
+    """The tensor repeated, by NumPy's broadcasting rules, to `shape`."""
+    x_shape = a.shape
+
+    def vjp(dy: Array):
+        return (unbroadcast(dy, x_shape),)
+
+    return record(xp_of(a.data).broadcast_to(a.data, tuple(shape)), (a,), vjp)
+
+
+def getitem(a: Tensor, index: object) -> Tensor:
+    """a[index], with slices, whole numbers, None, Ellipsis, masks and arrays of positions."""
+    x_shape, dtype = a.shape, a.dtype
+
+    def vjp(dy: Array):
+        xp = xp_of(dy)
+        dx = xp.zeros(x_shape, dtype)
+        if picks_by_array(index):
+            xp.add.at(dx, index, dy)  # a position may be picked twice: its gradients add up
+        else:
+            dx[index] = dy
+        return (dx,)
+
+    return record(a.data[index], (a,), vjp)
+
+
+def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Several tensors, one after the other along `axis`."""
+    arrays = operands(*tensors)
+    xp = xp_of(arrays[0])
+    out = xp.concatenate(arrays, axis=axis)
+    ends: list[int] = []
+    for array in arrays:
+        ends.append((ends[-1] if ends else 0) + array.shape[axis])
+
+    def vjp(dy: Array):
+        return tuple(xp.split(dy, ends[:-1], axis=axis))
+
+    return record(out, tensors, vjp)
+
+
+# -- what several ops share ----------------------------------------------------------------------
+
+
+def operands(*inputs: object) -> tuple[Array, ...]:
+    """The arrays behind an op's inputs.
+
+    The Tensors among them must share one element type; array constants take it over, and plain numbers stay as
+    they are, since NumPy lets them adapt.
+    """
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    if not tensors:
+        raise DTypeError("an op wants a Tensor among its inputs: wrap one in minivit.Tensor(...)")
+    dtype, xp = tensors[0].dtype, xp_of(tensors[0].data)
+    for tensor in tensors:
+        if tensor.dtype != dtype:
+            raise DTypeError(f"the tensors have types {dtype} and {tensor.dtype}: convert one with astype()")
+
+    def array(x: object) -> Array:
+        if isinstance(x, Tensor):
+            return x.data
+        return x if isinstance(x, int | float) and not is_array(x) else xp.asarray(x, dtype)
+
+    return tuple(array(x) for x in inputs)
+
+
+def shapes_wanted(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
+    """The shape of each input that wants a gradient, None for the others."""
+    return tuple(x.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
+
+
+def unbroadcast(dy: Array, shape: tuple[int, ...] | None) -> Array:
+    """Undo broadcasting: a value that was repeated receives the sum of its copies' gradients.
+
+    A `shape` of None stands for an input that wants no gradient.
+    """
+    if shape is None:
+        return None
+    if dy.shape == shape:
+        return dy
+    new = dy.ndim - len(shape)  # axes that broadcasting put in front
+    stretched = [new + i for i, length in enumerate(shape) if length == 1]
+    return dy.sum(axis=(*range(new), *stretched)).reshape(shape)
+
+
+def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
+    """Give back, with length 1, the axes of `shape` that a reduction over `axis` took away."""
+    if keepdims:
+        return dy
+    reduced = range(len(shape)) if axis is None else [axis] if isinstance(axis, int) else axis
+    reduced = {i % len(shape) for i in reduced} if shape else set()
+    return dy.reshape([1 if i in reduced else length for i, length in enumerate(shape)])
+
+
+def picks_by_array(index: Any) -> bool:
+    """Whether an index is an array, a mask or a list, which copies and may pick an element twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, list | bool) or (is_array(part) and part.ndim > 0) for part in parts)

@@ -1,0 +1,77 @@
+"""The composed twins: each fused op written with the primitives alone, the way the paper writes it.
+
+They are the definition that a lesson shows, and the oracle that the fused ops are tested against. Their
+gradients come from the primitives' own, by the chain rule; nothing here is differentiated by hand.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import ops
+from .backend import Array, xp_of
+from .fused import target_probabilities
+from .tensor import Tensor
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W + b."""
+    y = x @ weight  # (..., k) @ (k, n) -> (..., n)
+    return y if bias is None else y + bias
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
+    """Centre each row, divide by its standard deviation, scale and shift."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    return centred / (variance + eps).sqrt() * weight + bias
+
+
+def gelu(x: Tensor, form: str = "tanh") -> Tensor:
+    """x Φ(x), where Φ is the normal distribution function or Google's approximation of it."""
+    if form == "erf":
+        return x * (ops.erf(x * math.sqrt(0.5)) + 1.0) * 0.5
+    inner = (x + x * x * x * 0.044715) * math.sqrt(2.0 / math.pi)
+    return x * (inner.tanh() + 1.0) * 0.5
+
+
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """exp(x) / sum(exp(x)). The largest element is a constant here: softmax does not change when x is shifted."""
+    e = (x - x.detach().max(axis=axis, keepdims=True)).exp()
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def attention(qkv: Tensor, heads: int, weight_dropout: float = 0.0, rng: np.random.Generator | None = None) -> Tensor:
+    """softmax(q kᵀ / √D_h) v for each head.  # ViT (6), (7)
+
+    `weight_dropout` is the dropout of attention weights that the authors' code has and sets to 0 everywhere.
+    """
+    b, n, width = qkv.shape
+    d = width // 3
+    split = qkv.reshape(b, n, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)  # (3, B, heads, N, D_h)
+    q, k, v = split[0], split[1], split[2]
+    weights = softmax(q @ k.transpose(0, 1, 3, 2) / math.sqrt(d // heads))  # (B, heads, N, N)
+    if weight_dropout and rng is not None:
+        weights = dropout(weights, weight_dropout, rng)
+    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, n, d)  # (B, N, D)
+
+
+def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
+    """-sum(target * log softmax(logits)), averaged over the batch."""
+    targets = target_probabilities(labels, logits.data, smoothing)
+    return -(softmax(logits).log() * targets).sum(axis=-1).mean()
+
+
+def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
+    """Multiply by a random mask of 0 and 1 / (1 - rate)."""
+    keep = rng.random(x.shape, dtype=np.float32) >= rate
+    return x * (xp_of(x.data).asarray(keep, x.dtype) / (1.0 - rate))
+
+
+def patchify(images: Tensor, patch: int) -> Tensor:
+    """(B, H, W, C) -> (B, N, P·P·C)."""
+    b, h, w, c = images.shape
+    grid = images.reshape(b, h // patch, patch, w // patch, patch, c)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, patch * patch * c)

@@ -1,0 +1,400 @@
+"""A `Tensor` is an array that remembers how it was made, so that gradients can flow back through it.
+
+The idea of reverse-mode differentiation in four steps:
+
+1. Every op (`ops.py`, `fused.py`) computes its result and hands `record` a function `vjp`, the
+   vector-Jacobian product: given dL/d(output) it returns dL/d(input) for each input.
+2. `record` hangs a `Node` on the result: the vjp, and the Nodes of the inputs. That is the tape.
+3. `backward` walks the tape from the loss to the leaves, so that a Node's turn comes only after the turn
+   of everything computed from it. Gradients that arrive from several uses of a value are added up.
+4. A Node that had its turn is emptied: the memory of a forward pass is given back while the backward
+   pass runs, and nothing is left for the garbage collector.
+
+A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured and not one array more.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+
+from ..errors import BackwardError, DTypeError, ShapeError
+from .backend import Array, as_array, is_array, to_device, to_numpy, xp_of
+
+VJP: TypeAlias = Callable[[Array], tuple[Array | None, ...]]
+
+
+class Node:
+    """One entry of the tape: how a value was made, not the value.
+
+    `parents` has an entry for each input of the op: the input's Node, the input itself where it is a leaf
+    that wants its gradient, or None where no gradient is wanted.
+    """
+
+    __slots__ = ("parents", "vjp")
+
+    def __init__(self, parents: tuple[Node | Tensor | None, ...], vjp: VJP):
+        self.parents = parents
+        self.vjp = vjp
+
+
+class Tensor:
+    """An array of floating-point numbers that can take part in automatic differentiation.
+
+    Args:
+        data: numbers. An array of floats keeps its element type and is not copied; plain numbers, lists
+            and arrays of whole numbers become float32.
+        requires_grad: whether `backward` shall leave dL/d(this) in `.grad`.
+        name: shown in messages.
+
+    Operators and methods follow NumPy's rules for broadcasting, indexing, `axis` and `keepdims`. A plain
+    number or array beside a Tensor is a constant and takes the Tensor's element type; two Tensors of
+    different element types do not mix (`DTypeError`): convert one with `astype`.
+    """
+
+    __slots__ = ("__weakref__", "_node", "data", "grad", "name", "requires_grad")
+
+    # NumPy then leaves `array * tensor` to Tensor.__rmul__, instead of looping over the elements.
+    __array_ufunc__ = None
+
+    def __init__(self, data: object, requires_grad: bool = False, name: str | None = None):
+        self.data: Array = _float_array(data)
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self.name = name
+        self._node: Node | None = None
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The element type."""
+        return self.data.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no op made it: a parameter or an input."""
+        return self._node is None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        label = f", name={self.name!r}" if self.name else ""
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        values = np.array2string(to_numpy(self.data), precision=4, threshold=20, separator=", ", prefix="Tensor(")
+        return f"Tensor({values}, shape={self.shape}, dtype={self.dtype}{grad}{label})"
+
+    # -- leaving the tape ------------------------------------------------------------------------
+
+    def item(self) -> float:
+        """The only element, as a Python number. Raises ShapeError if there are several."""
+        if self.size != 1:
+            raise ShapeError(f"item() wants a tensor of one element; this one has shape {self.shape}")
+        return self.data.item()
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array; on the CPU it is the array itself, so do not write to it."""
+        return to_numpy(self.data)
+
+    def detach(self) -> Tensor:
+        """The same values as a constant: gradients stop here."""
+        return Tensor(self.data)
+
+    def to(self, device: str) -> Tensor:
+        """The same values on another device, as a new leaf."""
+        return Tensor(to_device(self.data, device), self.requires_grad, self.name)
+
+    # -- gradients -------------------------------------------------------------------------------
+
+    def backward(self, grad: object = None) -> None:
+        """Add dL/d(leaf) to `.grad` of every leaf that this tensor was computed from.
+
+        Args:
+            grad: dL/d(this), of this tensor's shape; 1 if left out, which a single number alone allows.
+
+        Raises:
+            BackwardError: if no leaf below wants a gradient, or if the tape was used already.
+            ShapeError: if `grad` is missing on a tensor of several elements, or of another shape.
+        """
+        for leaf, gradient in run_backward(self, _seed(self, grad)).items():
+            if leaf.grad is None:
+                leaf.grad = gradient
+            else:
+                leaf.grad += gradient
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    # -- operators and methods: NumPy's, each one op of ops.py -----------------------------------
+
+    def __add__(self, other: object) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: object) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: object) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: object) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: object) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: object) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: object) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: object) -> Tensor:
+        return ops.divide(other, self)
+
+    def __matmul__(self, other: object) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: object) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return ops.power(self, exponent)
+
+    def __getitem__(self, index: object) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The sum over `axis`, over all axes if None."""
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The mean over `axis`, over all axes if None."""
+        return ops.mean(self, axis, keepdims)
+
+    def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The largest element over `axis`, over all axes if None."""
+        return ops.max(self, axis, keepdims)
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        """The natural logarithm of each element."""
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """The square root of each element."""
+        return ops.sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent of each element."""
+        return ops.tanh(self)
+
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """The same elements in another shape: `x.reshape(2, -1)`."""
+        return ops.reshape(self, _flatten(shape))
+
+    def transpose(self, *axes: int | tuple[int, ...]) -> Tensor:
+        """The axes in another order, by default reversed: `x.transpose(0, 2, 1)`."""
+        return ops.transpose(self, _flatten(axes) or None)
+
+    @property
+    def T(self) -> Tensor:
+        """All axes in reverse order."""
+        return ops.transpose(self)
+
+    def astype(self, dtype: object) -> Tensor:
+        """The same numbers in another floating-point type."""
+        return ops.astype(self, dtype)
+
+
+# -- recording -----------------------------------------------------------------------------------
+
+
+class _Switch(threading.local):
+    recording = True  # every thread starts with the tape on
+
+
+_switch = _Switch()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Inside `with no_grad():` no tape is kept in this thread, nor the arrays that only a tape needs."""
+    before = _switch.recording
+    _switch.recording = False
+    try:
+        yield
+    finally:
+        _switch.recording = before
+
+
+def wants_grad(*inputs: object) -> bool:
+    """Whether an op on these inputs will be recorded: an op asks before it computes what only its vjp needs."""
+    return _switch.recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+
+
+def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
+    """Wrap an op's result and, if any input wants a gradient, put the op on the tape.
+
+    `vjp(dy)` returns one gradient for each of `inputs`, or None where that input is a constant. It returns `dy`
+    itself, views of it, or arrays of its own making (no such array twice), and it never changes `dy`.
+    """
+    out = Tensor.__new__(Tensor)
+    out.data = as_array(data)
+    out.grad = out.name = out._node = None
+    out.requires_grad = wants_grad(*inputs)
+    if out.requires_grad:
+        out._node = Node(tuple(map(_parent, inputs)), vjp)
+    return out
+
+
+def _parent(x: object) -> Node | Tensor | None:
+    if isinstance(x, Tensor) and x.requires_grad:
+        return x._node or x
+    return None
+
+
+# -- the backward pass ---------------------------------------------------------------------------
+
+
+def value_and_grad(loss_fn: Callable[[], Tensor], parameters: Sequence[Tensor]) -> tuple[float, list[Array]]:
+    """The value of `loss_fn()` and its gradient with respect to each parameter, in their order.
+
+    No `.grad` is read or written, so several threads may do this at once with the same parameters, each on a
+    tape of its own. A parameter that the loss does not depend on has the gradient zero.
+    """
+    loss = loss_fn()
+    gradients = run_backward(loss, _seed(loss, None))
+    value = loss.item()
+    return value, [gradients[p] if p in gradients else xp_of(p.data).zeros_like(p.data) for p in parameters]
+
+
+def run_backward(root: Tensor, dy: Array) -> dict[Tensor, Array]:
+    """Walk the tape from `root`, whose gradient is `dy`; return the gradient of every leaf, to keep or to change."""
+    if not root.requires_grad:
+        raise BackwardError("backward needs a tensor computed, outside no_grad, from one with requires_grad=True")
+    start = root._node or root
+    pending: dict[Node | Tensor, Array] = {start: dy}  # gradients that have arrived so far
+    added: set[Node | Tensor] = set()  # whose pending array is a sum made here, safe to add to
+    borrowed = {start}  # leaves whose array may be part of another gradient
+
+    order = _post_order(start)
+    while order:
+        node = order.pop()
+        vjp, parents = node.vjp, node.parents
+        node.vjp, node.parents = _used_up, ()
+        dy = pending.pop(node)
+        for parent, gradient in zip(parents, vjp(dy), strict=True):
+            if parent is None or gradient is None:
+                continue
+            if parent not in pending:
+                pending[parent] = gradient = as_array(gradient)
+                if isinstance(parent, Tensor) and xp_of(dy).may_share_memory(gradient, dy):
+                    borrowed.add(parent)
+            elif parent not in added:
+                pending[parent] = as_array(pending[parent] + gradient)
+                added.add(parent)
+            else:
+                pending[parent] += gradient
+
+    leaves = {leaf: gradient for leaf, gradient in pending.items() if isinstance(leaf, Tensor)}
+    return {leaf: _owned(leaf, g, leaf in borrowed and leaf not in added) for leaf, g in leaves.items()}
+
+
+def _post_order(start: Node | Tensor) -> list[Node]:
+    """Every Node below `start`, inputs before what was computed from them; iterative, so depth has no limit."""
+    if isinstance(start, Tensor):
+        return []
+    order: list[Node] = []
+    seen = {start}
+    stack = [(start, iter(start.parents))]
+    while stack:
+        node, parents = stack[-1]
+        for parent in parents:
+            if isinstance(parent, Node) and parent not in seen:
+                seen.add(parent)
+                stack.append((parent, iter(parent.parents)))
+                break
+        else:  # all its inputs are listed
+            order.append(node)
+            stack.pop()
+    return order
+
+
+def _owned(leaf: Tensor, gradient: Array, copy: bool) -> Array:
+    if gradient.shape != leaf.shape or gradient.dtype != leaf.dtype:
+        raise ShapeError(
+            f"an op returned a gradient of shape {gradient.shape} and type {gradient.dtype} "
+            f"for {leaf.name or 'a leaf'} of shape {leaf.shape} and type {leaf.dtype}"
+        )
+    return gradient.copy() if copy else gradient
+
+
+def _used_up(dy: Array) -> tuple[Array | None, ...]:
+    raise BackwardError("backward ran through this tape already and emptied it: compute the loss again")
+
+
+def _seed(root: Tensor, grad: object) -> Array:
+    """dL/d(root), by default 1."""
+    xp = xp_of(root.data)
+    if grad is None:
+        if root.size != 1:
+            raise ShapeError(f"backward() starts from a single number; pass a gradient of shape {root.shape}")
+        return xp.ones_like(root.data)
+    seed = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=root.dtype)
+    if seed.shape != root.shape:
+        raise ShapeError(f"the gradient has shape {seed.shape}, the tensor {root.shape}")
+    return seed
+
+
+# -- arguments -----------------------------------------------------------------------------------
+
+
+def _float_array(data: object) -> Array:
+    if isinstance(data, Tensor):
+        raise DTypeError("a Tensor cannot be made from a Tensor: use detach() or astype()")
+    array = as_array(data) if is_array(data) else np.asarray(data, dtype=np.float32)
+    if array.dtype.kind in "iub":
+        return array.astype(np.float32)
+    if array.dtype.kind != "f":
+        raise DTypeError(f"a Tensor holds floating-point numbers, not {array.dtype}")
+    return array
+
+
+def _flatten(arguments: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
+    """Let `f(2, 3)` and `f((2, 3))` mean the same."""
+    if len(arguments) == 1 and not isinstance(arguments[0], int):
+        return tuple(arguments[0])
+    return arguments  # type: ignore[return-value]
+
+
+from . import ops  # noqa: E402  (last, because ops.py needs Tensor and record, and Tensor's operators need ops)

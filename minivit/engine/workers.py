@@ -1,0 +1,56 @@
+"""Several threads, each with a tape of its own: how one batch keeps every core busy.
+
+NumPy lets go of the interpreter lock inside matrix products and element-wise loops, so Python threads run
+side by side. BLAS is held to one thread in the meantime: with several it would compete with ours, and its
+sums could come out in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from ..errors import ConfigError
+from .backend import available_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers:
+    """A pool of threads to use as `with Workers(2) as workers: workers.map(function, items)`.
+
+    Args:
+        count: how many threads; None for one for each core that this process may use.
+    """
+
+    def __init__(self, count: int | None = None):
+        if count is not None and (not isinstance(count, int) or count < 1):
+            raise ConfigError(f"workers must be a whole number of 1 or more, not {count!r}")
+        self.count = count or available_cores()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        self._one_blas_thread = _blas().limit(limits=1, user_api="blas")
+        if self.count > 1:
+            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="minivit-worker")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        self._one_blas_thread.restore_original_limits()
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function(item)` for each item, side by side; the results come in the items' order."""
+        return map(function, items) if self._pool is None else self._pool.map(function, items)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through the loaded libraries once: some milliseconds

@@ -1,0 +1,1 @@
+"""Looking inside a model: pictures of what it sees and says."""

@@ -1,0 +1,62 @@
+"""The layers that a Vision Transformer is made of: each holds its parameters and calls one op."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import engine
+from ..engine.backend import Array
+from ..engine.tensor import Tensor
+from ..errors import ConfigError
+from . import init
+from .module import Module
+
+
+def parameter(values: Array) -> Tensor:
+    """A Tensor that wants its gradient."""
+    return Tensor(values, requires_grad=True)
+
+
+class Linear(Module):
+    """x W + b over the last axis: (..., k) -> (..., n).
+
+    Args:
+        weight: the initial kernel W, (k, n): inputs first, as in the paper's z E and in Google's files.
+        bias: the initial b, (n,); zeros if left out.
+    """
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray | None = None):
+        self.weight = parameter(weight)
+        self.bias = parameter(init.zeros(weight.shape[1:]) if bias is None else bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return engine.linear(x, self.weight, self.bias)
+
+
+class LayerNorm(Module):
+    """Layer normalisation over the last axis of length `dim` (arXiv 1607.06450)."""
+
+    def __init__(self, dim: int, eps: float = 1e-6):
+        self.weight = parameter(np.ones(dim, np.float32))
+        self.bias = parameter(init.zeros((dim,)))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return engine.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class Dropout(Module):
+    """In training, set each element to 0 with probability `rate` and scale up the rest; else do nothing.
+
+    The generator is passed in with every call, so that threads that share the layer never share its state.
+    """
+
+    def __init__(self, rate: float):
+        self.rate = rate
+
+    def forward(self, x: Tensor, rng: np.random.Generator | None) -> Tensor:
+        if not (self.training and self.rate):
+            return x
+        if rng is None:
+            raise ConfigError("dropout in training mode needs a random generator: model(images, rng=...)")
+        return engine.dropout(x, self.rate, rng)

@@ -1,0 +1,469 @@
+"""The training loop, from a set of options to a folder with weights, metrics and pictures.
+
+Read `train` first: it is the loop. What it depends on is a function of the options and the step alone, so that a
+run that was killed and resumed ends with the same weights, to the last bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import DATASETS, Batch, Dataset, Loader, default_data_dir, load_dataset, standard
+from ..engine import cross_entropy
+from ..engine.backend import Array, to_device
+from ..engine.workers import Workers
+from ..errors import CheckpointError, ConfigError, NonFiniteLossError
+from ..files import write_json
+from ..models import ViT, create_model, model_config
+from ..preprocessing import preprocess
+from .checkpoint import load_checkpoint, save_checkpoint
+from .logs import MetricsFile, Progress, learning_curve
+from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
+from .parallel import batch_gradients, evaluate
+from .schedule import DECAYS, Schedule
+
+DROPOUT_STREAM = 3  # the loader's order and augmentation draw from streams 1 and 2 of the seed
+PLACEMENT = (
+    "data_dir",
+    "device",
+    "workers",
+    "log_every",
+    "save_every",
+)  # options that do not change the weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Every option of a run; `config.json` in its folder. The command line's --help explains each."""
+
+    dataset: str = "shapes"
+    data_dir: str = ""
+    model: str = "ViT-XS_4-CIFAR"
+    dropout: float = 0.0
+    epochs: float = 10.0
+    steps: int | None = None
+    batch_size: int = 128
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    decay: str = "cosine"
+    warmup: float = 0.05
+    clip: float = 1.0
+    smoothing: float = 0.1
+    ema: float = 0.0
+    augment: bool = True
+    validation: int = 0
+    seed: int = 0
+    workers: int | None = None
+    microbatch: int = 16
+    device: str = "cpu"
+    eval_every: float = 1.0
+    log_every: int = 50
+    save_every: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "microbatch", "log_every"):
+            self._check(
+                name,
+                isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
+                "a whole number from 1 up",
+            )
+        for name in ("validation", "seed"):
+            self._check(
+                name,
+                isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
+                "a whole number from 0 up",
+            )
+        for name in ("weight_decay", "clip", "eval_every", "save_every", "lr"):
+            self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
+        for name in ("warmup", "smoothing", "ema"):
+            self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        self._check("epochs", 0 < self.epochs < math.inf, "above 0")
+        self._check("steps", self.steps is None or self.steps >= 1, "a whole number from 1 up")
+        self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
+        self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
+        self._check("dataset", self.dataset in DATASETS, f"one of {', '.join(DATASETS)}")
+        model_config(self.model, dropout=self.dropout)
+
+    def _check(self, name: str, good: bool, rule: str) -> None:
+        if not good:
+            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: `finished` is False after Ctrl-C; loss and accuracy are None if it never evaluated."""
+
+    folder: Path
+    steps: int
+    finished: bool
+    loss: float | None
+    accuracy: float | None
+    seconds: float
+
+
+def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: bool = True) -> RunResult:
+    """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
+
+    Args:
+        config: the options.
+        out: the run's folder; made if need be.
+        resume: go on from the folder's checkpoint (from the start if there is none yet).
+        show: whether to show progress.
+
+    Raises:
+        ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
+        NonFiniteLossError: if the loss became infinite or not a number; the last checkpoint is from before.
+    """
+    run = Run(config, Path(out), resume, show)
+    with Workers(config.workers) as workers, _interrupt_flag() as interrupted:
+        bar = Progress(run.total_steps, run.step, show=show)
+        try:
+            for batch in run.loader.batches(run.step, run.total_steps):
+                run.train_step(batch, workers)
+                bar.update(run.summary())
+                if run.is_due(config.log_every):
+                    bar.line(run.log(), only_plain=True)
+                if run.evaluation_is_due():
+                    bar.line(run.evaluate(workers))
+                if run.step < run.total_steps and (interrupted() or run.save_is_due()):
+                    run.save()
+                if interrupted():
+                    break
+        finally:
+            bar.close()
+        return run.finish()
+
+
+class Run:
+    """The state of a run between two steps, and what can be done with it."""
+
+    def __init__(self, config: TrainConfig, folder: Path, resume: bool, show: bool):
+        self.config, self.folder, self.show = config, folder, show
+        self.checkpoint = folder / "checkpoint.npz"
+        self.metrics = MetricsFile(folder / "metrics.jsonl")
+        if not resume and (self.checkpoint.exists() or self.metrics.path.exists()):
+            raise ConfigError(
+                f"{folder} holds a run already: resume it with --resume {folder}, or choose another --out"
+            )
+
+        train_set, self.test_set = _datasets(config, show)
+        self.classes = train_set.classes
+        self.note = train_set.note
+        self.loader = Loader(
+            train_set,
+            config.batch_size * config.accumulate,  # one optimiser step sees them all
+            seed=config.seed,
+            augment=standard() if config.augment and config.dataset != "shapes" else None,
+        )
+        self.steps_per_epoch = self.loader.steps_per_epoch
+        self.total_steps = config.steps or max(1, round(config.epochs * self.steps_per_epoch))
+        self.images_per_step = len(train_set) / self.steps_per_epoch
+
+        self.model = _model(config, train_set)
+        self.optimizer = _optimizer(config, self.model)
+        self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
+        self.schedule = Schedule(
+            lr=config.lr,
+            total_steps=self.total_steps,
+            decay=config.decay,
+            warmup_steps=round(config.warmup * self.total_steps),
+        )
+
+        self.step = 0  # optimiser steps done
+        self.seconds = 0.0  # of training, evaluations left out
+        self.last_test: dict[str, float] | None = None
+        self.window = Window()
+        if resume and self.checkpoint.exists():
+            self._restore()
+        elif resume:
+            self.metrics.rewind(-1)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "config.json", asdict(config))
+        self.saved_at = time.monotonic()
+
+    # -- one step --------------------------------------------------------------------------------
+
+    def train_step(self, batch: Batch, workers: Workers) -> None:
+        """Loss, gradients, clipping, one optimiser step."""
+        start = time.perf_counter()
+        self.optimizer.lr = self.schedule(self.step)
+        result = batch_gradients(
+            self.model,
+            self.model.parameters(),
+            partial(cross_entropy, smoothing=self.config.smoothing),
+            to_device(batch.images, self.config.device),
+            to_device(batch.labels, self.config.device),
+            workers=workers,
+            microbatch=self.config.microbatch,
+            dropout_seed=(self.config.seed, DROPOUT_STREAM, self.step),
+        )
+        norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)
+        if not (math.isfinite(result.loss) and math.isfinite(norm)):
+            raise self._not_finite(result.loss, norm)
+        self.optimizer.step(result.gradients)
+        self.step += 1
+        if self.average:
+            self.average.update(self.step)
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        self.window.add(result.loss, result.correct, len(batch.labels), seconds)
+
+    def _not_finite(self, loss: float, norm: float) -> NonFiniteLossError:
+        what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient's norm became {norm}"
+        good = (
+            f"the last good checkpoint is {self.checkpoint}"
+            if self.checkpoint.exists()
+            else "no checkpoint was saved yet"
+        )
+        return NonFiniteLossError(
+            f"{what} at step {self.step + 1} with learning rate {self.optimizer.lr:.3g}; {good}; try a lower --lr, "
+            "a longer --warmup or a smaller --clip"
+        )
+
+    # -- showing and logging ---------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done so far."""
+        return self.step / self.steps_per_epoch
+
+    def is_due(self, every: int) -> bool:
+        """Whether something that happens every so many steps, and at the end, happens now."""
+        return self.step % every == 0 or self.step == self.total_steps
+
+    def summary(self) -> str:
+        """What stands behind the progress bar."""
+        w = self.window
+        return f"loss {w.loss:.3f}, accuracy {w.accuracy:.1%}, {w.speed:,.0f} images/s"
+
+    def log(self) -> str:
+        """Write the means since the last log into metrics.jsonl, begin anew, and return them as a line."""
+        w = self.window
+        line = (
+            f"step {self.step:>6}/{self.total_steps}  epoch {self.epoch:6.2f}  {self.summary()}  "
+            f"lr {self.optimizer.lr:.2e}  {_duration(self.seconds)} done, {_duration(self._seconds_left())} left"
+        )
+        self._record("train", w.loss, w.accuracy, w.speed)
+        self.window = Window()
+        return line
+
+    def _seconds_left(self) -> float:
+        return (self.total_steps - self.step) * self.images_per_step / max(self.window.speed, 1e-9)
+
+    def _record(self, kind: str, loss: float, accuracy: float, speed: float) -> None:
+        self.metrics.write(
+            {
+                "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
+                "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
+            }
+        )  # fmt: skip
+
+    # -- evaluating ------------------------------------------------------------------------------
+
+    def evaluation_is_due(self) -> bool:
+        """At every `eval_every` epochs and at the end; never if that is 0."""
+        every = self.config.eval_every * self.steps_per_epoch
+        if not every:
+            return False
+        passed = math.floor(self.step / every + 1e-9) > math.floor((self.step - 1) / every + 1e-9)
+        return passed or self.step == self.total_steps
+
+    def evaluate(self, workers: Workers) -> str:
+        """Measure the model, or its average, on the test set; write that down and return it as a line."""
+        start = time.perf_counter()
+        with self.average.applied() if self.average else _nothing():
+            loss, accuracy = evaluate_dataset(self.model, self.test_set, workers, self.config.device)
+        speed = len(self.test_set) / (time.perf_counter() - start)
+        self._record("test", loss, accuracy, speed)
+        self.last_test = {"loss": loss, "accuracy": accuracy}
+        return f"epoch {self.epoch:.2f}: {self.test_set.name} test loss {loss:.4f}, test accuracy {accuracy:.2%}"
+
+    # -- saving and ending -----------------------------------------------------------------------
+
+    def save_is_due(self) -> bool:
+        """Whether `save_every` seconds went by since the last checkpoint."""
+        return time.monotonic() - self.saved_at >= self.config.save_every
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        progress = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "window": asdict(self.window),
+            "last_test": self.last_test,
+            "train": asdict(self.config),
+            "classes": list(self.classes),
+            "dataset": self.config.dataset,
+        }
+        save_checkpoint(
+            self.checkpoint,
+            model=self.model,
+            optimizer=self.optimizer,
+            average=self.average,
+            progress=progress,
+        )
+        self.saved_at = time.monotonic()
+
+    def _restore(self) -> None:
+        header = load_checkpoint(self.checkpoint, model=self.model, optimizer=self.optimizer, average=self.average)
+        saved, own = header["train"], asdict(self.config)
+        changed = sorted(name for name in own if name not in PLACEMENT and saved.get(name) != own[name])
+        if changed:
+            raise CheckpointError(
+                f"{self.checkpoint} is of a run with other options: "
+                + ", ".join(f"{name} was {saved.get(name)!r}, now {own[name]!r}" for name in changed)
+            )
+        self.step, self.seconds = header["step"], header["seconds"]
+        self.window, self.last_test = Window(**header["window"]), header["last_test"]
+        self.metrics.rewind(self.step)
+
+    def finish(self) -> RunResult:
+        """Save, draw the learning curve, and sum up."""
+        if self.step == self.total_steps:
+            self.save()
+        records = self.metrics.read()
+        if records:
+            title = f"{self.config.model} on {self.config.dataset}" + (f" ({self.note})" if self.note else "")
+            learning_curve(records, self.folder / "curve.png", title)
+        test = self.last_test or {}
+        return RunResult(
+            self.folder,
+            self.step,
+            self.step == self.total_steps,
+            test.get("loss"),
+            test.get("accuracy"),
+            self.seconds,
+        )
+
+
+@dataclass
+class Window:
+    """Sums over the steps since the last log."""
+
+    images: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+
+    def add(self, loss: float, correct: int, images: int, seconds: float) -> None:
+        """One more step, with its mean loss."""
+        self.images += images
+        self.loss_sum += loss * images
+        self.correct += correct
+        self.seconds += seconds
+
+    @property
+    def loss(self) -> float:
+        return self.loss_sum / max(1, self.images)
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / max(1, self.images)
+
+    @property
+    def speed(self) -> float:
+        """Images per second."""
+        return self.images / max(self.seconds, 1e-9)
+
+
+# -- the parts of a run --------------------------------------------------------------------------
+
+
+def evaluate_dataset(
+    model: ViT,
+    dataset: Dataset,
+    workers: Workers,
+    device: str = "cpu",
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[float, float]:
+    """Mean loss and accuracy of a model on a data set."""
+
+    def prepare(pixels: np.ndarray) -> Array:
+        return to_device(preprocess(pixels), device)
+
+    labels = to_device(dataset.labels, device)
+    return evaluate(model, dataset.images, labels, prepare, loss_fn=cross_entropy, workers=workers, advance=advance)
+
+
+def _datasets(config: TrainConfig, show: bool) -> tuple[Dataset, Dataset]:
+    """What to train on and what to measure on; `validation` images are held out of the training set if asked for."""
+    train_set, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
+    held_out = config.validation
+    if not held_out:
+        return train_set, test_set
+    if held_out >= len(train_set):
+        raise ConfigError(f"validation must be below the {len(train_set)} training images, not {held_out}")
+    order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
+    return train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
+
+
+def _model(config: TrainConfig, dataset: Dataset) -> ViT:
+    height, width, channels = dataset.images.shape[1:]
+    size = height if height == width else (height, width)
+    model = create_model(
+        config.model,
+        seed=config.seed,
+        image_size=size,
+        num_classes=len(dataset.classes),
+        channels=channels,
+        dropout=config.dropout,
+    )
+    return model.to(config.device)
+
+
+def _optimizer(config: TrainConfig, model: ViT) -> Optimizer:
+    return OPTIMIZERS[config.optimizer](model.named_parameters(), lr=config.lr, weight_decay=config.weight_decay)
+
+
+@contextmanager
+def _interrupt_flag() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C into a flag that is read between steps, so that no step is cut in half; a second one is immediate."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set  # signals belong to the main thread
+        return
+
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: Any) -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+        pressed.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def config_from_json(values: dict[str, Any]) -> TrainConfig:
+    """The options in a `config.json`. Raises ConfigError if they are not a run's options."""
+    known = {field.name for field in fields(TrainConfig)}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(f"unknown options in config.json: {', '.join(unknown)}")
+    return TrainConfig(**values)

@@ -1,0 +1,232 @@
+"""Optimisers: from gradients to the next weights, in place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ..engine.backend import Array, row_blocks, to_numpy, xp_of
+from ..engine.tensor import Tensor
+from ..errors import CheckpointError, ConfigError
+
+
+def is_kernel(name: str, parameter: Tensor) -> bool:
+    """Whether weight decay belongs here: in the kernels of linear layers.
+
+    Biases, LayerNorm's scales, the class token and the positions are left alone, as in the authors' big_vision.
+    """
+    return name.endswith("weight") and parameter.ndim >= 2
+
+
+class Optimizer:
+    """What all optimisers share: named parameters, a learning rate, and state arrays beside each parameter.
+
+    Args:
+        named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them.
+        lr: the learning rate; assign to `.lr` to change it between steps.
+        weight_decay: how strongly kernels are pulled towards 0 (see `is_kernel`).
+    """
+
+    slots: tuple[str, ...] = ()  # the names of the state arrays that each parameter has
+
+    def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], lr: float, weight_decay: float = 0.0):
+        self.parameters = dict(named_parameters)
+        if not self.parameters:
+            raise ConfigError("an optimiser needs at least one parameter")
+        if lr < 0 or weight_decay < 0:
+            raise ConfigError(f"learning rate and weight decay must be 0 or more, not {lr} and {weight_decay}")
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.steps = 0
+        self._state = {
+            name: [xp_of(p.data).zeros_like(p.data) for _ in self.slots] for name, p in self.parameters.items()
+        }
+
+    def step(self, gradients: Sequence[Array | None] | None = None) -> None:
+        """Take one step along `gradients`, in the parameters' order; along each parameter's `.grad` if left out.
+
+        A parameter without a gradient, or with requires_grad=False, stays as it is.
+        """
+        if gradients is None:
+            gradients = [parameter.grad for parameter in self.parameters.values()]
+        self.steps += 1
+        for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
+            if gradient is None or not parameter.requires_grad:
+                continue
+            decay = self.weight_decay if is_kernel(name, parameter) else 0.0
+            arrays = [parameter.data, gradient, *self._state[name]]
+            flat = [array.reshape(-1) for array in arrays]  # views: blocks of them stay in the cache
+            for block in row_blocks(flat[0]):
+                self.update(*(array[block] for array in flat), decay=decay)
+
+    def update(self, w: Array, g: Array, *state: Array, decay: float) -> None:
+        """Change weights `w` in place, given gradients `g`; all one-dimensional."""
+        raise NotImplementedError
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters.values():
+            parameter.zero_grad()
+
+    def state(self) -> dict[str, Array]:
+        """The state arrays by name: `SLOT/PARAMETER`. With `steps`, all that the next step depends on."""
+        return {
+            f"{slot}/{name}": array
+            for name, arrays in self._state.items()
+            for slot, array in zip(self.slots, arrays, strict=True)
+        }
+
+    def load_state(self, state: dict[str, Array], steps: int) -> None:
+        """Take over what `state()` and `steps` gave."""
+        own = self.state()
+        if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
+            raise CheckpointError(f"the saved optimiser state does not belong to {type(self).__name__} on this model")
+        for name, array in own.items():
+            array[...] = xp_of(array).asarray(state[name], array.dtype)
+        self.steps = steps
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum: m <- momentum m + g, w <- w - lr m.  # ViT Table 4
+
+    Weight decay is added to the gradient.
+    """
+
+    slots = ("momentum",)
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, Tensor]],
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(named_parameters, lr, weight_decay)
+        self.momentum = momentum
+
+    def update(self, w: Array, g: Array, *state: Array, decay: float) -> None:
+        (m,) = state
+        m *= self.momentum
+        m += g
+        if decay:
+            m += decay * w
+        w -= self.lr * m
+
+
+class Adam(Optimizer):
+    """Adam (arXiv 1412.6980): the gradient's running mean over its running size.  # ViT Table 3
+
+    Weight decay is added to the gradient; `AdamW` keeps the two apart.
+    """
+
+    slots = ("mean", "square")
+    decoupled = False
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, Tensor]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(named_parameters, lr, weight_decay)
+        self.betas = betas
+        self.eps = eps
+
+    def update(self, w: Array, g: Array, *state: Array, decay: float) -> None:
+        mean, square = state
+        beta1, beta2 = self.betas
+        xp = xp_of(w)
+        if decay and self.decoupled:
+            w *= 1.0 - self.lr * decay
+        elif decay:
+            g = g + decay * w
+        scratch = g * (1.0 - beta1)
+        mean *= beta1
+        mean += scratch
+        xp.multiply(g, g, out=scratch)
+        scratch *= 1.0 - beta2
+        square *= beta2
+        square += scratch
+        # The running means start at 0; dividing by 1 - beta^steps makes up for it.
+        xp.sqrt(square, out=scratch)
+        scratch *= 1.0 / math.sqrt(1.0 - beta2**self.steps)
+        scratch += self.eps
+        xp.divide(mean, scratch, out=scratch)
+        scratch *= self.lr / (1.0 - beta1**self.steps)
+        w -= scratch
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - lr decay w, apart from the gradient."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        named_parameters: Iterable[tuple[str, Tensor]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.05,
+    ):
+        super().__init__(named_parameters, lr, betas, eps, weight_decay)
+
+
+OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD}
+
+
+def clip_by_global_norm(gradients: Sequence[Array], max_norm: float) -> float:
+    """Scale all gradients down, in place, so that their joint Euclidean norm is at most `max_norm`.
+
+    Returns:
+        The norm before.
+    """
+    norm = math.sqrt(sum(float(xp_of(g).vdot(g, g)) for g in gradients))
+    if norm > max_norm:
+        for g in gradients:
+            g *= max_norm / norm
+    return norm
+
+
+class ExponentialAverage:
+    """A running average of the weights, average <- decay average + (1 - decay) weights, often better than the last.
+
+    Early on the decay is lower, (1 + steps) / (10 + steps), so that the random start is soon forgotten.
+    """
+
+    def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], decay: float):
+        if not 0.0 < decay < 1.0:
+            raise ConfigError(f"the average's decay must lie between 0 and 1, not {decay}")
+        self.parameters = dict(named_parameters)
+        self.decay = decay
+        self.average = {name: p.data.copy() for name, p in self.parameters.items()}
+
+    def update(self, steps: int) -> None:
+        """Take in the weights after `steps` optimiser steps."""
+        rate = 1.0 - min(self.decay, (1.0 + steps) / (10.0 + steps))
+        for name, parameter in self.parameters.items():
+            average = self.average[name]
+            average += rate * (parameter.data - average)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside `with average.applied():` the model has the averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def _swap(self) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.data, self.average[name] = self.average[name], parameter.data
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        """Take over the averages that a checkpoint kept."""
+        if set(state) != set(self.average):
+            raise CheckpointError("the saved weight average does not belong to this model")
+        for name, array in self.average.items():
+            array[...] = xp_of(array).asarray(to_numpy(state[name]), array.dtype)

@@ -1,0 +1,46 @@
+"""The learning rate as a function of the step: a linear warm-up, then a decay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+
+DECAYS = ("cosine", "linear", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Rise linearly to `lr` over `warmup_steps`, then fall to `final_lr` at `total_steps`.  # ViT Table 3
+
+    Args:
+        lr: the highest rate.
+        total_steps: the step at which the decay ends.
+        warmup_steps: how many steps the rise takes.
+        decay: "cosine", "linear" or "constant".
+        final_lr: where the decay ends.
+    """
+
+    lr: float
+    total_steps: int
+    warmup_steps: int = 0
+    decay: str = "cosine"
+    final_lr: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.decay not in DECAYS:
+            raise ConfigError(f"unknown decay {self.decay!r}: use {', '.join(DECAYS)}")
+        if self.lr < 0 or self.final_lr < 0 or self.warmup_steps < 0 or self.total_steps < 1:
+            raise ConfigError("a schedule's rates and warm-up must be 0 or more and its steps 1 or more")
+
+    def __call__(self, step: int) -> float:
+        """The rate of step number `step`, counted from 0. The last step of the warm-up has the full rate."""
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / self.warmup_steps
+        if self.decay == "constant":
+            return self.lr
+        done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)  # 0 .. 1
+        done = min(done, 1.0)
+        left = 0.5 * (1.0 + math.cos(math.pi * done)) if self.decay == "cosine" else 1.0 - done
+        return self.final_lr + (self.lr - self.final_lr) * left
