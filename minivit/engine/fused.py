@@ -9,7 +9,6 @@ keeps what backward needs instead of what it was computed from. Without a tape n
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -99,7 +98,7 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     xp = xp_of(x.data)
     flat = x.data.reshape(-1)
     out = xp.empty_like(flat)
-    slope: Any = xp.empty_like(flat) if wants_grad(x) else None  # dy/dx
+    slope = xp.empty_like(flat) if wants_grad(x) else None  # dy/dx
     for block in row_blocks(flat):
         GELU_FORMS[form](flat[block], out[block], None if slope is None else slope[block])
 
@@ -112,7 +111,7 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     return record(out.reshape(shape), (x,), vjp)
 
 
-def _gelu_tanh(x: Array, out: Array, slope: Array | None) -> None:
+def _gelu_tanh(x: Array, out: Array, slope: Array) -> None:
     """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its slope Φ + 2xu' Φ(1 - Φ)."""
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
     square = x * x
@@ -132,7 +131,7 @@ def _gelu_tanh(x: Array, out: Array, slope: Array | None) -> None:
         slope += phi
 
 
-def _gelu_erf(x: Array, out: Array, slope: Array | None) -> None:
+def _gelu_erf(x: Array, out: Array, slope: Array) -> None:
     """Φ(x) = (1 + erf(x/√2))/2; write x Φ(x) and its slope Φ + x φ(x), φ the normal density."""
     xp = xp_of(x)
     phi = erf(x * math.sqrt(0.5))

@@ -28,7 +28,7 @@ Axis = int | tuple[int, ...] | None
 
 
 def add(a: object, b: object) -> Tensor:
-    """A + b."""
+    """a + b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_wanted(a, b)
 
@@ -39,7 +39,7 @@ def add(a: object, b: object) -> Tensor:
 
 
 def subtract(a: object, b: object) -> Tensor:
-    """A - b."""
+    """a - b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_wanted(a, b)
 
@@ -50,7 +50,7 @@ def subtract(a: object, b: object) -> Tensor:
 
 
 def multiply(a: object, b: object) -> Tensor:
-    """A * b, element by element."""
+    """a * b, element by element."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_wanted(a, b)
 
@@ -63,7 +63,7 @@ def multiply(a: object, b: object) -> Tensor:
 
 
 def divide(a: object, b: object) -> Tensor:
-    """A / b, element by element: d(a/b) = da / b - (a/b) db / b."""
+    """a / b, element by element: d(a/b) = da / b - (a/b) db / b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_wanted(a, b)
     quotient = x / y
@@ -86,7 +86,7 @@ def negative(a: Tensor) -> Tensor:
 
 
 def power(a: Tensor, exponent: float) -> Tensor:
-    """A ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)"""
+    """a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)"""
     if not isinstance(exponent, int | float):
         raise DTypeError(f"the exponent must be a plain number, not {type(exponent).__name__}")
     x = a.data
@@ -167,7 +167,7 @@ def astype(a: Tensor, dtype: object) -> Tensor:
 
 
 def matmul(a: object, b: object) -> Tensor:
-    """A @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
+    """a @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = operands(a, b)
     wants_x, wants_y = wants_grad(a), wants_grad(b)
     if not (getattr(x, "ndim", 0) and getattr(y, "ndim", 0)):

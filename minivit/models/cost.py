@@ -108,6 +108,6 @@ def cost_table(model: ViT, name: str) -> str:
         "",
         "FLOPs: products of the forward pass, a multiplication and an addition counted as two; training takes 3 times",
         "as many. Kept: what a training step holds for each image of a micro-batch until its backward pass.",
-        f"Training with AdamW holds weights, gradients and two averages: {state_bytes / 2**20:,.1f} MB. (MB = 2^20 bytes.)",
+        f"AdamW training holds weights, gradients and two averages: {state_bytes / 2**20:,.1f} MB (of 2^20 bytes).",
     ]
     return "\n".join(lines)

@@ -91,6 +91,7 @@ class TrainConfig:
         for name in ("warmup", "smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         self._check("epochs", 0 < self.epochs < math.inf, "above 0")
+        self._check("workers", self.workers is None or self.workers >= 1, "a whole number from 1 up")
         self._check("steps", self.steps is None or self.steps >= 1, "a whole number from 1 up")
         self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")

@@ -61,7 +61,9 @@ def batch_gradients(
             correct = count_correct(logits.data, labels[piece])
             return loss_fn(logits, labels[piece]) * share
 
-        value, gradients = value_and_grad(loss, parameters)
+        # Numbers that overflow show in the loss; the caller looks at it and says so in one sentence.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            value, gradients = value_and_grad(loss, parameters)
         return value, correct, gradients
 
     results = workers.map(run, range(len(pieces)))

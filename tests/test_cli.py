@@ -1,0 +1,215 @@
+"""The command line: what it prints and writes, and one clear sentence for bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivit import cli, create_model, save_weights
+from minivit.data import shapes
+from minivit.training import loop
+
+
+def small_shapes(name, data_dir=None, **options):
+    return shapes("train", 120), shapes("test", 30)
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch):
+    monkeypatch.setattr(loop, "load_dataset", small_shapes)
+    monkeypatch.setattr(cli, "load_dataset", small_shapes)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a short run."""
+    folder = tmp_path_factory.mktemp("run") / "shapes"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "load_dataset", small_shapes)
+        patch.setattr(cli, "load_dataset", small_shapes)
+        assert cli.main(["train", "--steps", "2", "--batch-size", "16", "--seed", "5", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.fromarray(shapes("test", 1).images[0]).resize((50, 40)).save(path)
+    return path
+
+
+def test_train_writes_its_folder_and_says_where(trained, capsys):
+    names = {path.name for path in trained.iterdir()}
+    assert names == {"config.json", "metrics.jsonl", "checkpoint.npz", "curve.png", "predictions.png"}
+    config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    assert (config["steps"], config["batch_size"], config["seed"]) == (2, 16, 5)
+
+
+def test_runs_without_out_get_folders_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert cli.main(["train", "--steps", "1", "--batch-size", "8", "--eval-every", "0"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == [
+        "shapes-ViT-XS_4-CIFAR-1",
+        "shapes-ViT-XS_4-CIFAR-2",
+    ]
+
+
+def test_evaluate_agrees_with_the_run(trained, capsys):
+    capsys.readouterr()
+    assert cli.main(["evaluate", "--weights", str(trained), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    last = json.loads((trained / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert said == {
+        "dataset": "shapes",
+        "images": 30,
+        "loss": pytest.approx(last["loss"]),
+        "accuracy": last["accuracy"],
+    }
+
+
+def test_predict_prints_the_likeliest_classes_first(trained, picture, capsys):
+    capsys.readouterr()
+    assert cli.main(["predict", str(picture), "--weights", str(trained / "checkpoint.npz"), "--top", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(picture)
+    shares = [float(line.split("%")[0]) for line in lines[1:]]
+    assert len(shares) == 3
+    assert shares == sorted(shares, reverse=True)
+    assert all(line.split()[-1] in shapes("test", 1).classes for line in lines[1:])
+
+
+def test_predict_in_json_sums_to_one_over_all_classes(trained, picture, capsys):
+    capsys.readouterr()
+    arguments = ["predict", str(picture), str(picture), "--weights", str(trained), "--top", "10", "--json"]
+    assert cli.main(arguments) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 2
+    assert sum(entry["probability"] for entry in lines[0]["top"]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_info_counts_what_the_model_has(capsys):
+    assert cli.main(["info", "ViT-B_16"]) == 0
+    total = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("total"))
+    assert "86,567,656" in total
+    assert "35127.7 M" in total  # 17.56 G multiply-adds, as published for B/16 at 224 px
+
+
+def test_info_without_a_model_lists_the_names(capsys):
+    assert cli.main(["info"]) == 0
+    assert {"ViT-B_16", "ViT-H_14", "ViT-XS_4-CIFAR"} <= set(capsys.readouterr().out.split())
+
+
+def test_every_train_option_is_explained_with_its_default(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--help"])
+    assert ended.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for option, *_ in cli.TRAIN_OPTIONS:
+        after = text.split(f" --{option} ")[-1]
+        assert "default: " in after.split(" --")[0] or option == "steps", option
+
+
+def test_the_module_runs_too():
+    done = subprocess.run([sys.executable, "-m", "minivit", "info"], capture_output=True, text=True, check=True)
+    assert "ViT-B_16" in done.stdout
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+
+def refused(capsys, *arguments):
+    """Run, expect exit status 2 and one line on stderr, and return it."""
+    capsys.readouterr()
+    assert cli.main([str(argument) for argument in arguments]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("minivit: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--model", "ViT-B_61"], ["ViT-B_61", "did you mean", "ViT-B_16"]),
+        (["train", "--dataset", "mnist"], ["mnist", "shapes", "cifar10"]),
+        (["train", "--lr", "-1"], ["lr", "-1", "0 or more"]),
+        (["train", "--epochs", "1", "--steps", "2"], ["--epochs", "--steps"]),
+        (["train", "--device", "tpu"], ["tpu", "cpu", "cuda"]),
+        (["train", "--workers", "0"], ["workers", "0"]),
+        (["train", "--model", "ViT-S_14"], ["14", "32"]),
+        (["train", "--resume", "nowhere"], ["nowhere", "config.json"]),
+        (["info", "ViT-B_16", "--image-size", "225"], ["225", "16"]),
+        (["info", "vit"], ["vit"]),
+        (["evaluate", "--weights", "nowhere.npz"], ["nowhere.npz"]),
+        (["predict", "x.png", "--weights", "nowhere.npz"], ["nowhere.npz"]),
+    ],
+)
+def test_bad_input_gets_one_sentence(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    message = refused(capsys, *arguments)
+    for word in words:
+        assert word in message
+    assert list(tmp_path.iterdir()) == []  # nothing half-written
+
+
+def test_a_picture_that_is_no_picture(trained, tmp_path, capsys):
+    path = tmp_path / "words.png"
+    path.write_text("not a picture", encoding="utf-8")
+    assert "words.png" in refused(capsys, "predict", path, "--weights", trained)
+    assert "missing.png" in refused(capsys, "predict", tmp_path / "missing.png", "--weights", trained)
+
+
+@pytest.mark.parametrize("size", [0, 10, 1000, -100, -1])
+def test_a_checkpoint_cut_short(trained, picture, tmp_path, capsys, size):
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes((trained / "checkpoint.npz").read_bytes()[:size])
+    assert "checkpoint.npz" in refused(capsys, "predict", picture, "--weights", path)
+
+
+def test_weights_of_another_data_set(trained, tmp_path, capsys):
+    path = tmp_path / "other.npz"
+    save_weights(create_model("ViT-XS_4-CIFAR", num_classes=7), path, header={"dataset": "shapes"})
+    assert "7" in refused(capsys, "evaluate", "--weights", path)
+
+
+def test_npz_files_of_others_are_refused(picture, tmp_path, capsys):
+    path = tmp_path / "theirs.npz"
+    np.savez(path, weights=np.zeros(3))
+    assert "not written by minivit" in refused(capsys, "predict", picture, "--weights", path)
+
+
+def test_a_resumed_run_keeps_its_options(trained, capsys):
+    assert "--lr" in refused(capsys, "train", "--resume", trained, "--lr", "0.5")
+    assert cli.main(["train", "--resume", str(trained), "--workers", "1"]) == 0
+
+
+def test_a_damaged_config_is_named(tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"lr": ', encoding="utf-8")
+    assert "config.json" in refused(capsys, "train", "--resume", tmp_path)
+
+
+def test_a_missing_data_folder_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.undo()
+    monkeypatch.setattr("minivit.data.cifar.fetch", lambda *_, **__: (_ for _ in ()).throw(_no_network()))
+    message = refused(
+        capsys, "train", "--dataset", "cifar10", "--data-dir", tmp_path / "absent", "--out", tmp_path / "run"
+    )
+    assert "cifar-10-binary.tar.gz" in message
+    assert not (tmp_path / "run").exists()
+
+
+def _no_network():
+    from minivit.errors import DownloadError
+
+    return DownloadError("no network: put cifar-10-binary.tar.gz there by hand")
+
+
+def test_wrong_usage_exits_with_2(capsys):
+    for arguments in (["fly"], ["train", "--learning-rate", "1"], ["predict"], []):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2

@@ -1,0 +1,57 @@
+"""A process killed at random instants, and resumed each time, ends with the weights of one left alone."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minivit.models.weights import read_arrays
+
+SCRIPT = Path(__file__).with_name("tiny_run.py")
+KILLS = 20
+
+
+def start(folder, *options):
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, str(SCRIPT), str(folder), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def weights(folder):
+    header, arrays = read_arrays(folder / "checkpoint.npz")
+    return header["step"], {name: array.tobytes() for name, array in arrays.items()}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_kill_9_at_twenty_random_instants(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    with start(whole) as process:
+        process.communicate()
+        assert process.returncode == 0
+
+    rng = random.Random(0)
+    steps = []
+    for number in range(KILLS):
+        resume = ["--resume"] if (killed / "config.json").exists() else []
+        with start(killed, *resume) as process:
+            if number % 5:  # else at any time, the start included
+                assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            time.sleep(rng.uniform(0.0, 0.12))
+            process.kill()
+            process.communicate()
+            assert process.returncode == -signal.SIGKILL
+        if (killed / "checkpoint.npz").exists():
+            steps.append(weights(killed)[0])
+
+    assert steps == sorted(steps)
+    assert len(set(steps)) >= 5, f"the kills hit too few different steps: {steps}"
+    assert steps[-1] < 60, "the run ended before the last kill"
+    with start(killed, "--resume") as process:
+        process.communicate()
+        assert process.returncode == 0
+    assert weights(whole) == weights(killed)

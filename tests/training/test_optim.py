@@ -1,0 +1,159 @@
+"""Optimisers against the formulas of their papers, written out for single numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minivit.engine import Tensor
+from minivit.errors import CheckpointError, ConfigError
+from minivit.training.optim import SGD, Adam, AdamW, ExponentialAverage, clip_by_global_norm
+
+
+def parameters(seed=0, dtype=np.float64):
+    rng = np.random.default_rng(seed)
+    kernel = Tensor(rng.standard_normal((3, 4)).astype(dtype), requires_grad=True)
+    bias = Tensor(rng.standard_normal(4).astype(dtype), requires_grad=True)
+    return [("layer.weight", kernel), ("layer.bias", bias)]
+
+
+def gradients_of_steps(steps, seed=1):
+    rng = np.random.default_rng(seed)
+    return [[rng.standard_normal((3, 4)), rng.standard_normal(4)] for _ in range(steps)]
+
+
+def run(optimizer, steps):
+    for kernel_gradient, bias_gradient in steps:
+        optimizer.step([kernel_gradient, bias_gradient])
+
+
+def adam_by_hand(w, gradients, lr, decay, decoupled, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Algorithm 1 of arXiv 1412.6980 and Algorithm 2 of arXiv 1711.05101, for one number."""
+    m = v = 0.0
+    for t, g in enumerate(gradients, start=1):
+        if decoupled:
+            w = w - lr * decay * w
+        else:
+            g = g + decay * w
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        w = w - lr * (m / (1 - beta1**t)) / (math.sqrt(v / (1 - beta2**t)) + eps)
+    return w
+
+
+def sgd_by_hand(w, gradients, lr, decay, momentum):
+    m = 0.0
+    for g in gradients:
+        m = momentum * m + g + decay * w
+        w = w - lr * m
+    return w
+
+
+def check_every_number(optimizer_class, by_hand, **options):
+    named, steps = parameters(), gradients_of_steps(7)
+    start = [p.data.copy() for _, p in named]
+    run(optimizer_class(named, lr=0.05, weight_decay=0.3, **options), steps)
+    for which, (name, parameter) in enumerate(named):
+        decay = 0.3 if name == "layer.weight" else 0.0  # weight decay belongs to kernels alone
+        for index in np.ndindex(parameter.shape):
+            expected = by_hand(start[which][index], [g[which][index] for g in steps], 0.05, decay)
+            assert parameter.data[index] == pytest.approx(expected, rel=1e-12)
+
+
+def test_adam_follows_its_paper():
+    check_every_number(Adam, lambda w, g, lr, decay: adam_by_hand(w, g, lr, decay, decoupled=False))
+
+
+def test_adamw_keeps_decay_apart_from_the_gradient():
+    check_every_number(AdamW, lambda w, g, lr, decay: adam_by_hand(w, g, lr, decay, decoupled=True))
+
+
+def test_sgd_follows_the_momentum_rule():
+    check_every_number(SGD, lambda w, g, lr, decay: sgd_by_hand(w, g, lr, decay, 0.8), momentum=0.8)
+
+
+def test_large_parameters_are_updated_to_their_last_element():
+    big = Tensor(np.zeros((300, 700)), requires_grad=True)  # more than three cache blocks
+    AdamW([("weight", big)], lr=0.1, weight_decay=0.0).step([np.ones((300, 700))])
+    np.testing.assert_allclose(big.data, -0.1, rtol=1e-6)
+
+
+def test_step_reads_grad_and_zero_grad_forgets_it():
+    named = parameters()
+    before = [p.data.copy() for _, p in named]
+    optimizer = SGD(named, lr=1.0, momentum=0.0)
+    named[1][1].grad = np.ones(4)
+    optimizer.step()
+    np.testing.assert_array_equal(named[0][1].data, before[0])  # it had no gradient
+    np.testing.assert_allclose(named[1][1].data, before[1] - 1.0)
+    optimizer.zero_grad()
+    assert named[1][1].grad is None
+
+
+def test_a_frozen_parameter_stays():
+    named = parameters()
+    named[0][1].requires_grad = False
+    before = named[0][1].data.copy()
+    run(AdamW(named, lr=0.1), gradients_of_steps(2))
+    np.testing.assert_array_equal(named[0][1].data, before)
+
+
+def test_element_type_is_kept():
+    named = parameters(dtype=np.float32)
+    optimizer = AdamW(named, lr=0.1)
+    optimizer.step([np.ones((3, 4), np.float32), np.ones(4, np.float32)])
+    assert {p.dtype for _, p in named} == {np.dtype(np.float32)}
+    assert {a.dtype for a in optimizer.state().values()} == {np.dtype(np.float32)}
+
+
+def test_saved_state_continues_exactly():
+    steps = gradients_of_steps(6)
+    whole, first, second = parameters(), parameters(), parameters()
+    run(AdamW(whole, lr=0.1), steps)
+    optimizer = AdamW(first, lr=0.1)
+    run(optimizer, steps[:3])
+    resumed = AdamW(second, lr=0.1)
+    for (_, to), (_, source) in zip(second, first, strict=True):
+        to.data[...] = source.data
+    resumed.load_state({name: a.copy() for name, a in optimizer.state().items()}, optimizer.steps)
+    run(resumed, steps[3:])
+    for (_, a), (_, b) in zip(whole, second, strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_state_of_another_optimizer_is_refused():
+    with pytest.raises(CheckpointError, match="AdamW"):
+        AdamW(parameters(), lr=0.1).load_state(SGD(parameters(), lr=0.1).state(), 1)
+
+
+@pytest.mark.parametrize("options", [{"lr": -1.0}, {"lr": 1.0, "weight_decay": -0.1}])
+def test_bad_rates_are_refused(options):
+    with pytest.raises(ConfigError, match="0 or more"):
+        SGD(parameters(), **options)
+
+
+def test_clipping_scales_all_gradients_together():
+    gradients = [np.array([3.0, 0.0]), np.array([[0.0], [4.0]])]
+    assert clip_by_global_norm(gradients, 1.0) == pytest.approx(5.0)
+    np.testing.assert_allclose(gradients[0], [0.6, 0.0])
+    np.testing.assert_allclose(gradients[1], [[0.0], [0.8]])
+
+
+def test_clipping_leaves_small_gradients_alone():
+    gradients = [np.array([0.3, 0.4])]
+    assert clip_by_global_norm(gradients, 1.0) == pytest.approx(0.5)
+    np.testing.assert_array_equal(gradients[0], [0.3, 0.4])
+
+
+def test_average_follows_its_rule_and_swaps_in_and_out():
+    weight = Tensor(np.array([1.0]), requires_grad=True)
+    average = ExponentialAverage([("weight", weight)], decay=0.5)
+    expected = 1.0
+    for steps, value in enumerate([2.0, -1.0, 4.0, 0.5], start=1):
+        weight.data[...] = value
+        average.update(steps)
+        decay = min(0.5, (1 + steps) / (10 + steps))
+        expected = decay * expected + (1 - decay) * value
+    with average.applied():
+        assert weight.data[0] == pytest.approx(expected)
+    assert weight.data[0] == 0.5

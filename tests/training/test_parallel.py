@@ -1,0 +1,133 @@
+"""Several threads give what one gives, and micro-batches what the whole batch gives."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from minivit.engine import Tensor, cross_entropy
+from minivit.engine.workers import Workers
+from minivit.errors import ConfigError
+from minivit.training.parallel import batch_gradients, evaluate
+
+from .conftest import tiny_model
+
+
+def batch(count=22, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (count, 8, 8, 3)).astype(dtype), rng.integers(0, 3, count)
+
+
+def trained_a_little(**changes):
+    """A tiny model whose head is not zero, so that gradients reach everything."""
+    model = tiny_model(**changes)
+    rng = np.random.default_rng(3)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * rng.standard_normal(parameter.shape).astype(np.float32)
+    return model
+
+
+def gradients(model, workers, microbatch, dtype=np.float32):
+    images, labels = batch(dtype=dtype)
+    with Workers(workers) as pool:
+        return batch_gradients(
+            model,
+            model.parameters(),
+            partial(cross_entropy, smoothing=0.1),
+            images,
+            labels,
+            workers=pool,
+            microbatch=microbatch,
+            dropout_seed=(7, 3, 0),
+        )
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_the_number_of_workers_does_not_change_a_bit(workers):
+    model = trained_a_little(dropout=0.2)
+    alone, together = gradients(model, 1, 4), gradients(model, workers, 4)
+    assert alone.loss == together.loss
+    assert alone.correct == together.correct
+    for a, b in zip(alone.gradients, together.gradients, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_micro_batches_of_any_size_add_up_to_the_whole_batch():
+    model = trained_a_little()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.astype(np.float64)
+    images, labels = batch(dtype=np.float64)
+    loss = cross_entropy(model(images), labels, smoothing=0.1)
+    loss.backward()
+    for microbatch in (1, 5, 22, 100):  # 5 leaves a short one at the end
+        pieces = gradients(model, 2, microbatch, np.float64)
+        assert pieces.loss == pytest.approx(loss.item(), rel=1e-12)
+        for gradient, parameter in zip(pieces.gradients, model.parameters(), strict=True):
+            np.testing.assert_allclose(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_every_micro_batch_has_dropout_of_its_own():
+    model = trained_a_little(dropout=0.5)
+    images = np.repeat(batch(1)[0], 2, axis=0)  # the same image twice, one in each micro-batch
+    seen = []
+
+    def loss_fn(logits, labels):
+        seen.append(logits.data.copy())
+        return cross_entropy(logits, labels)
+
+    with Workers(1) as pool:
+        batch_gradients(
+            model, model.parameters(), loss_fn, images, np.zeros(2, int), workers=pool, microbatch=1, dropout_seed=(1,)
+        )
+    assert np.abs(seen[0] - seen[1]).max() > 1e-3
+
+
+def test_an_error_in_a_worker_reaches_the_caller():
+    model = tiny_model()
+
+    def broken(logits, labels):
+        raise ZeroDivisionError("planted")
+
+    images, labels = batch()
+    with Workers(2) as pool, pytest.raises(ZeroDivisionError, match="planted"):
+        batch_gradients(model, model.parameters(), broken, images, labels, workers=pool, microbatch=4)
+
+
+def test_evaluation_counts_every_image_once():
+    model = trained_a_little(dropout=0.5)
+    images, labels = batch(23)
+    model.eval()
+    logits = model(images).data
+    expected_loss = cross_entropy(Tensor(logits), labels).item()
+    model.train()
+    counted = []
+    with Workers(2) as pool:
+        loss, accuracy = evaluate(
+            model,
+            images,
+            labels,
+            lambda pixels: pixels,
+            loss_fn=cross_entropy,
+            workers=pool,
+            batch_size=5,
+            advance=counted.append,
+        )
+    assert loss == pytest.approx(expected_loss, rel=1e-6)
+    assert accuracy == np.mean(logits.argmax(axis=1) == labels)
+    assert counted == [5, 5, 5, 5, 3]
+    assert model.training  # the mode it had before
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(count):
+    with pytest.raises(ConfigError, match="workers"):
+        Workers(count)
+
+
+def test_blas_threads_are_given_back():
+    from threadpoolctl import threadpool_info
+
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with Workers(2):
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+    assert [pool["num_threads"] for pool in threadpool_info()] == before

@@ -1,0 +1,252 @@
+"""A whole run: what it writes, what it learns, and how it stops."""
+
+import errno
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
+from minivit.models.weights import load_model, read_arrays
+from minivit.training import TrainConfig, loop, train
+
+from .conftest import tiny_dataset
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "lr": 5e-3, "workers": 1, "log_every": 2}
+
+
+def run(folder, resume=False, **changes):
+    return train(TrainConfig(**(BASE | changes)), folder, resume=resume, show=False)
+
+
+def records(folder, kind):
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def weights(folder):
+    _, arrays = read_arrays(folder / "checkpoint.npz")
+    return {name: array for name, array in arrays.items() if name.startswith(("model/", "ema/"))}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def test_it_learns(tmp_path):
+    result = run(tmp_path, epochs=30)
+    assert result.finished
+    assert result.accuracy is not None and result.accuracy > 0.95
+    losses = [record["loss"] for record in records(tmp_path, "train")]
+    assert losses[-1] < losses[0] / 2
+
+
+def test_the_folder_holds_config_metrics_checkpoint_and_picture(tmp_path):
+    result = run(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["lr"] == 5e-3
+    assert [record["step"] for record in records(tmp_path, "train")] == [2, 4, 6, 8, 10]  # 5 steps an epoch
+    tests = records(tmp_path, "test")
+    assert [record["epoch"] for record in tests] == [1.0, 2.0]
+    keys = {"kind", "step", "epoch", "loss", "accuracy", "lr", "images_per_second", "seconds"}
+    assert all(set(record) == keys for record in records(tmp_path, "train") + tests)
+    assert result.accuracy == tests[-1]["accuracy"]
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert np.asarray(picture).std() > 1  # something is drawn
+    assert not list(tmp_path.glob(".*"))  # no temporary file is left
+
+
+def test_the_checkpoint_is_the_model_that_was_evaluated(tmp_path):
+    result = run(tmp_path, ema=0.9)
+    test_set = tiny_dataset(40, 2)
+    said = load_model(tmp_path / "checkpoint.npz").predict(test_set.images).argmax(axis=1)
+    assert np.mean(said == test_set.labels) == result.accuracy
+
+
+def test_the_logged_loss_is_the_mean_since_the_last_log(tmp_path):
+    run(tmp_path / "each", log_every=1)
+    run(tmp_path / "five", log_every=5)
+    each = [record["loss"] for record in records(tmp_path / "each", "train")]
+    five = [record["loss"] for record in records(tmp_path / "five", "train")]
+    images = [20, 20, 20, 20, 10]  # 90 images: the epoch's last batch is short
+    assert five[0] == pytest.approx(np.average(each[:5], weights=images))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
+    for name, options in {"a": {}, "b": {"workers": 2}, "c": {"seed": 1}}.items():
+        run(tmp_path / name, dropout=0.1, **options)
+    assert_same_bits(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    a, c = weights(tmp_path / "a"), weights(tmp_path / "c")
+    assert not np.array_equal(a["model/embedding.weight"], c["model/embedding.weight"])
+
+
+def test_accumulating_two_batches_is_one_batch_of_twice_the_size(tmp_path):
+    run(tmp_path / "two", batch_size=10, accumulate=2)
+    run(tmp_path / "one", batch_size=20)
+    assert_same_bits(weights(tmp_path / "two"), weights(tmp_path / "one"))
+
+
+def test_eval_every_zero_never_evaluates(tmp_path):
+    result = run(tmp_path, eval_every=0.0)
+    assert result.accuracy is None
+    assert records(tmp_path, "test") == []
+
+
+def test_eval_every_counts_epochs(tmp_path):
+    run(tmp_path, epochs=3, eval_every=0.4)
+    assert [record["step"] for record in records(tmp_path, "test")] == [2, 4, 6, 8, 10, 12, 14, 15]
+
+
+def test_steps_end_the_run_exactly(tmp_path):
+    assert run(tmp_path, steps=7).steps == 7
+
+
+def test_validation_images_come_from_the_training_set_and_are_not_trained_on(tmp_path):
+    config = TrainConfig(**BASE, validation=30)
+    train_set, held_out = loop._datasets(config, show=False)
+    whole = {image.tobytes() for image in tiny_dataset(90, 1).images}
+    trained, held = ({image.tobytes() for image in part.images} for part in (train_set, held_out))
+    assert len(trained) == 60 and len(held) == 30
+    assert trained | held == whole and not trained & held
+    with pytest.raises(ConfigError, match="validation"):
+        run(tmp_path, validation=90)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing in the loop may catch it."""
+
+
+def kill_after(monkeypatch, step):
+    original = loop.Run.train_step
+
+    def train_step(self, batch, workers):
+        if self.step == step:
+            raise Killed
+        original(self, batch, workers)
+
+    monkeypatch.setattr(loop.Run, "train_step", train_step)
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 5, 9])
+def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, step):
+    options = {"dropout": 0.1, "ema": 0.9, "save_every": 0.0, "log_every": 3}
+    run(tmp_path / "whole", **options)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, step)
+        run(tmp_path / "killed", **options)
+    assert run(tmp_path / "killed", resume=True, **options).finished
+    assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    for kind in ("train", "test"):
+        whole, killed = (
+            [(record["step"], record["loss"], record["accuracy"]) for record in records(tmp_path / name, kind)]
+            for name in ("whole", "killed")
+        )
+        assert whole == killed  # nothing is logged twice or missing
+
+
+def test_what_was_logged_after_the_last_checkpoint_is_logged_once(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 7)
+        run(tmp_path, save_every=1e6)  # no checkpoint at all
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"kind": "train", "ste')  # the kill cut a line short
+    run(tmp_path, resume=True, save_every=1e6)
+    assert [record["step"] for record in records(tmp_path, "train")] == [2, 4, 6, 8, 10]
+
+
+def test_ctrl_c_ends_after_the_step_and_saves(tmp_path, monkeypatch):
+    original = loop.Run.train_step
+
+    def train_step(self, batch, workers):
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        original(self, batch, workers)
+
+    run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Run, "train_step", train_step)
+        result = run(tmp_path / "stopped")
+    assert not result.finished
+    assert result.steps == read_arrays(tmp_path / "stopped" / "checkpoint.npz")[0]["step"] == 4
+    run(tmp_path / "stopped", resume=True)
+    assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    with pytest.raises(ConfigError, match="--resume"):
+        run(tmp_path)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_resuming_with_other_options_is_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(CheckpointError, match="lr was 0.005, now 0.1"):
+        run(tmp_path, resume=True, lr=0.1)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    first = run(tmp_path)
+    before = weights(tmp_path)
+    second = run(tmp_path, resume=True)
+    assert (second.steps, second.accuracy) == (first.steps, first.accuracy)
+    assert_same_bits(before, weights(tmp_path))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, value):
+    original = loop.cross_entropy
+
+    def spoiled(logits, labels, smoothing):
+        spoiled.calls += 1
+        loss = original(logits, labels, smoothing)
+        return loss * value if spoiled.calls == 3 * 4 else loss  # three micro-batches a step: in step 4
+
+    spoiled.calls = 0
+    monkeypatch.setattr(loop, "cross_entropy", spoiled)
+    with pytest.raises(NonFiniteLossError, match=r"at step 4 with learning rate 0\.00\d+") as caught:
+        run(tmp_path, save_every=0.0)
+    assert "checkpoint.npz" in str(caught.value)
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    assert header["step"] == 3
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    saves = []
+    original = os.fsync
+
+    def full(descriptor):
+        saves.append(descriptor)
+        if len(saves) == 4:  # config.json, then a checkpoint after each step
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SaveError, match="No space left"):
+        run(tmp_path, save_every=0.0)
+    assert read_arrays(tmp_path / "checkpoint.npz")[0]["step"] == 2
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("batch_size", 0), ("accumulate", 0), ("microbatch", -1), ("log_every", 0), ("epochs", 0.0), ("epochs", float("nan")),
+        ("steps", 0), ("lr", -1.0), ("lr", float("inf")), ("weight_decay", -0.1), ("warmup", 1.0), ("smoothing", 1.0),
+        ("ema", 1.0), ("clip", -1.0), ("optimizer", "lion"), ("decay", "stairs"), ("dataset", "mnist"), ("model", "ViT-Z_1"),
+        ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0), ("save_every", -1.0),
+    ],
+)  # fmt: skip
+def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(**{option: value})
+    assert option.replace("_", "-") in str(caught.value).replace("_", "-")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,37 @@
+"""The learning rate at chosen steps."""
+
+import math
+
+import pytest
+
+from minivit.errors import ConfigError
+from minivit.training import Schedule
+
+
+def test_warm_up_rises_in_equal_steps_to_the_full_rate():
+    schedule = Schedule(lr=0.8, total_steps=100, warmup_steps=4)
+    assert [schedule(step) for step in range(4)] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+
+
+def test_cosine_is_half_way_down_in_the_middle_and_at_the_end_at_the_bottom():
+    schedule = Schedule(lr=1.0, total_steps=110, warmup_steps=10, final_lr=0.1)
+    assert schedule(10) == pytest.approx(1.0)
+    assert schedule(60) == pytest.approx(0.55)
+    assert schedule(35) == pytest.approx(0.1 + 0.9 * (1 + math.sqrt(0.5)) / 2)  # cos(pi / 4)
+    assert schedule(110) == schedule(500) == pytest.approx(0.1)
+
+
+def test_linear_falls_evenly():
+    schedule = Schedule(lr=1.0, total_steps=50, decay="linear")
+    assert [schedule(step) for step in (0, 10, 25, 49)] == pytest.approx([1.0, 0.8, 0.5, 0.02])
+
+
+def test_constant_stays():
+    schedule = Schedule(lr=0.3, total_steps=50, warmup_steps=2, decay="constant")
+    assert [schedule(step) for step in (0, 1, 2, 49)] == pytest.approx([0.15, 0.3, 0.3, 0.3])
+
+
+@pytest.mark.parametrize("options", [{"decay": "stairs"}, {"lr": -1.0}, {"total_steps": 0}, {"warmup_steps": -1}])
+def test_what_makes_no_sense_is_refused(options):
+    with pytest.raises(ConfigError):
+        Schedule(**({"lr": 1.0, "total_steps": 10} | options))
