@@ -1,0 +1,226 @@
+"""CIFAR-10 and CIFAR-100: 60,000 photographs of 32 x 32 pixels, 50,000 to train on and 10,000 to test on.
+
+They are read from the *binary* archives of https://www.cs.toronto.edu/~kriz/cifar.html, never from the
+Python ones: those are pickles, and a pickle can run code when it is opened. A file is a row of records:
+one label byte (CIFAR-100: a coarse one, then a fine one), then 3,072 pixel bytes, all red ones first,
+then green, then blue, each plane row by row.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from minivit.data.dataset import Dataset
+from minivit.data.download import check_md5, fetch
+from minivit.errors import ConfigError, DataError, DataNotFoundError, SaveError
+
+PIXELS = 3 * 32 * 32  # bytes of an image
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set is published, and how its files are laid out.
+
+    names_files:  for each label byte of a record, the text file with its class names, one a line.
+    label_column: which of the label bytes to read.
+    """
+
+    name: str
+    url: str
+    md5: str
+    folder: str
+    train_files: tuple[str, ...]
+    test_file: str
+    images_per_train_file: int
+    images_per_test_file: int
+    names_files: tuple[str, ...]
+    label_column: int
+    num_classes: int
+
+    @property
+    def archive(self) -> str:
+        """The file name of the archive."""
+        return self.url.rsplit("/", 1)[1]
+
+    @property
+    def record(self) -> int:
+        """The bytes of a record: labels, then pixels."""
+        return len(self.names_files) + PIXELS
+
+
+CIFAR10 = Source(
+    name="cifar10",
+    url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    md5="c32a1d4ab5d03f1284b67883e8d87530",
+    folder="cifar-10-batches-bin",
+    train_files=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+    test_file="test_batch.bin",
+    images_per_train_file=10_000,
+    images_per_test_file=10_000,
+    names_files=("batches.meta.txt",),
+    label_column=0,
+    num_classes=10,
+)
+
+CIFAR100 = Source(
+    name="cifar100",
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    md5="03b5dce01913d631647c71ecec9e9cb8",
+    folder="cifar-100-binary",
+    train_files=("train.bin",),
+    test_file="test.bin",
+    images_per_train_file=50_000,
+    images_per_test_file=10_000,
+    names_files=("coarse_label_names.txt", "fine_label_names.txt"),
+    label_column=1,
+    num_classes=100,
+)
+
+# The same files, read with the 20 coarse labels: "fish" instead of "trout".
+CIFAR100_COARSE = replace(CIFAR100, label_column=0, num_classes=20)
+
+
+def cifar10(data_dir: str | Path, download: bool = True, progress: bool = True) -> tuple[Dataset, Dataset]:
+    """CIFAR-10: the training split (50,000 images of 10 classes) and the test split (10,000).
+
+    The first of these that `data_dir` allows is done: read the unpacked folder `cifar-10-batches-bin`;
+    unpack the archive `cifar-10-binary.tar.gz` (its md5 is checked first); download that archive.
+
+    progress: draw a progress bar while downloading.
+
+    Returns Datasets with images uint8 (N, 32, 32, 3).
+    Raises DataError if a file is damaged, truncated or missing from the folder, DownloadError if the
+    download fails, SaveError if the disk cannot be written, and DataNotFoundError if the data are not
+    there and `download` is False.
+    """
+    return _load(CIFAR10, Path(data_dir), download, progress)
+
+
+def cifar100(
+    data_dir: str | Path,
+    download: bool = True,
+    progress: bool = True,
+    labels: Literal["fine", "coarse"] = "fine",
+) -> tuple[Dataset, Dataset]:
+    """CIFAR-100: the training split (50,000 images) and the test split (10,000).
+
+    labels: "fine" for the 100 classes, "coarse" for the 20 groups that they form.
+
+    Everything else is as for `cifar10`, with the folder `cifar-100-binary` and the archive
+    `cifar-100-binary.tar.gz`. Raises ConfigError for other `labels`.
+    """
+    sources = {"fine": CIFAR100, "coarse": CIFAR100_COARSE}
+    if labels not in sources:
+        raise ConfigError(f"CIFAR-100 has fine and coarse labels, not {labels!r}.")
+    return _load(sources[labels], Path(data_dir), download, progress)
+
+
+def _load(source: Source, data_dir: Path, download: bool, progress: bool) -> tuple[Dataset, Dataset]:
+    folder, archive = data_dir / source.folder, data_dir / source.archive
+
+    if not folder.is_dir():
+        if archive.is_file():
+            check_md5(archive, source.md5)
+        elif download:
+            fetch(source.url, archive, source.md5, progress)
+        else:
+            raise DataNotFoundError(
+                f"{source.name} is not in {data_dir}: there is neither the folder {source.folder} nor the "
+                f"archive {source.archive}; allow the download, or put {source.url} there."
+            )
+        _unpack(source, archive, folder)
+
+    return _read_folder(source, folder)
+
+
+# -- unpacking ------------------------------------------------------------------------------------------
+
+
+def _unpack(source: Source, archive: Path, folder: Path) -> None:
+    """Take the files that are read here out of the archive; the folder appears whole, or not at all.
+
+    Only members of the expected names are read, and each is written under a name of ours: whatever else
+    an archive holds, nothing can land outside the folder.
+    """
+    try:
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{source.folder}-", dir=archive.parent))
+        try:
+            with tarfile.open(archive) as tar:
+                for name in (*source.train_files, source.test_file, *source.names_files):
+                    _unpack_file(tar, f"{source.folder}/{name}", unfinished / name)
+            unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner may read
+            unfinished.replace(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)  # gone already if all went well
+    except (tarfile.TarError, EOFError, KeyError) as error:
+        raise DataError(f"{archive} cannot be unpacked: {error}.") from error
+    except OSError as error:
+        raise SaveError(f"{archive} could not be unpacked to {folder}: {error}.") from error
+
+
+def _unpack_file(tar: tarfile.TarFile, member: str, destination: Path) -> None:
+    """Write one file of the archive to `destination`. Raises KeyError if there is no such file in it."""
+    info = tar.getmember(member)
+    content = tar.extractfile(info) if info.isreg() else None
+    if content is None:
+        raise KeyError(f"{member} is not a file")
+    with content, destination.open("wb") as file:
+        shutil.copyfileobj(content, file)
+
+
+# -- reading --------------------------------------------------------------------------------------------
+
+
+def _read_folder(source: Source, folder: Path) -> tuple[Dataset, Dataset]:
+    classes = _read_names(folder / source.names_files[source.label_column], source.num_classes)
+
+    train = [_read_records(folder / name, source.images_per_train_file, source) for name in source.train_files]
+    images = np.concatenate([images for images, _ in train])
+    labels = np.concatenate([labels for _, labels in train])
+    test = _read_records(folder / source.test_file, source.images_per_test_file, source)
+
+    return Dataset(source.name, images, labels, classes), Dataset(source.name, *test, classes)
+
+
+def _read_records(path: Path, count: int, source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """The images uint8 (N, 32, 32, 3) and the labels int64 (N,) of one file."""
+    _check_exists(path)
+    found, expected = path.stat().st_size, count * source.record
+    if found != expected:
+        raise DataError(
+            f"{path} has {found:,} bytes instead of {expected:,}; delete its folder, so that it can be unpacked again."
+        )
+
+    records = np.fromfile(path, np.uint8).reshape(count, source.record)
+    labels = records[:, source.label_column].astype(np.int64)  # (N,)
+    if labels.max() >= source.num_classes:
+        raise DataError(
+            f"{path} is no {source.name} file: record {labels.argmax()} has the label {labels.max()}, but "
+            f"labels run from 0 to {source.num_classes - 1}."
+        )
+
+    planes = records[:, len(source.names_files) :].reshape(count, 3, 32, 32)  # (N, C, H, W)
+    images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))  # (N, H, W, C)
+    return images, labels
+
+
+def _read_names(path: Path, count: int) -> tuple[str, ...]:
+    _check_exists(path)
+    names = tuple(path.read_text(encoding="utf-8", errors="replace").split())
+    if len(names) != count:
+        raise DataError(f"{path} has {len(names)} class names instead of {count}.")
+    return names
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(
+            f"{path.parent} is incomplete: {path.name} is missing; delete the folder, so that it can be unpacked again."
+        )

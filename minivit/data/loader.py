@@ -1,0 +1,167 @@
+"""From a data set to batches: shuffled, augmented, rescaled, and ready before they are asked for.
+
+Nothing here remembers anything. Which images are in a batch follows from the seed, the epoch and the step,
+and so does their augmentation; a run that starts at step 1,234 sees the batches that an undisturbed
+one sees from there on, to the last bit. Resuming needs no saved random state: the step is enough.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from minivit.data.augment import Augmentation
+from minivit.data.dataset import Dataset
+from minivit.errors import ConfigError
+from minivit.preprocessing import preprocess
+
+# Every use of the seed has a number of its own, so that no two draw from the same stream.
+_ORDER, _AUGMENTATION = 1, 2
+
+
+class Batch(NamedTuple):
+    """What one training step reads.
+
+    step:   counted over the whole run, from 0.
+    epoch:  how many times every image had been seen before this epoch.
+    images: float32 (B, H, W, C), values from -1 to 1.
+    labels: int64 (B,).
+    """
+
+    step: int
+    epoch: int
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Loader:
+    """The batches of a data set, epoch after epoch.
+
+    Each epoch shows every image once, in a new order; its last batch holds what is left, and may be short.
+
+    seed:     decides the order and the augmentation.
+    augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment.
+    shuffle:  False keeps the order of the data set: for evaluation, as does augment=None.
+    prefetch: how many finished batches may wait. They are made by a thread of their own while the
+              network is busy; 0 makes each one when it is asked for, without a thread.
+
+    Raises ConfigError for an empty data set, a batch size below 1, or a negative seed or prefetch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        *,
+        seed: int,
+        augment: Augmentation | None = None,
+        shuffle: bool = True,
+        prefetch: int = 2,
+    ) -> None:
+        if len(dataset) == 0:
+            raise ConfigError(f"There is nothing to load: the data set {dataset.name!r} is empty.")
+        if batch_size < 1:
+            raise ConfigError(f"The batch size must be at least 1, not {batch_size}.")
+        if seed < 0:
+            raise ConfigError(f"The seed of a loader must be 0 or more, not {seed}.")
+        if prefetch < 0:
+            raise ConfigError(f"The number of batches to prefetch must be 0 or more, not {prefetch}.")
+
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.augment = augment
+        self.shuffle = shuffle
+        self.prefetch = prefetch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches show every image once; the last of them may be short."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    def permutation(self, epoch: int) -> np.ndarray:
+        """The order of the images in this epoch, counted from 0: int64 (N,)."""
+        if not self.shuffle:
+            return np.arange(len(self.dataset))
+        rng = np.random.default_rng([self.seed, _ORDER, epoch])
+        return rng.permutation(len(self.dataset))
+
+    def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
+        """The batches of steps `start` to `stop - 1`; without `stop`, for ever.
+
+        To stop early, leave the loop: the thread behind it ends when the iterator is closed or forgotten.
+        Whatever fails while a batch is made is raised here.
+
+        Raises ConfigError if `start` is negative.
+        """
+        if start < 0:
+            raise ConfigError(f"The first step must be 0 or more, not {start}.")
+        batches = self._make_batches(start, stop)
+        return prefetched(batches, self.prefetch) if self.prefetch else batches
+
+    def _make_batches(self, start: int, stop: int | None) -> Iterator[Batch]:
+        step = start
+        order, order_of = np.empty(0, np.int64), -1  # the permutation in use, and its epoch
+
+        while stop is None or step < stop:
+            epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
+            if epoch != order_of:
+                order, order_of = self.permutation(epoch), epoch
+
+            first = step_in_epoch * self.batch_size
+            yield self._make_batch(step, epoch, order[first : first + self.batch_size])
+            step += 1
+
+    def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
+        images = self.dataset.images[indices]  # (B, H, W, C) uint8
+        if self.augment is not None:
+            rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
+            images = self.augment(images, rng)
+        return Batch(step, epoch, preprocess(images), self.dataset.labels[indices])
+
+
+def prefetched(batches: Iterator[Batch], ahead: int) -> Iterator[Batch]:
+    """The same batches, made by a background thread that runs up to `ahead` batches ahead.
+
+    The thread starts with the first batch that is asked for, and ends with the iterator.
+    """
+    # Three kinds of messages go through the queue: a batch, the error that ended them, None at the end.
+    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=ahead)
+    closing = threading.Event()
+
+    def put(message: Batch | BaseException | None) -> None:
+        # Never wait for ever: the consumer may be gone, and a full queue stays full.
+        while not closing.is_set():
+            try:
+                waiting.put(message, timeout=0.05)
+                return
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if closing.is_set():
+                    return
+            put(None)
+        except BaseException as error:
+            put(error)
+
+    # A daemon, so that the interpreter can exit although an iterator is still open.
+    thread = threading.Thread(target=produce, name="minivit-loader", daemon=True)
+    thread.start()
+    try:
+        while (message := waiting.get()) is not None:
+            if isinstance(message, BaseException):
+                raise message
+            yield message
+    finally:
+        closing.set()
+        if not sys.is_finalizing():  # else the thread is frozen already, and waiting would never end
+            thread.join()

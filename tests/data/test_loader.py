@@ -1,0 +1,213 @@
+"""The loader: the same batches wherever one starts, and a thread that never outlives its iterator."""
+
+import itertools
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivit.data import Dataset, Loader, standard
+from minivit.errors import ConfigError
+
+
+def numbered(count: int) -> Dataset:
+    """A data set whose image i is filled with the byte i."""
+    images = np.empty((count, 4, 4, 3), np.uint8)
+    images[:] = np.arange(count, dtype=np.uint8).reshape(count, 1, 1, 1)
+    return Dataset("numbered", images, np.arange(count) % 7, tuple("abcdefg"))
+
+
+def numbers(batch) -> list[int]:
+    """Which images of `numbered` a batch holds."""
+    return np.rint(batch.images[:, 0, 0, 0] * 127.5 + 127.5).astype(int).tolist()
+
+
+def loader_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "minivit-loader"]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert loader_threads() == []
+
+
+def assert_same(one, other):
+    assert (one.step, one.epoch) == (other.step, other.epoch)
+    assert one.images.tobytes() == other.images.tobytes()
+    assert one.labels.tobytes() == other.labels.tobytes()
+
+
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 15), prefetch=st.sampled_from([0, 1, 3]))
+def test_an_epoch_shows_every_image_once(count, batch_size, prefetch):
+    loader = Loader(numbered(count), batch_size, seed=0, prefetch=prefetch)
+    steps = loader.steps_per_epoch
+
+    batches = list(loader.batches(0, 2 * steps))
+
+    assert [batch.step for batch in batches] == list(range(2 * steps))
+    assert [batch.epoch for batch in batches] == [0] * steps + [1] * steps
+    for epoch in (batches[:steps], batches[steps:]):
+        assert sorted(itertools.chain.from_iterable(map(numbers, epoch))) == list(range(count))
+        assert all(len(batch.images) == batch_size for batch in epoch[:-1])
+        assert 1 <= len(epoch[-1].images) <= batch_size
+
+
+def test_batches_are_preprocessed_and_labels_stay_with_their_images():
+    for batch in Loader(numbered(100), 32, seed=1).batches(0, 8):
+        assert batch.images.dtype == np.float32
+        assert batch.images.shape == (len(batch.labels), 4, 4, 3)
+        assert batch.labels.dtype == np.int64
+        assert batch.labels.tolist() == [number % 7 for number in numbers(batch)]
+        expected = (np.array(numbers(batch)) - 127.5) / 127.5
+        assert np.allclose(batch.images[:, 3, 3, 2], expected)
+
+
+def test_order_differs_by_epoch_and_by_seed():
+    loader = Loader(numbered(200), 10, seed=0)
+    orders = [loader.permutation(0), loader.permutation(1), Loader(numbered(200), 10, seed=1).permutation(0)]
+    for one, other in itertools.combinations(orders, 2):
+        assert not np.array_equal(one, other)
+    assert np.array_equal(loader.permutation(1), Loader(numbered(200), 50, seed=0).permutation(1))
+
+
+def test_without_shuffling_the_order_is_that_of_the_data_set():
+    batches = Loader(numbered(25), 10, seed=0, shuffle=False).batches(0, 6)
+    assert [numbers(batch) for batch in batches] == 2 * [
+        list(range(10)),
+        list(range(10, 20)),
+        list(range(20, 25)),
+    ]
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 7, 11])
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_starting_anywhere_gives_the_batches_of_an_undisturbed_run(start, prefetch):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (37, 8, 8, 3), dtype=np.uint8)
+    dataset = Dataset("random", images, rng.integers(0, 3, 37), ("a", "b", "c"))
+
+    undisturbed = list(Loader(dataset, 10, seed=3, augment=standard(2)).batches(0, 12))
+    resumed = list(Loader(dataset, 10, seed=3, augment=standard(2), prefetch=prefetch).batches(start, 12))
+
+    assert len(resumed) == 12 - start
+    for one, other in zip(undisturbed[start:], resumed, strict=True):
+        assert_same(one, other)
+
+
+def test_augmentation_differs_by_step_and_by_seed():
+    def draw(images, rng):
+        return np.broadcast_to(rng.integers(0, 256, (1, 4, 4, 3), dtype=np.uint8), images.shape)
+
+    first, second = Loader(numbered(20), 10, seed=0, augment=draw).batches(0, 2)
+    (other,) = Loader(numbered(20), 10, seed=1, augment=draw).batches(0, 1)
+    assert not np.array_equal(first.images, second.images)
+    assert not np.array_equal(first.images, other.images)
+
+
+def test_the_data_set_is_never_changed():
+    dataset = numbered(30)
+    before = dataset.images.copy()
+    list(Loader(dataset, 7, seed=0, augment=standard(1)).batches(0, 10))
+    assert np.array_equal(dataset.images, before)
+
+
+def test_without_a_stop_it_goes_on_and_nothing_is_made_before_it_is_wanted():
+    made = []
+
+    def count(images, rng):
+        made.append(len(images))
+        return images
+
+    batches = Loader(numbered(10), 5, seed=0, augment=count, prefetch=2).batches()
+    assert loader_threads() == []
+    assert [next(batches).step for _ in range(9)] == list(range(9))
+    time.sleep(0.2)
+    # 9 taken, 2 waiting, and 1 that waits for a place.
+    assert 9 <= len(made) <= 12
+    batches.close()
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_error_behind_the_scenes_reaches_the_loop(prefetch):
+    calls = []
+
+    def fail_on_the_third(images, rng):
+        calls.append(1)
+        if len(calls) == 3:
+            raise ZeroDivisionError("in the augmentation")
+        return images
+
+    loader = Loader(numbered(50), 5, seed=0, augment=fail_on_the_third, prefetch=prefetch)
+    seen = []
+    with pytest.raises(ZeroDivisionError, match="in the augmentation"):
+        for batch in loader.batches():
+            seen.append(batch.step)
+    assert seen == [0, 1]
+
+
+def test_the_thread_ends_when_the_iterator_is_closed():
+    batches = Loader(numbered(50), 5, seed=0).batches()
+    next(batches)
+    assert len(loader_threads()) == 1
+    began = time.perf_counter()
+    batches.close()
+    assert time.perf_counter() - began < 1
+    assert loader_threads() == []
+
+
+@pytest.mark.parametrize("way", ["break", "exception", "interrupt"])
+def test_the_thread_ends_when_the_loop_is_left(way):
+    def leave():
+        for batch in Loader(numbered(50), 5, seed=0).batches():
+            if batch.step == 3 and way == "break":
+                break
+            if batch.step == 3 and way == "exception":
+                raise RuntimeError
+            if batch.step == 3:
+                raise KeyboardInterrupt
+
+    try:
+        leave()
+    except (RuntimeError, KeyboardInterrupt) as error:
+        error.__traceback__ = None  # the traceback keeps the loop's frame, and so the iterator, alive
+    assert loader_threads() == []
+
+
+def test_the_interpreter_exits_although_an_iterator_is_open():
+    program = (
+        "import numpy as np\n"
+        "from minivit.data import Dataset, Loader\n"
+        "images = np.zeros((9, 4, 4, 3), np.uint8)\n"
+        "batches = Loader(Dataset('d', images, np.zeros(9, np.int64), ('a',)), 2, seed=0).batches()\n"
+        "next(batches)\n"
+        "print('done')\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert finished.stdout.strip() == "done"
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"batch_size": 0}, "batch size must be at least 1, not 0"),
+        ({"seed": -1}, "seed of a loader must be 0 or more, not -1"),
+        ({"prefetch": -1}, "prefetch must be 0 or more, not -1"),
+        ({"dataset": numbered(0)}, "'numbered' is empty"),
+    ],
+)
+def test_wrong_settings_are_refused(arguments, says):
+    with pytest.raises(ConfigError, match=says):
+        Loader(**{"dataset": numbered(5), "batch_size": 2, "seed": 0, **arguments})
+
+
+def test_a_negative_start_is_refused_at_once():
+    with pytest.raises(ConfigError, match="not -3"):
+        Loader(numbered(5), 2, seed=0).batches(-3)
