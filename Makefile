@@ -13,7 +13,7 @@ TRAIN_OPTIONS ?=
 .PHONY: train test lint parity clean
 
 train: .venv/ready
-	$(BIN)/minivit train --dataset shapes $(TRAIN_OPTIONS)
+	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
 	$(BIN)/python -m pytest -m "not parity"

@@ -22,8 +22,8 @@ from minivit.data.dataset import Dataset
 from minivit.errors import ConfigError
 
 SIZE = 32  # height and width of an image, in pixels
-SMALLEST, LARGEST = 12.0, 14.0  # radius of the circle around a shape, in pixels
-LARGEST_TURN = np.pi / 12  # to either side: 15 degrees
+SMALLEST, LARGEST = 9.0, 14.0  # radius of the circle around a shape, in pixels
+LARGEST_TURN = np.pi / 6  # to either side: 30 degrees
 
 # Images are drawn in blocks: enough of them for NumPy to be quick, few enough to stay in the cache. Each
 # block has a random generator of its own, so image i is the same however many images are asked for.

@@ -44,7 +44,7 @@ def as_array(x: Array) -> Array:
 def erf(x: Array) -> Array:
     """The error function, element by element; SciPy is imported at the first call."""
     package = "scipy" if xp_of(x) is np else "cupyx.scipy"
-    return importlib.import_module(f"{package}.special").erf(x)
+    return importlib.import_module(f"{package}.special").erf(x).astype(x.dtype, copy=False)
 
 
 def vecdot(x: Array, y: Array) -> Array:

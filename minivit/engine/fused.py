@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError
 from .backend import Array, erf, row_blocks, vecdot, xp_of
+from .ops import operands
 from .tensor import Tensor, record, wants_grad
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b over the last axis: (..., k) with (k, n) and (n,) -> (..., n)."""
-    a, w = x.data, weight.data
+    a, w, *biases = operands(x, weight) if bias is None else operands(x, weight, bias)
     wants_x, wants_weight, wants_bias = wants_grad(x), wants_grad(weight), wants_grad(bias)
     if a.shape[-1] != w.shape[0]:
         raise ShapeError(
@@ -32,8 +33,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         )
     rows = a.reshape(-1, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
     out = rows @ w  # (m, n)
-    if bias is not None:
-        out += bias.data
+    for b in biases:  # one or none
+        out += b
 
     def vjp(dy: Array):
         dy = dy.reshape(-1, w.shape[1])  # (m, n)
@@ -52,9 +53,9 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     dx = (g - mean(g) - n * mean(g * n)) / sqrt(var + eps); both means are products with `weight`, so that g
     itself is never summed.
     """
-    xp = xp_of(x.data)
-    w, b = weight.data, bias.data
-    rows = x.data.reshape(-1, x.shape[-1])  # (m, d)
+    a, w, b = operands(x, weight, bias)
+    xp = xp_of(a)
+    rows = a.reshape(-1, a.shape[-1])  # (m, d)
     d = rows.shape[1]
     out = xp.empty_like(rows)
     normal = xp.empty_like(rows) if wants_grad(x, weight, bias) else out
@@ -197,7 +198,7 @@ def attention_with_weights(qkv: Tensor, heads: int) -> tuple[Tensor, Array]:
     xp.matmul(weights, v, out=heads_out)
 
     def vjp(dy: Array):
-        dqkv = xp.empty_like(x)
+        dqkv = xp.empty(x.shape, x.dtype)  # in rows, whatever the order of x, so that the heads are views of it
         dq, dk, dv = split_heads(dqkv, 3, heads)
         (dh,) = split_heads(dy, 1, heads)  # (B, heads, N, D_h)
         xp.matmul(weights.swapaxes(-1, -2), dh, out=dv)

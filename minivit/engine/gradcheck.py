@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import GradientError
+from ..errors import GradientError, ShapeError
 from .tensor import Tensor, no_grad
 
 
@@ -47,7 +47,10 @@ def gradcheck(
     out = fn(*leaves)
     cotangent = rng.standard_normal(out.shape)
     handed = cotangent.copy()
-    out.backward(handed)
+    try:
+        out.backward(handed)
+    except ShapeError as error:
+        raise GradientError(str(error)) from error
     if not np.array_equal(handed, cotangent):
         raise GradientError("the op changed the gradient it was handed; other ops may still need it")
 

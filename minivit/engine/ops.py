@@ -8,6 +8,7 @@ the tape keeps alive.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,27 +54,30 @@ def multiply(a: object, b: object) -> Tensor:
     """a * b, element by element."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_wanted(a, b)
+    product = x * y
+    x, y = (x if y_shape is not None else None), (y if x_shape is not None else None)  # each for the other's gradient
 
     def vjp(dy: Array):
         dx = None if x_shape is None else unbroadcast(dy * y, x_shape)
         dy_ = None if y_shape is None else unbroadcast(dy * x, y_shape)
         return dx, dy_
 
-    return record(x * y, (a, b), vjp)
+    return record(product, (a, b), vjp)
 
 
 def divide(a: object, b: object) -> Tensor:
     """a / b, element by element: d(a/b) = da / b - (a/b) db / b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_wanted(a, b)
-    quotient = x / y
+    out = x / y
+    quotient = out if y_shape is not None else None
 
     def vjp(dy: Array):
         dx = dy / y
         dy_ = None if y_shape is None else unbroadcast(-dx * quotient, y_shape)
         return unbroadcast(dx, x_shape), dy_
 
-    return record(quotient, (a, b), vjp)
+    return record(out, (a, b), vjp)
 
 
 def negative(a: Tensor) -> Tensor:
@@ -87,9 +91,9 @@ def negative(a: Tensor) -> Tensor:
 
 def power(a: Tensor, exponent: float) -> Tensor:
     """a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)"""
-    if not isinstance(exponent, int | float):
+    if not isinstance(exponent, numbers.Real):
         raise DTypeError(f"the exponent must be a plain number, not {type(exponent).__name__}")
-    x = a.data
+    x, exponent = a.data, float(exponent)  # NumPy's own numbers would impose their element type
 
     def vjp(dy: Array):
         return (dy * x ** (exponent - 1) * exponent,)
@@ -239,13 +243,14 @@ def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
 
 def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     """The axes in another order, by default reversed."""
+    out = a.data.transpose(axes)
     order = tuple(range(a.ndim))[::-1] if axes is None else tuple(axis % a.ndim for axis in axes)
     back = tuple(order.index(axis) for axis in range(len(order)))
 
     def vjp(dy: Array):
         return (dy.transpose(back),)
 
-    return record(a.data.transpose(order), (a,), vjp)
+    return record(out, (a,), vjp)
 
 
 def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
@@ -309,7 +314,12 @@ def operands(*inputs: object) -> tuple[Array, ...]:
     def array(x: object) -> Array:
         if isinstance(x, Tensor):
             return x.data
-        return x if isinstance(x, int | float) and not is_array(x) else xp.asarray(x, dtype)
+        if isinstance(x, int | float) and not is_array(x):
+            return x
+        constant = xp.asarray(x)
+        if constant.dtype.kind not in "fiub":
+            raise DTypeError(f"a constant beside a Tensor must be numbers, not {x!r}")
+        return constant.astype(dtype, copy=False)
 
     return tuple(array(x) for x in inputs)
 
@@ -337,7 +347,7 @@ def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) 
     """Give back, with length 1, the axes of `shape` that a reduction over `axis` took away."""
     if keepdims:
         return dy
-    reduced = range(len(shape)) if axis is None else [axis] if isinstance(axis, int) else axis
+    reduced = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else [axis]
     reduced = {i % len(shape) for i in reduced} if shape else set()
     return dy.reshape([1 if i in reduced else length for i, length in enumerate(shape)])
 

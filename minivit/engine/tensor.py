@@ -382,18 +382,17 @@ def _seed(root: Tensor, grad: object) -> Array:
 def _float_array(data: object) -> Array:
     if isinstance(data, Tensor):
         raise DTypeError("a Tensor cannot be made from a Tensor: use detach() or astype()")
-    array = as_array(data) if is_array(data) else np.asarray(data, dtype=np.float32)
-    if array.dtype.kind in "iub":
-        return array.astype(np.float32)
-    if array.dtype.kind != "f":
-        raise DTypeError(f"a Tensor holds floating-point numbers, not {array.dtype}")
-    return array
+    array = as_array(data) if is_array(data) else np.asarray(data)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"a Tensor holds floating-point numbers, not {data!r}")
+    keeps_type = is_array(data) and array.dtype.kind == "f"
+    return array if keeps_type else array.astype(np.float32)
 
 
 def _flatten(arguments: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
     """Let `f(2, 3)` and `f((2, 3))` mean the same."""
-    if len(arguments) == 1 and not isinstance(arguments[0], int):
-        return tuple(arguments[0])
+    if len(arguments) == 1 and not hasattr(arguments[0], "__index__"):
+        return tuple(arguments[0])  # type: ignore[arg-type]
     return arguments  # type: ignore[return-value]
 
 

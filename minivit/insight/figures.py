@@ -23,11 +23,8 @@ def class_token_attention(model: ViT, pixels: np.ndarray) -> np.ndarray:
     Returns:
         (B, h, w), h and w the patch grid's sides; each map sums to 1.
     """
-    mode = model.training
-    model.eval()
-    with no_grad():
+    with no_grad(), model.evaluating():
         _, seen = model(preprocess(pixels), return_intermediates=True)
-    model.train(mode)
     weights = to_numpy(seen[f"blocks.{model.config.depth - 1}.attention.weights"])  # (B, heads, N + 1, N + 1)
     to_patches = weights[:, :, 0, 1:].mean(axis=1)  # (B, N)
     to_patches /= to_patches.sum(axis=-1, keepdims=True)

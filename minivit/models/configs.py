@@ -68,9 +68,9 @@ class ViTConfig:
         _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
         for name in ("dropout", "attention_dropout"):
             rate = getattr(self, name)
-            _check(0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
-        _check(self.gelu in GELU_FORMS, f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
-        _check(self.norm_eps > 0, "norm_eps must be above 0", self.norm_eps)
+            _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
+        _check(self.gelu in tuple(GELU_FORMS), f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
+        _check(_is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps must be above 0", self.norm_eps)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -92,6 +92,10 @@ class ViTConfig:
 
 def _is_whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check(good: bool, rule: str, value: object) -> None:

@@ -103,16 +103,12 @@ class ViT(Module):
         Returns:
             (B, K) float32; each row sums to 1.
         """
-        mode, probabilities = self.training, np.empty((len(images), self.config.num_classes), np.float32)
-        self.eval()
-        try:
-            with no_grad():
-                for start in range(0, len(images), batch_size):
-                    batch = images[start : start + batch_size]
-                    batch = preprocess(batch) if batch.dtype == np.uint8 else batch
-                    probabilities[start : start + batch_size] = to_numpy(engine.softmax(self(batch)).data)
-        finally:
-            self.train(mode)
+        probabilities = np.empty((len(images), self.config.num_classes), np.float32)
+        with no_grad(), self.evaluating():
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                batch = preprocess(batch) if batch.dtype == np.uint8 else batch
+                probabilities[start : start + batch_size] = to_numpy(engine.softmax(self(batch)).data)
         return probabilities
 
     def _as_images(self, images: Tensor | Array) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from ..engine.backend import Array, to_device, to_numpy, xp_of
@@ -29,9 +30,12 @@ class Module:
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Every parameter with its name, in the order of definition."""
-        found = [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
-        for name, part in self.named_parts():
-            found += [(f"{name}.{inner}", tensor) for inner, tensor in part.named_parameters()]
+        found: list[tuple[str, Tensor]] = []
+        for name, child in self._children():
+            if isinstance(child, Tensor):
+                found.append((name, child))
+            else:
+                found += [(f"{name}.{inner}", tensor) for inner, tensor in child.named_parameters()]
         return found
 
     def parameters(self) -> list[Tensor]:
@@ -44,11 +48,14 @@ class Module:
 
     def named_parts(self) -> Iterator[tuple[str, Module]]:
         """The Modules directly inside this one; those in a list are named by their position."""
+        yield from ((name, child) for name, child in self._children() if isinstance(child, Module))
+
+    def _children(self) -> Iterator[tuple[str, Tensor | Module]]:
         for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-            elif isinstance(value, list):
+            if isinstance(value, list):
                 yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
+            elif isinstance(value, Tensor | Module):
+                yield name, value
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -75,6 +82,7 @@ class Module:
             for name in own
             if name in state and tuple(state[name].shape) != own[name].shape
         ]
+        problems += [f"{name} holds no real numbers" for name in own if name in state and not _is_real(state[name])]
         if problems:
             more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
             raise CheckpointError(f"{source} do not fit this model: {', '.join(problems[:8])}{more}")
@@ -94,8 +102,28 @@ class Module:
         """Switch to evaluation mode (dropout does nothing), here and in all parts."""
         return self.train(False)
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Inside `with model.evaluating():` every part is in evaluation mode; then each has the mode it had."""
+        modes = [(part, part.training) for part in self._all_parts()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+
+    def _all_parts(self) -> Iterator[Module]:
+        yield self
+        for _, part in self.named_parts():
+            yield from part._all_parts()
+
     def to(self, device: str) -> Self:
         """Move the parameters to "cpu", "cuda" or "cuda:i"; gradients are forgotten."""
         for tensor in self.parameters():
             tensor.data, tensor.grad = to_device(tensor.data, device), None
         return self
+
+
+def _is_real(array: Array) -> bool:
+    return array.dtype.kind in "fiub"

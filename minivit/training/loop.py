@@ -53,7 +53,7 @@ class TrainConfig:
     dropout: float = 0.0
     epochs: float = 10.0
     steps: int | None = None
-    batch_size: int = 128
+    batch_size: int = 64
     accumulate: int = 1
     optimizer: str = "adamw"
     lr: float = 1e-3
@@ -368,10 +368,12 @@ class Window:
 
     @property
     def loss(self) -> float:
+        """The mean over images."""
         return self.loss_sum / max(1, self.images)
 
     @property
     def accuracy(self) -> float:
+        """The share of right answers."""
         return self.correct / max(1, self.images)
 
     @property

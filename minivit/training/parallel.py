@@ -96,16 +96,12 @@ def evaluate(
         count = len(labels[piece])
         return loss * count, count_correct(logits.data, labels[piece]), count
 
-    mode = model.training
-    model.eval()
     loss = correct = 0.0
-    try:
+    with model.evaluating():
         for piece_loss, piece_correct, count in workers.map(run, pieces):
             loss += piece_loss
             correct += piece_correct
             advance(count)
-    finally:
-        model.train(mode)
     return loss / len(images), correct / len(images)
 
 

@@ -188,7 +188,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
 
 def test_resuming_with_other_options_is_refused(tmp_path):
     run(tmp_path)
-    with pytest.raises(CheckpointError, match="lr was 0.005, now 0.1"):
+    with pytest.raises(CheckpointError, match=r"lr was 0\.005, now 0\.1"):
         run(tmp_path, resume=True, lr=0.1)
 
 
@@ -239,10 +239,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("batch_size", 0), ("accumulate", 0), ("microbatch", -1), ("log_every", 0), ("epochs", 0.0), ("epochs", float("nan")),
+        ("batch_size", 0), ("accumulate", 0), ("microbatch", -1), ("log_every", 0), ("epochs", float("nan")),
         ("steps", 0), ("lr", -1.0), ("lr", float("inf")), ("weight_decay", -0.1), ("warmup", 1.0), ("smoothing", 1.0),
-        ("ema", 1.0), ("clip", -1.0), ("optimizer", "lion"), ("decay", "stairs"), ("dataset", "mnist"), ("model", "ViT-Z_1"),
-        ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0), ("save_every", -1.0),
+        ("ema", 1.0), ("clip", -1.0), ("optimizer", "lion"), ("decay", "stairs"), ("dataset", "mnist"),
+        ("model", "ViT-Z_1"), ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0),
+        ("save_every", -1.0),
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):

@@ -1,0 +1,184 @@
+"""Every op's gradient, under every spelling, agrees with finite differences along random directions."""
+
+import inspect
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minivit import Tensor, gradcheck, models, nn
+from minivit.engine import fused, ops
+from minivit.models import vit
+from tests.engine.cases import CASES
+from tests.support import random_images, randomize, set_parameter, tiny_config, tiny_vit
+
+# Functions of ops.py and fused.py that ops are made of; they are no ops themselves.
+HELPERS = {
+    "ops": {"operands", "picks_by_array", "restore_axes", "shapes_wanted", "unbroadcast"},
+    "fused": {"softmax_in_place", "split_heads", "sum_of_rows", "target_probabilities"},
+}
+
+# What a Tensor has that makes no new Tensor on the tape.
+NOT_OPS = {
+    *("__init__", "__len__", "__repr__", "_node", "data", "grad", "name", "requires_grad"),
+    *("shape", "ndim", "size", "dtype", "is_leaf"),
+    *("item", "numpy", "detach", "to", "backward", "zero_grad"),
+    *("__module__", "__doc__", "__slots__", "__weakref__", "__array_ufunc__", "__static_attributes__"),
+    "__firstlineno__",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(data=st.data())
+@settings(max_examples=40)
+def test_the_gradient_agrees_with_finite_differences(name, data):
+    function, *inputs = data.draw(CASES[name])
+
+    gradcheck(function, *inputs, tolerance=1e-6)
+
+
+# -- nothing is left out -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [ops, fused], ids=["ops", "fused"])
+def test_every_op_has_a_gradient_case(module):
+    short = module.__name__.rpartition(".")[2]
+    defined = {
+        name
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    wanted = (set(module.__all__) | defined) - HELPERS[short]
+
+    covered = {name.partition(":")[0] for name in CASES}
+
+    assert {f"{short}.{name}" for name in wanted} <= covered
+
+
+def test_every_method_of_a_tensor_has_a_gradient_case():
+    covered = {name.partition(":")[0] for name in CASES}
+
+    assert {f"Tensor.{name}" for name in set(vars(Tensor)) - NOT_OPS} <= covered
+
+
+def test_every_case_names_an_op_that_exists():
+    homes = {"ops": ops, "fused": fused, "Tensor": Tensor}
+
+    for name in CASES:
+        home, _, attribute = name.partition(":")[0].partition(".")
+        assert hasattr(homes[home], attribute), name
+
+
+# -- values that tie, and other special points ---------------------------------------------------
+
+
+def test_elements_that_tie_for_the_maximum_share_its_gradient_evenly():
+    x = Tensor(np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0], [5.0, 0.0, 4.0]]), requires_grad=True)
+
+    x.max(axis=1).backward(np.array([1.0, 6.0, 10.0]))
+
+    np.testing.assert_array_equal(x.grad, [[0.0, 0.5, 0.5], [2.0, 2.0, 2.0], [10.0, 0.0, 0.0]])
+
+
+def test_ties_over_all_axes_share_one_gradient():
+    x = Tensor(np.array([[7.0, 1.0], [7.0, 7.0]]), requires_grad=True)
+
+    x.max().backward()
+
+    np.testing.assert_allclose(x.grad, [[1 / 3, 0.0], [1 / 3, 1 / 3]], rtol=1e-15)
+
+
+def test_a_position_picked_three_times_receives_three_gradients():
+    x = Tensor(np.zeros(3), requires_grad=True)
+
+    x[[1, 1, 0, 1]].backward(np.array([1.0, 10.0, 5.0, 100.0]))
+
+    np.testing.assert_array_equal(x.grad, [5.0, 111.0, 0.0])
+
+
+@pytest.mark.parametrize("form", ["tanh", "erf"])
+def test_gelu_is_flat_or_straight_far_from_zero(form):
+    x = Tensor(np.array([-60.0, 60.0]), requires_grad=True)
+
+    fused.gelu(x, form).backward(np.array([1.0, 1.0]))
+
+    np.testing.assert_array_equal(x.grad, [0.0, 1.0])
+
+
+# -- layers and models ---------------------------------------------------------------------------
+
+
+def check_layer(module, x, *arguments):
+    """Check the gradient with respect to the input and to every parameter, all in one."""
+    names = [name for name, _ in module.named_parameters()]
+
+    def call(x, *leaves):
+        for name, leaf in zip(names, leaves, strict=True):
+            set_parameter(module, name, leaf)
+        return module(x, *(argument() for argument in arguments))
+
+    gradcheck(call, x, *(parameter.data for parameter in module.parameters()))
+
+
+def array(*shape):
+    return np.random.default_rng(2).standard_normal(shape)
+
+
+def same_rng():
+    """The same masks at each call, as finite differences need."""
+    return np.random.default_rng(3)
+
+
+def check_whole_model(**changes):
+    model = tiny_vit(**changes)
+    check_layer(model, random_images(model.config, batch=2))
+
+
+LAYERS = {
+    nn.Linear: lambda: check_layer(randomize(nn.Linear(array(4, 3))), array(2, 5, 4)),
+    nn.LayerNorm: lambda: check_layer(randomize(nn.LayerNorm(6)), array(2, 3, 6)),
+    nn.Dropout: lambda: check_layer(nn.Dropout(0.4), array(3, 7), same_rng),
+    vit.PatchEmbedding: lambda: check_layer(
+        randomize(vit.PatchEmbedding(tiny_config(), None)), random_images(tiny_config(), batch=2)
+    ),
+    vit.MultiHeadSelfAttention: lambda: check_layer(
+        randomize(vit.MultiHeadSelfAttention(tiny_config(dropout=0.3), None)), array(2, 5, 12), same_rng
+    ),
+    vit.MLP: lambda: check_layer(randomize(vit.MLP(tiny_config(dropout=0.3), None)), array(2, 5, 12), same_rng),
+    vit.EncoderBlock: lambda: check_layer(
+        randomize(vit.EncoderBlock(tiny_config(dropout=0.3), None)), array(2, 5, 12), same_rng
+    ),
+    vit.ViT: check_whole_model,
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
+def test_a_layers_gradients_agree_with_finite_differences(layer):
+    LAYERS[layer]()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"representation": 7}, {"gelu": "erf"}, {"image_size": (12, 4)}, {"depth": 0}, {"channels": 1, "heads": 1}],
+    ids=str,
+)
+def test_the_variants_of_the_whole_model_have_right_gradients(changes):
+    check_whole_model(**changes)
+
+
+def test_dropout_of_attention_weights_has_the_right_gradient():
+    config = tiny_config(attention_dropout=0.4)
+
+    check_layer(randomize(vit.MultiHeadSelfAttention(config, None)), array(2, 5, 12), same_rng)
+
+
+def test_every_layer_class_has_a_gradient_check():
+    defined = {
+        value
+        for module in (nn.layers, *(vars(models)[name] for name in ("configs", "vit", "weights")))
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value is not nn.Module
+    }
+
+    assert defined == set(LAYERS)

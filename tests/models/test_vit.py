@@ -1,0 +1,440 @@
+"""The whole model: its parameters by name, its forward pass against plain NumPy, dropout, and predicting."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minivit import DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess
+from minivit.models import vit
+from tests.models import plain_vit
+from tests.support import random_images, tiny_config, tiny_vit
+
+NAMES_AND_SHAPES = [
+    ("embedding.weight", (48, 12)),
+    ("embedding.bias", (12,)),
+    ("cls", (1, 1, 12)),
+    ("positions", (1, 5, 12)),
+    ("blocks.0.norm1.weight", (12,)),
+    ("blocks.0.norm1.bias", (12,)),
+    ("blocks.0.attention.qkv.weight", (12, 36)),
+    ("blocks.0.attention.qkv.bias", (36,)),
+    ("blocks.0.attention.out.weight", (12, 12)),
+    ("blocks.0.attention.out.bias", (12,)),
+    ("blocks.0.norm2.weight", (12,)),
+    ("blocks.0.norm2.bias", (12,)),
+    ("blocks.0.mlp.fc1.weight", (12, 20)),
+    ("blocks.0.mlp.fc1.bias", (20,)),
+    ("blocks.0.mlp.fc2.weight", (20, 12)),
+    ("blocks.0.mlp.fc2.bias", (12,)),
+    ("blocks.1.norm1.weight", (12,)),
+    ("blocks.1.norm1.bias", (12,)),
+    ("blocks.1.attention.qkv.weight", (12, 36)),
+    ("blocks.1.attention.qkv.bias", (36,)),
+    ("blocks.1.attention.out.weight", (12, 12)),
+    ("blocks.1.attention.out.bias", (12,)),
+    ("blocks.1.norm2.weight", (12,)),
+    ("blocks.1.norm2.bias", (12,)),
+    ("blocks.1.mlp.fc1.weight", (12, 20)),
+    ("blocks.1.mlp.fc1.bias", (20,)),
+    ("blocks.1.mlp.fc2.weight", (20, 12)),
+    ("blocks.1.mlp.fc2.bias", (12,)),
+    ("encoder_norm.weight", (12,)),
+    ("encoder_norm.bias", (12,)),
+    ("pre_logits.weight", (12, 6)),
+    ("pre_logits.bias", (6,)),
+    ("head.weight", (6, 5)),
+    ("head.bias", (5,)),
+]
+
+
+def test_parameters_have_these_names_and_shapes():
+    model = ViT(tiny_config(representation=6))
+
+    assert {name: tensor.shape for name, tensor in model.named_parameters()} == dict(NAMES_AND_SHAPES)
+
+
+def test_parameters_come_in_the_order_of_definition():
+    model = ViT(tiny_config(representation=6))
+
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in NAMES_AND_SHAPES]
+
+
+def test_fine_tuning_has_no_pre_logits():
+    names = [name for name, _ in ViT(tiny_config()).named_parameters()]
+
+    assert sorted(names) == sorted(name for name, _ in NAMES_AND_SHAPES if not name.startswith("pre_logits"))
+
+
+# -- the forward pass ----------------------------------------------------------------------------
+
+VARIANTS = [
+    {},
+    {"representation": 6},
+    {"gelu": "erf"},
+    {"image_size": (12, 8)},
+    {"image_size": (4, 16)},
+    {"channels": 1, "heads": 1},
+    {"heads": 12, "patch_size": 2},
+    {"depth": 0},
+    {"norm_eps": 0.1},
+    {"mlp_dim": 1, "num_classes": 1},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_the_logits_equal_plain_numpys_from_the_papers_equations(changes):
+    model = tiny_vit(**changes)
+    images = random_images(model.config)
+
+    expected = plain_vit.forward(images, model.state(), model.config)
+
+    np.testing.assert_allclose(model(images).data, expected, rtol=0, atol=1e-10)
+
+
+def test_single_precision_agrees_to_single_precision():
+    model = tiny_vit(dtype=np.float32)
+    images = random_images(model.config, dtype=np.float32)
+
+    logits = model(images).data
+
+    state = {name: array.astype(np.float64) for name, array in model.state().items()}
+    expected = plain_vit.forward(images.astype(np.float64), state, model.config)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_images_of_a_batch_do_not_see_each_other():
+    model = tiny_vit()
+    images = random_images(model.config, batch=4)
+
+    together = model(images).data
+
+    for image, logits in zip(images, together, strict=True):
+        np.testing.assert_allclose(model(image[None]).data[0], logits, rtol=0, atol=1e-12)
+
+
+def test_the_class_token_has_index_0():
+    """With no positions and no blocks the logits depend on the class token, and on no patch."""
+    model = tiny_vit(depth=0)
+    model.positions.data[...] = 0.0
+    images = random_images(model.config, batch=2)
+
+    logits = model(images).data
+    np.testing.assert_array_equal(logits[0], logits[1])
+
+    model.cls.data += np.arange(12.0)
+    assert np.abs(model(images).data - logits).max() > 0.1
+
+    model.positions.data[:, 1:] = 5.0  # of patches
+    moved = model(images).data
+    model.positions.data[:, 0] = np.arange(12.0)[::-1]  # of the class token
+    assert np.abs(model(images).data - moved).max() > 0.1
+
+
+def test_without_positions_the_order_of_patches_does_not_matter_and_with_them_it_does():
+    model = tiny_vit()
+    image = random_images(model.config, batch=1)
+    swapped = np.concatenate([image[:, 4:], image[:, :4]], axis=1)  # the two rows of patches
+
+    assert np.abs(model(image).data - model(swapped).data).max() > 1e-3
+    model.positions.data[...] = 0.0
+    np.testing.assert_allclose(model(image).data, model(swapped).data, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("representation", [None, 6], ids=["fine-tuning head", "pre-training head"])
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_a_new_model_knows_nothing_and_its_loss_is_the_logarithm_of_k(representation, classes):
+    model = ViT(tiny_config(num_classes=classes, representation=representation), seed=4)
+    images = random_images(model.config, dtype=np.float32)
+
+    logits = model(images)
+
+    np.testing.assert_array_equal(logits.data, np.zeros((3, classes)))
+    loss = cross_entropy(logits, np.array([0, 1, classes - 1])).item()
+    assert loss == pytest.approx(math.log(classes), rel=1e-6)
+
+
+def test_a_tensor_of_images_gets_a_gradient():
+    model = tiny_vit()
+    images = Tensor(random_images(model.config), requires_grad=True)
+
+    model(images).sum().backward()
+
+    assert images.grad.shape == images.shape
+    assert np.abs(images.grad).min(axis=(1, 2, 3)).all()
+
+
+def test_double_precision_images_adapt_to_a_single_precision_model():
+    model = tiny_vit(dtype=np.float32)
+    images = random_images(model.config)
+
+    logits = model(images)
+
+    assert logits.dtype == np.float32
+    np.testing.assert_array_equal(logits.data, model(images.astype(np.float32)).data)
+
+
+def test_a_tensor_of_another_type_is_refused():
+    model = tiny_vit(dtype=np.float32)
+
+    with pytest.raises(DTypeError, match=r"float32.*float64|float64.*float32"):
+        model(Tensor(random_images(model.config)))
+
+
+# -- images that do not fit ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 8, 3), (2, 8, 12, 3), (2, 12, 8, 3), (2, 3, 8, 8), (2, 8, 8, 1), (1, 2, 8, 8, 3), (2, 192), ()]
+)
+def test_images_of_another_shape_are_refused(shape):
+    with pytest.raises(ShapeError, match=r"\(B, H, W, C\) = \(B, 8, 8, 3\)"):
+        tiny_vit()(np.zeros(shape))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, complex])
+def test_images_that_are_no_floats_are_refused(dtype):
+    with pytest.raises(DTypeError, match="preprocess"):
+        tiny_vit()(np.zeros((2, 8, 8, 3), dtype))
+
+
+@pytest.mark.parametrize("images", [[[1.0]], None, "image.png", 3.0], ids=repr)
+def test_what_is_no_array_is_refused(images):
+    with pytest.raises(DTypeError, match="array"):
+        tiny_vit()(images)
+
+
+# -- dropout -------------------------------------------------------------------------------------
+
+
+class WatchedGenerator:
+    """Draws as NumPy's generator does, and remembers what it drew."""
+
+    def __init__(self, seed=0):
+        self.generator = np.random.default_rng(seed)
+        self.draws = []
+
+    def random(self, shape, dtype=np.float64):
+        self.draws.append(self.generator.random(shape, dtype=dtype))
+        return self.draws[-1]
+
+
+def places(config):
+    """Where the paper drops out (appendix B.1): after positions, attention, GELU and the second layer."""
+    yield "positions", config.dim
+    for layer in range(config.depth):
+        yield f"{layer} attention", config.dim
+        yield f"{layer} hidden", config.mlp_dim
+        yield f"{layer} mlp", config.dim
+
+
+def test_dropout_draws_one_mask_for_each_place_and_no_other():
+    model = tiny_vit(dropout=0.25)
+    rng = WatchedGenerator()
+
+    model(random_images(model.config, batch=2), rng=rng)
+
+    assert [draw.shape for draw in rng.draws] == [(2, 5, width) for _, width in places(model.config)]
+
+
+def test_dropout_acts_at_the_papers_places():
+    """Plain NumPy with the same masks, put where the paper has them, finds the same logits."""
+    model = tiny_vit(dropout=0.25)
+    images = random_images(model.config, batch=2)
+    rng = WatchedGenerator()
+
+    logits = model(images, rng=rng).data
+
+    masks = {place: draw >= 0.25 for (place, _), draw in zip(places(model.config), rng.draws, strict=True)}
+    drops = [lambda x, place, b=b: x * masks[place][b] / 0.75 for b in range(2)]
+    expected = plain_vit.forward(images, model.state(), model.config, drops)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-10)
+    assert np.abs(expected - plain_vit.forward(images, model.state(), model.config)).max() > 1e-3
+
+
+def test_attention_weights_are_dropped_after_the_softmax():
+    """Rows of dropped weights no longer sum to 1: with values all equal, a query's output is its row's sum."""
+    layer = vit.MultiHeadSelfAttention(tiny_config(attention_dropout=0.5), np.random.default_rng(0))
+    layer.qkv.bias.data[24:] = 1.0  # values
+    layer.qkv.weight.data[:, 24:] = 0.0
+    layer.out.weight.data[...] = np.eye(12)
+    rng = WatchedGenerator()
+    z = Tensor(np.zeros((1, 4, 12), np.float32))
+
+    out = layer(z, rng).data
+
+    assert [draw.shape for draw in rng.draws] == [(1, 3, 4, 4)]
+    rows = (rng.draws[0] >= 0.5).mean(axis=-1) / 0.5  # equal scores: each weight is a quarter
+    expected = np.repeat(rows.transpose(0, 2, 1), 4, axis=-1)  # (1, tokens, heads · D_h)
+    np.testing.assert_allclose(out, expected, rtol=1e-5)
+
+
+def test_no_mask_is_drawn_in_evaluation():
+    model = tiny_vit(dropout=0.25, attention_dropout=0.25).eval()
+    images = random_images(model.config)
+    rng = WatchedGenerator()
+
+    logits = model(images, rng=rng).data
+
+    assert rng.draws == []
+    np.testing.assert_allclose(logits, plain_vit.forward(images, model.state(), model.config), rtol=0, atol=1e-10)
+
+
+def test_no_mask_is_drawn_where_the_rate_is_zero():
+    rng = WatchedGenerator()
+    model = tiny_vit()
+
+    model(random_images(model.config), rng=rng)
+
+    assert rng.draws == []
+
+
+def test_dropout_depends_on_the_generator_alone():
+    model = tiny_vit(dropout=0.25, attention_dropout=0.1)
+    images = random_images(model.config)
+
+    first, second, other = (model(images, rng=np.random.default_rng(seed)).data for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(first, second)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_a_models_own_generator_is_seeded_and_moves_on():
+    images = random_images(tiny_config())
+    one, other = (tiny_vit(dropout=0.25) for _ in range(2))
+
+    first, second = one(images).data, one(images).data
+
+    assert np.abs(first - second).max() > 1e-3
+    np.testing.assert_array_equal(other(images).data, first)
+
+
+# -- intermediates -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("representation", [None, 6])
+def test_intermediates_have_these_names_and_shapes(representation):
+    model = tiny_vit(representation=representation)
+
+    _, seen = model(random_images(model.config, batch=2), return_intermediates=True)
+
+    assert {name: array.shape for name, array in seen.items()} == {
+        "embedding": (2, 4, 12),
+        "blocks.0.attention.weights": (2, 3, 5, 5),
+        "blocks.0.tokens": (2, 5, 12),
+        "blocks.1.attention.weights": (2, 3, 5, 5),
+        "blocks.1.tokens": (2, 5, 12),
+        "representation": (2, representation or 12),
+    }
+    assert all(isinstance(array, np.ndarray) for array in seen.values())
+
+
+def test_intermediates_are_what_they_say():
+    model = tiny_vit()
+    images = random_images(model.config)
+
+    logits, seen = model(images, return_intermediates=True)
+    w = model.state()
+
+    corner = images[1, 4:8, 0:4].reshape(-1)  # the third patch in raster order
+    np.testing.assert_allclose(
+        seen["embedding"][1, 2], corner @ w["embedding.weight"] + w["embedding.bias"], atol=1e-12
+    )
+    last = plain_vit.layer_norm(
+        seen["blocks.1.tokens"][:, 0], w["encoder_norm.weight"], w["encoder_norm.bias"], model.config.norm_eps
+    )
+    np.testing.assert_allclose(seen["representation"], last, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(logits.data, last @ w["head.weight"] + w["head.bias"], rtol=0, atol=1e-12)
+
+
+def test_each_row_of_attention_weights_sums_to_1():
+    model = tiny_vit()
+
+    _, seen = model(random_images(model.config), return_intermediates=True)
+
+    for name in ("blocks.0.attention.weights", "blocks.1.attention.weights"):
+        assert (seen[name] > 0).all()
+        np.testing.assert_allclose(seen[name].sum(axis=-1), 1.0, rtol=1e-12)
+        assert np.ptp(seen[name]) > 0.01  # and it is no constant
+
+
+def test_asking_for_intermediates_changes_no_logits():
+    model = tiny_vit(dropout=0.2)
+    images = random_images(model.config)
+
+    plain = model(images, rng=np.random.default_rng(0))
+    asked, _ = model(images, rng=np.random.default_rng(0), return_intermediates=True)
+
+    np.testing.assert_array_equal(asked.data, plain.data)
+
+
+# -- predicting ----------------------------------------------------------------------------------
+
+
+def softmax(x):
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def test_predict_is_the_softmax_of_the_logits_in_evaluation():
+    model = tiny_vit(dropout=0.5)
+    images = random_images(model.config, batch=7)
+
+    probabilities = model.predict(images, batch_size=3)
+
+    expected = softmax(plain_vit.forward(images, model.state(), model.config))
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_predict_takes_pixels_as_they_are():
+    model = tiny_vit(dtype=np.float32)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+
+    np.testing.assert_array_equal(model.predict(pixels), model.predict(preprocess(pixels)))
+    np.testing.assert_allclose(
+        model.predict(pixels), model.predict(((pixels - 127.5) / 127.5).astype(np.float32)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predict_restores_the_mode_even_after_an_error(training):
+    model = tiny_vit().train(training)
+
+    model.predict(random_images(model.config))
+    assert model.training is training and model.blocks[1].mlp.dropout.training is training
+
+    with pytest.raises(ShapeError):
+        model.predict(np.zeros((2, 9, 9, 3)))
+    assert model.training is training and model.blocks[1].mlp.dropout.training is training
+
+
+def test_predict_leaves_parts_that_were_in_evaluation_there():
+    """A frozen backbone stays frozen."""
+    model = tiny_vit().train()
+    model.blocks[0].eval()
+
+    model.predict(random_images(model.config))
+
+    assert model.training and model.blocks[1].training
+    assert not model.blocks[0].training and not model.blocks[0].mlp.dropout.training
+
+
+def test_predict_keeps_no_tape(monkeypatch):
+    model = tiny_vit()
+    recorded = []
+    monkeypatch.setattr("minivit.engine.tensor.Node", lambda *arguments: recorded.append(arguments))
+
+    model.predict(random_images(model.config))
+    assert recorded == []
+
+    model(random_images(model.config))
+    assert recorded  # the watch itself works
+
+
+def test_predicting_nothing_gives_nothing():
+    model = tiny_vit()
+
+    assert model.predict(np.zeros((0, 8, 8, 3), np.float32)).shape == (0, 5)

@@ -1,0 +1,435 @@
+"""Weights in files: what goes in comes out; a file that is damaged or foreign is our error, never a raw one."""
+
+import errno
+import io
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import save as safetensors_bytes
+
+from minivit import CheckpointError, CheckpointNotFoundError, ConfigError, SaveError, load_model, save_weights
+from minivit.models.weights import read_arrays, write_arrays
+from tests.support import random_images, tiny_config, tiny_vit
+
+SUFFIXES = [".npz", ".safetensors"]
+suffixes = pytest.mark.parametrize("suffix", SUFFIXES)
+
+
+def small_model(**changes):
+    """One block, so that a file has few thousand bytes."""
+    return tiny_vit(dtype=np.float32, depth=1, **changes)
+
+
+def same_weights(one, other):
+    names = [name for name, _ in one.named_parameters()]
+    assert names == [name for name, _ in other.named_parameters()]
+    return all(np.array_equal(one.state()[name], other.state()[name]) for name in names)
+
+
+# -- there and back ------------------------------------------------------------------------------
+
+
+@suffixes
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"representation": 6}, {"image_size": (8, 12), "gelu": "erf", "norm_eps": 1e-5, "dropout": 0.1}],
+    ids=str,
+)
+def test_a_model_comes_back_as_it_was(tmp_path, suffix, changes):
+    model = small_model(**changes)
+    path = tmp_path / f"model{suffix}"
+
+    save_weights(model, path)
+    loaded = load_model(path)
+
+    assert loaded.config == model.config
+    assert same_weights(loaded, model)
+    assert not loaded.training
+    images = random_images(model.config, dtype=np.float32)
+    np.testing.assert_array_equal(loaded(images).data, model.eval()(images).data)
+
+
+@suffixes
+def test_a_path_may_be_text_in_a_folder_that_does_not_exist_yet(tmp_path, suffix):
+    path = str(tmp_path / "new" / "folder" / f"model{suffix}")
+
+    save_weights(small_model(), path)
+
+    assert same_weights(load_model(path), small_model())
+
+
+@suffixes
+def test_the_same_model_gives_the_same_arrays_and_a_header(tmp_path, suffix):
+    model = small_model()
+    path = tmp_path / f"model{suffix}"
+
+    save_weights(model, path, header={"classes": ["a", "ö"], "note": None})
+    header, arrays = read_arrays(path)
+
+    assert header["format"] == "minivit"
+    assert header["classes"] == ["a", "ö"] and header["note"] is None
+    assert header["config"]["dim"] == 12
+    assert sorted(arrays) == sorted(f"model/{name}" for name in model.state())
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(arrays[f"model/{name}"], array, strict=True)
+
+
+@suffixes
+def test_an_array_that_is_not_contiguous_is_saved_right(tmp_path, suffix):
+    model = small_model()
+    turned = np.asfortranarray(model.head.weight.data)
+    model.head.weight.data = turned
+
+    save_weights(model, tmp_path / f"model{suffix}")
+
+    np.testing.assert_array_equal(load_model(tmp_path / f"model{suffix}").head.weight.data, turned)
+
+
+@suffixes
+def test_where_a_file_has_averaged_weights_they_are_loaded(tmp_path, suffix):
+    model, average = small_model(), small_model(seed=9)
+    arrays = {f"model/{name}": array for name, array in model.state().items()}
+    arrays |= {f"ema/{name}": array for name, array in average.state().items()}
+    arrays["optimizer/mean/cls"] = np.zeros(3)
+    header = {"config": {**vars(model.config)}}
+
+    write_arrays(tmp_path / f"run{suffix}", header, arrays)
+
+    assert same_weights(load_model(tmp_path / f"run{suffix}"), average)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model", "model.npz.gz", "model.NPZ.txt"])
+def test_other_suffixes_are_refused_before_anything_is_written(tmp_path, name):
+    with pytest.raises(ConfigError, match="npz"):
+        save_weights(small_model(), tmp_path / name)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_layout_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="'caffe'"):
+        save_weights(small_model(), tmp_path / "model.npz", layout="caffe")
+
+
+# -- files that cannot be read -------------------------------------------------------------------
+
+
+@suffixes
+def test_a_missing_file_is_named(tmp_path, suffix):
+    path = tmp_path / f"nowhere{suffix}"
+
+    with pytest.raises(CheckpointNotFoundError, match="nowhere"):
+        load_model(path)
+    with pytest.raises(FileNotFoundError):
+        load_model(str(path))
+    with pytest.raises(CheckpointNotFoundError):
+        load_model(tmp_path)  # a folder
+
+
+def saved_bytes(tmp_path, suffix):
+    path = tmp_path / f"whole{suffix}"
+    save_weights(small_model(), path)
+    return path.read_bytes()
+
+
+def refused(path, content):
+    """The error's text; the content must be refused with a CheckpointError that names the file."""
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        load_model(path)
+    assert path.name in str(caught.value)
+    return str(caught.value)
+
+
+@suffixes
+def test_a_file_cut_short_anywhere_is_refused(tmp_path, suffix):
+    whole = saved_bytes(tmp_path, suffix)
+    cuts = {0, 1, 3, 4, 7, 8, 9, 30, 100, len(whole) // 2, len(whole) - 22, len(whole) - 1}
+    cuts |= set(range(11, len(whole), len(whole) // 40))
+
+    for cut in cuts:
+        refused(tmp_path / f"cut{suffix}", whole[:cut])
+
+
+@suffixes
+def test_a_damaged_file_is_refused_or_has_the_same_weights(tmp_path, suffix):
+    """One byte is changed, at hundreds of places. safetensors has no checksum: there, a number may differ."""
+    whole = saved_bytes(tmp_path, suffix)
+    model = small_model()
+    path = tmp_path / f"damaged{suffix}"
+    rng = np.random.default_rng(0)
+    dense = [*range(400), *range(len(whole) - 400, len(whole))]  # headers, and the table at a zip file's end
+    refusals = 0
+
+    for place in [*dense, *rng.integers(0, len(whole), 200).tolist()]:
+        damaged = bytearray(whole)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            loaded = load_model(path)
+        except CheckpointError:
+            refusals += 1
+        else:
+            assert suffix == ".safetensors" or same_weights(loaded, model)
+
+    assert refusals > 300
+
+
+@suffixes
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n",
+        b"not a weights file",
+        b"PK\x03\x04",
+        b"PK\x05\x06" + bytes(18),
+        b"\x93NUMPY",
+        bytes(1000),
+        os.urandom(64),
+    ],
+    ids=["empty", "newline", "text", "zip's first bytes", "empty zip", "npy's first bytes", "zeros", "noise"],
+)
+def test_what_is_no_weights_file_is_refused(tmp_path, suffix, content):
+    refused(tmp_path / f"other{suffix}", content)
+
+
+def npz_bytes(**arrays):
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def header(**changes):
+    config = {**vars(tiny_config(depth=1)), **changes}
+    return np.array(json.dumps({"format": "minivit", "config": config}))
+
+
+def weights():
+    return {f"model/{name}": array for name, array in small_model().state().items()}
+
+
+class Explosive:
+    """Unpickling it would run code."""
+
+    def __reduce__(self):
+        return os.mkdir, ("exploded",)
+
+
+def test_a_pickle_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    objects = np.array([Explosive()], dtype=object)
+
+    refused(tmp_path / "objects.npz", npz_bytes(**{"minivit": header(), **weights(), "model/cls": objects}))
+    refused(tmp_path / "header.npz", npz_bytes(minivit=objects))
+    refused(tmp_path / "pickle.npz", pickle.dumps(Explosive()))
+    file = io.BytesIO()
+    np.save(file, objects, allow_pickle=True)
+    refused(tmp_path / "array.npz", file.getvalue())
+
+    assert not (tmp_path / "exploded").exists()
+
+
+FOREIGN = {
+    "no header": lambda: npz_bytes(**weights()),
+    "another program's": lambda: npz_bytes(**{"embedding/kernel": np.zeros((4, 4, 3, 12))}),
+    "nothing inside": lambda: npz_bytes(),
+    "a header that is no JSON": lambda: npz_bytes(minivit=np.array("{"), **weights()),
+    "a header that is a number": lambda: npz_bytes(minivit=np.array(3.0), **weights()),
+    "a header that is a list": lambda: npz_bytes(minivit=np.array("[1]"), **weights()),
+    "a header of another format": lambda: npz_bytes(minivit=np.array('{"format": "other"}'), **weights()),
+    "no configuration": lambda: npz_bytes(minivit=np.array('{"format": "minivit"}'), **weights()),
+    "a configuration that is a list": lambda: npz_bytes(
+        minivit=np.array('{"format": "minivit", "config": [1]}'), **weights()
+    ),
+    "an unknown field": lambda: npz_bytes(minivit=header(colour="red"), **weights()),
+    "a field of the wrong type": lambda: npz_bytes(minivit=header(dropout="much"), **weights()),
+    "a field that is a list": lambda: npz_bytes(minivit=header(gelu=["tanh"]), **weights()),
+    "sizes that do not fit": lambda: npz_bytes(minivit=header(heads=5), **weights()),
+    "a model larger than any memory": lambda: npz_bytes(minivit=header(mlp_dim=10**14), **weights()),
+    "a model larger than any address": lambda: npz_bytes(minivit=header(mlp_dim=10**30), **weights()),
+    "another depth": lambda: npz_bytes(minivit=header(depth=2), **weights()),
+    "another width": lambda: npz_bytes(minivit=header(dim=24), **weights()),
+    "a missing array": lambda: npz_bytes(
+        minivit=header(), **{k: v for k, v in weights().items() if k != "model/head.bias"}
+    ),
+    "no arrays": lambda: npz_bytes(minivit=header()),
+    "an array of text": lambda: npz_bytes(**{"minivit": header(), **weights(), "model/head.bias": np.full(5, "x")}),
+    "an array of complex numbers": lambda: npz_bytes(
+        **{"minivit": header(), **weights(), "model/head.bias": np.full(5, 1j)}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_foreign_npz_is_refused(tmp_path, kind):
+    refused(tmp_path / "foreign.npz", FOREIGN[kind]())
+
+
+def with_member(name, content, compression=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr(name, content)
+    return file.getvalue()
+
+
+def array_file(description):
+    """A .npy file with a header of our choosing."""
+    text = description.encode("latin1") + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(64)
+
+
+ARCHIVES = {
+    "a zip of text": lambda: with_member("readme.txt", "hello"),
+    "a zip of compressed text": lambda: with_member("readme.txt", "hello" * 100, zipfile.ZIP_DEFLATED),
+    "no array header": lambda: with_member("model/cls.npy", b"\x93NUMPY\x01\x00"),
+    "an array header that is no Python": lambda: with_member("a.npy", array_file("{'descr': ")),
+    "an open bracket": lambda: with_member("a.npy", array_file("{'descr': '<f4', 'shape': (3, ")),
+    "bad indentation": lambda: with_member("a.npy", array_file("  x\n y")),
+    "an unknown type": lambda: with_member(
+        "a.npy", array_file("{'descr': '<q9', 'fortran_order': False, 'shape': (1,)}")
+    ),
+    "an array larger than any memory": lambda: with_member(
+        "a.npy", array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**14},)}}")
+    ),
+    "an array larger than any address": lambda: with_member(
+        "a.npy", array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**30},)}}")
+    ),
+    "a negative length": lambda: with_member(
+        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (-3,)}")
+    ),
+    "whole numbers of an older Python": lambda: with_member(
+        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (3L,)}")
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_with_strange_members_is_refused(tmp_path, kind):
+    refused(tmp_path / "strange.npz", ARCHIVES[kind]())
+
+
+def test_an_encrypted_archive_is_refused(tmp_path):
+    content = bytearray(saved_bytes(tmp_path, ".npz"))
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flags of each member
+        place = content.find(signature)
+        while place >= 0:
+            content[place + offset] |= 1
+            place = content.find(signature, place + 1)
+
+    refused(tmp_path / "locked.npz", bytes(content))
+
+
+def safetensors_file(tensors, metadata=None):
+    description = {"__metadata__": metadata} if metadata else {}
+    offset = 0
+    for name, (dtype, shape, size) in tensors.items():
+        description[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(description).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(offset)
+
+
+FOREIGN_SAFETENSORS = {
+    "no header": lambda: safetensors_bytes(weights()),
+    "no tensors": lambda: safetensors_bytes({}),
+    "another program's": lambda: safetensors_bytes({"cls_token": np.zeros((1, 1, 12))}, metadata={"format": "pt"}),
+    "half precision of another kind": lambda: safetensors_file(
+        {"model/cls": ("BF16", [1, 1, 12], 24)}, {"minivit": header().item()}
+    ),
+    "eighth precision": lambda: safetensors_file(
+        {"model/cls": ("F8_E4M3", [1, 1, 12], 12)}, {"minivit": header().item()}
+    ),
+    "an unknown type": lambda: safetensors_file({"model/cls": ("Q9", [12], 12)}, {"minivit": header().item()}),
+    "a header that is no JSON": lambda: safetensors_bytes(weights(), metadata={"minivit": "{"}),
+    "sizes that do not fit": lambda: safetensors_bytes(weights(), metadata={"minivit": header(heads=5).item()}),
+    "no arrays of the model": lambda: safetensors_bytes({"x": np.zeros(3)}, metadata={"minivit": header().item()}),
+    "an endless header": lambda: struct.pack("<Q", 2**60) + b"{}",
+    "a header that is no text": lambda: struct.pack("<Q", 4) + b"\xff\xfe\xfd\xfc",
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN_SAFETENSORS)
+def test_a_foreign_safetensors_file_is_refused(tmp_path, kind):
+    refused(tmp_path / "foreign.safetensors", FOREIGN_SAFETENSORS[kind]())
+
+
+@pytest.mark.parametrize(("written", "named"), [(".npz", ".safetensors"), (".safetensors", ".npz")])
+def test_a_file_with_the_other_suffix_is_refused(tmp_path, written, named):
+    refused(tmp_path / f"renamed{named}", saved_bytes(tmp_path, written))
+
+
+# -- saving that fails ---------------------------------------------------------------------------
+
+
+def only_the_old_file_is_there(path, before):
+    return path.read_bytes() == before and [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@suffixes
+def test_a_disk_that_is_full_at_the_end_leaves_the_old_file(tmp_path, monkeypatch, suffix):
+    before = saved_bytes(tmp_path, suffix)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(SaveError, match=r"whole\.\w+: No space left on device"):
+        save_weights(small_model(seed=5), tmp_path / f"whole{suffix}")
+    assert only_the_old_file_is_there(tmp_path / f"whole{suffix}", before)
+
+
+@suffixes
+def test_a_disk_that_fills_up_in_the_middle_leaves_the_old_file(tmp_path, suffix):
+    resource = pytest.importorskip("resource", reason="limits on file sizes are a Unix thing")
+    before = saved_bytes(tmp_path, suffix)
+    model = small_model(seed=5)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        with pytest.raises(SaveError, match="File too large"):
+            save_weights(model, tmp_path / f"whole{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert only_the_old_file_is_there(tmp_path / f"whole{suffix}", before)
+
+
+@suffixes
+def test_ctrl_c_while_saving_leaves_the_old_file(tmp_path, monkeypatch, suffix):
+    before = saved_bytes(tmp_path, suffix)
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        save_weights(small_model(seed=5), tmp_path / f"whole{suffix}")
+    assert only_the_old_file_is_there(tmp_path / f"whole{suffix}", before)
+
+
+@suffixes
+def test_a_folder_that_is_a_file_is_a_save_error(tmp_path, suffix):
+    (tmp_path / "file").write_text("not a folder")
+
+    with pytest.raises(SaveError, match="could not write"):
+        save_weights(small_model(), tmp_path / "file" / f"model{suffix}")
+    with pytest.raises(SaveError, match="could not write"):
+        save_weights(small_model(), tmp_path / ("x" * 300 + suffix))
+
+
+@suffixes
+def test_a_name_that_is_a_folder_is_a_save_error(tmp_path, suffix):
+    (tmp_path / f"model{suffix}").mkdir()
+
+    with pytest.raises(SaveError, match="could not write"):
+        save_weights(small_model(), tmp_path / f"model{suffix}")
+    assert [file.name for file in tmp_path.iterdir()] == [f"model{suffix}"]

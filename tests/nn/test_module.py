@@ -1,0 +1,212 @@
+"""Modules: names in order, modes, state, and errors that list what is wrong."""
+
+import numpy as np
+import pytest
+
+from minivit import CheckpointError, ConfigError, MissingExtraError, Tensor
+from minivit.nn import Dropout, LayerNorm, Linear, Module
+from minivit.nn.layers import parameter
+from tests.support import tiny_vit
+
+
+class Pair(Module):
+    """A part first, then a parameter, then a list of parts: assigned in this order."""
+
+    def __init__(self):
+        self.first = Linear(np.ones((2, 3), np.float32))
+        self.scale = parameter(np.ones(3, np.float32))
+        self.rest = [LayerNorm(3), Dropout(0.5), LayerNorm(3)]
+        self.note = "no parameter"
+        self.numbers = [1, 2]
+
+    def forward(self, x):
+        return self.first(x) * self.scale
+
+
+NAMES = [
+    "first.weight",
+    "first.bias",
+    "scale",
+    "rest.0.weight",
+    "rest.0.bias",
+    "rest.2.weight",
+    "rest.2.bias",
+]
+
+
+def test_parameters_are_named_by_their_path_in_the_order_of_definition():
+    assert [name for name, _ in Pair().named_parameters()] == NAMES
+
+
+def test_parameters_state_and_names_agree():
+    pair = Pair()
+
+    names, tensors = zip(*pair.named_parameters(), strict=True)
+
+    assert list(pair.state()) == list(names)
+    assert all(one is other for one, other in zip(pair.parameters(), tensors, strict=True))
+    assert all(pair.state()[name] is tensor.data for name, tensor in zip(names, tensors, strict=True))
+    assert all(tensor.requires_grad for tensor in tensors)
+    assert pair.num_parameters() == 6 + 3 + 3 + 4 * 3
+
+
+def test_the_parts_are_found_in_lists_too():
+    assert [name for name, _ in Pair().named_parts()] == ["first", "rest.0", "rest.1", "rest.2"]
+
+
+def test_modes_reach_every_part():
+    pair = Pair()
+    modes = lambda: [pair.training, *(part.training for _, part in pair.named_parts())]  # noqa: E731
+
+    assert modes() == [True] * 5
+    assert pair.eval() is pair
+    assert modes() == [False] * 5
+    assert pair.train() is pair
+    assert modes() == [True] * 5
+
+
+def test_the_modes_of_two_modules_are_their_own():
+    one, other = Pair(), Pair()
+
+    one.eval()
+
+    assert other.training and other.rest[1].training
+
+
+def test_zero_grad_forgets_all_gradients():
+    pair = Pair()
+    pair(Tensor(np.ones((1, 2)).astype(np.float32))).sum().backward()
+    assert pair.scale.grad is not None
+
+    pair.zero_grad()
+
+    assert all(tensor.grad is None for tensor in pair.parameters())
+
+
+def test_a_module_without_forward_says_so():
+    with pytest.raises(NotImplementedError, match="Module"):
+        Module()(1)
+
+
+# -- state ---------------------------------------------------------------------------------------
+
+
+def copies(module):
+    return {name: array.copy() for name, array in module.state().items()}
+
+
+def test_load_state_copies_values_and_keeps_the_type():
+    source, target = tiny_vit(seed=1), tiny_vit(seed=2, dtype=np.float32)
+    arrays = [tensor.data for tensor in target.parameters()]
+
+    state = copies(source)
+    target.load_state(state)
+    for array in state.values():
+        array[...] = 99.0  # the model has copies
+
+    for (name, tensor), array in zip(target.named_parameters(), arrays, strict=True):
+        assert tensor.data is array, name  # in place: optimisers may refer to it
+        np.testing.assert_array_equal(tensor.data, source.state()[name].astype(np.float32), strict=True)
+
+
+def test_load_state_lists_all_that_is_wrong_and_changes_nothing():
+    model = tiny_vit()
+    before = copies(model)
+    state = {name: array + 1.0 for name, array in before.items()}
+    del state["cls"]
+    state["head.scale"] = np.zeros(3)
+    state["head.bias"] = np.zeros(7)
+
+    with pytest.raises(CheckpointError) as caught:
+        model.load_state(state, source="the file")
+
+    message = str(caught.value)
+    for text in ("the file", "cls is missing", "head.scale is unknown", "head.bias has shape (7,) instead of (5,)"):
+        assert text in message
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_long_list_of_problems_is_cut():
+    with pytest.raises(CheckpointError, match=r"and \d+ more") as caught:
+        tiny_vit().load_state({})
+
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "array", [np.full((5,), "word"), np.full((5,), None), np.full((5,), 1j)], ids=["text", "objects", "complex"]
+)
+def test_arrays_that_are_no_real_numbers_are_refused_and_change_nothing(array):
+    model = tiny_vit()
+    before = copies(model)
+    state = {name: values + 1.0 for name, values in before.items()} | {"head.bias": array}
+
+    with pytest.raises(CheckpointError, match=r"head\.bias"):
+        model.load_state(state)
+    for name, values in model.state().items():
+        np.testing.assert_array_equal(values, before[name])
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def test_a_linear_layers_bias_starts_at_zero_and_a_layer_norm_as_the_identity():
+    linear, norm = Linear(np.ones((2, 3), np.float32)), LayerNorm(4)
+
+    np.testing.assert_array_equal(linear.bias.data, np.zeros(3, np.float32), strict=True)
+    np.testing.assert_array_equal(norm.weight.data, np.ones(4, np.float32), strict=True)
+    np.testing.assert_array_equal(norm.bias.data, np.zeros(4, np.float32), strict=True)
+    assert norm.eps == 1e-6
+
+
+def test_dropout_acts_in_training_alone():
+    x = Tensor(np.ones((4, 50)))
+    layer = Dropout(0.5)
+
+    assert layer.eval()(x, None) is x
+    assert Dropout(0.0)(x, None) is x
+    dropped = layer.train()(x, np.random.default_rng(0)).data
+    assert set(np.unique(dropped)) == {0.0, 2.0}
+
+
+def test_dropout_depends_on_the_generator_alone():
+    x, layer = Tensor(np.ones((4, 50))), Dropout(0.3)
+
+    first, second = (layer(x, np.random.default_rng(7)).data for _ in range(2))
+
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, layer(x, np.random.default_rng(8)).data)
+
+
+def test_dropout_in_training_wants_a_generator():
+    with pytest.raises(ConfigError, match="generator"):
+        Dropout(0.5)(Tensor([1.0]), None)
+
+
+# -- devices -------------------------------------------------------------------------------------
+
+
+def test_to_cpu_keeps_values_and_forgets_gradients():
+    model = tiny_vit()
+    model.cls.grad = np.zeros_like(model.cls.data)
+    before = copies(model)
+
+    assert model.to("cpu") is model
+
+    assert model.cls.grad is None
+    for name, array in model.state().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu:0", "", "cuda:-1"])
+def test_an_unknown_device_is_an_error(device):
+    with pytest.raises(ConfigError, match="unknown device"):
+        tiny_vit().to(device)
+
+
+def test_a_gpu_without_cupy_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+
+    with pytest.raises(MissingExtraError, match=r"minivit\[cuda"):
+        tiny_vit().to("cuda")

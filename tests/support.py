@@ -1,0 +1,51 @@
+"""Small models and random weights that several test folders use."""
+
+import numpy as np
+
+from minivit import Tensor, ViT, ViTConfig
+
+TINY = {
+    "image_size": 8,
+    "patch_size": 4,
+    "dim": 12,
+    "depth": 2,
+    "heads": 3,
+    "mlp_dim": 20,
+    "num_classes": 5,
+}
+
+
+def tiny_config(**changes) -> ViTConfig:
+    """Two blocks, three heads of four numbers, five tokens: every part of the model, and nothing large."""
+    return ViTConfig(**{**TINY, **changes})
+
+
+def randomize(module, seed=0, dtype=np.float64, scale=0.3):
+    """Give every parameter random values, biases and head too, so that no gradient is zero by accident."""
+    rng = np.random.default_rng(seed)
+
+    for _, parameter in module.named_parameters():
+        centre = 1.0 if np.all(parameter.data == 1.0) else 0.0  # the scales of LayerNorm stay near 1
+        parameter.data = (centre + scale * rng.standard_normal(parameter.shape)).astype(dtype)
+
+    return module
+
+
+def tiny_vit(seed=0, dtype=np.float64, **changes) -> ViT:
+    """A tiny model with random weights everywhere."""
+    return randomize(ViT(tiny_config(**changes)), seed, dtype)
+
+
+def random_images(config, batch=3, seed=1, dtype=np.float64):
+    """Images of the model's size, in [-1, 1]."""
+    return np.random.default_rng(seed).uniform(-1.0, 1.0, (batch, *config.image_shape)).astype(dtype)
+
+
+def set_parameter(module, name: str, tensor: Tensor) -> None:
+    """Put `tensor` where the module keeps the parameter called `name`."""
+    *path, last = name.split(".")
+
+    for part in path:
+        module = module[int(part)] if part.isdecimal() else getattr(module, part)
+
+    setattr(module, last, tensor)

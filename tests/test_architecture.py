@@ -1,0 +1,243 @@
+"""The shape of the source: which part may import which, what an import costs, and how long the engine is."""
+
+import ast
+import io
+import re
+import statistics
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import minivit
+
+ROOT = Path(minivit.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+# Each layer may import those before it, and itself. Two layers of one level do not import each other.
+LEVELS = {"engine": 0, "nn": 1, "models": 2, "data": 3, "training": 4, "evaluation": 5, "insight": 5, "cli": 6}
+EVERYWHERE = {"errors", "files", "preprocessing"}  # modules that all may import; they import errors alone
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every module of this package that a file imports, wherever in the file, as an absolute name."""
+    package = module_name(path).split(".")
+    package = package if path.name == "__init__.py" else package[:-1]
+    found = set()
+
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *(node.module or "").split(".")]).strip(".")
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+
+    return {name for name in found if name == "minivit" or name.startswith("minivit.")}
+
+
+def part(name: str) -> str:
+    """The layer or top-level module that a dotted name belongs to; the package itself is ''."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def known_part(name: str) -> bool:
+    return part(name) in LEVELS or part(name) in EVERYWHERE
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_imports_point_one_way(path):
+    own = part(module_name(path))
+    imported = {part(name) for name in imported_modules(path) if known_part(name)}
+
+    if own in EVERYWHERE:
+        assert imported <= {"errors"}
+    elif own in LEVELS:
+        allowed = {name for name, level in LEVELS.items() if level < LEVELS[own]} | {own} | EVERYWHERE
+        assert imported <= allowed
+    else:
+        assert own in ("", "__main__"), f"{own} has no place in LEVELS"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_no_layer_imports_through_the_packages_front_door(path):
+    """`from minivit import X` would import everything, whatever the layer. Only the command line may."""
+    if part(module_name(path)) not in LEVELS.keys() - {"cli"}:
+        return
+
+    through_the_door = {name for name in imported_modules(path) if name.count(".") == 1 and not known_part(name)}
+    whole = [
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "minivit"
+    ]
+
+    assert through_the_door <= {"minivit.__version__"}
+    assert whole == []
+
+
+# -- NumPy and CuPy alike ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ops", "fused"])
+def test_ops_name_no_array_library(name):
+    """They speak to `xp`. From `np` they take the names of types alone, and never CuPy."""
+    tree = ast.parse((ROOT / "engine" / f"{name}.py").read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    modules = {getattr(node, "module", None) or "" for node in imports}
+    modules |= {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
+    aliases = {
+        alias.asname or alias.name
+        for node in imports
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name.partition(".")[0] == "numpy"
+    }
+
+    used = {
+        ast.unparse(node).partition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).partition(".")[0] in aliases
+    }
+
+    assert used <= {"float32", "random", "random.Generator"}
+    assert not [module for module in modules if "cupy" in module or module.startswith("numpy.")]
+    assert not [node for node in imports if isinstance(node, ast.ImportFrom) and node.module == "numpy"]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in ("cupy", "cp")]
+
+
+# -- the paper's equations -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("equation", range(1, 9))
+def test_every_equation_of_the_paper_is_tagged_where_it_is_computed(equation):
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in SOURCES if part(module_name(path)) in ("engine", "models")
+    )
+    tags = [numbers for tag in re.findall(r"# ViT ((?:\(\d\)(?:, )?)+)", text) for numbers in re.findall(r"\d", tag)]
+
+    assert str(equation) in tags
+
+
+# -- what an import costs ------------------------------------------------------------------------
+
+HEAVY = ("matplotlib", "PIL", "scipy", "pooch", "requests", "tqdm", "torch", "cupy", "safetensors")
+
+
+def run_python(code: str) -> str:
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=True, timeout=60
+    )
+    return finished.stdout.strip()
+
+
+def test_importing_minivit_loads_nothing_heavy():
+    code = f"import sys, minivit; print([name for name in {HEAVY} if name in sys.modules])"
+
+    assert run_python(code) == "[]"
+
+
+def test_importing_minivit_takes_at_most_0_3_s_more_than_importing_numpy():
+    code = "import time, numpy; start = time.perf_counter(); import minivit; print(time.perf_counter() - start)"
+
+    seconds = [float(run_python(code)) for _ in range(5)]
+
+    assert statistics.median(seconds) <= 0.3
+
+
+# -- size and description ------------------------------------------------------------------------
+
+
+def code_lines(path: Path) -> set[int]:
+    """The numbers of the lines that hold code: no comments, no docstrings, no blanks."""
+    text = path.read_text(encoding="utf-8")
+    skipped = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+        tokenize.ENCODING,
+    }
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in skipped:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return lines
+
+
+SAMPLE = '''"""Doc
+string."""
+
+# comment
+x = (1,
+
+     2)  # three lines, two with code
+
+
+def f():
+    """Doc."""
+    return x
+'''
+
+
+def test_code_lines_are_counted_right(tmp_path):
+    file = tmp_path / "sample.py"
+    file.write_text(SAMPLE)
+
+    assert code_lines(file) == {5, 7, 10, 12}
+
+
+def test_the_engine_stays_small():
+    total = sum(len(code_lines(path)) for path in (ROOT / "engine").glob("*.py"))
+
+    assert 300 < total <= 900
+
+
+def public_definitions(body, prefix):
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield f"{prefix}.{node.name}", node
+            if isinstance(node, ast.ClassDef):
+                yield from public_definitions(node.body, f"{prefix}.{node.name}")
+
+
+# Named and behaving as NumPy's, or described where the base class or the class itself is.
+SELF_EXPLANATORY = re.compile(
+    r"\.Tensor\.(shape|ndim|size|dtype|sum|mean|max|exp|log|sqrt|tanh|reshape|transpose|T|astype)$|\.(forward|update)$"
+)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_everything_public_is_described(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    name = module_name(path)
+
+    silent = [
+        where
+        for where, node in public_definitions(tree.body, name)
+        if not ast.get_docstring(node) and not SELF_EXPLANATORY.search(where)
+    ]
+
+    assert ast.get_docstring(tree), f"{name} has no docstring"
+    assert silent == []
+
+
+def test_every_name_of_the_public_surface_exists_once():
+    assert len(set(minivit.__all__)) == len(minivit.__all__)
+    for name in minivit.__all__:
+        assert getattr(minivit, name) is not None
