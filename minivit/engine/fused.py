@@ -96,8 +96,9 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     """
     if form not in GELU_FORMS:
         raise ConfigError(f"unknown GELU form {form!r}: use 'tanh' or 'erf'")
-    xp = xp_of(x.data)
-    flat = x.data.reshape(-1)
+    (a,) = operands(x)
+    xp = xp_of(a)
+    flat = a.reshape(-1)
     out = xp.empty_like(flat)
     slope = xp.empty_like(flat) if wants_grad(x) else None  # dy/dx
     for block in row_blocks(flat):
@@ -153,9 +154,10 @@ GELU_FORMS = {"tanh": _gelu_tanh, "erf": _gelu_erf}
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
-    out = xp_of(x.data).moveaxis(x.data, axis, -1).copy()  # (..., n)
+    (a,) = operands(x)
+    xp = xp_of(a)
+    out = xp.moveaxis(a, axis, -1).copy()  # (..., n)
     softmax_in_place(out)
-    xp = xp_of(out)
 
     def vjp(dy: Array):
         dy = xp.moveaxis(dy, axis, -1)
@@ -182,10 +184,10 @@ def attention_with_weights(qkv: Tensor, heads: int) -> tuple[Tensor, Array]:
 
     Queries, keys and values are views of the one packed array, and so are their gradients.
     """
-    batch, tokens, width = qkv.shape
+    (x,) = operands(qkv)
+    batch, tokens, width = x.shape
     if width % (3 * heads):
         raise ShapeError(f"attention: {heads} heads do not divide a width of {width} = 3 D")
-    x = qkv.data
     xp = xp_of(x)
     scale = (width // 3 // heads) ** -0.5
     q, k, v = split_heads(x, 3, heads)  # each (B, heads, N, D_h)
@@ -224,8 +226,11 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
 
     Raises:
         ShapeError: if the labels are not of one of the two shapes, or a class number is out of range.
+        ConfigError: if `smoothing` is not at least 0 and below 1.
     """
-    x = logits.data
+    if not 0.0 <= smoothing < 1.0:
+        raise ConfigError(f"label smoothing must be at least 0 and below 1, not {smoothing}")
+    (x,) = operands(logits)
     xp = xp_of(x)
     targets = target_probabilities(labels, x, smoothing)  # (B, K)
     shifted = x - x.max(axis=-1, keepdims=True)
@@ -246,9 +251,12 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
 
     `rng` draws the mask; the same state of it draws the same mask.
     """
-    xp = xp_of(x.data)
+    if not 0.0 <= rate < 1.0:
+        raise ConfigError(f"a dropout rate must be at least 0 and below 1, not {rate}")
+    (a,) = operands(x)
+    xp = xp_of(a)
     scale = 1.0 / (1.0 - rate)
-    keep = xp.asarray(rng.random(x.shape, dtype=np.float32) >= rate)
+    keep = xp.asarray(rng.random(a.shape, dtype=np.float32) >= rate)
 
     def apply(a: Array) -> Array:
         kept = a * keep
@@ -258,7 +266,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     def vjp(dy: Array):
         return (apply(dy),)
 
-    return record(apply(x.data), (x,), vjp)
+    return record(apply(a), (x,), vjp)
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
@@ -267,11 +275,12 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     Raises:
         ShapeError: if the patch size does not divide height and width.
     """
-    if images.ndim != 4 or images.shape[1] % patch or images.shape[2] % patch:
+    (a,) = operands(images)
+    if a.ndim != 4 or images.shape[1] % patch or images.shape[2] % patch:
         raise ShapeError(f"patches of {patch} pixels do not divide images of shape (B, H, W, C) = {images.shape}")
     b, h, w, c = images.shape
     rows, columns = h // patch, w // patch
-    grid = images.data.reshape(b, rows, patch, columns, patch, c)
+    grid = a.reshape(b, rows, patch, columns, patch, c)
     out = grid.swapaxes(2, 3).reshape(b, rows * columns, patch * patch * c)  # (B, N, P·P·C)
 
     def vjp(dy: Array):

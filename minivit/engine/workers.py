@@ -7,6 +7,8 @@ sums could come out in another order.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -35,6 +37,7 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
+        _keep_freed_memory()
         self._one_blas_thread = _blas().limit(limits=1, user_api="blas")
         if self.count > 1:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="minivit-worker")
@@ -49,6 +52,24 @@ class Workers:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """`function(item)` for each item, side by side; the results come in the items' order."""
         return map(function, items) if self._pool is None else self._pool.map(function, items)
+
+
+# Parameters of glibc's mallopt, from its malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Ask the C library to keep the memory of freed arrays for the next ones, where it is glibc.
+
+    By default it hands large arrays back to the system, and every new one costs a page fault for each 4 KiB: a
+    training step of ViT-Ti_4-CIFAR on 16 images took 274 ms of processor time with the default and 226 ms with this.
+    """
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        return
+    libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest value it takes
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(M_ARENA_MAX, 1)  # one pool for all threads: memory that one frees serves another
 
 
 @cache

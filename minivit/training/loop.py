@@ -56,7 +56,7 @@ class TrainConfig:
     batch_size: int = 64
     accumulate: int = 1
     optimizer: str = "adamw"
-    lr: float = 1e-3
+    lr: float = 5e-4
     weight_decay: float = 0.05
     decay: str = "cosine"
     warmup: float = 0.05

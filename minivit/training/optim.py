@@ -36,6 +36,9 @@ class Optimizer:
             raise ConfigError("an optimiser needs at least one parameter")
         if lr < 0 or weight_decay < 0:
             raise ConfigError(f"learning rate and weight decay must be 0 or more, not {lr} and {weight_decay}")
+        for parameter in self.parameters.values():  # in rows, so that a flat view of it is no copy
+            xp = xp_of(parameter.data)
+            parameter.data = xp.ascontiguousarray(parameter.data).reshape(parameter.shape)
         self.lr = lr
         self.weight_decay = weight_decay
         self.steps = 0

@@ -14,7 +14,7 @@ from tests.engine.cases import CASES
 from tests.support import random_images, randomize, set_parameter, tiny_config, tiny_vit
 
 # Functions of ops.py and fused.py that ops are made of; they are no ops themselves.
-HELPERS = {
+SHARED = {
     "ops": {"operands", "picks_by_array", "restore_axes", "shapes_wanted", "unbroadcast"},
     "fused": {"softmax_in_place", "split_heads", "sum_of_rows", "target_probabilities"},
 }
@@ -49,7 +49,7 @@ def test_every_op_has_a_gradient_case(module):
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
-    wanted = (set(module.__all__) | defined) - HELPERS[short]
+    wanted = (set(module.__all__) | defined) - SHARED[short]
 
     covered = {name.partition(":")[0] for name in CASES}
 

@@ -454,6 +454,29 @@ def test_backward_gives_memory_back_as_it_goes():
 
 
 @pytest.mark.usefixtures("without_gc")
+def test_a_gradient_is_dropped_once_it_was_passed_on():
+    x = leaf(1.0, 2.0)
+    handed, seen = [], []
+
+    def fresh(dy):
+        gradient = dy * 2.0
+        handed.append(weakref.ref(gradient))
+        return (gradient,)
+
+    def look(dy):
+        seen.append([reference() is None for reference in handed])
+        return (dy * 1.0,)
+
+    out = engine_tensor.record(x.data * 1.0, (x,), look)
+    for _ in range(3):
+        out = engine_tensor.record(out.data * 1.0, (out,), fresh)
+    out.backward(np.ones(2))
+
+    assert seen == [[True, True, False]]  # the last one is what `look` was handed
+    np.testing.assert_array_equal(x.grad, [8.0, 8.0])
+
+
+@pytest.mark.usefixtures("without_gc")
 def test_no_grad_keeps_nothing_at_all():
     x = leaf(1.0, 2.0)
 

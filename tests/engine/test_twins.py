@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from minivit import Tensor, no_grad
 from minivit.engine import backend, fused, ops, reference
+from minivit.errors import ConfigError, DTypeError
 
 seeds = st.integers(0, 2**32 - 1)
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -442,3 +443,18 @@ def test_labels_and_targets_are_never_changed():
         before = target.copy()
         fused.cross_entropy(Tensor(np.zeros((2, 2))), target, 0.1)
         np.testing.assert_array_equal(target, before)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, 2.0])
+def test_a_share_outside_0_to_1_is_refused(value):
+    x = Tensor(np.zeros((2, 3)), requires_grad=True)
+    with pytest.raises(ConfigError, match="below 1"):
+        fused.cross_entropy(x, np.zeros(2, int), smoothing=value)
+    with pytest.raises(ConfigError, match="below 1"):
+        fused.dropout(x, value, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["gelu", "softmax"])
+def test_a_bare_array_is_refused(name):
+    with pytest.raises(DTypeError, match="Tensor"):
+        getattr(fused, name)(np.zeros((2, 3)))

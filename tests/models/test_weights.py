@@ -205,9 +205,9 @@ def npz_bytes(**arrays):
     return file.getvalue()
 
 
-def header(**changes):
+def header(name="minivit", **changes):
     config = {**vars(tiny_config(depth=1)), **changes}
-    return np.array(json.dumps({"format": "minivit", "config": config}))
+    return np.array(json.dumps({"format": name, "config": config}))
 
 
 def weights():
@@ -242,7 +242,7 @@ FOREIGN = {
     "a header that is no JSON": lambda: npz_bytes(minivit=np.array("{"), **weights()),
     "a header that is a number": lambda: npz_bytes(minivit=np.array(3.0), **weights()),
     "a header that is a list": lambda: npz_bytes(minivit=np.array("[1]"), **weights()),
-    "a header of another format": lambda: npz_bytes(minivit=np.array('{"format": "other"}'), **weights()),
+    "a header of another format": lambda: npz_bytes(minivit=header("other"), **weights()),
     "no configuration": lambda: npz_bytes(minivit=np.array('{"format": "minivit"}'), **weights()),
     "a configuration that is a list": lambda: npz_bytes(
         minivit=np.array('{"format": "minivit", "config": [1]}'), **weights()

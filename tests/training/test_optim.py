@@ -78,6 +78,18 @@ def test_large_parameters_are_updated_to_their_last_element():
     np.testing.assert_allclose(big.data, -0.1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+def test_parameters_in_any_memory_order_are_updated(optimizer):
+    rows = np.arange(12.0).reshape(3, 4)
+    columns = Tensor(np.asfortranarray(rows), requires_grad=True)
+    reference = Tensor(rows.copy(), requires_grad=True)
+    gradient = np.linspace(-1, 1, 12).reshape(3, 4)
+    for tensor in (columns, reference):
+        optimizer([("weight", tensor)], lr=0.1).step([gradient])
+    assert not np.array_equal(reference.data, rows)
+    np.testing.assert_array_equal(columns.data, reference.data)
+
+
 def test_step_reads_grad_and_zero_grad_forgets_it():
     named = parameters()
     before = [p.data.copy() for _, p in named]
