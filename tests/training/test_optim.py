@@ -151,6 +151,12 @@ def test_clipping_scales_all_gradients_together():
     np.testing.assert_allclose(gradients[1], [[0.0], [0.8]])
 
 
+def test_clipping_begins_at_the_limit_itself():
+    gradients = [np.array([3.0, 4.0])]
+    clip_by_global_norm(gradients, 4.9)
+    assert np.linalg.norm(gradients[0]) == pytest.approx(4.9)
+
+
 def test_clipping_leaves_small_gradients_alone():
     gradients = [np.array([0.3, 0.4])]
     assert clip_by_global_norm(gradients, 1.0) == pytest.approx(0.5)

@@ -62,6 +62,7 @@ def test_micro_batches_of_any_size_add_up_to_the_whole_batch():
     for microbatch in (1, 5, 22, 100):  # 5 leaves a short one at the end
         pieces = gradients(model, 2, microbatch, np.float64)
         assert pieces.loss == pytest.approx(loss.item(), rel=1e-12)
+        assert pieces.correct == sum(model(images).data.argmax(axis=1) == labels)
         for gradient, parameter in zip(pieces.gradients, model.parameters(), strict=True):
             np.testing.assert_allclose(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
 
@@ -125,9 +126,12 @@ def test_a_number_of_workers_that_makes_no_sense_is_refused(count):
 
 
 def test_blas_threads_are_given_back():
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info, threadpool_limits
 
-    before = [pool["num_threads"] for pool in threadpool_info()]
-    with Workers(2):
-        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
-    assert [pool["num_threads"] for pool in threadpool_info()] == before
+    def blas_threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        with Workers(2):
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}

@@ -159,6 +159,16 @@ def test_what_was_logged_after_the_last_checkpoint_is_logged_once(tmp_path, monk
     assert [record["step"] for record in records(tmp_path, "train")] == [2, 4, 6, 8, 10]
 
 
+def test_what_was_logged_between_the_checkpoint_and_the_kill_is_logged_once(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop.Run, "save_is_due", lambda self: self.step == 3)
+        kill_after(patch, 7)
+        run(tmp_path)
+    assert [record["step"] for record in records(tmp_path, "train")] == [2, 4, 6]
+    run(tmp_path, resume=True)
+    assert [record["step"] for record in records(tmp_path, "train")] == [2, 4, 6, 8, 10]
+
+
 def test_ctrl_c_ends_after_the_step_and_saves(tmp_path, monkeypatch):
     original = loop.Run.train_step
 
