@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .data import DATASETS, default_data_dir, load_dataset
 from .errors import CheckpointNotFoundError, ConfigError, DataError, MinivitError
 from .models import MODEL_NAMES, create_model
-from .models.weights import config_of, load_model, read_arrays
+from .models.weights import build_model, config_of, load_model, read_arrays
 
 if TYPE_CHECKING:
     from .data import Dataset
@@ -232,8 +232,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from .training.loop import evaluate_dataset
 
     path = _weights_path(options.weights)
-    header, _ = read_arrays(path)
-    model = load_model(path)
+    header, arrays = read_arrays(path)
+    model = build_model(header, arrays, path)
     name = options.dataset or header.get("dataset")
     if name is None:
         raise ConfigError(f"{path} does not say what it was trained on: give --dataset, one of {', '.join(DATASETS)}")
@@ -287,13 +287,13 @@ def _predict(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
     path = _weights_path(options.weights)
-    header, _ = read_arrays(path)
+    header, arrays = read_arrays(path)
     config = config_of(header, path)
     height, width, channels = config.image_shape
     if channels != 3:
         raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
     pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
-    probabilities = load_model(path).predict(pixels)  # (B, K)
+    probabilities = build_model(header, arrays, path).predict(pixels)  # (B, K)
     classes = header.get("classes") or [f"class {k}" for k in range(config.num_classes)]
     for image, row in zip(options.images, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[: options.top]

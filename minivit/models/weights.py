@@ -58,7 +58,11 @@ def load_model(path: str | Path) -> ViT:
         CheckpointNotFoundError: if there is no such file.
         CheckpointError: if it is damaged, not minivit's, or its arrays do not fit the model it names.
     """
-    header, arrays = read_arrays(path)
+    return build_model(*read_arrays(path), path)
+
+
+def build_model(header: Header, arrays: Arrays, path: str | Path) -> ViT:
+    """The model that `read_arrays` found in the file at `path`; raises as `load_model`."""
     try:
         model = ViT(config_of(header, path), seed=None)
     except (MemoryError, OverflowError, ValueError) as error:
