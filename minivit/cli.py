@@ -94,6 +94,12 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "IMAGES",
         "hold this many training images out and evaluate on them instead of the test set",
     ),
+    (
+        "augment",
+        str,
+        "NAME",
+        "standard (random crops and flips), none, or auto: standard for CIFAR in runs of 10 epochs or more",
+    ),
     ("seed", int, "N", "of initial weights, order, augmentation and dropout"),
     (
         "workers",
@@ -126,12 +132,6 @@ def _add_train(commands: Any) -> None:
         default = defaults[option.replace("-", "_")]
         shown = "" if "default:" in text or option == "steps" else f" (default: {default})"
         parser.add_argument(f"--{option}", type=kind, metavar=unit, help=(text + shown).replace("%", "%%"))
-    parser.add_argument(
-        "--no-augment",
-        dest="augment",
-        action="store_false",
-        help="no random crops and flips (default: CIFAR has them)",
-    )
     parser.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/DATASET-MODEL-1, -2 ...)")
     parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder, with its own options")
     parser.set_defaults(run=_train)

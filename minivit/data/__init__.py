@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from minivit.data.augment import Augmentation, flip, pad_and_crop, standard
+from minivit.data.augment import AUGMENTATIONS, Augmentation, flip, pad_and_crop, standard
 from minivit.data.cifar import cifar10, cifar100
 from minivit.data.dataset import Dataset, contact_sheet
 from minivit.data.download import fetch
@@ -19,6 +19,7 @@ from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
 
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "Augmentation",
     "Batch",

@@ -60,3 +60,6 @@ def flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _check_padding(padding: int) -> None:
     if padding < 0:
         raise ConfigError(f"The padding of an augmentation must be 0 or more pixels, not {padding}.")
+
+
+AUGMENTATIONS: dict[str, Augmentation | None] = {"none": None, "standard": standard()}

@@ -47,6 +47,35 @@ def test_it_learns(tmp_path):
     assert losses[-1] < losses[0] / 2
 
 
+@pytest.mark.parametrize(
+    ("augment", "epochs", "dataset", "expected"),
+    [
+        ("auto", 9.9, "cifar10", "none"),
+        ("auto", 10, "cifar10", "standard"),
+        ("auto", 300, "cifar100", "standard"),
+        ("auto", 300, "shapes", "none"),
+        ("standard", 1, "shapes", "standard"),
+        ("none", 300, "cifar10", "none"),
+    ],
+)
+def test_images_are_cropped_and_flipped_in_runs_long_enough(augment, epochs, dataset, expected):
+    config = TrainConfig(augment=augment, dataset=dataset)
+    assert loop.augmentation_name(config, epochs) == expected
+
+
+@pytest.mark.parametrize(("augment", "epochs", "seen"), [("auto", 9, 0), ("auto", 10, 50), ("standard", 1, 5)])
+def test_the_run_augments_its_batches_accordingly(tmp_path, monkeypatch, augment, epochs, seen):
+    calls = []
+
+    def count(images, rng):
+        calls.append(images.shape)
+        return images
+
+    monkeypatch.setitem(loop.AUGMENTATIONS, "standard", count)
+    run(tmp_path, dataset="cifar10", augment=augment, epochs=epochs)
+    assert len(calls) == seen  # 5 batches an epoch
+
+
 def test_the_folder_holds_config_metrics_checkpoint_and_picture(tmp_path):
     result = run(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["lr"] == 5e-3
