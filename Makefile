@@ -4,13 +4,15 @@
 #   make test      the test suite                                                (about 4 minutes)
 #   make lint      ruff and pyright
 #   make parity    compare with PyTorch (installs torch)
+#   make bench     speed beside PyTorch and JAX (installs both)
 #   make clean     remove the virtual environment and caches
 
 PYTHON ?= python3
 BIN := .venv/bin
 TRAIN_OPTIONS ?=
+BENCH_OPTIONS ?=
 
-.PHONY: train test lint parity clean
+.PHONY: train test lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -42,6 +44,9 @@ parity: .venv/ready-parity
 .venv/ready-%: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
 	touch $@
+
+bench: .venv/ready-bench
+	$(BIN)/minivit bench --quick $(BENCH_OPTIONS)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

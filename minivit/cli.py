@@ -1,4 +1,4 @@
-"""The command line: `minivit train | evaluate | predict | info`, also as `python -m minivit`.
+"""The command line: `minivit train | evaluate | predict | info | bench`, also as `python -m minivit`.
 
 Bad input ends with one sentence and exit status 2; Ctrl-C with status 130.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .data import DATASETS, default_data_dir, load_dataset
-from .errors import CheckpointNotFoundError, ConfigError, DataError, MinivitError
+from .errors import CheckpointNotFoundError, ConfigError, DataError, MinivitError, MissingExtraError
 from .models import MODEL_NAMES, create_model
 from .models.weights import build_model, config_of, load_model, read_arrays
 
@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_predict(commands)
     _add_info(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -353,3 +354,107 @@ def _info(options: argparse.Namespace) -> int:
     }
     print(cost_table(create_model(options.model, seed=None, **changes), options.model))
     return 0
+
+
+# -- bench ---------------------------------------------------------------------------------------
+
+
+def _add_bench(commands: Any) -> None:
+    parser = commands.add_parser(
+        "bench", help="speed and memory beside PyTorch and JAX", allow_abbrev=False,
+        description="Measure training, inference and memory of models beside the libraries that are installed, in "
+        "turns, and say where our own time goes.",
+    )  # fmt: skip
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", default=["ViT-Ti_4-CIFAR"], help="models (default: ViT-Ti_4-CIFAR)"
+    )
+    parser.add_argument(
+        "--task", choices=("train", "infer", "both"), default="both", metavar="NAME",
+        help="train, infer or both (default: both)",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=128, metavar="IMAGES", help="images in a step (default: 128)")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each library (default: 9)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, metavar="S", help="about how long one turn takes (default: 2.0)"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="cores (default: all that this process may use)")
+    parser.add_argument(
+        "--microbatch", type=int, metavar="IMAGES", help="images in one of minivit's passes (default: by tokens)"
+    )
+    parser.add_argument(
+        "--against", metavar="NAMES", help="torch, jax, both with a comma, or none (default: those installed)"
+    )
+    parser.add_argument("--quick", action="store_true", help="3 short rounds: under a minute (default: off)")
+    parser.add_argument("--no-profile", action="store_true", help="leave out the share of time by op (default: shown)")
+    parser.add_argument("--json", metavar="FILE", help="also write everything into this file")
+    parser.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from .bench import (
+        Job,
+        compare,
+        comparison_table,
+        engine_overhead,
+        hardware,
+        measure_floor,
+        profile_table,
+        time_by_op,
+    )
+    from .engine.backend import available_cores
+    from .files import write_json
+
+    for name in ("batch_size", "rounds", "seconds", "workers", "microbatch"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    peers = _peers(options.against)
+    rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
+    tasks = ("train", "infer") if options.task == "both" else (options.task,)
+    jobs = [
+        Job(
+            model=model, task=task, batch_size=options.batch_size, workers=options.workers or available_cores(),
+            microbatch=options.microbatch,
+        )
+        for model in options.models
+        for task in tasks
+    ]  # fmt: skip
+    for job in jobs:
+        job.build_config()  # an unknown name is told before anything runs
+
+    report: dict[str, Any] = {"hardware": hardware(), "measurements": [], "profiles": []}
+    measured = []
+    with tqdm(total=len(jobs) * rounds * (1 + len(peers)), unit="turn", disable=None, leave=False) as bar:
+        for job in jobs:
+            measured.append(compare(job, peers, rounds=rounds, seconds=seconds, advance=bar.update))
+    print(comparison_table([m for several in measured for m in several]))
+    report["measurements"] = [m.as_json() for several in measured for m in several]
+    if not options.no_profile:
+        floor = measure_floor(jobs[0].workers)
+        for job, (own, *_) in zip(jobs, measured, strict=True):
+            shares = time_by_op(job, 1.0 if options.quick else 5.0)
+            print("\n" + profile_table(job, shares, own.speed, floor))
+            report["profiles"].append({"model": job.model, "task": job.task, "shares": shares, "floor": vars(floor)})
+        report["overhead_seconds"] = engine_overhead()
+        tiny = ", ".join(f"{name} {1e6 * s:.1f}" for name, s in report["overhead_seconds"].items())
+        print(f"\na tiny op, forward and backward, in microseconds: {tiny}")
+    if options.json:
+        write_json(Path(options.json), report)
+    return 0
+
+
+def _peers(given: str | None) -> list[str]:
+    from .bench.contenders import LIBRARIES, installed_peers
+
+    installed = installed_peers()
+    if given is None:
+        return installed
+    names = [] if given == "none" else given.split(",")
+    for name in names:
+        if name not in LIBRARIES or name == "minivit":
+            raise ConfigError(f"--against takes torch, jax, both with a comma, or none, not {given!r}")
+        if name not in installed:
+            raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
+    return names

@@ -65,3 +65,7 @@ class NonFiniteLossError(MinivitError, FloatingPointError):
 
 class MissingExtraError(MinivitError, ImportError):
     """An optional dependency that is not installed."""
+
+
+class BenchmarkError(MinivitError, RuntimeError):
+    """A measurement that could not be finished."""

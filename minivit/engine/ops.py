@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import DTypeError, ShapeError
 from .backend import Array, is_array, xp_of
 from .backend import erf as erf_array
-from .tensor import Tensor, record, wants_grad
+from .tensor import Tensor, record
 
 __all__ = [
     "add", "astype", "broadcast_to", "concatenate", "divide", "erf", "exp", "getitem", "log", "matmul", "max", "mean",
@@ -173,24 +173,23 @@ def astype(a: Tensor, dtype: object) -> Tensor:
 def matmul(a: object, b: object) -> Tensor:
     """a @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = operands(a, b)
-    wants_x, wants_y = wants_grad(a), wants_grad(b)
+    x_shape, y_shape = shapes_wanted(a, b)
     if not (getattr(x, "ndim", 0) and getattr(y, "ndim", 0)):
         raise ShapeError("a matrix product wants one axis or more on each side; multiply by a single number with *")
 
     def vjp(dy: Array):
-        xp = xp_of(dy)
         # A vector takes part as a matrix of one row (left) or one column (right).
         rows = x.reshape(1, -1) if x.ndim == 1 else x  # (..., m, k)
         columns = y.reshape(-1, 1) if y.ndim == 1 else y  # (..., k, n)
         if y.ndim == 1:
-            dy = xp.expand_dims(dy, -1)
+            dy = dy[..., None]
         if x.ndim == 1:
-            dy = xp.expand_dims(dy, -2)  # (..., m, n)
+            dy = dy[..., None, :]  # (..., m, n)
         dx = dy_ = None
-        if wants_x:
-            dx = unbroadcast(dy @ columns.swapaxes(-1, -2), rows.shape).reshape(x.shape)
-        if wants_y:
-            dy_ = unbroadcast(rows.swapaxes(-1, -2) @ dy, columns.shape).reshape(y.shape)
+        if x_shape is not None:
+            dx = unbroadcast(dy @ columns.swapaxes(-1, -2), rows.shape).reshape(x_shape)
+        if y_shape is not None:
+            dy_ = unbroadcast(rows.swapaxes(-1, -2) @ dy, columns.shape).reshape(y_shape)
         return dx, dy_
 
     return record(x @ y, (a, b), vjp)
@@ -303,30 +302,31 @@ def operands(*inputs: object) -> tuple[Array, ...]:
     The Tensors among them must share one element type; array constants take it over, and plain numbers stay as
     they are, since NumPy lets them adapt.
     """
-    tensors = [x for x in inputs if isinstance(x, Tensor)]
-    if not tensors:
-        raise DTypeError("an op wants a Tensor among its inputs: wrap one in minivit.Tensor(...)")
-    dtype, xp = tensors[0].dtype, xp_of(tensors[0].data)
-    for tensor in tensors:
-        if tensor.dtype != dtype:
-            raise DTypeError(f"the tensors have types {dtype} and {tensor.dtype}: convert one with astype()")
-
-    def array(x: object) -> Array:
+    like = None  # the first Tensor's array
+    for x in inputs:
         if isinstance(x, Tensor):
-            return x.data
-        if isinstance(x, int | float) and not is_array(x):
-            return x
-        constant = xp.asarray(x)
-        if constant.dtype.kind not in "fiub":
-            raise DTypeError(f"a constant beside a Tensor must be numbers, not {x!r}")
-        return constant.astype(dtype, copy=False)
+            if like is None:
+                like = x.data
+            elif x.data.dtype != like.dtype:
+                raise DTypeError(f"the tensors have types {like.dtype} and {x.dtype}: convert one with astype()")
+    if like is None:
+        raise DTypeError("an op wants a Tensor among its inputs: wrap one in minivit.Tensor(...)")
+    return tuple([x.data if isinstance(x, Tensor) else _constant(x, like) for x in inputs])
 
-    return tuple(array(x) for x in inputs)
+
+def _constant(x: Any, like: Array) -> Array:
+    """What stands beside a Tensor's array: a plain number as it is, anything else as an array of the same type."""
+    if isinstance(x, int | float) and not is_array(x):
+        return x
+    array = xp_of(like).asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"a constant beside a Tensor must be numbers, not {x!r}")
+    return array.astype(like.dtype, copy=False)
 
 
 def shapes_wanted(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
     """The shape of each input that wants a gradient, None for the others."""
-    return tuple(x.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
+    return tuple([x.data.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
 
 
 def unbroadcast(dy: Array, shape: tuple[int, ...] | None) -> Array:

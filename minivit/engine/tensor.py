@@ -18,6 +18,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
+from operator import attrgetter
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +27,7 @@ import numpy as np
 from ..errors import BackwardError, DTypeError, ShapeError
 from .backend import Array, as_array, is_array, to_device, to_numpy, xp_of
 
+_numbers = count()  # one for all threads
 VJP: TypeAlias = Callable[[Array], tuple[Array | None, ...]]
 
 
@@ -32,12 +35,14 @@ class Node:
     """One entry of the tape: how a value was made, not the value.
 
     `parents` has an entry for each input of the op: the input's Node, the input itself where it is a leaf
-    that wants its gradient, or None where no gradient is wanted.
+    that wants its gradient, or None where no gradient is wanted. `number` counts upwards: younger Nodes have larger
+    ones.
     """
 
-    __slots__ = ("parents", "vjp")
+    __slots__ = ("number", "parents", "vjp")
 
-    def __init__(self, parents: tuple[Node | Tensor | None, ...], vjp: VJP):
+    def __init__(self, parents: Sequence[Node | Tensor | None], vjp: VJP):
+        self.number = next(_numbers)
         self.parents = parents
         self.vjp = vjp
 
@@ -271,16 +276,13 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
     out = Tensor.__new__(Tensor)
     out.data = as_array(data)
     out.grad = out.name = out._node = None
-    out.requires_grad = wants_grad(*inputs)
-    if out.requires_grad:
-        out._node = Node(tuple(map(_parent, inputs)), vjp)
+    out.requires_grad = False
+    if _switch.recording:
+        parents = [(x._node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
+        if parents.count(None) < len(parents):
+            out.requires_grad = True
+            out._node = Node(parents, vjp)
     return out
-
-
-def _parent(x: object) -> Node | Tensor | None:
-    if isinstance(x, Tensor) and x.requires_grad:
-        return x._node or x
-    return None
 
 
 # -- the backward pass ---------------------------------------------------------------------------
@@ -307,7 +309,7 @@ def run_backward(root: Tensor, dy: Array) -> dict[Tensor, Array]:
     added: set[Node | Tensor] = set()  # whose pending array is a sum made here, safe to add to
     borrowed = {start}  # leaves whose array may be part of another gradient
 
-    order = _post_order(start)
+    order = _oldest_first(start)
     while order:
         node = order.pop()
         vjp, parents = node.vjp, node.parents
@@ -330,24 +332,16 @@ def run_backward(root: Tensor, dy: Array) -> dict[Tensor, Array]:
     return {leaf: _owned(leaf, g, leaf in borrowed and leaf not in added) for leaf, g in leaves.items()}
 
 
-def _post_order(start: Node | Tensor) -> list[Node]:
-    """Every Node below `start`, inputs before what was computed from them; iterative, so depth has no limit."""
-    if isinstance(start, Tensor):
-        return []
-    order: list[Node] = []
-    seen = {start}
-    stack = [(start, iter(start.parents))]
+def _oldest_first(start: Node | Tensor) -> list[Node]:
+    """Every Node below `start` by age: what a value was computed from is always older than the value."""
+    found = {start} if isinstance(start, Node) else set()
+    stack = list(found)
     while stack:
-        node, parents = stack[-1]
-        for parent in parents:
-            if isinstance(parent, Node) and parent not in seen:
-                seen.add(parent)
-                stack.append((parent, iter(parent.parents)))
-                break
-        else:  # all its inputs are listed
-            order.append(node)
-            stack.pop()
-    return order
+        for parent in stack.pop().parents:
+            if isinstance(parent, Node) and parent not in found:
+                found.add(parent)
+                stack.append(parent)
+    return sorted(found, key=attrgetter("number"))
 
 
 def _owned(leaf: Tensor, gradient: Array, copy: bool) -> Array:

@@ -54,6 +54,11 @@ class Workers:
         return map(function, items) if self._pool is None else self._pool.map(function, items)
 
 
+def micro_batches(count: int, size: int) -> list[slice]:
+    """Slices of `size` that cover `count` items; the last may be shorter."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
 # Parameters of glibc's mallopt, from its malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 

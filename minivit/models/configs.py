@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .vit import ViT
 
 
+MICROBATCH_TOKENS = 1056
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViTConfig:
     """Everything that determines a Vision Transformer's shape and arithmetic.
@@ -88,6 +91,11 @@ class ViTConfig:
     def num_patches(self) -> int:
         """N = H W / P²."""
         return self.grid[0] * self.grid[1]
+
+
+def default_microbatch(config: ViTConfig) -> int:
+    """How many images make one thread's pass: about a thousand tokens, whatever the number of threads."""
+    return max(1, MICROBATCH_TOKENS // (config.num_patches + 1))
 
 
 def _is_whole(value: object, least: int) -> bool:

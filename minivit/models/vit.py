@@ -17,11 +17,12 @@ from .. import engine
 from ..engine import reference
 from ..engine.backend import Array, is_array, to_numpy
 from ..engine.tensor import Tensor, no_grad
+from ..engine.workers import Workers, micro_batches
 from ..errors import DTypeError, ShapeError
 from ..nn import Dropout, LayerNorm, Linear, Module, init
 from ..nn.layers import parameter
 from ..preprocessing import preprocess
-from .configs import ViTConfig
+from .configs import ViTConfig, default_microbatch
 
 RNG = np.random.Generator | None
 Intermediates = dict[str, Array]
@@ -93,22 +94,28 @@ class ViT(Module):
         logits = self.head(y)  # (B, K)
         return logits if seen is None else (logits, seen)
 
-    def predict(self, images: Array, batch_size: int = 64) -> np.ndarray:
+    def predict(self, images: Array, batch_size: int | None = None, workers: Workers | None = None) -> np.ndarray:
         """Class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.
 
         Args:
             images: (B, H, W, C): uint8 pixels, or floats in [-1, 1].
-            batch_size: how many images go through the model at a time.
+            batch_size: how many images go through the model at a time; about a thousand tokens if left out.
+            workers: threads that share the images between them; None to stay in this one.
 
         Returns:
             (B, K) float32; each row sums to 1.
         """
         probabilities = np.empty((len(images), self.config.num_classes), np.float32)
-        with no_grad(), self.evaluating():
-            for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size]
-                batch = preprocess(batch) if batch.dtype == np.uint8 else batch
-                probabilities[start : start + batch_size] = to_numpy(engine.softmax(self(batch)).data)
+
+        def run(piece: slice) -> None:
+            batch = images[piece]
+            batch = preprocess(batch) if batch.dtype == np.uint8 else batch
+            with no_grad():
+                probabilities[piece] = to_numpy(engine.softmax(self(batch)).data)
+
+        pieces = micro_batches(len(images), batch_size or default_microbatch(self.config))
+        with self.evaluating():
+            list(workers.map(run, pieces) if workers else map(run, pieces))
         return probabilities
 
     def _as_images(self, images: Tensor | Array) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..engine.backend import Array, to_numpy
 from ..engine.tensor import Tensor, no_grad, value_and_grad
-from ..engine.workers import Workers
+from ..engine.workers import Workers, micro_batches
 from ..models import ViT
 
 LossFn = Callable[[Tensor, Array], Tensor]
@@ -103,11 +103,6 @@ def evaluate(
             correct += piece_correct
             advance(count)
     return loss / len(images), correct / len(images)
-
-
-def micro_batches(count: int, size: int) -> list[slice]:
-    """Slices of `size` that cover `count` items; the last may be shorter."""
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def count_correct(logits: Array, labels: Array) -> int:

@@ -1,0 +1,113 @@
+"""One contender in a process of its own, so that threads, memory and warm-up of one do not touch another's.
+
+The parent writes a line with a number of steps; the child takes them and answers with the seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import BenchmarkError
+from .contenders import LIBRARIES, Job
+
+
+class Contender:
+    """A child process that does `job` with `library`; to use as a context manager.
+
+    Raises:
+        BenchmarkError: if the process ends before it was told to.
+    """
+
+    def __init__(self, library: str, job: Job):
+        self.library = library
+        arguments = [sys.executable, "-W", "ignore", "-m", "minivit.bench.process", library, json.dumps(asdict(job))]
+        environment = os.environ | {"OMP_NUM_THREADS": str(job.workers), "PYTHONIOENCODING": "utf-8"}
+        self._process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8"
+        )
+        self._answer()  # it is warm
+
+    def run(self, steps: int) -> float:
+        """Seconds for so many steps, the making of their inputs left out."""
+        return self._ask(str(steps))["seconds"]
+
+    def peak_memory(self) -> int | None:
+        """The largest resident memory so far, in bytes; None where the system does not tell."""
+        return self._ask("memory")["bytes"]
+
+    def _ask(self, question: str) -> dict:
+        assert self._process.stdin
+        self._process.stdin.write(question + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            self.__exit__()
+            raise BenchmarkError(
+                f"the process that measures {self.library} ended with status {self._process.returncode}; "
+                "its own message is above"
+            )
+        return json.loads(line)
+
+    def __enter__(self) -> Contender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+def peak_memory() -> int | None:
+    """The largest resident memory of this process so far, in bytes; None where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux; getrusage would count what the parent had when it forked
+        (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def serve(library: str, job: Job) -> None:
+    """The child: answer the parent's lines until there are no more."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.workers])  # the same cores for every library
+    answers = sys.stdout
+    sys.stdout = sys.stderr
+    with ExitStack() as stack:
+        work = LIBRARIES[library](job, stack)
+        for number in range(2):
+            work(*job.inputs(number))
+        print("{}", file=answers, flush=True)
+
+        done = 2
+        for line in sys.stdin:
+            if line.strip() == "memory":
+                print(json.dumps({"bytes": peak_memory()}), file=answers, flush=True)
+                continue
+            seconds = 0.0
+            for _ in range(int(line)):
+                images, labels = job.inputs(done)
+                start = time.perf_counter()
+                work(images, labels)
+                seconds += time.perf_counter() - start
+                done += 1
+            print(json.dumps({"seconds": seconds}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], Job(**json.loads(sys.argv[2])))

@@ -1,0 +1,165 @@
+"""Where our time goes, and the floor that no program could go below."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FrameType
+
+import numpy as np
+
+from .. import engine
+from ..engine.tensor import Tensor
+from ..engine.workers import Workers
+from ..models.cost import costs
+from .contenders import Job, minivit_work
+
+ENGINE = str(Path(engine.__file__).parent)
+SAMPLE_SECONDS = 0.002
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the processor can do at most, on all the cores that were asked for.
+
+    Args:
+        flops: floating-point operations per second in products of large float32 matrices.
+        copy: bytes per second, read and written, when large arrays are copied.
+    """
+
+    flops: float
+    copy: float
+
+
+def measure_floor(workers: int, repeats: int = 7) -> Floor:
+    """The best of a few tries at each."""
+    side, length = 1024, 2**24
+    with Workers(workers) as pool:
+        rng = np.random.default_rng(0)
+        a = rng.standard_normal((side, side), dtype=np.float32)
+        outs = [np.empty_like(a) for _ in range(workers)]
+        source = np.ones(length, np.float32)
+        targets = [np.empty_like(source) for _ in range(workers)]
+
+        def best(function: Callable[[int], object]) -> float:
+            times = []
+            for _ in range(repeats):
+                start = time.perf_counter()
+                list(pool.map(function, range(workers)))
+                times.append(time.perf_counter() - start)
+            return min(times)
+
+        product = best(lambda i: np.matmul(a, a, out=outs[i]))
+        copy = best(lambda i: np.copyto(targets[i], source))
+    return Floor(workers * 2 * side**3 / product, workers * 2 * source.nbytes / copy)
+
+
+def time_by_op(job: Job, seconds: float = 5.0) -> dict[str, float]:
+    """The share of all threads' time that each op takes, forward (`linear`) and backward (`linear, backward`).
+
+    A thread of its own looks every 2 ms at what the working threads are doing; nothing is patched.
+    """
+    seen: Counter[str] = Counter()
+    with ExitStack() as stack:
+        work = minivit_work(job, stack)
+        inputs = job.inputs(0)
+        work(*inputs)
+        done = threading.Event()
+        sampler = threading.Thread(target=_sample, args=(seen, done), daemon=True)
+        sampler.start()
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            work(*inputs)
+        done.set()
+        sampler.join()
+    total = max(1, seen.total())
+    return {name: count / total for name, count in seen.most_common()}
+
+
+def _sample(seen: Counter[str], done: threading.Event) -> None:
+    own = threading.get_ident()
+    while not done.wait(SAMPLE_SECONDS):
+        for thread, frame in sys._current_frames().items():
+            if thread != own and (name := _doing(frame)):
+                seen[name] += 1
+
+
+def _doing(frame: FrameType | None) -> str | None:
+    """The innermost op, or else what of minivit the thread is in; None if it waits for work."""
+    inner = frame
+    while frame:
+        code = frame.f_code
+        if _is_op(code):
+            name = code.co_qualname.partition(".")[0]
+            return f"{name}, backward" if code.co_name == "vjp" else name
+        frame = frame.f_back
+    while inner:
+        name = inner.f_code.co_qualname
+        if inner.f_code.co_filename.endswith(("threading.py", "queue.py", "thread.py")):
+            return None
+        if "minivit" in inner.f_code.co_filename:
+            return f"({name})"
+        inner = inner.f_back
+    return None
+
+
+def _is_op(code: CodeType) -> bool:
+    name = code.co_qualname.partition(".")[0]
+    return code.co_filename.startswith(ENGINE) and name in engine.__all__
+
+
+def engine_overhead(chain: int = 100, repeats: int = 50) -> dict[str, float]:
+    """Seconds of one op on a 4 x 4 array, forward and backward, by op: the median over `repeats` chains of ops.
+
+    So small an array costs next to nothing: this is the engine's own time, with NumPy's for a call.
+    """
+    x = Tensor(np.full((4, 4), 0.25, np.float32), requires_grad=True)
+    y = Tensor(np.full((4, 4), 0.25, np.float32), requires_grad=True)
+    dy = np.ones((4, 4), np.float32)
+    tiny: dict[str, Callable[[Tensor], Tensor]] = {
+        "add": lambda z: z + y,
+        "multiply": lambda z: z * y,
+        "matmul": lambda z: z @ y,
+        "tanh": lambda z: z.tanh(),
+        "reshape": lambda z: z.reshape(4, 4),
+    }
+
+    def seconds(op: Callable[[Tensor], Tensor]) -> float:
+        start = time.perf_counter()
+        z = x
+        for _ in range(chain):
+            z = op(z)
+        z.backward(dy)
+        return (time.perf_counter() - start) / chain
+
+    return {name: statistics.median(seconds(op) for _ in range(repeats)) for name, op in tiny.items()}
+
+
+def profile_table(job: Job, shares: dict[str, float], speed: float, floor: Floor) -> str:
+    """Shares of time, and the measured time of an image beside the floor's."""
+    total = costs(job.build())[-1]
+    passes = 3 if job.task == "train" else 1
+    flops = passes * total.flops
+    # A number that is kept is written once and read once, at least.
+    moved = 2 * total.kept_bytes if job.task == "train" else 0
+    lines = [f"{job.model}, {job.task}: share of the threads' time"]
+    lines += [f"  {share:6.1%}  {name}" for name, share in shares.items() if share >= 0.005]
+    lines += [
+        "",
+        f"an image takes {1e3 / speed:8.2f} ms",
+        f"its products   {1e3 * flops / floor.flops:8.2f} ms at {floor.flops / 1e9:,.0f} GFLOP/s, "
+        f"this processor's peak in matrix products ({flops / 1e6:,.0f} MFLOP)",
+    ]
+    if moved:
+        lines.append(
+            f"its arrays     {1e3 * moved / floor.copy:8.2f} ms at {floor.copy / 1e9:,.1f} GB/s, this processor's "
+            f"copying speed ({moved / 2**20:,.1f} MB kept for backward, written and read once)"
+        )
+    return "\n".join(lines)

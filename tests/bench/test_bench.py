@@ -1,0 +1,178 @@
+"""The benchmark measures what it says, in turns, and its processes end."""
+
+import json
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from minivit.bench import (
+    Job,
+    compare,
+    comparison_table,
+    engine_overhead,
+    hardware,
+    measure_floor,
+    profile_table,
+    time_by_op,
+)
+from minivit.bench.process import Contender, peak_memory
+from minivit.cli import main
+from minivit.errors import BenchmarkError
+
+
+def job(**changes):
+    return Job(**({"model": "ViT-XS_4-CIFAR", "task": "train", "batch_size": 4, "workers": 1} | changes))
+
+
+def test_the_inputs_are_fresh_at_every_step_and_the_same_for_every_library():
+    images, labels = job().inputs(3)
+    assert images.shape == (4, 32, 32, 3) and images.dtype == np.float32
+    assert labels.shape == (4,)
+    again, _ = job().inputs(3)
+    other, _ = job().inputs(4)
+    assert (images == again).all()
+    assert not (images == other).any()
+
+
+class FakeContender:
+    """Takes a given time for each step, and slows down from round to round."""
+
+    log: list = []  # noqa: RUF012
+    pace = {"minivit": 1.0, "slow": 2.0}  # noqa: RUF012
+
+    def __init__(self, library, job):
+        self.library, self.calls = library, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.log.append((self.library, "closed"))
+
+    def run(self, steps):
+        self.calls += 1
+        self.log.append((self.library, steps))
+        return steps * self.pace[self.library] * self.calls
+
+    def peak_memory(self):
+        return 100
+
+
+def test_libraries_take_turns_and_the_ratio_is_the_median_of_the_rounds(monkeypatch):
+    monkeypatch.setattr(sys.modules[compare.__module__], "Contender", FakeContender)
+    FakeContender.log.clear()
+
+    ours, slow = compare(job(), ["slow"], rounds=3, seconds=5)
+
+    assert FakeContender.log[1:] == [("minivit", 5), ("slow", 5)] * 3 + [("slow", "closed"), ("minivit", "closed")]
+    # seconds a step: 2, 3, 4 (the warm-up was its first) and 2, 4, 6; four images each
+    assert ours.rounds == pytest.approx([2, 4 / 3, 1])
+    assert ours.speed == pytest.approx(4 / 3)
+    assert slow.rounds == pytest.approx([2, 1, 2 / 3])
+    assert slow.ratio == pytest.approx(4 / 3)  # of 1, 4/3 and 3/2
+    assert slow.ratio_spread == pytest.approx((7 / 6, 17 / 12))
+    assert ours.ratio == 1
+    assert "1.33 x" in comparison_table([ours, slow])
+
+
+@pytest.mark.parametrize("task", ["train", "infer"])
+def test_a_contender_works_in_a_process_of_its_own_and_ends_with_it(task):
+    with Contender("minivit", job(task=task)) as contender:
+        process = contender._process
+        seconds = contender.run(2)
+        memory = contender.peak_memory()
+    assert 0 < seconds < 60
+    assert memory is None or 20e6 < memory < 2e9
+    assert process.poll() == 0
+
+
+def test_a_process_that_dies_is_told(capfd):
+    with pytest.raises(BenchmarkError, match="measures minivit ended with status 1"):
+        Contender("minivit", job(model="ViT-Nobody"))
+    assert "ViT-Nobody" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the figure is Linux's")
+def test_peak_memory_grows_with_what_is_held():
+    before = peak_memory()
+    held = np.ones(30_000_000)  # 240 MB
+    assert peak_memory() >= before + 0.5 * held.nbytes or before > 2e9
+
+
+def test_time_by_op_finds_the_ops_and_adds_up():
+    shares = time_by_op(job(batch_size=32), seconds=0.5)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["linear, backward"] > shares["cross_entropy"] if "cross_entropy" in shares else True
+    assert {"linear", "linear, backward", "attention_with_weights"} <= set(shares)
+
+
+def test_time_by_op_charges_the_op_that_is_slow(monkeypatch):
+    from minivit.engine import fused
+
+    def slow(x):
+        time.sleep(0.02)
+
+    monkeypatch.setattr(fused, "softmax_in_place", slow)
+    shares = time_by_op(job(), seconds=0.5)
+    assert max(shares, key=shares.__getitem__) == "attention_with_weights"
+
+
+def test_the_floor_is_plausible_and_the_profile_names_it():
+    floor = measure_floor(1, repeats=2)
+    assert 1e9 < floor.flops < 1e13
+    assert 1e8 < floor.copy < 1e12
+    text = profile_table(job(), {"linear": 0.75, "gelu": 0.001}, 100.0, floor)
+    assert "75.0%  linear" in text and "gelu" not in text
+    assert "10.00 ms" in text  # 100 images/s
+
+
+def test_a_tiny_op_takes_microseconds():
+    overhead = engine_overhead(chain=50, repeats=5)
+    assert {"add", "multiply", "matmul"} <= set(overhead)
+    assert all(2e-7 < seconds < 1e-3 for seconds in overhead.values())
+
+
+def test_hardware_names_what_matters():
+    found = hardware()
+    assert found["cores"] >= 1 and found["numpy"] == np.__version__ and found["processor"]
+
+
+def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
+    path = tmp_path / "bench.json"
+    arguments = ["bench", "ViT-XS_4-CIFAR", "--batch-size", "4", "--rounds", "2", "--seconds", "0.05"]
+    assert main([*arguments, "--against", "none", "--task", "train", "--workers", "1", "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "minivit" in out and "images/s" in out and "GFLOP/s" in out
+    report = json.loads(path.read_text(encoding="utf-8"))
+    (measured,) = report["measurements"]
+    assert measured["library"] == "minivit" and len(measured["rounds"]) == 2
+    assert report["hardware"]["cores"] >= 1
+    (profile,) = report["profiles"]
+    assert sum(profile["shares"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["ViT-Nobody"], "ViT-Nobody"),
+        (["--rounds", "0"], "--rounds must be above 0, not 0"),
+        (["--seconds", "-1"], "--seconds must be above 0, not -1.0"),
+        (["--against", "numpy"], "--against takes torch, jax"),
+        (["--against", "minivit"], "--against takes torch, jax"),
+    ],
+)
+def test_bad_input_is_told_before_anything_runs(capsys, arguments, sentence):
+    assert main(["bench", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert sentence in captured.err and captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_a_library_that_is_missing_is_told(capsys, monkeypatch):
+    from minivit.bench import contenders
+
+    monkeypatch.setattr(contenders, "installed_peers", lambda: ["torch"])
+    assert main(["bench", "--against", "torch,jax"]) == 2
+    assert "jax is not installed: pip install 'minivit[bench]'" in capsys.readouterr().err
