@@ -5,6 +5,9 @@ None, `inference_mode`. JAX: one jitted function for the whole step, its buffers
 `minivit train` does, threads over micro-batches.
 """
 
+# pyright: reportMissingImports=false
+# (PyTorch and JAX are there only where someone installed them)
+
 from __future__ import annotations
 
 import importlib.util

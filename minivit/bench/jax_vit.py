@@ -3,6 +3,9 @@
 Weights are minivit's own, under their names, so that both compute the same numbers.
 """
 
+# pyright: reportMissingImports=false
+# (PyTorch and JAX are there only where someone installed them)
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,8 @@
 """The Vision Transformer written with PyTorch's own layers: what minivit is compared with."""
 
+# pyright: reportMissingImports=false
+# (PyTorch and JAX are there only where someone installed them)
+
 from __future__ import annotations
 
 import torch

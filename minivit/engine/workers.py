@@ -38,7 +38,7 @@ class Workers:
 
     def __enter__(self) -> Workers:
         _keep_freed_memory()
-        self._one_blas_thread = _blas().limit(limits=1, user_api="blas")
+        self._one_blas_thread = ThreadpoolController().limit(limits=1, user_api="blas")
         if self.count > 1:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="minivit-worker")
         return self
@@ -75,8 +75,3 @@ def _keep_freed_memory() -> None:
     libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest value it takes
     libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     libc.mallopt(M_ARENA_MAX, 1)  # one pool for all threads: memory that one frees serves another
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through the loaded libraries once: some milliseconds
