@@ -108,7 +108,12 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "N",
         "threads (default: the cores this process may use); the result does not depend on it",
     ),
-    ("microbatch", int, "IMAGES", "images in one thread's pass; a batch is cut into such pieces"),
+    (
+        "microbatch",
+        int,
+        "IMAGES",
+        "images in one thread's pass; a batch is cut into such pieces (default: 1 to 32, by the model's size)",
+    ),
     ("device", str, "NAME", "cpu, cuda or cuda:0, cuda:1 ..."),
     (
         "eval-every",
@@ -379,11 +384,15 @@ def _add_bench(commands: Any) -> None:
     )
     parser.add_argument("--workers", type=int, metavar="N", help="cores (default: all that this process may use)")
     parser.add_argument(
-        "--microbatch", type=int, metavar="IMAGES", help="images in one of minivit's passes (default: by tokens)"
+        "--microbatch", type=int, metavar="IMAGES", help="images in one of minivit's passes (default: by size)"
     )
     parser.add_argument(
         "--against", metavar="NAMES", help="torch, jax, both with a comma, or none (default: those installed)"
     )
+    parser.add_argument(
+        "--all-tokens", action="store_true",
+        help="let minivit's last block compute the tokens that the head never reads, as the others do (default: off)",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="3 short rounds: under a minute (default: off)")
     parser.add_argument("--no-profile", action="store_true", help="leave out the share of time by op (default: shown)")
     parser.add_argument("--json", metavar="FILE", help="also write everything into this file")
@@ -416,7 +425,7 @@ def _bench(options: argparse.Namespace) -> int:
     jobs = [
         Job(
             model=model, task=task, batch_size=options.batch_size, workers=options.workers or available_cores(),
-            microbatch=options.microbatch,
+            microbatch=options.microbatch, all_tokens=options.all_tokens,
         )
         for model in options.models
         for task in tasks

@@ -30,18 +30,28 @@ Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to do and how: `task` is "train" or "infer", `workers` the cores that each library gets."""
+    """What to do and how.
+
+    Args:
+        task: "train" or "infer".
+        workers: the cores that each library gets.
+        microbatch: images in one of minivit's passes; None for its default.
+        all_tokens: let minivit too compute what the last block would do for tokens that the head never reads.
+    """
 
     model: str
     task: str
     batch_size: int
     workers: int
     microbatch: int | None = None
+    all_tokens: bool = False
     seed: int = 0
 
     def build(self) -> ViT:
         """The model, with minivit's initial weights."""
-        return create_model(self.model, seed=self.seed)
+        model = create_model(self.model, seed=self.seed)
+        model.skip_unused = not self.all_tokens
+        return model
 
     def inputs(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """The images and labels of step `number`."""

@@ -17,9 +17,9 @@ from .fused import (
 )
 from .gradcheck import gradcheck
 from .ops import broadcast_to, concatenate
-from .tensor import Tensor, no_grad, value_and_grad
+from .tensor import Tensor, no_grad, recompute, value_and_grad
 
 __all__ = [
     "Tensor", "attention", "attention_with_weights", "broadcast_to", "concatenate", "cross_entropy", "dropout", "gelu",
-    "gradcheck", "layer_norm", "linear", "no_grad", "patchify", "softmax", "value_and_grad",
+    "gradcheck", "layer_norm", "linear", "no_grad", "patchify", "recompute", "softmax", "value_and_grad",
 ]  # fmt: skip

@@ -167,44 +167,48 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return record(xp.moveaxis(out, -1, axis), (x,), vjp)
 
 
-def attention(qkv: Tensor, heads: int) -> Tensor:
+def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
     """Multi-head self-attention softmax(q kᵀ / √D_h) v without its two projections.  # ViT (6), (7)
 
     Args:
         qkv: (B, N, 3 D): queries, keys and values side by side, each split into `heads` of D_h = D / heads.
+        queries: how many of the first tokens ask; all if left out. All are answered from.
 
     Returns:
-        (B, N, D): the heads' results side by side.
+        (B, queries, D): the heads' results side by side.
     """
-    return attention_with_weights(qkv, heads)[0]
+    return attention_with_weights(qkv, heads, queries)[0]
 
 
-def attention_with_weights(qkv: Tensor, heads: int) -> tuple[Tensor, Array]:
-    """As `attention`, with the attention weights A = softmax(q kᵀ / √D_h) beside it, an array (B, heads, N, N).
+def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
+    """As `attention`, with the attention weights A = softmax(q kᵀ / √D_h) beside it, an array (B, heads, queries, N).
 
     Queries, keys and values are views of the one packed array, and so are their gradients.
     """
     (x,) = operands(qkv)
-    batch, tokens, width = x.shape
+    batch, _, width = x.shape
     if width % (3 * heads):
         raise ShapeError(f"attention: {heads} heads do not divide a width of {width} = 3 D")
     xp = xp_of(x)
     scale = (width // 3 // heads) ** -0.5
     q, k, v = split_heads(x, 3, heads)  # each (B, heads, N, D_h)
+    q = q[:, :, :queries]
 
-    weights = xp.matmul(q, k.swapaxes(-1, -2))  # (B, heads, N, N)
+    weights = xp.matmul(q, k.swapaxes(-1, -2))  # (B, heads, queries, N)
     weights *= scale
     softmax_in_place(weights)
-    out = xp.empty((batch, tokens, width // 3), x.dtype)
+    out = xp.empty((batch, q.shape[2], width // 3), x.dtype)
     (heads_out,) = split_heads(out, 1, heads)
     xp.matmul(weights, v, out=heads_out)
 
     def vjp(dy: Array):
         dqkv = xp.empty(x.shape, x.dtype)  # in rows, whatever the order of x, so that the heads are views of it
         dq, dk, dv = split_heads(dqkv, 3, heads)
-        (dh,) = split_heads(dy, 1, heads)  # (B, heads, N, D_h)
+        dq[:, :, q.shape[2] :] = 0.0  # those who did not ask
+        dq = dq[:, :, : q.shape[2]]
+        (dh,) = split_heads(dy, 1, heads)  # (B, heads, queries, D_h)
         xp.matmul(weights.swapaxes(-1, -2), dh, out=dv)
-        dweights = xp.matmul(dh, v.swapaxes(-1, -2))  # (B, heads, N, N)
+        dweights = xp.matmul(dh, v.swapaxes(-1, -2))  # (B, heads, queries, N)
         # through the softmax: ds = A * (dA - rowsum(dA * A))
         dweights -= vecdot(dweights, weights)[..., None]
         dweights *= weights

@@ -43,19 +43,25 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return e / e.sum(axis=axis, keepdims=True)
 
 
-def attention(qkv: Tensor, heads: int, weight_dropout: float = 0.0, rng: np.random.Generator | None = None) -> Tensor:
-    """softmax(q kᵀ / √D_h) v for each head.  # ViT (6), (7)
+def attention(
+    qkv: Tensor,
+    heads: int,
+    queries: int | None = None,
+    weight_dropout: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> Tensor:
+    """softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)
 
     `weight_dropout` is the dropout of attention weights that the authors' code has and sets to 0 everywhere.
     """
     b, n, width = qkv.shape
     d = width // 3
     split = qkv.reshape(b, n, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)  # (3, B, heads, N, D_h)
-    q, k, v = split[0], split[1], split[2]
+    q, k, v = split[0][:, :, :queries], split[1], split[2]
     weights = softmax(q @ k.transpose(0, 1, 3, 2) / math.sqrt(d // heads))  # (B, heads, N, N)
     if weight_dropout and rng is not None:
         weights = dropout(weights, weight_dropout, rng)
-    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, n, d)  # (B, N, D)
+    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, -1, d)  # (B, queries, D)
 
 
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:

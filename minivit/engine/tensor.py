@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
 from itertools import count
 from operator import attrgetter
 from typing import TypeAlias
 
 import numpy as np
+from numpy.random import Generator
 
 from ..errors import BackwardError, DTypeError, ShapeError
 from .backend import Array, as_array, is_array, to_device, to_numpy, xp_of
@@ -252,14 +254,18 @@ _switch = _Switch()
 
 
 @contextmanager
-def no_grad() -> Iterator[None]:
-    """Inside `with no_grad():` no tape is kept in this thread, nor the arrays that only a tape needs."""
+def _recording(on: bool) -> Iterator[None]:
     before = _switch.recording
-    _switch.recording = False
+    _switch.recording = on
     try:
         yield
     finally:
         _switch.recording = before
+
+
+def no_grad() -> AbstractContextManager[None]:
+    """Inside `with no_grad():` no tape is kept in this thread, nor the arrays that only a tape needs."""
+    return _recording(False)
 
 
 def wants_grad(*inputs: object) -> bool:
@@ -283,6 +289,33 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
             out.requires_grad = True
             out._node = Node(parents, vjp)
     return out
+
+
+def recompute(
+    function: Callable[[Tensor, Generator | None], Tensor],
+    x: Tensor,
+    parameters: Sequence[Tensor],
+    rng: Generator | None = None,
+) -> Tensor:
+    """`function(x, rng)`, of which nothing but `x` is kept: backward computes it a second time (arXiv 1604.06174).
+
+    Memory for time: a network of such functions keeps one activation for each, and costs a third more.
+
+    Args:
+        function: uses `x`, `parameters` and `rng`, and no other Tensor that wants a gradient.
+        rng: its random numbers; the second time it draws the same ones.
+    """
+    start, wants_x, again = x.data, x.requires_grad, deepcopy(rng)
+    with no_grad():
+        out = function(x, rng).data
+
+    def vjp(dy: Array):
+        z = Tensor(start, requires_grad=wants_x)
+        with _recording(True):
+            gradients = run_backward(function(z, again), dy)
+        return tuple(gradients.get(leaf) for leaf in (z, *parameters))
+
+    return record(out, (x, *parameters), vjp)
 
 
 # -- the backward pass ---------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, NonFiniteLossError
 from ..files import write_json
 from ..models import ViT, create_model, model_config
+from ..models.configs import default_microbatch
 from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
 from .logs import MetricsFile, Progress, learning_curve
@@ -68,14 +69,14 @@ class TrainConfig:
     validation: int = 0
     seed: int = 0
     workers: int | None = None
-    microbatch: int = 16
+    microbatch: int | None = None
     device: str = "cpu"
     eval_every: float = 1.0
     log_every: int = 50
     save_every: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulate", "microbatch", "log_every"):
+        for name in ("batch_size", "accumulate", "log_every"):
             self._check(
                 name,
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
@@ -92,6 +93,8 @@ class TrainConfig:
         for name in ("warmup", "smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         self._check("epochs", 0 < self.epochs < math.inf, "above 0")
+        whole = self.microbatch is None or (isinstance(self.microbatch, int) and self.microbatch >= 1)
+        self._check("microbatch", whole, "a whole number from 1 up")
         self._check("workers", self.workers is None or self.workers >= 1, "a whole number from 1 up")
         self._check("steps", self.steps is None or self.steps >= 1, "a whole number from 1 up")
         self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
@@ -211,7 +214,7 @@ class Run:
             to_device(batch.images, self.config.device),
             to_device(batch.labels, self.config.device),
             workers=workers,
-            microbatch=self.config.microbatch,
+            microbatch=self.config.microbatch or default_microbatch(self.model.config),
             dropout_seed=(self.config.seed, DROPOUT_STREAM, self.step),
         )
         norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)

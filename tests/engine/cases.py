@@ -367,11 +367,12 @@ def softmaxes(draw):
 @st.composite
 def attentions(draw, function):
     batch, tokens, heads, width = (draw(st.integers(1, most)) for most in (3, 5, 3, 4))
-    return (lambda qkv: function(qkv, heads)), draw(numbers((batch, tokens, 3 * heads * width)))
+    queries = draw(st.none() | st.integers(1, tokens))
+    return (lambda qkv: function(qkv, heads, queries)), draw(numbers((batch, tokens, 3 * heads * width)))
 
 
 CASES["fused.attention"] = attentions(fused.attention)
-CASES["fused.attention_with_weights"] = attentions(lambda qkv, heads: fused.attention_with_weights(qkv, heads)[0])
+CASES["fused.attention_with_weights"] = attentions(lambda *inputs: fused.attention_with_weights(*inputs)[0])
 
 
 def targets(kind, batch, classes, rng):

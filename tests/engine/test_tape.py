@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from minivit import AdamW, BackwardError, ShapeError, Tensor, ViT, cross_entropy, gradcheck, no_grad, value_and_grad
 from minivit.engine import fused, ops
 from minivit.engine import tensor as engine_tensor
-from minivit.engine.tensor import Node
+from minivit.engine.tensor import Node, recompute
 from tests.support import random_images, tiny_config, tiny_vit
 
 
@@ -712,3 +712,74 @@ def test_a_graph_with_every_kind_of_sharing_passes_the_checker():
     rng = np.random.default_rng(3)
 
     gradcheck(tangled, 0.3 * rng.standard_normal((2, 3)), 0.3 * rng.standard_normal((2, 3)))
+
+
+# -- recomputation -------------------------------------------------------------------------------
+
+
+def dropped_block(parameters):
+    """Uses x twice, two parameters, and random numbers."""
+    w, b = parameters
+
+    def function(x, rng):
+        return fused.dropout(fused.gelu(x @ w + b), 0.4, rng) + x
+
+    return function
+
+
+def test_recomputing_changes_no_bit_of_value_and_gradient():
+    rng = np.random.default_rng(0)
+    x, w, b = (Tensor(rng.standard_normal(shape), requires_grad=True) for shape in [(5, 4), (4, 4), (4,)])
+    function = dropped_block([w, b])
+    dy = rng.standard_normal((5, 4))
+
+    def run(step):
+        y = step(step(x, np.random.default_rng(1)), np.random.default_rng(2))
+        y.backward(dy)
+        found = [y.data.copy(), *(t.grad for t in (x, w, b))]
+        for tensor in (x, w, b):
+            tensor.zero_grad()
+        return found
+
+    plain = run(function)
+    again = run(lambda z, random: recompute(function, z, [w, b], random))
+
+    for one, other in zip(plain, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_recomputing_draws_from_the_callers_generator_once():
+    w = Tensor(np.eye(4), requires_grad=True)
+    b = Tensor(np.zeros(4), requires_grad=True)
+    function, x = dropped_block([w, b]), Tensor(np.ones((5, 4)), requires_grad=True)
+    mine, expected = np.random.default_rng(3), np.random.default_rng(3)
+    function(x, expected)
+
+    recompute(function, x, [w, b], mine).sum().backward()
+
+    assert mine.random() == expected.random()
+
+
+def test_what_is_recomputed_is_not_kept():
+    x = Tensor(np.ones((4, 4)), requires_grad=True)
+    intermediate = []
+
+    def function(z, rng):
+        y = z * z
+        intermediate.append(weakref.ref(y.data))
+        return y.tanh() * y
+
+    out = recompute(function, x, [])
+    assert intermediate[0]() is None  # nobody keeps it
+    out.sum().backward()
+    assert len(intermediate) == 2
+
+
+def test_recomputing_works_with_constant_inputs_and_inside_no_grad():
+    w = Tensor(np.full((2, 2), 3.0), requires_grad=True)
+    total = recompute(lambda z, rng: z @ w, Tensor(np.eye(2)), [w]).sum()
+    with no_grad():
+        total.backward()
+    np.testing.assert_array_equal(w.grad, np.ones((2, 2)))
+    with no_grad():
+        assert not recompute(lambda z, rng: z @ w, Tensor(np.eye(2)), [w]).requires_grad

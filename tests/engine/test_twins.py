@@ -107,11 +107,11 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 3), st.in
 
 
 @both_types
-@given(sizes=sizes, seed=seeds)
-def test_attention(sizes, dtype, seed):
+@given(sizes=sizes, seed=seeds, queries=st.none() | st.integers(1, 6))
+def test_attention(sizes, dtype, seed, queries):
     batch, tokens, heads, width = sizes
 
-    check_twins("attention", normal(seed, (batch, tokens, 3 * heads * width)), dtype, seed, heads)
+    check_twins("attention", normal(seed, (batch, tokens, 3 * heads * width)), dtype, seed, heads, queries)
 
 
 def draw_labels(kind, batch, classes, seed):
@@ -277,14 +277,14 @@ def cross_entropy_by_loops(logits, labels, smoothing):
 
 @pytest.mark.parametrize("module", [reference, fused], ids=["reference", "fused"])
 class TestAgainstLoops:
-    @given(sizes=sizes, seed=seeds)
-    def test_attention(self, module, sizes, seed):
+    @given(sizes=sizes, seed=seeds, queries=st.none() | st.integers(1, 6))
+    def test_attention(self, module, sizes, seed, queries):
         batch, tokens, heads, width = sizes
         (qkv,) = normal(seed, (batch, tokens, 3 * heads * width))
 
-        found = module.attention(Tensor(qkv), heads).data
+        found = module.attention(Tensor(qkv), heads, queries).data
 
-        np.testing.assert_allclose(found, attention_by_loops(qkv, heads)[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(found, attention_by_loops(qkv, heads)[0][:, :queries], rtol=0, atol=1e-12)
 
     @given(shape=shaped(), eps=st.sampled_from([1e-6, 0.1]), seed=seeds)
     def test_layer_norm(self, module, shape, eps, seed):

@@ -1,11 +1,12 @@
 """The whole model: its parameters by name, its forward pass against plain NumPy, dropout, and predicting."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from minivit import DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess
+from minivit import DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
 from minivit.models import vit
 from tests.models import plain_vit
 from tests.support import random_images, tiny_config, tiny_vit
@@ -438,3 +439,68 @@ def test_predicting_nothing_gives_nothing():
     model = tiny_vit()
 
     assert model.predict(np.zeros((0, 8, 8, 3), np.float32)).shape == (0, 5)
+
+
+def test_checkpointed_blocks_give_the_same_gradients_bit_for_bit():
+    model = tiny_vit(dropout=0.2, depth=3)
+    images, labels = random_images(model.config), np.arange(3)
+
+    def gradients():
+        def loss():
+            return cross_entropy(model(images, rng=np.random.default_rng(5)), labels)
+
+        value, found = value_and_grad(loss, model.parameters())
+        return [value, *found]
+
+    plain = gradients()
+    model.checkpoint_blocks = True
+    for one, other in zip(plain, gradients(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_checkpointed_blocks_keep_much_less():
+    model = tiny_vit(depth=8, image_size=32, dim=24, dtype=np.float32)
+    images = random_images(model.config, batch=8, dtype=np.float32)
+
+    def peak():
+        tracemalloc.start()
+        cross_entropy(model(images), np.zeros(8, int)).backward()
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    plain = peak()
+    model.checkpoint_blocks = True
+    assert peak() < 0.4 * plain
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_skipping_what_nobody_reads_changes_neither_logits_nor_gradients(depth):
+    model = tiny_vit(depth=depth)
+    images, labels = random_images(model.config), np.arange(3)
+
+    def found():
+        logits = model(images).data
+        return [logits, *value_and_grad(lambda: cross_entropy(model(images), labels), model.parameters())[1]]
+
+    fast = found()
+    model.skip_unused = False
+    for one, other in zip(fast, found(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_the_last_block_computes_the_class_token_alone(monkeypatch):
+    model = tiny_vit(depth=2)
+    rows = []
+    original = vit.MLP.forward
+
+    def forward(self, z, rng=None):
+        rows.append(z.shape)
+        return original(self, z, rng)
+
+    monkeypatch.setattr(vit.MLP, "forward", forward)
+    model(random_images(model.config))
+    assert rows == [(3, 5, 12), (3, 1, 12)]
+    rows.clear()
+    model(random_images(model.config), return_intermediates=True)
+    assert rows == [(3, 5, 12), (3, 5, 12)]
