@@ -11,6 +11,7 @@ import ctypes
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
@@ -38,7 +39,8 @@ class Workers:
 
     def __enter__(self) -> Workers:
         _keep_freed_memory()
-        self._one_blas_thread = ThreadpoolController().limit(limits=1, user_api="blas")
+        self._blas = ThreadpoolController()
+        self._one_blas_thread = self._blas.limit(limits=1, user_api="blas")
         if self.count > 1:
             self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="minivit-worker")
         return self
@@ -48,6 +50,12 @@ class Workers:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
         self._one_blas_thread.restore_original_limits()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside `with workers.together():` BLAS has as many threads as there are workers: for work in one piece."""
+        with self._blas.limit(limits=self.count, user_api="blas"):
+            yield
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """`function(item)` for each item, side by side; the results come in the items' order."""

@@ -133,7 +133,11 @@ class ViT(Module):
 
         pieces = micro_batches(len(images), batch_size or default_microbatch(self.config))
         with self.evaluating():
-            list(workers.map(run, pieces) if workers else map(run, pieces))
+            if workers and len(pieces) == 1:
+                with workers.together():
+                    run(pieces[0])
+            else:
+                list(workers.map(run, pieces) if workers else map(run, pieces))
         return probabilities
 
     def _as_images(self, images: Tensor | Array) -> Tensor:

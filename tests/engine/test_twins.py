@@ -458,3 +458,26 @@ def test_a_share_outside_0_to_1_is_refused(value):
 def test_a_bare_array_is_refused(name):
     with pytest.raises(DTypeError, match="Tensor"):
         getattr(fused, name)(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("module", [reference, fused], ids=["reference", "fused"])
+@pytest.mark.parametrize("spread", [1.0, 50.0, 70.0, 1e4])
+def test_softmax_of_rows_far_apart(module, spread):
+    """Rows of one matrix may lie so far below its largest element that exp of the difference would vanish."""
+    scores = np.random.default_rng(0).standard_normal((2, 3, 4)) + spread * np.array([[1.0], [0.0], [-1.0]])
+
+    found = module.softmax(Tensor(scores)).data
+
+    expected = [[softmax_by_loops(row - row.max()) for row in matrix] for matrix in scores]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("type_", [np.float32, np.float64])
+def test_softmax_of_large_and_of_excluded_scores(type_):
+    x = np.array([[1000.0, 1000.0, -np.inf], [-2000.0, -2000.0, -2000.0]], type_)
+    np.testing.assert_allclose(fused.softmax(Tensor(x)).data, [[0.5, 0.5, 0.0], [1 / 3] * 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3)])
+def test_softmax_of_nothing(shape):
+    assert fused.softmax(Tensor(np.zeros(shape))).shape == shape

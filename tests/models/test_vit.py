@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minivit import DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
+from minivit.engine.workers import Workers
 from minivit.models import vit
 from tests.models import plain_vit
 from tests.support import random_images, tiny_config, tiny_vit
@@ -504,3 +505,30 @@ def test_the_last_block_computes_the_class_token_alone(monkeypatch):
     rows.clear()
     model(random_images(model.config), return_intermediates=True)
     assert rows == [(3, 5, 12), (3, 5, 12)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_predicting_with_threads_gives_the_same_probabilities(count):
+    model = tiny_vit()
+    images = random_images(model.config, batch=count)
+    with Workers(2) as workers:
+        found = model.predict(images, batch_size=2, workers=workers)
+    np.testing.assert_allclose(found, model.predict(images, batch_size=2), rtol=1e-6)
+
+
+def test_a_single_piece_has_every_blas_thread(monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    model = tiny_vit()
+    seen = []
+    original = ViT.forward
+
+    def forward(self, images, **options):
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        return original(self, images, **options)
+
+    monkeypatch.setattr(ViT, "forward", forward)
+    with threadpool_limits(2, user_api="blas"), Workers(2) as workers:
+        model.predict(random_images(model.config), workers=workers)
+        model.predict(random_images(model.config), batch_size=2, workers=workers)
+    assert seen == [{2}, {1}, {1}]
