@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -396,6 +396,11 @@ def _add_bench(commands: Any) -> None:
     parser.add_argument("--quick", action="store_true", help="3 short rounds: under a minute (default: off)")
     parser.add_argument("--no-profile", action="store_true", help="leave out the share of time by op (default: shown)")
     parser.add_argument("--json", metavar="FILE", help="also write everything into this file")
+    parser.add_argument(
+        "--growth", metavar="DIR",
+        help="instead: measure how time and memory grow with batch, tokens, depth, width and workers, and write "
+        "growth.json and growth.png into this folder",
+    )  # fmt: skip
     parser.set_defaults(run=_bench)
 
 
@@ -419,6 +424,8 @@ def _bench(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if options.growth:
+        return _growth(Path(options.growth), 3 if options.quick else options.rounds)
     peers = _peers(options.against)
     rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
@@ -451,6 +458,24 @@ def _bench(options: argparse.Namespace) -> int:
         print(f"\na tiny op, forward and backward, in microseconds: {tiny}")
     if options.json:
         write_json(Path(options.json), report)
+    return 0
+
+
+def _growth(folder: Path, rounds: int) -> int:
+    from tqdm.auto import tqdm
+
+    from .bench import hardware
+    from .bench.growth import AXES, growth_figure, growth_table, jobs, measure_growth
+    from .files import write_json
+
+    points = []
+    with tqdm(total=rounds * sum(len(jobs(axis)) for axis in AXES), unit="turn", disable=None, leave=False) as bar:
+        for axis in AXES:
+            points += measure_growth(axis, rounds=rounds, advance=bar.update)
+    print(growth_table(points))
+    write_json(folder / "growth.json", {"hardware": hardware(), "points": [asdict(p) for p in points]})
+    growth_figure(points, folder / "growth.png")
+    print(f"\nwritten: {folder / 'growth.json'}, {folder / 'growth.png'}")
     return 0
 
 

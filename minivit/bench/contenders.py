@@ -13,14 +13,14 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..engine import cross_entropy
 from ..engine.workers import Workers
-from ..models import ViT, create_model
+from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.configs import default_microbatch
 from ..training.optim import AdamW
 from ..training.parallel import batch_gradients
@@ -36,6 +36,7 @@ class Job:
         task: "train" or "infer".
         workers: the cores that each library gets.
         microbatch: images in one of minivit's passes; None for its default.
+        changes: fields of `ViTConfig` that differ from the named model's.
         all_tokens: let minivit too compute what the last block would do for tokens that the head never reads.
     """
 
@@ -45,11 +46,12 @@ class Job:
     workers: int
     microbatch: int | None = None
     all_tokens: bool = False
+    changes: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     def build(self) -> ViT:
         """The model, with minivit's initial weights."""
-        model = create_model(self.model, seed=self.seed)
+        model = create_model(self.model, seed=self.seed, **self.changes)
         model.skip_unused = not self.all_tokens
         return model
 
@@ -60,11 +62,9 @@ class Job:
         images = rng.standard_normal((self.batch_size, *config.image_shape), dtype=np.float32) * np.float32(0.5)
         return images, rng.integers(0, config.num_classes, self.batch_size)
 
-    def build_config(self) -> Any:
+    def build_config(self) -> ViTConfig:
         """The model's sizes."""
-        from ..models import model_config
-
-        return model_config(self.model)
+        return model_config(self.model, **self.changes)
 
 
 def minivit_work(job: Job, stack: ExitStack) -> Work:

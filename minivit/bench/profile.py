@@ -18,7 +18,8 @@ import numpy as np
 from .. import engine
 from ..engine.tensor import Tensor
 from ..engine.workers import Workers
-from ..models.cost import costs
+from ..models import ViT
+from ..models.cost import costs, unread_flops
 from .contenders import Job, minivit_work
 
 ENGINE = str(Path(engine.__file__).parent)
@@ -142,11 +143,16 @@ def engine_overhead(chain: int = 100, repeats: int = 50) -> dict[str, float]:
     return {name: statistics.median(seconds(op) for _ in range(repeats)) for name, op in tiny.items()}
 
 
+def step_flops(model: ViT, task: str) -> int:
+    """Floating-point operations for one image in products; backward has two for each of forward."""
+    return (3 if task == "train" else 1) * (costs(model)[-1].flops - unread_flops(model))
+
+
 def profile_table(job: Job, shares: dict[str, float], speed: float, floor: Floor) -> str:
     """Shares of time, and the measured time of an image beside the floor's."""
-    total = costs(job.build())[-1]
-    passes = 3 if job.task == "train" else 1
-    flops = passes * total.flops
+    model = job.build()
+    total = costs(model)[-1]
+    flops = step_flops(model, job.task)
     # A number that is kept is written once and read once, at least.
     moved = 2 * total.kept_bytes if job.task == "train" else 0
     lines = [f"{job.model}, {job.task}: share of the threads' time"]

@@ -77,6 +77,16 @@ def costs(model: ViT) -> list[Cost]:
     return [*rows, total]
 
 
+def unread_flops(model: ViT) -> int:
+    """FLOPs that the forward pass leaves out: the last block's, for tokens that the head does not read."""
+    c = model.config
+    if not (c.depth and model.skip_unused):
+        return 0
+    patches, d = c.num_patches, c.dim
+    attend, out, mlp = 4 * (patches + 1) * d, 2 * d * d, 4 * d * c.mlp_dim  # for one token
+    return patches * (attend + out + mlp)
+
+
 def _times(depth: int, part: str, parameters: int, flops: int, kept: int) -> Cost:
     return Cost(f"{depth} x {part}", depth * parameters, depth * flops, depth * kept)
 

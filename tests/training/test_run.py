@@ -291,3 +291,16 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
         TrainConfig(**{option: value})
     assert option.replace("_", "-") in str(caught.value).replace("_", "-")
     assert "\n" not in str(caught.value)
+
+
+def test_fifty_steps_of_a_real_model_give_the_same_bits_with_1_2_and_4_workers(tmp_path, monkeypatch):
+    monkeypatch.undo()  # the real model on the real shapes, not the tiny ones
+    options = {"model": "ViT-XS_4-CIFAR", "epochs": 1, "steps": 50, "batch_size": 32, "microbatch": 8, "eval_every": 0}
+
+    def final(name, workers):
+        run(tmp_path / name, **options, workers=workers)
+        return weights(tmp_path / name)
+
+    one = final("one", 1)
+    for name, workers in {"two": 2, "four": 4, "again": 2}.items():
+        assert_same_bits(one, final(name, workers))
