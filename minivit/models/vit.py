@@ -221,7 +221,7 @@ class MultiHeadSelfAttention(Module):
             return reference.attention(qkv, self.heads, queries, self.weight_dropout, rng)
         if seen is None:
             return engine.attention(qkv, self.heads, queries)
-        heads, seen[f"{name}.attention.weights"] = engine.attention_with_weights(qkv, self.heads)
+        heads, seen[f"{name}.attention.weights"] = engine.attention_with_weights(qkv, self.heads, queries)
         return heads
 
 

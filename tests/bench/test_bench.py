@@ -1,5 +1,6 @@
 """The benchmark measures what it says, in turns, and its processes end."""
 
+import io
 import json
 import sys
 import time
@@ -14,6 +15,7 @@ from minivit.bench import (
     engine_overhead,
     hardware,
     measure_floor,
+    process,
     profile_table,
     time_by_op,
 )
@@ -80,12 +82,23 @@ def test_libraries_take_turns_and_the_ratio_is_the_median_of_the_rounds(monkeypa
 @pytest.mark.parametrize("task", ["train", "infer"])
 def test_a_contender_works_in_a_process_of_its_own_and_ends_with_it(task):
     with Contender("minivit", job(task=task)) as contender:
-        process = contender._process
+        child = contender._process
         seconds = contender.run(2)
         memory = contender.peak_memory()
     assert 0 < seconds < 60
     assert memory is None or 20e6 < memory < 2e9
-    assert process.poll() == 0
+    assert child.poll() == 0
+
+
+def test_every_step_of_a_process_has_inputs_of_its_own(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setitem(process.LIBRARIES, "recorder", lambda job, stack: lambda images, labels: seen.append(images))
+    monkeypatch.setattr(process.os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("2\n3\n"))
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # serve turns it to stderr
+    process.serve("recorder", job())
+    assert len(seen) == 2 + 5  # two to warm up
+    assert len({images.tobytes() for images in seen}) == 7
 
 
 def test_a_process_that_dies_is_told(capfd):

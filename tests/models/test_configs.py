@@ -4,6 +4,7 @@ import pytest
 
 from minivit import MODEL_NAMES, ConfigError, ViT, ViTConfig, create_model
 from minivit.models import model_config
+from minivit.models.configs import default_microbatch
 
 # At 224 pixels and 1,000 classes, as the authors' code counts them.
 PUBLISHED = {
@@ -184,3 +185,10 @@ def test_an_unknown_option_is_named():
 def test_a_seed_is_a_whole_number_from_0_up(seed):
     with pytest.raises((ValueError, TypeError)):
         ViT(ViTConfig(image_size=4, patch_size=4, dim=4, depth=0, heads=1, mlp_dim=1), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "images"), [("ViT-XS_4-CIFAR", 32), ("ViT-Ti_4-CIFAR", 16), ("ViT-S_16", 4), ("ViT-H_14", 1)]
+)
+def test_micro_batches_are_larger_for_smaller_models(name, images):
+    assert default_microbatch(model_config(name)) == images

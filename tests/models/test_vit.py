@@ -503,6 +503,10 @@ def test_the_last_block_computes_the_class_token_alone(monkeypatch):
     model(random_images(model.config))
     assert rows == [(3, 5, 12), (3, 1, 12)]
     rows.clear()
+    model.checkpoint_blocks = True
+    model(random_images(model.config))
+    assert rows == [(3, 5, 12), (3, 1, 12)]
+    rows.clear()
     model(random_images(model.config), return_intermediates=True)
     assert rows == [(3, 5, 12), (3, 5, 12)]
 
@@ -532,3 +536,14 @@ def test_a_single_piece_has_every_blas_thread(monkeypatch):
         model.predict(random_images(model.config), workers=workers)
         model.predict(random_images(model.config), batch_size=2, workers=workers)
     assert seen == [{2}, {1}, {1}]
+
+
+def test_intermediates_are_of_all_tokens_whatever_is_skipped():
+    model = tiny_vit()
+    images = random_images(model.config)
+    _, found = model(images, return_intermediates=True)
+    model.skip_unused = False
+    _, expected = model(images, return_intermediates=True)
+    assert found.keys() == expected.keys()
+    for name in found:
+        np.testing.assert_array_equal(found[name], expected[name])
