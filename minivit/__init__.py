@@ -28,13 +28,14 @@ from .errors import (
 from .models import MODEL_NAMES, ViT, ViTConfig, create_model
 from .models.weights import load_model, save_weights
 from .preprocessing import preprocess
-from .training.optim import SGD, Adam, AdamW
+from .training.optim import SGD, Adam, AdamW, Muon
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "MODEL_NAMES", "SGD", "Adam", "AdamW", "BackwardError", "CheckpointError", "CheckpointNotFoundError", "ConfigError",
-    "DTypeError", "DataError", "DataNotFoundError", "DownloadError", "GradientError", "ImageError", "MinivitError",
-    "MissingExtraError", "NonFiniteLossError", "SaveError", "ShapeError", "Tensor", "ViT", "ViTConfig", "create_model",
-    "cross_entropy", "gradcheck", "load_model", "no_grad", "preprocess", "save_weights", "value_and_grad",
+    "MODEL_NAMES", "SGD", "Adam", "AdamW", "BackwardError", "CheckpointError", "CheckpointNotFoundError",
+    "ConfigError", "DTypeError", "DataError", "DataNotFoundError", "DownloadError", "GradientError", "ImageError",
+    "MinivitError", "MissingExtraError", "Muon", "NonFiniteLossError", "SaveError", "ShapeError", "Tensor", "ViT",
+    "ViTConfig", "create_model", "cross_entropy", "gradcheck", "load_model", "no_grad", "preprocess", "save_weights",
+    "value_and_grad",
 ]  # fmt: skip

@@ -76,7 +76,7 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("steps", int, "N", "optimiser steps, instead of --epochs"),
     ("batch-size", int, "IMAGES", "images in a batch"),
     ("accumulate", int, "BATCHES", "batches whose gradients are averaged into one optimiser step"),
-    ("optimizer", str, "NAME", "adamw, adam or sgd (momentum 0.9)"),
+    ("optimizer", str, "NAME", "adamw, adam, sgd (momentum 0.9) or muon"),
     ("lr", float, "RATE", "highest learning rate, reached after the warm-up"),
     ("weight-decay", float, "RATE", "weight decay of the linear layers' kernels"),
     ("decay", str, "NAME", "how the learning rate falls to 0: cosine, linear, or constant (it stays)"),

@@ -7,7 +7,7 @@ import pytest
 
 from minivit.engine import Tensor
 from minivit.errors import CheckpointError, ConfigError
-from minivit.training.optim import SGD, Adam, AdamW, ExponentialAverage, clip_by_global_norm
+from minivit.training.optim import SGD, Adam, AdamW, ExponentialAverage, Muon, clip_by_global_norm, orthogonalized
 
 
 def parameters(seed=0, dtype=np.float64):
@@ -78,7 +78,7 @@ def test_large_parameters_are_updated_to_their_last_element():
     np.testing.assert_allclose(big.data, -0.1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW, Muon])
 def test_parameters_in_any_memory_order_are_updated(optimizer):
     rows = np.arange(12.0).reshape(3, 4)
     columns = Tensor(np.asfortranarray(rows), requires_grad=True)
@@ -175,3 +175,62 @@ def test_average_follows_its_rule_and_swaps_in_and_out():
     with average.applied():
         assert weight.data[0] == pytest.approx(expected)
     assert weight.data[0] == 0.5
+
+
+def orthogonalized_by_svd(x, steps=5):
+    """The same polynomial, applied to each singular value alone."""
+    u, values, vt = np.linalg.svd(x, full_matrices=False)
+    values = values / np.sqrt((values**2).sum())
+    for _ in range(steps):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return u @ np.diag(values) @ vt
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 8), (8, 3), (1, 5)])
+def test_orthogonalizing_keeps_the_singular_vectors(shape):
+    x = 100.0 * np.random.default_rng(0).standard_normal(shape)
+    found = orthogonalized(x)
+    np.testing.assert_allclose(found, orthogonalized_by_svd(x), rtol=0, atol=1e-6)
+    assert np.all(np.abs(np.linalg.svd(found, compute_uv=False) - 0.95) < 0.3)
+
+
+def test_orthogonalizing_nothing_gives_nothing():
+    assert np.all(orthogonalized(np.zeros((3, 4), np.float32)) == 0)
+
+
+def test_muon_turns_block_kernels_and_leaves_the_rest_to_adamw():
+    rng = np.random.default_rng(0)
+    shapes = {
+        "embedding.weight": (3, 4),
+        "blocks.0.norm1.weight": (4,),
+        "blocks.0.attention.qkv.weight": (4, 12),
+        "blocks.0.mlp.fc1.weight": (4, 8),
+        "blocks.0.mlp.fc1.bias": (8,),
+        "head.weight": (4, 5),
+    }
+    start = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    steps = [[rng.standard_normal(shape) for shape in shapes.values()] for _ in range(4)]
+    options = {"lr": 0.05, "weight_decay": 0.3}
+
+    def train(optimizer_class):
+        named = [(name, Tensor(array.copy(), requires_grad=True)) for name, array in start.items()]
+        optimizer = optimizer_class(named, **options)
+        for gradients in steps:
+            optimizer.step(gradients)
+        return {name: tensor.data for name, tensor in named}
+
+    found, by_adamw = train(Muon), train(AdamW)
+
+    for place, name in enumerate(shapes):
+        if "qkv" not in name and "fc1.weight" not in name:
+            np.testing.assert_array_equal(found[name], by_adamw[name])
+            continue
+        parts = 3 if "qkv" in name else 1
+        for part, kernel in enumerate(np.split(start[name], parts, axis=1)):
+            mean = 0.0
+            for gradients in steps:
+                g = np.split(gradients[place], parts, axis=1)[part]
+                mean = 0.95 * mean + 0.05 * g
+                direction = orthogonalized_by_svd(0.05 * g + 0.95 * mean)
+                kernel = (1 - 0.05 * 0.3) * kernel - 0.05 * 0.2 * math.sqrt(max(kernel.shape)) * direction
+            np.testing.assert_allclose(np.split(found[name], parts, axis=1)[part], kernel, rtol=0, atol=1e-7)
