@@ -76,7 +76,7 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
 
     parameters = model.parameters()
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
-    microbatch = job.microbatch or default_microbatch(model.config)
+    microbatch = job.microbatch or default_microbatch(model.config, job.batch_size)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
         result = batch_gradients(

@@ -100,7 +100,7 @@ def _flops_per_worker(job: Job) -> float:
 def _theory_memory(job: Job) -> int:
     model = job.build()
     total = costs(model)[-1]
-    at_once = min(job.batch_size, job.workers * default_microbatch(model.config))
+    at_once = min(job.batch_size, job.workers * default_microbatch(model.config, job.batch_size))
     return at_once * total.kept_bytes + 4 * total.weight_bytes
 
 
@@ -124,7 +124,7 @@ def growth_figure(points: Sequence[Point], path: Path) -> None:
 
     axes_names = list(dict.fromkeys(p.axis for p in points))
     figure = Figure(figsize=(2.6 * len(axes_names), 5.2), layout="constrained")
-    grid = figure.subplots(2, len(axes_names), squeeze=False)
+    grid = figure.subplots(2, len(axes_names), squeeze=False, sharey="row")
     for column, axis in enumerate(axes_names):
         own = [p for p in points if p.axis == axis]
         values = [p.value for p in own]
@@ -133,7 +133,7 @@ def growth_figure(points: Sequence[Point], path: Path) -> None:
         time.loglog(values, [1e3 * p.theory_seconds for p in own], "--", color="gray", label="products alone")
         memory.loglog(values, [(p.memory or math.nan) / 2**20 for p in own], "o-", color="C1", label="peak")
         theory = [p.theory_memory / 2**20 for p in own]
-        memory.loglog(values, theory, "--", color="gray", label="activations, weights, moments")
+        memory.loglog(values, theory, "--", color="gray", label="arrays alone")
         for plot in (time, memory):
             plot.set_xticks(values, [str(v) for v in values])
             plot.minorticks_off()
@@ -142,5 +142,8 @@ def growth_figure(points: Sequence[Point], path: Path) -> None:
     grid[1][0].set_ylabel("memory of the process, MB")
     for row in grid:
         row[0].legend(fontsize="small", frameon=False)
+        low, high = row[0].get_ylim()
+        ticks = [t * 10**power for power in range(7) for t in (1, 2, 5) if low <= t * 10**power <= high]
+        row[0].set_yticks(ticks, [f"{t:,}" for t in ticks])
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=110)

@@ -131,7 +131,8 @@ class ViT(Module):
             with no_grad():
                 probabilities[piece] = to_numpy(engine.softmax(self(batch)).data)
 
-        pieces = micro_batches(len(images), batch_size or default_microbatch(self.config))
+        shared = len(images) if workers else 4 * len(images)  # one thread has no need of four pieces
+        pieces = micro_batches(len(images), batch_size or default_microbatch(self.config, shared))
         with self.evaluating():
             if workers and len(pieces) == 1:
                 with workers.together():

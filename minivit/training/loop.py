@@ -214,7 +214,7 @@ class Run:
             to_device(batch.images, self.config.device),
             to_device(batch.labels, self.config.device),
             workers=workers,
-            microbatch=self.config.microbatch or default_microbatch(self.model.config),
+            microbatch=self.config.microbatch or default_microbatch(self.model.config, len(batch.labels)),
             dropout_seed=(self.config.seed, DROPOUT_STREAM, self.step),
         )
         norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)

@@ -191,4 +191,9 @@ def test_a_seed_is_a_whole_number_from_0_up(seed):
     ("name", "images"), [("ViT-XS_4-CIFAR", 32), ("ViT-Ti_4-CIFAR", 16), ("ViT-S_16", 4), ("ViT-H_14", 1)]
 )
 def test_micro_batches_are_larger_for_smaller_models(name, images):
-    assert default_microbatch(model_config(name)) == images
+    assert default_microbatch(model_config(name), 128) == images
+
+
+@pytest.mark.parametrize(("batch", "images"), [(1, 1), (3, 1), (4, 1), (5, 2), (64, 16), (1000, 32)])
+def test_a_batch_makes_four_micro_batches_at_least(batch, images):
+    assert default_microbatch(model_config("ViT-XS_4-CIFAR"), batch) == images

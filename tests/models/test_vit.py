@@ -533,7 +533,7 @@ def test_a_single_piece_has_every_blas_thread(monkeypatch):
 
     monkeypatch.setattr(ViT, "forward", forward)
     with threadpool_limits(2, user_api="blas"), Workers(2) as workers:
-        model.predict(random_images(model.config), workers=workers)
+        model.predict(random_images(model.config, batch=1), workers=workers)
         model.predict(random_images(model.config), batch_size=2, workers=workers)
     assert seen == [{2}, {1}, {1}]
 
