@@ -138,6 +138,12 @@ def _add_train(commands: Any) -> None:
         default = defaults[option.replace("-", "_")]
         shown = "" if "default:" in text or option == "steps" else f" (default: {default})"
         parser.add_argument(f"--{option}", type=kind, metavar=unit, help=(text + shown).replace("%", "%%"))
+    parser.add_argument(
+        "--checkpoint-blocks",
+        action="store_true",
+        help="compute each block a second time in the backward pass instead of keeping what it needs: less memory, a "
+        "third more time, the same weights (default: off)",
+    )
     parser.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/DATASET-MODEL-1, -2 ...)")
     parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder, with its own options")
     parser.set_defaults(run=_train)
@@ -289,6 +295,7 @@ def _predict(options: argparse.Namespace) -> int:
     import numpy as np
 
     from .data.pictures import read_picture
+    from .engine.workers import Workers
 
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
@@ -299,7 +306,8 @@ def _predict(options: argparse.Namespace) -> int:
     if channels != 3:
         raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
     pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
-    probabilities = build_model(header, arrays, path).predict(pixels)  # (B, K)
+    with Workers() as workers:
+        probabilities = build_model(header, arrays, path).predict(pixels, workers=workers)  # (B, K)
     classes = header.get("classes") or [f"class {k}" for k in range(config.num_classes)]
     for image, row in zip(options.images, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[: options.top]

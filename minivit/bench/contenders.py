@@ -36,6 +36,7 @@ class Job:
         task: "train" or "infer".
         workers: the cores that each library gets.
         microbatch: images in one of minivit's passes; None for its default.
+        checkpoint_blocks: let minivit compute each block a second time instead of keeping what backward needs.
         changes: fields of `ViTConfig` that differ from the named model's.
         all_tokens: let minivit too compute what the last block would do for tokens that the head never reads.
     """
@@ -46,13 +47,14 @@ class Job:
     workers: int
     microbatch: int | None = None
     all_tokens: bool = False
+    checkpoint_blocks: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     def build(self) -> ViT:
         """The model, with minivit's initial weights."""
         model = create_model(self.model, seed=self.seed, **self.changes)
-        model.skip_unused = not self.all_tokens
+        model.skip_unused, model.checkpoint_blocks = not self.all_tokens, self.checkpoint_blocks
         return model
 
     def inputs(self, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -40,6 +40,7 @@ PLACEMENT = (
     "data_dir",
     "device",
     "workers",
+    "checkpoint_blocks",
     "log_every",
     "save_every",
 )  # options that do not change the weights
@@ -70,6 +71,7 @@ class TrainConfig:
     seed: int = 0
     workers: int | None = None
     microbatch: int | None = None
+    checkpoint_blocks: bool = False
     device: str = "cpu"
     eval_every: float = 1.0
     log_every: int = 50
@@ -180,6 +182,7 @@ class Run:
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
         self.model = _model(config, train_set)
+        self.model.checkpoint_blocks = config.checkpoint_blocks
         self.optimizer = _optimizer(config, self.model)
         self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
         self.schedule = Schedule(

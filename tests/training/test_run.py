@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
+from minivit.models import vit
 from minivit.models.weights import load_model, read_arrays
 from minivit.training import TrainConfig, loop, train
 
@@ -74,6 +75,18 @@ def test_the_run_augments_its_batches_accordingly(tmp_path, monkeypatch, augment
     monkeypatch.setitem(loop.AUGMENTATIONS, "standard", count)
     run(tmp_path, dataset="cifar10", augment=augment, epochs=epochs)
     assert len(calls) == seen  # 5 batches an epoch
+
+
+def test_checkpointed_blocks_change_no_bit_and_may_change_on_resuming(tmp_path, monkeypatch):
+    calls = []
+    original = vit.engine.recompute
+    monkeypatch.setattr(vit.engine, "recompute", lambda *inputs: calls.append(1) or original(*inputs))
+    run(tmp_path / "plain")
+    assert not calls
+    run(tmp_path / "again", checkpoint_blocks=True)
+    assert calls
+    assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "again"))
+    assert run(tmp_path / "again", resume=True).finished
 
 
 def test_the_folder_holds_config_metrics_checkpoint_and_picture(tmp_path):
