@@ -20,7 +20,8 @@ def small_shapes(name, data_dir=None, **options):
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
     monkeypatch.setattr(loop, "load_dataset", small_shapes)
-    monkeypatch.setattr(cli, "load_dataset", small_shapes)
+    monkeypatch.setattr(cli.train, "load_dataset", small_shapes)
+    monkeypatch.setattr(cli.evaluate, "load_dataset", small_shapes)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "shapes"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "load_dataset", small_shapes)
-        patch.setattr(cli, "load_dataset", small_shapes)
+        patch.setattr(cli.train, "load_dataset", small_shapes)
         assert cli.main(["train", "--steps", "2", "--batch-size", "16", "--seed", "5", "--out", str(folder)]) == 0
     return folder
 
@@ -108,7 +109,7 @@ def test_every_train_option_is_explained_with_its_default(capsys):
         cli.main(["train", "--help"])
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for option, *_ in cli.TRAIN_OPTIONS:
+    for option, *_ in cli.train.TRAIN_OPTIONS:
         after = text.split(f" --{option} ")[-1]
         assert "default: " in after.split(" --")[0] or option == "steps", option
 

@@ -1,0 +1,141 @@
+"""`minivit bench`: speed and memory beside other libraries."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, MissingExtraError
+
+
+def add_bench(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "bench", help="speed and memory beside PyTorch and JAX", allow_abbrev=False,
+        description="Measure training, inference and memory of models beside the libraries that are installed, in "
+        "turns, and say where our own time goes.",
+    )  # fmt: skip
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", default=["ViT-Ti_4-CIFAR"], help="models (default: ViT-Ti_4-CIFAR)"
+    )
+    parser.add_argument(
+        "--task", choices=("train", "infer", "both"), default="both", metavar="NAME",
+        help="train, infer or both (default: both)",
+    )  # fmt: skip
+    parser.add_argument("--batch-size", type=int, default=128, metavar="IMAGES", help="images in a step (default: 128)")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each library (default: 9)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, metavar="S", help="about how long one turn takes (default: 2.0)"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="cores (default: all that this process may use)")
+    parser.add_argument(
+        "--microbatch", type=int, metavar="IMAGES", help="images in one of minivit's passes (default: by size)"
+    )
+    parser.add_argument(
+        "--against", metavar="NAMES", help="torch, jax, both with a comma, or none (default: those installed)"
+    )
+    parser.add_argument(
+        "--all-tokens", action="store_true",
+        help="let minivit's last block compute the tokens that the head never reads, as the others do (default: off)",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="3 short rounds: under a minute (default: off)")
+    parser.add_argument("--no-profile", action="store_true", help="leave out the share of time by op (default: shown)")
+    parser.add_argument("--json", metavar="FILE", help="also write everything into this file")
+    parser.add_argument(
+        "--growth", metavar="DIR",
+        help="instead: measure how time and memory grow with batch, tokens, depth, width and workers, and write "
+        "growth.json and growth.png into this folder",
+    )  # fmt: skip
+    parser.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from ..bench import (
+        Job,
+        compare,
+        comparison_table,
+        engine_overhead,
+        hardware,
+        measure_floor,
+        profile_table,
+        time_by_op,
+    )
+    from ..engine.backend import available_cores
+    from ..files import write_json
+
+    for name in ("batch_size", "rounds", "seconds", "workers", "microbatch"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if options.growth:
+        return _growth(Path(options.growth), 3 if options.quick else options.rounds)
+    peers = _peers(options.against)
+    rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
+    tasks = ("train", "infer") if options.task == "both" else (options.task,)
+    jobs = [
+        Job(
+            model=model, task=task, batch_size=options.batch_size, workers=options.workers or available_cores(),
+            microbatch=options.microbatch, all_tokens=options.all_tokens,
+        )
+        for model in options.models
+        for task in tasks
+    ]  # fmt: skip
+    for job in jobs:
+        job.build_config()  # an unknown name is told before anything runs
+
+    report: dict[str, Any] = {"hardware": hardware(), "measurements": [], "profiles": []}
+    measured = []
+    with tqdm(total=len(jobs) * rounds * (1 + len(peers)), unit="turn", disable=None, leave=False) as bar:
+        for job in jobs:
+            measured.append(compare(job, peers, rounds=rounds, seconds=seconds, advance=bar.update))
+    print(comparison_table([m for several in measured for m in several]))
+    report["measurements"] = [m.as_json() for several in measured for m in several]
+    if not options.no_profile:
+        floor = measure_floor(jobs[0].workers)
+        for job, (own, *_) in zip(jobs, measured, strict=True):
+            shares = time_by_op(job, 1.0 if options.quick else 5.0)
+            print("\n" + profile_table(job, shares, own.speed, floor))
+            report["profiles"].append({"model": job.model, "task": job.task, "shares": shares, "floor": vars(floor)})
+        report["overhead_seconds"] = engine_overhead()
+        tiny = ", ".join(f"{name} {1e6 * s:.1f}" for name, s in report["overhead_seconds"].items())
+        print(f"\na tiny op, forward and backward, in microseconds: {tiny}")
+    if options.json:
+        write_json(Path(options.json), report)
+    return 0
+
+
+def _growth(folder: Path, rounds: int) -> int:
+    from tqdm.auto import tqdm
+
+    from ..bench import hardware
+    from ..bench.growth import AXES, growth_figure, growth_table, jobs, measure_growth
+    from ..files import write_json
+
+    points = []
+    with tqdm(total=rounds * sum(len(jobs(axis)) for axis in AXES), unit="turn", disable=None, leave=False) as bar:
+        for axis in AXES:
+            points += measure_growth(axis, rounds=rounds, advance=bar.update)
+    print(growth_table(points))
+    write_json(folder / "growth.json", {"hardware": hardware(), "points": [asdict(p) for p in points]})
+    growth_figure(points, folder / "growth.png")
+    print(f"\nwritten: {folder / 'growth.json'}, {folder / 'growth.png'}")
+    return 0
+
+
+def _peers(given: str | None) -> list[str]:
+    from ..bench.contenders import LIBRARIES, installed_peers
+
+    installed = installed_peers()
+    if given is None:
+        return installed
+    names = [] if given == "none" else given.split(",")
+    for name in names:
+        if name not in LIBRARIES or name == "minivit":
+            raise ConfigError(f"--against takes torch, jax, both with a comma, or none, not {given!r}")
+        if name not in installed:
+            raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
+    return names

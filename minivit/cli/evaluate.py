@@ -1,0 +1,67 @@
+"""`minivit evaluate`: loss and accuracy of a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from ..data import DATASETS, load_dataset
+from ..errors import ConfigError
+from ..models.weights import build_model, read_arrays
+from .common import weights_option, weights_path
+
+if TYPE_CHECKING:
+    from ..data import Dataset
+    from ..models import ViT
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a trained model on a test set",
+        description="Loss and accuracy on a test set.",
+        allow_abbrev=False,
+    )
+    weights_option(parser)
+    parser.add_argument("--dataset", metavar="NAME", help=f"{', '.join(DATASETS)} (default: the one it was trained on)")
+    parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
+    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores this process may use)")
+    parser.add_argument("--json", action="store_true", help="print JSON (default: a sentence)")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from tqdm.auto import tqdm
+
+    from ..engine.workers import Workers
+    from ..training.loop import evaluate_dataset
+
+    path = weights_path(options.weights)
+    header, arrays = read_arrays(path)
+    model = build_model(header, arrays, path)
+    name = options.dataset or header.get("dataset")
+    if name is None:
+        raise ConfigError(f"{path} does not say what it was trained on: give --dataset, one of {', '.join(DATASETS)}")
+    _, test_set = load_dataset(name, options.data_dir)
+    _check_fits(model, test_set)
+    with (
+        Workers(options.workers) as workers,
+        tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,
+    ):
+        loss, accuracy = evaluate_dataset(model, test_set, workers, advance=bar.update)
+    if options.json:
+        print(json.dumps({"dataset": name, "images": len(test_set), "loss": loss, "accuracy": accuracy}))
+    else:
+        print(f"{name}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images")
+    return 0
+
+
+def _check_fits(model: ViT, dataset: Dataset) -> None:
+    shape, classes = dataset.images.shape[1:], len(dataset.classes)
+    if shape != model.config.image_shape or classes != model.config.num_classes:
+        raise ConfigError(
+            f"{dataset.name} has images of shape {shape} in {classes} classes; the model wants "
+            f"{model.config.image_shape} and knows {model.config.num_classes}"
+        )

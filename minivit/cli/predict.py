@@ -1,0 +1,64 @@
+"""`minivit predict`: what a model sees in pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..errors import ConfigError
+from ..models.weights import build_model, config_of, read_arrays
+from .common import weights_option, weights_path
+
+
+def add_predict(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "predict",
+        help="classify pictures",
+        description="Probabilities of the likeliest classes of each picture.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files; resized to the model's image size")
+    weights_option(parser)
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="N", help="classes to print for each picture (default: 5)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each picture (default: a table)")
+    parser.set_defaults(run=_predict)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from ..data.pictures import read_picture
+    from ..engine.workers import Workers
+
+    if options.top < 1:
+        raise ConfigError(f"--top must be 1 or more, not {options.top}")
+    path = weights_path(options.weights)
+    header, arrays = read_arrays(path)
+    config = config_of(header, path)
+    height, width, channels = config.image_shape
+    if channels != 3:
+        raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
+    pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
+    with Workers() as workers:
+        probabilities = build_model(header, arrays, path).predict(pixels, workers=workers)  # (B, K)
+    classes = header.get("classes") or [f"class {k}" for k in range(config.num_classes)]
+    for image, row in zip(options.images, probabilities, strict=True):
+        best = np.argsort(-row, kind="stable")[: options.top]
+        if options.json:
+            print(
+                json.dumps(
+                    {
+                        "image": image,
+                        "top": [{"class": classes[k], "probability": float(row[k])} for k in best],
+                    }
+                )
+            )
+        else:
+            print(image)
+            for k in best:
+                print(f"  {row[k]:7.2%}  {classes[k]}")
+    return 0
