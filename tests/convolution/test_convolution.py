@@ -20,7 +20,7 @@ paddings = st.sampled_from(["SAME", "VALID", 0, 1, 3])
 
 
 def normal(seed, *shapes):
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 5])  # never the stream that gradcheck's cotangent comes from
     return [rng.standard_normal(shape) for shape in shapes]
 
 
