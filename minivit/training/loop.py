@@ -26,7 +26,7 @@ from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, NonFiniteLossError
 from ..files import write_json
 from ..models import ViT, create_model, model_config
-from ..models.configs import default_microbatch
+from ..models.classifier import default_microbatch
 from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
 from .logs import MetricsFile, Progress, learning_curve
