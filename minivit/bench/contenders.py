@@ -20,8 +20,8 @@ import numpy as np
 
 from ..engine import cross_entropy
 from ..engine.workers import Workers
-from ..models import ViT, ViTConfig, create_model, model_config
 from ..errors import ConfigError
+from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
 from ..training.optim import AdamW
 from ..training.parallel import batch_gradients

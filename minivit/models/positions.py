@@ -8,15 +8,19 @@ stands in front. `table()` is what it adds. Relative positions are no such layer
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import engine
-from ..engine.backend import xp_of
+from ..engine.backend import Array, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import ConfigError
 from ..nn import Module, init
 from ..nn.layers import parameter
+
+if TYPE_CHECKING:
+    from .configs import ViTConfig
 
 POSITIONS = ("learned", "learned2d", "sincos2d", "relative", "none")
 PLACES = ("stem", "every", "shared")
@@ -152,6 +156,23 @@ def resize_positions(
     grid = np.einsum("ah,bw,hwd->abd", rows, columns, grid)  # (h', w', D)
     resized = grid.reshape(1, after[0] * after[1], -1).astype(table.dtype)
     return np.concatenate([table[:, :front], resized], axis=1)
+
+
+def resized(name: str, array: Array, before: ViTConfig, after: ViTConfig, method: str = "bilinear") -> Array:
+    """A position parameter called `name` for the grid of another configuration.
+
+    Raises:
+        ConfigError: for relative positions, whose offsets along the sequence mean something else on another grid.
+    """
+    array = to_numpy(array)
+    if name.endswith("offsets"):
+        raise ConfigError("relative positions cannot be interpolated: keep the image size that the model has")
+    if name.endswith("columns"):  # (1, w, D/2)
+        return resize_positions(array, (1, before.grid[1]), (1, after.grid[1]), method)
+    if name.endswith("rows"):  # (h, 1, D/2)
+        rows = resize_positions(array.swapaxes(0, 1), (before.grid[0], 1), (after.grid[0], 1), method)
+        return rows.swapaxes(0, 1)
+    return resize_positions(array, before.grid, after.grid, method)
 
 
 def _bilinear_weights(before: int, after: int) -> np.ndarray:
