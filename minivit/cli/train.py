@@ -27,6 +27,24 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "NAME",
         "model, see `minivit info`; its image size and number of classes follow the data set",
     ),
+    (
+        "classifier",
+        str,
+        "NAME",
+        "what the head sees: token, gap (the patches' mean) or map (default: the model's own)",
+    ),
+    (
+        "positions",
+        str,
+        "NAME",
+        "position embeddings: learned, learned2d, relative, sincos2d or none (default: the model's own)",
+    ),
+    (
+        "positions-at",
+        str,
+        "NAME",
+        "where they are added: stem, every (block, anew) or shared (by all blocks) (default: the model's own)",
+    ),
     ("dropout", float, "RATE", "dropout rate, 0 to 1"),
     ("epochs", float, "N", "times each training image is seen; fractions are allowed"),
     ("steps", int, "N", "optimiser steps, instead of --epochs"),
@@ -171,6 +189,6 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
     curve, sheet = folder / "curve.png", folder / "predictions.png"
     _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir())
     model = load_model(folder / "checkpoint.npz")
-    if model.config.depth:
+    if getattr(model.config, "depth", 0):
         predictions_figure(model, test_set, sheet, title=f"{config.model} on test images of {config.dataset}")
     return [path for path in (curve, sheet) if path.exists()]

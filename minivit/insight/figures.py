@@ -26,7 +26,10 @@ def class_token_attention(model: ViT, pixels: np.ndarray) -> np.ndarray:
     with no_grad(), model.evaluating():
         _, seen = model(preprocess(pixels), return_intermediates=True)
     weights = to_numpy(seen[f"blocks.{model.config.depth - 1}.attention.weights"])  # (B, heads, N + 1, N + 1)
-    to_patches = weights[:, :, 0, 1:].mean(axis=1)  # (B, N)
+    if model.config.has_class_token:
+        to_patches = weights[:, :, 0, 1:].mean(axis=1)  # (B, N)
+    else:
+        to_patches = weights.mean(axis=(1, 2))  # (B, N): no class token asks, so all patches do
     to_patches /= to_patches.sum(axis=-1, keepdims=True)
     return to_patches.reshape(-1, *model.config.grid)
 

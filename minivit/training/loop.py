@@ -25,7 +25,7 @@ from ..engine.backend import Array, to_device
 from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, NonFiniteLossError
 from ..files import write_json
-from ..models import ViT, create_model, model_config
+from ..models import Classifier, ViT, create_model, model_config
 from ..models.classifier import default_microbatch
 from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -53,6 +53,9 @@ class TrainConfig:
     dataset: str = "shapes"
     data_dir: str = ""
     model: str = "ViT-XS_4-CIFAR"
+    classifier: str | None = None
+    positions: str | None = None
+    positions_at: str | None = None
     dropout: float = 0.0
     epochs: float = 10.0
     steps: int | None = None
@@ -104,7 +107,14 @@ class TrainConfig:
         augment = ("auto", *AUGMENTATIONS)
         self._check("augment", self.augment in augment, f"one of {', '.join(augment)}")
         self._check("dataset", self.dataset in DATASETS, f"one of {', '.join(DATASETS)}")
-        model_config(self.model, dropout=self.dropout)
+        model_config(self.model, **self.model_changes)
+
+    @property
+    def model_changes(self) -> dict[str, Any]:
+        """What differs from the named model: its options that are not at their default."""
+        named = ("classifier", "positions", "positions_at")
+        changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        return changes | ({"dropout": self.dropout} if self.dropout else {})
 
     def _check(self, name: str, good: bool, rule: str) -> None:
         if not good:
@@ -182,7 +192,6 @@ class Run:
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
         self.model = _model(config, train_set)
-        self.model.checkpoint_blocks = config.checkpoint_blocks
         self.optimizer = _optimizer(config, self.model)
         self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
         self.schedule = Schedule(
@@ -395,7 +404,7 @@ class Window:
 
 
 def evaluate_dataset(
-    model: ViT,
+    model: Classifier,
     dataset: Dataset,
     workers: Workers,
     device: str = "cpu",
@@ -433,7 +442,7 @@ def augmentation_name(config: TrainConfig, epochs: float) -> str:
     return "standard" if epochs >= AUGMENT_FROM_EPOCHS and config.dataset != "shapes" else "none"
 
 
-def _model(config: TrainConfig, dataset: Dataset) -> ViT:
+def _model(config: TrainConfig, dataset: Dataset) -> Classifier:
     height, width, channels = dataset.images.shape[1:]
     size = height if height == width else (height, width)
     model = create_model(
@@ -442,12 +451,16 @@ def _model(config: TrainConfig, dataset: Dataset) -> ViT:
         image_size=size,
         num_classes=len(dataset.classes),
         channels=channels,
-        dropout=config.dropout,
+        **config.model_changes,
     )
+    if isinstance(model, ViT):
+        model.checkpoint_blocks = config.checkpoint_blocks
+    elif config.checkpoint_blocks:
+        raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.model}")
     return model.to(config.device)
 
 
-def _optimizer(config: TrainConfig, model: ViT) -> Optimizer:
+def _optimizer(config: TrainConfig, model: Classifier) -> Optimizer:
     return OPTIMIZERS[config.optimizer](model.named_parameters(), lr=config.lr, weight_decay=config.weight_decay)
 
 

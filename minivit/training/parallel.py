@@ -14,7 +14,7 @@ import numpy as np
 from ..engine.backend import Array, to_numpy
 from ..engine.tensor import Tensor, no_grad, value_and_grad
 from ..engine.workers import Workers, micro_batches
-from ..models import ViT
+from ..models import Classifier
 
 LossFn = Callable[[Tensor, Array], Tensor]
 
@@ -29,7 +29,7 @@ class BatchResult:
 
 
 def batch_gradients(
-    model: ViT,
+    model: Classifier,
     parameters: Sequence[Tensor],
     loss_fn: LossFn,
     images: Array,
@@ -77,7 +77,7 @@ def batch_gradients(
 
 
 def evaluate(
-    model: ViT, images: np.ndarray, labels: np.ndarray, prepare: Callable[[np.ndarray], Array], *,
+    model: Classifier, images: np.ndarray, labels: np.ndarray, prepare: Callable[[np.ndarray], Array], *,
     loss_fn: LossFn, workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and accuracy of a model, in evaluation mode, over a whole data set.
