@@ -94,7 +94,17 @@ class ViT(Classifier):
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
         """
         seen: Intermediates | None = {} if return_intermediates else None
+        y = self.represent(images, rng=rng, seen=seen)  # (B, D)
+        logits = self.head(y) if self.config.num_classes else y  # (B, K)
+        return logits if seen is None else (logits, seen)
 
+    def represent(self, images: Tensor | Array, *, rng: RNG = None, seen: Intermediates | None = None) -> Tensor:
+        """What the head sees: (B, H, W, C) -> (B, D), or the representation's width.
+
+        Args:
+            images, rng: as in `forward`.
+            seen: where to put the intermediates, or None.
+        """
         z = self.embed(images)  # (B, N, D)
         _keep(seen, "embedding", z)
         z = self.encode(z, rng=rng, seen=seen)  # (B, T, D)
@@ -102,8 +112,7 @@ class ViT(Classifier):
         if self.config.representation is not None:
             y = self.pre_logits(y).tanh()  # ViT §3.1: the pre-training head's hidden layer
         _keep(seen, "representation", y)
-        logits = self.head(y) if self.config.num_classes else y  # (B, K)
-        return logits if seen is None else (logits, seen)
+        return y
 
     def embed(self, images: Tensor | Array) -> Tensor:
         """The patch embeddings of images, (B, H, W, C) -> (B, N, D): x_p E + b, in a hybrid of the feature map."""
@@ -142,21 +151,22 @@ class ViT(Classifier):
         if self.config.classifier == "token":
             return self.encoder_norm(z[:, 0])  # the class token alone  # ViT (4)
         if self.config.pool_before_norm:
-            return self.encoder_norm(self._patches(z).mean(axis=1))
+            return self.encoder_norm(self.patches(z).mean(axis=1))
         z = self.encoder_norm(z)
         if self.config.classifier == "map":
             return self.pooling(z)
-        return self._patches(z).mean(axis=1)  # ViT D.3: global average pooling
+        return self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
 
     def features(self, images: Tensor | Array) -> Tensor:
         """The patches' final tokens where they lie, for other tasks than classification: (B, H, W, C) -> (B, h, w, D).
 
         They are normalised by the final LayerNorm. In evaluation mode unless the model is training.
         """
-        z = self.encoder_norm(self._patches(self.encode(self.embed(images), all_tokens=True)))  # (B, N, D)
+        z = self.encoder_norm(self.patches(self.encode(self.embed(images), all_tokens=True)))  # (B, N, D)
         return z.reshape(len(z), *self.config.grid, self.config.dim)
 
-    def _patches(self, z: Tensor) -> Tensor:
+    def patches(self, z: Tensor) -> Tensor:
+        """The tokens without the class token: (B, T, D) -> (B, N, D)."""
         return z[:, 1:] if self.config.has_class_token else z
 
     def _may_skip(self, seen: Intermediates | None) -> bool:

@@ -131,7 +131,7 @@ def test_prefixes_are_seen_through(tmp_path, prefix):
 
 
 def newer_names(arrays):
-    """big_vision's: each kind of part is counted for itself; positions stand at the root, and the class token has none."""
+    """big_vision's: each kind of part is counted for itself, and the class token has no position."""
     names = {
         "LayerNorm_2": "LayerNorm_1",
         "MultiHeadDotProductAttention_1": "MultiHeadDotProductAttention_0",
