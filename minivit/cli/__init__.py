@@ -15,6 +15,7 @@ from .bench import add_bench
 from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from .evaluate import add_evaluate
 from .info import add_info
+from .inspect import add_inspect
 from .predict import add_predict
 from .train import add_train
 
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_predict(commands)
+    add_inspect(commands)
     add_info(commands)
     add_bench(commands)
     return parser
