@@ -188,11 +188,14 @@ def test_images_of_other_channels_are_refused():
         ({"shots": [0]}, "shots must be whole numbers of 1 or more, not 0"),
         ({"shots": []}, "not none"),
         ({"seeds": 0}, "seeds must be 1 or more, not 0"),
+        ({"l2": -1.0}, "l2 must be above 0, not -1.0"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(options, words):
+def test_what_cannot_be_done_is_refused_before_any_image_passes(options, words):
+    model = Pixels()
     with pytest.raises(ConfigError, match=words):
-        few_shot(Pixels(), dataset(90), dataset(30), **options)
+        few_shot(model, dataset(90), dataset(30), **options)
+    assert model.seen == []
 
 
 # -- the command ---------------------------------------------------------------------------------

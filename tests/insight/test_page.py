@@ -199,14 +199,26 @@ def test_a_folder_that_cannot_be_written_is_named(found, tmp_path):
         write_inspection(found, tmp_path / "file", "title")
 
 
+def blocks_of(picture, values):
+    """The brightness of `map_png` in 4 x 4 blocks."""
+    shown = np.asarray(Image.open(io.BytesIO(map_png(picture, values, side=320))).convert("L"), float)
+    assert shown.shape == (320, 320)
+    return shown.reshape(4, 80, 4, 80).mean(axis=(1, 3))
+
+
 def test_a_map_is_brightest_where_its_values_are():
     values = np.zeros((4, 4))
     values[1, 2] = 1.0
-    picture = np.full((32, 32, 3), 128, np.uint8)
-    shown = np.asarray(Image.open(io.BytesIO(map_png(picture, values, side=320))).convert("L"), float)
-    blocks = shown.reshape(4, 80, 4, 80).mean(axis=(1, 3))
-    assert shown.shape == (320, 320)
+    blocks = blocks_of(np.full((32, 32, 3), 128, np.uint8), values)
     assert np.unravel_index(blocks.argmax(), blocks.shape) == (1, 2)
+
+
+@pytest.mark.parametrize("values", [None, np.ones((4, 4))])
+def test_the_picture_below_a_map_stands_upright(values):
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:8, 24:] = 255  # its upper right corner
+    blocks = blocks_of(picture, values)
+    assert np.unravel_index(blocks.argmax(), blocks.shape) == (0, 3)
 
 
 def test_pictures_keep_their_proportions():
