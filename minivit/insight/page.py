@@ -38,6 +38,7 @@ OVERVIEW_TITLES = {
     "positions": "how alike the positions' embeddings are",
     "attention-distance": "how far each head looks",
 }
+FILE_DPI, OVERVIEW_DPI, PAGE_DPI = 110, 80, 144  # dots an inch; the page may be zoomed
 SHEET_IMAGES = 10  # the first so many are on the sheet; the page shows all
 
 
@@ -49,7 +50,7 @@ class Plate:
     height: float
     draw: Callable[..., None]  # (canvas, scheme=...)
 
-    def png(self, scheme: Scheme = LIGHT, dpi: int = 110) -> bytes:
+    def png(self, scheme: Scheme = LIGHT, dpi: int = FILE_DPI) -> bytes:
         """The bytes of a PNG file."""
         figure = new_figure(self.width, self.height, scheme)
         self.draw(figure, scheme=scheme)
@@ -63,13 +64,14 @@ def write_inspection(found: Inspection, folder: str | Path, title: str) -> list[
         SaveError: if a file cannot be written.
     """
     folder = Path(folder)
-    written = [folder / "inspect.html", folder / "inspect.json"]
-    write_text(written[0], inspect_page(found, title))
-    write_text(written[1], json.dumps(found.numbers(), ensure_ascii=False) + "\n")
+    numbers, page = folder / "inspect.json", folder / "inspect.html"
+    write_text(numbers, json.dumps(found.numbers(), ensure_ascii=False) + "\n")
+    write_text(page, inspect_page(found, title))
+    written = [page, numbers]
     for name, plate in {**plates(found), "overview": _overview(found)}.items():
         path = folder / f"{name}.png"
         with atomic_file(path) as file:
-            file.write(plate.png())
+            file.write(plate.png(dpi=OVERVIEW_DPI if name == "overview" else FILE_DPI))
         written.append(path)
     return written
 
@@ -235,7 +237,7 @@ def _tile(picture: bytes, alt: str, caption: str) -> str:
 
 
 def _figure(plate: Plate, alt: str) -> str:
-    light, dark = (_data_url(plate.png(scheme, dpi=144)) for scheme in (LIGHT, DARK))
+    light, dark = (_data_url(plate.png(scheme, PAGE_DPI)) for scheme in (LIGHT, DARK))
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img class="plate" src="{light}" alt="{escape(alt)}" width="{96 * plate.width:.0f}" '
@@ -331,7 +333,7 @@ what a receptive field is to a convolution. Attention to and from the class toke
 <section>
 <h2>What the answer is drawn from</h2>
 <p>Attention in the last layer shows what is gathered last, averaged over the heads. Rollout follows it back through all
-layers, residual connections included, to the patches themselves. Dark is none, yellow the most in its image.</p>
+layers, residual connections included, to the patches themselves. Dark is none, bright the most in its image.</p>
 <p class="source">§4.5, Fig. 6; D.8; <a href="https://arxiv.org/abs/2005.00928">arXiv 2005.00928</a></p>
 {images}
 </section>
