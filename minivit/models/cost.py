@@ -7,6 +7,7 @@ from typing import Any
 
 from ..nn import Conv, Module
 from .classifier import Classifier
+from .configs import VITS, create_model
 from .hybrid import Backbone
 from .resnet import ResNet
 from .vit import ViT
@@ -203,3 +204,29 @@ def _sizes(model: Classifier) -> str:
         f"{image}, patch P = {c.patch_size}{cells}, N = {c.num_patches} patches, D = {c.dim}, L = {c.depth} blocks, "
         f"{c.heads} heads, MLP {c.mlp_dim}, {classes}"
     )
+
+
+# ViT Table 1: layers, D, MLP size, heads, millions of parameters
+TABLE_1 = {
+    "ViT-Base": (12, 768, 3072, 12, 86),
+    "ViT-Large": (24, 1024, 4096, 16, 307),
+    "ViT-Huge": (32, 1280, 5120, 16, 632),
+}
+
+
+def table_1() -> str:
+    """The paper's Table 1 with our counts beside it.
+
+    The paper does not say for which patch size and head it counts; ours are at 224 pixels with 1,000 classes. Patches
+    of 32 pixels make E larger: 307 M is L/32.
+    """
+    lines = [
+        "ViT Table 1, and what is counted here (224 pixels, 1,000 classes):",
+        f"{'model':<11}{'layers':>7}{'D':>6}{'MLP':>6}{'heads':>7}{'paper':>8}   here",
+    ]
+    for name, (layers, d, mlp, heads, millions) in TABLE_1.items():
+        letter = name.removeprefix("ViT-")[0]
+        ours = {model: create_model(model, seed=None) for model in VITS if model.startswith(f"ViT-{letter}_")}
+        counts = ", ".join(f"{model} {m.num_parameters() / 1e6:.1f} M" for model, m in ours.items())
+        lines.append(f"{name:<11}{layers:>7}{d:>6}{mlp:>6}{heads:>7}{millions:>6} M   {counts}")
+    return "\n".join(lines)
