@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minivit.data.augment import Augmentation
-from minivit.data.dataset import Dataset
+from minivit.data.dataset import AnyDataset
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
 
@@ -45,7 +45,8 @@ class Loader:
     Each epoch shows every image once, in a new order; its last batch holds what is left, and may be short.
 
     seed:     decides the order and the augmentation.
-    augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment.
+    augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment. Where the data set's
+              pictures have sizes of their own, it must bring them to one: `resize(224)` at the least.
     shuffle:  False keeps the order of the data set: for evaluation, as does augment=None.
     prefetch: how many finished batches may wait. They are made by a thread of their own while the
               network is busy; 0 makes each one when it is asked for, without a thread.
@@ -55,7 +56,7 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: AnyDataset,
         batch_size: int,
         *,
         seed: int,
@@ -118,10 +119,13 @@ class Loader:
             step += 1
 
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
-        images = self.dataset.images[indices]  # (B, H, W, C) uint8
+        images = self.dataset.images[indices]  # (B, H, W, C) uint8, or B files
         if self.augment is not None:
             rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
-            images = self.augment(images, rng)
+            images = self.augment(images, rng)  # (B, H, W, C) uint8
+        if not isinstance(images, np.ndarray):
+            name = self.dataset.name
+            raise ConfigError(f"The pictures of {name!r} have sizes of their own: give the loader augment=resize(N).")
         return Batch(step, epoch, preprocess(images), self.dataset.labels[indices])
 
 

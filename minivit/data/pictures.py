@@ -7,6 +7,7 @@ taken. Colour profiles are not applied: the sets that published weights were tra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "ICO", "PCX", "SGI",
 )  # fmt: skip
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF can"
+
+# A batch of uint8 pictures: an array (B, H, W, C), or, where each has a size of its own, a sequence of (H, W, C).
+Pictures = np.ndarray | Sequence[np.ndarray]
 
 
 def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
@@ -74,6 +78,20 @@ def resize_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     channels = [Image.fromarray(np.ascontiguousarray(pixels[:, :, c])) for c in range(pixels.shape[2])]
     resized = [channel.resize((width, height), Image.Resampling.BILINEAR) for channel in channels]
     return np.stack([np.asarray(channel) for channel in resized], axis=-1)
+
+
+def resize_batch(images: Pictures, height: int, width: int) -> np.ndarray:
+    """Resize every picture of a batch, one at a time, as `resize_picture` does: uint8 (B, height, width, C).
+
+    An array of pictures of that size already is returned as it is.
+    """
+    if isinstance(images, np.ndarray) and images.shape[1:3] == (height, width):
+        return images
+    channels = images.shape[3] if isinstance(images, np.ndarray) else 3
+    resized = np.empty((len(images), height, width, channels), np.uint8)
+    for i, picture in enumerate(images):
+        resized[i] = resize_picture(picture, height, width)
+    return resized
 
 
 @cache

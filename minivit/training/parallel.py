@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.pictures import Pictures
 from ..engine.backend import Array, to_numpy
 from ..engine.tensor import Tensor, no_grad, value_and_grad
 from ..engine.workers import Workers, micro_batches
@@ -77,13 +78,13 @@ def batch_gradients(
 
 
 def evaluate(
-    model: ViT, images: np.ndarray, labels: np.ndarray, prepare: Callable[[np.ndarray], Array], *,
+    model: ViT, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
     loss_fn: LossFn, workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and accuracy of a model, in evaluation mode, over a whole data set.
 
     Args:
-        images, labels: (M, H, W, C) as the data set stores them, (M,).
+        images, labels: (M, H, W, C) or M pictures of any size, as the data set stores them; (M,).
         prepare: turns a batch of stored images into the model's input.
         advance: called with the number of images after each batch, for a progress bar.
     """

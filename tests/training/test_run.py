@@ -11,7 +11,7 @@ from PIL import Image
 
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
 from minivit.models import vit
-from minivit.models.weights import load_model, read_arrays
+from minivit.models.weights import load_model, read_arrays, write_arrays
 from minivit.training import TrainConfig, loop, train
 
 from .conftest import tiny_dataset
@@ -72,7 +72,7 @@ def test_the_run_augments_its_batches_accordingly(tmp_path, monkeypatch, augment
         calls.append(images.shape)
         return images
 
-    monkeypatch.setitem(loop.AUGMENTATIONS, "standard", count)
+    monkeypatch.setitem(loop.AUGMENTATIONS, "standard", lambda size: count)
     run(tmp_path, dataset="cifar10", augment=augment, epochs=epochs)
     assert len(calls) == seen  # 5 batches an epoch
 
@@ -245,6 +245,18 @@ def test_resuming_with_other_options_is_refused(tmp_path):
         run(tmp_path, resume=True, lr=0.1)
 
 
+def test_a_run_from_before_an_option_existed_goes_on_if_it_has_its_default(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 5)
+        run(tmp_path, save_every=0.0)
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    del header["train"]["image_size"]
+    write_arrays(tmp_path / "checkpoint.npz", header, arrays)
+    with pytest.raises(CheckpointError, match="image_size was None, now 32"):
+        run(tmp_path, resume=True, save_every=0.0, image_size=32)
+    assert run(tmp_path, resume=True, save_every=0.0).finished
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     first = run(tmp_path)
     before = weights(tmp_path)
@@ -296,7 +308,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         ("steps", 0), ("lr", -1.0), ("lr", float("inf")), ("weight_decay", -0.1), ("warmup", 1.0), ("smoothing", 1.0),
         ("ema", 1.0), ("clip", -1.0), ("optimizer", "lion"), ("decay", "stairs"), ("dataset", "mnist"),
         ("model", "ViT-Z_1"), ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0),
-        ("save_every", -1.0),
+        ("save_every", -1.0), ("image_size", 0), ("dataset", "folder:"),
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
@@ -304,6 +316,11 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
         TrainConfig(**{option: value})
     assert option.replace("_", "-") in str(caught.value).replace("_", "-")
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_size_that_patches_do_not_divide_is_refused_before_data_are_read():
+    with pytest.raises(ConfigError, match="patches of 4 pixels must divide the image size, not 30"):
+        TrainConfig(image_size=30)
 
 
 def test_fifty_steps_of_a_real_model_give_the_same_bits_with_1_2_and_4_workers(tmp_path, monkeypatch):
