@@ -13,8 +13,10 @@ from minivit.data.augment import AUGMENTATIONS, Augmentation, flip, pad_and_crop
 from minivit.data.cifar import cifar10, cifar100
 from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet
 from minivit.data.download import fetch
+from minivit.data.flowers import flowers
 from minivit.data.folder import folder_title, picture_folder
 from minivit.data.loader import Batch, Loader
+from minivit.data.pets import pets
 from minivit.data.shapes import shapes
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
@@ -36,9 +38,11 @@ __all__ = [
     "default_data_dir",
     "fetch",
     "flip",
+    "flowers",
     "is_dataset",
     "load_dataset",
     "pad_and_crop",
+    "pets",
     "picture_folder",
     "preprocess",
     "resize",
@@ -103,4 +107,6 @@ DATASETS: dict[str, Callable[[Path, bool, int, bool], tuple[AnyDataset, AnyDatas
     ),
     "cifar10": lambda data_dir, download, seed, progress: cifar10(data_dir, download, progress),
     "cifar100": lambda data_dir, download, seed, progress: cifar100(data_dir, download, progress),
+    "pets": lambda data_dir, download, seed, progress: pets(data_dir, download, progress),
+    "flowers": lambda data_dir, download, seed, progress: flowers(data_dir, download, progress),
 }
