@@ -78,6 +78,24 @@ def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, 
     assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(last["loss"])
 
 
+def test_all_augmentations_at_once(photos, tmp_path):
+    options = ["--augment", "crop", "--randaugment", "2,9", "--erasing", "0.25", "--mixup", "0.2", "--cutmix", "1"]
+    assert trained(tmp_path / "run", "--dataset", photos, *options) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    names = ("augment", "randaugment", "erasing", "mixup", "cutmix")
+    assert [config[name] for name in names] == ["crop", "2,9", 0.25, 0.2, 1.0]
+
+
+@pytest.mark.parametrize(("epochs", "name"), [(9, "none"), (10, "crop")])
+def test_a_folders_pictures_are_cropped_at_random_in_long_runs(photos, tmp_path, monkeypatch, epochs, name):
+    asked = []
+    original = loop.training_augmentation
+    monkeypatch.setattr(loop, "training_augmentation", lambda *options: asked.append(options[0]) or original(*options))
+    options = [*TINY[:4], "--epochs", epochs, "--batch-size", "10", "--workers", "1", "--eval-every", "0"]
+    assert cli.main(["train", "--dataset", str(photos), *map(str, options), "--out", str(tmp_path / "run")]) == 0
+    assert asked == [name]
+
+
 def test_a_run_is_named_after_its_folder(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", *TINY, "--dataset", "folder:photos"]) == 0

@@ -63,7 +63,17 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "augment",
         str,
         "NAME",
-        "standard (random crops and flips), none, or auto: standard for CIFAR in runs of 10 epochs or more",
+        "crop (random resized crops and flips, as the authors fine-tune), standard (shifts by up to an eighth, and "
+        "flips), none, or auto: in runs of 10 epochs or more standard for CIFAR and crop for pictures of many sizes",
+    ),
+    ("randaugment", str, "N,M", "RandAugment: N operations on each image, of magnitude M from 0 to 10 (default: none)"),
+    ("erasing", float, "P", "random erasing: probability that a box of an image is covered with noise"),
+    ("mixup", float, "ALPHA", "mixup: fade images into each other, by a share from Beta(ALPHA, ALPHA); 0: do not"),
+    (
+        "cutmix",
+        float,
+        "ALPHA",
+        "CutMix: paste a box of another image, its area from Beta(ALPHA, ALPHA); 0: do not; with --mixup, either one",
     ),
     ("seed", int, "N", "of initial weights, order, augmentation and dropout"),
     (

@@ -9,14 +9,26 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from minivit.data.augment import AUGMENTATIONS, Augmentation, flip, pad_and_crop, resize, standard
+from minivit.data.augment import (
+    AUGMENTATIONS,
+    Augmentation,
+    flip,
+    pad_and_crop,
+    random_erasing,
+    random_resized_crop,
+    resize,
+    standard,
+)
 from minivit.data.cifar import cifar10, cifar100
 from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet
 from minivit.data.download import fetch
 from minivit.data.flowers import flowers
 from minivit.data.folder import folder_title, picture_folder
 from minivit.data.loader import Batch, Loader
+from minivit.data.mixing import Mixing, cutmix, mixing, mixup
 from minivit.data.pets import pets
+from minivit.data.randaugment import parse_randaugment, rand_augment
+from minivit.data.recipe import training_augmentation
 from minivit.data.shapes import shapes
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
@@ -30,10 +42,12 @@ __all__ = [
     "Dataset",
     "FileDataset",
     "Loader",
+    "Mixing",
     "PictureFiles",
     "cifar10",
     "cifar100",
     "contact_sheet",
+    "cutmix",
     "dataset_title",
     "default_data_dir",
     "fetch",
@@ -41,13 +55,20 @@ __all__ = [
     "flowers",
     "is_dataset",
     "load_dataset",
+    "mixing",
+    "mixup",
     "pad_and_crop",
+    "parse_randaugment",
     "pets",
     "picture_folder",
     "preprocess",
+    "rand_augment",
+    "random_erasing",
+    "random_resized_crop",
     "resize",
     "shapes",
     "standard",
+    "training_augmentation",
 ]
 
 

@@ -44,7 +44,7 @@ def batch_gradients(
 
     Args:
         loss_fn: takes logits and labels of a micro-batch, returns the mean loss.
-        images, labels: (B, H, W, C) and (B,).
+        images, labels: (B, H, W, C), and (B,) or, as shares of the classes, (B, K).
         microbatch: how many images make one tape. Small ones stay in the cache; a larger one spends less time on
             adding up gradients.
         dropout_seed: each micro-batch's dropout draws from a generator seeded with this and its own number.
@@ -107,5 +107,8 @@ def evaluate(
 
 
 def count_correct(logits: Array, labels: Array) -> int:
-    """How many rows have their largest logit at their label."""
-    return int((to_numpy(logits).argmax(axis=-1) == to_numpy(labels)).sum())
+    """How many rows have their largest logit at their label; of labels that are shares, the largest counts."""
+    wanted = to_numpy(labels)
+    if wanted.ndim == 2:
+        wanted = wanted.argmax(axis=-1)
+    return int((to_numpy(logits).argmax(axis=-1) == wanted).sum())
