@@ -12,7 +12,7 @@ from ..models.weights import load_with_header
 from .common import weights_option, weights_path
 
 if TYPE_CHECKING:
-    from ..data import Dataset
+    from ..data import AnyDataset
     from ..models import ViT
 
 
@@ -25,7 +25,11 @@ def add_evaluate(commands: Any) -> None:
         allow_abbrev=False,
     )
     weights_option(parser)
-    parser.add_argument("--dataset", metavar="NAME", help=f"{', '.join(DATASETS)} (default: the one it was trained on)")
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help=f"{', '.join(DATASETS)} or folder:PATH (default: the one it was trained on); other sizes are resized",
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
     parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores this process may use)")
     parser.add_argument("--json", action="store_true", help="print JSON (default: a sentence)")
@@ -42,9 +46,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     model, header = load_with_header(path)
     name = options.dataset or header.get("dataset")
     if name is None:
-        raise ConfigError(f"{path} does not say what it was trained on: give --dataset, one of {', '.join(DATASETS)}")
+        known = f"one of {', '.join(DATASETS)}, or folder:PATH"
+        raise ConfigError(f"{path} does not say what it was trained on: give --dataset, {known}")
     _, test_set = load_dataset(name, options.data_dir)
-    _check_fits(model, test_set)
+    _check_fits(model, header.get("classes"), test_set)
     with (
         Workers(options.workers) as workers,
         tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,
@@ -57,10 +62,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_fits(model: ViT, dataset: Dataset) -> None:
-    shape, classes = dataset.images.shape[1:], len(dataset.classes)
-    if shape != model.config.image_shape or classes != model.config.num_classes:
+def _check_fits(model: ViT, known: list[str] | None, dataset: AnyDataset) -> None:
+    """Raise ConfigError if the data set has other channels, another number of classes or other classes."""
+    channels = dataset.image_shape[2] if dataset.image_shape else 3
+    if channels != model.config.channels:
+        raise ConfigError(f"{dataset.name} has {channels} channels; the model wants {model.config.channels}")
+    if len(dataset.classes) != model.config.num_classes:
         raise ConfigError(
-            f"{dataset.name} has images of shape {shape} in {classes} classes; the model wants "
-            f"{model.config.image_shape} and knows {model.config.num_classes}"
+            f"{dataset.name} has {len(dataset.classes)} classes; the model knows {model.config.num_classes}"
         )
+    if known and list(dataset.classes) != known:
+        theirs, ours = next(pair for pair in zip(dataset.classes, known, strict=True) if pair[0] != pair[1])
+        raise ConfigError(f"{dataset.name} has the class {theirs!r} where the model learned {ours!r}")

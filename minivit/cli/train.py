@@ -8,7 +8,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data import DATASETS, default_data_dir, load_dataset
+import numpy as np
+
+from ..data import DATASETS, dataset_title, default_data_dir, load_dataset
 from ..errors import CheckpointNotFoundError, ConfigError, DataError
 from ..models.weights import load_model
 from .common import EXIT_INTERRUPTED
@@ -19,13 +21,19 @@ if TYPE_CHECKING:
 
 # option, type, unit or choices, what it does
 TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
-    ("dataset", str, "NAME", f"data set: {', '.join(DATASETS)}"),
+    ("dataset", str, "NAME", f"data set: {', '.join(DATASETS)}, or folder:PATH, with a folder for each class"),
     ("data-dir", str, "DIR", "where data sets lie or are downloaded to (default: $MINIVIT_DATA or data)"),
+    (
+        "image-size",
+        int,
+        "PIXELS",
+        "height and width that pictures are resized to (default: the data set's own, or else the model's)",
+    ),
     (
         "model",
         str,
         "NAME",
-        "model, see `minivit info`; its image size and number of classes follow the data set",
+        "model, see `minivit info`; its number of classes and its image size follow the data set",
     ),
     (
         "classifier",
@@ -73,7 +81,17 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "augment",
         str,
         "NAME",
-        "standard (random crops and flips), none, or auto: standard for CIFAR in runs of 10 epochs or more",
+        "crop (random resized crops and flips, as the authors fine-tune), standard (shifts by up to an eighth, and "
+        "flips), none, or auto: in runs of 10 epochs or more standard for CIFAR and crop for pictures of many sizes",
+    ),
+    ("randaugment", str, "N,M", "RandAugment: N operations on each image, of magnitude M from 0 to 10 (default: none)"),
+    ("erasing", float, "P", "random erasing: probability that a box of an image is covered with noise"),
+    ("mixup", float, "ALPHA", "mixup: fade images into each other, by a share from Beta(ALPHA, ALPHA); 0: do not"),
+    (
+        "cutmix",
+        float,
+        "ALPHA",
+        "CutMix: paste a box of another image, its area from Beta(ALPHA, ALPHA); 0: do not; beside mixup, one of the two",
     ),
     ("seed", int, "N", "of initial weights, order, augmentation and dropout"),
     (
@@ -150,7 +168,7 @@ def _fresh(options: argparse.Namespace, given: dict[str, Any]) -> tuple[TrainCon
     config = TrainConfig(**given)
     if hasattr(options, "out"):
         return config, Path(options.out)
-    stem = f"{config.dataset}-{config.model}"
+    stem = f"{dataset_title(config.dataset)}-{config.model}"
     number = 1
     while (folder := Path("runs") / f"{stem}-{number}").exists():
         number += 1
@@ -189,6 +207,12 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
     curve, sheet = folder / "curve.png", folder / "predictions.png"
     _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir())
     model = load_model(folder / "checkpoint.npz")
+    count = min(10, len(test_set))
+    chosen = np.arange(count)
+    if test_set.image_shape is None:  # folders list class after class: take some from all over
+        chosen = np.linspace(0, len(test_set) - 1, count).astype(int)
+    shown = test_set.subset(chosen).resized(*model.config.image_shape[:2])
     if getattr(model.config, "depth", 0):
-        predictions_figure(model, test_set, sheet, title=f"{config.model} on test images of {config.dataset}")
+        title = f"{config.model} on test images of {dataset_title(config.dataset)}"
+        predictions_figure(model, shown, sheet, count, title=title)
     return [path for path in (curve, sheet) if path.exists()]

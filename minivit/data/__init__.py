@@ -9,11 +9,26 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from minivit.data.augment import AUGMENTATIONS, Augmentation, flip, pad_and_crop, standard
+from minivit.data.augment import (
+    AUGMENTATIONS,
+    Augmentation,
+    flip,
+    pad_and_crop,
+    random_erasing,
+    random_resized_crop,
+    resize,
+    standard,
+)
 from minivit.data.cifar import cifar10, cifar100
-from minivit.data.dataset import Dataset, contact_sheet
+from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet
 from minivit.data.download import fetch
+from minivit.data.flowers import flowers
+from minivit.data.folder import folder_title, picture_folder
 from minivit.data.loader import Batch, Loader
+from minivit.data.mixing import Mixing, cutmix, mixing, mixup
+from minivit.data.pets import pets
+from minivit.data.randaugment import parse_randaugment, rand_augment
+from minivit.data.recipe import training_augmentation
 from minivit.data.shapes import shapes
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
@@ -21,21 +36,39 @@ from minivit.preprocessing import preprocess
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "AnyDataset",
     "Augmentation",
     "Batch",
     "Dataset",
+    "FileDataset",
     "Loader",
+    "Mixing",
+    "PictureFiles",
     "cifar10",
     "cifar100",
     "contact_sheet",
+    "cutmix",
+    "dataset_title",
     "default_data_dir",
     "fetch",
     "flip",
+    "flowers",
+    "is_dataset",
     "load_dataset",
+    "mixing",
+    "mixup",
     "pad_and_crop",
+    "parse_randaugment",
+    "pets",
+    "picture_folder",
     "preprocess",
+    "rand_augment",
+    "random_erasing",
+    "random_resized_crop",
+    "resize",
     "shapes",
     "standard",
+    "training_augmentation",
 ]
 
 
@@ -51,29 +84,50 @@ def load_dataset(
     download: bool = True,
     seed: int = 0,
     progress: bool = True,
-) -> tuple[Dataset, Dataset]:
-    """The training and the test split of "shapes", "cifar10" or "cifar100".
+) -> tuple[AnyDataset, AnyDataset]:
+    """The training and the test split of one of DATASETS, or of a folder of pictures.
 
+    name:     "folder:PATH", or a path that is no name of DATASETS, is a folder of class folders: see
+              `picture_folder`. A relative path counts from the working directory or, if there is no such folder,
+              from data_dir.
     data_dir: where the files are, or are to be put; by default `default_data_dir()`.
     download: whether files that are missing may be downloaded.
-    seed:     which shapes to draw; CIFAR is what it is.
+    seed:     which shapes to draw, and how to split a folder that has no test pictures; the others are what they are.
     progress: draw a progress bar while downloading.
 
     Raises ConfigError for an unknown name; DataError, DataNotFoundError, DownloadError or SaveError if the
-    files cannot be had: see `cifar10`.
+    files cannot be had: see `cifar10`, `picture_folder`.
     """
-    if name not in DATASETS:
-        raise ConfigError(f"Unknown data set {name!r}; allowed are: {', '.join(DATASETS)}.")
     folder = default_data_dir() if data_dir is None else Path(data_dir)
-    return DATASETS[name](folder, download, seed, progress)
+    if name in DATASETS:
+        return DATASETS[name](folder, download, seed, progress)
+    if not is_dataset(name):
+        raise ConfigError(f"Unknown data set {name!r}; allowed are: {', '.join(DATASETS)} and {FOLDER}PATH.")
+    path = Path(name.removeprefix(FOLDER)).expanduser()
+    return picture_folder(path if path.is_dir() or not (folder / path).is_dir() else folder / path, seed)
 
+
+def is_dataset(name: str) -> bool:
+    """Whether a name is one of DATASETS, "folder:PATH", looks like a path, or is a folder in the working directory."""
+    path = name.removeprefix(FOLDER)
+    return name in DATASETS or (path != "" and (path != name or "/" in name or "\\" in name or Path(name).is_dir()))
+
+
+def dataset_title(name: str) -> str:
+    """A short name for runs and figures: "cifar10", or the last part of a folder's path."""
+    return name if name in DATASETS else folder_title(name.removeprefix(FOLDER))
+
+
+FOLDER = "folder:"
 
 # Each takes (data_dir, download, seed, progress).
-DATASETS: dict[str, Callable[[Path, bool, int, bool], tuple[Dataset, Dataset]]] = {
+DATASETS: dict[str, Callable[[Path, bool, int, bool], tuple[AnyDataset, AnyDataset]]] = {
     "shapes": lambda data_dir, download, seed, progress: (
         shapes("train", seed=seed),
         shapes("test", seed=seed),
     ),
     "cifar10": lambda data_dir, download, seed, progress: cifar10(data_dir, download, progress),
     "cifar100": lambda data_dir, download, seed, progress: cifar100(data_dir, download, progress),
+    "pets": lambda data_dir, download, seed, progress: pets(data_dir, download, progress),
+    "flowers": lambda data_dir, download, seed, progress: flowers(data_dir, download, progress),
 }

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from minivit.data.archive import new_folder
 from minivit.data.dataset import Dataset
 from minivit.data.download import check_md5, fetch
 from minivit.errors import ConfigError, DataError, DataNotFoundError, SaveError
@@ -150,15 +150,9 @@ def _unpack(source: Source, archive: Path, folder: Path) -> None:
     an archive holds, nothing can land outside the folder.
     """
     try:
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{source.folder}-", dir=archive.parent))
-        try:
-            with tarfile.open(archive) as tar:
-                for name in (*source.train_files, source.test_file, *source.names_files):
-                    _unpack_file(tar, f"{source.folder}/{name}", unfinished / name)
-            unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner may read
-            unfinished.replace(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)  # gone already if all went well
+        with new_folder(folder) as unfinished, tarfile.open(archive) as tar:
+            for name in (*source.train_files, source.test_file, *source.names_files):
+                _unpack_file(tar, f"{source.folder}/{name}", unfinished / name)
     except (tarfile.TarError, EOFError, KeyError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}.") from error
     except OSError as error:

@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
 
 import numpy as np
 
+from minivit.data.pictures import decode_picture, resize_batch
 from minivit.errors import DTypeError, ShapeError
+
+Indices = np.ndarray | list[int] | slice  # whatever indexes the first axis of a NumPy array, one integer excepted
+
+
+class PictureFiles(Sequence[np.ndarray]):
+    """Pictures that stay in their files until one is looked at: a data set may be larger than the memory.
+
+    `files[3]` decodes a picture: uint8 (H, W, 3), in a size of its own. `files[[3, 1]]`, `files[:9]` and the like
+    choose files and decode nothing. A loop over them decodes one at a time.
+    """
+
+    def __init__(self, paths: Iterable[str | Path]) -> None:
+        names = [str(path) for path in paths]  # a million strings take a third of what as many Paths do
+        self._names = np.empty(len(names), object)
+        self._names[:] = names
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the pictures are."""
+        return [Path(name) for name in self._names]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: Indices) -> PictureFiles: ...
+    def __getitem__(self, index: int | Indices) -> np.ndarray | PictureFiles:
+        if isinstance(index, int | np.integer):
+            return decode_picture(self._names[index])
+        return PictureFiles(self._names[index])
 
 
 @dataclass(frozen=True)
@@ -33,13 +69,19 @@ class Dataset:
 
     def __post_init__(self) -> None:
         self._check_images()
-        self._check_labels()
+        _check_labels(self.name, len(self), self.labels, self.classes)
         self._check_boxes()
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def subset(self, indices: np.ndarray | list[int] | slice) -> Dataset:
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
+    def subset(self, indices: Indices) -> Dataset:
         """The data set of these images alone, in this order.
 
         indices: whatever indexes the first axis of a NumPy array: integers, a slice or a boolean mask (N,).
@@ -47,24 +89,17 @@ class Dataset:
         boxes = None if self.boxes is None else self.boxes[indices]
         return replace(self, images=self.images[indices], labels=self.labels[indices], boxes=boxes)
 
+    def resized(self, height: int, width: int) -> Dataset:
+        """The data set with images of this size, and without boxes; itself, if they have that size already."""
+        if self.image_shape[:2] == (height, width):
+            return self
+        return replace(self, images=resize_batch(self.images, height, width), boxes=None)
+
     def _check_images(self) -> None:
         if self.images.dtype != np.uint8:
             raise DTypeError(f"{self.name}: images must be uint8, not {self.images.dtype}.")
         if self.images.ndim != 4:
             raise ShapeError(f"{self.name}: images must have the shape (N, H, W, C), not {self.images.shape}.")
-
-    def _check_labels(self) -> None:
-        if self.labels.dtype != np.int64:
-            raise DTypeError(f"{self.name}: labels must be int64, not {self.labels.dtype}.")
-        if self.labels.shape != (len(self),):
-            raise ShapeError(
-                f"{self.name}: {len(self)} images need labels of the shape ({len(self)},), not {self.labels.shape}."
-            )
-        if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise ShapeError(
-                f"{self.name}: labels run from {self.labels.min()} to {self.labels.max()}, but the "
-                f"{len(self.classes)} classes allow 0 to {len(self.classes) - 1}."
-            )
 
     def _check_boxes(self) -> None:
         if self.boxes is None:
@@ -75,6 +110,58 @@ class Dataset:
             raise ShapeError(
                 f"{self.name}: {len(self)} images need boxes of the shape ({len(self)}, 4), not {self.boxes.shape}."
             )
+
+
+@dataclass(frozen=True)
+class FileDataset:
+    """Labelled pictures in files of any size, decoded when they are needed.
+
+    It has the surface of `Dataset`: `len`, `images`, `labels`, `classes`, `note`, `subset`, `resized`. But images
+    are PictureFiles, and `image_shape` is None, for they share none.
+
+    Raises DTypeError or ShapeError if the labels do not fit.
+    """
+
+    name: str
+    images: PictureFiles
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _check_labels(self.name, len(self), self.labels, self.classes)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def image_shape(self) -> None:
+        """Nothing that all images share."""
+        return
+
+    def subset(self, indices: Indices) -> FileDataset:
+        """The data set of these images alone, in this order, as of a `Dataset`; nothing is decoded."""
+        return replace(self, images=self.images[indices], labels=self.labels[indices])
+
+    def resized(self, height: int, width: int) -> Dataset:
+        """All images decoded and resized, whole in memory. Raises ImageError for one that cannot be read."""
+        images = resize_batch(self.images, height, width)
+        return Dataset(self.name, images, self.labels, self.classes, note=self.note)
+
+
+AnyDataset = Dataset | FileDataset
+
+
+def _check_labels(name: str, count: int, labels: np.ndarray, classes: tuple[str, ...]) -> None:
+    if labels.dtype != np.int64:
+        raise DTypeError(f"{name}: labels must be int64, not {labels.dtype}.")
+    if labels.shape != (count,):
+        raise ShapeError(f"{name}: {count} images need labels of the shape ({count},), not {labels.shape}.")
+    if count and not 0 <= labels.min() <= labels.max() < len(classes):
+        raise ShapeError(
+            f"{name}: labels run from {labels.min()} to {labels.max()}, but the {len(classes)} classes allow 0 to "
+            f"{len(classes) - 1}."
+        )
 
 
 def contact_sheet(dataset: Dataset, rows: int, columns: int, gap: int = 2) -> np.ndarray:

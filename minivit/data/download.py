@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from minivit.errors import DataError, DownloadError, SaveError
+from minivit.errors import DataError, DataNotFoundError, DownloadError, SaveError
 
 CHUNK = 1 << 13  # bytes read at a time: what a broken connection may cost
 TIMEOUT = 30.0  # seconds without a byte, after which an attempt counts as failed
@@ -63,6 +63,16 @@ def fetch(url: str, destination: Path, md5: str | None, progress: bool = True, a
             f"at {destination}: {error}"
         ) from error
     return destination
+
+
+def obtain(url: str, destination: Path, md5: str, download: bool, progress: bool = True) -> Path:
+    """The file `destination`, its md5 checked; it is fetched if it is missing and `download` allows that.
+
+    Raises DataNotFoundError if it is missing otherwise, and what `fetch` raises.
+    """
+    if not (download or destination.is_file()):
+        raise DataNotFoundError(f"{destination} is missing: allow the download, or put {url} there.")
+    return fetch(url, destination, md5, progress)
 
 
 def check_md5(path: Path, md5: str) -> None:

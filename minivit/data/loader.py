@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from minivit.data.augment import Augmentation
-from minivit.data.dataset import Dataset
+from minivit.data.dataset import AnyDataset
+from minivit.data.mixing import Mixing
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
 
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
     step:   counted over the whole run, from 0.
     epoch:  how many times every image had been seen before this epoch.
     images: float32 (B, H, W, C), values from -1 to 1.
-    labels: int64 (B,).
+    labels: int64 (B,); after mixing, the share of each class: float32 (B, K).
     """
 
     step: int
@@ -44,8 +45,10 @@ class Loader:
 
     Each epoch shows every image once, in a new order; its last batch holds what is left, and may be short.
 
-    seed:     decides the order and the augmentation.
-    augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment.
+    seed:     decides the order, the augmentation and the mixing.
+    augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment. Where the data set's
+              pictures have sizes of their own, it must bring them to one: `resize(224)` at the least.
+    mix:      what to make of the preprocessed images and their labels, or None; see minivit.data.mixing.
     shuffle:  False keeps the order of the data set: for evaluation, as does augment=None.
     prefetch: how many finished batches may wait. They are made by a thread of their own while the
               network is busy; 0 makes each one when it is asked for, without a thread.
@@ -55,11 +58,12 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: AnyDataset,
         batch_size: int,
         *,
         seed: int,
         augment: Augmentation | None = None,
+        mix: Mixing | None = None,
         shuffle: bool = True,
         prefetch: int = 2,
     ) -> None:
@@ -76,6 +80,7 @@ class Loader:
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
+        self.mix = mix
         self.shuffle = shuffle
         self.prefetch = prefetch
 
@@ -118,11 +123,18 @@ class Loader:
             step += 1
 
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
-        images = self.dataset.images[indices]  # (B, H, W, C) uint8
+        rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
+        pictures = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
         if self.augment is not None:
-            rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
-            images = self.augment(images, rng)
-        return Batch(step, epoch, preprocess(images), self.dataset.labels[indices])
+            pictures = self.augment(pictures, rng)  # uint8 (B, H, W, C)
+        if not isinstance(pictures, np.ndarray):
+            name = self.dataset.name
+            raise ConfigError(f"The pictures of {name!r} have sizes of their own: give the loader augment=resize(N).")
+
+        images, labels = preprocess(pictures), self.dataset.labels[indices]
+        if self.mix is not None:
+            images, labels = self.mix(images, labels, rng)
+        return Batch(step, epoch, images, labels)
 
 
 def prefetched(batches: Iterator[Batch], ahead: int) -> Iterator[Batch]:

@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from ..data import Dataset
+from ..data import AnyDataset
+from ..data.pictures import resize_batch
 from ..engine.backend import to_numpy
 from ..engine.tensor import no_grad
 from ..engine.workers import Workers, micro_batches
@@ -60,8 +61,8 @@ class FewShotResult:
 
 def few_shot(
     model: ViT | ResNet,
-    train_set: Dataset,
-    test_set: Dataset,
+    train_set: AnyDataset,
+    test_set: AnyDataset,
     *,
     shots: Sequence[int] = SHOTS,
     seeds: int = SEEDS,
@@ -98,12 +99,12 @@ def few_shot(
     return [FewShotResult(count, tuple(accuracy(draw, count) for draw in drawn)) for count in shots]
 
 
-def images_needed(train_set: Dataset, test_set: Dataset, shots: Sequence[int] = SHOTS, seeds: int = SEEDS) -> int:
+def images_needed(train_set: AnyDataset, test_set: AnyDataset, shots: Sequence[int] = SHOTS, seeds: int = SEEDS) -> int:
     """How many images `few_shot` passes through the model."""
     return len(np.unique(np.concatenate(_draws(train_set, shots, seeds), axis=None))) + len(test_set)
 
 
-def _draws(dataset: Dataset, shots: Sequence[int], seeds: int) -> list[np.ndarray]:
+def _draws(dataset: AnyDataset, shots: Sequence[int], seeds: int) -> list[np.ndarray]:
     """For each seed the indices of the images drawn: (K, most shots)."""
     if seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, not {seeds}")
@@ -125,7 +126,7 @@ def _draws(dataset: Dataset, shots: Sequence[int], seeds: int) -> list[np.ndarra
 
 def representations(
     model: ViT | ResNet,
-    dataset: Dataset,
+    dataset: AnyDataset,
     indices: np.ndarray | None = None,
     *,
     workers: Workers | None = None,
@@ -161,19 +162,13 @@ def representations(
     return np.concatenate(found)
 
 
-def _read(dataset: Dataset, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _read(dataset: AnyDataset, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """These images of the data set as pixels (B, H, W, C) of the shape (H, W, C)."""
-    pixels, (height, width, channels) = dataset.images[indices], shape
+    height, width, channels = shape
+    pixels = resize_batch(dataset.images[indices], height, width)
     if pixels.shape[-1] != channels:
         raise ShapeError(f"the images of {dataset.name} have {pixels.shape[-1]} channels; the model wants {channels}")
-    if pixels.shape[1:] == shape:
-        return pixels
-    from PIL import Image
-
-    def resized(plane: np.ndarray) -> np.ndarray:
-        return np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
-
-    return np.stack([np.stack([resized(p[..., c]) for c in range(channels)], axis=-1) for p in pixels])
+    return pixels
 
 
 # -- the classifier ------------------------------------------------------------------------------

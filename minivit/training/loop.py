@@ -19,7 +19,22 @@ from typing import Any
 
 import numpy as np
 
-from ..data import AUGMENTATIONS, DATASETS, Batch, Dataset, Loader, default_data_dir, load_dataset
+from ..data import (
+    AUGMENTATIONS,
+    DATASETS,
+    AnyDataset,
+    Batch,
+    Loader,
+    dataset_title,
+    default_data_dir,
+    is_dataset,
+    load_dataset,
+    mixing,
+    parse_randaugment,
+    rand_augment,
+    training_augmentation,
+)
+from ..data.pictures import Pictures, resize_batch
 from ..engine import cross_entropy
 from ..engine.backend import Array, to_device
 from ..engine.workers import Workers
@@ -36,6 +51,7 @@ from .schedule import DECAYS, Schedule
 
 DROPOUT_STREAM = 3  # the loader's order and augmentation draw from streams 1 and 2 of the seed
 AUGMENT_FROM_EPOCHS = 10
+EVALUATED_PIXELS = 100 * 64 * 64  # in one pass of an evaluation, and 100 images at most
 PLACEMENT = (
     "data_dir",
     "device",
@@ -52,6 +68,7 @@ class TrainConfig:
 
     dataset: str = "shapes"
     data_dir: str = ""
+    image_size: int | None = None
     model: str = "ViT-XS_4-CIFAR"
     classifier: str | None = None
     positions: str | None = None
@@ -70,6 +87,10 @@ class TrainConfig:
     smoothing: float = 0.1
     ema: float = 0.0
     augment: str = "auto"
+    randaugment: str = ""
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     validation: int = 0
     seed: int = 0
     workers: int | None = None
@@ -93,7 +114,7 @@ class TrainConfig:
                 isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
                 "a whole number from 0 up",
             )
-        for name in ("weight_decay", "clip", "eval_every", "save_every", "lr"):
+        for name in ("weight_decay", "clip", "eval_every", "save_every", "lr", "mixup", "cutmix"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("warmup", "smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
@@ -106,13 +127,17 @@ class TrainConfig:
         self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
         augment = ("auto", *AUGMENTATIONS)
         self._check("augment", self.augment in augment, f"one of {', '.join(augment)}")
-        self._check("dataset", self.dataset in DATASETS, f"one of {', '.join(DATASETS)}")
+        self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
+        if self.randaugment:
+            rand_augment(*parse_randaugment(self.randaugment))
+        known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
+        self._check("dataset", is_dataset(self.dataset), known)
         model_config(self.model, **self.model_changes)
 
     @property
     def model_changes(self) -> dict[str, Any]:
         """What differs from the named model: its options that are not at their default."""
-        named = ("classifier", "positions", "positions_at")
+        named = ("image_size", "classifier", "positions", "positions_at")
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         return changes | ({"dropout": self.dropout} if self.dropout else {})
 
@@ -188,10 +213,16 @@ class Run:
         )
         self.steps_per_epoch = self.loader.steps_per_epoch
         self.total_steps = config.steps or max(1, round(config.epochs * self.steps_per_epoch))
-        self.loader.augment = AUGMENTATIONS[augmentation_name(config, self.total_steps / self.steps_per_epoch)]
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
         self.model = _model(config, train_set)
+        self.loader.augment = training_augmentation(
+            augmentation_name(config, self.total_steps / self.steps_per_epoch, train_set.image_shape is None),
+            self.model.config.image_shape[:2],
+            config.randaugment,
+            config.erasing,
+        )
+        self.loader.mix = mixing(config.mixup, config.cutmix, len(self.classes))
         self.optimizer = _optimizer(config, self.model)
         self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
         self.schedule = Schedule(
@@ -339,11 +370,13 @@ class Run:
     def _restore(self) -> None:
         header = load_checkpoint(self.checkpoint, model=self.model, optimizer=self.optimizer, average=self.average)
         saved, own = header["train"], asdict(self.config)
-        changed = sorted(name for name in own if name not in PLACEMENT and saved.get(name) != own[name])
+        defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
+        saved = defaults | saved
+        changed = sorted(name for name in own if name not in PLACEMENT and saved[name] != own[name])
         if changed:
             raise CheckpointError(
                 f"{self.checkpoint} is of a run with other options: "
-                + ", ".join(f"{name} was {saved.get(name)!r}, now {own[name]!r}" for name in changed)
+                + ", ".join(f"{name} was {saved[name]!r}, now {own[name]!r}" for name in changed)
             )
         self.step, self.seconds = header["step"], header["seconds"]
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
@@ -355,7 +388,9 @@ class Run:
             self.save()
         records = self.metrics.read()
         if records:
-            title = f"{self.config.model} on {self.config.dataset}" + (f" ({self.note})" if self.note else "")
+            title = f"{self.config.model} on {dataset_title(self.config.dataset)}" + (
+                f" ({self.note})" if self.note else ""
+            )
             learning_curve(records, self.folder / "curve.png", title)
         test = self.last_test or {}
         return RunResult(
@@ -405,21 +440,26 @@ class Window:
 
 def evaluate_dataset(
     model: Classifier,
-    dataset: Dataset,
+    dataset: AnyDataset,
     workers: Workers,
     device: str = "cpu",
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy of a model on a data set."""
+    """Mean loss and accuracy of a model on a data set, its pictures resized (bilinear) to the model's image size."""
+    height, width, _ = model.config.image_shape
 
-    def prepare(pixels: np.ndarray) -> Array:
-        return to_device(preprocess(pixels), device)
+    def prepare(pictures: Pictures) -> Array:
+        return to_device(preprocess(resize_batch(pictures, height, width)), device)
 
     labels = to_device(dataset.labels, device)
-    return evaluate(model, dataset.images, labels, prepare, loss_fn=cross_entropy, workers=workers, advance=advance)
+    batch_size = max(1, min(100, EVALUATED_PIXELS // (height * width)))
+    return evaluate(
+        model, dataset.images, labels, prepare, loss_fn=cross_entropy, workers=workers, batch_size=batch_size,
+        advance=advance,
+    )  # fmt: skip
 
 
-def _datasets(config: TrainConfig, show: bool) -> tuple[Dataset, Dataset]:
+def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
     """What to train on and what to measure on; `validation` images are held out of the training set if asked for."""
     train_set, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
     held_out = config.validation
@@ -431,28 +471,27 @@ def _datasets(config: TrainConfig, show: bool) -> tuple[Dataset, Dataset]:
     return train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
 
 
-def augmentation_name(config: TrainConfig, epochs: float) -> str:
+def augmentation_name(config: TrainConfig, epochs: float, many_sizes: bool = False) -> str:
     """What `augment="auto"` stands for: crops and flips pay only once a model has seen its images a few times.
 
     CIFAR-10, ViT-XS, 3 epochs, 5,000 held-out images: 54.1 % without, 50.3 % with them. Shapes are drawn, and
-    have every place and turn already.
+    have every place and turn already. Pictures of many sizes are cropped as the authors do.
     """
     if config.augment != "auto":
         return config.augment
-    return "standard" if epochs >= AUGMENT_FROM_EPOCHS and config.dataset != "shapes" else "none"
+    if epochs < AUGMENT_FROM_EPOCHS or config.dataset == "shapes":
+        return "none"
+    return "crop" if many_sizes else "standard"
 
 
-def _model(config: TrainConfig, dataset: Dataset) -> Classifier:
-    height, width, channels = dataset.images.shape[1:]
-    size = height if height == width else (height, width)
-    model = create_model(
-        config.model,
-        seed=config.seed,
-        image_size=size,
-        num_classes=len(dataset.classes),
-        channels=channels,
-        **config.model_changes,
-    )
+def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
+    """The model, its image size as asked for; else that of the data set; else its own."""
+    sizes: dict[str, Any] = {}
+    if dataset.image_shape is not None:
+        height, width, sizes["channels"] = dataset.image_shape
+        sizes["image_size"] = height if height == width else (height, width)
+    sizes |= config.model_changes
+    model = create_model(config.model, seed=config.seed, num_classes=len(dataset.classes), **sizes)
     if isinstance(model, ViT):
         model.checkpoint_blocks = config.checkpoint_blocks
     elif config.checkpoint_blocks:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.pictures import Pictures
 from ..engine.backend import Array, to_numpy
 from ..engine.tensor import Tensor, no_grad, value_and_grad
 from ..engine.workers import Workers, micro_batches
@@ -43,7 +44,7 @@ def batch_gradients(
 
     Args:
         loss_fn: takes logits and labels of a micro-batch, returns the mean loss.
-        images, labels: (B, H, W, C) and (B,).
+        images, labels: (B, H, W, C), and (B,) or, as shares of the classes, (B, K).
         microbatch: how many images make one tape. Small ones stay in the cache; a larger one spends less time on
             adding up gradients.
         dropout_seed: each micro-batch's dropout draws from a generator seeded with this and its own number.
@@ -77,13 +78,13 @@ def batch_gradients(
 
 
 def evaluate(
-    model: Classifier, images: np.ndarray, labels: np.ndarray, prepare: Callable[[np.ndarray], Array], *,
+    model: Classifier, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
     loss_fn: LossFn, workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and accuracy of a model, in evaluation mode, over a whole data set.
 
     Args:
-        images, labels: (M, H, W, C) as the data set stores them, (M,).
+        images, labels: (M, H, W, C) or M pictures of any size, as the data set stores them; (M,).
         prepare: turns a batch of stored images into the model's input.
         advance: called with the number of images after each batch, for a progress bar.
     """
@@ -106,5 +107,8 @@ def evaluate(
 
 
 def count_correct(logits: Array, labels: Array) -> int:
-    """How many rows have their largest logit at their label."""
-    return int((to_numpy(logits).argmax(axis=-1) == to_numpy(labels)).sum())
+    """How many rows have their largest logit at their label; of labels that are shares, the largest counts."""
+    wanted = to_numpy(labels)
+    if wanted.ndim == 2:
+        wanted = wanted.argmax(axis=-1)
+    return int((to_numpy(logits).argmax(axis=-1) == wanted).sum())

@@ -78,11 +78,19 @@ def refused(capsys, *arguments):
 
 def test_what_cannot_be_inspected_gets_one_sentence(run, tmp_path, capsys):
     save_weights(tiny_vit(dtype=np.float32), tmp_path / "bare.npz")
-    save_weights(tiny_vit(dtype=np.float32, image_size=16), tmp_path / "large.npz")
     save_weights(tiny_vit(dtype=np.float32, channels=1), tmp_path / "grey.npz")
     assert "--dataset" in refused(capsys, tmp_path / "bare.npz")
-    assert "(16, 16, 3)" in refused(capsys, tmp_path / "large.npz", "--dataset", "shapes")
+    assert "wants 1" in refused(capsys, tmp_path / "grey.npz", "--dataset", "shapes")
     assert "wants 1" in refused(capsys, tmp_path / "grey.npz", "x.png")
     assert "nowhere.npz" in refused(capsys, tmp_path / "nowhere.npz")
     assert "missing.png" in refused(capsys, run, tmp_path / "missing.png")
-    assert {path.name for path in tmp_path.iterdir()} == {"run", "bare.npz", "large.npz", "grey.npz"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "bare.npz", "grey.npz"}
+
+
+def test_test_images_of_another_size_are_resized(tmp_path):
+    save_weights(tiny_vit(dtype=np.float32, image_size=16), tmp_path / "small.npz")
+
+    assert (
+        cli.main(["inspect", str(tmp_path / "small.npz"), "--dataset", "shapes", "--out", str(tmp_path / "out")]) == 0
+    )
+    assert (tmp_path / "out" / "inspect.html").exists()

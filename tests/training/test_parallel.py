@@ -5,9 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 
+from minivit.data import Dataset
 from minivit.engine import Tensor, cross_entropy
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError
+from minivit.training.loop import evaluate_dataset
 from minivit.training.parallel import batch_gradients, evaluate
 
 from .conftest import tiny_model
@@ -117,6 +119,17 @@ def test_evaluation_counts_every_image_once():
     assert accuracy == np.mean(logits.argmax(axis=1) == labels)
     assert counted == [5, 5, 5, 5, 3]
     assert model.training  # the mode it had before
+
+
+def test_evaluation_takes_fewer_images_at_a_time_if_they_are_large():
+    counted = []
+    dataset = Dataset("grey", np.full((120, 2, 2, 3), 90, np.uint8), np.zeros(120, np.int64), ("a", "b", "c"))
+    for size, at_a_time in ((2, [100, 20]), (128, [25, 25, 25, 25, 20])):
+        model = tiny_model(image_size=size, patch_size=size // 2)
+        with Workers(1) as pool:
+            evaluate_dataset(model, dataset, pool, advance=counted.append)
+        assert counted == at_a_time
+        counted.clear()
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, "2"])

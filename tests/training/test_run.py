@@ -11,7 +11,7 @@ from PIL import Image
 
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
 from minivit.models import vit
-from minivit.models.weights import load_model, read_arrays
+from minivit.models.weights import load_model, read_arrays, write_arrays
 from minivit.training import TrainConfig, loop, train
 
 from .conftest import tiny_dataset
@@ -57,11 +57,48 @@ def test_it_learns(tmp_path):
         ("auto", 300, "shapes", "none"),
         ("standard", 1, "shapes", "standard"),
         ("none", 300, "cifar10", "none"),
+        ("crop", 1, "cifar10", "crop"),
     ],
 )
 def test_images_are_cropped_and_flipped_in_runs_long_enough(augment, epochs, dataset, expected):
     config = TrainConfig(augment=augment, dataset=dataset)
     assert loop.augmentation_name(config, epochs) == expected
+
+
+@pytest.mark.parametrize(
+    ("augment", "epochs", "expected"), [("auto", 9, "none"), ("auto", 10, "crop"), ("none", 99, "none")]
+)
+def test_pictures_of_many_sizes_are_cropped_as_the_authors_do(augment, epochs, expected):
+    config = TrainConfig(augment=augment, dataset="pets")
+    assert loop.augmentation_name(config, epochs, many_sizes=True) == expected
+
+
+def test_every_option_of_augmentation_reaches_the_batches(tmp_path, monkeypatch):
+    batches, asked = [], []
+    original = loop.training_augmentation
+    monkeypatch.setattr(loop, "training_augmentation", lambda *options: asked.append(options) or original(*options))
+    train_step = loop.Run.train_step
+    monkeypatch.setattr(
+        loop.Run, "train_step", lambda self, batch, workers: batches.append(batch) or train_step(self, batch, workers)
+    )
+    run(tmp_path / "plain", steps=3)
+    run(tmp_path / "all", steps=3, augment="crop", randaugment="1,5", erasing=0.5, mixup=0.5)
+    run(tmp_path / "cutmix", steps=3, cutmix=1.0)
+    assert asked[:2] == [("none", (8, 8), "", 0.0), ("crop", (8, 8), "1,5", 0.5)]
+    assert [batch.labels.shape for batch in batches] == [(20,)] * 3 + [(20, 3)] * 6
+    for plain, mixed in zip(batches[:3], batches[3:6], strict=True):
+        assert (mixed.labels[np.arange(20), plain.labels] > 0).all()
+        assert np.abs(plain.images - mixed.images).mean() > 0.05
+    config = json.loads((tmp_path / "all" / "config.json").read_text(encoding="utf-8"))
+    assert (config["randaugment"], config["erasing"], config["mixup"], config["cutmix"]) == ("1,5", 0.5, 0.5, 0.0)
+
+
+def test_it_learns_from_mixed_images_and_its_training_accuracy_makes_sense(tmp_path):
+    result = run(tmp_path, epochs=40, mixup=0.2, cutmix=0.2)
+    assert result.accuracy is not None and result.accuracy > 0.95
+    accuracies = [record["accuracy"] for record in records(tmp_path, "train")]
+    assert 0.2 < accuracies[0] < 0.6
+    assert 0.75 < np.mean(accuracies[-10:]) < 1
 
 
 @pytest.mark.parametrize(("augment", "epochs", "seen"), [("auto", 9, 0), ("auto", 10, 50), ("standard", 1, 5)])
@@ -72,7 +109,7 @@ def test_the_run_augments_its_batches_accordingly(tmp_path, monkeypatch, augment
         calls.append(images.shape)
         return images
 
-    monkeypatch.setitem(loop.AUGMENTATIONS, "standard", count)
+    monkeypatch.setitem(loop.AUGMENTATIONS, "standard", lambda size: count)
     run(tmp_path, dataset="cifar10", augment=augment, epochs=epochs)
     assert len(calls) == seen  # 5 batches an epoch
 
@@ -174,9 +211,14 @@ def kill_after(monkeypatch, step):
     monkeypatch.setattr(loop.Run, "train_step", train_step)
 
 
-@pytest.mark.parametrize("step", [0, 1, 4, 5, 9])
-def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, step):
-    options = {"dropout": 0.1, "ema": 0.9, "save_every": 0.0, "log_every": 3}
+EVERYTHING = {"augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("step", "more"), [(0, {}), (1, {}), (4, {}), (5, {}), (9, {}), (3, EVERYTHING), (7, EVERYTHING)]
+)
+def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, step, more):
+    options = {"dropout": 0.1, "ema": 0.9, "save_every": 0.0, "log_every": 3, **more}
     run(tmp_path / "whole", **options)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, step)
@@ -245,6 +287,18 @@ def test_resuming_with_other_options_is_refused(tmp_path):
         run(tmp_path, resume=True, lr=0.1)
 
 
+def test_a_run_from_before_an_option_existed_goes_on_if_it_has_its_default(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 5)
+        run(tmp_path, save_every=0.0)
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    del header["train"]["image_size"]
+    write_arrays(tmp_path / "checkpoint.npz", header, arrays)
+    with pytest.raises(CheckpointError, match="image_size was None, now 32"):
+        run(tmp_path, resume=True, save_every=0.0, image_size=32)
+    assert run(tmp_path, resume=True, save_every=0.0).finished
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     first = run(tmp_path)
     before = weights(tmp_path)
@@ -296,7 +350,8 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         ("steps", 0), ("lr", -1.0), ("lr", float("inf")), ("weight_decay", -0.1), ("warmup", 1.0), ("smoothing", 1.0),
         ("ema", 1.0), ("clip", -1.0), ("optimizer", "lion"), ("decay", "stairs"), ("dataset", "mnist"),
         ("model", "ViT-Z_1"), ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0),
-        ("save_every", -1.0),
+        ("save_every", -1.0), ("image_size", 0), ("dataset", "folder:"), ("augment", "squeeze"),
+        ("mixup", -0.1), ("cutmix", float("inf")), ("erasing", 1.1), ("randaugment", "2"), ("randaugment", "2,11"),
     ],
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
@@ -304,6 +359,11 @@ def test_an_option_that_makes_no_sense_is_refused_by_name(option, value):
         TrainConfig(**{option: value})
     assert option.replace("_", "-") in str(caught.value).replace("_", "-")
     assert "\n" not in str(caught.value)
+
+
+def test_an_image_size_that_patches_do_not_divide_is_refused_before_data_are_read():
+    with pytest.raises(ConfigError, match="patches of 4 pixels must divide the image size, not 30"):
+        TrainConfig(image_size=30)
 
 
 def test_fifty_steps_of_a_real_model_give_the_same_bits_with_1_2_and_4_workers(tmp_path, monkeypatch):

@@ -1,0 +1,134 @@
+"""Training, evaluating and predicting on people's own pictures, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivit import cli
+from minivit.data import load_dataset
+from minivit.models.weights import load_model, read_arrays
+from minivit.training import loop
+
+from .data.pictures_on_disk import write_folder, write_picture
+from .test_cli import refused, small_shapes
+
+TINY = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--workers", "1"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_folder(tmp_path / "photos", {"cat": 6, "dog": 6})
+
+
+def trained(out, *options) -> int:
+    return cli.main(["train", *TINY, "--out", str(out), *map(str, options)])
+
+
+def test_a_folder_is_trained_on_evaluated_and_drawn(photos, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert trained(out, "--dataset", f"folder:{photos}") == 0
+    header, _ = read_arrays(out / "checkpoint.npz")
+    assert header["classes"] == ["cat", "dog"]
+    assert (header["config"]["image_size"], header["config"]["num_classes"]) == (8, 2)
+    with Image.open(out / "predictions.png") as picture:
+        assert np.asarray(picture).std() > 1
+
+    last = json.loads((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    capsys.readouterr()
+    assert cli.main(["evaluate", "--weights", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["images"], said["accuracy"]) == (2, last["accuracy"])
+    assert said["loss"] == pytest.approx(last["loss"])
+
+
+def test_evaluation_and_prediction_resize_alike(photos, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert trained(out, "--dataset", photos, "--lr", "0.05") == 0
+    _, test = load_dataset(str(photos))
+    probabilities = load_model(out / "checkpoint.npz").predict(test.resized(8, 8).images)
+    capsys.readouterr()
+    paths = [str(path) for path in test.images.paths]
+    assert cli.main(["predict", *paths, "--weights", str(out), "--json"]) == 0
+    for line, row in zip(capsys.readouterr().out.splitlines(), probabilities, strict=True):
+        said = {entry["class"]: entry["probability"] for entry in json.loads(line)["top"]}
+        assert [said["cat"], said["dog"]] == pytest.approx(row.tolist(), rel=1e-5)
+
+    assert cli.main(["evaluate", "--weights", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["loss"] == pytest.approx(-np.log(probabilities[[0, 1], test.labels]).mean(), rel=1e-5)
+
+
+def test_pictures_of_many_sizes_take_the_models_size(photos, tmp_path):
+    out = tmp_path / "run"
+    options = ["--steps", "1", "--batch-size", "4", "--workers", "1", "--eval-every", "0", "--out", str(out)]
+    assert cli.main(["train", "--dataset", str(photos), *options]) == 0
+    assert load_model(out / "checkpoint.npz").config.image_size == 32
+
+
+def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, capsys):
+    for module in (loop, cli.train, cli.evaluate):
+        monkeypatch.setattr(module, "load_dataset", small_shapes)
+    assert trained(tmp_path / "run", "--dataset", "shapes") == 0
+    assert load_model(tmp_path / "run" / "checkpoint.npz").config.image_size == 8
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    capsys.readouterr()
+    assert cli.main(["evaluate", "--weights", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(last["loss"])
+
+
+def test_all_augmentations_at_once(photos, tmp_path):
+    options = ["--augment", "crop", "--randaugment", "2,9", "--erasing", "0.25", "--mixup", "0.2", "--cutmix", "1"]
+    assert trained(tmp_path / "run", "--dataset", photos, *options) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    names = ("augment", "randaugment", "erasing", "mixup", "cutmix")
+    assert [config[name] for name in names] == ["crop", "2,9", 0.25, 0.2, 1.0]
+
+
+@pytest.mark.parametrize(("epochs", "name"), [(9, "none"), (10, "crop")])
+def test_a_folders_pictures_are_cropped_at_random_in_long_runs(photos, tmp_path, monkeypatch, epochs, name):
+    asked = []
+    original = loop.training_augmentation
+    monkeypatch.setattr(loop, "training_augmentation", lambda *options: asked.append(options[0]) or original(*options))
+    options = [*TINY[:4], "--epochs", epochs, "--batch-size", "10", "--workers", "1", "--eval-every", "0"]
+    assert cli.main(["train", "--dataset", str(photos), *map(str, options), "--out", str(tmp_path / "run")]) == 0
+    assert asked == [name]
+
+
+def test_a_run_is_named_after_its_folder(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *TINY, "--dataset", "folder:photos"]) == 0
+    assert (tmp_path / "runs" / "photos-ViT-XS_4-CIFAR-1" / "checkpoint.npz").is_file()
+    assert cli.main(["train", "--resume", "runs/photos-ViT-XS_4-CIFAR-1"]) == 0
+
+
+def test_other_classes_are_not_measured_as_if_they_were_the_same(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    others = write_folder(tmp_path / "others", {"cat": 5, "emu": 5})
+    more = write_folder(tmp_path / "more", {"cat": 5, "dog": 5, "emu": 5})
+    evaluate = ["evaluate", "--weights", tmp_path / "run", "--dataset"]
+    assert "'emu' where the model learned 'dog'" in refused(capsys, *evaluate, others)
+    assert "3 classes" in refused(capsys, *evaluate, more)
+
+
+def test_a_damaged_picture_ends_the_run_with_its_name(photos, tmp_path, capsys):
+    damaged = write_picture(photos / "cat" / "9.jpg", size=(40, 40))
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    message = refused(capsys, "train", *TINY, "--steps", "9", "--dataset", photos, "--out", tmp_path / "run")
+    assert str(damaged) in message
+
+
+def test_folders_that_are_no_data_sets(photos, tmp_path, capsys):
+    (photos / "emu").mkdir()
+    options = ["train", *TINY, "--out", tmp_path / "run", "--dataset"]
+    assert "emu holds no pictures" in refused(capsys, *options, photos)
+    assert "no folder" in refused(capsys, *options, tmp_path / "nowhere")
+    assert "no class folders" in refused(capsys, *options, photos / "cat")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sizes_that_do_not_fit(photos, tmp_path, capsys):
+    options = ["train", "--dataset", photos, "--out", tmp_path / "run", "--image-size"]
+    assert "30" in refused(capsys, *options, "30")
+    assert "0" in refused(capsys, *options, "0")
