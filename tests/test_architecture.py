@@ -27,6 +27,7 @@ LEVELS = {
     "evaluation": 6,
     "insight": 6,
     "bench": 6,
+    "experiments": 6,
     "cli": 7,
 }
 EVERYWHERE = {"errors", "files", "preprocessing"}  # modules that all may import; they import errors alone
@@ -229,7 +230,7 @@ def public_definitions(body, prefix):
 
 # Named and behaving as NumPy's, or described where the base class or the class itself is.
 SELF_EXPLANATORY = re.compile(
-    r"\.Tensor\.(shape|ndim|size|dtype|sum|mean|max|exp|log|sqrt|tanh|reshape|transpose|T|astype)$|\.(forward|update|table)$"
+    r"\.Tensor\.(shape|ndim|size|dtype|sum|mean|max|exp|log|sqrt|tanh|reshape|transpose|T|astype)$|\.(forward|update|table)$|\.objectives\.\w+\.(loss|measure)$"
 )
 
 

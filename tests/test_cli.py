@@ -1,6 +1,7 @@
 """The command line: what it prints and writes, and one clear sentence for bad input."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -104,14 +105,17 @@ def test_info_without_a_model_lists_the_names(capsys):
     assert {"ViT-B_16", "ViT-H_14", "ViT-XS_4-CIFAR"} <= set(capsys.readouterr().out.split())
 
 
-def test_every_train_option_is_explained_with_its_default(capsys):
+@pytest.mark.parametrize("command", ["train", "finetune", "pretrain"])
+def test_every_option_of_a_run_is_explained_with_its_default(command, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "--help"])
+        cli.main([command, "--help"])
     assert ended.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    for option, *_ in cli.train.TRAIN_OPTIONS:
-        after = text.split(f" --{option} ")[-1]
-        assert "default: " in after.split(" --")[0] or option == "steps", option
+    explained = re.split(r"\n  (?=-)", capsys.readouterr().out)[1:]
+    assert len(explained) > 25
+    for text in explained:
+        name = text.split()[0].strip(",")
+        unlike = {"-h", "--steps", "--weights", "--recipe", "--out", "--resume"}  # no value, or none to speak of
+        assert "default: " in " ".join(text.split()) or name in unlike, name
 
 
 def test_the_module_runs_too():

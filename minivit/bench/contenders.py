@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from ..engine import cross_entropy
 from ..engine.workers import Workers
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
+from ..training.objectives import Classes
 from ..training.optim import AdamW
 from ..training.parallel import batch_gradients
 
@@ -85,13 +85,12 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
         return lambda images, labels: model.predict(images, workers=workers)
 
     parameters = model.parameters()
+    objective = Classes(model)
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
     microbatch = job.microbatch or default_microbatch(model.config, job.batch_size)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
-        result = batch_gradients(
-            model, parameters, cross_entropy, images, labels, workers=workers, microbatch=microbatch
-        )
+        result = batch_gradients(objective.loss, parameters, images, labels, workers=workers, microbatch=microbatch)
         optimizer.step(result.gradients)
 
     return step

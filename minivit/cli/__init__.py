@@ -1,4 +1,4 @@
-"""The command line, also as `python -m minivit`: train, evaluate, predict, fewshot, inspect, info and bench.
+"""The command line, also as `python -m minivit`: `minivit --help` lists the commands.
 
 Each command has a file; its options are defined above what it does. Bad input ends with one sentence and exit
 status 2; Ctrl-C with status 130.
@@ -15,9 +15,11 @@ from .bench import add_bench
 from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from .evaluate import add_evaluate
 from .fewshot import add_fewshot
+from .finetune import add_finetune
 from .info import add_info
 from .inspect import add_inspect
 from .predict import add_predict
+from .pretrain import add_pretrain
 from .train import add_train
 
 
@@ -46,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_train(commands)
+    add_finetune(commands)
+    add_pretrain(commands)
     add_evaluate(commands)
     add_predict(commands)
     add_fewshot(commands)

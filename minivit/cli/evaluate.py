@@ -7,9 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, load_dataset
+from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
-from .common import weights_option, weights_path
+from .common import weights_option
 
 if TYPE_CHECKING:
     from ..data import AnyDataset
@@ -42,7 +43,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..engine.workers import Workers
     from ..training.loop import evaluate_dataset
 
-    path = weights_path(options.weights)
+    path = find_weights(options.weights)
     model, header = load_with_header(path)
     name = options.dataset or header.get("dataset")
     if name is None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..data import DATASETS, load_dataset
+from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..files import write_json
 from ..models.weights import load_model
-from .common import weights_option, weights_path
+from .common import weights_option
 
 
 def add_fewshot(commands: Any) -> None:
@@ -45,7 +46,7 @@ def _fewshot(options: argparse.Namespace) -> int:
 
     from ..engine.workers import Workers
 
-    path = weights_path(options.weights)
+    path = find_weights(options.weights)
     model = load_model(path)
     shots = _whole_numbers(options.shots)
     sets = load_dataset(options.dataset, options.data_dir)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, load_dataset
+from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
-from .common import weights_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ def _inspect(options: argparse.Namespace) -> int:
     from ..insight import inspect_model, write_inspection
     from ..models import ViT
 
-    path = weights_path(options.weights)
+    path = find_weights(options.weights)
     model, header = load_with_header(path)
     if not isinstance(model, ViT):
         raise ConfigError(f"{path} holds a ResNet: it has no attention to look at")

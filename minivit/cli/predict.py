@@ -6,9 +6,10 @@ import argparse
 import json
 from typing import Any
 
+from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
-from .common import weights_option, weights_path
+from .common import weights_option
 
 
 def add_predict(commands: Any) -> None:
@@ -36,7 +37,7 @@ def _predict(options: argparse.Namespace) -> int:
 
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
-    path = weights_path(options.weights)
+    path = find_weights(options.weights)
     model, header = load_with_header(path)
     height, width, channels = model.config.image_shape
     if channels != 3:

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from ..errors import CheckpointNotFoundError
+from ..models.weights import SUFFIXES
 from .download import fetch
 
 VIT_ADDRESS = "https://storage.googleapis.com/vit_models"
@@ -55,3 +56,16 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         )
     folder = Path(data_dir or os.environ.get("MINIVIT_DATA") or "data") / "weights"
     return fetch(PRETRAINED[name], folder / f"{name}.npz", None, progress)
+
+
+def find_weights(given: str) -> Path:
+    """The file that is meant: a run's folder stands for its checkpoint, and published weights have names.
+
+    Raises:
+        CheckpointNotFoundError: if it is neither a file nor such a name.
+    """
+    path = Path(given)
+    if path.is_dir():
+        return path / "checkpoint.npz"
+    looks_like_a_path = path.suffix in SUFFIXES or len(path.parts) > 1
+    return path if path.exists() or looks_like_a_path else pretrained_weights(given)

@@ -173,7 +173,7 @@ class ResNetConfig:
         width: channels of the root: 64 times the width factor.
         num_classes: K; 0 leaves the head away, and the model returns its representation.
         channels: C, of the image.
-        stem: "imagenet" halves the image twice before the first stage; "small" keeps its size, for 32 pixels.
+        stem: "imagenet" halves the image twice before the first stage, "small" (for 32 pixels) once.
 
     Raises:
         ConfigError: if the numbers do not fit together.
@@ -207,7 +207,7 @@ class ResNetConfig:
     def layer_elements(self) -> int:
         """How many numbers one image has in the first layer."""
         height, width, _ = self.image_shape
-        return height * width * self.width // (4 if self.stem == "imagenet" else 1)
+        return max(1, height * width * self.width // 4)
 
 
 AnyConfig = ViTConfig | ResNetConfig

@@ -34,7 +34,7 @@ class ResNet(Classifier):
         if config.stem == "imagenet":
             self.root = conv(7, config.channels, width, rng, stride=2, padding=3)
         else:
-            self.root = conv(3, config.channels, width, rng, padding=1)
+            self.root = conv(3, config.channels, width, rng, stride=2, padding=1)
         self.stages = [
             Stage(units, width if b == 0 else width * 2 ** (b + 1), width * 2**b, 1 if b == 0 else 2, rng)
             for b, units in enumerate(config.units)

@@ -10,10 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..engine.backend import to_numpy
+from ..engine.backend import to_numpy, xp_of
+from ..engine.tensor import Tensor
 from ..errors import CheckpointError
 from ..models import Classifier
 from ..models.weights import read_arrays, section, write_arrays
+from ..nn import Module
 from .optim import ExponentialAverage, Optimizer
 
 
@@ -21,6 +23,7 @@ def save_checkpoint(
     path: Path,
     *,
     model: Classifier,
+    network: Module,
     optimizer: Optimizer,
     average: ExponentialAverage | None,
     progress: dict[str, Any],
@@ -28,9 +31,12 @@ def save_checkpoint(
     """Write a checkpoint, whole or not at all.
 
     Args:
+        model: what the file is to be loaded as.
+        network: what is trained: the model itself, or something around it, whose other parameters are kept apart.
         progress: what to note besides, as JSON values: the step, the seed, the run's options.
     """
     arrays = {f"model/{name}": array for name, array in model.state().items()}
+    arrays |= {f"objective/{name}": tensor.data for name, tensor in _around(network, model)}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state().items()}
     if average:
         arrays |= {f"ema/{name}": array for name, array in average.average.items()}
@@ -39,7 +45,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, *, model: Classifier, optimizer: Optimizer, average: ExponentialAverage | None
+    path: Path, *, model: Classifier, network: Module, optimizer: Optimizer, average: ExponentialAverage | None
 ) -> dict[str, Any]:
     """Put model, optimiser and average back to where `save_checkpoint` saw them; return its header.
 
@@ -52,8 +58,19 @@ def load_checkpoint(
         raise CheckpointError(f"{path} holds weights but no training state: a run cannot be resumed from it")
     if bool(average) != any(name.startswith("ema/") for name in arrays):
         raise CheckpointError(f"{path} and this run disagree on whether the weights are averaged (--ema)")
+    saved, around = section(arrays, "objective/"), dict(_around(network, model))
+    if {name: array.shape for name, array in saved.items()} != {name: t.shape for name, t in around.items()}:
+        raise CheckpointError(f"{path} is of a run with another objective")
     model.load_state(section(arrays, "model/"), source=str(path))
+    for name, tensor in around.items():
+        tensor.data[...] = xp_of(tensor.data).asarray(saved[name])
     optimizer.load_state(section(arrays, "optimizer/"), header["optimizer_steps"])
     if average:
         average.load_state(section(arrays, "ema/"))
     return header
+
+
+def _around(network: Module, model: Classifier) -> list[tuple[str, Tensor]]:
+    """The parameters of a network that are not those of the model inside."""
+    inside = {id(tensor) for tensor in model.parameters()}
+    return [(name, tensor) for name, tensor in network.named_parameters() if id(tensor) not in inside]

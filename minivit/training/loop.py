@@ -13,137 +13,45 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..data import (
-    AUGMENTATIONS,
-    DATASETS,
     AnyDataset,
     Batch,
     Loader,
     dataset_title,
     default_data_dir,
-    is_dataset,
     load_dataset,
     mixing,
-    parse_randaugment,
-    rand_augment,
     training_augmentation,
 )
 from ..data.pictures import Pictures, resize_batch
-from ..engine import cross_entropy
+from ..data.pretrained import find_weights
 from ..engine.backend import Array, to_device
 from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, NonFiniteLossError
 from ..files import write_json
-from ..models import Classifier, ViT, create_model, model_config
+from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
+from ..models.weights import load_model
+from ..nn import Module
 from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
+from .config import PLACEMENT, TrainConfig
+from .finetuning import freeze_all_but_head, layer_scales
 from .logs import MetricsFile, Progress, learning_curve
+from .masked import MaskedPatchModel
+from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
-from .parallel import batch_gradients, evaluate
-from .schedule import DECAYS, Schedule
+from .parallel import BatchResult, batch_gradients, evaluate
+from .schedule import Schedule
 
-DROPOUT_STREAM = 3  # the loader's order and augmentation draw from streams 1 and 2 of the seed
+DROPOUT_STREAM, SUBSET_STREAM = 3, 4  # the loader's order and augmentation draw from streams 1 and 2 of the seed
 AUGMENT_FROM_EPOCHS = 10
 EVALUATED_PIXELS = 100 * 64 * 64  # in one pass of an evaluation, and 100 images at most
-PLACEMENT = (
-    "data_dir",
-    "device",
-    "workers",
-    "checkpoint_blocks",
-    "log_every",
-    "save_every",
-)  # options that do not change the weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Every option of a run; `config.json` in its folder. The command line's --help explains each."""
-
-    dataset: str = "shapes"
-    data_dir: str = ""
-    image_size: int | None = None
-    model: str = "ViT-XS_4-CIFAR"
-    classifier: str | None = None
-    positions: str | None = None
-    positions_at: str | None = None
-    dropout: float = 0.0
-    epochs: float = 10.0
-    steps: int | None = None
-    batch_size: int = 64
-    accumulate: int = 1
-    optimizer: str = "adamw"
-    lr: float = 5e-4
-    weight_decay: float = 0.05
-    decay: str = "cosine"
-    warmup: float = 0.05
-    clip: float = 1.0
-    smoothing: float = 0.1
-    ema: float = 0.0
-    augment: str = "auto"
-    randaugment: str = ""
-    erasing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    validation: int = 0
-    seed: int = 0
-    workers: int | None = None
-    microbatch: int | None = None
-    checkpoint_blocks: bool = False
-    device: str = "cpu"
-    eval_every: float = 1.0
-    log_every: int = 50
-    save_every: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "accumulate", "log_every"):
-            self._check(
-                name,
-                isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
-                "a whole number from 1 up",
-            )
-        for name in ("validation", "seed"):
-            self._check(
-                name,
-                isinstance(getattr(self, name), int) and getattr(self, name) >= 0,
-                "a whole number from 0 up",
-            )
-        for name in ("weight_decay", "clip", "eval_every", "save_every", "lr", "mixup", "cutmix"):
-            self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
-        for name in ("warmup", "smoothing", "ema"):
-            self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        self._check("epochs", 0 < self.epochs < math.inf, "above 0")
-        whole = self.microbatch is None or (isinstance(self.microbatch, int) and self.microbatch >= 1)
-        self._check("microbatch", whole, "a whole number from 1 up")
-        self._check("workers", self.workers is None or self.workers >= 1, "a whole number from 1 up")
-        self._check("steps", self.steps is None or self.steps >= 1, "a whole number from 1 up")
-        self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
-        self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
-        augment = ("auto", *AUGMENTATIONS)
-        self._check("augment", self.augment in augment, f"one of {', '.join(augment)}")
-        self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
-        if self.randaugment:
-            rand_augment(*parse_randaugment(self.randaugment))
-        known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
-        self._check("dataset", is_dataset(self.dataset), known)
-        model_config(self.model, **self.model_changes)
-
-    @property
-    def model_changes(self) -> dict[str, Any]:
-        """What differs from the named model: its options that are not at their default."""
-        named = ("image_size", "classifier", "positions", "positions_at")
-        changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
-        return changes | ({"dropout": self.dropout} if self.dropout else {})
-
-    def _check(self, name: str, good: bool, rule: str) -> None:
-        if not good:
-            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -216,6 +124,11 @@ class Run:
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
         self.model = _model(config, train_set)
+        if isinstance(self.model, ViT):
+            self.model.checkpoint_blocks = config.checkpoint_blocks
+        elif config.checkpoint_blocks:
+            raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
+        self.objective = _objective(config, self.model)
         self.loader.augment = training_augmentation(
             augmentation_name(config, self.total_steps / self.steps_per_epoch, train_set.image_shape is None),
             self.model.config.image_shape[:2],
@@ -223,13 +136,13 @@ class Run:
             config.erasing,
         )
         self.loader.mix = mixing(config.mixup, config.cutmix, len(self.classes))
-        self.optimizer = _optimizer(config, self.model)
+        self.optimizer = _optimizer(config, self.objective.network, self.model)
         self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
         self.schedule = Schedule(
             lr=config.lr,
             total_steps=self.total_steps,
             decay=config.decay,
-            warmup_steps=round(config.warmup * self.total_steps),
+            warmup_steps=self._warmup_steps(),
         )
 
         self.step = 0  # optimiser steps done
@@ -244,6 +157,10 @@ class Run:
         write_json(folder / "config.json", asdict(config))
         self.saved_at = time.monotonic()
 
+    def _warmup_steps(self) -> int:
+        given = self.config.warmup_steps
+        return round(self.config.warmup * self.total_steps) if given is None else min(given, self.total_steps)
+
     # -- one step --------------------------------------------------------------------------------
 
     def train_step(self, batch: Batch, workers: Workers) -> None:
@@ -251,14 +168,13 @@ class Run:
         start = time.perf_counter()
         self.optimizer.lr = self.schedule(self.step)
         result = batch_gradients(
-            self.model,
-            self.model.parameters(),
-            partial(cross_entropy, smoothing=self.config.smoothing),
+            self.objective.loss,
+            list(self.optimizer.parameters.values()),
             to_device(batch.images, self.config.device),
             to_device(batch.labels, self.config.device),
             workers=workers,
             microbatch=self.config.microbatch or default_microbatch(self.model.config, len(batch.labels)),
-            dropout_seed=(self.config.seed, DROPOUT_STREAM, self.step),
+            seed=(self.config.seed, DROPOUT_STREAM, self.step),
         )
         norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)
         if not (math.isfinite(result.loss) and math.isfinite(norm)):
@@ -269,7 +185,7 @@ class Run:
             self.average.update(self.step)
         seconds = time.perf_counter() - start
         self.seconds += seconds
-        self.window.add(result.loss, result.correct, len(batch.labels), seconds)
+        self.window.add(result, len(batch.labels), seconds)
 
     def _not_finite(self, loss: float, norm: float) -> NonFiniteLossError:
         what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient's norm became {norm}"
@@ -335,7 +251,9 @@ class Run:
         """Measure the model, or its average, on the test set; write that down and return it as a line."""
         start = time.perf_counter()
         with self.average.applied() if self.average else _nothing():
-            loss, accuracy = evaluate_dataset(self.model, self.test_set, workers, self.config.device)
+            loss, accuracy = measure_dataset(
+                self.objective, self.test_set, self.model.config.image_shape, workers, self.config.device
+            )
         speed = len(self.test_set) / (time.perf_counter() - start)
         self._record("test", loss, accuracy, speed)
         self.last_test = {"loss": loss, "accuracy": accuracy}
@@ -361,6 +279,7 @@ class Run:
         save_checkpoint(
             self.checkpoint,
             model=self.model,
+            network=self.objective.network,
             optimizer=self.optimizer,
             average=self.average,
             progress=progress,
@@ -368,7 +287,10 @@ class Run:
         self.saved_at = time.monotonic()
 
     def _restore(self) -> None:
-        header = load_checkpoint(self.checkpoint, model=self.model, optimizer=self.optimizer, average=self.average)
+        header = load_checkpoint(
+            self.checkpoint, model=self.model, network=self.objective.network, optimizer=self.optimizer,
+            average=self.average,
+        )  # fmt: skip
         saved, own = header["train"], asdict(self.config)
         defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
         saved = defaults | saved
@@ -388,7 +310,7 @@ class Run:
             self.save()
         records = self.metrics.read()
         if records:
-            title = f"{self.config.model} on {dataset_title(self.config.dataset)}" + (
+            title = f"{self.config.title} on {dataset_title(self.config.dataset)}" + (
                 f" ({self.note})" if self.note else ""
             )
             learning_curve(records, self.folder / "curve.png", title)
@@ -410,13 +332,15 @@ class Window:
     images: int = 0
     loss_sum: float = 0.0
     correct: int = 0
+    answers: int = 0
     seconds: float = 0.0
 
-    def add(self, loss: float, correct: int, images: int, seconds: float) -> None:
-        """One more step, with its mean loss."""
+    def add(self, result: BatchResult, images: int, seconds: float) -> None:
+        """One more step."""
         self.images += images
-        self.loss_sum += loss * images
-        self.correct += correct
+        self.loss_sum += result.loss * images
+        self.correct += result.right
+        self.answers += result.answers
         self.seconds += seconds
 
     @property
@@ -427,7 +351,7 @@ class Window:
     @property
     def accuracy(self) -> float:
         """The share of right answers."""
-        return self.correct / max(1, self.images)
+        return self.correct / max(1, self.answers)
 
     @property
     def speed(self) -> float:
@@ -446,29 +370,58 @@ def evaluate_dataset(
     advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:
     """Mean loss and accuracy of a model on a data set, its pictures resized (bilinear) to the model's image size."""
-    height, width, _ = model.config.image_shape
+    return measure_dataset(Classes(model), dataset, model.config.image_shape, workers, device, advance)
+
+
+def measure_dataset(
+    objective: Objective,
+    dataset: AnyDataset,
+    image_shape: tuple[int, int, int],
+    workers: Workers,
+    device: str = "cpu",
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[float, float]:
+    """An objective's mean loss and share of right answers on a data set, its pictures resized to (H, W, C)."""
+    height, width, _ = image_shape
 
     def prepare(pictures: Pictures) -> Array:
         return to_device(preprocess(resize_batch(pictures, height, width)), device)
 
     labels = to_device(dataset.labels, device)
     batch_size = max(1, min(100, EVALUATED_PIXELS // (height * width)))
-    return evaluate(
-        model, dataset.images, labels, prepare, loss_fn=cross_entropy, workers=workers, batch_size=batch_size,
-        advance=advance,
-    )  # fmt: skip
+    return evaluate(objective, dataset.images, labels, prepare, workers=workers, batch_size=batch_size, advance=advance)
 
 
 def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
-    """What to train on and what to measure on; `validation` images are held out of the training set if asked for."""
+    """What to train on and what to measure on.
+
+    `validation` images are held out of the training set and measured on, if asked for; of the rest, `train_images` are
+    used.
+    """
     train_set, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
     held_out = config.validation
-    if not held_out:
-        return train_set, test_set
     if held_out >= len(train_set):
         raise ConfigError(f"validation must be below the {len(train_set)} training images, not {held_out}")
-    order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
-    return train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
+    if held_out:
+        order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
+        train_set, test_set = train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
+    if config.train_images is None:
+        return train_set, test_set
+    if config.train_images > len(train_set):
+        raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {config.train_images}")
+    rng = np.random.default_rng([config.seed, SUBSET_STREAM])
+    return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set
+
+
+def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """The places of `count` random images, of each class as many as of any other, or one more."""
+    order = rng.permutation(len(labels))
+    shuffled = labels[order]
+    rank = np.empty(len(labels), np.int64)  # how many of its class come before it
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(shuffled == label)
+        rank[of_class] = np.arange(len(of_class))
+    return order[np.argsort(rank, kind="stable")[:count]]
 
 
 def augmentation_name(config: TrainConfig, epochs: float, many_sizes: bool = False) -> str:
@@ -485,22 +438,51 @@ def augmentation_name(config: TrainConfig, epochs: float, many_sizes: bool = Fal
 
 
 def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
-    """The model, its image size as asked for; else that of the data set; else its own."""
-    sizes: dict[str, Any] = {}
-    if dataset.image_shape is not None:
-        height, width, sizes["channels"] = dataset.image_shape
-        sizes["image_size"] = height if height == width else (height, width)
-    sizes |= config.model_changes
-    model = create_model(config.model, seed=config.seed, num_classes=len(dataset.classes), **sizes)
-    if isinstance(model, ViT):
-        model.checkpoint_blocks = config.checkpoint_blocks
-    elif config.checkpoint_blocks:
-        raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.model}")
-    return model.to(config.device)
+    """The model: from a weights file or new.
+
+    Its image size is as asked for; else a new model takes the data set's, and a loaded one keeps its own.
+    """
+    if config.weights:
+        model = load_model(find_weights(config.weights), image_size=config.image_size, num_classes=len(dataset.classes))
+        if model.config.channels != (dataset.image_shape or (0, 0, 3))[2]:
+            raise ConfigError(f"{config.weights} wants {model.config.channels} channels, unlike {dataset.name}")
+    else:
+        sizes: dict[str, Any] = {}
+        if dataset.image_shape is not None:
+            height, width, sizes["channels"] = dataset.image_shape
+            sizes["image_size"] = height if height == width else (height, width)
+        sizes |= config.model_changes
+        model = create_model(config.model, seed=config.seed, num_classes=len(dataset.classes), **sizes)
+    return model.train().to(config.device)
 
 
-def _optimizer(config: TrainConfig, model: Classifier) -> Optimizer:
-    return OPTIMIZERS[config.optimizer](model.named_parameters(), lr=config.lr, weight_decay=config.weight_decay)
+def _objective(config: TrainConfig, model: Classifier) -> Objective:
+    if config.objective == "masked-patch":
+        if not isinstance(model, ViT):
+            raise ConfigError(f"patches are masked in Vision Transformers, not in {config.title}")
+        masked = MaskedPatchModel(model, config.target, config.seed)
+        masked.to(config.device)
+        return MaskedPatches(masked)
+    if config.freeze:
+        freeze_all_but_head(model)
+    teacher = load_model(find_weights(config.teacher)).to(config.device) if config.teacher else None
+    return Classes(model, config.smoothing, teacher, config.teacher_weight, config.temperature)
+
+
+def _optimizer(config: TrainConfig, network: Module, model: Classifier) -> Optimizer:
+    """Over what is trained: not over what is frozen, nor over a head that the objective does not use."""
+    unused = "vit.head." if network is not model else "-"
+    trained = [
+        (name, tensor)
+        for name, tensor in network.named_parameters()
+        if tensor.requires_grad and not name.startswith(unused)
+    ]
+    optimizer = OPTIMIZERS[config.optimizer](trained, lr=config.lr, weight_decay=config.weight_decay)
+    if config.layer_decay < 1:
+        names = [name.removeprefix("vit.") for name, _ in trained]
+        scales = layer_scales(names, getattr(model.config, "depth", 0), config.layer_decay)
+        optimizer.scales = {name: scales[name.removeprefix("vit.")] for name, _ in trained}
+    return optimizer
 
 
 @contextmanager
@@ -534,11 +516,3 @@ def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def config_from_json(values: dict[str, Any]) -> TrainConfig:
-    """The options in a `config.json`. Raises ConfigError if they are not a run's options."""
-    known = {field.name for field in fields(TrainConfig)}
-    if unknown := sorted(set(values) - known):
-        raise ConfigError(f"unknown options in config.json: {', '.join(unknown)}")
-    return TrainConfig(**values)

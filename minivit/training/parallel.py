@@ -12,76 +12,78 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.pictures import Pictures
-from ..engine.backend import Array, to_numpy
+from ..engine.backend import Array
 from ..engine.tensor import Tensor, no_grad, value_and_grad
 from ..engine.workers import Workers, micro_batches
-from ..models import Classifier
+from .objectives import Objective, Outcome
 
-LossFn = Callable[[Tensor, Array], Tensor]
+LossOf = Callable[[Array, Array, np.random.Generator], Outcome]
 
 
 @dataclass
 class BatchResult:
-    """What one batch gave: the mean loss, how many answers were right, and the gradients of the mean loss."""
+    """What one batch gave: the mean loss, how many answers of how many were right, the gradients of the mean loss."""
 
     loss: float
-    correct: int
+    right: int
+    answers: int
     gradients: list[Array]
 
 
 def batch_gradients(
-    model: Classifier,
+    loss_of: LossOf,
     parameters: Sequence[Tensor],
-    loss_fn: LossFn,
     images: Array,
     labels: Array,
     *,
     workers: Workers,
     microbatch: int,
-    dropout_seed: Sequence[int] = (0,),
+    seed: Sequence[int] = (0,),
 ) -> BatchResult:
     """Loss and gradients of one batch, micro-batch by micro-batch.
 
     Args:
-        loss_fn: takes logits and labels of a micro-batch, returns the mean loss.
+        loss_of: an objective's `loss`: takes a micro-batch and a random generator.
         images, labels: (B, H, W, C), and (B,) or, as shares of the classes, (B, K).
         microbatch: how many images make one tape. Small ones stay in the cache; a larger one spends less time on
             adding up gradients.
-        dropout_seed: each micro-batch's dropout draws from a generator seeded with this and its own number.
+        seed: each micro-batch's generator is seeded with this and its own number; dropout draws from it.
     """
     pieces = micro_batches(len(images), microbatch)
 
-    def run(number: int) -> tuple[float, int, list[Array]]:
+    def run(number: int) -> BatchResult:
         piece = pieces[number]
         share = (piece.stop - piece.start) / len(images)
-        correct = 0
+        right = answers = 0
 
         def loss() -> Tensor:
-            nonlocal correct
-            logits = model(images[piece], rng=np.random.default_rng([*dropout_seed, number]))
-            correct = count_correct(logits.data, labels[piece])
-            return loss_fn(logits, labels[piece]) * share
+            nonlocal right, answers
+            rng = np.random.default_rng([*seed, number])
+            outcome = loss_of(images[piece], labels[piece], rng)
+            right, answers = outcome.right, outcome.answers
+            return outcome.loss * share
 
         # Numbers that overflow show in the loss; the caller looks at it and says so in one sentence.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             value, gradients = value_and_grad(loss, parameters)
-        return value, correct, gradients
+        return BatchResult(value, right, answers, gradients)
 
     results = workers.map(run, range(len(pieces)))
-    total = BatchResult(*next(results))
-    for loss, correct, gradients in results:
-        total.loss += loss
-        total.correct += correct
-        for summed, gradient in zip(total.gradients, gradients, strict=True):
+    total = next(results)
+    for result in results:
+        total.loss += result.loss
+        total.right += result.right
+        total.answers += result.answers
+        for summed, gradient in zip(total.gradients, result.gradients, strict=True):
             summed += gradient
     return total
 
 
 def evaluate(
-    model: Classifier, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
-    loss_fn: LossFn, workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
+    objective: Objective, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
+    workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:  # fmt: skip
-    """Mean loss and accuracy of a model, in evaluation mode, over a whole data set.
+    """Mean loss and share of right answers over a whole data set, with the network in evaluation mode.
 
     Args:
         images, labels: (M, H, W, C) or M pictures of any size, as the data set stores them; (M,).
@@ -90,25 +92,18 @@ def evaluate(
     """
     pieces = micro_batches(len(images), batch_size)
 
-    def run(piece: slice) -> tuple[float, int, int]:
+    def run(number: int) -> tuple[float, int, int, int]:
+        piece = pieces[number]
         with no_grad():
-            logits = model(prepare(images[piece]))
-            loss = loss_fn(logits, labels[piece]).item()
+            outcome = objective.measure(prepare(images[piece]), labels[piece], number)
         count = len(labels[piece])
-        return loss * count, count_correct(logits.data, labels[piece]), count
+        return outcome.loss.item() * count, outcome.right, outcome.answers, count
 
-    loss = correct = 0.0
-    with model.evaluating():
-        for piece_loss, piece_correct, count in workers.map(run, pieces):
+    loss, right, answers = 0.0, 0, 0
+    with objective.network.evaluating():
+        for piece_loss, piece_right, piece_answers, count in workers.map(run, range(len(pieces))):
             loss += piece_loss
-            correct += piece_correct
+            right += piece_right
+            answers += piece_answers
             advance(count)
-    return loss / len(images), correct / len(images)
-
-
-def count_correct(logits: Array, labels: Array) -> int:
-    """How many rows have their largest logit at their label; of labels that are shares, the largest counts."""
-    wanted = to_numpy(labels)
-    if wanted.ndim == 2:
-        wanted = wanted.argmax(axis=-1)
-    return int((to_numpy(logits).argmax(axis=-1) == wanted).sum())
+    return loss / len(images), right / max(1, answers)

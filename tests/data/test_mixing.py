@@ -6,7 +6,7 @@ import pytest
 from minivit.data import Dataset, Loader, cutmix, mixing, mixup
 from minivit.engine import Tensor, cross_entropy
 from minivit.errors import ConfigError
-from minivit.training.parallel import count_correct
+from minivit.training.objectives import count_correct
 
 CLASSES = 10
 

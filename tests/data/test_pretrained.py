@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointNotFoundError, load_model
-from minivit.cli.common import weights_path
 from minivit.data import pretrained
-from minivit.data.pretrained import PRETRAINED, pretrained_weights
+from minivit.data.pretrained import PRETRAINED, find_weights, pretrained_weights
 from minivit.models import MODEL_NAMES
 from minivit.models.layouts import google_state
 from tests.support import tiny_vit
@@ -56,16 +55,16 @@ def test_the_command_line_takes_names_files_and_folders(publisher, tmp_path):
     run.mkdir()
     (tmp_path / "BiT-M-R50x1").write_bytes(b"")  # a file of that name is meant before the name
 
-    assert weights_path("ViT-B_16-imagenet21k").name == "ViT-B_16-imagenet21k.npz"
-    assert weights_path(str(run)) == run / "checkpoint.npz"
-    assert weights_path(str(tmp_path / "BiT-M-R50x1")) == tmp_path / "BiT-M-R50x1"
-    assert weights_path("missing.npz").name == "missing.npz"
+    assert find_weights("ViT-B_16-imagenet21k").name == "ViT-B_16-imagenet21k.npz"
+    assert find_weights(str(run)) == run / "checkpoint.npz"
+    assert find_weights(str(tmp_path / "BiT-M-R50x1")) == tmp_path / "BiT-M-R50x1"
+    assert find_weights("missing.npz").name == "missing.npz"
     assert len(publisher) == 1
 
 
 def test_an_unknown_name_is_told_the_nearest(publisher):
     with pytest.raises(CheckpointNotFoundError, match=r"ViT-B_16-imagenet22k.*ViT-B_16-imagenet21k"):
-        weights_path("ViT-B_16-imagenet22k")
+        find_weights("ViT-B_16-imagenet22k")
     with pytest.raises(CheckpointNotFoundError, match="BiT-M-R152x4"):
         pretrained_weights("zzz")
     assert publisher == []

@@ -1,7 +1,5 @@
 """Several threads give what one gives, and micro-batches what the whole batch gives."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from minivit.engine import Tensor, cross_entropy
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError
 from minivit.training.loop import evaluate_dataset
+from minivit.training.objectives import Classes, Outcome
 from minivit.training.parallel import batch_gradients, evaluate
 
 from .conftest import tiny_model
@@ -33,14 +32,13 @@ def gradients(model, workers, microbatch, dtype=np.float32):
     images, labels = batch(dtype=dtype)
     with Workers(workers) as pool:
         return batch_gradients(
-            model,
+            Classes(model, smoothing=0.1).loss,
             model.parameters(),
-            partial(cross_entropy, smoothing=0.1),
             images,
             labels,
             workers=pool,
             microbatch=microbatch,
-            dropout_seed=(7, 3, 0),
+            seed=(7, 3, 0),
         )
 
 
@@ -49,7 +47,7 @@ def test_the_number_of_workers_does_not_change_a_bit(workers):
     model = trained_a_little(dropout=0.2)
     alone, together = gradients(model, 1, 4), gradients(model, workers, 4)
     assert alone.loss == together.loss
-    assert alone.correct == together.correct
+    assert alone.right == together.right
     for a, b in zip(alone.gradients, together.gradients, strict=True):
         assert a.tobytes() == b.tobytes()
 
@@ -64,7 +62,7 @@ def test_micro_batches_of_any_size_add_up_to_the_whole_batch():
     for microbatch in (1, 5, 22, 100):  # 5 leaves a short one at the end
         pieces = gradients(model, 2, microbatch, np.float64)
         assert pieces.loss == pytest.approx(loss.item(), rel=1e-12)
-        assert pieces.correct == sum(model(images).data.argmax(axis=1) == labels)
+        assert pieces.right == sum(model(images).data.argmax(axis=1) == labels)
         for gradient, parameter in zip(pieces.gradients, model.parameters(), strict=True):
             np.testing.assert_allclose(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
 
@@ -74,26 +72,25 @@ def test_every_micro_batch_has_dropout_of_its_own():
     images = np.repeat(batch(1)[0], 2, axis=0)  # the same image twice, one in each micro-batch
     seen = []
 
-    def loss_fn(logits, labels):
+    def loss_of(images, labels, rng):
+        logits = model(images, rng=rng)
         seen.append(logits.data.copy())
-        return cross_entropy(logits, labels)
+        return Outcome(cross_entropy(logits, labels), 0, 1)
 
     with Workers(1) as pool:
-        batch_gradients(
-            model, model.parameters(), loss_fn, images, np.zeros(2, int), workers=pool, microbatch=1, dropout_seed=(1,)
-        )
+        batch_gradients(loss_of, model.parameters(), images, np.zeros(2, int), workers=pool, microbatch=1, seed=(1,))
     assert np.abs(seen[0] - seen[1]).max() > 1e-3
 
 
 def test_an_error_in_a_worker_reaches_the_caller():
     model = tiny_model()
 
-    def broken(logits, labels):
+    def broken(images, labels, rng):
         raise ZeroDivisionError("planted")
 
     images, labels = batch()
     with Workers(2) as pool, pytest.raises(ZeroDivisionError, match="planted"):
-        batch_gradients(model, model.parameters(), broken, images, labels, workers=pool, microbatch=4)
+        batch_gradients(broken, model.parameters(), images, labels, workers=pool, microbatch=4)
 
 
 def test_evaluation_counts_every_image_once():
@@ -106,11 +103,10 @@ def test_evaluation_counts_every_image_once():
     counted = []
     with Workers(2) as pool:
         loss, accuracy = evaluate(
-            model,
+            Classes(model),
             images,
             labels,
             lambda pixels: pixels,
-            loss_fn=cross_entropy,
             workers=pool,
             batch_size=5,
             advance=counted.append,

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minivit.data import AUGMENTATIONS
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
 from minivit.models import vit
 from minivit.models.weights import load_model, read_arrays, write_arrays
 from minivit.training import TrainConfig, loop, train
+from minivit.training.objectives import Classes
 
 from .conftest import tiny_dataset
 
@@ -109,7 +111,7 @@ def test_the_run_augments_its_batches_accordingly(tmp_path, monkeypatch, augment
         calls.append(images.shape)
         return images
 
-    monkeypatch.setitem(loop.AUGMENTATIONS, "standard", lambda size: count)
+    monkeypatch.setitem(AUGMENTATIONS, "standard", lambda size: count)
     run(tmp_path, dataset="cifar10", augment=augment, epochs=epochs)
     assert len(calls) == seen  # 5 batches an epoch
 
@@ -309,15 +311,16 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, value):
-    original = loop.cross_entropy
+    original = Classes.loss
 
-    def spoiled(logits, labels, smoothing):
+    def spoiled(self, *inputs):
         spoiled.calls += 1
-        loss = original(logits, labels, smoothing)
-        return loss * value if spoiled.calls == 3 * 4 else loss  # three micro-batches a step: in step 4
+        outcome = original(self, *inputs)
+        loss = outcome.loss * value if spoiled.calls == 3 * 4 else outcome.loss  # three micro-batches a step: in step 4
+        return outcome._replace(loss=loss)
 
     spoiled.calls = 0
-    monkeypatch.setattr(loop, "cross_entropy", spoiled)
+    monkeypatch.setattr(Classes, "loss", spoiled)
     with pytest.raises(NonFiniteLossError, match=r"at step 4 with learning rate 0\.00\d+") as caught:
         run(tmp_path, save_every=0.0)
     assert "checkpoint.npz" in str(caught.value)

@@ -1,0 +1,69 @@
+"""`minivit finetune`: from someone's weights to a classifier of one's own pictures (ViT §3.2, Table 4)."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..errors import ConfigError
+from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_place_options, add_run_options
+from .train import run_training
+
+# As in ViT Table 4: SGD with momentum, cosine decay, no weight decay, clipping at 1; so many steps as for small sets.
+DEFAULTS: dict[str, Any] = {
+    "dataset": "cifar10",
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "weight_decay": 0.0,
+    "batch_size": 512,
+    "steps": 500,
+    "smoothing": 0.0,
+    "augment": "crop",
+    "eval_every": 1.0,
+}
+
+# Options of a widely used PyTorch command line, where they mean the same.
+ALIASES = {
+    "image-size": "img_size",
+    "batch-size": "train_batch_size",
+    "lr": "learning_rate",
+    "weight-decay": "weight_decay",
+    "steps": "num_steps",
+    "decay": "decay_type",
+    "warmup-steps": "warmup_steps",
+    "clip": "max_grad_norm",
+}
+
+NOT_HERE = ("model", "classifier", "positions", "positions-at", "dropout")  # the weights settle these
+
+
+def add_finetune(commands: Any) -> None:
+    """Add the command."""
+    from ..training.finetuning import RECIPES
+
+    parser = commands.add_parser(
+        "finetune", help="adapt trained weights to a data set", allow_abbrev=False,
+        description="Give trained weights a new head, of zeros, and train all of it on a data set.",
+        argument_default=argparse.SUPPRESS,
+    )  # fmt: skip
+    parser.add_argument(
+        "--weights", "--pretrained_dir", metavar="PATH", dest="weights",
+        help="a weights file, a checkpoint, a run's folder, or the name of published weights, such as "
+        "ViT-B_16-imagenet21k (required unless a run is resumed)",
+    )  # fmt: skip
+    rows = ", ".join(f"{name} ({r.steps:,} steps; rates {'/'.join(map(str, r.rates))})" for name, r in RECIPES.items())
+    parser.add_argument("--recipe", choices=RECIPES, metavar="NAME", help=f"a row of the paper's Table 4: {rows}")
+    parser.add_argument("--freeze", action="store_true", help="train the head alone (default: everything)")
+    table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
+    add_run_options(parser, [*table, *FINETUNE_OPTIONS], DEFAULTS, ALIASES)
+    add_place_options(parser)
+    parser.set_defaults(run=_finetune)
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    from ..training.finetuning import RECIPES
+
+    if not hasattr(options, "weights") and not hasattr(options, "resume"):
+        raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
+    recipe = vars(options).pop("recipe", None)
+    return run_training(options, DEFAULTS | ({"steps": RECIPES[recipe].steps} if recipe else {}))

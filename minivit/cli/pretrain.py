@@ -1,0 +1,36 @@
+"""`minivit pretrain`: learn from pictures without labels (ViT §4.6, B.1.2)."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .options import RUN_OPTIONS, add_place_options, add_run_options
+from .train import run_training
+
+DEFAULTS: dict[str, Any] = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "adam", "lr": 2e-4}
+
+PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
+    ("objective", str, "NAME", "what is learned: masked-patch, the colours of corrupted patches"),
+    (
+        "target",
+        str,
+        "NAME",
+        "what is predicted of a patch: mean (its mean colour, of 512), 4x4 (the colours of 16 parts) or pixels (all)",
+    ),
+)
+NOT_HERE = ("smoothing", "ema", "mixup", "cutmix", "layer-decay", "classifier")  # they need labels or a head
+
+
+def add_pretrain(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "pretrain", help="learn from pictures without labels", allow_abbrev=False,
+        description="Masked patch prediction: half of an image's patches are corrupted, and their colours predicted. "
+        "Fine-tune the result with minivit finetune --weights RUN.",
+        argument_default=argparse.SUPPRESS,
+    )  # fmt: skip
+    table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
+    add_run_options(parser, [*PRETRAIN_OPTIONS, *table], DEFAULTS)
+    add_place_options(parser)
+    parser.set_defaults(run=lambda options: run_training(options, DEFAULTS))

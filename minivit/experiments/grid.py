@@ -1,0 +1,223 @@
+"""A grid of short trainings, each cell with several seeds: run, resumed after a stop, summed up and drawn."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+from ..files import atomic_file, write_json
+from ..models import create_model
+from ..models.cost import costs
+from ..training import TrainConfig, train
+
+# Colour-blind-safe (Okabe and Ito), with markers that differ without colour too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the picture.
+
+    Args:
+        series: the line that it belongs to.
+        x: where it stands: a number, or a name for a table.
+        options: of `TrainConfig`, beyond the experiment's own.
+    """
+
+    series: str
+    x: float | str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is compared.
+
+    Args:
+        name: on the command line.
+        paper: where the paper has it.
+        title: above the picture.
+        x_label: of the picture's axis.
+        options: of `TrainConfig`, for all cells.
+        cells: what is trained.
+        by_compute: whether the picture's axis is the compute spent in training, in floating-point operations.
+        sentence: says in one sentence what the summaries show.
+    """
+
+    name: str
+    paper: str
+    title: str
+    x_label: str
+    options: dict[str, Any]
+    cells: tuple[Cell, ...]
+    sentence: Callable[[list[Summary]], str]
+    by_compute: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """One training: its cell and seed, and what came out.
+
+    accuracy: on the test set, from 0 to 1.
+    seconds:  of training.
+    flops:    floating-point operations of training: three forward passes' for each image, products alone.
+    """
+
+    series: str
+    x: float | str
+    seed: int
+    accuracy: float
+    seconds: float
+    flops: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A cell over its seeds.
+
+    half_width: the mean's 95 % confidence interval reaches this far to either side (Student's t); 0 for one seed.
+    """
+
+    series: str
+    x: float | str
+    seeds: int
+    mean: float
+    half_width: float
+    flops: float
+
+
+def run_experiment(
+    experiment: Experiment, folder: str | Path, *, seeds: int = 3, show: bool = True, **placement: Any
+) -> list[Summary]:
+    """Train every cell with every seed, and write `results.json`, `picture.png` and `sentence.txt` into a folder.
+
+    What was trained before a stop is read from the folder and not trained again.
+
+    Args:
+        seeds: trainings of each cell, seeded 0, 1, 2 ...
+        show: whether to draw a progress bar.
+        placement: options of `TrainConfig` that change no result: `data_dir`, `workers`.
+
+    Raises:
+        ConfigError: if `seeds` is below 1.
+        DataError: if the folder holds results that are damaged or of another experiment.
+    """
+    from tqdm.auto import tqdm
+
+    if seeds < 1:
+        raise ConfigError(f"seeds must be 1 or more, not {seeds}")
+    folder = Path(folder)
+    records = _read(folder / "results.json", experiment)
+    done = {(r.series, r.x, r.seed) for r in records}
+    todo = [(c, s) for s in range(seeds) for c in experiment.cells if (c.series, c.x, s) not in done]
+    with tqdm(total=len(todo), unit="training", disable=None if show else True) as bar:
+        for cell, seed in todo:
+            bar.set_postfix_str(f"{cell.series}, {cell.x}, seed {seed}")
+            records.append(_train(experiment, cell, seed, folder / "running", placement))
+            summaries = summarise(experiment, records)
+            _write(folder / "results.json", experiment, records, summaries)
+            bar.update()
+    summaries = summarise(experiment, records)
+    draw(experiment, summaries, folder / "picture.png")
+    with atomic_file(folder / "sentence.txt") as file:
+        file.write((experiment.sentence(summaries) + "\n").encode())
+    return summaries
+
+
+def _train(experiment: Experiment, cell: Cell, seed: int, folder: Path, placement: dict[str, Any]) -> Record:
+    config = TrainConfig(**{**experiment.options, **cell.options, "eval_every": 1e9, "seed": seed, **placement})
+    shutil.rmtree(folder, ignore_errors=True)  # a training that a stop cut in two
+    result = train(config, folder, show=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    if not result.finished or result.accuracy is None:
+        raise KeyboardInterrupt
+    forward = costs(create_model(config.model, seed=None, **config.model_changes))[-1].flops
+    flops = 3.0 * forward * result.steps * config.batch_size * config.accumulate
+    return Record(cell.series, cell.x, seed, result.accuracy, round(result.seconds, 1), flops)
+
+
+def summarise(experiment: Experiment, records: Sequence[Record]) -> list[Summary]:
+    """Each cell that was trained, over its seeds, in the experiment's order."""
+    from scipy.stats import t
+
+    summaries = []
+    for cell in experiment.cells:
+        found = [r for r in records if (r.series, r.x) == (cell.series, cell.x)]
+        if not found:
+            continue
+        accuracies, count = [r.accuracy for r in found], len(found)
+        spread = float(np.std(accuracies, ddof=1)) if count > 1 else 0.0
+        half_width = float(t.ppf(0.975, count - 1)) * spread / math.sqrt(count) if count > 1 else 0.0
+        summaries.append(Summary(cell.series, cell.x, count, math.fsum(accuracies) / count, half_width, found[0].flops))
+    return summaries
+
+
+def _read(path: Path, experiment: Experiment) -> list[Record]:
+    if not path.exists():
+        return []
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if (held["experiment"], held["options"]) != (experiment.name, experiment.options):
+            raise DataError(f"{path} holds results of another experiment or of other options: choose another folder")
+        return [Record(**record) for record in held["records"]]
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged: {error!r}") from error
+
+
+def _write(path: Path, experiment: Experiment, records: Sequence[Record], summaries: Sequence[Summary]) -> None:
+    write_json(
+        path,
+        {
+            "experiment": experiment.name,
+            "paper": experiment.paper,
+            "options": experiment.options,
+            "cells": [asdict(cell) for cell in experiment.cells],
+            "summaries": [asdict(summary) for summary in summaries],
+            "records": [asdict(record) for record in records],
+        },
+    )
+
+
+# -- the picture ---------------------------------------------------------------------------------
+
+
+def draw(experiment: Experiment, summaries: Sequence[Summary], path: str | Path) -> None:
+    """Accuracy against x, a line for each series; the bars are 95 % intervals."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    names = list(dict.fromkeys(s.x for s in summaries))
+    named = any(isinstance(x, str) for x in names) and not experiment.by_compute
+    for i, series in enumerate(dict.fromkeys(s.series for s in summaries)):
+        own = [s for s in summaries if s.series == series]
+        places = [s.flops if experiment.by_compute else s.x for s in own]
+        x = [names.index(s.x) + 0.08 * i for s in own] if named else places
+        axes.errorbar(
+            x, [s.mean for s in own], yerr=[s.half_width for s in own], label=series, capsize=3,
+            color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], linestyle="none" if named else "-",
+        )  # fmt: skip
+    if named:
+        axes.set_xticks(range(len(names)), [str(name) for name in names])
+    else:
+        axes.set_xscale("log")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set(xlabel=experiment.x_label, ylabel="test accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    seeds = max((s.seeds for s in summaries), default=0)
+    axes.set_title(f"{experiment.title}\n(mean and 95 % interval of {seeds} seeds)", fontsize=10)
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)

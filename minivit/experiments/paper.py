@@ -1,0 +1,139 @@
+"""Which experiments of the paper are repeated in small, on CIFAR-10 from scratch, and what each has shown."""
+
+from __future__ import annotations
+
+from .grid import Cell, Experiment, Summary
+
+COMMON = {"dataset": "cifar10", "optimizer": "muon", "batch_size": 64, "microbatch": 16}
+
+# One network of each family at about the same cost of a training step.
+FAMILIES = {
+    "ViT": {"model": "ViT-XS_4-CIFAR", "lr": 5e-3},
+    "hybrid": {"model": "R+ViT-XS_4-CIFAR", "lr": 5e-3},
+    "ResNet": {"model": "BiT-R14-CIFAR", "lr": 2e-3},
+}
+SIZES = (500, 2_000, 8_000, 32_000)
+
+
+def _percent(summary: Summary) -> str:
+    return f"{summary.mean:.1%} (± {summary.half_width:.1%})"
+
+
+def _of(summaries: list[Summary], series: str) -> list[Summary]:
+    return [s for s in summaries if s.series == series]
+
+
+def _apart(one: Summary, other: Summary) -> bool:
+    """Whether two intervals do not touch."""
+    return abs(one.mean - other.mean) > one.half_width + other.half_width
+
+
+def _data_size_sentence(summaries: list[Summary]) -> str:
+    """Whether the ViT, behind with few images, overtakes the ResNet with many."""
+    vit, resnet = _of(summaries, "ViT"), _of(summaries, "ResNet")
+    ends = [
+        f"with {v.x:,} images the ViT has {_percent(v)} and the ResNet {_percent(r)}"
+        for v, r in ((vit[0], resnet[0]), (vit[-1], resnet[-1]))
+    ]
+    crossed = [v.x for v, r in zip(vit, resnet, strict=True) if v.mean > r.mean]
+    verdict = f"the ViT is ahead from {crossed[0]:,} images on" if crossed else "no crossover at this scale"
+    return f"{ends[0]}, {ends[1]}: {verdict}."
+
+
+def _compute_sentence(summaries: list[Summary]) -> str:
+    """Which family has the best accuracy for the most compute that all were given."""
+    budget = min(max(s.flops for s in _of(summaries, series)) for series in FAMILIES)
+    best = {
+        series: max((s for s in _of(summaries, series) if s.flops <= budget), key=lambda s: s.mean)
+        for series in FAMILIES
+    }
+    ranked = sorted(best.items(), key=lambda item: -item[1].mean)
+    listed = ", ".join(f"{series} {_percent(s)}" for series, s in ranked)
+    clear = "" if _apart(ranked[0][1], ranked[1][1]) else "; the first two intervals touch"
+    return f"For at most {budget / 1e15:.2f} petaFLOPs of training the best of each family: {listed}{clear}."
+
+
+def _positions_sentence(summaries: list[Summary]) -> str:
+    """Whether any position embedding beats none, and whether the kinds differ, as in Table 8."""
+    none = _of(summaries, "none")[0]
+    others = [s for s in summaries if s.series != "none"]
+    best, worst = max(others, key=lambda s: s.mean), min(others, key=lambda s: s.mean)
+    gap = "clear of" if _apart(worst, none) else "not clear of"
+    return (
+        f"Without positions {_percent(none)}; with them from {_percent(worst)} ({worst.series}, {worst.x}) to "
+        f"{_percent(best)} ({best.series}, {best.x}): the least of them is {gap} none."
+    )
+
+
+def _pooling_sentence(summaries: list[Summary]) -> str:
+    """The best rate of each, as in appendix D.3."""
+    best = {series: max(_of(summaries, series), key=lambda s: s.mean) for series in ("class token", "average pooling")}
+    token, pooled = best["class token"], best["average pooling"]
+    verdict = "their intervals do not touch" if _apart(token, pooled) else "their intervals touch"
+    return (
+        f"The class token is best at a learning rate of {token.x:g} with {_percent(token)}, average pooling at "
+        f"{pooled.x:g} with {_percent(pooled)}: {verdict}."
+    )
+
+
+# ViT Table 8: the kind in the series, the place on the axis
+_POSITIONS = [Cell("none", "stem", {"positions": "none"})] + [
+    Cell(kind, place, {"positions": kind, "positions_at": place})
+    for kind in ("learned", "learned2d", "sincos2d")
+    for place in ("stem", "every", "shared")
+] + [Cell("relative", "stem", {"positions": "relative"})]  # fmt: skip
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment(
+            name="data-size",
+            paper="Figs. 3 and 4",
+            title="ViT, hybrid and ResNet from scratch on subsets of CIFAR-10, the same number of steps",
+            x_label="training images",
+            options={**COMMON, "steps": 1_000, "augment": "standard"},
+            cells=tuple(
+                Cell(family, size, {**options, "train_images": size})
+                for family, options in FAMILIES.items()
+                for size in SIZES
+            ),
+            sentence=_data_size_sentence,
+        ),
+        Experiment(
+            name="compute",
+            paper="Fig. 5",
+            title="Accuracy against the compute of training, CIFAR-10",
+            x_label="floating-point operations of training",
+            options={**COMMON, "augment": "none"},
+            cells=tuple(
+                Cell(family, steps, {**options, "steps": steps})
+                for family, options in FAMILIES.items()
+                for steps in (250, 500, 1_000, 2_000)
+            ),
+            sentence=_compute_sentence,
+            by_compute=True,
+        ),
+        Experiment(
+            name="positions",
+            paper="Table 8",
+            title="Position embeddings of ViT-XS, 1,000 steps on CIFAR-10",
+            x_label="where they are added",
+            options={**COMMON, "model": "ViT-XS_4-CIFAR", "lr": 5e-3, "steps": 1_000, "augment": "none"},
+            cells=tuple(_POSITIONS),
+            sentence=_positions_sentence,
+        ),
+        Experiment(
+            name="pooling",
+            paper="appendix D.3",
+            title="Class token and average pooling, ViT-XS, 1,000 steps on CIFAR-10",
+            x_label="highest learning rate",
+            options={**COMMON, "model": "ViT-XS_4-CIFAR", "optimizer": "adamw", "steps": 1_000, "augment": "none"},
+            cells=tuple(
+                Cell(series, lr, {"classifier": classifier, "lr": lr})
+                for series, classifier in (("class token", "token"), ("average pooling", "gap"))
+                for lr in (5e-4, 1e-3, 2e-3, 4e-3)
+            ),
+            sentence=_pooling_sentence,
+        ),
+    )
+}

@@ -1,0 +1,138 @@
+"""Every option of a run, with its default and what it may be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_augment
+from ..errors import ConfigError
+from ..models import model_config
+from .masked import TARGETS
+from .optim import OPTIMIZERS
+from .schedule import DECAYS
+
+OBJECTIVES = ("classes", "masked-patch")
+PLACEMENT = (
+    "data_dir",
+    "device",
+    "workers",
+    "checkpoint_blocks",
+    "log_every",
+    "save_every",
+)  # options that do not change the weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Every option of a run; `config.json` in its folder. The command line's --help explains each."""
+
+    dataset: str = "shapes"
+    data_dir: str = ""
+    train_images: int | None = None
+    image_size: int | None = None
+    model: str = "ViT-XS_4-CIFAR"
+    weights: str = ""
+    classifier: str | None = None
+    positions: str | None = None
+    positions_at: str | None = None
+    dropout: float = 0.0
+    objective: str = "classes"
+    target: str = "mean"
+    freeze: bool = False
+    teacher: str = ""
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    epochs: float = 10.0
+    steps: int | None = None
+    batch_size: int = 64
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    lr: float = 5e-4
+    layer_decay: float = 1.0
+    weight_decay: float = 0.05
+    decay: str = "cosine"
+    warmup: float = 0.05
+    warmup_steps: int | None = None
+    clip: float = 1.0
+    smoothing: float = 0.1
+    ema: float = 0.0
+    augment: str = "auto"
+    randaugment: str = ""
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    validation: int = 0
+    seed: int = 0
+    workers: int | None = None
+    microbatch: int | None = None
+    checkpoint_blocks: bool = False
+    device: str = "cpu"
+    eval_every: float = 1.0
+    log_every: int = 50
+    save_every: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "log_every"):
+            self._check(
+                name,
+                isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
+                "a whole number from 1 up",
+            )
+        for name in ("validation", "seed", "warmup_steps"):
+            value = getattr(self, name)
+            optional = name == "warmup_steps" and value is None
+            self._check(name, optional or (isinstance(value, int) and value >= 0), "a whole number from 0 up")
+        for name in ("weight_decay", "clip", "eval_every", "save_every", "lr", "mixup", "cutmix"):
+            self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
+        for name in ("layer_decay", "temperature"):
+            self._check(name, 0 < getattr(self, name) < math.inf, "above 0")
+        self._check("layer_decay", self.layer_decay <= 1, "at most 1")
+        self._check("teacher_weight", 0 <= self.teacher_weight <= 1, "from 0 to 1")
+        for name in ("warmup", "smoothing", "ema"):
+            self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        self._check("epochs", 0 < self.epochs < math.inf, "above 0")
+        for name in ("microbatch", "workers", "steps", "train_images"):
+            value = getattr(self, name)
+            self._check(name, value is None or (isinstance(value, int) and value >= 1), "a whole number from 1 up")
+        self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
+        self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
+        augment = ("auto", *AUGMENTATIONS)
+        self._check("augment", self.augment in augment, f"one of {', '.join(augment)}")
+        self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
+        if self.randaugment:
+            rand_augment(*parse_randaugment(self.randaugment))
+        known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
+        self._check("dataset", is_dataset(self.dataset), known)
+        self._check("target", self.target in TARGETS, f"one of {', '.join(TARGETS)}")
+        self._check("objective", self.objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}")
+        if self.objective == "masked-patch":
+            for name in ("ema", "freeze", "teacher"):
+                self._check(name, not getattr(self, name), "left alone where patches are masked")
+        if not self.weights:
+            model_config(self.model, **self.model_changes)
+
+    @property
+    def title(self) -> str:
+        """What to call the model: its name, or where its weights came from."""
+        return self.weights or self.model
+
+    @property
+    def model_changes(self) -> dict[str, Any]:
+        """What differs from the named model: its options that are not at their default."""
+        named = ("image_size", "classifier", "positions", "positions_at")
+        changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        return changes | ({"dropout": self.dropout} if self.dropout else {})
+
+    def _check(self, name: str, good: bool, rule: str) -> None:
+        if not good:
+            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {getattr(self, name)!r}")
+
+
+def config_from_json(values: dict[str, Any]) -> TrainConfig:
+    """The options in a `config.json`. Raises ConfigError if they are not a run's options."""
+    known = {field.name for field in fields(TrainConfig)}
+    if unknown := sorted(set(values) - known):
+        raise ConfigError(f"unknown options in config.json: {', '.join(unknown)}")
+    return TrainConfig(**values)

@@ -1,0 +1,185 @@
+"""Pre-training, fine-tuning and distilling from the command line, one from the other."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minivit import cli, load_model
+from minivit.data import shapes
+from minivit.models.weights import read_arrays
+from minivit.training import loop
+
+SMALL = ["--model", "ViT-XS_4-CIFAR", "--steps", "2", "--batch-size", "12", "--seed", "3"]
+
+
+@pytest.fixture(autouse=True)
+def small_data(monkeypatch):
+    def load(name, data_dir=None, **options):
+        return shapes("train", 60), shapes("test", 20)
+
+    monkeypatch.setattr(loop, "load_dataset", load)
+    monkeypatch.setattr(cli.train, "load_dataset", load)
+    monkeypatch.setattr(cli.evaluate, "load_dataset", load)
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """A run that was trained a little."""
+    folder = tmp_path_factory.mktemp("parent") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
+        patch.setattr(cli.train, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
+        assert cli.main(["train", *SMALL, "--lr", "2e-3", "--out", str(folder)]) == 0
+    return folder
+
+
+def run(*arguments):
+    assert cli.main([str(argument) for argument in arguments]) == 0
+
+
+def weights(folder):
+    return load_model(folder / "checkpoint.npz")
+
+
+def options(folder):
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def test_fine_tuning_starts_from_the_weights_with_a_head_as_they_have_it(parent, tmp_path):
+    run("finetune", "--weights", parent, "--dataset", "shapes", "--lr", 0, "--steps", 1, "--out", tmp_path / "run")
+
+    before, after = weights(parent), weights(tmp_path / "run")
+    assert all(np.array_equal(before.state()[name], after.state()[name]) for name in before.state())
+    found = options(tmp_path / "run")
+    assert (found["optimizer"], found["weight_decay"], found["clip"]) == ("sgd", 0.0, 1.0)
+
+
+def test_a_higher_resolution_interpolates_the_positions(parent, tmp_path):
+    spelled = ["--img_size", 48, "--num_steps", 1, "--learning_rate", 0, "--train_batch_size", 8]
+    run("finetune", "--weights", parent, "--dataset", "shapes", *spelled, "--out", tmp_path / "run")
+
+    model = weights(tmp_path / "run")
+    assert model.config.image_size == 48
+    assert model.positions.embedding.shape == (1, 145, 64)
+    assert options(tmp_path / "run")["batch_size"] == 8
+
+
+def test_a_frozen_body_stays_and_the_head_learns(parent, tmp_path):
+    run("finetune", "--weights", parent, "--freeze", "--dataset", "shapes", "--steps", 2, "--out", tmp_path / "run")
+
+    before, after = weights(parent), weights(tmp_path / "run")
+    changed = {name for name in before.state() if not np.array_equal(before.state()[name], after.state()[name])}
+    assert changed == {"head.weight", "head.bias"}
+
+
+def test_rates_by_layer_reach_the_optimiser(parent, tmp_path):
+    run("finetune", "--weights", parent, "--layer-decay", 1e-6, "--dataset", "shapes", "--steps", 2, "--lr", 0.1,
+        "--out", tmp_path / "run")  # fmt: skip
+
+    before, after = weights(parent).state(), weights(tmp_path / "run").state()
+    moved = {name: np.abs(before[name] - after[name]).max() for name in before}
+    assert moved["head.weight"] > 1e-4
+    assert moved["embedding.weight"] < 1e-8
+
+
+def test_a_teachers_opinion_counts(parent, tmp_path):
+    for name, more in (("alone", []), ("taught", ["--teacher", parent, "--teacher-weight", 1])):
+        run("finetune", "--weights", parent, *more, "--dataset", "shapes", "--steps", 1, "--out", tmp_path / name)
+
+    before, taught = weights(parent).state(), weights(tmp_path / "taught").state()
+    # It agrees with itself: labels that count for nothing teach it nothing.
+    assert max(np.abs(before[name] - taught[name]).max() for name in before) < 1e-6
+    alone = weights(tmp_path / "alone").state()
+    assert max(np.abs(before[name] - alone[name]).max() for name in before) > 1e-5
+
+
+@pytest.mark.parametrize("target", ["mean", "4x4", "pixels"])
+def test_pre_training_gives_weights_that_fine_tuning_takes(tmp_path, target):
+    run("pretrain", "--dataset", "shapes", "--target", target, *SMALL, "--lr", "1e-3", "--out", tmp_path / "pre")
+    run("finetune", "--weights", tmp_path / "pre", "--dataset", "shapes", "--steps", 1, "--out", tmp_path / "run")
+
+    pretrained = weights(tmp_path / "pre")
+    assert not pretrained.head.weight.data.any()  # nothing was named yet
+    assert {path.name for path in (tmp_path / "pre").iterdir()} == {
+        "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
+    }  # fmt: skip
+    assert weights(tmp_path / "run").head.weight.data.any()
+
+
+def test_a_resumed_pre_training_ends_at_the_same_weights(tmp_path, monkeypatch):
+    arguments = ["pretrain", "--dataset", "shapes", *SMALL, "--lr", "1e-3", "--save-every", "0"]
+    run(*arguments, "--out", tmp_path / "whole")
+
+    steps = iter(range(10))
+    original = loop.Run.train_step
+
+    def break_off(self, batch, workers):
+        if next(steps) == 1:
+            raise KeyboardInterrupt
+        original(self, batch, workers)
+
+    monkeypatch.setattr(loop.Run, "train_step", break_off)
+    assert cli.main([*map(str, arguments), "--out", str(tmp_path / "broken")]) == 130
+    monkeypatch.setattr(loop.Run, "train_step", original)
+    run("train", "--resume", tmp_path / "broken")
+
+    (_, whole), (_, broken) = (read_arrays(tmp_path / name / "checkpoint.npz") for name in ("whole", "broken"))
+    assert set(whole) == set(broken)
+    assert any(name.startswith("objective/") for name in whole)
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], broken[name])
+
+
+def test_a_recipe_sets_the_steps(parent, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("minivit.training.train", lambda config, folder, resume: seen.append(config) or 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["finetune", "--weights", str(parent), "--recipe", "cifar", "--out", str(tmp_path / "run")])
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["finetune", "--weights", str(parent), "--recipe", "pets", "--epochs", "2", "--out", "x"])
+
+    assert (seen[0].steps, seen[0].batch_size) == (10_000, 512)
+    assert (seen[1].steps, seen[1].epochs) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["finetune"], ["--weights"]),
+        (["finetune", "--weights", "nowhere.npz"], ["nowhere.npz"]),
+        (["finetune", "--weights", "ViT-B_17-imagenet21k"], ["ViT-B_16-imagenet21k"]),
+        (["finetune", "--weights", "PARENT", "--layer-decay", "2"], ["layer-decay", "2"]),
+        (["finetune", "--weights", "PARENT", "--temperature", "0"], ["temperature", "0"]),
+        (["finetune", "--weights", "PARENT", "--img_size", "48", "--teacher", "PARENT"], ["teacher", "48", "32"]),
+        (["finetune", "--weights", "PARENT", "--img_size", "30"], ["30", "4"]),
+        (["pretrain", "--target", "median"], ["target", "mean", "median"]),
+        (["pretrain", "--objective", "contrast"], ["objective", "contrast"]),
+        (["pretrain", "--model", "BiT-R14-CIFAR", "--dataset", "shapes"], ["BiT-R14-CIFAR"]),
+        (["train", "--train-images", "61", "--dataset", "shapes"], ["train-images", "60", "61"]),
+    ],
+)
+def test_bad_input_gets_one_sentence(parent, tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(parent) if argument == "PARENT" else argument for argument in arguments]
+    capsys.readouterr()
+
+    assert cli.main([*arguments, "--out", "run"]) == 2
+
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    for word in words:
+        assert word in line
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_fewer_training_images_are_of_each_class_alike():
+    labels = np.repeat(np.arange(5), [10, 20, 30, 3, 40])
+
+    for count in (1, 5, 12, 40, 103):
+        chosen = loop.balanced_sample(labels, count, np.random.default_rng(count))
+        assert len(set(chosen)) == count
+        found = np.bincount(labels[chosen], minlength=5)
+        fair = [min(n, -(-count // 5)) for n in (10, 20, 30, 3, 40)] if count <= 15 else None
+        assert fair is None or (found <= fair).all()
+    assert sorted(loop.balanced_sample(labels, 103, np.random.default_rng(0))) == list(range(103))
