@@ -96,6 +96,15 @@ def test_a_folders_pictures_are_cropped_at_random_in_long_runs(photos, tmp_path,
     assert asked == [name]
 
 
+def test_tensorboard_is_an_option_that_a_resumed_run_keeps(photos, tmp_path):
+    assert trained(tmp_path / "run", "--dataset", photos, "--tensorboard") == 0
+    (before,) = (tmp_path / "run").glob("events.out.tfevents.*")
+    size = before.stat().st_size
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    (after,) = (tmp_path / "run").glob("events.out.tfevents.*")
+    assert after.stat().st_size == size
+
+
 def test_a_run_is_named_after_its_folder(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", *TINY, "--dataset", "folder:photos"]) == 0

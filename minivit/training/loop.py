@@ -44,7 +44,7 @@ from ..models import ViT, create_model, model_config
 from ..models.configs import default_microbatch
 from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
-from .logs import MetricsFile, Progress, learning_curve
+from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tensorboard
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
 from .parallel import batch_gradients, evaluate
 from .schedule import DECAYS, Schedule
@@ -59,6 +59,7 @@ PLACEMENT = (
     "checkpoint_blocks",
     "log_every",
     "save_every",
+    "tensorboard",
 )  # options that do not change the weights
 
 
@@ -97,6 +98,7 @@ class TrainConfig:
     eval_every: float = 1.0
     log_every: int = 50
     save_every: float = 60.0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "log_every"):
@@ -183,6 +185,7 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: b
                     break
         finally:
             bar.close()
+            run.close()
         return run.finish()
 
 
@@ -197,6 +200,9 @@ class Run:
             raise ConfigError(
                 f"{folder} holds a run already: resume it with --resume {folder}, or choose another --out"
             )
+
+        if config.tensorboard:
+            require_tensorboard()  # before anything is read or written
 
         train_set, self.test_set = _datasets(config, show)
         self.classes = train_set.classes
@@ -238,6 +244,7 @@ class Run:
             self.metrics.rewind(-1)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", asdict(config))
+        self.events = EventFile(folder, self.metrics.read()) if config.tensorboard else None
         self.saved_at = time.monotonic()
 
     # -- one step --------------------------------------------------------------------------------
@@ -310,12 +317,13 @@ class Run:
         return (self.total_steps - self.step) * self.images_per_step / max(self.window.speed, 1e-9)
 
     def _record(self, kind: str, loss: float, accuracy: float, speed: float) -> None:
-        self.metrics.write(
-            {
-                "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
-                "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
-            }
-        )  # fmt: skip
+        record = {
+            "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
+            "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
+        }  # fmt: skip
+        self.metrics.write(record)
+        if self.events:
+            self.events.write(record)
 
     # -- evaluating ------------------------------------------------------------------------------
 
@@ -377,6 +385,11 @@ class Run:
         self.step, self.seconds = header["step"], header["seconds"]
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
         self.metrics.rewind(self.step)
+
+    def close(self) -> None:
+        """Close what is open, however the run ended."""
+        if self.events:
+            self.events.close()
 
     def finish(self) -> RunResult:
         """Save, draw the learning curve, and sum up."""
