@@ -360,6 +360,7 @@ class Run:
             "last_test": self.last_test,
             "train": asdict(self.config),
             "classes": list(self.classes),
+            "images": len(self.loader.dataset),
             "dataset": self.config.dataset,
         }
         save_checkpoint(
@@ -382,9 +383,24 @@ class Run:
                 f"{self.checkpoint} is of a run with other options: "
                 + ", ".join(f"{name} was {saved[name]!r}, now {own[name]!r}" for name in changed)
             )
+        self._check_same_data(header)
         self.step, self.seconds = header["step"], header["seconds"]
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
         self.metrics.rewind(self.step)
+
+    def _check_same_data(self, header: dict[str, Any]) -> None:
+        """A folder may have changed since; the steps still to come would then be of another run."""
+        images = len(self.loader.dataset)
+        if (before := header.get("images", images)) != images:
+            change = f"had {before:,} training images and has {images:,} now"
+        elif renamed := [pair for pair in zip(header["classes"], self.classes, strict=True) if pair[0] != pair[1]]:
+            change = f"had the class {renamed[0][0]!r} where it has {renamed[0][1]!r} now"
+        else:
+            return
+        raise CheckpointError(
+            f"{self.checkpoint} cannot be resumed: {self.config.dataset} {change}; put it back as it was, or start a "
+            "new run"
+        )
 
     def close(self) -> None:
         """Close what is open, however the run ended."""
