@@ -4,6 +4,7 @@
 #   make test      the test suite                                                (about 4 minutes)
 #   make lint      ruff and pyright
 #   make parity    compare with PyTorch (installs torch)
+#   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make bench     speed beside PyTorch and JAX (installs both)
 #   make clean     remove the virtual environment and caches
 
@@ -12,7 +13,7 @@ BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 
-.PHONY: train test lint parity bench clean
+.PHONY: train test test-browser lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -28,6 +29,10 @@ lint: .venv/ready-lint
 parity: .venv/ready-parity
 	$(BIN)/python -m pytest -m parity tests/parity
 
+test-browser: .venv/ready-browser
+	$(BIN)/python tests/insight/browser.py
+	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests/insight
+
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minivit needs Python 3.11 or newer')"
 	$(PYTHON) -m venv .venv
@@ -39,6 +44,10 @@ parity: .venv/ready-parity
 
 .venv/ready-parity: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
+	touch $@
+
+.venv/ready-browser: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,browser]"
 	touch $@
 
 .venv/ready-%: pyproject.toml | .venv/bin/python

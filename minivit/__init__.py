@@ -25,7 +25,7 @@ from .errors import (
     SaveError,
     ShapeError,
 )
-from .models import MODEL_NAMES, ViT, ViTConfig, create_model
+from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
 from .models.weights import load_model, save_weights
 from .preprocessing import preprocess
 from .training.optim import SGD, Adam, AdamW, Muon
@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MODEL_NAMES", "SGD", "Adam", "AdamW", "BackwardError", "CheckpointError", "CheckpointNotFoundError",
     "ConfigError", "DTypeError", "DataError", "DataNotFoundError", "DownloadError", "GradientError", "ImageError",
-    "MinivitError", "MissingExtraError", "Muon", "NonFiniteLossError", "SaveError", "ShapeError", "Tensor", "ViT",
-    "ViTConfig", "create_model", "cross_entropy", "gradcheck", "load_model", "no_grad", "preprocess", "save_weights",
-    "value_and_grad",
+    "MinivitError", "MissingExtraError", "Muon", "NonFiniteLossError", "ResNet", "ResNetConfig", "SaveError",
+    "ShapeError", "Tensor", "ViT", "ViTConfig", "create_model", "cross_entropy", "gradcheck", "load_model", "no_grad",
+    "preprocess", "save_weights", "value_and_grad",
 ]  # fmt: skip

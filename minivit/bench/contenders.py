@@ -20,8 +20,9 @@ import numpy as np
 
 from ..engine import cross_entropy
 from ..engine.workers import Workers
+from ..errors import ConfigError
 from ..models import ViT, ViTConfig, create_model, model_config
-from ..models.configs import default_microbatch
+from ..models.classifier import default_microbatch
 from ..training.optim import AdamW
 from ..training.parallel import batch_gradients
 
@@ -65,8 +66,15 @@ class Job:
         return images, rng.integers(0, config.num_classes, self.batch_size)
 
     def build_config(self) -> ViTConfig:
-        """The model's sizes."""
-        return model_config(self.model, **self.changes)
+        """The model's sizes.
+
+        Raises:
+            ConfigError: if the other libraries' twins, which are plain ViTs, have no such parts.
+        """
+        config = model_config(self.model, **self.changes)
+        if not isinstance(config, ViTConfig) or config.backbone is not None:
+            raise ConfigError(f"only plain Vision Transformers are measured beside other libraries, not {self.model}")
+        return config
 
 
 def minivit_work(job: Job, stack: ExitStack) -> Work:

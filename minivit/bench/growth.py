@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..engine.backend import available_cores
 from ..files import atomic_file
-from ..models.configs import default_microbatch
+from ..models.classifier import default_microbatch
 from ..models.cost import costs
 from .contenders import Job
 from .process import Contender

@@ -1,4 +1,4 @@
-"""The command line: `minivit train | evaluate | predict | info | bench`, also as `python -m minivit`.
+"""The command line, also as `python -m minivit`: train, evaluate, predict, fewshot, inspect, info and bench.
 
 Each command has a file; its options are defined above what it does. Bad input ends with one sentence and exit
 status 2; Ctrl-C with status 130.
@@ -14,7 +14,9 @@ from ..errors import MinivitError
 from .bench import add_bench
 from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from .evaluate import add_evaluate
+from .fewshot import add_fewshot
 from .info import add_info
+from .inspect import add_inspect
 from .predict import add_predict
 from .train import add_train
 
@@ -46,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_evaluate(commands)
     add_predict(commands)
+    add_fewshot(commands)
+    add_inspect(commands)
     add_info(commands)
     add_bench(commands)
     return parser

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, load_dataset
 from ..errors import ConfigError
-from ..models.weights import build_model, read_arrays
+from ..models.weights import load_with_header
 from .common import weights_option, weights_path
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..training.loop import evaluate_dataset
 
     path = weights_path(options.weights)
-    header, arrays = read_arrays(path)
-    model = build_model(header, arrays, path)
+    model, header = load_with_header(path)
     name = options.dataset or header.get("dataset")
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"

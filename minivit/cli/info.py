@@ -14,17 +14,17 @@ def add_info(commands: Any) -> None:
         "info", help="parameters, FLOPs and memory of a model", allow_abbrev=False,
         description="Parameters, floating-point operations and memory of a model, part by part.",
     )  # fmt: skip
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's name (default: list the names)")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's name (default: Table 1 and all names)")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="height and width (default: the model's own)")
     parser.add_argument("--num-classes", type=int, metavar="K", help="number of classes (default: the model's own)")
     parser.set_defaults(run=_info)
 
 
 def _info(options: argparse.Namespace) -> int:
-    from ..models.cost import cost_table
+    from ..models.cost import cost_table, table_1
 
     if options.model is None:
-        print("\n".join(MODEL_NAMES))
+        print(table_1() + "\n\nmodels:\n" + "\n".join(MODEL_NAMES))
         return 0
     changes = {
         name: getattr(options, name) for name in ("image_size", "num_classes") if getattr(options, name) is not None

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ..errors import ConfigError
-from ..models.weights import build_model, config_of, read_arrays
+from ..models.weights import load_with_header
 from .common import weights_option, weights_path
 
 
@@ -37,15 +37,14 @@ def _predict(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
     path = weights_path(options.weights)
-    header, arrays = read_arrays(path)
-    config = config_of(header, path)
-    height, width, channels = config.image_shape
+    model, header = load_with_header(path)
+    height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
     pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
     with Workers() as workers:
-        probabilities = build_model(header, arrays, path).predict(pixels, workers=workers)  # (B, K)
-    classes = header.get("classes") or [f"class {k}" for k in range(config.num_classes)]
+        probabilities = model.predict(pixels, workers=workers)  # (B, K)
+    classes = header.get("classes") or [f"class {k}" for k in range(model.config.num_classes)]
     for image, row in zip(options.images, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[: options.top]
         if options.json:

@@ -35,6 +35,24 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "NAME",
         "model, see `minivit info`; its number of classes and its image size follow the data set",
     ),
+    (
+        "classifier",
+        str,
+        "NAME",
+        "what the head sees: token, gap (the patches' mean) or map (default: the model's own)",
+    ),
+    (
+        "positions",
+        str,
+        "NAME",
+        "position embeddings: learned, learned2d, relative, sincos2d or none (default: the model's own)",
+    ),
+    (
+        "positions-at",
+        str,
+        "NAME",
+        "where they are added: stem, every (block, anew) or shared (by all blocks) (default: the model's own)",
+    ),
     ("dropout", float, "RATE", "dropout rate, 0 to 1"),
     ("epochs", float, "N", "times each training image is seen; fractions are allowed"),
     ("steps", int, "N", "optimiser steps, instead of --epochs"),
@@ -73,7 +91,7 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "cutmix",
         float,
         "ALPHA",
-        "CutMix: paste a box of another image, its area from Beta(ALPHA, ALPHA); 0: do not; with --mixup, either one",
+        "CutMix: paste a box of another image, its area from Beta(ALPHA, ALPHA); 0: do not; with mixup, either one",
     ),
     ("seed", int, "N", "of initial weights, order, augmentation and dropout"),
     (
@@ -199,7 +217,7 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
     if test_set.image_shape is None:  # folders list class after class: take some from all over
         chosen = np.linspace(0, len(test_set) - 1, count).astype(int)
     shown = test_set.subset(chosen).resized(*model.config.image_shape[:2])
-    if model.config.depth:
+    if getattr(model.config, "depth", 0):
         title = f"{config.model} on test images of {dataset_title(config.dataset)}"
         predictions_figure(model, shown, sheet, count, title=title)
     return [path for path in (curve, sheet) if path.exists()]

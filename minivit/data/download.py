@@ -16,13 +16,14 @@ TIMEOUT = 30.0  # seconds without a byte, after which an attempt counts as faile
 FIRST_WAIT = 1.0  # seconds before the second attempt; each later wait is twice as long
 
 
-def fetch(url: str, destination: Path, md5: str, progress: bool = True, attempts: int = 3) -> Path:
+def fetch(url: str, destination: Path, md5: str | None, progress: bool = True, attempts: int = 3) -> Path:
     """Download `url` to the file `destination`, unless it is there already, and return its path.
 
     What has arrived is kept in `destination` + ".part". A later attempt, or a later call, asks the server
     for the rest alone, and starts again where the server cannot do that. The file gets its name only after
     its md5 checksum was found right, so a file of this name is always whole.
 
+    md5: the checksum; None where the publisher gives none: then a file that arrived whole is taken as it is.
     progress: draw a progress bar on standard error.
     attempts: how often to try before giving up; the waits between them grow: 1 s, 2 s, 4 s ...
 
@@ -31,7 +32,8 @@ def fetch(url: str, destination: Path, md5: str, progress: bool = True, attempts
     cannot be written.
     """
     if destination.exists():
-        check_md5(destination, md5)
+        if md5 is not None:
+            check_md5(destination, md5)
         return destination
 
     import pooch
@@ -46,7 +48,7 @@ def fetch(url: str, destination: Path, md5: str, progress: bool = True, attempts
     try:
         pooch.retrieve(
             url,
-            known_hash=f"md5:{md5}",
+            known_hash=None if md5 is None else f"md5:{md5}",
             fname=destination.name,
             path=destination.parent,
             downloader=download,  # pyright: ignore[reportArgumentType]: pooch's types name other parameters

@@ -7,6 +7,7 @@ gradients come from the primitives' own, by the chain rule; nothing here is diff
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,25 +44,35 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     return e / e.sum(axis=axis, keepdims=True)
 
 
-def attention(
+def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
+    """softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)"""
+    return attention_with_weights(qkv, heads, queries)[0]
+
+
+def attention_with_weights(
     qkv: Tensor,
     heads: int,
     queries: int | None = None,
     weight_dropout: float = 0.0,
     rng: np.random.Generator | None = None,
-) -> Tensor:
-    """softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)
+    more_scores: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Attention with its weights, (B, heads, queries, N), and with what only some models have.
 
-    `weight_dropout` is the dropout of attention weights that the authors' code has and sets to 0 everywhere.
+    Args:
+        weight_dropout: the dropout of attention weights that the authors' code has and sets to 0 everywhere.
+        more_scores: takes the queries (B, heads, queries, D_h), returns what to add to q kᵀ; for relative positions.
     """
     b, n, width = qkv.shape
     d = width // 3
     split = qkv.reshape(b, n, 3, heads, d // heads).transpose(2, 0, 3, 1, 4)  # (3, B, heads, N, D_h)
     q, k, v = split[0][:, :, :queries], split[1], split[2]
-    weights = softmax(q @ k.transpose(0, 1, 3, 2) / math.sqrt(d // heads))  # (B, heads, N, N)
+    scores = q @ k.transpose(0, 1, 3, 2)  # (B, heads, queries, N)
+    scores = scores if more_scores is None else scores + more_scores(q)
+    weights = softmax(scores / math.sqrt(d // heads))
     if weight_dropout and rng is not None:
         weights = dropout(weights, weight_dropout, rng)
-    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, -1, d)  # (B, queries, D)
+    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, -1, d), weights  # (B, queries, D)
 
 
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:

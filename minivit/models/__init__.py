@@ -1,6 +1,8 @@
 """The paper's networks."""
 
-from .configs import MODEL_NAMES, ViTConfig, create_model, model_config
+from .classifier import Classifier
+from .configs import MODEL_NAMES, ResNetConfig, ViTConfig, create_model, model_config
+from .resnet import ResNet
 from .vit import ViT
 
-__all__ = ["MODEL_NAMES", "ViT", "ViTConfig", "create_model", "model_config"]
+__all__ = ["MODEL_NAMES", "Classifier", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model", "model_config"]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
+from .positions import PLACES, POSITIONS
 
 if TYPE_CHECKING:
-    from .vit import ViT
+    from .classifier import Classifier
 
-
-MICROBATCH_ELEMENTS = 330_000
+CLASSIFIERS = ("token", "gap", "map")
+STEMS = ("imagenet", "small")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,12 @@ class ViTConfig:
 
     Args:
         image_size: pixels; one number for a square image or (height, width).
-        patch_size: P, pixels; must divide both sides.
+        patch_size: P, pixels; must divide both sides. In a hybrid, cells of the backbone's feature map.
         dim: D, the width of a token.
         depth: L, the number of encoder blocks.
         heads: attention heads; must divide `dim`.
         mlp_dim: the MLP's hidden width.
-        num_classes: K.
+        num_classes: K; 0 leaves the head away, and the model returns its representation.
         channels: C, of the image.
         dropout: the rate at the paper's four places (appendix B.1): after adding the positions, after the
             attention's output, after GELU and after the MLP's second layer.
@@ -36,6 +36,14 @@ class ViTConfig:
         representation: the width of the pre-training head's hidden tanh layer (`pre_logits`), None for none.
         gelu: "tanh" (Google's) or "erf" (exact, PyTorch's).
         norm_eps: added to the variance in LayerNorm.
+        classifier: what the head sees: the class "token"; "gap", the mean of all patch tokens; or "map", which a
+            learned query gathers from them by attention.
+        class_token: whether there is one; None for "yes if the head sees it".
+        pool_before_norm: with "gap", the final LayerNorm acts on the mean instead of on the tokens (timm's `fc_norm`).
+        positions: "learned" (1-D, the paper's choice), "learned2d", "relative", "sincos2d" or "none" (Table 8).
+        positions_at: added at the "stem", anew in "every" block, or the same "shared" by all blocks (Table 8).
+        backbone: for a hybrid, how many units each stage of its ResNet has; () is a ResNet's root alone.
+        backbone_width: channels of the backbone's root; published hybrids have 64.
 
     Raises:
         ConfigError: if the numbers do not fit together.
@@ -54,27 +62,59 @@ class ViTConfig:
     representation: int | None = None
     gelu: str = "tanh"
     norm_eps: float = 1e-6
+    classifier: str = "token"
+    class_token: bool | None = None
+    pool_before_norm: bool = False
+    positions: str = "learned"
+    positions_at: str = "stem"
+    backbone: tuple[int, ...] | None = None
+    backbone_width: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("patch_size", "dim", "heads", "mlp_dim", "num_classes", "channels"):
+        for name in ("patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width"):
             value = getattr(self, name)
             _check(_is_whole(value, 1), f"{name} must be a whole number of 1 or more", value)
-        _check(_is_whole(self.depth, 0), "depth must be a whole number of 0 or more", self.depth)
+        for name in ("depth", "num_classes"):
+            value = getattr(self, name)
+            _check(_is_whole(value, 0), f"{name} must be a whole number of 0 or more", value)
+        self._check_image_and_backbone()
+        self._check_tokens()
         rep = self.representation
         _check(rep is None or _is_whole(rep, 1), "representation must be None or a whole number of 1 or more", rep)
-        sides = self.image_size if isinstance(self.image_size, tuple | list) else (self.image_size, self.image_size)
-        good = len(sides) == 2 and all(_is_whole(side, 1) for side in sides)
-        _check(good, "image_size must be a whole number of pixels or a pair (height, width)", self.image_size)
-        if isinstance(self.image_size, list):
-            object.__setattr__(self, "image_size", tuple(self.image_size))
-        fits = all(side % self.patch_size == 0 for side in sides)
-        _check(fits, f"patches of {self.patch_size} pixels must divide the image size", self.image_size)
         _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
         for name in ("dropout", "attention_dropout"):
             rate = getattr(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
         _check(self.gelu in tuple(GELU_FORMS), f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
         _check(_is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps must be above 0", self.norm_eps)
+
+    def _check_image_and_backbone(self) -> None:
+        object.__setattr__(self, "image_size", _image_size(self.image_size))
+        if self.backbone is None:
+            fits = all(side % self.patch_size == 0 for side in self.image_shape[:2])
+            _check(fits, f"patches of {self.patch_size} pixels must divide the image size", self.image_size)
+            return
+        good = isinstance(self.backbone, tuple | list) and all(_is_whole(units, 1) for units in self.backbone)
+        _check(good, "backbone must be the units of each stage, whole numbers of 1 or more", self.backbone)
+        object.__setattr__(self, "backbone", tuple(self.backbone))
+        good = self.backbone_width % 32 == 0
+        _check(good, "backbone_width must be a multiple of 32, the groups of GroupNorm", self.backbone_width)
+        _check(min(self.grid) >= 1, "the image size must leave the backbone's feature map one patch", self.image_size)
+
+    def _check_tokens(self) -> None:
+        _check(self.classifier in CLASSIFIERS, f"classifier must be one of {_listed(CLASSIFIERS)}", self.classifier)
+        good = self.class_token in (None, True, False) and not (
+            self.classifier == "token" and self.class_token is False
+        )
+        _check(good, "class_token must be True, False or None, and not False where the head reads it", self.class_token)
+        good = not self.pool_before_norm or self.classifier == "gap"
+        _check(good, "pool_before_norm is for classifier='gap'", self.classifier)
+        _check(self.positions in POSITIONS, f"positions must be one of {_listed(POSITIONS)}", self.positions)
+        _check(self.positions_at in PLACES, f"positions_at must be one of {_listed(PLACES)}", self.positions_at)
+        good = self.positions_at == "stem" or self.positions not in ("none", "relative")
+        _check(good, f"positions_at must be 'stem' with positions={self.positions!r}", self.positions_at)
+        divisor = {"learned2d": 2, "sincos2d": 4}.get(self.positions, 1)
+        _check(self.dim % divisor == 0, f"dim must be a multiple of {divisor} for {self.positions} positions", self.dim)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -83,10 +123,39 @@ class ViTConfig:
         return (*sides, self.channels)
 
     @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """What is cut into patches, (h, w, C): the image or, in a hybrid, the backbone's feature map."""
+        if self.backbone is None:
+            return self.image_shape
+        strides = 2 + max(0, len(self.backbone) - 1)  # the root halves twice, each stage after the first once
+        height, width = (-(-side // 2**strides) for side in self.image_shape[:2])  # "SAME": rounded up
+        channels = self.backbone_width * (4 * 2 ** (len(self.backbone) - 1) if self.backbone else 1)
+        return height, width, channels
+
+    @property
     def grid(self) -> tuple[int, int]:
         """How many patches fit into the height and the width."""
-        height, width, _ = self.image_shape
+        height, width, _ = self.feature_shape
         return height // self.patch_size, width // self.patch_size
+
+    @property
+    def has_class_token(self) -> bool:
+        """Whether a class token stands in front of the patches."""
+        return self.classifier == "token" if self.class_token is None else self.class_token
+
+    @property
+    def num_tokens(self) -> int:
+        """T: the patches, and the class token if there is one."""
+        return self.num_patches + self.has_class_token
+
+    @property
+    def layer_elements(self) -> int:
+        """How many numbers one image has in a typical layer; of a hybrid, in the first layer of its backbone."""
+        tokens = self.num_tokens * self.dim
+        if self.backbone is None:
+            return tokens
+        height, width, _ = self.image_shape
+        return max(tokens, height * width // 4 * self.backbone_width)
 
     @property
     def num_patches(self) -> int:
@@ -94,15 +163,65 @@ class ViTConfig:
         return self.grid[0] * self.grid[1]
 
 
-def default_microbatch(config: ViTConfig, batch_size: int) -> int:
-    """How many images make one thread's pass, whatever the number of threads: from 1 to 32.
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """Everything that determines a ResNet of the paper's baseline, BiT (arXiv 1912.11370).
 
-    A pass of few numbers is bound by the calls, one of many leaves the cache and needs memory: tokens times D is kept
-    near 300,000. Images/s with 16 and 32 images: ViT-XS_4-CIFAR 1 : 1.13, ViT-Ti_4-CIFAR 1 : 1.00. A batch makes
-    four passes at least, so that four threads have work.
+    Args:
+        image_size: pixels; one number for a square image or (height, width).
+        units: how many units each stage has: (3, 4, 6, 3) is a ResNet-50.
+        width: channels of the root: 64 times the width factor.
+        num_classes: K; 0 leaves the head away, and the model returns its representation.
+        channels: C, of the image.
+        stem: "imagenet" halves the image twice before the first stage; "small" keeps its size, for 32 pixels.
+
+    Raises:
+        ConfigError: if the numbers do not fit together.
     """
-    images = MICROBATCH_ELEMENTS // ((config.num_patches + 1) * config.dim)
-    return min(32, 2 ** max(0, images.bit_length() - 1), max(1, math.ceil(batch_size / 4)))
+
+    image_size: int | tuple[int, int] = 224
+    units: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    num_classes: int = 1000
+    channels: int = 3
+    stem: str = "imagenet"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image_size", _image_size(self.image_size))
+        good = isinstance(self.units, tuple | list) and len(self.units) > 0 and all(_is_whole(n, 1) for n in self.units)
+        _check(good, "units must be whole numbers of 1 or more, one for each stage", self.units)
+        object.__setattr__(self, "units", tuple(self.units))
+        good = _is_whole(self.width, 1) and self.width % 32 == 0
+        _check(good, "width must be a multiple of 32, the groups of GroupNorm", self.width)
+        _check(_is_whole(self.num_classes, 0), "num_classes must be a whole number of 0 or more", self.num_classes)
+        _check(_is_whole(self.channels, 1), "channels must be a whole number of 1 or more", self.channels)
+        _check(self.stem in STEMS, f"stem must be one of {_listed(STEMS)}", self.stem)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        sides = self.image_size if isinstance(self.image_size, tuple) else (self.image_size, self.image_size)
+        return (*sides, self.channels)
+
+    @property
+    def layer_elements(self) -> int:
+        """How many numbers one image has in the first layer."""
+        height, width, _ = self.image_shape
+        return height * width * self.width // (4 if self.stem == "imagenet" else 1)
+
+
+AnyConfig = ViTConfig | ResNetConfig
+
+
+def _image_size(given: Any) -> int | tuple[int, int]:
+    sides = given if isinstance(given, tuple | list) else (given, given)
+    good = len(sides) == 2 and all(_is_whole(side, 1) for side in sides)
+    _check(good, "image_size must be a whole number of pixels or a pair (height, width)", given)
+    return given if isinstance(given, int) else (sides[0], sides[1])
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _is_whole(value: object, least: int) -> bool:
@@ -134,19 +253,49 @@ SMALL_SIZES: dict[str, dict[str, Any]] = {
     "Ti": {"dim": 192, "depth": 6, "heads": 3, "mlp_dim": 768},
 }
 
-CONFIGS = {
+# The published hybrids (ViT §3.1): a ResNet's feature map instead of the image, under the names of their files.
+HYBRIDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "R+ViT-Ti_16": ("Ti", {"backbone": (), "patch_size": 8}),
+    "R26+ViT-S_32": ("S", {"backbone": (2, 2, 2, 2), "patch_size": 1}),
+    "R26+ViT-B_32": ("B", {"backbone": (2, 2, 2, 2), "patch_size": 1}),
+    "R50+ViT-B_16": ("B", {"backbone": (3, 4, 9), "patch_size": 1}),
+    "R50+ViT-L_32": ("L", {"backbone": (3, 4, 6, 3), "patch_size": 1}),
+}
+
+# ViT §4.1's baseline, "ResNet (BiT)".
+RESNETS = {"R50": (3, 4, 6, 3), "R101": (3, 4, 23, 3), "R152": (3, 8, 36, 3)}
+SMALL_RESNETS = {"R14": (2, 2), "R20": (2, 2, 2)}  # for 32-pixel images: units of three convolutions
+
+VITS: dict[str, ViTConfig] = {
     f"ViT-{size}_{patch}": ViTConfig(patch_size=patch, **sizes)
     for size, sizes in SIZES.items()
     for patch in PATCH_SIZES
-} | {
-    f"ViT-{size}_4-CIFAR": ViTConfig(image_size=32, patch_size=4, num_classes=10, **sizes)
-    for size, sizes in SMALL_SIZES.items()
-}  # fmt: skip
-CONFIGS = {name: c for name, c in CONFIGS.items() if all(side % c.patch_size == 0 for side in c.image_shape[:2])}
+    if 224 % patch == 0
+}
+CONFIGS: dict[str, AnyConfig] = {
+    **VITS,
+    **{name: ViTConfig(**SIZES[size], **changes) for name, (size, changes) in HYBRIDS.items()},
+    **{
+        f"BiT-{depth}x{factor}": ResNetConfig(units=units, width=64 * factor)
+        for depth, units in RESNETS.items()
+        for factor in (1, 2, 3, 4)
+    },
+    **{
+        f"ViT-{size}_4-CIFAR": ViTConfig(image_size=32, patch_size=4, num_classes=10, **sizes)
+        for size, sizes in SMALL_SIZES.items()
+    },
+    "R+ViT-XS_4-CIFAR": ViTConfig(
+        image_size=32, patch_size=1, num_classes=10, backbone=(), backbone_width=32, **SMALL_SIZES["XS"]
+    ),
+    **{
+        f"BiT-{depth}-CIFAR": ResNetConfig(image_size=32, units=units, width=32, num_classes=10, stem="small")
+        for depth, units in SMALL_RESNETS.items()
+    },
+}
 MODEL_NAMES = tuple(CONFIGS)
 
 
-def model_config(name: str, **changes: Any) -> ViTConfig:
+def model_config(name: str, **changes: Any) -> AnyConfig:
     """The configuration called `name`, with some fields changed.
 
     Raises:
@@ -156,24 +305,32 @@ def model_config(name: str, **changes: Any) -> ViTConfig:
         near = difflib.get_close_matches(name, MODEL_NAMES, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the known ones are {', '.join(MODEL_NAMES)}"
         raise ConfigError(f"unknown model {name!r}: {hint}")
-    try:
-        return replace(CONFIGS[name], **changes)
-    except TypeError as error:
-        unknown = sorted(set(changes) - set(ViTConfig.__dataclass_fields__))
-        raise ConfigError(f"unknown model option {', '.join(unknown)}") from error
+    config = CONFIGS[name]
+    if unknown := sorted(set(changes) - set(config.__dataclass_fields__)):
+        raise ConfigError(f"unknown model option {', '.join(unknown)}")
+    return replace(config, **changes)
 
 
-def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> ViT:
+def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
+    """The network of a configuration; `seed` as in `create_model`."""
+    from .resnet import ResNet
+    from .vit import ViT
+
+    return ViT(config, seed=seed) if isinstance(config, ViTConfig) else ResNet(config, seed=seed)
+
+
+def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:
     """A freshly initialised model: `create_model("ViT-B_16", num_classes=1000, image_size=224)`.
 
     Args:
         name: one of `MODEL_NAMES`.
         seed: of the initial weights; None leaves them at zero, for weights from a file.
-        changes: fields of `ViTConfig` that differ from the named configuration's.
+        changes: fields of `ViTConfig` (or `ResNetConfig`) that differ from the named configuration's.
+
+    Returns:
+        A `ViT`, or for a name with BiT a `ResNet`.
 
     Raises:
         ConfigError: as `model_config`.
     """
-    from .vit import ViT
-
-    return ViT(model_config(name, **changes), seed=seed)
+    return build(model_config(name, **changes), seed)

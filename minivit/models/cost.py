@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from ..nn import Module
+from ..nn import Conv, Module
+from .classifier import Classifier
+from .configs import VITS, create_model
+from .hybrid import Backbone
+from .resnet import ResNet
 from .vit import ViT
 
 FLOAT_BYTES = 4  # float32
+
+Grid = tuple[int, int]  # (h, w)
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,18 @@ class Cost:
         return self.kept * FLOAT_BYTES
 
 
-def costs(model: ViT) -> list[Cost]:
+def costs(model: Classifier) -> list[Cost]:
     """The cost of each part of a model, and their total as the last row."""
+    rows = _resnet_rows(model) if isinstance(model, ResNet) else _vit_rows(model)  # type: ignore[arg-type]
+    total = Cost("total", sum(r.parameters for r in rows), sum(r.flops for r in rows), sum(r.kept for r in rows))
+    return [*rows, total]
+
+
+def _vit_rows(model: ViT) -> list[Cost]:
     c = model.config
-    patches, d = c.num_patches, c.dim
-    tokens = patches + 1
-    patch_values = c.patch_size**2 * c.channels
-    head_input = c.representation or d
+    patches, tokens, d = c.num_patches, c.num_tokens, c.dim
+    patch_values = c.patch_size**2 * c.feature_shape[2]
+    pooled = tokens if c.classifier != "token" and not c.pool_before_norm else 1  # how many the last LayerNorm sees
     block = model.blocks[0] if model.blocks else None
 
     # What the tape keeps is what the ops' vjps capture. LayerNorm: its normalised rows; a linear layer: its input;
@@ -54,9 +66,11 @@ def costs(model: ViT) -> list[Cost]:
     attention_kept = tokens * d + 3 * tokens * d + c.heads * tokens**2 + tokens * d
     mlp_kept = tokens * d + 2 * tokens * c.mlp_dim
 
-    rows = [
+    rows = _backbone_rows(model.backbone, c.image_shape) if c.backbone is not None else []
+    located = [tensor.size for name, tensor in model.named_parameters() if name == "cls" or "positions" in name]
+    rows += [
         Cost("patch embedding", _count(model.embedding), 2 * patches * patch_values * d, patches * patch_values),
-        Cost("class token, positions", model.cls.size + model.positions.size, 0, 0),
+        Cost("class token, positions", sum(located), 0, 0),
     ]
     if block:
         qkv_out_flops = 2 * tokens * d * 4 * d
@@ -67,20 +81,79 @@ def costs(model: ViT) -> list[Cost]:
             _times(c.depth, "MLP", _count(block.mlp), mlp_flops, mlp_kept),
             _times(c.depth, "2 LayerNorm", _count(block.norm1) + _count(block.norm2), 0, 2 * norm_kept),
         ]
-    rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, d + 1))
+    rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, pooled * (d + 1)))
+    if c.classifier == "map":
+        gather = 2 * 2 * tokens * d * d + 2 * 2 * tokens * d + 2 * d * d + 4 * d * c.mlp_dim
+        rows.append(Cost("attention pooling", _count(model.pooling), gather, 3 * tokens * d + 2 * c.mlp_dim))
     if c.representation is not None:
         rows.append(
             Cost("pre-training layer", _count(model.pre_logits), 2 * d * c.representation, d + c.representation)
         )
-    rows.append(Cost("head", _count(model.head), 2 * head_input * c.num_classes, head_input + 2 * c.num_classes))
-    total = Cost("total", sum(r.parameters for r in rows), sum(r.flops for r in rows), sum(r.kept for r in rows))
-    return [*rows, total]
+    if c.num_classes:
+        rows.append(_head_row(model.head, c.representation or d, c.num_classes))
+    return rows
 
 
-def unread_flops(model: ViT) -> int:
+def _resnet_rows(model: ResNet) -> list[Cost]:
+    c = model.config
+    flops, kept, grid = _conv_cost(model.root, c.image_shape[:2])
+    rows = [Cost("root", _count(model.root), flops, kept)]
+    if c.stem == "imagenet":
+        grid = _halved(grid)
+    for number, stage in enumerate(model.stages, 1):
+        flops, kept, grid = _stage_cost(stage, grid)
+        rows.append(Cost(f"stage {number}: {len(stage.units)} units", _count(stage), flops, kept))
+    rows.append(Cost("final GroupNorm", _count(model.norm), 0, grid[0] * grid[1] * model.norm.weight.size * 5 // 4))
+    if c.num_classes:
+        rows.append(_head_row(model.head, model.norm.weight.size, c.num_classes))
+    return rows
+
+
+def _backbone_rows(backbone: Backbone, image_shape: tuple[int, int, int]) -> list[Cost]:
+    flops, kept, grid = _conv_cost(backbone.conv_root, image_shape[:2])
+    width = backbone.gn_root.weight.size
+    kept += grid[0] * grid[1] * width * 9 // 4  # GroupNorm's normalised numbers, ReLU's mask, max-pooling's input
+    rows = [Cost("backbone: root", _count(backbone.conv_root) + _count(backbone.gn_root), flops, kept)]
+    grid = _halved(grid)
+    for number, stage in enumerate(backbone.stages, 1):
+        flops, kept, grid = _stage_cost(stage, grid)
+        rows.append(Cost(f"stage {number}: {len(stage.units)} units", _count(stage), flops, kept))
+    return rows
+
+
+def _stage_cost(stage: Any, grid: Grid) -> tuple[int, int, Grid]:
+    """FLOPs, what is kept, and the grid behind a stage of either ResNet."""
+    flops = kept = 0
+    for unit in stage.units:
+        before = grid
+        for conv in (unit.conv1, unit.conv2, unit.conv3):
+            more, input_kept, grid = _conv_cost(conv, grid)
+            flops += more
+            # Beside its input a convolution has a GroupNorm and a ReLU before or after it: numbers and a mask of bytes.
+            kept += input_kept + grid[0] * grid[1] * conv.weight.shape[3] * 5 // 4
+        if unit.projects:
+            flops += _conv_cost(unit.conv_proj, before)[0]
+    return flops, kept, grid
+
+
+def _conv_cost(conv: Conv, grid: Grid) -> tuple[int, int, Grid]:
+    h, w, channels, out = conv.weight.shape
+    after = (-(-grid[0] // conv.stride), -(-grid[1] // conv.stride))
+    return 2 * after[0] * after[1] * h * w * channels * out, grid[0] * grid[1] * channels, after
+
+
+def _halved(grid: Grid) -> Grid:
+    return -(-grid[0] // 2), -(-grid[1] // 2)
+
+
+def _head_row(head: Module, width: int, classes: int) -> Cost:
+    return Cost("head", _count(head), 2 * width * classes, width + 2 * classes)
+
+
+def unread_flops(model: Classifier) -> int:
     """FLOPs that the forward pass leaves out: the last block's, for tokens that the head does not read."""
     c = model.config
-    if not (c.depth and model.skip_unused):
+    if not (isinstance(model, ViT) and c.depth and c.classifier == "token" and model.skip_unused):
         return 0
     patches, d = c.num_patches, c.dim
     attend, out, mlp = 4 * (patches + 1) * d, 2 * d * d, 4 * d * c.mlp_dim  # for one token
@@ -95,13 +168,10 @@ def _count(part: Module) -> int:
     return part.num_parameters()
 
 
-def cost_table(model: ViT, name: str) -> str:
+def cost_table(model: Classifier, name: str) -> str:
     """The costs as a table to print."""
-    c = model.config
-    height, width, _ = c.image_shape
     lines = [
-        f"{name}: image {height} x {width}, patch P = {c.patch_size}, N = {c.num_patches} patches, D = {c.dim}, "
-        f"L = {c.depth} blocks, {c.heads} heads, MLP {c.mlp_dim}, K = {c.num_classes} classes",
+        f"{name}: {_sizes(model)}",
         "",
         f"{'part':<24}{'parameters':>14}{'weights':>11}{'FLOPs/image':>14}{'kept/image':>12}",
     ]
@@ -120,4 +190,43 @@ def cost_table(model: ViT, name: str) -> str:
         "as many. Kept: what a training step holds for each image of a micro-batch until its backward pass.",
         f"AdamW training holds weights, gradients and two averages: {state_bytes / 2**20:,.1f} MB (of 2^20 bytes).",
     ]
+    return "\n".join(lines)
+
+
+def _sizes(model: Classifier) -> str:
+    c = model.config
+    height, width, _ = c.image_shape
+    image, classes = f"image {height} x {width}", f"K = {c.num_classes} classes"
+    if not isinstance(model, ViT):
+        return f"{image}, units {' + '.join(map(str, c.units))}, width {c.width}, {classes}"
+    cells = " cells" if c.backbone is not None else ""
+    return (
+        f"{image}, patch P = {c.patch_size}{cells}, N = {c.num_patches} patches, D = {c.dim}, L = {c.depth} blocks, "
+        f"{c.heads} heads, MLP {c.mlp_dim}, {classes}"
+    )
+
+
+# ViT Table 1: layers, D, MLP size, heads, millions of parameters
+TABLE_1 = {
+    "ViT-Base": (12, 768, 3072, 12, 86),
+    "ViT-Large": (24, 1024, 4096, 16, 307),
+    "ViT-Huge": (32, 1280, 5120, 16, 632),
+}
+
+
+def table_1() -> str:
+    """The paper's Table 1 with our counts beside it.
+
+    The paper does not say for which patch size and head it counts; ours are at 224 pixels with 1,000 classes. Patches
+    of 32 pixels make E larger: 307 M is L/32.
+    """
+    lines = [
+        "ViT Table 1, and what is counted here (224 pixels, 1,000 classes):",
+        f"{'model':<11}{'layers':>7}{'D':>6}{'MLP':>6}{'heads':>7}{'paper':>8}   here",
+    ]
+    for name, (layers, d, mlp, heads, millions) in TABLE_1.items():
+        letter = name.removeprefix("ViT-")[0]
+        ours = {model: create_model(model, seed=None) for model in VITS if model.startswith(f"ViT-{letter}_")}
+        counts = ", ".join(f"{model} {m.num_parameters() / 1e6:.1f} M" for model, m in ours.items())
+        lines.append(f"{name:<11}{layers:>7}{d:>6}{mlp:>6}{heads:>7}{millions:>6} M   {counts}")
     return "\n".join(lines)

@@ -2,13 +2,14 @@
 
     B  images in a batch             N  patches of an image       D    width of a token
     H, W, C  an image's sides        P  a patch's side            D_h  width of a head, D / heads
-    L  encoder blocks                K  classes
+    L  encoder blocks                K  classes                   T    tokens: N, and 1 for the class token
 
 Comments tag what a line is in the paper: `# ViT (2)` is its Eq. 2.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Literal, overload
 
@@ -16,20 +17,20 @@ import numpy as np
 
 from .. import engine
 from ..engine import reference
-from ..engine.backend import Array, is_array, to_numpy
-from ..engine.tensor import Tensor, no_grad
-from ..engine.workers import Workers, micro_batches
-from ..errors import DTypeError, ShapeError
+from ..engine.backend import Array
+from ..engine.tensor import Tensor
 from ..nn import Dropout, LayerNorm, Linear, Module, init
 from ..nn.layers import parameter
-from ..preprocessing import preprocess
-from .configs import ViTConfig, default_microbatch
+from .classifier import Classifier
+from .configs import ViTConfig
+from .hybrid import Backbone
+from .positions import make_positions, relative_scores
 
 RNG = np.random.Generator | None
 Intermediates = dict[str, Array]
 
 
-class ViT(Module):
+class ViT(Classifier):
     """Images in, one logit for each class out.
 
     Args:
@@ -46,16 +47,25 @@ class ViT(Module):
     def __init__(self, config: ViTConfig, seed: int | None = 0):
         rng = None if seed is None else np.random.default_rng(seed)
         d = config.dim
-        self.config = config
+        self.config: ViTConfig = config
+        if config.backbone is not None:
+            self.backbone = Backbone(config.backbone, config.channels, config.backbone_width, rng)
         self.embedding = PatchEmbedding(config, rng)
-        self.cls = parameter(init.zeros((1, 1, d)))
-        self.positions = parameter(init.normal((1, config.num_patches + 1, d), 0.02, rng))
+        if config.has_class_token:
+            self.cls = parameter(init.zeros((1, 1, d)))
+        make = partial(make_positions, config.positions, config.grid, config.has_class_token, d, rng)
+        self.positions = make()
         self.dropout = Dropout(config.dropout)
         self.blocks = [EncoderBlock(config, rng) for _ in range(config.depth)]
+        if config.positions_at == "every":
+            self.later_positions = [make() for _ in range(config.depth - 1)]  # of each block but the first
         self.encoder_norm = LayerNorm(d, config.norm_eps)
+        if config.classifier == "map":
+            self.pooling = AttentionPooling(config, rng)
         if config.representation is not None:
             self.pre_logits = Linear(init.lecun_normal((d, config.representation), rng))
-        self.head = Linear(init.zeros((config.representation or d, config.num_classes)))
+        if config.num_classes:
+            self.head = Linear(init.zeros((config.representation or d, config.num_classes)))
         self._rng = np.random.default_rng([seed or 0, 1])  # dropout's, where the caller brings none
 
     @overload
@@ -77,97 +87,113 @@ class ViT(Module):
             images: (B, H, W, C) floats in [-1, 1]; `minivit.preprocess` makes them from pixels.
             rng: where dropout draws its masks in training mode; the model's own generator if left out.
             return_intermediates: also return arrays by name: `embedding` (B, N, D); for each block i
-                `blocks.i.attention.weights` (B, heads, N + 1, N + 1) and `blocks.i.tokens` (B, N + 1, D);
+                `blocks.i.attention.weights` (B, heads, T, T) and `blocks.i.tokens` (B, T, D);
                 `representation` (B, D or the representation's width), what the head sees.
 
         Raises:
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
         """
-        rng = rng or self._rng
         seen: Intermediates | None = {} if return_intermediates else None
+        y = self.represent(images, rng=rng, seen=seen)  # (B, D)
+        logits = self.head(y) if self.config.num_classes else y  # (B, K)
+        return logits if seen is None else (logits, seen)
 
-        z = self.embedding(self._as_images(images))  # (B, N, D): x_p E + b
+    def represent(self, images: Tensor | Array, *, rng: RNG = None, seen: Intermediates | None = None) -> Tensor:
+        """What the head sees: (B, H, W, C) -> (B, D), or the representation's width.
+
+        Args:
+            images, rng: as in `forward`.
+            seen: where to put the intermediates, or None.
+        """
+        z = self.embed(images)  # (B, N, D)
         _keep(seen, "embedding", z)
-        cls = engine.broadcast_to(self.cls, (len(z), 1, self.config.dim))
-        z = engine.concatenate([cls, z], axis=1) + self.positions  # (B, N + 1, D)  # ViT (1)
+        z = self.encode(z, rng=rng, seen=seen)  # (B, T, D)
+        y = self.pool(z)  # (B, D)
+        if self.config.representation is not None:
+            y = self.pre_logits(y).tanh()  # ViT §3.1: the pre-training head's hidden layer
+        _keep(seen, "representation", y)
+        return y
+
+    def embed(self, images: Tensor | Array) -> Tensor:
+        """The patch embeddings of images, (B, H, W, C) -> (B, N, D): x_p E + b, in a hybrid of the feature map."""
+        x = self.as_images(images)
+        if self.config.backbone is not None:
+            x = self.backbone(x)  # (B, h, w, C)
+        return self.embedding(x)
+
+    def encode(
+        self, z: Tensor, *, rng: RNG = None, seen: Intermediates | None = None, all_tokens: bool = False
+    ) -> Tensor:
+        """From patch embeddings to what leaves the last block: (B, N, D) -> (B, T, D).
+
+        Of a class token that the head alone reads, the last block computes no other token unless `all_tokens`.
+        """
+        rng = rng or self._rng
+        if self.config.has_class_token:
+            cls = engine.broadcast_to(self.cls, (len(z), 1, self.config.dim))
+            z = engine.concatenate([cls, z], axis=1)  # (B, N + 1, D)
+        z = self.positions(z)  # ViT (1)
         z = self.dropout(z, rng)
+        skip = not all_tokens and self._may_skip(seen)
         for i, block in enumerate(self.blocks):
-            wanted = 1 if i == self.config.depth - 1 and self._may_skip(seen) else None
+            if i and self.config.positions_at != "stem":  # ViT Table 8
+                z = self.later_positions[i - 1](z) if self.config.positions_at == "every" else self.positions(z)
+            wanted = 1 if skip and i == self.config.depth - 1 else None
             if self.checkpoint_blocks and seen is None:
                 z = engine.recompute(partial(block, wanted=wanted), z, block.parameters(), rng)
             else:
                 z = block(z, rng, seen, f"blocks.{i}", wanted)
             _keep(seen, f"blocks.{i}.tokens", z)
-        y = self.encoder_norm(z[:, 0])  # (B, D): the class token alone  # ViT (4)
-        if self.config.representation is not None:
-            y = self.pre_logits(y).tanh()  # ViT §3.1: the pre-training head's hidden layer
-        _keep(seen, "representation", y)
-        logits = self.head(y)  # (B, K)
-        return logits if seen is None else (logits, seen)
+        return z
+
+    def pool(self, z: Tensor) -> Tensor:
+        """One vector for each image from the last block's tokens: (B, T, D) -> (B, D)."""
+        if self.config.classifier == "token":
+            return self.encoder_norm(z[:, 0])  # the class token alone  # ViT (4)
+        if self.config.pool_before_norm:
+            return self.encoder_norm(self.patches(z).mean(axis=1))
+        z = self.encoder_norm(z)
+        if self.config.classifier == "map":
+            return self.pooling(z)
+        return self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
+
+    def features(self, images: Tensor | Array) -> Tensor:
+        """The patches' final tokens where they lie, for other tasks than classification: (B, H, W, C) -> (B, h, w, D).
+
+        They are normalised by the final LayerNorm. In evaluation mode unless the model is training.
+        """
+        z = self.encoder_norm(self.patches(self.encode(self.embed(images), all_tokens=True)))  # (B, N, D)
+        return z.reshape(len(z), *self.config.grid, self.config.dim)
+
+    def patches(self, z: Tensor) -> Tensor:
+        """The tokens without the class token: (B, T, D) -> (B, N, D)."""
+        return z[:, 1:] if self.config.has_class_token else z
 
     def _may_skip(self, seen: Intermediates | None) -> bool:
         """Eq. 4 reads the class token alone: the last block need compute no other, unless someone looks, or dropout
         draws for all of them. It makes training and inference of ViT-Ti_4-CIFAR 1.13 times as fast.
         """
         drops = self.training and (self.config.dropout or self.config.attention_dropout)
-        return self.skip_unused and seen is None and not drops
-
-    def predict(self, images: Array, batch_size: int | None = None, workers: Workers | None = None) -> np.ndarray:
-        """Class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.
-
-        Args:
-            images: (B, H, W, C): uint8 pixels, or floats in [-1, 1].
-            batch_size: how many images go through the model at a time; see `default_microbatch` if left out.
-            workers: threads that share the images between them; None to stay in this one.
-
-        Returns:
-            (B, K) float32; each row sums to 1.
-        """
-        probabilities = np.empty((len(images), self.config.num_classes), np.float32)
-
-        def run(piece: slice) -> None:
-            batch = images[piece]
-            batch = preprocess(batch) if batch.dtype == np.uint8 else batch
-            with no_grad():
-                probabilities[piece] = to_numpy(engine.softmax(self(batch)).data)
-
-        shared = len(images) if workers else 4 * len(images)  # one thread has no need of four pieces
-        pieces = micro_batches(len(images), batch_size or default_microbatch(self.config, shared))
-        with self.evaluating():
-            if workers and len(pieces) == 1:
-                with workers.together():
-                    run(pieces[0])
-            else:
-                list(workers.map(run, pieces) if workers else map(run, pieces))
-        return probabilities
-
-    def _as_images(self, images: Tensor | Array) -> Tensor:
-        shape = self.config.image_shape
-        if not (isinstance(images, Tensor) or is_array(images)):
-            raise DTypeError(f"images must be an array or a Tensor, not {type(images).__name__}")
-        if images.dtype.kind != "f":
-            raise DTypeError(f"images must be floats in [-1, 1], not {images.dtype}: call minivit.preprocess(pixels)")
-        if images.ndim != 4 or tuple(images.shape[1:]) != shape:
-            raise ShapeError(
-                f"images must have shape (B, H, W, C) = (B, {str(shape)[1:-1]}), not {tuple(images.shape)}"
-            )
-        if isinstance(images, Tensor):
-            return images
-        dtype = self.cls.dtype
-        return Tensor(images if images.dtype == dtype else images.astype(dtype))
+        return self.skip_unused and self.config.classifier == "token" and seen is None and not drops
 
 
 class PatchEmbedding(Module):
-    """Cut the image into patches and map each by the same E: (B, H, W, C) -> (B, N, D)."""
+    """Cut the image into patches and map each by the same E: (B, H, W, C) -> (B, N, D).
+
+    Of a feature map that patches do not divide, the rest below and to the right is left out, as the authors' code does.
+    """
 
     def __init__(self, config: ViTConfig, rng: RNG):
         self.patch_size = config.patch_size
-        patch_values = config.patch_size**2 * config.channels  # P² C
+        self.used = (config.grid[0] * config.patch_size, config.grid[1] * config.patch_size)
+        patch_values = config.patch_size**2 * config.feature_shape[2]  # P² C
         kernel = init.lecun_normal((patch_values, config.dim), rng)
         self.weight = parameter(kernel)  # E, (P² C, D)
         self.bias = parameter(init.zeros((config.dim,)))
 
     def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1:3] != self.used:
+            images = images[:, : self.used[0], : self.used[1]]
         patches = engine.patchify(images, self.patch_size)  # (B, N, P² C)
         return engine.linear(patches, self.weight, self.bias)
 
@@ -202,6 +228,9 @@ class MultiHeadSelfAttention(Module):
         self.heads = config.heads
         self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d))
         self.out = Linear(init.xavier_uniform((d, d), rng))
+        if config.positions == "relative":
+            self.offsets = parameter(init.normal((2 * config.num_tokens - 1, d // config.heads), 0.02, rng))
+        self.relative = config.positions == "relative"
         self.weight_dropout = config.attention_dropout
         self.dropout = Dropout(config.dropout)
 
@@ -218,8 +247,13 @@ class MultiHeadSelfAttention(Module):
         return self.dropout(self.out(heads), rng)  # ViT (8)
 
     def _attend(self, qkv: Tensor, rng: RNG, seen: Intermediates | None, name: str, queries: int | None) -> Tensor:
-        if self.weight_dropout and self.training:
-            return reference.attention(qkv, self.heads, queries, self.weight_dropout, rng)
+        if self.relative or (self.weight_dropout and self.training):
+            dropout = (self.weight_dropout, rng) if self.training else (0.0, None)
+            scores = partial(relative_scores, offsets=self.offsets) if self.relative else None
+            heads, weights = reference.attention_with_weights(qkv, self.heads, queries, *dropout, more_scores=scores)
+            if seen is not None:
+                seen[f"{name}.attention.weights"] = weights.data
+            return heads
         if seen is None:
             return engine.attention(qkv, self.heads, queries)
         heads, seen[f"{name}.attention.weights"] = engine.attention_with_weights(qkv, self.heads, queries)
@@ -239,6 +273,31 @@ class MLP(Module):
     def forward(self, z: Tensor, rng: RNG = None) -> Tensor:
         hidden = self.dropout(engine.gelu(self.fc1(z), self.gelu), rng)  # (B, N, MLP)
         return self.dropout(self.fc2(hidden), rng)
+
+
+class AttentionPooling(Module):
+    """A learned query gathers from all tokens, then an MLP (big_vision's "map" head): (B, T, D) -> (B, D)."""
+
+    def __init__(self, config: ViTConfig, rng: RNG):
+        d = config.dim
+        self.heads = config.heads
+        self.probe = parameter(init.xavier_uniform((1, d), rng).reshape(1, 1, d))
+        self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d))
+        self.out = Linear(init.xavier_uniform((d, d), rng))
+        self.norm = LayerNorm(d, config.norm_eps)
+        self.mlp = MLP(replace(config, dropout=0.0), rng)
+
+    def forward(self, z: Tensor) -> Tensor:
+        b, tokens, d = z.shape
+        d_h = d // self.heads
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = engine.linear(self.probe, weight[:, :d], bias[:d]).reshape(1, 1, self.heads, d_h)
+        kv = engine.linear(z, weight[:, d:], bias[d:]).reshape(b, tokens, 2, self.heads, d_h).transpose(2, 0, 3, 1, 4)
+        k, v = kv[0], kv[1]  # (B, heads, T, D_h)
+        scores = q.transpose(0, 2, 1, 3) @ k.transpose(0, 1, 3, 2) * d_h**-0.5  # (B, heads, 1, T)
+        heads = (engine.softmax(scores) @ v).reshape(b, d)  # one query: its heads are side by side already
+        y = self.out(heads)  # (B, D)
+        return y + self.mlp(self.norm(y))
 
 
 def _keep(seen: Intermediates | None, name: str, value: Tensor) -> None:

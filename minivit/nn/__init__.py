@@ -1,6 +1,6 @@
 """Layers with named parameters."""
 
-from .layers import Dropout, LayerNorm, Linear
+from .layers import Conv, Dropout, GroupNorm, LayerNorm, Linear
 from .module import Module
 
-__all__ = ["Dropout", "LayerNorm", "Linear", "Module"]
+__all__ = ["Conv", "Dropout", "GroupNorm", "LayerNorm", "Linear", "Module"]

@@ -44,12 +44,12 @@ def xavier_uniform(shape: tuple[int, int], rng: RNG, fan_out: int | None = None)
     return values
 
 
-def lecun_normal(shape: tuple[int, int], rng: RNG) -> np.ndarray:
-    """Normal with variance 1 / fan_in, cut off at two standard deviations, for a kernel (fan_in, fan_out)."""
+def lecun_normal(shape: tuple[int, ...], rng: RNG) -> np.ndarray:
+    """Normal with variance 1 / fan_in, cut off at two standard deviations, for a kernel (..., fan_out)."""
     if rng is None:
         return zeros(shape)
     values = rng.standard_normal(shape, dtype=np.float32)
     while (outside := np.abs(values) > 2.0).any():
         values[outside] = rng.standard_normal(int(outside.sum()), dtype=np.float32)
-    values *= math.sqrt(1.0 / shape[0]) / TRUNCATED_STD
+    values *= math.sqrt(1.0 / math.prod(shape[:-1])) / TRUNCATED_STD
     return values

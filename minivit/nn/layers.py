@@ -1,10 +1,11 @@
-"""The layers that a Vision Transformer is made of: each holds its parameters and calls one op."""
+"""The layers that the networks are made of: each holds its parameters and calls one op, or two."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .. import engine
+from .. import convolution, engine
+from ..convolution.ops import Padding
 from ..engine.backend import Array
 from ..engine.tensor import Tensor
 from ..errors import ConfigError
@@ -43,6 +44,46 @@ class LayerNorm(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return engine.layer_norm(x, self.weight, self.bias, self.eps)
+
+
+class Conv(Module):
+    """Convolution without bias by a standardised kernel (arXiv 1903.10520): (B, H, W, C) -> (B, H', W', D).
+
+    Args:
+        weight: the initial kernel, (h, w, C, D).
+        stride, padding: pixels; see `convolution.conv2d`.
+        eps, inside: how the kernel is standardised; see `convolution.standardize`.
+    """
+
+    def __init__(
+        self, weight: np.ndarray, stride: int = 1, padding: Padding = "SAME", eps: float = 1e-5, inside: bool = False
+    ):
+        self.weight = parameter(weight)
+        self.stride, self.padding = stride, padding
+        self.eps, self.inside = eps, inside
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel = convolution.standardize(self.weight, self.eps, self.inside)
+        return convolution.conv2d(x, kernel, self.stride, self.padding)
+
+
+class GroupNorm(Module):
+    """Group normalisation (arXiv 1803.08494) of (B, H, W, C).
+
+    Args:
+        channels: C.
+        groups: of neighbouring channels; must divide C.
+        eps: added to the variance.
+        scale: what the weight starts as.
+    """
+
+    def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, scale: float = 1.0):
+        self.weight = parameter(np.full(channels, scale, np.float32))
+        self.bias = parameter(init.zeros((channels,)))
+        self.groups, self.eps = groups, eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolution.group_norm(x, self.weight, self.bias, self.groups, self.eps)
 
 
 class Dropout(Module):

@@ -84,8 +84,7 @@ class Module:
         ]
         problems += [f"{name} holds no real numbers" for name in own if name in state and not _is_real(state[name])]
         if problems:
-            more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-            raise CheckpointError(f"{source} do not fit this model: {', '.join(problems[:8])}{more}")
+            raise CheckpointError(misfit(source, problems))
         for name, tensor in own.items():
             tensor.data[...] = xp_of(tensor.data).asarray(to_numpy(state[name]), tensor.dtype)
 
@@ -127,3 +126,9 @@ class Module:
 
 def _is_real(array: Array) -> bool:
     return array.dtype.kind in "fiub"
+
+
+def misfit(source: str, problems: list[str]) -> str:
+    """The sentence that lists why weights do not fit a model: the first eight reasons, and how many more."""
+    more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
+    return f"{source} do not fit this model: {', '.join(problems[:8])}{more}"

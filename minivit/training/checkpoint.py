@@ -12,7 +12,7 @@ from typing import Any
 
 from ..engine.backend import to_numpy
 from ..errors import CheckpointError
-from ..models import ViT
+from ..models import Classifier
 from ..models.weights import read_arrays, section, write_arrays
 from .optim import ExponentialAverage, Optimizer
 
@@ -20,7 +20,7 @@ from .optim import ExponentialAverage, Optimizer
 def save_checkpoint(
     path: Path,
     *,
-    model: ViT,
+    model: Classifier,
     optimizer: Optimizer,
     average: ExponentialAverage | None,
     progress: dict[str, Any],
@@ -39,7 +39,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, *, model: ViT, optimizer: Optimizer, average: ExponentialAverage | None
+    path: Path, *, model: Classifier, optimizer: Optimizer, average: ExponentialAverage | None
 ) -> dict[str, Any]:
     """Put model, optimiser and average back to where `save_checkpoint` saw them; return its header.
 

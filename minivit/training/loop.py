@@ -40,8 +40,8 @@ from ..engine.backend import Array, to_device
 from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, NonFiniteLossError
 from ..files import write_json
-from ..models import ViT, create_model, model_config
-from ..models.configs import default_microbatch
+from ..models import Classifier, ViT, create_model, model_config
+from ..models.classifier import default_microbatch
 from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
 from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tensorboard
@@ -71,6 +71,9 @@ class TrainConfig:
     data_dir: str = ""
     image_size: int | None = None
     model: str = "ViT-XS_4-CIFAR"
+    classifier: str | None = None
+    positions: str | None = None
+    positions_at: str | None = None
     dropout: float = 0.0
     epochs: float = 10.0
     steps: int | None = None
@@ -131,12 +134,14 @@ class TrainConfig:
             rand_augment(*parse_randaugment(self.randaugment))
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
         self._check("dataset", is_dataset(self.dataset), known)
-        model_config(self.model, dropout=self.dropout, **self.size_option)
+        model_config(self.model, **self.model_changes)
 
     @property
-    def size_option(self) -> dict[str, int]:
-        """`image_size` as an option of the model, if it is given."""
-        return {} if self.image_size is None else {"image_size": self.image_size}
+    def model_changes(self) -> dict[str, Any]:
+        """What differs from the named model: its options that are not at their default."""
+        named = ("image_size", "classifier", "positions", "positions_at")
+        changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        return changes | ({"dropout": self.dropout} if self.dropout else {})
 
     def _check(self, name: str, good: bool, rule: str) -> None:
         if not good:
@@ -224,7 +229,6 @@ class Run:
             config.erasing,
         )
         self.loader.mix = mixing(config.mixup, config.cutmix, len(self.classes))
-        self.model.checkpoint_blocks = config.checkpoint_blocks
         self.optimizer = _optimizer(config, self.model)
         self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
         self.schedule = Schedule(
@@ -464,7 +468,7 @@ class Window:
 
 
 def evaluate_dataset(
-    model: ViT,
+    model: Classifier,
     dataset: AnyDataset,
     workers: Workers,
     device: str = "cpu",
@@ -509,20 +513,22 @@ def augmentation_name(config: TrainConfig, epochs: float, many_sizes: bool = Fal
     return "crop" if many_sizes else "standard"
 
 
-def _model(config: TrainConfig, dataset: AnyDataset) -> ViT:
+def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
     """The model, its image size as asked for; else that of the data set; else its own."""
     sizes: dict[str, Any] = {}
     if dataset.image_shape is not None:
         height, width, sizes["channels"] = dataset.image_shape
         sizes["image_size"] = height if height == width else (height, width)
-    sizes |= config.size_option
-    model = create_model(
-        config.model, seed=config.seed, num_classes=len(dataset.classes), dropout=config.dropout, **sizes
-    )
+    sizes |= config.model_changes
+    model = create_model(config.model, seed=config.seed, num_classes=len(dataset.classes), **sizes)
+    if isinstance(model, ViT):
+        model.checkpoint_blocks = config.checkpoint_blocks
+    elif config.checkpoint_blocks:
+        raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.model}")
     return model.to(config.device)
 
 
-def _optimizer(config: TrainConfig, model: ViT) -> Optimizer:
+def _optimizer(config: TrainConfig, model: Classifier) -> Optimizer:
     return OPTIMIZERS[config.optimizer](model.named_parameters(), lr=config.lr, weight_decay=config.weight_decay)
 
 

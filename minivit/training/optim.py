@@ -26,6 +26,8 @@ class Optimizer:
         named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them.
         lr: the learning rate; assign to `.lr` to change it between steps.
         weight_decay: how strongly kernels are pulled towards 0 (see `is_kernel`).
+
+    `scales`, empty at first, holds factors by which the rate of single parameters differs, by their names.
     """
 
     slots: tuple[str, ...] = ()  # the names of the state arrays that each parameter has
@@ -41,6 +43,7 @@ class Optimizer:
             parameter.data = xp.ascontiguousarray(parameter.data).reshape(parameter.shape)
         self.lr = lr
         self.weight_decay = weight_decay
+        self.scales: dict[str, float] = {}
         self.steps = 0
         self._state = {
             name: [xp_of(p.data).zeros_like(p.data) for _ in self.slots] for name, p in self.parameters.items()
@@ -56,16 +59,16 @@ class Optimizer:
         self.steps += 1
         for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
             if gradient is not None and parameter.requires_grad:
-                self._step_of(name, parameter, gradient)
+                self._step_of(name, parameter, gradient, self.lr * self.scales.get(name, 1.0))
 
-    def _step_of(self, name: str, parameter: Tensor, gradient: Array) -> None:
+    def _step_of(self, name: str, parameter: Tensor, gradient: Array, lr: float) -> None:
         decay = self.weight_decay if is_kernel(name, parameter) else 0.0
         arrays = [parameter.data, gradient, *self._state[name]]
         flat = [array.reshape(-1) for array in arrays]  # views: blocks of them stay in the cache
         for block in row_blocks(flat[0]):
-            self.update(*(array[block] for array in flat), decay=decay)
+            self.update(*(array[block] for array in flat), lr=lr, decay=decay)
 
-    def update(self, w: Array, g: Array, *state: Array, decay: float) -> None:
+    def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         """Change weights `w` in place, given gradients `g`; all one-dimensional."""
         raise NotImplementedError
 
@@ -110,13 +113,13 @@ class SGD(Optimizer):
         super().__init__(named_parameters, lr, weight_decay)
         self.momentum = momentum
 
-    def update(self, w: Array, g: Array, *state: Array, decay: float) -> None:
+    def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         (m,) = state
         m *= self.momentum
         m += g
         if decay:
             m += decay * w
-        w -= self.lr * m
+        w -= lr * m
 
 
 class Adam(Optimizer):
@@ -140,12 +143,12 @@ class Adam(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def update(self, w: Array, g: Array, *state: Array, decay: float) -> None:
+    def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         mean, square = state
         beta1, beta2 = self.betas
         xp = xp_of(w)
         if decay and self.decoupled:
-            w *= 1.0 - self.lr * decay
+            w *= 1.0 - lr * decay
         elif decay:
             g = g + decay * w
         scratch = g * (1.0 - beta1)
@@ -160,7 +163,7 @@ class Adam(Optimizer):
         scratch *= 1.0 / math.sqrt(1.0 - beta2**self.steps)
         scratch += self.eps
         xp.divide(mean, scratch, out=scratch)
-        scratch *= self.lr / (1.0 - beta1**self.steps)
+        scratch *= lr / (1.0 - beta1**self.steps)
         w -= scratch
 
 
@@ -205,9 +208,9 @@ class Muon(AdamW):
         super().__init__(named_parameters, lr, betas, eps, weight_decay)
         self.momentum = momentum
 
-    def _step_of(self, name: str, parameter: Tensor, gradient: Array) -> None:
-        if not (name.startswith("blocks.") and is_kernel(name, parameter)):
-            super()._step_of(name, parameter, gradient)
+    def _step_of(self, name: str, parameter: Tensor, gradient: Array, lr: float) -> None:
+        if not ("blocks." in name and is_kernel(name, parameter)):
+            super()._step_of(name, parameter, gradient, lr)
             return
         mean, _ = self._state[name]
         mean += (1.0 - self.momentum) * (gradient - mean)
@@ -215,8 +218,8 @@ class Muon(AdamW):
         parts = 3 if name.endswith("qkv.weight") else 1  # one array holds the kernels of q, k and v
         xp = xp_of(ahead)
         for w, direction in zip(xp.split(parameter.data, parts, 1), xp.split(ahead, parts, 1), strict=True):
-            w *= 1.0 - self.lr * self.weight_decay
-            w -= self.lr * 0.2 * math.sqrt(max(w.shape)) * orthogonalized(direction)
+            w *= 1.0 - lr * self.weight_decay
+            w -= lr * 0.2 * math.sqrt(max(w.shape)) * orthogonalized(direction)
 
 
 def orthogonalized(x: Array, steps: int = 5) -> Array:

@@ -15,7 +15,7 @@ from ..data.pictures import Pictures
 from ..engine.backend import Array, to_numpy
 from ..engine.tensor import Tensor, no_grad, value_and_grad
 from ..engine.workers import Workers, micro_batches
-from ..models import ViT
+from ..models import Classifier
 
 LossFn = Callable[[Tensor, Array], Tensor]
 
@@ -30,7 +30,7 @@ class BatchResult:
 
 
 def batch_gradients(
-    model: ViT,
+    model: Classifier,
     parameters: Sequence[Tensor],
     loss_fn: LossFn,
     images: Array,
@@ -78,7 +78,7 @@ def batch_gradients(
 
 
 def evaluate(
-    model: ViT, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
+    model: Classifier, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
     loss_fn: LossFn, workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and accuracy of a model, in evaluation mode, over a whole data set.

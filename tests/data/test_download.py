@@ -201,3 +201,21 @@ def test_the_progress_bar_is_drawn_only_when_wanted(server, tmp_path, capsys):
     assert capsys.readouterr() == ("", "")
     fetch(server.url, tmp_path / "loud.bin", MD5, progress=True)
     assert "loud.bin: 100%" in capsys.readouterr().err
+
+
+def test_without_a_checksum_what_arrives_whole_is_kept(server, tmp_path):
+    path = fetch(server.url, tmp_path / "file.bin", None, progress=False)
+
+    assert path.read_bytes() == CONTENT
+    assert fetch(server.url, path, None, progress=False) == path
+    assert len(server.requests) == 1
+
+
+def test_without_a_checksum_too_a_broken_download_goes_on_where_it_broke_off(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "FIRST_WAIT", 0.0)
+    server.breaks = [100_000]
+
+    path = fetch(server.url, tmp_path / "file.bin", None, progress=False)
+
+    assert path.read_bytes() == CONTENT
+    assert server.requests[0] is None and server.requests[1].startswith("bytes=")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from minivit import Tensor, gradcheck, models, nn
 from minivit.engine import fused, ops
-from minivit.models import vit
+from minivit.models import hybrid, positions, resnet, vit
+from minivit.models.classifier import Classifier
 from tests.engine.cases import CASES
 from tests.support import random_images, randomize, set_parameter, tiny_config, tiny_vit
 
@@ -149,8 +150,33 @@ LAYERS = {
     vit.EncoderBlock: lambda: check_layer(
         randomize(vit.EncoderBlock(tiny_config(dropout=0.3), None)), array(2, 5, 12), same_rng
     ),
+    vit.AttentionPooling: lambda: check_layer(randomize(vit.AttentionPooling(tiny_config(), None)), array(2, 5, 12)),
     vit.ViT: check_whole_model,
+    positions.Positions: lambda: check_layer(positions.Positions(), array(2, 5, 12)),
+    positions.LearnedPositions: lambda: check_layer(positions.LearnedPositions(5, 12, rng()), array(2, 5, 12)),
+    positions.LearnedPositions2d: lambda: check_layer(
+        positions.LearnedPositions2d((2, 3), True, 12, rng()), array(2, 7, 12)
+    ),
+    positions.FixedPositions: lambda: check_layer(positions.FixedPositions((2, 3), True, 12), array(2, 7, 12)),
+    nn.Conv: lambda: check_layer(nn.Conv(array(3, 3, 2, 4), stride=2), array(2, 5, 4, 2)),
+    nn.GroupNorm: lambda: check_layer(randomize(nn.GroupNorm(6, groups=2)), array(2, 3, 4, 6)),
+    # Seeds for which no ReLU has its kink between the two points of a finite difference.
+    hybrid.Unit: lambda: check_layer(randomize(hybrid.Unit(32, 32, 2, rng())), array(1, 3, 4, 32)),
+    hybrid.Stage: lambda: check_layer(randomize(hybrid.Stage(2, 32, 32, 1, rng()), seed=1), array(1, 2, 3, 32)),
+    hybrid.Backbone: lambda: check_layer(randomize(hybrid.Backbone((1,), 3, 32, rng())), array(1, 7, 8, 3)),
+    resnet.Unit: lambda: check_layer(randomize(resnet.Unit(32, 32, 2, rng())), array(1, 3, 4, 32)),
+    resnet.Stage: lambda: check_layer(randomize(resnet.Stage(2, 32, 32, 1, rng())), array(1, 2, 3, 32)),
+    resnet.ResNet: lambda: check_resnet(image_size=8, units=(1,), width=32, num_classes=3),
 }
+
+
+def rng():
+    return np.random.default_rng(4)
+
+
+def check_resnet(**changes):
+    model = randomize(resnet.ResNet(models.configs.ResNetConfig(**changes)))
+    check_layer(model, random_images(model.config, batch=2))
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
@@ -160,7 +186,23 @@ def test_a_layers_gradients_agree_with_finite_differences(layer):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"representation": 7}, {"gelu": "erf"}, {"image_size": (12, 4)}, {"depth": 0}, {"channels": 1, "heads": 1}],
+    [
+        {"representation": 7},
+        {"gelu": "erf"},
+        {"image_size": (12, 4)},
+        {"depth": 0},
+        {"channels": 1, "heads": 1},
+        {"num_classes": 0},
+        {"classifier": "gap"},
+        {"classifier": "gap", "class_token": True, "pool_before_norm": True},
+        {"classifier": "map", "representation": 7},
+        {"positions": "learned2d", "positions_at": "every"},
+        {"positions": "learned", "positions_at": "shared", "depth": 3},
+        {"positions": "sincos2d", "positions_at": "shared"},
+        {"positions": "relative"},
+        {"positions": "none", "classifier": "gap"},
+        {"backbone": (), "backbone_width": 32, "patch_size": 1},
+    ],
     ids=str,
 )
 def test_the_variants_of_the_whole_model_have_right_gradients(changes):
@@ -176,9 +218,9 @@ def test_dropout_of_attention_weights_has_the_right_gradient():
 def test_every_layer_class_has_a_gradient_check():
     defined = {
         value
-        for module in (nn.layers, *(vars(models)[name] for name in ("configs", "vit", "weights")))
+        for module in (nn.layers, vit, positions, hybrid, resnet)
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, nn.Module) and value is not nn.Module
+        if isinstance(value, type) and issubclass(value, nn.Module) and value not in (nn.Module, Classifier)
     }
 
     assert defined == set(LAYERS)

@@ -35,7 +35,7 @@ def forward_one(image, w, config, drop=nothing):
         for left in range(0, width, patch):
             x_p = image[top : top + patch, left : left + patch, :].flatten()
             tokens.append(x_p @ w["embedding.weight"] + w["embedding.bias"])
-    z = np.stack(tokens) + w["positions"][0]
+    z = np.stack(tokens) + w["positions.embedding"][0]
     z = drop(z, "positions")
 
     for layer in range(config.depth):

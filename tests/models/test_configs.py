@@ -4,7 +4,8 @@ import pytest
 
 from minivit import MODEL_NAMES, ConfigError, ViT, ViTConfig, create_model
 from minivit.models import model_config
-from minivit.models.configs import default_microbatch
+from minivit.models.classifier import default_microbatch
+from minivit.models.configs import ResNetConfig
 
 # At 224 pixels and 1,000 classes, as the authors' code counts them.
 PUBLISHED = {
@@ -95,7 +96,8 @@ def test_the_patch_and_image_size_are_in_the_name(name):
 
 def test_every_name_makes_a_model():
     for name in MODEL_NAMES:
-        assert model_config(name).num_patches >= 1
+        config = model_config(name)
+        assert isinstance(config, ResNetConfig) or config.num_patches >= 1
 
 
 def test_changes_reach_the_model():
@@ -104,7 +106,7 @@ def test_changes_reach_the_model():
     assert model.config.grid == (4, 6)
     assert model.config.num_patches == 24
     assert model.config.image_shape == (16, 24, 3)
-    assert model.positions.shape == (1, 25, 64)
+    assert model.positions.embedding.shape == (1, 25, 64)
     assert model.head.weight.shape == (64, 3)
     assert len(model.blocks) == 1
     assert model.blocks[0].mlp.dropout.rate == model.dropout.rate == 0.5
@@ -134,7 +136,19 @@ REFUSED = [
     ({"heads": 0}, "heads", "0"),
     ({"heads": 5}, "heads must divide dim = 768", "5"),
     ({"mlp_dim": 0}, "mlp_dim", "0"),
-    ({"num_classes": 0}, "num_classes", "0"),
+    ({"num_classes": -1}, "num_classes", "-1"),
+    ({"classifier": "mean"}, "classifier", "'mean'"),
+    ({"class_token": False}, "class_token", "False"),
+    ({"pool_before_norm": True}, "classifier='gap'", "'token'"),
+    ({"positions": "3d"}, "positions", "'3d'"),
+    ({"positions_at": "end"}, "positions_at", "'end'"),
+    ({"positions": "relative", "positions_at": "every"}, "positions_at", "'every'"),
+    ({"positions": "learned2d", "dim": 9, "heads": 3}, "multiple of 2", "9"),
+    ({"positions": "sincos2d", "dim": 18}, "multiple of 4", "18"),
+    ({"backbone": (2, 0)}, "units", "(2, 0)"),
+    ({"backbone": 3}, "units", "3"),
+    ({"backbone": (), "backbone_width": 40}, "multiple of 32", "40"),
+    ({"backbone": (), "patch_size": 8, "image_size": 28}, "one patch", "28"),
     ({"channels": 0}, "channels", "0"),
     ({"depth": -1}, "depth", "-1"),
     ({"depth": 1.5}, "depth", "1.5"),

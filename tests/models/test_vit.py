@@ -16,7 +16,7 @@ NAMES_AND_SHAPES = [
     ("embedding.weight", (48, 12)),
     ("embedding.bias", (12,)),
     ("cls", (1, 1, 12)),
-    ("positions", (1, 5, 12)),
+    ("positions.embedding", (1, 5, 12)),
     ("blocks.0.norm1.weight", (12,)),
     ("blocks.0.norm1.bias", (12,)),
     ("blocks.0.attention.qkv.weight", (12, 36)),
@@ -119,7 +119,7 @@ def test_the_images_of_a_batch_do_not_see_each_other():
 def test_the_class_token_has_index_0():
     """With no positions and no blocks the logits depend on the class token, and on no patch."""
     model = tiny_vit(depth=0)
-    model.positions.data[...] = 0.0
+    model.positions.embedding.data[...] = 0.0
     images = random_images(model.config, batch=2)
 
     logits = model(images).data
@@ -128,9 +128,9 @@ def test_the_class_token_has_index_0():
     model.cls.data += np.arange(12.0)
     assert np.abs(model(images).data - logits).max() > 0.1
 
-    model.positions.data[:, 1:] = 5.0  # of patches
+    model.positions.embedding.data[:, 1:] = 5.0  # of patches
     moved = model(images).data
-    model.positions.data[:, 0] = np.arange(12.0)[::-1]  # of the class token
+    model.positions.embedding.data[:, 0] = np.arange(12.0)[::-1]  # of the class token
     assert np.abs(model(images).data - moved).max() > 0.1
 
 
@@ -140,7 +140,7 @@ def test_without_positions_the_order_of_patches_does_not_matter_and_with_them_it
     swapped = np.concatenate([image[:, 4:], image[:, :4]], axis=1)  # the two rows of patches
 
     assert np.abs(model(image).data - model(swapped).data).max() > 1e-3
-    model.positions.data[...] = 0.0
+    model.positions.embedding.data[...] = 0.0
     np.testing.assert_allclose(model(image).data, model(swapped).data, rtol=0, atol=1e-12)
 
 

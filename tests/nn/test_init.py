@@ -77,7 +77,7 @@ def test_the_biases_of_the_mlp_are_normal_and_tiny(weights):
 
 
 def test_positions_are_normal_with_a_spread_of_a_fiftieth(weights):
-    assert_normal(weights["positions"], 0.02)
+    assert_normal(weights["positions.embedding"], 0.02)
 
 
 def test_the_patch_kernel_and_pre_logits_are_lecun_normal(weights):
@@ -102,7 +102,7 @@ def test_what_starts_at_one(weights, name):
 
 def test_every_parameter_is_float32_and_its_start_is_tested(weights):
     tested = {*ZERO, "blocks.0.norm1.weight", "blocks.0.norm2.weight", "encoder_norm.weight"}
-    tested |= {"positions", "embedding.weight", "pre_logits.weight"}
+    tested |= {"positions.embedding", "embedding.weight", "pre_logits.weight"}
     tested |= {f"blocks.0.{name}" for name in ("attention.qkv.weight", "attention.out.weight")}
     tested |= {f"blocks.0.mlp.{name}" for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")}
 

@@ -20,7 +20,7 @@ def pairs(model, twin):
         return array.transpose(2, 3, 1, 0).reshape(-1, config.dim)
 
     yield "cls", same, twin.cls
-    yield "positions", same, twin.positions
+    yield "positions.embedding", same, twin.positions
     yield "embedding.weight", as_patches, twin.patches.weight
     yield "embedding.bias", same, twin.patches.bias
     linears = {"head": twin.head, **({"pre_logits": twin.pre_logits} if twin.pre_logits else {})}

@@ -1,0 +1,245 @@
+"""Convolution, pooling, group normalisation, weight standardisation and ReLU, as fused ops.
+
+They follow the engine's rules (see `engine/fused.py`): a function, its `vjp` inside, a composed twin in `reference.py`.
+"""
+
+from __future__ import annotations
+
+from ..engine.backend import Array, xp_of
+from ..engine.fused import sum_of_rows
+from ..engine.ops import operands
+from ..engine.tensor import Tensor, record, wants_grad
+from ..errors import ConfigError, ShapeError
+
+Padding = int | str  # pixels on all four sides, "SAME" or "VALID"
+Sides = tuple[tuple[int, int], tuple[int, int]]  # (above, below), (left, right)
+
+
+def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME") -> Tensor:
+    """Slide a kernel over images: (B, H, W, C) with (h, w, C, D) -> (B, H', W', D).
+
+    Every window becomes a row, so that the convolution is one matrix product. Only the padded images are kept for
+    backward, which cuts the windows a second time: kept, they would take h·w times the memory.
+
+    Args:
+        stride: pixels from one window to the next.
+        padding: zeros around the image. "SAME" makes H' = ⌈H / stride⌉, with the odd pixel below and to the right;
+            "VALID" adds none; a number adds that many on each side.
+
+    Raises:
+        ShapeError: if the channels differ or the kernel is larger than the padded image.
+        ConfigError: for another padding or a stride below 1.
+    """
+    a, w = operands(x, kernel)
+    if a.ndim != 4 or w.ndim != 4 or a.shape[3] != w.shape[2]:
+        raise ShapeError(f"conv2d wants images (B, H, W, C) and a kernel (h, w, C, D), not {a.shape} and {w.shape}")
+    size = w.shape[:2]
+    sides = padded_sides(a.shape[1:3], size, stride, padding)
+    wants_x, wants_kernel = wants_grad(x), wants_grad(kernel)
+    padded = pad(a, sides, 0.0)
+    columns = windows(padded, size, stride)  # (B, H', W', h, w, C)
+    grid = columns.shape[:3]
+    flat = w.reshape(-1, w.shape[3])  # (h w C, D)
+    out = columns.reshape(-1, len(flat)) @ flat
+    del columns
+    shape = a.shape
+
+    def vjp(dy: Array):
+        dy = dy.reshape(-1, flat.shape[1])  # (B H' W', D)
+        dx = dw = None
+        if wants_kernel:
+            dw = (windows(padded, size, stride).reshape(-1, len(flat)).T @ dy).reshape(w.shape)
+        if wants_x:
+            dcolumns = (dy @ flat.T).reshape(*grid, *size, shape[3])
+            dpadded = xp_of(dy).zeros_like(padded)
+            for i in range(size[0]):
+                for j in range(size[1]):
+                    dpadded[shifted(i, j, grid, stride)] += dcolumns[:, :, :, i, j]
+            dx = unpad(dpadded, sides, shape)
+        return dx, dw
+
+    return record(out.reshape(*grid, w.shape[3]), (x, kernel), vjp)
+
+
+def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill: float = -float("inf")) -> Tensor:
+    """The largest number of each window, channel by channel: (B, H, W, C) -> (B, H', W', C).
+
+    Of numbers that tie, the first in raster order receives the gradient.
+
+    Args:
+        size: a window's side, pixels.
+        stride, padding: as in `conv2d`.
+        fill: what stands in the padding; BiT pads with 0, which can win.
+
+    Raises:
+        ShapeError: if these are no images, or a window is larger than they are with their padding.
+        ConfigError: as `conv2d`, and for padding so wide that a window could lie in it.
+    """
+    (a,) = operands(x)
+    if a.ndim != 4:
+        raise ShapeError(f"max_pool wants images (B, H, W, C), not {a.shape}")
+    if isinstance(padding, int) and padding >= size:
+        raise ConfigError(f"padding of {padding} pixels leaves windows of {size} x {size} without any of the image")
+    sides = padded_sides(a.shape[1:3], (size, size), stride, padding)
+    padded = pad(a, sides, fill)
+    grid = window_grid(padded, (size, size), stride)
+    places = [shifted(i, j, grid, stride) for i in range(size) for j in range(size)]
+    xp = xp_of(a)
+    out = padded[places[0]].copy()
+    for place in places[1:]:
+        xp.maximum(out, padded[place], out=out)
+    shape = a.shape
+
+    def vjp(dy: Array):
+        dpadded = xp.zeros_like(padded)
+        free = xp.ones(out.shape, bool)  # windows whose largest number has not come by yet
+        for place in places:
+            here = (padded[place] == out) & free
+            free &= ~here
+            dpadded[place] += dy * here
+        return (unpad(dpadded, sides, shape),)
+
+    return record(out, (x,), vjp)
+
+
+def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: float = 1e-6) -> Tensor:
+    """Group normalisation (arXiv 1803.08494): (B, H, W, C) -> (B, H, W, C).
+
+    Each image's channels are cut into groups of neighbours; a group is normalised over its channels and all places.
+    Backward is LayerNorm's: dx = (g - mean(g) - n mean(g n)) / sqrt(var + eps), g = dy * weight; the means come from
+    sums over the places of dy and dy n, which the gradients of weight and bias need as well.
+
+    Raises:
+        ShapeError: if `groups` does not divide the channels.
+    """
+    a, w, b = operands(x, weight, bias)
+    channels = a.shape[-1]
+    if a.ndim != 4 or channels % groups:
+        raise ShapeError(f"group_norm wants images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
+    xp = xp_of(a)
+    normal = a.reshape(len(a), -1, channels)  # (B, H W, C)
+    places = xp.full((1, normal.shape[1]), 1.0 / normal.shape[1], a.dtype)
+
+    def group_means(per_channel: Array) -> Array:
+        """(B, 1, C) -> (B, 1, C): each channel gets the mean of its group."""
+        means = per_channel.reshape(len(per_channel), 1, groups, -1).mean(axis=-1, keepdims=True)
+        return xp.broadcast_to(means, (*means.shape[:3], channels // groups)).reshape(per_channel.shape)
+
+    normal = normal - group_means(places @ normal)
+    inverse = 1.0 / xp.sqrt(group_means(places @ (normal * normal)) + eps)  # (B, 1, C)
+    normal *= inverse
+    out = normal * w
+    out += b
+    shape = a.shape
+
+    def vjp(dy: Array):
+        dy = dy.reshape(normal.shape)
+        product = dy * normal
+        mean_dy, mean_product = places @ dy, places @ product  # (B, 1, C): over the places
+        dw, db = (sum_of_rows(mean[:, 0]) / places[0, 0] for mean in (mean_product, mean_dy))
+        dx = dy * w
+        dx -= group_means(mean_dy * w)
+        dx -= xp.multiply(normal, group_means(mean_product * w), out=product)
+        dx *= inverse
+        return dx.reshape(shape), dw, db
+
+    return record(out.reshape(shape), (x, weight, bias), vjp)
+
+
+def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
+    """Weight standardisation (arXiv 1903.10520): each output channel of (h, w, C, D) gets mean 0 and deviation 1.
+
+    Args:
+        eps: keeps a constant channel finite.
+        inside: False divides by std + eps, as the hybrids do; True by sqrt(var + eps), as BiT does.
+    """
+    (w,) = operands(kernel)
+    xp = xp_of(w)
+    rows = w.reshape(-1, w.shape[-1])  # (h w C, D)
+    centred = rows - rows.mean(axis=0)
+    variance = (centred * centred).mean(axis=0)
+    std = xp.sqrt(variance + eps) if inside else xp.sqrt(variance)  # (D,)
+    inverse = 1.0 / (std if inside else std + eps)
+    shape = w.shape
+    tiny = xp.finfo(w.dtype).tiny  # a constant channel has std 0 and centred 0: its share of the gradient is 0
+
+    def vjp(dy: Array):
+        dy = dy.reshape(rows.shape)
+        through_std = (dy * centred).mean(axis=0) * inverse * inverse / xp.maximum(std, tiny)
+        dx = (dy - dy.mean(axis=0)) * inverse - centred * through_std
+        return (dx.reshape(shape),)
+
+    return record((centred * inverse).reshape(shape), (kernel,), vjp)
+
+
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0); its derivative at 0 is 0."""
+    (a,) = operands(x)
+    xp = xp_of(a)
+    out = xp.maximum(a, 0.0)
+    positive = a > 0.0 if wants_grad(x) else None
+
+    def vjp(dy: Array):
+        return (dy * positive,)
+
+    return record(out, (x,), vjp)
+
+
+# -- windows -------------------------------------------------------------------------------------
+
+
+def padded_sides(image: tuple[int, int], size: tuple[int, int], stride: int, padding: Padding) -> Sides:
+    """How many pixels to add (above, below), (left, right); see `conv2d`."""
+    if stride < 1:
+        raise ConfigError(f"a stride must be 1 or more, not {stride}")
+    if padding == "VALID":
+        return (0, 0), (0, 0)
+    if padding == "SAME":
+        missing = [
+            max(0, (-(-length // stride) - 1) * stride + k - length) for length, k in zip(image, size, strict=True)
+        ]
+        above, left = missing[0] // 2, missing[1] // 2
+        return (above, missing[0] - above), (left, missing[1] - left)
+    if isinstance(padding, str) or padding < 0:
+        raise ConfigError(f"padding must be 'SAME', 'VALID' or a number of pixels, not {padding!r}")
+    return (padding, padding), (padding, padding)
+
+
+def pad(x: Array, sides: Sides, fill: float) -> Array:
+    """(B, H, W, C) with `fill` around it; without padding, `x` itself."""
+    if sides == ((0, 0), (0, 0)):
+        return x
+    b, h, w, c = x.shape
+    (above, below), (left, right) = sides
+    out = xp_of(x).full((b, h + above + below, w + left + right, c), fill, x.dtype)
+    out[:, above : above + h, left : left + w] = x
+    return out
+
+
+def unpad(x: Array, sides: Sides, shape: tuple[int, ...]) -> Array:
+    """What `pad` was given."""
+    (above, _), (left, _) = sides
+    return x[:, above : above + shape[1], left : left + shape[2]]
+
+
+def window_grid(padded: Array, size: tuple[int, int], stride: int) -> tuple[int, int, int]:
+    """(B, H', W'): how many windows of a size there are."""
+    b, h, w, _ = padded.shape
+    if h < size[0] or w < size[1]:
+        raise ShapeError(f"a window of {size[0]} x {size[1]} does not fit into images of {h} x {w} with their padding")
+    return b, (h - size[0]) // stride + 1, (w - size[1]) // stride + 1
+
+
+def shifted(i: int, j: int, grid: tuple[int, int, int], stride: int) -> tuple[slice, slice, slice]:
+    """Where pixel (i, j) of every window lies: padded[shifted(...)] is (B, H', W', C)."""
+    _, rows, columns = grid
+    return slice(None), slice(i, i + (rows - 1) * stride + 1, stride), slice(j, j + (columns - 1) * stride + 1, stride)
+
+
+def windows(padded: Array, size: tuple[int, int], stride: int) -> Array:
+    """Every window, side by side: (B, H, W, C) -> (B, H', W', h, w, C)."""
+    grid = window_grid(padded, size, stride)
+    if size == (1, 1):
+        return padded[shifted(0, 0, grid, stride)][:, :, :, None, None]
+    view = xp_of(padded).lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2))  # (B, ., ., C, h, w)
+    return view[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)

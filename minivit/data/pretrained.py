@@ -1,0 +1,57 @@
+"""Published weights by name: which there are, where they lie, and a cache beside the data sets.
+
+The files are Google's own: ViTs and hybrids of arXiv 2010.11929, and the ResNets of BiT (arXiv 1912.11370).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from ..errors import CheckpointNotFoundError
+from .download import fetch
+
+VIT_ADDRESS = "https://storage.googleapis.com/vit_models"
+BIT_ADDRESS = "https://storage.googleapis.com/bit_models"
+
+PRE_TRAINED = "imagenet21k"  # 21,843 classes at 224 pixels; the ViTs' heads are all zeros
+FINE_TUNED = "imagenet21k+imagenet2012"  # 1,000 classes, at 384 pixels unless the name says 224
+
+_VIT_FILES = {
+    PRE_TRAINED: ("ViT-B_16", "ViT-B_32", "ViT-L_16", "ViT-L_32", "ViT-H_14", "R50+ViT-B_16"),
+    FINE_TUNED: (
+        "ViT-B_16-224", "ViT-B_16", "ViT-B_32", "ViT-L_16-224", "ViT-L_16", "ViT-L_32", "R50+ViT-B_16",
+    ),
+}  # fmt: skip
+_BIT_SIZES = ("R50x1", "R50x3", "R101x1", "R101x3", "R152x2", "R152x4")
+
+# From name to address. BiT-S was trained on ImageNet, BiT-M on ImageNet-21k.
+PRETRAINED: dict[str, str] = {
+    f"{file}-{stage}": f"{VIT_ADDRESS}/{stage}/{file}.npz" for stage, files in _VIT_FILES.items() for file in files
+} | {
+    f"BiT-{source}-{size}": f"{BIT_ADDRESS}/BiT-{source}-{size}.npz" for source in "SM" for size in _BIT_SIZES
+}  # fmt: skip
+
+
+def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: bool = True) -> Path:
+    """The file of published weights, downloaded unless it is there.
+
+    The publisher gives no checksums; the file is a zip archive, whose own are checked when it is read.
+
+    Args:
+        name: one of `PRETRAINED`.
+        data_dir: the cache is its folder `weights`; $MINIVIT_DATA or data if left out.
+        progress: draw a progress bar. An interrupted download goes on where it broke off.
+
+    Raises:
+        CheckpointNotFoundError: for an unknown name; the nearest known ones are suggested.
+        DownloadError, SaveError: as `fetch`.
+    """
+    if name not in PRETRAINED:
+        near = difflib.get_close_matches(name, PRETRAINED, n=3, cutoff=0.4) or list(PRETRAINED)
+        raise CheckpointNotFoundError(
+            f"{name} is neither a file nor the name of published weights: known names are {', '.join(near)}"
+        )
+    folder = Path(data_dir or os.environ.get("MINIVIT_DATA") or "data") / "weights"
+    return fetch(PRETRAINED[name], folder / f"{name}.npz", None, progress)

@@ -1,0 +1,75 @@
+"""The hybrid's backbone (ViT §3.1): a ResNet whose feature map takes the image's place.
+
+It is the authors' own ResNet, and differs from BiT's in `resnet.py`: GroupNorm and ReLU come after each convolution.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..convolution import max_pool, relu
+from ..engine.tensor import Tensor
+from ..nn import Conv, GroupNorm, Module, init
+
+RNG = np.random.Generator | None
+
+
+class Backbone(Module):
+    """Images to a feature map: (B, H, W, C) -> (B, ⌈H/4⌉, ⌈W/4⌉, 64), or smaller and wider with more stages.
+
+    Args:
+        stages: how many units each stage has. The first keeps the root's grid; each later one halves it.
+        channels: C, of the images.
+        width: channels of the root.
+    """
+
+    def __init__(self, stages: tuple[int, ...], channels: int, width: int, rng: RNG):
+        self.conv_root = Conv(init.lecun_normal((7, 7, channels, width), rng), stride=2)
+        self.gn_root = GroupNorm(width)
+        self.stages = [
+            Stage(units, width if b == 0 else width * 2 ** (b + 1), width * 2**b, 1 if b == 0 else 2, rng)
+            for b, units in enumerate(stages)
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = relu(self.gn_root(self.conv_root(x)))  # (B, H/2, W/2, width)
+        x = max_pool(x, size=3, stride=2)  # (B, H/4, W/4, width)
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+class Stage(Module):
+    """Units one after the other; the first changes the width, and the grid by its stride."""
+
+    def __init__(self, units: int, width_in: int, width: int, stride: int, rng: RNG):
+        self.units = [
+            Unit(width_in if u == 0 else 4 * width, width, stride if u == 0 else 1, rng) for u in range(units)
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for unit in self.units:
+            x = unit(x)
+        return x
+
+
+class Unit(Module):
+    """A bottleneck: 1 x 1 to `width` channels, 3 x 3 with the stride, 1 x 1 to four times as many; plus its input."""
+
+    def __init__(self, width_in: int, width: int, stride: int, rng: RNG):
+        self.projects = stride != 1 or width_in != 4 * width
+        if self.projects:
+            self.conv_proj = Conv(init.lecun_normal((1, 1, width_in, 4 * width), rng), stride)
+            self.gn_proj = GroupNorm(4 * width)
+        self.conv1 = Conv(init.lecun_normal((1, 1, width_in, width), rng))
+        self.gn1 = GroupNorm(width)
+        self.conv2 = Conv(init.lecun_normal((3, 3, width, width), rng), stride)
+        self.gn2 = GroupNorm(width)
+        self.conv3 = Conv(init.lecun_normal((1, 1, width, 4 * width), rng))
+        self.gn3 = GroupNorm(4 * width, scale=0.0)  # a new unit adds nothing to its input
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = self.gn_proj(self.conv_proj(x)) if self.projects else x
+        y = relu(self.gn1(self.conv1(x)))
+        y = relu(self.gn2(self.conv2(y)))
+        return relu(self.gn3(self.conv3(y)) + shortcut)

@@ -1,0 +1,197 @@
+"""Where a patch lies: the position embeddings of the paper's appendix D.4 (Table 8), and resizing them (§3.2).
+
+Each kind is a layer that adds to the tokens (B, T, D); T is the number of patches N, and one more where a class token
+stands in front. `table()` is what it adds. Relative positions are no such layer: they act inside attention, see
+`relative_scores`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import engine
+from ..engine.backend import Array, to_numpy, xp_of
+from ..engine.tensor import Tensor
+from ..errors import ConfigError
+from ..nn import Module, init
+from ..nn.layers import parameter
+
+if TYPE_CHECKING:
+    from .configs import ViTConfig
+
+POSITIONS = ("learned", "learned2d", "sincos2d", "relative", "none")
+PLACES = ("stem", "every", "shared")
+RESIZING = ("bilinear", "bicubic")
+
+RNG = np.random.Generator | None
+
+
+class Positions(Module):
+    """What is added to the tokens, (B, T, D) -> (B, T, D); this one, the base of the others, adds nothing."""
+
+    def table(self) -> Tensor | None:
+        """What is added, (1, T, D), or None."""
+        return None
+
+    def forward(self, z: Tensor) -> Tensor:
+        table = self.table()
+        return z if table is None else z + table
+
+
+class LearnedPositions(Positions):
+    """One vector for each token, the paper's choice: E_pos.  # ViT (1)"""
+
+    def __init__(self, tokens: int, dim: int, rng: RNG):
+        self.embedding = parameter(init.normal((1, tokens, dim), 0.02, rng))  # E_pos
+
+    def table(self) -> Tensor:
+        return self.embedding
+
+
+class LearnedPositions2d(Positions):
+    """One vector of D/2 for each column (X) and for each row (Y), side by side; none for a class token."""
+
+    def __init__(self, grid: tuple[int, int], class_token: bool, dim: int, rng: RNG):
+        self.columns = parameter(init.normal((1, grid[1], dim // 2), 0.02, rng))  # X, (1, w, D/2)
+        self.rows = parameter(init.normal((grid[0], 1, dim // 2), 0.02, rng))  # Y, (h, 1, D/2)
+        self.class_token = class_token
+
+    def table(self) -> Tensor:
+        h, w, half = self.rows.shape[0], self.columns.shape[1], self.rows.shape[2]
+        x = engine.broadcast_to(self.columns, (h, w, half))
+        y = engine.broadcast_to(self.rows, (h, w, half))
+        return _behind_class_token(engine.concatenate([x, y], axis=2).reshape(1, h * w, 2 * half), self.class_token)
+
+
+class FixedPositions(Positions):
+    """Sines and cosines of a patch's column and row (`sincos2d`); nothing is learned."""
+
+    def __init__(self, grid: tuple[int, int], class_token: bool, dim: int):
+        self.grid, self.class_token, self.dim = grid, class_token, dim
+
+    def table(self) -> Tensor:
+        return _behind_class_token(Tensor(sincos2d(self.grid, self.dim)[None]), self.class_token)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z + self.table().data  # a constant takes the tokens' type and device
+
+
+def sincos2d(grid: tuple[int, int], dim: int) -> np.ndarray:
+    """Sine and cosine of the column, then of the row, at D/4 frequencies: (h w, D), float32.
+
+    The frequencies fall from 1 to 1 / 10000 (big_vision's `sincos2d`).
+    """
+    quarter = dim // 4
+    omega = 10_000.0 ** -(np.arange(quarter) / max(1, quarter - 1))  # (D/4,)
+    y, x = np.mgrid[: grid[0], : grid[1]]  # (h, w) each
+    x, y = x.reshape(-1, 1) * omega, y.reshape(-1, 1) * omega  # (h w, D/4)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
+
+
+def make_positions(kind: str, grid: tuple[int, int], class_token: bool, dim: int, rng: RNG) -> Positions:
+    """The layer called `kind`; for "relative" and "none" it adds nothing."""
+    if kind == "learned":
+        return LearnedPositions(grid[0] * grid[1] + class_token, dim, rng)
+    if kind == "learned2d":
+        return LearnedPositions2d(grid, class_token, dim, rng)
+    return FixedPositions(grid, class_token, dim) if kind == "sincos2d" else Positions()
+
+
+def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
+    """How much each query likes each offset: (B, heads, T, D_h) with (2 T - 1, D_h) -> (B, heads, queries, T).
+
+    `offsets[T - 1 + i - j]` is the embedding of "key j lies i - j before query i" in the sequence of tokens.
+    """
+    b, heads, queries, width = q.shape
+    tokens = (offsets.shape[0] + 1) // 2
+    distance = np.arange(queries)[:, None] - np.arange(tokens) + tokens - 1  # (queries, T)
+    r = offsets[xp_of(offsets.data).asarray(distance)]  # (queries, T, D_h)
+    by_query = q.transpose(2, 0, 1, 3).reshape(queries, b * heads, width)
+    scores = by_query @ r.transpose(0, 2, 1)  # (queries, B heads, T): one product for each query's place
+    return scores.reshape(queries, b, heads, tokens).transpose(1, 2, 0, 3)
+
+
+def _behind_class_token(table: Tensor, class_token: bool) -> Tensor:
+    if not class_token:
+        return table
+    return engine.concatenate([Tensor(xp_of(table.data).zeros((1, 1, table.shape[2]), table.dtype)), table], axis=1)
+
+
+# -- another image size --------------------------------------------------------------------------
+
+
+def resize_positions(
+    table: np.ndarray, before: tuple[int, int], after: tuple[int, int], method: str = "bilinear"
+) -> np.ndarray:
+    """Position embeddings for another grid of patches.  # ViT §3.2
+
+    The rows of the grid are interpolated as a picture with D channels; a class token in front keeps its own.
+
+    Args:
+        table: (1, T, D), T = h w or h w + 1.
+        before, after: the grids (h, w).
+        method: "bilinear" lays the corners of the grids on each other, as the authors' code does; "bicubic" lays
+            their edges on each other, as timm does (Keys' kernel with a = -0.75, without antialiasing).
+
+    Returns:
+        (1, T', D) of the same type.
+
+    Raises:
+        ConfigError: if the table is not of the grid `before`, or for another method.
+    """
+    if method not in RESIZING:
+        raise ConfigError(f"positions are resized by {' or '.join(map(repr, RESIZING))}, not {method!r}")
+    patches = before[0] * before[1]
+    front = table.shape[1] - patches
+    if front not in (0, 1):
+        raise ConfigError(f"{table.shape[1]} position embeddings are not those of {before[0]} x {before[1]} patches")
+    if before == after:
+        return table.copy()
+    weights = _bilinear_weights if method == "bilinear" else _bicubic_weights
+    rows, columns = (weights(b, a) for b, a in zip(before, after, strict=True))  # (h', h), (w', w)
+    grid = table[0, front:].astype(np.float64).reshape(*before, -1)  # (h, w, D)
+    grid = np.einsum("ah,bw,hwd->abd", rows, columns, grid)  # (h', w', D)
+    resized = grid.reshape(1, after[0] * after[1], -1).astype(table.dtype)
+    return np.concatenate([table[:, :front], resized], axis=1)
+
+
+def resized(name: str, array: Array, before: ViTConfig, after: ViTConfig, method: str = "bilinear") -> Array:
+    """A position parameter called `name` for the grid of another configuration.
+
+    Raises:
+        ConfigError: for relative positions, whose offsets along the sequence mean something else on another grid.
+    """
+    array = to_numpy(array)
+    if name.endswith("offsets"):
+        raise ConfigError("relative positions cannot be interpolated: keep the image size that the model has")
+    if name.endswith("columns"):  # (1, w, D/2)
+        return resize_positions(array, (1, before.grid[1]), (1, after.grid[1]), method)
+    if name.endswith("rows"):  # (h, 1, D/2)
+        rows = resize_positions(array.swapaxes(0, 1), (before.grid[0], 1), (after.grid[0], 1), method)
+        return rows.swapaxes(0, 1)
+    return resize_positions(array, before.grid, after.grid, method)
+
+
+def _bilinear_weights(before: int, after: int) -> np.ndarray:
+    """(after, before): what each new place takes from each old one; the first and last places stay where they are."""
+    places = np.linspace(0, before - 1, after) if after > 1 else np.zeros(1)
+    return np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(before)))
+
+
+def _bicubic_weights(before: int, after: int) -> np.ndarray:
+    """(after, before), by Keys' kernel on the centres of cells; beyond the edge, the edge is repeated."""
+    weights = np.zeros((after, before))
+    for i in range(after):
+        place = (i + 0.5) * before / after - 0.5
+        for j in range(math.floor(place) - 1, math.floor(place) + 3):
+            weights[i, min(max(j, 0), before - 1)] += _keys(abs(place - j))
+    return weights
+
+
+def _keys(x: float, a: float = -0.75) -> float:
+    if x <= 1.0:
+        return (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
+    return a * (x**3 - 5.0 * x**2 + 8.0 * x - 4.0) if x < 2.0 else 0.0

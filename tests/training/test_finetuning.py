@@ -1,0 +1,104 @@
+"""The parts of fine-tuning: what is frozen, each layer's rate, and distillation against its formula."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minivit import SGD, Adam, AdamW, Muon, Tensor, cross_entropy, gradcheck
+from minivit.training.finetuning import RECIPES, distillation_loss, freeze_all_but_head, layer_scales
+from tests.support import random_images, tiny_vit
+
+
+def one_step(model, optimizer):
+    before = {name: tensor.data.copy() for name, tensor in model.named_parameters()}
+    cross_entropy(model(random_images(model.config)), np.array([0, 1, 2])).backward()
+    optimizer.step()
+    return {name: np.abs(tensor.data - before[name]).max() for name, tensor in model.named_parameters()}
+
+
+def test_a_frozen_model_changes_in_its_head_alone():
+    model = tiny_vit(representation=6)
+    freeze_all_but_head(model)
+
+    moved = one_step(model, AdamW(model.named_parameters(), lr=0.1))
+
+    assert {name for name, distance in moved.items() if distance} == {"head.weight", "head.bias"}
+
+
+def test_rates_fall_from_the_head_to_the_embedding():
+    model = tiny_vit(positions_at="every", depth=3)
+
+    scales = layer_scales([name for name, _ in model.named_parameters()], depth=3, decay=0.5)
+
+    assert scales["head.weight"] == scales["encoder_norm.bias"] == 1.0
+    assert scales["blocks.2.mlp.fc1.weight"] == 0.5
+    assert scales["blocks.0.norm1.weight"] == 0.125
+    assert scales["later_positions.1.embedding"] == 0.5  # added before block 2
+    assert scales["embedding.weight"] == scales["cls"] == scales["positions.embedding"] == 0.0625
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW, Muon])
+def test_a_scale_is_a_factor_of_the_rate(optimizer):
+    """A step with half the rate, and a step with a scale of one half, end at the same weights."""
+    ends = []
+    for lr, scale in ((0.05, 1.0), (0.1, 0.5)):
+        model = tiny_vit()
+        optim = optimizer(model.named_parameters(), lr=lr, weight_decay=0.1)
+        optim.scales = {name: scale for name, _ in model.named_parameters()}
+        one_step(model, optim)
+        ends.append(model.state())
+
+    for name in ends[0]:
+        np.testing.assert_allclose(ends[0][name], ends[1][name], rtol=1e-12, atol=1e-15)
+
+
+def softmax(row):
+    powers = [math.exp(v - max(row)) for v in row]
+    return [p / sum(powers) for p in powers]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_distillation_is_its_formula(weight, temperature):
+    rng = np.random.default_rng(0)
+    logits, teacher, labels = rng.standard_normal((4, 5)) * 2, rng.standard_normal((4, 5)) * 2, np.array([0, 4, 2, 2])
+
+    found = distillation_loss(Tensor(logits), labels, teacher, weight, temperature).item()
+
+    total = 0.0
+    for b in range(4):
+        student_t, teacher_t = softmax(logits[b] / temperature), softmax(teacher[b] / temperature)
+        divergence = sum(t * math.log(t / s) for t, s in zip(teacher_t, student_t, strict=True))
+        total += (1 - weight) * -math.log(softmax(logits[b])[labels[b]]) + weight * temperature**2 * divergence
+    assert found == pytest.approx(total / 4, rel=1e-12)
+
+
+def test_a_student_that_agrees_with_its_teacher_has_no_loss_and_no_gradient():
+    logits = Tensor(np.random.default_rng(1).standard_normal((3, 4)), requires_grad=True)
+
+    loss = distillation_loss(logits, np.zeros(3, int), logits.data.copy(), 1.0, 2.0)
+    loss.backward()
+
+    assert loss.item() == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_allclose(logits.grad, 0.0, atol=1e-12)
+
+
+def test_the_gradient_of_distillation_agrees_with_finite_differences():
+    rng = np.random.default_rng(2)
+    teacher, labels = rng.standard_normal((3, 4)), np.array([1, 0, 3])
+
+    def loss(x):
+        return distillation_loss(x, labels, teacher, 0.6, 2.5, 0.1)
+
+    gradcheck(loss, rng.standard_normal((3, 4)), tolerance=1e-6)
+
+
+def test_recipes_are_the_papers_table_4():
+    assert {name: (r.steps, r.rates) for name, r in RECIPES.items()} == {
+        "imagenet": (20_000, (0.003, 0.01, 0.03, 0.06)),
+        "cifar": (10_000, (0.001, 0.003, 0.01, 0.03)),
+        "pets": (500, (0.001, 0.003, 0.01, 0.03)),
+        "flowers": (500, (0.001, 0.003, 0.01, 0.03)),
+        "vtab": (2_500, (0.01,)),
+    }
