@@ -96,11 +96,34 @@ def test_a_folders_pictures_are_cropped_at_random_in_long_runs(photos, tmp_path,
     assert asked == [name]
 
 
+def test_tensorboard_is_an_option_that_a_resumed_run_keeps(photos, tmp_path):
+    assert trained(tmp_path / "run", "--dataset", photos, "--tensorboard") == 0
+    (before,) = (tmp_path / "run").glob("events.out.tfevents.*")
+    size = before.stat().st_size
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    (after,) = (tmp_path / "run").glob("events.out.tfevents.*")
+    assert after.stat().st_size == size
+
+
 def test_a_run_is_named_after_its_folder(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", *TINY, "--dataset", "folder:photos"]) == 0
     assert (tmp_path / "runs" / "photos-ViT-XS_4-CIFAR-1" / "checkpoint.npz").is_file()
     assert cli.main(["train", "--resume", "runs/photos-ViT-XS_4-CIFAR-1"]) == 0
+
+
+def test_a_folder_that_changed_is_not_trained_on_as_if_it_were_the_same(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    resume = ["train", "--resume", tmp_path / "run"]
+    (photos / "dog").rename(photos / "wolf")
+    assert "had the class 'dog' where it has 'wolf' now" in refused(capsys, *resume)
+    (photos / "wolf").rename(photos / "dog")
+    for number in range(6, 10):
+        write_picture(photos / "cat" / f"{number}.png", number)
+    assert "had 10 training images and has 13 now" in refused(capsys, *resume)
+    for number in range(6, 10):
+        (photos / "cat" / f"{number}.png").unlink()
+    assert cli.main([str(argument) for argument in resume]) == 0
 
 
 def test_other_classes_are_not_measured_as_if_they_were_the_same(photos, tmp_path, capsys):

@@ -166,5 +166,10 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         help="compute each block a second time in the backward pass instead of keeping what it needs: less memory, a "
         "third more time, the same weights (default: off)",
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write the metrics for TensorBoard too (needs minivit[tensorboard]; default: off)",
+    )
     parser.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/DATASET-MODEL-1, -2 ...)")
     parser.add_argument("--resume", metavar="DIR", help="go on with the run in this folder, with its own options")

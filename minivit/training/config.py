@@ -21,6 +21,7 @@ PLACEMENT = (
     "checkpoint_blocks",
     "log_every",
     "save_every",
+    "tensorboard",
 )  # options that do not change the weights
 
 
@@ -72,6 +73,7 @@ class TrainConfig:
     eval_every: float = 1.0
     log_every: int = 50
     save_every: float = 60.0
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "log_every"):

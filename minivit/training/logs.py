@@ -1,14 +1,15 @@
-"""What a run writes down and shows: metrics.jsonl, a progress bar, and the learning curve as a picture."""
+"""What a run writes down and shows: metrics.jsonl, the same for TensorBoard, a progress bar, and the learning curve."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, MissingExtraError
 from ..files import atomic_file, write_text
 
 Record = dict[str, Any]
@@ -47,6 +48,55 @@ class MetricsFile:
         """Drop what a killed run logged after the checkpoint it resumes from, so that no step is logged twice."""
         kept = [record for record in self.read() if record["step"] <= step]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def require_tensorboard() -> Any:
+    """tensorboardX, the library that knows TensorBoard's files. Raises MissingExtraError if it is not installed."""
+    try:
+        import tensorboardX
+    except ImportError as error:
+        raise MissingExtraError("tensorboardX is not installed: pip install 'minivit[tensorboard]'") from error
+    return tensorboardX
+
+
+class EventFile:
+    """events.out.tfevents...: what is in metrics.jsonl, for TensorBoard.
+
+    It is written anew whenever a run begins or goes on, from what metrics.jsonl holds by then: so it has each point
+    once, however often a run was killed, and also the points from before it was asked for.
+
+    Raises MissingExtraError if tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: Path, records: list[Record]):
+        library = require_tensorboard()
+        self.Event, self.Summary = library.proto.event_pb2.Event, library.proto.summary_pb2.Summary
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        now = time.time()
+        self.begun = now - (records[-1]["seconds"] if records else 0.0)
+        # Its SummaryWriter would write from another thread, some time later: a kill could come first.
+        self.file = library.RecordWriter(str(folder / f"events.out.tfevents.{now:.0f}.minivit"))
+        self._add(wall_time=now, file_version="brain.Event:2")
+        for record in records:
+            self.write(record)
+
+    def write(self, record: Record) -> None:
+        """Add the numbers of one line of metrics.jsonl, as `loss/train`, `loss/test` and so on."""
+        values = [
+            self.Summary.Value(tag=f"{name}/{record['kind']}", simple_value=record[name])
+            for name in ("loss", "accuracy", "lr", "images_per_second")
+        ]
+        when = self.begun + record["seconds"]  # a clock that stands still during evaluations, as in metrics.jsonl
+        self._add(wall_time=when, step=record["step"], summary=self.Summary(value=values))
+        self.file.flush()
+
+    def _add(self, **fields: Any) -> None:
+        self.file.write(self.Event(**fields).SerializeToString())
+
+    def close(self) -> None:
+        """End the file."""
+        self.file.close()
 
 
 class Progress:

@@ -42,7 +42,7 @@ from ..preprocessing import preprocess
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import PLACEMENT, TrainConfig
 from .finetuning import freeze_all_but_head, layer_scales
-from .logs import MetricsFile, Progress, learning_curve
+from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tensorboard
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
@@ -96,6 +96,7 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: b
                     break
         finally:
             bar.close()
+            run.close()
         return run.finish()
 
 
@@ -110,6 +111,9 @@ class Run:
             raise ConfigError(
                 f"{folder} holds a run already: resume it with --resume {folder}, or choose another --out"
             )
+
+        if config.tensorboard:
+            require_tensorboard()  # before anything is read or written
 
         train_set, self.test_set = _datasets(config, show)
         self.classes = train_set.classes
@@ -155,6 +159,7 @@ class Run:
             self.metrics.rewind(-1)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "config.json", asdict(config))
+        self.events = EventFile(folder, self.metrics.read()) if config.tensorboard else None
         self.saved_at = time.monotonic()
 
     def _warmup_steps(self) -> int:
@@ -230,12 +235,13 @@ class Run:
         return (self.total_steps - self.step) * self.images_per_step / max(self.window.speed, 1e-9)
 
     def _record(self, kind: str, loss: float, accuracy: float, speed: float) -> None:
-        self.metrics.write(
-            {
-                "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
-                "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
-            }
-        )  # fmt: skip
+        record = {
+            "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
+            "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
+        }  # fmt: skip
+        self.metrics.write(record)
+        if self.events:
+            self.events.write(record)
 
     # -- evaluating ------------------------------------------------------------------------------
 
@@ -274,6 +280,7 @@ class Run:
             "last_test": self.last_test,
             "train": asdict(self.config),
             "classes": list(self.classes),
+            "images": len(self.loader.dataset),
             "dataset": self.config.dataset,
         }
         save_checkpoint(
@@ -300,9 +307,29 @@ class Run:
                 f"{self.checkpoint} is of a run with other options: "
                 + ", ".join(f"{name} was {saved[name]!r}, now {own[name]!r}" for name in changed)
             )
+        self._check_same_data(header)
         self.step, self.seconds = header["step"], header["seconds"]
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
         self.metrics.rewind(self.step)
+
+    def _check_same_data(self, header: dict[str, Any]) -> None:
+        """A folder may have changed since; the steps still to come would then be of another run."""
+        images = len(self.loader.dataset)
+        if (before := header.get("images", images)) != images:
+            change = f"had {before:,} training images and has {images:,} now"
+        elif renamed := [pair for pair in zip(header["classes"], self.classes, strict=True) if pair[0] != pair[1]]:
+            change = f"had the class {renamed[0][0]!r} where it has {renamed[0][1]!r} now"
+        else:
+            return
+        raise CheckpointError(
+            f"{self.checkpoint} cannot be resumed: {self.config.dataset} {change}; put it back as it was, or start a "
+            "new run"
+        )
+
+    def close(self) -> None:
+        """Close what is open, however the run ended."""
+        if self.events:
+            self.events.close()
 
     def finish(self) -> RunResult:
         """Save, draw the learning curve, and sum up."""

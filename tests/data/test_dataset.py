@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minivit.data import Dataset, contact_sheet, load_dataset, preprocess
+from minivit.data.pictures import resize_picture
 from minivit.errors import ConfigError, DataNotFoundError, DTypeError, MinivitError, ShapeError
 
 
@@ -50,6 +51,18 @@ def test_a_subset_keeps_images_labels_and_boxes_together():
         assert chosen.labels[position] == dataset.labels[original]
         assert np.array_equal(chosen.boxes[position], dataset.boxes[original])
     assert Dataset(**{**parts(), "boxes": None}).subset(slice(2)).boxes is None
+
+
+def test_resizing_brings_images_to_a_size_and_leaves_those_of_that_size_alone():
+    dataset = Dataset(**parts(), note="a copy")
+    assert dataset.image_shape == (4, 5, 3)
+    assert dataset.resized(4, 5) is dataset
+    larger = dataset.resized(7, 6)
+    assert larger.image_shape == (7, 6, 3)
+    for before, after in zip(dataset.images, larger.images, strict=True):
+        assert np.array_equal(after, resize_picture(before, 7, 6))
+    assert larger.boxes is None  # they were in other pixels
+    assert (larger.labels.tolist(), larger.note) == (dataset.labels.tolist(), "a copy")
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,12 @@ def test_black_and_white_of_one_bit(tmp_path):
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path, suffix):
     values = np.array([[0, 128, 129, 255, 256], [514, 30_000, 65_406, 65_407, 65_535]], np.uint16)
-    read = decode_picture(saved(tmp_path / f"deep.{suffix}", values))
+    path = tmp_path / f"deep.{suffix}"
+    if suffix == "pgm":
+        path.write_bytes(b"P5\n5 2\n65535\n" + values.astype(">u2").tobytes())
+    else:
+        saved(path, values)
+    read = decode_picture(path)
     expected = [[0, 0, 1, 1, 1], [2, 117, 254, 255, 255]]  # value / 257, rounded
     assert np.array_equal(read, np.stack([expected] * 3, axis=-1))
 

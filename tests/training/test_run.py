@@ -294,7 +294,7 @@ def test_a_run_from_before_an_option_existed_goes_on_if_it_has_its_default(tmp_p
         kill_after(patch, 5)
         run(tmp_path, save_every=0.0)
     header, arrays = read_arrays(tmp_path / "checkpoint.npz")
-    del header["train"]["image_size"]
+    del header["train"]["image_size"], header["images"]
     write_arrays(tmp_path / "checkpoint.npz", header, arrays)
     with pytest.raises(CheckpointError, match="image_size was None, now 32"):
         run(tmp_path, resume=True, save_every=0.0, image_size=32)
