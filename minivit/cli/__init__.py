@@ -14,6 +14,7 @@ from ..errors import MinivitError
 from .bench import add_bench
 from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from .evaluate import add_evaluate
+from .experiment import add_experiment
 from .fewshot import add_fewshot
 from .finetune import add_finetune
 from .info import add_info
@@ -56,4 +57,5 @@ def build_parser() -> argparse.ArgumentParser:
     add_inspect(commands)
     add_info(commands)
     add_bench(commands)
+    add_experiment(commands)
     return parser
