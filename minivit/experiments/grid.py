@@ -31,11 +31,13 @@ class Cell:
         series: the line that it belongs to.
         x: where it stands: a number, or a name for a table.
         options: of `TrainConfig`, beyond the experiment's own.
+        before: options of a training whose weights this one starts from, or None; again beyond the experiment's own.
     """
 
     series: str
     x: float | str
     options: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,15 +136,26 @@ def run_experiment(
 
 
 def _train(experiment: Experiment, cell: Cell, seed: int, folder: Path, placement: dict[str, Any]) -> Record:
-    config = TrainConfig(**{**experiment.options, **cell.options, "eval_every": 1e9, "seed": seed, **placement})
     shutil.rmtree(folder, ignore_errors=True)  # a training that a stop cut in two
-    result = train(config, folder, show=False)
+    always = {"eval_every": 1e9, "seed": seed, **placement}
+    flops = seconds = 0.0
+    result = None
+    for number, options in enumerate([*([cell.before] if cell.before else []), cell.options]):
+        weights = {"weights": str(result.folder / "checkpoint.npz")} if result else {}
+        config = TrainConfig(**{**experiment.options, **options, **always, **weights})
+        result = train(config, folder / str(number), show=False)
+        if not result.finished:
+            raise KeyboardInterrupt
+        flops += _training_flops(config, result.steps)
+        seconds += result.seconds
     shutil.rmtree(folder, ignore_errors=True)
-    if not result.finished or result.accuracy is None:
-        raise KeyboardInterrupt
+    assert result is not None and result.accuracy is not None  # there is a training, and it ends with an evaluation
+    return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops)
+
+
+def _training_flops(config: TrainConfig, steps: int) -> float:
     forward = costs(create_model(config.model, seed=None, **config.model_changes))[-1].flops
-    flops = 3.0 * forward * result.steps * config.batch_size * config.accumulate
-    return Record(cell.series, cell.x, seed, result.accuracy, round(result.seconds, 1), flops)
+    return 3.0 * forward * steps * config.batch_size * config.accumulate
 
 
 def summarise(experiment: Experiment, records: Sequence[Record]) -> list[Summary]:

@@ -10,6 +10,7 @@ import numpy as np
 from ..convolution import max_pool, relu
 from ..engine.tensor import Tensor
 from ..nn import Conv, GroupNorm, Module, init
+from .resnet import make_stages
 
 RNG = np.random.Generator | None
 
@@ -18,7 +19,7 @@ class Backbone(Module):
     """Images to a feature map: (B, H, W, C) -> (B, ⌈H/4⌉, ⌈W/4⌉, 64), or smaller and wider with more stages.
 
     Args:
-        stages: how many units each stage has. The first keeps the root's grid; each later one halves it.
+        stages: how many units each stage has; see `make_stages`.
         channels: C, of the images.
         width: channels of the root.
     """
@@ -26,30 +27,13 @@ class Backbone(Module):
     def __init__(self, stages: tuple[int, ...], channels: int, width: int, rng: RNG):
         self.conv_root = Conv(init.lecun_normal((7, 7, channels, width), rng), stride=2)
         self.gn_root = GroupNorm(width)
-        self.stages = [
-            Stage(units, width if b == 0 else width * 2 ** (b + 1), width * 2**b, 1 if b == 0 else 2, rng)
-            for b, units in enumerate(stages)
-        ]
+        self.stages = make_stages(Unit, stages, width, rng)
 
     def forward(self, x: Tensor) -> Tensor:
         x = relu(self.gn_root(self.conv_root(x)))  # (B, H/2, W/2, width)
         x = max_pool(x, size=3, stride=2)  # (B, H/4, W/4, width)
         for stage in self.stages:
             x = stage(x)
-        return x
-
-
-class Stage(Module):
-    """Units one after the other; the first changes the width, and the grid by its stride."""
-
-    def __init__(self, units: int, width_in: int, width: int, stride: int, rng: RNG):
-        self.units = [
-            Unit(width_in if u == 0 else 4 * width, width, stride if u == 0 else 1, rng) for u in range(units)
-        ]
-
-    def forward(self, x: Tensor) -> Tensor:
-        for unit in self.units:
-            x = unit(x)
         return x
 
 

@@ -5,6 +5,8 @@ In version 2 (arXiv 1603.05027) normalisation and ReLU come before each convolut
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..convolution import max_pool, relu
@@ -15,6 +17,7 @@ from .classifier import Classifier
 from .configs import ResNetConfig
 
 RNG = np.random.Generator | None
+UnitMaker = Callable[[int, int, int, RNG], Module]  # takes the channels before, its width, its stride
 NORM_EPS = 1e-5
 KERNEL_EPS = 1e-10
 
@@ -35,10 +38,7 @@ class ResNet(Classifier):
             self.root = conv(7, config.channels, width, rng, stride=2, padding=3)
         else:
             self.root = conv(3, config.channels, width, rng, stride=2, padding=1)
-        self.stages = [
-            Stage(units, width if b == 0 else width * 2 ** (b + 1), width * 2**b, 1 if b == 0 else 2, rng)
-            for b, units in enumerate(config.units)
-        ]
+        self.stages = make_stages(Unit, config.units, width, rng)
         out = width * 2 ** (len(config.units) + 1)
         self.norm = GroupNorm(out, eps=NORM_EPS)
         if config.num_classes:
@@ -78,13 +78,23 @@ class ResNet(Classifier):
         return relu(self.norm(x))
 
 
+def make_stages(unit: UnitMaker, units: tuple[int, ...], width: int, rng: RNG) -> list[Stage]:
+    """The stages behind a root of `width` channels; stage b has units of width · 2^b, and four times as many come out.
+
+    The first keeps the root's grid; each later one halves it.
+    """
+    stages = []
+    for b, count in enumerate(units):
+        width_in = width if b == 0 else 4 * width * 2 ** (b - 1)
+        stages.append(Stage(unit, count, width_in, width * 2**b, 1 if b == 0 else 2, rng))
+    return stages
+
+
 class Stage(Module):
     """Units one after the other; the first changes the width, and the grid by its stride."""
 
-    def __init__(self, units: int, width_in: int, width: int, stride: int, rng: RNG):
-        self.units = [
-            Unit(width_in if u == 0 else 4 * width, width, stride if u == 0 else 1, rng) for u in range(units)
-        ]
+    def __init__(self, unit: UnitMaker, units: int, width_in: int, width: int, stride: int, rng: RNG):
+        self.units = [unit(width_in, width, stride, rng), *(unit(4 * width, width, 1, rng) for _ in range(units - 1))]
 
     def forward(self, x: Tensor) -> Tensor:
         for unit in self.units:

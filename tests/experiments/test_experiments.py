@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,21 @@ def test_compute_is_three_forward_passes_of_every_image(trainings, tmp_path):
     assert [s.flops for s in summaries] == [3 * forward * 10 * steps for steps in (1, 2, 1)]
 
 
+def test_a_cell_may_start_from_another_trainings_weights(trainings, tmp_path):
+    first = {"objective": "masked-patch", "steps": 3}
+    after = experiment(cells=(Cell("after", 1, {"steps": 2}, before=first), Cell("plain", 1, {"steps": 5})))
+
+    summaries = run_experiment(after, tmp_path, seeds=1, show=False)
+
+    assert [(c.objective, c.steps) for c in trainings] == [("masked-patch", 3), ("classes", 2), ("classes", 5)]
+    assert [Path(c.weights).parts[-2:] if c.weights else None for c in trainings] == [
+        None,
+        ("0", "checkpoint.npz"),
+        None,
+    ]
+    assert summaries[0].flops == summaries[1].flops  # five steps in all
+
+
 def test_what_was_trained_is_not_trained_again(trainings, tmp_path):
     run_experiment(experiment(), tmp_path, seeds=1, show=False)
     summaries = run_experiment(experiment(), tmp_path, seeds=2, show=False)
@@ -118,6 +134,8 @@ def test_the_options_of_every_cell_are_a_runs(name):
 
     for cell in found.cells:
         TrainConfig(**{**found.options, **cell.options})
+        if cell.before:
+            TrainConfig(**{**found.options, **cell.before})
     assert len({(cell.series, cell.x) for cell in found.cells}) == len(found.cells)
 
 

@@ -300,6 +300,12 @@ ARCHIVES = {
     "an array larger than any address": lambda: with_member(
         "a.npy", array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({10**30},)}}")
     ),
+    "an array that is longer than it says": lambda: with_member(
+        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}")
+    ),
+    "an array packed as NumPy never does": lambda: with_member(
+        "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (16,)}"), zipfile.ZIP_LZMA
+    ),
     "a negative length": lambda: with_member(
         "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (-3,)}")
     ),
