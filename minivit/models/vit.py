@@ -160,7 +160,7 @@ class ViT(Classifier):
     def features(self, images: Tensor | Array) -> Tensor:
         """The patches' final tokens where they lie, for other tasks than classification: (B, H, W, C) -> (B, h, w, D).
 
-        They are normalised by the final LayerNorm. In evaluation mode unless the model is training.
+        They are normalised by the final LayerNorm.
         """
         z = self.encoder_norm(self.patches(self.encode(self.embed(images), all_tokens=True)))  # (B, N, D)
         return z.reshape(len(z), *self.config.grid, self.config.dim)
