@@ -547,3 +547,34 @@ def test_intermediates_are_of_all_tokens_whatever_is_skipped():
     assert found.keys() == expected.keys()
     for name in found:
         np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_average_pooling_leaves_a_class_token_out():
+    model = tiny_vit(classifier="gap", class_token=True)
+    images = random_images(model.config)
+
+    _, seen = model(images, return_intermediates=True)
+
+    tokens = seen["blocks.1.tokens"]  # (B, N + 1, D)
+    centred = tokens - tokens.mean(axis=-1, keepdims=True)
+    normal = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-6)
+    normal = normal * model.encoder_norm.weight.data + model.encoder_norm.bias.data
+    np.testing.assert_allclose(seen["representation"], normal[:, 1:].mean(axis=1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("changes", [{}, {"classifier": "gap"}, {"classifier": "map"}], ids=str)
+def test_features_lie_where_their_patches_do(changes):
+    """Change one patch's pixels in a model whose tokens do not mix: one feature changes, in its row and column."""
+    model = tiny_vit(image_size=(8, 12), **changes)
+    for block in model.blocks:
+        block.attention.out.weight.data[...] = 0.0
+    images = random_images(model.config, batch=1)
+    changed = images.copy()
+    changed[0, 4:8, 8:12] += 0.5  # row 1, column 2
+
+    difference = np.abs(model.features(changed).data - model.features(images).data).max(axis=-1)[0]
+
+    assert model.features(images).shape == (1, 2, 3, 12)
+    assert difference[1, 2] > 1e-3
+    difference[1, 2] = 0.0
+    assert not difference.any()
