@@ -88,6 +88,19 @@ def _self_supervision_sentence(summaries: list[Summary]) -> str:
     return f"With the same budget of training, {'. '.join(told)}."
 
 
+def _resolution_sentence(summaries: list[Summary]) -> str:
+    """Whether fine-tuning at a higher resolution beats the parent, and training on at its own."""
+    parent, same, higher = (_of(summaries, series)[0] for series in ("parent", "trained on", "fine-tuned"))
+    verdict = "do not touch" if _apart(parent, higher) else "touch"
+    return (
+        f"The parent at 32 pixels has {_percent(parent)}, trained on at 32 pixels {_percent(same)}, fine-tuned at 48 "
+        f"pixels with interpolated positions {_percent(higher)}: the parent's and the last intervals {verdict}."
+    )
+
+
+_PARENT = {"steps": 6_000, "lr": 5e-3}
+_TRAINED_ON = {"steps": 1_000, "lr": 1e-3}
+
 # ViT Table 8: the kind in the series, the place on the axis
 _POSITIONS = [Cell("none", "stem", {"positions": "none"})] + [
     Cell(kind, place, {"positions": kind, "positions_at": place})
@@ -146,6 +159,19 @@ EXPERIMENTS = {
                 for lr in (5e-4, 1e-3, 2e-3, 4e-3)
             ),
             sentence=_pooling_sentence,
+        ),
+        Experiment(
+            name="resolution",
+            paper="section 3.2",
+            title="Fine-tuning at a higher resolution, ViT-XS on CIFAR-10",
+            x_label="image size",
+            options={**COMMON, "model": "ViT-XS_4-CIFAR", "classifier": "gap", "augment": "standard"},
+            cells=(
+                Cell("parent", "32 px", _PARENT),
+                Cell("trained on", "32 px", _TRAINED_ON, before=_PARENT),
+                Cell("fine-tuned", "48 px", {**_TRAINED_ON, "image_size": 48}, before=_PARENT),
+            ),
+            sentence=_resolution_sentence,
         ),
         Experiment(
             name="self-supervision",
