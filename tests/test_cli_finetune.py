@@ -8,7 +8,7 @@ import pytest
 from minivit import cli, load_model
 from minivit.data import shapes
 from minivit.models.weights import read_arrays
-from minivit.training import loop
+from minivit.training import TrainConfig, loop
 
 SMALL = ["--model", "ViT-XS_4-CIFAR", "--steps", "2", "--batch-size", "12", "--seed", "3"]
 
@@ -171,6 +171,16 @@ def test_bad_input_gets_one_sentence(parent, tmp_path, monkeypatch, capsys, argu
     for word in words:
         assert word in line
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_seed_draws_which_training_images_are_used(tmp_path):
+    def used(seed):
+        config = TrainConfig(dataset="shapes", train_images=20, seed=seed)
+        return loop.Run(config, tmp_path / str(seed), resume=False, show=False).loader.dataset.images
+
+    assert len(used(0)) == 20
+    assert not np.array_equal(used(0), used(1))
+    assert np.array_equal(used(0), used(0))
 
 
 def test_fewer_training_images_are_of_each_class_alike():

@@ -130,6 +130,43 @@ def test_prefixes_are_seen_through(tmp_path, prefix):
     assert same_logits(load_model(path), model)
 
 
+def test_an_optimisers_state_is_no_weights(tmp_path):
+    """It has arrays of the same names and shapes, under a prefix that may be the shorter one."""
+
+    def with_state(arrays):
+        moved = {f"checkpoint/optimizer/target/{name}": array for name, array in arrays.items()}
+        return moved | {f"opt/state/{name}": array + 1.0 for name, array in arrays.items()}
+
+    model, path = google_file(tmp_path, with_state)
+
+    assert same_logits(load_model(path), model)
+
+
+def test_a_classifier_has_no_use_for_a_pooler(tmp_path):
+    """Hugging Face's files may hold both; the classifier reads the class token itself."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "vit.embeddings.cls_token": (1, 1, 12), "vit.embeddings.position_embeddings": (1, 5, 12),
+        "vit.embeddings.patch_embeddings.projection.weight": (12, 3, 4, 4),
+        "vit.embeddings.patch_embeddings.projection.bias": (12,),
+        "vit.layernorm.weight": (12,), "vit.layernorm.bias": (12,),
+        "classifier.weight": (5, 12), "classifier.bias": (5,),
+    }  # fmt: skip
+    arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    pooler = {
+        "vit.pooler.dense.weight": np.ones((12, 12), np.float32),
+        "vit.pooler.dense.bias": np.ones(12, np.float32),
+    }
+    save_file(arrays, tmp_path / "without.safetensors")
+    save_file(arrays | pooler, tmp_path / "with.safetensors")
+    save_file({n.removeprefix("vit."): a for n, a in (arrays | pooler).items() if "classifier" not in n},
+              tmp_path / "bare.safetensors")  # fmt: skip
+
+    assert same_logits(load_model(tmp_path / "with.safetensors"), load_model(tmp_path / "without.safetensors"))
+    bare = load_model(tmp_path / "bare.safetensors")
+    assert (bare.config.representation, bare.config.num_classes) == (12, 0)
+
+
 def newer_names(arrays):
     """big_vision's: each kind of part is counted for itself, and the class token has no position."""
     names = {

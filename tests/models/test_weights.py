@@ -271,9 +271,9 @@ def test_a_foreign_npz_is_refused(tmp_path, kind):
     refused(tmp_path / "foreign.npz", FOREIGN[kind]())
 
 
-def with_member(name, content, compression=zipfile.ZIP_STORED):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
+def with_member(name, content, compression=zipfile.ZIP_STORED, into=b""):
+    file = io.BytesIO(into)
+    with zipfile.ZipFile(file, "a" if into else "w", compression) as archive:
         archive.writestr(name, content)
     return file.getvalue()
 
@@ -318,6 +318,35 @@ ARCHIVES = {
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_an_archive_with_strange_members_is_refused(tmp_path, kind):
     refused(tmp_path / "strange.npz", ARCHIVES[kind]())
+
+
+# The same in a file that is ours and whole but for this one array, so that nothing else can be the reason.
+STRANGE_ARRAYS = {
+    "shorter than it says": array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 12)}")[:-20],
+    "longer than it says": array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 12)}"),
+    "larger than any memory": array_file(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, {10**14})}}"),
+    "of text": array_file("{'descr': '<U1', 'fortran_order': False, 'shape': (1, 1, 16)}"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE_ARRAYS)
+def test_one_strange_array_among_good_ones_is_refused(tmp_path, kind):
+    good = {"minivit": header(), **{name: array for name, array in weights().items() if name != "model/cls"}}
+    path = tmp_path / "strange.npz"
+
+    refused(path, with_member("model/cls.npy", STRANGE_ARRAYS[kind], into=npz_bytes(**good)))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_array_that_is_packed_as_numpy_never_does_is_refused(tmp_path, method):
+    good = {"minivit": header(), **{name: array for name, array in weights().items() if name != "model/cls"}}
+    file = io.BytesIO()
+    np.save(file, weights()["model/cls"])
+    path = tmp_path / "packed.npz"
+
+    path.write_bytes(with_member("model/cls.npy", file.getvalue(), zipfile.ZIP_DEFLATED, into=npz_bytes(**good)))
+    assert same_weights(load_model(path), small_model())
+    assert "packed" in refused(path, with_member("model/cls.npy", file.getvalue(), method, into=npz_bytes(**good)))
 
 
 def test_an_encrypted_archive_is_refused(tmp_path):
