@@ -140,7 +140,8 @@ def _train(experiment: Experiment, cell: Cell, seed: int, folder: Path, placemen
     always = {"eval_every": 1e9, "seed": seed, **placement}
     flops = seconds = 0.0
     result = None
-    for number, options in enumerate([*([cell.before] if cell.before else []), cell.options]):
+    trainings = [cell.options] if cell.before is None else [cell.before, cell.options]
+    for number, options in enumerate(trainings):
         weights = {"weights": str(result.folder / "checkpoint.npz")} if result else {}
         config = TrainConfig(**{**experiment.options, **options, **always, **weights})
         result = train(config, folder / str(number), show=False)
