@@ -43,13 +43,11 @@ def _data_size_sentence(summaries: list[Summary]) -> str:
 def _compute_sentence(summaries: list[Summary]) -> str:
     """Which family has the best accuracy for the most compute that all were given."""
     budget = min(max(s.flops for s in _of(summaries, series)) for series in FAMILIES)
-    best = {
-        series: max((s for s in _of(summaries, series) if s.flops <= budget), key=lambda s: s.mean)
-        for series in FAMILIES
-    }
+    within = {series: [s for s in _of(summaries, series) if s.flops <= budget] for series in FAMILIES}
+    best = {series: max(found, key=lambda s: s.mean) for series, found in within.items() if found}
     ranked = sorted(best.items(), key=lambda item: -item[1].mean)
     listed = ", ".join(f"{series} {_percent(s)}" for series, s in ranked)
-    clear = "" if _apart(ranked[0][1], ranked[1][1]) else "; the first two intervals touch"
+    clear = "" if len(ranked) == 1 or _apart(ranked[0][1], ranked[1][1]) else "; the first two intervals touch"
     return f"For at most {budget / 1e15:.2f} petaFLOPs of training the best of each family: {listed}{clear}."
 
 
