@@ -44,9 +44,8 @@ def test_every_link_into_the_repository_leads_somewhere():
 
 
 def test_every_command_parses_and_names_a_known_model():
-    commands = [
-        line.strip().split("#")[0].split() for line in README.splitlines() if line.strip().startswith("minivit ")
-    ]
+    lines = README.replace("\\\n", " ").splitlines()  # a backslash continues a command
+    commands = [line.strip().split("#")[0].split() for line in lines if line.strip().startswith("minivit ")]
     assert len(commands) >= 5
     for command in commands:
         if "--help" in command:
