@@ -187,12 +187,12 @@ EXPERIMENTS = {
                 cell
                 for labels in (1_000, 5_000, 50_000)
                 for cell in (
-                    Cell("from scratch", labels, {"steps": 4_000, "train_images": labels}),
+                    Cell("from scratch", labels, {"steps": 3_600, "train_images": labels}),
                     Cell(
                         "pre-trained first",
                         labels,
-                        {"steps": 1_000, "train_images": labels},
-                        before={"objective": "masked-patch", "steps": 3_000},
+                        {"steps": 900, "train_images": labels},
+                        before={"objective": "masked-patch", "steps": 2_700},
                     ),
                 )
             ),
