@@ -14,7 +14,7 @@ from .common import weights_option
 
 if TYPE_CHECKING:
     from ..data import AnyDataset
-    from ..models import ViT
+    from ..models import Classifier
 
 
 def add_evaluate(commands: Any) -> None:
@@ -63,7 +63,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check_fits(model: ViT, known: list[str] | None, dataset: AnyDataset) -> None:
+def _check_fits(model: Classifier, known: list[str] | None, dataset: AnyDataset) -> None:
     """Raise ConfigError if the data set has other channels, another number of classes or other classes."""
     channels = dataset.image_shape[2] if dataset.image_shape else 3
     if channels != model.config.channels:

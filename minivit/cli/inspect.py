@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data import DATASETS, load_dataset
+from ..data import DATASETS, glimpse, load_dataset
 from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
@@ -86,25 +86,19 @@ def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConf
 
 def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[Pictures, np.ndarray]:
     """Test images of the data set, and more of them to measure on: the first, or of folders some from all over."""
-    import numpy as np
-
     from ..insight import Pictures
 
     name = options.dataset or header.get("dataset")
     if name is None:
         raise ConfigError("these weights do not say what they were trained on: give images, or --dataset")
     _, test_set = load_dataset(name, options.data_dir)
-    chosen = np.linspace(0, len(test_set) - 1, min(MEASURED, len(test_set))).astype(int)  # folders list class by class
-    if test_set.image_shape is not None:
-        chosen = np.arange(len(chosen))
-    sample = test_set.subset(chosen).resized(*config.image_shape[:2])
+    test_set = test_set.subset(glimpse(test_set, MEASURED))
+    sample = test_set.resized(*config.image_shape[:2])
     if sample.image_shape != config.image_shape:
         raise ConfigError(f"{name} has images of {sample.image_shape[2]} channels; the model wants {config.channels}")
 
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
-    shown = sample.subset(np.linspace(0, len(sample) - 1, min(SHOWN, len(sample))).astype(int))
-    if test_set.image_shape is not None:
-        shown = sample.subset(slice(SHOWN))
+    shown = sample.subset(glimpse(test_set, SHOWN))
     labels = shown.labels if classes == test_set.classes else None
     names = [f"test image {i} of {name}" for i in range(len(shown))]
     return Pictures(shown.images, names, classes, labels), sample.images

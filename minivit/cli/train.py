@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..data import dataset_title, default_data_dir, load_dataset
+from ..data import dataset_title, default_data_dir, glimpse, load_dataset
 from ..errors import CheckpointNotFoundError, ConfigError, DataError
 from ..models.weights import load_model
 from .common import EXIT_INTERRUPTED
@@ -108,12 +106,8 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
         return [path for path in (curve,) if path.exists()]
     _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir())
     model = load_model(folder / "checkpoint.npz")
-    count = min(10, len(test_set))
-    chosen = np.arange(count)
-    if test_set.image_shape is None:  # folders list class after class: take some from all over
-        chosen = np.linspace(0, len(test_set) - 1, count).astype(int)
-    shown = test_set.subset(chosen).resized(*model.config.image_shape[:2])
+    shown = test_set.subset(glimpse(test_set, 10)).resized(*model.config.image_shape[:2])
     if getattr(model.config, "depth", 0):
         title = f"{config.title} on test images of {dataset_title(config.dataset)}"
-        predictions_figure(model, shown, sheet, count, title=title)
+        predictions_figure(model, shown, sheet, len(shown), title=title)
     return [path for path in (curve, sheet) if path.exists()]

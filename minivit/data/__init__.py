@@ -20,7 +20,7 @@ from minivit.data.augment import (
     standard,
 )
 from minivit.data.cifar import cifar10, cifar100
-from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet
+from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet, glimpse
 from minivit.data.download import fetch
 from minivit.data.flowers import flowers
 from minivit.data.folder import folder_title, picture_folder
@@ -53,6 +53,7 @@ __all__ = [
     "fetch",
     "flip",
     "flowers",
+    "glimpse",
     "is_dataset",
     "load_dataset",
     "mixing",

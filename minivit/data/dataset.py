@@ -164,6 +164,15 @@ def _check_labels(name: str, count: int, labels: np.ndarray, classes: tuple[str,
         )
 
 
+def glimpse(dataset: AnyDataset, count: int) -> np.ndarray:
+    """Which images to show of a data set: the first `count`; of files, listed class by class, some from all over.
+
+    Returns int64 (count,), or fewer if there are fewer.
+    """
+    count = min(count, len(dataset))
+    return np.arange(count) if dataset.image_shape else np.linspace(0, len(dataset) - 1, count).astype(int)
+
+
 def contact_sheet(dataset: Dataset, rows: int, columns: int, gap: int = 2) -> np.ndarray:
     """Lay the first rows * columns images out on a white sheet, `gap` pixels apart.
 

@@ -6,11 +6,11 @@ The files are Google's own: ViTs and hybrids of arXiv 2010.11929, and the ResNet
 from __future__ import annotations
 
 import difflib
-import os
 from pathlib import Path
 
 from ..errors import CheckpointNotFoundError
 from ..models.weights import SUFFIXES
+from . import default_data_dir
 from .download import fetch
 
 VIT_ADDRESS = "https://storage.googleapis.com/vit_models"
@@ -54,7 +54,7 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         raise CheckpointNotFoundError(
             f"{name} is neither a file nor the name of published weights: known names are {', '.join(near)}"
         )
-    folder = Path(data_dir or os.environ.get("MINIVIT_DATA") or "data") / "weights"
+    folder = Path(data_dir or default_data_dir()) / "weights"
     return fetch(PRETRAINED[name], folder / f"{name}.npz", None, progress)
 
 

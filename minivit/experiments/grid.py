@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from ..files import atomic_file, write_json
+from ..files import atomic_file, write_json, write_text
 from ..models import create_model
 from ..models.cost import costs
 from ..training import TrainConfig, train
@@ -125,13 +125,11 @@ def run_experiment(
         for cell, seed in todo:
             bar.set_postfix_str(f"{cell.series}, {cell.x}, seed {seed}")
             records.append(_train(experiment, cell, seed, folder / "running", placement))
-            summaries = summarise(experiment, records)
-            _write(folder / "results.json", experiment, records, summaries)
+            _write(folder / "results.json", experiment, records)
             bar.update()
     summaries = summarise(experiment, records)
     draw(experiment, summaries, folder / "picture.png")
-    with atomic_file(folder / "sentence.txt") as file:
-        file.write((experiment.sentence(summaries) + "\n").encode())
+    write_text(folder / "sentence.txt", experiment.sentence(summaries) + "\n")
     return summaries
 
 
@@ -180,16 +178,16 @@ def _read(path: Path, experiment: Experiment) -> list[Record]:
         return []
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-        if (held["experiment"], held["options"]) != (experiment.name, experiment.options):
-            raise DataError(f"{path} holds results of another experiment or of other options: choose another folder")
-        return [Record(**record) for record in held["records"]]
+        found = held["experiment"], held["options"]
+        records = [Record(**record) for record in held["records"]]
     except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{path} is damaged: {error!r}") from error
+    if found != (experiment.name, experiment.options):
+        raise DataError(f"{path} holds results of another experiment or of other options: choose another folder")
+    return records
 
 
-def _write(path: Path, experiment: Experiment, records: Sequence[Record], summaries: Sequence[Summary]) -> None:
+def _write(path: Path, experiment: Experiment, records: Sequence[Record]) -> None:
     write_json(
         path,
         {
@@ -197,7 +195,7 @@ def _write(path: Path, experiment: Experiment, records: Sequence[Record], summar
             "paper": experiment.paper,
             "options": experiment.options,
             "cells": [asdict(cell) for cell in experiment.cells],
-            "summaries": [asdict(summary) for summary in summaries],
+            "summaries": [asdict(summary) for summary in summarise(experiment, records)],
             "records": [asdict(record) for record in records],
         },
     )

@@ -28,6 +28,10 @@ def _apart(one: Summary, other: Summary) -> bool:
     return abs(one.mean - other.mean) > one.half_width + other.half_width
 
 
+def _touch(one: Summary, other: Summary) -> str:
+    return "do not touch" if _apart(one, other) else "touch"
+
+
 def _data_size_sentence(summaries: list[Summary]) -> str:
     """Whether the ViT, behind with few images, overtakes the ResNet with many."""
     vit, resnet = _of(summaries, "ViT"), _of(summaries, "ResNet")
@@ -67,10 +71,9 @@ def _pooling_sentence(summaries: list[Summary]) -> str:
     """The best rate of each, as in appendix D.3."""
     best = {series: max(_of(summaries, series), key=lambda s: s.mean) for series in ("class token", "average pooling")}
     token, pooled = best["class token"], best["average pooling"]
-    verdict = "their intervals do not touch" if _apart(token, pooled) else "their intervals touch"
     return (
         f"The class token is best at a learning rate of {token.x:g} with {_percent(token)}, average pooling at "
-        f"{pooled.x:g} with {_percent(pooled)}: {verdict}."
+        f"{pooled.x:g} with {_percent(pooled)}: their intervals {_touch(token, pooled)}."
     )
 
 
@@ -79,9 +82,8 @@ def _self_supervision_sentence(summaries: list[Summary]) -> str:
     scratch, after = _of(summaries, "from scratch"), _of(summaries, "pre-trained first")
     told = []
     for s, a in zip(scratch, after, strict=True):
-        verdict = "do not touch" if _apart(s, a) else "touch"
         told.append(
-            f"{s.x:,} labels: from scratch {_percent(s)}, pre-trained first {_percent(a)}; the intervals {verdict}"
+            f"{s.x:,} labels: from scratch {_percent(s)}, pre-trained first {_percent(a)}; the intervals {_touch(s, a)}"
         )
     return f"With the same budget of training, {'. '.join(told)}."
 
@@ -89,10 +91,10 @@ def _self_supervision_sentence(summaries: list[Summary]) -> str:
 def _resolution_sentence(summaries: list[Summary]) -> str:
     """Whether fine-tuning at a higher resolution beats the parent, and training on at its own."""
     parent, same, higher = (_of(summaries, series)[0] for series in ("parent", "trained on", "fine-tuned"))
-    verdict = "do not touch" if _apart(parent, higher) else "touch"
     return (
         f"The parent at 32 pixels has {_percent(parent)}, trained on at 32 pixels {_percent(same)}, fine-tuned at 48 "
-        f"pixels with interpolated positions {_percent(higher)}: the parent's and the last intervals {verdict}."
+        f"pixels with interpolated positions {_percent(higher)}: the parent's and the last intervals "
+        f"{_touch(parent, higher)}."
     )
 
 

@@ -87,33 +87,26 @@ def load_model(
         CheckpointError: if it is damaged, nobody's that is known here, or its arrays do not fit the model.
         ConfigError: if the arguments do not fit the model.
     """
-    model, _ = load_with_header(
-        path, heads=heads, image_size=image_size, num_classes=num_classes, grid=grid, interpolation=interpolation
-    )
-    return model
+    model, _ = _load(path, Hints(heads, grid))
+    return _adapted(model, image_size, num_classes, interpolation).eval()
 
 
-def load_with_header(
-    path: str | Path,
-    *,
-    heads: int | None = None,
-    image_size: int | tuple[int, int] | None = None,
-    num_classes: int | None = None,
-    grid: tuple[int, int] | None = None,
-    interpolation: str = "bilinear",
-) -> tuple[Any, Header]:
-    """As `load_model`, with what a file of ours says beside its weights; {} for the others."""
+def load_with_header(path: str | Path) -> tuple[Any, Header]:
+    """As `load_model` without options, with what a file of ours says beside its weights; {} for the others."""
+    model, header = _load(path, Hints())
+    return model.eval(), header
+
+
+def _load(path: str | Path, hints: Hints) -> tuple[Classifier, Header]:
     with open_archive(path) as archive:
-        if _is_ours(archive):
-            header = _read_header(archive)
-            model = _build(config_of(header, path), path)
-            names = [name for name in archive.shapes if name.startswith("ema/")]
-            names = names or [name for name in archive.shapes if name.startswith("model/")]
-            model.load_state({name.partition("/")[2]: archive.read(name) for name in names}, source=str(path))
-        else:
-            header = {}
-            model = _read_foreign(archive, Hints(heads, grid))
-    return _adapted(model, image_size, num_classes, interpolation).eval(), header
+        if not _is_ours(archive):
+            return _read_foreign(archive, hints), {}
+        header = _read_header(archive)
+        model = _build(config_of(header, path), path)
+        names = [name for name in archive.shapes if name.startswith("ema/")]
+        names = names or [name for name in archive.shapes if name.startswith("model/")]
+        model.load_state({name.partition("/")[2]: archive.read(name) for name in names}, source=str(path))
+        return model, header
 
 
 def _read_foreign(archive: Archive, hints: Hints) -> Classifier:

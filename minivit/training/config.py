@@ -77,15 +77,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "log_every"):
-            self._check(
-                name,
-                isinstance(getattr(self, name), int) and getattr(self, name) >= 1,
-                "a whole number from 1 up",
-            )
-        for name in ("validation", "seed", "warmup_steps"):
-            value = getattr(self, name)
-            optional = name == "warmup_steps" and value is None
-            self._check(name, optional or (isinstance(value, int) and value >= 0), "a whole number from 0 up")
+            self._check_whole(name, 1)
+        for name in ("validation", "seed"):
+            self._check_whole(name, 0)
+        for name, least in (("microbatch", 1), ("workers", 1), ("steps", 1), ("train_images", 1), ("warmup_steps", 0)):
+            if getattr(self, name) is not None:
+                self._check_whole(name, least)
         for name in ("weight_decay", "clip", "eval_every", "save_every", "lr", "mixup", "cutmix"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("layer_decay", "temperature"):
@@ -95,9 +92,6 @@ class TrainConfig:
         for name in ("warmup", "smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         self._check("epochs", 0 < self.epochs < math.inf, "above 0")
-        for name in ("microbatch", "workers", "steps", "train_images"):
-            value = getattr(self, name)
-            self._check(name, value is None or (isinstance(value, int) and value >= 1), "a whole number from 1 up")
         self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
         augment = ("auto", *AUGMENTATIONS)
@@ -126,6 +120,10 @@ class TrainConfig:
         named = ("image_size", "classifier", "positions", "positions_at")
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         return changes | ({"dropout": self.dropout} if self.dropout else {})
+
+    def _check_whole(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        self._check(name, isinstance(value, int) and value >= least, f"a whole number from {least} up")
 
     def _check(self, name: str, good: bool, rule: str) -> None:
         if not good:

@@ -49,6 +49,7 @@ def layer_scales(names: Iterable[str], depth: int, decay: float) -> dict[str, fl
 
 def _layer(name: str, depth: int) -> int:
     """0 for what comes before the blocks, i + 1 for block i, depth + 1 for what comes after."""
+    name = name.removeprefix("vit.")  # inside a MaskedPatchModel
     if match := re.match(r"(blocks|later_positions)\.(\d+)\.", name):
         return int(match[2]) + (1 if match[1] == "blocks" else 2)  # later positions i are block i + 1's
     before = name.startswith(("embedding.", "positions.", "backbone.", "root.")) or name == "cls"
@@ -67,8 +68,9 @@ def distillation_loss(
         weight: from 0 (no teacher) to 1 (no labels).
         temperature: T, above 0; both distributions are softmax(logits / T).
     """
-    wanted = engine.softmax(Tensor(teacher_logits) * (1.0 / temperature)).data  # (B, K)
-    own_entropy = engine.cross_entropy(Tensor(teacher_logits) * (1.0 / temperature), wanted).item()
+    softened = Tensor(teacher_logits) * (1.0 / temperature)
+    wanted = engine.softmax(softened).data  # (B, K)
+    own_entropy = engine.cross_entropy(softened, wanted).item()
     soft = engine.cross_entropy(logits * (1.0 / temperature), wanted) - own_entropy  # the KL divergence
     hard = engine.cross_entropy(logits, labels, smoothing)
     return hard * (1.0 - weight) + soft * (weight * temperature**2)

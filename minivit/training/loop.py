@@ -498,17 +498,11 @@ def _objective(config: TrainConfig, model: Classifier) -> Objective:
 
 def _optimizer(config: TrainConfig, network: Module, model: Classifier) -> Optimizer:
     """Over what is trained: not over what is frozen, nor over a head that the objective does not use."""
-    unused = "vit.head." if network is not model else "-"
-    trained = [
-        (name, tensor)
-        for name, tensor in network.named_parameters()
-        if tensor.requires_grad and not name.startswith(unused)
-    ]
+    trained = [(name, tensor) for name, tensor in network.named_parameters() if tensor.requires_grad]
     optimizer = OPTIMIZERS[config.optimizer](trained, lr=config.lr, weight_decay=config.weight_decay)
     if config.layer_decay < 1:
-        names = [name.removeprefix("vit.") for name, _ in trained]
-        scales = layer_scales(names, getattr(model.config, "depth", 0), config.layer_decay)
-        optimizer.scales = {name: scales[name.removeprefix("vit.")] for name, _ in trained}
+        names = [name for name, _ in trained]
+        optimizer.scales = layer_scales(names, getattr(model.config, "depth", 0), config.layer_decay)
     return optimizer
 
 

@@ -109,7 +109,7 @@ class MaskedPatchModel(Module):
     """A ViT that learns to predict the colours of corrupted patches.
 
     Args:
-        vit: the network to pre-train; its head is not used.
+        vit: the network to pre-train; its head is not used, and wants no gradient from now on.
         target: see `colour_targets`.
         seed: of the mask token and of the prediction layer.
     """
@@ -120,14 +120,13 @@ class MaskedPatchModel(Module):
             raise ConfigError(
                 "masked patch prediction is for models whose patches are the image's own, not for hybrids"
             )
-        if target not in TARGETS:
-            raise ConfigError(
-                f"the target of masked patch prediction must be one of {', '.join(TARGETS)}, not {target!r}"
-            )
+        _check_target(target)
         rng = np.random.default_rng([seed, 7])
         outputs = {"mean": LEVELS**3, "4x4": 16 * LEVELS**3, "pixels": config.patch_size**2 * config.channels}
         self.target = target
         self.vit = vit
+        for tensor in vit.head.parameters() if config.num_classes else ():
+            tensor.requires_grad = False
         self.mask = parameter(init.normal((1, 1, config.dim), 0.02, rng))
         self.predict_colours = Linear(init.lecun_normal((config.dim, outputs[target]), rng))
 
@@ -171,4 +170,4 @@ class MaskedPatchModel(Module):
 
 def _check_target(target: str) -> None:
     if target not in TARGETS:
-        raise ConfigError(f"the target of masked patches must be one of {', '.join(TARGETS)}, not {target!r}")
+        raise ConfigError(f"the target of masked patch prediction must be one of {', '.join(TARGETS)}, not {target!r}")
