@@ -28,6 +28,7 @@ LEVELS = {
     "insight": 6,
     "bench": 6,
     "experiments": 6,
+    "lessons": 6,
     "cli": 7,
 }
 EVERYWHERE = {"errors", "files", "preprocessing"}  # modules that all may import; they import errors alone

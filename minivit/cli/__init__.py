@@ -19,6 +19,7 @@ from .fewshot import add_fewshot
 from .finetune import add_finetune
 from .info import add_info
 from .inspect import add_inspect
+from .lessons import add_lessons
 from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
@@ -58,4 +59,5 @@ def build_parser() -> argparse.ArgumentParser:
     add_info(commands)
     add_bench(commands)
     add_experiment(commands)
+    add_lessons(commands)
     return parser

@@ -1,0 +1,144 @@
+"""`check(name, attempt)`: is it right, and if not, what is the likely mistake?"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import exercises
+from .notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from .trial import SECONDS, Attempt, Complaint, Given, NotDone, OutOfTime, Printed, time_limit
+
+PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found.
+
+    Attributes:
+        name: of the exercise.
+        status: "passed", "not done" or "wrong".
+        message: the likely mistake, one line; empty if it passed.
+        printed: what the attempt printed.
+    """
+
+    name: str
+    status: str
+    message: str = ""
+    printed: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the attempt is right."""
+        return self.status == PASSED
+
+    def __str__(self) -> str:
+        mark = {PASSED: "✓", NOT_DONE: "○", WRONG: "✗"}[self.status]
+        return f"{mark} {self.message or self.name}"
+
+
+verdicts: dict[str, Verdict] = {}  # of this notebook, by exercise
+_given: dict[str, Any] = {}  # the answers that `check` gave out, by exercise
+
+
+def check(name: str, attempt: Any) -> Any:
+    """Say whether an attempt is right, and return what the rest of the lesson shall use.
+
+    Args:
+        name: of the exercise.
+        attempt: the function, class or value.
+
+    Returns:
+        The attempt if it is right, else the lesson's own answer, so that the next cells run all the same.
+        A question's answer comes back as it was.
+
+    Raises:
+        ConfigError: if there is no such exercise.
+    """
+    names = sys._getframe(1).f_globals
+    verdict = examine(name, attempt, names)
+    verdicts[name] = verdict
+    print(verdict.printed + str(verdict))
+    if verdict.passed or exercises.find(name).is_question:
+        return attempt
+    return answer(name, names)
+
+
+def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
+    """The verdict on an attempt; it is never an exception, whatever the attempt does.
+
+    Args:
+        name: of the exercise.
+        attempt: the function, class or value.
+        names: the namespace in which it was defined.
+    """
+    exercise = exercises.find(name)
+    printed = Printed()
+    try:
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings(), np.errstate(all="ignore"), time_limit():
+            warnings.simplefilter("ignore")
+            exercise.examine(_begun(name, attempt) if exercise.is_question else _on_trial(name, attempt, names))
+    except NotDone:
+        uses = "" if exercise.is_question else "; until it is, the lesson goes on with minivit's"
+        return Verdict(name, NOT_DONE, f"{name} is not done yet{uses}", printed.said())
+    except Complaint as complaint:
+        return Verdict(name, WRONG, str(complaint), printed.said())
+    except OutOfTime:
+        return Verdict(name, WRONG, f"{name} takes longer than {SECONDS:g} s: does a loop never end?", printed.said())
+    except SystemExit:
+        return Verdict(name, WRONG, f"{name} calls exit(): it must return instead", printed.said())
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return Verdict(name, WRONG, f"what {name} returns cannot be used ({text})", printed.said())
+    return Verdict(name, PASSED, "", printed.said())
+
+
+def _begun(name: str, attempt: Any) -> Any:
+    if attempt is Ellipsis or attempt is None:
+        raise NotDone(f"{name} is not done yet")
+    return attempt
+
+
+def _on_trial(name: str, attempt: Any, names: dict[str, Any]) -> Attempt:
+    if not callable(_begun(name, attempt)):
+        raise Complaint(f"{name} is a {type(attempt).__name__}, not a function: hand it over without calling it")
+    if attempt is _given.get(name):
+        raise Given(f"{name} is minivit's own here: run the cell with your {name} again, then this one")
+    return Attempt(name, attempt, names)
+
+
+def answer(name: str, names: dict[str, Any]) -> Any:
+    """The lesson's own answer to an exercise, at work in `names`: it calls the learner's other functions."""
+    found: dict[str, Any] = {}
+    exec(compile(solution(name), f"<minivit's answer to {name}>", "exec"), names, found)
+    _given[name] = found[name]
+    return found[name]
+
+
+@functools.cache
+def solution(name: str) -> str:
+    """The source of the lesson's own answer to an exercise."""
+    lesson = exercises.find(name).lesson
+    path = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
+    cells = read_notebook(path) if path else []
+    sources = [cell.source for cell in cells if cell.exercise == name]
+    if not sources:
+        raise LookupError(f"the solutions of lesson {lesson:02d} hold no {name}")
+    return sources[0]
+
+
+def summary() -> None:
+    """Print which of the lesson's exercises are done."""
+    total = len(verdicts)
+    done = [verdict for verdict in verdicts.values() if verdict.passed]
+    print(f"{len(done)} of {total} exercises done.")
+    for verdict in verdicts.values():
+        if not verdict.passed:
+            print(verdict)

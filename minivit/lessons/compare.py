@@ -1,0 +1,206 @@
+"""Comparing a learner's result with the right one, so that the difference has a name.
+
+`same` first asks whether the result is one of the mistakes that the exercise knows: each is a sentence and the result
+that it leads to. If it is none of them, it looks for what goes wrong everywhere: a missing factor, a sign, a transposed
+matrix, a lost axis, the wrong element type. Only then does it say where the first difference is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .trial import Attempt, Complaint
+
+Mistakes = Mapping[str, Any]  # sentence: the result it leads to, or a function that computes it
+
+
+def same(
+    got: Any,
+    expected: Any,
+    what: str,
+    mistakes: Mistakes | None = None,
+    factors: Mapping[str, float] | None = None,
+    tolerance: float = 1e-6,
+    check_dtype: bool = True,
+) -> None:
+    """Complain unless `got` is `expected`: an array, a number, or a learner's Tensor.
+
+    Args:
+        got: what the attempt returned.
+        expected: the right result.
+        what: how it is called in the complaint, such as "patchify(images, 4)".
+        mistakes: the known ones, in the order in which to try them.
+        factors: known factors by name, such as {"√D_h": 8.0}.
+        tolerance: relative to the largest element; float32 results want about 1e-5.
+        check_dtype: whether the element type counts.
+
+    Raises:
+        Complaint: it names the likely mistake.
+    """
+    right = _array(expected, what)
+    array = _array(got, what)
+    if array.shape == right.shape and _close(array, right, tolerance):
+        if check_dtype and array.dtype != right.dtype:
+            raise Complaint(
+                f"{what} has the right numbers, but as {array.dtype} instead of {right.dtype}: "
+                "did a NumPy number such as np.sqrt(...) or np.zeros(...) without a dtype come in?"
+            )
+        return
+    for sentence, result in (mistakes or {}).items():
+        wrong = _array(result() if callable(result) else result, what)
+        if wrong.shape == array.shape and _close(array, wrong, tolerance):
+            raise Complaint(f"{what}: {sentence}")
+    if array.shape != right.shape:
+        raise Complaint(_shape_sentence(array, right, what, tolerance))
+    if not np.isfinite(array).all() and np.isfinite(right).all():
+        raise Complaint(f"{what} holds nan or infinity: is there a division by 0 or an exp of a large number?")
+    raise Complaint(_value_sentence(array, right, what, factors or {}, tolerance))
+
+
+def same_gradients(
+    attempt: Attempt,
+    inputs: Sequence[Any],
+    names: Sequence[str],
+    what: str,
+    mistakes: Mapping[str, Mistakes] | None = None,
+    options: Mapping[str, Any] | None = None,
+    tolerance: float = 1e-5,
+) -> None:
+    """Complain unless the gradients of a function of Tensors are those of finite differences.
+
+    The function runs on the learner's Tensors; its output is pulled back from a random cotangent, since a sum of the
+    outputs would let some wrong gradients pass.
+
+    Args:
+        attempt: takes a Tensor for each input and returns a Tensor.
+        inputs: arrays, one for each argument.
+        names: what the arguments are called.
+        what: how the call is named.
+        mistakes: for an argument's name, its known mistakes: sentence and the wrong gradient (or a function of the
+            cotangent that computes it).
+        options: more keyword arguments.
+    """
+    tensor = attempt.find("Tensor")
+    options = dict(options or {})
+    points = [np.array(x, dtype=np.float64) for x in inputs]
+    leaves = [tensor(point.copy(), requires_grad=True) for point in points]
+    out = attempt(*leaves, **options)
+    cotangent = np.random.default_rng(7).standard_normal(np.shape(out.data))
+    attempt.call(_backward, out, cotangent, what=f"the backward pass of {what}")
+
+    def project(values: list[np.ndarray]) -> float:
+        return float(np.vdot(attempt(*[tensor(v) for v in values], **options).data, cotangent))
+
+    for i, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
+        if leaf.grad is None:
+            raise Complaint(f"{what} leaves no gradient on {name}: is it among the inputs that `record` is given?")
+        known = {
+            sentence: (lambda wrong=wrong: wrong(cotangent)) if callable(wrong) else wrong
+            for sentence, wrong in (mistakes or {}).get(name, {}).items()
+        }
+        numeric = slopes(project, points, i)
+        _gradient_shape(leaf.grad, numeric, name, what, known)
+        same(leaf.grad, numeric, f"the gradient of {what} with respect to {name}", known, tolerance=tolerance)
+
+
+def slopes(project: Callable[[list[np.ndarray]], float], points: list[np.ndarray], i: int) -> np.ndarray:
+    """d project / d points[i], each element by a central difference."""
+    gradient = np.zeros_like(points[i])
+    for index in np.ndindex(points[i].shape):
+        values = []
+        for step in (1e-5, -1e-5):
+            moved = [point.copy() for point in points]
+            moved[i][index] += step
+            values.append(project(moved))
+        gradient[index] = (values[0] - values[1]) / 2e-5
+    return gradient
+
+
+def _backward(out: Any, cotangent: np.ndarray) -> bool:
+    out.backward(cotangent.copy())
+    return True
+
+
+def _gradient_shape(gradient: Any, numeric: np.ndarray, name: str, what: str, known: Mistakes) -> None:
+    shape = np.shape(gradient)
+    wrong_shapes = [_array(wrong() if callable(wrong) else wrong, what).shape for wrong in known.values()]
+    if shape == numeric.shape or shape in wrong_shapes:
+        return
+    if len(shape) >= numeric.ndim and np.size(gradient) > numeric.size:
+        raise Complaint(
+            f"the gradient of {what} with respect to {name} has shape {shape}, but {name} has {numeric.shape}: "
+            "it was not summed over the broadcast axis"
+        )
+    raise Complaint(
+        f"the gradient of {what} with respect to {name} has shape {shape}: it must have that of {name}, {numeric.shape}"
+    )
+
+
+# -- what the difference is called ----------------------------------------------------------------------
+
+
+def _array(value: Any, what: str) -> np.ndarray:
+    value = getattr(value, "data", value) if not isinstance(value, np.ndarray | np.generic) else value
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty((), object)
+    if array.dtype.kind not in "fiub":
+        raise Complaint(f"{what} is a {type(value).__name__}: numbers are wanted, an array of them or a Tensor")
+    return array
+
+
+def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
+    scale = float(np.max(np.abs(b), initial=0.0)) or 1.0
+    return bool(np.allclose(a, b, rtol=0.0, atol=tolerance * scale))
+
+
+def _shape_sentence(array: np.ndarray, right: np.ndarray, what: str, tolerance: float) -> str:
+    start = f"{what} has shape {array.shape} instead of {right.shape}"
+    if array.ndim == right.ndim and array.shape[::-1] == right.shape and _close(array.T, right, tolerance):
+        return f"{start}: it is transposed"
+    if array.size == right.size and _close(array.reshape(right.shape), right, tolerance):
+        return f"{start}: the numbers are right and in order, a reshape or keepdims=True is missing"
+    if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
+        return f"{start}: two axes have changed places"
+    if array.ndim < right.ndim:
+        return f"{start}: an axis is lost; was it summed away or indexed?"
+    return start
+
+
+def _value_sentence(
+    array: np.ndarray, right: np.ndarray, what: str, factors: Mapping[str, float], tolerance: float
+) -> str:
+    if _close(-array, right, tolerance):
+        return f"{what} has the wrong sign everywhere"
+    if array.ndim >= 2 and array.shape[-1] == array.shape[-2] and _close(array.swapaxes(-1, -2), right, tolerance):
+        return f"{what} is transposed: its last two axes have changed places"
+    scale = float(np.vdot(array, right)) / (float(np.vdot(array, array)) or 1.0)
+    if scale and _close(array * scale, right, tolerance):
+        for name, factor in factors.items():
+            for value, word in ((factor, "multiplied by"), (1.0 / factor, "divided by")):
+                if np.isclose(scale * value, 1.0, rtol=1e-4):
+                    return f"{what} is off by a factor everywhere: it was {word} {name} = {factor:.4g} once too often"
+        return f"{what} is off by the same factor everywhere: it must be {scale:.4g} times as large"
+    shift = float(np.mean(right - array))
+    if right.size > 1 and _close(array + shift, right, tolerance):
+        return f"{what} is off by the same amount everywhere: {shift:+.4g} is missing"
+    if right.size == 1:
+        return f"{what} is {array.item():.6g}; it should be {right.item():.6g}"
+    if right.ndim and right.shape[0] > 1:
+        order = np.sort(array.ravel()), np.sort(right.ravel())
+        if _close(order[0], order[1], tolerance):
+            return f"{what} holds the right numbers in the wrong order: {_first_difference(array, right, tolerance)}"
+    return f"{what} is wrong: {_first_difference(array, right, tolerance)}"
+
+
+def _first_difference(array: np.ndarray, right: np.ndarray, tolerance: float) -> str:
+    scale = float(np.max(np.abs(right), initial=0.0)) or 1.0
+    wrong = ~np.isclose(array, right, rtol=0.0, atol=tolerance * scale)
+    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    place = ", ".join(map(str, index))
+    share = f"{int(wrong.sum()):,} of {wrong.size:,} numbers differ"
+    return f"at [{place}] it is {array[index]:.5g} and should be {right[index]:.5g} ({share})"

@@ -1,0 +1,92 @@
+"""Pictures in a notebook: each with a text for those who cannot see it, and sliders where there is a kernel."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def show(figure: Any, alt: str, dpi: int = 90) -> None:
+    """Show a matplotlib figure.
+
+    Args:
+        figure: the figure; it is not kept.
+        alt: what is to be seen, in words, for a reader who cannot see it.
+        dpi: pixels per inch.
+    """
+    if not alt.strip():
+        raise ValueError("a picture needs a text that says what is to be seen")
+    display(Picture(png(figure, dpi), alt))
+
+
+class Picture:
+    """A PNG and its text, as a notebook shows them."""
+
+    def __init__(self, data: bytes, alt: str):
+        self.data, self.alt = data, alt
+
+    def _repr_html_(self) -> str:
+        encoded = base64.b64encode(self.data).decode("ascii")
+        style = "max-width: 100%; background: white; border-radius: 4px"
+        return f'<img alt="{html.escape(self.alt)}" style="{style}" src="data:image/png;base64,{encoded}">'
+
+    def __repr__(self) -> str:
+        return f"[picture: {self.alt}]"
+
+
+def png(figure: Any, dpi: int = 90) -> bytes:
+    """A matplotlib figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    # No version and no date, so that the same figure gives the same bytes.
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty matplotlib figure, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def display(thing: Any) -> None:
+    """Show something in a notebook; print it elsewhere."""
+    if "IPython" in sys.modules:
+        from IPython.display import display as show_in_notebook
+
+        show_in_notebook(thing)
+    else:
+        print(repr(thing))
+
+
+def explore(draw: Callable[..., Any], alt: str, **choices: Sequence[Any]) -> None:
+    """A picture with a slider for each choice; where no one can move them, the picture of the first choices.
+
+    Args:
+        draw: takes one keyword for each choice and returns a matplotlib figure.
+        alt: what is to be seen.
+        choices: the values of each slider.
+    """
+    first = {name: values[0] for name, values in choices.items()}
+    if not _has_sliders():
+        show(draw(**first), alt)
+        return
+    import ipywidgets
+
+    sliders = {name: ipywidgets.SelectionSlider(options=list(v), description=name) for name, v in choices.items()}
+    picture = ipywidgets.interactive_output(lambda **chosen: show(draw(**chosen), alt), sliders)
+    display(ipywidgets.VBox([*sliders.values(), picture]))
+
+
+def _has_sliders() -> bool:
+    """Whether a person with a kernel sits in front of it."""
+    if os.environ.get("MINIVIT_STILL") or "ipykernel" not in sys.modules:
+        return False
+    import importlib.util
+
+    return importlib.util.find_spec("ipywidgets") is not None

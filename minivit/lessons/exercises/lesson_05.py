@@ -1,0 +1,161 @@
+"""Checks of lesson 05: patches and their embedding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..compare import same, same_gradients
+from ..trial import Attempt, Complaint
+from . import exercise, question
+
+
+@question(5)
+def patches_at_384(value: Any) -> None:
+    """384 px, 16 px patches: 24 x 24 of them, 768 numbers each."""
+    if not (isinstance(value, tuple | list) and len(value) == 2):
+        raise Complaint("patches_at_384 must be two numbers in parentheses: (number of patches, numbers in each)")
+    count, length = value
+    known = {
+        24: "24 patches fit side by side; and how many rows of them are there?",
+        577: "577 counts the class token as well, which no patch is",
+        196: "196 is the number of patches at 224 pixels",
+        384: "384 is the image's side in pixels, not the number of patches",
+        384 * 384: "147,456 is the number of pixels: a patch holds 256 of them",
+    }
+    if count != 576:
+        raise Complaint(f"patches_at_384: {known.get(count, f'{count} patches? count those in a row, then the rows')}")
+    if length == 256:
+        raise Complaint("patches_at_384: 256 is the number of pixels in a patch; each has three channels")
+    if length != 768:
+        raise Complaint(f"patches_at_384: a patch holds P · P · C numbers, and that is not {length}")
+
+
+@exercise(5)
+def cut_patch(attempt: Attempt) -> None:
+    """Every patch of an image that is not square."""
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, 2))
+    P = 3
+    for row, column in ((0, 0), (0, 2), (1, 0), (1, 1)):
+        right = [image[row * P + i, column * P + j, c] for i in range(P) for j in range(P) for c in range(2)]
+        got = attempt(image, P, row, column)
+        square = image[row * P : (row + 1) * P, column * P : (column + 1) * P]
+        same(
+            got,
+            np.array(right),
+            f"cut_patch(image, {P}, {row}, {column})",
+            mistakes={
+                "the patch begins at pixel (row, column): rows of the grid lie P pixels on": lambda r=row, c=column: (
+                    image[r : r + P, c : c + P].reshape(-1)
+                ),
+                "row and column have changed places": lambda r=row, c=column: image[
+                    c * P : (c + 1) * P, r * P : (r + 1) * P
+                ].reshape(-1),
+                "it is still a square of pixels: write it as one row of numbers with reshape(-1)": square,
+                "one channel after the other: a pixel's channels stand side by side": (
+                    square.transpose(2, 0, 1).reshape(-1)
+                ),
+                "the pixels are read column by column: read them row by row": square.transpose(1, 0, 2).reshape(-1),
+            },
+        )
+
+
+@exercise(5)
+def patchify(attempt: Attempt) -> None:
+    """All patches of two images that are not square, and the gradient."""
+    tensor = attempt.find("Tensor")
+    B, H, W, C, P = 2, 8, 12, 3, 4
+    images = np.random.default_rng(1).standard_normal((B, H, W, C))
+    h, w = H // P, W // P
+    right = np.array([[_square(image, P, row, column) for row in range(h) for column in range(w)] for image in images])
+    grid = images.reshape(B, h, P, w, P, C)
+    got = attempt(tensor(images), P)
+    if isinstance(got, np.ndarray):
+        raise Complaint("patchify returns an array: use the Tensor's own reshape and transpose, so that gradients flow")
+    same(
+        got,
+        right,
+        f"patchify(images, {P})",
+        mistakes={
+            "the transpose is missing: each row holds a strip of the image": images.reshape(B, h * w, P * P * C),
+            "the patches are in order of columns: read the grid row by row": (
+                grid.transpose(0, 3, 1, 2, 4, 5).reshape(B, h * w, -1)
+            ),
+            "within a patch the pixels are read column by column": (
+                grid.transpose(0, 1, 3, 4, 2, 5).reshape(B, h * w, -1)
+            ),
+            "one channel after the other: a pixel's channels stand side by side": (
+                grid.transpose(0, 1, 3, 5, 2, 4).reshape(B, h * w, -1)
+            ),
+            "rows and columns of patches are still two axes: join them to N": grid.transpose(0, 1, 3, 2, 4, 5).reshape(
+                B, h, w, -1
+            ),
+            "the patches are still squares: join their last three axes to P·P·C": (
+                grid.transpose(0, 1, 3, 2, 4, 5).reshape(B, h * w, P, P, C)
+            ),
+        },
+    )
+    same_gradients(
+        Attempt("patchify", lambda x: attempt(x, 2), attempt.names),
+        [np.random.default_rng(2).standard_normal((1, 4, 4, 1))],
+        ["images"],
+        "patchify(images, 2)",
+    )
+
+
+@exercise(5)
+def unpatchify(attempt: Attempt) -> None:
+    """The images again, which are not square."""
+    tensor = attempt.find("Tensor")
+    B, H, W, C, P = 2, 8, 12, 3, 4
+    images = np.random.default_rng(3).standard_normal((B, H, W, C))
+    h, w = H // P, W // P
+    patches = np.array([[_square(image, P, r, c) for r in range(h) for c in range(w)] for image in images])
+    split = patches.reshape(B, h, w, P, P, C)
+    got = attempt(tensor(patches), P, H, W)
+    same(
+        got,
+        images,
+        f"unpatchify(patches, {P}, {H}, {W})",
+        mistakes={
+            "the transpose is missing: each patch became a strip of the image": patches.reshape(B, H, W, C),
+            "N was split into columns and rows: the rows of patches come first": (
+                patches.reshape(B, w, h, P, P, C).transpose(0, 2, 3, 1, 4, 5).reshape(B, H, W, C)
+            ),
+            "rows and columns within the patches have changed places": (
+                split.transpose(0, 1, 4, 2, 3, 5).reshape(B, H, W, C)
+            ),
+            "height and width have changed places": split.transpose(0, 2, 4, 1, 3, 5).reshape(B, W, H, C),
+        },
+    )
+
+
+@exercise(5)
+def embed_patches(attempt: Attempt) -> None:
+    """x_p E + bias by loops over images and patches."""
+    tensor = attempt.find("Tensor")
+    rng = np.random.default_rng(4)
+    B, H, W, C, P, D = 2, 4, 6, 3, 2, 5
+    images = rng.standard_normal((B, H, W, C))
+    E, bias = rng.standard_normal((P * P * C, D)), rng.standard_normal(D)
+    x_p = np.array([[_square(image, P, r, c) for r in range(H // P) for c in range(W // P)] for image in images])
+    right = np.array([[[sum(x * E[:, d]) + bias[d] for d in range(D)] for x in image] for image in x_p])
+    got = attempt(tensor(images), tensor(E), tensor(bias), P)
+    same(
+        got,
+        right,
+        "embed_patches(images, E, bias, P)",
+        mistakes={
+            "the bias is missing": x_p @ E,
+            "these are the patches themselves: multiply them by E": x_p,
+            "the bias is subtracted": x_p @ E - bias,
+            "the pixels were not cut into patches": images.reshape(B, -1, P * P * C) @ E + bias,
+        },
+    )
+
+
+def _square(image: np.ndarray, P: int, row: int, column: int) -> np.ndarray:
+    """The numbers of one patch, one at a time."""
+    C = image.shape[2]
+    return np.array([image[row * P + i, column * P + j, c] for i in range(P) for j in range(P) for c in range(C)])
