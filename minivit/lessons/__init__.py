@@ -6,6 +6,6 @@ from minivit.lessons import built, check, show, start, summary
 from .checking import check, summary
 from .display import explore, show
 from .earlier import built
-from .session import start
+from .session import start, trained_model
 
-__all__ = ["built", "check", "explore", "show", "start", "summary"]
+__all__ = ["built", "check", "explore", "show", "start", "summary", "trained_model"]

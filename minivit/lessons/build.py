@@ -11,8 +11,8 @@ two marks:
         # --- end
 
 `statements/LANGUAGE/NN_name.md` has the exercises' texts and hints, apart from the solutions so that they can be
-translated. The builder puts each statement before its cell and the check behind it, and writes two notebooks: the learner's, with
-a place to write instead of each solution, and that with the solutions, which is executed.
+translated. The builder puts each statement before its cell and the check behind it, and writes two notebooks: the
+learner's, with a place to write instead of each solution, and that with the solutions, which is executed.
 """
 
 from __future__ import annotations
