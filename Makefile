@@ -5,6 +5,8 @@
 #   make lint      ruff and pyright
 #   make parity    compare with PyTorch (installs torch)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
+#   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
+#   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
 #   make clean     remove the virtual environment and caches
 
@@ -13,13 +15,13 @@ BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 
-.PHONY: train test test-browser lint parity bench clean
+.PHONY: train test test-browser test-lessons lessons lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
-	$(BIN)/python -m pytest -m "not parity"
+	$(BIN)/python -m pytest -m "not parity and not lessons"
 
 lint: .venv/ready-lint
 	$(BIN)/ruff check .
@@ -33,6 +35,12 @@ test-browser: .venv/ready-browser
 	$(BIN)/python tests/insight/browser.py
 	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests/insight
 
+test-lessons: .venv/ready-test-lessons
+	$(BIN)/python -m pytest -m lessons tests/lessons
+
+lessons: .venv/ready-lessons
+	$(BIN)/minivit lessons open
+
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minivit needs Python 3.11 or newer')"
 	$(PYTHON) -m venv .venv
@@ -44,6 +52,10 @@ test-browser: .venv/ready-browser
 
 .venv/ready-parity: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
+	touch $@
+
+.venv/ready-test-lessons: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lessons]"
 	touch $@
 
 .venv/ready-browser: pyproject.toml | .venv/bin/python

@@ -21,6 +21,23 @@ def add_lessons(commands: Any) -> None:
     build.add_argument("--no-run", action="store_true", help="do not execute the solutions")
     build.add_argument("--language", default="en", metavar="CODE", help="of the exercises' texts (default: en)")
     build.set_defaults(run=_build)
+    grade = parts.add_parser(
+        "grade", help="mark the notebooks in a folder", allow_abbrev=False,
+        description="Mark every lesson in a folder and in all below it (a folder for each student, say). Each "
+        "notebook runs in a process of its own; one that fails or never ends does not stop the rest.",
+    )  # fmt: skip
+    grade.add_argument("folder", metavar="FOLDER", help="where the notebooks lie")
+    grade.add_argument("--json", metavar="FILE", help="write the marks as JSON too")
+    grade.add_argument("--seconds", type=float, default=120, metavar="N", help="for one notebook (default: 120)")
+    grade.add_argument("--megabytes", type=int, default=4096, metavar="N", help="of memory for one (default: 4096)")
+    grade.set_defaults(run=_grade)
+    open_ = parts.add_parser(
+        "open", help="copy the lessons to a folder of your own and open JupyterLab", allow_abbrev=False,
+        description="Copy the lessons to a folder of your own, never over what you have written, and open the first.",
+    )  # fmt: skip
+    open_.add_argument("folder", nargs="?", default="my-lessons", metavar="FOLDER", help="default: my-lessons")
+    open_.add_argument("--no-browser", action="store_true", help="copy alone")
+    open_.set_defaults(run=_open)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -39,3 +56,34 @@ def _build(options: argparse.Namespace) -> int:
         write_lesson(path, run=not options.no_run, language=options.language)
         tqdm.write(f"{path.stem}: {time.perf_counter() - began:.0f} s")
     return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from tqdm.auto import tqdm
+
+    from ..files import write_text
+    from ..lessons.grading import grade, notebooks_in, table, to_json
+
+    folder = Path(options.folder)
+    paths = notebooks_in(folder)
+    marks = [
+        grade(path, folder, options.seconds, options.megabytes) for path in tqdm(paths, unit="notebook", disable=None)
+    ]
+    print(table(marks))
+    if options.json:
+        write_text(options.json, to_json(marks))
+        print(f"written: {options.json}")
+    return 0
+
+
+def _open(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ..lessons.opening import copy_lessons, open_notebook
+
+    folder = Path(options.folder)
+    new = copy_lessons(folder)
+    print(f"Your lessons are in {folder.resolve()}: {len(new)} new, what you have written is as it was.")
+    return 0 if options.no_browser else open_notebook(folder)

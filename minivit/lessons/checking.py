@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import exercises
+from . import exercises, trial
 from .notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
-from .trial import SECONDS, Attempt, Complaint, Given, NotDone, OutOfTime, Printed, time_limit
+from .trial import Attempt, Complaint, Given, NotDone, OutOfTime, Printed, time_limit
 
 PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
 
@@ -65,9 +65,10 @@ def check(name: str, attempt: Any) -> Any:
     names = sys._getframe(1).f_globals
     verdict = examine(name, attempt, names)
     verdicts[name] = verdict
-    print(verdict.printed + str(verdict))
     if verdict.passed or exercises.find(name).is_question:
+        print(f"{verdict.printed}{verdict}")
         return attempt
+    print(f"{verdict.printed}{verdict}\n  Until it is right, the lesson goes on with minivit's own.")
     return answer(name, names)
 
 
@@ -86,12 +87,13 @@ def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
             warnings.simplefilter("ignore")
             exercise.examine(_begun(name, attempt) if exercise.is_question else _on_trial(name, attempt, names))
     except NotDone:
-        uses = "" if exercise.is_question else "; until it is, the lesson goes on with minivit's"
-        return Verdict(name, NOT_DONE, f"{name} is not done yet{uses}", printed.said())
+        return Verdict(name, NOT_DONE, f"{name} is not done yet", printed.said())
     except Complaint as complaint:
         return Verdict(name, WRONG, str(complaint), printed.said())
     except OutOfTime:
-        return Verdict(name, WRONG, f"{name} takes longer than {SECONDS:g} s: does a loop never end?", printed.said())
+        return Verdict(
+            name, WRONG, f"{name} takes longer than {trial.SECONDS:g} s: does a loop never end?", printed.said()
+        )
     except SystemExit:
         return Verdict(name, WRONG, f"{name} calls exit(): it must return instead", printed.said())
     except Exception as error:

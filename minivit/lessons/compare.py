@@ -175,7 +175,7 @@ def _value_sentence(
     array: np.ndarray, right: np.ndarray, what: str, factors: Mapping[str, float], tolerance: float
 ) -> str:
     if _close(-array, right, tolerance):
-        return f"{what} has the wrong sign everywhere"
+        return f"{what} has the wrong sign{' everywhere' if right.size > 1 else ''}"
     if array.ndim >= 2 and array.shape[-1] == array.shape[-2] and _close(array.swapaxes(-1, -2), right, tolerance):
         return f"{what} is transposed: its last two axes have changed places"
     scale = float(np.vdot(array, right)) / (float(np.vdot(array, array)) or 1.0)
@@ -184,7 +184,8 @@ def _value_sentence(
             for value, word in ((factor, "multiplied by"), (1.0 / factor, "divided by")):
                 if np.isclose(scale * value, 1.0, rtol=1e-4):
                     return f"{what} is off by a factor everywhere: it was {word} {name} = {factor:.4g} once too often"
-        return f"{what} is off by the same factor everywhere: it must be {scale:.4g} times as large"
+        if right.size > 1:
+            return f"{what} is off by the same factor everywhere: it must be {scale:.4g} times as large"
     shift = float(np.mean(right - array))
     if right.size > 1 and _close(array + shift, right, tolerance):
         return f"{what} is off by the same amount everywhere: {shift:+.4g} is missing"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import linecache
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from typing import Any
 from ..errors import DataError, DataNotFoundError
 from . import exercises
 from .checking import NOT_DONE, WRONG, Verdict, answer, examine
-from .notebooks import SOLUTIONS, Cell, defined_names, lesson_notebook, lessons_folder, read_notebook, without_magics
+from .notebooks import (
+    SOLUTIONS,
+    Cell,
+    defined_names,
+    lesson_notebook,
+    lessons_folder,
+    only_brings_in,
+    read_notebook,
+    without_magics,
+)  # fmt: skip
 from .trial import Complaint, OutOfTime, Printed, time_limit
 
 
@@ -36,7 +45,7 @@ class Lesson:
 
 
 _current = 99  # the lesson whose notebook runs here
-_loaded: dict[tuple[Path, int], Lesson] = {}  # by file and its time of change
+_loaded: dict[tuple[Path, int, Path], Lesson] = {}  # by file, its time of change, and the folder it builds upon
 
 
 def begin(lesson: int) -> None:
@@ -111,27 +120,41 @@ def load_lesson(number: int, folder: Path) -> Lesson:
     """A lesson's definitions from the notebook in `folder`, or from the solutions if there is none that can be used."""
     path = lesson_notebook(folder, number)
     if path is None:
-        lesson = _load(_solution_path(number), number, folder)
-        return Lesson(lesson.names, {}, f"lesson {number:02d} is not in this folder")
+        return Lesson(load_solution(number, folder).names, {}, f"lesson {number:02d} is not in this folder")
     try:
         return _load(path, number, folder)
     except DataError as error:
-        lesson = _load(_solution_path(number), number, folder)
-        return Lesson(lesson.names, {}, str(error))
+        return Lesson(load_solution(number, folder).names, {}, str(error))
 
 
-def _solution_path(number: int) -> Path:
+def load_solution(number: int, folder: Path) -> Lesson:
+    """A lesson's own definitions, upon what `folder` has of the lessons before it."""
     path = lesson_notebook(lessons_folder() / SOLUTIONS, number)
     if path is None:
         raise DataNotFoundError(f"there is no lesson {number:02d}")
-    return path
+    return _load(path, number, folder)
 
 
 def _load(path: Path, number: int, folder: Path) -> Lesson:
-    key = (path.resolve(), path.stat().st_mtime_ns)
+    key = (path.resolve(), path.stat().st_mtime_ns, folder.resolve())
     if key not in _loaded:
-        _loaded[key] = run_definitions(read_notebook(path), number, folder)
+        _loaded[key] = run_definitions(with_marks(read_notebook(path), number), number, folder)
     return _loaded[key]
+
+
+def with_marks(cells: list[Cell], number: int) -> list[Cell]:
+    """The cells with the exercises marked again, where a program that saved the notebook has lost the marks."""
+    if any(cell.exercise for cell in cells):
+        return cells
+    names = {e.name for e in exercises.all_exercises().values() if e.lesson == number}
+    kept = names_kept(number)
+    marked: list[Cell] = []
+    for cell in cells:
+        defined = defined_names(cell.source, own=True) if cell.kind == "code" else set()
+        written = sorted(defined & names)
+        is_kept = bool(defined & (kept | names)) or (cell.kind == "code" and only_brings_in(cell.source))
+        marked.append(replace(cell, exercise=written[0] if written else "", is_kept=is_kept))
+    return marked
 
 
 def run_definitions(cells: list[Cell], number: int, folder: Path) -> Lesson:
@@ -147,7 +170,7 @@ def run_definitions(cells: list[Cell], number: int, folder: Path) -> Lesson:
         if not cell.is_kept:
             continue
         title = f"<lesson {number:02d}, {cell.exercise or f'cell {i + 1}'}>"
-        problem = _run(cell.source, title, names)
+        problem = run_cell(cell.source, title, names)
         if cell.exercise:
             verdict = _judge(cell.exercise, problem, names)
             verdicts[cell.exercise] = verdict
@@ -166,7 +189,7 @@ def _judge(name: str, problem: str, names: dict[str, Any]) -> Verdict:
     return examine(name, names[name], names)
 
 
-def _run(source: str, title: str, names: dict[str, Any]) -> str:
+def run_cell(source: str, title: str, names: dict[str, Any]) -> str:
     """Run a cell; returns what went wrong in one line, or ""."""
     source = without_magics(source)
     linecache.cache[title] = (len(source), None, source.splitlines(keepends=True), title)

@@ -91,7 +91,7 @@ def defined_names(source: str, own: bool = False) -> set[str]:
 
     Args:
         source: of the cell.
-        own: without what it imports or has from an earlier lesson by `built(...)`.
+        own: without what it imports, has from an earlier lesson by `built(...)`, or gets back from `check(...)`.
     """
     try:
         statements = ast.parse(without_magics(source)).body
@@ -103,14 +103,28 @@ def defined_names(source: str, own: bool = False) -> set[str]:
             names.add(statement.name)
         elif isinstance(statement, ast.Import | ast.ImportFrom) and not own:
             names |= {(alias.asname or alias.name).partition(".")[0] for alias in statement.names}
-        elif isinstance(statement, ast.Assign | ast.AnnAssign) and not (own and _is_built(statement.value)):
+        elif isinstance(statement, ast.Assign | ast.AnnAssign) and not (
+            own and _is_handed_over(statement.value, "built", "check")
+        ):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             names |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
     return names
 
 
-def _is_built(value: ast.expr | None) -> bool:
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "built"
+def only_brings_in(source: str) -> bool:
+    """Whether a cell does nothing but import, and ask for what earlier lessons built."""
+    try:
+        statements = ast.parse(without_magics(source)).body
+    except SyntaxError:
+        return False
+    return bool(statements) and all(
+        isinstance(s, ast.Import | ast.ImportFrom) or (isinstance(s, ast.Assign) and _is_handed_over(s.value, "built"))
+        for s in statements
+    )
+
+
+def _is_handed_over(value: ast.expr | None, *by: str) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in by
 
 
 def without_magics(source: str) -> str:

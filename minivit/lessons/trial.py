@@ -146,15 +146,15 @@ def _equal(value: Any, was: Any) -> bool:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float = SECONDS) -> Iterator[None]:
-    """Raise OutOfTime in this thread after so many seconds, and again if the attempt catches it."""
+def time_limit() -> Iterator[None]:
+    """Raise OutOfTime in this thread after SECONDS, and again if the attempt catches it."""
     thread = ctypes.c_ulong(threading.get_ident())
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     over = threading.Event()
     turn = threading.Lock()
 
     def watch() -> None:
-        wait = seconds
+        wait = SECONDS
         while not over.wait(wait):
             with turn:
                 if not over.is_set():

@@ -1,0 +1,113 @@
+"""The differences that every exercise can have are called by their names."""
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.lessons.compare import same, same_gradients
+from minivit.lessons.trial import Attempt, Complaint
+
+RNG = np.random.default_rng(0)
+RIGHT = RNG.standard_normal((4, 4))
+
+
+def complaint(got, expected=RIGHT, **options):
+    with pytest.raises(Complaint) as raised:
+        same(got, expected, "f(x)", **options)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("got", [RIGHT, RIGHT.tolist(), Tensor(RIGHT)], ids=["array", "list", "Tensor"])
+def test_what_is_right_passes(got):
+    same(got, RIGHT, "f(x)")
+
+
+@pytest.mark.parametrize(
+    ("got", "told"),
+    [
+        (-RIGHT, "the wrong sign everywhere"),
+        (RIGHT.T, "its last two axes have changed places"),
+        (RIGHT + 0.5, "off by the same amount everywhere: -0.5 is missing"),
+        (RIGHT / 3, "it must be 3 times as large"),
+        (RIGHT[::-1], "the right numbers in the wrong order"),
+        (RIGHT + np.eye(4), "at [0, 0] it is"),
+        (RIGHT.astype(np.float32), "as float32 instead of float64"),
+        (np.full((4, 4), np.nan), "holds nan or infinity"),
+        (RIGHT.reshape(16), "a reshape or keepdims=True is missing"),
+        (RIGHT.sum(axis=0), "an axis is lost"),
+        ("four", "numbers are wanted"),
+        ({"a": 1}, "numbers are wanted"),
+    ],
+)
+def test_what_is_wrong_has_a_name(got, told):
+    options = {"tolerance": 1e-3} if getattr(got, "dtype", None) == np.float32 else {}
+
+    assert told in complaint(got, **options)
+
+
+def test_a_transposed_matrix_that_is_not_square():
+    right = RNG.standard_normal((2, 3))
+
+    assert "it is transposed" in complaint(right.T, right)
+    assert "two axes have changed places" in complaint(RNG.standard_normal((3, 2)), right)
+
+
+def test_a_known_factor_is_named():
+    told = complaint(RIGHT * 8, factors={"√D_h": 8.0})
+    assert "off by a factor everywhere: it was multiplied by √D_h = 8 once too often" in told
+    told = complaint(RIGHT / 8, factors={"√D_h": 8.0})
+    assert "divided by √D_h" in told
+
+
+def test_a_known_mistake_comes_first():
+    assert complaint(-RIGHT, mistakes={"upside down": lambda: -RIGHT}) == "f(x): upside down"
+
+
+def test_a_single_number():
+    assert complaint(2.0, 3.5) == "f(x) is 2; it should be 3.5"
+
+
+# -- gradients ------------------------------------------------------------------------------------------
+
+
+def gradients(function, *shapes, **options):
+    inputs = [np.random.default_rng(i).standard_normal(shape) for i, shape in enumerate(shapes)]
+    attempt = Attempt("f", function, {"Tensor": Tensor})
+    same_gradients(attempt, inputs, ["a", "b"][: len(inputs)], "f(a, b)", **options)
+
+
+def test_right_gradients_pass():
+    gradients(lambda a, b: a * b + b, (2, 3), (3,))
+
+
+def test_a_gradient_that_stops():
+    with pytest.raises(Complaint, match="leaves no gradient on b"):
+        gradients(lambda a, b: a * b.detach(), (2, 3), (2, 3))
+
+
+def test_a_gradient_that_is_off():
+    from minivit.engine.tensor import record
+
+    def twice_with_wrong_gradient(a):
+        return record(2 * a.data, (a,), lambda dy: (dy,))
+
+    with pytest.raises(Complaint, match="with respect to a is off by the same factor everywhere: it must be 2 times"):
+        gradients(twice_with_wrong_gradient, (3,))
+
+
+def test_a_gradient_that_was_not_summed():
+    class Leaf(Tensor):
+        """A Tensor that takes whatever gradient it gets."""
+
+    def add(a, b):
+        out = Leaf(a.data + b.data)
+
+        def backward(dy):
+            a.grad, b.grad = dy, dy
+
+        out.__class__ = type("Out", (Leaf,), {"backward": lambda self, dy: backward(dy)})
+        return out
+
+    with pytest.raises(Complaint, match="it was not summed over the broadcast axis"):
+        gradients(add, (2, 3), (3,))

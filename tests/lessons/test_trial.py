@@ -1,0 +1,185 @@
+"""Whatever an attempt does, the check says so in one line and the notebook goes on."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.lessons import trial
+from minivit.lessons.checking import NOT_DONE, PASSED, WRONG, check, examine
+from minivit.lessons.exercises import Exercise, _registry
+from minivit.lessons.trial import Attempt, Complaint, OutOfTime, Printed, time_limit
+
+
+@pytest.fixture(autouse=True)
+def twice(monkeypatch):
+    """An exercise of the tests' own: `twice(x)` returns 2 x."""
+
+    def examine_twice(attempt):
+        x = np.arange(3.0)
+        if not np.array_equal(attempt(x), 2 * x):
+            raise Complaint("twice(x) is not 2 x")
+
+    monkeypatch.setitem(_registry, "twice", Exercise("twice", 5, examine_twice))
+    monkeypatch.setattr(trial, "SECONDS", 0.3)
+
+
+def verdict_on(attempt):
+    verdict = examine("twice", attempt, {})
+    assert "\n" not in verdict.message
+    return verdict
+
+
+def test_a_right_attempt_passes():
+    assert verdict_on(lambda x: x + x).status == PASSED
+
+
+def test_one_that_raises_is_quoted_with_its_line():
+    def twice(x):
+        return x.reshape(7)
+
+    verdict = verdict_on(twice)
+
+    assert verdict.status == WRONG
+    assert "raises ValueError: cannot reshape array of size 3 into shape (7,)" in verdict.message
+    assert "`return x.reshape(7)`" in verdict.message
+
+
+def test_one_that_returns_nothing():
+    assert "returns None: is there a `return`" in verdict_on(lambda x: None).message
+
+
+def test_one_that_changes_what_it_was_handed():
+    def twice(x):
+        x *= 2
+        return x
+
+    assert "changes what it was handed (input 1)" in verdict_on(twice).message
+
+
+def test_one_that_empties_what_it_was_handed():
+    attempt = Attempt("first", lambda items: items.pop())
+
+    with pytest.raises(Complaint, match=r"changes what it was handed \(input 1\)"):
+        attempt([1, 2, 3])
+
+
+def test_one_that_writes_into_a_tensor():
+    def negate(x):
+        x.data *= -1
+        return x
+
+    with pytest.raises(Complaint, match="changes what it was handed"):
+        Attempt("negate", negate)(Tensor(np.ones(2)))
+
+
+def test_one_that_loops_for_ever():
+    def twice(x):
+        while True:
+            pass
+
+    began = time.monotonic()
+    verdict = verdict_on(twice)
+
+    assert "takes longer than 0.3 s: does a loop never end?" in verdict.message
+    assert time.monotonic() - began < 10
+
+
+def test_one_that_loops_for_ever_and_catches_everything():
+    def twice(x):
+        for _ in range(3):
+            try:
+                while True:
+                    pass
+            except:  # noqa: E722
+                pass
+        return 2 * x
+
+    # It is told at last, for it ends only after the third interruption, with a right result that came too late.
+    began = time.monotonic()
+    verdict_on(twice)
+    assert time.monotonic() - began < 20
+
+
+def test_the_time_limit_leaves_nothing_behind():
+    for _ in range(20):
+        with time_limit():
+            pass
+    time.sleep(0.5)
+
+    assert not [t for t in threading.enumerate() if t.name.endswith("(watch)")]
+
+
+def test_the_time_limit_ends_what_takes_too_long():
+    with pytest.raises(OutOfTime), time_limit():
+        while True:
+            pass
+
+
+def test_one_that_prints_a_lot_is_cut_short_and_still_judged():
+    def twice(x):
+        for i in range(5000):
+            print("line", i)
+        return 2 * x
+
+    verdict = verdict_on(twice)
+
+    assert verdict.status == PASSED
+    assert len(verdict.printed) < 2200
+    assert "it prints 5,000 lines in all" in verdict.printed
+
+
+def test_what_an_attempt_prints_is_kept():
+    printed = Printed()
+    print("here", file=printed)
+    assert printed.said() == "here\n"
+
+
+def test_one_that_exits():
+    def twice(x):
+        raise SystemExit
+
+    assert "calls exit()" in verdict_on(twice).message
+
+
+@pytest.mark.parametrize("attempt", [..., None])
+def test_nothing_at_all_is_not_done_yet(attempt):
+    assert verdict_on(attempt).status == NOT_DONE
+
+
+def test_what_nobody_has_begun_is_not_done_yet():
+    def twice(x):
+        raise NotImplementedError
+
+    assert verdict_on(twice).status == NOT_DONE
+
+
+def test_a_result_instead_of_a_function():
+    assert "is a ndarray, not a function" in verdict_on(np.zeros(3)).message
+
+
+def test_a_result_that_defies_the_check():
+    assert verdict_on(lambda x: {"a": 1}).status == WRONG
+
+
+def test_check_hands_back_the_attempt_or_the_lessons_own_answer(capsys, monkeypatch):
+    monkeypatch.setattr("minivit.lessons.checking.solution", lambda name: "def twice(x):\n    return 2 * x\n")
+
+    def right(x):
+        return x * 2
+
+    assert check("twice", right) is right
+    ours = check("twice", lambda x: 3 * x)
+    assert ours(4) == 8
+    assert "✓ twice" in capsys.readouterr().out
+
+    check("twice", ours)
+
+    assert "twice is minivit's own here: run the cell with your twice again" in capsys.readouterr().out
+
+
+def test_an_unknown_exercise_is_named():
+    with pytest.raises(ValueError, match="there is no exercise 'thrice'"):
+        check("thrice", lambda x: x)
