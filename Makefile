@@ -6,6 +6,7 @@
 #   make parity    compare with PyTorch (installs torch)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
+#   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
 #   make clean     remove the virtual environment and caches
@@ -15,7 +16,7 @@ BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 
-.PHONY: train test test-browser test-lessons lessons lint parity bench clean
+.PHONY: train test test-browser test-lessons lessons book lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -32,14 +33,17 @@ parity: .venv/ready-parity
 	$(BIN)/python -m pytest -m parity tests/parity
 
 test-browser: .venv/ready-browser
-	$(BIN)/python tests/insight/browser.py
-	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests/insight
+	$(BIN)/python tests/browser.py
+	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests
 
 test-lessons: .venv/ready-test-lessons
 	$(BIN)/python -m pytest -m lessons tests/lessons
 
 lessons: .venv/ready-lessons
 	$(BIN)/minivit lessons open
+
+book: .venv/ready-book
+	$(BIN)/minivit lessons book
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minivit needs Python 3.11 or newer')"
@@ -59,7 +63,7 @@ lessons: .venv/ready-lessons
 	touch $@
 
 .venv/ready-browser: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,browser]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,browser,book]"
 	touch $@
 
 .venv/ready-%: pyproject.toml | .venv/bin/python

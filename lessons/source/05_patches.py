@@ -216,10 +216,9 @@ z.shape  # ten images, each a sequence of 64 vectors of 64 numbers
 # %% [markdown]
 # ## Break it and see
 #
-# What if `patchify` forgets the transpose? The shapes still fit, so nothing complains. But what it calls a patch is now a
-# strip of pixels, P rows thick in the wrong way. Let the wrong function speak for itself: put its "patches" where patches
-# belong.
-
+# What if `patchify` forgets the transpose? The shapes still fit, so nothing complains. But what it calls a patch is now
+# the next P · P pixels in reading order: a strip of the image, folded up into a square. Let the wrong function speak for
+# itself: put its "patches" where patches belong.
 
 # %%
 def patchify_without_transpose(images, P):

@@ -31,6 +31,12 @@ def add_lessons(commands: Any) -> None:
     grade.add_argument("--seconds", type=float, default=120, metavar="N", help="for one notebook (default: 120)")
     grade.add_argument("--megabytes", type=int, default=4096, metavar="N", help="of memory for one (default: 4096)")
     grade.set_defaults(run=_grade)
+    book = parts.add_parser(
+        "book", help="make a site of the executed lessons", allow_abbrev=False,
+        description="Make a static site of the executed lessons, which opens without a kernel and without a network.",
+    )  # fmt: skip
+    book.add_argument("--out", default="site", metavar="DIR", help="folder to write (default: site)")
+    book.set_defaults(run=_book)
     open_ = parts.add_parser(
         "open", help="copy the lessons to a folder of your own and open JupyterLab", allow_abbrev=False,
         description="Copy the lessons to a folder of your own, never over what you have written, and open the first.",
@@ -75,6 +81,15 @@ def _grade(options: argparse.Namespace) -> int:
     if options.json:
         write_text(options.json, to_json(marks))
         print(f"written: {options.json}")
+    return 0
+
+
+def _book(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ..lessons.book import build_book
+
+    print(f"written: {build_book(Path(options.out))}")
     return 0
 
 

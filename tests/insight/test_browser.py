@@ -1,13 +1,9 @@
 """The page of `minivit inspect` in a real browser, in both colour schemes: `make test-browser` installs one."""
 
-import os
-import sys
-
 import numpy as np
 import pytest
 
 from minivit.insight import Pictures, inspect_model, inspect_page
-from tests.insight.browser import find_browser
 from tests.support import tiny_vit
 
 pytestmark = pytest.mark.browser
@@ -23,22 +19,6 @@ def address(tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "inspect.html"
     path.write_text(inspect_page(inspect_model(model, pictures), "A model"), encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = find_browser()
-    if program is None:
-        if os.environ.get("MINIVIT_BROWSER_REQUIRED"):
-            pytest.fail("no browser was found, and this run must have one")
-        pytest.skip("needs Playwright and a browser: make test-browser installs both")
-    from playwright.sync_api import sync_playwright
-
-    as_root = sys.platform == "linux" and os.geteuid() == 0  # Chromium's sandbox refuses to run for root
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if as_root else [])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -1,0 +1,54 @@
+"""How Sphinx makes the lessons' site: `make book`.
+
+Mathematics becomes MathML, which browsers draw by themselves: a page asks no other machine for anything.
+"""
+
+from docutils import nodes
+from docutils.utils.math import latex2mathml
+
+project = "minivit, the lessons"
+copyright = "the minivit authors, Apache-2.0"
+extensions = ["myst_nb"]
+root_doc = "index"
+exclude_patterns = ["**.ipynb_checkpoints"]
+
+nb_execution_mode = "off"  # the notebooks were executed when they were built
+myst_enable_extensions = ["dollarmath", "amsmath"]
+suppress_warnings = ["myst.header"]  # a statement's heading may follow a chapter's heading two levels up
+
+html_theme = "furo"
+html_title = "minivit: the lessons"
+html_static_path = ["static"]
+html_css_files = ["lessons.css"]
+html_math_renderer = "mathml"
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0072b2", "color-brand-content": "#0072b2"},
+    "dark_css_variables": {"color-brand-primary": "#56b4e9", "color-brand-content": "#56b4e9"},
+}
+
+# LaTeX that Jupyter knows and docutils does not.
+SPELLINGS = {r"\dots": r"\ldots"}
+
+
+def to_mathml(latex: str, as_block: bool) -> str:
+    """A formula as MathML."""
+    for known, plain in SPELLINGS.items():
+        latex = latex.replace(known, plain)
+    return latex2mathml.tex2mathml(latex, as_block=as_block)
+
+
+def inline_math(translator, node) -> None:
+    """Write a formula that stands in a line."""
+    translator.body.append(to_mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def block_math(translator, node) -> None:
+    """Write a formula that stands alone."""
+    translator.body.append(f'<div class="math">{to_mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app) -> None:
+    """Tell Sphinx who writes formulas."""
+    app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
