@@ -16,7 +16,7 @@ BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 
-.PHONY: train test test-browser test-lessons lessons book lint parity bench clean
+.PHONY: train test test-browser test-lessons lessons lessons-model book lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -41,6 +41,9 @@ test-lessons: .venv/ready-test-lessons
 
 lessons: .venv/ready-lessons
 	$(BIN)/minivit lessons open
+
+lessons-model: .venv/ready
+	$(BIN)/minivit lessons model
 
 book: .venv/ready-book
 	$(BIN)/minivit lessons book

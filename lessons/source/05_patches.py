@@ -220,6 +220,7 @@ z.shape  # ten images, each a sequence of 64 vectors of 64 numbers
 # the next P · P pixels in reading order: a strip of the image, folded up into a square. Let the wrong function speak for
 # itself: put its "patches" where patches belong.
 
+
 # %%
 def patchify_without_transpose(images, P):
     B, H, W, C = images.shape

@@ -6,6 +6,7 @@ from minivit.lessons import built, check, show, start, summary
 from .checking import check, summary
 from .display import explore, show
 from .earlier import built
-from .session import start, trained_model
+from .model import trained_model
+from .session import start
 
 __all__ = ["built", "check", "explore", "show", "start", "summary", "trained_model"]

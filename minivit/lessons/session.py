@@ -8,11 +8,9 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import MinivitError
-from ..models import ViT
-from ..models.weights import load_model
 from .checking import verdicts
 from .earlier import begin
-from .notebooks import defined_names, lesson_notebook, lessons_folder, read_notebook
+from .notebooks import defined_names, lesson_notebook, read_notebook
 
 
 def start(lesson: int) -> None:
@@ -70,17 +68,3 @@ def cell_that_defines(name: str, lesson: int, folder: Path) -> str | None:
         elif name in defined_names(cell.source):
             return f'cell {i}, under "{heading}"'
     return None
-
-
-CHECKPOINT = "shapes-vit.safetensors"
-
-
-def trained_model() -> ViT:
-    """The small Vision Transformer that comes with the lessons, trained on `shapes`: it tells ten shapes apart.
-
-    Raises:
-        DataNotFoundError: if the lessons are not there.
-    """
-    model = load_model(lessons_folder() / CHECKPOINT)
-    assert isinstance(model, ViT)
-    return model.eval()
