@@ -13,7 +13,7 @@ import numpy as np
 
 from . import exercises, trial
 from .notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
-from .trial import Attempt, Complaint, Given, NotDone, OutOfTime, Printed, time_limit
+from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, time_limit
 
 PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
 
@@ -112,7 +112,7 @@ def _on_trial(name: str, attempt: Any, names: dict[str, Any]) -> Attempt:
     if not callable(_begun(name, attempt)):
         raise Complaint(f"{name} is a {type(attempt).__name__}, not a function: hand it over without calling it")
     if attempt is _given.get(name):
-        raise Given(f"{name} is minivit's own here: run the cell with your {name} again, then this one")
+        raise Complaint(f"{name} is minivit's own here: run the cell with your {name} again, then this one")
     return Attempt(name, attempt, names)
 
 

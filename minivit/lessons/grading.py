@@ -6,6 +6,7 @@ and its exercises checked anew.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -171,7 +172,8 @@ def _limit_memory(megabytes: int) -> None:
     except ImportError:  # Windows
         return
     limit = megabytes * 2**20
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with contextlib.suppress(OSError, ValueError):  # macOS knows the limit and does not set it
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -28,10 +28,6 @@ class NotDone(Complaint):
     """An exercise that nobody has begun."""
 
 
-class Given(Complaint):
-    """The lesson's own answer, handed in."""
-
-
 class OutOfTime(BaseException):
     """Put into the thread of an attempt that takes too long. Not an Exception, so that an attempt does not catch it."""
 
