@@ -85,6 +85,14 @@ def to_device(x: Array, device: str) -> Array:
         return cupy.asarray(x)
 
 
+def beside(x: Array, y: Array) -> Array:
+    """`y` on the device where `x` lies; it is returned as it is if it lies there already."""
+    if isinstance(x, np.ndarray):
+        return to_numpy(y)
+    with x.device:
+        return xp_of(x).asarray(y)
+
+
 def to_numpy(x: Array) -> np.ndarray:
     """The same numbers as a NumPy array, copied from the GPU if they are there."""
     return x if isinstance(x, np.ndarray) else np.asarray(x.get() if hasattr(x, "get") else x)

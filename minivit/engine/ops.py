@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import DTypeError, ShapeError
-from .backend import Array, is_array, xp_of
+from .backend import Array, beside, is_array, xp_of
 from .backend import erf as erf_array
 from .tensor import Tensor, record
 
@@ -265,6 +265,7 @@ def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
 def getitem(a: Tensor, index: object) -> Tensor:
     """a[index], with slices, whole numbers, None, Ellipsis, masks and arrays of positions."""
     x_shape, dtype = a.shape, a.dtype
+    index = index_beside(a.data, index)
 
     def vjp(dy: Array):
         xp = xp_of(dy)
@@ -350,6 +351,13 @@ def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) 
     reduced = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else [axis]
     reduced = {i % len(shape) for i in reduced} if shape else set()
     return dy.reshape([1 if i in reduced else length for i, length in enumerate(shape)])
+
+
+def index_beside(x: Array, index: Any) -> Any:
+    """An index whose arrays lie where `x` does."""
+    if isinstance(index, tuple):
+        return tuple([index_beside(x, part) for part in index])
+    return beside(x, index) if is_array(index) else index
 
 
 def picks_by_array(index: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import engine
-from ..engine.backend import Array, is_array, to_numpy
+from ..engine.backend import Array, beside, is_array, to_numpy
 from ..engine.tensor import Tensor, no_grad
 from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError, DTypeError, ShapeError
@@ -63,6 +63,7 @@ class Classifier(Module):
         def run(piece: slice) -> None:
             batch = images[piece]
             batch = preprocess(batch) if batch.dtype == np.uint8 else batch
+            batch = beside(self.parameters()[0].data, batch)
             with no_grad():
                 probabilities[piece] = to_numpy(engine.softmax(self(batch)).data)
 

@@ -1,0 +1,383 @@
+"""A strict stand-in for CuPy, so that code for a GPU is tried where there is none.
+
+It computes with NumPy and is stricter than CuPy itself: its arrays mix with nothing but plain numbers, turn into nothing
+by themselves, and have what CuPy 14.2 has and no more (`cupy_names.json` was read from the library itself, which can be
+imported without a driver). Every crossing between the machine's memory and the card's is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+FACTS = json.loads((Path(__file__).parent / "cupy_names.json").read_text(encoding="utf-8"))
+UFUNC_OPTIONS = {"out", "casting", "dtype"}
+CARDS = 2  # how many the stand-in pretends to have
+
+
+class Crossings:
+    """How often data went to the card and came back."""
+
+    there = 0
+    back = 0
+
+
+def host(value: Any) -> Any:
+    """The NumPy values behind an argument; anything that CuPy would not take is a TypeError."""
+    if isinstance(value, ndarray):
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, list | tuple):
+        return type(value)(host(item) for item in value)
+    return value
+
+
+def card(value: Any) -> Any:
+    """A NumPy result as one of the card's: even a single number is an array."""
+    if isinstance(value, list | tuple):
+        return type(value)(card(item) for item in value)
+    return ndarray._of(np.asarray(value)) if isinstance(value, np.ndarray | np.generic) else value
+
+
+def index_of(index: Any) -> Any:
+    """An index: whole numbers, slices, None, Ellipsis, the card's own arrays, and lists."""
+    return host(index)
+
+
+class ndarray:
+    """An array on the card."""
+
+    __module__ = "cupy"
+    __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None  # NumPy's own functions refuse it
+    __array_priority__ = 100
+
+    _host: np.ndarray
+
+    def __init__(self, *args: Any, **options: Any):
+        raise TypeError("make arrays with cupy.asarray, cupy.empty, cupy.zeros ...")
+
+    @classmethod
+    def _of(cls, values: np.ndarray) -> ndarray:
+        self = object.__new__(cls)
+        self._host = values
+        return self
+
+    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
+
+    def __array_function__(self, function: Any, *args: Any) -> Any:
+        raise TypeError(f"numpy.{function.__name__} was called with an array of the card")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in FACTS["ndarray"]:
+            raise AttributeError(f"CuPy's arrays have no {name!r}")
+        if name not in FACTS["methods"]:
+            raise NotImplementedError(f"the stand-in has no ndarray.{name} yet")
+        allowed = {option.lstrip("*") for option in FACTS["methods"][name]}
+
+        def method(*args: Any, **options: Any) -> Any:
+            unknown = set(options) - allowed
+            if unknown:
+                raise TypeError(f"CuPy's ndarray.{name} knows no {', '.join(sorted(unknown))}")
+            out = options.pop("out", None)
+            if out is not None:
+                options["out"] = host(out)
+            result = getattr(self._host, name)(*host(args), **host_options(options))
+            return out if out is not None else card(result)
+
+        return method
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    shape = property(lambda self: self._host.shape)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    dtype = property(lambda self: self._host.dtype)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
+    flags = property(lambda self: self._host.flags)
+    T = property(lambda self: card(self._host.T))
+    base = property(lambda self: None if self._host.base is None else card(self._host.base))
+    device = property(lambda self: Device(0))
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return dict(self._host.__array_interface__)
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    def __iter__(self) -> Iterator[ndarray]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return repr(self._host)
+
+    __str__ = __repr__
+
+    # -- leaving the card, on purpose --------------------------------------------------------------
+
+    def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> np.ndarray:
+        Crossings.back += 1
+        if out is not None:
+            out[...] = self._host
+            return out
+        return self._host.copy()
+
+    def item(self) -> Any:
+        Crossings.back += 1
+        return self._host.item()
+
+    def tolist(self) -> Any:
+        Crossings.back += 1
+        return self._host.tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        Crossings.back += 1
+        return bool(self._host)
+
+    def set(self, values: np.ndarray, stream: Any = None) -> None:
+        if not isinstance(values, np.ndarray):
+            raise TypeError("ndarray.set wants a NumPy array")
+        Crossings.there += 1
+        self._host[...] = values
+
+    def __copy__(self) -> ndarray:
+        return card(self._host.copy())
+
+    def __deepcopy__(self, memo: Any) -> ndarray:
+        return card(self._host.copy())
+
+    # -- elements ----------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> ndarray:
+        return card(np.asarray(self._host[index_of(index)]))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._host[index_of(index)] = host(value)
+
+    def fill(self, value: Any) -> None:
+        self._host.fill(host(value))
+
+
+def host_options(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: host(value) for name, value in options.items()}
+
+
+def _operator(name: str) -> Any:
+    in_place = name.startswith("__i") and name not in ("__invert__",)
+
+    def method(self: ndarray, *others: Any) -> Any:
+        for other in others:
+            if not isinstance(other, ndarray | int | float | bool | np.generic):
+                raise TypeError(f"Unsupported type {type(other)}")
+        result = getattr(self._host, name)(*host(others))
+        if result is NotImplemented:
+            return result
+        return self if in_place else card(result)
+
+    method.__name__ = name
+    return method
+
+
+_PLAIN = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor")
+_NAMES = [f"__{kind}{name}__" for name in _PLAIN for kind in ("", "r", "i")]
+_NAMES += ["__neg__", "__pos__", "__abs__", "__invert__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"]
+for _name in _NAMES:
+    if _name in FACTS["ndarray"]:
+        setattr(ndarray, _name, _operator(_name))
+del ndarray.__array_function__  # with __array_ufunc__ = None and __array__ refusing, NumPy cannot take it in either way
+
+
+# -- functions ------------------------------------------------------------------------------------------
+
+
+class ufunc:
+    """A function of the card, element by element."""
+
+    def __init__(self, name: str):
+        self.name, self._numpy = name, getattr(np, name)
+        self.nin, self.nout = self._numpy.nin, self._numpy.nout
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        unknown = set(options) - UFUNC_OPTIONS
+        if unknown:
+            raise TypeError(f"cupy.{self.name} knows no {', '.join(sorted(unknown))}")
+        if not any(isinstance(x, ndarray) for x in args):
+            raise TypeError(f"cupy.{self.name} was called without an array of the card")
+        return _call(self._numpy, args, options)
+
+    def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
+        self._numpy.at(a._host, index_of(indices), host(b))
+
+    def reduce(self, a: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
+        return _call(self._numpy.reduce, (a,), {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims})
+
+
+def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    out = options.get("out")
+    if out is not None and not isinstance(out, ndarray):
+        raise TypeError("`out` must be an array of the card")
+    result = function(*host(args), **host_options(options))
+    return out if out is not None else card(result)
+
+
+def _function(name: str) -> Any:
+    allowed = FACTS["functions"].get(name)
+
+    def function(*args: Any, **options: Any) -> Any:
+        if allowed is not None and not any(option.startswith("**") for option in allowed):
+            unknown = set(options) - set(allowed)
+            if unknown:
+                raise TypeError(f"cupy.{name} knows no {', '.join(sorted(unknown))}")
+        return _call(getattr(np, name), args, options)
+
+    function.__name__ = name
+    return function
+
+
+def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> ndarray:
+    """The one way onto the card."""
+    if isinstance(a, ndarray):
+        return card(np.asarray(a._host, dtype=dtype))
+    Crossings.there += 1
+    return ndarray._of(np.array(a, dtype=dtype))
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises for the driver's complaints."""
+
+
+class OutOfMemoryError(MemoryError):
+    """What CuPy raises when the card is full."""
+
+
+class Device:
+    """One of the cards."""
+
+    current = 0
+
+    def __init__(self, index: int = 0):
+        self.id = index
+        self._before = 0
+
+    def __enter__(self) -> Device:
+        if not 0 <= self.id < CARDS:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self._before, Device.current = Device.current, self.id
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        Device.current = self._before
+
+    use = __enter__
+
+    def synchronize(self) -> None:
+        pass
+
+
+class Pool:
+    """The card's memory, which is never full here."""
+
+    def used_bytes(self) -> int:
+        return 0
+
+    def total_bytes(self) -> int:
+        return 0
+
+    def free_all_blocks(self) -> None:
+        pass
+
+
+class CuPy(ModuleType):
+    """The module: names that CuPy lacks are missing here too."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in FACTS["names"]:
+            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+        if name in FACTS["ufuncs"]:
+            found: Any = ufunc(name)
+        elif callable(getattr(np, name, None)) and not isinstance(getattr(np, name), type):
+            found = _function(name)
+        elif hasattr(np, name):
+            found = getattr(np, name)  # types and constants
+        else:
+            raise NotImplementedError(f"the stand-in has no cupy.{name} yet")
+        setattr(self, name, found)
+        return found
+
+
+def _modules() -> dict[str, ModuleType]:
+    cupy = CuPy("cupy")
+    cupy.__version__ = FACTS["version"]
+    cupy.__path__ = []  # type: ignore[attr-defined]
+    cupy.ndarray, cupy.ufunc, cupy.asarray, cupy.array = ndarray, ufunc, asarray, asarray
+    cupy.asnumpy = lambda a: a.get() if isinstance(a, ndarray) else np.asarray(a)
+    pool = Pool()
+    cupy.get_default_memory_pool = lambda: pool
+    cupy.get_default_pinned_memory_pool = lambda: pool
+    cupy.fuse = lambda *args, **options: args[0] if args else (lambda function: function)
+
+    lib, tricks = ModuleType("cupy.lib"), ModuleType("cupy.lib.stride_tricks")
+    tricks.sliding_window_view = lambda x, window_shape, axis=None: _call(
+        np.lib.stride_tricks.sliding_window_view, (x, window_shape), {"axis": axis}
+    )
+    lib.stride_tricks = tricks
+    cupy.lib = lib
+
+    cuda, runtime = ModuleType("cupy.cuda"), ModuleType("cupy.cuda.runtime")
+    runtime.getDeviceCount = lambda: CARDS
+    runtime.CUDARuntimeError = CUDARuntimeError
+    cuda.runtime, cuda.Device = runtime, Device
+    memory = ModuleType("cupy.cuda.memory")
+    memory.OutOfMemoryError = OutOfMemoryError
+    cuda.memory = memory
+    cuda.is_available = lambda: True
+    cupy.cuda = cuda
+
+    cupyx, scipy_, special = ModuleType("cupyx"), ModuleType("cupyx.scipy"), ModuleType("cupyx.scipy.special")
+    cupyx.__path__ = scipy_.__path__ = []  # type: ignore[attr-defined]
+    special.erf = lambda x: _call(scipy.special.erf, (x,), {})
+    cupyx.scipy, scipy_.special = scipy_, special
+    return {
+        "cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime, "cupy.cuda.memory": memory,
+        "cupyx": cupyx, "cupyx.scipy": scipy_, "cupyx.scipy.special": special,
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[ModuleType]:
+    """Inside, `import cupy` gives the stand-in."""
+    modules = _modules()
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    Crossings.there = Crossings.back = 0
+    try:
+        yield modules["cupy"]
+    finally:
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
