@@ -1,8 +1,8 @@
 """A strict stand-in for CuPy, so that code for a GPU is tried where there is none.
 
-It computes with NumPy and is stricter than CuPy itself: its arrays mix with nothing but plain numbers, turn into nothing
-by themselves, and have what CuPy 14.2 has and no more (`cupy_names.json` was read from the library itself, which can be
-imported without a driver). Every crossing between the machine's memory and the card's is counted.
+It computes with NumPy and is stricter than CuPy itself: its arrays mix with nothing but plain numbers, turn into
+nothing by themselves, and have what CuPy 14.2 has and no more (`cupy_names.json` was read from the library itself,
+which can be imported without a driver). Every crossing between the machine's memory and the card's is counted.
 """
 
 from __future__ import annotations
