@@ -41,7 +41,7 @@ def multiply_values(attempt: Attempt) -> None:
     """3 · -5, and a square, whose one factor counts twice."""
     value = attempt.find("Value")
     a, b = value(3.0, "a"), value(-5.0, "b")
-    product = attempt(a, b)
+    product = _not_by_itself(attempt, "a * b", a, b)
     _is_value(product, value, "multiply_values(a, b)")
     same(product.data, -15.0, "multiply_values(a, b).data for a = 3, b = -5", {"that is the sum": -2.0})
     _local_slopes(
@@ -64,7 +64,7 @@ def tanh_value(attempt: Attempt) -> None:
     value = attempt.find("Value")
     for x in (0.5, -1.25):
         a = value(x, "a")
-        result = attempt(a)
+        result = _not_by_itself(attempt, "a.tanh()", a)
         what = f"tanh_value(a) for a = {x:g}"
         _is_value(result, value, what)
         t = 1 - 2 / (math.exp(2 * x) + 1)
@@ -217,6 +217,16 @@ def _example(a: Any, b: Any) -> Any:
 
 def _plain_example(a: float, b: float) -> float:
     return (a + math.tanh(a * b) - b) ** 2
+
+
+def _not_by_itself(attempt: Attempt, operator: str, *inputs: Any) -> Any:
+    """Call it, and say so if it uses the operator that it is there for."""
+    try:
+        return attempt(*inputs)
+    except Complaint as complaint:
+        if "RecursionError" not in str(complaint):
+            raise
+    raise Complaint(f"{attempt.name} calls itself without end, for {operator} is {attempt.name}: compute with a.data")
 
 
 def _run(attempt: Attempt, function: Callable[[Any], Any], end: Any) -> None:

@@ -25,16 +25,11 @@ FLOW, EDGE = "#d55e00", "#9bb4c4"
 class Value(Protocol):
     """What the picture reads of a number in the graph."""
 
-    @property
-    def data(self) -> float: ...
-    @property
-    def grad(self) -> float: ...
-    @property
-    def label(self) -> str: ...
-    @property
-    def parents(self) -> Sequence[Any]: ...
-    @property
-    def slopes(self) -> Sequence[float]: ...
+    data: float
+    grad: float
+    label: str
+    parents: Sequence[Any]
+    slopes: Sequence[float]
 
 
 # -- the picture ----------------------------------------------------------------------------------------

@@ -104,6 +104,15 @@ def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a.data, b.data), slopes=(b.data, a.data))
 
 
+@wrong("calls itself without end")
+def multiply_values(a, b):
+    class Again(Value):  # as Value is in a notebook, where a * b is the learner's function
+        def __mul__(self, other):
+            return self * other
+
+    return Again(a.data) * b
+
+
 @right
 def tanh_value(a):
     t = math.tanh(a.data)
