@@ -1,0 +1,124 @@
+import numpy as np
+
+from . import right, right_value, wrong, wrong_value
+
+right_value("shape_of_crop", (10, 16, 32))
+right_value("shape_of_crop", np.zeros((10, 32, 32, 3))[:, 8:24, :, 0].shape)
+wrong_value("shape_of_crop", (10, 16, 32, 1), "takes its axis away")
+wrong_value("shape_of_crop", (10, 16, 32, 3), "one of the three channels")
+wrong_value("shape_of_crop", (10, 17, 32), "stops before 24")
+wrong_value("shape_of_crop", (10, 32, 16), "columns are the third")
+wrong_value("shape_of_crop", (16, 32), "still ten images")
+wrong_value("shape_of_crop", 5120, "must be a tuple")
+wrong_value("shape_of_crop", (1, 2, 3), "is not it")
+
+
+@right
+def scale_pixels(pixels):
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+@right
+def scale_pixels(pixels):
+    scaled = pixels.astype(np.float32)
+    scaled -= 127.5
+    scaled /= 127.5
+    return scaled
+
+
+@right
+def scale_pixels(pixels):
+    table = np.linspace(-1, 1, 256, dtype=np.float32)  # the result for each byte
+    return table[pixels]
+
+
+@wrong("numbers from 0 to 1")
+def scale_pixels(pixels):
+    return pixels.astype(np.float32) / 255
+
+
+@wrong("numbers from 0 to 2")
+def scale_pixels(pixels):
+    return pixels.astype(np.float32) / 127.5
+
+
+@wrong("100 - 127 became 229")
+def scale_pixels(pixels):
+    return ((pixels - 127) / 127).astype(np.float32)
+
+
+@wrong("as float64")
+def scale_pixels(pixels):
+    return (pixels - 127.5) / 127.5
+
+
+@wrong("not divided yet")
+def scale_pixels(pixels):
+    return pixels.astype(np.float32) - 127.5
+
+
+@wrong("brackets are missing")
+def scale_pixels(pixels):
+    return pixels.astype(np.float32) - 127.5 / 127.5
+
+
+@wrong("own smallest and largest")
+def scale_pixels(pixels):
+    x = pixels.astype(np.float32)
+    x = (x - x.min()) / (x.max() - x.min())
+    return 2 * x - 1
+
+
+@wrong("changes what it was handed")
+def scale_pixels(pixels):
+    scaled = (pixels.astype(np.float32) - 127.5) / 127.5
+    pixels[...] = 0
+    return scaled
+
+
+@right
+def accuracy(logits, labels):
+    return np.mean(np.argmax(logits, axis=-1) == labels)
+
+
+@right
+def accuracy(logits, labels):
+    hits = 0
+    for row, label in zip(logits, labels, strict=True):
+        hits += int(row.argmax() == label)
+    return hits / len(labels)
+
+
+@wrong("number of right answers")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) == labels).sum()
+
+
+@wrong("in percent")
+def accuracy(logits, labels):
+    return 100 * (logits.argmax(axis=1) == labels).mean()
+
+
+@wrong("down the columns")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=0) == labels).mean()
+
+
+@wrong("take the mean")
+def accuracy(logits, labels):
+    return logits.argmax(axis=1) == labels
+
+
+@wrong("share of wrong answers")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) != labels).mean()
+
+
+@wrong("no row is ever right")
+def accuracy(logits, labels):
+    return (logits.max(axis=1) == labels).mean()
+
+
+@wrong("divided by the number of classes")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) == labels).sum() / logits.shape[1]
