@@ -15,10 +15,11 @@ from minivit import preprocess
 from minivit.data.shapes import shapes
 from minivit.lessons import trained_model
 from minivit.lessons.pictures import block as pictures
+from minivit.lessons.pictures.attention import draw_side_by_side
 
 Tensor, parameter, Module = built("Tensor", "parameter", "Module")
 linear, layer_norm, Linear, LayerNorm, MLP = built("linear", "layer_norm", "Linear", "LayerNorm", "MLP")
-attention = built("attention")
+attention_weights, attention = built("attention_weights", "attention")
 
 # %% [markdown]
 # ## The question
@@ -65,9 +66,9 @@ explore(
 _, seen = model(preprocess(image[None]), return_intermediates=True)
 trained = {name: values.data for name, values in model.named_parameters()}
 
-entering = Tensor(seen["blocks.0.tokens"])  # (1, 65, 64), what enters block 1
+entering = Tensor(seen["blocks.1.tokens"])  # (1, 65, 64), what enters block 2
 scale, shift, U, bias = (
-    Tensor(trained[f"blocks.1.{part}"])
+    Tensor(trained[f"blocks.2.{part}"])
     for part in ("norm1.weight", "norm1.bias", "attention.qkv.weight", "attention.qkv.bias")
 )
 qkv = linear(layer_norm(entering, scale, shift), U, bias)  # (1, 65, 3 · 64)
@@ -135,6 +136,27 @@ def split_heads(qkv, heads):
 
 
 # %% [markdown]
+# Now you can see why one wide head would not do. Here are the two heads' weights for the patch at the heart's tip, and those of a
+# single head with the same queries and keys, 64 numbers wide.
+
+# %%
+q, k, v = split_heads(qkv, heads=2)
+narrow = attention_weights(q, k).data[0, :, 1 + 6 * 8 + 4, 1:]  # (2, 64): both heads, one query, the patches as keys
+wide = attention_weights(qkv[..., :64], qkv[..., 64:128]).data[0, 1 + 6 * 8 + 4, 1:]  # (64,)
+
+show(
+    draw_side_by_side(
+        [weights.reshape(8, 8) for weights in (*narrow, wide)], ["head 0", "head 1", "one wide head"], (6, 4)
+    ),
+    "Three maps of the tip's attention in %. Head 0 looks at the heart, head 1 at a few patches far to its left and right. "
+    "The single wide head looks left and right, and not at the heart's middle.",
+)
+
+# %% [markdown]
+# Head 0 looks over the whole heart, head 1 at a few places far to its left and right. The wide head adds the scores of both *before* softmax,
+# and the larger ones take all: it looks to the sides, and nothing is left for the heart's middle. Two softmaxes make two means, and both wishes are
+# granted.
+#
 # Afterwards each token's answers from all heads are put side by side again.
 
 
@@ -155,8 +177,8 @@ print("largest difference from the loops:", np.abs(together.data - heads_by_loop
 # Side by side, head 0's answer fills the first D_h numbers and head 1's the next. One more matrix (D, D), the layer `out`, mixes
 # them: what one head found can then be written anywhere into the stream.
 #
-# As a layer (`out` and `qkv` are lesson 04's `Linear`). One detail of how it starts: `qkv` is three D x D matrices in one array,
-# and each starts as it would alone. `Linear(D, 3 D)` would take it for one wide matrix and start it smaller by √2.
+# Now as a layer, with lesson 04's `Linear` for `qkv` and `out`. One detail of how it starts: `qkv` is three D x D matrices in one
+# array, and each starts as it would alone. `Linear(D, 3 D)` takes it for one wide matrix and would start it smaller by √2.
 
 
 # %% exercise="MultiHeadSelfAttention"
@@ -180,7 +202,8 @@ class MultiHeadSelfAttention(Module):
 # %% [markdown]
 # ## Your turn
 #
-# Now the block. It has two halves of the same make: *normalise, compute, add*.
+# Now the block. It has two halves of the same make: *normalise, compute, add*. With LN for `LayerNorm`, MSA for your layer, and the
+# MLP of lesson 04:
 #
 # $$z' = \text{MSA}(\text{LN}(z)) + z, \qquad\qquad z_\text{new} = \text{MLP}(\text{LN}(z')) + z'$$
 #
@@ -212,7 +235,7 @@ class EncoderBlock(Module):
 # Then the tokens that enter block 1 must leave your blocks 1, 2 and 3 just as they leave the model's.
 
 # %%
-z = entering
+z = Tensor(seen["blocks.0.tokens"])  # (1, 65, 64)
 for i in (1, 2, 3):
     mine = EncoderBlock(dim=64, heads=2, mlp_dim=128, rng=np.random.default_rng(0))
     for name, values in mine.named_parameters():

@@ -76,6 +76,29 @@ def test_trained_weights_in_our_blocks_give_the_models_tokens(index):
         np.testing.assert_allclose(z.data, seen[f"blocks.{i}.tokens"], atol=5e-5)
 
 
+def test_two_heads_of_block_2_look_for_two_things_and_one_wide_head_for_one():
+    model = trained_model()
+    image = shapes("test", count=40).images[35]
+    seen = model(preprocess(image[None]), return_intermediates=True)[1]
+    layer, tip = model.blocks[2], 1 + 6 * 8 + 4
+    qkv = layer.attention.qkv(layer.norm1(PackageTensor(seen["blocks.1.tokens"])))
+    _, wide = reference.attention_with_weights(qkv, 1)
+
+    share = {
+        name: weights[1:].reshape(8, 8)[3:6, 3:6].sum()  # what the heart's middle gets
+        for name, weights in (
+            ("head 0", seen["blocks.2.attention.weights"][0, 0, tip]),
+            ("head 1", seen["blocks.2.attention.weights"][0, 1, tip]),
+            ("wide", wide.data[0, 0, tip]),
+        )
+    }
+    assert share["head 0"] > 0.4
+    assert share["head 1"] < 0.02
+    assert share["wide"] < 0.02
+    sides = wide.data[0, 0, tip, 1:].reshape(8, 8)[:, [0, 6, 7]]
+    assert sides.sum() > 0.8
+
+
 def stack(kind, seed, depth=24):
     """Of fresh blocks: the gradient's length below them, how different tokens are after five and at the end."""
     rng = np.random.default_rng(seed)
