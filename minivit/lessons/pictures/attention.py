@@ -1,0 +1,225 @@
+"""Pictures of attention: one patch that asks, all patches at once, saturated softmax, a trained model's maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..display import new_figure
+
+BLUE, ORANGE = "#0072b2", "#d55e00"
+
+
+def draw_asking(image: np.ndarray, queries: np.ndarray, keys: np.ndarray, values: np.ndarray, patch: Any) -> Any:
+    """One patch asks all the others: the image, the scores, the weights, and the mean of the values.
+
+    Args:
+        image: (H, W, 3) pixels from 0 to 255.
+        queries, keys: (N, D_h).
+        values: (N, 2), places in the grid: row and column.
+        patch: the row and column of the one that asks.
+    """
+    rows, columns = patch
+    side = int(len(keys) ** 0.5)
+    scores = keys @ queries[rows * side + columns]  # (N,)
+    shares = np.exp(scores - scores.max())
+    weights = shares / shares.sum()
+
+    figure = new_figure(11.2, 3.1)
+    asks, scored, weighted, answered = figure.subplots(1, 4)
+    _image(asks, image, side)
+    _mark(asks, patch)
+    asks.set_title("1  a patch asks", fontsize=10)
+    _numbers(scored, scores.reshape(side, side), "{:.1f}", "cividis")
+    _mark(scored, patch)
+    scored.set_title("2  scores: its query · every key", fontsize=10)
+    _numbers(weighted, 100 * weights.reshape(side, side), "{:.0f}", "viridis")
+    _mark(weighted, patch)
+    weighted.set_title("3  weights: softmax, in %", fontsize=10)
+    _image(answered, image, side, fade=0.45)
+    _mark(answered, patch)
+    _arrow(answered, np.array(patch, float), weights @ values)
+    answered.set_title("4  answer: the weighted mean place", fontsize=10)
+    return figure
+
+
+def draw_everyone(image: np.ndarray, weights: np.ndarray, values: np.ndarray, patch: Any) -> Any:
+    """All patches ask: the matrix of weights, one of its rows as a map, and where every patch is sent.
+
+    Args:
+        image: (H, W, 3) pixels.
+        weights: (N, N), a row for each query.
+        values: (N, 2), places in the grid.
+        patch: row and column of the patch whose row is shown as a map.
+    """
+    side = int(len(weights) ** 0.5)
+    index = patch[0] * side + patch[1]
+    figure = new_figure(10.6, 3.8)
+    matrix, row, sent = figure.subplots(1, 3)
+
+    matrix.imshow(weights, cmap="viridis", vmin=0, vmax=weights[index].max(), interpolation="nearest")
+    matrix.axhline(index, color=ORANGE, linewidth=1.5)
+    matrix.set_title(f"all weights: {len(weights)} queries x {len(weights)} keys", fontsize=10)
+    matrix.set_ylabel("query i")
+    matrix.set_xlabel("key j")
+
+    _numbers(row, 100 * weights[index].reshape(side, side), "{:.0f}", "viridis")
+    _mark(row, patch)
+    row.set_title(f"row {index} as a map, in %", fontsize=10)
+
+    _image(sent, image, side, fade=0.35)
+    places = np.stack(np.divmod(np.arange(len(weights)), side), axis=1)  # (N, 2)
+    answers = weights @ values  # (N, 2)
+    for (r, c), (to_r, to_c) in zip(places, answers, strict=True):
+        if (r + c) % 2:  # every second one: more would hide one another
+            sent.plot([c, to_c], [r, to_r], color=BLUE, linewidth=0.6)
+    sent.plot(answers[:, 1], answers[:, 0], "o", color=BLUE, markersize=4)
+    _arrow(sent, places[index], answers[index])
+    sent.set_title("from patches to their answers", fontsize=10)
+    return figure
+
+
+def draw_saturation(seed: int = 0, keys: int = 16, trials: int = 300) -> Any:
+    """What softmax makes of scores of wide vectors, with and without the division by √D_h.
+
+    Args:
+        seed: of the random queries and keys.
+        keys: how many keys a query is compared with.
+        trials: random queries that each point of a line is a mean of.
+    """
+    rng = np.random.default_rng(seed)
+    figure = new_figure(10.6, 3.2)
+    bars, largest, slope = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
+
+    scores = _random_scores(rng, 1, keys, 64)[0]
+    position = np.arange(keys)
+    bars.bar(position - 0.2, _softmax(scores), 0.4, color=ORANGE, label="softmax(q · k)")
+    bars.bar(position + 0.2, _softmax(scores / 8.0), 0.4, color=BLUE, label="softmax(q · k / √D_h)")
+    bars.set_title(f"one query, {keys} random keys, D_h = 64", fontsize=10)
+    bars.set_xlabel("key")
+    bars.set_xticks(position)
+    bars.tick_params(axis="x", labelsize=7)
+    bars.set_ylabel("weight")
+    bars.set_ylim(0, 1)
+    bars.legend(fontsize=8)
+
+    widths = 2 ** np.arange(0, 11)
+    for divided, colour, name in ((False, ORANGE, "without"), (True, BLUE, "with / √D_h")):
+        tops, slopes = [], []
+        for width in map(int, widths):
+            weights = _softmax(_random_scores(rng, trials, keys, width) / (width**0.5 if divided else 1.0))
+            tops.append(weights.max(axis=-1).mean())
+            slopes.append((weights * (1 - weights)).sum(axis=-1).mean())
+        largest.plot(widths, tops, "o-", color=colour, markersize=4, label=name)
+        slope.plot(widths, slopes, "o-", color=colour, markersize=4, label=name)
+    for axes, title in ((largest, "largest weight"), (slope, "slope of softmax: Σ w (1 − w)")):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1024"])
+        axes.set_xlabel("D_h")
+        axes.set_ylim(0, 1)
+        axes.set_title(title, fontsize=10)
+    largest.legend(fontsize=8, loc="center right")
+    return figure
+
+
+def draw_maps(image: np.ndarray, weights: Sequence[np.ndarray], patch: Any) -> Any:
+    """What a patch attends to in every head of every block.
+
+    Args:
+        image: (H, W, 3) pixels.
+        weights: for each block (heads, N + 1, N + 1), the class token first.
+        patch: row and column of the one that asks.
+    """
+    heads, tokens, _ = weights[0].shape
+    side = int((tokens - 1) ** 0.5)
+    index = 1 + patch[0] * side + patch[1]
+    figure = new_figure(2.0 + 2.0 * len(weights), 2.1 * heads)
+    grid = figure.add_gridspec(heads, 1 + len(weights))
+    whole = figure.add_subplot(grid[:, 0])
+    _image(whole, image, side)
+    _mark(whole, patch)
+    whole.set_title(f"patch {patch} asks", fontsize=10)
+    for block, layer in enumerate(weights):
+        for head in range(heads):
+            axes = figure.add_subplot(grid[head, 1 + block])
+            _map(axes, layer[head, index, 1:].reshape(side, side), patch)
+            axes.set_title(f"block {block}, head {head}", fontsize=9)
+    return figure
+
+
+def draw_side_by_side(maps: Sequence[np.ndarray], titles: Sequence[str], patch: Any) -> Any:
+    """Maps of attention in a row, each in its own colour scale, with the weights as numbers.
+
+    Args:
+        maps: each (side, side), weights from 0 to 1.
+        titles: one for each.
+        patch: row and column of the one that asks.
+    """
+    figure = new_figure(3.3 * len(maps), 3.5)
+    for axes, weights, title in zip(figure.subplots(1, len(maps)), maps, titles, strict=True):
+        _numbers(axes, 100 * weights, "{:.0f}", "viridis")
+        _mark(axes, patch)
+        axes.set_title(title, fontsize=10)
+    return figure
+
+
+# -- parts of a picture ---------------------------------------------------------------------------------
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    shares = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return shares / shares.sum(axis=-1, keepdims=True)
+
+
+def _random_scores(rng: np.random.Generator, queries: int, keys: int, width: int) -> np.ndarray:
+    """Dot products of normal vectors: (queries, keys), each query with keys of its own."""
+    q = rng.standard_normal((queries, 1, width))
+    k = rng.standard_normal((queries, keys, width))
+    return (q * k).sum(axis=-1)
+
+
+def _bare(axes: Any) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _image(axes: Any, image: np.ndarray, side: int, fade: float = 1.0) -> None:
+    """The image in the coordinates of the grid of patches, so that patch (r, c) has its centre at x = c, y = r."""
+    axes.imshow(image, extent=(-0.5, side - 0.5, side - 0.5, -0.5), alpha=fade, interpolation="nearest")
+    for line in range(1, side):
+        axes.axhline(line - 0.5, color="white", linewidth=0.5, alpha=0.7)
+        axes.axvline(line - 0.5, color="white", linewidth=0.5, alpha=0.7)
+    _bare(axes)
+
+
+def _map(axes: Any, values: np.ndarray, patch: Any) -> None:
+    """A map from black, nothing, to yellow, its largest weight, which is written below it."""
+    axes.imshow(values, cmap="viridis", vmin=0, vmax=values.max())
+    _mark(axes, patch)
+    axes.set_xlabel(f"largest {100 * values.max():.0f} %", fontsize=8)
+    _bare(axes)
+
+
+def _mark(axes: Any, patch: Any) -> None:
+    from matplotlib.patches import Rectangle
+
+    axes.add_patch(Rectangle((patch[1] - 0.5, patch[0] - 0.5), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.2))
+
+
+def _numbers(axes: Any, values: np.ndarray, form: str, colours: str) -> None:
+    """A matrix as coloured cells with its numbers in them."""
+    axes.imshow(values, cmap=colours)
+    middle = (values.max() + values.min()) / 2
+    for (row, column), value in np.ndenumerate(values):
+        ink = "black" if value > middle else "white"
+        text = form.format(value)
+        axes.text(column, row, "0" if text == "-0" else text, ha="center", va="center", fontsize=6.5, color=ink)
+    _bare(axes)
+
+
+def _arrow(axes: Any, start: np.ndarray, end: np.ndarray) -> None:
+    """From (row, column) to (row, column)."""
+    style = {"arrowstyle": "->", "color": ORANGE, "linewidth": 2.0}
+    axes.annotate("", xy=(end[1], end[0]), xytext=(start[1], start[0]), arrowprops=style)

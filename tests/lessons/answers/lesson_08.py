@@ -1,0 +1,349 @@
+import numpy as np
+
+from . import lesson, right, wrong
+
+names = lesson(8)
+Tensor, Module, Linear, LayerNorm, MLP = (names[name] for name in ("Tensor", "Module", "Linear", "LayerNorm", "MLP"))
+parameter, attention = names["parameter"], names["attention"]
+split_given, merge_given, Attention = names["split_heads"], names["merge_heads"], names["MultiHeadSelfAttention"]
+
+
+@right
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    return slice((part * heads + head) * D_h, (part * heads + head + 1) * D_h)
+
+
+@right
+def head_columns(part, head, heads, D):
+    columns = np.arange(3 * D).reshape(3, heads, D // heads)[part, head]
+    return slice(int(columns[0]), int(columns[-1]) + 1, 1)
+
+
+@wrong("has its q, k and v together")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    start = (3 * head + part) * D_h
+    return slice(start, start + D_h)
+
+
+@wrong("takes D columns")
+def head_columns(part, head, heads, D):
+    start = part * D + head * (D // heads)
+    return slice(start, start + D)
+
+
+@wrong("ends behind its last column")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    start = part * D + head * D_h
+    return slice(start, start + D_h - 1)
+
+
+@wrong("part and head have changed places")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    start = head * D + part * D_h
+    return slice(start, start + D_h)
+
+
+@wrong("it begins head columns into the part")
+def head_columns(part, head, heads, D):
+    start = part * D + head
+    return slice(start, start + D // heads)
+
+
+@wrong("a slice is wanted")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    return part * D + head * D_h, part * D + head * D_h + D_h
+
+
+@wrong("always head 0")
+def head_columns(part, head, heads, D):
+    return slice(part * D, part * D + D // heads)
+
+
+@right
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    D = width // 3
+    parts = (qkv[:, :, :D], qkv[:, :, D : 2 * D], qkv[:, :, 2 * D :])
+    q, k, v = (part.reshape(B, N, heads, D // heads).transpose(0, 2, 1, 3) for part in parts)
+    return q, k, v
+
+
+@right
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    # parts and heads are one axis first
+    x = qkv.reshape(B, N, 3 * heads, -1).transpose(0, 2, 1, 3)
+    return [x[:, :heads], x[:, heads : 2 * heads], x[:, 2 * heads :]]
+
+
+@wrong("the transpose is missing")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(3, B, heads, N, width // (3 * heads))
+    return x[0], x[1], x[2]
+
+
+@wrong("as head, part, number")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, heads, 3, width // (3 * heads)).transpose(3, 0, 2, 1, 4)
+    return x[0], x[1], x[2]
+
+
+@wrong("as part, number, head")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, width // (3 * heads), heads).transpose(2, 0, 4, 1, 3)
+    return x[0], x[1], x[2]
+
+
+@wrong("must stand before that of tokens")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 1, 3, 4)
+    return x[0], x[1], x[2]
+
+
+@wrong("returns one Tensor")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    return qkv.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4)
+
+
+@wrong("this is k")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4)
+    return x[1], x[0], x[2]
+
+
+@wrong("returns arrays")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    return tuple(qkv.data.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4))
+
+
+@right
+def merge_heads(answers):
+    B, heads, N, D_h = answers.shape
+    return answers.transpose(0, 2, 1, 3).reshape(B, N, -1)
+
+
+@right
+def merge_heads(answers):
+    # the last axis first, and back
+    B, heads, N, D_h = answers.shape
+    columns = answers.transpose(1, 3, 0, 2).reshape(heads * D_h, B, N)
+    return columns.transpose(1, 2, 0)
+
+
+@wrong("the transpose is missing")
+def merge_heads(answers):
+    B, heads, N, D_h = answers.shape
+    return answers.reshape(B, N, heads * D_h)
+
+
+@wrong("alternate")
+def merge_heads(answers):
+    B, heads, N, D_h = answers.shape
+    return answers.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
+
+
+@wrong("still two axes")
+def merge_heads(answers):
+    return answers.transpose(0, 2, 1, 3)
+
+
+@wrong("averaged")
+def merge_heads(answers):
+    return answers.mean(axis=1)
+
+
+@wrong("returns an array")
+def merge_heads(answers):
+    B, heads, N, D_h = answers.shape
+    return answers.data.transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
+
+
+class Start(Module):
+    """The part of MultiHeadSelfAttention that is given."""
+
+    def __init__(self, dim, heads, rng):
+        self.heads = heads
+        self.qkv = Linear(dim, 3 * dim, rng)
+        self.out = Linear(dim, dim, rng)
+
+
+@right
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return self.out(merge_given(attention(*split_given(self.qkv(z), self.heads))))
+
+
+@right
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        # each head by itself, and each writes its own part into the result
+        q, k, v = split_given(self.qkv(z), self.heads)
+        D_h = q.shape[-1]
+        y = self.out.bias
+        for h in range(self.heads):
+            y = attention(q[:, h], k[:, h], v[:, h]) @ self.out.weight[h * D_h : (h + 1) * D_h] + y
+        return y
+
+
+@wrong("the last layer is missing")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return merge_given(attention(*split_given(self.qkv(z), self.heads)))
+
+
+@wrong("the heads are not split")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        qkv, D = self.qkv(z), z.shape[-1]
+        return self.out(attention(qkv[..., :D], qkv[..., D : 2 * D], qkv[..., 2 * D :]))
+
+
+@wrong("belongs to the block")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return self.out(merge_given(attention(*split_given(self.qkv(z), self.heads)))) + z
+
+
+@wrong("in the wrong order")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return self.out(attention(*split_given(self.qkv(z), self.heads)).reshape(*z.shape))
+
+
+@wrong("keys and values have changed places")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        q, v, k = split_given(self.qkv(z), self.heads)
+        return self.out(merge_given(attention(q, k, v)))
+
+
+@wrong("has no out")
+class MultiHeadSelfAttention(Module):
+    def __init__(self, dim, heads, rng):
+        self.heads = heads
+        self.qkv = Linear(dim, 3 * dim, rng)
+        self.proj = Linear(dim, dim, rng)
+
+    def forward(self, z):
+        return self.proj(merge_given(attention(*split_given(self.qkv(z), self.heads))))
+
+
+class Parts(Module):
+    """The part of EncoderBlock that is given."""
+
+    def __init__(self, dim, heads, mlp_dim, rng):
+        self.norm1 = LayerNorm(dim)
+        self.attention = Attention(dim, heads, rng)
+        self.norm2 = LayerNorm(dim)
+        self.mlp = MLP(dim, mlp_dim, rng)
+
+
+@right
+class EncoderBlock(Parts):
+    def forward(self, z):
+        half = z + self.attention(self.norm1(z))
+        return half + self.mlp(self.norm2(half))
+
+
+@right
+class EncoderBlock(Parts):
+    def forward(self, z):
+        for norm, part in ((self.norm1, self.attention), (self.norm2, self.mlp)):
+            z = z + part(norm(z))
+        return z
+
+
+@wrong("the first residual connection is missing")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z))
+        return self.mlp(self.norm2(z)) + z
+
+
+@wrong("the second residual connection is missing")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z)) + z
+        return self.mlp(self.norm2(z))
+
+
+@wrong("adds the block's input again")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        half = self.attention(self.norm1(z)) + z
+        return self.mlp(self.norm2(half)) + z
+
+
+@wrong("as in 2017")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.norm1(self.attention(z) + z)
+        return self.norm2(self.mlp(z) + z)
+
+
+@wrong(": the normalised tokens are added")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.norm1(z)
+        z = self.attention(z) + z
+        z = self.norm2(z)
+        return self.mlp(z) + z
+
+
+@wrong("both halves use norm1")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z)) + z
+        return self.mlp(self.norm1(z)) + z
+
+
+@wrong("both halves read the block's input")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        return self.attention(self.norm1(z)) + self.mlp(self.norm2(z)) + z
+
+
+@wrong("the second half is missing")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        return self.attention(self.norm1(z)) + z
+
+
+@wrong("no norm is used")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(z) + z
+        return self.mlp(z) + z
+
+
+@wrong("both residual connections are missing")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        return self.mlp(self.norm2(self.attention(self.norm1(z))))
+
+
+@wrong("must act on what goes into")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.norm1(self.attention(z)) + z
+        return self.norm2(self.mlp(z)) + z
+
+
+@wrong("leaves no gradient on z")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = z.detach()
+        z = self.attention(self.norm1(z)) + z
+        return self.mlp(self.norm2(z)) + z
