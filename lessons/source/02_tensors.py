@@ -1,0 +1,592 @@
+# %% [markdown]
+# # 02 · Tensors: whole arrays with gradients
+#
+# *About 45 minutes. Comes after lesson [01](01_scalars.ipynb). In the paper: what Eqs. 1 and 4 do with shapes.*
+#
+# You will build the engine that every later lesson runs on: an array that remembers how it was made, and a walk back through
+# what it remembers. When you are done, you never have to work out a gradient of a whole network by hand.
+
+# %% tags=["keep"]
+import itertools
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minivit import preprocess
+from minivit.data.shapes import shapes
+from minivit.lessons.pictures.cells import Cells, draw_cells
+
+# %% [markdown]
+# ## The question
+#
+# In lesson 01 each number was an object with parents. The small Vision Transformer of lesson 09 multiplies about 11 million
+# times for a single image of 32 x 32 pixels. With an object for each product, Python would be busy for many seconds and
+# fill gigabytes. So let one object hold a whole *array*, and let NumPy do the arithmetic.
+#
+# But what is a derivative then? If y has n numbers and x has m, there are n · m derivatives, the *Jacobian*. In the
+# training of that Vision Transformer, tanh is applied to arrays of about a million numbers: its Jacobian would have
+# $10^{12}$ entries, all zero but for the diagonal.
+#
+# Nobody needs it. What we want is $dL/dx$ for the loss $L$, a single number, and we go backwards: when it is x's turn, $dL/dy$ is
+# known. So each operation needs one function, from $dL/dy$ to $dL/dx$. It is called `vjp`, *vector-Jacobian product*, and it
+# never writes the Jacobian down. For tanh it is one product for each number.
+#
+# We write `dy` for $dL/dy$, `dx` for $dL/dx$ and so on. **`dx` always has the shape of x.**
+
+# %% [markdown]
+# ## The picture
+#
+# Only one thing is new with arrays: *broadcasting*. Below, x has three rows and b one, so NumPy uses b three times, as
+# if it had been copied (pale). Now go backwards. Each copy gets its own gradient, and the rule of lesson 01 for a value that is
+# used several times holds here too: **its gradients add up**. The gradient of b is the sum over the copies.
+
+# %%
+x = np.array([[1, 2, 0, 1], [0, 3, 1, 2], [2, 1, 1, 0]])
+b = np.array([3, -1, 2, 1])
+dy = np.array([[1, -2, 0, 3], [2, 1, -1, 0], [0, 1, 4, -1]])
+
+show(
+    draw_cells(
+        [Cells("x", x), "+", Cells("b, copied", np.stack([b, b, b]), pale=[1, 2]), "=", Cells("y", x + b)],
+        [Cells("dy", dy, [(0, 0), (1, 0), (2, 0)]), "→  down the columns  →", Cells("db", dy.sum(axis=0), [(0, 0)])],
+    ),
+    "Above, x plus b is y, where the row b stands three times. Below, db: each number is the sum of a column of dy.",
+)
+
+# %% [markdown]
+# ## One number at a time
+#
+# Here is a product with broadcasting, y = x · b, as lesson 01 would do it: number by number, with += for every use.
+
+
+# %%
+def product_by_loops(x, b, dy):
+    """The gradients of y = x * b for x of shape (m, n) and b of shape (n,)."""
+    dx, db = np.zeros(x.shape), np.zeros(b.shape)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            # y[i, j] = x[i, j] * b[j]
+            dx[i, j] += dy[i, j] * b[j]
+            db[j] += dy[i, j] * x[i, j]
+    return dx, db
+
+
+product_by_loops(x, b, dy)
+
+# %% [markdown]
+# The two loops hold two steps. First `dy * x`: the gradient of each *copy* of b, in the shape of y. Then the sum over the
+# copies. The second step is the same for every operation that broadcasts, so we write it once. NumPy has two ways of
+# repeating a value, and both must be undone:
+#
+# | b's shape | y's shape | what NumPy did | sum over |
+# |---|---|---|---|
+# | (4,) | (3, 4) | put a new axis in front | axis 0, which goes |
+# | (3, 1) | (3, 4) | stretched an axis of length 1 | axis 1, which stays with length 1 |
+# | (2, 1, 4) | (5, 2, 3, 4) | both | axes 0 and 2 |
+# | () | (3, 4) | two new axes | both |
+
+
+# %% exercise="unbroadcast"
+def unbroadcast(dy, shape):
+    """The gradient of an array of that shape which was broadcast to the shape of dy."""
+    # --- solution
+    if dy.shape == shape:
+        return dy
+    new = dy.ndim - len(shape)  # axes that broadcasting put in front
+    stretched = [new + i for i, length in enumerate(shape) if length == 1]
+    return dy.sum(axis=(*range(new), *stretched)).reshape(shape)
+    # --- end
+
+
+# %% [markdown]
+# ## All at once
+#
+# A `Tensor` is an array with three notes: which Tensors it was made from (`parents`), the `vjp` of the operation
+# that made it, and a `number` that counts upwards. Parents are always older than their children; `backward` will use
+# that. Most of the class gives the operators their functions. We write those below.
+
+
+# %% tags=["keep"]
+class Tensor:
+    """An array of floating-point numbers that remembers how it was made."""
+
+    numbers = itertools.count()
+    __array_ufunc__ = None  # NumPy then leaves `array * tensor` to __rmul__ below
+
+    def __init__(self, data, requires_grad=False):
+        is_float = isinstance(data, np.ndarray | np.floating) and data.dtype.kind == "f"
+        self.data = np.asarray(data) if is_float else np.asarray(data, np.float32)
+        self.requires_grad = requires_grad  # shall backward() find dL/d(this)?
+        self.grad = None  # where backward() leaves it, if no operation made this Tensor: if it is a leaf
+        self.parents = ()  # the inputs of the operation that made it, None for those that want no gradient
+        self.vjp = None
+        self.number = next(Tensor.numbers)
+
+    def backward(self, grad=None):
+        """Add dL/d(leaf) to the `.grad` of every leaf below. `grad` is dL/d(this), 1 if this is the loss itself."""
+        if not self.requires_grad:
+            raise ValueError("this Tensor was made from nothing that wants a gradient")
+        if grad is None and self.data.size == 1:
+            grad = np.ones(self.shape)
+        dy = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
+        if dy.shape != self.shape:
+            raise ValueError(f"backward() wants a gradient of shape {self.shape} here, not {dy.shape}")
+        for leaf, gradient in backward_walk(self, dy).items():
+            if leaf.grad is None:
+                leaf.grad = np.array(gradient)  # a copy: the array may be part of another gradient
+            else:
+                leaf.grad += gradient
+
+    def item(self):
+        return self.data.item()
+
+    def detach(self):
+        """The same numbers as a constant: gradients stop here."""
+        return type(self)(self.data)
+
+    def __repr__(self):
+        return f"Tensor({self.data}, requires_grad={self.requires_grad})"
+
+    shape = property(lambda self: self.data.shape)
+    ndim = property(lambda self: self.data.ndim)
+    dtype = property(lambda self: self.data.dtype)
+    T = property(lambda self: transpose(self))
+
+    # fmt: off
+    def __add__(self, other): return add(self, other)
+    def __radd__(self, other): return add(other, self)
+    def __neg__(self): return negative(self)
+    def __sub__(self, other): return subtract(self, other)
+    def __rsub__(self, other): return subtract(other, self)
+    def __mul__(self, other): return multiply(self, other)
+    def __rmul__(self, other): return multiply(other, self)
+    def __truediv__(self, other): return divide(self, other)
+    def __rtruediv__(self, other): return divide(other, self)
+    def __pow__(self, exponent): return power(self, exponent)
+    def __getitem__(self, index): return getitem(self, index)
+
+    def exp(self): return exp(self)
+    def log(self): return log(self)
+    def tanh(self): return tanh(self)
+    def sqrt(self): return power(self, 0.5)
+    def reshape(self, *shape): return reshape(self, *shape)
+    def transpose(self, *axes): return transpose(self, *axes)
+    def sum(self, axis=None, keepdims=False): return total(self, axis, keepdims)
+    def max(self, axis=None, keepdims=False): return largest(self, axis, keepdims)
+    # fmt: on
+
+    def mean(self, axis=None, keepdims=False):
+        out = self.sum(axis, keepdims)
+        return out * (out.data.size / self.data.size)
+
+
+# %% [markdown]
+# An operation takes the arrays out of its inputs, computes, and hands three things to `record`: the result, the
+# inputs, and its `vjp`. Nothing is differentiated yet; the vjp waits for `backward`. Three helpers, then the first operation,
+# `add`, complete. All others follow its pattern:
+#
+# - `vjp(dy)` returns a *tuple* with one gradient for each input, in their order.
+# - It must never change `dy`: the same array may be on its way to somebody else.
+
+
+# %% tags=["keep"]
+def arrays(*inputs):
+    """The arrays of an operation's inputs. A number or array beside a Tensor is a constant and takes its dtype."""
+    dtypes = {x.dtype for x in inputs if isinstance(x, Tensor)}
+    if len(dtypes) > 1:
+        raise TypeError(f"these Tensors have different element types: {dtypes}")
+    (dtype,) = dtypes
+    return [x.data if isinstance(x, Tensor) else np.asarray(x, dtype) for x in inputs]
+
+
+def record(data, inputs, vjp):
+    """An operation's result as a Tensor, with its notes if any input wants a gradient."""
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    out = type(tensors[0])(data)  # lesson 03 extends the class: results are of the same kind as the inputs
+    if any(x.requires_grad for x in tensors):
+        out.requires_grad = True
+        out.parents = tuple(x if isinstance(x, Tensor) and x.requires_grad else None for x in inputs)
+        out.vjp = vjp
+    return out
+
+
+def picks_by_list(index):
+    """Whether an index holds a list or an array of positions, such as x[[1, 1, 0]]: it may pick one twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, list | np.ndarray) for part in parts)
+
+
+def add(a, b):
+    """a + b."""
+    x, y = arrays(a, b)
+
+    def vjp(dy):
+        return unbroadcast(dy, x.shape), unbroadcast(dy, y.shape)
+
+    return record(x + y, (a, b), vjp)
+
+
+# %% exercise="multiply"
+def multiply(a, b):
+    """a * b, element by element."""
+    x, y = arrays(a, b)
+
+    def vjp(dy):
+        # --- solution
+        return unbroadcast(dy * y, x.shape), unbroadcast(dy * x, y.shape)
+        # --- end
+
+    return record(x * y, (a, b), vjp)
+
+
+# %% exercise="total"
+def total(a, axis=None, keepdims=False):
+    """The sum over an axis, over several, or over all of them (None)."""
+    shape = a.shape
+
+    def vjp(dy):
+        # --- solution
+        if axis is not None and not keepdims:
+            dy = np.expand_dims(dy, axis)  # the axis that was summed away is back, with length 1
+        return (np.broadcast_to(dy, shape),)
+        # --- end
+
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+
+
+# %% exercise="getitem"
+def getitem(a, index):
+    """a[index], for any index that NumPy understands."""
+    shape, dtype = a.shape, a.dtype
+
+    def vjp(dy):
+        # --- solution
+        dx = np.zeros(shape, dtype)
+        if picks_by_list(index):
+            np.add.at(dx, index, dy)  # adds as often as a position is picked
+        else:
+            dx[index] = dy
+        return (dx,)
+        # --- end
+
+    return record(a.data[index], (a,), vjp)
+
+
+# %% [markdown]
+# The rest, for reading. Functions of one number multiply dy by their slope; operations that only move numbers move
+# dy back.
+
+
+# %% tags=["keep"]
+def negative(a):
+    return record(-a.data, (a,), lambda dy: (-dy,))
+
+
+def subtract(a, b):
+    x, y = arrays(a, b)
+    return record(x - y, (a, b), lambda dy: (unbroadcast(dy, x.shape), unbroadcast(-dy, y.shape)))
+
+
+def divide(a, b):
+    """a / b. Its slopes are 1 / b and -a / b²."""
+    x, y = arrays(a, b)
+    out = x / y
+
+    def vjp(dy):
+        dx = dy / y
+        return unbroadcast(dx, x.shape), unbroadcast(-dx * out, y.shape)
+
+    return record(out, (a, b), vjp)
+
+
+def power(a, exponent):
+    """a ** exponent, for a plain number as exponent."""
+    x, exponent = a.data, float(exponent)
+    return record(x**exponent, (a,), lambda dy: (dy * (exponent * x ** (exponent - 1)),))
+
+
+def exp(a):
+    out = np.exp(a.data)
+    return record(out, (a,), lambda dy: (dy * out,))
+
+
+def log(a):
+    x = a.data
+    return record(np.log(x), (a,), lambda dy: (dy / x,))
+
+
+def tanh(a):
+    out = np.tanh(a.data)
+    return record(out, (a,), lambda dy: (dy * (1 - out * out),))
+
+
+def largest(a, axis=None, keepdims=False):
+    """The largest number over an axis. Where several are equally large, they share the gradient."""
+    x = a.data
+    peak = x.max(axis=axis, keepdims=True)
+
+    def vjp(dy):
+        if axis is not None and not keepdims:
+            dy = np.expand_dims(dy, axis)
+        chosen = (x == peak).astype(x.dtype)
+        return (dy * chosen / chosen.sum(axis=axis, keepdims=True),)
+
+    return record(peak if keepdims else peak.squeeze(axis), (a,), vjp)
+
+
+def reshape(a, *shape):
+    before = a.shape
+    return record(a.data.reshape(*shape), (a,), lambda dy: (dy.reshape(before),))
+
+
+def transpose(a, *axes):
+    """The axes in another order: transpose(x, 0, 2, 1); reversed if no order is given."""
+    if len(axes) == 1 and isinstance(axes[0], tuple):
+        axes = axes[0]  # transpose(x, (0, 2, 1)) means the same
+    order = [axis % a.ndim for axis in axes] if axes else range(a.ndim)[::-1]
+    back = np.argsort(order)  # where each axis came from
+    return record(a.data.transpose(order), (a,), lambda dy: (dy.transpose(back),))
+
+
+def broadcast_to(a, shape):
+    before = a.shape
+    return record(np.broadcast_to(a.data, shape), (a,), lambda dy: (unbroadcast(dy, before),))
+
+
+def concatenate(tensors, axis=0):
+    """Several Tensors, one after the other along an axis."""
+    parts = arrays(*tensors)
+    ends = np.cumsum([part.shape[axis] for part in parts])
+    return record(np.concatenate(parts, axis), tensors, lambda dy: tuple(np.split(dy, ends[:-1], axis)))
+
+
+# %% [markdown]
+# ## Your turn
+#
+# What is missing is the walk itself. Lesson 01 searched for an order in which each value comes before its parents. Here the
+# numbers give it for nothing: youngest first.
+
+
+# %% tags=["keep"]
+def youngest_first(loss):
+    """Every Tensor below the loss that an operation made, each before its parents."""
+    found, waiting = {loss}, [loss]
+    while waiting:
+        for parent in waiting.pop().parents:
+            if parent is not None and parent not in found:
+                found.add(parent)
+                waiting.append(parent)
+    order = sorted((tensor for tensor in found if tensor.vjp), key=lambda tensor: tensor.number)
+    found.clear()
+    while order:
+        yield order.pop()  # taken out of the list: once it had its turn, nothing here holds it any longer
+
+
+def used_up(dy):
+    raise RuntimeError("backward() went through here before and emptied it: compute the loss again")
+
+
+# %% exercise="backward_walk"
+def backward_walk(loss, dy):
+    """The gradient of each leaf below the loss, as {leaf: gradient}; `dy` is the loss's own."""
+    arrived = {loss: dy}  # the gradients that have arrived so far, by Tensor
+    for tensor in youngest_first(loss):
+        # --- solution
+        gradients = tensor.vjp(arrived.pop(tensor))
+        for parent, gradient in zip(tensor.parents, gradients, strict=True):
+            if parent is None:
+                continue
+            if parent in arrived:
+                gradient = arrived[parent] + gradient  # a new array; += would change one that others may hold
+            arrived[parent] = gradient
+        # --- end
+        tensor.parents, tensor.vjp = (), used_up  # let go of everything that it kept alive
+    return arrived
+
+
+# %% [markdown]
+# The last line of the loop is what keeps memory in bounds. A graph holds every array of its forward pass. As the walk goes
+# back, each Tensor that had its turn lets go of its parents and of the arrays in its vjp. After `backward` the graph is gone. A
+# loss that never sees `backward` keeps its graph for as long as you keep the loss: put `loss.item()` into a list, not `loss`.
+#
+# Is it all right? Do not believe it, measure it. Move each number of each input a little to either side, and compare the
+# slope with the gradient, as in lesson 01. Since y is an array, we take $L = \sum v\,y$ with *random* numbers v. Lesson 03
+# shows what a plain sum would fail to see.
+
+
+# %% tags=["keep"]
+def gradient_error(function, *inputs, step=1e-5):
+    """The largest difference between a function's gradients and its slopes, relative; the inputs are Tensors."""
+    leaves = [type(x)(x.data.astype(np.float64), requires_grad=True) for x in inputs]
+    out = function(*leaves)
+    v = np.random.default_rng(0).standard_normal(out.shape)
+    out.backward(v)
+    worst = 0.0
+    for leaf in leaves:
+        slopes = np.zeros(leaf.shape)
+        for index in np.ndindex(leaf.shape):
+            here = leaf.data[index]
+            leaf.data[index] = here + step
+            above = (function(*leaves).data * v).sum()
+            leaf.data[index] = here - step
+            below = (function(*leaves).data * v).sum()
+            leaf.data[index] = here
+            slopes[index] = (above - below) / (2 * step)
+        worst = max(worst, abs(leaf.grad - slopes).max() / abs(slopes).max())
+    return worst
+
+
+# %%
+rng = np.random.default_rng(1)
+x, y = Tensor(rng.uniform(0.5, 2, (2, 3))), Tensor(rng.uniform(0.5, 2, (4, 1, 3)))
+checks = {
+    "x + y": (lambda x, y: x + y, x, y),
+    "x - y": (lambda x, y: x - y, x, y),
+    "x * y": (lambda x, y: x * y, x, y),
+    "x / y": (lambda x, y: x / y, x, y),
+    "x ** 3": (lambda x: x**3, x),
+    "x.sqrt() and x.exp()": (lambda x: x.sqrt() * x.exp(), x),
+    "x.log() and x.tanh()": (lambda x: x.log() * x.tanh(), x),
+    "y.sum(axis=(0, 2))": (lambda y: y.sum(axis=(0, 2)), y),
+    "x.mean(axis=1, keepdims=True)": (lambda x: x.mean(axis=1, keepdims=True), x),
+    "y.max(axis=0)": (lambda y: y.max(axis=0), y),
+    "y[:, 0] and y[[1, 1, 0]]": (lambda y: y[1:, 0] * y[[1, 1, 0], 0], y),
+    "y.transpose(1, 0, 2).reshape(2, 6)": (lambda y: y.transpose(1, 0, 2).reshape(2, 6), y),
+    "broadcast_to and concatenate": (lambda x, y: concatenate([broadcast_to(x, (4, 2, 3)), y], axis=1), x, y),
+}
+for name, (function, *inputs) in checks.items():
+    print(f"{name:36}{gradient_error(function, *inputs):.0e}")
+
+# %% [markdown]
+# Errors of $10^{-9}$ or so are those of the finite differences themselves. The engine is ready, so let it learn something: an
+# image of 32 x 32 pixels as a sum of R products of a column and a row (one row for each colour),
+# $\text{image}_{ijc} \approx \sum_r a_{ir}\, b_{jcr}$. Broadcasting makes the products, `sum` adds them, and gradient descent finds
+# the numbers: a step against the gradient, again and again.
+#
+# The dashed line in the picture is the smallest error possible, from the image's singular values: linear algebra knows the answer
+# to this problem. Gradient descent does not know it and gets there all the same. For a Vision Transformer nobody can draw
+# such a line.
+
+
+# %%
+data = shapes("test", count=10)
+image = preprocess(data.images[list(data.labels).index(data.classes.index("heart"))])  # (32, 32, 3), from -1 to 1
+
+
+def fit(image, R, steps=300, rate=0.02):
+    """Columns a and rows b whose products add up to the image, and the mean squared error on the way."""
+    rng = np.random.default_rng(0)
+    a = Tensor(0.3 * rng.standard_normal((32, 1, 1, R)), requires_grad=True)
+    b = Tensor(0.3 * rng.standard_normal((1, 32, 3, R)), requires_grad=True)
+    errors = []
+    for _ in range(steps):
+        guess = (a * b).sum(axis=-1)  # (32, 32, 3, R) -> (32, 32, 3)
+        loss = ((guess - image) ** 2).sum() / 2
+        errors.append(2 * loss.item() / image.size)
+        a.grad = b.grad = None  # gradients add up: without this, also over the steps
+        loss.backward()
+        a.data -= rate * a.grad  # on the arrays: the step itself is no part of any graph
+        b.data -= rate * b.grad
+    return guess.data, errors
+
+
+def draw_fit(R):
+    """The image, what R products make of it, and the error during the descent."""
+    guess, errors = fit(image, R)
+    parts = np.linalg.svd(image.reshape(32, 96), compute_uv=False)
+    best = (parts[R:] ** 2).sum() / image.size
+    figure = Figure(figsize=(8, 2.6), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.6])
+    for axes, picture, title in ((left, image, "3,072 numbers"), (middle, guess, f"{128 * R:,} numbers, R = {R}")):
+        axes.imshow(np.clip((picture + 1) / 2, 0, 1))
+        axes.set_title(title)
+        axes.set_axis_off()
+    right.semilogy(errors, color="#0072b2", label="gradient descent")
+    right.axhline(best, color="#d55e00", linestyle="--", label="the best there is")
+    right.set_xlabel("step"), right.set_ylabel("mean squared error"), right.legend()
+    return figure
+
+
+explore(
+    draw_fit,
+    "A heart; the same from four products, a little blurred; the error falls until it reaches the best possible one.",
+    R=[4, 1, 2],
+)
+
+# %% [markdown]
+# ## In the paper
+#
+# The paper never mentions a gradient: every formula there is a forward pass, and the rest is left to an engine such as yours.
+# But its notation is that of a single image. With a batch of B images, each of its equations broadcasts:
+#
+# $$z_0 = [x_{class};\ x_p^1 E;\ \cdots;\ x_p^N E] + E_{pos} \quad (1) \qquad\qquad y = LN(z_L^0) \quad (4)$$
+#
+# | paper | here | its gradient |
+# |---|---|---|
+# | $x_{class}$ stands before each sequence | `broadcast_to`, (1, 1, D) to (B, 1, D) | summed over the images |
+# | $[\,\cdot\,;\,\cdot\,]$ | `concatenate` along axis 1 | cut apart again |
+# | $+\ E_{pos}$ | `add`, (B, N + 1, D) and (1, N + 1, D) | summed over the images |
+# | $z_L^0$ | `z[:, 0]` | 0 for every token but the first |
+#
+# `minivit`'s engine, [tensor.py](../minivit/engine/tensor.py) and [ops.py](../minivit/engine/ops.py), follows the same plan, a vjp inside
+# each operation. It differs in three things. The notes are kept apart from the Tensor, in a `Node`, so that arrays that no vjp
+# needs are freed at once. Gradients of constants are not even computed. And `no_grad()` switches recording off.
+
+# %% [markdown]
+# ## Break it and see
+#
+# In `backward_walk`, `arrived[parent] += gradient` looks like the same thing, and saves an array. Here is that walk, and a
+# sum whose vjp hands one array to both its inputs, as it may.
+
+
+# %%
+def walk_in_place(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+            if parent in arrived:
+                arrived[parent] += gradient
+            elif parent is not None:
+                arrived[parent] = gradient
+    return arrived
+
+
+def plain_sum(a, b):
+    return record(a.data + b.data, (a, b), lambda dy: (dy, dy))
+
+
+x, w, b = (Tensor(values, requires_grad=True) for values in ([[1, 2, 0]], [[2, 1, 3]], [[1, 1, 2]]))
+
+
+def gradients(walk):
+    """dx, dw, db for z = (x * w + b) + x and dz = (1, 2, -1)."""
+    z = plain_sum(plain_sum(x * w, b), x)
+    found = walk(z, np.array([[1, 2, -1]], np.float32))
+    return [found[leaf] for leaf in (x, w, b)]
+
+
+right, wrong = gradients(backward_walk), gradients(walk_in_place)
+lines = []
+for word, (dx, dw, db) in (("right", right), ("with +=", wrong)):
+    marked = [(0, j) for j in range(3) if db[0, j] != right[2][0, j]]
+    lines.append([f"{word:>8}", Cells("dx", dx), Cells("dw", dw), Cells("db", db, marked)])
+show(draw_cells(*lines), "Three gradients, twice: with += those of x and w are right, but every number of db is wrong.")
+
+# %% [markdown]
+# z = (x · w + b) + x has the shape of every block of a Transformer: something is computed from x, and x is added again. One
+# array `dz` is on its way to b *and* to x. Then x's second gradient arrives by way of x · w, is added into that array, and b's
+# gradient changes behind its back. No error, the right shapes, two of three gradients right: a network with this engine
+# would even learn, only worse. What would happen in z = x + x? Try it, then say why.
+
+# %% [markdown]
+# ## Summary
+#
+# - An operation is its result and a `vjp`, from dL/d(output) to dL/d(input). No Jacobian is ever written down.
+# - What broadcasting copied, the gradient sums; what a sum joined, the gradient copies.
+# - The walk goes from the youngest Tensor to the oldest, adds up what arrives, never in place, and lets go of what it has used.
+
+# %% [markdown]
+# ## What comes next
+#
+# One operation is missing, and it is the one in which a Vision Transformer spends nearly all its time: the matrix product. [Lesson
+# 03](03_products.ipynb) adds it to your Tensor, and with it softmax and the loss.

@@ -1,0 +1,351 @@
+"""Checks of lesson 02: the operations' vjps, and the backward walk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..compare import same, slopes
+from ..trial import Attempt, Complaint
+from . import exercise
+
+
+@exercise(2)
+def unbroadcast(attempt: Attempt) -> None:
+    """Every way of broadcasting, against a loop over the copies."""
+    rng = np.random.default_rng(0)
+    cases = [
+        ((5, 2, 3, 4), (2, 1, 4)),  # first the one that tells most mistakes apart
+        ((3, 4), (4,)),
+        ((3, 4), (3, 1)),
+        ((3, 4), ()),
+        ((3, 4), (3, 4)),
+        ((2, 3, 3), (1, 3)),
+        ((1, 3), (1, 3)),
+    ]
+    for big, shape in cases:
+        dy = rng.standard_normal(big)
+        new = len(big) - len(shape)
+        front = tuple(range(new))
+        stretched = tuple(i for i, length in enumerate(shape) if length == 1)
+        same(
+            attempt(dy, shape),
+            _sum_of_copies(dy, shape),
+            f"unbroadcast(dy, {shape}) of a dy of shape {big}",
+            mistakes={
+                "dy comes back as it was: sum it over the axes that broadcasting added or stretched": dy,
+                "the new axes in front are summed, but not those stretched from length 1": dy.sum(axis=front),
+                "the stretched axes are summed, but not the new ones in front": (
+                    dy.sum(axis=tuple(new + i for i in stretched), keepdims=True)
+                ),
+                **(
+                    {
+                        "an axis of `shape` is counted from the front of dy: axis i of it is axis new + i there": (
+                            dy.sum(axis=tuple({*front, *stretched}))
+                        )
+                    }
+                    if new and stretched
+                    else {}
+                ),
+                "the copies' gradients add up, they are not averaged": (
+                    _sum_of_copies(dy, shape) / (dy.size // max(1, int(np.prod(shape))))
+                ),
+                "only one copy's gradient is taken: those of all copies add up": _first_copy(dy, shape),
+            },
+        )
+    single = rng.standard_normal((2, 3)).astype(np.float32)
+    same(attempt(single, (3,)), _sum_of_copies(single, (3,)), "unbroadcast(dy, (3,)) of a float32 dy", tolerance=1e-5)
+
+
+@exercise(2)
+def multiply(attempt: Attempt) -> None:
+    """Both gradients, with and without broadcasting, and beside a constant."""
+    for a_shape, b_shape in (((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (4, 1, 3))):
+        x, y = _points(a_shape, b_shape)
+        _same_vjp(
+            attempt,
+            attempt,
+            [x, y],
+            ["a", "b"],
+            f"multiply(a, b) of shapes {a_shape} and {b_shape}",
+            lambda dy, x=x, y=y: {
+                "a": {
+                    "dy is multiplied by a, but da/dx of a · b is b: the two have changed places": dy * x,
+                    "it is not summed over the copies: unbroadcast(dy * y, x.shape)": dy * y,
+                    "dy is missing: it is dy times the slope": np.broadcast_to(y, dy.shape),
+                    "dy is missing: it is dy times the slope, then unbroadcast": (
+                        _sum_of_copies(np.broadcast_to(y, dy.shape), x.shape)
+                    ),
+                    "dy was unbroadcast before it met b: multiply first, each copy by its own number": (
+                        lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * y, x.shape)
+                    ),
+                    "it is dy itself, as for a sum: here the slope is b": _sum_of_copies(dy, x.shape),
+                },
+                "b": {
+                    "it is not summed over the copies: unbroadcast(dy * x, y.shape)": dy * x,
+                    "dy was unbroadcast before it met a: multiply first, each copy by its own number": (
+                        lambda: _sum_of_copies(_sum_of_copies(dy, y.shape) * x, y.shape)
+                    ),
+                },
+            },
+        )
+    _keeps_float32(attempt, lambda a: attempt(a, 2.5), (2, 3), "multiply(a, 2.5)")
+
+
+@exercise(2)
+def total(attempt: Attempt) -> None:
+    """Sums over one axis, several and all."""
+    cases: list[dict[str, Any]] = [
+        {},
+        {"axis": 0},
+        {"axis": -1},
+        {"axis": (0, 2)},
+        {"axis": 1, "keepdims": True},
+        {"keepdims": True},
+    ]
+    for options in cases:
+        (x,) = _points((3, 3, 3))
+        written = ", ".join(["a", *(f"{key}={value}" for key, value in options.items())])
+        axis = options.get("axis")
+        axes = tuple(range(3)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        count = 3 ** len(axes)
+        kept = bool(options.get("keepdims"))
+
+        def mistakes(dy: np.ndarray, axes: Any = axes, count: int = count, kept: bool = kept) -> dict[str, Any]:
+            whole = np.broadcast_to(dy if kept else np.expand_dims(dy, axes), (3, 3, 3))
+            return {
+                "a": {
+                    "it is dy as it came: every summand gets the gradient of its sum, so repeat it to `shape`": dy,
+                    "it is divided by the number of summands: that is the mean's gradient": whole / count,
+                    "dy is missing: it is 1 everywhere": np.ones((3, 3, 3)),
+                    "the summed axis was put back in the wrong place: it belongs where it was, at `axis`": (
+                        lambda: np.broadcast_to(dy, (3, 3, 3))
+                    ),
+                    "the summed axis was put back at the end: it belongs where it was, at `axis`": (
+                        lambda: np.broadcast_to(dy[..., None], (3, 3, 3))
+                    ),
+                }
+            }
+
+        reason = "with keepdims=True the axis is still there" if kept else "which axes must be put back before?"
+        try:
+            _same_vjp(
+                attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
+            )
+        except Complaint as complaint:
+            if type(complaint) is Complaint and " raises " in str(complaint):
+                raise Complaint(f"{complaint}; {reason}") from complaint
+            raise
+    _keeps_float32(attempt, lambda a: attempt(a, axis=0), (2, 3), "total(a, axis=0)")
+
+
+@exercise(2)
+def getitem(attempt: Attempt) -> None:
+    """Slices, whole numbers, lists with a position twice, and a mask."""
+    indices: list[tuple[str, Any]] = [
+        ("a[1]", 1),
+        ("a[:, 0]", (slice(None), 0)),
+        ("a[:, 1:]", (slice(None), slice(1, None))),
+        ("a[..., ::-2]", (Ellipsis, slice(None, None, -2))),
+        ("a[[2, 0]]", [2, 0]),
+        ("a[[1, 1, 0]]", [1, 1, 0]),
+        ("a[:, [2, 2, 2]]", (slice(None), [2, 2, 2])),
+        ("a[a > 0]", None),
+    ]
+    for what, index in indices:
+        (x,) = _points((3, 3))
+        index = (x > 0) if index is None else index
+
+        def mistakes(dy: np.ndarray, index: Any = index, x: np.ndarray = x) -> dict[str, Any]:
+            last, ones, everywhere = np.zeros((3, 3)), np.zeros((3, 3)), np.ones((3, 3))
+            last[index] = dy
+            np.add.at(ones, index, 1.0)
+            everywhere[index] = dy
+            return {
+                "a": {
+                    "it is dy as it came: put it into an array of zeros of the input's shape": dy,
+                    "a position that was picked twice keeps only one of its gradients: they add up": last,
+                    "dy is missing: it is 1 wherever something was picked": ones,
+                    "what was not picked had no influence: its gradient is 0, not 1": everywhere,
+                    "dy was spread over the whole array: only what `index` picked gets it": (
+                        lambda: np.broadcast_to(dy, (3, 3))
+                    ),
+                }
+            }
+
+        _same_vjp(attempt, lambda a, index=index: attempt(a, index), [x], ["a"], what, mistakes)
+    _keeps_float32(attempt, lambda a: attempt(a, (slice(None), 0)), (2, 3), "a[:, 0]")
+
+
+@exercise(2)
+def backward_walk(attempt: Attempt) -> None:
+    """Graphs of a few hand-made operations, whose gradients are known without a walk."""
+    tensor, record = attempt.find("Tensor"), attempt.find("record")
+
+    def times(a: Any, c: float) -> Any:
+        return record(a.data * c, (a,), lambda dy: (dy * c,))
+
+    def join(a: Any, b: Any) -> Any:
+        return record(a.data + b.data, (a, b), lambda dy: (dy, dy))  # one array for both, as a vjp may
+
+    def leaf(*values: float) -> Any:
+        return tensor(np.array(values), requires_grad=True)
+
+    dy = np.array([1.0, -2.0])
+
+    x = leaf(1.0, 2.0)
+    y = times(times(x, 3.0), 5.0)
+    unused = {"the gradient that arrived was not used: hand it to the vjp": np.array([3.0, 3.0])}
+    _found(attempt, y, dy, {x: 15.0 * dy}, "y = (x * 3) * 5", {x: unused})
+
+    x = leaf(1.0, 2.0)
+    y = join(times(x, 3.0), times(x, 4.0))
+    _found(
+        attempt,
+        y,
+        dy,
+        {x: 7.0 * dy},
+        "y = x * 3 + x * 4",
+        {
+            x: {
+                "x is used twice and keeps only the last gradient: add it to what arrived before": 3.0 * dy,
+                "x is used twice and keeps only the first gradient: add the second": 4.0 * dy,
+            }
+        },
+    )
+
+    x, constant = leaf(1.0, 2.0), tensor(np.array([5.0, 5.0]))
+    y = join(times(x, 3.0), constant)
+    _found(attempt, y, dy, {x: 3.0 * dy}, "y = x * 3 + a constant", {})
+
+    x, b = leaf(1.0, 2.0), leaf(0.0, 1.0)
+    y = times(join(join(times(x, 3.0), b), x), 2.0)
+    shared = {"x's second gradient was added into the array that b's gradient shares: use +, not +=": 8.0 * dy}
+    _found(attempt, y, dy, {x: 8.0 * dy, b: 2.0 * dy}, "y = ((x * 3 + b) + x) * 2", {b: shared})
+
+    x = leaf(1.0, 2.0)
+    middle = times(x, 2.0)
+    y = join(times(middle, 3.0), middle)
+    _found(attempt, y, dy, {x: 8.0 * dy}, "m = x * 2, y = m * 3 + m", {})
+
+    x = leaf(3.0)
+    _found(attempt, x, dy[:1], {x: dy[:1]}, "a leaf alone", {})
+
+
+# -- what they share ------------------------------------------------------------------------------------
+
+
+def _sum_of_copies(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Un-broadcasting by a loop: each number of dy is added where it was copied from."""
+    total = np.zeros(shape, dy.dtype)
+    new = dy.ndim - len(shape)
+    for index in np.ndindex(dy.shape):
+        source = tuple(0 if length == 1 else i for i, length in zip(index[new:], shape, strict=True))
+        total[source] += dy[index]
+    return total
+
+
+def _first_copy(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    new = dy.ndim - len(shape)
+    return dy[(0,) * new + tuple(slice(0, length) for length in shape)]
+
+
+def _points(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def _same_vjp(
+    attempt: Attempt,
+    function: Callable[..., Any],
+    points: Sequence[np.ndarray],
+    names: Sequence[str],
+    what: str,
+    mistakes: Callable[[np.ndarray], Mapping[str, Mapping[str, Any]]],
+) -> None:
+    """Complain unless the vjp of a function's result gives the gradients of finite differences."""
+    tensor = attempt.find("Tensor")
+    out = function(*[tensor(point.copy(), requires_grad=True) for point in points])
+    dy = np.random.default_rng(7).standard_normal(np.shape(out.data))
+    found = _pulled_back(attempt, out, dy, what, len(points))
+    known = mistakes(dy)
+
+    def project(values: list[np.ndarray]) -> float:
+        return float(np.vdot(function(*[tensor(value) for value in values]).data, dy))
+
+    for i, name in enumerate(names):
+        subject = f"the gradient of {what} with respect to {name}"
+        same(found[i], slopes(project, list(points), i), subject, known.get(name, {}), tolerance=1e-6)
+
+
+def _pulled_back(attempt: Attempt, out: Any, dy: np.ndarray, what: str, inputs: int) -> tuple[Any, ...]:
+    """The tuple that a result's vjp returns."""
+    if not callable(getattr(out, "vjp", None)):
+        raise Complaint(
+            f"{what} has no vjp: hand the result, the inputs and the vjp to record, and return what it returns"
+        )
+    found = attempt.call(out.vjp, dy, what=f"the vjp of {what}")
+    if not isinstance(found, tuple):
+        hint = "with one input, `return (dx,)`, with the comma" if inputs == 1 else "a gradient for each input"
+        raise Complaint(f"the vjp of {what} returns a {type(found).__name__}, not a tuple: {hint}")
+    if len(found) != inputs:
+        raise Complaint(f"the vjp of {what} returns {len(found)} gradients for {inputs} inputs: one for each, in order")
+    return found
+
+
+def _keeps_float32(attempt: Attempt, function: Callable[..., Any], shape: tuple[int, ...], what: str) -> None:
+    """Complain unless the gradient of a float32 input is float32."""
+    tensor = attempt.find("Tensor")
+    out = function(tensor(np.ones(shape, np.float32), requires_grad=True))
+    found = _pulled_back(attempt, out, np.ones(np.shape(out.data), np.float32), what, len(out.parents))
+    if np.asarray(found[0]).dtype != np.float32:
+        raise Complaint(
+            f"the gradient of {what} for a float32 input is {np.asarray(found[0]).dtype}: "
+            "does an np.zeros(...) or np.ones(...) without a dtype come in?"
+        )
+
+
+def _found(
+    attempt: Attempt,
+    y: Any,
+    dy: np.ndarray,
+    expected: dict[Any, np.ndarray],
+    what: str,
+    mistakes: Mapping[Any, Mapping[str, np.ndarray]],
+) -> None:
+    """Complain unless the walk from y finds these gradients, and leaves nothing else."""
+    walked = f"backward_walk for {what}"
+    tensors = _below(y)
+    try:
+        found = attempt.call(attempt.function, y, dy.copy(), what=walked)
+    except Complaint as complaint:
+        if "KeyError: Tensor" in str(complaint):
+            reason = "a Tensor's turn came and nothing had arrived for it: put the vjp's gradients into `arrived`"
+            raise Complaint(f"{walked}: {reason}") from complaint
+        raise
+    if not isinstance(found, dict):
+        raise Complaint(f"{walked} returns a {type(found).__name__}: return `arrived`")
+    if None in found:
+        raise Complaint(f"{walked}: a gradient was kept for a parent that is None: skip it, it is a constant")
+    for leaf, gradient in expected.items():
+        if leaf not in found:
+            raise Complaint(f"{walked}: nothing arrived for a leaf: put the vjp's gradients into `arrived`")
+        same(found[leaf], gradient, f"the gradient of a leaf in {what}", mistakes.get(leaf))
+    if len(found) > len(expected):
+        raise Complaint(
+            f"{walked}: `arrived` still holds gradients of Tensors that are no leaves: take each out with pop"
+        )
+    if any(tensor.parents for tensor in tensors):
+        raise Complaint(f"{walked}: the graph is still there afterwards: empty each Tensor's parents after its turn")
+
+
+def _below(y: Any) -> list[Any]:
+    """All Tensors of a graph."""
+    found, waiting = [], [y]
+    while waiting:
+        tensor = waiting.pop()
+        found.append(tensor)
+        waiting.extend(parent for parent in tensor.parents if parent is not None)
+    return found

@@ -1,0 +1,426 @@
+import numpy as np
+
+from . import lesson, right, wrong
+
+names = lesson(2)
+Tensor, record, arrays = names["Tensor"], names["record"], names["arrays"]
+given, youngest_first, used_up = names["unbroadcast"], names["youngest_first"], names["used_up"]
+
+# -- unbroadcast ----------------------------------------------------------------------------------------
+
+
+@right
+def unbroadcast(dy, shape):
+    while dy.ndim > len(shape):
+        dy = dy.sum(axis=0)
+    for i, length in enumerate(shape):
+        if length == 1:
+            dy = dy.sum(axis=i, keepdims=True)
+    return dy
+
+
+@right
+def unbroadcast(dy, shape):
+    padded = (1,) * (dy.ndim - len(shape)) + tuple(shape)
+    axes = tuple(i for i in range(dy.ndim) if padded[i] == 1)
+    return dy.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+@right
+def unbroadcast(dy, shape):
+    places = np.broadcast_to(np.arange(int(np.prod(shape))).reshape(shape), dy.shape)
+    dx = np.zeros(int(np.prod(shape)), dy.dtype)
+    np.add.at(dx, places.reshape(-1), dy.reshape(-1))
+    return dx.reshape(shape)
+
+
+@wrong("comes back as it was")
+def unbroadcast(dy, shape):
+    return dy
+
+
+@wrong("not those stretched from length 1")
+def unbroadcast(dy, shape):
+    return dy.sum(axis=tuple(range(dy.ndim - len(shape))))
+
+
+@wrong("a reshape or keepdims=True is missing")
+def unbroadcast(dy, shape):
+    new = dy.ndim - len(shape)
+    stretched = [new + i for i, length in enumerate(shape) if length == 1]
+    return dy.sum(axis=(*range(new), *stretched))
+
+
+@wrong("they are not averaged")
+def unbroadcast(dy, shape):
+    padded = (1,) * (dy.ndim - len(shape)) + tuple(shape)
+    axes = tuple(i for i in range(dy.ndim) if padded[i] == 1)
+    return dy.mean(axis=axes, keepdims=True).reshape(shape)
+
+
+@wrong("only one copy's gradient")
+def unbroadcast(dy, shape):
+    while dy.ndim > len(shape):
+        dy = dy[0]
+    for i, length in enumerate(shape):
+        if length == 1:
+            dy = dy.take([0], axis=i)
+    return dy
+
+
+@wrong("not the new ones in front")
+def unbroadcast(dy, shape):
+    new = dy.ndim - len(shape)
+    stretched = tuple(new + i for i, length in enumerate(shape) if length == 1)
+    return dy.sum(axis=stretched, keepdims=True)
+
+
+@wrong("counted from the front of dy")
+def unbroadcast(dy, shape):
+    new = dy.ndim - len(shape)
+    stretched = [i for i, length in enumerate(shape) if length == 1]
+    dx = dy.sum(axis=tuple({*range(new), *stretched}))
+    return dx.reshape(shape) if dx.size == np.prod(shape) else dx
+
+
+# -- multiply -------------------------------------------------------------------------------------------
+
+
+def product(vjp_of):
+    """multiply with the vjp that `vjp_of(x, y)` makes."""
+
+    def multiply(a, b):
+        x, y = arrays(a, b)
+        return record(x * y, (a, b), vjp_of(x, y))
+
+    multiply.__module__ = __name__
+    return multiply
+
+
+right(product(lambda x, y: lambda dy: (given(dy * y, x.shape), given(dy * x, y.shape))))
+
+
+@right
+def multiply(a, b):
+    x, y = arrays(a, b)
+
+    def vjp(dy):
+        if x.shape == y.shape:
+            return dy * y, dy * x
+        dx = (dy * y).sum(axis=tuple(range(dy.ndim - x.ndim))) if dy.ndim > x.ndim else dy * y
+        return given(dx, x.shape), given(x * dy, y.shape)
+
+    return record(x * y, (a, b), vjp)
+
+
+wrong("have changed places")(product(lambda x, y: lambda dy: (given(dy * x, x.shape), given(dy * y, y.shape))))
+wrong("not summed over the copies: unbroadcast(dy * x")(product(lambda x, y: lambda dy: (dy * y, dy * x)))
+wrong("dy is missing")(product(lambda x, y: lambda dy: (given(y + 0 * dy, x.shape), given(x + 0 * dy, y.shape))))
+wrong("unbroadcast before it met a")(
+    product(lambda x, y: lambda dy: (given(dy * y, x.shape), given(given(dy, y.shape) * x, y.shape)))
+)
+wrong("it is dy itself, as for a sum")(product(lambda x, y: lambda dy: (given(dy, x.shape), given(dy, y.shape))))
+wrong("returns 1 gradients for 2 inputs")(product(lambda x, y: lambda dy: (given(dy * y, x.shape),)))
+wrong("returns a list, not a tuple")(product(lambda x, y: lambda dy: [given(dy * y, x.shape), given(dy * x, y.shape)]))
+
+
+@wrong("changes what it was handed")
+def multiply(a, b):
+    x, y = arrays(a, b)
+
+    def vjp(dy):
+        db = given(dy * x, y.shape)
+        dy *= y
+        return given(dy, x.shape), db
+
+    return record(x * y, (a, b), vjp)
+
+
+@wrong("hand the result, the inputs and the vjp to record")
+def multiply(a, b):
+    x, y = arrays(a, b)
+    return x * y
+
+
+# -- total ----------------------------------------------------------------------------------------------
+
+
+def summing(vjp_of):
+    """total with the vjp that `vjp_of(shape, axis, keepdims)` makes."""
+
+    def total(a, axis=None, keepdims=False):
+        out = a.data.sum(axis=axis, keepdims=keepdims)
+        return record(out, (a,), vjp_of(a.shape, axis, keepdims))
+
+    total.__module__ = __name__
+    return total
+
+
+def back(dy, axis, keepdims):
+    return dy if axis is None or keepdims else np.expand_dims(dy, axis)
+
+
+right(summing(lambda shape, axis, kept: lambda dy: (np.broadcast_to(back(dy, axis, kept), shape),)))
+right(summing(lambda shape, axis, kept: lambda dy: (back(dy, axis, kept) * np.ones(shape, dy.dtype),)))
+
+
+@right
+def total(a, axis=None, keepdims=False):
+    x = a.data
+
+    def vjp(dy):
+        lengths = x.sum(axis=axis, keepdims=True).shape
+        return (np.zeros_like(x) + dy.reshape(lengths),)
+
+    return record(x.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+
+
+wrong("it is dy as it came")(summing(lambda shape, axis, kept: lambda dy: (dy,)))
+wrong("put back in the wrong place")(summing(lambda shape, axis, kept: lambda dy: (np.broadcast_to(dy, shape),)))
+wrong("put back at the end")(
+    summing(
+        lambda shape, axis, kept: lambda dy: (np.broadcast_to(dy if axis is None or kept else dy[..., None], shape),)
+    )
+)
+wrong("dy is missing")(summing(lambda shape, axis, kept: lambda dy: (np.ones(shape),)))
+wrong("not a tuple")(summing(lambda shape, axis, kept: lambda dy: np.broadcast_to(back(dy, axis, kept), shape)))
+wrong("float64")(summing(lambda shape, axis, kept: lambda dy: (back(dy, axis, kept) * np.ones(shape),)))
+wrong("the axis is still there")(
+    summing(
+        lambda shape, axis, kept: lambda dy: (np.broadcast_to(back(dy, axis, False), shape),),
+    )
+)
+
+
+@wrong("that is the mean's gradient")
+def total(a, axis=None, keepdims=False):
+    x = a.data
+    out = x.sum(axis=axis, keepdims=keepdims)
+
+    def vjp(dy):
+        return (np.broadcast_to(back(dy, axis, keepdims), x.shape) * (out.size / x.size),)
+
+    return record(out, (a,), vjp)
+
+
+# -- getitem --------------------------------------------------------------------------------------------
+
+
+def indexing(vjp_of):
+    """getitem with the vjp that `vjp_of(x, index)` makes."""
+
+    def getitem(a, index):
+        return record(a.data[index], (a,), vjp_of(a.data, index))
+
+    getitem.__module__ = __name__
+    return getitem
+
+
+@right
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        dx = np.zeros_like(x)
+        np.add.at(dx, index, dy)  # slow for slices, but right
+        return (dx,)
+
+    return record(x[index], (a,), vjp)
+
+
+@right
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        places = np.arange(x.size).reshape(x.shape)[index]  # where each number came from
+        dx = np.bincount(places.reshape(-1), weights=dy.reshape(-1), minlength=x.size)
+        return (dx.reshape(x.shape).astype(x.dtype),)
+
+    return record(x[index], (a,), vjp)
+
+
+@wrong("keeps only one of its gradients")
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        dx = np.zeros_like(x)
+        dx[index] += dy
+        return (dx,)
+
+    return record(x[index], (a,), vjp)
+
+
+@wrong("is float64")
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        dx = np.zeros(x.shape)
+        np.add.at(dx, index, dy)
+        return (dx,)
+
+    return record(x[index], (a,), vjp)
+
+
+@wrong("its gradient is 0, not 1")
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        dx = np.ones_like(x)
+        dx[index] = dy
+        return (dx,)
+
+    return record(x[index], (a,), vjp)
+
+
+@wrong("dy is missing")
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        dx = np.zeros_like(x)
+        np.add.at(dx, index, 1)
+        return (dx,)
+
+    return record(x[index], (a,), vjp)
+
+
+wrong("put it into an array of zeros")(indexing(lambda x, index: lambda dy: (dy,)))
+wrong("spread over the whole array")(indexing(lambda x, index: lambda dy: (np.zeros_like(x) + dy,)))
+wrong("an axis is lost")(indexing(lambda x, index: lambda dy: (dy[index],)))
+
+
+# -- backward_walk --------------------------------------------------------------------------------------
+
+
+def walking(turn):
+    """backward_walk with what `turn(tensor, arrived)` does when it is a Tensor's turn."""
+
+    def backward_walk(loss, dy):
+        arrived = {loss: dy}
+        for tensor in youngest_first(loss):
+            turn(tensor, arrived)
+            tensor.parents, tensor.vjp = (), used_up
+        return arrived
+
+    backward_walk.__module__ = __name__
+    return backward_walk
+
+
+@right
+def backward_walk(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        dy = arrived.pop(tensor)
+        for parent, gradient in zip(tensor.parents, tensor.vjp(dy), strict=True):
+            if parent is not None:
+                arrived[parent] = arrived.get(parent, 0) + gradient
+        tensor.parents, tensor.vjp = (), used_up
+    return arrived
+
+
+@right
+def backward_walk(loss, dy):
+    """An order of its own, by walking the graph to its end first."""
+    order, seen, stack = [], set(), [(loss, False)]
+    while stack:
+        tensor, done = stack.pop()
+        if done:
+            order.append(tensor)
+        elif tensor not in seen:
+            seen.add(tensor)
+            stack.append((tensor, True))
+            stack.extend((parent, False) for parent in tensor.parents if parent is not None)
+    gradients = {loss: dy}
+    for tensor in reversed(order):
+        if tensor.vjp is None:
+            continue
+        for i, gradient in enumerate(tensor.vjp(gradients[tensor])):
+            parent = tensor.parents[i]
+            if parent in gradients:
+                gradients[parent] = np.add(gradients[parent], gradient)
+            elif parent is not None:
+                gradients[parent] = gradient
+        del gradients[tensor]
+        tensor.parents, tensor.vjp = (), used_up
+    return gradients
+
+
+def added(arrived, parent, gradient):
+    arrived[parent] = arrived[parent] + gradient if parent in arrived else gradient
+
+
+@wrong("keeps only the last gradient")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent is not None:
+            arrived[parent] = gradient
+
+
+@wrong("keeps only the first gradient")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent is not None:
+            arrived.setdefault(parent, gradient)
+
+
+@wrong("use +, not +=")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent in arrived:
+            arrived[parent] += gradient
+        elif parent is not None:
+            arrived[parent] = gradient
+
+
+@wrong("skip it, it is a constant")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        added(arrived, parent, gradient)
+
+
+@wrong("take each out with pop")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived[tensor]), strict=True):
+        if parent is not None:
+            added(arrived, parent, gradient)
+
+
+@wrong("the gradient that arrived was not used")
+@walking
+def backward_walk(tensor, arrived):
+    arrived.pop(tensor)
+    for parent, gradient in zip(tensor.parents, tensor.vjp(np.ones(tensor.shape)), strict=True):
+        if parent is not None:
+            added(arrived, parent, gradient)
+
+
+@wrong("nothing had arrived for it")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent is not None:
+            parent.grad = gradient
+
+
+@wrong("the graph is still there afterwards")
+def backward_walk(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+            if parent is not None:
+                added(arrived, parent, gradient)
+    return arrived
+
+
+@wrong("returns a list")
+def backward_walk(loss, dy):
+    return [dy]
