@@ -1,0 +1,158 @@
+"""Checks of lesson 06: class token and positions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..compare import same, same_gradients
+from ..trial import Attempt, Complaint
+from . import exercise, question
+
+
+@question(6)
+def notices_order(value: Any) -> None:
+    """c, e and f name a place; a, b and d treat all tokens alike."""
+    try:
+        letters = {str(letter).strip().lower() for letter in value}
+    except TypeError:
+        raise Complaint('notices_order must be letters, such as {"a", "b"}') from None
+    if not letters or not letters <= set("abcdef"):
+        raise Complaint(f'notices_order must be letters from a to f, such as {{"a", "b"}}, not {value!r}')
+    wrong = {
+        "a": "a does not change: a mean adds up all tokens, in whatever order they come",
+        "b": "b does not change: the largest number is the largest wherever it stands",
+        "d": "d does not change: gather only shuffles along, and the sum over its rows does not mind",
+    }
+    missing = {
+        "c": "c changes too: z[0] is the token that stands first, and after the shuffle that is another one",
+        "e": "e changes too: its factors 0, 1, 2, ... belong to the places and not to the tokens",
+        "f": "f changes too: gather shuffles along, so that another token's result stands first",
+    }
+    for letter, sentence in wrong.items():
+        if letter in letters:
+            raise Complaint(f"notices_order: {sentence}")
+    for letter, sentence in missing.items():
+        if letter not in letters:
+            raise Complaint(f"notices_order: {sentence}")
+
+
+@exercise(6)
+def add_class_token(attempt: Attempt) -> None:
+    """A class token in front of three images' patches, number by number, and the gradients."""
+    tensor = attempt.find("Tensor")
+    rng = np.random.default_rng(0)
+    B, N, D = 3, 4, 2
+    z, cls = rng.standard_normal((B, N, D)), rng.standard_normal((1, 1, D))
+    right = np.array([[cls[0, 0].tolist(), *image.tolist()] for image in z])
+    got = attempt(tensor(z), tensor(cls))
+    if isinstance(got, np.ndarray):
+        raise Complaint("add_class_token returns an array: use concatenate and broadcast_to, so that gradients flow")
+    same(
+        got,
+        right,
+        "add_class_token(z, cls)",
+        mistakes={
+            "the class token stands last: it belongs in front": np.array(
+                [[*image.tolist(), cls[0, 0].tolist()] for image in z]
+            ),
+            "the class token was added to every patch: it is a token of its own": z + cls,
+            "the class token took the place of the first patch: N + 1 tokens are wanted": right[:, [0, 2, 3, 4]],
+            "the first image's patch stands where each class token belongs": np.concatenate([z[:, :1], z], axis=1),
+            "these are zeros where the class token belongs: use cls itself": np.concatenate(
+                [np.zeros((B, 1, D)), z], axis=1
+            ),
+            "only the first image came back": right[:1],
+        },
+    )
+    same_gradients(attempt, [z, cls], ["z", "cls"], "add_class_token(z, cls)")
+
+
+@exercise(6)
+def sincos2d(attempt: Attempt) -> None:
+    """Every number of two tables, the grids not square, by the formula."""
+    _sincos(attempt, 2, 3, 8)
+    _sincos(attempt, 3, 2, 16)
+
+
+def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
+    quarter = D // 4
+    speeds = [10000.0 ** (-k / (quarter - 1)) for k in range(quarter)]
+    by_rows = [(x, y) for y in range(rows) for x in range(columns)]
+    groups = ((math.sin, 0), (math.cos, 0), (math.sin, 1), (math.cos, 1))
+
+    def table(speeds: list[float], places: list[tuple[int, int]] = by_rows, order: Any = groups) -> np.ndarray:
+        return np.array([[f(place[axis] * w) for f, axis in order for w in speeds] for place in places], np.float32)
+
+    pairs = [[f(place[axis] * w) for axis in (0, 1) for w in speeds for f in (math.sin, math.cos)] for place in by_rows]
+    same(
+        attempt(rows, columns, D),
+        table(speeds),
+        f"sincos2d({rows}, {columns}, {D})",
+        mistakes={
+            "the rows y come first: columns x are wanted in the first half": table(
+                speeds, order=groups[2:] + groups[:2]
+            ),
+            "the patches are in order of columns: read the grid row by row": table(
+                speeds, [(x, y) for x in range(columns) for y in range(rows)]
+            ),
+            "cosines and sines have changed places: the sine comes first": table(
+                speeds, order=(groups[1], groups[0], groups[3], groups[2])
+            ),
+            "sine and cosine stand in pairs: all sines of x come first, then all its cosines": np.array(
+                pairs, np.float32
+            ),
+            "the exponent divides by D/4: divide by D/4 - 1, so that the last hand has the speed 1/10000": table(
+                [10000.0 ** (-k / quarter) for k in range(quarter)]
+            ),
+            "the speeds grow: the minus in the exponent is missing": table([1.0 / w for w in speeds]),
+            "the exponent divides by D or D/2: there are D/4 hands, and the last has the speed 1/10000": table(
+                [10000.0 ** (-2 * k / D) for k in range(quarter)]
+            ),
+            "the two sines stand first, then the two cosines: x's sines and cosines come before y's": table(
+                speeds, order=(groups[0], groups[2], groups[1], groups[3])
+            ),
+            "places count from 1 here: the first column and row are 0": table(
+                speeds, [(x + 1, y + 1) for x, y in by_rows]
+            ),
+        },
+        tolerance=1e-5,
+    )
+
+
+@exercise(6)
+def learned_2d(attempt: Attempt) -> None:
+    """A grid that is not square, place by place, and the gradients of both tables."""
+    tensor = attempt.find("Tensor")
+    rng = np.random.default_rng(1)
+    h, w, half = 2, 3, 2
+    X, Y = rng.standard_normal((w, half)), rng.standard_normal((h, half))
+    places = [(row, column) for row in range(h) for column in range(w)]
+    right = np.array([[[*X[column], *Y[row]] for row, column in places]])
+    got = attempt(tensor(X), tensor(Y))
+    if isinstance(got, np.ndarray):
+        raise Complaint(
+            "learned_2d returns an array: use reshape, broadcast_to and concatenate, so that gradients flow"
+        )
+    by_columns = [(row, column) for column in range(w) for row in range(h)]
+    same(
+        got,
+        right,
+        "learned_2d(X, Y)",
+        mistakes={
+            "Y's half comes first: X's is wanted first": np.array([[[*Y[row], *X[column]] for row, column in places]]),
+            "the places are in order of columns: read the grid row by row": np.array(
+                [[[*X[column], *Y[row]] for row, column in by_columns]]
+            ),
+            "X and Y were added: put them side by side": np.array([[X[column] + Y[row] for row, column in places]]),
+            "the tables stand below one another: every place wants a row of both": np.concatenate([X, Y])[None],
+            "X runs through its rows in the wrong order: it must be repeated in every row of the grid": np.array(
+                [[[*X[i // h], *Y[i // w]] for i in range(h * w)]]
+            ),
+            "the leading axis of length 1 is missing: the positions are added to (B, N, D)": right[0],
+            "the grid is still two axes: join h and w to N": right.reshape(h, w, 2 * half),
+        },
+    )
+    same_gradients(attempt, [X, Y], ["X", "Y"], "learned_2d(X, Y)")

@@ -1,0 +1,508 @@
+import math
+import statistics
+
+import numpy as np
+
+from . import lesson, right, wrong
+
+names = lesson(4)
+Tensor, Linear, Base = names["Tensor"], names["Linear"], names["Module"]
+given_gelu = names["gelu"]
+
+
+# -- normalise_row ----------------------------------------------------------------------------------------
+
+
+@right
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    total = 0.0
+    for x in row:
+        total += (x - mean) * (x - mean)
+    root = (total / len(row) + eps) ** 0.5
+    normal = []
+    for x in row:
+        normal.append((x - mean) / root)
+    return normal
+
+
+@right
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    return [(x - mean) / math.sqrt(variance + eps) for x in row]
+
+
+@right
+def normalise_row(row, eps=1e-6):
+    x = np.array(row)
+    return (x - x.mean()) / np.sqrt(x.var() + eps)
+
+
+@wrong("the mean is not subtracted")
+def normalise_row(row, eps=1e-6):
+    return [x / math.sqrt(statistics.pvariance(row) + eps) for x in row]
+
+
+@wrong("its root is wanted")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    return [(x - mean) / (variance + eps) for x in row]
+
+
+@wrong("divides by D - 1")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.variance(row)
+    return [(x - mean) / math.sqrt(variance + eps) for x in row]
+
+
+@wrong("ε is added to the root")
+def normalise_row(row, eps=1e-6):
+    mean = statistics.fmean(row)
+    return [(x - mean) / (statistics.pstdev(row) + eps) for x in row]
+
+
+@wrong("raises ZeroDivisionError")
+def normalise_row(row, eps=1e-6):
+    mean, eps = statistics.fmean(row), eps if eps > 1e-3 else 0
+    return [(x - mean) / math.sqrt(statistics.pvariance(row) + eps) for x in row]
+
+
+@wrong("centred, but not scaled")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    return [x - mean for x in row]
+
+
+@wrong("the sum of squares is not divided by D")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    return [(x - mean) / math.sqrt(sum((y - mean) ** 2 for y in row) + eps) for x in row]
+
+
+@wrong("changes what it was handed")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    for i in range(len(row)):
+        row[i] = (row[i] - mean) / math.sqrt(variance + eps)
+    return row
+
+
+# -- layer_norm -------------------------------------------------------------------------------------------
+
+
+@right
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+    return weight * ((x - mean) * (variance + eps) ** -0.5) + bias
+
+
+@right
+def layer_norm(x, weight, bias, eps=1e-6):
+    D = x.shape[-1]
+    mean = x.sum(axis=-1, keepdims=True) / D
+    centred = x - mean
+    deviation = ((centred * centred).sum(axis=-1, keepdims=True) / D + eps).sqrt()
+    return bias + weight * centred / deviation
+
+
+@wrong("over the images")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=0, keepdims=True)
+    return centred / ((centred * centred).mean(axis=0, keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("runs over everything")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean()
+    return centred / ((centred * centred).mean() + eps).sqrt() * weight + bias
+
+
+@wrong("not centred at all")
+def layer_norm(x, weight, bias, eps=1e-6):
+    return x / ((x * x).mean(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("the bias is scaled too")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return (centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() + bias) * weight
+
+
+@wrong("its root is wanted")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps) * weight + bias
+
+
+@wrong("ε is added to the root")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=-1, keepdims=True).sqrt() + eps) * weight + bias
+
+
+@wrong("weight and bias are left out")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt()
+
+
+@wrong("mean and deviation were treated as constants")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.data.mean(axis=-1, keepdims=True)
+    deviation = (x.data.var(axis=-1, keepdims=True) + x.data.dtype.type(eps)) ** 0.5
+    return (x - mean) / deviation * weight + bias
+
+
+@wrong("the deviation was treated as a constant")
+def layer_norm(x, weight, bias, eps=1e-6):
+    deviation = (x.data.var(axis=-1, keepdims=True) + x.data.dtype.type(eps)) ** 0.5
+    return (x - x.mean(axis=-1, keepdims=True)) / deviation * weight + bias
+
+
+@wrong("returns an array")
+def layer_norm(x, weight, bias, eps=1e-6):
+    x = x.data
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(x.var(axis=-1, keepdims=True) + eps) * weight.data + bias.data
+
+
+# -- gelu -------------------------------------------------------------------------------------------------
+
+
+@right
+def gelu(x):
+    return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
+
+
+@right
+def gelu(x):
+    u = x * (1 + x * x * 0.044715) * (2 / math.pi) ** 0.5
+    gate = (u.tanh() + 1) / 2
+    return gate * x
+
+
+@right
+def gelu(x):
+    # 0.5 (1 + tanh u) is the sigmoid of 2 u
+    u = (x * x * x * 0.044715 + x) * math.sqrt(8 / math.pi)
+    return x / ((-u).exp() + 1)
+
+
+@wrong("the exact form")
+def gelu(x):
+    gate = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.data.ravel()]).reshape(x.shape)
+    return x * gate
+
+
+@wrong("the root is missing")
+def gelu(x):
+    return x * (((x + x * x * x * 0.044715) * (2 / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("multiplies x alone")
+def gelu(x):
+    return x * ((x * math.sqrt(2 / math.pi) + x * x * x * 0.044715).tanh() + 1) * 0.5
+
+
+@wrong("the half is missing")
+def gelu(x):
+    return x * (((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1)
+
+
+@wrong("the 1 + before the tanh")
+def gelu(x):
+    return x * ((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() * 0.5
+
+
+@wrong("this is the gate alone")
+def gelu(x):
+    return (((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("squared where it must be cubed")
+def gelu(x):
+    return x * (((x + x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("the gate was treated as a constant")
+def gelu(x):
+    u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
+    return x * ((np.tanh(u) + 1) * 0.5)
+
+
+@wrong("returns an array")
+def gelu(x):
+    u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
+    return x.data * (np.tanh(u) + 1) * 0.5
+
+
+# -- Module: every class here has this name, so each answer calls itself `__class__` ------------------------
+
+
+class Calls:
+    """What is given in the exercise."""
+
+    def __call__(self, *inputs, **options):
+        return self.forward(*inputs, **options)
+
+    def parameters(self):
+        return [tensor for _, tensor in self.named_parameters()]
+
+
+@right
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in self.__dict__.items():
+            items = enumerate(value) if isinstance(value, list) else [(None, value)]
+            for i, item in items:
+                path = name if i is None else f"{name}.{i}"
+                if isinstance(item, Tensor):
+                    found.append((path, item))
+                elif hasattr(item, "named_parameters"):
+                    for inner, tensor in item.named_parameters():
+                        found.append((path + "." + inner, tensor))
+        return found
+
+
+@right
+class Module(Calls):
+    def named_parameters(self):
+        def walk(path, value):
+            if isinstance(value, Tensor):
+                yield path, value
+            elif isinstance(value, list | tuple):
+                for i, item in enumerate(value):
+                    yield from walk(f"{path}.{i}", item)
+            elif isinstance(value, __class__):
+                for name, inner in vars(value).items():
+                    yield from walk(f"{path}.{name}" if path else name, inner)
+
+        return list(walk("", self))
+
+
+@wrong("the parts in a list are missing")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, __class__):
+                found += [(f"{name}.{inner}", tensor) for inner, tensor in value.named_parameters()]
+        return found
+
+
+@wrong("the parameters of parts are missing")
+class Module(Calls):
+    def named_parameters(self):
+        return [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
+
+
+@wrong("the path is missing")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, __class__):
+                    found += part.named_parameters()
+        return found
+
+
+@wrong("need their position")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            for part in value if isinstance(value, list) else [value]:
+                if isinstance(part, __class__):
+                    found += [(f"{name}.{inner}", tensor) for inner, tensor in part.named_parameters()]
+        return found
+
+
+@wrong("count from 0")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, __class__):
+                found += [(f"{name}.{inner}", tensor) for inner, tensor in value.named_parameters()]
+            elif isinstance(value, list):
+                for i, part in enumerate(value, start=1):
+                    if isinstance(part, __class__):
+                        found += [(f"{name}.{i}.{inner}", tensor) for inner, tensor in part.named_parameters()]
+        return found
+
+
+@wrong("in another order")
+class Module(Calls):
+    def named_parameters(self):
+        own = [(name, value) for name, value in vars(self).items() if isinstance(value, Tensor)]
+        for name, value in vars(self).items():
+            parts = enumerate(value) if isinstance(value, list) else [("", value)]
+            for i, part in parts:
+                if isinstance(part, __class__):
+                    path = f"{name}.{i}" if i != "" else name
+                    own += [(f"{path}.{inner}", tensor) for inner, tensor in part.named_parameters()]
+        return own
+
+
+@wrong("attributes that are no Tensors")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, __class__):
+                found += [(f"{name}.{inner}", tensor) for inner, tensor in value.named_parameters()]
+            elif isinstance(value, list):
+                for i, part in enumerate(value):
+                    found += [(f"{name}.{i}.{inner}", tensor) for inner, tensor in part.named_parameters()]
+            else:
+                found.append((name, value))
+        return found
+
+
+@wrong("returns a dictionary")
+class Module(Calls):
+    def named_parameters(self):
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+
+@wrong("the name first")
+class Module(Calls):
+    def named_parameters(self):
+        return [(value, name) for name, value in vars(self).items() if isinstance(value, Tensor)]
+
+
+@wrong("'/'")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            items = enumerate(value) if isinstance(value, list) else [(None, value)]
+            for i, item in items:
+                path = name if i is None else f"{name}/{i}"
+                if isinstance(item, Tensor):
+                    found.append((path, item))
+                elif isinstance(item, __class__):
+                    found += [(path + "/" + inner, tensor) for inner, tensor in item.named_parameters()]
+        return found
+
+
+@wrong("not the model's own Tensor")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            items = enumerate(value) if isinstance(value, list) else [(None, value)]
+            for i, item in items:
+                path = name if i is None else f"{name}.{i}"
+                if isinstance(item, Tensor):
+                    found.append((path, Tensor(item.data, requires_grad=True)))
+                elif isinstance(item, __class__):
+                    found += [(path + "." + inner, tensor) for inner, tensor in item.named_parameters()]
+        return found
+
+
+# -- MLP --------------------------------------------------------------------------------------------------
+
+
+@right
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        hidden = self.fc1(z)
+        return self.fc2(given_gelu(hidden))
+
+
+@right
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1 = Linear(dim, hidden, rng)
+        self.fc2 = Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        z = given_gelu(z @ self.fc1.weight + self.fc1.bias)
+        return z @ self.fc2.weight + self.fc2.bias
+
+
+@wrong("GELU is missing")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc2(self.fc1(z))
+
+
+@wrong("a second time, after fc2")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return given_gelu(self.fc2(given_gelu(self.fc1(z))))
+
+
+@wrong("after fc2 instead of between")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return given_gelu(self.fc2(self.fc1(z)))
+
+
+@wrong("the residual connection belongs to the block")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z))) + z
+
+
+@wrong("fc1 maps dim numbers to hidden")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(hidden, dim, rng), Linear(dim, hidden, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z)))
+
+
+@wrong("has no attribute fc1")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.layers = [Linear(dim, hidden, rng), Linear(hidden, dim, rng)]
+
+    def forward(self, z):
+        return self.layers[1](given_gelu(self.layers[0](z)))
+
+
+@wrong("no gradient reaches fc1.weight")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(Tensor(self.fc1(z).data)))
+
+
+@wrong("those of fc1, then those of fc2")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc2, self.fc1 = Linear(hidden, dim, rng), Linear(dim, hidden, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z)))

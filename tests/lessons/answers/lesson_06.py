@@ -1,0 +1,227 @@
+import numpy as np
+
+from . import lesson, right, right_value, wrong, wrong_value
+
+names = lesson(6)
+Tensor, concatenate, broadcast_to = names["Tensor"], names["concatenate"], names["broadcast_to"]
+
+right_value("notices_order", {"c", "e", "f"})
+right_value("notices_order", ["f", "e", "c"])
+right_value("notices_order", "cef")
+wrong_value("notices_order", {"c", "e"}, "f changes too")
+wrong_value("notices_order", {"e", "f"}, "c changes too")
+wrong_value("notices_order", {"c", "f"}, "e changes too")
+wrong_value("notices_order", {"c", "d", "e", "f"}, "d does not change")
+wrong_value("notices_order", ["a", "c", "e", "f"], "a does not change")
+wrong_value("notices_order", {"b"}, "b does not change")
+wrong_value("notices_order", 3, "must be letters")
+
+
+# -- add_class_token --------------------------------------------------------------------------------------
+
+
+@right
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([cls * np.ones((B, 1, 1)), z], axis=1)
+
+
+@right
+def add_class_token(z, cls):
+    return concatenate([concatenate([cls, image.reshape(1, *image.shape)], axis=1) for image in each(z)], axis=0)
+
+
+@right
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    down = np.eye(N + 1)[:, 1:]  # (N + 1, N): one row further down
+    return Tensor(down.astype(z.dtype)) @ z + cls * np.eye(N + 1)[:, :1]
+
+
+def each(z):
+    return [z[i] for i in range(z.shape[0])]
+
+
+@wrong("stands last")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([z, broadcast_to(cls, (B, 1, D))], axis=1)
+
+
+@wrong("added to every patch")
+def add_class_token(z, cls):
+    return z + cls
+
+
+@wrong("raises ValueError")
+def add_class_token(z, cls):
+    return concatenate([cls, z], axis=1)
+
+
+@wrong("took the place of the first patch")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([broadcast_to(cls, (B, 1, D)), z[:, 1:]], axis=1)
+
+
+@wrong("zeros where the class token belongs")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([Tensor(np.zeros((B, 1, D), z.dtype)), z], axis=1)
+
+
+@wrong("leaves no gradient on cls")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([Tensor(np.repeat(cls.data, B, axis=0)), z], axis=1)
+
+
+@wrong("returns an array")
+def add_class_token(z, cls):
+    return np.concatenate([np.repeat(cls.data, z.shape[0], axis=0), z.data], axis=1)
+
+
+# -- sincos2d ---------------------------------------------------------------------------------------------
+
+
+@right
+def sincos2d(rows, columns, D):
+    omega = 1 / 10_000 ** (np.arange(D // 4) / (D // 4 - 1))
+    table = np.zeros((rows, columns, 4, D // 4), np.float32)
+    x = np.arange(columns)[None, :, None] * omega
+    y = np.arange(rows)[:, None, None] * omega
+    table[:, :, 0], table[:, :, 1], table[:, :, 2], table[:, :, 3] = np.sin(x), np.cos(x), np.sin(y), np.cos(y)
+    return table.reshape(rows * columns, D)
+
+
+@right
+def sincos2d(rows, columns, D):
+    table = []
+    for y in range(rows):
+        for x in range(columns):
+            omega = np.geomspace(1, 1e-4, D // 4)
+            table.append([*np.sin(x * omega), *np.cos(x * omega), *np.sin(y * omega), *np.cos(y * omega)])
+    return np.array(table, dtype=np.float32)
+
+
+def table_of(x, y, omega):
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
+
+
+@wrong("the rows y come first")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(y, x, np.geomspace(1, 1e-4, D // 4))
+
+
+@wrong("in order of columns")
+def sincos2d(rows, columns, D):
+    x, y = np.divmod(np.arange(rows * columns), rows)
+    return table_of(x, y, np.geomspace(1, 1e-4, D // 4))
+
+
+@wrong("divides by D/4: divide by D/4 - 1")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(x, y, 10_000.0 ** (-np.arange(D // 4) / (D // 4)))
+
+
+@wrong("the speeds grow")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(x, y, np.geomspace(1, 1e4, D // 4))
+
+
+@wrong("divides by D or D/2")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(x, y, 10_000.0 ** (-2 * np.arange(D // 4) / D))
+
+
+@wrong("count from 1")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(x + 1, y + 1, np.geomspace(1, 1e-4, D // 4))
+
+
+@wrong("stand in pairs")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    omega = np.geomspace(1, 1e-4, D // 4)
+    table = np.zeros((rows * columns, D), np.float32)
+    table[:, 0 : D // 2 : 2], table[:, 1 : D // 2 : 2] = np.sin(np.outer(x, omega)), np.cos(np.outer(x, omega))
+    table[:, D // 2 :: 2], table[:, D // 2 + 1 :: 2] = np.sin(np.outer(y, omega)), np.cos(np.outer(y, omega))
+    return table
+
+
+@wrong("as float64")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    omega = np.geomspace(1, 1e-4, D // 4)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)
+
+
+# -- learned_2d -------------------------------------------------------------------------------------------
+
+
+@right
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    places = np.arange(h * w)
+    return concatenate([X[places % w], Y[places // w]], axis=1).reshape(1, h * w, 2 * half)
+
+
+@right
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    rows = [concatenate([X, broadcast_to(Y[i : i + 1], (w, half))], axis=1) for i in range(h)]
+    return concatenate(rows, axis=0).reshape(1, h * w, 2 * half)
+
+
+@wrong("Y's half comes first")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
+    return concatenate([y, x], axis=2).reshape(1, h * w, 2 * half)
+
+
+@wrong("in order of columns")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x, y = broadcast_to(X.reshape(w, 1, half), (w, h, half)), broadcast_to(Y.reshape(1, h, half), (w, h, half))
+    return concatenate([x, y], axis=2).reshape(1, h * w, 2 * half)
+
+
+@wrong("were added")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    return (X.reshape(1, w, half) + Y.reshape(h, 1, half)).reshape(1, h * w, half)
+
+
+@wrong("the leading axis of length 1")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
+    return concatenate([x, y], axis=2).reshape(h * w, 2 * half)
+
+
+@wrong("still two axes")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
+    return concatenate([x, y], axis=2)
+
+
+@wrong("stand below one another")
+def learned_2d(X, Y):
+    return concatenate([X, Y], axis=0).reshape(1, -1, X.shape[1])
+
+
+@wrong("leaves no gradient on Y")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x = broadcast_to(X.reshape(1, w, half), (h, w, half))
+    y = Tensor(np.repeat(Y.data[:, None], w, axis=1))
+    return concatenate([x, y], axis=2).reshape(1, h * w, 2 * half)
