@@ -25,9 +25,9 @@ PAPER = [
 def mentions(text, what):
     """Whether a lesson speaks of an equation, table or figure, also in "Eqs. 5-7" or "Figs. 3 and 4"."""
     kind, number = what.split(". ") if ". " in what else what.split(" ")
-    for found in re.findall(rf"\b{kind}s?\.? ((?:\d(?:, | and |, and | to |-|–)?)+)", text):
-        numbers = {int(n) for n in re.findall(r"\d", found)}
-        for low, high in re.findall(r"(\d)(?:-|–| to )(\d)", found):
+    for found in re.findall(rf"\b{kind}s?\.? ((?:\d+(?:, | and |, and | to |-|–)?)+)", text):
+        numbers = {int(n) for n in re.findall(r"\d+", found)}
+        for low, high in re.findall(r"(\d+)(?:-|–| to )(\d+)", found):
             numbers |= set(range(int(low), int(high) + 1))
         if int(number) in numbers:
             return True
