@@ -70,17 +70,25 @@ def explore(draw: Callable[..., Any], alt: str, **choices: Sequence[Any]) -> Non
     Args:
         draw: takes one keyword for each choice and returns a matplotlib figure.
         alt: what is to be seen.
-        choices: the values of each slider.
+        choices: the values of each slider, that which it starts with first; numbers are put in order.
     """
-    first = {name: values[0] for name, values in choices.items()}
     if not _has_sliders():
-        show(draw(**first), alt)
+        show(draw(**{name: values[0] for name, values in choices.items()}), alt)
         return
     import ipywidgets
 
-    sliders = {name: ipywidgets.SelectionSlider(options=list(v), description=name) for name, v in choices.items()}
+    sliders = {
+        name: ipywidgets.SelectionSlider(options=in_order(values), value=values[0], description=name)
+        for name, values in choices.items()
+    }
     picture = ipywidgets.interactive_output(lambda **chosen: show(draw(**chosen), alt), sliders)
     display(ipywidgets.VBox([*sliders.values(), picture]))
+
+
+def in_order(values: Sequence[Any]) -> list[tuple[str, Any]]:
+    """A slider's values, each with its text; numbers from the smallest to the largest."""
+    ordered = sorted(values) if all(isinstance(value, int | float) for value in values) else values
+    return [(str(value), value) for value in ordered]
 
 
 def _has_sliders() -> bool:
