@@ -3,8 +3,11 @@
 Mathematics becomes MathML, which browsers draw by themselves: a page asks no other machine for anything.
 """
 
+import re
+
 from docutils import nodes
-from docutils.utils.math import latex2mathml
+from docutils.utils.math import MathError, latex2mathml
+from sphinx.errors import ExtensionError
 
 project = "minivit, the lessons"
 copyright = "the minivit authors, Apache-2.0"
@@ -27,14 +30,23 @@ html_theme_options = {
 }
 
 # LaTeX that Jupyter knows and docutils does not.
-SPELLINGS = {r"\dots": r"\ldots"}
+SPELLINGS = {
+    r"\\dots\b": r"\\ldots",
+    r"\\tag\{(\w+)\}": r"\\qquad (\1)",  # an equation's number
+    r"\\(?:big|Big|bigg|Bigg)[lrm]?(?![a-z])": "",  # brackets grow by themselves
+    r"\\[td]frac\b": r"\\frac",
+    r"\\[td]?frac(\d)(\d)": r"\\frac{\1}{\2}",
+}
 
 
 def to_mathml(latex: str, as_block: bool) -> str:
     """A formula as MathML."""
     for known, plain in SPELLINGS.items():
-        latex = latex.replace(known, plain)
-    return latex2mathml.tex2mathml(latex, as_block=as_block)
+        latex = re.sub(known, plain, latex)
+    try:
+        return latex2mathml.tex2mathml(latex, as_block=as_block)
+    except MathError as error:
+        raise ExtensionError(f"formula error: {latex!r}: {error}") from None
 
 
 def inline_math(translator, node) -> None:

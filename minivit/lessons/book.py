@@ -53,11 +53,17 @@ def build_book(out: Path) -> Path:
         command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", str(source), str(site)]
         done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
         if done.returncode:
-            raise DataError(f"the book has mistakes: {done.stderr.strip()[-2000:]}")
+            raise DataError("the book has mistakes:\n" + _complaints(done.stderr).replace(str(source), ""))
         if out.exists():
             shutil.rmtree(out)
         shutil.copytree(site, out, ignore=shutil.ignore_patterns(".doctrees", ".buildinfo"))
     return out / "index.html"
+
+
+def _complaints(said: str) -> str:
+    """What Sphinx complained of, without what else it prints."""
+    lines = [line for line in said.splitlines() if "WARNING" in line or "rror" in line]
+    return "\n".join(lines) or said.strip()[-2000:]
 
 
 def gather(lessons: Path, folder: Path) -> None:
