@@ -153,3 +153,7 @@ def test_a_token_of_two_numbers_keeps_only_which_is_larger(built):
     ones, zeros = built["Tensor"](np.ones(2)), built["Tensor"](np.zeros(2))
 
     np.testing.assert_allclose(built["layer_norm"](x, ones, zeros).data, [[1, -1], [-1, 1]], atol=1e-5)
+
+
+def test_no_cell_fails_when_nothing_is_solved():
+    assert "mlp" in run_lesson(4, solved=False)

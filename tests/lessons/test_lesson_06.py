@@ -140,3 +140,7 @@ def test_learned_neighbours_are_similar(after):
     assert np.mean(by_steps[1]) == pytest.approx(0.6, abs=0.05)
     assert np.mean(by_steps[3]) == pytest.approx(0, abs=0.1)
     assert np.mean(border) > 0.2
+
+
+def test_no_cell_fails_when_nothing_is_solved():
+    assert "accuracies" in run_lesson(6, solved=False)
