@@ -19,8 +19,8 @@ Tensor, cross_entropy, softmax = built("Tensor", "cross_entropy", "softmax")
 # %% [markdown]
 # ## The question
 #
-# A Transformer is deep: ViT-B has 12 blocks, ViT-H has 32, and in each block there are several layers. What must a layer be like,
-# so that dozens of them can stand on top of one another? If layers only multiply by matrices, two things go wrong.
+# A Transformer is deep: ViT-B has 12 blocks, ViT-H has 32, and in each block there are several layers. What must a layer be
+# like, so that dozens of them can stand on top of one another? If layers only multiply by matrices, two things go wrong.
 #
 # - **Size.** A layer that makes its numbers a quarter larger looks harmless. After 24 of them the numbers are 212 times as
 #   large, for $1.25^{24} = 212$. A layer that makes them a fifth smaller leaves $0.8^{24} = 0.0047$ of them.
@@ -32,9 +32,10 @@ Tensor, cross_entropy, softmax = built("Tensor", "cross_entropy", "softmax")
 # %% [markdown]
 # ## The picture
 #
-# The first problem, measured. 64 tokens of D = 256 numbers go through 24 random matrices. An output number adds up D products;
-# with weights of standard deviation $s/\sqrt{D}$ the sum has the variance $D \cdot s^2/D = s^2$, so each layer makes the numbers about s
-# times as large. Only s = 1 survives, and no one can promise that s stays at 1 while the weights are trained.
+# The first problem, measured. 64 tokens of D = 256 numbers go through 24 random matrices. An output number adds up D
+# products; with weights of standard deviation $s/\sqrt{D}$ the sum has the variance $D \cdot s^2/D = s^2$, so each layer
+# makes the numbers about s times as large. Only s = 1 survives, and no one can promise that s stays at 1 while the weights
+# are trained.
 
 # %%
 D, depth = 256, 24
@@ -78,7 +79,8 @@ show(
 #
 # $$\mu = \frac{1}{D}\sum_i x_i \qquad \sigma^2 = \frac{1}{D}\sum_i (x_i - \mu)^2 \qquad n_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \varepsilon}}$$
 #
-# What is ε for? A token whose numbers are all the same has σ = 0, and 0/0 is no number. The tiny $\varepsilon = 10^{-6}$ makes it 0.
+# What is ε for? A token whose numbers are all the same has σ = 0, and 0/0 is no number. The tiny $\varepsilon = 10^{-6}$
+# makes it 0.
 
 
 # %% exercise="normalise_row"
@@ -134,8 +136,9 @@ def layer_norm(x, weight, bias, eps=1e-6):
 
 
 # %% [markdown]
-# There is a picture behind the formula. Centring projects a token onto the plane of all tokens whose sum is 0. Scaling then puts
-# it on a sphere, for $\sum_i n_i^2 = D$: every token gets the length $\sqrt{D}$. With D = 3, plane and sphere meet in a circle.
+# There is a picture behind the formula. Centring projects a token onto the plane of all tokens whose sum is 0. Scaling then
+# puts it on a sphere, for $\sum_i n_i^2 = D$: every token gets the length $\sqrt{D}$. With D = 3, plane and sphere meet in a
+# circle.
 
 # %%
 rng = np.random.default_rng(1)
@@ -150,8 +153,8 @@ show(
 # What is left is a direction: D numbers have lost two degrees of freedom, size and mean. (What, then, is left of a token of
 # two numbers?)
 #
-# This also tells something about the gradient, without any calculation. If x moves by a constant or grows by a factor,
-# the output stays. So the gradient must be at right angles to both moves: its numbers add up to 0, and so do their products with
+# This also tells something about the gradient, without any calculation. If x moves by a constant or grows by a factor, the
+# output stays. So the gradient must be at right angles to both moves: its numbers add up to 0, and so do their products with
 # x (but for a trace that ε leaves). You wrote no gradient for `layer_norm`; your engine knows it all the same.
 #
 # And the 24 layers? With a normalisation before each, a layer may still make its input larger or smaller, but the next one
@@ -228,9 +231,9 @@ show(
 # %% [markdown]
 # ## Your turn
 #
-# So far these are functions. A *layer* is a function that owns its parameters. An optimiser must find them all, and a file must
-# store them under their names, such as `blocks.3.attention.qkv.weight`. One class does this for every layer and model of this
-# course.
+# So far these are functions. A *layer* is a function that owns its parameters. An optimiser must find them all, and a file
+# must store them under their names, such as `blocks.3.attention.qkv.weight`. One class does this for every layer and model
+# of this course.
 
 
 # %% exercise="Module"
@@ -264,8 +267,9 @@ class Module:
 # %% [markdown]
 # With it, a layer is a few lines. How should a weight start? For sums of `fan_in` products a variance of 1/fan_in keeps the
 # size, as in the picture at the top. But the backward pass multiplies by the transposed matrix, and for gradients it is
-# 1/fan_out. Glorot and Bengio (2010) take the middle, $2/(\text{fan\_in} + \text{fan\_out})$. A uniform distribution from $-a$ to $a$
-# has the variance $a^2/3$, so $a = \sqrt{6/(\text{fan\_in} + \text{fan\_out})}$: *Xavier uniform*, after Glorot's first name.
+# 1/fan_out. Glorot and Bengio (2010) take the middle, $2/(\text{fan\_in} + \text{fan\_out})$. A uniform distribution from
+# $-a$ to $a$ has the variance $a^2/3$, so $a = \sqrt{6/(\text{fan\_in} + \text{fan\_out})}$: *Xavier uniform*, after
+# Glorot's first name.
 
 
 # %% tags=["keep"]
@@ -293,8 +297,8 @@ class LayerNorm(Module):
 
 
 # %% [markdown]
-# Now the MLP, the half of each Transformer block in which every token thinks for itself: D numbers are mapped to more (4 D in all of
-# the paper's models), each goes through GELU, and a second map leads back to D.
+# Now the MLP, the half of each Transformer block in which every token thinks for itself: D numbers are mapped to more (4 D
+# in all of the paper's models), each goes through GELU, and a second map leads back to D.
 
 
 # %% exercise="MLP"
@@ -314,10 +318,10 @@ class MLP(Module):
 
 
 # %% [markdown]
-# Does it learn? A token of two numbers is a point of the plane. `MLP(2, 16)` returns two numbers for it, which we take as logits: is
-# the point outside a disc, or inside? Training is lesson 10's subject; here the plainest form will do: work out
-# the gradient of the loss, and move every parameter a little against it. Every part of what follows is yours: the walk back through the
-# graph, the product, softmax and the loss, GELU, the layers and their names.
+# Does it learn? A token of two numbers is a point of the plane. `MLP(2, 16)` returns two numbers for it, which we take as
+# logits: is the point outside a disc, or inside? Training is lesson 10's subject; here the plainest form will do: work out
+# the gradient of the loss, and move every parameter a little against it. Every part of what follows is yours: the walk back
+# through the graph, the product, softmax and the loss, GELU, the layers and their names.
 
 # %%
 rng = np.random.default_rng(1)
@@ -364,11 +368,12 @@ print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, {accuracy_of(mlp):.1%} of the 
 # | MLP | `MLP` | [`models/vit.py`](../minivit/models/vit.py) |
 # | "MLP size" (Table 1) | `hidden`; 3072 for ViT-B, where D = 768 | `mlp_dim` |
 #
-# The addition of $z'_\ell$ is lesson 08's. GELU is from Hendrycks and Gimpel (2016), layer normalisation from Ba, Kiros and Hinton (2016).
+# The addition of $z'_\ell$ is lesson 08's. GELU is from Hendrycks and Gimpel (2016), layer normalisation from Ba, Kiros and
+# Hinton (2016).
 #
-# Three things are simpler here. The authors start the MLP's biases at random numbers of about $10^{-6}$, we at 0. Theirs has dropout,
-# which sets random numbers to 0 during training; ours has none. And `minivit` computes the gradients of these layers by
-# formulas of its own, faster: [lesson 16](16_speed.ipynb) compares the two.
+# Three things are simpler here. The authors start the MLP's biases at random numbers of about $10^{-6}$, we at 0. Theirs has
+# dropout, which sets random numbers to 0 during training; ours has none. And `minivit` computes the gradients of these
+# layers by formulas of its own, faster: [lesson 16](16_speed.ipynb) compares the two.
 
 # %% [markdown]
 # ## Break it and see
@@ -408,8 +413,9 @@ explore(
 # One matrix can only divide the plane by a straight line, and a line surrounds nothing. It does no better than to call every
 # point "outside".
 #
-# Now change `hidden` with the slider, or call `show(draw_what_is_learned(3), "three")`. Each hidden number bends the plane along one
-# line. How many bends does it take to close a ring? (Try another seed, too: from some starts the fewest that could do it get stuck.)
+# Now change `hidden` with the slider, or call `show(draw_what_is_learned(3), "three")`. Each hidden number bends the plane
+# along one line. How many bends does it take to close a ring? (Try another seed, too: from some starts the fewest that could
+# do it get stuck.)
 
 # %% [markdown]
 # ## Summary

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 06 · Positions: where a patch was, and who gives the answer
 #
-# *About 40 minutes. Comes after lessons [02](02_tensors.ipynb) to [05](05_patches.ipynb). In the paper: Eq. 1, section 3.1, Fig. 7
-# and appendix D.4.*
+# *About 40 minutes. Comes after lessons [02](02_tensors.ipynb) to [05](05_patches.ipynb). In the paper: Eq. 1, section
+# 3.1, Fig. 7 and appendix D.4.*
 #
-# You will see that a Transformer without positions cannot tell an image from a heap of its pieces. Then you will give each patch its
-# place, in three ways, and add a token that stands for no patch at all. With that, Eq. 1 is complete.
+# You will see that a Transformer without positions cannot tell an image from a heap of its pieces. Then you will give each
+# patch its place, in three ways, and add a token that stands for no patch at all. With that, Eq. 1 is complete.
 
 # %% tags=["keep"]
 import math
@@ -24,17 +24,17 @@ patchify, unpatchify, PatchEmbedding = built("patchify", "unpatchify", "PatchEmb
 # %% [markdown]
 # ## The question
 #
-# "The dog bites the man" and "the man bites the dog" are made of the same words. What tells them apart is the order alone. Lesson 05
-# turned an image into 64 words in a row. Does a Transformer notice in which order they come?
+# "The dog bites the man" and "the man bites the dog" are made of the same words. What tells them apart is the order alone.
+# Lesson 05 turned an image into 64 words in a row. Does a Transformer notice in which order they come?
 #
 # And a second question: 64 vectors go in, and 64 come out. But we want *one* answer, the class. Which of the 64 is to give it?
 
 # %% [markdown]
 # ## The picture
 #
-# These lessons come with a small Vision Transformer, trained on our shapes; in lesson 09 you will build the same yourself. Here it
-# is asked twice: about a square, and about the same 64 patches shuffled. Then it is asked again after the positions of its patches were
-# all set to zero. Look at the right column.
+# These lessons come with a small Vision Transformer, trained on our shapes; in lesson 09 you will build the same yourself.
+# Here it is asked twice: about a square, and about the same 64 patches shuffled. Then it is asked again after the positions
+# of its patches were all set to zero. Look at the right column.
 
 # %%
 data = shapes("test", count=200)
@@ -70,15 +70,15 @@ explore(
 )
 
 # %% [markdown]
-# Without positions both images get the same answer, bar for bar. It is not that the model finds them alike: to it they *are* one
-# and the same. (It says "cross", and no wonder: both shapes are made of straight edges and right-angled corners.)
+# Without positions both images get the same answer, bar for bar. It is not that the model finds them alike: to it they *are*
+# one and the same. (It says "cross", and no wonder: both shapes are made of straight edges and right-angled corners.)
 
 # %% [markdown]
 # ## One number at a time
 #
-# Why? The linear maps, the normalisation and the MLP work on each token by itself; no place enters there. What is left is attention. You will
-# build it in the next lesson, but its core is short: **each token takes a mean of all tokens, and takes more from those it
-# agrees with**. In loops:
+# Why? The linear maps, the normalisation and the MLP work on each token by itself; no place enters there. What is left is
+# attention. You will build it in the next lesson, but its core is short: **each token takes a mean of all tokens, and takes
+# more from those it agrees with**. In loops:
 
 
 # %%
@@ -103,9 +103,9 @@ print("gathered, then shuffled:", gather(z)[shuffle][0])
 #
 # $$\sum_j \frac{e^{z_i \cdot z_j}}{\sum_k e^{z_i \cdot z_k}}\; z_j$$
 #
-# and you find it only as the name of $z_j$. *Where* token j stands enters nowhere. Shuffle the tokens, and each of them receives
-# what it received before, only in another row. A stack of such layers shuffles along from top to bottom. What it works on is
-# not a sequence, but a **set**.
+# and you find it only as the name of $z_j$. *Where* token j stands enters nowhere. Shuffle the tokens, and each of them
+# receives what it received before, only in another row. A stack of such layers shuffles along from top to bottom. What it
+# works on is not a sequence, but a **set**.
 #
 # Which ways to make one vector out of N tokens can then tell that they were shuffled?
 
@@ -127,17 +127,17 @@ notices_order = {"c", "e", "f"}
 # %% [markdown]
 # ## All at once
 #
-# **Where a patch was.** If the layers only see what is *in* a token, put the place into the token. There is a table $E_{pos}$ with one
-# row of D numbers for each place, and row i is added to token i. Nobody fills in the table. It starts as small random numbers and is
-# learned like any weight: at first, the network does not even know that patch 8 lies under patch 0.
+# **Where a patch was.** If the layers only see what is *in* a token, put the place into the token. There is a table $E_{pos}$
+# with one row of D numbers for each place, and row i is added to token i. Nobody fills in the table. It starts as small
+# random numbers and is learned like any weight. At first, the network does not even know which patch lies beside which.
 #
-# Is adding not a loss, since sums cannot be taken apart? Compare it with putting the two side by side, $[z, p]$. The next layer
-# would multiply by some $W_1$ above $W_2$ and get $zW_1 + pW_2$. With addition it gets $(z + p)W = zW + pW$: the same, with
-# one W for both. In hundreds of dimensions there is room to keep the two in different directions.
+# Is adding not a loss, since sums cannot be taken apart? Compare it with putting the two side by side, $[z, p]$. The next
+# layer would multiply by some $W_1$ above $W_2$ and get $zW_1 + pW_2$. With addition it gets $(z + p)W = zW + pW$: the same,
+# with one W for both. In hundreds of dimensions there is room to keep the two in different directions.
 #
-# **Who gives the answer.** No patch is a good speaker for all: each is busy with its own content. So one more token joins them in front,
-# the *class token*. It has no pixels. It is D numbers, learned, the same for every image, and they start at zero. In
-# every block it gathers from the patches, and in the end its vector alone goes to the classifier.
+# **Who gives the answer.** No patch is a good speaker for all: each is busy with its own content. So one more token joins
+# them in front, the *class token*. It has no pixels. It is D numbers, learned, the same for every image, and they start at
+# zero. In every block it gathers from the patches, and in the end its vector alone goes to the classifier.
 
 
 # %% exercise="add_class_token"
@@ -171,8 +171,8 @@ class Tokens(Module):
 
 
 # %% [markdown]
-# Your own layers, then: patches are embedded, every token gathers once, and the mean over all tokens is the image's vector. It is
-# computed for ten images and for the same ten with their patches shuffled.
+# Your own layers, then: patches are embedded, every token gathers once, and the mean over all tokens is the image's vector.
+# It is computed for ten images and for the same ten with their patches shuffled.
 
 # %%
 images = preprocess(pixels[:10])  # (10, 32, 32, 3), from -1 to 1
@@ -185,7 +185,7 @@ def image_vectors(images, tokens=None):
     z = embedding(Tensor(images))  # (B, 64, D)
     if tokens is not None:
         z = tokens(z)  # (B, 65, D)
-    weights = softmax(z @ z.transpose(0, 2, 1) / 8)  # `gather` without loops: (B, T, T)
+    weights = softmax(z @ z.transpose(0, 2, 1) / 8)  # (B, T, T): `gather` without loops; why the 8, says lesson 07
     return (weights @ z).mean(axis=1)  # (B, D)
 
 
@@ -195,16 +195,17 @@ for name, layer in (("without positions", None), ("with positions", tokens)):
 print("into the first block go", tokens(embedding(Tensor(images))).shape)
 
 # %% [markdown]
-# Without positions the change is float32's rounding. With them it is small still, since the table starts small, but real: training can
-# make it as large as it needs.
+# Without positions the change is float32's rounding. With them it is small still, since the table starts small, but real:
+# training can make it as large as it needs.
 
 # %% [markdown]
 # ## Your turn
 #
-# Must positions be learned? A row of the table should (1) differ for every place, (2) be similar for near places, and (3) stay bounded,
-# however large the image. A clock does all three with two hands: the quick one tells near moments apart, the slow one says which hour it is. So
-# take D/4 hands, of speeds $\omega_0 = 1$ to $1/10000$. At column x, hand k has turned by the angle $x\,\omega_k$, and the two coordinates
-# of its tip are a cosine and a sine. The same again for row y: that makes D numbers.
+# Must positions be learned? A row of the table should (1) differ for every place, (2) be similar for near places, and (3)
+# stay bounded, however large the image. A clock does all three with two hands: the quick one tells near moments apart, the
+# slow one says which hour it is. So take D/4 hands, of speeds $\omega_0 = 1$ to $1/10000$. At column x, hand k has turned by
+# the angle $x\,\omega_k$, and the two coordinates of its tip are a cosine and a sine. The same again for row y: that makes D
+# numbers.
 #
 # $$\omega_k = 10000^{-k/(D/4 - 1)}, \qquad k = 0, \ldots, D/4 - 1$$
 #
@@ -235,8 +236,8 @@ show(
 # Each map is one number of the table, at all places of a 24 x 24 grid (the paper's, for images of 384 pixels); six of twelve
 # speeds are shown. The slower hands hardly move on it: at large D, most of the table is nearly the same everywhere.
 #
-# There is a third way between the two: learn, but tell the network that places form a grid. Have one table X for the
-# columns and one table Y for the rows, with D/2 numbers for each. A place takes its column's and its row's, side by side. On our 8 x 8
+# There is a third way between the two: learn, but tell the network that places form a grid. Have one table X for the columns
+# and one table Y for the rows, with D/2 numbers for each. A place takes its column's and its row's, side by side. On our 8 x 8
 # grid that is 8 · D numbers to learn instead of 64 · D, and what is learned about a column holds in all of it.
 
 
@@ -253,9 +254,9 @@ def learned_2d(X, Y):
 
 
 # %% [markdown]
-# And what does training find, left to itself? For every patch there is a little map below: the cosine of the angle between its position
-# vector and each of the 64. Left the trained model's table, right your sines. (Mind the scales: of the sines' hands most hardly
-# move, so all their places are much alike.)
+# And what does training find, left to itself? For every patch there is a little map below: the cosine of the angle between
+# its position vector and each of the 64. Left the trained model's table, right your sines. (Mind the scales: of the sines'
+# hands most hardly move, so all their places are much alike.)
 
 # %%
 learned = sighted.positions.embedding.data[0, 1:]  # (64, 64): without the class token's row
@@ -266,12 +267,14 @@ show(
 )
 
 # %% [markdown]
-# The model was never told that its 64 tokens form a square. It found out: neighbours are alike (a mean cosine of 0.56; at
-# three steps it is 0.03). And it knows the border of the image, where there is seldom a shape: these places resemble one another
-# even from the left side to the right. In the paper's larger models, places of the same row or column are alike as well.
+# The model was never told that its 64 tokens form a square. It found out: neighbours are alike (their mean cosine is about
+# 0.6; at three steps it is near 0). And it knows the border of the image, where there is seldom a shape: these places
+# resemble one another even from the left side to the right. In the paper's larger models, places of the same row or column
+# are alike as well.
 #
-# In the sines every map has the same pattern, moved. That is no accident: $\sin a \sin b + \cos a \cos b = \cos(a - b)$, so the product of two
-# rows is $\sum_k \cos((x - x')\,\omega_k) + \cos((y - y')\,\omega_k)$. It depends on how far apart two places are, and on nothing else.
+# In the sines every map has the same pattern, moved. That is no accident: $\sin a \sin b + \cos a \cos b = \cos(a - b)$, so
+# the product of two rows is $\sum_k \cos((x - x')\,\omega_k) + \cos((y - y')\,\omega_k)$. It depends on how far apart two
+# places are, and on nothing else.
 
 # %% [markdown]
 # ## In the paper
@@ -285,22 +288,23 @@ show(
 # | $x_{class}$ | `tokens.cls` | `model.cls` |
 # | $E_{pos}$ | `tokens.positions` | `LearnedPositions` |
 # | 2-D positions (D.4) | `learned_2d` | `LearnedPositions2d` |
+# | (not in the paper) | `sincos2d` | `FixedPositions` |
 #
-# Appendix D.4 compares the kinds (Table 8: ViT-B/16, few-shot accuracy on ImageNet): none 61.4 %, learned 64.2 %, 2-D 64.0 %,
-# relative 64.0 %. *That* there are positions matters; which kind, hardly. It also shows how far a heap of patches gets: without
-# positions the model loses less than three points. The sines in two dimensions are not the paper's; they are from the authors' later
-# code (big_vision). Fig. 7 (centre) is the picture of the similarities.
+# Appendix D.4 compares the kinds (Table 8: ViT-B/16, few-shot accuracy on ImageNet): none 61.4 %, learned 64.2 %, 2-D 64.0
+# %, relative 64.0 %. *That* there are positions matters; which kind, hardly. It also shows how far a heap of patches gets:
+# without positions the model loses less than three points. The sines in two dimensions are from the authors' later code
+# (big_vision). Fig. 7 (centre) is the picture of the similarities.
 #
-# The class token came from a language model, BERT. Appendix D.3 finds that the mean over the patches does as well, once it has a
-# learning rate of its own.
+# The class token came from a language model, BERT. Appendix D.3 finds that the mean over the patches does as well, once it
+# has a learning rate of its own.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Positions can also be there and be *wrong*. When one program writes weights and another reads them, two misunderstandings are
-# near at hand. The grid is read column by column. Or the class token is put last: then the table is one row off, each patch gets its
-# neighbour's place, and the class token gets that of a patch. No shape gives it away. Guess first: which of these tables does
-# the most harm?
+# Positions can also be there and be *wrong*. When one program writes weights and another reads them, two misunderstandings
+# are near at hand. The grid is read column by column. Or the class token is put last: then the table is one row off, each
+# patch gets its neighbour's place, and the class token gets that of a patch. No shape gives it away. Guess first: which of
+# these tables does the most harm?
 
 # %%
 model = trained_model()
@@ -328,16 +332,17 @@ tables = {
 accuracies = {name: accuracy_with(wrong) for name, wrong in tables.items()}
 show(
     draw_accuracies(accuracies),
-    "Accuracies as bars: as trained the highest, then places shuffled and all places zero, lower rows and columns "
-    "swapped, lowest by far the class token last.",
+    "Accuracies as bars: as trained the highest, lower places shuffled and all places zero, lowest rows and columns "
+    "swapped and class token last.",
 )
 
 # %% [markdown]
-# On these images a heap of patches is enough for nine answers in ten. And wrong information in good order does more harm than
-# none: the model believes it.
+# On these images a heap of patches is still enough for four answers in five. And wrong information in good order does more
+# harm than none, and more than nonsense: the model believes it.
 #
 # Now try `accuracy_with(with_grid(grid[:, ::-1]))`, the places mirrored, or all moved one column on by
-# `np.roll(grid, 1, axis=1)`. Why do these do so little? (What do the places still agree on?)
+# `np.roll(grid, 1, axis=1)`. Why do these do so much less? (What do the
+# places still agree on?)
 
 # %% [markdown]
 # ## Summary

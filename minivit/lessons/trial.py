@@ -104,11 +104,11 @@ def _one_line(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str:
-    """The line of the learner's code that raised, where it can be found."""
+    """The learner's line that led to the error, where it can be found: not one of an earlier lesson that it calls."""
     trace, line = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code
-        if "minivit" not in code.co_filename and "site-packages" not in code.co_filename:
+        if not any(part in code.co_filename for part in ("minivit", "site-packages", "<lesson ")):
             line = linecache.getline(code.co_filename, trace.tb_lineno).strip() or line
         trace = trace.tb_next
     return f" (in the line `{line}`)" if line else ""

@@ -7,6 +7,7 @@ import pytest
 from scipy.special import erf
 
 import minivit
+from minivit.lessons.checking import examine
 from minivit.models.vit import MLP
 
 from .answers import lesson
@@ -153,3 +154,17 @@ def test_a_token_of_two_numbers_keeps_only_which_is_larger(built):
     ones, zeros = built["Tensor"](np.ones(2)), built["Tensor"](np.zeros(2))
 
     np.testing.assert_allclose(built["layer_norm"](x, ones, zeros).data, [[1, -1], [-1, 1]], atol=1e-5)
+
+
+def test_no_cell_fails_when_nothing_is_solved():
+    assert "mlp" in run_lesson(4, solved=False)
+
+
+def test_what_raises_inside_the_learners_tensor_is_told_by_the_line_of_the_exercise(built):
+    def layer_norm(x, weight, bias, eps=1e-6):
+        return x - x.mean(axis=-1)
+
+    verdict = examine("layer_norm", layer_norm, {"Tensor": built["Tensor"]})
+
+    assert "raises" in verdict.message
+    assert "(in the line `return x - x.mean(axis=-1)`)" in verdict.message

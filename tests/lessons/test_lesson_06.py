@@ -117,12 +117,12 @@ def test_wrong_tables_rank_as_the_text_says(after):
     grid, table = after["grid"], after["table"]
 
     assert accuracies["as trained"] > 0.97
-    assert 0.88 < accuracies["all places zero"] < 0.95
-    assert accuracies["rows and columns swapped"] < accuracies["all places zero"] - 0.05
-    assert accuracies["places shuffled"] > accuracies["rows and columns swapped"] + 0.05
-    assert accuracies["class token last"] < 0.6
+    assert 0.8 < accuracies["all places zero"] < 0.95
+    for orderly in ("rows and columns swapped", "class token last"):
+        assert accuracies[orderly] < accuracies["all places zero"] - 0.05
+        assert accuracies[orderly] < accuracies["places shuffled"] - 0.02
     for harmless in (grid[:, ::-1], np.roll(grid, 1, axis=1)):
-        assert after["accuracy_with"](after["with_grid"](harmless)) > 0.93
+        assert after["accuracy_with"](after["with_grid"](harmless)) > 0.9
     after["accuracy_with"](table)
 
 
@@ -137,6 +137,10 @@ def test_learned_neighbours_are_similar(after):
         if column == 0 and other_column == 7:
             border.append(cosine)
 
-    assert np.mean(by_steps[1]) == pytest.approx(0.56, abs=0.01)
-    assert np.mean(by_steps[3]) == pytest.approx(0.03, abs=0.01)
-    assert np.mean(border) > np.mean(by_steps[7]) + 0.1
+    assert np.mean(by_steps[1]) == pytest.approx(0.6, abs=0.05)
+    assert np.mean(by_steps[3]) == pytest.approx(0, abs=0.1)
+    assert np.mean(border) > 0.2
+
+
+def test_no_cell_fails_when_nothing_is_solved():
+    assert "accuracies" in run_lesson(6, solved=False)

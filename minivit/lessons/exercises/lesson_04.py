@@ -123,6 +123,9 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             "the variance divides by D - 1: here it is the mean over all D numbers": (
                 centred / np.sqrt(variance * 4 / 3 + eps) * weight + bias
             ),
+            "the sum of squares is not divided by D: the variance is their mean": (
+                centred / np.sqrt(variance * 4 + eps) * weight + bias
+            ),
             "ε is added to the root: add it to the variance, under the root": (
                 centred / (np.sqrt(variance) + eps) * weight + bias
             ),
@@ -170,6 +173,9 @@ def gelu(attempt: Attempt) -> None:
             "this is x times a sigmoid, a coarser approximation": _each(x, lambda v: v / (1.0 + math.exp(-1.702 * v))),
             "the root is missing from √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(2.0 / math.pi * (v + 0.044715 * v**3)))
+            ),
+            "√(2π) stands where √(2/π) belongs": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0 * math.pi) * (v + 0.044715 * v**3)))
             ),
             "the factor √(2/π) is missing": _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(v + 0.044715 * v**3))),
             "√(2/π) multiplies x alone: it stands before the bracket with both terms": _each(

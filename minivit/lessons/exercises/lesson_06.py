@@ -148,6 +148,9 @@ def learned_2d(attempt: Attempt) -> None:
             ),
             "X and Y were added: put them side by side": np.array([[X[column] + Y[row] for row, column in places]]),
             "the tables stand below one another: every place wants a row of both": np.concatenate([X, Y])[None],
+            "X and Y were joined along the columns of the grid: join them along the last axis": np.array(
+                [[*X.tolist(), *[Y[row].tolist()] * w] for row in range(h)]
+            ).reshape(1, h * w, 2 * half),
             "X runs through its rows in the wrong order: it must be repeated in every row of the grid": np.array(
                 [[[*X[i // h], *Y[i // w]] for i in range(h * w)]]
             ),

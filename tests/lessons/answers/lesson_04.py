@@ -141,6 +141,12 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / ((centred * centred).mean(axis=-1, keepdims=True).sqrt() + eps) * weight + bias
 
 
+@wrong("the sum of squares is not divided by D")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).sum(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
+
+
 @wrong("weight and bias are left out")
 def layer_norm(x, weight, bias, eps=1e-6):
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -198,6 +204,11 @@ def gelu(x):
 @wrong("the root is missing")
 def gelu(x):
     return x * (((x + x * x * x * 0.044715) * (2 / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("√(2π) stands where")
+def gelu(x):
+    return x * (((x + x * x * x * 0.044715) * math.sqrt(2 * math.pi)).tanh() + 1) * 0.5
 
 
 @wrong("multiplies x alone")

@@ -214,6 +214,13 @@ def learned_2d(X, Y):
     return concatenate([x, y], axis=2)
 
 
+@wrong("joined along the columns of the grid")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
+    return concatenate([x, y], axis=1).reshape(1, h * w, 2 * half)
+
+
 @wrong("stand below one another")
 def learned_2d(X, Y):
     return concatenate([X, Y], axis=0).reshape(1, -1, X.shape[1])
