@@ -66,6 +66,15 @@ def test_one_that_empties_what_it_was_handed():
         attempt([1, 2, 3])
 
 
+def test_one_that_changes_a_number_in_a_list():
+    def double(items):
+        items[1] *= 2
+        return items
+
+    with pytest.raises(Complaint, match=r"changes what it was handed \(input 1\)"):
+        Attempt("double", double)([1.0, 2.0])
+
+
 def test_one_that_writes_into_a_tensor():
     def negate(x):
         x.data *= -1
