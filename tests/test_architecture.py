@@ -31,7 +31,7 @@ LEVELS = {
     "lessons": 6,
     "cli": 7,
 }
-EVERYWHERE = {"errors", "files", "preprocessing"}  # modules that all may import; they import errors alone
+EVERYWHERE = {"cuda", "errors", "files", "preprocessing"}  # modules that all may import; they import errors alone
 
 
 def module_name(path: Path) -> str:

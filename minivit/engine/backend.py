@@ -15,7 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..errors import ConfigError, MissingExtraError
+from ..cuda import find_cupy
+from ..errors import ConfigError
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
 
@@ -68,19 +69,19 @@ def to_device(x: Array, device: str) -> Array:
     """Copy an array to `device`: "cpu", "cuda" or "cuda:i". An array that is there already is returned as it is.
 
     Raises:
-        ConfigError: for another name.
-        MissingExtraError: if the device is a GPU and CuPy is not installed.
+        ConfigError: for another name, and if there is no such GPU that can be used.
+        MissingExtraError: if the device is a GPU and CuPy is not installed, or one for another CUDA.
     """
     kind, _, index = device.partition(":")
     if kind == "cpu" and not index:
         return to_numpy(x)
     if kind != "cuda" or not (index.isdecimal() or not index):
         raise ConfigError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0', 'cuda:1' and so on")
-    try:
-        cupy = importlib.import_module("cupy")
-    except ImportError as error:
-        message = "a GPU needs CuPy: pip install 'minivit[cuda13]' for CUDA 13, 'minivit[cuda12]' for CUDA 12"
-        raise MissingExtraError(message) from error
+    cupy, count = find_cupy()
+    if int(index or 0) >= count:
+        raise ConfigError(
+            f"there is no device {device!r}: this machine has cuda:0{f' to cuda:{count - 1}' * (count > 1)}"
+        )
     with cupy.cuda.Device(int(index or 0)):
         return cupy.asarray(x)
 

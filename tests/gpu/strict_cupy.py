@@ -349,6 +349,7 @@ def _modules() -> dict[str, ModuleType]:
     cuda, runtime = ModuleType("cupy.cuda"), ModuleType("cupy.cuda.runtime")
     runtime.getDeviceCount = lambda: CARDS
     runtime.CUDARuntimeError = CUDARuntimeError
+    runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 13000
     cuda.runtime, cuda.Device = runtime, Device
     memory = ModuleType("cupy.cuda.memory")
     memory.OutOfMemoryError = OutOfMemoryError

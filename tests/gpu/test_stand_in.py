@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import minivit
 from minivit import Tensor
 from minivit.engine import ops
-from minivit.engine.backend import to_device, to_numpy
+from minivit.engine.backend import beside, to_device, to_numpy
+from minivit.errors import ConfigError, MissingExtraError
 from minivit.models import MODEL_NAMES, ResNetConfig, model_config
 from minivit.models.configs import build
 from minivit.training import TrainConfig, train
@@ -158,3 +159,42 @@ def test_prediction(tmp_path):
 
     assert isinstance(model.to("cuda").predict(pixels), np.ndarray)
     np.testing.assert_allclose(model.predict(pixels), here, rtol=1e-5)
+
+
+# -- GPUs that cannot be used -------------------------------------------------------------------------------
+
+
+def complain(*args):
+    raise strict_cupy.CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient")
+
+
+@pytest.mark.parametrize("driver", [0, 11080])
+def test_no_driver_is_said(cupy, monkeypatch, driver):
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", complain)
+    monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", lambda: driver)
+
+    with pytest.raises(ConfigError, match=r"no GPU can be used here \(cudaErrorInsufficientDriver\): install NVIDIA"):
+        to_device(np.ones(2), "cuda")
+
+
+def test_a_cupy_for_another_cuda_is_named_with_the_one_to_install(cupy, monkeypatch):
+    monkeypatch.setattr(cupy.cuda.runtime, "getDeviceCount", complain)
+    monkeypatch.setattr(cupy.cuda.runtime, "driverGetVersion", lambda: 12040)
+
+    with pytest.raises(
+        MissingExtraError, match=r"one for CUDA 13, the driver knows CUDA 12: pip install 'minivit\[cuda12"
+    ):
+        to_device(np.ones(2), "cuda:1")
+
+
+def test_a_gpu_that_is_not_there(cupy):
+    with pytest.raises(ConfigError, match="there is no device 'cuda:2': this machine has cuda:0 to cuda:1"):
+        to_device(np.ones(2), "cuda:2")
+
+
+def test_an_array_stays_on_its_card(cupy):
+    with cupy.cuda.Device(1):
+        x = cupy.asarray(np.ones(2))
+
+    assert isinstance(beside(x, np.ones(3)), cupy.ndarray)
+    assert isinstance(beside(np.ones(2), x), np.ndarray)
