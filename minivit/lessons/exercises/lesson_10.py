@@ -180,9 +180,7 @@ def adamw_step(attempt: Attempt) -> None:
             "the decay is missing": w - lr * sign,
             "the decay must be multiplied by the learning rate": w - decay * w - lr * sign,
             "the weights grow: the decay is subtracted": w + lr * decay * w - lr * sign,
-            "the same amount is taken from all weights: each shrinks in proportion to itself": w
-            - lr * decay
-            - lr * sign,
+            "the same is taken from all weights: each shrinks in proportion to itself": w - lr * decay - lr * sign,
             "the decay comes after the step: shrink the weight that the step starts from": (
                 (w - lr * sign) * (1 - lr * decay)
             ),
