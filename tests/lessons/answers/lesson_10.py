@@ -1,0 +1,354 @@
+import math
+
+import numpy as np
+
+from . import lesson, right, wrong
+
+adam_given = lesson(10)["adam_step"]
+
+
+@right
+def sgd_step(w, g, m, lr, momentum=0.9):
+    new_m = g + momentum * m
+    new_w = w - lr * new_m
+    return new_w, new_m
+
+
+@right
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = m.copy()
+    m *= momentum
+    m += g
+    w = w.copy()
+    w -= lr * m
+    return [w, m]
+
+
+@wrong("is the old m")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    return w - lr * (momentum * m + g), m
+
+
+@wrong("a running sum is wanted here")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m + (1 - momentum) * g
+    return w - lr * m, m
+
+
+@wrong("along the slope g alone")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    return w - lr * g, momentum * m + g
+
+
+@wrong("the learning rate is in it")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m + lr * g
+    return w - m, m
+
+
+@wrong("goes uphill")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m + g
+    return w + lr * m, m
+
+
+@wrong("changes what it was handed")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m *= momentum
+    m += g
+    return w - lr * m, m
+
+
+@wrong("along the old m")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    return w - lr * m, momentum * m + g
+
+
+@wrong("return w, m")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    return w - lr * (momentum * m + g)
+
+
+@wrong("the old sum does not fade")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = m + g
+    return w - lr * m, m
+
+
+@right
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = mean + (1 - beta1) * (g - mean)
+    square = square + (1 - beta2) * (g**2 - square)
+    size = np.sqrt(square / (1 - beta2**step)) + eps
+    return w - lr / (1 - beta1**step) * mean / size, mean, square
+
+
+@right
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    mean = betas[0] * mean + (1 - betas[0]) * g
+    square = betas[1] * square + (1 - betas[1]) * g**2
+    root = np.sqrt(square) / math.sqrt(1 - betas[1] ** step)
+    return [w - lr * mean / (root + eps) / (1 - betas[0] ** step), mean, square]
+
+
+def adam_like(update):
+    """Adam with the last line as a learner wrote it."""
+
+    def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+        mean = betas[0] * mean + (1 - betas[0]) * g
+        square = betas[1] * square + (1 - betas[1]) * g * g
+        return update(w, g, mean, square, step, lr, *betas, eps), mean, square
+
+    return adam_step
+
+
+wrong("neither mean is corrected")(adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (np.sqrt(v) + eps)))
+
+wrong("the mean of squares is not corrected")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (np.sqrt(v) + eps))
+)
+
+wrong("the mean of slopes is not corrected")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (np.sqrt(v / (1 - b2**t)) + eps))
+)
+
+wrong("the root is missing")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (v / (1 - b2**t) + eps))
+)
+
+wrong("the root is taken before the correction")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (np.sqrt(v) / (1 - b2**t) + eps))
+)
+
+wrong("epsilon is under the root")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / np.sqrt(v / (1 - b2**t) + eps))
+)
+
+wrong("epsilon is missing")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / np.sqrt(v / (1 - b2**t)))
+)
+
+wrong("uses step + 1")(
+    adam_like(
+        lambda w, g, m, v, t, lr, b1, b2, eps: (
+            w - lr * m / (1 - b1 ** (t + 1)) / (np.sqrt(v / (1 - b2 ** (t + 1))) + eps)
+        )
+    )
+)
+
+wrong("float64 where all arrays were float32")(
+    adam_like(
+        lambda w, g, m, v, t, lr, b1, b2, eps: (
+            w - lr * m / (1 - b1**t) / (np.sqrt(v) / np.sqrt(1 - np.float64(b2) ** t) + eps)
+        )
+    )
+)
+
+
+@wrong("it is the corrected one: return the mean itself")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = (beta1 * mean + (1 - beta1) * g) / (1 - beta1**step)
+    square = (beta2 * square + (1 - beta2) * g * g) / (1 - beta2**step)
+    return w - lr * mean / (np.sqrt(square) + eps), mean, square
+
+
+@wrong("the slope is not squared")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = beta1 * mean + (1 - beta1) * g
+    square = beta2 * square + (1 - beta2) * g
+    return w - lr * mean / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + eps), mean, square
+
+
+@wrong("the factor 1 - beta1")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = beta1 * mean + g
+    square = beta2 * square + (1 - beta2) * g * g
+    return w - lr * mean / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + eps), mean, square
+
+
+@wrong("averages the square of the mean")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = beta1 * mean + (1 - beta1) * g
+    square = beta2 * square + (1 - beta2) * mean**2
+    return w - lr * mean / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + eps), mean, square
+
+
+@right
+def adamw_step(w, g, mean, square, step, lr, decay):
+    moved, mean, square = adam_given(w, g, mean, square, step, lr)
+    return moved - lr * decay * w, mean, square
+
+
+@right
+def adamw_step(w, g, mean, square, step, lr, decay):
+    mean = 0.9 * mean + 0.1 * g
+    square = 0.999 * square + 0.001 * g * g
+    direction = mean / (1 - 0.9**step) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+    return w - lr * (direction + decay * w), mean, square
+
+
+@wrong("inside the gradient")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w, g + decay * w, mean, square, step, lr)
+
+
+@wrong("must be multiplied by the learning rate")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w * (1 - decay), g, mean, square, step, lr)
+
+
+@wrong("the weights grow")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w + lr * decay * w, g, mean, square, step, lr)
+
+
+@wrong("comes after the step")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    w, mean, square = adam_given(w, g, mean, square, step, lr)
+    return w - lr * decay * w, mean, square
+
+
+@wrong("the decay is missing")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w, g, mean, square, step, lr)
+
+
+@wrong("the same is taken from all")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w - lr * decay, g, mean, square, step, lr)
+
+
+@right
+def clip_by_norm(gradients, max_norm):
+    long = np.concatenate([g.reshape(-1) for g in gradients])
+    norm = float(np.linalg.norm(long))
+    if norm <= max_norm:
+        return gradients
+    return [g * (max_norm / norm) for g in gradients]
+
+
+@right
+def clip_by_norm(gradients, max_norm):
+    norm = sum(float((g**2).sum()) for g in gradients) ** 0.5
+    return tuple(g / max(1.0, norm / max_norm) for g in gradients)
+
+
+@wrong("each array is clipped by its own length")
+def clip_by_norm(gradients, max_norm):
+    return [g * min(1.0, max_norm / float(np.linalg.norm(g))) for g in gradients]
+
+
+@wrong("each number is clipped by itself")
+def clip_by_norm(gradients, max_norm):
+    return [np.clip(g, -max_norm, max_norm) for g in gradients]
+
+
+@wrong("made longer")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    return [g * (max_norm / norm) for g in gradients]
+
+
+@wrong("the root is missing")
+def clip_by_norm(gradients, max_norm):
+    norm = sum(float(np.sum(g * g)) for g in gradients)
+    return [g * min(1.0, max_norm / norm) for g in gradients]
+
+
+@wrong("lengths are added up")
+def clip_by_norm(gradients, max_norm):
+    norm = sum(float(np.linalg.norm(g)) for g in gradients)
+    return [g * min(1.0, max_norm / norm) for g in gradients]
+
+
+@wrong("as float64 instead of float32")
+def clip_by_norm(gradients, max_norm):
+    norm = np.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    return [g * (max_norm / norm) if norm > max_norm else g for g in gradients]
+
+
+@wrong("holds nan or infinity")
+def clip_by_norm(gradients, max_norm):
+    norm = np.sqrt(sum(np.sum(g * g) for g in gradients))
+    return [np.asarray(g * np.minimum(1.0, max_norm / norm) * (norm / norm)) for g in gradients]
+
+
+@wrong("changes what it was handed")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    for g in gradients:
+        g *= min(1.0, max_norm / norm)
+    return gradients
+
+
+@wrong("to length 1")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    return [g / norm if norm > max_norm else g for g in gradients]
+
+
+@right
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if step < warmup:
+        return lr / warmup * (step + 1)
+    left = (total - step) / (total - warmup)
+    return lr * left if decay == "linear" else lr * math.sin(math.pi / 2 * left) ** 2
+
+
+@right
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if warmup and step < warmup:
+        return np.interp(step + 1, [0, warmup], [0, lr])
+    f = (step - warmup) / (total - warmup)
+    falls = {"linear": 1 - f, "cosine": 0.5 + 0.5 * np.cos(np.pi * f)}
+    return lr * falls[decay]
+
+
+def schedule_like(rise, fraction, fall):
+    """A schedule with its three parts as a learner wrote them."""
+
+    def schedule(step, total, warmup, lr, decay="cosine"):
+        if step < warmup:
+            return lr * rise(step, warmup)
+        return lr * fall(fraction(step, total, warmup), decay)
+
+    return schedule
+
+
+def linear_or(cosine):
+    return lambda f, decay: 1 - f if decay == "linear" else cosine(f)
+
+
+def good_rise(step, warmup):
+    return (step + 1) / warmup
+
+
+def good_fraction(step, total, warmup):
+    return (step - warmup) / (total - warmup)
+
+
+good_fall = linear_or(lambda f: (1 + math.cos(math.pi * f)) / 2)
+
+wrong("begins at 0")(schedule_like(lambda step, warmup: step / warmup, good_fraction, good_fall))
+wrong("counted from step 0")(schedule_like(good_rise, lambda step, total, warmup: step / total, good_fall))
+wrong("total - warmup steps, not total")(
+    schedule_like(good_rise, lambda step, total, warmup: (step - warmup) / total, good_fall)
+)
+wrong("it is the linear decay")(schedule_like(good_rise, good_fraction, lambda f, decay: 1 - f))
+wrong("it is the cosine decay")(
+    schedule_like(good_rise, good_fraction, lambda f, decay: (1 + math.cos(math.pi * f)) / 2)
+)
+wrong("from 1 to -1")(schedule_like(good_rise, good_fraction, linear_or(lambda f: math.cos(math.pi * f))))
+wrong("from 2 to 0")(schedule_like(good_rise, good_fraction, linear_or(lambda f: 1 + math.cos(math.pi * f))))
+wrong("a whole turn")(schedule_like(good_rise, good_fraction, linear_or(lambda f: (1 + math.cos(math.tau * f)) / 2)))
+
+
+@wrong("there is no warm-up")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    f = step / total
+    return lr * (1 - f) if decay == "linear" else lr * (1 + math.cos(math.pi * f)) / 2
