@@ -1,1 +1,1 @@
-"""Drawing code that would be too long for a lesson's cell, a module for each topic."""
+"""The lessons' larger pictures: functions of live arrays that return a matplotlib figure."""

@@ -1,0 +1,273 @@
+"""Checks of lesson 12: what a trained model learned, and where it looks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..compare import same
+from ..trial import Attempt, Complaint
+from . import exercise
+
+
+@exercise(12)
+def query_distance(attempt: Attempt) -> None:
+    """The corner of a grid worked out by hand, then any patch of a grid that is not square, by other arithmetic."""
+    by_hand = (0 + 3 + 3 + 3 * math.sqrt(2)) / 4
+    rows, columns, P, query = 3, 5, 4, 7
+    places = [complex(P * column, P * row) for row in range(rows) for column in range(columns)]
+    random = np.random.default_rng(0).random(rows * columns)
+    cases = [(np.full(4, 0.25), 0, 2, 3, by_hand)]
+    far = sum(weight * abs(place - places[query]) for weight, place in zip(random, places, strict=True))
+    cases.append((random, query, columns, P, far))
+    for weights, at, width, side, total in cases:
+        grid = [divmod(n, width) for n in range(len(weights))]
+        down = np.array([side * (row - grid[at][0]) for row, _ in grid])
+        across = np.array([side * (column - grid[at][1]) for _, column in grid])
+        swapped = [abs(complex(n // width - at % width, n % width - at // width)) for n in range(len(weights))]
+        same(
+            attempt(weights, at, width, side),
+            total / weights.sum(),
+            f"query_distance(weights, {at}, {width}, {side})",
+            mistakes={
+                "this is the sum; the weights do not add up to 1, so divide by their sum": total,
+                "divide by the sum of the weights, not by their number": total / len(weights),
+                "the distance is in patches: neighbours lie P pixels apart": total / weights.sum() / side,
+                "these are squared distances: the square root is missing": weights
+                @ (down**2 + across**2)
+                / weights.sum(),
+                "down and across are added: the straight line between two centres is shorter": weights
+                @ (abs(down) + abs(across))
+                / weights.sum(),
+                "only the rows count here: the way across is missing": weights @ abs(down) / weights.sum(),
+                "only the columns count here: the way down is missing": weights @ abs(across) / weights.sum(),
+                "the query's row and column have changed places": side * (weights @ swapped) / weights.sum(),
+                "distances are measured from patch 0, not from the query": weights
+                @ np.hypot(down - down[0], across - across[0])
+                / weights.sum(),
+                "every patch counts alike: weigh the distances with the attention": np.hypot(down, across).mean(),
+            },
+            check_dtype=False,
+        )
+
+
+@exercise(12)
+def head_distances(attempt: Attempt) -> None:
+    """Loops over images, heads, queries and keys."""
+    B, heads, rows, columns, P = 2, 3, 2, 3, 4
+    N = rows * columns
+    weights = _random_attention(np.random.default_rng(1), B, heads, N + 1)
+    between = np.array(
+        [[P * math.hypot(q // columns - k // columns, q % columns - k % columns) for k in range(N)] for q in range(N)]
+    )
+    right = np.zeros(heads)
+    for head in range(heads):
+        for image in range(B):
+            for q in range(N):
+                row = weights[image, head, 1 + q, 1:]
+                right[head] += sum(row[k] * between[q, k] for k in range(N)) / sum(row) / (B * N)
+
+    inner, last = weights[:, :, 1:, 1:], weights[:, :, :-1, :-1]
+    far, sums = (inner * between).sum(axis=-1), inner.sum(axis=-1)  # (B, heads, N)
+    same(
+        attempt(weights, between),
+        right,
+        "head_distances(weights, between)",
+        mistakes={
+            "the weights without the class token do not add up to 1: divide by their sum": far.mean(axis=(0, 2)),
+            "the class token has index 0: here the last patch was left out": (
+                ((last * between).sum(axis=-1) / last.sum(axis=-1)).mean(axis=(0, 2))
+            ),
+            "divide each query's distance by its own sum, and take the mean after that": (
+                far.sum(axis=(0, 2)) / sums.sum(axis=(0, 2))
+            ),
+            "queries and keys have changed places: attention adds up over the last axis": (
+                ((inner * between).sum(axis=-2) / inner.sum(axis=-2)).mean(axis=(0, 2))
+            ),
+            "this is one number for each image and head: take the mean over images as well": (far / sums).mean(axis=2),
+            "this is one number for each head and query: take the mean over queries as well": (far / sums).mean(axis=0),
+            "this is one number for each image: the heads are axis 1": (far / sums).mean(axis=(1, 2)),
+            "the heads were averaged too: one number for each head is wanted": (far / sums).mean(),
+            "this is the sum over the queries: the mean is wanted": (far / sums).mean(axis=0).sum(axis=-1),
+        },
+    )
+
+
+@exercise(12)
+def roll_out(attempt: Attempt) -> None:
+    """Two tokens by hand, then sums over paths, token by token."""
+    first, second = np.array([[[[1.0, 0.0], [1.0, 0.0]]]]), np.array([[[[0.0, 1.0], [0.0, 1.0]]]])
+    _rollout_case(attempt, [first, second], np.array([[[0.75, 0.25], [0.5, 0.5]]]))
+
+    B, heads, T, L = 2, 3, 4, 3
+    rng = np.random.default_rng(2)
+    layers = [_random_attention(rng, B, heads, T) for _ in range(L)]
+    right = np.zeros((B, T, T))
+    for image in range(B):
+        mixed = [_with_residual(weights[image]) for weights in layers]
+        for i, b, a, j in np.ndindex(T, T, T, T):  # from final token i back over b and a to input token j
+            right[image, i, j] += mixed[2][i][b] * mixed[1][b][a] * mixed[0][a][j]
+    _rollout_case(attempt, layers, right)
+
+
+def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray) -> None:
+    T = layers[0].shape[-1]
+    eye = np.eye(T)
+    means = [weights.mean(axis=1) for weights in layers]
+
+    def product(matrices: list[np.ndarray], backwards: bool = False) -> np.ndarray:
+        flow = eye
+        for matrix in matrices:
+            flow = flow @ matrix if backwards else matrix @ flow
+        return flow
+
+    def to_one(matrix: np.ndarray, axis: int = -1) -> np.ndarray:
+        return matrix / matrix.sum(axis=axis, keepdims=True)
+
+    largest = [to_one(weights.max(axis=1) + eye) for weights in layers]
+    same(
+        attempt([weights.copy() for weights in layers]),
+        right,
+        f"roll_out of {len(layers)} blocks and {T} tokens",
+        mistakes={
+            "the product is the wrong way round: the later block stands on the left": product(
+                [to_one(mean + eye) for mean in means], backwards=True
+            ),
+            "the identity is missing, and with it the residual connection": product(means),
+            "rows are not rescaled: with the identity each adds up to 2": product([mean + eye for mean in means]),
+            "columns were rescaled, not rows: a row, the last axis, adds up to 1": product(
+                [to_one(mean + eye, axis=-2) for mean in means]
+            ),
+            "the largest head was taken instead of the mean over the heads": product(largest),
+            "the heads were added up: take their mean": product(
+                [to_one(weights.sum(axis=1) + eye) for weights in layers]
+            ),
+            "only the last block is there: multiply it with `flow`": to_one(means[-1] + eye),
+            "only the first block is there: does the `return` stand inside the loop?": to_one(means[0] + eye),
+            "`flow` is multiplied with itself, number by number: a matrix product is @": _elementwise(
+                [to_one(mean + eye) for mean in means]
+            ),
+        },
+    )
+
+
+@exercise(12)
+def main_filters(attempt: Attempt) -> None:
+    """The eigenvectors of the filters' covariance; each component may have either sign."""
+    rng = np.random.default_rng(3)
+    length, D, count = 12, 20, 5
+    spread = rng.standard_normal((length, length)) * 0.75 ** np.arange(length)
+    E = spread @ rng.standard_normal((length, D)) + 2.0 * rng.standard_normal((length, 1))
+    right = _eigenvectors(np.cov(E), count)
+
+    centred = E.T - E.mean(axis=1)
+    own = E - E.mean(axis=0)
+    U, s, V = np.linalg.svd(centred, full_matrices=False)
+    vectors = np.linalg.eigh(np.cov(E))[1]
+    got = attempt(E, count)
+    if isinstance(got, tuple | list):
+        raise Complaint("main_filters returns several things: the components alone, V[:count], are wanted")
+    same(
+        _signed(got),
+        _signed(right),
+        f"main_filters(E, {count})",
+        mistakes={
+            "the mean filter is not subtracted": _signed(_eigenvectors(E @ E.T, count)),
+            "each filter's own mean was subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
+                _eigenvectors(own @ own.T, count)
+            ),
+            "these are the least important ones: eigh has the largest at the end": _signed(vectors.T[:count]),
+            "eigh has its vectors in columns: transpose them": _signed(vectors[:, ::-1][:count]),
+            "the components are scaled by their singular values: they must have length 1": _signed(
+                s[:count, None] * V[:count]
+            ),
+            "these are columns of V: a component is a row": _signed(V[:, :count]),
+            "these are columns of V, transposed: a component is a row": _signed(V[:, :count].T),
+            "these are combinations of filters (U), not pictures: take V": _signed(U[:, :count].T),
+            "these are rows of U: take V": _signed(U[:count]),
+            "all components are there: only the first `count` are wanted": _signed(V),
+            "these are filters themselves, not their principal components": _signed(E.T[:count]),
+        },
+    )
+
+
+@exercise(12)
+def similarity_maps(attempt: Attempt) -> None:
+    """Cosines by loops over pairs of patches in a grid that is not square."""
+    rng = np.random.default_rng(4)
+    rows, columns, D = 2, 3, 5
+    N = rows * columns
+    positions = rng.standard_normal((1, N + 1, D)) * (1.0 + rng.random((1, N + 1, 1)))
+    right = np.zeros((rows, columns, rows, columns))
+    for i, j, r, c in np.ndindex(right.shape):
+        p, q = positions[0, 1 + i * columns + j], positions[0, 1 + r * columns + c]
+        right[i, j, r, c] = math.fsum(p * q) / math.sqrt(math.fsum(p * p) * math.fsum(q * q))
+
+    patches, first = positions[0, 1:], positions[0, :-1]
+    lengths = np.linalg.norm(patches, axis=1, keepdims=True)
+    grid = (rows, columns, rows, columns)
+    turned = right.reshape(columns, rows, columns, rows).transpose(1, 0, 3, 2)
+    first = first / np.linalg.norm(first, axis=1, keepdims=True)
+    same(
+        attempt(positions, rows, columns),
+        right,
+        f"similarity_maps(positions, {rows}, {columns})",
+        mistakes={
+            "these are dot products: divide by both lengths": (patches @ patches.T).reshape(grid),
+            "only one of the two lengths was divided by": (patches @ patches.T / lengths).reshape(grid),
+            "only one of the two lengths was divided by, that of the other patch": (
+                (patches @ patches.T / lengths.T).reshape(grid)
+            ),
+            "the lengths were divided by twice": (patches @ patches.T / (lengths * lengths.T) ** 2).reshape(grid),
+            "the class token has index 0: here the last patch was left out": (first @ first.T).reshape(grid),
+            "the patches are laid out column by column: reading order is row by row": turned,
+            "the cosines are right, but not yet maps: reshape them to (rows, columns, rows, columns)": (
+                right.reshape(N, N)
+            ),
+            "these are distances, not cosines": np.linalg.norm(patches[:, None] - patches[None], axis=-1).reshape(grid),
+        },
+    )
+
+
+def _random_attention(rng: np.random.Generator, B: int, heads: int, T: int) -> np.ndarray:
+    """Rows of positive numbers that add up to 1: (B, heads, T, T)."""
+    weights = rng.random((B, heads, T, T)) ** 2 + 0.01
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _with_residual(heads: np.ndarray) -> list[list[float]]:
+    """(heads, T, T) -> the mean of the heads and the identity, rows rescaled, one number at a time."""
+    T = heads.shape[-1]
+    rows = [[sum(head[i][j] for head in heads) / len(heads) + (i == j) for j in range(T)] for i in range(T)]
+    return [[value / sum(row) for value in row] for row in rows]
+
+
+def _elementwise(matrices: list[np.ndarray]) -> np.ndarray:
+    flow = np.eye(matrices[0].shape[-1])
+    for matrix in matrices:
+        flow = matrix * flow
+    return flow
+
+
+def _eigenvectors(symmetric: np.ndarray, count: int) -> np.ndarray:
+    """The first eigenvectors of a symmetric matrix as rows, the largest eigenvalue's first, by repeated products."""
+    found = []
+    rest = symmetric.copy()
+    for _ in range(count):
+        vector = np.random.default_rng(5).standard_normal(len(rest))
+        for _ in range(400):
+            vector = rest @ vector
+            vector /= np.linalg.norm(vector) or 1.0
+        found.append(vector)
+        rest = rest - (vector @ rest @ vector) * np.outer(vector, vector)
+    return np.array(found)
+
+
+def _signed(rows: object) -> object:
+    """The same rows, each with the sign that makes its largest number positive; anything but a matrix as it is."""
+    array = np.asarray(rows)
+    if array.ndim != 2 or array.dtype.kind != "f":
+        return rows
+    largest = np.abs(array).argmax(axis=1)
+    return array * np.where(array[np.arange(len(array)), largest] < 0, -1.0, 1.0)[:, None]

@@ -1,0 +1,340 @@
+import numpy as np
+
+from . import right, wrong
+
+
+@right
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n in range(len(weights)):
+        row, column = divmod(n, columns)
+        total += weights[n] * P * np.hypot(row - query // columns, column - query % columns)
+    return total / np.sum(weights)
+
+
+@right
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    down, across = n // columns - query // columns, n % columns - query % columns
+    return np.average(P * np.sqrt(down**2 + across**2), weights=weights)
+
+
+@right
+def query_distance(weights, query, columns, P):
+    shares = [float(weight) / float(sum(weights)) for weight in weights]
+    y, x = P * (query // columns) + P / 2, P * (query % columns) + P / 2
+    far = 0.0
+    for n, share in enumerate(shares):
+        far += share * ((P * (n // columns) + P / 2 - y) ** 2 + (P * (n % columns) + P / 2 - x) ** 2) ** 0.5
+    return far
+
+
+@wrong("this is the sum")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        total += weight * P * np.hypot(n // columns - query // columns, n % columns - query % columns)
+    return total
+
+
+@wrong("the distance is in patches")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        total += weight * np.hypot(n // columns - query // columns, n % columns - query % columns)
+    return total / sum(weights)
+
+
+@wrong("the square root is missing")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        total += weight * P**2 * ((n // columns - query // columns) ** 2 + (n % columns - query % columns) ** 2)
+    return total / sum(weights)
+
+
+@wrong("down and across are added")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        total += weight * P * (abs(n // columns - query // columns) + abs(n % columns - query % columns))
+    return total / sum(weights)
+
+
+@wrong("not by their number")
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    far = P * np.hypot(n // columns - query // columns, n % columns - query % columns)
+    return (weights * far).mean()
+
+
+@wrong("not from the query")
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    return np.average(P * np.hypot(n // columns, n % columns), weights=weights)
+
+
+@wrong("have changed places")
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    return np.average(P * np.hypot(n // columns - query % columns, n % columns - query // columns), weights=weights)
+
+
+@right
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    to_patches = to_patches / to_patches.sum(axis=-1, keepdims=True)
+    return (to_patches * between).sum(axis=-1).mean(axis=2).mean(axis=0)
+
+
+@right
+def head_distances(weights, between):
+    to_patches = weights[..., 1:, 1:]
+    far = np.einsum("bhqk,qk->bhq", to_patches, between) / np.einsum("bhqk->bhq", to_patches)
+    return np.mean(far, axis=(0, -1))
+
+
+@right
+def head_distances(weights, between):
+    found = []
+    for head in range(weights.shape[1]):
+        rows = weights[:, head, 1:, 1:]
+        found.append(np.mean((rows * between).sum(-1) / rows.sum(-1)))
+    return np.array(found)
+
+
+@wrong("divide by their sum")
+def head_distances(weights, between):
+    return (weights[:, :, 1:, 1:] * between).sum(axis=-1).mean(axis=(0, 2))
+
+
+@wrong("the last patch was left out")
+def head_distances(weights, between):
+    to_patches = weights[:, :, :-1, :-1]
+    return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 2))
+
+
+@wrong("by its own sum")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return (to_patches * between).sum(axis=(0, 2, 3)) / to_patches.sum(axis=(0, 2, 3))
+
+
+@wrong("queries and keys")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches * between).sum(axis=2) / to_patches.sum(axis=2)).mean(axis=(0, 2))
+
+
+@wrong("over images as well")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=-1)
+
+
+@wrong("raises ValueError")
+def head_distances(weights, between):
+    return (weights * between).sum(axis=-1).mean(axis=(0, 2))
+
+
+@right
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        flow = (weights.mean(axis=1) + np.eye(T)) / 2 @ flow
+    return flow
+
+
+@right
+def roll_out(layers):
+    B, heads, T, _ = layers[0].shape
+    flow = np.stack([np.eye(T)] * B)
+    for weights in layers:
+        mixed = sum(weights[:, head] for head in range(heads)) / heads
+        mixed[:, range(T), range(T)] += 1
+        flow = np.einsum("bij,bjk->bik", mixed / mixed.sum(-1)[..., None], flow)
+    return flow
+
+
+@wrong("the wrong way round")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        flow = flow @ ((weights.mean(axis=1) + np.eye(T)) / 2)
+    return flow
+
+
+@wrong("the identity is missing")
+def roll_out(layers):
+    flow = np.eye(layers[0].shape[-1])
+    for weights in layers:
+        flow = weights.mean(axis=1) @ flow
+    return flow
+
+
+@wrong("rows are not rescaled")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        flow = (weights.mean(axis=1) + np.eye(T)) @ flow
+    return flow
+
+
+@wrong("columns were rescaled")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.mean(axis=1) + np.eye(T)
+        flow = mixed / mixed.sum(axis=1, keepdims=True) @ flow
+    return flow
+
+
+@wrong("the largest head")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.max(axis=1) + np.eye(T)
+        flow = mixed / mixed.sum(axis=-1, keepdims=True) @ flow
+    return flow
+
+
+@wrong("only the first block is there")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        return (weights.mean(axis=1) + np.eye(T)) / 2 @ flow
+    return flow
+
+
+@wrong("only the last block is there")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        flow = (weights.mean(axis=1) + np.eye(T)) / 2
+    return flow
+
+
+@wrong("raises ValueError")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.mean(axis=0) + np.eye(T)
+        flow = mixed / mixed.sum(axis=-1) @ flow
+    return flow.reshape(len(layers[0]), T, T)
+
+
+@right
+def main_filters(E, count):
+    filters = E.T - E.T.mean(axis=0, keepdims=True)
+    return np.linalg.svd(filters, full_matrices=False)[2][:count]
+
+
+@right
+def main_filters(E, count):
+    values, vectors = np.linalg.eigh(np.cov(E))
+    return vectors[:, np.argsort(-values)[:count]].T
+
+
+@right
+def main_filters(E, count):
+    centred = E - E.mean(axis=1, keepdims=True)
+    U, s, V = np.linalg.svd(centred, full_matrices=False)
+    return -U.T[:count]
+
+
+@wrong("the mean filter is not subtracted")
+def main_filters(E, count):
+    return np.linalg.svd(E.T, full_matrices=False)[2][:count]
+
+
+@wrong("each filter's own mean")
+def main_filters(E, count):
+    return np.linalg.svd((E - E.mean(axis=0)).T, full_matrices=False)[2][:count]
+
+
+@wrong("eigh has the largest at the end")
+def main_filters(E, count):
+    return np.linalg.eigh(np.cov(E))[1].T[:count]
+
+
+@wrong("these are columns of V")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)[2][:, :count]
+
+
+@wrong("they must have length 1")
+def main_filters(E, count):
+    U, s, V = np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)
+    return (np.diag(s) @ V)[:count]
+
+
+@wrong("all components are there")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)[2]
+
+
+@wrong("several things")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)
+
+
+@right
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    lengths = np.sqrt((patches**2).sum(axis=1))
+    return (patches @ patches.T / np.outer(lengths, lengths)).reshape(rows, columns, rows, columns)
+
+
+@right
+def similarity_maps(positions, rows, columns):
+    grid = positions[:, 1:].reshape(rows, columns, -1)
+    grid = grid / np.linalg.norm(grid, axis=-1, keepdims=True)
+    return np.einsum("ijd,rcd->ijrc", grid, grid)
+
+
+@wrong("these are dot products")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    return (patches @ patches.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("only one of the two lengths was divided by")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
+    return (directions @ patches.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("the last patch was left out")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, :-1]
+    directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("column by column")
+def similarity_maps(positions, rows, columns):
+    grid = positions[0, 1:].reshape(columns, rows, -1).swapaxes(0, 1)
+    grid = grid / np.linalg.norm(grid, axis=-1, keepdims=True)
+    return np.einsum("ijd,rcd->ijrc", grid, grid)
+
+
+@wrong("not yet maps")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
+    return directions @ directions.T
+
+
+@wrong("raises ValueError")
+def similarity_maps(positions, rows, columns):
+    directions = positions[0] / np.linalg.norm(positions[0], axis=1, keepdims=True)
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)
