@@ -1,1 +1,1 @@
-"""The lessons' larger pictures: functions of live arrays that return a matplotlib figure."""
+"""Drawing code that would be too long for a lesson's cell, a module for each topic."""

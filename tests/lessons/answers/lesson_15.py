@@ -1,0 +1,348 @@
+import numpy as np
+
+from minivit import Tensor, cross_entropy
+
+from . import right, wrong
+
+
+@right
+def colour_number(square):
+    red, green, blue = np.minimum(7, ((square.mean(axis=(0, 1)) + 1) * 4).astype(int))
+    return 64 * red + 8 * green + blue
+
+
+@right
+def colour_number(square):
+    number = 0
+    for c in range(3):
+        average = float(square[:, :, c].mean())
+        level = sum(average >= -1 + 0.25 * edge for edge in range(1, 8))
+        number = 8 * number + level
+    return number
+
+
+@wrong("became level 8")
+def colour_number(square):
+    red, green, blue = np.floor((square.mean(axis=(0, 1)) + 1) * 4).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("blue is the first digit")
+def colour_number(square):
+    levels = np.clip(np.floor((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
+    return levels @ np.array([1, 8, 64])
+
+
+@wrong("rounded to the nearest")
+def colour_number(square):
+    red, green, blue = np.clip(np.round((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("add 1 first")
+def colour_number(square):
+    red, green, blue = np.clip(np.floor(square.mean(axis=(0, 1)) * 8), 0, 7).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("each pixel was rounded before")
+def colour_number(square):
+    levels = np.clip(np.floor((square + 1) * 4), 0, 7)
+    red, green, blue = levels.mean(axis=(0, 1)).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("an array of shape")
+def colour_number(square):
+    levels = np.clip(np.floor((square + 1) * 4), 0, 7).astype(int)
+    return levels @ np.array([64, 8, 1])
+
+
+@wrong("base 10")
+def colour_number(square):
+    red, green, blue = np.clip(np.floor((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
+    return 100 * red + 10 * green + blue
+
+
+@right
+def draw_corruption(B, N, rng):
+    number = round(0.5 * N)
+    hidden, swapped = round(0.8 * number), round(0.1 * number)
+    order = rng.permuted(np.tile(np.arange(N), (B, 1)), axis=1)
+    rows = np.arange(B)[:, None]
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    corrupted[rows, order[:, :number]] = True
+    masked[rows, order[:, :hidden]] = True
+    places = order[:, hidden : hidden + swapped]
+    source[rows, places] = (places + rng.integers(1, N, places.shape)) % N
+    return corrupted, masked, source
+
+
+@right
+def draw_corruption(B, N, rng):
+    corrupted, masked = np.zeros((B, N), bool), np.zeros((B, N), bool)
+    source = np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        bad = rng.choice(N, size=round(N * 0.5), replace=False)
+        corrupted[b, bad] = True
+        hidden = round(len(bad) * 0.8)
+        masked[b, bad[:hidden]] = True
+        for n in bad[hidden : hidden + round(len(bad) * 0.1)]:
+            source[b, n] = rng.choice([m for m in range(N) if m != n])
+    return corrupted, masked, source
+
+
+@wrong("no more and no less")
+def draw_corruption(B, N, rng):
+    corrupted = rng.random((B, N)) < 0.5
+    masked = corrupted & (rng.random((B, N)) < 0.8)
+    return corrupted, masked, np.tile(np.arange(N), (B, 1))
+
+
+@wrong("all corrupted patches are masked")
+def draw_corruption(B, N, rng):
+    corrupted = np.zeros((B, N), bool)
+    for b in range(B):
+        corrupted[b, rng.permutation(N)[: N // 2]] = True
+    return corrupted, corrupted.copy(), np.tile(np.arange(N), (B, 1))
+
+
+@wrong("half of them should be")
+def draw_corruption(B, N, rng):
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        masked[b, order[: round(0.8 * N)]] = True
+        corrupted[b, order[: round(0.9 * N)]] = True
+    return corrupted, masked, source
+
+
+@wrong("all images have the same patches")
+def draw_corruption(B, N, rng):
+    number = N // 2
+    order = rng.permutation(N)
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    corrupted[:, order[:number]] = True
+    masked[:, order[: round(0.8 * number)]] = True
+    for n in order[round(0.8 * number) : round(0.9 * number)]:
+        source[:, n] = (n + rng.integers(1, N, B)) % N
+    return corrupted, masked, source
+
+
+@wrong("masked and replaced at once")
+def draw_corruption(B, N, rng):
+    number = N // 2
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[:number]] = True
+        masked[b, order[: round(0.8 * number)]] = True
+        for n in order[: round(0.1 * number)]:
+            source[b, n] = (n + rng.integers(1, N)) % N
+    return corrupted, masked, source
+
+
+@wrong("the source may never be the patch itself")
+def draw_corruption(B, N, rng):
+    number = N // 2
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[:number]] = True
+        masked[b, order[: round(0.8 * number)]] = True
+        for n in order[round(0.8 * number) : round(0.9 * number)]:
+            source[b, n] = rng.integers(0, N)
+    return corrupted, masked, source
+
+
+@wrong("take all randomness from rng")
+def draw_corruption(B, N, rng):
+    rng = np.random.default_rng()
+    number = N // 2
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[:number]] = True
+        masked[b, order[: round(0.8 * number)]] = True
+        for n in order[round(0.8 * number) : round(0.9 * number)]:
+            source[b, n] = (n + rng.integers(1, N)) % N
+    return corrupted, masked, source
+
+
+@wrong("receives only some of the others")
+def draw_corruption(B, N, rng):
+    number = N // 2
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[:number]] = True
+        masked[b, order[: round(0.8 * number)]] = True
+        for n in order[round(0.8 * number) : round(0.9 * number)]:
+            source[b, n] = (n + 1) % N
+    return corrupted, masked, source
+
+
+@wrong("not left to chance")
+def draw_corruption(B, N, rng):
+    number = N // 2
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        bad = np.sort(rng.permutation(N)[:number])
+        corrupted[b, bad] = True
+        masked[b, bad[: round(0.8 * number)]] = True
+        for n in bad[round(0.8 * number) : round(0.9 * number)]:
+            source[b, n] = (n + rng.integers(1, N)) % N
+    return corrupted, masked, source
+
+
+@right
+def corrupt(z, mask, masked, source):
+    B, N, D = z.shape
+    m = masked[:, :, None].astype(z.dtype)
+    picks = (source[:, :, None] == np.arange(N)).astype(z.dtype)
+    return Tensor(picks) @ z * (1.0 - m) + mask * m
+
+
+@right
+def corrupt(z, mask, masked, source):
+    B, N, D = z.shape
+    flat = z.reshape(B * N, D)
+    numbers = (source + N * np.arange(B)[:, None]).reshape(-1)
+    received = flat[numbers].reshape(B, N, D)
+    return received + (mask - received) * masked[:, :, None]
+
+
+@wrong("still show through")
+def corrupt(z, mask, masked, source):
+    return z[np.arange(z.shape[0])[:, None], source] + mask * masked[:, :, None]
+
+
+@wrong("source is not used")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z * (1.0 - m) + mask * m
+
+
+@wrong("have changed places")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[np.arange(z.shape[0])[:, None], source] * m + mask * (1.0 - m)
+
+
+@wrong("returns an array")
+def corrupt(z, mask, masked, source):
+    received = z.data[np.arange(z.shape[0])[:, None], source]
+    return np.where(masked[:, :, None], mask.data, received)
+
+
+@wrong("leaves no gradient on mask")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[np.arange(z.shape[0])[:, None], source] * (1.0 - m) + mask.data * m
+
+
+@wrong("became zeros")
+def corrupt(z, mask, masked, source):
+    return z[np.arange(z.shape[0])[:, None], source] * ~masked[:, :, None] + mask * 0.0
+
+
+@wrong("from the first image")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[0][source] * (1.0 - m) + mask * m
+
+
+@right
+def masked_loss(logits, targets, corrupted):
+    K = logits.shape[-1]
+    places = np.flatnonzero(corrupted)
+    return cross_entropy(logits.reshape(-1, K)[places], targets.reshape(-1)[places])
+
+
+@right
+def masked_loss(logits, targets, corrupted):
+    K = logits.shape[-1]
+    right = np.eye(K)[targets] * corrupted[:, :, None]
+    e = (logits - logits.detach().max(axis=-1, keepdims=True)).exp()
+    return -((e / e.sum(axis=-1, keepdims=True)).log() * right).sum() / float(corrupted.sum())
+
+
+@wrong("all patches count")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+
+
+@wrong("not corrupted")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[~corrupted], targets[~corrupted])
+
+
+@wrong("this is the sum")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted], targets[corrupted]) * float(corrupted.sum())
+
+
+@wrong("first the mean of each image")
+def masked_loss(logits, targets, corrupted):
+    losses = [cross_entropy(logits[b][corrupted[b]], targets[b][corrupted[b]]) for b in range(len(targets))]
+    total = losses[0]
+    for loss in losses[1:]:
+        total = total + loss
+    return total / float(len(losses))
+
+
+@wrong("leaves no gradient on logits")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(Tensor(logits.data[corrupted], requires_grad=True), targets[corrupted])
+
+
+@wrong("divided by the number of all patches")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted], targets[corrupted]) * (corrupted.sum() / corrupted.size)
+
+
+@right
+def ridge(X, Y, l2):
+    if len(X) >= X.shape[1]:
+        values, vectors = np.linalg.eigh(X.T @ X)
+        return vectors @ ((vectors.T @ X.T @ Y) / (values + l2)[:, None])
+    values, vectors = np.linalg.eigh(X @ X.T)
+    return X.T @ (vectors @ ((vectors.T @ Y) / (values + l2)[:, None]))
+
+
+@right
+def ridge(X, Y, l2):
+    U, s, Vt = np.linalg.svd(X, full_matrices=False)
+    return Vt.T @ ((s / (s**2 + l2))[:, None] * (U.T @ Y))
+
+
+@wrong("builds a matrix of 800 x 800")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + l2 * np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("the regularisation is missing")
+def ridge(X, Y, l2):
+    return np.linalg.pinv(X) @ Y
+
+
+@wrong("added to every element")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + l2, X.T @ Y)
+
+
+@wrong("these are the predictions")
+def ridge(X, Y, l2):
+    return X @ np.linalg.solve(X.T @ X + l2 * np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("in front of the M x M system is missing")
+def ridge(X, Y, l2):
+    if len(X) >= X.shape[1]:
+        return np.linalg.solve(X.T @ X + l2 * np.eye(X.shape[1]), X.T @ Y)
+    return np.linalg.solve(X @ X.T + l2 * np.eye(len(X)), Y)
+
+
+@wrong("received 1, not l2")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + np.eye(X.shape[1]), X.T @ Y)
