@@ -56,29 +56,29 @@ show(
 # %% [markdown]
 # ## One number at a time
 #
-# Here is a product with broadcasting, y = x · b, as lesson 01 would do it: number by number, with += for every use.
+# Here is a product with broadcasting, y = x · w, as lesson 01 would do it: number by number, with += for every use.
 
 
 # %%
-def product_by_loops(x, b, dy):
-    """The gradients of y = x * b for x of shape (m, n) and b of shape (n,)."""
-    dx, db = np.zeros(x.shape), np.zeros(b.shape)
+def product_by_loops(x, w, dy):
+    """The gradients of y = x * w for x of shape (m, n) and w of shape (n,)."""
+    dx, dw = np.zeros(x.shape), np.zeros(w.shape)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
-            # y[i, j] = x[i, j] * b[j]
-            dx[i, j] += dy[i, j] * b[j]
-            db[j] += dy[i, j] * x[i, j]
-    return dx, db
+            # y[i, j] = x[i, j] * w[j]
+            dx[i, j] += dy[i, j] * w[j]
+            dw[j] += dy[i, j] * x[i, j]
+    return dx, dw
 
 
-product_by_loops(x, b, dy)
+product_by_loops(x, b, dy)  # the row b as w
 
 # %% [markdown]
-# The two loops hold two steps. First `dy * x`: the gradient of each *copy* of b, in the shape of y. Then the sum over the
+# The two loops hold two steps. First `dy * x`: the gradient of each *copy* of w, in the shape of y. Then the sum over the
 # copies. The second step is the same for every operation that broadcasts, so we write it once. NumPy has two ways of
 # repeating a value, and both must be undone:
 #
-# | b's shape | y's shape | what NumPy did | sum over |
+# | w's shape | y's shape | what NumPy did | sum over |
 # |---|---|---|---|
 # | (4,) | (3, 4) | put a new axis in front | axis 0, which goes |
 # | (3, 1) | (3, 4) | stretched an axis of length 1 | axis 1, which stays with length 1 |
@@ -218,25 +218,25 @@ def picks_by_list(index):
 
 def add(a, b):
     """a + b."""
-    x, y = arrays(a, b)
+    x, w = arrays(a, b)
 
     def vjp(dy):
-        return unbroadcast(dy, x.shape), unbroadcast(dy, y.shape)
+        return unbroadcast(dy, x.shape), unbroadcast(dy, w.shape)
 
-    return record(x + y, (a, b), vjp)
+    return record(x + w, (a, b), vjp)
 
 
 # %% exercise="multiply"
 def multiply(a, b):
     """a * b, element by element."""
-    x, y = arrays(a, b)
+    x, w = arrays(a, b)
 
     def vjp(dy):
         # --- solution
-        return unbroadcast(dy * y, x.shape), unbroadcast(dy * x, y.shape)
+        return unbroadcast(dy * w, x.shape), unbroadcast(dy * x, w.shape)
         # --- end
 
-    return record(x * y, (a, b), vjp)
+    return record(x * w, (a, b), vjp)
 
 
 # %% exercise="total"
@@ -283,18 +283,18 @@ def negative(a):
 
 
 def subtract(a, b):
-    x, y = arrays(a, b)
-    return record(x - y, (a, b), lambda dy: (unbroadcast(dy, x.shape), unbroadcast(-dy, y.shape)))
+    x, w = arrays(a, b)
+    return record(x - w, (a, b), lambda dy: (unbroadcast(dy, x.shape), unbroadcast(-dy, w.shape)))
 
 
 def divide(a, b):
     """a / b. Its slopes are 1 / b and -a / b²."""
-    x, y = arrays(a, b)
-    out = x / y
+    x, w = arrays(a, b)
+    out = x / w
 
     def vjp(dy):
-        dx = dy / y
-        return unbroadcast(dx, x.shape), unbroadcast(-dx * out, y.shape)
+        dx = dy / w
+        return unbroadcast(dx, x.shape), unbroadcast(-dx * out, w.shape)
 
     return record(out, (a, b), vjp)
 
@@ -334,16 +334,19 @@ def largest(a, axis=None, keepdims=False):
     return record(peak if keepdims else peak.squeeze(axis), (a,), vjp)
 
 
+def flat(arguments):
+    """So that x.reshape(2, 3) and x.reshape((2, 3)) mean the same."""
+    return arguments[0] if len(arguments) == 1 and isinstance(arguments[0], tuple | list) else arguments
+
+
 def reshape(a, *shape):
     before = a.shape
-    return record(a.data.reshape(*shape), (a,), lambda dy: (dy.reshape(before),))
+    return record(a.data.reshape(flat(shape)), (a,), lambda dy: (dy.reshape(before),))
 
 
 def transpose(a, *axes):
     """The axes in another order: transpose(x, 0, 2, 1); reversed if no order is given."""
-    if len(axes) == 1 and isinstance(axes[0], tuple):
-        axes = axes[0]  # transpose(x, (0, 2, 1)) means the same
-    order = [axis % a.ndim for axis in axes] if axes else range(a.ndim)[::-1]
+    order = [axis % a.ndim for axis in flat(axes)] or range(a.ndim)[::-1]
     back = np.argsort(order)  # where each axis came from
     return record(a.data.transpose(order), (a,), lambda dy: (dy.transpose(back),))
 
@@ -438,27 +441,27 @@ def gradient_error(function, *inputs, step=1e-5):
 
 # %%
 rng = np.random.default_rng(1)
-x, y = Tensor(rng.uniform(0.5, 2, (2, 3))), Tensor(rng.uniform(0.5, 2, (4, 1, 3)))
+x, w = Tensor(rng.uniform(0.5, 2, (2, 3))), Tensor(rng.uniform(0.5, 2, (4, 1, 3)))
 checks = {
-    "x + y": (lambda x, y: x + y, x, y),
-    "x - y": (lambda x, y: x - y, x, y),
-    "x * y": (lambda x, y: x * y, x, y),
-    "x / y": (lambda x, y: x / y, x, y),
+    "x + w": (lambda x, w: x + w, x, w),
+    "x - w": (lambda x, w: x - w, x, w),
+    "x * w": (lambda x, w: x * w, x, w),
+    "x / w": (lambda x, w: x / w, x, w),
     "x ** 3": (lambda x: x**3, x),
     "x.sqrt() and x.exp()": (lambda x: x.sqrt() * x.exp(), x),
     "x.log() and x.tanh()": (lambda x: x.log() * x.tanh(), x),
-    "y.sum(axis=(0, 2))": (lambda y: y.sum(axis=(0, 2)), y),
+    "w.sum(axis=(0, 2))": (lambda w: w.sum(axis=(0, 2)), w),
     "x.mean(axis=1, keepdims=True)": (lambda x: x.mean(axis=1, keepdims=True), x),
-    "y.max(axis=0)": (lambda y: y.max(axis=0), y),
-    "y[:, 0] and y[[1, 1, 0]]": (lambda y: y[1:, 0] * y[[1, 1, 0], 0], y),
-    "y.transpose(1, 0, 2).reshape(2, 6)": (lambda y: y.transpose(1, 0, 2).reshape(2, 6), y),
-    "broadcast_to and concatenate": (lambda x, y: concatenate([broadcast_to(x, (4, 2, 3)), y], axis=1), x, y),
+    "w.max(axis=0)": (lambda w: w.max(axis=0), w),
+    "w[:, 0] and w[[1, 1, 0]]": (lambda w: w[1:, 0] * w[[1, 1, 0], 0], w),
+    "w.transpose(1, 0, 2).reshape(2, 6)": (lambda w: w.transpose(1, 0, 2).reshape(2, 6), w),
+    "broadcast_to and concatenate": (lambda x, w: concatenate([broadcast_to(x, (4, 2, 3)), w], axis=1), x, w),
 }
 for name, (function, *inputs) in checks.items():
     print(f"{name:36}{gradient_error(function, *inputs):.0e}")
 
 # %% [markdown]
-# Errors of $10^{-9}$ or so are those of the finite differences themselves. The engine is ready, so let it learn something: an
+# What is left, $10^{-9}$ or less, is the error of the finite differences themselves. The engine is ready, so let it learn something: an
 # image of 32 x 32 pixels as a sum of R products of a column and a row (one row for each colour),
 # $\text{image}_{ijc} \approx \sum_r a_{ir}\, b_{jcr}$. Broadcasting makes the products, `sum` adds them, and gradient descent finds
 # the numbers: a step against the gradient, again and again.

@@ -92,9 +92,7 @@ def test_every_method_that_later_lessons_may_use_is_there():
     assert {"data", "grad", "requires_grad"} <= set(vars(Tensor([1.0])))
 
 
-@pytest.mark.parametrize(
-    "data", [1, 2.5, [1, 2], np.arange(3), np.float64(2), np.ones(2), np.ones(2, np.float16), True]
-)
+@pytest.mark.parametrize("data", [1, 2.5, True, [1, 2], np.arange(3), np.float64(2), np.ones(2), np.ones(2, "f2")])
 def test_numbers_become_the_packages_element_type(data):
     assert Tensor(data).dtype == minivit.Tensor(data).dtype
     np.testing.assert_array_equal(Tensor(data).data, minivit.Tensor(data).data)

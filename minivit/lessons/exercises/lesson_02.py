@@ -63,35 +63,35 @@ def unbroadcast(attempt: Attempt) -> None:
 def multiply(attempt: Attempt) -> None:
     """Both gradients, with and without broadcasting, and beside a constant."""
     for a_shape, b_shape in (((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (4, 1, 3))):
-        x, y = _points(a_shape, b_shape)
-        _same_vjp(
+        x, w = _points(a_shape, b_shape)
+        same_vjp(
             attempt,
             attempt,
-            [x, y],
+            [x, w],
             ["a", "b"],
             f"multiply(a, b) of shapes {a_shape} and {b_shape}",
-            lambda dy, x=x, y=y: {
+            lambda dy, x=x, w=w: {
                 "a": {
-                    "dy is multiplied by a, but da/dx of a · b is b: the two have changed places": dy * x,
-                    "it is not summed over the copies: unbroadcast(dy * y, x.shape)": dy * y,
-                    "dy is missing: it is dy times the slope": np.broadcast_to(y, dy.shape),
+                    "dy is multiplied by a, but the slope of a · b along a is b: the two have changed places": dy * x,
+                    "it is not summed over the copies: unbroadcast(dy * w, x.shape)": dy * w,
+                    "dy is missing: it is dy times the slope": np.broadcast_to(w, dy.shape),
                     "dy is missing: it is dy times the slope, then unbroadcast": (
-                        _sum_of_copies(np.broadcast_to(y, dy.shape), x.shape)
+                        _sum_of_copies(np.broadcast_to(w, dy.shape), x.shape)
                     ),
                     "dy was unbroadcast before it met b: multiply first, each copy by its own number": (
-                        lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * y, x.shape)
+                        lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * w, x.shape)
                     ),
                     "it is dy itself, as for a sum: here the slope is b": _sum_of_copies(dy, x.shape),
                 },
                 "b": {
-                    "it is not summed over the copies: unbroadcast(dy * x, y.shape)": dy * x,
+                    "it is not summed over the copies: unbroadcast(dy * x, w.shape)": dy * x,
                     "dy was unbroadcast before it met a: multiply first, each copy by its own number": (
-                        lambda: _sum_of_copies(_sum_of_copies(dy, y.shape) * x, y.shape)
+                        lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
                     ),
                 },
             },
         )
-    _keeps_float32(attempt, lambda a: attempt(a, 2.5), (2, 3), "multiply(a, 2.5)")
+    keeps_float32(attempt, lambda a: attempt(a, 2.5), (2, 3), "multiply(a, 2.5)")
 
 
 @exercise(2)
@@ -131,14 +131,14 @@ def total(attempt: Attempt) -> None:
 
         reason = "with keepdims=True the axis is still there" if kept else "which axes must be put back before?"
         try:
-            _same_vjp(
+            same_vjp(
                 attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
             )
         except Complaint as complaint:
             if type(complaint) is Complaint and " raises " in str(complaint):
                 raise Complaint(f"{complaint}; {reason}") from complaint
             raise
-    _keeps_float32(attempt, lambda a: attempt(a, axis=0), (2, 3), "total(a, axis=0)")
+    keeps_float32(attempt, lambda a: attempt(a, axis=0), (2, 3), "total(a, axis=0)")
 
 
 @exercise(2)
@@ -175,8 +175,8 @@ def getitem(attempt: Attempt) -> None:
                 }
             }
 
-        _same_vjp(attempt, lambda a, index=index: attempt(a, index), [x], ["a"], what, mistakes)
-    _keeps_float32(attempt, lambda a: attempt(a, (slice(None), 0)), (2, 3), "a[:, 0]")
+        same_vjp(attempt, lambda a, index=index: attempt(a, index), [x], ["a"], what, mistakes)
+    keeps_float32(attempt, lambda a: attempt(a, (slice(None), 0)), (2, 3), "a[:, 0]")
 
 
 @exercise(2)
@@ -257,7 +257,7 @@ def _points(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [rng.standard_normal(shape) for shape in shapes]
 
 
-def _same_vjp(
+def same_vjp(
     attempt: Attempt,
     function: Callable[..., Any],
     points: Sequence[np.ndarray],
@@ -295,7 +295,7 @@ def _pulled_back(attempt: Attempt, out: Any, dy: np.ndarray, what: str, inputs: 
     return found
 
 
-def _keeps_float32(attempt: Attempt, function: Callable[..., Any], shape: tuple[int, ...], what: str) -> None:
+def keeps_float32(attempt: Attempt, function: Callable[..., Any], shape: tuple[int, ...], what: str) -> None:
     """Complain unless the gradient of a float32 input is float32."""
     tensor = attempt.find("Tensor")
     out = function(tensor(np.ones(shape, np.float32), requires_grad=True))

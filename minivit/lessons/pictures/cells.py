@@ -38,7 +38,7 @@ Line: TypeAlias = Sequence[Cells | str]
 def draw_cells(*lines: Line, width: float = 8.0) -> Any:
     """A figure of arrays, line below line; what is a string stands between the arrays as a sign, such as "+".
 
-    The colour of a cell is its number, on one scale for all arrays of the figure, with 0 in the middle.
+    The colour of a cell is its number, on one scale for all arrays of a line, with 0 in the middle.
 
     Args:
         lines: each a sequence of `Cells` and strings.
@@ -54,10 +54,9 @@ def draw_cells(*lines: Line, width: float = 8.0) -> Any:
     axes.set_xlim(-GAP / 2, across - GAP / 2)
     axes.set_ylim(down, 0)
     axes.set_axis_off()
-    everything = [np.abs(thing.array) for line in lines for thing in line if isinstance(thing, Cells)]
-    largest = max(float(np.max(values)) for values in everything) or 1.0
     top = 0.0
     for line in lines:
+        largest = max(_largest(thing) for thing in line if isinstance(thing, Cells))
         left, middle = 0.0, top + TITLE + (_height(line) - TITLE - GAP) / 2
         for thing in line:
             if isinstance(thing, str):
@@ -67,6 +66,10 @@ def draw_cells(*lines: Line, width: float = 8.0) -> Any:
             left += _width(thing) + GAP
         top += _height(line)
     return figure
+
+
+def _largest(cells: Cells) -> float:
+    return max(float(np.max(np.abs(cells.array))), 10.0**-cells.digits)
 
 
 def _width(thing: Cells | str) -> float:

@@ -1,0 +1,298 @@
+"""Checks of lesson 03: the matrix product, softmax and the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from ..compare import same, same_gradients
+from ..trial import Attempt, Complaint
+from . import exercise
+from .lesson_02 import keeps_float32, same_vjp
+
+
+@exercise(3)
+def softmax_jacobian(attempt: Attempt) -> None:
+    """The slopes of a softmax written with math.exp, at two rows of scores."""
+    for scores in ([0.5, -1.0, 2.0], [0.0, 0.3, -0.2, 1.1]):
+        K = len(scores)
+        p = np.array(_softmax(scores))
+        right = np.zeros((K, K))
+        for i, j in product(range(K), range(K)):
+            ends = []
+            for step in (1e-5, -1e-5):
+                moved = list(scores)
+                moved[j] += step
+                ends.append(_softmax(moved)[i])
+            right[i, j] = (ends[0] - ends[1]) / 2e-5
+        outer, diagonal = np.outer(p, p), np.diag(p)
+        same(
+            attempt(p),
+            right,
+            f"softmax_jacobian(p) of {K} probabilities",
+            mistakes={
+                "p[i] · p[j] is added, but a larger score makes the other classes less probable": diagonal + outer,
+                "the term p[i] of the diagonal is missing: a score also stands in its own numerator": -outer,
+                "only the diagonal is there: every score changes every probability, through the sum": (
+                    np.diag(p * (1 - p))
+                ),
+                "these are only the K numbers of the diagonal: K x K are wanted": p * (1 - p),
+                "p[i] is added in the whole row or column, not on the diagonal alone": p - outer,
+                "p[i] is added in the whole row, not on the diagonal alone": p[:, None] - outer,
+                "the diagonal holds 1 where p[i] belongs": np.eye(K) - outer,
+                "it lacks the minus sign off the diagonal: p[i] - p[i]² on it, -p[i] · p[j] elsewhere": (
+                    outer + np.diag(p - 2 * p * p)
+                ),
+            },
+            tolerance=1e-6,
+        )
+
+
+@exercise(3)
+def matmul(attempt: Attempt) -> None:
+    """Both gradients, of matrices and of stacks that broadcast."""
+    shapes = [
+        ((3, 3), (3, 3)),  # square: a forgotten transpose raises no error
+        ((2, 4), (4, 3)),
+        ((3, 3, 3), (3, 3, 3)),
+        ((2, 3, 4), (4, 5)),
+        ((2, 1, 3, 2), (4, 2, 3)),
+    ]
+    for a_shape, b_shape in shapes:
+        rng = np.random.default_rng(5)
+        x, w = rng.standard_normal(a_shape), rng.standard_normal(b_shape)
+
+        def mistakes(dy: np.ndarray, x: np.ndarray = x, w: np.ndarray = w) -> dict[str, dict[str, Any]]:
+            xT, wT = x.swapaxes(-1, -2), w.swapaxes(-1, -2)
+            ones = np.ones(dy.shape)
+            a: dict[str, Callable[[], Any]] = {
+                "w is not transposed: dx = dy @ wᵀ": lambda: dy @ w,
+                "the factors have changed places: dx = dy @ wᵀ": lambda: wT @ dy,
+                "w.T reverses all axes of a stack: transpose the last two with swapaxes(-1, -2)": lambda: dy @ w.T,
+                "it is not summed over the stack: a matrix that was used several times gets the sum": lambda: dy @ wT,
+                "dy is missing": lambda: ones @ wT,
+                "the gradients of a and b have changed places": lambda: xT @ dy,
+            }
+            b: dict[str, Callable[[], Any]] = {
+                "x is not transposed: dw = xᵀ @ dy": lambda: x @ dy,
+                "the factors have changed places: dw = xᵀ @ dy": lambda: dy @ xT,
+                "x.T reverses all axes of a stack: transpose the last two with swapaxes(-1, -2)": lambda: x.T @ dy,
+                "it is not summed over the stack: a matrix that was used several times gets the sum": lambda: xT @ dy,
+                "dy is missing": lambda: xT @ ones,
+            }
+            return {"a": _possible(a), "b": _possible(b)}
+
+        what = f"matmul(a, b) of shapes {a_shape} and {b_shape}"
+        same_vjp(attempt, attempt, [x, w], ["a", "b"], what, mistakes)
+    constant = np.ones((3, 2))
+    keeps_float32(attempt, lambda a: attempt(a, constant), (2, 3), "matmul(a, b)")
+
+
+@exercise(3)
+def softmax(attempt: Attempt) -> None:
+    """Probabilities by math.exp, large scores, every axis, and the gradient."""
+    tensor = attempt.find("Tensor")
+    x = np.random.default_rng(6).standard_normal((2, 3, 3))
+    for axis in (-1, 1, 0):
+        right = np.zeros(x.shape)
+        for index in np.ndindex(x.shape):
+            line = [slice(None) if i == axis % 3 else place for i, place in enumerate(index)]
+            right[index] = math.exp(x[index]) / sum(math.exp(value) for value in x[tuple(line)])
+        e = np.exp(x)
+        got = attempt(tensor(x), axis=axis)
+        if isinstance(got, np.ndarray):
+            raise Complaint("softmax returns an array: hand it to record with its vjp, and return what record returns")
+        same(
+            got,
+            right,
+            f"softmax(x, axis={axis})",
+            mistakes={
+                "it is divided by the sum over everything, not over `axis` alone": e / e.sum(),
+                "the sum is over the last axis, whatever `axis` says": e / e.sum(axis=-1, keepdims=True),
+                "it is exp alone: divide by the sum": e,
+                "it is exp(x - max) alone: divide by the sum": np.exp(x - x.max(axis=axis, keepdims=True)),
+                "these are the logs of the probabilities": np.log(right),
+                "the scores themselves are divided by their sum: exp comes first": x / x.sum(axis=axis, keepdims=True),
+            },
+        )
+    large = np.array([[1000.0, 999.0, 0.0], [1000.0, 1000.0, 1000.0]])
+    got = attempt(tensor(large))
+    if not np.isfinite(got.data).all():
+        raise Complaint(
+            "softmax of scores as large as 1000 holds nan: exp overflows; subtract the largest score of each row first"
+        )
+    same(got, np.array([_softmax([1.0, 0.0, -999.0]), [1 / 3] * 3]), "softmax of scores of 1000")
+    uneven = np.array([[0.0, 1.0], [-2000.0, -2001.0]])
+    got = attempt(tensor(uneven))
+    same(
+        got if np.isfinite(got.data).all() else np.zeros((2, 2)),
+        np.array([_softmax([0.0, 1.0]), _softmax([1.0, 0.0])]),
+        "softmax of one row near 0 and one near -2000",
+        mistakes={
+            "the largest score of the whole array is subtracted, and the lower row vanishes: take each row's own": (
+                np.zeros((2, 2))
+            )
+        },
+    )
+    single = attempt(tensor(np.ones((2, 2), np.float32)))
+    same(single, np.full((2, 2), 0.5, np.float32), "softmax of float32 scores")
+    for axis in (-1, 0):
+        points = np.random.default_rng(8).standard_normal((3, 3))
+        e = np.exp(points)
+        p = e / e.sum(axis=axis, keepdims=True)
+        same_gradients(
+            attempt,
+            [points],
+            ["x"],
+            f"softmax(x, axis={axis})",
+            mistakes={
+                "x": {
+                    "only the Jacobian's diagonal is used, dp · p · (1 - p): -p[i] · p[j] of the others is missing": (
+                        lambda dp, p=p: dp * p * (1 - p)
+                    ),
+                    "the term - p · Σ p dp is missing: every score changes every probability, through the sum": (
+                        lambda dp, p=p: dp * p
+                    ),
+                    "the sum is of dp alone: it is Σ p dp": (
+                        lambda dp, p=p, axis=axis: p * (dp - dp.sum(axis=axis, keepdims=True))
+                    ),
+                    "the sum is over everything, not over `axis` alone": lambda dp, p=p: p * (dp - (p * dp).sum()),
+                    "the sum is over the last axis, whatever `axis` says": (
+                        lambda dp, p=p: p * (dp - (p * dp).sum(axis=-1, keepdims=True))
+                    ),
+                    "the factor p in front is missing: dx = p · (dp - Σ p dp)": (
+                        lambda dp, p=p, axis=axis: dp - (p * dp).sum(axis=axis, keepdims=True)
+                    ),
+                }
+            },
+            options={"axis": axis},
+        )
+
+
+@exercise(3)
+def cross_entropy(attempt: Attempt) -> None:
+    """The mean of -sum(t log p), one image at a time; extreme scores; smoothing; the gradient."""
+    tensor = attempt.find("Tensor")
+    rng = np.random.default_rng(9)
+    x, labels = rng.standard_normal((3, 4)), np.array([2, 0, 3])
+    B, K = x.shape
+    right = sum(_loss(row, label) for row, label in zip(x, labels, strict=True)) / B
+    p = np.array([_softmax(row) for row in x])
+    chosen = p[np.arange(B), labels]
+    got = attempt(tensor(x), labels)
+    if isinstance(got, float | np.floating | np.ndarray):
+        raise Complaint("cross_entropy returns plain numbers: hand the loss to record with its vjp")
+    same(
+        got,
+        right,
+        "cross_entropy(logits, labels)",
+        mistakes={
+            "the minus sign is missing: the log of a probability is negative": -right,
+            "it is the sum over the batch: divide by B": right * B,
+            "it is divided by K as well: the classes are summed, only the images averaged": right / K,
+            "it is the mean of 1 - p: take -log p": np.mean(1 - chosen),
+            "it is the probability itself: take -log of it": np.mean(chosen),
+            "the log of the mean probability is not the mean of the logs": -math.log(np.mean(chosen)),
+            "it is the log to base 10: take the natural logarithm": -np.mean(np.log10(chosen)),
+            "it is the log to base 2: take the natural logarithm": -np.mean(np.log2(chosen)),
+            "softmax is over the batch, not over the classes": -np.mean(
+                np.log(np.exp(x) / np.exp(x).sum(axis=0))[np.arange(B), labels]
+            ),
+            "these are the losses of the images: take their mean": -np.log(chosen),
+        },
+    )
+    s = 0.1
+    smoothed = sum(_loss(row, label, s) for row, label in zip(x, labels, strict=True)) / B
+    others = -np.log(p).sum() / B
+    same(
+        attempt(tensor(x), labels, s),
+        smoothed,
+        "cross_entropy(logits, labels, smoothing=0.1)",
+        mistakes={
+            "smoothing is ignored": right,
+            "the share s goes to the other classes only: it is spread over all K, the right one too": (
+                (1 - s) * right + s / (K - 1) * (others - right)
+            ),
+            "each class gets s, not s / K": (1 - s) * right + s * others,
+            "the right class keeps the whole 1: it is (1 - s) + s / K": right + s / K * others,
+            "the share s is taken away and given to nobody": (1 - s) * right,
+            "the right class gets 1 - s and misses its own share s / K": ((1 - s) * right + s / K * (others - right)),
+        },
+    )
+    _extremes(attempt, tensor)
+    single = tensor(x.astype(np.float32), requires_grad=True)
+    loss = attempt(single, labels, s)
+    attempt.call(_backward, loss, what="the backward pass of cross_entropy")
+    if loss.data.dtype != np.float32 or (single.grad is not None and single.grad.dtype != np.float32):
+        raise Complaint(
+            "cross_entropy of float32 logits gives a float64 loss or gradient: "
+            "make the targets with x.dtype, as in np.full(shape, value, x.dtype)"
+        )
+    for s in (0.0, 0.2):
+        target = np.full((B, K), s / K)
+        target[np.arange(B), labels] += 1 - s
+        same_gradients(
+            Attempt("cross_entropy", lambda a, s=s: attempt(a, labels, s), attempt.names),
+            [x],
+            ["logits"],
+            f"cross_entropy(logits, labels, {s})",
+            mistakes={
+                "logits": {
+                    "it is not divided by B, and the loss is a mean": lambda dy, t=target: dy * (p - t),
+                    "it has the wrong sign: probability minus target": lambda dy, t=target: dy * (t - p) / B,
+                    "dy is missing: it is not always 1": lambda dy, t=target: (p - t) / B,
+                    "it is the probability alone: subtract the target": lambda dy: dy * p / B,
+                    "it knows nothing of the smoothing": lambda dy: dy * (p - np.eye(K)[labels]) / B,
+                    "it is -t / p, the gradient of the log alone: softmax comes in between": (
+                        lambda dy, t=target: -dy * t / p / B
+                    ),
+                }
+            },
+        )
+
+
+# -- what they share ------------------------------------------------------------------------------------
+
+
+def _softmax(row: Any) -> list[float]:
+    """Softmax of one row, by its definition; the largest number must not be large."""
+    e = [math.exp(value) for value in row]
+    return [value / sum(e) for value in e]
+
+
+def _loss(row: Any, label: int, smoothing: float = 0.0) -> float:
+    """The cross-entropy of one image, by its definition."""
+    logs = [math.log(value) for value in _softmax(row)]
+    return -(1 - smoothing) * logs[label] - smoothing / len(logs) * sum(logs)
+
+
+def _extremes(attempt: Attempt, tensor: Any) -> None:
+    for scores, label, loss in (([1000.0, 0.0], 0, 0.0), ([1000.0, 0.0], 1, 1000.0), ([-900.0, -901.0], 0, None)):
+        loss = math.log(1 + math.exp(-1)) if loss is None else loss
+        got = attempt(tensor(np.array([scores])), np.array([label]))
+        if not np.isfinite(got.data).all():
+            raise Complaint(
+                f"cross_entropy of logits {scores} is {float(got.data):g} instead of {loss:.4g}: exp overflows, or a "
+                "probability underflows to 0 before its log; work with x - max and the log of the sum"
+            )
+        same(got, loss, f"cross_entropy of logits {scores} and label {label}")
+
+
+def _backward(loss: Any) -> bool:
+    loss.backward()
+    return True
+
+
+def _possible(results: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Those known mistakes whose shapes fit together here."""
+    possible = {}
+    for sentence, compute in results.items():
+        try:
+            possible[sentence] = compute()
+        except ValueError:
+            continue
+    return possible

@@ -1,0 +1,356 @@
+import numpy as np
+
+from . import lesson, right, wrong
+
+names = lesson(3)
+Tensor, record, arrays, unbroadcast = names["Tensor"], names["record"], names["arrays"], names["unbroadcast"]
+softmax_given = names["softmax"]
+
+# -- softmax_jacobian -----------------------------------------------------------------------------------
+
+
+@right
+def softmax_jacobian(p):
+    K = len(p)
+    J = np.zeros((K, K))
+    for i in range(K):
+        for j in range(K):
+            J[i, j] = p[i] * (1 - p[i]) if i == j else -p[i] * p[j]
+    return J
+
+
+@right
+def softmax_jacobian(p):
+    return p[:, None] * (np.eye(len(p)) - p[None, :])
+
+
+@wrong("p[i] · p[j] is added")
+def softmax_jacobian(p):
+    return np.diag(p) + np.outer(p, p)
+
+
+@wrong("the term p[i] of the diagonal is missing")
+def softmax_jacobian(p):
+    return -np.outer(p, p)
+
+
+@wrong("only the diagonal is there")
+def softmax_jacobian(p):
+    return np.diag(p * (1 - p))
+
+
+@wrong("the K numbers of the diagonal")
+def softmax_jacobian(p):
+    return p * (1 - p)
+
+
+@wrong("in the whole row or column")
+def softmax_jacobian(p):
+    return p - np.outer(p, p)
+
+
+@wrong("holds 1 where p[i] belongs")
+def softmax_jacobian(p):
+    return np.eye(len(p)) - np.outer(p, p)
+
+
+@wrong("wrong sign everywhere")
+def softmax_jacobian(p):
+    return np.outer(p, p) - np.diag(p)
+
+
+# -- matmul ---------------------------------------------------------------------------------------------
+
+
+def multiplying(vjp_of):
+    """matmul with the vjp that `vjp_of(x, w)` makes."""
+
+    def matmul(a, b):
+        x, w = arrays(a, b)
+        return record(x @ w, (a, b), vjp_of(x, w))
+
+    matmul.__module__ = __name__
+    return matmul
+
+
+def t(x):
+    return x.swapaxes(-1, -2)
+
+
+@right
+def matmul(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        dx = np.einsum("...mn,...kn->...mk", dy, w)
+        dw = np.einsum("...mk,...mn->...kn", x, dy)
+        return unbroadcast(dx, x.shape), unbroadcast(dw, w.shape)
+
+    return record(x @ w, (a, b), vjp)
+
+
+@right
+def matmul(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        if w.ndim == 2 and x.ndim > 2:  # one long product in place of many
+            k, n = w.shape
+            return dy @ w.T, x.reshape(-1, k).T @ dy.reshape(-1, n)
+        return unbroadcast(dy @ np.matrix_transpose(w), x.shape), unbroadcast(np.matrix_transpose(x) @ dy, w.shape)
+
+    return record(x @ w, (a, b), vjp)
+
+
+wrong("w is not transposed")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ w, x.shape), unbroadcast(t(x) @ dy, w.shape)))
+)
+wrong("x is not transposed")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ t(w), x.shape), unbroadcast(x @ dy, w.shape)))
+)
+wrong("changed places: dx = dy @ wᵀ")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(t(w) @ dy, x.shape), unbroadcast(t(x) @ dy, w.shape)))
+)
+wrong("changed places: dw = xᵀ @ dy")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ t(w), x.shape), unbroadcast(dy @ t(x), w.shape)))
+)
+wrong("reverses all axes of a stack")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ w.T, x.shape), unbroadcast(x.T @ dy, w.shape)))
+)
+wrong("not summed over the stack")(multiplying(lambda x, w: lambda dy: (dy @ t(w), t(x) @ dy)))
+wrong("dy is missing")(
+    multiplying(
+        lambda x, w: lambda dy: (unbroadcast((0 * dy + 1) @ t(w), x.shape), unbroadcast(t(x) @ dy, w.shape)),
+    )
+)
+wrong("the gradients of a and b have changed places")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(t(x) @ dy, w.shape), unbroadcast(dy @ t(w), x.shape)))
+)
+wrong("returns 1 gradients for 2 inputs")(multiplying(lambda x, w: lambda dy: (dy @ t(w),)))
+
+
+# -- softmax --------------------------------------------------------------------------------------------
+
+
+@right
+def softmax(a, axis=-1):
+    e = (a - a.data.max(axis=axis, keepdims=True)).exp()
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@right
+def softmax(a, axis=-1):
+    x = np.moveaxis(a.data, axis, -1)
+    x = x - x.max(axis=-1)[..., None]
+    log_p = x - np.log(np.exp(x).sum(axis=-1))[..., None]
+    p = np.exp(log_p)
+
+    def vjp(dp):
+        dp = np.moveaxis(dp, axis, -1)
+        jacobian = p[..., None] * np.eye(p.shape[-1], dtype=p.dtype) - p[..., :, None] * p[..., None, :]
+        return (np.moveaxis((jacobian @ dp[..., None])[..., 0], -1, axis),)
+
+    return record(np.moveaxis(p, -1, axis), (a,), vjp)
+
+
+def stable(x, axis):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def with_vjp(vjp_of):
+    """softmax with a right forward pass and the vjp that `vjp_of(p, axis)` makes."""
+
+    def softmax(a, axis=-1):
+        p = stable(a.data, axis)
+        return record(p, (a,), vjp_of(p, axis))
+
+    softmax.__module__ = __name__
+    return softmax
+
+
+wrong("only the Jacobian's diagonal")(with_vjp(lambda p, axis: lambda dp: (dp * p * (1 - p),)))
+wrong("the term - p · Σ p dp is missing")(with_vjp(lambda p, axis: lambda dp: (dp * p,)))
+wrong("the sum is of dp alone")(
+    with_vjp(lambda p, axis: lambda dp: (p * (dp - dp.sum(axis=axis, keepdims=True)),)),
+)
+wrong("the factor p in front is missing")(
+    with_vjp(lambda p, axis: lambda dp: (dp - (p * dp).sum(axis=axis, keepdims=True),))
+)
+wrong("the gradient of softmax(x, axis=0) with respect to x: the sum is over the last axis")(
+    with_vjp(lambda p, axis: lambda dp: (p * (dp - (p * dp).sum(axis=-1, keepdims=True)),))
+)
+
+
+@wrong("exp overflows")
+def softmax(a, axis=-1):
+    e = np.exp(a.data)
+    p = e / e.sum(axis=axis, keepdims=True)
+    return record(p, (a,), lambda dp: (p * (dp - (p * dp).sum(axis=axis, keepdims=True)),))
+
+
+@wrong("take each row's own")
+def softmax(a, axis=-1):
+    e = (a - a.data.max()).exp()
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+@wrong("softmax(x, axis=1): the sum is over the last axis")
+def softmax(a, axis=-1):
+    return softmax_given(a)
+
+
+@wrong("divided by the sum over everything")
+def softmax(a, axis=-1):
+    e = (a - a.data.max()).exp()
+    return e / e.sum()
+
+
+@wrong("hand it to record")
+def softmax(a, axis=-1):
+    return stable(a.data, axis)
+
+
+@wrong("leaves no gradient on x")
+def softmax(a, axis=-1):
+    return Tensor(stable(a.data, axis), requires_grad=True)
+
+
+# -- cross_entropy --------------------------------------------------------------------------------------
+
+
+def targets(labels, K, smoothing, dtype):
+    return ((1 - smoothing) * (labels[:, None] == np.arange(K)) + smoothing / K).astype(dtype)
+
+
+def log_softmax(a):
+    shifted = a - a.data.max(axis=-1, keepdims=True)
+    return shifted - shifted.exp().sum(axis=-1, keepdims=True).log()
+
+
+@right
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return -(log_softmax(logits) * target).sum(axis=-1).mean()
+
+
+@right
+def cross_entropy(logits, labels, smoothing=0.0):
+    B, K = logits.shape
+    log_p = log_softmax(logits)
+    chosen = log_p[np.arange(B), labels]
+    return -(chosen.mean() * (1 - smoothing) + log_p.mean() * smoothing)
+
+
+@right
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    target = targets(labels, x.shape[1], smoothing, x.dtype)
+    largest = x.max(axis=1)
+    losses = largest + np.log(np.exp(x - largest[:, None]).sum(axis=1)) - (target * x).sum(axis=1)
+    p = stable(x, -1)
+    return record(losses.mean(), (logits,), lambda dy: (dy * (p - target) / len(x),))
+
+
+@wrong("underflows to 0 before its log")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return -(softmax_given(logits).log() * target).sum(axis=-1).mean()
+
+
+@wrong("the minus sign is missing")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return (log_softmax(logits) * target).sum(axis=-1).mean()
+
+
+@wrong("it is the sum over the batch")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return -(log_softmax(logits) * target).sum()
+
+
+@wrong("it is divided by K as well")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return -(log_softmax(logits) * target).mean()
+
+
+@wrong("smoothing is ignored")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -log_softmax(logits)[np.arange(len(labels)), labels].mean()
+
+
+@wrong("to the other classes only")
+def cross_entropy(logits, labels, smoothing=0.0):
+    K = logits.shape[1]
+    hot = labels[:, None] == np.arange(K)
+    target = np.where(hot, 1 - smoothing, smoothing / (K - 1)).astype(logits.dtype)
+    return -(log_softmax(logits) * target).sum(axis=-1).mean()
+
+
+@wrong("misses its own share")
+def cross_entropy(logits, labels, smoothing=0.0):
+    K = logits.shape[1]
+    hot = labels[:, None] == np.arange(K)
+    target = np.where(hot, 1 - smoothing, smoothing / K).astype(logits.dtype)
+    return -(log_softmax(logits) * target).sum(axis=-1).mean()
+
+
+@wrong("take their mean")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return -(log_softmax(logits) * target).sum(axis=-1)
+
+
+@wrong("over the batch, not over the classes")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    log_p = softmax_given(logits, axis=0).log()
+    return -(log_p * target).sum(axis=-1).mean()
+
+
+def with_gradient(gradient):
+    """cross_entropy with a right loss and the gradient that `gradient(dy, p, target)` makes."""
+
+    def cross_entropy(logits, labels, smoothing=0.0):
+        x = logits.data
+        target = targets(labels, x.shape[1], smoothing, x.dtype)
+        loss = -(log_softmax(Tensor(x)).data * target).sum() / len(x)
+        p = stable(x, -1)
+        return record(loss, (logits,), lambda dy: (gradient(dy, p, target),))
+
+    cross_entropy.__module__ = __name__
+    return cross_entropy
+
+
+wrong("not divided by B, and the loss is a mean")(with_gradient(lambda dy, p, t: dy * (p - t)))
+wrong("probability minus target")(with_gradient(lambda dy, p, t: dy * (t - p) / len(p)))
+wrong("dy is missing")(with_gradient(lambda dy, p, t: (p - t) / len(p)))
+wrong("the gradient of the log alone")(with_gradient(lambda dy, p, t: -dy * t / p / len(p)))
+
+
+@wrong("gives a float64 loss or gradient")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    target = targets(labels, x.shape[1], smoothing, np.float64)
+    log_p = log_softmax(Tensor(x)).data
+    p = stable(x, -1)
+    return record(-(log_p * target).sum() / len(x), (logits,), lambda dy: (dy * (p - target) / len(x),))
+
+
+@wrong("hand the loss to record")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    target = targets(labels, x.shape[1], smoothing, x.dtype)
+    return -(np.log(stable(x, -1)) * target).sum(axis=-1).mean()
+
+
+@wrong("it knows nothing of the smoothing")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    target = targets(labels, x.shape[1], smoothing, x.dtype)
+    hard = targets(labels, x.shape[1], 0.0, x.dtype)
+    loss = -(log_softmax(Tensor(x)).data * target).sum() / len(x)
+    p = stable(x, -1)
+    return record(loss, (logits,), lambda dy: (dy * (p - hard) / len(x),))
