@@ -100,7 +100,7 @@ def draw_attention(first):
 
 explore(
     draw_attention,
-    "Five images with the network's answers; below, its attention lies bright on the shapes.",
+    "Five images with the network's answers; below, its attention lies bright on the shapes and along their edges.",
     first=list(range(0, 50, 5)),
 )
 
@@ -235,11 +235,11 @@ ways = {
 accuracies = {way: accuracy(logits_of(x.astype(np.float32)), data.labels) for way, x in ways.items()}
 show(
     gallery.draw_accuracies(accuracies, chance=0.1),
-    "Accuracy by way of scaling: high for the right one, near 10 % for unscaled pixels, for 0 to 1 and for wrapped bytes, a little lower than right for ImageNet's.",
+    "Accuracy by way of scaling: high for the right one, below one in four for unscaled pixels, for 0 to 1 and for wrapped bytes; a little lower than right for ImageNet's.",
 )
 
 # %% [markdown]
-# Three of them make a network that knows ten shapes no better than one that guesses. The fourth is worse in another way: it works, and
+# Three of them make a network that knows ten shapes little better than one that guesses. The fourth is worse in another way: it works, and
 # costs some points that nobody misses. It is the commonest mistake with published weights. And the last, colours in the wrong order, does no harm here: can you say why?
 
 # %% [markdown]

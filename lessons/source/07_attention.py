@@ -283,9 +283,10 @@ explore(
 )
 
 # %% [markdown]
-# Nobody told the network what a heart is, or that there is a figure and a ground. Look at head 1 of block 0: a patch of the ground
-# asks for the heart; a patch of the heart, (6, 4), asks for the ground. Other heads pick out pieces of the outline, those that
-# tell a heart from a star. (Maps have their own scales: what is yellow is written below each.)
+# Nobody told the network what a heart is, or that there is a figure and a ground. Compare a patch of the ground, (7, 7), with one
+# of the heart, (6, 4). In block 0 one head asks for its own kind: ground looks at ground, heart at heart, as in the hand-made
+# head above. The other asks for the opposite: ground looks at the heart, heart at the ground. Other heads pick out pieces of the
+# outline, those that tell a heart from a star. (Each map has its own scale: the weight of its yellow is written below.)
 
 # %% [markdown]
 # ## In the paper
@@ -335,18 +336,18 @@ maps = [
     attention_weights(own_q * (math.sqrt(32) / divisor), own_k).data[0, row, 1:].reshape(8, 8)
     for divisor in divisors.values()
 ]
-titles = [f"{name}: {accuracy_with(divisor):.0%} right" for name, divisor in divisors.items()]
+titles = [f"{name}: {accuracy_with(divisor):.1%} right" for name, divisor in divisors.items()]
 
 show(
     pictures.draw_side_by_side(maps, titles, patch),
-    "Three maps of the same patch's attention in %. As trained, spread over the heart; not divided, concentrated on a few "
-    "patches; divided by D_h, between 1 and 3 % everywhere. The titles give the accuracy of the model: nearly all, a little "
-    "less than half, little more than a tenth.",
+    "Three maps of the same patch's attention in %. As trained, spread over the heart; not divided, gathered on fewer of its "
+    "patches, one with a fifth of the weight; divided by D_h, between 1 and 3 % everywhere. The titles give the accuracy of "
+    "the model: nearly all right; about three in five; one in ten.",
 )
 
 # %% [markdown]
-# Undivided, a patch hears two or three others; divided by D_h, it hears nearly the same from all, and the model does little
-# better than guessing.
+# Undivided, a patch hears far fewer others than it learned to hear, and many answers go wrong. Divided by D_h, it hears
+# everyone at once, what it sought is drowned in the rest, and the model guesses.
 #
 # A second one that no shape betrays: softmax over the *wrong axis*, so that columns add up to 1 instead of rows. Each key then
 # hands out one portion of itself, and a patch on the outline, whom no key prefers, gets next to nothing: a mean whose

@@ -66,9 +66,11 @@ explore(
 _, seen = model(preprocess(image[None]), return_intermediates=True)
 trained = {name: values.data for name, values in model.named_parameters()}
 
-entering = Tensor(seen["blocks.1.tokens"])  # (1, 65, 64), what enters block 2
+# What enters block 0, as in lesson 06: patch embeddings behind the class token, and positions added.
+tokens = np.concatenate([trained["cls"], seen["embedding"]], axis=1)  # (1, 65, 64)
+entering = Tensor(tokens + trained["positions.embedding"])  # (1, 65, 64)
 scale, shift, U, bias = (
-    Tensor(trained[f"blocks.2.{part}"])
+    Tensor(trained[f"blocks.0.{part}"])
     for part in ("norm1.weight", "norm1.bias", "attention.qkv.weight", "attention.qkv.bias")
 )
 qkv = linear(layer_norm(entering, scale, shift), U, bias)  # (1, 65, 3 · 64)
@@ -144,18 +146,23 @@ q, k, v = split_heads(qkv, heads=2)
 narrow = attention_weights(q, k).data[0, :, 1 + 6 * 8 + 4, 1:]  # (2, 64): both heads, one query, the patches as keys
 wide = attention_weights(qkv[..., :64], qkv[..., 64:128]).data[0, 1 + 6 * 8 + 4, 1:]  # (64,)
 
+on_heart = image.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3, 4)) > 128  # (8, 8): the heart is bright, the ground dark
+maps = [weights.reshape(8, 8) for weights in (*narrow, wide)]
+titles = [
+    f"{name}: {weights[on_heart].sum():.0%} on the heart"
+    for name, weights in zip(("head 0", "head 1", "one wide head"), maps, strict=True)
+]
 show(
-    draw_side_by_side(
-        [weights.reshape(8, 8) for weights in (*narrow, wide)], ["head 0", "head 1", "one wide head"], (6, 4)
-    ),
-    "Three maps of the tip's attention in %. Head 0 looks at the heart, head 1 at a few patches far to its left and right. "
-    "The single wide head looks left and right, and not at the heart's middle.",
+    draw_side_by_side(maps, titles, (6, 4)),
+    "Three maps of the tip's attention in %. One head looks at the heart, the other at the ground around it. The single "
+    "wide head looks at both a little.",
 )
+print(f"of all patches, {on_heart.mean():.0%} are on the heart")
 
 # %% [markdown]
-# Head 0 looks over the whole heart, head 1 at a few places far to its left and right. The wide head adds the scores of both *before* softmax,
-# and the larger ones take all: it looks to the sides, and nothing is left for the heart's middle. Two softmaxes make two means, and both wishes are
-# granted.
+# These are the two heads of lesson 07: one looks at its own kind, the other at the opposite. The wide head adds the scores of
+# both *before* softmax. What one raises the other lowers, and the heart's share of the weight is not far from its share of the
+# patches, as if nobody had asked for anything. Two softmaxes make two means, and both wishes are granted.
 #
 # Afterwards each token's answers from all heads are put side by side again.
 
@@ -323,7 +330,7 @@ show(
     pictures.draw_depth({k: v[0] for k, v in measured.items()}, {k: v[1] for k, v in measured.items()}),
     "Left, the gradient's length on a logarithmic scale: as in the paper it stays within a factor of about ten over 24 blocks; without "
     "norms it grows by several powers of ten; with neither it shrinks by many. Right, how different tokens are: as in the paper a few per cent to "
-    "the end; without residuals nothing after about five blocks.",
+    "the end; without residuals they fall to nothing within five blocks.",
 )
 
 # %% [markdown]

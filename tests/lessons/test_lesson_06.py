@@ -117,12 +117,13 @@ def test_wrong_tables_rank_as_the_text_says(after):
     grid, table = after["grid"], after["table"]
 
     assert accuracies["as trained"] > 0.97
-    assert 0.8 < accuracies["all places zero"] < 0.95
-    for orderly in ("rows and columns swapped", "class token last"):
-        assert accuracies[orderly] < accuracies["all places zero"] - 0.05
-        assert accuracies[orderly] < accuracies["places shuffled"] - 0.02
-    for harmless in (grid[:, ::-1], np.roll(grid, 1, axis=1)):
-        assert after["accuracy_with"](after["with_grid"](harmless)) > 0.9
+    assert 0.77 < accuracies["all places zero"] < 0.88  # about four in five
+    assert accuracies["all places zero"] - 0.1 < accuracies["places shuffled"] < accuracies["all places zero"]
+    for in_good_order in ("rows and columns swapped", "class token last"):
+        assert accuracies[in_good_order] < accuracies["all places zero"] - 0.05
+        assert accuracies[in_good_order] < accuracies["places shuffled"] - 0.03
+    for cheap in (grid[:, ::-1], np.roll(grid, 1, axis=1)):
+        assert after["accuracy_with"](after["with_grid"](cheap)) > accuracies["all places zero"] + 0.05
     after["accuracy_with"](table)
 
 
@@ -137,10 +138,11 @@ def test_learned_neighbours_are_similar(after):
         if column == 0 and other_column == 7:
             border.append(cosine)
 
-    assert np.mean(by_steps[1]) == pytest.approx(0.6, abs=0.05)
-    assert np.mean(by_steps[3]) == pytest.approx(0, abs=0.1)
-    assert np.mean(border) > 0.2
-
-
-def test_no_cell_fails_when_nothing_is_solved():
-    assert "accuracies" in run_lesson(6, solved=False)
+    assert np.mean(by_steps[1]) > 0.5
+    assert np.mean(by_steps[1]) > np.mean(by_steps[2]) + 0.15 > np.mean(by_steps[3]) + 0.3
+    assert abs(np.mean(by_steps[3])) < 0.1  # nothing is left of it
+    assert np.mean(border) > np.mean(by_steps[7]) + 0.3
+    assert np.mean(after["cosines"].reshape(64, 64)[after["steps"] == 3]) == pytest.approx(
+        np.mean(by_steps[3]), abs=1e-6
+    )
+    assert after["cosines"][:, 0, :, 7].mean() == pytest.approx(np.mean(border), abs=1e-6)
