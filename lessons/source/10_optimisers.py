@@ -43,7 +43,7 @@ for name, parameter in model.named_parameters():
 # %% [markdown]
 # ## The picture
 #
-# Between the smallest and the largest lies a factor of nearly a hundred, and this is a small network. Which $\eta$ is right for both?
+# Between the smallest and the largest lies a factor of about a hundred, and this is a small network. Which $\eta$ is right for both?
 #
 # Two weights are enough to see the trouble. This loss is a long valley, a hundred times steeper across (along $w_2$) than
 # along its floor (along $w_1$). Gradient descent starts at the dot and wants to reach the star.

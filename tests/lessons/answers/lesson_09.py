@@ -1,0 +1,401 @@
+import math
+
+import numpy as np
+
+from . import lesson, right, right_value, wrong, wrong_value
+
+names = lesson(9)
+Tensor, Module, Linear, LayerNorm = names["Tensor"], names["Module"], names["Linear"], names["LayerNorm"]
+PatchEmbedding, Tokens, EncoderBlock = names["PatchEmbedding"], names["Tokens"], names["EncoderBlock"]
+parameter, softmax, cross_entropy = names["parameter"], names["softmax"], names["cross_entropy"]
+classify_given, vit_given = names["classify"], names["ViT"]
+
+right_value("initial_loss", np.log(10))
+right_value("initial_loss", 2.303)
+right_value("initial_loss", -math.log(0.1))
+wrong_value("initial_loss", 0, "no opinion")
+wrong_value("initial_loss", 0.1, "minus its logarithm")
+wrong_value("initial_loss", 1.0, "to base 10")
+wrong_value("initial_loss", np.log2(10), "to base 2")
+wrong_value("initial_loss", np.log(0.1), "the sign")
+wrong_value("initial_loss", "ln 10", "must be a number")
+
+
+@right
+def classify(z, norm, head):
+    return head(norm(z[:, 0, :]))
+
+
+@right
+def classify(z, norm, head):
+    everything = head(norm(z))  # (B, N + 1, K)
+    return everything[:, 0]
+
+
+@wrong("the norm is missing")
+def classify(z, norm, head):
+    return head(z[:, 0])
+
+
+@wrong("the mean of all tokens speaks")
+def classify(z, norm, head):
+    return head(norm(z.mean(axis=1)))
+
+
+@wrong("the last token speaks")
+def classify(z, norm, head):
+    return head(norm(z[:, -1]))
+
+
+@wrong("the first image")
+def classify(z, norm, head):
+    return head(norm(z[0]))
+
+
+@wrong("the axis of tokens is still there")
+def classify(z, norm, head):
+    return head(norm(z[:, :1]))
+
+
+@wrong("every token got logits")
+def classify(z, norm, head):
+    return head(norm(z))
+
+
+@wrong("these are probabilities")
+def classify(z, norm, head):
+    return softmax(head(norm(z[:, 0])))
+
+
+@wrong("leaves no gradient")
+def classify(z, norm, head):
+    return head(norm(z[:, 0].detach()))
+
+
+@right
+class ViT(Module):
+    def __init__(
+        self,
+        image_size=32,
+        patch_size=4,
+        channels=3,
+        dim=64,
+        depth=4,
+        heads=2,
+        mlp_dim=128,
+        num_classes=10,
+        seed=0,
+    ):
+        rng = np.random.default_rng(seed)
+        side = image_size // patch_size
+        self.embedding = PatchEmbedding(patch_size, channels, dim, rng)
+        self.tokens = Tokens(side * side, dim, rng)
+        self.blocks = []
+        for _ in range(depth):
+            self.blocks.append(EncoderBlock(dim, heads, mlp_dim, rng))
+        self.encoder_norm = LayerNorm(dim)
+        self.head = Linear(dim, num_classes, rng)
+        self.head.weight.data *= 0
+
+    def forward(self, images):
+        z = self.embedding(images)
+        z = self.tokens(z)
+        for block in self.blocks:
+            z = block(z)
+        return self.head(self.encoder_norm(z[:, 0]))
+
+
+@right
+class ViT(Module):
+    def __init__(self, image_size, patch_size, channels, dim, depth, heads, mlp_dim, num_classes, seed):
+        rng = np.random.default_rng(seed)
+        self.head = Linear(dim, num_classes, rng)
+        self.head.weight = parameter(np.zeros((dim, num_classes)))
+        self.encoder_norm = LayerNorm(dim)
+        self.blocks = [EncoderBlock(dim, heads, mlp_dim, rng) for i in range(depth)]
+        self.tokens = Tokens(image_size**2 // patch_size**2, dim, rng)
+        self.embedding = PatchEmbedding(patch_size, channels, dim, rng)
+
+    def forward(self, images):
+        z = self.tokens(self.embedding(images))
+        for i in range(len(self.blocks)):
+            z = self.blocks[i](z)
+        return classify_given(z, self.encoder_norm, self.head)
+
+
+def changed(told, after=None, forward=None):
+    """The right model with one thing done otherwise: after __init__, or in forward."""
+
+    def __init__(self, **sizes):
+        vit_given.__init__(self, **sizes)
+        if after is not None:
+            after(self, **sizes)
+
+    parts = {"__init__": __init__, "__module__": __name__}
+    if forward is not None:
+        parts["forward"] = forward
+    wrong(told)(type("ViT", (vit_given,), parts))
+
+
+def same_block(self, depth, **sizes):
+    self.blocks = [self.blocks[0]] * depth
+
+
+def same_start(self, dim, heads, mlp_dim, depth, seed, **sizes):
+    self.blocks = [EncoderBlock(dim, heads, mlp_dim, np.random.default_rng(seed)) for _ in range(depth)]
+
+
+def no_seed(self, dim, heads, mlp_dim, depth, **sizes):
+    rng = np.random.default_rng(0)
+    self.blocks = [EncoderBlock(dim, heads, mlp_dim, rng) for _ in range(depth)]
+
+
+def random_head(self, dim, num_classes, **sizes):
+    self.head = Linear(dim, num_classes, np.random.default_rng(0))
+
+
+def four_blocks(self, dim, heads, mlp_dim, **sizes):
+    rng = np.random.default_rng(0)
+    self.blocks = [EncoderBlock(dim, heads, mlp_dim, rng) for _ in range(4)]
+
+
+def one_position_too_many(self, image_size, patch_size, dim, **sizes):
+    self.tokens = Tokens((image_size // patch_size) ** 2 + 1, dim, np.random.default_rng(0))
+
+
+def other_name(self, **sizes):
+    self.norm = self.__dict__.pop("encoder_norm")
+
+
+changed("one and the same object", same_block)
+changed("hand all of them the same rng", same_start)
+changed("two models of different seeds", no_seed)
+changed("does not start at zero", random_head)
+changed("4 blocks where depth is 3", four_blocks)
+changed("adds one itself", one_position_too_many)
+changed("has no attribute encoder_norm", other_name)
+
+
+def through(self, z):
+    for block in self.blocks:
+        z = block(z)
+    return z
+
+
+def begin(self, images):
+    return self.tokens(self.embedding(images))
+
+
+def no_positions(self, images):
+    return classify_given(through(self, self.embedding(images)), self.encoder_norm, self.head)
+
+
+def no_blocks(self, images):
+    return classify_given(begin(self, images), self.encoder_norm, self.head)
+
+
+def last_block_only(self, images):
+    z = begin(self, images)
+    for block in self.blocks:
+        out = block(z)
+    return classify_given(out, self.encoder_norm, self.head)
+
+
+def twice_residual(self, images):
+    z = begin(self, images)
+    for block in self.blocks:
+        z = z + block(z)
+    return classify_given(z, self.encoder_norm, self.head)
+
+
+def no_norm(self, images):
+    return self.head(through(self, begin(self, images))[:, 0])
+
+
+def mean_token(self, images):
+    return self.head(self.encoder_norm(through(self, begin(self, images)).mean(axis=1)))
+
+
+def a_patch(self, images):
+    return self.head(self.encoder_norm(through(self, begin(self, images))[:, 1]))
+
+
+def no_head(self, images):
+    return self.encoder_norm(through(self, begin(self, images))[:, 0])
+
+
+def no_way_back(self, images):
+    z = begin(self, images)
+    return classify_given(through(self, Tensor(z.data)), self.encoder_norm, self.head)
+
+
+changed("forgets self.tokens", forward=no_positions)
+changed("the blocks are not used", forward=no_blocks)
+changed("only the last block counts", forward=last_block_only)
+changed("the tokens are added to each block's result", forward=twice_residual)
+changed("the encoder's norm is missing", forward=no_norm)
+changed("the mean of all tokens speaks", forward=mean_token)
+changed("a patch speaks", forward=a_patch)
+changed("the head is missing", forward=no_head)
+changed("no gradient arrives", forward=no_way_back)
+
+
+@right
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    def linear(a, b):
+        return a * b + b
+
+    N = image_size * image_size // (patch_size * patch_size)
+    block = 4 * dim + linear(dim, 3 * dim) + linear(dim, dim) + linear(dim, mlp_dim) + linear(mlp_dim, dim)
+    outside = linear(patch_size * patch_size * channels, dim) + (N + 2) * dim + 2 * dim + linear(dim, num_classes)
+    return outside + depth * block
+
+
+@right
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    D, M, P = dim, mlp_dim, patch_size
+    total = P * P * channels * D + D + D + ((image_size // P) ** 2 + 1) * D
+    for _ in range(depth):
+        total += 2 * D + 3 * (D * D + D) + D * D + D + 2 * D + D * M + M + M * D + D
+    return total + 2 * D + D * num_classes + num_classes
+
+
+def count_with(outside=0, block=0):
+    """The right count with something missing: so many of D² or so, outside the blocks and in each block."""
+    given = names["count_parameters"]
+
+    def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+        sizes = {"D": dim, "M": mlp_dim, "K": num_classes, "P": patch_size, "N": (image_size // patch_size) ** 2}
+        right = given(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels)
+        return right - eval(str(outside), {}, sizes) - depth * eval(str(block), {}, sizes)
+
+    return count_parameters
+
+
+wrong("one is not counted")(count_with("D"))
+wrong("the positions are missing")(count_with("(N + 1) * D"))
+wrong("the bias of the head is missing")(count_with("K"))
+wrong("its two norms, or the biases")(count_with(block="4 * D"))
+wrong("the norms are missing")(count_with("2 * D", "4 * D"))
+wrong("the biases of qkv are missing")(count_with(block="3 * D"))
+wrong("the biases of the MLP are missing")(count_with(block="M + D"))
+wrong("qkv is counted as one D x D map")(count_with(block="2 * (D * D + D)"))
+wrong("the layer `out`")(count_with(block="D * D + D"))
+wrong("counted with one channel")(count_with("2 * P * P * D"))
+wrong("1 fewer than there are")(count_with("1"))
+wrong("too many: counted twice?")(count_with("-2 * D"))
+
+
+@wrong("only one block is counted")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    return names["count_parameters"](image_size, patch_size, dim, 1, mlp_dim, num_classes, channels)
+
+
+@wrong("divide by //")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    return float(names["count_parameters"](image_size, patch_size, dim, depth, mlp_dim, num_classes, channels))
+
+
+@wrong("use `channels`, not 3")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    return names["count_parameters"](image_size, patch_size, dim, depth, mlp_dim, num_classes)
+
+
+@right
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data -= lr * p.grad
+        p.grad = None
+    return loss.item()
+
+
+@right
+def train_step(model, images, labels, lr):
+    for _, p in model.named_parameters():
+        p.grad = None
+    loss = cross_entropy(model.forward(images), labels)
+    loss.backward()
+    for _, p in model.named_parameters():
+        p.data[...] = p.data - lr * p.grad
+    return float(loss.data)
+
+
+@wrong("set every p.grad to None")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("uphill")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data + lr * p.grad
+        p.grad = None
+    return loss.item()
+
+
+@wrong("it has not changed: assign to p.data")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p = p - lr * p.grad
+    return loss.item()
+
+
+@wrong("returns a Tensor")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+        p.grad = None
+    return loss
+
+
+@wrong("the learning rate is missing")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - p.grad
+        p.grad = None
+    return loss.item()
+
+
+@wrong("divided by the number of images")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad / len(labels)
+        p.grad = None
+    return loss.item()
+
+
+@wrong("it is the loss after the step")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+        p.grad = None
+    return cross_entropy(model(images), labels).item()
+
+
+@wrong("go through all parameters")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for name, p in model.named_parameters():
+        if name.endswith("weight"):
+            p.data = p.data - lr * p.grad
+        p.grad = None
+    return loss.item()
