@@ -105,7 +105,7 @@ patches_by_loops(image, P).shape  # 64 patches of 48 numbers
 # %% [markdown]
 # ## All at once
 #
-# Loops in Python are slow, and our engine cannot differentiate through them. Both are solved by the observation that
+# Loops in Python are slow, and through `np.stack` no gradient flows. Both are solved by the observation that
 # cutting into patches computes nothing: it only *moves* numbers. Two operations of lesson 02 are enough.
 #
 # - `reshape` splits an axis: the H rows of pixels are H/P rows of patches times P rows within each.
@@ -245,14 +245,14 @@ def draw_both(image, P):
 explore(
     lambda P: draw_both(image, P),
     "Left the star; right the same pixels, where each square shows a horizontal strip of the image folded up.",
-    P=[4, 2, 8, 16],
+    P=[4, 2, 8, 16, 32],
 )
 
 # %% [markdown]
 # A network would still learn something from these strips, only less, and nothing would say why. A mistake that runs without an
 # error is the usual kind in this field. That is why you checked `patchify` against two loops, and not against its shape.
 #
-# Now change P with the slider, if you have one: what is special about P = 32, the whole image?
+# Now change P with the slider, or call `show(draw_both(image, 8), "P = 8")`. What is special about P = 32, and why?
 
 # %% [markdown]
 # ## Summary

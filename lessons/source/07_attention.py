@@ -50,7 +50,8 @@ Tensor, softmax, linear, layer_norm = built("Tensor", "softmax", "linear", "laye
 # - query: the same three numbers, times 8 to make the question sharp;
 # - value: the patch's place, row and column.
 #
-# Each patch asks: *those of you that are coloured like me, where are you?* Watch the patch at the heart's tip.
+# A set of queries, keys and values like this is called a **head**. Queries and keys of a head must be equally long: $D_h$
+# numbers, here 3. Each patch asks: *those of you that are coloured like me, where are you?* Watch the patch at the heart's tip.
 
 # %%
 data = shapes("test", count=40)
@@ -90,8 +91,9 @@ explore(
 #
 # $$s_j = q \cdot k_j, \qquad w_j = \frac{e^{s_j}}{\sum_i e^{s_i}}, \qquad \text{answer} = \sum_j w_j\, v_j$$
 #
-# In numbers, for the tip's query and three of the 64 keys: a patch of the heart gets thousands of shares, one on the outline
-# a few, one of the ground a fraction of one. Divided by the sum of all 64 they are the weights in the picture.
+# Take $e^{s_j}$ as the number of shares that patch j gets of the answer. Here they are for the tip's query and three of the 64
+# keys: a patch of the heart gets thousands of shares, one on the outline a few, one of the ground a fraction of one. Divided by
+# the sum of all 64 they are the weights in the picture.
 
 # %%
 tip = 6 * 8 + 4  # row 6, column 4
@@ -142,7 +144,7 @@ print("middle of the heart:", (np.array([top + bottom - 1, left + right - 1]) / 
 #
 # **Why a root.** One thing is missing. A score is a sum of D_h products. If the numbers in q and k are independent, with
 # mean 0 and variance 1, each product has variance 1, and variances add up: the score's variance is D_h. Wide vectors make
-# large scores, just because they are wide.
+# large scores, just because they are wide. So all scores are divided by $\sqrt{D_h}$ before softmax. What does that do?
 
 # %% exercise="score_spread"
 # --- solution -> score_spread = ...  # (standard deviation of q · k, the same after the division by √D_h)
@@ -158,7 +160,8 @@ show(
 )
 
 # %% [markdown]
-# Softmax sees differences: a score that is larger by 16 weighs nine million times as much. Undivided (orange), a wide query
+# Softmax sees differences: with scores that spread by 8, one is easily larger than another by 16, and then weighs nine million
+# times as much. Undivided (orange), a wide query
 # hears a single key before anything is learned. Worse, softmax is then *flat*: lesson 03's derivatives, $w_j (1 - w_j)$ on
 # the diagonal, are nearly 0 when each weight is nearly 0 or 1. No gradient comes through, and the query cannot learn to look
 # elsewhere. Divided by $\sqrt{D_h}$ (blue), scores have variance 1 at any width.
@@ -206,8 +209,8 @@ show(
 
 # %% [markdown]
 # Left is the matrix that you will meet in every picture of attention: one *row* for each patch that asks, one *column* for
-# each that is asked. Lay a row out as 8 x 8 and you have that patch's map. Each of its 4,096 numbers is a dot product, and that is
-# the price: twice as many patches, four times as many pairs.
+# each that is asked. Lay a row out as 8 x 8 and you have that patch's map. Behind each of its 4,096 numbers stands a dot product, and
+# that is the price: twice as many patches, four times as many pairs.
 
 # %% [markdown]
 # ## Your turn
@@ -271,7 +274,8 @@ for block in range(4):
     print(f"block {block}: your weights and the model's differ by at most {gap:.0e}")
 
 # %% [markdown]
-# The same numbers: this *is* what the network does. And now you can see what it learned to ask. Choose a patch:
+# The same numbers: this *is* what the network does. And now you can see what it learned to ask. Choose a patch, (6, 4) for one.
+# (Without a slider: `show(pictures.draw_maps(image, mine, (6, 4)), "the tip asks")`.)
 
 # %%
 explore(
@@ -349,7 +353,7 @@ show(
 # Undivided, a patch hears far fewer others than it learned to hear, and many answers go wrong. Divided by D_h, it hears
 # everyone at once, what it sought is drowned in the rest, and the model guesses.
 #
-# A second one that no shape betrays: softmax over the *wrong axis*, so that columns add up to 1 instead of rows. Each key then
+# A second mistake that no shape betrays: softmax over the *wrong axis*, so that columns add up to 1 instead of rows. Each key then
 # hands out one portion of itself, and a patch on the outline, whom no key prefers, gets next to nothing: a mean whose
 # weights do not add up to 1 is no mean.
 

@@ -92,7 +92,7 @@ def _brief(inputs: tuple[Any, ...], options: dict[str, Any]) -> str:
 
 
 def _name(value: Any) -> str:
-    data = getattr(value, "data", value)
+    data = value if isinstance(value, np.ndarray) else getattr(value, "data", value)  # an array's own data is a buffer
     if isinstance(data, np.ndarray) and data.ndim:
         kind = "array" if data is value else "Tensor"
         return f"{kind} of shape {data.shape}"

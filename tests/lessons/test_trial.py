@@ -43,7 +43,10 @@ def test_one_that_raises_is_quoted_with_its_line():
     verdict = verdict_on(twice)
 
     assert verdict.status == WRONG
-    assert "raises ValueError: cannot reshape array of size 3 into shape (7,)" in verdict.message
+    assert (
+        "twice(array of shape (3,)) raises ValueError: cannot reshape array of size 3 into shape (7,)"
+        in verdict.message
+    )
     assert "`return x.reshape(7)`" in verdict.message
 
 

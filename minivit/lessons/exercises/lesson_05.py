@@ -37,7 +37,7 @@ def cut_patch(attempt: Attempt) -> None:
     """Every patch of an image that is not square."""
     image = np.random.default_rng(0).integers(0, 256, (6, 9, 2))
     P = 3
-    for row, column in ((0, 0), (0, 2), (1, 0), (1, 1)):
+    for row, column in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
         right = [image[row * P + i, column * P + j, c] for i in range(P) for j in range(P) for c in range(2)]
         got = attempt(image, P, row, column)
         square = image[row * P : (row + 1) * P, column * P : (column + 1) * P]
@@ -48,6 +48,9 @@ def cut_patch(attempt: Attempt) -> None:
             mistakes={
                 "the patch begins at pixel (row, column): rows of the grid lie P pixels on": lambda r=row, c=column: (
                     image[r : r + P, c : c + P].reshape(-1)
+                ),
+                "the slices end at P: a patch ends P after where it begins, at (row + 1) * P": (
+                    image[row * P : P, column * P : P].reshape(-1)
                 ),
                 "row and column have changed places": lambda r=row, c=column: image[
                     c * P : (c + 1) * P, r * P : (r + 1) * P
@@ -114,12 +117,19 @@ def unpatchify(attempt: Attempt) -> None:
     patches = np.array([[_square(image, P, r, c) for r in range(h) for c in range(w)] for image in images])
     split = patches.reshape(B, h, w, P, P, C)
     got = attempt(tensor(patches), P, H, W)
+    if isinstance(got, np.ndarray):
+        raise Complaint(
+            "unpatchify returns an array: use the Tensor's own reshape and transpose, for a Tensor is wanted"
+        )
     same(
         got,
         images,
         f"unpatchify(patches, {P}, {H}, {W})",
         mistakes={
             "the transpose is missing: each patch became a strip of the image": patches.reshape(B, H, W, C),
+            "this splits patches as if they were images: their axes are rows, columns, P, P and C from the start": (
+                patches.reshape(B, h, P, w, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(B, H, W, C)
+            ),
             "N was split into columns and rows: the rows of patches come first": (
                 patches.reshape(B, w, h, P, P, C).transpose(0, 2, 3, 1, 4, 5).reshape(B, H, W, C)
             ),

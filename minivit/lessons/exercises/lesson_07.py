@@ -45,7 +45,12 @@ def look(attempt: Attempt) -> None:
             "each value is multiplied by its weight: add these products up": np.array(weights)[:, None] * values,
         },
     )
-    large = attempt(1000.0 * query, keys, values)
+    try:
+        large = attempt(1000.0 * query, keys, values)
+    except Complaint as complaint:
+        if "OverflowError" not in str(complaint):
+            raise
+        raise Complaint("look: exp of a score of a thousand overflows: subtract the largest score first") from complaint
     same(large, values[raw.argmax()], "look with scores of a thousand and more")
 
 
@@ -80,7 +85,7 @@ def attention_weights(attempt: Attempt) -> None:
     scores = np.empty((2, 2, 4, 4))
     for b, h, i, j in np.ndindex(scores.shape):
         scores[b, h, i, j] = sum(q[b, h, i, d] * k[b, h, j, d] for d in range(9))
-    got = attempt(tensor(q), tensor(k))
+    got = _four_axes(attempt, [tensor(q), tensor(k)], [tensor(q[0, 0]), tensor(k[0, 0])], "attention_weights")
     _want_tensor(got, "attention_weights")
     same(
         got,
@@ -147,7 +152,7 @@ def self_attention(attempt: Attempt) -> None:
     """Eqs. 5 to 7 by loops, with a bias."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(73)
-    B, N, D, D_h = 2, 5, 6, 4
+    B, N, D, D_h = 2, 12, 6, 4  # N = 3 D_h, so that cuts through the wrong axis run as well, and can be named
     z, U, bias = rng.standard_normal((B, N, D)), rng.standard_normal((D, 3 * D_h)), rng.standard_normal(3 * D_h)
 
     def eqs(U: np.ndarray, bias: np.ndarray, order: str = "qkv", divisor: float = 2.0) -> np.ndarray:
@@ -160,6 +165,12 @@ def self_attention(attempt: Attempt) -> None:
                 scores = [float(rows[n][third["q"]] @ row[third["k"]]) / divisor for row in rows]
                 out[b, n] = _mix(_shares(scores), np.array([row[third["v"]] for row in rows]))
         return out
+
+    def cut_tokens() -> np.ndarray:
+        """What comes of cutting the tokens into thirds, not the columns."""
+        thirds = np.split(z @ U + bias, 3, axis=1)  # (B, N / 3, 3 D_h) each
+        weights = _rows(thirds[0] @ thirds[1].swapaxes(-1, -2) / math.sqrt(3 * D_h))
+        return weights @ thirds[2]
 
     none = np.zeros_like(bias)
     interleaved = np.concatenate([np.arange(part, 3 * D_h, 3) for part in range(3)])
@@ -179,6 +190,7 @@ def self_attention(attempt: Attempt) -> None:
                 U[:, interleaved], bias[interleaved]
             ),
             "the division by √D_h is missing": lambda: eqs(U, bias, divisor=1.0),
+            "the tokens were cut into thirds: the cuts go through the last axis, qkv[..., :D_h]": cut_tokens,
             "divided by the root of the wrong width: D_h is that of q, after the cut": lambda: eqs(
                 U, bias, divisor=math.sqrt(3 * D_h)
             ),
@@ -214,6 +226,22 @@ def _mix(weights: Any, values: np.ndarray) -> np.ndarray:
 def _want_tensor(got: Any, name: str) -> None:
     if isinstance(got, np.ndarray):
         raise Complaint(f"{name} returns an array: compute with Tensors, so that gradients flow")
+
+
+def _four_axes(attempt: Attempt, inputs: list[Any], flat: list[Any], name: str) -> Any:
+    """Call it with two axes in front; what fails there and runs without them turns too many axes around, as .T does."""
+    try:
+        return attempt(*inputs)
+    except Complaint as complaint:
+        if "raises" not in str(complaint):
+            raise
+        try:
+            attempt(*flat)
+        except Complaint:
+            raise complaint from None
+        raise Complaint(
+            f"{name} works with two axes and fails with four: .T turns all of them around, swap_last_two the last two"
+        ) from complaint
 
 
 def _any_axes(attempt: Attempt, inputs: list[Any], name: str) -> Any:

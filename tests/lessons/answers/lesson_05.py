@@ -39,6 +39,11 @@ def cut_patch(image, P, row, column):
     return image[column * P : (column + 1) * P, row * P : (row + 1) * P].reshape(-1)
 
 
+@wrong("the slices end at P")
+def cut_patch(image, P, row, column):
+    return image[row * P : P, column * P : P].reshape(-1)
+
+
 @wrong("still a square")
 def cut_patch(image, P, row, column):
     return image[row * P : (row + 1) * P, column * P : (column + 1) * P]
@@ -115,6 +120,19 @@ def unpatchify(patches, P, H, W):
 @wrong("the transpose is missing")
 def unpatchify(patches, P, H, W):
     return patches.reshape(patches.shape[0], H, W, -1)
+
+
+@wrong("as if they were images")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    x = patches.reshape(B, H // P, P, W // P, P, -1).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(B, H, W, -1)
+
+
+@wrong("unpatchify returns an array")
+def unpatchify(patches, P, H, W):
+    x = patches.data.reshape(len(patches.data), H // P, W // P, P, P, -1).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(len(x), H, W, -1)
 
 
 @wrong("columns and rows")

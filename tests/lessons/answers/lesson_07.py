@@ -45,6 +45,12 @@ def look(query, keys, values):
     return values[np.argmax(keys @ query)]
 
 
+@wrong("overflows: subtract the largest score first")
+def look(query, keys, values):
+    shares = [math.exp(query @ key) for key in keys]
+    return sum(share / sum(shares) * value for share, value in zip(shares, values, strict=True))
+
+
 @wrong("exp of a large number")
 def look(query, keys, values):
     w = np.exp(keys @ query)
@@ -147,6 +153,11 @@ def attention_weights(q, k):
 @wrong("works with four axes and fails with two")
 def attention_weights(q, k):
     return softmax(q @ k.transpose(0, 1, 3, 2) / math.sqrt(q.shape[-1]))
+
+
+@wrong(".T turns all of them around")
+def attention_weights(q, k):
+    return softmax(q @ k.T / math.sqrt(q.shape[-1]))
 
 
 @wrong("leaves no gradient on k")
@@ -253,6 +264,13 @@ def self_attention(z, U, bias):
 def self_attention(z, U, bias):
     qkv = linear(z, U, bias)
     return attention_given(qkv[..., 0::3], qkv[..., 1::3], qkv[..., 2::3])
+
+
+@wrong("the tokens were cut into thirds")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    return attention_given(qkv[:, :D_h], qkv[:, D_h : 2 * D_h], qkv[:, 2 * D_h :])
 
 
 @wrong("leaves no gradient on z")
