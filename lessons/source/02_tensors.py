@@ -36,7 +36,7 @@ from minivit.lessons.pictures.cells import Cells, draw_cells
 # %% [markdown]
 # ## The picture
 #
-# Only one thing is new with arrays: *broadcasting*. Below, x has three rows and b one, so NumPy uses b three times, as
+# What is really new with arrays is *broadcasting*. Below, x has three rows and b one, so NumPy uses b three times, as
 # if it had been copied (pale). Now go backwards. Each copy gets its own gradient, and the rule of lesson 01 for a value that is
 # used several times holds here too: **its gradients add up**. The gradient of b is the sum over the copies.
 
@@ -102,8 +102,8 @@ def unbroadcast(dy, shape):
 # ## All at once
 #
 # A `Tensor` is an array with three notes: which Tensors it was made from (`parents`), the `vjp` of the operation
-# that made it, and a `number` that counts upwards. Parents are always older than their children; `backward` will use
-# that. Most of the class gives the operators their functions. We write those below.
+# that made it, and its `number`, which is its age as in lesson 01. Most of the class gives the operators their functions. We write
+# those below.
 
 
 # %% tags=["keep"]
@@ -366,8 +366,8 @@ def concatenate(tensors, axis=0):
 # %% [markdown]
 # ## Your turn
 #
-# What is missing is the walk itself. Lesson 01 searched for an order in which each value comes before its parents. Here the
-# numbers give it for nothing: youngest first.
+# What is missing is the walk itself. The order is that of lesson 01: youngest first. Three things are new: the gradients are
+# kept in a dictionary, not on the Tensors; only leaves keep theirs; and each Tensor is emptied after its turn.
 
 
 # %% tags=["keep"]
@@ -519,8 +519,8 @@ explore(
 # %% [markdown]
 # ## In the paper
 #
-# The paper never mentions a gradient: every formula there is a forward pass, and the rest is left to an engine such as yours.
-# But its notation is that of a single image. With a batch of B images, each of its equations broadcasts:
+# The paper derives no gradient: every formula there is a forward pass, and the rest is left to an engine such as yours.
+# Its notation is that of a single image. With a batch of B images, each of its equations broadcasts:
 #
 # $$z_0 = [x_{class};\ x_p^1 E;\ \cdots;\ x_p^N E] + E_{pos} \quad (1) \qquad\qquad y = LN(z_L^0) \quad (4)$$
 #
@@ -578,8 +578,8 @@ show(draw_cells(*lines), "Three gradients, twice: with += those of x and w are r
 # %% [markdown]
 # z = (x · w + b) + x has the shape of every block of a Transformer: something is computed from x, and x is added again. One
 # array `dz` is on its way to b *and* to x. Then x's second gradient arrives by way of x · w, is added into that array, and b's
-# gradient changes behind its back. No error, the right shapes, two of three gradients right: a network with this engine
-# would even learn, only worse. What would happen in z = x + x? Try it, then say why.
+# gradient changes behind its back. No error, the right shapes, two of three gradients right: a network may
+# still learn something with it, and nobody would go looking. What would happen in z = x + x? Try it, then say why.
 
 # %% [markdown]
 # ## Summary
@@ -591,5 +591,5 @@ show(draw_cells(*lines), "Three gradients, twice: with += those of x and w are r
 # %% [markdown]
 # ## What comes next
 #
-# One operation is missing, and it is the one in which a Vision Transformer spends nearly all its time: the matrix product. [Lesson
-# 03](03_products.ipynb) adds it to your Tensor, and with it softmax and the loss.
+# One operation is missing, and it does nearly all the arithmetic of a Vision Transformer: the matrix product.
+# [Lesson 03](03_products.ipynb) adds it to your Tensor, and with it softmax and the loss.

@@ -264,8 +264,8 @@ for name, (function, *inputs) in checks.items():
     print(f"{name:26}{gradient_error(function, *inputs):.0e}")
 
 # %% [markdown]
-# Look at how simple the loss's gradient is: *probability minus target*, divided by B. Softmax, log and mean together are less work
-# than each alone.
+# Look at how simple the loss's gradient is: *probability minus target*, divided by B. The vjp of softmax, log and mean
+# together is simpler than those of the parts.
 #
 # Now the smallest classifier there is: each image as one long row of 3,072 numbers, times one matrix W, plus a bias. W begins as zeros,
 # so all ten classes have the probability 0.1, and the loss begins at $-\log 0.1 = \ln 10 \approx 2.303$. Column k of W
