@@ -1,0 +1,332 @@
+"""Checks of lesson 16: a stopwatch, a floor, blocks, one fused gradient, and sums in a fixed order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..compare import same, slopes
+from ..trial import Attempt, Complaint
+from . import exercise
+
+
+@exercise(16)
+def floor_seconds(attempt: Attempt) -> None:
+    """Work that waits for arithmetic, and work that waits for memory."""
+    works, peak, bandwidth = ((6e9, 2e8), (1e8, 4e9)), 1e11, 1e10
+    arithmetic = np.array([flops / peak for flops, _ in works])
+    memory = np.array([moved / bandwidth for _, moved in works])
+    intensity = np.array([flops / moved for flops, moved in works])
+    got = [attempt(flops, moved, peak, bandwidth) for flops, moved in works]
+    same(
+        np.array([np.asarray(seconds, np.float64) for seconds in got]),
+        np.array([0.06, 0.4]),
+        "floor_seconds for 6e9 operations with 2e8 bytes and for 1e8 with 4e9, at 1e11 FLOP/s and 1e10 bytes/s,",
+        mistakes={
+            "the two are added up, but they go on at the same time": arithmetic + memory,
+            "this is the faster of the two; both must be done": np.minimum(arithmetic, memory),
+            "the memory plays no part here": arithmetic,
+            "the arithmetic plays no part here": memory,
+            "this is upside down: work divided by speed is time": np.maximum(1 / arithmetic, 1 / memory),
+            "this is a speed; a time is wanted": np.minimum(peak, bandwidth * intensity),
+        },
+    )
+
+
+class World:
+    """Two pieces of work and the clock that sees them: the machine slows down, and now and then it hiccups.
+
+    A pair of calls takes 1.3 times as long as the pair before. `first` takes 3 times as long as `second`, but 300 times
+    in its first call and 60 times in its fifth.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.readings = 0
+        self.calls = {"first": 0, "second": 0}
+
+    def first(self) -> float:
+        return self._work("first", {0: 300.0, 4: 60.0}.get(self.calls["first"], 3.0))
+
+    def second(self) -> float:
+        return self._work("second", 1.0)
+
+    def clock(self) -> float:
+        self.readings += 1
+        return self.now
+
+    def _work(self, name: str, seconds: float) -> float:
+        pair = sum(self.calls.values()) // 2
+        self.calls[name] += 1
+        self.now += seconds * 1.3**pair
+        return self.now
+
+
+@exercise(16)
+def median_ratio(attempt: Attempt) -> None:
+    """A clock and work that are made up, so that the answer is known."""
+    for rounds in (7, 2):
+        world = World()
+        got = attempt(world.first, world.second, rounds, world.clock)
+        what = f"median_ratio(first, second, rounds={rounds})"
+        if np.size(got) != 1:
+            raise Complaint(f"{what} has shape {np.shape(got)}: one number is wanted, the median of the ratios")
+        value = float(np.asarray(got).reshape(()))
+        if not world.readings:
+            raise Complaint(f"{what} does not read the clock that it was given: call clock()")
+        if math.isclose(value, 3.0, rel_tol=1e-6):
+            if max(world.calls.values()) > rounds + 2:
+                raise Complaint(f"{what} calls too often: once each to warm up, then once a round")
+            continue
+        for sentence, measure, sum_up in WRONG_STOPWATCHES:
+            if math.isclose(value, sum_up(*measure(World(), rounds)), rel_tol=1e-6):
+                raise Complaint(f"{what}: {sentence}")
+        raise Complaint(f"{what} is {value:.4g}; with work that takes 3 times as long it should be 3")
+
+
+Times = list[float]
+
+
+def _in_turns(world: World, rounds: int, warm: bool = True) -> tuple[Times, Times]:
+    if warm:
+        world.first()
+        world.second()
+    first, second = [], []
+    for _ in range(rounds):
+        times = [world.clock(), world.first(), world.second()]
+        first.append(times[1] - times[0])
+        second.append(times[2] - times[1])
+    return first, second
+
+
+def _without_warming_up(world: World, rounds: int) -> tuple[Times, Times]:
+    return _in_turns(world, rounds, warm=False)
+
+
+def _one_then_the_other(world: World, rounds: int) -> tuple[Times, Times]:
+    ends = [world.first(), world.second()][1:]
+    ends += [world.first() for _ in range(rounds)] + [world.second() for _ in range(rounds)]
+    times = [b - a for a, b in itertools.pairwise(ends)]
+    return times[:rounds], times[rounds:]
+
+
+def _median_of_ratios(first: Times, second: Times) -> float:
+    return statistics.median(a / b for a, b in zip(first, second, strict=True))
+
+
+def _ratio_of_medians(first: Times, second: Times) -> float:
+    return statistics.median(first) / statistics.median(second)
+
+
+TURNS = "all calls of first come before those of second, and the machine slows down meanwhile: measure in turns"
+WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[[Times, Times], float]]] = [
+    (
+        "one hiccup spoils it: this is the mean of the ratios, take their median",
+        _in_turns,
+        lambda first, second: statistics.fmean(a / b for a, b in zip(first, second, strict=True)),
+    ),
+    (
+        "it is upside down: the time of first divided by that of second",
+        _in_turns,
+        lambda first, second: _median_of_ratios(second, first),
+    ),
+    (
+        "the first call, which is always slow, was counted: call each once before",
+        _without_warming_up,
+        _median_of_ratios,
+    ),
+    (TURNS, _one_then_the_other, _median_of_ratios),
+    (TURNS, _one_then_the_other, _ratio_of_medians),
+    (
+        "one hiccup is in the sum: take the ratio of each round, and the median of these",
+        _in_turns,
+        lambda first, second: sum(first) / sum(second),
+    ),
+    ("these are seconds, not a ratio", _in_turns, lambda first, second: statistics.median(first)),
+    (
+        "this is the ratio of two medians, from different rounds: first the ratios, then their median",
+        _in_turns,
+        _ratio_of_medians,
+    ),
+    (
+        "the last reading is compared with the first: second alone begins at the middle one",
+        _in_turns,
+        lambda first, second: statistics.median(a / (a + b) for a, b in zip(first, second, strict=True)),
+    ),
+]
+
+
+@exercise(16)
+def gelu_in_blocks(attempt: Attempt) -> None:
+    """Lengths that the block divides and that it does not, and how much memory is held."""
+    for length, block in ((12, 4), (10, 4), (3, 8)):
+        x = np.linspace(-3, 3, length).astype(np.float32)
+        c = math.sqrt(2 / math.pi)
+        right = [0.5 * v * (1 + math.tanh(c * (v + 0.044715 * v**3))) for v in map(float, x)]
+        got = attempt(x, block)
+        what = f"gelu_in_blocks(x, {block}) of {length} elements"
+        whole = length // block * block
+        array = np.asarray(got)
+        if array.shape == x.shape and 0 < whole < length and np.allclose(array[:whole], right[:whole], atol=1e-6):
+            same(array[whole:], np.array(right[whole:], np.float32), f"the last block of {what}, which is shorter,", {})
+        same(
+            got,
+            np.array(right, np.float32),
+            what,
+            mistakes={
+                "every block holds the values of the first": np.array(
+                    [right[i % block] for i in range(length)], np.float32
+                ),
+                "the last block, which is shorter, is missing": np.array(right[:whole], np.float32),
+                "only the first block is there": np.array(right[:block], np.float32),
+            },
+            tolerance=1e-5,
+        )
+    x = np.random.default_rng(0).standard_normal(2**18).astype(np.float32)
+    used = attempt.call(_largest, attempt.function, x, what="gelu_in_blocks(x, 4096)") / x.nbytes
+    if used > 2.4:
+        raise Complaint(
+            f"gelu_in_blocks holds {used:.1f} arrays as large as x at once, though blocks are small: does the formula "
+            "run over all of x?"
+        )
+    if used > 1.5:
+        raise Complaint(
+            f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: make the result first and write each block "
+            "into its place, instead of joining the blocks at the end"
+        )
+
+
+def _largest(function: Callable[..., Any], x: np.ndarray) -> int:
+    """The most bytes that a call holds at a time."""
+    own = not tracemalloc.is_tracing()
+    if own:
+        tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    try:
+        function(x, 4096)
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if own:
+            tracemalloc.stop()
+
+
+@exercise(16)
+def layer_norm_backward(attempt: Attempt) -> None:
+    """Finite differences of a LayerNorm that is written out, with respect to x, weight and bias."""
+    rng = np.random.default_rng(0)
+    M, D = 4, 6
+    x, weight, bias, dy = (rng.standard_normal(shape) for shape in ((M, D), (D,), (D,), (M, D)))
+
+    def project(values: list[np.ndarray]) -> float:
+        a, w, b = values
+        total = 0.0
+        for row, pull in zip(a, dy, strict=True):
+            mean = sum(row) / D
+            deviation = math.sqrt(sum((v - mean) ** 2 for v in row) / D)
+            total += sum(pull[j] * ((row[j] - mean) / deviation * w[j] + b[j]) for j in range(D))
+        return float(total)
+
+    right = [slopes(project, [x, weight, bias], i) for i in range(3)]
+    deviation = x.std(axis=1, keepdims=True)
+    n, inverse = (x - x.mean(axis=1, keepdims=True)) / deviation, 1.0 / deviation
+    got = attempt(dy, n, inverse, weight)
+    if not (isinstance(got, tuple | list) and len(got) == 3):
+        raise Complaint("layer_norm_backward returns three arrays: dx, dw, db")
+    g = dy * weight
+
+    def mean(a: np.ndarray) -> np.ndarray:
+        return a.mean(axis=1, keepdims=True)
+
+    mistakes = (
+        {
+            "mean(g) is not subtracted: dx still has a part along (1, ..., 1)": inverse * (g - n * mean(g * n)),
+            "n · mean(g · n) is not subtracted: dx still has a part along n": inverse * (g - mean(g)),
+            "both means are missing": inverse * g,
+            "the weight is missing: g is dy times the weight": inverse * (dy - mean(dy) - n * mean(dy * n)),
+            "the factor 1/σ is missing": g - mean(g) - n * mean(g * n),
+            "it was divided by 1/σ instead of multiplied": (g - mean(g) - n * mean(g * n)) / inverse,
+            "the means go over all rows together; each row has its own": (
+                inverse * (g - g.mean() - n * (g * n).mean())
+            ),
+            "the means go down the columns: take them over each row, axis=1": (
+                inverse * (g - g.mean(axis=0) - n * (g * n).mean(axis=0))
+            ),
+            "the factor n in front of mean(g · n) is missing": inverse * (g - mean(g) - mean(g * n)),
+            "sums were taken where means belong": inverse * (g - D * mean(g) - n * D * mean(g * n)),
+        },
+        {
+            "it was not summed over the rows": dy * n,
+            "it is made of g, which holds the weight; of dy it should be": (g * n).sum(axis=0),
+            "this is db": dy.sum(axis=0),
+            "a mean over the rows was taken where the sum belongs": (dy * n).mean(axis=0),
+            "it was summed over each row; the sum goes down the rows, axis=0": (dy * n).sum(axis=1),
+        },
+        {
+            "it was not summed over the rows": dy,
+            "it holds the weight: the bias is added after the weight": g.sum(axis=0),
+            "a mean over the rows was taken where the sum belongs": dy.mean(axis=0),
+            "it was summed over each row; the sum goes down the rows, axis=0": dy.sum(axis=1),
+        },
+    )
+    for name, array, wanted, known in zip(("dx", "dw", "db"), got, right, mistakes, strict=True):
+        same(array, wanted, f"{name} of layer_norm_backward", known, {"D": float(D)}, tolerance=1e-6)
+
+
+@exercise(16)
+def add_in_order(attempt: Attempt) -> None:
+    """Any order of arrival gives the same bits, and nothing that arrives is changed."""
+    rng = np.random.default_rng(1)
+    shapes = ((3, 4), (5,))
+    # Of very different sizes, so that almost every order of adding rounds differently.
+    parts = [[(rng.standard_normal(s) * 10.0**k).astype(np.float32) for s in shapes] for k in (0, 4, -2, 3, 1)]
+    before = [[array.copy() for array in part] for part in parts]
+    wanted = [sum(part[i].astype(np.float64) for part in parts) for i in range(len(shapes))]
+    found: list[list[np.ndarray]] = []
+    for order in ((0, 1, 2, 3, 4), (4, 2, 0, 3, 1), (1, 0, 4, 2, 3), (3, 4, 1, 0, 2)):
+        got = attempt(_arrive(order, parts))
+        if any(
+            not np.array_equal(a, b)
+            for part, was in zip(parts, before, strict=True)
+            for a, b in zip(part, was, strict=True)
+        ):
+            raise Complaint("add_in_order changes the gradients that arrive: start with a copy of the first")
+        if not (isinstance(got, list | tuple) and len(got) == len(shapes)):
+            raise Complaint(
+                f"add_in_order must return a list with one array for each parameter, {len(shapes)} here: not "
+                f"{type(got).__name__} of {np.size(got) if not isinstance(got, list | tuple) else len(got)}"
+            )
+        arrays = [np.asarray(array) for array in got]
+        for i, (array, right) in enumerate(zip(arrays, wanted, strict=True)):
+            same(
+                array,
+                np.asarray(right, np.float32),
+                f"sum {i} of add_in_order",
+                mistakes={
+                    "this is the mean: the gradients of a sum add up": lambda right=right: right / len(parts),
+                    "the last one that arrives is missing": lambda i=i, order=order: sum(
+                        parts[k][i] for k in order[:-1]
+                    ),
+                    "the first one is counted twice": lambda i=i, right=right: right + parts[0][i],
+                    "the one that arrives first is counted twice": lambda i=i, right=right, order=order: (
+                        right + parts[order[0]][i]
+                    ),
+                    "the first one, number 0, is missing": lambda i=i, right=right: right - parts[0][i],
+                },
+            )
+        found.append(arrays)
+    if any(not np.array_equal(a, b) for arrays in found for a, b in zip(arrays, found[0], strict=True)):
+        raise Complaint(
+            "add_in_order: another order of arrival gives other last bits: wait for all, then add by their numbers"
+        )
+
+
+def _arrive(order: tuple[int, ...], parts: list[list[np.ndarray]]) -> Any:
+    """What an attempt can go through once, as results of threads are."""
+    return ((number, parts[number]) for number in order)

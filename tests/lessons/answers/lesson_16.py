@@ -1,0 +1,359 @@
+import math
+import statistics
+import time
+
+import numpy as np
+
+from . import lesson, right, wrong
+
+names = lesson(16)
+gelu_chain = names["gelu_chain"]
+
+
+@right
+def floor_seconds(flops, moved, peak, bandwidth):
+    arithmetic, memory = flops / peak, moved / bandwidth
+    return arithmetic if arithmetic > memory else memory
+
+
+@right
+def floor_seconds(flops, moved, peak, bandwidth):
+    return np.maximum(flops / peak, moved / bandwidth)
+
+
+@wrong("they go on at the same time")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return flops / peak + moved / bandwidth
+
+
+@wrong("both must be done")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return min(flops / peak, moved / bandwidth)
+
+
+@wrong("upside down")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return max(peak / flops, bandwidth / moved)
+
+
+@wrong("this is a speed")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return min(peak, bandwidth * flops / moved)
+
+
+@wrong("the memory plays no part")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return flops / peak
+
+
+@right
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first()
+    second()
+    ratios = []
+    for _ in range(rounds):
+        times = []
+        for function in (first, second):
+            start = clock()
+            function()
+            times.append(clock() - start)
+        ratios.append(times[0] / times[1])
+    return np.median(ratios)
+
+
+@right
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    def one_round():
+        a = clock()
+        first()
+        b = clock()
+        second()
+        return (b - a) / (clock() - b)
+
+    one_round()
+    ratios = sorted(one_round() for _ in range(rounds))
+    return (ratios[(rounds - 1) // 2] + ratios[rounds // 2]) / 2
+
+
+@wrong("this is the mean of the ratios")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    ratios = []
+    for _ in range(rounds):
+        a = clock()
+        first()
+        b = clock()
+        second()
+        ratios.append((b - a) / (clock() - b))
+    return statistics.fmean(ratios)
+
+
+@wrong("was counted")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    ratios = []
+    for _ in range(rounds):
+        a = clock()
+        first()
+        b = clock()
+        second()
+        ratios.append((b - a) / (clock() - b))
+    return statistics.median(ratios)
+
+
+@wrong("measure in turns")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    def measure(function):
+        times = []
+        for _ in range(rounds):
+            start = clock()
+            function()
+            times.append(clock() - start)
+        return statistics.median(times)
+
+    first(), second()
+    return measure(first) / measure(second)
+
+
+@wrong("upside down")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    ratios = []
+    for _ in range(rounds):
+        a = clock()
+        first()
+        b = clock()
+        second()
+        ratios.append((clock() - b) / (b - a))
+    return statistics.median(ratios)
+
+
+@wrong("one hiccup is in the sum")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    total = [0.0, 0.0]
+    for _ in range(rounds):
+        a = clock()
+        first()
+        b = clock()
+        second()
+        total[0] += b - a
+        total[1] += clock() - b
+    return total[0] / total[1]
+
+
+@wrong("does not read the clock")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    ratios = []
+    for _ in range(rounds):
+        a = time.perf_counter()
+        first()
+        b = time.perf_counter()
+        second()
+        ratios.append((b - a) / (time.perf_counter() - b))
+    return statistics.median(ratios)
+
+
+@right
+def gelu_in_blocks(x, block):
+    out = np.zeros_like(x)
+    for i in range(-(-len(x) // block)):
+        out[i * block : (i + 1) * block] = gelu_chain(x[i * block : (i + 1) * block])
+    return out
+
+
+@right
+def gelu_in_blocks(x, block):
+    out = np.empty(x.shape, x.dtype)
+    start = 0
+    while start < len(x):
+        end = min(start + block, len(x))
+        a = x[start:end]
+        u = a * a
+        u *= 0.044715
+        u += 1.0
+        u *= a
+        u *= math.sqrt(2 / math.pi)
+        np.tanh(u, out=u)
+        u += 1.0
+        u *= a
+        np.multiply(u, 0.5, out=out[start:end])
+        start = end
+    return out
+
+
+@wrong("over all of x")
+def gelu_in_blocks(x, block):
+    return gelu_chain(x)
+
+
+@wrong("instead of joining")
+def gelu_in_blocks(x, block):
+    return np.concatenate([gelu_chain(x[start : start + block]) for start in range(0, len(x), block)])
+
+
+@wrong("which is shorter")
+def gelu_in_blocks(x, block):
+    out = np.zeros_like(x)
+    for i in range(len(x) // block):
+        out[i * block : (i + 1) * block] = gelu_chain(x[i * block : (i + 1) * block])
+    return out
+
+
+@wrong("only the first block")
+def gelu_in_blocks(x, block):
+    pieces = [gelu_chain(x[start : start + block]) for start in range(0, len(x), block)]
+    return pieces[0]
+
+
+@wrong("changes what it was handed")
+def gelu_in_blocks(x, block):
+    for start in range(0, len(x), block):
+        x[start : start + block] = gelu_chain(x[start : start + block])
+    return x
+
+
+@right
+def layer_norm_backward(dy, n, inverse, weight):
+    D = dy.shape[1]
+    g = dy * weight
+    along_ones = g.sum(axis=1, keepdims=True) / D
+    along_n = np.einsum("md,md->m", g, n)[:, None] / D
+    return (g - along_ones - n * along_n) * inverse, np.einsum("md,md->d", dy, n), np.ones(len(dy)) @ dy
+
+
+@right
+def layer_norm_backward(dy, n, inverse, weight):
+    M, D = dy.shape
+    dx, dw, db = np.zeros_like(dy), np.zeros_like(weight), np.zeros_like(weight)
+    for i in range(M):
+        jacobian = inverse[i, 0] * (np.eye(D) - 1 / D - np.outer(n[i], n[i]) / D)
+        dx[i] = jacobian @ (dy[i] * weight)
+        dw += dy[i] * n[i]
+        db += dy[i]
+    return dx, dw, db
+
+
+@wrong("mean(g) is not subtracted")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    return inverse * (g - n * (g * n).mean(axis=1, keepdims=True)), (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("along n")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    return inverse * (g - g.mean(axis=1, keepdims=True)), (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("the weight is missing")
+def layer_norm_backward(dy, n, inverse, weight):
+    dx = inverse * (dy - dy.mean(axis=1, keepdims=True) - n * (dy * n).mean(axis=1, keepdims=True))
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("dw of layer_norm_backward: it was not summed over the rows")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+    return dx, dy * n, dy.sum(axis=0)
+
+
+@wrong("it is made of g")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+    return dx, (g * n).sum(axis=0), g.sum(axis=0)
+
+
+@wrong("all rows together")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    return inverse * (g - g.mean() - n * (g * n).mean()), (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("three arrays")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    return inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+
+
+@wrong("the factor 1/σ is missing")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True)
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@right
+def add_in_order(arrivals):
+    by_number = dict(arrivals)
+    sums = [np.zeros_like(gradient) for gradient in by_number[0]]
+    for number in range(len(by_number)):
+        for i, gradient in enumerate(by_number[number]):
+            sums[i] = sums[i] + gradient
+    return sums
+
+
+@right
+def add_in_order(arrivals):
+    waiting, sums, following = {}, None, 0
+    for number, gradients in arrivals:
+        waiting[number] = gradients
+        while following in waiting:  # add whatever has its turn
+            ready = waiting.pop(following)
+            sums = [g.copy() for g in ready] if sums is None else [s + g for s, g in zip(sums, ready, strict=True)]
+            following += 1
+    return sums
+
+
+@wrong("gives other last bits")
+def add_in_order(arrivals):
+    sums = None
+    for _, gradients in arrivals:
+        sums = list(gradients) if sums is None else [a + b for a, b in zip(sums, gradients, strict=True)]
+    return sums
+
+
+@wrong("changes the gradients that arrive")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[0])
+    sums = in_order[0][1]
+    for _, gradients in in_order[1:]:
+        for total, gradient in zip(sums, gradients, strict=True):
+            total += gradient
+    return sums
+
+
+@wrong("this is the mean")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[0])
+    count = len(in_order)
+    return [sum(part[1][i] for part in in_order) / count for i in range(len(in_order[0][1]))]
+
+
+@wrong("counted twice")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[0])
+    sums = [gradient.copy() for gradient in in_order[0][1]]
+    for _, gradients in in_order:
+        for total, gradient in zip(sums, gradients, strict=True):
+            total += gradient
+    return sums
+
+
+@wrong("number 0, is missing")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[0])
+    sums = [np.zeros_like(gradient) for gradient in in_order[0][1]]
+    for _, gradients in in_order[1:]:
+        for total, gradient in zip(sums, gradients, strict=True):
+            total += gradient
+    return sums
+
+
+@wrong("raises")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals)  # compares arrays where numbers tie, and here a generator is used up
+    first = next(arrivals)
+    return [a + b for a, b in zip(first[1], in_order[0][1], strict=True)]

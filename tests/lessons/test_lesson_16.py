@@ -1,0 +1,144 @@
+"""Lesson 16: what it builds equals minivit's own, and its measurements are those of what they name."""
+
+import re
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.engine import fused, ops, reference
+from minivit.engine.workers import Workers
+from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit.lessons.pictures import speed
+from minivit.models import create_model
+from minivit.models.cost import costs
+from minivit.training.objectives import Classes
+from minivit.training.parallel import batch_gradients
+
+from .answers import lesson
+
+names = lesson(16)
+
+
+def cells():
+    return read_notebook(lesson_notebook(lessons_folder() / SOLUTIONS, 16))
+
+
+def printed():
+    """What the executed notebook with the solutions prints."""
+    return "".join("".join(output.get("text", [])) for cell in cells() for output in cell.outputs)
+
+
+def test_gelu_in_blocks_is_minivits():
+    x = np.random.default_rng(0).standard_normal(1000).astype(np.float32)
+
+    mine = names["gelu_in_blocks"](x, 300)
+
+    np.testing.assert_allclose(mine, fused.gelu(Tensor(x)).data, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer_norm", [reference.layer_norm, fused.layer_norm])
+def test_layer_norms_gradient_is_minivits(layer_norm):
+    rng = np.random.default_rng(1)
+    x, dy = rng.standard_normal((2, 7, 5))
+    weight, bias = rng.standard_normal((2, 5))
+    leaves = [Tensor(array, requires_grad=True) for array in (x, weight, bias)]
+    layer_norm(*leaves).backward(dy)
+    inverse = 1.0 / np.sqrt(x.var(axis=1, keepdims=True) + 1e-6)
+
+    mine = names["layer_norm_backward"](dy, (x - x.mean(axis=1, keepdims=True)) * inverse, inverse, weight)
+
+    for gradient, leaf in zip(mine, leaves, strict=True):
+        np.testing.assert_allclose(gradient, leaf.grad, rtol=1e-5, atol=1e-5)  # the formula leaves eps out of |n|²
+
+
+def test_sums_in_order_are_minivits_to_the_last_bit():
+    model = create_model("ViT-XS_4-CIFAR", num_classes=10, seed=0, depth=1)
+    rng = np.random.default_rng(2)
+    model.head.weight.data[...] = rng.standard_normal(model.head.weight.shape)
+    images, labels = rng.standard_normal((24, 32, 32, 3), dtype=np.float32), rng.integers(0, 10, 24)
+    loss_of, parameters = Classes(model).loss, model.parameters()
+    with Workers(2) as workers:
+        whole = batch_gradients(loss_of, parameters, images, labels, workers=workers, microbatch=8)
+        parts = []
+        for number in (2, 0, 1):  # as they might arrive
+            piece = slice(8 * number, 8 * number + 8)
+            part = batch_gradients(
+                lambda x, y, rng: scaled(loss_of(x, y, rng)), parameters, images[piece], labels[piece],
+                workers=workers, microbatch=8,
+            )  # fmt: skip
+            parts.append((number, part.gradients))
+
+    for mine, theirs in zip(names["add_in_order"](parts), whole.gradients, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def scaled(outcome):
+    """The third of the whole that a third of a batch is."""
+    return outcome._replace(loss=outcome.loss * (8 / 24))
+
+
+def test_the_floor_is_the_roof_of_the_picture():
+    measured = speed.Measured("work", flops=6e9, moved=2e8, seconds=1.0)
+    peak, bandwidth = 1e11, 1e10
+
+    seconds = names["floor_seconds"](measured.flops, measured.moved, peak, bandwidth)
+
+    assert measured.flops / seconds == pytest.approx(min(peak, bandwidth * measured.intensity))
+
+
+def test_measured_operations_are_what_their_names_say(monkeypatch):
+    """Each operation of the picture runs on an array of the size that its bytes are counted for."""
+    moved = []
+    monkeypatch.setattr(speed, "median_seconds", lambda run: moved.append(run()) or 1.0)
+
+    found = speed.measure_ops(elements=2**15)
+
+    assert [m.name for m in found if m.composed] == ["softmax", "LayerNorm", "GELU"]
+    for m, result in zip(found, moved, strict=True):
+        inputs = {"add": 2, "linear, D = 64": 1, "linear, D = 768": 1}.get(m.name, 1)
+        kernel = {"linear, D = 64": 64**2, "linear, D = 768": 768**2}.get(m.name, 0)
+        assert m.moved == 4 * ((inputs + 1) * result.data.size + kernel)
+    composed = {m.name: r.data for m, r in zip(found, moved, strict=True) if m.composed}
+    for m, result in zip(found, moved, strict=True):
+        if m.name in composed:
+            np.testing.assert_allclose(result.data, composed[m.name], rtol=1e-4, atol=1e-5)
+
+
+def test_figures_of_the_text():
+    model = create_model("ViT-B_16", seed=None)
+    c = model.config
+    attention = 4 * c.num_tokens**2 * c.dim
+    weights = 24 * c.num_tokens * c.dim**2
+    row = {cost.part: cost for cost in costs(model)}
+
+    assert model.num_parameters() == 86_567_656
+    assert round(4 * model.num_parameters() / 1e6) == 346
+    assert row[f"{c.depth} x attention"].flops + row[f"{c.depth} x MLP"].flops == c.depth * (attention + weights)
+    assert attention / weights == pytest.approx(c.num_tokens / (6 * c.dim)) == pytest.approx(0.04, abs=0.005)
+
+
+def test_the_times_of_two_workers_are_the_published_ones():
+    published = (lessons_folder().parent / "results/bench/growth.txt").read_text(encoding="utf-8")
+
+    one, two = (float(n) for n in re.findall(r"^workers +[12] +([\d.]+)", published, re.MULTILINE))
+    text = next(cell.source for cell in cells() if "one worker took" in cell.source)
+    assert f"one worker took {one:.0f} ms for what two did in {two:.0f}" in text
+
+
+def test_what_the_notebook_found_is_what_its_text_says():
+    text = printed()
+
+    assert "the same bits: True" in text
+    assert "the weights differ by 0.0" in text
+    assert float(re.search(r"largest difference of a gradient: (\S+)", text)[1]) < 1e-5
+    composed, fused_ = (float(n) for n in re.findall(r"the composed one takes ([\d.]+) times", text))
+    assert min(composed, fused_) > 1
+    assert float(re.search(r"your step takes ([\d.]+) times", text)[1]) > 1
+
+
+def test_the_lessons_gelu_is_the_composed_one():
+    x = np.linspace(-4, 4, 101)
+    primitives = ops.tanh(Tensor(0.7978845608 * (x + 0.044715 * x**3))).data
+
+    np.testing.assert_allclose(names["gelu_chain"](x), 0.5 * x * (1 + primitives), rtol=1e-12)
