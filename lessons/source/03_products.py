@@ -315,9 +315,9 @@ for k, axes in enumerate(right_half.subplots(2, 5).flat):
 show(figure, "The loss falls from 2.30; beside it ten faint, noisy images, one for each class; a ring can be made out.")
 
 # %% [markdown]
-# It learns, and then it is at its end: better than guessing, and far from good. The shapes are as often dark as
-# bright, and they move about, so no pixel speaks for a class. A weighted sum of pixels cannot say "the same shape, over there, in
-# another colour". That takes layers.
+# It learns, but little: better than guessing, and far from good. The shapes are as often dark as bright, and they move about, so
+# no pixel speaks for a class. A weighted sum of pixels cannot say "the same shape, over there, in another colour". That takes
+# layers.
 
 # %% [markdown]
 # ## In the paper
