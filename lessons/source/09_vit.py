@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 09 · The whole Vision Transformer
 #
-# *About 45 minutes. Comes after lessons [05](05_patches.ipynb) to [08](08_block.ipynb). In the paper: section 3.1, Fig. 1, Eqs. 1 to 4,
-# Table 1.*
+# *About 45 minutes. Comes after lessons [05](05_patches.ipynb) to [08](08_block.ipynb). In the paper: section 3.1,
+# Fig. 1, Eqs. 1 to 4, Table 1.*
 #
-# Today your parts become one model: the Vision Transformer of the paper, to the last parameter, on your own engine. You will count it,
-# fill it with trained weights, and see it learn.
+# Today your parts become one model: the Vision Transformer of the paper, to the last parameter, on your own engine.
+# You will count it, fill it with trained weights, and see it learn.
 
 # %% tags=["keep"]
 import numpy as np
@@ -22,18 +22,20 @@ PatchEmbedding, Tokens, EncoderBlock = built("PatchEmbedding", "Tokens", "Encode
 # %% [markdown]
 # ## The question
 #
-# You have a layer that turns an image into patch embeddings (lesson 05), one that adds a class token and positions (06), and blocks in which
-# tokens look at one another (07, 08). The end is missing. What leaves the last block are 65 tokens of 64 numbers; what we want
-# is one number for each of ten classes. Which token shall speak for the image?
+# You have a layer that turns an image into patch embeddings (lesson 05), one that adds a class token and positions
+# (06), and blocks in which tokens look at one another (07, 08). The end is missing. What leaves the last block are 65
+# tokens of 64 numbers; what we want is one number for each of ten classes. Which token shall speak for the image?
 #
-# And then the larger question. Is what you have built *the* Vision Transformer, or something like it? There are two hard tests: it must have exactly as many
-# parameters as the published models, and with trained weights it must give the answers that the trained model gives.
+# And then the larger question. Is what you have built *the* Vision Transformer, or something like it? There are two
+# hard tests: it must have exactly as many parameters as the published models, and with trained weights it must give
+# the answers that the trained model gives.
 
 # %% [markdown]
 # ## The picture
 #
-# This is Fig. 1 of the paper, drawn from a model at work: the trained one that comes with these lessons, while it looks at a heart. All colours and
-# numbers are its own. Read it from the bottom up, and say for each box in which lesson you built it.
+# This is Fig. 1 of the paper, drawn from a model at work: the trained one that comes with these lessons, while it
+# looks at a heart. All colours and numbers are its own. Read it from the bottom up, and say for each box in which
+# lesson you built it.
 
 # %%
 data = shapes("test", count=200)
@@ -78,9 +80,9 @@ for name, stage in {"image": images, "patch embeddings": patches, "tokens": z, "
     print(f"{name:17} {stage.shape}")
 
 # %% [markdown]
-# The paper lets the **class token** speak: token 0, which stands for no patch. It starts as the same vector for every image, and all it
-# knows in the end it gathered by attention. A LayerNorm first, as before every computation in this model, then one linear layer, the
-# *head*, with a column for each class:
+# The paper lets the **class token** speak: token 0, which stands for no patch. It starts as the same vector for every
+# image, and all it knows in the end it gathered by attention. A LayerNorm first, as before every computation in this
+# model, then one linear layer, the *head*, with a column for each class:
 #
 # $$y = \text{LN}(z_L^0), \qquad \text{logits} = y\, W_\text{head} + b_\text{head} .$$
 
@@ -94,8 +96,8 @@ def classify(z, norm, head):
 
 
 # %% [markdown]
-# One detail about the start. The head's weight and bias begin as *zeros*, so that all ten logits are 0, for every image: the model
-# has no opinion. How large is its loss then? You can say it without running anything.
+# One detail about the start. The head's weight and bias begin as *zeros*, so that all ten logits are 0, for every
+# image: the model has no opinion. How large is its loss then? You can say it without running anything.
 
 # %% exercise="initial_loss"
 # --- solution -> initial_loss = ...  # the cross-entropy of ten logits that are all 0
@@ -105,11 +107,11 @@ initial_loss = np.log(10)
 # %% [markdown]
 # ## All at once
 #
-# Remember that number, here and for every network that you ever train. If the first loss is another one, something is wrong before training
-# has begun.
+# Remember that number, here and for every network that you ever train. If the first loss is another one, something is
+# wrong before training has begun.
 #
-# Now the model. Its forward pass is one line for each part of the figure; most of the work is to make the parts. Every one of them draws
-# its random numbers from the same `rng`, one after the other.
+# Now the model. Its forward pass is one line for each part of the figure; most of the work is to make the parts.
+# Every one of them draws its random numbers from the same `rng`, one after the other.
 
 
 # %% exercise="ViT"
@@ -149,7 +151,8 @@ class ViT(Module):
 
 
 # %% [markdown]
-# First test: a new model has no opinion. Second test: the trained one. Its arrays have the names of `minivit`'s model; yours have the same but for two.
+# First test: a new model has no opinion. Second test: the trained one. Its arrays have the names of `minivit`'s
+# model; yours have the same but for two.
 
 # %%
 model = ViT()
@@ -186,11 +189,12 @@ show(
 # %% [markdown]
 # ## Your turn
 #
-# Each of these percentages comes out of code that you wrote, down to the sums of lesson 02. Your model even errs as `minivit`'s does: the star that
-# you cut into patches in lesson 05 is taken for an arrow.
+# Each of these percentages comes out of code that you wrote, down to the sums of lesson 02. Your model even errs as
+# `minivit`'s does: the star that you cut into patches in lesson 05 is taken for an arrow.
 #
-# Now the other hard test. Table 1 of the paper gives the number of parameters of ViT-B, -L and -H: 86, 307 and 632 million. Count them
-# layer by layer, without building a model that large. The number of heads is not among what you need: why not?
+# Now the other hard test. Table 1 of the paper gives the number of parameters of ViT-B, -L and -H: 86, 307 and 632
+# million. Count them layer by layer, without building a model that large. The number of heads is not among what you
+# need: why not?
 
 
 # %% exercise="count_parameters"
@@ -219,11 +223,12 @@ for name, patch_size, dim, depth, mlp_dim in (
     print(f"{name:11} {count_parameters(224, patch_size, dim, depth, mlp_dim, 1000):>12,}")
 
 # %% [markdown]
-# The published files hold exactly these numbers. (Table 1 does not say which patch size it counts; its 307 million are those of ViT-L/32. Why do
-# larger patches mean *more* parameters?)
+# The published files hold exactly these numbers. (Table 1 does not say which patch size and head it counts; its 307
+# million fit ViT-L/32. Why do larger patches mean *more* parameters?)
 #
-# Last, the model must learn. Write one step of training in its plainest form, gradient descent as in lesson 04: run the images through,
-# take the loss, walk back, and move each parameter a little against its gradient. Lesson 10 has better steps than this one.
+# Last, the model must learn. Write one step of training in its plainest form, gradient descent as in lesson 04: run
+# the images through, take the loss, walk back, and move each parameter a little against its gradient. Lesson 10 has
+# better steps than this one.
 
 
 # %% exercise="train_step"
@@ -241,7 +246,8 @@ def train_step(model, images, labels, lr):
 
 
 # %% [markdown]
-# A small ViT, 30 images, 150 steps. Thirty images can be learned by heart, and that is the point: a model that cannot even do this has a mistake in it.
+# A small ViT, 30 images, 150 steps. Thirty images can be learned by heart, and that is the point: a model that cannot
+# even do this has a mistake in it.
 
 # %%
 few = shapes("train", count=30)
@@ -255,7 +261,7 @@ show(draw_learning(losses), "The loss starts at ln 10, falls in jumps at first, 
 # %% [markdown]
 # ## In the paper
 #
-# You have now read all of section 3.1. Its equations, and the lines that they became:
+# You have now built all four equations of section 3.1:
 #
 # $$z_0 = [x_\text{class};\ x_p^1 E;\ \cdots;\ x_p^N E] + E_\text{pos} \tag{1}$$
 # $$z'_\ell = \text{MSA}(\text{LN}(z_{\ell-1})) + z_{\ell-1} \tag{2}$$
@@ -271,15 +277,17 @@ show(draw_learning(losses), "The loss starts at ln 10, falls in jumps at first, 
 # | "MLP size", "Heads" | `mlp_dim`, `heads` |
 # | $y$, and the classification head | `classify` |
 #
-# ViT-B/16 is your class with `ViT(224, 16, 3, 768, 12, 12, 3072, 1000)`. For *pre-training* the paper's head has one hidden layer more;
-# for fine-tuning it is the single layer of zeros that you built. The authors' model also has dropout, which `minivit` offers and these lessons leave out.
+# ViT-B/16 is your class with `ViT(224, 16, 3, 768, 12, 12, 3072, 1000)`. For *pre-training* the paper's head has one
+# hidden layer more; for fine-tuning it is the single layer of zeros that you built. The authors' model also has
+# dropout, which `minivit` offers and these lessons leave out.
 
 # %% [markdown]
 # ## Break it and see
 #
-# The model is right, the weights are right, and still the answers can be wrong. The trained model was shown pixels from -1 to 1. Other programs scale them from 0
-# to 1, or subtract a mean and divide by a spread of each channel that were measured on ImageNet. All of these are common, all have the right
-# shape, and no error is raised. What do they cost? Before you run it, put the four in order.
+# The model is right, the weights are right, and still the answers can be wrong. The trained model was shown pixels
+# from -1 to 1. Other programs scale them from 0 to 1, or subtract a mean and divide by a spread of each channel that
+# were measured on ImageNet. All of these are common, all have the right shape, and no error is raised. What do they
+# cost? Before you run it, put the four in order.
 
 # %%
 MEAN, SPREAD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -301,9 +309,11 @@ show(
 )
 
 # %% [markdown]
-# From 0 to 1 the picture looks the same to you, only paler; the model has never seen anything like it. With ImageNet's numbers the loss is small enough to be overlooked, which makes it
-# the commoner trouble: with the authors' published weights, too, it costs points, and nothing tells. The order of the colours costs nothing *here*: our shapes come
-# in all colours. Add a scale of your own: what happens if the image is turned upside down, or dark and light exchanged?
+# From 0 to 1 the picture looks the same to you, only paler; the model has never seen anything like it. With
+# ImageNet's numbers the damage is small enough to be overlooked, which makes it the commoner trouble: with the
+# authors' published weights, too, it costs points, and nothing tells. The order of the colours costs nothing *here*:
+# our shapes come in all colours. Add a scale of your own: what happens if the image is turned upside down, or dark
+# and light exchanged?
 
 # %% [markdown]
 # ## Summary
@@ -316,5 +326,6 @@ show(
 # %% [markdown]
 # ## What comes next
 #
-# Your class on your engine can be trained in earnest: `tests/lessons/test_own_engine.py` brings it to nine of ten test shapes right in about a minute. What is needed for it
-# is a better step than plain descent. [Lesson 10](10_optimisers.ipynb) builds Adam and its relatives.
+# Your class on your engine can be trained in earnest: `tests/lessons/test_own_engine.py` brings a small one to more
+# than nine of ten test shapes right, in a minute or two on one core. What it needs is a better step than plain
+# descent. [Lesson 10](10_optimisers.ipynb) builds Adam and its relatives.

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 10 · Optimisers: from gradients to the next weights
 #
-# *About 45 minutes. Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); all that it needs of them is the
-# idea of a gradient. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
+# *About 45 minutes. Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); all that it needs of them is
+# the idea of a gradient. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
 #
-# You will write the three rules by which networks are trained (momentum, Adam, AdamW), and the two that keep them safe
-# (clipping, a schedule for the learning rate). At the end your five functions train a Vision Transformer.
+# You will write the three rules by which networks are trained (momentum, Adam, AdamW), and the two that keep them
+# safe (clipping, a schedule for the learning rate). At the end your five functions train a Vision Transformer.
 
 # %% tags=["keep"]
 import math
@@ -21,14 +21,15 @@ from minivit.training.optim import is_kernel
 # %% [markdown]
 # ## The question
 #
-# The backward pass gives each weight a slope $g$: how fast the loss grows when this weight grows. So go the other way,
+# The backward pass gives each weight a slope $g$: how fast the loss grows when this weight grows. So go the other
+# way,
 #
 # $$w \leftarrow w - \eta\, g,$$
 #
-# with a small number $\eta$, the *learning rate*. That is gradient descent, and you have used it before. But a slope says
-# only which way is down. It does not say how far, and it holds no further than the next bend. And $\eta$ is *one*
-# number for all weights. Are their slopes at least of one size? Here they are in the trained Vision Transformer, for one batch
-# of images: the root mean square of the gradient in some of its arrays.
+# with a small number $\eta$, the *learning rate*. That is gradient descent, and you have used it before. But a slope
+# says only which way is down. It does not say how far, and it holds no further than the next bend. And $\eta$ is
+# *one* number for all weights. Are their slopes at least of one size? Here they are in the trained Vision
+# Transformer, for one batch of images: the root mean square of the gradient in some of its arrays.
 
 # %%
 data = shapes("train", count=7680)
@@ -43,10 +44,11 @@ for name, parameter in model.named_parameters():
 # %% [markdown]
 # ## The picture
 #
-# Between the smallest and the largest lies a factor of about a hundred, and this is a small network. Which $\eta$ is right for both?
+# Between the smallest and the largest lies a factor of about a hundred, and this is a small network. Which $\eta$ is
+# right for both?
 #
-# Two weights are enough to see the trouble. This loss is a long valley, a hundred times steeper across (along $w_2$) than
-# along its floor (along $w_1$). Gradient descent starts at the dot and wants to reach the star.
+# Two weights are enough to see the trouble. This loss is a long valley, a hundred times steeper across (along $w_2$)
+# than along its floor (along $w_1$). Gradient descent starts at the dot and wants to reach the star.
 
 # %%
 valley = np.diag([1.0, 100.0])  # H: the loss is ½ wᵀ H w, its gradient H w
@@ -76,16 +78,16 @@ explore(
 # %% [markdown]
 # ## One number at a time
 #
-# With a small rate it crawls along the floor. With a large one it jumps from wall to wall, and still crawls. With a rate a
-# little larger yet it leaves the picture (set the slider to 0.0204, if you have one).
+# With a small rate it crawls along the floor. With a large one it jumps from wall to wall, and still crawls. With a
+# rate a little larger yet it leaves the picture (set the slider to 0.0204, if you have one).
 #
-# To see why, take the valley apart: each weight has a parabola of its own, $\tfrac{c}{2} w^2$ with *curvature* $c$ and slope
-# $c\,w$. One step gives
+# To see why, take the valley apart: each weight has a parabola of its own, $\tfrac{c}{2} w^2$ with *curvature* $c$
+# and slope $c\,w$. One step gives
 #
 # $$w - \eta\, c\, w = (1 - \eta c)\, w .$$
 #
-# Every step multiplies $w$ by the same number. It must lie between -1 and 1, so $\eta$ must be below $2/c$. Before you run
-# the cell, say for each of its lines what will happen.
+# Every step multiplies $w$ by the same number. It must lie between -1 and 1, so $\eta$ must be below $2/c$. Before
+# you run the cell, say for each of its lines what will happen.
 
 
 # %%
@@ -104,15 +106,16 @@ for lr in (0.002, 0.019, 0.0204):
     print(f"rate {lr}: across          (c = 100)", descend(100.0, lr))
 
 # %% [markdown]
-# The steepest direction sets the limit, $\eta < 2/100$. The flattest must live with it: there $w$ shrinks by less than 2 percent in
-# a step. That is why training is slow, and everything that follows is a way around it.
+# The steepest direction sets the limit, $\eta < 2/100$. The flattest must live with it: there $w$ shrinks by less
+# than 2 percent in a step. That is why training is slow, and everything that follows is a way around it.
 #
 # **Momentum** is the first. Keep a running sum $m$ of the slopes, in which older ones fade, and go along it:
 #
 # $$m \leftarrow \mu\, m + g, \qquad w \leftarrow w - \eta\, m .$$
 #
-# Across the valley the slopes change sign from step to step, and cancel. Along the floor they agree, and add up: under a slope
-# that is always 1, $m$ becomes $1 + \mu + \mu^2 + \cdots = 1 / (1 - \mu)$. With the usual $\mu = 0.9$ that is 10.
+# Across the valley the slopes change sign from step to step, and cancel. Along the floor they agree, and add up:
+# under a slope that is always 1, $m$ becomes $1 + \mu + \mu^2 + \cdots = 1 / (1 - \mu)$. With the usual $\mu = 0.9$
+# that is 10.
 
 # %%
 m_floor = m_across = 0.0
@@ -124,8 +127,8 @@ print(f"after 40 steps: {m_floor:.2f} where the slopes agree, {m_across:.2f} whe
 # %% [markdown]
 # ## All at once
 #
-# From here on `w`, `g` and all else are arrays of one shape: a rule does the same for each of their numbers. Your functions
-# return new arrays and change none. (The package's optimisers change the weights in place and need less
+# From here on `w`, `g` and all else are arrays of one shape: a rule does the same for each of their numbers. Your
+# functions return new arrays and change none. (The package's optimisers change the weights in place and need less
 # memory.)
 
 
@@ -139,19 +142,20 @@ def sgd_step(w, g, m, lr, momentum=0.9):
 
 
 # %% [markdown]
-# **Adam** goes further: it gives each weight a rate of its own. It keeps two running *means* for each weight, one of the slope
-# and one of its square,
+# **Adam** goes further: it gives each weight a rate of its own. It keeps two running *means* for each weight, one of
+# the slope and one of its square,
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2,$$
 #
-# with $\beta_1 = 0.9$ and $\beta_2 = 0.999$, and both begin at 0. That is too small a beginning: if all slopes so far were $g$, then after $t$ steps
-# $m$ is $(1 - \beta_1^t)\, g$ and not $g$. So both are divided by what they lack, which is called *bias correction*:
+# with $\beta_1 = 0.9$ and $\beta_2 = 0.999$, and both begin at 0. That is too small a beginning: if all slopes so far
+# were $g$, then after $t$ steps $m$ is $(1 - \beta_1^t)\, g$ and not $g$. So both are divided by what they lack,
+# which is called *bias correction*:
 #
 # $$\hat m = \frac{m}{1 - \beta_1^t}, \qquad \hat v = \frac{v}{1 - \beta_2^t}, \qquad w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} .$$
 #
-# The slope is divided by its usual size. What is left has no unit: where slopes agree it is near 1, where they change sign it
-# is near 0. The tiny $\epsilon$ (here $10^{-8}$) is for weights whose slope is 0. The corrected means are used and thrown away;
-# what the next step needs is $m$ and $v$ themselves.
+# The slope is divided by its usual size. What is left has no unit: where slopes agree it is near 1, where they change
+# sign it is near 0. The tiny $\epsilon$ (here $10^{-8}$) is for weights whose slope is 0. The corrected means are
+# used and thrown away; what the next step needs is $m$ and $v$ themselves.
 
 
 # %% exercise="adam_step"
@@ -168,15 +172,16 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
 
 
 # %% [markdown]
-# Two things to see. A first step of Adam is $\eta$ long, whatever the slope: multiply the loss by 1000, and nothing changes.
+# Two things to see. A first step of Adam is $\eta$ long, whatever the slope: multiply the loss by 1000, and nothing
+# changes.
 #
-# And the valley. Turn it with the slider, dot and all, or put another number first in the list. Two of the paths simply turn with it, and one
-# changes. Which one, and why?
+# And the valley. Turn it with the slider, dot and all, or put another number first in the list. Two of the paths
+# simply turn with it, and one changes. Which one, and why?
 #
 # <details><summary>Answer</summary>
 #
-# Adam's. It divides by the size of each *weight's* slope, so it mends a valley that lies along the axes, and is no cure for one that lies
-# across them. Plain descent and momentum never look at the axes.
+# Adam's. It divides by the size of each *weight's* slope, so it mends a valley that lies along the axes, and is no
+# cure for one that lies across them. Plain descent and momentum never look at the axes.
 #
 # </details>
 
@@ -224,10 +229,11 @@ explore(
 # %% [markdown]
 # ## Your turn
 #
-# **Weight decay** pulls weights towards 0, so that none grows without need. In plain gradient descent one adds $\lambda w$ to the
-# gradient, and the weight shrinks by $\eta \lambda w$ in every step. In Adam that goes wrong, quietly: the pull becomes a part of $g$, and
-# is divided by $\sqrt{\hat v}$ like the rest of it. Weights with large slopes are then hardly pulled, and those with small slopes far too much. **AdamW** keeps the two apart:
-# first it shrinks the weight itself by $\eta \lambda w$, then it takes the step of Adam, along the gradient alone.
+# **Weight decay** pulls weights towards 0, so that none grows without need. In plain gradient descent one adds
+# $\lambda w$ to the gradient, and the weight shrinks by $\eta \lambda w$ in every step. In Adam that goes wrong,
+# quietly: the pull becomes a part of $g$, and is divided by $\sqrt{\hat v}$ like the rest of it. Weights with large
+# slopes are then hardly pulled, and those with small slopes far too much. **AdamW** keeps the two apart: first it
+# shrinks the weight itself by $\eta \lambda w$, then it takes the step of Adam, along the gradient alone.
 
 
 # %% exercise="adamw_step"
@@ -239,8 +245,8 @@ def adamw_step(w, g, mean, square, step, lr, decay):
 
 
 # %% [markdown]
-# Here is the difference. Two weights start at 1. Their slopes are pure noise, one of size 0.1, the other of size 10. How far
-# has the decay pulled each after 1000 steps?
+# Here is the difference. Two weights start at 1. Their slopes are pure noise, one of size 0.1, the other of size 10.
+# How far has the decay pulled each after 1000 steps?
 
 
 # %%
@@ -260,9 +266,9 @@ print("added to the gradient:", pull(lambda w, g, m, v, t: adam_step(w, g + 0.1 
 print("decoupled (AdamW):    ", pull(lambda w, g, m, v, t: adamw_step(w, g, m, v, t, 0.001, 0.1)))
 
 # %% [markdown]
-# **Clipping** is for the odd batch whose gradient is ten times the usual. Take the gradients of *all* arrays together as one long vector, and measure its
-# length $\|g\|$, the root of the sum of all squares. If it is above a limit, scale everything down to the limit. The
-# direction stays as it was.
+# **Clipping** is for the odd batch whose gradient is ten times the usual. Take the gradients of *all* arrays together
+# as one long vector, and measure its length $\|g\|$, the root of the sum of all squares. If it is above a limit,
+# scale everything down to the limit. The direction stays as it was.
 
 
 # %% exercise="clip_by_norm"
@@ -276,9 +282,10 @@ def clip_by_norm(gradients, max_norm):
 
 
 # %% [markdown]
-# The **schedule** is the learning rate as a function of the step. At the start the weights are random, and Adam's means know next to nothing: so the
-# rate rises in a straight line (*warm-up*). At the end large steps would only jump about in the valley: so it falls to 0, along
-# half a cosine or a straight line. With step $s$ counted from 0, $S$ steps in all, $S_w$ of them warm-up:
+# The **schedule** is the learning rate as a function of the step. At the start the weights are random, and Adam's
+# means know next to nothing: so the rate rises in a straight line (*warm-up*). At the end large steps would only jump
+# about in the valley: so it falls to 0, along half a cosine or a straight line. With step $s$ counted from 0, $S$
+# steps in all, $S_w$ of them warm-up:
 #
 # $$\eta_s = \eta\, \frac{s + 1}{S_w} \ \text{ while } s < S_w, \qquad \text{then, with } f = \frac{s - S_w}{S - S_w}: \quad
 # \eta_s = \eta\, \frac{1 + \cos \pi f}{2} \ \text{ or } \ \eta\, (1 - f).$$
@@ -305,10 +312,12 @@ show(
 )
 
 # %% [markdown]
-# Now all five at work: a small Vision Transformer (16 patches of 8 x 8 pixels, D = 32, two blocks) on the shapes, 120 steps of 64 images. It is
-# `minivit`'s own model, which is the same as yours and faster. Each of the three runs starts from the same weights and sees the same images; AdamW alone has weight decay, as
-# in the paper. The rate of each is the best of several that we tried, so look at the rates as well: they differ by a factor of a hundred. Adam's is nearly a
-# distance, and 0.001 is a fair first try for almost any network; the others must be found anew for each. On so small a model well-tuned momentum keeps up.
+# Now all five at work: a small Vision Transformer (16 patches of 8 x 8 pixels, D = 32, two blocks) on the shapes, 120
+# steps of 64 images. It is `minivit`'s own model, which is the same as yours and faster. Each of the three runs
+# starts from the same weights and sees the same images; AdamW alone has weight decay, as in the paper. The rate of
+# each is the best of several that we tried, so look at the rates as well: they differ by a factor of a hundred.
+# Adam's is nearly a distance, and 0.001 is a fair first try for almost any network; the others must be found anew for
+# each. On so small a model well-tuned momentum keeps up.
 
 # %%
 BATCH, STEPS = 64, 120
@@ -355,8 +364,8 @@ show(draw_losses(losses), "Three falling training losses: momentum and AdamW end
 # %% [markdown]
 # ## In the paper
 #
-# Section 4.1 trains *all* models with Adam, the ResNets too (appendix D.1 compares the two for them), and fine-tunes them with SGD and momentum.
-# The numbers stand in appendix B.1:
+# Section 4.1 trains *all* models with Adam, the ResNets too (appendix D.1 compares the two for them), and fine-tunes
+# them with SGD and momentum. The numbers stand in appendix B.1:
 #
 # | | pre-training (Table 3) | fine-tuning (Table 4) |
 # |---|---|---|
@@ -374,18 +383,19 @@ show(draw_losses(losses), "Three falling training losses: momentum and AdamW end
 # | gradient clipping at global norm | `clip_by_norm` | `clip_by_global_norm` in [`optim.py`](../minivit/training/optim.py) |
 # | warm-up and decay | `schedule` | `Schedule` in [`schedule.py`](../minivit/training/schedule.py) |
 #
-# Adam is Kingma and Ba's (arXiv 1412.6980), decoupled decay Loshchilov and Hutter's (arXiv 1711.05101). Like the authors' later code, `minivit` decays only the
-# kernels of linear layers.
+# Adam is Kingma and Ba's (arXiv 1412.6980), decoupled decay Loshchilov and Hutter's (arXiv 1711.05101). Like the
+# authors' later code, `minivit` decays only the kernels of linear layers.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Leave the bias correction out. Both means then start too small, which sounds harmless: small means, small steps? But the step is a *quotient*. After
-# the first slope $m$ is a tenth of what it should be, and $\sqrt v$ a thirtieth. So the first steps are too *long*, just when the
-# weights are still random. The mistake heals by itself: after some thousand steps the two are the same, and a training that survives its beginning
-# shows nothing.
+# Leave the bias correction out. Both means then start too small, which sounds harmless: small means, small steps? But
+# the step is a *quotient*. After the first slope $m$ is a tenth of what it should be, and $\sqrt v$ a thirtieth. So
+# the first steps are too *long*, just when the weights are still random. The mistake heals by itself: after some
+# thousand steps the two are the same, and a training that survives its beginning shows nothing.
 #
-# Make $\beta_2$ smaller, with the slider or in the list. For which $\beta_2$ does the first step have the right length even without the correction?
+# Make $\beta_2$ smaller, with the slider or in the list. For which $\beta_2$ does the first step have the right
+# length even without the correction?
 
 
 # %%
@@ -435,5 +445,5 @@ explore(
 # %% [markdown]
 # ## What comes next
 #
-# You have all parts of a training. [Lesson 11](11_training.ipynb) puts them into a loop, adds batches, augmentation and a validation split, and teaches you to
-# read what goes wrong from its curves.
+# You have all parts of a training. [Lesson 11](11_training.ipynb) puts them into a loop, adds batches, augmentation
+# and a validation split, and teaches you to read what goes wrong from its curves.
