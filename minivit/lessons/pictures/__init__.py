@@ -1,0 +1,1 @@
+"""Drawing code that would be too long for a lesson's cell, a module for each topic."""
