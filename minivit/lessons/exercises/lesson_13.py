@@ -1,0 +1,230 @@
+"""Checks of lesson 13: positions for another grid, weights for another task, and a head on frozen features."""
+
+from __future__ import annotations
+
+from math import floor
+from typing import Any
+
+import numpy as np
+
+from ..compare import same
+from ..trial import Attempt, Complaint
+from . import exercise
+
+
+@exercise(13)
+def interpolation_weights(attempt: Attempt) -> None:
+    """Each old place in turn is 1 and the others 0: what NumPy's own interpolation makes of it."""
+    for before, after in ((3, 5), (8, 12), (5, 3), (4, 4), (2, 7)):
+        places = np.linspace(0, before - 1, after)
+        right = np.stack([np.interp(places, np.arange(before), unit) for unit in np.eye(before)], axis=1)
+        centres = (np.arange(after) + 0.5) * before / after - 0.5
+        edges = np.stack([np.interp(centres, np.arange(before), unit) for unit in np.eye(before)], axis=1)
+        short = np.maximum(0.0, 1.0 - np.abs(np.arange(after)[:, None] * before / after - np.arange(before)))
+        left = np.minimum(np.floor(places).astype(int), before - 2)
+        share = places - left
+        swapped = np.zeros((after, before))
+        swapped[np.arange(after), left], swapped[np.arange(after), left + 1] = share, 1.0 - share
+        same(
+            attempt(before, after),
+            right,
+            f"interpolation_weights({before}, {after})",
+            mistakes={
+                "the edges of the rows lie on each other instead of the first and last places": edges,
+                "the last new place misses the last old one: divide by after - 1, and multiply by before - 1": short,
+                "the two weights have changed places: the nearer place must get the larger one": swapped,
+                "each new place takes from the nearest old one alone: that is no interpolation": (
+                    np.eye(before)[np.rint(places).astype(int)]
+                ),
+                "a distance above 1 gives a negative weight: such places get 0": (
+                    1.0 - np.abs(places[:, None] - np.arange(before))
+                ),
+                "these are the distances: the weight is 1 minus the distance, and at least 0": (
+                    np.abs(places[:, None] - np.arange(before))
+                ),
+                "it is transposed: a row for each new place is wanted": right.T,
+            },
+        )
+
+
+@exercise(13)
+def resize_positions(attempt: Attempt) -> None:
+    """Grids that are not square, by the four neighbours of each new place."""
+    rng = np.random.default_rng(0)
+    D = 3
+    for before, after in (((3, 4), (5, 7)), ((4, 3), (2, 6)), ((2, 3), (2, 3))):
+        table = rng.standard_normal((1, 1 + before[0] * before[1], D))
+        front, patches = table[:, :1], table[0, 1:]
+        count = after[0] * after[1]
+        right = np.concatenate([front, _bilinear(patches.reshape(*before, D), after).reshape(1, count, D)], axis=1)
+        turned = _bilinear(patches.reshape(before[1], before[0], D), (after[1], after[0])).reshape(1, count, D)
+        columns = _bilinear(patches.reshape(*before, D), after).transpose(1, 0, 2).reshape(1, count, D)
+        nearest = patches.reshape(*before, D)[
+            np.rint(np.linspace(0, before[0] - 1, after[0])).astype(int)[:, None],
+            np.rint(np.linspace(0, before[1] - 1, after[1])).astype(int),
+        ].reshape(1, count, D)
+        same(
+            attempt(table, before, after),
+            right,
+            f"resize_positions(table, {before}, {after})",
+            mistakes={
+                "the class token's row is missing: it stays in front, as it was": right[:, 1:],
+                "the class token's row stands at the end: it is row 0": (
+                    np.concatenate([right[:, 1:], right[:, :1]], axis=1)
+                ),
+                "the class token's row became zeros: it keeps its position": (
+                    np.concatenate([0.0 * front, right[:, 1:]], axis=1)
+                ),
+                "it is interpolated along the sequence: the rows are a grid of h x w": (
+                    np.concatenate([front, _along(patches, count)[None]], axis=1)
+                ),
+                "the class token was interpolated together with the patches": _along(table[0], 1 + count)[None],
+                "rows and columns of the old grid have changed places: reshape to (h, w, D)": (
+                    np.concatenate([front, turned], axis=1)
+                ),
+                "the new patches are in order of columns: read the grid row by row": (
+                    np.concatenate([front, columns], axis=1)
+                ),
+                "each new patch takes from the nearest old one alone: use R and S": (
+                    np.concatenate([front, nearest], axis=1)
+                ),
+            },
+        )
+    table = rng.standard_normal((1, 5, D)).astype(np.float32)
+    got = attempt(table, (2, 2), (3, 3))
+    if getattr(got, "dtype", None) != np.float32:
+        raise Complaint(
+            f"resize_positions makes {getattr(got, 'dtype', type(got).__name__)} of a float32 table: end with "
+            ".astype(table.dtype)"
+        )
+
+
+@exercise(13)
+def adapt_weights(attempt: Attempt) -> None:
+    """Array by array: with new classes, and without."""
+    rng = np.random.default_rng(1)
+    D, old = 4, 7
+    weights = {
+        "embedding.weight": rng.standard_normal((12, D)).astype(np.float32),
+        "cls": rng.standard_normal((1, 1, D)).astype(np.float32),
+        "positions.embedding": rng.standard_normal((1, 7, D)).astype(np.float32),
+        "blocks.0.norm1.weight": rng.standard_normal(D).astype(np.float32),
+        "head.weight": rng.standard_normal((D, old)).astype(np.float32),
+        "head.bias": rng.standard_normal(old).astype(np.float32),
+    }
+    before, after = (2, 3), (4, 5)
+    table = weights["positions.embedding"]
+    resized = _bilinear(table[0, 1:].reshape(*before, D), after).reshape(1, 20, D)
+    resized = np.concatenate([table[:, :1], resized], axis=1).astype(np.float32)
+    for K, shown in ((3, "K=3"), (None, "K=None")):
+        got = attempt(weights, before, after, K)
+        if not isinstance(got, dict):
+            raise Complaint(f"adapt_weights returns a {type(got).__name__}: a dictionary of arrays is wanted")
+        _same_names(set(got), set(weights))
+        right = {**weights, "positions.embedding": resized}
+        mistakes = {"it is still the old table: resize it from `before` to `after`": table}
+        if K is not None:
+            right["head.weight"], right["head.bias"] = np.zeros((D, K), np.float32), np.zeros(K, np.float32)
+        for name in ("positions.embedding", "head.weight", "head.bias", *weights):
+            what = f'adapt_weights(weights, {before}, {after}, {shown})["{name}"]'
+            if name.startswith("head."):
+                mistakes = _head_mistakes(weights[name], right[name], K)
+            same(got[name], right[name], what, mistakes)
+
+
+def _head_mistakes(old: np.ndarray, right: np.ndarray, K: int | None) -> dict[str, Any]:
+    if K is None:
+        return {"without new classes the head is kept: look at K is None": np.zeros_like(old)}
+    return {
+        "it is still the old head: new classes want a new one": old,
+        "it is zeros for the old number of classes: K gives the new one": np.zeros_like(old),
+        "it is transposed: the head's weight is (D, K)": right.T if right.ndim == 2 else old,
+        "it is ones: the head starts at zero": np.ones_like(right),
+    }
+
+
+def _same_names(got: set[str], right: set[str]) -> None:
+    if missing := sorted(right - got):
+        raise Complaint(f"adapt_weights leaves out {', '.join(missing)}: what does not change is handed on")
+    if more := sorted(got - right):
+        raise Complaint(f"adapt_weights returns {', '.join(more)}, which the model has no place for")
+
+
+@exercise(13)
+def train_head(attempt: Attempt) -> None:
+    """The gradient by hand, in double precision."""
+    rng = np.random.default_rng(2)
+    features = rng.standard_normal((6, 4)).astype(np.float32)
+    labels = np.array([0, 2, 1, 2, 0, 2])
+    for steps in (1, 4):
+        got = attempt(features, labels, 3, steps, 0.5)
+        if not (isinstance(got, tuple | list) and len(got) == 2):
+            raise Complaint("train_head returns two arrays: return weight, bias")
+        weight, bias = _trained(features, labels, 3, steps)
+        known = {
+            "this is plain SGD: the momentum is missing": _trained(features, labels, 3, steps, momentum=0.0),
+            "m takes only a tenth of the gradient: m = 0.9 m + g": _trained(features, labels, 3, steps, share=0.1),
+            "the gradient is that of the sum over the images: the loss is their mean": (
+                _trained(features, labels, 3, steps, count=1)
+            ),
+            "it goes uphill: the step is subtracted, and the gradient of the logits is p - t": _trained(
+                features, labels, 3, steps, lr=-0.5
+            ),
+            "the bias has not moved": (weight, np.zeros(3)),
+            "it takes one step too few": _trained(features, labels, 3, steps - 1),
+            "the gradient is that of a squared error: put the softmax into the loss": (
+                _trained(features, labels, 3, steps, softmax=False)
+            ),
+            "the bias is not part of the logits": _trained(features, labels, 3, steps, use_bias=False),
+        }
+        what = f"train_head(features, labels, 3, {steps}, 0.5)"
+        for i, (part, right) in enumerate((("weight", weight), ("bias", bias))):
+            same(
+                got[i],
+                right,
+                f"the {part} of {what}",
+                mistakes={sentence: wrong[i] for sentence, wrong in known.items()},
+                tolerance=1e-4,
+                check_dtype=False,
+            )
+
+
+def _trained(
+    features: np.ndarray, labels: np.ndarray, K: int, steps: int, *, lr: float = 0.5, momentum: float = 0.9,
+    share: float = 1.0, count: int = 0, softmax: bool = True, use_bias: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Weight and bias after some steps, number by number where it matters; the options are the known mistakes."""
+    x, (B, D) = features.astype(np.float64), features.shape
+    weight, bias = np.zeros((D, K)), np.zeros(K)
+    m_weight, m_bias = np.zeros((D, K)), np.zeros(K)
+    for _ in range(steps):
+        g_weight, g_bias = np.zeros((D, K)), np.zeros(K)
+        for image, label in zip(x, labels, strict=True):
+            logits = image @ weight + (bias if use_bias else 0.0)
+            p = np.exp(logits) / np.exp(logits).sum() if softmax else logits
+            dlogits = (p - (np.arange(K) == label)) / (count or B)
+            g_weight += np.outer(image, dlogits)
+            g_bias += dlogits
+        m_weight, m_bias = momentum * m_weight + share * g_weight, momentum * m_bias + share * g_bias
+        weight, bias = weight - lr * m_weight, bias - lr * m_bias
+    return weight, bias
+
+
+def _bilinear(grid: np.ndarray, after: tuple[int, int]) -> np.ndarray:
+    """(h, w, D) at another size, from the four neighbours of each new place."""
+    h, w, D = grid.shape
+    out = np.zeros((*after, D))
+    for i in range(after[0]):
+        for j in range(after[1]):
+            y, x = i * (h - 1) / (after[0] - 1), j * (w - 1) / (after[1] - 1)
+            top, left = min(floor(y), h - 2), min(floor(x), w - 2)
+            for row in (top, top + 1):
+                for column in (left, left + 1):
+                    out[i, j] += (1 - abs(y - row)) * (1 - abs(x - column)) * grid[row, column]
+    return out
+
+
+def _along(rows: np.ndarray, count: int) -> np.ndarray:
+    """(N, D) interpolated along N to (count, D)."""
+    places = np.linspace(0, len(rows) - 1, count)
+    return np.stack([np.interp(places, np.arange(len(rows)), column) for column in rows.T], axis=1)

@@ -1,0 +1,328 @@
+import numpy as np
+from scipy.ndimage import zoom
+
+from . import lesson, right, wrong
+
+names = lesson(13)
+Tensor, parameter, linear, cross_entropy = (names[n] for n in ("Tensor", "parameter", "linear", "cross_entropy"))
+weights_given, resize_given = names["interpolation_weights"], names["resize_positions"]
+
+
+@right
+def interpolation_weights(before, after):
+    weights = np.zeros((after, before))
+    for i in range(after):
+        place = i * (before - 1) / (after - 1)
+        left = min(int(place), before - 2)
+        weights[i, left + 1] = place - left
+        weights[i, left] = 1 - weights[i, left + 1]
+    return weights
+
+
+@right
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return np.clip(1 - abs(places.reshape(-1, 1) - np.arange(before).reshape(1, -1)), 0, None)
+
+
+@wrong("edges of the rows")
+def interpolation_weights(before, after):
+    places = np.clip((np.arange(after) + 0.5) * before / after - 0.5, 0, before - 1)
+    return np.maximum(0, 1 - abs(places[:, None] - np.arange(before)))
+
+
+@wrong("misses the last old one")
+def interpolation_weights(before, after):
+    places = np.arange(after) * before / after
+    return np.maximum(0, 1 - abs(places[:, None] - np.arange(before)))
+
+
+@wrong("two weights have changed places")
+def interpolation_weights(before, after):
+    weights = np.zeros((after, before))
+    for i in range(after):
+        place = i * (before - 1) / (after - 1)
+        left = min(int(place), before - 2)
+        weights[i, left] = place - left
+        weights[i, left + 1] = 1 - (place - left)
+    return weights
+
+
+@wrong("nearest old one alone")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return np.eye(before)[np.round(places).astype(int)]
+
+
+@wrong("it is transposed")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return np.maximum(0, 1 - abs(places - np.arange(before)[:, None]))
+
+
+@wrong("a distance above 1")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return 1 - abs(places[:, None] - np.arange(before))
+
+
+@wrong("these are the distances")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return abs(places[:, None] - np.arange(before))
+
+
+@right
+def resize_positions(table, before, after):
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    grid = table[0, 1:].reshape(before[0], before[1], -1)
+    larger = np.einsum("ah,bw,hwd->abd", R, S, grid).reshape(after[0] * after[1], -1)
+    return np.vstack([table[0, :1], larger])[None].astype(table.dtype)
+
+
+@right
+def resize_positions(table, before, after):
+    grid = table[0, 1:].reshape(*before, -1)
+    factors = (after[0] / before[0], after[1] / before[1], 1)
+    larger = zoom(grid, factors, order=1).reshape(1, after[0] * after[1], -1)
+    return np.concatenate([table[:, :1], larger], axis=1)
+
+
+@right
+def resize_positions(table, before, after):
+    both = np.kron(weights_given(before[0], after[0]), weights_given(before[1], after[1]))
+    out = np.empty((1, 1 + len(both), table.shape[2]), table.dtype)
+    out[0, 0] = table[0, 0]
+    out[0, 1:] = both @ table[0, 1:]
+    return out
+
+
+def enlarged(table, before, after):
+    grid = table[0, 1:].reshape(*before, -1)
+    larger = np.einsum("ah,bw,hwd->abd", weights_given(before[0], after[0]), weights_given(before[1], after[1]), grid)
+    return larger.astype(table.dtype)
+
+
+@wrong("class token's row is missing")
+def resize_positions(table, before, after):
+    return enlarged(table, before, after).reshape(1, -1, table.shape[2])
+
+
+@wrong("stands at the end")
+def resize_positions(table, before, after):
+    larger = enlarged(table, before, after).reshape(1, -1, table.shape[2])
+    return np.concatenate([larger, table[:, :1]], axis=1)
+
+
+@wrong("became zeros")
+def resize_positions(table, before, after):
+    out = np.zeros((1, 1 + after[0] * after[1], table.shape[2]), table.dtype)
+    out[0, 1:] = enlarged(table, before, after).reshape(-1, table.shape[2])
+    return out
+
+
+@wrong("along the sequence")
+def resize_positions(table, before, after):
+    W = weights_given(before[0] * before[1], after[0] * after[1])
+    return np.concatenate([table[:, :1], (W @ table[0, 1:])[None]], axis=1).astype(table.dtype)
+
+
+@wrong("together with the patches")
+def resize_positions(table, before, after):
+    W = weights_given(1 + before[0] * before[1], 1 + after[0] * after[1])
+    return (W @ table[0])[None].astype(table.dtype)
+
+
+@wrong("rows and columns of the old grid")
+def resize_positions(table, before, after):
+    grid = table[0, 1:].reshape(before[1], before[0], -1)
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    larger = np.einsum("ah,bw,whd->bad", R, S, grid).reshape(1, after[0] * after[1], -1)
+    return np.concatenate([table[:, :1], larger], axis=1).astype(table.dtype)
+
+
+@wrong("in order of columns")
+def resize_positions(table, before, after):
+    larger = enlarged(table, before, after).transpose(1, 0, 2).reshape(1, -1, table.shape[2])
+    return np.concatenate([table[:, :1], larger], axis=1)
+
+
+@wrong("end with .astype(table.dtype)")
+def resize_positions(table, before, after):
+    larger = enlarged(table.astype(float), before, after).reshape(1, -1, table.shape[2])
+    return np.concatenate([table[:, :1], larger], axis=1)
+
+
+@right
+def adapt_weights(weights, before, after, K=None):
+    new = {}
+    for name, array in weights.items():
+        if name == "positions.embedding":
+            array = resize_given(array, before, after)
+        elif name == "head.weight" and K is not None:
+            array = np.zeros((array.shape[0], K), np.float32)
+        elif name == "head.bias" and K is not None:
+            array = np.zeros(K, np.float32)
+        new[name] = array
+    return new
+
+
+@right
+def adapt_weights(weights, before, after, K=None):
+    head = {}
+    if K:
+        D = weights["positions.embedding"].shape[-1]
+        head = {"head.weight": np.zeros([D, K], "float32"), "head.bias": np.zeros([K], "float32")}
+    return {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after), **head}
+
+
+@wrong("changes what it was handed")
+def adapt_weights(weights, before, after, K=None):
+    weights["positions.embedding"] = resize_given(weights["positions.embedding"], before, after)
+    return weights
+
+
+@wrong("still the old table")
+def adapt_weights(weights, before, after, K=None):
+    new = dict(weights)
+    if K is not None:
+        new["head.weight"] = np.zeros((weights["head.weight"].shape[0], K), np.float32)
+        new["head.bias"] = np.zeros(K, np.float32)
+    return new
+
+
+@wrong("still the old head")
+def adapt_weights(weights, before, after, K=None):
+    return {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+
+
+@wrong("zeros for the old number of classes")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    new["head.weight"] = np.zeros_like(weights["head.weight"])
+    return new
+
+
+@wrong("it is transposed: the head's weight")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    if K is not None:
+        new["head.weight"] = np.zeros((K, len(weights["head.weight"])), np.float32)
+        new["head.bias"] = np.zeros(K, np.float32)
+    return new
+
+
+@wrong("without new classes the head is kept")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    D, old = weights["head.weight"].shape
+    new["head.weight"], new["head.bias"] = np.zeros((D, K or old), np.float32), np.zeros(K or old, np.float32)
+    return new
+
+
+@wrong("leaves out blocks.0.norm1.weight")
+def adapt_weights(weights, before, after, K=None):
+    return {
+        "embedding.weight": weights["embedding.weight"],
+        "cls": weights["cls"],
+        "positions.embedding": resize_given(weights["positions.embedding"], before, after),
+        "head.weight": np.zeros((weights["head.weight"].shape[0], K or 7), np.float32),
+        "head.bias": np.zeros(K or 7, np.float32),
+    }
+
+
+@right
+def train_head(features, labels, K, steps, lr):
+    B, D = features.shape
+    weight, bias, m_w, m_b = np.zeros((D, K)), np.zeros(K), 0.0, 0.0
+    for _ in range(steps):
+        logits = features @ weight + bias
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        p[np.arange(B), labels] -= 1
+        m_w, m_b = 0.9 * m_w + features.T @ p / B, 0.9 * m_b + p.mean(axis=0)
+        weight, bias = weight - lr * m_w, bias - lr * m_b
+    return weight, bias
+
+
+@right
+def train_head(features, labels, K, steps, lr):
+    values = [np.zeros((features.shape[1], K), np.float32), np.zeros(K, np.float32)]
+    slow = [np.zeros_like(value) for value in values]
+    for _ in range(steps):
+        W, b = (parameter(value) for value in values)
+        loss = cross_entropy(Tensor(features) @ W + b, labels)
+        loss.backward()
+        for i, p in enumerate((W, b)):
+            slow[i] = 0.9 * slow[i] + p.grad
+            values[i] = values[i] - lr * slow[i]
+    return tuple(values)
+
+
+def trained(features, labels, K, steps, lr, momentum=0.9, share=1.0, scale=1.0):
+    values = [np.zeros((features.shape[1], K)), np.zeros(K)]
+    slow = [0.0, 0.0]
+    for _ in range(steps):
+        W, b = (parameter(value) for value in values)
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        for i, p in enumerate((W, b)):
+            slow[i] = momentum * slow[i] + share * scale * p.grad
+            values[i] = values[i] - lr * slow[i]
+    return values
+
+
+@wrong("momentum is missing")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, lr, momentum=0.0)
+
+
+@wrong("a tenth of the gradient")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, lr, share=0.1)
+
+
+@wrong("sum over the images")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, lr, scale=len(features))
+
+
+@wrong("uphill")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, -lr)
+
+
+@wrong("one step too few")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps - 1, lr)
+
+
+@wrong("the bias has not moved")
+def train_head(features, labels, K, steps, lr):
+    weight, bias = trained(features, labels, K, steps, lr)
+    return weight, np.zeros(K)
+
+
+@wrong("not part of the logits")
+def train_head(features, labels, K, steps, lr):
+    weight, bias, m_w, m_b = np.zeros((features.shape[1], K)), np.zeros(K), 0.0, 0.0
+    for _ in range(steps):
+        p = np.exp(features @ weight)
+        p = p / p.sum(axis=1, keepdims=True) - np.eye(K)[labels]
+        m_w, m_b = 0.9 * m_w + features.T @ p / len(p), 0.9 * m_b + p.mean(axis=0)
+        weight, bias = weight - lr * m_w, bias - lr * m_b
+    return weight, bias
+
+
+@wrong("squared error")
+def train_head(features, labels, K, steps, lr):
+    weight, bias, m_w, m_b = np.zeros((features.shape[1], K)), np.zeros(K), 0.0, 0.0
+    for _ in range(steps):
+        d = features @ weight + bias - np.eye(K)[labels]
+        m_w, m_b = 0.9 * m_w + features.T @ d / len(d), 0.9 * m_b + d.mean(axis=0)
+        weight, bias = weight - lr * m_w, bias - lr * m_b
+    return weight, bias
+
+
+@wrong("returns two arrays")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, lr)[0]

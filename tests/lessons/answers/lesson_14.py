@@ -1,0 +1,269 @@
+import math
+
+import numpy as np
+
+from . import lesson, right, wrong
+
+names = lesson(14)
+Tensor, concatenate, slices_of = names["Tensor"], names["concatenate"], names["slices_of"]
+
+
+@right
+def same_padding(H, h, s):
+    windows = math.ceil(H / s)
+    missing = max(0, (windows - 1) * s + h - H)
+    return missing // 2, (missing + 1) // 2
+
+
+@right
+def same_padding(H, h, s):
+    left_over = H % s or s  # pixels from the last window's beginning to the end
+    missing = h - left_over if h > left_over else 0
+    before = missing // 2
+    return [before, missing - before]
+
+
+@wrong("the odd pixel goes to the end")
+def same_padding(H, h, s):
+    missing = max(0, (-(-H // s) - 1) * s + h - H)
+    return missing - missing // 2, missing // 2
+
+
+@wrong("with a stride above 1 less is missing")
+def same_padding(H, h, s):
+    return (h - 1) // 2, h - 1 - (h - 1) // 2
+
+
+@wrong("at least 0")
+def same_padding(H, h, s):
+    missing = (-(-H // s) - 1) * s + h - H
+    return missing // 2, missing - missing // 2
+
+
+@wrong("rounded up")
+def same_padding(H, h, s):
+    missing = max(0, (H // s - 1) * s + h - H)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("shared between the two ends")
+def same_padding(H, h, s):
+    missing = max(0, (-(-H // s) - 1) * s + h - H)
+    return missing, missing
+
+
+@wrong("not as whole ones")
+def same_padding(H, h, s):
+    missing = max(0, (math.ceil(H / s) - 1) * s + h - H)
+    return missing / 2 - missing % 2 / 2, missing / 2 + missing % 2 / 2
+
+
+@right
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    window = padded[row * s : row * s + h, column * s : column * s + w]
+    return window.reshape(-1) @ kernel.reshape(-1, D)
+
+
+@right
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for d in range(D):
+        for i in range(h):
+            for j in range(w):
+                out[d] += padded[row * s + i, column * s + j] @ kernel[i, j, :, d]
+    return out
+
+
+@wrong("the stride is missing")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    return np.tensordot(padded[row : row + h, column : column + w], kernel, 3)
+
+
+@wrong("turned round")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            for c in range(C):
+                out += padded[row * s + i, column * s + j, c] * kernel[h - 1 - i, w - 1 - j, c]
+    return out
+
+
+@wrong("only channel 0")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            out += padded[row * s + i, column * s + j, 0] * kernel[i, j, 0]
+    return out
+
+
+@wrong("+= and not =")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    for i in range(h):
+        for j in range(w):
+            for c in range(C):
+                out = padded[row * s + i, column * s + j, c] * kernel[i, j, c]
+    return out
+
+
+@wrong("the filters were added up")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    return (padded[row * s : row * s + h, column * s : column * s + w, :, None] * kernel).sum()
+
+
+@right
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    total = None
+    for n, part in enumerate(slices_of(images, h, w, s)):
+        product = part @ kernel[n // w, n % w]
+        total = product if total is None else total + product
+    return total
+
+
+@right
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=-1)
+    B, rows, columns, length = windows.shape
+    return (windows.reshape(-1, length) @ kernel.reshape(length, D)).reshape(B, rows, columns, D)
+
+
+@wrong("order c, i, j")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return windows @ kernel.transpose(2, 0, 1, 3).reshape(h * w * C, D)
+
+
+@wrong("not the transpose of")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return windows @ kernel.reshape(D, h * w * C).transpose(1, 0)
+
+
+@wrong("only the last slice")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    slices = slices_of(images, h, w, s)
+    for n in range(h * w):
+        out = slices[n] @ kernel[n // w, n % w]
+    return out
+
+
+@wrong("rows and columns have changed places")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return windows @ kernel.transpose(1, 0, 2, 3).reshape(h * w * C, D)
+
+
+@wrong("returns an array")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = np.concatenate([part.data for part in slices_of(images, h, w, s)], axis=3)
+    return windows @ kernel.data.reshape(-1, D)
+
+
+@wrong("leaves no gradient on kernel")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return windows @ Tensor(kernel.data.reshape(-1, D))
+
+
+@right
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H, W, groups, C // groups)
+    y = y - y.mean(axis=(1, 2, 4), keepdims=True)
+    y = y / ((y**2).mean(axis=(1, 2, 4), keepdims=True) + eps) ** 0.5
+    return y.reshape(B, H, W, C) * weight + bias
+
+
+@right
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    size = C // groups
+    parts = []
+    for g in range(groups):
+        part = x[:, :, :, g * size : (g + 1) * size]
+        mean = part.mean(axis=(1, 2, 3), keepdims=True)
+        variance = (part * part).mean(axis=(1, 2, 3), keepdims=True) - mean * mean
+        parts.append((part - mean) / (variance + eps).sqrt())
+    return concatenate(parts, axis=3) * weight + bias
+
+
+def normalised(x, shape, axes, eps, power=0.5):
+    y = x.reshape(*shape)
+    y = y - y.mean(axis=axes, keepdims=True)
+    return (y / ((y * y).mean(axis=axes, keepdims=True) + eps) ** power).reshape(*x.shape)
+
+
+@wrong("weight and bias are missing")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), (1, 3), eps)
+
+
+@wrong("each place was normalised by itself")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), 3, eps) * weight + bias
+
+
+@wrong("each channel was normalised by itself")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), 1, eps) * weight + bias
+
+
+@wrong("images were normalised together")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), (0, 1, 3), eps) * weight + bias
+
+
+@wrong("channels that lie apart")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, C // groups, groups), (1, 2), eps) * weight + bias
+
+
+@wrong("all channels were normalised together")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W * C), 1, eps) * weight + bias
+
+
+@wrong("divides by the variance")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), (1, 3), eps, power=1) * weight + bias
+
+
+@wrong("the mean was not subtracted")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    centred = y - y.mean(axis=(1, 3), keepdims=True)
+    variance = (centred * centred).mean(axis=(1, 3), keepdims=True)
+    return (y / (variance + eps).sqrt()).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("eps stands outside the root")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    centred = y - y.mean(axis=(1, 3), keepdims=True)
+    deviation = (centred * centred).mean(axis=(1, 3), keepdims=True).sqrt() + eps
+    return (centred / deviation).reshape(B, H, W, C) * weight + bias
