@@ -265,9 +265,12 @@ def shift_and_flip(attempt: Attempt) -> None:
     B, shift = 1200, 1
     images = np.stack([one] * B)
     got = attempt(images, shift, np.random.default_rng(6))
-    if not isinstance(got, np.ndarray) or got.shape != images.shape:
-        shape = np.shape(got)
-        raise Complaint(f"shift_and_flip returns shape {shape}: it must be that of the images, {images.shape}")
+    if not isinstance(got, np.ndarray):
+        raise Complaint(
+            f"shift_and_flip returns a {type(got).__name__}: one array is wanted (np.stack makes it of a list)"
+        )
+    if got.shape != images.shape:
+        raise Complaint(f"shift_and_flip returns shape {got.shape}: it must be that of the images, {images.shape}")
     if got.dtype != np.uint8:
         raise Complaint(f"shift_and_flip returns {got.dtype}: pixels stay uint8")
 

@@ -443,3 +443,9 @@ def shift_and_flip(images, shift, rng):
 @wrong("shape (1200, 6, 8, 3)")
 def shift_and_flip(images, shift, rng):
     return padded(images, shift)
+
+
+@wrong("np.stack makes it of a list")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return list(cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5))
