@@ -249,9 +249,10 @@ show(
 # fine structure of a patch.
 #
 # Right, one map for each patch, laid out as the patches are. Each is brightest at its own patch and then around it: next
-# neighbours have a cosine of 0.56 on average, patches two apart 0.20, three apart none. The model found out
-# what lies next to what. But look at the outer columns: there left and right are alike. A possible reason: in three images
-# of four no shape reaches the left column, and in three of four none the right one, so that both mostly mean background.
+# neighbours have a cosine of about 0.6 on average, patches two apart of 0.25, three apart of none. The model found out
+# what lies next to what. But look at the border: opposite sides are alike, left and right, top and bottom. A possible
+# reason: in about three images of four no shape reaches the leftmost column, and it is the same on the other three sides.
+# So all of them mostly mean background.
 
 # %% [markdown]
 # ## In the paper
@@ -327,11 +328,11 @@ show(
 )
 
 # %% [markdown]
-# Rollout passes: four patches of 64 cost about half of the answers, where four at random cost a few percent. The rest is
-# a warning.
+# Rollout passes: painting over its first eight patches of 64 costs about two answers of three, where eight at random cost
+# one or two in a hundred. The rest is a warning.
 #
-# - The *reversed* product gives maps that look as good, and does nearly as well. No eye finds this mistake. A check
-#   against two tokens worked out by hand does.
+# - The *reversed* product gives maps that glow on the shape too, and does nearly as well. No eye finds this mistake. A
+#   check against two tokens worked out by hand does.
 # - The *untrained* model's maps glow as well, and its patches matter more than chance: random attention already prefers
 #   what stands out from the background. A map must be compared with such a control before it is called learned.
 # - Attention in one block is not influence on the answer. Turn the test round: replace `-maps` by `maps` in

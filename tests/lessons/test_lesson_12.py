@@ -81,7 +81,7 @@ def test_every_head_looks_about_15_to_16_pixels_far_less_than_uniform_attention(
     uniform = insight.patch_distances(MODEL.config).mean()
 
     assert distances.shape == (4, 2)
-    assert distances.min() >= 14.5
+    assert distances.min() > 14.5
     assert distances.max() < 16.5 <= uniform
 
 
@@ -96,36 +96,38 @@ def test_the_strongest_components_are_grey_and_stronger_than_a_new_models():
     assert 0.055 <= min(new) <= max(new) < 0.075
 
 
-def test_neighbours_positions_are_alike_and_the_outer_columns_too():
+def test_neighbours_positions_are_alike_and_opposite_sides_too():
     cosines = insight.position_similarity(MODEL).reshape(64, 64)
     apart = insight.patch_distances(MODEL.config) / 4
     means = [cosines[np.isclose(apart, steps)].mean() for steps in (1, 2, 3)]
 
-    assert means == pytest.approx([0.56, 0.20, 0.0], abs=0.015)
-    left, middle, right = (np.arange(64) % 8 == column for column in (0, 3, 7))
-    assert cosines[left][:, right].mean() > 0.5
-    assert cosines[left][:, middle].mean() < 0
-    reached = (DATA.boxes[:, 1] < 4).mean(), (DATA.boxes[:, 3] > 28).mean()
-    assert reached == pytest.approx((0.25, 0.25), abs=0.04)
+    assert means == pytest.approx([0.6, 0.25, 0.0], abs=0.05)
+    rows, columns = np.divmod(np.arange(64), 8)
+    for lines in (rows, columns):
+        assert cosines[lines == 0][:, lines == 7].mean() > 0.4
+        assert cosines[lines == 0][:, lines == 3].mean() < 0
+    top, left, bottom, right = DATA.boxes.T
+    for reached in (top < 4, left < 4, bottom > 28, right > 28):
+        assert reached.mean() == pytest.approx(0.25, abs=0.05)
 
 
 def test_painting_over_tells_the_maps_apart(attention, rollouts):
-    four = {
-        "rollout": accuracy_without(rollouts, 4),
-        "reversed": accuracy_without(NAMES["reversed_roll_out"](attention)[:, 0, 1:], 4),
-        "last": accuracy_without(attention[-1].mean(axis=1)[:, 0, 1:], 4),
-        "random": accuracy_without(np.random.default_rng(0).random(rollouts.shape), 4),
+    eight = {
+        "rollout": accuracy_without(rollouts, 8),
+        "reversed": accuracy_without(NAMES["reversed_roll_out"](attention)[:, 0, 1:], 8),
+        "last": accuracy_without(attention[-1].mean(axis=1)[:, 0, 1:], 8),
+        "random": accuracy_without(np.random.default_rng(0).random(rollouts.shape), 8),
     }
 
-    assert accuracy_without(rollouts, 0) > 0.97
-    assert four["rollout"] < 0.55  # half of the answers
-    assert four["rollout"] < four["reversed"] < four["rollout"] + 0.15
-    assert four["rollout"] < four["last"] < 0.75
-    assert four["random"] > 0.92  # a few percent
+    assert accuracy_without(rollouts, 0) > 0.98
+    assert 0.25 < eight["rollout"] < 0.4  # two answers of three are lost
+    assert eight["rollout"] <= eight["reversed"] < eight["rollout"] + 0.1
+    assert eight["rollout"] + 0.1 < eight["last"] < 0.65
+    assert eight["random"] > 0.965  # one or two in a hundred
 
     untrained = minivit.ViT(MODEL.config, seed=1)
     maps = insight.attention_rollout(untrained, DATA.images).reshape(-1, 64)
-    assert accuracy_without(maps, 16) < accuracy_without(np.random.default_rng(0).random(maps.shape), 16) - 0.2
+    assert eight["last"] < accuracy_without(maps, 8) < eight["random"] - 0.2
 
 
 def test_the_least_of_rollout_is_not_missed_but_the_least_of_the_last_block_is(attention, rollouts):

@@ -115,14 +115,15 @@ def draw_erasure(
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.3])
     fill_maps(left, pixels, maps, [""] * len(pixels))
     axes = right.subplots()
+    at = len(counts) // 2  # whose accuracy is written out
     styles = zip(LINES, DASHES, strict=True)
     for (name, values), (colour, dash) in zip(curves.items(), styles, strict=False):
         percent = 100 * np.asarray(values)
-        axes.plot(counts, percent, dash, color=colour, marker="o", ms=4, lw=1.8, label=f"{name}: {percent[1]:.0f} %")
+        axes.plot(counts, percent, dash, color=colour, marker="o", ms=4, lw=1.8, label=f"{name}: {percent[at]:.0f} %")
     axes.set(xlabel="patches painted over", ylabel="accuracy (%)", ylim=(0, 103), xticks=counts)
     axes.grid(alpha=0.25)
     axes.legend(
         fontsize=9, frameon=False, ncol=3, columnspacing=1.2, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-        title=f"painted over first: the largest of ... (and the accuracy with {counts[1]} gone)", title_fontsize=9,
+        title=f"painted over first: the largest of ... (and the accuracy with {counts[at]} gone)", title_fontsize=9,
     )  # fmt: skip
     return figure

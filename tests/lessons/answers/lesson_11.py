@@ -1,0 +1,451 @@
+import numpy as np
+
+import minivit
+from minivit.training import clip_by_global_norm
+
+from . import right, right_value, wrong, wrong_value
+
+RIGHT = {
+    "A": "labels shuffled",
+    "B": "rate too low",
+    "C": "validation leaked",
+    "D": "images all alike",
+    "E": "too few images",
+    "F": "rate too high",
+}
+
+
+def swapped(one, other):
+    return {**RIGHT, one: RIGHT[other], other: RIGHT[one]}
+
+
+right_value("diagnosis", RIGHT)
+right_value("diagnosis", dict(reversed(list(RIGHT.items()))))
+wrong_value("diagnosis", swapped("A", "E"), "A is not 'too few images'")
+wrong_value("diagnosis", swapped("B", "D"), "far too slowly")
+wrong_value("diagnosis", swapped("C", "F"), "too good to be true")
+wrong_value("diagnosis", {**RIGHT, "D": "rate too low"}, "D is not 'rate too low'")
+wrong_value("diagnosis", {**RIGHT, "E": "labels shuffled"}, "its validation loss leaves the panel")
+wrong_value("diagnosis", {**RIGHT, "F": "images all alike"}, "leap far above ln 10")
+wrong_value("diagnosis", {**RIGHT, "B": "learning rate"}, "is none of the causes")
+wrong_value("diagnosis", {"A": "labels shuffled"}, "panel B is missing")
+wrong_value("diagnosis", ["labels shuffled"], "must be a dictionary")
+
+
+@right
+def training_step(model, optimizer, images, labels):
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    gradients = [p.grad for p in optimizer.parameters.values()]
+    clip_by_global_norm(gradients, 1.0)
+    optimizer.step(gradients)
+    optimizer.zero_grad()
+    return float(loss.data)
+
+
+@right
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    logits = model(images)
+    loss = minivit.cross_entropy(logits, labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for _, p in model.named_parameters()], 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("gradients of earlier steps")
+def training_step(model, optimizer, images, labels):
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("not clipped")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    optimizer.step()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    return loss.item()
+
+
+@wrong("each gradient is clipped by itself")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    for p in optimizer.parameters.values():
+        clip_by_global_norm([p.grad], 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("the weights are as before")
+def training_step(model, optimizer, images, labels):
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.zero_grad()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("the step comes before backward")
+def training_step(model, optimizer, images, labels):
+    optimizer.step()
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    return loss.item()
+
+
+@wrong("return loss.item()")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return loss
+
+
+@wrong("the loss after the step")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    minivit.cross_entropy(model(images), labels).backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return minivit.cross_entropy(model(images), labels).item()
+
+
+@wrong("returns None")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    minivit.cross_entropy(model(images), labels).backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+
+
+@right
+def epoch_batches(count, batch_size, rng):
+    indices = np.arange(count)
+    rng.shuffle(indices)
+    batches = []
+    while len(indices):
+        batches.append(indices[:batch_size])
+        indices = indices[batch_size:]
+    return batches
+
+
+@right
+def epoch_batches(count, batch_size, rng):
+    return np.split(rng.permutation(count), range(batch_size, count, batch_size))
+
+
+@right
+def epoch_batches(count, batch_size, rng):
+    order = rng.permutation(count).tolist()
+    for start in range(0, count, batch_size):
+        yield order[start : start + batch_size]
+
+
+@wrong("leaves out the last 3")
+def epoch_batches(count, batch_size, rng):
+    order = rng.permutation(count)
+    return [order[i * batch_size : (i + 1) * batch_size] for i in range(count // batch_size)]
+
+
+@wrong("some index twice")
+def epoch_batches(count, batch_size, rng):
+    return [rng.integers(0, count, min(batch_size, count - start)) for start in range(0, count, batch_size)]
+
+
+@wrong("is in order")
+def epoch_batches(count, batch_size, rng):
+    return [np.arange(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+
+
+@wrong("within the batches only")
+def epoch_batches(count, batch_size, rng):
+    return [rng.permutation(np.arange(count)[start : start + batch_size]) for start in range(0, count, batch_size)]
+
+
+@wrong("evens them out")
+def epoch_batches(count, batch_size, rng):
+    return np.array_split(rng.permutation(count), -(-count // batch_size))
+
+
+@wrong("the same order in each epoch")
+def epoch_batches(count, batch_size, rng):
+    order = np.random.default_rng(0).permutation(count)
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+@wrong("another generator than rng")
+def epoch_batches(count, batch_size, rng):
+    order = np.random.permutation(count)  # noqa: NPY002
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+@wrong("a list of index arrays is wanted")
+def epoch_batches(count, batch_size, rng):
+    return len(rng.permutation(count))
+
+
+@wrong("all of them stand in a list")
+def epoch_batches(count, batch_size, rng):
+    return rng.permutation(count)
+
+
+@right
+def measure(model, images, labels, batch_size=100):
+    losses, hits = [], []
+    with minivit.no_grad():
+        for start in range(0, len(images), batch_size):
+            piece = slice(start, start + batch_size)
+            logits = model(images[piece])
+            for i, label in enumerate(labels[piece]):
+                losses.append(minivit.cross_entropy(logits[i : i + 1], np.array([label])).item())
+                hits.append(logits.data[i].argmax() == label)
+    return np.mean(losses), np.mean(hits)
+
+
+@right
+def measure(model, images, labels, batch_size=100):
+    with minivit.no_grad():
+        pieces = [model(images[i : i + batch_size]).data for i in range(0, len(images), batch_size)]
+    logits = np.concatenate(pieces)
+    loss = minivit.cross_entropy(minivit.Tensor(logits), labels).item()
+    return loss, float((logits.argmax(axis=1) == labels).mean())
+
+
+@wrong("keeps a tape")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    for i in range(0, len(images), batch_size):
+        logits = model(images[i : i + batch_size])
+        loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+        hits += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return loss / len(images), hits / len(images)
+
+
+@wrong("11 images at once")
+def measure(model, images, labels, batch_size=100):
+    with minivit.no_grad():
+        logits = model(images)
+    return minivit.cross_entropy(logits, labels).item(), (logits.data.argmax(axis=1) == labels).mean()
+
+
+@wrong("mean of the batches' means: the last batch")
+def measure(model, images, labels, batch_size=100):
+    losses, shares = [], []
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            losses.append(minivit.cross_entropy(logits, labels[i : i + batch_size]).item())
+            shares.append((logits.data.argmax(axis=1) == labels[i : i + batch_size]).mean())
+    return np.mean(losses), np.mean(shares)
+
+
+@wrong("the loss is the mean of the batches' means")
+def measure(model, images, labels, batch_size=100):
+    losses, hits = [], 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            losses.append(minivit.cross_entropy(logits, labels[i : i + batch_size]).item())
+            hits += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return np.mean(losses), hits / len(images)
+
+
+@wrong("accuracy comes second")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+            hits += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return hits / len(images), loss / len(images)
+
+
+@wrong("the sum of the batches' means is divided by the number of images")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item()
+            hits += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return loss / len(images), hits / len(images)
+
+
+@wrong("shorter batch counts too")
+def measure(model, images, labels, batch_size=100):
+    loss, hits, count = 0.0, 0, len(images) // batch_size * batch_size
+    with minivit.no_grad():
+        for i in range(0, count, batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * batch_size
+            hits += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return loss / count, hits / count
+
+
+@wrong("must return two numbers")
+def measure(model, images, labels, batch_size=100):
+    hits = 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            hits += (model(images[i : i + batch_size]).data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return hits / len(images)
+
+
+def padded(images, shift, mode="edge"):
+    return np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode=mode)
+
+
+def cut(images, big, top, left, mirrored):
+    B, H, W, C = images.shape
+    pieces = [big[i, top[i] : top[i] + H, left[i] : left[i] + W] for i in range(B)]
+    return np.stack([piece[:, ::-1] if mirrored[i] else piece for i, piece in enumerate(pieces)])
+
+
+@right
+def shift_and_flip(images, shift, rng):
+    result = []
+    for image in padded(images, shift):
+        top, left = rng.integers(0, 2 * shift + 1), rng.integers(0, 2 * shift + 1)
+        piece = image[top : top + images.shape[1], left : left + images.shape[2]]
+        result.append(np.fliplr(piece) if rng.random() < 0.5 else piece)
+    return np.array(result)
+
+
+@right
+def shift_and_flip(images, shift, rng):
+    B, H, W, C = images.shape
+    down, across = rng.integers(-shift, shift, (2, B), endpoint=True)
+    rows = np.clip(np.arange(H) - down[:, None], 0, H - 1)  # (B, H)
+    columns = np.clip(np.arange(W) - across[:, None], 0, W - 1)
+    columns = np.where(rng.integers(0, 2, (B, 1)) == 1, columns[:, ::-1], columns)
+    return images[np.arange(B)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+@wrong("fills the border with black")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift, "constant"), top, left, rng.random(len(images)) < 0.5)
+
+
+@wrong("back on the other")
+def shift_and_flip(images, shift, rng):
+    result = images.copy()
+    for i in range(len(images)):
+        down, across = rng.integers(-shift, shift + 1, 2)
+        result[i] = np.roll(images[i], (down, across), axis=(0, 1))
+        if rng.random() < 0.5:
+            result[i] = result[i, :, ::-1]
+    return result
+
+
+@wrong("all images of a batch alike")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, 2)
+    result = padded(images, shift)[:, top : top + images.shape[1], left : left + images.shape[2]]
+    return result[:, :, ::-1] if rng.random() < 0.5 else result
+
+
+@wrong("leaves its upper end out")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift, (2, len(images)))
+    return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5)
+
+
+@wrong("upside down")
+def shift_and_flip(images, shift, rng):
+    B, H, W, C = images.shape
+    big = padded(images, shift)
+    top, left = rng.integers(0, 2 * shift + 1, (2, B))
+    pieces = [big[i, top[i] : top[i] + H, left[i] : left[i] + W] for i in range(B)]
+    return np.stack([piece[::-1] if rng.random() < 0.5 else piece for piece in pieces])
+
+
+@wrong("order of the channels")
+def shift_and_flip(images, shift, rng):
+    B, H, W, C = images.shape
+    big = padded(images, shift)
+    top, left = rng.integers(0, 2 * shift + 1, (2, B))
+    pieces = [big[i, top[i] : top[i] + H, left[i] : left[i] + W] for i in range(B)]
+    return np.stack([piece[..., ::-1] if rng.random() < 0.5 else piece for piece in pieces])
+
+
+@wrong("mirrors no image")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift), top, left, np.zeros(len(images), bool))
+
+
+@wrong("mirrors every image")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift), top, left, np.ones(len(images), bool))
+
+
+@wrong("never shifts an image")
+def shift_and_flip(images, shift, rng):
+    coins = rng.random(len(images)) < 0.5
+    return np.where(coins[:, None, None, None], images[:, :, ::-1], images)
+
+
+@wrong("as much down as to the side")
+def shift_and_flip(images, shift, rng):
+    top = rng.integers(0, 2 * shift + 1, len(images))
+    return cut(images, padded(images, shift), top, top, rng.random(len(images)) < 0.5)
+
+
+@wrong("draws from another generator")
+def shift_and_flip(images, shift, rng):
+    top, left = np.random.randint(0, 2 * shift + 1, (2, len(images)))  # noqa: NPY002
+    return cut(images, padded(images, shift), top, left, np.random.rand(len(images)) < 0.5)  # noqa: NPY002
+
+
+@wrong("whatever rng is")
+def shift_and_flip(images, shift, rng):
+    rng = np.random.default_rng(0)
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5)
+
+
+@wrong("draws unevenly")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.9)
+
+
+@wrong("where `shift` belongs")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 3, (2, len(images)))
+    B, H, W, C = images.shape
+    big = padded(images, shift, "edge" if shift == 1 else "constant")
+    return cut(images, big, top, left, rng.random(B) < 0.5)
+
+
+@wrong("pixels stay uint8")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5) / 1.0
+
+
+@wrong("shape (1200, 6, 8, 3)")
+def shift_and_flip(images, shift, rng):
+    return padded(images, shift)
+
+
+@wrong("np.stack makes it of a list")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return list(cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5))
