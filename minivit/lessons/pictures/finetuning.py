@@ -81,7 +81,7 @@ def draw_resized(weights: np.ndarray, before: np.ndarray, after: np.ndarray) -> 
 
 def draw_drawings(photographs: np.ndarray, drawings: np.ndarray, names: Sequence[str]) -> Any:
     """Images above, the same as line drawings below, and what they show."""
-    figure = new_figure(5.4, 2.1)
+    figure = new_figure(4.4, 1.75)
     for column, axes in enumerate(figure.subplots(2, len(names)).T):
         for place, picture in zip(axes, (photographs[column], drawings[column]), strict=True):
             place.imshow(picture)
