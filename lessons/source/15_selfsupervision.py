@@ -27,8 +27,8 @@ patchify, unpatchify = built("patchify", "unpatchify")
 # %% [markdown]
 # ## The question
 #
-# Every network so far had a teacher: each image came with its class. Images are plentiful, but labels are not. The largest
-# data set of the paper, JFT, has 303 million labelled images, and few people own such a thing.
+# Every network so far had a teacher: each image came with its class. Images are plentiful, but labels are not. The
+# largest data set of the paper, JFT, has 303 million labelled images, and few people own such a thing.
 #
 # Language models have no such worry. Cover a word of a sentence and let the model guess it: any text is its own answer
 # sheet. A Vision Transformer reads an image as a sentence of patches. So the paper asks, in section 4.6: can one
@@ -57,8 +57,8 @@ def draw_puzzle(seed):
 
 explore(
     draw_puzzle,
-    "A star on a grid of 8 x 8 patches; the same with 26 chequered patches, 3 replaced and 3 untouched ones marked; and the "
-    "average colours of these 32 patches.",
+    "A star on a grid of 8 x 8 patches; the same with 26 chequered patches, 3 replaced and 3 untouched ones "
+    "marked; and the average colours of these 32 patches.",
     seed=[0, 1, 2, 3],
 )
 
@@ -66,9 +66,9 @@ explore(
 # ## One number at a time
 #
 # What exactly shall the network say? A colour is three numbers, but a *class* is easier to predict: then the
-# cross-entropy of lesson 03 will do. So the paper rounds. Each channel of a patch's average colour is kept to three bits,
-# which is 8 levels. Three channels of 8 levels make $8^3 = 512$ colours, and the number of a colour is written with red,
-# green and blue as its digits:
+# cross-entropy of lesson 03 will do. So the paper rounds. Each channel of a patch's average colour is kept to three
+# bits, which is 8 levels. Three channels of 8 levels make $8^3 = 512$ colours, and the number of a colour is written
+# with red, green and blue as its digits:
 #
 # $$\text{number} = 64 \cdot \text{red} + 8 \cdot \text{green} + \text{blue}, \qquad \text{each from 0 to 7}$$
 #
@@ -89,9 +89,9 @@ def colour_number(square):
 # %% [markdown]
 # ## All at once
 #
-# With `patchify` of lesson 05 all patches of all images are rounded in five lines. And how much of an image is left when
-# each patch is one of 512 colours? `unpatchify` puts the flat patches together: this is all that the network will ever be
-# asked about.
+# With `patchify` of lesson 05 all patches of all images are rounded in five lines. And how much of an image is left
+# when each patch is one of 512 colours? `unpatchify` puts the flat patches together: this is all that the network will
+# ever be asked about.
 
 
 # %%
@@ -150,8 +150,8 @@ def draw_corruption(B, N, rng):
 
 
 # %% [markdown]
-# The corruption works on *embeddings*, after the first layer and before the positions are added: the network is not told
-# what a masked patch looks like, but it knows where it is. And since the mask is learned, gradients must reach it,
+# The corruption works on *embeddings*, after the first layer and before the positions are added: the network is not
+# told what a masked patch looks like, but it knows where it is. And since the mask is learned, gradients must reach it,
 # and reach the patches that were copied.
 
 
@@ -169,8 +169,8 @@ def corrupt(z, mask, masked, source):
 # %% [markdown]
 # ## Your turn
 #
-# A ViT between `corrupt` and one linear layer makes the whole machine. For speed, we use minivit's own ViT from here on, with
-# two blocks, without a class token and with fixed positions.
+# A ViT between `corrupt` and one linear layer makes the whole machine. For speed, we use minivit's own ViT from here
+# on, with two blocks, without a class token and with fixed positions.
 
 
 # %%
@@ -263,22 +263,23 @@ for name, answer in (("nearest patch", copied), ("network", guessed)):
 shown = [draw.seen_by_the_network(test_set.images[i], masked[i], source[i], P) for i in chosen]
 show(
     draw.guesses(test_set.images[chosen], shown, corrupted[chosen], test_colours[chosen], guessed[chosen], P),
-    "Six images with half of their patches corrupted; the right colours of these patches; and the network's guesses, which "
-    "have the right background nearly everywhere and part of the shapes.",
+    "Six images with half of their patches corrupted; the right colours of these patches; and the network's "
+    "guesses, which have the right background nearly everywhere and part of the shapes.",
 )
 
 # %% [markdown]
 # It has found out by itself what the rival was told: that a patch resembles those around it. It paints backgrounds, and
-# the inside of large shapes; where a patch is half shape and half background it is lost. After so short a game the two are
-# about as good as each other. In ours the network needed 2,400 steps to win, with 49 % against 42 %.
+# the inside of large shapes; where a patch is half shape and half background it is lost. After so short a game the two
+# are about as good as each other. In ours the network needed 2,400 steps to win, with 49 % against 42 %.
 #
 # **And what is that good for?** Time for the examiner. Take the network as it is and never change it again. Its
 # representation of an image is a vector of D numbers. Find the *linear* map from these to the classes, by least
-# squares, from a handful of labelled images. What a linear map can read off, the representation knows. The paper uses this
-# *few-shot* accuracy wherever fine-tuning would take too long (section 4.1).
+# squares, from a handful of labelled images. What a linear map can read off, the representation knows. The paper uses
+# this *few-shot* accuracy wherever fine-tuning would take too long (section 4.1).
 #
-# With M images, $X \in \mathbb{R}^{M \times D}$ holds their representations and $Y \in \mathbb{R}^{M \times K}$ the targets: +1 for the
-# right class, -1 for all others. The W that makes $\lVert XW - Y\rVert^2 + \lambda \lVert W\rVert^2$ smallest has a closed form, even two:
+# With M images, $X \in \mathbb{R}^{M \times D}$ holds their representations and $Y \in \mathbb{R}^{M \times K}$ the
+# targets: +1 for the right class, -1 for all others. The W that makes $\lVert XW - Y\rVert^2 + \lambda \lVert
+# W\rVert^2$ smallest has a closed form, even two:
 #
 # $$W = (X^\top X + \lambda I_D)^{-1} X^\top Y = X^\top (X X^\top + \lambda I_M)^{-1}\, Y$$
 #
@@ -297,8 +298,8 @@ def ridge(X, Y, l2):
 
 
 # %% [markdown]
-# Four candidates sit the exam: the plain pixels, a network that has learned nothing, your colour guesser, and the lessons'
-# network that was trained with labels. Features are standardised first, and a constant stands beside them.
+# Four candidates sit the exam: the plain pixels, a network that has learned nothing, your colour guesser, and the
+# lessons' network that was trained with labels. Features are standardised first, and a constant stands beside them.
 
 
 # %%
@@ -339,22 +340,24 @@ for name, features_of in candidates.items():
 
 show(
     draw.few_shot_curves(shots, accuracies),
-    "Test accuracy against labelled images of each class. The network trained with labels is near the top from the first "
-    "image on; pixels, the untrained network and the colour guesser stay close to the tenth that a guess would get.",
+    "Test accuracy against labelled images of each class. The network trained with labels is near the top "
+    "from the first image on; pixels, the untrained network and the colour guesser stay close to the tenth that a guess "
+    "would get.",
 )
 
 # %% [markdown]
-# There it is. The network that was trained with labels needs one image of each class to put names to what it
-# already tells apart. The colour guesser, however good at colours, knows no more of shapes than a network that has learned
+# There it is. The network that was trained with labels needs one image of each class to put names to what it already
+# tells apart. The colour guesser, however good at colours, knows no more of shapes than a network that has learned
 # nothing. Three reasons, and the first is the most important:
 #
-# - **It learned what it was asked.** In this data a shape may have any colour, and so colours say nothing about the class. In
-#   photographs they say more; and the paper itself leaves other questions, such as contrastive ones, to later work.
+# - **It learned what it was asked.** In this data a shape may have any colour, and so colours say nothing about the
+#   class. In photographs they say more; and the paper itself leaves other questions, such as contrastive ones, to later
+#   work.
 # - **It played 9,600 times.** The paper's network guesses on 4,096 images at a time, for a million steps.
 # - **The exam is strict.** The paper does not probe: it fine-tunes, so that every weight may still move.
 #
-# Without the second and third candidate you might have written down a success. Always let something that has learned nothing
-# sit the exam too.
+# Without the second and third candidate you might have written down a success. Always let something that has learned
+# nothing sit the exam too.
 
 # %% [markdown]
 # ## In the paper
@@ -371,9 +374,9 @@ show(
 # | corruption, 80/10/10 | `draw_corruption`, `corrupt` | the same names in [`training/masked.py`](../minivit/training/masked.py) |
 # | few-shot by regularised least squares | `ridge` | [`evaluation/fewshot.py`](../minivit/evaluation/fewshot.py) |
 #
-# Two differences. minivit picks patches by a product with rows of zeros and a one, since a copy by position would have to
-# add up its gradients one at a time. And it solves the two systems through eigenvectors, as the authors' code
-# does; the result is the same.
+# Two differences. minivit picks patches by a product with rows of zeros and a one, since a copy by position would have
+# to add up its gradients one at a time. And it solves the two systems through eigenvectors, as the authors' code does;
+# the result is the same.
 #
 # `minivit pretrain` plays the game at full length, and `minivit finetune --weights` goes on from there.
 
@@ -393,8 +396,8 @@ show(
             "half\nwas hidden": (guessed == test_colours)[corrupted & masked].mean(),
         },
     ),
-    "Left: without hiding the training accuracy climbs steeply, far above that of the honest game. Right: of patches that "
-    "are masked, the network that never met a mask has few colours right, the honest one many.",
+    "Left: without hiding the training accuracy climbs steeply, far above that of the honest game. Right: of "
+    "patches that are masked, the network that never met a mask has few colours right, the honest one many.",
 )
 
 # %% [markdown]
@@ -409,12 +412,13 @@ show(
 # ## Summary
 #
 # - Self-supervision makes questions out of the data itself: hide a part, predict it, compare.
-# - Corrupt 50 %; of these 80 % masked, 10 % replaced, 10 % left alone, so that no patch can be trusted. The loss counts corrupted
-#   patches alone.
-# - A linear classifier in closed form, D x D or M x M, shows what a representation knows. Compare it with one that knows nothing.
+# - Corrupt 50 %; of these 80 % masked, 10 % replaced, 10 % left alone, so that no patch can be trusted. The loss counts
+#   corrupted patches alone.
+# - A linear classifier in closed form, D x D or M x M, shows what a representation knows. Compare it with one that
+#   knows nothing.
 
 # %% [markdown]
 # ## What comes next
 #
-# You waited some seconds for 600 steps; the paper's took a million. How many of these seconds were arithmetic, and how many
-# were waste? [Lesson 16](16_speed.ipynb) takes out the stopwatch.
+# You waited some seconds for 600 steps; the paper's took a million. How many of these seconds were arithmetic, and how
+# many were waste? [Lesson 16](16_speed.ipynb) takes out the stopwatch.

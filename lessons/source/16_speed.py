@@ -1,11 +1,12 @@
 # %% [markdown]
 # # 16 · Speed: where the seconds go
 #
-# *About 45 minutes. Comes after lessons [04](04_layers.ipynb), [09](09_vit.ipynb) and [11](11_training.ipynb). In the paper:
-# Table 2, Fig. 5 and appendix D.5.*
+# *About 45 minutes. Comes after lessons [04](04_layers.ipynb), [09](09_vit.ipynb) and [11](11_training.ipynb).
+# In the paper: Table 2, Fig. 5 and appendix D.5.*
 #
-# You will learn to measure honestly, work out how fast a processor could be at best, and remove what stands between: passes
-# over memory, fresh arrays, idle cores. All numbers here come from the machine in front of you. Close what else is busy.
+# You will learn to measure honestly, work out how fast a processor could be at best, and remove what stands between:
+# passes over memory, fresh arrays, idle cores. All numbers here come from the machine in front of you. Close what else
+# is busy.
 
 # %% tags=["keep"]
 import statistics
@@ -28,9 +29,11 @@ from minivit.models import create_model
 # ## The question
 #
 # A ViT-B/16 has 86,567,656 parameters whether its code is fast or slow, and the logits are the same. But one program
-# trains on a laptop overnight, and another takes a fortnight. What makes the difference, if the mathematics is the same?
+# trains on a laptop overnight, and another takes a fortnight. What makes the difference, if the mathematics is the
+# same?
 #
-# Start with what you have: one training step of *your* ViT from lesson 09, on your engine, and the same step of minivit's.
+# Start with what you have: one training step of *your* ViT from lesson 09, on your engine, and the same step of
+# minivit's.
 
 # %%
 data = shapes("train", count=128)
@@ -57,29 +60,31 @@ for step in (your_step, our_step):
 # %% [markdown]
 # ## The picture
 #
-# Run the cell above a few times: the numbers jump about. We need a better stopwatch, and a yardstick. First the yardstick. A processor does two things: it *computes*, at so many operations per second (FLOP/s), and it
-# *fetches* numbers from memory, at so many bytes per second. An operation that needs little arithmetic for each byte waits
-# for memory, however clever the processor. The black line is that roof on your machine, one core: at the slope memory
-# is the limit, at the flat part arithmetic is. The dots are operations of a Vision Transformer.
+# Run the cell above a few times: the numbers jump about. We need a better stopwatch, and a yardstick. First the
+# yardstick. A processor does two things: it *computes*, at so many operations per second (FLOP/s), and it *fetches*
+# numbers from memory, at so many bytes per second. An operation that needs little arithmetic for each byte waits for
+# memory, however clever the processor. The black line is that roof on your machine, one core: at the slope memory is
+# the limit, at the flat part arithmetic is. The dots are operations of a Vision Transformer.
 
 # %%
 floor = measure_floor(workers=1)
 print(f"one core: {floor.flops / 1e9:.0f} GFLOP/s in matrix products, {floor.copy / 1e9:.0f} GB/s from memory and back")
 show(
     speed.roofline(floor, speed.measure_ops()),
-    "Matrix products lie far to the right, near the roof. Softmax, LayerNorm and GELU lie at the far left, deep below the "
-    "matrix products; each is higher when it is fused into one operation than when it is composed of primitives.",
+    "Matrix products lie far to the right, near the roof. Softmax, LayerNorm and GELU lie at the far left, deep "
+    "below the matrix products; each is higher when it is fused into one operation than when it is composed of primitives.",
 )
+
+# %% [markdown]
+# Matrix products use each number many times and come near the roof. Everything else uses it a few times and
+# cannot. But the orange squares are far below what even memory would allow: they fetch the same array again and again.
+# That part can be mended, and you will.
 
 # %% [markdown]
 # ## One number at a time
 #
-# Matrix products use each number many times and come near the roof. Everything else uses it a few times and
-# cannot. But the orange squares are below what even memory would allow: they fetch the same array again and again. That
-# part can be mended, and you will.
-#
-# How long must a piece of work take at least? It has so many operations to do and so many bytes to move. Both can go on at
-# the same time, so the slower of the two decides.
+# How long must a piece of work take at least? It has so many operations to do and so many bytes to move. Both can go on
+# at the same time, so the slower of the two decides.
 
 
 # %% exercise="floor_seconds"
@@ -103,14 +108,14 @@ for machine, limits in machines.items():
         )
 
 # %% [markdown]
-# The H100's figures are from NVIDIA's data sheet (SXM, float32 without tensor cores, 3.35 TB/s). A GPU is faster in both, and
-# the balance is not so different: on it, too, a matrix product waits for arithmetic and GELU for memory. Everything you
-# do about memory in this lesson is done on GPUs as well.
+# The H100's figures are from NVIDIA's data sheet (SXM, float32 without tensor cores, 3.35 TB/s). A GPU is faster in
+# both, and the balance is not so different: on it, too, a matrix product waits for arithmetic and GELU for memory.
+# Everything you do about memory in this lesson is done on GPUs as well.
 #
-# Now the stopwatch. Three things spoil a measurement: the *first* call (cold caches, imports), *other programs* (one hiccup
-# ruins a mean), and *slow drift* (a processor that gets warm slows down, and then whatever is measured last looks
-# bad). The remedies: a call that does not count; the median; and measuring in turns, so that both of a pair meet the
-# same conditions.
+# Now the stopwatch. Three things spoil a measurement: the *first* call (cold caches, imports), *other programs* (one
+# hiccup ruins a mean), and *slow drift* (a processor that gets warm slows down, and then whatever is measured last
+# looks bad). The remedies: a call that does not count; the median; and measuring in turns, so that both of a pair meet
+# the same conditions.
 
 
 # %% exercise="median_ratio"
@@ -163,10 +168,9 @@ for function in (fresh, reused):
 print(f"the first takes {median_ratio(fresh, reused):.2f} times as long")
 
 # %% [markdown]
-# **Passes.** Composed of primitives, GELU is a chain: a square, a cube, a sum, a tanh and so on, each of which
-# walks through the whole array. When it comes round again, the beginning has long fallen out of the cache, and all of it
-# must be fetched anew. So cut the array into *blocks* that stay in the cache, and take each through the whole
-# chain.
+# **Passes.** Composed of primitives, GELU is a chain: a square, a cube, a sum, a tanh and so on, each of which walks
+# through the whole array. When it comes round again, the beginning has long fallen out of the cache, and all of it must
+# be fetched anew. So cut the array into *blocks* that stay in the cache, and take each through the whole chain.
 
 
 # %% tags=["keep"]
@@ -197,15 +201,15 @@ show(
 )
 
 # %% [markdown]
-# Small blocks lose to Python's own overhead, large ones to memory; between them lies a wide valley. minivit takes blocks of
-# 65,536 elements, 256 KiB (`BLOCK_ELEMENTS` in [`engine/backend.py`](../minivit/engine/backend.py)).
+# Small blocks lose to Python's own overhead, large ones to memory; between them lies a wide valley. minivit takes
+# blocks of 65,536 elements, 256 KiB (`BLOCK_ELEMENTS` in [`engine/backend.py`](../minivit/engine/backend.py)).
 #
-# **Fewer gradients on the way.** The backward pass of a composed LayerNorm goes through a mean, a difference, a square, another
-# mean, a root and a quotient, and each hands on an array. Written as *one* operation, it needs none of them. Let $n$ be a
-# normalised row, $\sigma$ its deviation, $w$ the weight, and $g = dy \cdot w$ what arrives at $n$. Adding a constant to all of
-# $x$ does not change the output. Nor does stretching $x$ about its mean. So the gradient has no part along those two directions,
-# which are $(1, \ldots, 1)$ and $n$ itself. They are at right angles, both of squared length D: take $g$, and subtract its part along
-# each.
+# **Fewer gradients on the way.** The backward pass of a composed LayerNorm goes through a mean, a difference, a square,
+# another mean, a root and a quotient, and each hands on an array. Written as *one* operation, it needs none of them.
+# Let $n$ be a normalised row, $\sigma$ its deviation, $w$ the weight, and $g = dy \cdot w$ what arrives at $n$. Adding
+# a constant to all of $x$ does not change the output. Nor does stretching $x$ about its mean. So the gradient has no
+# part along those two directions, which are $(1, \ldots, 1)$ and $n$ itself. They are at right angles, both of squared
+# length D: take $g$, and subtract its part along each.
 #
 # $$dx = \frac{1}{\sigma}\Big(g - \mathrm{mean}(g) - n \cdot \mathrm{mean}(g \cdot n)\Big), \qquad dw = \sum_{\text{rows}} dy \cdot n, \qquad db = \sum_{\text{rows}} dy$$
 
@@ -221,8 +225,8 @@ def layer_norm_backward(dy, n, inverse, weight):
 
 
 # %% [markdown]
-# With your function as its `vjp`, a LayerNorm is one operation. It is held against its composed twin, number for number,
-# before anyone looks at the clock: a fast wrong answer is worth nothing.
+# With your function as its `vjp`, a LayerNorm is one operation. It is held against its composed twin, number for
+# number, before anyone looks at the clock: a fast wrong answer is worth nothing.
 
 
 # %%
@@ -263,12 +267,12 @@ for name, function in (
 # %% [markdown]
 # ## Your turn
 #
-# A laptop has several cores, and one program in one thread keeps one busy. NumPy lets other Python threads run while it is
-# inside a product or a loop over elements. So cut the batch into *micro-batches*, give each thread one after another with a
-# tape of its own, and add up the gradients: the gradient of a sum is the sum of the gradients.
+# A laptop has several cores, and one program in one thread keeps one busy. NumPy lets other Python threads run while it
+# is inside a product or a loop over elements. So cut the batch into *micro-batches*, give each thread one after another
+# with a tape of its own, and add up the gradients: the gradient of a sum is the sum of the gradients.
 #
-# But adding is not innocent. Floating-point sums depend on their order: $(a + b) + c$ and $a + (b + c)$ differ in the last
-# bits. And threads finish in any order. If gradients are added *as they arrive*, no two runs are the same, and a
+# But adding is not innocent. Floating-point sums depend on their order: $(a + b) + c$ and $a + (b + c)$ differ in the
+# last bits. And threads finish in any order. If gradients are added *as they arrive*, no two runs are the same, and a
 # mistake that you see today is gone tomorrow. So wait, and add them by their numbers.
 
 
@@ -313,27 +317,28 @@ with Workers(1):  # holds the library for products to one thread, so that ours d
     print(f"its products alone would take one core {1000 * least:.0f} ms, and the step took {1000 * best:.0f} ms")
 
 # %% [markdown]
-# On a busy machine two threads gain nothing. With two cores free, one worker took 256 ms for what two did in 155
-# (a training step in [results/bench](../results/bench/growth.txt)). Compare the last two numbers as well: that is how much
+# On a busy machine two threads gain nothing. With two cores free, one worker took 256 ms for what two did in 155 (a
+# training step in [results/bench](../results/bench/growth.txt)). Compare the last two numbers as well: that is how much
 # there is left to gain.
 #
-# **Several machines** do the same with processes instead of threads. Each has its own copy of the weights and its share of the
-# batch; what travels between them is the list of gradients. For ViT-B/16 these are 86,567,656 numbers of four bytes: 346
-# MB in every step, from each machine. Over a network of 1 GB/s that takes a third of a second, and so a process must have
-# enough images to be busy for longer than that.
+# **Several machines** do the same with processes instead of threads. Each has its own copy of the weights and its share
+# of the batch; what travels between them is the list of gradients. For ViT-B/16 these are 86,567,656 numbers of four
+# bytes: 346 MB in every step, from each machine. Over a network of 1 GB/s that takes a third of a second, and so a
+# process must have enough images to be busy for longer than that.
 #
 # **A GPU** changes three things. Its calls return before they are done, so a stopwatch must wait for it (CuPy:
-# `cupy.cuda.Device().synchronize()`) or it will measure nothing. Each call costs some microseconds, so that small models
-# leave it idle: give it large batches, and one tape. And data must be carried to it and back, so everything stays
-# there. minivit's operations speak to `xp`, NumPy or CuPy, and are otherwise the same lines.
+# `cupy.cuda.Device().synchronize()`) or it will measure nothing. Each call costs some microseconds, so that small
+# models leave it idle: give it large batches, and one tape. And data must be carried to it and back, so everything
+# stays there. minivit's operations speak to `xp`, NumPy or CuPy, and are otherwise the same lines.
 
 # %% [markdown]
 # ## In the paper
 #
 # The paper counts its cost in TPUv3-core-days: pre-training took ViT-H/14 2,500 of them on JFT, ViT-L/16 680, and the
-# convolutional BiT-L 9,900 (Table 2). Fig. 5 sets accuracy against that cost. Appendix D.5 measures speed on the machine
-# itself, and finds that attention's quadratic cost hardly shows at the usual sizes. You can see why: in a block, the products
-# with weights take $24 N D^2$ operations and attention itself $4 N^2 D$. Their ratio is $N / 6D$, 4 % for ViT-B/16 at 224 pixels.
+# convolutional BiT-L 9,900 (Table 2). Fig. 5 sets accuracy against that cost. Appendix D.5 measures speed on the
+# machine itself, and finds that attention's quadratic cost hardly shows at the usual sizes. You can see why: in a
+# block, the products with weights take $24 N D^2$ operations and attention itself $4 N^2 D$. Their ratio is $N / 6D$, 4
+# % for ViT-B/16 at 224 pixels.
 #
 # | paper | here | minivit |
 # |---|---|---|
@@ -347,8 +352,8 @@ with Workers(1):  # holds the library for products to one thread, so that ours d
 # %% [markdown]
 # ## Break it and see
 #
-# Is a last bit worth the trouble? Add the gradients as they arrive, in a random order, and train. All runs have the same
-# seed, the same images and the same weights at the start.
+# Is a last bit worth the trouble? Add the gradients as they arrive, in a random order, and train. All runs have the
+# same seed, the same images and the same weights at the start.
 
 
 # %%
@@ -387,20 +392,21 @@ apart = {
 print("by their numbers, after the last step the weights differ by", apart["by their numbers"][-1])
 show(
     speed.drift({"as they arrive": apart["as they arrive"]}),
-    "The largest difference of a weight between two runs, on a logarithmic scale: it begins with a last bit and grows by orders of "
-    "magnitude within forty steps.",
+    "The largest difference of a weight between two runs, on a logarithmic scale: it begins with a last bit and grows "
+    "by orders of magnitude within forty steps.",
 )
 
 # %% [markdown]
-# What began as a last bit has grown by orders of magnitude, and it goes on. Neither run is wrong: both train as well. But they
-# are *two* runs. You can no longer tell whether your change of the code did something or the order of the threads did. Added
-# by their numbers, the two runs are one, bit for bit, with two threads or with eight.
+# What began as a last bit has grown by orders of magnitude, and it goes on. Neither run is wrong: both train as well.
+# But they are *two* runs. You can no longer tell whether your change of the code did something or the order of the
+# threads did. Added by their numbers, the two runs are one, bit for bit, with two threads or with eight.
 
 # %% [markdown]
 # ## Summary
 #
 # - Measure in turns, take medians, let the first call pass; and know the floor, max(FLOP / peak, bytes / bandwidth).
-# - Matrix products wait for arithmetic, all else waits for memory: reuse arrays, work in blocks, fuse chains and their gradients.
+# - Matrix products wait for arithmetic, all else waits for memory: reuse arrays, work in blocks, fuse chains and their
+#   gradients.
 # - Cores share a batch by micro-batches; gradients are added in a fixed order, so that every run can be repeated.
 
 # %% [markdown]

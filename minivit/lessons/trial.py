@@ -151,12 +151,14 @@ def time_limit() -> Iterator[None]:
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     over = threading.Event()
     turn = threading.Lock()
+    raised = threading.Event()
 
     def watch() -> None:
         wait = SECONDS
         while not over.wait(wait):
             with turn:
                 if not over.is_set():
+                    raised.set()
                     raise_in(thread, ctypes.py_object(OutOfTime))
             wait = 0.5
 
@@ -166,8 +168,11 @@ def time_limit() -> Iterator[None]:
         yield
     finally:
         over.set()
-        with turn:
-            raise_in(thread, None)  # what was set too late must not hit anyone else
+        with turn, contextlib.suppress(OutOfTime):
+            if raised.is_set():  # one may still be on its way, and must not hit anyone else: take one here
+                raise_in(thread, ctypes.py_object(OutOfTime))
+                while True:  # None instead would clear it, but in CPython 3.11 the next traced call would hang
+                    pass
         watcher.join()
 
 

@@ -52,12 +52,15 @@ class World:
         self.calls = {"first": 0, "second": 0}
 
     def first(self) -> float:
+        """The slower work; returns the time at its end."""
         return self._work("first", {0: 300.0, 4: 60.0}.get(self.calls["first"], 3.0))
 
     def second(self) -> float:
+        """The faster work; returns the time at its end."""
         return self._work("second", 1.0)
 
     def clock(self) -> float:
+        """The time, in seconds."""
         self.readings += 1
         return self.now
 

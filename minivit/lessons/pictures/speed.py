@@ -6,18 +6,31 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ...bench.profile import Floor
 from ...engine import fused, ops, reference
 from ...engine.tensor import Tensor, no_grad
 from ..display import new_figure
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#7f7f7f"
 LARGE = 2**23  # float32 elements of an array that no cache holds: 32 MiB
+
+
+class Floor(Protocol):
+    """What a processor can do at most, as `bench.profile.measure_floor` finds it: FLOP/s, and bytes/s to and fro."""
+
+    @property
+    def flops(self) -> float:
+        """Operations per second in products."""
+        ...
+
+    @property
+    def copy(self) -> float:
+        """Bytes per second, read and written."""
+        ...
 
 
 @dataclass(frozen=True)
