@@ -28,8 +28,8 @@ LEVELS = {
     "insight": 6,
     "bench": 6,
     "experiments": 6,
-    "lessons": 6,
-    "cli": 7,
+    "lessons": 7,
+    "cli": 8,
 }
 EVERYWHERE = {"cuda", "errors", "files", "preprocessing"}  # modules that all may import; they import errors alone
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-import minivit
-
+from ...engine.tensor import Tensor
+from ...training.optim import SGD
 from ..compare import same
 from ..trial import Attempt, Complaint
 from . import exercise, question
@@ -25,24 +25,24 @@ class SoftmaxRegression:
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray):
-        self.weight = minivit.Tensor(weight.copy(), requires_grad=True)
-        self.bias = minivit.Tensor(bias.copy(), requires_grad=True)
+        self.weight = Tensor(weight.copy(), requires_grad=True)
+        self.bias = Tensor(bias.copy(), requires_grad=True)
         self.sizes: list[int] = []
         self.taped = False
 
-    def __call__(self, x: Any) -> minivit.Tensor:
+    def __call__(self, x: Any) -> Tensor:
         """The logits of inputs (B, F)."""
-        inputs = x if isinstance(x, minivit.Tensor) else minivit.Tensor(x)
+        inputs = x if isinstance(x, Tensor) else Tensor(x)
         logits = inputs @ self.weight + self.bias
         self.sizes.append(len(logits.data))
         self.taped |= logits.requires_grad
         return logits
 
-    def named_parameters(self) -> list[tuple[str, minivit.Tensor]]:
+    def named_parameters(self) -> list[tuple[str, Tensor]]:
         """As a Module's."""
         return [("weight", self.weight), ("bias", self.bias)]
 
-    def parameters(self) -> list[minivit.Tensor]:
+    def parameters(self) -> list[Tensor]:
         """As a Module's."""
         return [self.weight, self.bias]
 
@@ -57,12 +57,12 @@ def training_step(attempt: Attempt) -> None:
     weight, bias = rng.standard_normal((4, 3)), rng.standard_normal(3)
     batches = [(3.0 * rng.standard_normal((5, 4)), rng.integers(0, 3, 5)) for _ in range(3)]
     model = SoftmaxRegression(weight, bias)
-    optimizer = minivit.SGD(model.named_parameters(), lr=LR, momentum=0.0)
+    optimizer = SGD(model.named_parameters(), lr=LR, momentum=0.0)
 
     losses = []
     for images, labels in batches:
         loss = attempt(model, optimizer, images, labels)
-        if isinstance(loss, minivit.Tensor):
+        if isinstance(loss, Tensor):
             raise Complaint("training_step returns a Tensor, which keeps the whole tape alive: return loss.item()")
         losses.append(loss)
     if np.array_equal(model.weight.data, weight):
@@ -248,7 +248,7 @@ def measure(attempt: Attempt) -> None:
 
 
 def _number(value: Any) -> float:
-    array = np.asarray(getattr(value, "data", value) if isinstance(value, minivit.Tensor) else value)
+    array = np.asarray(getattr(value, "data", value) if isinstance(value, Tensor) else value)
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise Complaint("measure must return two numbers: the mean loss and the share of right answers")
     return float(array.reshape(()))
