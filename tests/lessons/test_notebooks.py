@@ -140,6 +140,14 @@ def test_every_check_has_an_exercise():
 
 
 @every_lesson
+def test_links_lead_somewhere(source):
+    for cell in read_notebook(learners(source)):
+        if cell.kind == "markdown":
+            for target in re.findall(r"\]\(([^)#]+)[^)]*\)", re.sub(r"`[^`]*`", "", cell.source)):
+                assert target.startswith("https://") or (LESSONS / target).exists(), target
+
+
+@every_lesson
 def test_an_exercise_needs_nothing_from_a_later_lesson(source):
     number = lesson_number(source)
     mentioned = [
