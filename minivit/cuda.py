@@ -1,9 +1,10 @@
-"""CuPy: whether it is there, and if not, what to install."""
+"""CuPy and its GPUs: whether they are there, and if not, what to install; copying an array to one of them."""
 
 from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from .errors import ConfigError, MissingExtraError
 
@@ -33,3 +34,20 @@ def find_cupy() -> tuple[ModuleType, int]:
         reason = str(error).partition(":")[0]
         message = f"no GPU can be used here ({reason}): install NVIDIA's driver, or leave --device at 'cpu'"
         raise ConfigError(message) from error
+
+
+def to_cuda(x: Any, device: str) -> Any:
+    """Copy an array to the GPU "cuda" or "cuda:i"; one that is there already is returned as it is.
+
+    Raises ConfigError for another name, or if there is no such GPU; and what `find_cupy` raises.
+    """
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or not (index.isdecimal() or not index):
+        raise ConfigError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0', 'cuda:1' and so on")
+    cupy, count = find_cupy()
+    if int(index or 0) >= count:
+        raise ConfigError(
+            f"there is no device {device!r}: this machine has cuda:0{f' to cuda:{count - 1}' * (count > 1)}"
+        )
+    with cupy.cuda.Device(int(index or 0)):
+        return cupy.asarray(x)

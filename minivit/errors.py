@@ -69,3 +69,7 @@ class MissingExtraError(MinivitError, ImportError):
 
 class BenchmarkError(MinivitError, RuntimeError):
     """A measurement that could not be finished."""
+
+
+class RankError(MinivitError, RuntimeError):
+    """Processes that cannot train together: started differently, or by the wrong launcher."""

@@ -16,6 +16,7 @@ from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
+    from ..training.ranks import Ranks
 
 
 def add_train(commands: Any) -> None:
@@ -36,13 +37,25 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
         options: what was given, and nothing else.
         defaults: of the command, where they differ from `TrainConfig`'s.
     """
+    from ..training.ranks import joined_ranks
+
+    with joined_ranks() as ranks:
+        return _run(options, defaults, ranks)
+
+
+def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
     from ..training import train
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
     resume = hasattr(options, "resume")
     config, folder = _resumed(options, given) if resume else _fresh(options, given, defaults)
-    print(f"{'resuming' if resume else 'training'} {config.title} on {config.dataset} in {folder}", flush=True)
-    result = train(config, folder, resume=resume)
+    folder = ranks.from_first(folder)
+    if ranks.first:
+        begin, together = "resuming" if resume else "training", f" on {ranks.size} ranks" * (ranks.size > 1)
+        print(f"{begin} {config.title} on {config.dataset} in {folder}{together}", flush=True)
+    result = train(config, folder, resume=resume, ranks=ranks)
+    if not ranks.first:
+        return 0 if result.finished else EXIT_INTERRUPTED
     if not result.finished:
         print(f"stopped after step {result.steps}; go on with:  minivit train --resume {folder}")
         return EXIT_INTERRUPTED

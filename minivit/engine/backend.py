@@ -15,8 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..cuda import find_cupy
-from ..errors import ConfigError
+from ..cuda import to_cuda
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
 
@@ -72,18 +71,7 @@ def to_device(x: Array, device: str) -> Array:
         ConfigError: for another name, and if there is no such GPU that can be used.
         MissingExtraError: if the device is a GPU and CuPy is not installed, or one for another CUDA.
     """
-    kind, _, index = device.partition(":")
-    if kind == "cpu" and not index:
-        return to_numpy(x)
-    if kind != "cuda" or not (index.isdecimal() or not index):
-        raise ConfigError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0', 'cuda:1' and so on")
-    cupy, count = find_cupy()
-    if int(index or 0) >= count:
-        raise ConfigError(
-            f"there is no device {device!r}: this machine has cuda:0{f' to cuda:{count - 1}' * (count > 1)}"
-        )
-    with cupy.cuda.Device(int(index or 0)):
-        return cupy.asarray(x)
+    return to_numpy(x) if device == "cpu" else to_cuda(x, device)
 
 
 def beside(x: Array, y: Array) -> Array:

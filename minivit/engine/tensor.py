@@ -16,7 +16,7 @@ A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from itertools import count
@@ -30,6 +30,7 @@ from ..errors import BackwardError, DTypeError, ShapeError
 from .backend import Array, as_array, is_array, to_device, to_numpy, xp_of
 
 _numbers = count()  # one for all threads
+Ready: TypeAlias = Callable[["Tensor", Array], None]
 VJP: TypeAlias = Callable[[Array], tuple[Array | None, ...]]
 
 
@@ -327,14 +328,27 @@ def value_and_grad(loss_fn: Callable[[], Tensor], parameters: Sequence[Tensor]) 
     No `.grad` is read or written, so several threads may do this at once with the same parameters, each on a
     tape of its own. A parameter that the loss does not depend on has the gradient zero.
     """
-    loss = loss_fn()
-    gradients = run_backward(loss, _seed(loss, None))
-    value = loss.item()
+    gradients: dict[Tensor, Array] = {}
+    value = value_and_stream(loss_fn, gradients.__setitem__)
     return value, [gradients[p] if p in gradients else xp_of(p.data).zeros_like(p.data) for p in parameters]
 
 
-def run_backward(root: Tensor, dy: Array) -> dict[Tensor, Array]:
-    """Walk the tape from `root`, whose gradient is `dy`; return the gradient of every leaf, to keep or to change."""
+def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
+    """The value of `loss_fn()`; `ready(leaf, gradient)` is called for each leaf as soon as its gradient is complete.
+
+    So a gradient can be added to others, or sent away, while the rest of the backward pass still runs.
+    """
+    loss = loss_fn()
+    for leaf, gradient in run_backward(loss, _seed(loss, None), ready).items():  # a loss that is itself a leaf
+        ready(leaf, gradient)
+    return loss.item()
+
+
+def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Tensor, Array]:
+    """Walk the tape from `root`, whose gradient is `dy`; return the gradient of every leaf, to keep or to change.
+
+    With `ready`, each is handed to that instead, after the turn of the last Node that uses the leaf.
+    """
     if not root.requires_grad:
         raise BackwardError("backward needs a tensor computed, outside no_grad, from one with requires_grad=True")
     start = root._node or root
@@ -342,7 +356,11 @@ def run_backward(root: Tensor, dy: Array) -> dict[Tensor, Array]:
     added: set[Node | Tensor] = set()  # whose pending array is a sum made here, safe to add to
     borrowed = {start}  # leaves whose array may be part of another gradient
 
+    def finished(leaf: Tensor) -> Array:
+        return _owned(leaf, pending.pop(leaf), leaf in borrowed and leaf not in added)
+
     order = _oldest_first(start)
+    last_use = {leaf: node for node in reversed(order) for leaf in _leaves(node.parents)} if ready else {}
     while order:
         node = order.pop()
         vjp, parents = node.vjp, node.parents
@@ -360,9 +378,17 @@ def run_backward(root: Tensor, dy: Array) -> dict[Tensor, Array]:
                 added.add(parent)
             else:
                 pending[parent] += gradient
+        if ready:
+            for leaf in _leaves(parents):
+                if last_use[leaf] is node and leaf in pending:
+                    ready(leaf, finished(leaf))
 
-    leaves = {leaf: gradient for leaf, gradient in pending.items() if isinstance(leaf, Tensor)}
-    return {leaf: _owned(leaf, g, leaf in borrowed and leaf not in added) for leaf, g in leaves.items()}
+    return {leaf: finished(leaf) for leaf in _leaves(list(pending))}
+
+
+def _leaves(inputs: Iterable[Node | Tensor | None]) -> list[Tensor]:
+    """Those of an op's inputs that are leaves: a parameter is there as often as the op uses it."""
+    return [x for x in inputs if isinstance(x, Tensor)]
 
 
 def _oldest_first(start: Node | Tensor) -> list[Node]:

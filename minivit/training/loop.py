@@ -46,7 +46,8 @@ from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tens
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
-from .parallel import BatchResult, batch_gradients, evaluate
+from .parallel import ALONE, BatchResult, GradientSums, batch_gradients, evaluate
+from .ranks import Ranks, check_shareable, fingerprint
 from .schedule import Schedule
 
 DROPOUT_STREAM, SUBSET_STREAM = 3, 4  # the loader's order and augmentation draw from streams 1 and 2 of the seed
@@ -66,7 +67,9 @@ class RunResult:
     seconds: float
 
 
-def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: bool = True) -> RunResult:
+def train(
+    config: TrainConfig, out: str | Path, *, resume: bool = False, show: bool = True, ranks: Ranks = ALONE
+) -> RunResult:
     """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
 
     Args:
@@ -74,14 +77,21 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: b
         out: the run's folder; made if need be.
         resume: go on from the folder's checkpoint (from the start if there is none yet).
         show: whether to show progress.
+        ranks: the processes that train together, see `ranks.joined_ranks`; the first of them reads and writes the
+            folder.
 
     Raises:
         ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
+        RankError: if the ranks were started with different options or data.
         NonFiniteLossError: if the loss became infinite or not a number; the last checkpoint is from before.
     """
-    run = Run(config, Path(out), resume, show)
-    with Workers(config.workers) as workers, _interrupt_flag() as interrupted:
-        bar = Progress(run.total_steps, run.step, show=show)
+    run = Run(config, Path(out), resume, show and ranks.first, ranks)
+    with Workers(config.workers or ranks.cores) as workers, _interrupt_flag() as pressed:
+
+        def interrupted() -> bool:
+            return any(ranks.gather(pressed()))  # a key pressed for one rank stops all after the same step
+
+        bar = Progress(run.total_steps, run.step, show=run.show)
         try:
             for batch in run.loader.batches(run.step, run.total_steps):
                 run.train_step(batch, workers)
@@ -90,9 +100,10 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: b
                     bar.line(run.log(), only_plain=True)
                 if run.evaluation_is_due():
                     bar.line(run.evaluate(workers))
-                if run.step < run.total_steps and (interrupted() or run.save_is_due()):
+                stop = interrupted()
+                if run.step < run.total_steps and (stop or run.save_is_due()):
                     run.save()
-                if interrupted():
+                if stop:
                     break
         finally:
             bar.close()
@@ -103,11 +114,13 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: b
 class Run:
     """The state of a run between two steps, and what can be done with it."""
 
-    def __init__(self, config: TrainConfig, folder: Path, resume: bool, show: bool):
-        self.config, self.folder, self.show = config, folder, show
+    def __init__(self, config: TrainConfig, folder: Path, resume: bool, show: bool, ranks: Ranks):
+        self.config, self.folder, self.show, self.ranks = config, folder, show, ranks
+        check_shareable(config.batch_size, ranks)
+        self.device = ranks.device(config.device)
         self.checkpoint = folder / "checkpoint.npz"
         self.metrics = MetricsFile(folder / "metrics.jsonl")
-        if not resume and (self.checkpoint.exists() or self.metrics.path.exists()):
+        if ranks.first and not resume and (self.checkpoint.exists() or self.metrics.path.exists()):
             raise ConfigError(
                 f"{folder} holds a run already: resume it with --resume {folder}, or choose another --out"
             )
@@ -116,6 +129,9 @@ class Run:
             require_tensorboard()  # before anything is read or written
 
         train_set, self.test_set = _datasets(config, show)
+        if ranks.size > 1:
+            ranks.check_same("options", _weighty(config))
+            ranks.check_same("data", _glance(train_set, self.test_set))
         self.classes = train_set.classes
         self.note = train_set.note
         self.loader = Loader(
@@ -127,12 +143,12 @@ class Run:
         self.total_steps = config.steps or max(1, round(config.epochs * self.steps_per_epoch))
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
-        self.model = _model(config, train_set)
+        self.model = _model(config, train_set).to(self.device)
         if isinstance(self.model, ViT):
             self.model.checkpoint_blocks = config.checkpoint_blocks
         elif config.checkpoint_blocks:
             raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
-        self.objective = _objective(config, self.model)
+        self.objective = _objective(config, self.model, self.device)
         self.loader.augment = training_augmentation(
             augmentation_name(config, self.total_steps / self.steps_per_epoch, train_set.image_shape is None),
             self.model.config.image_shape[:2],
@@ -153,14 +169,28 @@ class Run:
         self.seconds = 0.0  # of training, evaluations left out
         self.last_test: dict[str, float] | None = None
         self.window = Window()
-        if resume and self.checkpoint.exists():
+        self.sums = GradientSums(list(self.optimizer.parameters.values()))
+        if ranks.first and resume and self.checkpoint.exists():
             self._restore()
-        elif resume:
-            self.metrics.rewind(-1)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "config.json", asdict(config))
-        self.events = EventFile(folder, self.metrics.read()) if config.tensorboard else None
+        self._agree()
+        self.events: EventFile | None = None
+        if ranks.first:
+            if resume:
+                self.metrics.rewind(self.step or -1)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "config.json", asdict(config))
+            self.events = EventFile(folder, self.metrics.read()) if config.tensorboard else None
         self.saved_at = time.monotonic()
+
+    def _agree(self) -> None:
+        """Give every rank the first one's weights and place in the run."""
+        average = self.average.average.values() if self.average else ()
+        weights = [tensor.data for tensor in self.objective.network.parameters()]
+        for array in (*weights, *self.optimizer.state().values(), *average):
+            self.ranks.copy_from_first(array)
+        self.step, self.seconds, self.optimizer.steps = self.ranks.from_first(
+            (self.step, self.seconds, self.optimizer.steps)
+        )
 
     def _warmup_steps(self) -> int:
         given = self.config.warmup_steps
@@ -175,11 +205,13 @@ class Run:
         result = batch_gradients(
             self.objective.loss,
             list(self.optimizer.parameters.values()),
-            to_device(batch.images, self.config.device),
-            to_device(batch.labels, self.config.device),
+            to_device(batch.images, self.device),
+            to_device(batch.labels, self.device),
             workers=workers,
             microbatch=self.config.microbatch or default_microbatch(self.model.config, len(batch.labels)),
             seed=(self.config.seed, DROPOUT_STREAM, self.step),
+            sums=self.sums,
+            ranks=self.ranks,
         )
         norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)
         if not (math.isfinite(result.loss) and math.isfinite(norm)):
@@ -239,7 +271,8 @@ class Run:
             "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
             "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
         }  # fmt: skip
-        self.metrics.write(record)
+        if self.ranks.first:
+            self.metrics.write(record)
         if self.events:
             self.events.write(record)
 
@@ -258,7 +291,7 @@ class Run:
         start = time.perf_counter()
         with self.average.applied() if self.average else _nothing():
             loss, accuracy = measure_dataset(
-                self.objective, self.test_set, self.model.config.image_shape, workers, self.config.device
+                self.objective, self.test_set, self.model.config.image_shape, workers, self.device, ranks=self.ranks
             )
         speed = len(self.test_set) / (time.perf_counter() - start)
         self._record("test", loss, accuracy, speed)
@@ -272,7 +305,9 @@ class Run:
         return time.monotonic() - self.saved_at >= self.config.save_every
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint: on the first rank, which has what all have."""
+        if not self.ranks.first:
+            return
         progress = {
             "step": self.step,
             "seconds": self.seconds,
@@ -310,7 +345,6 @@ class Run:
         self._check_same_data(header)
         self.step, self.seconds = header["step"], header["seconds"]
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
-        self.metrics.rewind(self.step)
 
     def _check_same_data(self, header: dict[str, Any]) -> None:
         """A folder may have changed since; the steps still to come would then be of another run."""
@@ -336,7 +370,7 @@ class Run:
         if self.step == self.total_steps:
             self.save()
         records = self.metrics.read()
-        if records:
+        if records and self.ranks.first:
             title = f"{self.config.title} on {dataset_title(self.config.dataset)}" + (
                 f" ({self.note})" if self.note else ""
             )
@@ -407,6 +441,7 @@ def measure_dataset(
     workers: Workers,
     device: str = "cpu",
     advance: Callable[[int], object] = lambda count: None,
+    ranks: Ranks = ALONE,
 ) -> tuple[float, float]:
     """An objective's mean loss and share of right answers on a data set, its pictures resized to (H, W, C)."""
     height, width, _ = image_shape
@@ -416,7 +451,10 @@ def measure_dataset(
 
     labels = to_device(dataset.labels, device)
     batch_size = max(1, min(100, EVALUATED_PIXELS // (height * width)))
-    return evaluate(objective, dataset.images, labels, prepare, workers=workers, batch_size=batch_size, advance=advance)
+    return evaluate(
+        objective, dataset.images, labels, prepare,
+        workers=workers, batch_size=batch_size, advance=advance, ranks=ranks,
+    )  # fmt: skip
 
 
 def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
@@ -438,6 +476,24 @@ def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
         raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {config.train_images}")
     rng = np.random.default_rng([config.seed, SUBSET_STREAM])
     return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set
+
+
+def _weighty(config: TrainConfig) -> dict[str, Any]:
+    """The options that the weights depend on."""
+    return {name: value for name, value in asdict(config).items() if name not in PLACEMENT}
+
+
+def _glance(*datasets: AnyDataset) -> dict[str, Any]:
+    """What tells data sets apart: their classes, how many images, and numbers made of the labels and some images."""
+    seen: dict[str, Any] = {}
+    for dataset in datasets:
+        few = [dataset.images[i] for i in range(0, len(dataset), max(1, len(dataset) // 4))]
+        seen |= {
+            f"the classes of {dataset.name}": dataset.classes,
+            f"the number of images in {dataset.name}": len(dataset),
+            f"a check number of {dataset.name}": [fingerprint(array) for array in (dataset.labels, *few)],
+        }
+    return seen
 
 
 def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -480,19 +536,19 @@ def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
             sizes["image_size"] = height if height == width else (height, width)
         sizes |= config.model_changes
         model = create_model(config.model, seed=config.seed, num_classes=len(dataset.classes), **sizes)
-    return model.train().to(config.device)
+    return model.train()
 
 
-def _objective(config: TrainConfig, model: Classifier) -> Objective:
+def _objective(config: TrainConfig, model: Classifier, device: str) -> Objective:
     if config.objective == "masked-patch":
         if not isinstance(model, ViT):
             raise ConfigError(f"patches are masked in Vision Transformers, not in {config.title}")
         masked = MaskedPatchModel(model, config.target, config.seed)
-        masked.to(config.device)
+        masked.to(device)
         return MaskedPatches(masked)
     if config.freeze:
         freeze_all_but_head(model)
-    teacher = load_model(find_weights(config.teacher)).to(config.device) if config.teacher else None
+    teacher = load_model(find_weights(config.teacher)).to(device) if config.teacher else None
     return Classes(model, config.smoothing, teacher, config.teacher_weight, config.temperature)
 
 

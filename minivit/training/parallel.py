@@ -1,23 +1,29 @@
-"""One batch on several threads: each takes micro-batches, and their gradients are added up in a fixed order.
+"""One batch on several threads, and on several processes: many gradients become one, in a fixed order.
 
 A batch is cut into micro-batches whose size does not depend on the number of workers, and their gradients are added
-first to last, so 1, 2 or 8 workers give the same bits.
+first to last, so 1, 2 or 8 workers give the same bits. Where several processes (ranks) train together, each does so
+with its own part of the batch, and their sums are added up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..data.pictures import Pictures
-from ..engine.backend import Array
-from ..engine.tensor import Tensor, no_grad, value_and_grad
+from ..engine.backend import Array, xp_of
+from ..engine.tensor import Tensor, no_grad, value_and_stream
 from ..engine.workers import Workers, micro_batches
 from .objectives import Objective, Outcome
+from .ranks import Ranks
 
 LossOf = Callable[[Array, Array, np.random.Generator], Outcome]
+ALONE = Ranks()
+BUCKET_BYTES = 4 * 2**20
 
 
 @dataclass
@@ -30,6 +36,125 @@ class BatchResult:
     gradients: list[Array]
 
 
+@dataclass
+class Bucket:
+    """Some neighbouring parameters' gradients in one flat array, so that they travel as one."""
+
+    parameters: list[int]  # their places in the list of all
+    flat: Array
+    full: threading.Event = field(default_factory=threading.Event)
+    missing: int = 0  # how many parameters' sums are not complete yet
+
+
+class GradientSums:
+    """The gradients of a batch, added up while micro-batches finish in any order, on any thread.
+
+    Each parameter's are added first to last all the same. A bucket is full as soon as all that belongs into it is
+    there: the last layers' buckets are first, since backward begins with them.
+
+    Args:
+        parameters: whose gradients; the sums have their shapes and types.
+        bucket_bytes: a bucket is closed once it holds this much.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], bucket_bytes: int = BUCKET_BYTES):
+        self.places = {id(parameter): place for place, parameter in enumerate(parameters)}
+        self.sums: list[Array] = [None] * len(parameters)  # views of the buckets
+        self.buckets: list[Bucket] = []
+        self.bucket_of: dict[int, Bucket] = {}
+        group: list[int] = []
+        for place in reversed(range(len(parameters))):
+            group.append(place)
+            if sum(parameters[i].data.nbytes for i in group) >= bucket_bytes or place == 0:
+                self._close(group, parameters)
+                group = []
+        self.locks = [threading.Lock() for _ in parameters]
+        self.lock = threading.Lock()
+
+    def _close(self, group: list[int], parameters: Sequence[Tensor]) -> None:
+        like = parameters[group[0]].data
+        flat = xp_of(like).empty(sum(parameters[place].size for place in group), like.dtype)
+        bucket = Bucket(group, flat)
+        self.buckets.append(bucket)
+        start = 0
+        for place in group:
+            parameter = parameters[place]
+            self.sums[place] = flat[start : start + parameter.size].reshape(parameter.shape)
+            self.bucket_of[place] = bucket
+            start += parameter.size
+
+    def begin(self, pieces: int) -> None:
+        """Forget the last batch; the next one comes in so many micro-batches."""
+        self.pieces = pieces
+        self.added = [0] * len(self.sums)  # how many micro-batches' gradients are in each sum
+        self.waiting: list[dict[int, Array | None]] = [{} for _ in self.sums]  # those that came too early
+        for bucket in self.buckets:
+            bucket.missing = len(bucket.parameters)
+            bucket.full.clear()
+        if not pieces:
+            for place in range(len(self.sums)):
+                self.sums[place][...] = 0.0
+                self._complete(place)
+
+    def add(self, piece: int, place: int, gradient: Array | None) -> None:
+        """Take in one micro-batch's gradient of one parameter; None for a parameter that its loss does not use."""
+        with self.locks[place]:
+            waiting, total = self.waiting[place], self.sums[place]
+            waiting[piece] = gradient
+            while (number := self.added[place]) in waiting:
+                gradient = waiting.pop(number)
+                if number == 0:
+                    total[...] = 0.0 if gradient is None else gradient
+                elif gradient is not None:
+                    total += gradient
+                self.added[place] += 1
+            complete = self.added[place] == self.pieces
+        if complete:
+            self._complete(place)
+
+    def _complete(self, place: int) -> None:
+        bucket = self.bucket_of[place]
+        with self.lock:
+            bucket.missing -= 1
+            if not bucket.missing:
+                bucket.full.set()
+
+    @contextmanager
+    def added_up(self, ranks: Ranks) -> Iterator[None]:
+        """Inside, each bucket becomes the sum over all ranks once it is full, on a thread beside the backward pass.
+
+        The buckets travel in their order, which is the same on every rank. On leaving, all have arrived.
+        """
+        if ranks.size == 1:
+            yield
+            return
+        failed = threading.Event()
+        errors: list[BaseException] = []
+
+        def send() -> None:
+            try:
+                for bucket in self.buckets:
+                    bucket.full.wait()
+                    if failed.is_set():
+                        return
+                    ranks.add_up(bucket.flat)
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=send, name="minivit-gradients", daemon=True)
+        thread.start()
+        try:
+            yield
+        except BaseException:
+            failed.set()
+            for bucket in self.buckets:
+                bucket.full.set()
+            raise
+        thread.join()
+        if errors:
+            raise errors[0]
+
+
 def batch_gradients(
     loss_of: LossOf,
     parameters: Sequence[Tensor],
@@ -39,22 +164,28 @@ def batch_gradients(
     workers: Workers,
     microbatch: int,
     seed: Sequence[int] = (0,),
+    sums: GradientSums | None = None,
+    ranks: Ranks = ALONE,
 ) -> BatchResult:
     """Loss and gradients of one batch, micro-batch by micro-batch.
 
     Args:
         loss_of: an objective's `loss`: takes a micro-batch and a random generator.
-        images, labels: (B, H, W, C), and (B,) or, as shares of the classes, (B, K).
+        images, labels: (B, H, W, C), and (B,) or, as shares of the classes, (B, K): the whole batch, on each rank.
         microbatch: how many images make one tape. Small ones stay in the cache; a larger one spends less time on
             adding up gradients.
         seed: each micro-batch's generator is seeded with this and its own number; dropout draws from it.
+        sums: where to add up, kept from batch to batch; the result's gradients are its arrays.
+        ranks: with whom to share the batch; all get the same result.
     """
-    pieces = micro_batches(len(images), microbatch)
+    sums = sums or GradientSums(parameters)
+    pieces, own = shared_pieces(len(images), microbatch, ranks)
 
-    def run(number: int) -> BatchResult:
+    def run(number: int) -> tuple[float, int, int]:
         piece = pieces[number]
         share = (piece.stop - piece.start) / len(images)
         right = answers = 0
+        unused = set(range(len(parameters)))
 
         def loss() -> Tensor:
             nonlocal right, answers
@@ -63,25 +194,47 @@ def batch_gradients(
             right, answers = outcome.right, outcome.answers
             return outcome.loss * share
 
+        def ready(parameter: Tensor, gradient: Array) -> None:
+            if (place := sums.places.get(id(parameter))) in unused:  # else it is none of those that are trained
+                unused.remove(place)
+                sums.add(number - own.start, place, gradient)
+
         # Numbers that overflow show in the loss; the caller looks at it and says so in one sentence.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            value, gradients = value_and_grad(loss, parameters)
-        return BatchResult(value, right, answers, gradients)
+            value = value_and_stream(loss, ready)
+        for place in unused:
+            sums.add(number - own.start, place, None)
+        return value, right, answers
 
-    results = workers.map(run, range(len(pieces)))
-    total = next(results)
-    for result in results:
-        total.loss += result.loss
-        total.right += result.right
-        total.answers += result.answers
-        for summed, gradient in zip(total.gradients, result.gradients, strict=True):
-            summed += gradient
-    return total
+    sums.begin(len(own))
+    with sums.added_up(ranks):
+        outcomes = list(workers.map(run, own))
+    outcomes = [outcome for outcomes in ranks.gather(outcomes) for outcome in outcomes]
+    loss, right, answers = (sum(column) for column in zip(*outcomes, strict=True))
+    return BatchResult(loss, right, answers, sums.sums)
+
+
+def shared_pieces(count: int, microbatch: int, ranks: Ranks) -> tuple[list[slice], range]:
+    """The micro-batches of `count` images, and the numbers of those that are this rank's.
+
+    Each rank's share is cut by itself. If `microbatch` divides the shares, that gives the same pieces for any number
+    of ranks, and so the same dropout.
+    """
+    pieces: list[slice] = []
+    own = range(0)
+    for rank in range(ranks.size):
+        first = len(pieces)
+        start, stop = rank * count // ranks.size, (rank + 1) * count // ranks.size
+        pieces += [slice(start + piece.start, start + piece.stop) for piece in micro_batches(stop - start, microbatch)]
+        if rank == ranks.rank:
+            own = range(first, len(pieces))
+    return pieces, own
 
 
 def evaluate(
     objective: Objective, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
     workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
+    ranks: Ranks = ALONE,
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and share of right answers over a whole data set, with the network in evaluation mode.
 
@@ -89,6 +242,7 @@ def evaluate(
         images, labels: (M, H, W, C) or M pictures of any size, as the data set stores them; (M,).
         prepare: turns a batch of stored images into the model's input.
         advance: called with the number of images after each batch, for a progress bar.
+        ranks: with whom to share the batches; all get the same result.
     """
     pieces = micro_batches(len(images), batch_size)
 
@@ -99,11 +253,11 @@ def evaluate(
         count = len(labels[piece])
         return outcome.loss.item() * count, outcome.right, outcome.answers, count
 
-    loss, right, answers = 0.0, 0, 0
+    counted = []
     with objective.network.evaluating():
-        for piece_loss, piece_right, piece_answers, count in workers.map(run, range(len(pieces))):
-            loss += piece_loss
-            right += piece_right
-            answers += piece_answers
-            advance(count)
+        for outcome in workers.map(run, range(len(pieces))[ranks.share(len(pieces))]):
+            counted.append(outcome)
+            advance(outcome[-1])
+    everyone = [outcome for outcomes in ranks.gather(counted) for outcome in outcomes]
+    loss, right, answers, _ = (sum(column) for column in zip(*everyone, strict=True))
     return loss / len(images), right / max(1, answers)
