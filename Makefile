@@ -3,8 +3,9 @@
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
 #   make test      the test suite                                                (about 4 minutes)
 #   make lint      ruff and pyright
-#   make parity    compare with PyTorch (installs torch)
+#   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
+#   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)
@@ -16,13 +17,13 @@ BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 
-.PHONY: train test test-browser test-lessons lessons lessons-model book lint parity bench clean
+.PHONY: train test test-mpi test-browser test-lessons lessons lessons-model book lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
-	$(BIN)/python -m pytest -m "not parity and not lessons"
+	$(BIN)/python -m pytest -m "not parity and not lessons and not mpi"
 
 lint: .venv/ready-lint
 	$(BIN)/ruff check .
@@ -31,6 +32,9 @@ lint: .venv/ready-lint
 
 parity: .venv/ready-parity
 	$(BIN)/python -m pytest -m parity tests/parity
+
+test-mpi: .venv/ready-test-mpi
+	MINIVIT_MPI_REQUIRED=1 $(BIN)/python -m pytest -m mpi tests/training
 
 test-browser: .venv/ready-browser
 	$(BIN)/python tests/browser.py
@@ -59,6 +63,10 @@ book: .venv/ready-book
 
 .venv/ready-parity: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
+	touch $@
+
+.venv/ready-test-mpi: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,mpi]"
 	touch $@
 
 .venv/ready-test-lessons: pyproject.toml | .venv/bin/python

@@ -51,3 +51,10 @@ def to_cuda(x: Any, device: str) -> Any:
         )
     with cupy.cuda.Device(int(index or 0)):
         return cupy.asarray(x)
+
+
+def multiply_in_tf32(on: bool) -> None:
+    """Whether products of float32 arrays run on tensor cores, with factors rounded to 11 binary digits."""
+    cupy, _ = find_cupy()
+    linalg = importlib.import_module("cupy._core._routines_linalg")  # CuPy has no public name for it but CUPY_TF32
+    linalg.set_compute_type(cupy.float32, linalg.COMPUTE_TYPE_TF32 if on else linalg.COMPUTE_TYPE_DEFAULT)

@@ -31,7 +31,8 @@ LEVELS = {
     "lessons": 7,
     "cli": 8,
 }
-EVERYWHERE = {"cuda", "errors", "files", "preprocessing"}  # modules that all may import; they import errors alone
+# Modules that all may import; they import errors alone.
+EVERYWHERE = {"cuda", "memory", "errors", "files", "preprocessing"}
 
 
 def module_name(path: Path) -> str:

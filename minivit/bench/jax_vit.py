@@ -25,7 +25,7 @@ def forward(weights: Weights, images: Any, config: ViTConfig) -> Any:
     patches = images.reshape(b, h // p, p, w // p, p, c).swapaxes(2, 3).reshape(b, -1, p * p * c)  # (B, N, P² C)
     z = _linear(weights, "embedding", patches)
     cls = jnp.broadcast_to(weights["cls"], (b, 1, config.dim))
-    z = jnp.concatenate([cls, z], axis=1) + weights["positions"]
+    z = jnp.concatenate([cls, z], axis=1) + weights["positions.embedding"]
     for i in range(config.depth):
         name = f"blocks.{i}"
         qkv = _linear(weights, f"{name}.attention.qkv", _norm(weights, f"{name}.norm1", z, config))

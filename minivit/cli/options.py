@@ -112,6 +112,12 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     ("device", str, "NAME", "cpu, cuda or cuda:0, cuda:1 ..."),
     (
+        "precision",
+        str,
+        "NAME",
+        "float32; tf32 (a GPU's faster products); float16 or bfloat16: mixed with float32 weights, sums and statistics",
+    ),
+    (
         "eval-every",
         float,
         "EPOCHS",

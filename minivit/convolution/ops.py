@@ -1,11 +1,12 @@
 """Convolution, pooling, group normalisation, weight standardisation and ReLU, as fused ops.
 
-They follow the engine's rules (see `engine/fused.py`): a function, its `vjp` inside, a composed twin in `reference.py`.
+They follow the engine's rules (see `engine/fused.py`): a function, its `vjp` inside, a composed twin in `reference.py`;
+float32 inside where half precision comes in.
 """
 
 from __future__ import annotations
 
-from ..engine.backend import Array, xp_of
+from ..engine.backend import Array, matmul, wide, xp_of
 from ..engine.fused import sum_of_rows
 from ..engine.ops import operands
 from ..engine.tensor import Tensor, record, wants_grad
@@ -40,7 +41,7 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
     columns = windows(padded, size, stride)  # (B, H', W', h, w, C)
     grid = columns.shape[:3]
     flat = w.reshape(-1, w.shape[3])  # (h w C, D)
-    out = columns.reshape(-1, len(flat)) @ flat
+    out = matmul(columns.reshape(-1, len(flat)), flat)
     del columns
     shape = a.shape
 
@@ -48,9 +49,9 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
         dy = dy.reshape(-1, flat.shape[1])  # (B H' W', D)
         dx = dw = None
         if wants_kernel:
-            dw = (windows(padded, size, stride).reshape(-1, len(flat)).T @ dy).reshape(w.shape)
+            dw = matmul(windows(padded, size, stride).reshape(-1, len(flat)).T, dy).reshape(w.shape)
         if wants_x:
-            dcolumns = (dy @ flat.T).reshape(*grid, *size, shape[3])
+            dcolumns = matmul(dy, flat.T).reshape(*grid, *size, shape[3])
             dpadded = xp_of(dy).zeros_like(padded)
             for i in range(size[0]):
                 for j in range(size[1]):
@@ -116,7 +117,8 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     channels = a.shape[-1]
     if a.ndim != 4 or channels % groups:
         raise ShapeError(f"group_norm wants images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
-    xp = xp_of(a)
+    xp, dtype = xp_of(a), a.dtype
+    a, w, b = wide(a), wide(w), wide(b)
     normal = a.reshape(len(a), -1, channels)  # (B, H W, C)
     places = xp.full((1, normal.shape[1]), 1.0 / normal.shape[1], a.dtype)
 
@@ -133,7 +135,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     shape = a.shape
 
     def vjp(dy: Array):
-        dy = dy.reshape(normal.shape)
+        dy = wide(dy).reshape(normal.shape)
         product = dy * normal
         mean_dy, mean_product = places @ dy, places @ product  # (B, 1, C): over the places
         dw, db = (sum_of_rows(mean[:, 0]) / places[0, 0] for mean in (mean_product, mean_dy))
@@ -141,9 +143,9 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
         dx -= group_means(mean_dy * w)
         dx -= xp.multiply(normal, group_means(mean_product * w), out=product)
         dx *= inverse
-        return dx.reshape(shape), dw, db
+        return tuple(gradient.astype(dtype, copy=False) for gradient in (dx.reshape(shape), dw, db))
 
-    return record(out.reshape(shape), (x, weight, bias), vjp)
+    return record(out.reshape(shape).astype(dtype, copy=False), (x, weight, bias), vjp)
 
 
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
@@ -154,7 +156,7 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
         inside: False divides by std + eps, as the hybrids do; True by sqrt(var + eps), as BiT does.
     """
     (w,) = operands(kernel)
-    xp = xp_of(w)
+    xp, dtype, w = xp_of(w), w.dtype, wide(w)
     rows = w.reshape(-1, w.shape[-1])  # (h w C, D)
     centred = rows - rows.mean(axis=0)
     variance = (centred * centred).mean(axis=0)
@@ -164,12 +166,12 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
     tiny = xp.finfo(w.dtype).tiny  # a constant channel has std 0 and centred 0: its share of the gradient is 0
 
     def vjp(dy: Array):
-        dy = dy.reshape(rows.shape)
+        dy = wide(dy).reshape(rows.shape)
         through_std = (dy * centred).mean(axis=0) * inverse * inverse / xp.maximum(std, tiny)
         dx = (dy - dy.mean(axis=0)) * inverse - centred * through_std
-        return (dx.reshape(shape),)
+        return (dx.reshape(shape).astype(dtype, copy=False),)
 
-    return record((centred * inverse).reshape(shape), (kernel,), vjp)
+    return record((centred * inverse).reshape(shape).astype(dtype, copy=False), (kernel,), vjp)
 
 
 def relu(x: Tensor) -> Tensor:

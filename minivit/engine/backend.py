@@ -53,6 +53,27 @@ def vecdot(x: Array, y: Array) -> Array:
     return xp.vecdot(x, y) if hasattr(xp, "vecdot") else xp.einsum("...n,...n->...", x, y)
 
 
+def is_float(dtype: np.dtype) -> bool:
+    """Whether it is a floating-point type; NumPy's own test does not know bfloat16, which `ml_dtypes` brings."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def wide(x: Array) -> Array:
+    """`x` in float32 if it is of half precision, whose 11 binary digits (bfloat16: 8) are too few for sums."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
+    """x @ y. Products of half precision are added up in float32, as a GPU's tensor cores do, and then rounded.
+
+    NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
+    """
+    xp = xp_of(x)
+    if x.dtype.itemsize > 2 or (xp is not np and x.ndim == 2):
+        return xp.matmul(x, y, out=out)
+    return xp.matmul(wide(x), wide(y), out=out).astype(x.dtype, copy=False)
+
+
 def row_blocks(x: Array) -> Iterator[slice]:
     """Slices of `x`'s first axis that hold about `BLOCK_ELEMENTS` each; on a GPU one slice holds everything."""
     rows = x.shape[0]

@@ -4,6 +4,8 @@ The twin is the definition, the op is the same function made fast; a test holds 
 gradient. Three habits pay, and each op uses what it needs of them: large arrays are written in place or into
 `out=` (a fresh one costs page faults), long element-wise chains run in blocks that stay in the cache, and forward
 keeps what backward needs instead of what it was computed from. Without a tape nothing is kept at all.
+
+In half precision, sums, exponentials and statistics are computed in float32 all the same (arXiv 1710.03740).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import math
 import numpy as np
 
 from ..errors import ConfigError, ShapeError
-from .backend import Array, erf, row_blocks, vecdot, xp_of
+from .backend import Array, erf, matmul, row_blocks, vecdot, wide, xp_of
 from .ops import operands
 from .tensor import Tensor, record, wants_grad
 
@@ -32,14 +34,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: the input has {a.shape[-1]} features (shape {a.shape}), the weight wants {w.shape[0]}"
         )
     rows = a.reshape(-1, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
-    out = rows @ w  # (m, n)
+    out = matmul(rows, w)  # (m, n)
     for b in biases:  # one or none
         out += b
 
     def vjp(dy: Array):
         dy = dy.reshape(-1, w.shape[1])  # (m, n)
-        dx = (dy @ w.T).reshape(a.shape) if wants_x else None
-        dw = rows.T @ dy if wants_weight else None
+        dx = matmul(dy, w.T).reshape(a.shape) if wants_x else None
+        dw = matmul(rows.T, dy) if wants_weight else None
         db = sum_of_rows(dy) if wants_bias else None
         return dx, dw, db
 
@@ -54,7 +56,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     itself is never summed.
     """
     a, w, b = operands(x, weight, bias)
-    xp = xp_of(a)
+    xp, dtype = xp_of(a), a.dtype
+    a, w, b = wide(a), wide(w), wide(b)
     rows = a.reshape(-1, a.shape[-1])  # (m, d)
     d = rows.shape[1]
     out = xp.empty_like(rows)
@@ -73,7 +76,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     shape = x.shape
 
     def vjp(dy: Array):
-        dy = dy.reshape(-1, d)
+        dy = wide(dy).reshape(-1, d)
         dx, dw, db = xp.empty_like(normal), xp.zeros_like(w), xp.zeros_like(w)
         for block in row_blocks(dy):
             g, n, dx_ = dy[block], normal[block], dx[block]
@@ -84,9 +87,9 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
             dx_ -= (g @ w * (1.0 / d))[:, None]
             dx_ -= xp.multiply(n, (product @ w * (1.0 / d))[:, None], out=product)
             dx_ *= inverse[block]
-        return dx.reshape(shape), dw, db
+        return tuple(gradient.astype(dtype, copy=False) for gradient in (dx.reshape(shape), dw, db))
 
-    return record(out.reshape(shape), (x, weight, bias), vjp)
+    return record(out.reshape(shape).astype(dtype, copy=False), (x, weight, bias), vjp)
 
 
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
@@ -97,20 +100,21 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     if form not in GELU_FORMS:
         raise ConfigError(f"unknown GELU form {form!r}: use 'tanh' or 'erf'")
     (a,) = operands(x)
-    xp = xp_of(a)
-    flat = a.reshape(-1)
+    xp, dtype = xp_of(a), a.dtype
+    flat = wide(a).reshape(-1)
     out = xp.empty_like(flat)
     slope = xp.empty_like(flat) if wants_grad(x) else None  # dy/dx
     for block in row_blocks(flat):
         GELU_FORMS[form](flat[block], out[block], None if slope is None else slope[block])
 
     shape = x.shape
+    slope = slope if slope is None else slope.astype(dtype, copy=False)
 
     def vjp(dy: Array):
         dx = xp.multiply(dy.reshape(-1), slope, out=slope)  # the tape runs once: slope's memory is free now
         return (dx.reshape(shape),)
 
-    return record(out.reshape(shape), (x,), vjp)
+    return record(out.reshape(shape).astype(dtype, copy=False), (x,), vjp)
 
 
 def _gelu_tanh(x: Array, out: Array, slope: Array) -> None:
@@ -156,8 +160,9 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = xp.moveaxis(a, axis, -1).copy()  # (..., n)
+    out = xp.moveaxis(a, axis, -1).astype(wide(a).dtype)  # (..., n)
     softmax_in_place(out)
+    out = out.astype(a.dtype, copy=False)
 
     def vjp(dy: Array):
         dy = xp.moveaxis(dy, axis, -1)
@@ -194,12 +199,13 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
     q, k, v = split_heads(x, 3, heads)  # each (B, heads, N, D_h)
     q = q[:, :, :queries]
 
-    weights = xp.matmul(q, k.swapaxes(-1, -2))  # (B, heads, queries, N)
+    weights = matmul(wide(q), wide(k).swapaxes(-1, -2))  # (B, heads, queries, N)
     weights *= scale
     softmax_in_place(weights)
+    weights = weights.astype(x.dtype, copy=False)
     out = xp.empty((batch, q.shape[2], width // 3), x.dtype)
     (heads_out,) = split_heads(out, 1, heads)
-    xp.matmul(weights, v, out=heads_out)
+    matmul(weights, v, out=heads_out)
 
     def vjp(dy: Array):
         dqkv = xp.empty(x.shape, x.dtype)  # in rows, whatever the order of x, so that the heads are views of it
@@ -207,14 +213,15 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
         dq[:, :, q.shape[2] :] = 0.0  # those who did not ask
         dq = dq[:, :, : q.shape[2]]
         (dh,) = split_heads(dy, 1, heads)  # (B, heads, queries, D_h)
-        xp.matmul(weights.swapaxes(-1, -2), dh, out=dv)
-        dweights = xp.matmul(dh, v.swapaxes(-1, -2))  # (B, heads, queries, N)
+        matmul(weights.swapaxes(-1, -2), dh, out=dv)
+        dweights = matmul(wide(dh), wide(v).swapaxes(-1, -2))  # (B, heads, queries, N)
         # through the softmax: ds = A * (dA - rowsum(dA * A))
-        dweights -= vecdot(dweights, weights)[..., None]
+        dweights -= vecdot(dweights, wide(weights))[..., None]
         dweights *= weights
         dweights *= scale
-        xp.matmul(dweights, k, out=dq)
-        xp.matmul(dweights.swapaxes(-1, -2), q, out=dk)
+        dweights = dweights.astype(x.dtype, copy=False)
+        matmul(dweights, k, out=dq)
+        matmul(dweights.swapaxes(-1, -2), q, out=dk)
         return (dqkv,)
 
     return record(out, (qkv,), vjp), weights
@@ -224,7 +231,7 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
     """The mean over the batch of -sum(target * log softmax(logits)).
 
     Args:
-        logits: (B, K).
+        logits: (B, K); the loss of logits in half precision is float32.
         labels: (B,) class numbers from 0 to K - 1, or (B, K) target probabilities.
         smoothing: the share of each target that is spread evenly over all K classes (arXiv 1512.00567).
 
@@ -235,7 +242,7 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
     if not 0.0 <= smoothing < 1.0:
         raise ConfigError(f"label smoothing must be at least 0 and below 1, not {smoothing}")
     (x,) = operands(logits)
-    xp = xp_of(x)
+    xp, dtype, x = xp_of(x), x.dtype, wide(x)
     targets = target_probabilities(labels, x, smoothing)  # (B, K)
     shifted = x - x.max(axis=-1, keepdims=True)
     probabilities = xp.exp(shifted)
@@ -245,7 +252,7 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
 
     def vjp(dy: Array):
         mass = targets.sum(axis=-1, keepdims=True)  # 1, unless someone weighs examples through their targets
-        return ((probabilities * mass - targets) * (dy / len(targets)),)
+        return (((probabilities * mass - targets) * (dy / len(targets))).astype(dtype, copy=False),)
 
     return record(losses.mean(), (logits,), vjp)
 
@@ -299,7 +306,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 def sum_of_rows(x: Array) -> Array:
     """(m, n) -> (n,), as a product with ones: BLAS does it in one fast pass."""
-    return xp_of(x).ones(x.shape[0], x.dtype) @ x
+    return matmul(xp_of(x).ones((1, x.shape[0]), x.dtype), x)[0]
 
 
 def softmax_in_place(x: Array) -> None:

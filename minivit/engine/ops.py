@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import DTypeError, ShapeError
-from .backend import Array, beside, is_array, xp_of
+from .backend import Array, beside, is_array, is_float, wide, xp_of
 from .backend import erf as erf_array
 from .tensor import Tensor, record
 
@@ -158,7 +158,7 @@ def astype(a: Tensor, dtype: object) -> Tensor:
     """The same numbers in another floating-point type; the gradient comes back in the first one."""
     before = a.dtype
     out = a.data.astype(dtype)
-    if out.dtype.kind != "f":
+    if not is_float(out.dtype):
         raise DTypeError(f"a Tensor holds floating-point numbers, not {out.dtype}")
 
     def vjp(dy: Array):
@@ -205,7 +205,7 @@ def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     def vjp(dy: Array):
         return (xp_of(dy).broadcast_to(restore_axes(dy, x_shape, axis, keepdims), x_shape),)
 
-    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+    return record(wide(a.data).sum(axis=axis, keepdims=keepdims).astype(a.dtype, copy=False), (a,), vjp)
 
 
 def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -341,7 +341,7 @@ def unbroadcast(dy: Array, shape: tuple[int, ...] | None) -> Array:
         return dy
     new = dy.ndim - len(shape)  # axes that broadcasting put in front
     stretched = [new + i for i, length in enumerate(shape) if length == 1]
-    return dy.sum(axis=(*range(new), *stretched)).reshape(shape)
+    return wide(dy).sum(axis=(*range(new), *stretched)).astype(dy.dtype, copy=False).reshape(shape)
 
 
 def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ..errors import BackwardError, DTypeError, ShapeError
-from .backend import Array, as_array, is_array, to_device, to_numpy, xp_of
+from .backend import Array, as_array, is_array, is_float, to_device, to_numpy, xp_of
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
@@ -436,9 +436,9 @@ def _float_array(data: object) -> Array:
     if isinstance(data, Tensor):
         raise DTypeError("a Tensor cannot be made from a Tensor: use detach() or astype()")
     array = as_array(data) if is_array(data) else np.asarray(data)
-    if array.dtype.kind not in "fiub":
+    if not (array.dtype.kind in "iub" or is_float(array.dtype)):
         raise DTypeError(f"a Tensor holds floating-point numbers, not {data!r}")
-    keeps_type = is_array(data) and array.dtype.kind == "f"
+    keeps_type = is_array(data) and is_float(array.dtype)
     return array if keeps_type else array.astype(np.float32)
 
 

@@ -7,17 +7,15 @@ sums could come out in another order.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 from ..errors import ConfigError
+from ..memory import keep_freed_memory
 from .backend import available_cores
 
 Item = TypeVar("Item")
@@ -38,7 +36,7 @@ class Workers:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:
-        _keep_freed_memory()
+        keep_freed_memory()
         self._blas = ThreadpoolController()
         self._one_blas_thread = self._blas.limit(limits=1, user_api="blas")
         if self.count > 1:
@@ -65,21 +63,3 @@ class Workers:
 def micro_batches(count: int, size: int) -> list[slice]:
     """Slices of `size` that cover `count` items; the last may be shorter."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-# Parameters of glibc's mallopt, from its malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Ask the C library to keep the memory of freed arrays for the next ones, where it is glibc.
-
-    By default it hands large arrays back to the system, and every new one costs a page fault for each 4 KiB: a
-    training step of ViT-Ti_4-CIFAR on 16 images took 270 ms on one core with the default and 218 ms with this.
-    """
-    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        return
-    libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest value it takes
-    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-    libc.mallopt(M_ARENA_MAX, 1)  # one pool for all threads: memory that one frees serves another

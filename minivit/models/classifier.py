@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import engine
-from ..engine.backend import Array, beside, is_array, to_numpy
+from ..engine.backend import Array, beside, is_array, is_float, to_numpy
 from ..engine.tensor import Tensor, no_grad
 from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError, DTypeError, ShapeError
@@ -86,7 +86,7 @@ class Classifier(Module):
         shape = self.config.image_shape
         if not (isinstance(images, Tensor) or is_array(images)):
             raise DTypeError(f"images must be an array or a Tensor, not {type(images).__name__}")
-        if images.dtype.kind != "f":
+        if not is_float(images.dtype):
             raise DTypeError(f"images must be floats in [-1, 1], not {images.dtype}: call minivit.preprocess(pixels)")
         if images.ndim != 4 or tuple(images.shape[1:]) != shape:
             raise ShapeError(

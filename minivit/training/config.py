@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from ..models import model_config
 from .masked import TARGETS
 from .optim import OPTIMIZERS
+from .precision import PRECISIONS
 from .schedule import DECAYS
 
 OBJECTIVES = ("classes", "masked-patch")
@@ -70,6 +71,7 @@ class TrainConfig:
     microbatch: int | None = None
     checkpoint_blocks: bool = False
     device: str = "cpu"
+    precision: str = "float32"
     eval_every: float = 1.0
     log_every: int = 50
     save_every: float = 60.0
@@ -92,6 +94,7 @@ class TrainConfig:
         for name in ("warmup", "smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         self._check("epochs", 0 < self.epochs < math.inf, "above 0")
+        self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
         augment = ("auto", *AUGMENTATIONS)

@@ -16,10 +16,11 @@ Record = dict[str, Any]
 
 
 class MetricsFile:
-    """metrics.jsonl: a line of JSON for each logged step and each evaluation.
+    """metrics.jsonl: a line of JSON for each logged step, each evaluation, and each step left out.
 
     A line has `kind` ("train" or "test"), `step` (steps done so far), `epoch` (epochs done so far), `loss`, `accuracy`
-    (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations left out).
+    (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations left out). Where
+    mixed precision left a step out, the line has `kind` "overflow", `step`, and the `loss_scale` from then on.
     """
 
     def __init__(self, path: Path):
@@ -74,11 +75,12 @@ class EventFile:
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         now = time.time()
-        self.begun = now - (records[-1]["seconds"] if records else 0.0)
+        shown = [record for record in records if record["kind"] in ("train", "test")]
+        self.begun = now - (shown[-1]["seconds"] if shown else 0.0)
         # Its SummaryWriter would write from another thread, some time later: a kill could come first.
         self.file = library.RecordWriter(str(folder / f"events.out.tfevents.{now:.0f}.minivit"))
         self._add(wall_time=now, file_version="brain.Event:2")
-        for record in records:
+        for record in shown:
             self.write(record)
 
     def write(self, record: Record) -> None:

@@ -46,7 +46,8 @@ from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tens
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
-from .parallel import ALONE, BatchResult, GradientSums, batch_gradients, evaluate
+from .parallel import ALONE, BatchResult, GradientSums, batch_gradients, evaluate, even_microbatch
+from .precision import divide_by, precision
 from .ranks import Ranks, check_shareable, fingerprint
 from .schedule import Schedule
 
@@ -169,7 +170,9 @@ class Run:
         self.seconds = 0.0  # of training, evaluations left out
         self.last_test: dict[str, float] | None = None
         self.window = Window()
-        self.sums = GradientSums(list(self.optimizer.parameters.values()))
+        trained = list(self.optimizer.parameters.values())
+        self.sums = GradientSums(trained)
+        self.precision = precision(config.precision, self.device, self.objective, trained)
         if ranks.first and resume and self.checkpoint.exists():
             self._restore()
         self._agree()
@@ -188,9 +191,9 @@ class Run:
         weights = [tensor.data for tensor in self.objective.network.parameters()]
         for array in (*weights, *self.optimizer.state().values(), *average):
             self.ranks.copy_from_first(array)
-        self.step, self.seconds, self.optimizer.steps = self.ranks.from_first(
-            (self.step, self.seconds, self.optimizer.steps)
-        )
+        place = self.step, self.seconds, self.optimizer.steps, self.precision.state()
+        self.step, self.seconds, self.optimizer.steps, scale = self.ranks.from_first(place)
+        self.precision.load_state(scale)
 
     def _warmup_steps(self) -> int:
         given = self.config.warmup_steps
@@ -199,30 +202,41 @@ class Run:
     # -- one step --------------------------------------------------------------------------------
 
     def train_step(self, batch: Batch, workers: Workers) -> None:
-        """Loss, gradients, clipping, one optimiser step."""
+        """Loss, gradients, clipping, one optimiser step; none where a gradient was too large for half precision."""
         start = time.perf_counter()
         self.optimizer.lr = self.schedule(self.step)
+        self.precision.refresh()
         result = batch_gradients(
-            self.objective.loss,
-            list(self.optimizer.parameters.values()),
+            self.precision.loss,
+            self.precision.parameters,
             to_device(batch.images, self.device),
             to_device(batch.labels, self.device),
             workers=workers,
-            microbatch=self.config.microbatch or default_microbatch(self.model.config, len(batch.labels)),
+            microbatch=self._microbatch(len(batch.labels)),
             seed=(self.config.seed, DROPOUT_STREAM, self.step),
             sums=self.sums,
             ranks=self.ranks,
+            scale=self.precision.scale,
         )
+        divide_by(result.gradients, self.precision.scale)
         norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)
-        if not (math.isfinite(result.loss) and math.isfinite(norm)):
-            raise self._not_finite(result.loss, norm)
-        self.optimizer.step(result.gradients)
         self.step += 1
-        if self.average:
-            self.average.update(self.step)
+        if math.isfinite(result.loss) and math.isfinite(norm):
+            self.optimizer.step(result.gradients)
+            self.precision.succeeded()
+            if self.average:
+                self.average.update(self.step)
+        elif math.isfinite(result.loss) and self.precision.overflowed():
+            self._write({"kind": "overflow", "step": self.step, "loss_scale": self.precision.scale})
+        else:
+            raise self._not_finite(result.loss, norm)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self.window.add(result, len(batch.labels), seconds)
+
+    def _microbatch(self, images: int) -> int:
+        asked = self.config.microbatch or default_microbatch(self.model.config, images)
+        return even_microbatch(asked, self.loader.batch_size, self.ranks)
 
     def _not_finite(self, loss: float, norm: float) -> NonFiniteLossError:
         what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient's norm became {norm}"
@@ -232,7 +246,7 @@ class Run:
             else "no checkpoint was saved yet"
         )
         return NonFiniteLossError(
-            f"{what} at step {self.step + 1} with learning rate {self.optimizer.lr:.3g}; {good}; try a lower --lr, "
+            f"{what} at step {self.step} with learning rate {self.optimizer.lr:.3g}; {good}; try a lower --lr, "
             "a longer --warmup or a smaller --clip"
         )
 
@@ -271,10 +285,13 @@ class Run:
             "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
             "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
         }  # fmt: skip
-        if self.ranks.first:
-            self.metrics.write(record)
+        self._write(record)
         if self.events:
             self.events.write(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self.ranks.first:
+            self.metrics.write(record)
 
     # -- evaluating ------------------------------------------------------------------------------
 
@@ -312,6 +329,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "window": asdict(self.window),
+            "precision": self.precision.state(),
             "last_test": self.last_test,
             "train": asdict(self.config),
             "classes": list(self.classes),
@@ -345,6 +363,7 @@ class Run:
         self._check_same_data(header)
         self.step, self.seconds = header["step"], header["seconds"]
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
+        self.precision.load_state(header.get("precision", []))
 
     def _check_same_data(self, header: dict[str, Any]) -> None:
         """A folder may have changed since; the steps still to come would then be of another run."""
@@ -483,15 +502,16 @@ def _weighty(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in asdict(config).items() if name not in PLACEMENT}
 
 
-def _glance(*datasets: AnyDataset) -> dict[str, Any]:
-    """What tells data sets apart: their classes, how many images, and numbers made of the labels and some images."""
+def _glance(train_set: AnyDataset, test_set: AnyDataset) -> dict[str, Any]:
+    """What tells data apart: the classes, how many images, and numbers made of the labels and some images."""
     seen: dict[str, Any] = {}
-    for dataset in datasets:
+    for part, dataset in (("training", train_set), ("test", test_set)):
         few = [dataset.images[i] for i in range(0, len(dataset), max(1, len(dataset) // 4))]
         seen |= {
-            f"the classes of {dataset.name}": dataset.classes,
-            f"the number of images in {dataset.name}": len(dataset),
-            f"a check number of {dataset.name}": [fingerprint(array) for array in (dataset.labels, *few)],
+            "the classes": dataset.classes,
+            f"the number of {part} images": len(dataset),
+            f"the check number of {part} labels": fingerprint(dataset.labels),
+            f"the check numbers of some {part} images": [fingerprint(image) for image in few],
         }
     return seen
 

@@ -7,6 +7,7 @@ with its own part of the batch, and their sums are added up.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,6 @@ class GradientSums:
     """
 
     def __init__(self, parameters: Sequence[Tensor], bucket_bytes: int = BUCKET_BYTES):
-        self.places = {id(parameter): place for place, parameter in enumerate(parameters)}
         self.sums: list[Array] = [None] * len(parameters)  # views of the buckets
         self.buckets: list[Bucket] = []
         self.bucket_of: dict[int, Bucket] = {}
@@ -166,6 +166,7 @@ def batch_gradients(
     seed: Sequence[int] = (0,),
     sums: GradientSums | None = None,
     ranks: Ranks = ALONE,
+    scale: float = 1.0,
 ) -> BatchResult:
     """Loss and gradients of one batch, micro-batch by micro-batch.
 
@@ -177,9 +178,11 @@ def batch_gradients(
         seed: each micro-batch's generator is seeded with this and its own number; dropout draws from it.
         sums: where to add up, kept from batch to batch; the result's gradients are its arrays.
         ranks: with whom to share the batch; all get the same result.
+        scale: what the gradients are of, in mean losses: the sums are as many times as large.
     """
     sums = sums or GradientSums(parameters)
     pieces, own = shared_pieces(len(images), microbatch, ranks)
+    places = {id(parameter): place for place, parameter in enumerate(parameters)}
 
     def run(number: int) -> tuple[float, int, int]:
         piece = pieces[number]
@@ -192,10 +195,10 @@ def batch_gradients(
             rng = np.random.default_rng([*seed, number])
             outcome = loss_of(images[piece], labels[piece], rng)
             right, answers = outcome.right, outcome.answers
-            return outcome.loss * share
+            return outcome.loss * (share * scale)
 
         def ready(parameter: Tensor, gradient: Array) -> None:
-            if (place := sums.places.get(id(parameter))) in unused:  # else it is none of those that are trained
+            if (place := places.get(id(parameter))) in unused:  # else it is none of those that are trained
                 unused.remove(place)
                 sums.add(number - own.start, place, gradient)
 
@@ -204,7 +207,7 @@ def batch_gradients(
             value = value_and_stream(loss, ready)
         for place in unused:
             sums.add(number - own.start, place, None)
-        return value, right, answers
+        return value / scale, right, answers
 
     sums.begin(len(own))
     with sums.added_up(ranks):
@@ -215,20 +218,15 @@ def batch_gradients(
 
 
 def shared_pieces(count: int, microbatch: int, ranks: Ranks) -> tuple[list[slice], range]:
-    """The micro-batches of `count` images, and the numbers of those that are this rank's.
+    """The micro-batches of `count` images, the same for any number of ranks, and the numbers of this rank's."""
+    pieces = micro_batches(count, microbatch)
+    return pieces, range(len(pieces))[ranks.share(len(pieces))]
 
-    Each rank's share is cut by itself. If `microbatch` divides the shares, that gives the same pieces for any number
-    of ranks, and so the same dropout.
-    """
-    pieces: list[slice] = []
-    own = range(0)
-    for rank in range(ranks.size):
-        first = len(pieces)
-        start, stop = rank * count // ranks.size, (rank + 1) * count // ranks.size
-        pieces += [slice(start + piece.start, start + piece.stop) for piece in micro_batches(stop - start, microbatch)]
-        if rank == ranks.rank:
-            own = range(first, len(pieces))
-    return pieces, own
+
+def even_microbatch(microbatch: int, batch_size: int, ranks: Ranks) -> int:
+    """The largest size of micro-batches, up to the given one, that cuts each rank's share of a batch evenly."""
+    share = batch_size // ranks.size
+    return microbatch if ranks.size == 1 else math.ceil(share / math.ceil(share / microbatch))
 
 
 def evaluate(

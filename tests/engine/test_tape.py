@@ -122,6 +122,51 @@ def test_gradients_returned_by_value_and_grad_are_owned_too():
     np.testing.assert_array_equal(dy, [1.0, 1.0])
 
 
+# -- gradients handed out while backward runs ----------------------------------------------------
+
+
+def test_a_gradient_is_handed_out_once_after_the_leafs_last_use_and_as_soon_as_that():
+    x, y, z = leaf(1.0, 2.0), leaf(3.0, 4.0), leaf(5.0, 6.0)
+    events = []
+
+    def noted(a, name):
+        """The op a * 1, which notes when its backward runs."""
+
+        def vjp(dy):
+            events.append(name)
+            return (dy * 1.0,)
+
+        return engine_tensor.record(a.data * 1.0, (a,), vjp)
+
+    def loss():
+        first = noted(x * y, "first")
+        return (noted(first * x, "second") * z + x).sum()  # x is used at the start, in the middle and at the end
+
+    given = {}
+
+    def ready(tensor, gradient):
+        assert tensor not in given
+        given[tensor] = gradient.copy()
+        gradient += 100.0  # the receiver's to change
+        events.append({x: "x", y: "y", z: "z"}[tensor])
+
+    value = engine_tensor.value_and_stream(loss, ready)
+
+    assert value == pytest.approx(1 * 3 * 1 * 5 + 2 * 4 * 2 * 6 + 3)
+    np.testing.assert_allclose(given[x], [2 * 1 * 3 * 5 + 1, 2 * 2 * 4 * 6 + 1])
+    np.testing.assert_allclose(given[y], [5.0, 4 * 6.0])
+    np.testing.assert_allclose(given[z], [3.0, 16.0])
+    assert events[:3] == ["z", "second", "first"]  # z is complete before anything else is done
+    assert sorted(events[3:]) == ["x", "y"]
+
+
+def test_a_loss_that_is_a_leaf_hands_out_its_one():
+    x = leaf(3.0)
+    given = []
+    assert engine_tensor.value_and_stream(lambda: x, lambda *pair: given.append(pair)) == 3.0
+    assert given == [(x, np.ones(1))]
+
+
 # -- errors and switches -------------------------------------------------------------------------
 
 

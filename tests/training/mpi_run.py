@@ -1,0 +1,53 @@
+"""Train a small model under mpiexec: `mpiexec -n K python mpi_run.py FOLDER [--resume] [--fail RANK] [NAME=VALUE ...]`.
+
+Each rank prints "ready RANK PID" when its first step begins; with --fail, that rank raises an error in its fifth.
+"""
+
+import os
+import sys
+
+from minivit.data import shapes
+from minivit.training import TrainConfig, loop, train
+from minivit.training.ranks import joined_ranks
+
+OPTIONS = {
+    "model": "ViT-XS_4-CIFAR", "steps": 50, "batch_size": 128, "microbatch": 16, "lr": 2e-3, "eval_every": 1.0,
+    "log_every": 1, "save_every": 0.0, "workers": 1,
+}  # fmt: skip
+
+
+def small_datasets(name, data_dir=None, **options):
+    """200 and 100 images in place of the whole data set: the second batch of an epoch has 72."""
+    return shapes("train", 200), shapes("test", 100)
+
+
+def value(text):
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+if __name__ == "__main__":
+    folder, *arguments = sys.argv[1:]
+    given = dict(argument.split("=") for argument in arguments if "=" in argument)
+    config = TrainConfig(**OPTIONS | {name: value(text) for name, text in given.items()})
+    fail = int(arguments[arguments.index("--fail") + 1]) if "--fail" in arguments else None
+    loop.load_dataset = small_datasets
+    train_step = loop.Run.train_step
+    begun = []
+
+    def announced(run, batch, workers):
+        if not begun:
+            print("ready", run.ranks.rank, os.getpid(), flush=True)
+        begun.append(1)
+        if len(begun) == 5 and run.ranks.rank == fail:
+            raise ZeroDivisionError("planted")
+        train_step(run, batch, workers)
+
+    loop.Run.train_step = announced
+    with joined_ranks() as ranks:
+        result = train(config, folder, resume="--resume" in arguments, show=False, ranks=ranks)
+    sys.exit(0 if result.finished else 130)
