@@ -380,6 +380,13 @@ show(
 # Some of the wrong tangents look right, and a network that is trained with them may still learn something: that is what makes such mistakes hard to find.
 # Now give `f` a form in which no value is used twice, for instance `(3 * x).tanh()`. Which of the two mistakes can you
 # still see? And what would a test be worth that tries only such functions?
+#
+# <details><summary>Answer</summary>
+#
+# Neither: each box gets one gradient, so there is nothing to add, and on a single way there is only one order. Such a test
+# passes with both mistakes in the walk, and is worth nothing against them.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

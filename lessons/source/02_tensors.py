@@ -185,7 +185,10 @@ class Tensor:
 # inputs, and its `vjp`. Nothing is differentiated yet; the vjp waits for `backward`. Three helpers, then the first operation,
 # `add`, complete. All others follow its pattern:
 #
-# - `vjp(dy)` returns a *tuple* with one gradient for each input, in their order.
+# - `vjp(dy)` returns a *tuple* with one gradient for each input, in their order. A constant gets one too; the walk will
+#   leave it out.
+# - It works on plain arrays: `dy` is one, and so are the gradients. It sees the inputs as arrays too (in `add`, x and w),
+#   never as the Tensors a and b.
 # - It must never change `dy`: the same array may be on its way to somebody else.
 
 
@@ -453,7 +456,7 @@ checks = {
     "w.sum(axis=(0, 2))": (lambda w: w.sum(axis=(0, 2)), w),
     "x.mean(axis=1, keepdims=True)": (lambda x: x.mean(axis=1, keepdims=True), x),
     "w.max(axis=0)": (lambda w: w.max(axis=0), w),
-    "w[:, 0] and w[[1, 1, 0]]": (lambda w: w[1:, 0] * w[[1, 1, 0], 0], w),
+    "w[1:, 0] and w[[1, 1, 0], 0]": (lambda w: w[1:, 0] * w[[1, 1, 0], 0], w),
     "w.transpose(1, 0, 2).reshape(2, 6)": (lambda w: w.transpose(1, 0, 2).reshape(2, 6), w),
     "broadcast_to and concatenate": (lambda x, w: concatenate([broadcast_to(x, (4, 2, 3)), w], axis=1), x, w),
 }
@@ -466,14 +469,15 @@ for name, (function, *inputs) in checks.items():
 # $\text{image}_{ijc} \approx \sum_r a_{ir}\, b_{jcr}$. Broadcasting makes the products, `sum` adds them, and gradient descent finds
 # the numbers: a step against the gradient, again and again.
 #
-# The dashed line in the picture is the smallest error possible, from the image's singular values: linear algebra knows the answer
-# to this problem. Gradient descent does not know it and gets there all the same. For a Vision Transformer nobody can draw
-# such a line.
+# The dashed line in the picture is the smallest error possible. Linear algebra knows the answer to this problem: the
+# *singular values* of a matrix say how much of it R products can hold at best. Gradient descent does not know them and gets
+# there all the same. For a Vision Transformer nobody can draw such a line.
 
 
 # %%
 data = shapes("test", count=10)
-image = preprocess(data.images[list(data.labels).index(data.classes.index("heart"))])  # (32, 32, 3), from -1 to 1
+heart = list(data.labels).index(data.classes.index("heart"))  # where the first heart is
+image = preprocess(data.images[heart])  # lesson 00's scale_pixels: (32, 32, 3), from -1 to 1
 
 
 def fit(image, R, steps=300, rate=0.02):
@@ -484,7 +488,7 @@ def fit(image, R, steps=300, rate=0.02):
     errors = []
     for _ in range(steps):
         guess = (a * b).sum(axis=-1)  # (32, 32, 3, R) -> (32, 32, 3)
-        loss = ((guess - image) ** 2).sum() / 2
+        loss = ((guess - image) ** 2).sum() / 2  # half, so that its slope is guess - image
         errors.append(2 * loss.item() / image.size)
         a.grad = b.grad = None  # gradients add up: without this, also over the steps
         loss.backward()
@@ -520,7 +524,8 @@ explore(
 # ## In the paper
 #
 # The paper derives no gradient: every formula there is a forward pass, and the rest is left to an engine such as yours.
-# Its notation is that of a single image. With a batch of B images, each of its equations broadcasts:
+# Its notation is that of a single image. With a batch of B images, each of its equations broadcasts. Lessons 04 to 09 say
+# what the letters mean; here only the shapes count (N + 1 tokens of D numbers):
 #
 # $$z_0 = [x_{class};\ x_p^1 E;\ \cdots;\ x_p^N E] + E_{pos} \quad (1) \qquad\qquad y = LN(z_L^0) \quad (4)$$
 #
@@ -579,7 +584,15 @@ show(draw_cells(*lines), "Three gradients, twice: with += those of x and w are r
 # z = (x · w + b) + x has the shape of every block of a Transformer: something is computed from x, and x is added again. One
 # array `dz` is on its way to b *and* to x. Then x's second gradient arrives by way of x · w, is added into that array, and b's
 # gradient changes behind its back. No error, the right shapes, two of three gradients right: a network may
-# still learn something with it, and nobody would go looking. What would happen in z = x + x? Try it, then say why.
+# still learn something with it, and nobody would go looking. What would happen in z = x + x? Say what you expect, then try:
+# `walk_in_place(plain_sum(x, x), np.ones((1, 3), np.float32))[x]`.
+#
+# <details><summary>Answer</summary>
+#
+# It comes out right, 2 everywhere, by luck: the array is added to itself, and nobody but x was to get it. A test of this
+# case alone would have found nothing.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -381,6 +381,13 @@ show(
 # The probabilities of a row always add up to 1, whatever the scores. So the slope of their plain sum *is* zero, and a test with it
 # praises a vjp that does nothing. Lesson 04's layer normalisation has the same blind spot: its rows add up to 0. A check that
 # cannot fail is worse than none, for it looks like one. Put $\sum y^2$ in place of the plain sum: is that enough here?
+#
+# <details><summary>Answer</summary>
+#
+# Here yes: the slopes are no longer 0, unless all scores are equal. But layer normalisation makes the squares of a row add
+# up to a constant too, so there this sum is as blind as the plain one. Random numbers v know no such rule.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -32,10 +32,11 @@ Tensor, cross_entropy, softmax = built("Tensor", "cross_entropy", "softmax")
 # %% [markdown]
 # ## The picture
 #
-# The first problem, measured. 64 tokens of D = 256 numbers go through 24 random matrices. An output number adds up D
-# products; with weights of standard deviation $s/\sqrt{D}$ the sum has the variance $D \cdot s^2/D = s^2$, so each layer
-# makes the numbers about s times as large. Only s = 1 survives, and no one can promise that s stays at 1 while the weights
-# are trained.
+# The first problem, measured. What goes through a Transformer are *tokens*: a token is a row of D numbers, and from
+# lesson 05 on it stands for a piece of the image. Here 64 tokens of D = 256 numbers go through 24 random matrices. An
+# output number adds up D products; with weights of standard deviation $s/\sqrt{D}$ the sum has the variance
+# $D \cdot s^2/D = s^2$, so each layer makes the numbers about s times as large. Only s = 1 survives, and no one can promise
+# that s stays at 1 while the weights are trained.
 
 # %%
 D, depth = 256, 24
@@ -64,7 +65,7 @@ show(
 # %% [markdown]
 # ## One number at a time
 #
-# A token is a row of D numbers, and normalisation works on one token. Take (2, 4, 6, 8). Had the weights before it been twice
+# Normalisation works on one token, a row of D numbers. Take (2, 4, 6, 8). Had the weights before it been twice
 # as large, it would be (4, 8, 12, 16). Had every bias been larger by 10, it would be (12, 14, 16, 18). The pattern is the same
 # in all three: equal steps upwards. The next layer should see this pattern and not the accident of its size. So we want a
 # function n with
@@ -138,7 +139,7 @@ def layer_norm(x, weight, bias, eps=1e-6):
 # %% [markdown]
 # There is a picture behind the formula. Centring projects a token onto the plane of all tokens whose sum is 0. Scaling then
 # puts it on a sphere, for $\sum_i n_i^2 = D$: every token gets the length $\sqrt{D}$. With D = 3, plane and sphere meet in a
-# circle.
+# circle. In both pictures a token has the same colour: it tells where on the circle it will land.
 
 # %%
 rng = np.random.default_rng(1)
@@ -152,6 +153,12 @@ show(
 # %% [markdown]
 # What is left is a direction: D numbers have lost two degrees of freedom, size and mean. (What, then, is left of a token of
 # two numbers?)
+#
+# <details><summary>Answer</summary>
+#
+# Only which of them is larger: it becomes (1, -1) or (-1, 1), up to the trace that ε leaves.
+#
+# </details>
 #
 # This also tells something about the gradient, without any calculation. If x moves by a constant or grows by a factor, the
 # output stays. So the gradient must be at right angles to both moves: its numbers add up to 0, and so do their products with
@@ -233,7 +240,8 @@ show(
 #
 # So far these are functions. A *layer* is a function that owns its parameters. An optimiser must find them all, and a file
 # must store them under their names, such as `blocks.3.attention.qkv.weight`. One class does this for every layer and model
-# of this course.
+# of this course. A layer extends it: `__init__` puts its parameters into attributes, `forward` computes. Python turns a call
+# `layer(x)` into `layer.__call__(x)`, and that calls `forward`.
 
 
 # %% exercise="Module"
@@ -414,8 +422,14 @@ explore(
 # point "outside".
 #
 # Now change `hidden` with the slider, or call `show(draw_what_is_learned(3), "three")`. Each hidden number bends the plane
-# along one line. How many bends does it take to close a ring? (Try another seed, too: from some starts the fewest that could
-# do it get stuck.)
+# along one line. How many bends does it take to close a ring? (Try another seed in `draw_what_is_learned`, too: from some
+# starts the fewest that could do it get stuck.)
+#
+# <details><summary>Answer</summary>
+#
+# Three, like the sides of a triangle. With two, the line that training finds here never closes.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -253,6 +253,13 @@ explore(
 # error is the usual kind in this field. That is why you checked `patchify` against two loops, and not against its shape.
 #
 # Now change P with the slider, or call `show(draw_both(image, 8), "P = 8")`. What is special about P = 32, and why?
+#
+# <details><summary>Answer</summary>
+#
+# Both pictures are the same. There is only one patch, the whole image, and in it the pixels are in the right order already:
+# the transpose has nothing to do. A test with one patch would not have found the mistake.
+#
+# </details>
 
 # %% [markdown]
 # ## Summary

@@ -34,7 +34,7 @@ Tensor, patchify, unpatchify = built("Tensor", "patchify", "unpatchify")
 # ## The picture
 #
 # This is the last of the four, made by `minivit` itself: for ten test images, how much of the answer came from each of the 64
-# patches. Nobody told the model where the shapes are. It was given images and the names of classes.
+# patches, the more the brighter. Nobody told the model where the shapes are. It was given images and the names of classes.
 
 # %%
 model = trained_model()  # a ViT: 32 x 32 pixels, patches of 4, D = 64, L = 4 blocks, 2 heads
@@ -49,7 +49,8 @@ show(
 )
 
 # %% [markdown]
-# All that we need is in one forward pass: `minivit`'s model returns, if asked, the arrays that it makes on its way.
+# All that we need is in one forward pass: `minivit`'s model returns, if asked, the arrays that it makes on its way. They are
+# plain NumPy arrays: nothing here needs a gradient.
 #
 # | array | shape here | what it is |
 # |---|---|---|
@@ -73,7 +74,9 @@ print(f"{right.mean():.1%} right; a row of A adds up to {attention[0][0, 0, 5].s
 # ## One number at a time
 #
 # How far does a head look? Take one image, one head and one patch that asks. Its row of A says how much it attends to each
-# patch. Choose image, block and patch with the sliders, if you have them.
+# patch. Below, the patch in the middle of the star asks. Nearly a third of its attention goes to its neighbour down on the
+# right, almost a quarter to itself. Choose another block, image, head or patch with the sliders, if you have them: who
+# stays near, and who looks across the image?
 
 
 # %%
@@ -152,10 +155,14 @@ show(
 )
 
 # %% [markdown]
-# Each of the eight heads looks about 15 to 16 pixels far: half of the image, a little less than a head that attends to all
-# patches alike, which is the dashed line. In the paper's large models some heads of the first layers look only nearby, and
-# the distance grows with depth. Ours has four layers and simple images, and shows nothing of that. Nor does a distance
-# near the dashed line mean that a head looks everywhere: two bright patches, one near and one far, have the same mean.
+# (The picture counts layers from 1, as the paper does: layer 1 is block 0.) Each of the eight heads looks about 15 to 16
+# pixels far: half of the image, a little less than a head that attends to all patches alike, which is the dashed line. In
+# the paper's large models some heads of the first layers look only nearby, and the distance grows with depth. Ours has four
+# layers and simple images, and shows nothing of that.
+#
+# Such a mean hides much. In the same head of block 0 where the star's patch 27 looks 5.7 pixels far, one patch in seven looks
+# more than 20. Nor does a distance near the dashed line mean that a head looks everywhere: two bright patches, one near and
+# one far, have the same mean.
 #
 # ### From one layer to all of them
 #
@@ -192,7 +199,8 @@ def roll_out(layers):
 flow = roll_out(attention)  # (200, 65, 65)
 rollouts = flow[:, 0, 1:]  # (200, 64): what the class token is made of, without itself
 same_maps = np.allclose(rollouts.reshape(-1, 8, 8), attention_rollout(model, data.images), atol=1e-6)
-print(f"the first picture's maps: {same_maps}; the class token keeps {flow[:, 0, 0].mean():.0%} of itself")
+print(f"the same maps as in the first picture: {same_maps}")
+print(f"of itself the class token keeps {flow[:, 0, 0].mean():.0%}")
 
 # %% [markdown]
 # ## Your turn
@@ -323,8 +331,8 @@ curves = {
 glowing = {name: values[:5].reshape(-1, 8, 8) for name, values in maps.items() if name != "at random"}
 show(
     draw_erasure(data.images[:5], glowing, counts, curves),
-    "Left five images with four kinds of maps, all brighter on the shape, the untrained one faintly; right the accuracy "
-    "against patches painted over, which falls fastest for rollout, a little later for the others, hardly for chance.",
+    "Left five images with four kinds of maps, all brightest on the shape, the untrained ones on a lighter ground; right "
+    "the accuracy against patches painted over, which falls fastest for rollout, later for the others, hardly for chance.",
 )
 
 # %% [markdown]
@@ -336,8 +344,9 @@ show(
 # - The *untrained* model's maps glow as well, and its patches matter more than chance: random attention already prefers
 #   what stands out from the background. A map must be compared with such a control before it is called learned.
 # - Attention in one block is not influence on the answer. Turn the test round: replace `-maps` by `maps` in
-#   `accuracy_without`, so that the *least* important patches go, and look at 16. Of rollout's the model misses none. Of
-#   the last block's it does miss some: they had been read in earlier blocks, and that is what rollout is for.
+#   `accuracy_without`, so that the *least* important patches go, run both cells again, and look at 16. Of rollout's the
+#   model misses none. Without the last block's it loses three answers in ten: those patches had been read in earlier
+#   blocks, and that is what rollout is for.
 
 # %% [markdown]
 # ## Summary

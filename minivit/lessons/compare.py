@@ -96,7 +96,9 @@ def same_gradients(
 
     for i, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
         if leaf.grad is None:
-            raise Complaint(f"{what} leaves no gradient on {name}: is it among the inputs that `record` is given?")
+            raise Complaint(
+                f"{what} leaves no gradient on {name}: was its .data taken, or is it not among record's inputs?"
+            )
         known = {
             sentence: (lambda wrong=wrong: wrong(cotangent)) if callable(wrong) else wrong
             for sentence, wrong in (mistakes or {}).get(name, {}).items()

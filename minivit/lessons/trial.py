@@ -11,7 +11,7 @@ import ctypes
 import io
 import linecache
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,18 @@ class Complaint(Exception):
 
 class NotDone(Complaint):
     """An exercise that nobody has begun."""
+
+
+@contextlib.contextmanager
+def explained(reasons: Mapping[str, str]) -> Iterator[None]:
+    """Add what probably led to a complaint: the reason of the first text that is part of it."""
+    try:
+        yield
+    except Complaint as complaint:
+        for part, reason in reasons.items():
+            if type(complaint) is Complaint and part in str(complaint):
+                raise Complaint(f"{complaint}; {reason}") from complaint
+        raise
 
 
 class OutOfTime(BaseException):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..compare import same, slopes
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
@@ -30,13 +30,18 @@ def unbroadcast(attempt: Attempt) -> None:
         new = len(big) - len(shape)
         front = tuple(range(new))
         stretched = tuple(i for i, length in enumerate(shape) if length == 1)
+        with explained({" raises ": f"here {_axes(front, stretched)} of dy must be summed, counted from 0"}):
+            got = attempt(dy, shape)
         same(
-            attempt(dy, shape),
+            got,
             _sum_of_copies(dy, shape),
             f"unbroadcast(dy, {shape}) of a dy of shape {big}",
             mistakes={
                 "dy comes back as it was: sum it over the axes that broadcasting added or stretched": dy,
                 "the new axes in front are summed, but not those stretched from length 1": dy.sum(axis=front),
+                "the shapes were compared from the left: NumPy lines them up at their ends, on the right": (
+                    dy.sum(axis=tuple(i for i, n in enumerate(shape) if n != big[i]), keepdims=True)
+                ),
                 "the stretched axes are summed, but not the new ones in front": (
                     dy.sum(axis=tuple(new + i for i in stretched), keepdims=True)
                 ),
@@ -64,34 +69,40 @@ def multiply(attempt: Attempt) -> None:
     """Both gradients, with and without broadcasting, and beside a constant."""
     for a_shape, b_shape in (((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (4, 1, 3))):
         x, w = _points(a_shape, b_shape)
-        same_vjp(
-            attempt,
-            attempt,
-            [x, w],
-            ["a", "b"],
-            f"multiply(a, b) of shapes {a_shape} and {b_shape}",
-            lambda dy, x=x, w=w: {
-                "a": {
-                    "dy is multiplied by a, but the slope of a · b along a is b: the two have changed places": dy * x,
-                    "it is not summed over the copies: unbroadcast(dy * w, x.shape)": dy * w,
-                    "dy is missing: it is dy times the slope": np.broadcast_to(w, dy.shape),
-                    "dy is missing: it is dy times the slope, then unbroadcast": (
-                        _sum_of_copies(np.broadcast_to(w, dy.shape), x.shape)
-                    ),
-                    "dy was unbroadcast before it met b: multiply first, each copy by its own number": (
-                        lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * w, x.shape)
-                    ),
-                    "it is dy itself, as for a sum: here the slope is b": _sum_of_copies(dy, x.shape),
-                },
-                "b": {
-                    "it is not summed over the copies: unbroadcast(dy * x, w.shape)": dy * x,
-                    "dy was unbroadcast before it met a: multiply first, each copy by its own number": (
-                        lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
-                    ),
-                },
-            },
-        )
+        with explained({"NameError: name 'total'": "a and b are Tensors: a vjp works on their arrays, here x and w"}):
+            _product(attempt, x, w)
     keeps_float32(attempt, lambda a: attempt(a, 2.5), (2, 3), "multiply(a, 2.5)")
+
+
+def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
+    """Both gradients of one product."""
+    same_vjp(
+        attempt,
+        attempt,
+        [x, w],
+        ["a", "b"],
+        f"multiply(a, b) of shapes {x.shape} and {w.shape}",
+        lambda dy: {
+            "a": {
+                "dy is multiplied by a, but the slope of a · b along a is b: the two have changed places": dy * x,
+                "it is not summed over the copies: unbroadcast(dy * w, x.shape)": dy * w,
+                "dy is missing: it is dy times the slope": np.broadcast_to(w, dy.shape),
+                "dy is missing: it is dy times the slope, then unbroadcast": (
+                    _sum_of_copies(np.broadcast_to(w, dy.shape), x.shape)
+                ),
+                "dy was unbroadcast before it met b: multiply first, each copy by its own number": (
+                    lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * w, x.shape)
+                ),
+                "it is dy itself, as for a sum: here the slope is b": _sum_of_copies(dy, x.shape),
+            },
+            "b": {
+                "it is not summed over the copies: unbroadcast(dy * x, w.shape)": dy * x,
+                "dy was unbroadcast before it met a: multiply first, each copy by its own number": (
+                    lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
+                ),
+            },
+        },
+    )
 
 
 @exercise(2)
@@ -113,13 +124,16 @@ def total(attempt: Attempt) -> None:
         count = 3 ** len(axes)
         kept = bool(options.get("keepdims"))
 
-        def mistakes(dy: np.ndarray, axes: Any = axes, count: int = count, kept: bool = kept) -> dict[str, Any]:
+        def mistakes(
+            dy: np.ndarray, x: np.ndarray = x, axes: Any = axes, count: int = count, kept: bool = kept
+        ) -> dict[str, Any]:
             whole = np.broadcast_to(dy if kept else np.expand_dims(dy, axes), (3, 3, 3))
             return {
                 "a": {
                     "it is dy as it came: every summand gets the gradient of its sum, so repeat it to `shape`": dy,
                     "it is divided by the number of summands: that is the mean's gradient": whole / count,
                     "dy is missing: it is 1 everywhere": np.ones((3, 3, 3)),
+                    "it is multiplied by a: but a sum's slopes are all 1, whatever a is": whole * x,
                     "the summed axis was put back in the wrong place: it belongs where it was, at `axis`": (
                         lambda: np.broadcast_to(dy, (3, 3, 3))
                     ),
@@ -130,14 +144,10 @@ def total(attempt: Attempt) -> None:
             }
 
         reason = "with keepdims=True the axis is still there" if kept else "which axes must be put back before?"
-        try:
+        with explained({" raises ": reason}):
             same_vjp(
                 attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
             )
-        except Complaint as complaint:
-            if type(complaint) is Complaint and " raises " in str(complaint):
-                raise Complaint(f"{complaint}; {reason}") from complaint
-            raise
     keeps_float32(attempt, lambda a: attempt(a, axis=0), (2, 3), "total(a, axis=0)")
 
 
@@ -197,7 +207,11 @@ def backward_walk(attempt: Attempt) -> None:
 
     x = leaf(1.0, 2.0)
     y = times(times(x, 3.0), 5.0)
-    unused = {"the gradient that arrived was not used: hand it to the vjp": np.array([3.0, 3.0])}
+    unused = {
+        "the gradient that arrived was not used: hand it to the vjp": np.array([3.0, 3.0]),
+        "each vjp got the loss's own dy: hand it what has arrived for its Tensor": 3.0 * dy,
+        "the gradient is handed on as it came: the Tensor's vjp must turn it into its parents'": dy,
+    }
     _found(attempt, y, dy, {x: 15.0 * dy}, "y = (x * 3) * 5", {x: unused})
 
     x = leaf(1.0, 2.0)
@@ -219,6 +233,13 @@ def backward_walk(attempt: Attempt) -> None:
     x, constant = leaf(1.0, 2.0), tensor(np.array([5.0, 5.0]))
     y = join(times(x, 3.0), constant)
     _found(attempt, y, dy, {x: 3.0 * dy}, "y = x * 3 + a constant", {})
+
+    x = leaf(1.0, 2.0)
+    middle = times(x, 3.0)
+    y = record(constant.data - middle.data, (constant, middle), lambda dy: (dy, -dy))  # None is the first parent
+    paired = {x: {"the constant's gradient went to the other parent: pair them first, then skip None": 3.0 * dy}}
+    with explained({"nothing": "skip only the parent that is None, and go on with the next"}):
+        _found(attempt, y, dy, {x: -3.0 * dy}, "y = a constant - x * 3", paired)
 
     x, b = leaf(1.0, 2.0), leaf(0.0, 1.0)
     y = times(join(join(times(x, 3.0), b), x), 2.0)
@@ -289,9 +310,17 @@ def _pulled_back(attempt: Attempt, out: Any, dy: np.ndarray, what: str, inputs: 
     found = attempt.call(out.vjp, dy, what=f"the vjp of {what}")
     if not isinstance(found, tuple):
         hint = "with one input, `return (dx,)`, with the comma" if inputs == 1 else "a gradient for each input"
-        raise Complaint(f"the vjp of {what} returns a {type(found).__name__}, not a tuple: {hint}")
+        kind = "an array" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
+        raise Complaint(f"the vjp of {what} returns {kind}, not a tuple: {hint}")
     if len(found) != inputs:
         raise Complaint(f"the vjp of {what} returns {len(found)} gradients for {inputs} inputs: one for each, in order")
+    for gradient in found:
+        if gradient is None:
+            raise Complaint(
+                f"a gradient in the vjp of {what} is None: np.add.at, for one, changes its array and returns nothing"
+            )
+        if isinstance(gradient, attempt.find("Tensor")):
+            raise Complaint(f"the vjp of {what} returns a Tensor: it must work on arrays, not on Tensors")
     return found
 
 
@@ -333,12 +362,20 @@ def _found(
         if leaf not in found:
             raise Complaint(f"{walked}: nothing arrived for a leaf: put the vjp's gradients into `arrived`")
         same(found[leaf], gradient, f"the gradient of a leaf in {what}", mistakes.get(leaf))
+        if leaf.grad is not None:
+            raise Complaint(f"{walked}: a leaf's .grad was written: backward does that, with what you return")
     if len(found) > len(expected):
         raise Complaint(
             f"{walked}: `arrived` still holds gradients of Tensors that are no leaves: take each out with pop"
         )
     if any(tensor.parents for tensor in tensors):
         raise Complaint(f"{walked}: the graph is still there afterwards: empty each Tensor's parents after its turn")
+
+
+def _axes(front: Sequence[int], stretched: Sequence[int]) -> str:
+    """The axes of dy that are to be summed, as words."""
+    axes = [*front, *(len(front) + i for i in stretched)]
+    return f"ax{'i' if len(axes) == 1 else 'e'}s {' and '.join(map(str, axes))}" if axes else "no axis"
 
 
 def _below(y: Any) -> list[Any]:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..compare import same, same_gradients
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise
+
+EPS_MISSING = "ε is missing or not the one handed over: add `eps` to the variance"
 
 
 @exercise(4)
@@ -40,7 +42,8 @@ def normalise_row(attempt: Attempt) -> None:
                 "ε is added to the root: add it to the variance, under the root": [
                     x / (math.sqrt(squares / D) + eps) for x in centred
                 ],
-                "ε is missing: add it to the variance": [x / math.sqrt(squares / D) for x in centred],
+                EPS_MISSING: [x / math.sqrt(squares / D) for x in centred],
+                "the mean alone is divided: (x - mean) wants brackets": [x - mean / root for x in row],
                 "the squares are those of the numbers themselves: take the distances from the mean": [
                     x / math.sqrt(math.fsum(y * y for y in row) / D + eps) for x in centred
                 ],
@@ -66,6 +69,7 @@ def layer_norm(attempt: Attempt) -> None:
     few = x[0, :2]
     centred = few - few.mean(axis=-1, keepdims=True)
     deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-6)
+    normal = centred / deviation
     same_gradients(
         attempt,
         [few, weight, bias],
@@ -78,6 +82,9 @@ def layer_norm(attempt: Attempt) -> None:
                 ),
                 "the deviation was treated as a constant: work it out from Tensors, not from x.data": (
                     lambda dy: (dy * weight - (dy * weight).mean(axis=-1, keepdims=True)) / deviation
+                ),
+                "the mean was treated as a constant: use x's own mean, not that of x.data": (
+                    lambda dy: (dy * weight - normal * (dy * weight * normal).mean(axis=-1, keepdims=True)) / deviation
                 ),
             }
         },
@@ -98,7 +105,8 @@ def _norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np
 def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> None:
     tensor = attempt.find("Tensor")
     inputs = tensor(x), tensor(weight), tensor(bias)
-    got = attempt(*inputs) if eps == 1e-6 else attempt(*inputs, eps)
+    with explained({"shapes (2,3,4) (2,3)": "is keepdims=True missing?", "ufunc": "use the Tensor's own .sqrt()"}):
+        got = attempt(*inputs) if eps == 1e-6 else attempt(*inputs, eps)
     if isinstance(got, np.ndarray):
         raise Complaint("layer_norm returns an array: use the Tensor's own mean and sqrt, so that gradients flow")
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -129,7 +137,10 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             "ε is added to the root: add it to the variance, under the root": (
                 centred / (np.sqrt(variance) + eps) * weight + bias
             ),
-            "ε is missing: add it to the variance": centred / np.sqrt(variance) * weight + bias,
+            EPS_MISSING: centred / np.sqrt(variance) * weight + bias,
+            "the mean alone is divided: x - mean wants brackets": (
+                (x - x.mean(axis=-1, keepdims=True) / np.sqrt(variance + eps)) * weight + bias
+            ),
             "the mean runs over the images: each token must be normalised by itself, over the last axis": (
                 _over(x, 0, eps) * weight + bias
             ),
@@ -155,7 +166,9 @@ def gelu(attempt: Attempt) -> None:
     tensor = attempt.find("Tensor")
     x = np.array([[-3.0, -1.2, -0.4, 0.0], [0.3, 0.9, 2.7, 4.0]])
     root = math.sqrt(2.0 / math.pi)
-    got = attempt(tensor(x))
+    own = "use the Tensor's own .tanh()"
+    with explained({"ufunc": own, "must be real number, not Tensor": own}):
+        got = attempt(tensor(x))
     if isinstance(got, np.ndarray):
         raise Complaint("gelu returns an array: use the Tensor's own operators and tanh, so that gradients flow")
     same(
@@ -174,6 +187,15 @@ def gelu(attempt: Attempt) -> None:
             "the root is missing from √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(2.0 / math.pi * (v + 0.044715 * v**3)))
             ),
+            "√(π/2) stands where √(2/π) belongs": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(math.pi / 2.0) * (v + 0.044715 * v**3)))
+            ),
+            "√2/π stands where √(2/π) belongs: π is under the root too": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0) / math.pi * (v + 0.044715 * v**3)))
+            ),
+            "the factor of x³ is not 0.044715: count its zeros": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.44715 * v**3)))
+            ),
             "√(2π) stands where √(2/π) belongs": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0 * math.pi) * (v + 0.044715 * v**3)))
             ),
@@ -191,6 +213,8 @@ def gelu(attempt: Attempt) -> None:
             ),
         },
     )
+    if not attempt(tensor(x, requires_grad=True)).requires_grad:
+        raise Complaint("gelu(x) knows nothing of x: compute with the Tensor x itself, not with x.data")
     same(attempt(tensor(np.ones(3, np.float32))).data.dtype.itemsize, 4, "the number of bytes of gelu's float32")
     gates = _each(x, lambda v: 0.5 * (1.0 + math.tanh(root * (v + 0.044715 * v**3))))
     same_gradients(
@@ -268,7 +292,8 @@ def Module(attempt: Attempt) -> None:
 
 
 def _pairs(attempt: Attempt, module: Any, what: str) -> list[tuple[str, Any]]:
-    found = attempt.call(module.named_parameters, what=what)
+    with explained({"has no attribute 'named_parameters'": "a list may hold other things than Modules"}):
+        found = attempt.call(module.named_parameters, what=what)
     if isinstance(found, dict):
         raise Complaint("named_parameters returns a dictionary: a list of pairs (name, Tensor) is wanted")
     found = list(found)
@@ -290,6 +315,7 @@ def _same_names(names: list[str], right: list[str]) -> None:
     if names == right:
         return
     known = {
+        "nothing is found if the first attribute is a text: does `return` stand inside the loop?": [],
         "the parameters of parts are missing: ask every Module among the attributes for its own": ["cls"],
         "the parts in a list are missing: look into lists as well": [n for n in right if not n.startswith("blocks")],
         "the path is missing: put the part's name and a dot before each name": [n.split(".")[-1] for n in right],
@@ -344,6 +370,11 @@ def MLP(attempt: Attempt) -> None:
     names = [name for name, _ in attempt.call(mlp.named_parameters, what="named_parameters() of the MLP")]
     if names != ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]:
         raise Complaint(f"MLP's parameters must be those of fc1, then those of fc2; it has {', '.join(names)}")
+
+    other = attempt(3, 5, np.random.default_rng(1))
+    for part in ("fc1", "fc2"):
+        if np.array_equal(getattr(mlp, part).weight.data, getattr(other, part).weight.data):
+            raise Complaint(f"{part} starts the same from every generator: hand it the `rng` that __init__ gets")
 
     rng = np.random.default_rng(1)
     arrays = [p.data for p in mlp.parameters()]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..compare import same
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
@@ -26,6 +26,7 @@ def query_distance(attempt: Attempt) -> None:
         down = np.array([side * (row - grid[at][0]) for row, _ in grid])
         across = np.array([side * (column - grid[at][1]) for _, column in grid])
         swapped = [abs(complex(n // width - at % width, n % width - at // width)) for n in range(len(weights))]
+        by_row = [abs(complex(n // width - at // width, n % width - at // width)) for n in range(len(weights))]
         same(
             attempt(weights, at, width, side),
             total / weights.sum(),
@@ -43,6 +44,9 @@ def query_distance(attempt: Attempt) -> None:
                 "only the rows count here: the way across is missing": weights @ abs(down) / weights.sum(),
                 "only the columns count here: the way down is missing": weights @ abs(across) / weights.sum(),
                 "the query's row and column have changed places": side * (weights @ swapped) / weights.sum(),
+                "the way across is measured from the query's row: its column is query % columns": (
+                    side * (weights @ by_row) / weights.sum()
+                ),
                 "distances are measured from patch 0, not from the query": weights
                 @ np.hypot(down - down[0], across - across[0])
                 / weights.sum(),
@@ -70,8 +74,11 @@ def head_distances(attempt: Attempt) -> None:
 
     inner, last = weights[:, :, 1:, 1:], weights[:, :, :-1, :-1]
     far, sums = (inner * between).sum(axis=-1), inner.sum(axis=-1)  # (B, heads, N)
+    shapes = "`between` is (N, N): has `weights` still the class token's row and column?"
+    with explained({" raises ValueError": shapes}):
+        got = attempt(weights, between)
     same(
-        attempt(weights, between),
+        got,
         right,
         "head_distances(weights, between)",
         mistakes={
@@ -89,6 +96,12 @@ def head_distances(attempt: Attempt) -> None:
             "this is one number for each head and query: take the mean over queries as well": (far / sums).mean(axis=0),
             "this is one number for each image: the heads are axis 1": (far / sums).mean(axis=(1, 2)),
             "the heads were averaged too: one number for each head is wanted": (far / sums).mean(),
+            "the mean runs over the heads: they are axis 1, and must stay": (far / sums).mean(axis=(0, 1)),
+            "these are the distances of all images, heads and queries: take the mean over images and queries": far
+            / sums,
+            "the sum over the keys is divided by their number: divide by the sum of the weights": (
+                far.mean(axis=(0, 2)) / N
+            ),
             "this is the sum over the queries: the mean is wanted": (far / sums).mean(axis=0).sum(axis=-1),
         },
     )
@@ -126,8 +139,11 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
         return matrix / matrix.sum(axis=axis, keepdims=True)
 
     largest = [to_one(weights.max(axis=1) + eye) for weights in layers]
+    shapes = f"each block's mean over the heads is {right.shape}: did its rows' sums keep their axis?"
+    with explained({" raises ValueError": shapes}):
+        got = attempt([weights.copy() for weights in layers])
     same(
-        attempt([weights.copy() for weights in layers]),
+        got,
         right,
         f"roll_out of {len(layers)} blocks and {T} tokens",
         mistakes={
@@ -145,7 +161,7 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
             ),
             "only the last block is there: multiply it with `flow`": to_one(means[-1] + eye),
             "only the first block is there: does the `return` stand inside the loop?": to_one(means[0] + eye),
-            "`flow` is multiplied with itself, number by number: a matrix product is @": _elementwise(
+            "the blocks are multiplied number by number: a matrix product is @": _elementwise(
                 [to_one(mean + eye) for mean in means]
             ),
         },
@@ -165,7 +181,8 @@ def main_filters(attempt: Attempt) -> None:
     own = E - E.mean(axis=0)
     U, s, V = np.linalg.svd(centred, full_matrices=False)
     vectors = np.linalg.eigh(np.cov(E))[1]
-    got = attempt(E, count)
+    with explained({" raises ValueError": "the mean filter is the mean over d, axis 1 of E"}):
+        got = attempt(E, count)
     if isinstance(got, tuple | list):
         raise Complaint("main_filters returns several things: the components alone, V[:count], are wanted")
     same(
@@ -174,6 +191,9 @@ def main_filters(attempt: Attempt) -> None:
         f"main_filters(E, {count})",
         mistakes={
             "the mean filter is not subtracted": _signed(_eigenvectors(E @ E.T, count)),
+            "the mean of all numbers was subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
+                _eigenvectors((E - E.mean()) @ (E - E.mean()).T, count)
+            ),
             "each filter's own mean was subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
                 _eigenvectors(own @ own.T, count)
             ),
@@ -181,6 +201,9 @@ def main_filters(attempt: Attempt) -> None:
             "eigh has its vectors in columns: transpose them": _signed(vectors[:, ::-1][:count]),
             "the components are scaled by their singular values: they must have length 1": _signed(
                 s[:count, None] * V[:count]
+            ),
+            "these are main components of E's rows: the filters are its columns, E.T has them as rows": _signed(
+                _eigenvectors(own.T @ own, count)
             ),
             "these are columns of V: a component is a row": _signed(V[:, :count]),
             "these are columns of V, transposed: a component is a row": _signed(V[:, :count].T),
@@ -209,8 +232,12 @@ def similarity_maps(attempt: Attempt) -> None:
     grid = (rows, columns, rows, columns)
     turned = right.reshape(columns, rows, columns, rows).transpose(1, 0, 3, 2)
     first = first / np.linalg.norm(first, axis=1, keepdims=True)
+    by_column = patches / np.linalg.norm(patches, axis=0)
+    shapes = "`positions` is (1, N + 1, D), and of the N + 1 the class token's comes first"
+    with explained({" raises ValueError": shapes}):
+        got = attempt(positions, rows, columns)
     same(
-        attempt(positions, rows, columns),
+        got,
         right,
         f"similarity_maps(positions, {rows}, {columns})",
         mistakes={
@@ -218,6 +245,12 @@ def similarity_maps(attempt: Attempt) -> None:
             "only one of the two lengths was divided by": (patches @ patches.T / lengths).reshape(grid),
             "only one of the two lengths was divided by, that of the other patch": (
                 (patches @ patches.T / lengths.T).reshape(grid)
+            ),
+            "all positions were divided by one length: each has its own": (
+                (patches @ patches.T / (patches**2).sum()).reshape(grid)
+            ),
+            "each column was divided by its length: a position is a row, its length is that along axis 1": (
+                (by_column @ by_column.T).reshape(grid)
             ),
             "the lengths were divided by twice": (patches @ patches.T / (lengths * lengths.T) ** 2).reshape(grid),
             "the class token has index 0: here the last patch was left out": (first @ first.T).reshape(grid),

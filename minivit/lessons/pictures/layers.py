@@ -31,9 +31,10 @@ def draw_spreads(panels: Mapping[str, Mapping[float, Sequence[float]]]) -> Figur
         for colour, height, (size, spreads) in zip(COLOURS, heights, lines.items(), strict=False):
             axes.semilogy(spreads, color=colour, linewidth=2)
             last = f"{spreads[-1]:.0f}" if spreads[-1] > 10 else f"{spreads[-1]:.2g}"
-            axes.text(depth + 0.6, 10**height, f"s = {size:g}:  {last}", va="center", color=colour)
+            axes.text(depth + 0.6, 10**height, f"s = {size:g}:  {last}", va="center", color=colour,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
         axes.set_title(title, fontsize=10)
-        axes.set(xlabel="layers", xlim=(0, 1.38 * depth), xticks=range(0, depth + 1, 6), ylim=(1e-3, 1e3))
+        axes.set(xlabel="layers", xlim=(0, 1.5 * depth), xticks=range(0, depth + 1, 6), ylim=(1e-3, 1e3))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     all_axes[0].set_ylabel("standard deviation of the numbers")

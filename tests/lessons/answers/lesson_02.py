@@ -83,6 +83,18 @@ def unbroadcast(dy, shape):
     return dx.reshape(shape) if dx.size == np.prod(shape) else dx
 
 
+@wrong("compared from the left")
+def unbroadcast(dy, shape):
+    axes = tuple(i for i, (here, before) in enumerate(zip(dy.shape, shape, strict=False)) if here != before)
+    return dy.sum(axis=axes, keepdims=True)
+
+
+@wrong("here axes 0 and 2 of dy must be summed")
+def unbroadcast(dy, shape):
+    new = dy.ndim - len(shape)
+    return dy.sum(axis=tuple(range(new))).reshape(shape)
+
+
 # -- multiply -------------------------------------------------------------------------------------------
 
 
@@ -120,6 +132,9 @@ wrong("unbroadcast before it met a")(
     product(lambda x, y: lambda dy: (given(dy * y, x.shape), given(given(dy, y.shape) * x, y.shape)))
 )
 wrong("it is dy itself, as for a sum")(product(lambda x, y: lambda dy: (given(dy, x.shape), given(dy, y.shape))))
+wrong("on arrays, not on Tensors")(
+    product(lambda x, y: lambda dy: (given(dy * Tensor(y), x.shape), given(dy * Tensor(x), y.shape)))
+)
 wrong("returns 1 gradients for 2 inputs")(product(lambda x, y: lambda dy: (given(dy * y, x.shape),)))
 wrong("returns a list, not a tuple")(product(lambda x, y: lambda dy: [given(dy * y, x.shape), given(dy * x, y.shape)]))
 
@@ -183,13 +198,25 @@ wrong("put back at the end")(
     )
 )
 wrong("dy is missing")(summing(lambda shape, axis, kept: lambda dy: (np.ones(shape),)))
-wrong("not a tuple")(summing(lambda shape, axis, kept: lambda dy: np.broadcast_to(back(dy, axis, kept), shape)))
+wrong("returns an array, not a tuple")(
+    summing(lambda shape, axis, kept: lambda dy: np.broadcast_to(back(dy, axis, kept), shape))
+)
 wrong("float64")(summing(lambda shape, axis, kept: lambda dy: (back(dy, axis, kept) * np.ones(shape),)))
 wrong("the axis is still there")(
     summing(
         lambda shape, axis, kept: lambda dy: (np.broadcast_to(back(dy, axis, False), shape),),
     )
 )
+
+
+@wrong("a sum's slopes are all 1")
+def total(a, axis=None, keepdims=False):
+    x = a.data
+
+    def vjp(dy):
+        return (back(dy, axis, keepdims) * x,)
+
+    return record(x.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
 
 @wrong("that is the mean's gradient")
@@ -288,6 +315,9 @@ def getitem(a, index):
     return record(x[index], (a,), vjp)
 
 
+wrong("changes its array and returns nothing")(
+    indexing(lambda x, index: lambda dy: (np.add.at(np.zeros_like(x), index, dy),))
+)
 wrong("put it into an array of zeros")(indexing(lambda x, index: lambda dy: (dy,)))
 wrong("spread over the whole array")(indexing(lambda x, index: lambda dy: (np.zeros_like(x) + dy,)))
 wrong("an axis is lost")(indexing(lambda x, index: lambda dy: (dy[index],)))
@@ -424,3 +454,50 @@ def backward_walk(loss, dy):
 @wrong("returns a list")
 def backward_walk(loss, dy):
     return [dy]
+
+
+@wrong("the loss's own dy")
+def backward_walk(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        arrived.pop(tensor)
+        for parent, gradient in zip(tensor.parents, tensor.vjp(dy), strict=True):
+            if parent is not None:
+                added(arrived, parent, gradient)
+        tensor.parents, tensor.vjp = (), used_up
+    return arrived
+
+
+@wrong("handed on as it came")
+@walking
+def backward_walk(tensor, arrived):
+    gradient = arrived.pop(tensor)
+    for parent in tensor.parents:
+        if parent is not None:
+            added(arrived, parent, gradient)
+
+
+@wrong("went to the other parent")
+@walking
+def backward_walk(tensor, arrived):
+    parents = [parent for parent in tensor.parents if parent is not None]
+    for parent, gradient in zip(parents, tensor.vjp(arrived.pop(tensor)), strict=False):
+        added(arrived, parent, gradient)
+
+
+@wrong("skip only the parent that is None")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent is None:
+            break
+        added(arrived, parent, gradient)
+
+
+@wrong("a leaf's .grad was written")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent is not None:
+            added(arrived, parent, gradient)
+            parent.grad = arrived[parent]

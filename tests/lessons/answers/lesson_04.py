@@ -87,6 +87,18 @@ def normalise_row(row, eps=1e-6):
     return row
 
 
+@wrong("(x - mean) wants brackets")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    return [x - mean / math.sqrt(variance + eps) for x in row]
+
+
+@wrong("not the one handed over")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    return [(x - mean) / math.sqrt(variance + 1e-6) for x in row]
+
+
 # -- layer_norm -------------------------------------------------------------------------------------------
 
 
@@ -173,6 +185,44 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / np.sqrt(x.var(axis=-1, keepdims=True) + eps) * weight.data + bias.data
 
 
+@wrong("x - mean wants brackets")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    variance = ((x - mean) * (x - mean)).mean(axis=-1, keepdims=True)
+    return (x - mean / (variance + eps).sqrt()) * weight + bias
+
+
+@wrong("not the one handed over")
+def layer_norm(x, weight, bias, eps=1e-6):
+    rows = x.data.reshape(-1, x.shape[-1])
+    normal = (rows - rows.mean(axis=1, keepdims=True)) / np.sqrt(rows.var(axis=1, keepdims=True) + 1e-6)
+    return Tensor(normal.reshape(x.shape)) * weight + bias
+
+
+@wrong("is keepdims=True missing?")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1)
+    return centred / ((centred * centred).mean(axis=-1) + eps).sqrt() * weight + bias
+
+
+@wrong("the Tensor's own .sqrt()")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * weight + bias
+
+
+@wrong("the mean was treated as a constant")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.data.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("was its .data taken")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean, variance = x.data.mean(axis=-1, keepdims=True), x.data.var(axis=-1, keepdims=True)
+    return (x.data - mean) / np.sqrt(variance + eps, dtype=x.dtype) * weight + bias
+
+
 # -- gelu -------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +296,37 @@ def gelu(x):
 def gelu(x):
     u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
     return x.data * (np.tanh(u) + 1) * 0.5
+
+
+@wrong("π is under the root too")
+def gelu(x):
+    return x * (((x + x * x * x * 0.044715) * (math.sqrt(2) / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("√(π/2) stands where")
+def gelu(x):
+    return x * (((x + x * x * x * 0.044715) * math.sqrt(math.pi / 2)).tanh() + 1) * 0.5
+
+
+@wrong("count its zeros")
+def gelu(x):
+    return x * (((x + x * x * x * 0.44715) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("the Tensor's own .tanh()")
+def gelu(x):
+    return x * (np.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1) * 0.5
+
+
+@wrong("must be real number, not Tensor")
+def gelu(x):
+    return x * (math.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1) * 0.5
+
+
+@wrong("knows nothing of x")
+def gelu(x):
+    u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
+    return Tensor(x.data * (np.tanh(u) + 1) * 0.5)
 
 
 # -- Module: every class here has this name, so each answer calls itself `__class__` ------------------------
@@ -423,6 +504,32 @@ class Module(Calls):
         return found
 
 
+@wrong("`return` stand inside the loop")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            return found
+        return found
+
+
+@wrong("other things than Modules")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, __class__):
+                found += [(f"{name}.{inner}", tensor) for inner, tensor in value.named_parameters()]
+            elif isinstance(value, list):
+                for i, part in enumerate(value):
+                    found += [(f"{name}.{i}.{inner}", tensor) for inner, tensor in part.named_parameters()]
+        return found
+
+
 # -- MLP --------------------------------------------------------------------------------------------------
 
 
@@ -514,6 +621,16 @@ class MLP(Base):
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
         self.fc2, self.fc1 = Linear(hidden, dim, rng), Linear(dim, hidden, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z)))
+
+
+@wrong("the same from every generator")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1 = Linear(dim, hidden, np.random.default_rng(0))
+        self.fc2 = Linear(hidden, dim, np.random.default_rng(1))
 
     def forward(self, z):
         return self.fc2(given_gelu(self.fc1(z)))

@@ -80,6 +80,14 @@ def query_distance(weights, query, columns, P):
     return np.average(P * np.hypot(n // columns - query % columns, n % columns - query // columns), weights=weights)
 
 
+@wrong("measured from the query's row")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        total += weight * P * np.hypot(n // columns - query // columns, n % columns - query // columns)
+    return total / sum(weights)
+
+
 @right
 def head_distances(weights, between):
     to_patches = weights[:, :, 1:, 1:]
@@ -132,9 +140,26 @@ def head_distances(weights, between):
     return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=-1)
 
 
-@wrong("raises ValueError")
+@wrong("has `weights` still the class token's row and column?")
 def head_distances(weights, between):
     return (weights * between).sum(axis=-1).mean(axis=(0, 2))
+
+
+@wrong("the distances of all images, heads and queries")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return (to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)
+
+
+@wrong("they are axis 1, and must stay")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 1))
+
+
+@wrong("divided by their number")
+def head_distances(weights, between):
+    return (weights[:, :, 1:, 1:] * between).mean(axis=(0, 2, 3))
 
 
 @right
@@ -221,6 +246,26 @@ def roll_out(layers):
     return flow
 
 
+@wrong("multiplied number by number")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.mean(axis=1) + np.eye(T)
+        flow = mixed / mixed.sum(axis=-1, keepdims=True) * flow
+    return flow
+
+
+@wrong("did its rows' sums keep their axis?")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.mean(axis=1) + np.eye(T)
+        flow = mixed / mixed.sum(axis=-1) @ flow
+    return flow
+
+
 @wrong("raises ValueError")
 def roll_out(layers):
     T = layers[0].shape[-1]
@@ -258,6 +303,21 @@ def main_filters(E, count):
 @wrong("each filter's own mean")
 def main_filters(E, count):
     return np.linalg.svd((E - E.mean(axis=0)).T, full_matrices=False)[2][:count]
+
+
+@wrong("the mean of all numbers was subtracted")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(), full_matrices=False)[2][:count]
+
+
+@wrong("the filters are its columns")
+def main_filters(E, count):
+    return np.linalg.svd(E - E.mean(axis=0), full_matrices=False)[2][:count]
+
+
+@wrong("raises ValueError: operands could not be broadcast together with shapes (20,12) (20,)")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=0), full_matrices=False)[2][:count]
 
 
 @wrong("eigh has the largest at the end")
@@ -332,6 +392,25 @@ def similarity_maps(positions, rows, columns):
     patches = positions[0, 1:]
     directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
     return directions @ directions.T
+
+
+@wrong("each has its own")
+def similarity_maps(positions, rows, columns):
+    directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:])
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("a position is a row")
+def similarity_maps(positions, rows, columns):
+    directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:], axis=0)
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("of the N + 1 the class token's comes first")
+def similarity_maps(positions, rows, columns):
+    patches = positions[:, 1:]
+    directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)
 
 
 @wrong("raises ValueError")
