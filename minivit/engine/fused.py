@@ -165,8 +165,8 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     out = out.astype(a.dtype, copy=False)
 
     def vjp(dy: Array):
-        dy = xp.moveaxis(dy, axis, -1)
-        dx = out * (dy - vecdot(dy, out)[..., None])
+        dy, y = wide(xp.moveaxis(dy, axis, -1)), wide(out)
+        dx = (y * (dy - vecdot(dy, y)[..., None])).astype(out.dtype, copy=False)
         return (xp.moveaxis(dx, -1, axis),)
 
     return record(xp.moveaxis(out, -1, axis), (x,), vjp)

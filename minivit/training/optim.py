@@ -243,11 +243,13 @@ OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon}
 def clip_by_global_norm(gradients: Sequence[Array], max_norm: float) -> float:
     """Scale all gradients down, in place, so that their joint Euclidean norm is at most `max_norm`.
 
+    Gradients of which one is not finite stay as they are.
+
     Returns:
         The norm before.
     """
     norm = math.sqrt(sum(float(xp_of(g).vdot(g, g)) for g in gradients))
-    if norm > max_norm:
+    if max_norm < norm < math.inf:
         for g in gradients:
             g *= max_norm / norm
     return norm
