@@ -80,7 +80,10 @@ def test_what_float16_cannot_hold_on_the_way_is_computed_in_float32():
     wide = np.array([[300.0, -300.0] * 8], np.float16)
     one, zero = np.ones(16, np.float16), np.zeros(16, np.float16)
     np.testing.assert_allclose(fused.layer_norm(Tensor(wide), Tensor(one), Tensor(zero)).data, np.sign(wide))
-    assert ops.sum(Tensor(np.ones(5_000, np.float16))).item() == 5_000
+    images = wide.reshape(1, 2, 4, 2)
+    grouped = group_norm(Tensor(images), Tensor(one[:2]), Tensor(zero[:2]), 1)
+    np.testing.assert_allclose(grouped.data, np.sign(images))
+    np.testing.assert_array_equal(ops.sum(Tensor(np.ones((5_000, 3), np.float16)), axis=0).data, [5_000.0] * 3)
     bias = Tensor(np.zeros(3, np.float16), requires_grad=True)
     (Tensor(np.ones((5_000, 3), np.float16)) + bias).backward(np.ones((5_000, 3), np.float16))
     np.testing.assert_array_equal(bias.grad, [5_000.0] * 3)
@@ -144,6 +147,20 @@ def run(folder, **options):
 def records(folder, kind):
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+@pytest.mark.parametrize(("name", "apart"), [("float16", 0.01), ("bfloat16", 0.06)])
+def test_a_run_takes_the_steps_of_a_run_in_float32(tiny, tmp_path, name, apart):
+    """With plain descent, whose steps are as long as the gradients, and far enough for stale weights to show."""
+    options = {"optimizer": "sgd", "lr": 0.1, "clip": 0.0, "steps": 20}
+    moved = {}
+    for each in ("float32", name):
+        run(tmp_path / each, precision=each, **options)
+        arrays = read_arrays(tmp_path / each / "checkpoint.npz")[1]
+        start = dict(tiny_model(0).named_parameters())
+        moved[each] = np.concatenate([(arrays[f"model/{n}"] - t.data).reshape(-1) for n, t in start.items()])
+    distance = np.linalg.norm(moved[name] - moved["float32"]) / np.linalg.norm(moved["float32"])
+    assert distance < apart
 
 
 def plant_overflow(monkeypatch, at):
