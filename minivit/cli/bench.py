@@ -48,6 +48,26 @@ def add_bench(commands: Any) -> None:
         help="instead: measure how time and memory grow with batch, tokens, depth, width and workers, and write "
         "growth.json and growth.png into this folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--plan", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
+        help="instead: predict a training step that so many devices share, from the rates below (default: 1,2,4,8,16,"
+        "32,64)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rate", type=float, metavar="TFLOPS",
+        help="of one device, 10^12 operations a second that training reaches (default: measured here)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--link", type=float, default=1.25, metavar="GB/S",
+        help="10^9 bytes a second that a device sends while it receives as many (default: 1.25, 10-gigabit Ethernet)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--latency", type=float, default=20.0, metavar="US", help="microseconds of a short message (default: 20)"
+    )
+    parser.add_argument(
+        "--memory", type=float, metavar="GB",
+        help="of one device, 10^9 bytes: also say how many images fit at a time (default: do not)",
+    )  # fmt: skip
     parser.set_defaults(run=_bench)
 
 
@@ -71,6 +91,8 @@ def _bench(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if options.plan:
+        return _plan(options)
     if options.growth:
         return _growth(Path(options.growth), 3 if options.quick else options.rounds)
     peers = _peers(options.against)
@@ -123,6 +145,31 @@ def _growth(folder: Path, rounds: int) -> int:
     write_json(folder / "growth.json", {"hardware": hardware(), "points": [asdict(p) for p in points]})
     growth_figure(points, folder / "growth.png")
     print(f"\nwritten: {folder / 'growth.json'}, {folder / 'growth.png'}")
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from ..bench.plan import Devices, fits, measured_flops, plan, plan_table, rate_model
+    from ..engine.backend import available_cores
+
+    try:
+        counts = [int(count) for count in options.plan.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--plan takes numbers of devices with commas, as 1,2,8, not {options.plan!r}") from error
+    workers = options.workers or (available_cores() if options.rate is None else 1)
+    print(f"float32; link {options.link:g} GB/s each way, latency {options.latency:g} us")
+    plans, devices = [], {}
+    for model in options.models:
+        rate = 1e12 * options.rate if options.rate else measured_flops(model, workers)
+        how = "" if options.rate else f", measured on {rate_model(model)} with {workers} threads"
+        print(f"{model} on one device: {rate / 1e12:.3g} TFLOP/s{how}")
+        devices[model] = Devices(rate, 1e9 * options.link, 1e-6 * options.latency, workers)
+        plans += [plan(model, options.batch_size, count, devices[model], options.microbatch) for count in counts]
+    print(plan_table(plans))
+    for model in options.models if options.memory else ():
+        print(
+            f"{model}: {fits(model, devices[model], 1e9 * options.memory):,} images at a time fit {options.memory:g} GB"
+        )
     return 0
 
 

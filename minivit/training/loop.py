@@ -46,7 +46,7 @@ from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tens
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
-from .parallel import ALONE, BatchResult, GradientSums, batch_gradients, evaluate, even_microbatch
+from .parallel import ALONE, BatchResult, GradientSums, batch_gradients, bucket_bytes, evaluate, even_microbatch
 from .precision import divide_by, precision
 from .ranks import Ranks, check_shareable, fingerprint
 from .schedule import Schedule
@@ -171,7 +171,7 @@ class Run:
         self.last_test: dict[str, float] | None = None
         self.window = Window()
         trained = list(self.optimizer.parameters.values())
-        self.sums = GradientSums(trained)
+        self.sums = GradientSums(trained, bucket_bytes(ranks.size))
         self.precision = precision(config.precision, self.device, self.objective, trained)
         if ranks.first and resume and self.checkpoint.exists():
             self._restore()

@@ -24,7 +24,7 @@ from .ranks import Ranks
 
 LossOf = Callable[[Array, Array, np.random.Generator], Outcome]
 ALONE = Ranks()
-BUCKET_BYTES = 4 * 2**20
+BUCKET_BYTES, BUCKET_BYTES_A_RANK = 4 * 2**20, 2**19
 
 
 @dataclass
@@ -45,6 +45,15 @@ class Bucket:
     flat: Array
     full: threading.Event = field(default_factory=threading.Event)
     missing: int = 0  # how many parameters' sums are not complete yet
+
+
+def bucket_bytes(ranks: int) -> int:
+    """How large a bucket is: a few MB, so that the first ones travel early, and more where many ranks share it.
+
+    In a ring each message is one rank's part of a bucket; parts much below half a MB would take longer to announce
+    than to send.
+    """
+    return max(BUCKET_BYTES, ranks * BUCKET_BYTES_A_RANK)
 
 
 class GradientSums:
