@@ -321,10 +321,11 @@ with Workers(1):  # holds the library for products to one thread, so that ours d
 # training step in [results/bench](../results/bench/growth.txt)). Compare the last two numbers as well: that is how much
 # there is left to gain.
 #
-# **Several machines** do the same with processes instead of threads. Each has its own copy of the weights and its share
-# of the batch; what travels between them is the list of gradients. For ViT-B/16 these are 86,567,656 numbers of four
-# bytes: 346 MB in every step, from each machine. Over a network of 1 GB/s that takes a third of a second, and so a
-# process must have enough images to be busy for longer than that.
+# **Several processes**, on one machine or many, do the same (`mpiexec -n 2 minivit train`). Each has its own copy of
+# the weights and its share of the batch; what travels between them is the list of gradients. For ViT-B/16 these are
+# 86,567,656 numbers of four bytes: 346 MB in every step, from each machine. Over a network of 1 GB/s that takes a third
+# of a second, and so a process must have enough images to be busy for longer than that. `minivit bench --plan` predicts
+# it.
 #
 # **A GPU** changes three things. Its calls return before they are done, so a stopwatch must wait for it (CuPy:
 # `cupy.cuda.Device().synchronize()`) or it will measure nothing. Each call costs some microseconds, so that small

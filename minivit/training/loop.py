@@ -115,7 +115,7 @@ def train(
 class Run:
     """The state of a run between two steps, and what can be done with it."""
 
-    def __init__(self, config: TrainConfig, folder: Path, resume: bool, show: bool, ranks: Ranks):
+    def __init__(self, config: TrainConfig, folder: Path, resume: bool, show: bool, ranks: Ranks = ALONE):
         self.config, self.folder, self.show, self.ranks = config, folder, show, ranks
         check_shareable(config.batch_size, ranks)
         self.device = ranks.device(config.device)
