@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +52,15 @@ def to_cuda(x: Any, device: str) -> Any:
         )
     with cupy.cuda.Device(int(index or 0)):
         return cupy.asarray(x)
+
+
+def device_memory(device: str) -> int | None:
+    """Bytes of memory that "cpu", "cuda" or "cuda:i" has; None where the system does not say."""
+    if device == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    cupy, _ = find_cupy()
+    with cupy.cuda.Device(int(device.partition(":")[2] or 0)) as gpu:
+        return gpu.mem_info[1]
 
 
 def multiply_in_tf32(on: bool) -> None:

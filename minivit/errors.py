@@ -73,3 +73,7 @@ class BenchmarkError(MinivitError, RuntimeError):
 
 class RankError(MinivitError, RuntimeError):
     """Processes that cannot train together: started differently, or by the wrong launcher."""
+
+
+class OutOfMemory(MinivitError, MemoryError):
+    """Arrays that do not fit into the memory of the processor or the GPU."""

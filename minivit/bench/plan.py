@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from ..errors import ConfigError
 from ..models import create_model
 from ..models.classifier import default_microbatch
-from ..models.cost import costs, unread_flops
+from ..models.cost import TRAINING_ARRAYS, costs, images_that_fit, unread_flops
 from ..training.parallel import bucket_bytes
 from .contenders import Job, minivit_work
 
 RATE_MODEL, RATE_FLOPS = "ViT-Ti_4-CIFAR", 1e9
-STATE_ARRAYS = 4  # weights, sums of gradients, and AdamW's two averages
 BACKWARD_SHARE = 2 / 3  # of a training step's products
 
 
@@ -100,7 +99,7 @@ def plan(model: str, batch_size: int, count: int, devices: Devices, microbatch: 
     hidden = min(beside, exchange * (1 - 1 / buckets))
 
     at_once = min(devices.workers, math.ceil(images / size))
-    memory = STATE_ARRAYS * total.weight_bytes + total.kept_bytes * size * at_once
+    memory = TRAINING_ARRAYS * total.weight_bytes + total.kept_bytes * size * at_once
     return Plan(model, batch_size, count, compute, exchange, hidden, memory)
 
 
@@ -136,9 +135,7 @@ def measured_flops(model: str, workers: int, seconds: float = 3.0) -> float:
 
 def fits(model: str, devices: Devices, memory: float) -> int:
     """How many images one device of so many bytes can take at a time; 0 if the model alone is too large."""
-    total = costs(create_model(model, seed=None))[-1]
-    free = memory - STATE_ARRAYS * total.weight_bytes
-    return max(0, int(free // (total.kept_bytes * devices.workers)))
+    return images_that_fit(create_model(model, seed=None), memory, devices.workers)
 
 
 def plan_table(plans: Sequence[Plan]) -> str:

@@ -17,6 +17,9 @@ FLOAT_BYTES = 4  # float32
 Grid = tuple[int, int]  # (h, w)
 
 
+TRAINING_ARRAYS = 4  # weights, sums of gradients, and AdamW's two averages
+
+
 @dataclass(frozen=True)
 class Cost:
     """One row of the table.
@@ -150,6 +153,13 @@ def _head_row(head: Module, width: int, classes: int) -> Cost:
     return Cost("head", _count(head), 2 * width * classes, width + 2 * classes)
 
 
+def images_that_fit(model: Classifier, memory: float, passes: int = 1) -> int:
+    """How many images a micro-batch may have, with so many at a time, if training shall fit so many bytes; or 0."""
+    total = costs(model)[-1]
+    free = memory - TRAINING_ARRAYS * total.weight_bytes
+    return max(0, int(free // (total.kept_bytes * passes)))
+
+
 def unread_flops(model: Classifier) -> int:
     """FLOPs that the forward pass leaves out: the last block's, for tokens that the head does not read."""
     c = model.config
@@ -183,7 +193,7 @@ def cost_table(model: Classifier, name: str) -> str:
             f"{row.part:<24}{row.parameters:>14,}{row.weight_bytes / 2**20:>8.2f} MB"
             f"{row.flops / 1e6:>12.1f} M{row.kept_bytes / 2**20:>9.2f} MB"
         )
-    state_bytes = 4 * rows[-1].weight_bytes
+    state_bytes = TRAINING_ARRAYS * rows[-1].weight_bytes
     lines += [
         "",
         "FLOPs: products of the forward pass, a multiplication and an addition counted as two; training takes 3 times",

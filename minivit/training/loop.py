@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cuda import device_memory
 from ..data import (
     AnyDataset,
     Batch,
@@ -32,10 +33,11 @@ from ..data.pictures import Pictures, resize_batch
 from ..data.pretrained import find_weights
 from ..engine.backend import Array, to_device
 from ..engine.workers import Workers
-from ..errors import CheckpointError, ConfigError, NonFiniteLossError
+from ..errors import CheckpointError, ConfigError, NonFiniteLossError, OutOfMemory
 from ..files import write_json
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
+from ..models.cost import images_that_fit
 from ..models.weights import load_model
 from ..nn import Module
 from ..preprocessing import preprocess
@@ -206,18 +208,22 @@ class Run:
         start = time.perf_counter()
         self.optimizer.lr = self.schedule(self.step)
         self.precision.refresh()
-        result = batch_gradients(
-            self.precision.loss,
-            self.precision.parameters,
-            to_device(batch.images, self.device),
-            to_device(batch.labels, self.device),
-            workers=workers,
-            microbatch=self._microbatch(len(batch.labels)),
-            seed=(self.config.seed, DROPOUT_STREAM, self.step),
-            sums=self.sums,
-            ranks=self.ranks,
-            scale=self.precision.scale,
-        )
+        microbatch = self._microbatch(len(batch.labels))
+        try:
+            result = batch_gradients(
+                self.precision.loss,
+                self.precision.parameters,
+                to_device(batch.images, self.device),
+                to_device(batch.labels, self.device),
+                workers=workers,
+                microbatch=microbatch,
+                seed=(self.config.seed, DROPOUT_STREAM, self.step),
+                sums=self.sums,
+                ranks=self.ranks,
+                scale=self.precision.scale,
+            )
+        except MemoryError as error:  # CuPy's is one, too
+            raise self._out_of_memory(microbatch, workers.count) from error
         divide_by(result.gradients, self.precision.scale)
         norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)
         self.step += 1
@@ -237,6 +243,17 @@ class Run:
     def _microbatch(self, images: int) -> int:
         asked = self.config.microbatch or default_microbatch(self.model.config, images)
         return even_microbatch(asked, self.loader.batch_size, self.ranks)
+
+    def _out_of_memory(self, microbatch: int, workers: int) -> OutOfMemory:
+        memory = device_memory(self.device)
+        fits = microbatch // 2 if memory is None else images_that_fit(self.model, memory, workers)
+        fits = min(fits, microbatch // 2)  # the estimate was too good, or others use the memory as well
+        advice = f"try --microbatch {fits}" if fits else "try --checkpoint-blocks or a smaller model"
+        has = "" if memory is None else f" of {memory / 1e9:.1f} GB"
+        return OutOfMemory(
+            f"the memory{has} of {self.device} is too small for {workers} micro-batches of {microbatch} images at a "
+            f"time: {advice}"
+        )
 
     def _not_finite(self, loss: float, norm: float) -> NonFiniteLossError:
         what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient's norm became {norm}"
