@@ -6,6 +6,7 @@
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
+#   make test-gpu  the numbers of every op and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)
@@ -13,11 +14,12 @@
 #   make clean     remove the virtual environment and caches
 
 PYTHON ?= python3
+CUDA ?= 13
 BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 
-.PHONY: train test test-mpi test-browser test-lessons lessons lessons-model book lint parity bench clean
+.PHONY: train test test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -35,6 +37,9 @@ parity: .venv/ready-parity
 
 test-mpi: .venv/ready-test-mpi
 	MINIVIT_MPI_REQUIRED=1 $(BIN)/python -m pytest -m mpi tests/training
+
+test-gpu: .venv/ready-test-gpu-$(CUDA)
+	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs tests/gpu/test_numbers.py
 
 test-browser: .venv/ready-browser
 	$(BIN)/python tests/browser.py
@@ -67,6 +72,10 @@ book: .venv/ready-book
 
 .venv/ready-test-mpi: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,mpi]"
+	touch $@
+
+.venv/ready-test-gpu-%: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,cuda$*]"
 	touch $@
 
 .venv/ready-test-lessons: pyproject.toml | .venv/bin/python

@@ -178,11 +178,11 @@ def relu(x: Tensor) -> Tensor:
     """max(x, 0); its derivative at 0 is 0."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = xp.maximum(a, 0.0)
+    out = xp.maximum(a, 0.0).astype(a.dtype, copy=False)
     positive = a > 0.0 if wants_grad(x) else None
 
     def vjp(dy: Array):
-        return (dy * positive,)
+        return ((dy * positive).astype(dy.dtype, copy=False),)
 
     return record(out, (x,), vjp)
 

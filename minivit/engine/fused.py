@@ -272,7 +272,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     def apply(a: Array) -> Array:
         kept = a * keep
         kept *= scale
-        return kept
+        return kept.astype(a.dtype, copy=False)
 
     def vjp(dy: Array):
         return (apply(dy),)

@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import DTypeError, ShapeError
 from .backend import Array, beside, is_array, is_float, wide, xp_of
 from .backend import erf as erf_array
+from .backend import matmul as multiply_arrays
 from .tensor import Tensor, record
 
 __all__ = [
@@ -96,9 +97,9 @@ def power(a: Tensor, exponent: float) -> Tensor:
     x, exponent = a.data, float(exponent)  # NumPy's own numbers would impose their element type
 
     def vjp(dy: Array):
-        return (dy * x ** (exponent - 1) * exponent,)
+        return ((dy * x ** (exponent - 1) * exponent).astype(x.dtype, copy=False),)
 
-    return record(x**exponent, (a,), vjp)
+    return record((x**exponent).astype(x.dtype, copy=False), (a,), vjp)
 
 
 # -- functions of one number ---------------------------------------------------------------------
@@ -129,7 +130,7 @@ def sqrt(a: Tensor) -> Tensor:
     out = xp_of(a.data).sqrt(a.data)
 
     def vjp(dy: Array):
-        return (dy * 0.5 / out,)
+        return ((dy * 0.5 / out).astype(out.dtype, copy=False),)
 
     return record(out, (a,), vjp)
 
@@ -139,7 +140,7 @@ def tanh(a: Tensor) -> Tensor:
     out = xp_of(a.data).tanh(a.data)
 
     def vjp(dy: Array):
-        return (dy * (1.0 - out * out),)
+        return ((dy * (1.0 - out * out)).astype(out.dtype, copy=False),)
 
     return record(out, (a,), vjp)
 
@@ -149,7 +150,7 @@ def erf(a: Tensor) -> Tensor:
     x = a.data
 
     def vjp(dy: Array):
-        return (dy * (xp_of(x).exp(-x * x) * (2.0 / math.sqrt(math.pi))),)
+        return ((dy * (xp_of(x).exp(-x * x) * (2.0 / math.sqrt(math.pi)))).astype(x.dtype, copy=False),)
 
     return record(erf_array(x), (a,), vjp)
 
@@ -187,12 +188,12 @@ def matmul(a: object, b: object) -> Tensor:
             dy = dy[..., None, :]  # (..., m, n)
         dx = dy_ = None
         if x_shape is not None:
-            dx = unbroadcast(dy @ columns.swapaxes(-1, -2), rows.shape).reshape(x_shape)
+            dx = unbroadcast(multiply_arrays(dy, columns.swapaxes(-1, -2)), rows.shape).reshape(x_shape)
         if y_shape is not None:
-            dy_ = unbroadcast(rows.swapaxes(-1, -2) @ dy, columns.shape).reshape(y_shape)
+            dy_ = unbroadcast(multiply_arrays(rows.swapaxes(-1, -2), dy), columns.shape).reshape(y_shape)
         return dx, dy_
 
-    return record(x @ y, (a, b), vjp)
+    return record(multiply_arrays(x, y), (a, b), vjp)
 
 
 # -- reductions ----------------------------------------------------------------------------------
@@ -317,7 +318,7 @@ def operands(*inputs: object) -> tuple[Array, ...]:
 
 def _constant(x: Any, like: Array) -> Array:
     """What stands beside a Tensor's array: a plain number as it is, anything else as an array of the same type."""
-    if isinstance(x, int | float) and not is_array(x):
+    if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # bfloat16 would become float32
         return x
     array = xp_of(like).asarray(x)
     if array.dtype.kind not in "fiub":

@@ -60,7 +60,8 @@ def test_every_op_has_a_gradient_case(module):
 def test_every_method_of_a_tensor_has_a_gradient_case():
     covered = {name.partition(":")[0] for name in CASES}
 
-    assert {f"Tensor.{name}" for name in set(vars(Tensor)) - NOT_OPS} <= covered
+    noted_by_copy = {"__slotnames__"}  # Python's own note on a class whose objects were copied
+    assert {f"Tensor.{name}" for name in set(vars(Tensor)) - NOT_OPS - noted_by_copy} <= covered
 
 
 def test_every_case_names_an_op_that_exists():

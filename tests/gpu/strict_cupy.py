@@ -294,6 +294,10 @@ class Device:
     def synchronize(self) -> None:
         pass
 
+    @property
+    def mem_info(self) -> tuple[int, int]:
+        return 70 * 10**9, 80 * 10**9
+
 
 class Pool:
     """The card's memory, which is never full here."""
@@ -357,12 +361,19 @@ def _modules() -> dict[str, ModuleType]:
     cuda.is_available = lambda: True
     cupy.cuda = cuda
 
+    core, linalg = ModuleType("cupy._core"), ModuleType("cupy._core._routines_linalg")
+    linalg.COMPUTE_TYPE_DEFAULT, linalg.COMPUTE_TYPE_TF32 = 0, 3
+    linalg.compute_types = {}
+    linalg.set_compute_type = lambda dtype, kind: linalg.compute_types.update({np.dtype(dtype): kind})
+    core._routines_linalg = linalg
+
     cupyx, scipy_, special = ModuleType("cupyx"), ModuleType("cupyx.scipy"), ModuleType("cupyx.scipy.special")
     cupyx.__path__ = scipy_.__path__ = []  # type: ignore[attr-defined]
     special.erf = lambda x: _call(scipy.special.erf, (x,), {})
     cupyx.scipy, scipy_.special = scipy_, special
     return {
         "cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime, "cupy.cuda.memory": memory,
+        "cupy._core": core, "cupy._core._routines_linalg": linalg,
         "cupyx": cupyx, "cupyx.scipy": scipy_, "cupyx.scipy.special": special,
     }  # fmt: skip
 

@@ -12,6 +12,7 @@ from minivit.convolution import conv2d, group_norm, standardize
 from minivit.data import shapes
 from minivit.engine import Tensor, fused, ops
 from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError
+from minivit.models import create_model
 from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
@@ -133,6 +134,37 @@ def test_frozen_parameters_have_no_part_in_it():
     model = tiny_model()
     mixed = precision("float16", "cpu", Classes(model), model.parameters()[-2:])
     assert [p.shape for p in mixed.parameters] == [(12, 3), (3,)]
+
+
+NETWORKS = {
+    "average pooling": lambda: tiny_model(classifier="gap"),
+    "attention pooling": lambda: tiny_model(classifier="map"),
+    "pre_logits": lambda: tiny_model(representation=7),
+    "relative positions": lambda: tiny_model(positions="relative"),
+    "dropout, erf": lambda: tiny_model(dropout=0.1, gelu="erf"),
+    "hybrid": lambda: create_model("R+ViT-XS_4-CIFAR", num_classes=3, image_size=16, depth=1),
+    "ResNet": lambda: create_model("BiT-R14-CIFAR", num_classes=3, image_size=16),
+}
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_kind_of_network_computes_in_half_precision(network, name):
+    model = NETWORKS[network]()
+    noise = np.random.default_rng(3)
+    for parameter in model.parameters():
+        parameter.data = (parameter.data + 0.05 * noise.standard_normal(parameter.shape)).astype(half_type(name))
+        parameter.data = parameter.data.astype(np.float32)
+    height, width, channels = model.config.image_shape
+    images = noise.uniform(-1, 1, (6, height, width, channels)).astype(half_type(name)).astype(np.float32)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    mixed = precision(name, "cpu", Classes(model), model.parameters())
+
+    full = Classes(model).loss(images, labels, np.random.default_rng(5)).loss
+    half = mixed.loss(images, labels, np.random.default_rng(5)).loss
+    assert half.item() == pytest.approx(full.item(), rel={"float16": 0.01, "bfloat16": 0.05}[name])
+    (half * mixed.scale).backward()
+    assert {p.grad.dtype for p in mixed.parameters} == {half_type(name)}
 
 
 # -- runs ----------------------------------------------------------------------------------------
