@@ -68,10 +68,10 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
 
     NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
     """
-    xp = xp_of(x)
-    if x.dtype.itemsize > 2 or (xp is not np and x.ndim == 2):
-        return xp.matmul(x, y, out=out)
-    return xp.matmul(wide(x), wide(y), out=out).astype(x.dtype, copy=False)
+    xp, dtype = xp_of(x), x.dtype
+    if dtype.itemsize == 2 and (xp is np or x.ndim > 2):
+        x, y = wide(x), wide(y)
+    return xp.matmul(x, y, out=out).astype(dtype, copy=False)
 
 
 def row_blocks(x: Array) -> Iterator[slice]:
