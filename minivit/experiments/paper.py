@@ -6,11 +6,12 @@ from .grid import Cell, Experiment, Summary
 
 COMMON = {"dataset": "cifar10", "optimizer": "muon", "batch_size": 64, "microbatch": 16}
 
-# One network of each family at about the same cost of a training step.
+# One network of each family at about the same cost of a training step. The ResNet's rate: 1,000 steps gave 38.2, 48.3,
+# 52.4 and 52.9 % of 5,000 held-out images with 1e-3, 2e-3, 4e-3 and 8e-3.
 FAMILIES = {
     "ViT": {"model": "ViT-XS_4-CIFAR", "lr": 5e-3},
     "hybrid": {"model": "R+ViT-XS_4-CIFAR", "lr": 5e-3},
-    "ResNet": {"model": "BiT-R14-CIFAR", "lr": 2e-3},
+    "ResNet": {"model": "BiT-R14-CIFAR", "lr": 8e-3},
 }
 SIZES = (500, 2_000, 8_000, 32_000)
 
