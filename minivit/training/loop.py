@@ -131,7 +131,8 @@ class Run:
         if config.tensorboard:
             require_tensorboard()  # before anything is read or written
 
-        train_set, self.test_set = _datasets(config, show)
+        with ranks.first_before_others():
+            train_set, self.test_set = _datasets(config, show)
         if ranks.size > 1:
             ranks.check_same("options", _weighty(config))
             ranks.check_same("data", _glance(train_set, self.test_set))
@@ -146,12 +147,14 @@ class Run:
         self.total_steps = config.steps or max(1, round(config.epochs * self.steps_per_epoch))
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
-        self.model = _model(config, train_set).to(self.device)
+        with ranks.first_before_others():
+            self.model = _model(config, train_set).to(self.device)
         if isinstance(self.model, ViT):
             self.model.checkpoint_blocks = config.checkpoint_blocks
         elif config.checkpoint_blocks:
             raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
-        self.objective = _objective(config, self.model, self.device)
+        with ranks.first_before_others():
+            self.objective = _objective(config, self.model, self.device)
         self.loader.augment = training_augmentation(
             augmentation_name(config, self.total_steps / self.steps_per_epoch, train_set.image_shape is None),
             self.model.config.image_shape[:2],

@@ -72,6 +72,15 @@ class Ranks:
     def copy_from_first(self, array: Array) -> None:
         """Overwrite an array with rank 0's."""
 
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """Inside, rank 0 is done before the others begin: what is missing it downloads, and they find it."""
+        if not self.first:
+            self.from_first(None)
+        yield
+        if self.first:
+            self.from_first(None)
+
     def check_same(self, what: str, values: dict[str, Any]) -> None:
         """Raise RankError, with the first difference, unless every rank has the same values as rank 0."""
         own = self.gather(values)

@@ -4,6 +4,7 @@ import json
 import random
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -327,6 +328,27 @@ def test_other_options_and_other_data_are_named(tiny, tmp_path, monkeypatch):
     with pytest.raises(RankError, match="different data: the check number of training labels is"):
         on_ranks(3, other_data)
     assert not (tmp_path / "a").exists() and not (tmp_path / "b").exists()
+
+
+def test_the_first_rank_loads_before_the_others_so_that_one_alone_downloads(tiny, tmp_path, monkeypatch):
+    events, loading = [], loop.load_dataset
+
+    def load(*arguments, **options):
+        name = threading.current_thread().name
+        events.append(("begins", name))
+        time.sleep(0.05)
+        events.append(("ends", name))
+        return loading(*arguments, **options)
+
+    monkeypatch.setattr(loop, "load_dataset", load)
+
+    def one(ranks):
+        threading.current_thread().name = str(ranks.rank)
+        loop.Run(TrainConfig(**OPTIONS | {"batch_size": 9}), tmp_path / "run", False, False, ranks)
+
+    on_ranks(3, one)
+    assert events[:2] == [("begins", "0"), ("ends", "0")]
+    assert sorted(name for _, name in events[2:]) == ["1", "1", "2", "2"]
 
 
 def test_placement_may_differ_between_ranks(tiny, tmp_path):
