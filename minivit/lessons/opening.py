@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -36,4 +37,6 @@ def open_notebook(folder: Path) -> int:
     if importlib.util.find_spec("jupyterlab") is None:
         raise MissingExtraError("The lessons open in JupyterLab: pip install 'minivit[lessons]'")
     first = sorted(folder.glob("[0-9][0-9]_*.ipynb"))[0]
-    return subprocess.run([sys.executable, "-m", "jupyterlab", str(first)], check=False).returncode
+    in_a_container = hasattr(os, "geteuid") and os.geteuid() == 0  # else JupyterLab refuses to run as root
+    options = ["--allow-root"] if in_a_container else []
+    return subprocess.run([sys.executable, "-m", "jupyterlab", str(first), *options], check=False).returncode

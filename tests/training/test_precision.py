@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from minivit.convolution import conv2d, group_norm, standardize
-from minivit.data import shapes
 from minivit.engine import Tensor, fused, ops
 from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError
 from minivit.models import create_model
@@ -305,17 +304,25 @@ def test_ranks_in_half_precision_stay_together(tiny, tmp_path, monkeypatch):
     assert weights[0] == weights[1]
 
 
+SHORT_RUN = {
+    "dataset": "shapes", "image_size": 16, "steps": 200, "batch_size": 128, "microbatch": 32, "optimizer": "muon",
+    "lr": 1e-2, "ema": 0.95, "eval_every": 100.0,
+}  # fmt: skip
+
+
+def accuracy_after_200_steps(name, folder):
+    """The mean of two seeds: a run's path is chaotic, and one alone is worth a point or so either way."""
+    runs = [train(TrainConfig(**SHORT_RUN, precision=name, seed=s), folder / f"{name}-{s}", show=False) for s in (0, 1)]
+    return np.mean([run.accuracy for run in runs])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["float16", "bfloat16"])
-def test_two_hundred_steps_on_shapes_reach_the_accuracy_of_float32(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(loop, "load_dataset", lambda *_, **__: (shapes("train", 2_000), shapes("test", 1_000)))
-    options = {"steps": 200, "batch_size": 32, "lr": 3e-3, "eval_every": 100.0, "image_size": 16}
-    accuracy = {}
-    for each in ("float32", name):
-        accuracy[each] = train(TrainConfig(**options, precision=each), tmp_path / each, show=False).accuracy
+def test_two_hundred_steps_on_shapes_reach_the_accuracy_of_float32_within_a_point(tmp_path):
+    accuracy = {name: accuracy_after_200_steps(name, tmp_path) for name in ("float32", "float16", "bfloat16")}
     print(accuracy)
-    assert accuracy["float32"] > 0.5
-    assert abs(accuracy[name] - accuracy["float32"]) < 0.01
+    assert accuracy["float32"] > 0.75
+    assert accuracy["float16"] > accuracy["float32"] - 0.01
+    assert accuracy["bfloat16"] > accuracy["float32"] - 0.01
 
 
 # -- bad input -----------------------------------------------------------------------------------
