@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
@@ -102,7 +103,8 @@ def run_experiment(
 ) -> list[Summary]:
     """Train every cell with every seed, and write `results.json`, `picture.png` and `sentence.txt` into a folder.
 
-    What was trained before a stop is read from the folder and not trained again.
+    What was trained before a stop is read from the folder and not trained again, and a training that the stop cut in
+    two goes on. Cells that start from the same training share it.
 
     Args:
         seeds: trainings of each cell, seeded 0, 1, 2 ...
@@ -127,6 +129,7 @@ def run_experiment(
             records.append(_train(experiment, cell, seed, folder / "running", placement))
             _write(folder / "results.json", experiment, records)
             bar.update()
+    shutil.rmtree(folder / "running", ignore_errors=True)
     summaries = summarise(experiment, records)
     draw(experiment, summaries, folder / "picture.png")
     write_text(folder / "sentence.txt", experiment.sentence(summaries) + "\n")
@@ -134,22 +137,28 @@ def run_experiment(
 
 
 def _train(experiment: Experiment, cell: Cell, seed: int, folder: Path, placement: dict[str, Any]) -> Record:
-    shutil.rmtree(folder, ignore_errors=True)  # a training that a stop cut in two
-    always = {"eval_every": 1e9, "seed": seed, **placement}
+    always = {"eval_every": 1e9, **placement}
     flops = seconds = 0.0
     result = None
     trainings = [cell.options] if cell.before is None else [cell.before, cell.options]
-    for number, options in enumerate(trainings):
+    for options in trainings:
         weights = {"weights": str(result.folder / "checkpoint.npz")} if result else {}
-        config = TrainConfig(**{**experiment.options, **options, **always, **weights})
-        result = train(config, folder / str(number), show=False)
+        changed = {**options, **weights, "seed": seed}
+        config = TrainConfig(**{**experiment.options, **always, **changed})
+        result = train(config, folder / _name(changed), resume=True, show=False)  # one that is finished is only read
         if not result.finished:
             raise KeyboardInterrupt
         flops += _training_flops(config, result.steps)
         seconds += result.seconds
-    shutil.rmtree(folder, ignore_errors=True)
     assert result is not None and result.accuracy is not None  # there is a training, and it ends with an evaluation
+    if all(cell.options != other.before for other in experiment.cells):
+        shutil.rmtree(result.folder)  # nobody starts from it
     return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops)
+
+
+def _name(options: dict[str, Any]) -> str:
+    """A folder's name that differs where the options do."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _training_flops(config: TrainConfig, steps: int) -> float:

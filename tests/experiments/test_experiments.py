@@ -36,9 +36,11 @@ def trainings(monkeypatch):
     """Every training is noted and not done; its accuracy follows from its options."""
     noted = []
 
-    def train(config, folder, show):
-        noted.append(config)
-        folder.mkdir(parents=True)
+    def train(config, folder, resume, show):
+        assert resume
+        if not folder.exists():
+            noted.append(config)
+            folder.mkdir(parents=True)
         return RunResult(folder, config.steps, True, 1.0, 0.1 * config.steps + 0.01 * config.seed, 2.0)
 
     monkeypatch.setattr(grid_module, "train", train)
@@ -84,12 +86,22 @@ def test_a_cell_may_start_from_another_trainings_weights(trainings, tmp_path):
     summaries = run_experiment(after, tmp_path, seeds=1, show=False)
 
     assert [(c.objective, c.steps) for c in trainings] == [("masked-patch", 3), ("classes", 2), ("classes", 5)]
-    assert [Path(c.weights).parts[-2:] if c.weights else None for c in trainings] == [
-        None,
-        ("0", "checkpoint.npz"),
-        None,
-    ]
+    assert [bool(c.weights) for c in trainings] == [False, True, False]
     assert summaries[0].flops == summaries[1].flops  # five steps in all
+
+
+def test_cells_that_start_from_the_same_training_share_it(trainings, tmp_path):
+    first = {"steps": 3}
+    cells = (Cell("first", 1, first), Cell("a", 1, {"steps": 2}, first), Cell("b", 1, {"steps": 4}, first))
+
+    summaries = run_experiment(experiment(cells=cells), tmp_path, seeds=2, show=False)
+
+    assert [(c.steps, c.seed) for c in trainings] == [(s, seed) for seed in (0, 1) for s in (3, 2, 4)]
+    a, b = (Path(c.weights) for c in trainings[1:3])
+    assert a == b and a.name == "checkpoint.npz"
+    assert Path(trainings[4].weights) != a  # another seed's
+    assert [s.flops / summaries[0].flops for s in summaries] == pytest.approx([1, 5 / 3, 7 / 3])  # both cost it
+    assert not (tmp_path / "running").exists()
 
 
 def test_what_was_trained_is_not_trained_again(trainings, tmp_path):
@@ -103,7 +115,8 @@ def test_what_was_trained_is_not_trained_again(trainings, tmp_path):
 
 def test_a_training_that_was_stopped_counts_for_nothing(trainings, tmp_path, monkeypatch):
     run_experiment(experiment(), tmp_path, seeds=1, show=False)
-    monkeypatch.setattr(grid_module, "train", lambda config, folder, show: RunResult(folder, 1, False, None, None, 1.0))
+    stopped = RunResult(tmp_path, 1, False, None, None, 1.0)
+    monkeypatch.setattr(grid_module, "train", lambda *_, **__: stopped)
 
     with pytest.raises(KeyboardInterrupt):
         run_experiment(experiment(), tmp_path, seeds=2, show=False)
