@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself: a virtual environment in .venv, and the package in it.
 #
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
-#   make test      the test suite                                                (about 4 minutes)
+#   make test      the test suite                                                (about 8 minutes)
 #   make lint      ruff and pyright
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
@@ -18,6 +18,7 @@ CUDA ?= 13
 BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
+comma := ,
 
 .PHONY: train test test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench clean
 
@@ -32,20 +33,20 @@ lint: .venv/ready-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-parity: .venv/ready-parity
+parity: .venv/ready-test+parity
 	$(BIN)/python -m pytest -m parity tests/parity
 
-test-mpi: .venv/ready-test-mpi
+test-mpi: .venv/ready-test+mpi
 	MINIVIT_MPI_REQUIRED=1 $(BIN)/python -m pytest -m mpi tests/training
 
-test-gpu: .venv/ready-test-gpu-$(CUDA)
+test-gpu: .venv/ready-test+cuda$(CUDA)
 	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs tests/gpu/test_numbers.py
 
-test-browser: .venv/ready-browser
+test-browser: .venv/ready-test+browser+book
 	$(BIN)/python tests/browser.py
 	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests
 
-test-lessons: .venv/ready-test-lessons
+test-lessons: .venv/ready-test+lessons
 	$(BIN)/python -m pytest -m lessons tests/lessons
 
 lessons: .venv/ready-lessons
@@ -61,33 +62,13 @@ book: .venv/ready-book
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minivit needs Python 3.11 or newer')"
 	$(PYTHON) -m venv .venv
 
-# .venv/ready has minivit alone; .venv/ready-EXTRA has the extra of that name too.
+# .venv/ready has minivit alone; .venv/ready-ONE+OTHER has the extras of these names too.
 .venv/ready: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-.venv/ready-parity: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
-	touch $@
-
-.venv/ready-test-mpi: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,mpi]"
-	touch $@
-
-.venv/ready-test-gpu-%: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,cuda$*]"
-	touch $@
-
-.venv/ready-test-lessons: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lessons]"
-	touch $@
-
-.venv/ready-browser: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,browser,book]"
-	touch $@
-
 .venv/ready-%: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$(subst +,$(comma),$*)]"
 	touch $@
 
 bench: .venv/ready-bench

@@ -42,6 +42,12 @@ def to_cuda(x: Any, device: str) -> Any:
 
     Raises ConfigError for another name, or if there is no such GPU; and what `find_cupy` raises.
     """
+    cupy, gpu = _find_gpu(device)
+    with gpu:
+        return cupy.asarray(x)
+
+
+def _find_gpu(device: str) -> tuple[ModuleType, Any]:
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index.isdecimal() or not index):
         raise ConfigError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0', 'cuda:1' and so on")
@@ -50,16 +56,15 @@ def to_cuda(x: Any, device: str) -> Any:
         raise ConfigError(
             f"there is no device {device!r}: this machine has cuda:0{f' to cuda:{count - 1}' * (count > 1)}"
         )
-    with cupy.cuda.Device(int(index or 0)):
-        return cupy.asarray(x)
+    return cupy, cupy.cuda.Device(int(index or 0))
 
 
 def device_memory(device: str) -> int | None:
     """Bytes of memory that "cpu", "cuda" or "cuda:i" has; None where the system does not say."""
     if device == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
-    cupy, _ = find_cupy()
-    with cupy.cuda.Device(int(device.partition(":")[2] or 0)) as gpu:
+    _, gpu = _find_gpu(device)
+    with gpu:
         return gpu.mem_info[1]
 
 

@@ -24,7 +24,7 @@ from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
 from ..training.objectives import Classes
 from ..training.optim import AdamW
-from ..training.parallel import batch_gradients
+from ..training.parallel import GradientSums, batch_gradients
 
 Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W, C) and labels (B,)
 
@@ -88,9 +88,12 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
     objective = Classes(model)
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
     microbatch = job.microbatch or default_microbatch(model.config, job.batch_size)
+    sums = GradientSums(parameters)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
-        result = batch_gradients(objective.loss, parameters, images, labels, workers=workers, microbatch=microbatch)
+        result = batch_gradients(
+            objective.loss, parameters, images, labels, workers=workers, microbatch=microbatch, sums=sums
+        )
         optimizer.step(result.gradients)
 
     return step

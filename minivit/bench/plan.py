@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from ..errors import ConfigError
 from ..models import create_model
 from ..models.classifier import default_microbatch
-from ..models.cost import TRAINING_ARRAYS, costs, images_that_fit, unread_flops
+from ..models.cost import TRAINING_ARRAYS, costs, images_that_fit
 from ..training.parallel import bucket_bytes
 from .contenders import Job, minivit_work
+from .profile import step_flops
 
 RATE_MODEL, RATE_FLOPS = "ViT-Ti_4-CIFAR", 1e9
 BACKWARD_SHARE = 2 / 3  # of a training step's products
@@ -90,7 +91,7 @@ def plan(model: str, batch_size: int, count: int, devices: Devices, microbatch: 
     size = min(images, microbatch or default_microbatch(network.config, batch_size))
     rounds = math.ceil(math.ceil(images / size) / devices.workers)  # of micro-batches, one after the other
 
-    compute = 3 * (total.flops - unread_flops(network)) * images / devices.flops
+    compute = step_flops(network, "train") * images / devices.flops
     buckets = math.ceil(total.weight_bytes / bucket_bytes(count))
     exchange = ring_seconds(total.weight_bytes, count, devices, buckets)
     # A bucket is full, and may travel, once the last round's backward pass has reached it; the last one waits for its
@@ -122,7 +123,7 @@ def measured_flops(model: str, workers: int, seconds: float = 3.0) -> float:
     """Floating-point operations a second that training `rate_model(model)` reaches here, in batches of 128."""
     job = Job(model=rate_model(model), task="train", batch_size=128, workers=workers)
     network = create_model(job.model, seed=None)
-    flops = 3 * (costs(network)[-1].flops - unread_flops(network)) * job.batch_size
+    flops = step_flops(network, "train") * job.batch_size
     with ExitStack() as stack:
         work = minivit_work(job, stack)
         work(*job.inputs(0))  # the first step sets things up

@@ -18,7 +18,7 @@ import numpy as np
 from .. import engine
 from ..engine.tensor import Tensor
 from ..engine.workers import Workers
-from ..models import ViT
+from ..models import Classifier
 from ..models.cost import costs, unread_flops
 from .contenders import Job, minivit_work
 
@@ -143,7 +143,7 @@ def engine_overhead(chain: int = 100, repeats: int = 50) -> dict[str, float]:
     return {name: statistics.median(seconds(op) for _ in range(repeats)) for name, op in tiny.items()}
 
 
-def step_flops(model: ViT, task: str) -> int:
+def step_flops(model: Classifier, task: str) -> int:
     """Floating-point operations for one image in products; backward has two for each of forward."""
     return (3 if task == "train" else 1) * (costs(model)[-1].flops - unread_flops(model))
 

@@ -18,6 +18,7 @@ import numpy as np
 from ..cuda import to_cuda
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
+NUMPY_TYPES = np.ndarray, np.generic
 
 # A chain of element-wise passes over 64k float32 elements (256 KiB) stays in a core's cache: the passes after
 # the first then run at 5 to 6 G elements/s instead of 1 to 2.
@@ -26,7 +27,7 @@ BLOCK_ELEMENTS = 65_536
 
 def xp_of(x: Array) -> ModuleType:
     """The array module that `x` belongs to: `numpy`, or the package that defines its type (`cupy`)."""
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, NUMPY_TYPES):
         return np
     return sys.modules[type(x).__module__.partition(".")[0]]
 
@@ -69,7 +70,9 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
     NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
     """
     xp, dtype = xp_of(x), x.dtype
-    if dtype.itemsize == 2 and (xp is np or x.ndim > 2):
+    if dtype.itemsize > 2:
+        return xp.matmul(x, y, out=out)
+    if xp is np or x.ndim > 2:
         x, y = wide(x), wide(y)
     return xp.matmul(x, y, out=out).astype(dtype, copy=False)
 

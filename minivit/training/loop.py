@@ -371,10 +371,10 @@ class Run:
             self.checkpoint, model=self.model, network=self.objective.network, optimizer=self.optimizer,
             average=self.average,
         )  # fmt: skip
-        saved, own = header["train"], asdict(self.config)
+        own = _weighty(self.config)
         defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
-        saved = defaults | saved
-        changed = sorted(name for name in own if name not in PLACEMENT and saved[name] != own[name])
+        saved = defaults | header["train"]
+        changed = sorted(name for name in own if saved[name] != own[name])
         if changed:
             raise CheckpointError(
                 f"{self.checkpoint} is of a run with other options: "
@@ -408,8 +408,8 @@ class Run:
         """Save, draw the learning curve, and sum up."""
         if self.step == self.total_steps:
             self.save()
-        records = self.metrics.read()
-        if records and self.ranks.first:
+        records = self.metrics.read() if self.ranks.first else []
+        if records:
             title = f"{self.config.title} on {dataset_title(self.config.dataset)}" + (
                 f" ({self.note})" if self.note else ""
             )

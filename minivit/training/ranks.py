@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..engine.backend import Array, available_cores
+from ..engine.backend import Array, available_cores, to_numpy
 from ..errors import ConfigError, MinivitError, MissingExtraError, RankError
 
 Value = TypeVar("Value")
@@ -117,12 +117,8 @@ class MPIRanks(Ranks):
 
     def add_up(self, array: Array) -> None:
         """As in `Ranks`; an array on a GPU goes by way of the machine's memory."""
-        if isinstance(array, np.ndarray):
-            self.gradients.Allreduce(self.mpi.IN_PLACE, array)
-        else:
-            host = array.get()
+        with _on_host(array) as host:
             self.gradients.Allreduce(self.mpi.IN_PLACE, host)
-            array.set(host)
 
     def gather(self, value: Value) -> list[Value]:
         """As in `Ranks`."""
@@ -134,12 +130,17 @@ class MPIRanks(Ranks):
 
     def copy_from_first(self, array: Array) -> None:
         """As in `Ranks`."""
-        if isinstance(array, np.ndarray):
-            self.world.Bcast(array)
-        else:
-            host = array.get()
+        with _on_host(array) as host:
             self.world.Bcast(host)
-            array.set(host)
+
+
+@contextmanager
+def _on_host(array: Array) -> Iterator[np.ndarray]:
+    """The array itself, or that of a GPU as NumPy's, to be changed inside; the change is copied back."""
+    host = to_numpy(array)
+    yield host
+    if host is not array:
+        array.set(host)
 
 
 def _import_mpi() -> Any:
