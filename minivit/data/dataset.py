@@ -26,6 +26,7 @@ class PictureFiles(Sequence[np.ndarray]):
         names = [str(path) for path in paths]  # a million strings take a third of what as many Paths do
         self._names = np.empty(len(names), object)
         self._names[:] = names
+        self._wanted = range(len(names))  # those that are decoded
 
     @property
     def paths(self) -> list[Path]:
@@ -40,9 +41,17 @@ class PictureFiles(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, index: Indices) -> PictureFiles: ...
     def __getitem__(self, index: int | Indices) -> np.ndarray | PictureFiles:
-        if isinstance(index, int | np.integer):
-            return decode_picture(self._names[index])
-        return PictureFiles(self._names[index])
+        if not isinstance(index, int | np.integer):
+            return PictureFiles(self._names[index])
+        if range(len(self))[index] not in self._wanted:
+            return np.zeros((1, 1, 3), np.uint8)
+        return decode_picture(self._names[index])
+
+    def only(self, wanted: slice) -> PictureFiles:
+        """The same files, of which those outside a slice are not read: one black pixel stands for each."""
+        files = PictureFiles(self._names)
+        files._wanted = range(len(self))[wanted]
+        return files
 
 
 @dataclass(frozen=True)

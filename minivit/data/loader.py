@@ -10,13 +10,13 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from minivit.data.augment import Augmentation
-from minivit.data.dataset import AnyDataset
+from minivit.data.dataset import AnyDataset, PictureFiles
 from minivit.data.mixing import Mixing
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
@@ -50,6 +50,9 @@ class Loader:
               pictures have sizes of their own, it must bring them to one: `resize(224)` at the least.
     mix:      what to make of the preprocessed images and their labels, or None; see minivit.data.mixing.
     shuffle:  False keeps the order of the data set: for evaluation, as does augment=None.
+    part:     the slice of a batch of so many images that is wanted here, where several processes share each batch. The
+              other pictures, if they are in files, are not read, and black; all else is as it is without. None, or with
+              `mix`, which may take a picture into any other: all are wanted.
     prefetch: how many finished batches may wait. They are made by a thread of their own while the
               network is busy; 0 makes each one when it is asked for, without a thread.
 
@@ -65,6 +68,7 @@ class Loader:
         augment: Augmentation | None = None,
         mix: Mixing | None = None,
         shuffle: bool = True,
+        part: Callable[[int], slice] | None = None,
         prefetch: int = 2,
     ) -> None:
         if len(dataset) == 0:
@@ -82,6 +86,7 @@ class Loader:
         self.augment = augment
         self.mix = mix
         self.shuffle = shuffle
+        self.part = part
         self.prefetch = prefetch
 
     @property
@@ -125,6 +130,8 @@ class Loader:
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
         rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
         pictures = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
+        if isinstance(pictures, PictureFiles) and self.part is not None and self.mix is None:
+            pictures = pictures.only(self.part(len(indices)))
         if self.augment is not None:
             pictures = self.augment(pictures, rng)  # uint8 (B, H, W, C)
         if not isinstance(pictures, np.ndarray):

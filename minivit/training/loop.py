@@ -48,7 +48,16 @@ from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tens
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_norm
-from .parallel import ALONE, BatchResult, GradientSums, batch_gradients, bucket_bytes, evaluate, even_microbatch
+from .parallel import (
+    ALONE,
+    BatchResult,
+    GradientSums,
+    batch_gradients,
+    bucket_bytes,
+    evaluate,
+    even_microbatch,
+    own_images,
+)
 from .precision import divide_by, precision
 from .ranks import Ranks, check_shareable, fingerprint
 from .schedule import Schedule
@@ -162,6 +171,8 @@ class Run:
             config.erasing,
         )
         self.loader.mix = mixing(config.mixup, config.cutmix, len(self.classes))
+        if ranks.size > 1:
+            self.loader.part = lambda count: own_images(count, self._microbatch(count), ranks)
         self.optimizer = _optimizer(config, self.objective.network, self.model)
         self.average = ExponentialAverage(self.model.named_parameters(), config.ema) if config.ema else None
         self.schedule = Schedule(
@@ -227,8 +238,8 @@ class Run:
             )
         except MemoryError as error:  # CuPy's is one, too
             raise self._out_of_memory(microbatch, workers.count) from error
-        divide_by(result.gradients, self.precision.scale)
-        norm = clip_by_global_norm(result.gradients, self.config.clip or math.inf)
+        divide_by(self.sums.flat, self.precision.scale)
+        norm = clip_by_global_norm(self.sums.flat, self.config.clip or math.inf)
         self.step += 1
         if math.isfinite(result.loss) and math.isfinite(norm):
             self.optimizer.step(result.gradients)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 
-from ..engine.backend import Array, row_blocks, to_numpy, xp_of
+import numpy as np
+
+from ..engine.backend import BLOCK_ELEMENTS, Array, row_blocks, to_numpy, xp_of
 from ..engine.tensor import Tensor
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, ConfigError, ShapeError
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
@@ -17,6 +20,42 @@ def is_kernel(name: str, parameter: Tensor) -> bool:
     Biases, LayerNorm's scales, the class token and the positions are left alone, as in the authors' big_vision.
     """
     return name.endswith("weight") and parameter.ndim >= 2
+
+
+class Group:
+    """Parameters that are updated alike, side by side in one long array, and their state beside them in others.
+
+    A call for each small array costs more than what it computes, and on a GPU each of its passes is a launch: a step of
+    AdamW on ViT-Ti_4-CIFAR is 29 launches where it would be 1,066.
+
+    decays: whether weight decay belongs here.
+    arrays: the weights, and one array for each slot: (n,) each.
+    """
+
+    def __init__(self, parameters: dict[str, Tensor], slots: int, decays: bool):
+        self.parameters, self.decays = parameters, decays
+        flat = [parameter.data.reshape(-1) for parameter in parameters.values()]
+        weights = xp_of(flat[0]).concatenate(flat)
+        self.arrays = [weights, *(xp_of(weights).zeros_like(weights) for _ in range(slots))]
+        self.places: dict[str, slice] = {}
+        end = 0
+        for name, parameter in parameters.items():
+            self.places[name] = slice(end, end + parameter.size)
+            end += parameter.size
+        self.views = {name: self.views_of(name) for name in parameters}
+        self.take_in()
+
+    def views_of(self, name: str) -> list[Array]:
+        """A parameter's weights and state, in its shape: parts of the long arrays."""
+        return [array[self.places[name]].reshape(self.parameters[name].shape) for array in self.arrays]
+
+    def take_in(self) -> None:
+        """Make each parameter's array a part of the long one; again, if someone has given it another since."""
+        for name, parameter in self.parameters.items():
+            own = self.views[name][0]
+            if parameter.data is not own:
+                own[...] = parameter.data
+                parameter.data = own
 
 
 class Optimizer:
@@ -38,35 +77,64 @@ class Optimizer:
             raise ConfigError("an optimiser needs at least one parameter")
         if lr < 0 or weight_decay < 0:
             raise ConfigError(f"learning rate and weight decay must be 0 or more, not {lr} and {weight_decay}")
-        for parameter in self.parameters.values():  # in rows, so that a flat view of it is no copy
-            xp = xp_of(parameter.data)
-            parameter.data = xp.ascontiguousarray(parameter.data).reshape(parameter.shape)
         self.lr = lr
         self.weight_decay = weight_decay
         self.scales: dict[str, float] = {}
         self.steps = 0
-        self._state = {
-            name: [xp_of(p.data).zeros_like(p.data) for _ in self.slots] for name, p in self.parameters.items()
-        }
+        kinds: dict[tuple[bool, np.dtype], dict[str, Tensor]] = {}
+        for name, parameter in self.parameters.items():
+            kinds.setdefault((is_kernel(name, parameter), parameter.dtype), {})[name] = parameter
+        self.groups = [Group(alike, len(self.slots), decays) for (decays, _), alike in kinds.items()]
 
     def step(self, gradients: Sequence[Array | None] | None = None) -> None:
         """Take one step along `gradients`, in the parameters' order; along each parameter's `.grad` if left out.
 
         A parameter without a gradient, or with requires_grad=False, stays as it is.
+
+        Raises:
+            ShapeError: if a gradient has another shape than its parameter; no weight is changed then.
         """
         if gradients is None:
             gradients = [parameter.grad for parameter in self.parameters.values()]
+        given = {
+            name: gradient
+            for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True)
+            if gradient is not None and parameter.requires_grad
+        }
+        for name, gradient in given.items():
+            if gradient.shape != self.parameters[name].shape:
+                raise ShapeError(
+                    f"the gradient of {name} has shape {gradient.shape}, the parameter {self.parameters[name].shape}"
+                )
         self.steps += 1
-        for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True):
-            if gradient is not None and parameter.requires_grad:
-                self._step_of(name, parameter, gradient, self.lr * self.scales.get(name, 1.0))
+        for group in self.groups:
+            group.take_in()
+            self._step_of(group, given)
 
-    def _step_of(self, name: str, parameter: Tensor, gradient: Array, lr: float) -> None:
-        decay = self.weight_decay if is_kernel(name, parameter) else 0.0
-        arrays = [parameter.data, gradient, *self._state[name]]
-        flat = [array.reshape(-1) for array in arrays]  # views: blocks of them stay in the cache
-        for block in row_blocks(flat[0]):
-            self.update(*(array[block] for array in flat), lr=lr, decay=decay)
+    def _step_of(self, group: Group, given: dict[str, Array]) -> None:
+        """Update a group, run by run: neighbours that all have a gradient, and the same rate."""
+
+        def kind(name: str) -> tuple[bool, float, str]:
+            # On a processor a large parameter is a run by itself: its gradient need not be copied beside others.
+            large = group.parameters[name].size > BLOCK_ELEMENTS and xp_of(group.arrays[0]) is np
+            return name in given, self.scales.get(name, 1.0), name if large else ""
+
+        for (stepped, scale, _), neighbours in groupby(group.parameters, kind):
+            names = list(neighbours)
+            if not stepped:
+                continue
+            run = slice(group.places[names[0]].start, group.places[names[-1]].stop)
+            w, *state = (array[run] for array in group.arrays)
+            flat = [given[name].reshape(-1) for name in names]
+            g = xp_of(w).concatenate(flat) if len(flat) > 1 else flat[0]
+            for block in row_blocks(w):  # they stay in the cache
+                self.update(
+                    w[block],
+                    g[block],
+                    *(array[block] for array in state),
+                    lr=self.lr * scale,
+                    decay=self.weight_decay if group.decays else 0.0,
+                )
 
     def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         """Change weights `w` in place, given gradients `g`; all one-dimensional."""
@@ -81,7 +149,8 @@ class Optimizer:
         """The state arrays by name: `SLOT/PARAMETER`. With `steps`, all that the next step depends on."""
         return {
             f"{slot}/{name}": array
-            for name, arrays in self._state.items()
+            for group in self.groups
+            for name, (_, *arrays) in group.views.items()
             for slot, array in zip(self.slots, arrays, strict=True)
         }
 
@@ -208,16 +277,23 @@ class Muon(AdamW):
         super().__init__(named_parameters, lr, betas, eps, weight_decay)
         self.momentum = momentum
 
-    def _step_of(self, name: str, parameter: Tensor, gradient: Array, lr: float) -> None:
-        if not ("blocks." in name and is_kernel(name, parameter)):
-            super()._step_of(name, parameter, gradient, lr)
-            return
-        mean, _ = self._state[name]
+    def _step_of(self, group: Group, given: dict[str, Array]) -> None:
+        inside = {
+            name: given[name] for name in group.parameters if group.decays and name in given and "blocks." in name
+        }
+        super()._step_of(group, {name: gradient for name, gradient in given.items() if name not in inside})
+        for name, gradient in inside.items():
+            weight, mean, *_ = group.views[name]
+            self._turn(name, weight, mean, gradient)
+
+    def _turn(self, name: str, weight: Array, mean: Array, gradient: Array) -> None:
+        """Move one kernel."""
+        lr = self.lr * self.scales.get(name, 1.0)
         mean += (1.0 - self.momentum) * (gradient - mean)
         ahead = gradient + self.momentum * (mean - gradient)  # Nesterov: where the mean will be
         parts = 3 if name.endswith("qkv.weight") else 1  # one array holds the kernels of q, k and v
         xp = xp_of(ahead)
-        for w, direction in zip(xp.split(parameter.data, parts, 1), xp.split(ahead, parts, 1), strict=True):
+        for w, direction in zip(xp.split(weight, parts, 1), xp.split(ahead, parts, 1), strict=True):
             w *= 1.0 - lr * self.weight_decay
             w -= lr * 0.2 * math.sqrt(max(w.shape)) * orthogonalized(direction)
 
@@ -248,7 +324,8 @@ def clip_by_global_norm(gradients: Sequence[Array], max_norm: float) -> float:
     Returns:
         The norm before.
     """
-    norm = math.sqrt(sum(float(xp_of(g).vdot(g, g)) for g in gradients))
+    squares = xp_of(gradients[0]).stack([xp_of(g).vdot(g, g) for g in gradients])
+    norm = math.sqrt(sum(to_numpy(squares).tolist()))  # read from a GPU at once: each reading waits for it
     if max_norm < norm < math.inf:
         for g in gradients:
             g *= max_norm / norm

@@ -80,6 +80,11 @@ class GradientSums:
         self.locks = [threading.Lock() for _ in parameters]
         self.lock = threading.Lock()
 
+    @property
+    def flat(self) -> list[Array]:
+        """All gradients as a few long arrays, to be scaled or measured at once."""
+        return [bucket.flat for bucket in self.buckets]
+
     def _close(self, group: list[int], parameters: Sequence[Tensor]) -> None:
         like = parameters[group[0]].data
         flat = xp_of(like).empty(sum(parameters[place].size for place in group), like.dtype)
@@ -230,6 +235,12 @@ def shared_pieces(count: int, microbatch: int, ranks: Ranks) -> tuple[list[slice
     """The micro-batches of `count` images, the same for any number of ranks, and the numbers of this rank's."""
     pieces = micro_batches(count, microbatch)
     return pieces, range(len(pieces))[ranks.share(len(pieces))]
+
+
+def own_images(count: int, microbatch: int, ranks: Ranks) -> slice:
+    """Which of a batch's `count` images are this rank's: those of its micro-batches."""
+    pieces, own = shared_pieces(count, microbatch, ranks)
+    return slice(pieces[own[0]].start, pieces[own[-1]].stop) if own else slice(0, 0)
 
 
 def even_microbatch(microbatch: int, batch_size: int, ranks: Ranks) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from minivit.data import FileDataset, Loader, PictureFiles, dataset, is_dataset, load_dataset, picture_folder, resize
+from minivit.data.augment import chain, crop_and_flip, random_erasing
+from minivit.data.mixing import mixup
 from minivit.data.pictures import decode_picture, resize_picture
 from minivit.errors import ConfigError, DataError, DataNotFoundError, ImageError, ShapeError
 
@@ -205,6 +207,34 @@ def test_choosing_pictures_decodes_none(tmp_path, decoded):
         assert (part.classes, part.name, part.note) == (train.classes, train.name, train.note)
         assert isinstance(train.images[indices], PictureFiles)
     assert decoded == []
+
+
+def test_of_a_batch_that_is_shared_only_the_own_part_is_decoded(tmp_path, decoded):
+    write_folder(tmp_path, {"a": 12, "b": 12})
+    train, _ = picture_folder(tmp_path)
+    augment = chain(crop_and_flip(8), random_erasing(0.5))
+    whole = next(Loader(train, 10, seed=1, augment=augment).batches(0, 1))
+    names_of_all = list(decoded)[:10]
+
+    for part in (slice(0, 4), slice(4, 10), slice(0, 0)):
+        decoded.clear()
+        loader = Loader(train, 10, seed=1, augment=augment, part=lambda count, part=part: part)
+        batch = next(loader.batches(0, 1))
+        np.testing.assert_array_equal(batch.images[part], whole.images[part])
+        np.testing.assert_array_equal(batch.labels, whole.labels)
+        assert decoded == names_of_all[part]
+
+
+def test_mixing_wants_the_whole_batch(tmp_path, decoded):
+    write_folder(tmp_path, {"a": 12, "b": 12})
+    train, _ = picture_folder(tmp_path)
+    options = {"seed": 1, "augment": resize(8), "mix": mixup(1.0, 2)}
+    whole = next(Loader(train, 10, **options).batches(0, 1))
+    decoded.clear()
+
+    part = next(Loader(train, 10, **options, part=lambda count: slice(0, 3)).batches(0, 1))
+    np.testing.assert_array_equal(part.images, whole.images)
+    assert len(decoded) == 10
 
 
 def test_a_picture_has_its_own_size(tmp_path):

@@ -2,7 +2,8 @@
 
 It computes with NumPy and is stricter than CuPy itself: its arrays mix with nothing but plain numbers, turn into
 nothing by themselves, and have what CuPy 14.2 has and no more (`cupy_names.json` was read from the library itself,
-which can be imported without a driver). Every crossing between the machine's memory and the card's is counted.
+which can be imported without a driver). Every crossing between the machine's memory and the card's is counted, and
+every launch: a call that computes or copies, and is not a mere view, counts as one.
 """
 
 from __future__ import annotations
@@ -23,11 +24,19 @@ UFUNC_OPTIONS = {"out", "casting", "dtype"}
 CARDS = 2  # how many the stand-in pretends to have
 
 
+# What gives a view of an array, or room for one, without a launch.
+VIEWS = {
+    "broadcast_to", "empty", "empty_like", "expand_dims", "moveaxis", "ravel", "reshape", "shares_memory", "split",
+    "squeeze", "swapaxes", "transpose", "view", "may_share_memory", "ascontiguousarray",
+}  # fmt: skip
+
+
 class Crossings:
-    """How often data went to the card and came back."""
+    """How often data went to the card and came back, and how often the card was told to do something."""
 
     there = 0
     back = 0
+    launches = 0
 
 
 def host(value: Any) -> Any:
@@ -94,6 +103,9 @@ class ndarray:
             out = options.pop("out", None)
             if out is not None:
                 options["out"] = host(out)
+            Crossings.launches += not (
+                name in VIEWS or (name == "astype" and options.get("copy") is False and self.dtype == np.dtype(args[0]))
+            )
             result = getattr(self._host, name)(*host(args), **host_options(options))
             return out if out is not None else card(result)
 
@@ -173,9 +185,11 @@ class ndarray:
         return card(np.asarray(self._host[index_of(index)]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        Crossings.launches += 1
         self._host[index_of(index)] = host(value)
 
     def fill(self, value: Any) -> None:
+        Crossings.launches += 1
         self._host.fill(host(value))
 
 
@@ -190,6 +204,7 @@ def _operator(name: str) -> Any:
         for other in others:
             if not isinstance(other, ndarray | int | float | bool | np.generic):
                 raise TypeError(f"Unsupported type {type(other)}")
+        Crossings.launches += 1
         result = getattr(self._host, name)(*host(others))
         if result is NotImplemented:
             return result
@@ -237,6 +252,7 @@ def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     out = options.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError("`out` must be an array of the card")
+    Crossings.launches += getattr(function, "__name__", "") not in VIEWS
     result = function(*host(args), **host_options(options))
     return out if out is not None else card(result)
 
@@ -384,7 +400,7 @@ def installed() -> Iterator[ModuleType]:
     modules = _modules()
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
-    Crossings.there = Crossings.back = 0
+    Crossings.there = Crossings.back = Crossings.launches = 0
     try:
         yield modules["cupy"]
     finally:

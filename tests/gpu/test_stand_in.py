@@ -9,9 +9,14 @@ from minivit import Tensor, ViT
 from minivit.cuda import device_memory
 from minivit.engine import ops
 from minivit.engine.backend import beside, to_device
+from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError
+from minivit.training.objectives import Classes
+from minivit.training.optim import AdamW, clip_by_global_norm
+from minivit.training.parallel import GradientSums, batch_gradients
 from minivit.training.ranks import MPIRanks
 from tests.gpu import strict_cupy
+from tests.support import tiny_config
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +32,45 @@ def test_an_op_that_names_numpy_is_caught(monkeypatch):
 
     with pytest.raises(TypeError):
         ops.exp(Tensor(cupy.asarray(np.ones(3))))
+
+
+# -- what a step asks of a GPU ------------------------------------------------------------------------------
+
+
+def steps_cost(depth):
+    """Launches of the forward and backward pass, of clipping and of AdamW, and what came back in between."""
+    model = ViT(tiny_config(depth=depth, num_classes=3), seed=0).to("cuda")
+    optimizer, sums = AdamW(model.named_parameters()), GradientSums(model.parameters())
+    images = to_device(np.zeros((4, *model.config.image_shape), np.float32), "cuda")
+    labels = to_device(np.array([0, 1, 2, 0]), "cuda")
+    crossings = strict_cupy.Crossings
+    crossings.launches = crossings.back = 0
+    marks = []
+    with Workers(1) as workers:
+        batch_gradients(
+            Classes(model).loss, model.parameters(), images, labels, workers=workers, microbatch=4, sums=sums
+        )
+        marks.append((crossings.launches, crossings.back))
+    clip_by_global_norm(sums.flat, 1e-3)
+    marks.append((crossings.launches, crossings.back))
+    optimizer.step(sums.sums)
+    marks.append((crossings.launches, crossings.back))
+    return marks
+
+
+def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():
+    """One for each parameter would be hundreds; and whatever is read from a card waits for all that it was told."""
+    costs = {depth: steps_cost(depth) for depth in (1, 5)}
+
+    own = {
+        depth: (clipped[0] - passed[0], stepped[0] - clipped[0]) for depth, (passed, clipped, stepped) in costs.items()
+    }
+    assert own[1] == own[5]
+    assert own[5] == (3, 29)
+    for passed, clipped, stepped in costs.values():
+        assert passed[1] == 4  # whether the labels are classes; answers and labels, to be compared; the loss
+        assert clipped[1] - passed[1] == 1  # the norm
+        assert stepped[1] == clipped[1]
 
 
 # -- GPUs that cannot be used -------------------------------------------------------------------------------
@@ -58,9 +102,7 @@ def test_a_cupy_for_another_cuda_is_named_with_the_one_to_install(cupy, monkeypa
 def test_tf32_is_switched_on_for_the_run_that_asks_for_it_and_off_for_the_next(cupy):
     from cupy._core import _routines_linalg as linalg
 
-    from minivit.training.objectives import Classes
     from minivit.training.precision import precision
-    from tests.support import tiny_config
 
     model = ViT(tiny_config(), seed=0)
     precision("tf32", "cuda", Classes(model), model.parameters())

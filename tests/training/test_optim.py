@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minivit.engine import Tensor
-from minivit.errors import CheckpointError, ConfigError
+from minivit.errors import CheckpointError, ConfigError, ShapeError
 from minivit.training.optim import SGD, Adam, AdamW, ExponentialAverage, Muon, clip_by_global_norm, orthogonalized
 
 
@@ -108,6 +108,83 @@ def test_a_frozen_parameter_stays():
     before = named[0][1].data.copy()
     run(AdamW(named, lr=0.1), gradients_of_steps(2))
     np.testing.assert_array_equal(named[0][1].data, before)
+
+
+def some_parameters(dtypes=(np.float64,)):
+    """Kernels and biases in turn, one of them larger than a block of the cache; of each type some."""
+    rng = np.random.default_rng(5)
+    shapes = [(3, 4), (4,), (4, 5), (5,), (300, 400), (400,), (6, 6), (6,)]
+    return [
+        (
+            f"{dtype.__name__}.{'blocks.' if i > 5 else ''}{i}.{'weight' if len(shape) == 2 else 'bias'}",
+            rng.standard_normal(shape).astype(dtype),
+        )
+        for dtype in dtypes
+        for i, shape in enumerate(shapes)
+    ]
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW, Muon])
+def test_many_parameters_move_as_each_would_alone(optimizer):
+    """Side by side in long arrays, with gaps where one has no gradient, and rates that differ, they are the same."""
+    start = some_parameters((np.float32, np.float64))
+    rng = np.random.default_rng(6)
+    steps = [[rng.standard_normal(a.shape).astype(a.dtype) for _, a in start] for _ in range(3)]
+    for gradients in steps:
+        gradients[2] = gradients[9] = None
+    scales = {start[6][0]: 0.5, start[7][0]: 0.5, start[12][0]: 0.1}
+    options = {"lr": 0.05, "weight_decay": 0.3}
+
+    together = [(name, Tensor(a.copy(), requires_grad=True)) for name, a in start]
+    all_at_once = optimizer(together, **options)
+    all_at_once.scales = scales
+    for gradients in steps:
+        all_at_once.step(gradients)
+
+    for place, (name, tensor) in enumerate(together):
+        alone = Tensor(start[place][1].copy(), requires_grad=True)
+        one = optimizer([(name, alone)], **{**options, "lr": 0.05 * scales.get(name, 1.0)})
+        for gradients in steps:
+            one.step([gradients[place]])
+        np.testing.assert_array_equal(tensor.data, alone.data, err_msg=name)
+        assert tensor.dtype == start[place][1].dtype
+        for slot, array in one.state().items():
+            np.testing.assert_array_equal(all_at_once.state()[slot], array, err_msg=slot)
+
+
+def test_small_neighbours_are_updated_by_one_call():
+    sizes = []
+
+    class Counting(SGD):
+        def update(self, w, g, *state, lr, decay):
+            sizes.append((w.size, decay))
+            super().update(w, g, *state, lr=lr, decay=decay)
+
+    named = [(name, Tensor(a, requires_grad=True)) for name, a in some_parameters()]
+    Counting(named, lr=0.1, weight_decay=0.3).step([np.ones(t.shape) for _, t in named])
+
+    large = [size for size, decay in sizes if decay][1:-1]
+    assert sum(large) == 300 * 400 and len(large) == 2  # two blocks, of the gradient as it is
+    assert [s for s in sizes if s[0] not in large] == [(12 + 20, 0.3), (36, 0.3), (4 + 5 + 400 + 6, 0.0)]
+
+
+def test_a_parameter_that_was_given_another_array_since_is_still_updated():
+    named = parameters()
+    optimizer = SGD(named, lr=1.0, momentum=0.0)
+    named[1][1].data = np.full(4, 7.0)
+    optimizer.step([np.zeros((3, 4)), np.ones(4)])
+    np.testing.assert_array_equal(named[1][1].data, 6.0)
+    optimizer.step([np.zeros((3, 4)), np.ones(4)])
+    np.testing.assert_array_equal(named[1][1].data, 5.0)
+
+
+def test_a_gradient_of_another_shape_is_named_and_nothing_moves():
+    named = parameters()
+    before = [p.data.copy() for _, p in named]
+    with pytest.raises(ShapeError, match=r"gradient of layer.bias has shape \(5,\), the parameter \(4,\)"):
+        SGD(named, lr=1.0).step([np.ones((3, 4)), np.ones(5)])
+    for (_, parameter), old in zip(named, before, strict=True):
+        np.testing.assert_array_equal(parameter.data, old)
 
 
 def test_element_type_is_kept():

@@ -9,6 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from minivit.data import dataset
+from minivit.data.pictures import decode_picture
 from minivit.engine import Tensor
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError, RankError
@@ -16,9 +18,17 @@ from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop, train
 from minivit.training import ranks as ranks_module
 from minivit.training.objectives import Classes
-from minivit.training.parallel import GradientSums, batch_gradients, evaluate, even_microbatch, shared_pieces
+from minivit.training.parallel import (
+    GradientSums,
+    batch_gradients,
+    evaluate,
+    even_microbatch,
+    own_images,
+    shared_pieces,
+)
 from minivit.training.ranks import Ranks, joined_ranks
 
+from ..data.pictures_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model
 from .ranks_on_threads import on_ranks
 from .test_parallel import batch, trained_a_little
@@ -104,7 +114,9 @@ def test_each_image_is_in_one_micro_batch_of_one_rank(count, microbatch, size):
         pieces, own = shared_pieces(count, microbatch, ranks)
         assert pieces == alone
         numbers += own
-        seen += [image for number in own for image in range(count)[pieces[number]]]
+        images = [image for number in own for image in range(count)[pieces[number]]]
+        assert list(range(count)[own_images(count, microbatch, ranks)]) == images
+        seen += images
         assert all(0 < pieces[number].stop - pieces[number].start <= microbatch for number in own)
     assert seen == list(range(count))
     assert numbers == list(range(len(pieces)))
@@ -266,6 +278,23 @@ def test_ranks_train_as_one_does(tiny, tmp_path, size):
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == sorted(
         path.name for path in (tmp_path / "one").iterdir()
     )
+
+
+def test_a_rank_reads_the_pictures_of_its_part_alone(tmp_path, monkeypatch):
+    write_folder(tmp_path / "photos", {f"{part}/{name}": 16 for part in ("train", "test") for name in "ab"})
+    options = {"dataset": f"folder:{tmp_path / 'photos'}", "model": "ViT-XS_4-CIFAR", "image_size": 8, "epochs": 1.0}
+    read = []
+    monkeypatch.setattr(dataset, "decode_picture", lambda path: read.append(path) or decode_picture(path))
+
+    run(tmp_path / "one", augment="crop", **options)
+    alone = list(read)
+    read.clear()
+    run(tmp_path / "many", 2, augment="crop", **options)
+    assert_same_run(tmp_path / "one", tmp_path / "many")
+    # each picture of an epoch and of the test set by one rank; the first of both sets by each, to look at the data
+    assert sorted(set(read)) == sorted(set(alone))
+    looks = len(read) - 64
+    assert len(alone) == 64 and 0 < looks <= 2 * 10
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(tiny, tmp_path, monkeypatch):
