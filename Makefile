@@ -11,6 +11,7 @@
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
+#   make bench-gpu test-gpu, then training beside PyTorch, eager and compiled, on the same card; into results/gpu
 #   make clean     remove the virtual environment and caches
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 comma := ,
 
-.PHONY: train test test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench clean
+.PHONY: train test test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -73,6 +74,12 @@ book: .venv/ready-book
 
 bench: .venv/ready-bench
 	$(BIN)/minivit bench --quick $(BENCH_OPTIONS)
+
+GPU_BENCH := $(BIN)/minivit bench --device cuda --task train --precision float32,tf32,bfloat16,float16 --against torch,torch-compiled
+bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
+	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs tests/gpu/test_numbers.py
+	$(GPU_BENCH) ViT-Ti_4-CIFAR --batch-size 512 --json results/gpu/ViT-Ti_4-CIFAR.json
+	$(GPU_BENCH) ViT-B_16 --batch-size 64 --json results/gpu/ViT-B_16.json
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -68,6 +68,18 @@ def device_memory(device: str) -> int | None:
         return gpu.mem_info[1]
 
 
+def device_name(device: str) -> str:
+    """What NVIDIA calls the card "cuda" or "cuda:i"."""
+    cupy, gpu = _find_gpu(device)
+    return cupy.cuda.runtime.getDeviceProperties(gpu.id)["name"].decode()
+
+
+def wait_for(device: str) -> None:
+    """Return once a GPU has done all that it was told; at once for "cpu"."""
+    if device != "cpu":
+        _find_gpu(device)[1].synchronize()
+
+
 def multiply_in_tf32(on: bool) -> None:
     """Whether products of float32 arrays run on tensor cores, with factors rounded to 11 binary digits."""
     cupy, _ = find_cupy()

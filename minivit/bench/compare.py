@@ -90,7 +90,7 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float]:
 def comparison_table(measurements: Sequence[Measurement]) -> str:
     """The measurements of one job or of several, as a table to print."""
     lines = [
-        f"{'model':<16}{'task':<7}{'batch':>5}  {'library':<9}{'images/s (quartiles)':>24}"
+        f"{'model':<16}{'task':<7}{'precision':<10}{'batch':>5}  {'library':<16}{'images/s (quartiles)':>30}"
         f"{'minivit is':>12}{'(quartiles)':>14}{'peak memory':>13}",
     ]
     for m in measurements:
@@ -98,8 +98,6 @@ def comparison_table(measurements: Sequence[Measurement]) -> str:
         ratio = "" if m.library == "minivit" else f"{m.ratio:.2f} x"
         spread = "" if m.library == "minivit" else f"{m.ratio_spread[0]:.2f} to {m.ratio_spread[1]:.2f}"
         memory = "?" if m.memory is None else f"{m.memory / 2**20:,.0f} MB"
-        lines.append(
-            f"{m.job.model:<16}{m.job.task:<7}{m.job.batch_size:>5}  {m.library:<9}{speed:>24}{ratio:>12}{spread:>14}"
-            f"{memory:>13}"
-        )
+        what = f"{m.job.model:<16}{m.job.task:<7}{m.job.precision:<10}{m.job.batch_size:>5}"
+        lines.append(f"{what}  {m.library:<16}{speed:>30}{ratio:>12}{spread:>14}{memory:>13}")
     return "\n".join(lines)

@@ -1,8 +1,9 @@
 """The same work in each library: a training step, or inference, of the same model on the same images.
 
 Each library is at its best documented setting. PyTorch: `scaled_dot_product_attention`, fused AdamW, gradients set to
-None, `inference_mode`. JAX: one jitted function for the whole step, its buffers donated. minivit: what
-`minivit train` does, threads over micro-batches.
+None, `inference_mode`, as it comes or compiled. JAX: one jitted function for the whole step, its buffers donated.
+minivit: what `minivit train` does, threads over micro-batches. On a GPU every step begins with images in the machine's
+memory and ends when the card is done, in each library.
 """
 
 # pyright: reportMissingImports=false
@@ -11,21 +12,27 @@ None, `inference_mode`. JAX: one jitted function for the whole step, its buffers
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from ..cuda import multiply_in_tf32, wait_for
+from ..engine.backend import to_device
 from ..engine.workers import Workers
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
 from ..training.objectives import Classes
-from ..training.optim import AdamW
+from ..training.optim import AdamW, clip_by_global_norm
 from ..training.parallel import GradientSums, batch_gradients
+from ..training.precision import divide_by, precision
 
+HALF = ("float16", "bfloat16")
 Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W, C) and labels (B,)
 
 
@@ -35,6 +42,9 @@ class Job:
 
     Args:
         task: "train" or "infer".
+        device: "cpu", "cuda" or "cuda:i"; JAX is measured on "cpu" alone.
+        precision: "float32", "tf32", "float16" or "bfloat16", as for `minivit train`; PyTorch's half precision is its
+            `autocast`.
         workers: the cores that each library gets.
         microbatch: images in one of minivit's passes; None for its default.
         checkpoint_blocks: let minivit compute each block a second time instead of keeping what backward needs.
@@ -46,6 +56,8 @@ class Job:
     task: str
     batch_size: int
     workers: int
+    device: str = "cpu"
+    precision: str = "float32"
     microbatch: int | None = None
     all_tokens: bool = False
     checkpoint_blocks: bool = False
@@ -79,41 +91,60 @@ class Job:
 
 def minivit_work(job: Job, stack: ExitStack) -> Work:
     """Our own; `stack` closes the threads in the end."""
-    model = job.build()
+    model = job.build().to(job.device)
     workers = stack.enter_context(Workers(job.workers))
     if job.task == "infer":
+        if job.precision == "tf32":
+            multiply_in_tf32(True)
         return lambda images, labels: model.predict(images, workers=workers)
 
     parameters = model.parameters()
-    objective = Classes(model)
+    mixed = precision(job.precision, job.device, Classes(model), parameters)
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
-    microbatch = job.microbatch or default_microbatch(model.config, job.batch_size)
+    microbatch = job.microbatch or default_microbatch(model.config, job.batch_size, job.device != "cpu")
     sums = GradientSums(parameters)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
-        result = batch_gradients(
-            objective.loss, parameters, images, labels, workers=workers, microbatch=microbatch, sums=sums
-        )
-        optimizer.step(result.gradients)
+        mixed.refresh()
+        batch_gradients(
+            mixed.loss, mixed.parameters, to_device(images, job.device), to_device(labels, job.device),
+            workers=workers, microbatch=microbatch, sums=sums, scale=mixed.scale,
+        )  # fmt: skip
+        divide_by(sums.flat, mixed.scale)
+        if job.precision != "float16" or math.isfinite(clip_by_global_norm(sums.flat, math.inf)):
+            optimizer.step(sums.sums)
+        else:
+            mixed.overflowed()
+        wait_for(job.device)
 
     return step
 
 
-def torch_work(job: Job, stack: ExitStack) -> Work:
-    """PyTorch eager."""
+def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
+    """PyTorch, eager or compiled."""
     import torch
 
     from .torch_vit import TorchViT
 
     torch.set_num_threads(job.workers)
     torch.manual_seed(job.seed)
-    model = TorchViT(job.build_config())
+    torch.set_float32_matmul_precision("high" if job.precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = job.precision == "tf32"  # else the patch embedding's convolution would use it
+    model = TorchViT(job.build_config()).to(job.device)
+    network = torch.compile(model) if compiled else model
+    half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(job.precision)
+    kind = job.device.partition(":")[0]
+    autocast = partial(torch.autocast, kind, half or torch.bfloat16, enabled=half is not None)
+
+    def put(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(job.device)
+
     if job.task == "infer":
         model.eval()
 
         def infer(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-            with torch.inference_mode():
-                return torch.softmax(model(torch.from_numpy(images)), -1).numpy()
+            with torch.inference_mode(), autocast():
+                return torch.softmax(network(put(images)).float(), -1).cpu().numpy()
 
         return infer
 
@@ -121,12 +152,18 @@ def torch_work(job: Job, stack: ExitStack) -> Work:
     others = [p for p in model.parameters() if p.ndim < 2 or p.shape[0] == 1]
     groups = [{"params": kernels, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+    scaler = torch.amp.GradScaler(kind, enabled=half == torch.float16)  # pyright: ignore[reportPrivateImportUsage]
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
         optimizer.zero_grad(set_to_none=True)
-        logits = model(torch.from_numpy(images))
-        torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
-        optimizer.step()
+        with autocast():
+            loss = torch.nn.functional.cross_entropy(network(put(images)), put(labels))
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        loss.item()  # minivit reads it too
+        if kind == "cuda":
+            torch.cuda.synchronize(job.device)
 
     return step
 
@@ -157,10 +194,13 @@ def jax_work(job: Job, stack: ExitStack) -> Work:
 LIBRARIES: dict[str, Callable[[Job, ExitStack], Work]] = {
     "minivit": minivit_work,
     "torch": torch_work,
+    "torch-compiled": partial(torch_work, compiled=True),
     "jax": jax_work,
 }
 
 
 def installed_peers() -> list[str]:
     """The other libraries that are here to compare with."""
-    return [name for name in LIBRARIES if name != "minivit" and importlib.util.find_spec(name)]
+    return [
+        name for name in LIBRARIES if name != "minivit" and importlib.util.find_spec(name.removesuffix("-compiled"))
+    ]

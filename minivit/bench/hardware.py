@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from ..cuda import device_name
 from ..engine.backend import available_cores
 
 
-def hardware() -> dict[str, object]:
-    """Processor, cores, memory, system, and the versions that matter."""
+def hardware(device: str = "cpu") -> dict[str, object]:
+    """Processor, cores, memory, system, and the versions that matter; and a GPU's name, if that is the device."""
     blas = [f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
+        **({} if device == "cpu" else {"gpu": device_name(device)}),
         "processor": _processor(),
         "cores": available_cores(),
         "memory_bytes": _memory(),
@@ -24,7 +26,7 @@ def hardware() -> dict[str, object]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": ", ".join(blas),
-        **{name: found for name in ("torch", "jax") if (found := _version(name))},
+        **{name: found for name in ("torch", "jax", "cupy-cuda12x", "cupy-cuda13x") if (found := _version(name))},
     }
 
 

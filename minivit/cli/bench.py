@@ -29,19 +29,33 @@ def add_bench(commands: Any) -> None:
     parser.add_argument(
         "--seconds", type=float, default=2.0, metavar="S", help="about how long one turn takes (default: 2.0)"
     )
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:0, cuda:1 and so on (default: cpu)"
+    )
+    parser.add_argument(
+        "--precision", default="float32", metavar="NAMES",
+        help="float32, tf32, float16, bfloat16, or several with commas, one after the other (default: float32)",
+    )  # fmt: skip
     parser.add_argument("--workers", type=int, metavar="N", help="cores (default: all that this process may use)")
     parser.add_argument(
         "--microbatch", type=int, metavar="IMAGES", help="images in one of minivit's passes (default: by size)"
     )
     parser.add_argument(
-        "--against", metavar="NAMES", help="torch, jax, both with a comma, or none (default: those installed)"
+        "--against",
+        metavar="NAMES",
+        help="torch, torch-compiled, jax, several with commas, or none (default: torch and jax if installed; on a GPU "
+        "torch)",
     )
     parser.add_argument(
         "--all-tokens", action="store_true",
         help="let minivit's last block compute the tokens that the head never reads, as the others do (default: off)",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="3 short rounds: under a minute (default: off)")
-    parser.add_argument("--no-profile", action="store_true", help="leave out the share of time by op (default: shown)")
+    parser.add_argument(
+        "--no-profile",
+        action="store_true",
+        help="leave out the share of time by op (default: shown, for a processor)",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write everything into this file")
     parser.add_argument(
         "--growth", metavar="DIR",
@@ -72,6 +86,7 @@ def add_bench(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
+    import numpy as np
     from tqdm.auto import tqdm
 
     from ..bench import (
@@ -84,7 +99,8 @@ def _bench(options: argparse.Namespace) -> int:
         profile_table,
         time_by_op,
     )
-    from ..engine.backend import available_cores
+    from ..bench.contenders import HALF
+    from ..engine.backend import available_cores, to_device
     from ..files import write_json
 
     for name in ("batch_size", "rounds", "seconds", "workers", "microbatch"):
@@ -95,28 +111,34 @@ def _bench(options: argparse.Namespace) -> int:
         return _plan(options)
     if options.growth:
         return _growth(Path(options.growth), 3 if options.quick else options.rounds)
-    peers = _peers(options.against)
+    precisions = _precisions(options)
+    to_device(np.zeros(1), options.device)  # a GPU that cannot be used is told before anything runs
+    peers = _peers(options.against, options.device)
     rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
     jobs = [
         Job(
             model=model, task=task, batch_size=options.batch_size, workers=options.workers or available_cores(),
-            microbatch=options.microbatch, all_tokens=options.all_tokens,
+            microbatch=options.microbatch, all_tokens=options.all_tokens, device=options.device, precision=precision,
         )
         for model in options.models
         for task in tasks
+        for precision in precisions
+        if task == "train" or precision not in HALF
     ]  # fmt: skip
+    if not jobs:
+        raise ConfigError("half precision is for training: inference is measured in float32 and tf32")
     for job in jobs:
         job.build_config()  # an unknown name is told before anything runs
 
-    report: dict[str, Any] = {"hardware": hardware(), "measurements": [], "profiles": []}
+    report: dict[str, Any] = {"hardware": hardware(options.device), "measurements": [], "profiles": []}
     measured = []
     with tqdm(total=len(jobs) * rounds * (1 + len(peers)), unit="turn", disable=None, leave=False) as bar:
         for job in jobs:
             measured.append(compare(job, peers, rounds=rounds, seconds=seconds, advance=bar.update))
     print(comparison_table([m for several in measured for m in several]))
     report["measurements"] = [m.as_json() for several in measured for m in several]
-    if not options.no_profile:
+    if not options.no_profile and options.device == "cpu":
         floor = measure_floor(jobs[0].workers)
         for job, (own, *_) in zip(jobs, measured, strict=True):
             shares = time_by_op(job, 1.0 if options.quick else 5.0)
@@ -173,16 +195,32 @@ def _plan(options: argparse.Namespace) -> int:
     return 0
 
 
-def _peers(given: str | None) -> list[str]:
+def _precisions(options: argparse.Namespace) -> list[str]:
+    from ..training.precision import PRECISIONS
+
+    names = options.precision.split(",")
+    for name in names:
+        if name not in PRECISIONS:
+            raise ConfigError(f"--precision takes {', '.join(PRECISIONS)}, or several with commas, not {name!r}")
+        if name == "tf32" and options.device == "cpu":
+            raise ConfigError("tf32 is a way in which NVIDIA's GPUs multiply: it wants --device cuda")
+    return names
+
+
+def _peers(given: str | None, device: str) -> list[str]:
     from ..bench.contenders import LIBRARIES, installed_peers
 
     installed = installed_peers()
     if given is None:
-        return installed
+        return [name for name in installed if name in (("torch", "jax") if device == "cpu" else ("torch",))]
     names = [] if given == "none" else given.split(",")
     for name in names:
         if name not in LIBRARIES or name == "minivit":
-            raise ConfigError(f"--against takes torch, jax, both with a comma, or none, not {given!r}")
+            raise ConfigError(
+                f"--against takes torch, torch-compiled, jax, several with commas, or none, not {given!r}"
+            )
+        if name == "jax" and device != "cpu":
+            raise ConfigError("JAX is measured on the processor alone: leave it out of --against")
         if name not in installed:
             raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
     return names

@@ -255,7 +255,7 @@ class Run:
         self.window.add(result, len(batch.labels), seconds)
 
     def _microbatch(self, images: int) -> int:
-        asked = self.config.microbatch or default_microbatch(self.model.config, images)
+        asked = self.config.microbatch or default_microbatch(self.model.config, images, self.device != "cpu")
         return even_microbatch(asked, self.loader.batch_size, self.ranks)
 
     def _out_of_memory(self, microbatch: int, workers: int) -> OutOfMemory:

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -21,7 +22,11 @@ from minivit.bench import (
 )
 from minivit.bench.process import Contender, peak_memory
 from minivit.cli import main
+from minivit.engine.backend import to_numpy
 from minivit.errors import BenchmarkError
+from minivit.models.classifier import default_microbatch
+from minivit.training import AdamW
+from tests.gpu import strict_cupy
 
 
 def job(**changes):
@@ -172,8 +177,12 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         (["ViT-Nobody"], "ViT-Nobody"),
         (["--rounds", "0"], "--rounds must be above 0, not 0"),
         (["--seconds", "-1"], "--seconds must be above 0, not -1.0"),
-        (["--against", "numpy"], "--against takes torch, jax"),
-        (["--against", "minivit"], "--against takes torch, jax"),
+        (["--against", "numpy"], "--against takes torch, torch-compiled, jax"),
+        (["--against", "minivit"], "--against takes torch, torch-compiled, jax"),
+        (["--precision", "float32,double"], "--precision takes float32, tf32, float16, bfloat16, or several"),
+        (["--precision", "tf32"], "wants --device cuda"),
+        (["--precision", "float16", "--task", "infer"], "half precision is for training"),
+        (["--device", "tpu"], "unknown device 'tpu': use 'cpu', 'cuda'"),
     ],
 )
 def test_bad_input_is_told_before_anything_runs(capsys, arguments, sentence):
@@ -181,6 +190,53 @@ def test_bad_input_is_told_before_anything_runs(capsys, arguments, sentence):
     captured = capsys.readouterr()
     assert sentence in captured.err and captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.fixture
+def card():
+    with strict_cupy.installed() as module:
+        yield module
+
+
+def gradients_of_a_step(monkeypatch, **changes):
+    """What our contender gives its optimiser."""
+    from minivit.bench import contenders
+
+    given = []
+
+    class Recorder(AdamW):
+        def step(self, gradients=None):
+            given.extend(to_numpy(gradient).copy() for gradient in gradients)
+            super().step(gradients)
+
+    monkeypatch.setattr(contenders, "AdamW", Recorder)
+    with ExitStack() as stack:
+        work = contenders.minivit_work(job(**changes), stack)
+        for number in range(2):
+            before, tries = len(given), 0
+            while len(given) == before and tries < 10:  # a step that overflows is left out, and the scale halved
+                work(*job().inputs(number))
+                tries += 1
+    return given
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("tf32", 1e-4), ("float16", 0.02)])
+def test_on_a_gpu_the_contender_takes_the_same_steps(card, monkeypatch, precision, tolerance):
+    here = gradients_of_a_step(monkeypatch)
+    there = gradients_of_a_step(monkeypatch, device="cuda", precision=precision)
+
+    assert len(here) == len(there) > 100  # two steps
+    size = np.sqrt(sum(float(np.vdot(g, g)) for g in here))
+    assert np.sqrt(sum(float(np.vdot(g - h, g - h)) for g, h in zip(here, there, strict=True))) < tolerance * size
+
+
+def test_on_a_gpu_a_batch_is_one_pass_and_jax_is_not_measured(card, capsys):
+    config = job().build_config()
+    assert default_microbatch(config, 512, on_gpu=True) == 512
+    assert default_microbatch(config, 10**9, on_gpu=True) * config.layer_elements <= 2**26
+    assert hardware("cuda:1")["gpu"] == "Stand-in 1"
+    assert main(["bench", "--device", "cuda", "--against", "jax"]) == 2
+    assert "JAX is measured on the processor alone" in capsys.readouterr().err
 
 
 def test_a_library_that_is_missing_is_told(capsys, monkeypatch):

@@ -369,6 +369,7 @@ def _modules() -> dict[str, ModuleType]:
     cuda, runtime = ModuleType("cupy.cuda"), ModuleType("cupy.cuda.runtime")
     runtime.getDeviceCount = lambda: CARDS
     runtime.CUDARuntimeError = CUDARuntimeError
+    runtime.getDeviceProperties = lambda index: {"name": f"Stand-in {index}".encode()}
     runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 13000
     cuda.runtime, cuda.Device = runtime, Device
     memory = ModuleType("cupy.cuda.memory")
