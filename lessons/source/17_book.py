@@ -323,7 +323,9 @@ except minivit.GradientError as error:
 # and one of them scribbled on it. No shape is wrong, no number is infinite, and a network with such an op even learns a
 # little. That is why `gradcheck` keeps a copy of what it hands over, and compares.
 #
-# Look for other rules of that kind: `record` has one about arrays that are returned twice. What would go wrong?
+# Look for other rules of that kind: `record` has one about arrays that are returned twice. What would go wrong? An array of
+# its own making belongs to whoever receives it, and is added to in place when the next contribution comes. Returned for two
+# inputs, it would be one sum with two owners: what arrives for the one is added to the other's gradient as well.
 
 # %% [markdown]
 # ## Summary
