@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -40,11 +41,29 @@ def find_cupy() -> tuple[ModuleType, int]:
 def to_cuda(x: Any, device: str) -> Any:
     """Copy an array to the GPU "cuda" or "cuda:i"; one that is there already is returned as it is.
 
+    From then on this thread, and the `Workers` that it starts, compute on that GPU: CuPy wants arrays to lie on the
+    card that is current in a thread.
+
     Raises ConfigError for another name, or if there is no such GPU; and what `find_cupy` raises.
     """
     cupy, gpu = _find_gpu(device)
-    with gpu:
-        return cupy.asarray(x)
+    gpu.use()
+    return cupy.asarray(x)
+
+
+def current_gpu() -> int | None:
+    """The number of the GPU that this thread computes on; None where CuPy is not in use."""
+    cupy = sys.modules.get("cupy")
+    try:
+        return cupy.cuda.Device().id if cupy else None
+    except RuntimeError:  # someone imported it where there is no driver
+        return None
+
+
+def use_gpu(number: int | None) -> None:
+    """Let this thread compute on that GPU."""
+    if number is not None:
+        sys.modules["cupy"].cuda.Device(number).use()
 
 
 def _find_gpu(device: str) -> tuple[ModuleType, Any]:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from ..cuda import current_gpu, use_gpu
 from ..errors import ConfigError
 from ..memory import keep_freed_memory
 from .backend import available_cores
@@ -40,7 +41,7 @@ class Workers:
         self._blas = ThreadpoolController()
         self._one_blas_thread = self._blas.limit(limits=1, user_api="blas")
         if self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count, thread_name_prefix="minivit-worker")
+            self._pool = ThreadPoolExecutor(self.count, "minivit-worker", use_gpu, (current_gpu(),))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -42,6 +43,7 @@ class Crossings:
 def host(value: Any) -> Any:
     """The NumPy values behind an argument; anything that CuPy would not take is a TypeError."""
     if isinstance(value, ndarray):
+        value._check_card()
         return value._host
     if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
@@ -71,6 +73,7 @@ class ndarray:
     __array_priority__ = 100
 
     _host: np.ndarray
+    _card: int
 
     def __init__(self, *args: Any, **options: Any):
         raise TypeError("make arrays with cupy.asarray, cupy.empty, cupy.zeros ...")
@@ -78,8 +81,16 @@ class ndarray:
     @classmethod
     def _of(cls, values: np.ndarray) -> ndarray:
         self = object.__new__(cls)
-        self._host = values
+        self._host, self._card = values, Device.current()
         return self
+
+    def _check_card(self) -> None:
+        """Which card computes is a setting of each thread, and an array must lie on that one."""
+        if self._card != Device.current():
+            raise ValueError(
+                f"Array device must be same as the current device: array device = {self._card} while current = "
+                f"{Device.current()}"
+            )
 
     def __array__(self, *args: Any, **options: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
@@ -103,6 +114,7 @@ class ndarray:
             out = options.pop("out", None)
             if out is not None:
                 options["out"] = host(out)
+            self._check_card()
             Crossings.launches += not (
                 name in VIEWS or (name == "astype" and options.get("copy") is False and self.dtype == np.dtype(args[0]))
             )
@@ -123,7 +135,7 @@ class ndarray:
     flags = property(lambda self: self._host.flags)
     T = property(lambda self: card(self._host.T))
     base = property(lambda self: None if self._host.base is None else card(self._host.base))
-    device = property(lambda self: Device(0))
+    device = property(lambda self: Device(self._card))
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -205,6 +217,7 @@ def _operator(name: str) -> Any:
             if not isinstance(other, ndarray | int | float | bool | np.generic):
                 raise TypeError(f"Unsupported type {type(other)}")
         Crossings.launches += 1
+        self._check_card()
         result = getattr(self._host, name)(*host(others))
         if result is NotImplemented:
             return result
@@ -288,24 +301,30 @@ class OutOfMemoryError(MemoryError):
 
 
 class Device:
-    """One of the cards."""
+    """One of the cards. Which one is current is a setting of each thread, at first card 0."""
 
-    current = 0
+    _of_thread = threading.local()
 
-    def __init__(self, index: int = 0):
-        self.id = index
+    def __init__(self, index: int | None = None):
+        self.id = Device.current() if index is None else index
         self._before = 0
 
+    @classmethod
+    def current(cls) -> int:
+        return getattr(cls._of_thread, "index", 0)
+
     def __enter__(self) -> Device:
-        if not 0 <= self.id < CARDS:
-            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self._before, Device.current = Device.current, self.id
+        self._before = Device.current()
+        self.use()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        Device.current = self._before
+        Device._of_thread.index = self._before
 
-    use = __enter__
+    def use(self) -> None:
+        if not 0 <= self.id < CARDS:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        Device._of_thread.index = self.id
 
     def synchronize(self) -> None:
         pass
@@ -402,6 +421,7 @@ def installed() -> Iterator[ModuleType]:
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
     Crossings.there = Crossings.back = Crossings.launches = 0
+    Device(0).use()
     try:
         yield modules["cupy"]
     finally:

@@ -11,6 +11,7 @@ from minivit.engine import ops
 from minivit.engine.backend import beside, to_device
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError
+from minivit.training import TrainConfig, train
 from minivit.training.objectives import Classes
 from minivit.training.optim import AdamW, clip_by_global_norm
 from minivit.training.parallel import GradientSums, batch_gradients
@@ -134,6 +135,26 @@ def test_gradients_on_a_card_go_by_way_of_the_machine_to_other_ranks(cupy):
     np.testing.assert_array_equal(on_card.get(), [0.0, 2.0, 4.0])
     ranks.copy_from_first(on_card)
     np.testing.assert_array_equal(on_card.get(), [7.0] * 3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_run_on_the_second_gpu_computes_there_on_all_threads(cupy, tmp_path, precision):
+    config = TrainConfig(
+        dataset="shapes", steps=2, batch_size=16, microbatch=4, train_images=32, validation=20, device="cuda:1",
+        workers=3, ema=0.9, precision=precision, log_every=1,
+    )  # fmt: skip
+    assert train(config, tmp_path, show=False).finished
+    cupy.cuda.Device(0).use()
+
+
+def test_a_model_predicts_on_the_gpu_that_it_was_moved_to(cupy):
+    model = ViT(tiny_config(), seed=0)
+    pixels = np.zeros((9, *model.config.image_shape), np.uint8)
+    here = model.predict(pixels)
+    model.to("cuda:1")
+    with Workers(2) as workers:
+        np.testing.assert_allclose(model.predict(pixels, batch_size=2, workers=workers), here, rtol=1e-5)
+    cupy.cuda.Device(0).use()
 
 
 def test_a_gpu_that_is_not_there(cupy):
