@@ -118,7 +118,7 @@ class Module:
             yield from part._all_parts()
 
     def to(self, device: str) -> Self:
-        """Move the parameters to "cpu", "cuda" or "cuda:i" (this thread then computes there); gradients are forgotten."""
+        """Move the parameters to "cpu", "cuda" or "cuda:i" and forget gradients. This thread then computes there."""
         for tensor in self.parameters():
             tensor.data, tensor.grad = to_device(tensor.data, device), None
         return self
