@@ -27,9 +27,10 @@ from ..engine.workers import Workers
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
+from ..models.cost import gpu_microbatch
 from ..training.objectives import Classes
 from ..training.optim import AdamW, clip_by_global_norm
-from ..training.parallel import GradientSums, batch_gradients
+from ..training.parallel import BUCKET_BYTES, GradientSums, batch_gradients
 from ..training.precision import divide_by, precision
 
 HALF = ("float16", "bfloat16")
@@ -101,8 +102,12 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
     parameters = model.parameters()
     mixed = precision(job.precision, job.device, Classes(model), parameters)
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
-    microbatch = job.microbatch or default_microbatch(model.config, job.batch_size, job.device != "cpu")
-    sums = GradientSums(parameters)
+    if job.device == "cpu":
+        microbatch, largest = default_microbatch(model.config, job.batch_size), BUCKET_BYTES
+    else:
+        microbatch, largest = gpu_microbatch(model, job.batch_size, job.device), math.inf
+    microbatch = job.microbatch or microbatch
+    sums = GradientSums(parameters, largest)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
         mixed.refresh()

@@ -44,7 +44,7 @@ def add_bench(commands: Any) -> None:
         "--against",
         metavar="NAMES",
         help="torch, torch-compiled, jax, several with commas, or none (default: torch and jax if installed; on a GPU "
-        "torch)",
+        "or in half precision torch)",
     )
     parser.add_argument(
         "--all-tokens", action="store_true",
@@ -107,13 +107,15 @@ def _bench(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    precisions = _precisions(options)
+    to_device(np.zeros(1), options.device)  # a GPU that cannot be used is told before anything runs
+    if (options.plan or options.growth) and (options.device != "cpu" or precisions != ["float32"]):
+        raise ConfigError("--plan and --growth are for the processor and float32: leave --device and --precision out")
     if options.plan:
         return _plan(options)
     if options.growth:
         return _growth(Path(options.growth), 3 if options.quick else options.rounds)
-    precisions = _precisions(options)
-    to_device(np.zeros(1), options.device)  # a GPU that cannot be used is told before anything runs
-    peers = _peers(options.against, options.device)
+    peers = _peers(options.against, options.device == "cpu" and precisions == ["float32"])
     rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
     jobs = [
@@ -143,7 +145,15 @@ def _bench(options: argparse.Namespace) -> int:
         for job, (own, *_) in zip(jobs, measured, strict=True):
             shares = time_by_op(job, 1.0 if options.quick else 5.0)
             print("\n" + profile_table(job, shares, own.speed, floor))
-            report["profiles"].append({"model": job.model, "task": job.task, "shares": shares, "floor": vars(floor)})
+            report["profiles"].append(
+                {
+                    "model": job.model,
+                    "task": job.task,
+                    "precision": job.precision,
+                    "shares": shares,
+                    "floor": vars(floor),
+                }
+            )
         report["overhead_seconds"] = engine_overhead()
         tiny = ", ".join(f"{name} {1e6 * s:.1f}" for name, s in report["overhead_seconds"].items())
         print(f"\na tiny op, forward and backward, in microseconds: {tiny}")
@@ -181,12 +191,14 @@ def _plan(options: argparse.Namespace) -> int:
     workers = options.workers or (available_cores() if options.rate is None else 1)
     print(f"float32; link {options.link:g} GB/s each way, latency {options.latency:g} us")
     plans, devices = [], {}
+    # Rates that are given are another device's: a GPU takes its share in one pass.
+    microbatch = options.microbatch or (options.batch_size if options.rate else None)
     for model in options.models:
         rate = 1e12 * options.rate if options.rate else measured_flops(model, workers)
         how = "" if options.rate else f", measured on {rate_model(model)} with {workers} threads"
         print(f"{model} on one device: {rate / 1e12:.3g} TFLOP/s{how}")
         devices[model] = Devices(rate, 1e9 * options.link, 1e-6 * options.latency, workers)
-        plans += [plan(model, options.batch_size, count, devices[model], options.microbatch) for count in counts]
+        plans += [plan(model, options.batch_size, count, devices[model], microbatch) for count in counts]
     print(plan_table(plans))
     for model in options.models if options.memory else ():
         print(
@@ -196,31 +208,33 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _precisions(options: argparse.Namespace) -> list[str]:
-    from ..training.precision import PRECISIONS
+    from ..training.precision import PRECISIONS, half_type
 
-    names = options.precision.split(",")
+    names = list(dict.fromkeys(options.precision.split(",")))
     for name in names:
         if name not in PRECISIONS:
             raise ConfigError(f"--precision takes {', '.join(PRECISIONS)}, or several with commas, not {name!r}")
         if name == "tf32" and options.device == "cpu":
             raise ConfigError("tf32 is a way in which NVIDIA's GPUs multiply: it wants --device cuda")
+        if name == "bfloat16":
+            half_type(name)  # is it installed?
     return names
 
 
-def _peers(given: str | None, device: str) -> list[str]:
+def _peers(given: str | None, with_jax: bool) -> list[str]:
     from ..bench.contenders import LIBRARIES, installed_peers
 
     installed = installed_peers()
     if given is None:
-        return [name for name in installed if name in (("torch", "jax") if device == "cpu" else ("torch",))]
-    names = [] if given == "none" else given.split(",")
+        return [name for name in installed if name in (("torch", "jax") if with_jax else ("torch",))]
+    names = [] if given == "none" else list(dict.fromkeys(given.split(",")))
     for name in names:
         if name not in LIBRARIES or name == "minivit":
             raise ConfigError(
                 f"--against takes torch, torch-compiled, jax, several with commas, or none, not {given!r}"
             )
-        if name == "jax" and device != "cpu":
-            raise ConfigError("JAX is measured on the processor alone: leave it out of --against")
+        if name == "jax" and not with_jax:
+            raise ConfigError("JAX is measured on the processor and in float32 alone: leave it out of --against")
         if name not in installed:
             raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
     return names

@@ -48,7 +48,10 @@ class PictureFiles(Sequence[np.ndarray]):
         return decode_picture(self._names[index])
 
     def only(self, wanted: slice) -> PictureFiles:
-        """The same files, of which those outside a slice are not read: one black pixel stands for each."""
+        """The same files, of which those outside a slice are not read: one black pixel stands for each.
+
+        To be looped over as it is: a choice among them is read whole again.
+        """
         files = PictureFiles(self._names)
         files._wanted = range(len(self))[wanted]
         return files

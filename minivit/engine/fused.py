@@ -160,7 +160,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = xp.moveaxis(a, axis, -1).astype(wide(a).dtype)  # (..., n)
+    out = xp.moveaxis(a, axis, -1).astype(wide(a).dtype, order="C")  # (..., n)
     softmax_in_place(out)
     out = out.astype(a.dtype, copy=False)
 

@@ -126,8 +126,11 @@ def run_experiment(
     with tqdm(total=len(todo), unit="training", disable=None if show else True) as bar:
         for cell, seed in todo:
             bar.set_postfix_str(f"{cell.series}, {cell.x}, seed {seed}")
-            records.append(_train(experiment, cell, seed, folder / "running", placement))
+            record, trained = _train(experiment, cell, seed, folder / "running", placement)
+            records.append(record)
             _write(folder / "results.json", experiment, records)
+            if all(cell.options != other.before for other in experiment.cells):  # nobody starts from it
+                shutil.rmtree(trained, ignore_errors=True)
             bar.update()
     shutil.rmtree(folder / "running", ignore_errors=True)
     summaries = summarise(experiment, records)
@@ -136,24 +139,26 @@ def run_experiment(
     return summaries
 
 
-def _train(experiment: Experiment, cell: Cell, seed: int, folder: Path, placement: dict[str, Any]) -> Record:
+def _train(
+    experiment: Experiment, cell: Cell, seed: int, folder: Path, placement: dict[str, Any]
+) -> tuple[Record, Path]:
+    """A cell's record, and the folder of its last training."""
     always = {"eval_every": 1e9, **placement}
     flops = seconds = 0.0
     result = None
     trainings = [cell.options] if cell.before is None else [cell.before, cell.options]
     for options in trainings:
+        chosen = {**experiment.options, **options, "seed": seed}
         weights = {"weights": str(result.folder / "checkpoint.npz")} if result else {}
-        changed = {**options, **weights, "seed": seed}
-        config = TrainConfig(**{**experiment.options, **always, **changed})
-        result = train(config, folder / _name(changed), resume=True, show=False)  # one that is finished is only read
+        config = TrainConfig(**{**chosen, **always, **weights})
+        name = _name({**chosen, "after": result.folder.name if result else ""})
+        result = train(config, folder / name, resume=True, show=False)  # one that is finished makes no step
         if not result.finished:
             raise KeyboardInterrupt
         flops += _training_flops(config, result.steps)
         seconds += result.seconds
     assert result is not None and result.accuracy is not None  # there is a training, and it ends with an evaluation
-    if all(cell.options != other.before for other in experiment.cells):
-        shutil.rmtree(result.folder)  # nobody starts from it
-    return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops)
+    return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops), result.folder
 
 
 def _name(options: dict[str, Any]) -> str:

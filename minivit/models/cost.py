@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..cuda import device_memory
 from ..nn import Conv, Module
 from .classifier import Classifier
 from .configs import VITS, create_model
@@ -158,6 +159,13 @@ def images_that_fit(model: Classifier, memory: float, passes: int = 1) -> int:
     total = costs(model)[-1]
     free = memory - TRAINING_ARRAYS * total.weight_bytes
     return max(0, int(free // (total.kept_bytes * passes)))
+
+
+def gpu_microbatch(model: Classifier, batch_size: int, device: str) -> int:
+    """How many images make one training pass on a GPU: the batch, or as many as fit nine tenths of its memory."""
+    memory = device_memory(device)
+    fits = batch_size if memory is None else images_that_fit(model, 0.9 * memory)
+    return max(1, min(batch_size, fits))
 
 
 def unread_flops(model: Classifier) -> int:

@@ -23,7 +23,7 @@ PLACEMENT = (
     "log_every",
     "save_every",
     "tensorboard",
-)  # options that do not change the weights
+)  # options that do not change the weights; another device rounds differently, and its passes draw other dropout masks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ from ..errors import CheckpointError, ConfigError, NonFiniteLossError, OutOfMemo
 from ..files import write_json
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
-from ..models.cost import images_that_fit
+from ..models.cost import gpu_microbatch, images_that_fit
 from ..models.weights import load_model
 from ..nn import Module
 from ..preprocessing import preprocess
@@ -98,7 +98,8 @@ def train(
         NonFiniteLossError: if the loss became infinite or not a number; the last checkpoint is from before.
     """
     run = Run(config, Path(out), resume, show and ranks.first, ranks)
-    with Workers(config.workers or ranks.cores) as workers, _interrupt_flag() as pressed:
+    threads = config.workers or (ranks.cores if run.device == "cpu" else 1)  # a GPU does one thing after the other
+    with Workers(threads) as workers, _interrupt_flag() as pressed:
 
         def interrupted() -> bool:
             return any(ranks.gather(pressed()))  # a key pressed for one rank stops all after the same step
@@ -162,6 +163,8 @@ class Run:
             self.model.checkpoint_blocks = config.checkpoint_blocks
         elif config.checkpoint_blocks:
             raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
+        on_cpu = self.device == "cpu"
+        self.gpu_microbatch = 0 if on_cpu else gpu_microbatch(self.model, config.batch_size, self.device)
         with ranks.first_before_others():
             self.objective = _objective(config, self.model, self.device)
         self.loader.augment = training_augmentation(
@@ -187,7 +190,8 @@ class Run:
         self.last_test: dict[str, float] | None = None
         self.window = Window()
         trained = list(self.optimizer.parameters.values())
-        self.sums = GradientSums(trained, bucket_bytes(ranks.size))
+        # A GPU that shares with nobody scales and measures all gradients at once.
+        self.sums = GradientSums(trained, bucket_bytes(ranks.size) if on_cpu or ranks.size > 1 else math.inf)
         self.precision = precision(config.precision, self.device, self.objective, trained)
         if ranks.first and resume and self.checkpoint.exists():
             self._restore()
@@ -255,11 +259,11 @@ class Run:
         self.window.add(result, len(batch.labels), seconds)
 
     def _microbatch(self, images: int) -> int:
-        asked = self.config.microbatch or default_microbatch(self.model.config, images, self.device != "cpu")
+        asked = self.config.microbatch or self.gpu_microbatch or default_microbatch(self.model.config, images)
         return even_microbatch(asked, self.loader.batch_size, self.ranks)
 
     def _out_of_memory(self, microbatch: int, workers: int) -> OutOfMemory:
-        memory = device_memory(self.device)
+        memory, workers = device_memory(self.device), min(workers, math.ceil(self.loader.batch_size / microbatch))
         fits = microbatch // 2 if memory is None else images_that_fit(self.model, memory, workers)
         fits = min(fits, microbatch // 2)  # the estimate was too good, or others use the memory as well
         advice = f"try --microbatch {fits}" if fits else "try --checkpoint-blocks or a smaller model"

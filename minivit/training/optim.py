@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -42,20 +43,44 @@ class Group:
         for name, parameter in parameters.items():
             self.places[name] = slice(end, end + parameter.size)
             end += parameter.size
-        self.views = {name: self.views_of(name) for name in parameters}
+        self._link()
+
+    def _link(self) -> None:
+        """Give each parameter its part of the long array; `views` has its weights and state in its shape."""
+        self.views = {
+            name: [array[self.places[name]].reshape(parameter.shape) for array in self.arrays]
+            for name, parameter in self.parameters.items()
+        }
         self.take_in()
 
-    def views_of(self, name: str) -> list[Array]:
-        """A parameter's weights and state, in its shape: parts of the long arrays."""
-        return [array[self.places[name]].reshape(self.parameters[name].shape) for array in self.arrays]
-
     def take_in(self) -> None:
-        """Make each parameter's array a part of the long one; again, if someone has given it another since."""
+        """Take the weights of a parameter that someone has given another array since into its part of the long one.
+
+        Raises:
+            ShapeError: if that array has another shape, or lies on another device.
+        """
         for name, parameter in self.parameters.items():
             own = self.views[name][0]
-            if parameter.data is not own:
-                own[...] = parameter.data
-                parameter.data = own
+            if parameter.data is own:
+                continue
+            if parameter.shape != own.shape or xp_of(parameter.data) is not xp_of(own):
+                raise ShapeError(
+                    f"{name} had the shape {own.shape} on the {_place(own)} when the optimiser was made and has "
+                    f"{parameter.shape} on the {_place(parameter.data)} now: make the optimiser after such a change"
+                )
+            own[...] = parameter.data
+            parameter.data = own
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "views"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._link()  # a copy's parameters are parts of the copied array again
+
+
+def _place(array: Array) -> str:
+    return "processor" if xp_of(array) is np else "GPU"
 
 
 class Optimizer:
@@ -65,6 +90,8 @@ class Optimizer:
         named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them.
         lr: the learning rate; assign to `.lr` to change it between steps.
         weight_decay: how strongly kernels are pulled towards 0 (see `is_kernel`).
+
+    The parameters' arrays are new ones from then on (see `Group`): an array that was taken from one before is its own.
 
     `scales`, empty at first, holds factors by which the rate of single parameters differs, by their names.
     """
@@ -92,7 +119,8 @@ class Optimizer:
         A parameter without a gradient, or with requires_grad=False, stays as it is.
 
         Raises:
-            ShapeError: if a gradient has another shape than its parameter; no weight is changed then.
+            ShapeError: if a gradient has another shape than its parameter, or a parameter another shape or device than
+                when the optimiser was made; no weight is changed then.
         """
         if gradients is None:
             gradients = [parameter.grad for parameter in self.parameters.values()]
@@ -101,6 +129,8 @@ class Optimizer:
             for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True)
             if gradient is not None and parameter.requires_grad
         }
+        for group in self.groups:
+            group.take_in()
         for name, gradient in given.items():
             if gradient.shape != self.parameters[name].shape:
                 raise ShapeError(
@@ -108,7 +138,6 @@ class Optimizer:
                 )
         self.steps += 1
         for group in self.groups:
-            group.take_in()
             self._step_of(group, given)
 
     def _step_of(self, group: Group, given: dict[str, Array]) -> None:
@@ -324,6 +353,8 @@ def clip_by_global_norm(gradients: Sequence[Array], max_norm: float) -> float:
     Returns:
         The norm before.
     """
+    if not gradients:
+        return 0.0
     squares = xp_of(gradients[0]).stack([xp_of(g).vdot(g, g) for g in gradients])
     norm = math.sqrt(sum(to_numpy(squares).tolist()))  # read from a GPU at once: each reading waits for it
     if max_norm < norm < math.inf:

@@ -67,7 +67,7 @@ class GradientSums:
         bucket_bytes: a bucket is closed once it holds this much.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], bucket_bytes: int = BUCKET_BYTES):
+    def __init__(self, parameters: Sequence[Tensor], bucket_bytes: float = BUCKET_BYTES):
         self.sums: list[Array] = [None] * len(parameters)  # views of the buckets
         self.buckets: list[Bucket] = []
         self.bucket_of: dict[int, Bucket] = {}

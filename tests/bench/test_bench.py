@@ -182,6 +182,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         (["--precision", "float32,double"], "--precision takes float32, tf32, float16, bfloat16, or several"),
         (["--precision", "tf32"], "wants --device cuda"),
         (["--precision", "float16", "--task", "infer"], "half precision is for training"),
+        (["--precision", "float16", "--against", "jax"], "in float32 alone"),
+        (["--plan", "--precision", "float16"], "--plan and --growth are for the processor and float32"),
         (["--device", "tpu"], "unknown device 'tpu': use 'cpu', 'cuda'"),
     ],
 )
@@ -236,7 +238,7 @@ def test_on_a_gpu_a_batch_is_one_pass_and_jax_is_not_measured(card, capsys):
     assert default_microbatch(config, 10**9, on_gpu=True) * config.layer_elements <= 2**26
     assert hardware("cuda:1")["gpu"] == "Stand-in 1"
     assert main(["bench", "--device", "cuda", "--against", "jax"]) == 2
-    assert "JAX is measured on the processor alone" in capsys.readouterr().err
+    assert "JAX is measured on the processor and in float32 alone" in capsys.readouterr().err
 
 
 def test_a_library_that_is_missing_is_told(capsys, monkeypatch):

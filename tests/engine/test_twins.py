@@ -479,6 +479,16 @@ def test_softmax_of_large_and_of_excluded_scores(type_):
     np.testing.assert_allclose(fused.softmax(Tensor(x)).data, [[0.5, 0.5, 0.0], [1 / 3] * 3], rtol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_softmax_of_large_scores_over_any_axis_and_in_any_memory_order(axis, order):
+    x = 1000.0 + np.random.default_rng(0).standard_normal((2, 3, 4))
+    expected = np.exp(x - x.max(axis, keepdims=True))
+    expected /= expected.sum(axis, keepdims=True)
+    found = fused.softmax(Tensor(np.asarray(x, order=order)), axis)
+    np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3)])
 def test_softmax_of_nothing(shape):
     assert fused.softmax(Tensor(np.zeros(shape))).shape == shape

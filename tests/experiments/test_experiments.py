@@ -99,6 +99,7 @@ def test_cells_that_start_from_the_same_training_share_it(trainings, tmp_path):
     assert [(c.steps, c.seed) for c in trainings] == [(s, seed) for seed in (0, 1) for s in (3, 2, 4)]
     a, b = (Path(c.weights) for c in trainings[1:3])
     assert a == b and a.name == "checkpoint.npz"
+    assert trainings[1].weights != trainings[0].weights
     assert Path(trainings[4].weights) != a  # another seed's
     assert [s.flops / summaries[0].flops for s in summaries] == pytest.approx([1, 5 / 3, 7 / 3])  # both cost it
     assert not (tmp_path / "running").exists()

@@ -147,7 +147,7 @@ def test_a_variant(variant):
 def train_on(device, folder, **options):
     config = TrainConfig(
         dataset="shapes", steps=5, batch_size=16, train_images=64, device=device, eval_every=0, dropout=0.1,
-        log_every=1, **options,
+        log_every=1, microbatch=4, **options,  # the default is another on a card, and dropout draws for each pass
     )  # fmt: skip
     train(config, folder, show=False)
     return minivit.load_model(folder / "checkpoint.npz").state()

@@ -1,5 +1,7 @@
 """What only a stand-in can show: an op that goes past the card is caught, and cards that cannot be used are said."""
 
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +13,8 @@ from minivit.engine import ops
 from minivit.engine.backend import beside, to_device
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError
-from minivit.training import TrainConfig, train
+from minivit.models import cost
+from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
 from minivit.training.optim import AdamW, clip_by_global_norm
 from minivit.training.parallel import GradientSums, batch_gradients
@@ -41,7 +44,7 @@ def test_an_op_that_names_numpy_is_caught(monkeypatch):
 def steps_cost(depth):
     """Launches of the forward and backward pass, of clipping and of AdamW, and what came back in between."""
     model = ViT(tiny_config(depth=depth, num_classes=3), seed=0).to("cuda")
-    optimizer, sums = AdamW(model.named_parameters()), GradientSums(model.parameters())
+    optimizer, sums = AdamW(model.named_parameters()), GradientSums(model.parameters(), math.inf)
     images = to_device(np.zeros((4, *model.config.image_shape), np.float32), "cuda")
     labels = to_device(np.array([0, 1, 2, 0]), "cuda")
     crossings = strict_cupy.Crossings
@@ -57,6 +60,20 @@ def steps_cost(depth):
     optimizer.step(sums.sums)
     marks.append((crossings.launches, crossings.back))
     return marks
+
+
+def test_a_run_on_one_gpu_has_all_gradients_in_one_array_and_takes_a_batch_in_one_pass(cupy, tmp_path, monkeypatch):
+    config = TrainConfig(dataset="shapes", steps=1, batch_size=64, train_images=64, validation=20)
+    here = loop.Run(config, tmp_path / "here", False, False)
+    there = loop.Run(replace(config, device="cuda"), tmp_path / "there", False, False)
+    assert (here._microbatch(64), there._microbatch(64)) == (16, 64)
+    assert len(there.sums.flat) == 1
+
+    monkeypatch.setattr(cost, "device_memory", lambda device: 30e6)
+    small = loop.Run(replace(config, device="cuda"), tmp_path / "small", False, False)
+    fits = cost.images_that_fit(small.model, 27e6)
+    assert 1 < small._microbatch(64) == fits < 64
+    assert f"too small for {math.ceil(64 / fits)} micro-batches of {fits} images" in str(small._out_of_memory(fits, 99))
 
 
 def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():

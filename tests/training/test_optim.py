@@ -1,6 +1,8 @@
 """Optimisers against the formulas of their papers, written out for single numbers."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -178,6 +180,34 @@ def test_a_parameter_that_was_given_another_array_since_is_still_updated():
     np.testing.assert_array_equal(named[1][1].data, 5.0)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copied_optimiser_moves_the_copied_parameters(copied):
+    original, twin = parameters(), parameters()
+    optimizer, reference = AdamW(original, lr=0.1), AdamW(twin, lr=0.1)
+    first, second = gradients_of_steps(2)
+    optimizer.step(first)
+    reference.step(first)
+    before = [p.data.copy() for _, p in original]
+
+    copies, other = copied(([p for _, p in original], optimizer))
+    other.step(second)
+    reference.step(second)
+
+    for mine, (_, expected), (_, old), kept in zip(copies, twin, original, before, strict=True):
+        np.testing.assert_array_equal(mine.data, expected.data)
+        np.testing.assert_array_equal(old.data, kept)
+
+
+def test_a_parameter_that_changed_its_shape_is_named_and_nothing_moves():
+    named = parameters()
+    optimizer = SGD(named, lr=1.0)
+    named[0][1].data = np.ones((2, 3))
+    before = named[1][1].data.copy()
+    with pytest.raises(ShapeError, match=r"layer.weight had the shape \(3, 4\) on the processor .* has \(2, 3\)"):
+        optimizer.step([np.ones((2, 3)), np.ones(4)])
+    np.testing.assert_array_equal(named[1][1].data, before)
+
+
 def test_a_gradient_of_another_shape_is_named_and_nothing_moves():
     named = parameters()
     before = [p.data.copy() for _, p in named]
@@ -232,6 +262,10 @@ def test_clipping_begins_at_the_limit_itself():
     gradients = [np.array([3.0, 4.0])]
     clip_by_global_norm(gradients, 4.9)
     assert np.linalg.norm(gradients[0]) == pytest.approx(4.9)
+
+
+def test_no_gradients_have_no_norm():
+    assert clip_by_global_norm([], 1.0) == 0.0
 
 
 def test_clipping_leaves_small_gradients_alone():
