@@ -134,7 +134,7 @@ EXPERIMENTS = {
             cells=tuple(
                 Cell(family, steps, {**options, "steps": steps})
                 for family, options in FAMILIES.items()
-                for steps in (250, 500, 1_000, 2_000)
+                for steps in (125, 250, 500, 1_000)
             ),
             sentence=_compute_sentence,
             by_compute=True,
