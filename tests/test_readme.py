@@ -12,7 +12,7 @@ from minivit.models import MODEL_NAMES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAPER_MAP = [line for line in README.splitlines() if re.match(r"\| (Eq\.|§|Table|B\.)", line) and "`tests/" in line]
+PAPER_MAP = [line for line in README.splitlines() if re.match(r"\| (Eq\.|§|Table|[BD]\.)", line) and "`tests/" in line]
 
 
 def codes(text):

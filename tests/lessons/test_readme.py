@@ -64,6 +64,13 @@ def test_every_lesson_is_listed_with_its_minutes():
         assert f"{minutes} minutes" in TEXTS[int(number)].partition("## The question")[0]
 
 
+def test_a_lesson_needs_the_lessons_that_its_own_page_says_it_comes_after():
+    for number, needs in re.findall(r"^\| \[(\d\d)\](?:[^|]*\|){3} ([^|]*) \|", README, flags=re.MULTILINE):
+        said = TEXTS[int(number)].partition("Comes after ")[2].partition(". ")[0].partition(";")[0].partition("*")[0]
+        named = re.findall(r"\[(\d\d)\]\(\w+\.ipynb\)( to)?", said)
+        assert re.findall(r"(\d\d)( to)?", needs) == named, number
+
+
 def test_the_trained_model_is_the_recorded_one():
     assert sha256(LESSONS / CHECKPOINT) in README
     assert (LESSONS / CHECKPOINT).stat().st_size <= 5 * 2**20
