@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
+
 from .grid import Cell, Experiment, Summary
 
 COMMON = {"dataset": "cifar10", "optimizer": "muon", "batch_size": 64, "microbatch": 16}
@@ -47,14 +52,25 @@ def _data_size_sentence(summaries: list[Summary]) -> str:
 
 
 def _compute_sentence(summaries: list[Summary]) -> str:
-    """Which family has the best accuracy for the most compute that all were given."""
+    """How the families stand at the most compute that all were given."""
     budget = min(max(s.flops for s in _of(summaries, series)) for series in FAMILIES)
-    within = {series: [s for s in _of(summaries, series) if s.flops <= budget] for series in FAMILIES}
-    best = {series: max(found, key=lambda s: s.mean) for series, found in within.items() if found}
-    ranked = sorted(best.items(), key=lambda item: -item[1].mean)
-    listed = ", ".join(f"{series} {_percent(s)}" for series, s in ranked)
-    clear = "" if len(ranked) == 1 or _apart(ranked[0][1], ranked[1][1]) else "; the first two intervals touch"
-    return f"For at most {budget / 1e15:.2f} petaFLOPs of training the best of each family: {listed}{clear}."
+    ranked = sorted((_at(_of(summaries, series), budget) for series in FAMILIES), key=lambda s: -s.mean)
+    listed = ", ".join(f"{s.series} {_percent(s)}" for s in ranked)
+    return (
+        f"With {budget / 1e12:.1f} teraFLOPs of training: {listed}, read off the picture's lines; the "
+        f"first two intervals {_touch(*ranked[:2])}."
+    )
+
+
+def _at(line: list[Summary], flops: float) -> Summary:
+    """The mean and its interval where a series' line crosses this compute, on the picture's logarithmic axis."""
+    line = sorted(line, key=lambda s: s.flops)
+    places = np.log([s.flops for s in line])
+    mean, half_width = (
+        float(np.interp(math.log(flops), places, values))
+        for values in ([s.mean for s in line], [s.half_width for s in line])
+    )
+    return replace(line[0], mean=mean, half_width=half_width, flops=flops)
 
 
 def _positions_sentence(summaries: list[Summary]) -> str:

@@ -181,6 +181,19 @@ def test_the_data_size_sentence_tells_where_the_lines_cross():
     assert "ahead from 8,000 images on" in tell(summaries([0.1, 0.2, 0.5, 0.6], [0.2, 0.3, 0.4, 0.5]))
 
 
+def test_the_compute_sentence_compares_the_families_at_the_same_compute():
+    def line(series, *points):
+        return [Summary(series, i, 3, mean, width, flops) for i, (flops, mean, width) in enumerate(points)]
+
+    text = EXPERIMENTS["compute"].sentence(
+        line("ViT", (1e12, 0.1, 0.02), (2e12, 0.31, 0.02))
+        + line("hybrid", (1e12, 0.5, 0.02), (2.5e12, 0.5, 0.02))
+        + line("ResNet", (1e12, 0.2, 0.02), (4e12, 0.4, 0.04))  # 2e12 is half-way on a logarithmic axis
+    )
+    assert "With 2.0 teraFLOPs of training: hybrid 50.0% (± 2.0%), ViT 31.0% (± 2.0%), ResNet 30.0% (± 3.0%)" in text
+    assert text.endswith("the first two intervals do not touch.")
+
+
 def test_one_from_the_command_line(tmp_path, monkeypatch, capsys):
     small = experiment(options={"model": "ViT-XS_4-CIFAR", "batch_size": 10, "dataset": "shapes"}, name="pooling")
     monkeypatch.setitem(EXPERIMENTS, "pooling", small)
