@@ -30,10 +30,9 @@ from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
 from ..training.objectives import Classes
 from ..training.optim import AdamW, clip_by_global_norm
-from ..training.parallel import BUCKET_BYTES, GradientSums, batch_gradients
+from ..training.parallel import GradientSums, batch_gradients, bucket_bytes
 from ..training.precision import divide_by, precision
 
-HALF = ("float16", "bfloat16")
 Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W, C) and labels (B,)
 
 
@@ -103,11 +102,11 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
     mixed = precision(job.precision, job.device, Classes(model), parameters)
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
     if job.device == "cpu":
-        microbatch, largest = default_microbatch(model.config, job.batch_size), BUCKET_BYTES
+        default = default_microbatch(model.config, job.batch_size)
     else:
-        microbatch, largest = gpu_microbatch(model, job.batch_size, job.device), math.inf
-    microbatch = job.microbatch or microbatch
-    sums = GradientSums(parameters, largest)
+        default = gpu_microbatch(model, job.batch_size, job.device)
+    microbatch = job.microbatch or default
+    sums = GradientSums(parameters, bucket_bytes(1, job.device))
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
         mixed.refresh()

@@ -99,9 +99,9 @@ def _bench(options: argparse.Namespace) -> int:
         profile_table,
         time_by_op,
     )
-    from ..bench.contenders import HALF
     from ..engine.backend import available_cores, to_device
     from ..files import write_json
+    from ..training.precision import HALF
 
     for name in ("batch_size", "rounds", "seconds", "workers", "microbatch"):
         value = getattr(options, name)
@@ -208,16 +208,13 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _precisions(options: argparse.Namespace) -> list[str]:
-    from ..training.precision import PRECISIONS, half_type
+    from ..training.precision import PRECISIONS, check_precision
 
     names = list(dict.fromkeys(options.precision.split(",")))
     for name in names:
         if name not in PRECISIONS:
             raise ConfigError(f"--precision takes {', '.join(PRECISIONS)}, or several with commas, not {name!r}")
-        if name == "tf32" and options.device == "cpu":
-            raise ConfigError("tf32 is a way in which NVIDIA's GPUs multiply: it wants --device cuda")
-        if name == "bfloat16":
-            half_type(name)  # is it installed?
+        check_precision(name, options.device)
     return names
 
 

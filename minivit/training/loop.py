@@ -163,8 +163,8 @@ class Run:
             self.model.checkpoint_blocks = config.checkpoint_blocks
         elif config.checkpoint_blocks:
             raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
-        on_cpu = self.device == "cpu"
-        self.gpu_microbatch = 0 if on_cpu else gpu_microbatch(self.model, config.batch_size, self.device)
+        on_gpu = self.device != "cpu"
+        self.gpu_microbatch = gpu_microbatch(self.model, config.batch_size, self.device) if on_gpu else 0
         with ranks.first_before_others():
             self.objective = _objective(config, self.model, self.device)
         self.loader.augment = training_augmentation(
@@ -190,8 +190,7 @@ class Run:
         self.last_test: dict[str, float] | None = None
         self.window = Window()
         trained = list(self.optimizer.parameters.values())
-        # A GPU that shares with nobody scales and measures all gradients at once.
-        self.sums = GradientSums(trained, bucket_bytes(ranks.size) if on_cpu or ranks.size > 1 else math.inf)
+        self.sums = GradientSums(trained, bucket_bytes(ranks.size, self.device))
         self.precision = precision(config.precision, self.device, self.objective, trained)
         if ranks.first and resume and self.checkpoint.exists():
             self._restore()

@@ -47,12 +47,15 @@ class Bucket:
     missing: int = 0  # how many parameters' sums are not complete yet
 
 
-def bucket_bytes(ranks: int) -> int:
-    """How large a bucket is: a few MB, so that the first ones travel early, and more where many ranks share it.
+def bucket_bytes(ranks: int, device: str = "cpu") -> float:
+    """How large a bucket is: a few MB, so that the first ones travel early, and more where many ranks share it. A GPU
+    that shares with nobody has all gradients in one, to scale and to measure them at once.
 
     In a ring each message is one rank's part of a bucket; parts much below half a MB would take longer to announce
     than to send.
     """
+    if ranks == 1 and device != "cpu":
+        return math.inf
     return max(BUCKET_BYTES, ranks * BUCKET_BYTES_A_RANK)
 
 

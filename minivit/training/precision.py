@@ -19,7 +19,8 @@ from ..engine.tensor import Tensor
 from ..errors import ConfigError, MissingExtraError
 from .objectives import Objective
 
-PRECISIONS = ("float32", "tf32", "float16", "bfloat16")
+HALF = ("float16", "bfloat16")
+PRECISIONS = ("float32", "tf32", *HALF)
 
 
 class Precision:
@@ -111,13 +112,18 @@ def precision(name: str, device: str, objective: Objective, trained: Sequence[Te
         ConfigError: for "tf32" without a GPU.
         MissingExtraError: for "bfloat16" without `ml_dtypes`, which brings the type to NumPy and CuPy.
     """
+    check_precision(name, device)
     if device != "cpu":
         multiply_in_tf32(name == "tf32")
-    elif name == "tf32":
+    return MixedPrecision(objective, trained, half_type(name)) if name in HALF else Precision(objective, trained)
+
+
+def check_precision(name: str, device: str) -> None:
+    """Raise what `precision` raises for a precision that cannot be had on a device."""
+    if name == "tf32" and device == "cpu":
         raise ConfigError("tf32 is a way in which NVIDIA's GPUs multiply: it wants --device cuda")
-    if name in ("float32", "tf32"):
-        return Precision(objective, trained)
-    return MixedPrecision(objective, trained, half_type(name))
+    if name in HALF:
+        half_type(name)
 
 
 def half_type(name: str) -> np.dtype:

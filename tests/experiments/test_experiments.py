@@ -33,13 +33,19 @@ def experiment(**changes):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """Every training is noted and not done; its accuracy follows from its options."""
-    noted = []
+    """Every training is noted, and its folder, and not done; its accuracy follows from its options."""
+
+    class Noted(list):
+        def __init__(self):
+            self.folders = []
+
+    noted = Noted()
 
     def train(config, folder, resume, show):
         assert resume
         if not folder.exists():
             noted.append(config)
+            noted.folders.append(folder)
             folder.mkdir(parents=True)
         return RunResult(folder, config.steps, True, 1.0, 0.1 * config.steps + 0.01 * config.seed, 2.0)
 
@@ -86,7 +92,8 @@ def test_a_cell_may_start_from_another_trainings_weights(trainings, tmp_path):
     summaries = run_experiment(after, tmp_path, seeds=1, show=False)
 
     assert [(c.objective, c.steps) for c in trainings] == [("masked-patch", 3), ("classes", 2), ("classes", 5)]
-    assert [bool(c.weights) for c in trainings] == [False, True, False]
+    first_ones = trainings.folders[0] / "checkpoint.npz"
+    assert [c.weights for c in trainings] == ["", str(first_ones), ""]
     assert summaries[0].flops == summaries[1].flops  # five steps in all
 
 
