@@ -1,10 +1,12 @@
 """Train a small model under mpiexec: `mpiexec -n K python mpi_run.py FOLDER [--resume] [--fail RANK] [NAME=VALUE ...]`.
 
-Each rank prints "ready RANK PID" when its first step begins; with --fail, that rank raises an error in its fifth.
+Each rank writes its process id to FOLDER.rank-N when its first step begins; with --fail, that rank raises an error in
+its fifth.
 """
 
 import os
 import sys
+from pathlib import Path
 
 from minivit.data import shapes
 from minivit.training import TrainConfig, loop, train
@@ -30,6 +32,13 @@ def value(text):
     return text
 
 
+def write_pid(path):
+    """Whoever sees the file sees the whole number in it; lines of several ranks on one output can be cut and mixed."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(str(os.getpid()), encoding="utf-8")
+    unfinished.replace(path)
+
+
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]
     given = dict(argument.split("=") for argument in arguments if "=" in argument)
@@ -41,7 +50,7 @@ if __name__ == "__main__":
 
     def announced(run, batch, workers):
         if not begun:
-            print("ready", run.ranks.rank, os.getpid(), flush=True)
+            write_pid(Path(f"{folder}.rank-{run.ranks.rank}"))
         begun.append(1)
         if len(begun) == 5 and run.ranks.rank == fail:
             raise ZeroDivisionError("planted")

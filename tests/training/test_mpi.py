@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,22 @@ def mpi():
         pytest.skip("needs mpiexec: pip install 'minivit[mpi]'")
 
 
+@contextmanager
 def start(size, folder, *options):
+    """The running job; whatever happens to the test, nothing of it goes on afterwards."""
     command = [str(MPIEXEC), "-n", str(size), sys.executable, str(SCRIPT), str(folder), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def wait_for(path, process):
+    begun = time.monotonic()
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() - begun < 60, f"{path.name} was never written"
+        time.sleep(0.05)
 
 
 def run(size, folder, *options):
@@ -76,13 +90,12 @@ def test_two_ranks_with_a_micro_batch_each_give_the_bits_of_one_rank_with_both(t
 def test_kill_9_of_a_rank_ends_the_others_in_seconds_and_one_rank_goes_on(tmp_path, victim):
     folder = tmp_path / "run"
     with start(2, folder, "steps=2000") as process:
-        assert process.stdout is not None
         pids = {}
-        while len(pids) < 2:
-            _, rank, pid = process.stdout.readline().split()
-            pids[int(rank)] = int(pid)
-        while not (folder / "checkpoint.npz").exists():
-            time.sleep(0.05)
+        for rank in (0, 1):
+            file = Path(f"{folder}.rank-{rank}")
+            wait_for(file, process)
+            pids[rank] = int(file.read_text(encoding="utf-8"))
+        wait_for(folder / "checkpoint.npz", process)
         os.kill(pids[victim], signal.SIGKILL)
         killed = time.monotonic()
         _, errors = process.communicate(timeout=60)
