@@ -41,7 +41,7 @@ test-mpi: .venv/ready-test+mpi
 	MINIVIT_MPI_REQUIRED=1 $(BIN)/python -m pytest -m mpi tests/training
 
 test-gpu: .venv/ready-test+cuda$(CUDA)
-	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs tests/gpu/test_numbers.py
+	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)
 
 test-browser: .venv/ready-test+browser+book
 	$(BIN)/python tests/browser.py
@@ -75,9 +75,10 @@ book: .venv/ready-book
 bench: .venv/ready-bench
 	$(BIN)/minivit bench --quick $(BENCH_OPTIONS)
 
+GPU_TESTS := tests/gpu/test_numbers.py tests/gpu/test_kernels.py
 GPU_BENCH := $(BIN)/minivit bench --device cuda --task train --precision float32,tf32,bfloat16,float16 --against torch,torch-compiled
 bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
-	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs tests/gpu/test_numbers.py
+	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)
 	$(GPU_BENCH) ViT-Ti_4-CIFAR --batch-size 512 --json results/gpu/ViT-Ti_4-CIFAR.json
 	$(GPU_BENCH) ViT-B_16 --batch-size 64 --json results/gpu/ViT-B_16.json
 

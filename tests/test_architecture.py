@@ -32,7 +32,7 @@ LEVELS = {
     "cli": 8,
 }
 # Modules that all may import; they import errors alone.
-EVERYWHERE = {"cuda", "memory", "errors", "files", "preprocessing"}
+EVERYWHERE = {"cuda", "kernels", "memory", "errors", "files", "preprocessing"}
 
 
 def module_name(path: Path) -> str:

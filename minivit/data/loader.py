@@ -11,15 +11,18 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from minivit.data.augment import Augmentation
 from minivit.data.dataset import AnyDataset, PictureFiles
 from minivit.data.mixing import Mixing
+from minivit.data.upload import Uploads
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
+
+Item = TypeVar("Item")
 
 # Every use of the seed has a number of its own, so that no two draw from the same stream.
 _ORDER, _AUGMENTATION = 1, 2
@@ -53,6 +56,8 @@ class Loader:
     part:     the slice of a batch of so many images that is wanted here, where several processes share each batch. The
               other pictures, if they are in files, are not read, and black; all else is as it is without. None, or with
               `mix`, which may take a picture into any other: all are wanted.
+    uploads:  the way to a GPU, if the batches shall be there (see minivit.data.upload); it is to be made for as many
+              batches ahead as `prefetch`.
     prefetch: how many finished batches may wait. They are made by a thread of their own while the
               network is busy; 0 makes each one when it is asked for, without a thread.
 
@@ -69,6 +74,7 @@ class Loader:
         mix: Mixing | None = None,
         shuffle: bool = True,
         part: Callable[[int], slice] | None = None,
+        uploads: Uploads | None = None,
         prefetch: int = 2,
     ) -> None:
         if len(dataset) == 0:
@@ -87,6 +93,7 @@ class Loader:
         self.mix = mix
         self.shuffle = shuffle
         self.part = part
+        self.uploads = uploads
         self.prefetch = prefetch
 
     @property
@@ -112,6 +119,11 @@ class Loader:
         if start < 0:
             raise ConfigError(f"The first step must be 0 or more, not {start}.")
         batches = self._make_batches(start, stop)
+        if self.uploads is None:
+            return self._ahead(batches)
+        return self.uploads.received(self._ahead(self.uploads.sent(batches)))
+
+    def _ahead(self, batches: Iterator[Item]) -> Iterator[Item]:
         return prefetched(batches, self.prefetch) if self.prefetch else batches
 
     def _make_batches(self, start: int, stop: int | None) -> Iterator[Batch]:
@@ -144,16 +156,16 @@ class Loader:
         return Batch(step, epoch, images, labels)
 
 
-def prefetched(batches: Iterator[Batch], ahead: int) -> Iterator[Batch]:
+def prefetched(batches: Iterator[Item], ahead: int) -> Iterator[Item]:
     """The same batches, made by a background thread that runs up to `ahead` batches ahead.
 
     The thread starts with the first batch that is asked for, and ends with the iterator.
     """
     # Three kinds of messages go through the queue: a batch, the error that ended them, None at the end.
-    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=ahead)
+    waiting: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=ahead)
     closing = threading.Event()
 
-    def put(message: Batch | BaseException | None) -> None:
+    def put(message: Item | BaseException | None) -> None:
         # Never wait for ever: the consumer may be gone, and a full queue stays full.
         while not closing.is_set():
             try:

@@ -81,7 +81,7 @@ def row_blocks(x: Array) -> Iterator[slice]:
     """Slices of `x`'s first axis that hold about `BLOCK_ELEMENTS` each; on a GPU one slice holds everything."""
     rows = x.shape[0]
     step = max(1, BLOCK_ELEMENTS * rows // max(1, x.size)) if xp_of(x) is np else max(1, rows)
-    for start in range(0, rows, step):
+    for start in range(0, max(1, rows), step):
         yield slice(start, start + step)
 
 

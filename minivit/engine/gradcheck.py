@@ -16,13 +16,9 @@ from .tensor import Tensor, no_grad
 
 
 def gradcheck(
-    fn: Callable[..., Tensor],
-    *inputs: object,
-    tolerance: float = 1e-6,
-    step: float = 1e-5,
-    directions: int = 2,
+    fn: Callable[..., Tensor], *inputs: object, tolerance: float = 1e-6, step: float = 1e-5, directions: int = 2,
     seed: int = 0,
-) -> float:
+) -> float:  # fmt: skip
     """Check the gradient of `fn(*inputs)` with respect to every input, in float64.
 
     Args:
@@ -73,14 +69,12 @@ def gradcheck(
     return worst
 
 
-def _slope(
-    fn: Callable[..., Tensor], points: list[np.ndarray], i: int, move: np.ndarray, cotangent: np.ndarray
-) -> float:
-    """Cotangent · (f(x + move) - f(x - move)) / 2, moving input `i` alone."""
+def _slope(fn: Callable[..., Tensor], points: list[np.ndarray], i: int, move: np.ndarray, v: np.ndarray) -> float:
+    """v · (f(x + move) - f(x - move)) / 2, moving input `i` alone."""
 
     def project(moved: np.ndarray) -> float:
         with no_grad():
             out = fn(*(Tensor(moved if j == i else point) for j, point in enumerate(points)))
-        return float(np.vdot(out.data, cotangent))
+        return float(np.vdot(out.data, v))
 
     return (project(points[i] + move) - project(points[i] - move)) / 2.0

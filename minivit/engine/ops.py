@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from ..errors import DTypeError, ShapeError
@@ -285,9 +286,7 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     arrays = operands(*tensors)
     xp = xp_of(arrays[0])
     out = xp.concatenate(arrays, axis=axis)
-    ends: list[int] = []
-    for array in arrays:
-        ends.append((ends[-1] if ends else 0) + array.shape[axis])
+    ends = list(accumulate(array.shape[axis] for array in arrays))
 
     def vjp(dy: Array):
         return tuple(xp.split(dy, ends[:-1], axis=axis))

@@ -31,6 +31,7 @@ from .backend import Array, as_array, is_array, is_float, to_device, to_numpy, x
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
+Block: TypeAlias = Callable[["Tensor", Generator | None], "Tensor"]
 VJP: TypeAlias = Callable[[Array], tuple[Array | None, ...]]
 
 
@@ -292,12 +293,7 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
     return out
 
 
-def recompute(
-    function: Callable[[Tensor, Generator | None], Tensor],
-    x: Tensor,
-    parameters: Sequence[Tensor],
-    rng: Generator | None = None,
-) -> Tensor:
+def recompute(function: Block, x: Tensor, parameters: Sequence[Tensor], rng: Generator | None = None) -> Tensor:
     """`function(x, rng)`, of which nothing but `x` is kept: backward computes it a second time (arXiv 1604.06174).
 
     Memory for time: a network of such functions keeps one activation for each, and costs a third more.

@@ -31,6 +31,7 @@ from ..data import (
 )
 from ..data.pictures import Pictures, resize_batch
 from ..data.pretrained import find_weights
+from ..data.upload import Uploads
 from ..engine.backend import Array, to_device
 from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, NonFiniteLossError, OutOfMemory
@@ -173,6 +174,8 @@ class Run:
             config.randaugment,
             config.erasing,
         )
+        if on_gpu:
+            self.loader.uploads = Uploads(self.loader.prefetch)
         self.loader.mix = mixing(config.mixup, config.cutmix, len(self.classes))
         if ranks.size > 1:
             self.loader.part = lambda count: own_images(count, self._microbatch(count), ranks)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..cuda import current_gpu, use_gpu
 from ..data.pictures import Pictures
 from ..engine.backend import Array, xp_of
 from ..engine.tensor import Tensor, no_grad, value_and_stream
@@ -105,6 +106,7 @@ class GradientSums:
         self.pieces = pieces
         self.added = [0] * len(self.sums)  # how many micro-batches' gradients are in each sum
         self.waiting: list[dict[int, Array | None]] = [{} for _ in self.sums]  # those that came too early
+        self.only: dict[int, Array | None] = {}  # of a batch in one piece, the gradients as they came
         for bucket in self.buckets:
             bucket.missing = len(bucket.parameters)
             bucket.full.clear()
@@ -115,6 +117,10 @@ class GradientSums:
 
     def add(self, piece: int, place: int, gradient: Array | None) -> None:
         """Take in one micro-batch's gradient of one parameter; None for a parameter that its loss does not use."""
+        if self.pieces == 1:
+            self.only[place] = gradient
+            self._complete(place)
+            return
         with self.locks[place]:
             waiting, total = self.waiting[place], self.sums[place]
             waiting[piece] = gradient
@@ -134,7 +140,16 @@ class GradientSums:
         with self.lock:
             bucket.missing -= 1
             if not bucket.missing:
+                if self.only:
+                    self._join(bucket)
                 bucket.full.set()
+
+    def _join(self, bucket: Bucket) -> None:
+        """Copy what came for a bucket into it: on a GPU one launch, where a copy of each gradient would be many."""
+        xp = xp_of(bucket.flat)
+        gradients = [(self.only.pop(place), self.sums[place]) for place in bucket.parameters]
+        arrays = [(xp.zeros_like(total) if gradient is None else gradient) for gradient, total in gradients]
+        xp.concatenate([array.reshape(-1) for array in arrays], out=bucket.flat)
 
     @contextmanager
     def added_up(self, ranks: Ranks) -> Iterator[None]:
@@ -145,11 +160,12 @@ class GradientSums:
         if ranks.size == 1:
             yield
             return
-        failed = threading.Event()
+        failed, gpu = threading.Event(), current_gpu()
         errors: list[BaseException] = []
 
         def send() -> None:
             try:
+                use_gpu(gpu)
                 for bucket in self.buckets:
                     bucket.full.wait()
                     if failed.is_set():

@@ -17,11 +17,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..engine.backend import Array, available_cores, to_numpy
+from ..engine.backend import Array, available_cores, to_numpy, xp_of
 from ..errors import ConfigError, MinivitError, MissingExtraError, RankError
 
 Value = TypeVar("Value")
@@ -112,11 +113,18 @@ class MPIRanks(Ranks):
         self.rank, self.size = world.rank, world.size
         self.world = world
         self.gradients = world.Dup()  # a channel of its own: gradients travel on a thread of their own
+        self.cards: Cards | None = None
+        self.asked_for_cards = False
         neighbours = world.Split_type(self.mpi.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = neighbours.rank, neighbours.size
 
     def add_up(self, array: Array) -> None:
-        """As in `Ranks`; an array on a GPU goes by way of the machine's memory."""
+        """As in `Ranks`; arrays of GPUs go from card to card, or by way of the machine's memory (see `Cards.join`)."""
+        if xp_of(array) is not np and not self.asked_for_cards:
+            self.cards, self.asked_for_cards = Cards.join(self.gradients, array), True
+        if self.cards:
+            self.cards.add_up(array)
+            return
         with _on_host(array) as host:
             self.gradients.Allreduce(self.mpi.IN_PLACE, host)
 
@@ -132,6 +140,45 @@ class MPIRanks(Ranks):
         """As in `Ranks`."""
         with _on_host(array) as host:
             self.world.Bcast(host)
+
+
+class Cards:
+    """The GPUs of all ranks, which add up arrays among themselves beside what they compute, by NCCL.
+
+    Args:
+        channel: all ranks, as an MPI communicator; each rank's GPU is the one that is current in this thread.
+    """
+
+    def __init__(self, channel: Any, cupy: ModuleType):
+        self.cupy, self.nccl = cupy, cupy.cuda.nccl
+        key = channel.bcast(self.nccl.get_unique_id() if channel.rank == 0 else None)
+        self.all = self.nccl.NcclCommunicator(channel.size, key, channel.rank)
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+
+    @classmethod
+    def join(cls, channel: Any, array: Array) -> Cards | None:
+        """The ranks' GPUs; None, and rank 0 says why, if a rank has no NCCL or two of them share a GPU."""
+        cupy = xp_of(array)
+        has = channel.allgather(cupy.cuda.nccl.available)
+        places = channel.allgather((socket.gethostname(), array.device.pci_bus_id))
+        if all(has) and len(set(places)) == channel.size:
+            return cls(channel, cupy)
+        if channel.rank == 0:
+            cuda = cupy.cuda.runtime.runtimeGetVersion() // 1000
+            missing = f"rank {has.index(False)} has no NCCL (pip install 'minivit[nccl{cuda}]')" if not all(has) else ""
+            reason = missing or "ranks share a GPU"
+            print(f"minivit: gradients go by way of the machine's memory: {reason}", file=sys.stderr, flush=True)
+        return None
+
+    def add_up(self, array: Array) -> None:
+        """Replace an array by the sum of all ranks'; it has arrived on return."""
+        computed = self.cupy.cuda.Event(disable_timing=True)
+        computed.record()  # all that the card was told so far, and so what the array holds
+        self.stream.wait_event(computed)
+        kind = getattr(self.nccl, f"NCCL_{array.dtype.name.upper()}")
+        place = array.data.ptr
+        self.all.allReduce(place, place, array.size, kind, self.nccl.NCCL_SUM, self.stream.ptr)
+        self.stream.synchronize()
 
 
 @contextmanager

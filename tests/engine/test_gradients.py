@@ -17,7 +17,17 @@ from tests.support import random_images, randomize, set_parameter, tiny_config, 
 # Functions of ops.py and fused.py that ops are made of; they are no ops themselves.
 SHARED = {
     "ops": {"index_beside", "operands", "picks_by_array", "restore_axes", "shapes_wanted", "unbroadcast"},
-    "fused": {"softmax_in_place", "split_heads", "sum_of_rows", "target_probabilities"},
+    "fused": {
+        "gelu_erf",
+        "gelu_tanh",
+        "normalize",
+        "normalize_backward",
+        "softmax_backward_in_place",
+        "softmax_in_place",
+        "split_heads",
+        "sum_of_rows",
+        "target_probabilities",
+    },
 }
 
 # What a Tensor has that makes no new Tensor on the tape.

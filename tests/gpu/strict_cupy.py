@@ -9,16 +9,20 @@ every launch: a call that computes or copies, and is not a mere view, counts as 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.special
+
+from tests.gpu.compiled import RawModule
 
 FACTS = json.loads((Path(__file__).parent / "cupy_names.json").read_text(encoding="utf-8"))
 UFUNC_OPTIONS = {"out", "casting", "dtype"}
@@ -33,11 +37,23 @@ VIEWS = {
 
 
 class Crossings:
-    """How often data went to the card and came back, and how often the card was told to do something."""
+    """How often data went to the card and came back, and how often the card was told to do something.
+
+    last_use: by address, how many launches there were when one last used an array, or its memory was handed out; of
+              arrays that come from `empty`, into which alone a stream of its own may copy.
+    """
 
     there = 0
     back = 0
     launches = 0
+    last_use: ClassVar[dict[int, int]] = {}
+
+
+def address_of(array: np.ndarray) -> int:
+    """Where the memory begins that an array, or what it is a view of, owns."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.ctypes.data
 
 
 def host(value: Any) -> Any:
@@ -91,6 +107,8 @@ class ndarray:
                 f"Array device must be same as the current device: array device = {self._card} while current = "
                 f"{Device.current()}"
             )
+        if (address := address_of(self._host)) in Crossings.last_use:
+            Crossings.last_use[address] = Crossings.launches
 
     def __array__(self, *args: Any, **options: Any) -> np.ndarray:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
@@ -114,10 +132,10 @@ class ndarray:
             out = options.pop("out", None)
             if out is not None:
                 options["out"] = host(out)
-            self._check_card()
             Crossings.launches += not (
                 name in VIEWS or (name == "astype" and options.get("copy") is False and self.dtype == np.dtype(args[0]))
             )
+            self._check_card()
             result = getattr(self._host, name)(*host(args), **host_options(options))
             return out if out is not None else card(result)
 
@@ -150,7 +168,8 @@ class ndarray:
     def __repr__(self) -> str:
         return repr(self._host)
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return str(self._host)
 
     # -- leaving the card, on purpose --------------------------------------------------------------
 
@@ -182,8 +201,21 @@ class ndarray:
     def set(self, values: np.ndarray, stream: Any = None) -> None:
         if not isinstance(values, np.ndarray):
             raise TypeError("ndarray.set wants a NumPy array")
+        if values.shape != self.shape or values.dtype != self.dtype:
+            raise ValueError(f"Shape mismatch or other types: {values.shape} to {self.shape}")
         Crossings.there += 1
-        self._host[...] = values
+        if stream is None or stream is Stream.null:
+            self._host[...] = values
+            return
+        if not isinstance(values, Pinned):
+            raise AssertionError("memory that is not pinned is not copied beside computation")
+        if self._card != Device.current() or Crossings.last_use[address_of(self._host)] > stream.seen:
+            raise AssertionError("a race: the card may still use what this copy overwrites")
+        Pinned.leaving[address_of(values)] = stream, stream.tell(lambda: np.copyto(self._host, values))
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self._host.ctypes.data)
 
     def __copy__(self) -> ndarray:
         return card(self._host.copy())
@@ -197,11 +229,14 @@ class ndarray:
         return card(np.asarray(self._host[index_of(index)]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        Crossings.launches += 1
+        there = self._host[index_of(index)]
+        Crossings.launches += np.size(there) > 0
+        self._check_card()
         self._host[index_of(index)] = host(value)
 
     def fill(self, value: Any) -> None:
         Crossings.launches += 1
+        self._check_card()
         self._host.fill(host(value))
 
 
@@ -265,9 +300,20 @@ def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     out = options.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError("`out` must be an array of the card")
-    Crossings.launches += getattr(function, "__name__", "") not in VIEWS
+    Crossings.launches += _launches_of(getattr(function, "__name__", ""), args)
     result = function(*host(args), **host_options(options))
+    if function is np.empty:
+        Crossings.last_use[address_of(result)] = Crossings.launches
     return out if out is not None else card(result)
+
+
+def _launches_of(name: str, args: tuple[Any, ...]) -> int:
+    """How many a call takes. CuPy joins many small arrays at once, and copies few or large ones one by one."""
+    if name == "concatenate":
+        arrays = args[0]
+        at_once = len(arrays) > 8 and sum(array.nbytes for array in arrays) < len(arrays) * 2 * 2**20
+        return 1 if at_once else len(arrays)
+    return name not in VIEWS
 
 
 def _function(name: str) -> Any:
@@ -330,8 +376,114 @@ class Device:
         pass
 
     @property
+    def pci_bus_id(self) -> str:
+        return f"0000:0{self.id}:00.0"
+
+    @property
     def mem_info(self) -> tuple[int, int]:
         return 70 * 10**9, 80 * 10**9
+
+
+class Event:
+    """A point in what a stream was told."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False):
+        self.stream, self.done, self.launches = None, 0, 0
+
+    def record(self, stream: Stream | None = None) -> None:
+        self.stream = stream or Stream.null
+        with STREAM_LOCK:
+            self.done, self.launches = self.stream.told, Crossings.launches
+
+    def synchronize(self) -> None:
+        if self.stream:
+            self.stream.run_until(self.done)
+            for address, (stream, done) in list(Pinned.leaving.items()):
+                if stream is self.stream and done <= self.done:
+                    del Pinned.leaving[address]
+
+
+class Stream:
+    """What a card is told, in order. The null stream does it at once; any other at the last moment that is allowed.
+
+    seen: as of how many launches of the null stream this stream waits for.
+    """
+
+    null: ClassVar[Stream]
+
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False):
+        self.later: list[Any] = []
+        self.told = self.done = self.seen = 0
+        self.ptr = id(self)
+        STREAMS[self.ptr] = self
+
+    def tell(self, action: Any) -> int:
+        with STREAM_LOCK:
+            self.later.append(action)
+            self.told += 1
+            return self.told
+
+    def run_until(self, done: int) -> None:
+        with STREAM_LOCK:
+            while self.done < done:
+                self.later.pop(0)()
+                self.done += 1
+
+    def synchronize(self) -> None:
+        self.run_until(self.told)
+
+    def wait_event(self, event: Event) -> None:
+        if self is Stream.null and event.stream:
+            event.stream.run_until(event.done)
+        elif event.stream is Stream.null:
+            self.seen = max(self.seen, event.launches)
+
+
+class Pinned(np.ndarray):
+    """Memory that a card may copy from by itself, so that who writes into it has to wait until it did."""
+
+    leaving: ClassVar[dict[int, tuple[Stream, int]]] = {}
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if address_of(self) in Pinned.leaving:
+            raise AssertionError("a race: this memory has not been copied yet")
+        super().__setitem__(index, value)
+
+
+STREAMS: dict[int, Stream] = {}
+STREAM_LOCK = threading.RLock()
+Stream.null = Stream(null=True)
+
+
+def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray:
+    return np.full(shape, 99, dtype, order).view(Pinned)
+
+
+class NcclCommunicator:
+    """Cards of several processes, which the stand-in joins by MPI."""
+
+    calls = 0
+
+    def __init__(self, ndev: int, commId: bytes, rank: int):
+        from mpi4py import MPI
+
+        self.mpi, self.world = MPI, MPI.COMM_WORLD.Dup()
+        if (self.world.size, self.world.rank) != (ndev, rank) or len(set(self.world.allgather(commId))) != 1:
+            raise RuntimeError("NCCL_ERROR_INVALID_ARGUMENT: ranks with other keys or numbers")
+        self.card = Device.current()
+        if len(set(self.world.allgather(self.card))) != ndev:
+            raise RuntimeError("NCCL_ERROR_INVALID_USAGE: Duplicate GPU detected")
+
+    def allReduce(self, sendbuf: int, recvbuf: int, count: int, datatype: int, op: int, stream: int) -> None:
+        NcclCommunicator.calls += 1
+        ours = STREAMS[stream]
+        if self.card != Device.current() or Crossings.last_use.get(sendbuf, 0) > ours.seen:
+            raise AssertionError("a race: the card may still compute what is to be added up")
+        if op != 0 or sendbuf != recvbuf:
+            raise NotImplementedError("sums in place alone")
+        kind = {7: ctypes.c_float, 8: ctypes.c_double}[datatype]
+        array = np.ctypeslib.as_array(ctypes.cast(sendbuf, ctypes.POINTER(kind)), (count,))
+        ours.tell(lambda: self.world.Allreduce(self.mpi.IN_PLACE, array))
 
 
 class Pool:
@@ -372,6 +524,7 @@ def _modules() -> dict[str, ModuleType]:
     cupy.__version__ = FACTS["version"]
     cupy.__path__ = []  # type: ignore[attr-defined]
     cupy.ndarray, cupy.ufunc, cupy.asarray, cupy.array = ndarray, ufunc, asarray, asarray
+    cupy.RawModule = RawModule
     cupy.asnumpy = lambda a: a.get() if isinstance(a, ndarray) else np.asarray(a)
     pool = Pool()
     cupy.get_default_memory_pool = lambda: pool
@@ -391,10 +544,14 @@ def _modules() -> dict[str, ModuleType]:
     runtime.getDeviceProperties = lambda index: {"name": f"Stand-in {index}".encode()}
     runtime.driverGetVersion = runtime.runtimeGetVersion = lambda: 13000
     cuda.runtime, cuda.Device = runtime, Device
+    cuda.Event, cuda.Stream, cuda.get_current_stream = Event, Stream, lambda: Stream.null
     memory = ModuleType("cupy.cuda.memory")
     memory.OutOfMemoryError = OutOfMemoryError
     cuda.memory = memory
     cuda.is_available = lambda: True
+    cuda.nccl = nccl = ModuleType("cupy.cuda.nccl")
+    nccl.available, nccl.NCCL_SUM, nccl.NCCL_FLOAT32, nccl.NCCL_FLOAT64 = True, 0, 7, 8
+    nccl.get_unique_id, nccl.NcclCommunicator = lambda: os.urandom(128), NcclCommunicator
     cupy.cuda = cuda
 
     core, linalg = ModuleType("cupy._core"), ModuleType("cupy._core._routines_linalg")
@@ -407,8 +564,10 @@ def _modules() -> dict[str, ModuleType]:
     cupyx.__path__ = scipy_.__path__ = []  # type: ignore[attr-defined]
     special.erf = lambda x: _call(scipy.special.erf, (x,), {})
     cupyx.scipy, scipy_.special = scipy_, special
+    cupyx.empty_pinned = empty_pinned
     return {
-        "cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.runtime": runtime, "cupy.cuda.memory": memory,
+        "cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.nccl": nccl, "cupy.cuda.runtime": runtime,
+        "cupy.cuda.memory": memory,
         "cupy._core": core, "cupy._core._routines_linalg": linalg,
         "cupyx": cupyx, "cupyx.scipy": scipy_, "cupyx.scipy.special": special,
     }  # fmt: skip
@@ -421,6 +580,7 @@ def installed() -> Iterator[ModuleType]:
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
     Crossings.there = Crossings.back = Crossings.launches = 0
+    Crossings.last_use, Pinned.leaving = {}, {}
     Device(0).use()
     try:
         yield modules["cupy"]

@@ -1,11 +1,15 @@
 """Train a small model under mpiexec: `mpiexec -n K python mpi_run.py FOLDER [--resume] [--fail RANK] [NAME=VALUE ...]`.
 
+With --stand-in, CuPy is its stand-in, and each rank writes to FOLDER.sums-N how many arrays its card added to others;
+with --without-nccl, the second rank's has no NCCL.
+
 Each rank writes its process id to FOLDER.rank-N when its first step begins; with --fail, that rank raises an error in
 its fifth.
 """
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from minivit.data import shapes
@@ -57,6 +61,18 @@ if __name__ == "__main__":
         train_step(run, batch, workers)
 
     loop.Run.train_step = announced
-    with joined_ranks() as ranks:
+    if "--stand-in" in arguments:
+        sys.path.insert(0, str(Path(__file__).parents[2]))
+        from tests.gpu import strict_cupy
+
+        card = strict_cupy.installed()
+    else:
+        card = nullcontext()
+    with card as cupy, joined_ranks() as ranks:
+        if "--without-nccl" in arguments and cupy:
+            cupy.cuda.nccl.available = ranks.rank != 1
         result = train(config, folder, resume="--resume" in arguments, show=False, ranks=ranks)
+        if "--stand-in" in arguments:
+            added = strict_cupy.NcclCommunicator.calls
+            Path(f"{folder}.sums-{ranks.rank}").write_text(str(added), encoding="utf-8")
     sys.exit(0 if result.finished else 130)

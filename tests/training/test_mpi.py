@@ -78,6 +78,37 @@ def test_the_same_number_of_ranks_gives_the_same_bits_again(tmp_path):
     assert weights(tmp_path / "once") == weights(tmp_path / "again")
 
 
+def test_the_cards_of_two_ranks_add_up_gradients_among_themselves(tmp_path):
+    """By CuPy's stand-in, whose cards add up by MPI in turn, as late as they may."""
+    assert run(2, tmp_path / "here", "steps=50")[0] == 0
+    status, _, errors = run(2, tmp_path / "there", "--stand-in", "device=cuda", "steps=50")
+
+    assert status == 0, errors
+    here, there = losses(tmp_path / "here"), losses(tmp_path / "there")
+    assert max(abs(there[key] - here[key]) / here[key] for key in here) < 1e-5
+    sums = {(tmp_path / f"there.sums-{rank}").read_text(encoding="utf-8") for rank in (0, 1)}
+    assert len(sums) == 1 and int(sums.pop()) >= 50
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--without-nccl", "device=cuda"], "rank 1 has no NCCL (pip install 'minivit[nccl13]')"),
+        (["device=cuda:1"], "ranks share a GPU"),
+    ],
+)
+def test_cards_that_cannot_add_up_among_themselves_go_by_way_of_the_machine_and_say_why(tmp_path, options, reason):
+    assert run(2, tmp_path / "here", "steps=3")[0] == 0
+    status, _, errors = run(2, tmp_path / "there", "--stand-in", *options, "steps=3")
+
+    assert status == 0, errors
+    assert errors.splitlines() == [f"minivit: gradients go by way of the machine's memory: {reason}"]
+    assert (tmp_path / "there.sums-0").read_text(encoding="utf-8") == "0"
+    last = {name: (tmp_path / name / "metrics.jsonl").read_text(encoding="utf-8") for name in ("here", "there")}
+    here, there = (json.loads(text.splitlines()[-1])["loss"] for text in last.values())
+    assert there == pytest.approx(here, rel=1e-5)
+
+
 def test_two_ranks_with_a_micro_batch_each_give_the_bits_of_one_rank_with_both(tmp_path):
     """Then there is only one sum, of two arrays; dropout and the average are the same too."""
     options = ("microbatch=64", "dropout=0.1", "ema=0.9", "dataset=shapes")

@@ -1,0 +1,186 @@
+"""Each kernel for a GPU against the NumPy function that it stands for.
+
+Where there is no card, kernels.cu is compiled for the processor: every thread of a launch is then one of the
+machine's, and those of a warp wait for each other where the card's would exchange numbers.
+"""
+
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+import minivit.training.optim  # whose functions have kernels too
+from minivit import Tensor
+from minivit.cuda import find_cupy
+from minivit.engine import fused
+from minivit.engine.backend import to_numpy
+from minivit.errors import MinivitError
+from minivit.kernels import KERNELS, SOURCE, _inputs
+from minivit.training import optim
+from tests.gpu import strict_cupy
+from tests.gpu.compiled import RawModule
+
+REAL = bool(os.environ.get("MINIVIT_GPU"))
+SHAPES = [(1, 1), (3, 5), (2, 32), (7, 33), (2, 3, 65), (5, 200)]
+ROUNDING = {"float32": 2e-6, "float64": 1e-13}  # relative to the largest number of an array
+
+
+@pytest.fixture(params=[32] if REAL else [1, 32], ids="{} lanes".format)
+def cupy(request, monkeypatch):
+    """CuPy, or its stand-in with as many threads to a warp."""
+    if REAL:
+        try:
+            yield find_cupy()[0]
+        except MinivitError as error:
+            pytest.skip(str(error))
+        return
+    monkeypatch.setattr(RawModule, "lanes", request.param)
+    monkeypatch.setattr("minivit.kernels._kernels", minivit.kernels._kernels.__wrapped__)  # none kept from before
+    with strict_cupy.installed() as module:
+        yield module
+
+
+def arrays(rng, *shapes):
+    return [rng.standard_normal(shape) for shape in shapes]
+
+
+def gelu_arguments(rng, shape):
+    x, out, slope = arrays(rng, shape, shape, shape)
+    return 4 * x, out, slope
+
+
+def row_arguments(rng, shape):
+    """What `normalize` is given."""
+    x, out, normal, w, b = arrays(rng, shape, shape, shape, shape[-1:], shape[-1:])
+    return x.reshape(-1, shape[-1]), w, b, 1e-6, *(a.reshape(-1, shape[-1]) for a in (out, normal)), _column(rng, shape)
+
+
+def backward_row_arguments(rng, shape):
+    dy, normal, dx, product = (a.reshape(-1, shape[-1]) for a in arrays(rng, *[shape] * 4))
+    return dy, normal, rng.standard_normal(shape[-1]), _column(rng, shape), dx, product
+
+
+def _column(rng, shape):
+    return rng.standard_normal((int(np.prod(shape[:-1])), 1))
+
+
+def step_arguments(rng, shape, slots, *numbers):
+    w, g, *state = arrays(rng, *[shape] * (2 + slots))
+    return w, g, *(abs(array) for array in state), *numbers
+
+
+# The arguments of each function, from a generator and a shape; several lists where an option changes what it does.
+ARGUMENTS = {
+    "softmax_in_place": [
+        lambda rng, shape: (30 * rng.standard_normal(shape), 0.125),
+        lambda rng, shape: (1e4 * rng.standard_normal(shape), 1.0),
+    ],
+    "softmax_backward_in_place": [lambda rng, shape: (*arrays(rng, shape, shape), 0.25)],
+    "normalize": [row_arguments],
+    "normalize_backward": [backward_row_arguments],
+    "gelu_tanh": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
+    "gelu_erf": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
+    "sgd_step": [
+        lambda rng, shape: step_arguments(rng, shape, 1, 0.1, 0.9, 0.0),
+        lambda rng, shape: step_arguments(rng, shape, 1, 0.1, 0.9, 0.3),
+    ],
+    "adam_step": [
+        lambda rng, shape: step_arguments(rng, shape, 2, 0.1, 0.9, 0.99, 1e-8, 1.5, 0.7, 0.0),
+        lambda rng, shape: step_arguments(rng, shape, 2, 0.1, 0.9, 0.99, 1e-8, 1.5, 1.0, 0.3),
+        lambda rng, shape: step_arguments(rng, shape, 2, 0.1, 0.9, 0.99, 1e-8, 1.5, 0.7, 0.3),
+    ],
+}
+CASES = [(name, i) for name, makers in ARGUMENTS.items() for i in range(len(makers))]
+
+
+def converted(arguments, put):
+    return [put(argument) if isinstance(argument, np.ndarray) else argument for argument in arguments]
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "which"), CASES)
+def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
+    function = getattr(fused, name, None) or getattr(optim, name)
+    arguments = ARGUMENTS[name][which](np.random.default_rng(0), shape)
+    here = converted(arguments, lambda array: array.astype(dtype))
+    there = converted(here, cupy.asarray)
+
+    KERNELS[name](*here)
+    before = strict_cupy.Crossings.launches
+    function(*there)
+
+    assert REAL or strict_cupy.Crossings.launches == before + 1
+    written = [not read_only for read_only in _inputs()[name]]
+    for place in range(len(arguments)):
+        if written[place] and isinstance(here[place], np.ndarray):
+            scale = np.abs(here[place]).max() or 1.0
+            np.testing.assert_allclose(
+                to_numpy(there[place]) / scale, here[place] / scale, atol=ROUNDING[dtype], rtol=0
+            )
+
+
+def test_every_kernel_has_a_twin_and_a_case():
+    assert set(ARGUMENTS) == set(KERNELS) == set(_inputs())
+
+
+def test_in_a_row_of_large_and_lost_numbers_softmax_does_as_its_twin(cupy):
+    rows = np.array([[1e30, -1e30, 0.0], [np.nan, 1.0, 2.0], [np.inf, 0.0, 1.0], [-np.inf, 0.0, 0.0]])
+    there = cupy.asarray(rows)
+    fused.softmax_in_place(there, 1.0)
+    with np.errstate(invalid="ignore"):
+        fused.softmax_in_place(rows, 1.0)
+
+    np.testing.assert_array_equal(np.isnan(to_numpy(there)), np.isnan(rows))
+    np.testing.assert_allclose(to_numpy(there)[[0, 3]], [[1, 0, 0], [0, 0.5, 0.5]])
+
+
+def test_what_is_read_may_be_strided_and_what_is_written_may_not(cupy):
+    x = cupy.asarray(np.linspace(-2.0, 2.0, 12).reshape(3, 4))
+    out = cupy.empty_like(x)
+    fused.gelu_tanh(x.T, out.reshape(4, 3), None)
+    wanted = np.empty((4, 3))
+    fused.gelu_tanh(np.ascontiguousarray(to_numpy(x).T), wanted, None)
+    np.testing.assert_allclose(to_numpy(out).reshape(4, 3), wanted, rtol=1e-13)
+
+    with pytest.raises(TypeError, match=r"gelu_tanh cannot use a float64 array of strides \(8, 32\) as argument 1"):
+        fused.gelu_tanh(x.T, out.T, None)
+    with pytest.raises(TypeError, match="cannot use a float32 array"):
+        fused.gelu_tanh(x, out.astype(np.float32), None)
+
+
+@pytest.mark.parametrize("op", ["layer_norm", "gelu", "softmax", "attention"])
+def test_an_op_on_an_array_that_is_stored_in_columns(cupy, op):
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((6, 5, 2) if op == "attention" else (6, 5))
+    weights, cotangent = rng.standard_normal((2, 6)), rng.standard_normal((2, 5, 2) if op == "attention" else (5, 6))
+
+    def run(put):
+        x = Tensor(put(values).T, requires_grad=True)
+        if op == "layer_norm":
+            out = fused.layer_norm(x, Tensor(put(weights[0]), True), Tensor(put(weights[1]), True))
+        else:
+            out = fused.attention(x, heads=1) if op == "attention" else getattr(fused, op)(x)
+        out.backward(put(np.ascontiguousarray(cotangent.T)).T)
+        return to_numpy(out.data), to_numpy(x.grad)
+
+    for mine, other in zip(run(cupy.asarray), run(np.asarray), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-12)
+
+
+def test_nothing_is_launched_for_nothing(cupy):
+    before = strict_cupy.Crossings.launches
+    fused.softmax_in_place(cupy.empty((2, 0)), 1.0)
+    assert strict_cupy.Crossings.launches - before <= 1  # that of cupy.empty
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs NVIDIA's compiler")
+def test_nvidias_compiler_takes_every_kernel(tmp_path):
+    uses = "".join(f"auto use_{name}_{t} = {name}<{t}>;\n" for name in KERNELS for t in ("float", "double"))
+    source = tmp_path / "all.cu"
+    source.write_text(SOURCE.read_text(encoding="utf-8") + uses, encoding="utf-8")
+    command = ["nvcc", "-std=c++14", "-Werror=all-warnings", "-ptx", "-o", str(tmp_path / "all.ptx"), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
