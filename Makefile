@@ -6,7 +6,7 @@
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
-#   make test-gpu  the numbers of every op and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
+#   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)

@@ -1,12 +1,9 @@
 // What a GPU runs in one launch where array operations would take many: each kernel here is the twin of the NumPy
-// function of the same name (see `with_kernel` in kernels.py), with its arguments in the same order.
+// function of the same name (see `with_gpu_kernel` in kernels.py), with its arguments in the same order.
 //
 // All arrays are contiguous and of one type T, float or double. The first two arguments are the shape of the first
-// array: so many `rows` of `n` elements each. Loops stride over the whole grid, so any number of threads will do.
-
-#ifndef LANES
-#define LANES 32  // the threads of a warp, which share a row
-#endif
+// array: so many `rows` of `n` elements each. Loops stride over the whole grid, so any number of warps will do. LANES is
+// how many threads make a warp: 32.
 
 typedef long long Index;
 
@@ -77,9 +74,9 @@ __global__ void normalize(
         const T factor = T(1) / sqrt(sum_of_lanes(square) / n + T(eps));
         if (FIRST_THREAD % LANES == 0) inverse[row] = factor;
         EACH_OF_ROW(j) {
-            const T one = (x[start + j] - mean) * factor;
-            normal[start + j] = one;
-            out[start + j] = one * weight[j] + bias[j];
+            const T normalized = (x[start + j] - mean) * factor;
+            normal[start + j] = normalized;
+            out[start + j] = normalized * weight[j] + bias[j];
         }
     }
 }
@@ -127,9 +124,9 @@ template <typename T>
 __global__ void gelu_erf(Index rows, Index n, const T* x, T* out, T* slope) {
     const T root = 0.7071067811865476, density = 0.3989422804014327;  // sqrt(1 / 2), 1 / sqrt(2 pi)
     EACH_ELEMENT(i) {
-        const T one = x[i], phi = T(0.5) + T(0.5) * erf(one * root);
-        out[i] = one * phi;
-        if (slope) slope[i] = phi + one * density * exp(T(-0.5) * one * one);
+        const T value = x[i], phi = T(0.5) + T(0.5) * erf(value * root);
+        out[i] = value * phi;
+        if (slope) slope[i] = phi + value * density * exp(T(-0.5) * value * value);
     }
 }
 

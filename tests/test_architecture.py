@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tokenize
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,14 @@ def test_no_layer_imports_through_the_packages_front_door(path):
 
     assert through_the_door <= {"minivit.__version__"}
     assert whole == []
+
+
+def test_every_file_of_the_package_is_installed_with_it():
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    named = settings["tool"]["setuptools"]["package-data"]["minivit"]
+    found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file()}
+
+    assert {name for name in found if not name.endswith((".py", ".pyc"))} == set(named)
 
 
 # -- NumPy and CuPy alike ------------------------------------------------------------------------

@@ -111,6 +111,7 @@ def tape_below(tensor):
 
 def read(thing):
     """Print the source of a function or class, and where it is."""
+    thing = inspect.unwrap(thing)  # what a decorator stands before
     lines, first = inspect.getsourcelines(thing)
     print(f"# {reading.name_of(Path(inspect.getsourcefile(thing)))}, line {first}\n" + "".join(lines))
 
@@ -199,7 +200,7 @@ tokens_in_last_mlp = (1, 65)
 #
 # minivit has two forms, in a dictionary. Each is a function that *writes* f(x) into `out` and, if `slope` is not None,
 # f'(x) into `slope`: arrays that it is handed, so that blocks of a large array can be filled in place (lesson 16).
-# (`@with_kernel` is for a GPU: there one kernel of the same name does all of it. Yours needs none.)
+# (`@with_gpu_kernel` is for a GPU: there one kernel of the same name does all of it. Yours needs none.)
 #
 # First the test, then the code. A test is good for nothing if it cannot fail. Yours will be tried on right forms, and
 # on forms that are broken in several ways.

@@ -19,6 +19,7 @@ from minivit.data.augment import Augmentation
 from minivit.data.dataset import AnyDataset, PictureFiles
 from minivit.data.mixing import Mixing
 from minivit.data.upload import Uploads
+from minivit.engine.backend import Array
 from minivit.errors import ConfigError
 from minivit.preprocessing import preprocess
 
@@ -33,14 +34,14 @@ class Batch(NamedTuple):
 
     step:   counted over the whole run, from 0.
     epoch:  how many times every image had been seen before this epoch.
-    images: float32 (B, H, W, C), values from -1 to 1.
+    images: float32 (B, H, W, C), values from -1 to 1; on a GPU if the loader has a way there, and so the labels.
     labels: int64 (B,); after mixing, the share of each class: float32 (B, K).
     """
 
     step: int
     epoch: int
-    images: np.ndarray
-    labels: np.ndarray
+    images: Array
+    labels: Array
 
 
 class Loader:
@@ -56,8 +57,9 @@ class Loader:
     part:     the slice of a batch of so many images that is wanted here, where several processes share each batch. The
               other pictures, if they are in files, are not read, and black; all else is as it is without. None, or with
               `mix`, which may take a picture into any other: all are wanted.
-    uploads:  the way to a GPU, if the batches shall be there (see minivit.data.upload); it is to be made for as many
-              batches ahead as `prefetch`.
+    uploads:  the way to a GPU, if the batches shall be there, made for as many batches ahead as `prefetch` (see
+              minivit.data.upload). A batch then lasts until the next one is asked for, and the batches of one call
+              alone may be under way.
     prefetch: how many finished batches may wait. They are made by a thread of their own while the
               network is busy; 0 makes each one when it is asked for, without a thread.
 

@@ -84,5 +84,7 @@ class Uploads:
         """The batches as computation may use them, each until the next one is asked for."""
         for batch, slot in sent:
             self.main.wait_event(slot.arrived)
-            yield batch
-            slot.used.record(self.main)
+            try:
+                yield batch
+            finally:
+                slot.used.record(self.main)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..cuda import current_gpu
 from ..errors import ConfigError, ShapeError
-from ..kernels import row_of_ones, with_kernel
+from ..kernels import row_of_ones, with_gpu_kernel
 from .backend import Array, erf, matmul, row_blocks, vecdot, wide, xp_of
 from .ops import operands
 from .tensor import Tensor, record, wants_grad
@@ -32,9 +32,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     a, w, *biases = operands(x, weight) if bias is None else operands(x, weight, bias)
     wants_x, wants_weight, wants_bias = wants_grad(x), wants_grad(weight), wants_grad(bias)
     if a.shape[-1] != w.shape[0]:
-        raise ShapeError(
-            f"linear: the input has {a.shape[-1]} features (shape {a.shape}), the weight wants {w.shape[0]}"
-        )
+        raise ShapeError(f"linear: an input of shape {a.shape} for a weight that wants {w.shape[0]} features")
     rows = a.reshape(-1, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
     out = matmul(rows, w)  # (m, n)
     for b in biases:  # one or none
@@ -69,18 +67,18 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
 
     def vjp(dy: Array):
         dy = wide(dy).reshape(-1, d)
-        dx, sums = xp.empty_like(normal), []  # of each block, the sums that make dw and db
+        dx, dw, db = xp.empty_like(normal), [], []  # of each block, its part of dw and db
         for block in row_blocks(dy):
             product = xp.empty_like(dx[block])
             normalize_backward(dy[block], normal[block], w, inverse[block], dx[block], product)
-            sums.append((sum_of_rows(product), sum_of_rows(dy[block])))
-        gradients: list[Array] = [dx.reshape(shape), *(sum(parts[1:], parts[0]) for parts in zip(*sums, strict=True))]
-        return tuple(gradient.astype(dtype, copy=False) for gradient in gradients)
+            dw.append(sum_of_rows(product))
+            db.append(sum_of_rows(dy[block]))
+        return tuple(gradient.astype(dtype, copy=False) for gradient in (dx.reshape(shape), added(dw), added(db)))
 
     return record(out.reshape(shape).astype(dtype, copy=False), (x, weight, bias), vjp)
 
 
-@with_kernel(per_row=True)
+@with_gpu_kernel(per_row=True)
 def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Array, inverse: Array) -> None:
     """Write (x - mean) / sqrt(var + eps) of each row, that times w plus b, and 1 / sqrt(var + eps)."""
     xp, d = xp_of(x), x.shape[1]
@@ -91,14 +89,14 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
     out += b
 
 
-@with_kernel(per_row=True)
+@with_gpu_kernel(per_row=True)
 def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, product: Array) -> None:
     """Write the gradient of x, and dy * normal, whose sum over the rows is that of w. `normal` is used up."""
-    xp, mean = xp_of(dy), 1.0 / dy.shape[1]
+    xp, share = xp_of(dy), 1.0 / dy.shape[1]
     xp.multiply(dy, normal, out=product)
     xp.multiply(dy, w, out=dx)
-    dx -= (dy @ w * mean)[:, None]
-    normal *= (product @ w * mean)[:, None]
+    dx -= (dy @ w * share)[:, None]
+    normal *= (product @ w * share)[:, None]
     dx -= normal
     dx *= inverse
 
@@ -127,7 +125,7 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     return record(out.reshape(shape).astype(dtype, copy=False), (x,), vjp)
 
 
-@with_kernel()
+@with_gpu_kernel()
 def gelu_tanh(x: Array, out: Array, slope: Array) -> None:
     """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its slope Φ + 2xu' Φ(1 - Φ)."""
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
@@ -148,7 +146,7 @@ def gelu_tanh(x: Array, out: Array, slope: Array) -> None:
         slope += phi
 
 
-@with_kernel()
+@with_gpu_kernel()
 def gelu_erf(x: Array, out: Array, slope: Array) -> None:
     """Φ(x) = (1 + erf(x/√2))/2; write x Φ(x) and its slope Φ + x φ(x), φ the normal density."""
     xp = xp_of(x)
@@ -201,39 +199,38 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
 def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
     """As `attention`, with the attention weights A = softmax(q kᵀ / √D_h) beside it, an array (B, heads, queries, N).
 
-    Queries, keys and values are views of the one packed array, and so are their gradients.
+    Queries, keys and values are views of the one packed array, and so are their gradients. Of half precision, they are
+    multiplied in float32: on a GPU, CuPy has no product of stacks of such matrices.
     """
     (x,) = operands(qkv)
-    batch, _, width = x.shape
+    dtype, batch, _, width = x.dtype, *x.shape
     if width % (3 * heads):
         raise ShapeError(f"attention: {heads} heads do not divide a width of {width} = 3 D")
     xp = xp_of(x)
     scale = (width // 3 // heads) ** -0.5
-    q, k, v = split_heads(x, 3, heads)  # each (B, heads, N, D_h)
-    q = q[:, :, :queries]
-
-    weights = matmul(wide(q), wide(k).swapaxes(-1, -2))  # (B, heads, queries, N)
+    q, k, v = split_heads(wide(x), 3, heads)  # each (B, heads, N, D_h)
+    weights = matmul(q[:, :, :queries], k.swapaxes(-1, -2))  # (B, heads, queries, N)
     softmax_in_place(weights, scale)
-    weights = weights.astype(x.dtype, copy=False)
-    out = xp.empty((batch, q.shape[2], width // 3), x.dtype)
+    asked = weights.shape[2]
+    out = xp.empty((batch, asked, width // 3), weights.dtype)
     (heads_out,) = split_heads(out, 1, heads)
     matmul(weights, v, out=heads_out)
+    weights = weights.astype(dtype, copy=False)
 
     def vjp(dy: Array):
-        dqkv = xp.empty(x.shape, x.dtype)  # in rows, whatever the order of x, so that the heads are views of it
+        a, q, k, v = wide(weights), *split_heads(wide(x), 3, heads)
+        dqkv = xp.empty(x.shape, a.dtype)  # in rows, whatever the order of x, so that the heads are views of it
         dq, dk, dv = split_heads(dqkv, 3, heads)
-        dq[:, :, q.shape[2] :] = 0.0  # those who did not ask
-        dq = dq[:, :, : q.shape[2]]
-        (dh,) = split_heads(dy, 1, heads)  # (B, heads, queries, D_h)
-        matmul(weights.swapaxes(-1, -2), dh, out=dv)
-        dweights = matmul(wide(dh), wide(v).swapaxes(-1, -2))  # (B, heads, queries, N)
-        softmax_backward_in_place(dweights, wide(weights), scale)
-        dweights = dweights.astype(x.dtype, copy=False)
-        matmul(dweights, k, out=dq)
-        matmul(dweights.swapaxes(-1, -2), q, out=dk)
-        return (dqkv,)
+        dq[:, :, asked:] = 0.0  # those who did not ask
+        (dh,) = split_heads(wide(dy), 1, heads)  # (B, heads, queries, D_h)
+        matmul(a.swapaxes(-1, -2), dh, out=dv)
+        dweights = matmul(dh, v.swapaxes(-1, -2))  # (B, heads, queries, N)
+        softmax_backward_in_place(dweights, a, scale)
+        matmul(dweights, k, out=dq[:, :, :asked])
+        matmul(dweights.swapaxes(-1, -2), q[:, :, :asked], out=dk)
+        return (dqkv.astype(dtype, copy=False),)
 
-    return record(out, (qkv,), vjp), weights
+    return record(out.astype(dtype, copy=False), (qkv,), vjp), weights
 
 
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
@@ -313,12 +310,17 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 # -- what several ops share ----------------------------------------------------------------------
 
 
+def added(parts: list[Array]) -> Array:
+    """The sum of one array or more, first to last."""
+    return sum(parts[1:], parts[0])
+
+
 def sum_of_rows(x: Array) -> Array:
     """(m, n) -> (n,), as a product with ones: BLAS does it in one fast pass."""
     return matmul(row_of_ones(xp_of(x), x.shape[0], x.dtype, current_gpu()), x)[0]
 
 
-@with_kernel(per_row=True)
+@with_gpu_kernel(per_row=True)
 def softmax_in_place(x: Array, scale: float) -> None:
     """Turn each row of the last axis of a contiguous array into the softmax of `scale` times it.
 
@@ -339,7 +341,7 @@ def softmax_in_place(x: Array, scale: float) -> None:
     x /= (x @ xp_of(x).ones(x.shape[-1], x.dtype))[..., None]
 
 
-@with_kernel(per_row=True)
+@with_gpu_kernel(per_row=True)
 def softmax_backward_in_place(dy: Array, y: Array, scale: float) -> None:
     """Turn the gradient of y = softmax(scale x) into that of x: scale y * (dy - rowsum(dy * y))."""
     dy -= vecdot(dy, y)[..., None]

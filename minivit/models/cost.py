@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,10 +162,14 @@ def images_that_fit(model: Classifier, memory: float, passes: int = 1) -> int:
     return max(0, int(free // (total.kept_bytes * passes)))
 
 
-def gpu_microbatch(model: Classifier, batch_size: int, device: str) -> int:
-    """How many images make one training pass on a GPU: the batch, or as many as fit nine tenths of its memory."""
+def gpu_microbatch(model: Classifier, batch_size: int, device: str, batches: int = 1) -> int:
+    """How many images make one training pass on a GPU: the batch, or as many as fit nine tenths of its memory.
+
+    `batches` is how many batches of images, in float32, lie there at a time.
+    """
     memory = device_memory(device)
-    fits = batch_size if memory is None else images_that_fit(model, 0.9 * memory)
+    waiting = batches * batch_size * math.prod(model.config.image_shape) * 4
+    fits = batch_size if memory is None else images_that_fit(model, 0.9 * memory - waiting)
     return max(1, min(batch_size, fits))
 
 

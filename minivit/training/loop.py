@@ -107,7 +107,7 @@ def train(
 
         bar = Progress(run.total_steps, run.step, show=run.show)
         try:
-            for batch in run.loader.batches(run.step, run.total_steps):
+            for batch in run.batches(workers):
                 run.train_step(batch, workers)
                 bar.update(run.summary())
                 if run.is_due(config.log_every):
@@ -165,7 +165,10 @@ class Run:
         elif config.checkpoint_blocks:
             raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
         on_gpu = self.device != "cpu"
-        self.gpu_microbatch = gpu_microbatch(self.model, config.batch_size, self.device) if on_gpu else 0
+        if on_gpu:
+            self.loader.uploads = Uploads(self.loader.prefetch)
+        batches = config.accumulate * len(self.loader.uploads.slots) if self.loader.uploads else 0
+        self.gpu_microbatch = gpu_microbatch(self.model, config.batch_size, self.device, batches) if on_gpu else 0
         with ranks.first_before_others():
             self.objective = _objective(config, self.model, self.device)
         self.loader.augment = training_augmentation(
@@ -174,8 +177,6 @@ class Run:
             config.randaugment,
             config.erasing,
         )
-        if on_gpu:
-            self.loader.uploads = Uploads(self.loader.prefetch)
         self.loader.mix = mixing(config.mixup, config.cutmix, len(self.classes))
         if ranks.size > 1:
             self.loader.part = lambda count: own_images(count, self._microbatch(count), ranks)
@@ -222,6 +223,13 @@ class Run:
         return round(self.config.warmup * self.total_steps) if given is None else min(given, self.total_steps)
 
     # -- one step --------------------------------------------------------------------------------
+
+    def batches(self, workers: Workers) -> Iterator[Batch]:
+        """Those of the steps that are left; see `Uploads` for how long one on a GPU lasts."""
+        try:
+            yield from self.loader.batches(self.step, self.total_steps)
+        except MemoryError as error:
+            raise self._out_of_memory(self._microbatch(self.loader.batch_size), workers.count) from error
 
     def train_step(self, batch: Batch, workers: Workers) -> None:
         """Loss, gradients, clipping, one optimiser step; none where a gradient was too large for half precision."""

@@ -13,7 +13,7 @@ import numpy as np
 from ..engine.backend import BLOCK_ELEMENTS, Array, row_blocks, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError, ShapeError
-from ..kernels import with_kernel
+from ..kernels import with_gpu_kernel
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
@@ -217,7 +217,7 @@ class SGD(Optimizer):
         sgd_step(w, g, m, lr, self.momentum, decay)
 
 
-@with_kernel()
+@with_gpu_kernel()
 def sgd_step(w: Array, g: Array, m: Array, lr: float, momentum: float, decay: float) -> None:
     """m <- momentum m + g + decay w, w <- w - lr m."""
     m *= momentum
@@ -258,7 +258,7 @@ class Adam(Optimizer):
         adam_step(w, g, mean, square, rate, beta1, beta2, self.eps, root, shrink, decay)
 
 
-@with_kernel()
+@with_gpu_kernel()
 def adam_step(
     w: Array, g: Array, mean: Array, square: Array, rate: float, beta1: float, beta2: float, eps: float, root: float,
     shrink: float, decay: float,

@@ -140,16 +140,16 @@ class GradientSums:
         with self.lock:
             bucket.missing -= 1
             if not bucket.missing:
-                if self.only:
+                if self.pieces == 1:
                     self._join(bucket)
                 bucket.full.set()
 
     def _join(self, bucket: Bucket) -> None:
-        """Copy what came for a bucket into it: on a GPU one launch, where a copy of each gradient would be many."""
+        """Copy what came for a bucket into it: on a GPU two launches, where a copy of each gradient would be many."""
         xp = xp_of(bucket.flat)
         gradients = [(self.only.pop(place), self.sums[place]) for place in bucket.parameters]
         arrays = [(xp.zeros_like(total) if gradient is None else gradient) for gradient, total in gradients]
-        xp.concatenate([array.reshape(-1) for array in arrays], out=bucket.flat)
+        bucket.flat[...] = xp.concatenate([array.reshape(-1) for array in arrays])
 
     @contextmanager
     def added_up(self, ranks: Ranks) -> Iterator[None]:

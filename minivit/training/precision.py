@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
 from ..cuda import multiply_in_tf32
-from ..engine.backend import Array
+from ..engine.backend import Array, xp_of
 from ..engine.tensor import Tensor
 from ..errors import ConfigError, MissingExtraError
 from .objectives import Objective
@@ -72,8 +73,11 @@ class MixedPrecision(Precision):
         network = copy.deepcopy(objective.network)
         vars(twin)["network"] = network
         self.pairs = list(zip(network.parameters(), objective.network.parameters(), strict=True))
-        for mine, real in self.pairs:
-            mine.data = real.data.astype(dtype)
+        sizes = [real.size for _, real in self.pairs]
+        self.flat = xp_of(trained[0].data).empty(sum(sizes), dtype)  # all weights of the twin
+        for (mine, real), end in zip(self.pairs, accumulate(sizes), strict=True):
+            mine.data = self.flat[end - real.size : end].reshape(real.shape)
+        self.refresh()
         twins = {id(real): mine for mine, real in self.pairs}
         super().__init__(twin, [twins[id(parameter)] for parameter in trained])
         self.adapts = dtype == np.float16
@@ -81,9 +85,8 @@ class MixedPrecision(Precision):
         self.good = 0  # steps since the scale last changed
 
     def refresh(self) -> None:
-        """As in `Precision`: each weight is rounded."""
-        for mine, real in self.pairs:
-            mine.data[...] = real.data
+        """As in `Precision`: each weight is rounded, all at once, since on a GPU each would be a launch."""
+        self.flat[...] = xp_of(self.flat).concatenate([real.data.reshape(-1) for _, real in self.pairs])
 
     def overflowed(self) -> bool:
         """As in `Precision`."""

@@ -7,6 +7,7 @@ few large arrays, while the backward pass still makes the others (`parallel.Grad
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
@@ -150,7 +151,7 @@ class Cards:
     """
 
     def __init__(self, channel: Any, cupy: ModuleType):
-        self.cupy, self.nccl = cupy, cupy.cuda.nccl
+        self.cupy, self.nccl = cupy, importlib.import_module("cupy.cuda.nccl")
         key = channel.bcast(self.nccl.get_unique_id() if channel.rank == 0 else None)
         self.all = self.nccl.NcclCommunicator(channel.size, key, channel.rank)
         self.stream = cupy.cuda.Stream(non_blocking=True)
@@ -159,7 +160,7 @@ class Cards:
     def join(cls, channel: Any, array: Array) -> Cards | None:
         """The ranks' GPUs; None, and rank 0 says why, if a rank has no NCCL or two of them share a GPU."""
         cupy = xp_of(array)
-        has = channel.allgather(cupy.cuda.nccl.available)
+        has = channel.allgather(importlib.import_module("cupy.cuda.nccl").available)
         places = channel.allgather((socket.gethostname(), array.device.pci_bus_id))
         if all(has) and len(set(places)) == channel.size:
             return cls(channel, cupy)

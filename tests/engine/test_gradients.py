@@ -18,6 +18,7 @@ from tests.support import random_images, randomize, set_parameter, tiny_config, 
 SHARED = {
     "ops": {"index_beside", "operands", "picks_by_array", "restore_axes", "shapes_wanted", "unbroadcast"},
     "fused": {
+        "added",
         "gelu_erf",
         "gelu_tanh",
         "normalize",

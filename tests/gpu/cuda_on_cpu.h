@@ -3,11 +3,7 @@
 // With LANES 1 a kernel is one thread, which strides over everything: fast. With LANES 32 every thread of a launch is
 // one of the machine's, and the lanes of a warp meet at each shuffle.
 
-#include <barrier>
 #include <cmath>
-#include <memory>
-#include <mutex>
-#include <vector>
 
 using std::erf;
 using std::exp;
@@ -21,13 +17,16 @@ struct Place { unsigned x; };
 thread_local Place threadIdx{0}, blockIdx{0}, blockDim{1}, gridDim{1};
 
 #if LANES > 1
+#include <barrier>
+#include <memory>
+#include <vector>
+
 struct Warp {
     std::barrier<> meeting{LANES};
     double values[LANES];
 };
 thread_local Warp* warp = nullptr;
 thread_local unsigned lane = 0;
-std::mutex mutex;
 std::vector<std::unique_ptr<Warp>> warps;
 
 template <typename T>

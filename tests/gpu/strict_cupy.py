@@ -300,19 +300,20 @@ def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     out = options.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError("`out` must be an array of the card")
-    Crossings.launches += _launches_of(getattr(function, "__name__", ""), args)
+    Crossings.launches += _launches_of(getattr(function, "__name__", ""), args, out)
     result = function(*host(args), **host_options(options))
     if function is np.empty:
         Crossings.last_use[address_of(result)] = Crossings.launches
     return out if out is not None else card(result)
 
 
-def _launches_of(name: str, args: tuple[Any, ...]) -> int:
-    """How many a call takes. CuPy joins many small arrays at once, and copies few or large ones one by one."""
+def _launches_of(name: str, args: tuple[Any, ...], out: Any) -> int:
+    """How many a call takes. CuPy joins many small arrays of one type at once, and copies others one by one."""
     if name == "concatenate":
         arrays = args[0]
-        at_once = len(arrays) > 8 and sum(array.nbytes for array in arrays) < len(arrays) * 2 * 2**20
-        return 1 if at_once else len(arrays)
+        small = sum(array.nbytes for array in arrays) < len(arrays) * 2 * 2**20
+        types = {array.dtype for array in arrays} | ({out.dtype} if out is not None else set())
+        return 1 if len(arrays) > 8 and small and len(types) == 1 else len(arrays)
     return name not in VIEWS
 
 
@@ -456,7 +457,9 @@ Stream.null = Stream(null=True)
 
 
 def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray:
-    return np.full(shape, 99, dtype, order).view(Pinned)
+    array = np.full(shape, 99, dtype, order)
+    Pinned.leaving.pop(array.ctypes.data, None)  # what lay there before is gone
+    return array.view(Pinned)
 
 
 class NcclCommunicator:
@@ -549,7 +552,7 @@ def _modules() -> dict[str, ModuleType]:
     memory.OutOfMemoryError = OutOfMemoryError
     cuda.memory = memory
     cuda.is_available = lambda: True
-    cuda.nccl = nccl = ModuleType("cupy.cuda.nccl")
+    nccl = ModuleType("cupy.cuda.nccl")  # no attribute of cupy.cuda until someone imports it
     nccl.available, nccl.NCCL_SUM, nccl.NCCL_FLOAT32, nccl.NCCL_FLOAT64 = True, 0, 7, 8
     nccl.get_unique_id, nccl.NcclCommunicator = lambda: os.urandom(128), NcclCommunicator
     cupy.cuda = cuda

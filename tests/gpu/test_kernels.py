@@ -11,13 +11,12 @@ import subprocess
 import numpy as np
 import pytest
 
-import minivit.training.optim  # whose functions have kernels too
-from minivit import Tensor
+from minivit import Tensor, kernels
 from minivit.cuda import find_cupy
 from minivit.engine import fused
 from minivit.engine.backend import to_numpy
 from minivit.errors import MinivitError
-from minivit.kernels import KERNELS, SOURCE, _inputs
+from minivit.kernels import LANES, SOURCE, _inputs
 from minivit.training import optim
 from tests.gpu import strict_cupy
 from tests.gpu.compiled import RawModule
@@ -37,9 +36,10 @@ def cupy(request, monkeypatch):
             pytest.skip(str(error))
         return
     monkeypatch.setattr(RawModule, "lanes", request.param)
-    monkeypatch.setattr("minivit.kernels._kernels", minivit.kernels._kernels.__wrapped__)  # none kept from before
+    kernels._kernel.cache_clear()
     with strict_cupy.installed() as module:
         yield module
+    kernels._kernel.cache_clear()
 
 
 def arrays(rng, *shapes):
@@ -108,7 +108,7 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
     here = converted(arguments, lambda array: array.astype(dtype))
     there = converted(here, cupy.asarray)
 
-    KERNELS[name](*here)
+    function.__wrapped__(*here)
     before = strict_cupy.Crossings.launches
     function(*there)
 
@@ -123,7 +123,14 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
 
 
 def test_every_kernel_has_a_twin_and_a_case():
-    assert set(ARGUMENTS) == set(KERNELS) == set(_inputs())
+    assert set(ARGUMENTS) == set(_inputs())
+    decorated = {
+        name
+        for module in (fused, optim)
+        for name, thing in vars(module).items()
+        if hasattr(thing, "__wrapped__") and thing.__module__ == module.__name__
+    }
+    assert set(ARGUMENTS) == decorated
 
 
 def test_in_a_row_of_large_and_lost_numbers_softmax_does_as_its_twin(cupy):
@@ -149,6 +156,21 @@ def test_what_is_read_may_be_strided_and_what_is_written_may_not(cupy):
         fused.gelu_tanh(x.T, out.T, None)
     with pytest.raises(TypeError, match="cannot use a float32 array"):
         fused.gelu_tanh(x, out.astype(np.float32), None)
+
+
+def test_a_number_of_any_kind_is_a_number(cupy):
+    """A whole one would be read as the bits of another; and a single float32 is no array."""
+    here, there = (put(np.linspace(-1.0, 1.0, 6).reshape(2, 3)) for put in (np.asarray, cupy.asarray))
+    for scale in (2, np.float32(0.5), True):
+        fused.softmax_in_place(here, scale)
+        fused.softmax_in_place(there, scale)
+        np.testing.assert_allclose(to_numpy(there), here, rtol=1e-12)
+
+
+def test_types_without_a_kernel_are_computed_as_on_a_processor(cupy):
+    w, g, m = (cupy.asarray(np.linspace(-1.0, 1.0, 8).astype(np.float16)) for _ in range(3))
+    optim.sgd_step(w, g, m, 0.5, 0.5, 0.0)
+    np.testing.assert_allclose(to_numpy(w), 0.25 * np.linspace(-1.0, 1.0, 8), rtol=2e-3)
 
 
 @pytest.mark.parametrize("op", ["layer_norm", "gelu", "softmax", "attention"])
@@ -178,9 +200,9 @@ def test_nothing_is_launched_for_nothing(cupy):
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs NVIDIA's compiler")
 def test_nvidias_compiler_takes_every_kernel(tmp_path):
-    uses = "".join(f"auto use_{name}_{t} = {name}<{t}>;\n" for name in KERNELS for t in ("float", "double"))
+    uses = "".join(f"auto use_{name}_{t} = {name}<{t}>;\n" for name in ARGUMENTS for t in ("float", "double"))
     source = tmp_path / "all.cu"
     source.write_text(SOURCE.read_text(encoding="utf-8") + uses, encoding="utf-8")
-    command = ["nvcc", "-std=c++14", "-Werror=all-warnings", "-ptx", "-o", str(tmp_path / "all.ptx"), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    options = ["-std=c++14", f"-DLANES={LANES}", "-Werror=all-warnings", "-ptx", "-o", str(tmp_path / "all.ptx")]
+    done = subprocess.run(["nvcc", *options, str(source)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

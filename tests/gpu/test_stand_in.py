@@ -12,12 +12,13 @@ from minivit.cuda import device_memory
 from minivit.engine import ops
 from minivit.engine.backend import beside, to_device
 from minivit.engine.workers import Workers
-from minivit.errors import ConfigError, MissingExtraError
+from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
 from minivit.models import cost
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
 from minivit.training.optim import AdamW, clip_by_global_norm
 from minivit.training.parallel import GradientSums, batch_gradients
+from minivit.training.precision import precision
 from minivit.training.ranks import MPIRanks
 from tests.gpu import strict_cupy
 from tests.support import tiny_config
@@ -41,19 +42,19 @@ def test_an_op_that_names_numpy_is_caught(monkeypatch):
 # -- what a step asks of a GPU ------------------------------------------------------------------------------
 
 
-def steps_cost(depth):
+def steps_cost(depth, name="float32"):
     """Launches of the forward and backward pass, of clipping and of AdamW, and what came back in between."""
     model = ViT(tiny_config(depth=depth, num_classes=3), seed=0).to("cuda")
     optimizer, sums = AdamW(model.named_parameters()), GradientSums(model.parameters(), math.inf)
+    way = precision(name, "cuda", Classes(model), model.parameters())
     images = to_device(np.zeros((4, *model.config.image_shape), np.float32), "cuda")
     labels = to_device(np.array([0, 1, 2, 0]), "cuda")
     crossings = strict_cupy.Crossings
     crossings.launches = crossings.back = 0
     marks = []
+    way.refresh()
     with Workers(1) as workers:
-        batch_gradients(
-            Classes(model).loss, model.parameters(), images, labels, workers=workers, microbatch=4, sums=sums
-        )
+        batch_gradients(way.loss, way.parameters, images, labels, workers=workers, microbatch=4, sums=sums)
         marks.append((crossings.launches, crossings.back))
     clip_by_global_norm(sums.flat, 1e-3)
     marks.append((crossings.launches, crossings.back))
@@ -68,10 +69,12 @@ def test_a_run_on_one_gpu_has_all_gradients_in_one_array_and_takes_a_batch_in_on
     there = loop.Run(replace(config, device="cuda"), tmp_path / "there", False, False)
     assert (here._microbatch(64), there._microbatch(64)) == (16, 64)
     assert len(there.sums.flat) == 1
+    assert here.loader.uploads is None and there.loader.uploads
 
     monkeypatch.setattr(cost, "device_memory", lambda device: 30e6)
     small = loop.Run(replace(config, device="cuda"), tmp_path / "small", False, False)
-    fits = cost.images_that_fit(small.model, 27e6)
+    batches = 4 * 64 * 32 * 32 * 3 * 4  # four of 64 images, on the card or on their way
+    fits = cost.images_that_fit(small.model, 27e6 - batches)
     assert 1 < small._microbatch(64) == fits < 64
     assert f"too small for {math.ceil(64 / fits)} micro-batches of {fits} images" in str(small._out_of_memory(fits, 99))
 
@@ -89,6 +92,30 @@ def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():
         assert passed[1] == 4  # whether the labels are classes; answers and labels, to be compared; the loss
         assert clipped[1] - passed[1] == 1  # the norm
         assert stepped[1] == clipped[1]
+
+
+def test_half_precision_takes_conversions_more_and_its_weights_are_rounded_at_once():
+    passes = {depth: steps_cost(depth, "float16")[0][0] for depth in (2, 2, 5)}
+
+    assert passes[5] - passes[2] == 3 * 68
+
+
+def test_two_gpus_after_each_other_each_compute_with_arrays_of_their_own(cupy, tmp_path):
+    """What is kept from step to step is kept for each."""
+    config = TrainConfig(dataset="shapes", steps=1, batch_size=16, train_images=32, validation=20, log_every=1)
+    for device in ("cuda:0", "cuda:1"):
+        assert train(replace(config, device=device), tmp_path / device[-1], show=False).finished
+    cupy.cuda.Device(0).use()
+
+
+def test_memory_that_ends_while_a_batch_is_sent_is_out_of_memory(cupy, tmp_path, monkeypatch):
+    def full(*_):
+        raise cupy.cuda.memory.OutOfMemoryError
+
+    monkeypatch.setattr("minivit.data.upload.Slot.send", full)
+    config = TrainConfig(dataset="shapes", steps=1, batch_size=16, train_images=32, validation=20, device="cuda")
+    with pytest.raises(OutOfMemory, match=r"the memory of 80\.0 GB of cuda is too small .* try --microbatch 8"):
+        train(config, tmp_path, show=False)
 
 
 # -- GPUs that cannot be used -------------------------------------------------------------------------------
@@ -119,8 +146,6 @@ def test_a_cupy_for_another_cuda_is_named_with_the_one_to_install(cupy, monkeypa
 
 def test_tf32_is_switched_on_for_the_run_that_asks_for_it_and_off_for_the_next(cupy):
     from cupy._core import _routines_linalg as linalg
-
-    from minivit.training.precision import precision
 
     model = ViT(tiny_config(), seed=0)
     precision("tf32", "cuda", Classes(model), model.parameters())

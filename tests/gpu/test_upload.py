@@ -81,6 +81,15 @@ def test_the_thread_behind_ends_with_the_loop():
     assert not [thread for thread in threading.enumerate() if thread.name == "minivit-loader"]
 
 
+def test_the_next_loop_waits_for_what_the_last_one_left_unfinished():
+    loader = Loader(numbered(), 5, seed=0, uploads=Uploads(2))
+    for start in (0, 3):
+        for batch in loader.batches(start):
+            wanted = Loader(numbered(), 5, seed=0)._make_batches(start, None)
+            np.testing.assert_array_equal((batch.images + 0.0).get(), next(wanted).images)
+            break
+
+
 def test_what_fails_while_a_batch_is_sent_is_raised(monkeypatch):
     loader = Loader(numbered(), 5, seed=0, uploads=Uploads(2))
     monkeypatch.setattr("cupyx.empty_pinned", lambda *_: 1 / 0)

@@ -68,9 +68,9 @@ if __name__ == "__main__":
         card = strict_cupy.installed()
     else:
         card = nullcontext()
-    with card as cupy, joined_ranks() as ranks:
-        if "--without-nccl" in arguments and cupy:
-            cupy.cuda.nccl.available = ranks.rank != 1
+    with card, joined_ranks() as ranks:
+        if "--without-nccl" in arguments:
+            sys.modules["cupy.cuda.nccl"].available = ranks.rank != 1
         result = train(config, folder, resume="--resume" in arguments, show=False, ranks=ranks)
         if "--stand-in" in arguments:
             added = strict_cupy.NcclCommunicator.calls

@@ -9,7 +9,7 @@ from minivit.engine.workers import Workers
 from minivit.errors import ConfigError
 from minivit.training.loop import evaluate_dataset
 from minivit.training.objectives import Classes, Outcome
-from minivit.training.parallel import batch_gradients, evaluate
+from minivit.training.parallel import GradientSums, batch_gradients, evaluate
 
 from .conftest import tiny_model
 
@@ -65,6 +65,36 @@ def test_micro_batches_of_any_size_add_up_to_the_whole_batch():
         assert pieces.right == sum(model(images).data.argmax(axis=1) == labels)
         for gradient, parameter in zip(pieces.gradients, model.parameters(), strict=True):
             np.testing.assert_allclose(gradient, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_batch_in_one_piece_fills_the_sums_whatever_was_there(dtype):
+    """Also with gradients of half precision, with none at all, and after a batch that was given up half-way."""
+    parameters = [Tensor(np.zeros((2, 3), np.float32), True), Tensor(np.zeros(4, np.float32), True)]
+    sums = GradientSums(parameters)
+    first, second = np.arange(6.0).reshape(2, 3).astype(dtype), np.arange(4.0).astype(dtype)
+    sums.begin(1)
+    sums.add(0, 1, second + 9)
+
+    sums.begin(1)
+    sums.add(0, 0, first)
+    assert not sums.buckets[0].full.is_set()
+    sums.add(0, 1, second)
+    assert sums.buckets[0].full.is_set()
+    for total, gradient in zip(sums.sums, (first, second), strict=True):
+        assert total.dtype == np.float32
+        np.testing.assert_array_equal(total, gradient)
+
+    sums.begin(1)
+    sums.add(0, 1, None)
+    sums.add(0, 0, first)
+    np.testing.assert_array_equal(sums.sums[1], np.zeros(4))
+
+    sums.begin(2)
+    for piece in (1, 0):
+        for place, gradient in enumerate((first, second)):
+            sums.add(piece, place, gradient)
+    np.testing.assert_array_equal(sums.flat[0], np.concatenate([2 * second, 2 * first.reshape(-1)]))
 
 
 def test_every_micro_batch_has_dropout_of_its_own():
