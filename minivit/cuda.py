@@ -97,10 +97,3 @@ def wait_for(device: str) -> None:
     """Return once a GPU has done all that it was told; at once for "cpu"."""
     if device != "cpu":
         _find_gpu(device)[1].synchronize()
-
-
-def multiply_in_tf32(on: bool) -> None:
-    """Whether products of float32 arrays run on tensor cores, with factors rounded to 11 binary digits."""
-    cupy, _ = find_cupy()
-    linalg = importlib.import_module("cupy._core._routines_linalg")  # CuPy has no public name for it but CUPY_TF32
-    linalg.set_compute_type(cupy.float32, linalg.COMPUTE_TYPE_TF32 if on else linalg.COMPUTE_TYPE_DEFAULT)

@@ -1,7 +1,7 @@
 """Few launches on a GPU: a function stands beside its twin in `kernels.cu`, which does the same in one.
 
 For small models launches dominate: one takes microseconds, whatever it computes. The forward and backward pass of an
-encoder block is 42 launches where it would be 133.
+encoder block is 49 launches, products among them, where it would be 146.
 """
 
 from __future__ import annotations

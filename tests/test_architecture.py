@@ -33,7 +33,7 @@ LEVELS = {
     "cli": 8,
 }
 # Modules that all may import; they import errors alone.
-EVERYWHERE = {"cuda", "kernels", "memory", "errors", "files", "preprocessing"}
+EVERYWHERE = {"cublas", "cuda", "kernels", "memory", "errors", "files", "preprocessing"}
 
 
 def module_name(path: Path) -> str:

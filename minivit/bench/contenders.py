@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..cuda import multiply_in_tf32, wait_for
+from ..cublas import multiply_in_tf32
+from ..cuda import wait_for
 from ..engine.backend import to_device
 from ..engine.workers import Workers
 from ..errors import ConfigError
@@ -92,10 +93,10 @@ class Job:
 def minivit_work(job: Job, stack: ExitStack) -> Work:
     """Our own; `stack` closes the threads in the end."""
     model = job.build().to(job.device)
-    workers = stack.enter_context(Workers(job.workers))
+    workers = stack.enter_context(Workers(job.workers if job.device == "cpu" else 1))  # a GPU does one after the other
     if job.task == "infer":
-        if job.precision == "tf32":
-            multiply_in_tf32(True)
+        if job.device != "cpu":
+            multiply_in_tf32(matrices=job.precision == "tf32", stacks=job.precision == "tf32")
         return lambda images, labels: model.predict(images, workers=workers)
 
     parameters = model.parameters()

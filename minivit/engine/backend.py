@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..cublas import gpu_matmul
 from ..cuda import to_cuda
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
@@ -70,11 +71,12 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
     NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
     """
     xp, dtype = xp_of(x), x.dtype
+    multiply = np.matmul if xp is np else gpu_matmul
     if dtype.itemsize > 2:
-        return xp.matmul(x, y, out=out)
+        return multiply(x, y, out=out)
     if xp is np or x.ndim > 2:
         x, y = wide(x), wide(y)
-    return xp.matmul(x, y, out=out).astype(dtype, copy=False)
+    return multiply(x, y, out=out).astype(dtype, copy=False)
 
 
 def row_blocks(x: Array) -> Iterator[slice]:

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from ..cublas import contiguous_on_gpu
 from ..cuda import current_gpu
 from ..errors import ConfigError, ShapeError
 from ..kernels import row_of_ones, with_gpu_kernel
@@ -206,23 +207,21 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
     dtype, batch, _, width = x.dtype, *x.shape
     if width % (3 * heads):
         raise ShapeError(f"attention: {heads} heads do not divide a width of {width} = 3 D")
-    xp = xp_of(x)
-    scale = (width // 3 // heads) ** -0.5
-    q, k, v = split_heads(wide(x), 3, heads)  # each (B, heads, N, D_h)
+    xp, scale = xp_of(x), (width // 3 // heads) ** -0.5
+    q, k, v = contiguous_on_gpu(split_heads(wide(x), 3, heads))  # each (B, heads, N, D_h)
     weights = matmul(q[:, :, :queries], k.swapaxes(-1, -2))  # (B, heads, queries, N)
     softmax_in_place(weights, scale)
     asked = weights.shape[2]
     out = xp.empty((batch, asked, width // 3), weights.dtype)
-    (heads_out,) = split_heads(out, 1, heads)
-    matmul(weights, v, out=heads_out)
+    matmul(weights, v, out=split_heads(out, 1, heads)[0])
     weights = weights.astype(dtype, copy=False)
 
     def vjp(dy: Array):
-        a, q, k, v = wide(weights), *split_heads(wide(x), 3, heads)
+        a, q, k, v = wide(weights), *contiguous_on_gpu(split_heads(wide(x), 3, heads))
         dqkv = xp.empty(x.shape, a.dtype)  # in rows, whatever the order of x, so that the heads are views of it
         dq, dk, dv = split_heads(dqkv, 3, heads)
         dq[:, :, asked:] = 0.0  # those who did not ask
-        (dh,) = split_heads(wide(dy), 1, heads)  # (B, heads, queries, D_h)
+        (dh,) = contiguous_on_gpu(split_heads(wide(dy), 1, heads))  # (B, heads, queries, D_h)
         matmul(a.swapaxes(-1, -2), dh, out=dv)
         dweights = matmul(dh, v.swapaxes(-1, -2))  # (B, heads, queries, N)
         softmax_backward_in_place(dweights, a, scale)

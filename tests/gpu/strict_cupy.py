@@ -32,7 +32,7 @@ CARDS = 2  # how many the stand-in pretends to have
 # What gives a view of an array, or room for one, without a launch.
 VIEWS = {
     "broadcast_to", "empty", "empty_like", "expand_dims", "moveaxis", "ravel", "reshape", "shares_memory", "split",
-    "squeeze", "swapaxes", "transpose", "view", "may_share_memory", "ascontiguousarray",
+    "squeeze", "swapaxes", "transpose", "view", "may_share_memory",
 }  # fmt: skip
 
 
@@ -314,6 +314,10 @@ def _launches_of(name: str, args: tuple[Any, ...], out: Any) -> int:
         small = sum(array.nbytes for array in arrays) < len(arrays) * 2 * 2**20
         types = {array.dtype for array in arrays} | ({out.dtype} if out is not None else set())
         return 1 if len(arrays) > 8 and small and len(types) == 1 else len(arrays)
+    if name == "ascontiguousarray":
+        return not args[0].flags.c_contiguous
+    if name == "matmul" and max(array.ndim for array in args) > 2:  # each factor, and the result, stored in rows
+        return 1 + sum(not array.flags.c_contiguous for array in (*args, *([] if out is None else [out])))
     return name not in VIEWS
 
 
@@ -462,6 +466,41 @@ def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray
     return array.view(Pinned)
 
 
+def gemm_strided_batched(
+    handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, A: int, Atype: int, lda: int,
+    strideA: int, B: int, Btype: int, ldb: int, strideB: int, beta: int, C: int, Ctype: int, ldc: int, strideC: int,
+    batchCount: int, computeType: int, algo: int,
+) -> None:  # fmt: skip
+    """cuBLAS: C = op(A) op(B) for each matrix, all stored by columns, at distances of so many elements."""
+    Crossings.launches += 1
+    dtype = {0: np.float32, 1: np.float64}[Atype]
+    assert Atype == Btype == Ctype and computeType in ({0: (68, 77), 1: (70,)}[Atype]) and algo == -1
+    for rows, ld in ((k if transa else m, lda), (n if transb else k, ldb), (m, ldc)):
+        if ld < rows:
+            raise RuntimeError("CUBLAS_STATUS_INVALID_VALUE: a leading dimension below the number of rows")
+    if min(strideA, strideB, strideC) < 0:
+        raise RuntimeError("CUBLAS_STATUS_INVALID_VALUE: matrices that lie before the first")
+    one, zero = (ctypes.cast(number, ctypes.POINTER(np.ctypeslib.as_ctypes_type(dtype)))[0] for number in (alpha, beta))
+    assert (one, zero) == (1, 0)
+
+    def stack(place: int, rows: int, columns: int, ld: int, distance: int) -> np.ndarray:
+        size = distance * (batchCount - 1) + ld * (columns - 1) + rows
+        flat = np.ctypeslib.as_array(ctypes.cast(place, ctypes.POINTER(np.ctypeslib.as_ctypes_type(dtype))), (size,))
+        steps = [step * flat.itemsize for step in (distance, 1, ld)]
+        return np.lib.stride_tricks.as_strided(flat, (batchCount, rows, columns), steps)
+
+    a = stack(A, k, m, lda, strideA).swapaxes(1, 2) if transa else stack(A, m, k, lda, strideA)
+    b = stack(B, n, k, ldb, strideB).swapaxes(1, 2) if transb else stack(B, k, n, ldb, strideB)
+    if computeType == 77:
+        a, b = rounded_to_tf32(a), rounded_to_tf32(b)
+    stack(C, m, n, ldc, strideC)[...] = a @ b
+
+
+def rounded_to_tf32(x: np.ndarray) -> np.ndarray:
+    bits = np.ascontiguousarray(x).view(np.uint32)
+    return ((bits + 0x1000) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
 class NcclCommunicator:
     """Cards of several processes, which the stand-in joins by MPI."""
 
@@ -563,6 +602,12 @@ def _modules() -> dict[str, ModuleType]:
     linalg.set_compute_type = lambda dtype, kind: linalg.compute_types.update({np.dtype(dtype): kind})
     core._routines_linalg = linalg
 
+    backends, cublas = ModuleType("cupy_backends"), ModuleType("cupy_backends.cuda.libs.cublas")
+    backends.__path__ = []  # type: ignore[attr-defined]
+    cublas.gemmStridedBatchedEx = gemm_strided_batched
+    device = ModuleType("cupy.cuda.device")
+    device.get_cublas_handle = Device.current
+
     cupyx, scipy_, special = ModuleType("cupyx"), ModuleType("cupyx.scipy"), ModuleType("cupyx.scipy.special")
     cupyx.__path__ = scipy_.__path__ = []  # type: ignore[attr-defined]
     special.erf = lambda x: _call(scipy.special.erf, (x,), {})
@@ -570,7 +615,8 @@ def _modules() -> dict[str, ModuleType]:
     cupyx.empty_pinned = empty_pinned
     return {
         "cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.nccl": nccl, "cupy.cuda.runtime": runtime,
-        "cupy.cuda.memory": memory,
+        "cupy.cuda.memory": memory, "cupy.cuda.device": device, "cupy_backends": backends,
+        "cupy_backends.cuda.libs.cublas": cublas,
         "cupy._core": core, "cupy._core._routines_linalg": linalg,
         "cupyx": cupyx, "cupyx.scipy": scipy_, "cupyx.scipy.special": special,
     }  # fmt: skip

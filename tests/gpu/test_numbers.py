@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import minivit
 from minivit import Tensor
-from minivit.cuda import find_cupy, multiply_in_tf32
+from minivit.cublas import multiply_in_tf32
+from minivit.cuda import find_cupy
 from minivit.engine.backend import to_device, to_numpy
 from minivit.errors import MinivitError
 from minivit.models import MODEL_NAMES, ResNetConfig, model_config
@@ -180,10 +181,10 @@ def test_tf32_rounds_the_factors_of_products(card):
     x = np.random.default_rng(0).standard_normal((256, 256))
     errors = {}
     for on in (False, True):
-        multiply_in_tf32(on)
+        multiply_in_tf32(matrices=on, stacks=on)
         product = card.asarray(x.astype(np.float32)) @ card.asarray(x.astype(np.float32))
         errors[on] = np.abs(product.get() - x @ x).max() / np.abs(x @ x).max()
-    multiply_in_tf32(False)
+    multiply_in_tf32(matrices=False, stacks=False)
 
     assert errors[False] < 1e-5 < errors[True] < 1e-2
 

@@ -1,0 +1,113 @@
+"""Products of matrices on a GPU, by cuBLAS.
+
+CuPy's own product of stacks of matrices copies each factor that is not stored in rows, transposed ones too, and keeps
+from tensor cores. cuBLAS reads a transposed matrix as it lies, and multiplies a whole stack in one launch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# How cuBLAS computes: in float64, in float32, or in float32 with factors rounded to TF32 (cublasComputeType_t).
+COMPUTE_64F, COMPUTE_32F, COMPUTE_FAST_TF32 = 70, 68, 77
+DEFAULT_ALGORITHM = -1  # CUBLAS_GEMM_DEFAULT
+
+_stacks_in_tf32 = False
+
+
+def multiply_in_tf32(matrices: bool, stacks: bool) -> None:
+    """Whether products of float32 run on tensor cores, with factors rounded to 11 binary digits.
+
+    Args:
+        matrices: those of two matrices.
+        stacks: those of two stacks of matrices.
+    """
+    global _stacks_in_tf32
+    cupy = importlib.import_module("cupy")
+    linalg = importlib.import_module("cupy._core._routines_linalg")  # CuPy has no public name for it but CUPY_TF32
+    linalg.set_compute_type(cupy.float32, linalg.COMPUTE_TYPE_TF32 if matrices else linalg.COMPUTE_TYPE_DEFAULT)
+    _stacks_in_tf32 = stacks
+
+
+def contiguous_on_gpu(x: Any) -> Any:
+    """An array of a GPU stored in rows, for several products to read it; one of NumPy as it is."""
+    return x if isinstance(x, np.ndarray) else importlib.import_module("cupy").ascontiguousarray(x)
+
+
+def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
+    """x @ y of arrays on a GPU, with NumPy's rules for shapes."""
+    cupy = importlib.import_module("cupy")
+    alike = x.ndim == y.ndim > 2 and x.shape[:-2] == y.shape[:-2] and x.dtype == y.dtype and x.shape[-1] == y.shape[-2]
+    if not (alike and x.size and y.size and x.dtype.name in ("float32", "float64")):
+        return cupy.matmul(x, y, out=out)
+    product = _as_stack(out) if out is not None else None
+    if product is None or product.transposed:
+        product = _stack(cupy.empty((*x.shape[:-1], y.shape[-1]), x.dtype))
+    _multiply(_stack(x), _stack(y), product)
+    if out is None:
+        return product.array
+    if product.array is not out:
+        out[...] = product.array
+    return out
+
+
+class Stack(NamedTuple):
+    """How matrices lie in memory.
+
+    array:      (..., rows, columns).
+    transposed: whether columns, and not rows, are stored one after the other.
+    step:       from the beginning of one row (or column) to that of the next, in elements.
+    distance:   from one matrix to the next, in elements.
+    """
+
+    array: Any
+    transposed: bool
+    step: int
+    distance: int
+
+
+def _stack(x: Any) -> Stack:
+    """An array as a stack that cuBLAS can read, copied if need be."""
+    return _as_stack(x) or _as_stack(contiguous_on_gpu(x))  # type: ignore[return-value]
+
+
+def _as_stack(x: Any) -> Stack | None:
+    """An array as a stack, if it lies in memory as one."""
+    *leading, rows, columns = x.shape
+    *jumps, row, column = (stride // x.itemsize for stride in x.strides)
+    axes = [(length, jump) for length, jump in zip(leading, jumps, strict=True) if length > 1]
+    distance = axes[-1][1] if axes else rows * columns
+    if distance < 0 or any(jump != length * inner for (_, jump), (length, inner) in pairwise(axes)):
+        return None
+    for transposed, (count, step), (length, unit) in (
+        (False, (rows, row), (columns, column)),
+        (True, (columns, column), (rows, row)),
+    ):
+        if (unit == 1 or length == 1) and (step >= length or count == 1):
+            return Stack(x, transposed, step if count > 1 else length, distance)
+    return None
+
+
+def _multiply(x: Stack, y: Stack, out: Stack) -> None:
+    """Write the products. cuBLAS stores matrices by columns, and so sees all transposed: outᵀ = yᵀ xᵀ."""
+    cublas = importlib.import_module("cupy_backends.cuda.libs.cublas")
+    device = importlib.import_module("cupy.cuda.device")
+    double = x.array.dtype == np.float64
+    kind = 1 if double else 0  # CUDA_R_64F, CUDA_R_32F
+    compute = COMPUTE_64F if double else COMPUTE_FAST_TF32 if _stacks_in_tf32 else COMPUTE_32F
+    one, zero = np.ones(1, x.array.dtype), np.zeros(1, x.array.dtype)
+    *leading, rows, inner = x.array.shape
+    cublas.gemmStridedBatchedEx(
+        device.get_cublas_handle(), int(y.transposed), int(x.transposed), y.array.shape[-1], rows, inner,
+        one.ctypes.data,
+        y.array.data.ptr, kind, y.step, y.distance,
+        x.array.data.ptr, kind, x.step, x.distance,
+        zero.ctypes.data,
+        out.array.data.ptr, kind, out.step, out.distance,
+        math.prod(leading), compute, DEFAULT_ALGORITHM,
+    )  # fmt: skip
