@@ -93,6 +93,11 @@ def device_name(device: str) -> str:
     return cupy.cuda.runtime.getDeviceProperties(gpu.id)["name"].decode()
 
 
+def compute_capability(device: str) -> int:
+    """What the card "cuda" or "cuda:i" can do, as NVIDIA counts it: 75 is Turing, 80 Ampere, 90 Hopper."""
+    return int(_find_gpu(device)[1].compute_capability)
+
+
 def wait_for(device: str) -> None:
     """Return once a GPU has done all that it was told; at once for "cpu"."""
     if device != "cpu":

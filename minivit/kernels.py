@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .cuda import current_gpu
+
 SOURCE = Path(__file__).with_name("kernels.cu")
 LANES = 32  # threads of a warp
 BLOCK = 256  # threads of a block
+MOST_BLOCKS = 2_048  # enough to fill any card; a thread then strides on, and need not begin anew
 TYPES = {"float32": "float", "float64": "double"}
 
 Function = TypeVar("Function", bound=Callable[..., None])
@@ -49,12 +52,15 @@ def with_gpu_kernel(per_row: bool = False) -> Callable[[Function], Function]:
 
 
 def _launch(name: str, per_row: bool, *arguments: Any) -> None:
-    """Tell the GPU of the first array to run a kernel."""
+    """Tell the GPU of the first array, which must be this thread's, to run a kernel."""
     x = arguments[0]
+    if x.device.id != current_gpu():
+        raise ValueError(f"{name}: the array lies on GPU {x.device.id}, this thread computes on GPU {current_gpu()}")
     rows, n = x.size // x.shape[-1], x.shape[-1]
     threads = rows * LANES if per_row else x.size
     values = [_value(name, place, value, x.dtype) for place, value in enumerate(arguments)]
-    _kernel(name, TYPES[x.dtype.name])((-(-threads // BLOCK),), (BLOCK,), (rows, n, *values))
+    blocks = min(-(-threads // BLOCK), MOST_BLOCKS)
+    _kernel(name, TYPES[x.dtype.name])((blocks,), (BLOCK,), (rows, n, *values))
 
 
 def _value(name: str, place: int, value: Any, dtype: np.dtype) -> Any:

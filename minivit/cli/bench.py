@@ -138,8 +138,10 @@ def _bench(options: argparse.Namespace) -> int:
     with tqdm(total=len(jobs) * rounds * (1 + len(peers)), unit="turn", disable=None, leave=False) as bar:
         for job in jobs:
             measured.append(compare(job, peers, rounds=rounds, seconds=seconds, advance=bar.update))
+            report["measurements"] += [m.as_json() for m in measured[-1]]
+            if options.json:
+                write_json(Path(options.json), report)  # kept, should the memory be too small for the next
     print(comparison_table([m for several in measured for m in several]))
-    report["measurements"] = [m.as_json() for several in measured for m in several]
     if not options.no_profile and options.device == "cpu":
         floor = measure_floor(jobs[0].workers)
         for job, (own, *_) in zip(jobs, measured, strict=True):

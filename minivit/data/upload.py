@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class Slot:
     """Room for one batch, here in pinned memory and on the card, used again and again.
 
+    main:    the stream that computes.
     arrived: an event after which the batch is on the card.
     used:    an event after which the card has computed with it, and it may be overwritten.
     """
 
-    def __init__(self, cupy: Any):
-        self.cupy = cupy
+    def __init__(self, cupy: Any, main: Any):
+        self.cupy, self.main = cupy, main
         self.arrived, self.used = (cupy.cuda.Event(disable_timing=True) for _ in range(2))
         self.rooms: list[tuple[np.ndarray, Array]] = []
 
@@ -52,7 +53,7 @@ class Slot:
         there = self.cupy.empty(array.shape, array.dtype)
         self.rooms[place : place + 1] = [(pinned, there)]
         told = self.cupy.cuda.Event(disable_timing=True)  # the card may still compute with what lay there before
-        told.record()
+        told.record(self.main)
         stream.wait_event(told)
         return pinned, there
 
@@ -71,7 +72,7 @@ class Uploads:
         cupy = importlib.import_module("cupy")
         self.gpu = current_gpu()
         self.main, self.stream = cupy.cuda.get_current_stream(), cupy.cuda.Stream(non_blocking=True)
-        self.slots = [Slot(cupy) for _ in range(ahead + 2)]  # one more is being used, and one being made
+        self.slots = [Slot(cupy, self.main) for _ in range(ahead + 2)]  # one more is being used, and one being made
 
     def sent(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Slot]]:
         """The batches with arrays of the card, each on its way there."""

@@ -270,13 +270,13 @@ def getitem(a: Tensor, index: object) -> Tensor:
     index = index_beside(a.data, index)
 
     def vjp(dy: Array):
-        xp = xp_of(dy)
-        dx = xp.zeros(x_shape, dtype)
+        xp, dy = xp_of(dy), wide(dy)
+        dx = xp.zeros(x_shape, dy.dtype)
         if picks_by_array(index):
             xp.add.at(dx, index, dy)  # a position may be picked twice: its gradients add up
         else:
             dx[index] = dy
-        return (dx,)
+        return (dx.astype(dtype, copy=False),)
 
     return record(a.data[index], (a,), vjp)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
@@ -392,31 +392,45 @@ class ExponentialAverage:
             raise ConfigError(f"the average's decay must lie between 0 and 1, not {decay}")
         self.parameters = dict(named_parameters)
         self.decay = decay
-        self.average = {name: p.data.copy() for name, p in self.parameters.items()}
+        self.flat = self._weights()  # the averages of all parameters, side by side
+
+    def _weights(self) -> Array:
+        arrays = [parameter.data.reshape(-1) for parameter in self.parameters.values()]
+        return xp_of(arrays[0]).concatenate(arrays)
+
+    @property
+    def average(self) -> dict[str, Array]:
+        """Each parameter's average, in its shape; what is written into it counts."""
+        ends = accumulate(parameter.size for parameter in self.parameters.values())
+        return {
+            name: self.flat[end - parameter.size : end].reshape(parameter.shape)
+            for (name, parameter), end in zip(self.parameters.items(), ends, strict=True)
+        }
 
     def update(self, steps: int) -> None:
         """Take in the weights after `steps` optimiser steps."""
         rate = 1.0 - min(self.decay, (1.0 + steps) / (10.0 + steps))
-        for name, parameter in self.parameters.items():
-            average = self.average[name]
-            average += rate * (parameter.data - average)
+        weights = self._weights()
+        for block in row_blocks(weights):  # they stay in the cache
+            average = self.flat[block]
+            average += rate * (weights[block] - average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Inside `with average.applied():` the model has the averaged weights."""
-        self._swap()
+        own = {name: parameter.data for name, parameter in self.parameters.items()}
+        for name, array in self.average.items():
+            self.parameters[name].data = array
         try:
             yield
         finally:
-            self._swap()
-
-    def _swap(self) -> None:
-        for name, parameter in self.parameters.items():
-            parameter.data, self.average[name] = self.average[name], parameter.data
+            for name, array in own.items():
+                self.parameters[name].data = array
 
     def load_state(self, state: dict[str, Array]) -> None:
         """Take over the averages that a checkpoint kept."""
-        if set(state) != set(self.average):
+        average = self.average
+        if set(state) != set(average):
             raise CheckpointError("the saved weight average does not belong to this model")
-        for name, array in self.average.items():
+        for name, array in average.items():
             array[...] = xp_of(array).asarray(to_numpy(state[name]), array.dtype)

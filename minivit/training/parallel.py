@@ -145,11 +145,15 @@ class GradientSums:
                 bucket.full.set()
 
     def _join(self, bucket: Bucket) -> None:
-        """Copy what came for a bucket into it: on a GPU two launches, where a copy of each gradient would be many."""
+        """Copy what came for a bucket into it: on a GPU few launches, where a copy of each gradient would be many."""
         xp = xp_of(bucket.flat)
         gradients = [(self.only.pop(place), self.sums[place]) for place in bucket.parameters]
         arrays = [(xp.zeros_like(total) if gradient is None else gradient) for gradient, total in gradients]
-        bucket.flat[...] = xp.concatenate([array.reshape(-1) for array in arrays])
+        flat = [array.reshape(-1) for array in arrays]
+        if arrays[0].dtype == bucket.flat.dtype:
+            xp.concatenate(flat, out=bucket.flat)
+        else:
+            bucket.flat[...] = xp.concatenate(flat)  # CuPy joins at once what is of one type
 
     @contextmanager
     def added_up(self, ranks: Ranks) -> Iterator[None]:

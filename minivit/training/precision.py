@@ -15,6 +15,7 @@ from itertools import accumulate
 import numpy as np
 
 from ..cublas import multiply_in_tf32
+from ..cuda import compute_capability
 from ..engine.backend import Array, xp_of
 from ..engine.tensor import Tensor
 from ..errors import ConfigError, MissingExtraError
@@ -112,7 +113,7 @@ def precision(name: str, device: str, objective: Objective, trained: Sequence[Te
     """The precision of that name, for an objective of whose parameters some are trained.
 
     Raises:
-        ConfigError: for "tf32" without a GPU.
+        ConfigError: for "tf32" without a GPU, and for "tf32" and "bfloat16" with one that does not know them.
         MissingExtraError: for "bfloat16" without `ml_dtypes`, which brings the type to NumPy and CuPy.
     """
     check_precision(name, device)
@@ -128,6 +129,11 @@ def check_precision(name: str, device: str) -> None:
         raise ConfigError("tf32 is a way in which NVIDIA's GPUs multiply: it wants --device cuda")
     if name in HALF:
         half_type(name)
+    if name in ("tf32", "bfloat16") and device != "cpu" and (capability := compute_capability(device)) < 80:
+        raise ConfigError(
+            f"{name} wants a GPU of compute capability 8.0 or more; {device} has {capability // 10}.{capability % 10}: "
+            "use float16 or float32"
+        )
 
 
 def half_type(name: str) -> np.dtype:

@@ -222,7 +222,8 @@ def gradients_of_a_step(monkeypatch, **changes):
     return given
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("tf32", 1e-4), ("float16", 0.02)])
+# TF32 rounds factors to 11 binary digits, by 2.4e-4 on average; the stand-in does so in stacks of products.
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("tf32", 1e-3), ("float16", 0.02)])
 def test_on_a_gpu_the_contender_takes_the_same_steps(card, monkeypatch, precision, tolerance):
     here = gradients_of_a_step(monkeypatch)
     there = gradients_of_a_step(monkeypatch, device="cuda", precision=precision)

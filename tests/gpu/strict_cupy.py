@@ -290,6 +290,9 @@ class ufunc:
         return _call(self._numpy, args, options)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
+        if a.dtype.name not in ("float16", "float32", "float64", "int32", "uint32", "uint64"):
+            raise TypeError(f"cupy.{self.name}.at does not support {a.dtype}")
+        Crossings.launches += 1
         self._numpy.at(a._host, index_of(indices), host(b))
 
     def reduce(self, a: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
@@ -379,6 +382,10 @@ class Device:
 
     def synchronize(self) -> None:
         pass
+
+    @property
+    def compute_capability(self) -> str:
+        return "90"
 
     @property
     def pci_bus_id(self) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import minivit
 from minivit import Tensor
 from minivit.cublas import multiply_in_tf32
-from minivit.cuda import find_cupy
+from minivit.cuda import compute_capability, find_cupy
 from minivit.engine.backend import to_device, to_numpy
 from minivit.errors import MinivitError
 from minivit.models import MODEL_NAMES, ResNetConfig, model_config
@@ -166,6 +166,8 @@ def test_five_steps_of_training_give_the_same_weights(tmp_path):
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_five_steps_in_half_precision_have_the_same_losses(tmp_path, name):
     losses = {}
+    if name == "bfloat16" and compute_capability("cuda") < 80:
+        pytest.skip("this card does not know bfloat16")
     for device in ("cpu", "cuda"):
         weights = train_on(device, tmp_path / device, precision=name, optimizer="sgd", lr=0.05)
         assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
@@ -178,6 +180,8 @@ def test_five_steps_in_half_precision_have_the_same_losses(tmp_path, name):
 
 @pytest.mark.skipif(not REAL, reason="a stand-in multiplies in one way")
 def test_tf32_rounds_the_factors_of_products(card):
+    if compute_capability("cuda") < 80:
+        pytest.skip("this card does not know TF32")
     x = np.random.default_rng(0).standard_normal((256, 256))
     errors = {}
     for on in (False, True):

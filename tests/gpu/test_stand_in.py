@@ -11,14 +11,15 @@ from minivit import Tensor, ViT
 from minivit.cuda import device_memory
 from minivit.engine import ops
 from minivit.engine.backend import beside, to_device
+from minivit.engine.fused import softmax_in_place
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
 from minivit.models import cost
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
-from minivit.training.optim import AdamW, clip_by_global_norm
+from minivit.training.optim import AdamW, ExponentialAverage, clip_by_global_norm
 from minivit.training.parallel import GradientSums, batch_gradients
-from minivit.training.precision import precision
+from minivit.training.precision import check_precision, precision
 from minivit.training.ranks import MPIRanks
 from tests.gpu import strict_cupy
 from tests.support import tiny_config
@@ -152,6 +153,37 @@ def test_tf32_is_switched_on_for_the_run_that_asks_for_it_and_off_for_the_next(c
     assert linalg.compute_types == {np.dtype(np.float32): linalg.COMPUTE_TYPE_TF32}
     precision("float16", "cuda", Classes(model), model.parameters())
     assert linalg.compute_types == {np.dtype(np.float32): linalg.COMPUTE_TYPE_DEFAULT}
+
+
+@pytest.mark.parametrize("name", ["tf32", "bfloat16"])
+def test_a_card_that_is_too_old_for_a_precision_is_said(cupy, monkeypatch, name):
+    monkeypatch.setattr(cupy.cuda.Device, "compute_capability", "75")
+    with pytest.raises(ConfigError, match=rf"{name} wants a GPU of compute capability 8\.0 or more; cuda has 7\.5"):
+        check_precision(name, "cuda")
+    check_precision("float16", "cuda")
+
+
+def test_bfloat16_is_added_up_in_float32(cupy):
+    """CuPy adds up no bfloat16 where an index picks by an array."""
+    model = ViT(tiny_config(positions="relative"), seed=0).to("cuda")
+    way = precision("bfloat16", "cuda", Classes(model), model.parameters())
+    images = to_device(np.zeros((4, *model.config.image_shape), np.float32), "cuda")
+    way.loss(images, to_device(np.array([0, 1, 0, 1]), "cuda"), np.random.default_rng(0)).loss.backward()
+
+
+def test_a_kernel_for_an_array_of_another_card_is_an_error(cupy):
+    with cupy.cuda.Device(1):
+        x = cupy.asarray(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="softmax_in_place: the array lies on GPU 1, this thread computes on GPU 0"):
+        softmax_in_place(x, 1.0)
+
+
+def test_an_average_of_the_weights_takes_as_few_launches_for_many_parameters_as_for_one(cupy):
+    model = ViT(tiny_config(depth=3), seed=0).to("cuda")
+    average = ExponentialAverage(model.named_parameters(), 0.9)
+    before = strict_cupy.Crossings.launches
+    average.update(5)
+    assert strict_cupy.Crossings.launches == before + 4
 
 
 def test_a_cards_memory_is_asked_for(cupy):

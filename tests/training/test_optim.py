@@ -283,9 +283,29 @@ def test_average_follows_its_rule_and_swaps_in_and_out():
         average.update(steps)
         decay = min(0.5, (1 + steps) / (10 + steps))
         expected = decay * expected + (1 - decay) * value
+    own = weight.data
     with average.applied():
         assert weight.data[0] == pytest.approx(expected)
-    assert weight.data[0] == 0.5
+        weight.data[...] = 7.0  # whoever changes the weights inside changes the average
+    assert weight.data is own and own[0] == 0.5
+    assert average.average["weight"][0] == 7.0
+
+
+def test_an_average_that_was_saved_goes_on():
+    rng = np.random.default_rng(0)
+    parameters = {name: Tensor(rng.standard_normal(shape)) for name, shape in {"a": (2, 3), "b": (4,), "c": ()}.items()}
+    first = ExponentialAverage(parameters.items(), decay=0.5)
+    for parameter in parameters.values():
+        parameter.data[...] += 1.0
+    first.update(9)
+    second = ExponentialAverage(parameters.items(), decay=0.5)
+    second.load_state({name: array.copy() for name, array in first.average.items()})
+    for one in (first, second):
+        one.update(10)
+    for name, parameter in parameters.items():
+        assert second.average[name].shape == parameter.shape
+        np.testing.assert_array_equal(second.average[name], first.average[name])
+        np.testing.assert_allclose(second.average[name], parameter.data - 0.25)
 
 
 def orthogonalized_by_svd(x, steps=5):
