@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import sys
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -36,12 +37,12 @@ def multiply_in_tf32(matrices: bool, stacks: bool) -> None:
 
 def contiguous_on_gpu(x: Any) -> Any:
     """An array of a GPU stored in rows, for several products to read it; one of NumPy as it is."""
-    return x if isinstance(x, np.ndarray) else importlib.import_module("cupy").ascontiguousarray(x)
+    return x if isinstance(x, np.ndarray) else sys.modules["cupy"].ascontiguousarray(x)
 
 
 def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
     """x @ y of arrays on a GPU, with NumPy's rules for shapes."""
-    cupy = importlib.import_module("cupy")
+    cupy = sys.modules["cupy"]
     alike = x.ndim == y.ndim > 2 and x.shape[:-2] == y.shape[:-2] and x.dtype == y.dtype and x.shape[-1] == y.shape[-2]
     if not (alike and x.size and y.size and x.dtype.name in ("float32", "float64")):
         return cupy.matmul(x, y, out=out)
@@ -95,15 +96,14 @@ def _as_stack(x: Any) -> Stack | None:
 
 def _multiply(x: Stack, y: Stack, out: Stack) -> None:
     """Write the products. cuBLAS stores matrices by columns, and so sees all transposed: outᵀ = yᵀ xᵀ."""
-    cublas = importlib.import_module("cupy_backends.cuda.libs.cublas")
-    device = importlib.import_module("cupy.cuda.device")
+    cuda = sys.modules["cupy"].cuda
     double = x.array.dtype == np.float64
     kind = 1 if double else 0  # CUDA_R_64F, CUDA_R_32F
     compute = COMPUTE_64F if double else COMPUTE_FAST_TF32 if _stacks_in_tf32 else COMPUTE_32F
     one, zero = np.ones(1, x.array.dtype), np.zeros(1, x.array.dtype)
     *leading, rows, inner = x.array.shape
-    cublas.gemmStridedBatchedEx(
-        device.get_cublas_handle(), int(y.transposed), int(x.transposed), y.array.shape[-1], rows, inner,
+    cuda.cublas.gemmStridedBatchedEx(
+        cuda.get_cublas_handle(), int(y.transposed), int(x.transposed), y.array.shape[-1], rows, inner,
         one.ctypes.data,
         y.array.data.ptr, kind, y.step, y.distance,
         x.array.data.ptr, kind, x.step, x.distance,

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .cublas import contiguous_on_gpu
 from .cuda import current_gpu
 
 SOURCE = Path(__file__).with_name("kernels.cu")
@@ -72,7 +73,7 @@ def _value(name: str, place: int, value: Any, dtype: np.dtype) -> Any:
     if value.dtype == dtype and value.flags.c_contiguous:
         return value
     if value.dtype == dtype and _inputs()[name][place]:
-        return importlib.import_module("cupy").ascontiguousarray(value)
+        return contiguous_on_gpu(value)
     raise TypeError(f"{name} cannot use a {value.dtype} array of strides {value.strides} as argument {place}")
 
 

@@ -609,11 +609,8 @@ def _modules() -> dict[str, ModuleType]:
     linalg.set_compute_type = lambda dtype, kind: linalg.compute_types.update({np.dtype(dtype): kind})
     core._routines_linalg = linalg
 
-    backends, cublas = ModuleType("cupy_backends"), ModuleType("cupy_backends.cuda.libs.cublas")
-    backends.__path__ = []  # type: ignore[attr-defined]
-    cublas.gemmStridedBatchedEx = gemm_strided_batched
-    device = ModuleType("cupy.cuda.device")
-    device.get_cublas_handle = Device.current
+    cuda.cublas = SimpleNamespace(gemmStridedBatchedEx=gemm_strided_batched)
+    cuda.get_cublas_handle = Device.current
 
     cupyx, scipy_, special = ModuleType("cupyx"), ModuleType("cupyx.scipy"), ModuleType("cupyx.scipy.special")
     cupyx.__path__ = scipy_.__path__ = []  # type: ignore[attr-defined]
@@ -622,8 +619,7 @@ def _modules() -> dict[str, ModuleType]:
     cupyx.empty_pinned = empty_pinned
     return {
         "cupy": cupy, "cupy.cuda": cuda, "cupy.cuda.nccl": nccl, "cupy.cuda.runtime": runtime,
-        "cupy.cuda.memory": memory, "cupy.cuda.device": device, "cupy_backends": backends,
-        "cupy_backends.cuda.libs.cublas": cublas,
+        "cupy.cuda.memory": memory,
         "cupy._core": core, "cupy._core._routines_linalg": linalg,
         "cupyx": cupyx, "cupyx.scipy": scipy_, "cupyx.scipy.special": special,
     }  # fmt: skip
