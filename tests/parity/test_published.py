@@ -10,6 +10,7 @@ from minivit.models.layouts import LAYOUTS
 from minivit.models.resnet import ResNet
 from tests.support import random_images, randomize
 
+pytest.importorskip("torch", reason="parity needs PyTorch: pip install 'minivit[parity]'")
 from .published import NEW_HF, OLD_HF, bit_logits, google_logits, hf_logits, timm_logits
 
 pytestmark = pytest.mark.parity
