@@ -75,7 +75,7 @@ book: .venv/ready-book
 bench: .venv/ready-bench
 	$(BIN)/minivit bench --quick $(BENCH_OPTIONS)
 
-GPU_TESTS := tests/gpu/test_numbers.py tests/gpu/test_kernels.py
+GPU_TESTS := tests/gpu/test_numbers.py tests/gpu/test_kernels.py tests/gpu/test_products.py
 GPU_BENCH := $(BIN)/minivit bench --device cuda --task train --precision float32,tf32,bfloat16,float16 --against torch,torch-compiled
 bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
 	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)
