@@ -164,11 +164,11 @@ class Run:
             self.model.checkpoint_blocks = config.checkpoint_blocks
         elif config.checkpoint_blocks:
             raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {config.title}")
-        on_gpu = self.device != "cpu"
-        if on_gpu:
-            self.loader.uploads = Uploads(self.loader.prefetch)
-        batches = config.accumulate * len(self.loader.uploads.slots) if self.loader.uploads else 0
-        self.gpu_microbatch = gpu_microbatch(self.model, config.batch_size, self.device, batches) if on_gpu else 0
+        self.gpu_microbatch = 0
+        if self.device != "cpu":
+            self.loader.uploads = uploads = Uploads(self.loader.prefetch)
+            batches = config.accumulate * len(uploads.slots)
+            self.gpu_microbatch = gpu_microbatch(self.model, config.batch_size, self.device, batches)
         with ranks.first_before_others():
             self.objective = _objective(config, self.model, self.device)
         self.loader.augment = training_augmentation(

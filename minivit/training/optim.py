@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..engine.backend import BLOCK_ELEMENTS, Array, row_blocks, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError, ShapeError
 from ..kernels import with_gpu_kernel
+from .flat import parts_of, side_by_side
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
@@ -36,8 +37,7 @@ class Group:
 
     def __init__(self, parameters: dict[str, Tensor], slots: int, decays: bool):
         self.parameters, self.decays = parameters, decays
-        flat = [parameter.data.reshape(-1) for parameter in parameters.values()]
-        weights = xp_of(flat[0]).concatenate(flat)
+        weights = side_by_side([parameter.data for parameter in parameters.values()])
         self.arrays = [weights, *(xp_of(weights).zeros_like(weights) for _ in range(slots))]
         self.places: dict[str, slice] = {}
         end = 0
@@ -395,17 +395,13 @@ class ExponentialAverage:
         self.flat = self._weights()  # the averages of all parameters, side by side
 
     def _weights(self) -> Array:
-        arrays = [parameter.data.reshape(-1) for parameter in self.parameters.values()]
-        return xp_of(arrays[0]).concatenate(arrays)
+        return side_by_side([parameter.data for parameter in self.parameters.values()])
 
     @property
     def average(self) -> dict[str, Array]:
         """Each parameter's average, in its shape; what is written into it counts."""
-        ends = accumulate(parameter.size for parameter in self.parameters.values())
-        return {
-            name: self.flat[end - parameter.size : end].reshape(parameter.shape)
-            for (name, parameter), end in zip(self.parameters.items(), ends, strict=True)
-        }
+        parts = parts_of(self.flat, [parameter.data for parameter in self.parameters.values()])
+        return dict(zip(self.parameters, parts, strict=True))
 
     def update(self, steps: int) -> None:
         """Take in the weights after `steps` optimiser steps."""

@@ -20,6 +20,7 @@ from ..data.pictures import Pictures
 from ..engine.backend import Array, xp_of
 from ..engine.tensor import Tensor, no_grad, value_and_stream
 from ..engine.workers import Workers, micro_batches
+from .flat import parts_of
 from .objectives import Objective, Outcome
 from .ranks import Ranks
 
@@ -90,23 +91,19 @@ class GradientSums:
         return [bucket.flat for bucket in self.buckets]
 
     def _close(self, group: list[int], parameters: Sequence[Tensor]) -> None:
-        like = parameters[group[0]].data
-        flat = xp_of(like).empty(sum(parameters[place].size for place in group), like.dtype)
+        like = [parameters[place].data for place in group]
+        flat = xp_of(like[0]).empty(sum(array.size for array in like), like[0].dtype)
         bucket = Bucket(group, flat)
         self.buckets.append(bucket)
-        start = 0
-        for place in group:
-            parameter = parameters[place]
-            self.sums[place] = flat[start : start + parameter.size].reshape(parameter.shape)
+        for place, part in zip(group, parts_of(flat, like), strict=True):
+            self.sums[place] = part
             self.bucket_of[place] = bucket
-            start += parameter.size
 
     def begin(self, pieces: int) -> None:
         """Forget the last batch; the next one comes in so many micro-batches."""
         self.pieces = pieces
         self.added = [0] * len(self.sums)  # how many micro-batches' gradients are in each sum
         self.waiting: list[dict[int, Array | None]] = [{} for _ in self.sums]  # those that came too early
-        self.only: dict[int, Array | None] = {}  # of a batch in one piece, the gradients as they came
         for bucket in self.buckets:
             bucket.missing = len(bucket.parameters)
             bucket.full.clear()
@@ -118,7 +115,7 @@ class GradientSums:
     def add(self, piece: int, place: int, gradient: Array | None) -> None:
         """Take in one micro-batch's gradient of one parameter; None for a parameter that its loss does not use."""
         if self.pieces == 1:
-            self.only[place] = gradient
+            self.waiting[place][piece] = gradient  # for the rest of its bucket
             self._complete(place)
             return
         with self.locks[place]:
@@ -147,10 +144,9 @@ class GradientSums:
     def _join(self, bucket: Bucket) -> None:
         """Copy what came for a bucket into it: on a GPU few launches, where a copy of each gradient would be many."""
         xp = xp_of(bucket.flat)
-        gradients = [(self.only.pop(place), self.sums[place]) for place in bucket.parameters]
-        arrays = [(xp.zeros_like(total) if gradient is None else gradient) for gradient, total in gradients]
-        flat = [array.reshape(-1) for array in arrays]
-        if arrays[0].dtype == bucket.flat.dtype:
+        gradients = [(self.waiting[place].pop(0), self.sums[place]) for place in bucket.parameters]
+        flat = [(xp.zeros_like(total) if gradient is None else gradient).reshape(-1) for gradient, total in gradients]
+        if flat[0].dtype == bucket.flat.dtype:
             xp.concatenate(flat, out=bucket.flat)
         else:
             bucket.flat[...] = xp.concatenate(flat)  # CuPy joins at once what is of one type

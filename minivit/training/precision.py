@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 
 from ..cublas import multiply_in_tf32
 from ..cuda import compute_capability
-from ..engine.backend import Array, xp_of
+from ..engine.backend import Array
 from ..engine.tensor import Tensor
 from ..errors import ConfigError, MissingExtraError
+from .flat import parts_of, side_by_side
 from .objectives import Objective
 
 HALF = ("float16", "bfloat16")
@@ -74,11 +74,10 @@ class MixedPrecision(Precision):
         network = copy.deepcopy(objective.network)
         vars(twin)["network"] = network
         self.pairs = list(zip(network.parameters(), objective.network.parameters(), strict=True))
-        sizes = [real.size for _, real in self.pairs]
-        self.flat = xp_of(trained[0].data).empty(sum(sizes), dtype)  # all weights of the twin
-        for (mine, real), end in zip(self.pairs, accumulate(sizes), strict=True):
-            mine.data = self.flat[end - real.size : end].reshape(real.shape)
-        self.refresh()
+        weights = [real.data for _, real in self.pairs]
+        self.flat = side_by_side(weights).astype(dtype)  # all weights of the twin
+        for (mine, _), part in zip(self.pairs, parts_of(self.flat, weights), strict=True):
+            mine.data = part
         twins = {id(real): mine for mine, real in self.pairs}
         super().__init__(twin, [twins[id(parameter)] for parameter in trained])
         self.adapts = dtype == np.float16
@@ -87,7 +86,7 @@ class MixedPrecision(Precision):
 
     def refresh(self) -> None:
         """As in `Precision`: each weight is rounded, all at once, since on a GPU each would be a launch."""
-        self.flat[...] = xp_of(self.flat).concatenate([real.data.reshape(-1) for _, real in self.pairs])
+        self.flat[...] = side_by_side([real.data for _, real in self.pairs])
 
     def overflowed(self) -> bool:
         """As in `Precision`."""

@@ -166,8 +166,9 @@ class Cards:
             return cls(channel, cupy)
         if channel.rank == 0:
             cuda = cupy.cuda.runtime.runtimeGetVersion() // 1000
-            missing = f"rank {has.index(False)} has no NCCL (pip install 'minivit[nccl{cuda}]')" if not all(has) else ""
-            reason = missing or "ranks share a GPU"
+            reason = "ranks share a GPU"
+            if not all(has):
+                reason = f"rank {has.index(False)} has no NCCL (pip install 'minivit[nccl{cuda}]')"
             print(f"minivit: gradients go by way of the machine's memory: {reason}", file=sys.stderr, flush=True)
         return None
 

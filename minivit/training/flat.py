@@ -1,0 +1,19 @@
+"""Many arrays as one long one: a call for each small array would cost more than what it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from ..engine.backend import Array, xp_of
+
+
+def side_by_side(arrays: Sequence[Array]) -> Array:
+    """A new array (n,) of all elements of one array or more, one array after the other."""
+    return xp_of(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
+
+
+def parts_of(flat: Array, like: Sequence[Array]) -> list[Array]:
+    """Views of a long array, one after the other, in the shapes of the arrays `like`."""
+    ends = accumulate(array.size for array in like)
+    return [flat[end - array.size : end].reshape(array.shape) for array, end in zip(like, ends, strict=True)]
