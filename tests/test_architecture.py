@@ -1,12 +1,10 @@
-"""The shape of the source: which part may import which, what an import costs, and how long the engine is."""
+"""The shape of the source: which part may import which, what an import costs, and what is described."""
 
 import ast
-import io
 import re
 import statistics
 import subprocess
 import sys
-import tokenize
 import tomllib
 from pathlib import Path
 
@@ -177,58 +175,7 @@ def test_importing_minivit_takes_at_most_0_3_s_more_than_importing_numpy():
     assert statistics.median(seconds) <= 0.3  # of this process's own time: other jobs do not count
 
 
-# -- size and description ------------------------------------------------------------------------
-
-
-def code_lines(path: Path) -> set[int]:
-    """The numbers of the lines that hold code: no comments, no docstrings, no blanks."""
-    text = path.read_text(encoding="utf-8")
-    skipped = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-        tokenize.ENCODING,
-    }
-    lines = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in skipped:
-            lines |= set(range(token.start[0], token.end[0] + 1))
-
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            lines -= set(range(node.lineno, node.end_lineno + 1))
-    return lines
-
-
-SAMPLE = '''"""Doc
-string."""
-
-# comment
-x = (1,
-
-     2)  # three lines, two with code
-
-
-def f():
-    """Doc."""
-    return x
-'''
-
-
-def test_code_lines_are_counted_right(tmp_path):
-    file = tmp_path / "sample.py"
-    file.write_text(SAMPLE)
-
-    assert code_lines(file) == {5, 7, 10, 12}
-
-
-def test_the_engine_stays_small():
-    total = sum(len(code_lines(path)) for path in (ROOT / "engine").glob("*.py"))
-
-    assert 300 < total <= 900
+# -- description ---------------------------------------------------------------------------------
 
 
 def public_definitions(body, prefix):
