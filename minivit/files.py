@@ -37,9 +37,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file whole, in UTF-8."""
+    r"""Write a text file whole, in UTF-8. A file name's byte that is not UTF-8 becomes \udc.., as JSON writes it."""
     with atomic_file(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:

@@ -1,0 +1,86 @@
+"""Foreign words in what is printed: nothing in them reaches the terminal as a command, and none are endless."""
+
+import json
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minivit.files import write_json
+from minivit.text import listed, printable, quoted, shortened
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("cat", "cat"),
+        ("猫 café ± ½", "猫 café ± ½"),
+        ("tab\tand\r\nline", r"tab\tand\r\nline"),
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        ("c1 \x9b31m", r"c1 \x9b31m"),
+        ("back\x08space", r"back\x08space"),
+        ("left \u202eright", r"left \u202eright"),
+        ("zero\u200bwidth", r"zero\u200bwidth"),
+        ("\u2028line\u2029paragraph\x85next", r"\u2028line\u2029paragraph\x85next"),
+        ("caf\udce9", r"caf\xe9"),
+        ("half \ud83d", r"half \ud83d"),
+        ("C:\\new\\table", "C:\\new\\table"),
+        ("می\u200cخواهم 👨\u200d👩\u200d👧", "می\u200cخواهم 👨\u200d👩\u200d👧"),
+        (3, "3"),
+        (None, "None"),
+    ],
+)
+def test_what_a_terminal_would_obey_becomes_escapes(text, right):
+    assert printable(text) == right
+
+
+@given(st.text(st.characters()))
+def test_any_text_is_one_line_that_utf_8_can_write(text):
+    said = printable(text)
+    assert said.splitlines() in ([], [said])
+    assert not any(c < " " or "\x7f" <= c < "\xa0" for c in said)
+    said.encode("utf-8")
+    assert printable(said) == said
+
+
+@given(st.binary())
+def test_any_file_name_is_printable(name):
+    printable(os.fsdecode(name)).encode("utf-8")
+
+
+def test_a_long_text_loses_its_middle():
+    assert printable("a" * 40 + "b" * 1_000_000, longest=9) == "aaa...bbb"
+    assert shortened("abcdefghij", 10) == "abcdefghij"
+    assert [len(shortened("x" * 50, n)) for n in (5, 8, 49, 50)] == [5, 8, 49, 50]
+
+
+LONG = ["x" * 10**6, b"x" * 10**6, [1] * 10**5, {"a": ["b" * 10**5]}, 10**5000, "\n" * 999]
+
+
+@pytest.mark.parametrize("value", LONG, ids=range(len(LONG)))
+def test_a_value_in_a_sentence_is_short_and_on_one_line(value):
+    said = quoted(value)
+    assert len(said) <= 62
+    assert len(said.splitlines()) == 1
+
+
+def test_a_value_is_quoted_as_python_writes_it():
+    assert quoted("a'b") == '"a\'b"'
+    assert quoted("caf\udce9\n") == r"'caf\udce9\n'"
+    assert quoted(None) == "None"
+    assert quoted(1.5) == "1.5"
+
+
+def test_many_names_are_counted_instead_of_written():
+    assert listed(["a", "b"]) == "a, b"
+    assert listed(range(2000), most=3) == "0, 1, 2 and 1,997 more"
+    assert listed(["two\nlines"]) == r"two\nlines"
+    assert listed([]) == ""
+
+
+def test_json_with_a_name_that_is_not_utf_8_is_written_and_read_again(tmp_path):
+    name = os.fsdecode(b"caf\xe9/\xe7\x8c\xab.png")
+    write_json(tmp_path / "marks.json", {"image": name})
+    assert json.loads((tmp_path / "marks.json").read_text(encoding="utf-8")) == {"image": name}
