@@ -2,15 +2,19 @@ r"""Other people's words on a terminal: names of files and classes, and what sto
 
 A name may hold a line break, a terminal's escape sequence, bytes that are not UTF-8, or a million characters. What is
 printed or written into an error goes through here: `printable` for a name as it is, `quoted` for a value inside a
-sentence, `listed` for many of them.
+sentence, `listed` for many of them. `write_words` does the same for a figure, where a pair of dollars would otherwise
+set mathematics and a letter that the font lacks would become an empty box.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
 LONGEST = 60  # characters of one foreign value in a sentence
+LONGEST_LINE = 120  # characters of one line in a figure
 JOINERS = "\u200c\u200d"  # between letters of Persian and Hindi, and in many emoji
 
 
@@ -77,3 +81,64 @@ def _escaped(character: str) -> str:
     if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in JOINERS:
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+# -- in figures ----------------------------------------------------------------------------------
+
+
+def write_words(words: Any, text: str, longest: int = LONGEST_LINE) -> None:
+    r"""Let a matplotlib text, such as a title, say `text` as it stands, line by line.
+
+    Dollars are not mathematics. If the font lacks a letter, an installed font that has it is used; a letter that no
+    font has is written as an escape, such as `\u732b`.
+
+    Args:
+        words: a `matplotlib.text.Text`.
+        text: what it shall say; line breaks of our own are kept.
+        longest: the number of characters from which a line loses its middle.
+    """
+    from matplotlib.font_manager import findfont
+
+    lines = [printable(line, longest) for line in text.split("\n")]
+    missing = frozenset("".join(lines)) - _letters(findfont(words.get_fontproperties()))
+    fonts = _fonts_with(missing) if missing else {}
+    for letter in missing - frozenset("".join(fonts.values())):
+        escape = letter.encode("unicode_escape").decode("ascii")
+        lines = [line.replace(letter, escape) for line in lines]
+    words.set_usetex(False)
+    words.set_parse_math(False)
+    words.set_text("\n".join(lines))
+    if fonts:
+        words.set_fontfamily([*words.get_fontfamily(), *fonts])
+
+
+@lru_cache(maxsize=64)
+def _fonts_with(missing: frozenset[str]) -> dict[str, str]:
+    """Names of installed fonts, each with those of the missing letters that it is used for."""
+    from matplotlib.font_manager import fontManager
+
+    # Upright fonts of normal weight first: the name of a family is looked up, and that finds these.
+    entries = sorted(fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400))
+    first = {entry.name: entry.fname for entry in reversed(entries)}
+    found: dict[str, str] = {}
+    for name in sorted(first):
+        if not missing:
+            break
+        # "Last Resort" has a box for every letter; the faces of a LaTeX font have other letters at some places.
+        if "Last Resort" in name or name.startswith(("STIX", "cm", "DejaVu Sans Display")):
+            continue
+        if has := missing & _letters(first[name]):
+            found[name] = "".join(sorted(has))
+            missing -= has
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _letters(path: str) -> frozenset[str]:
+    """The letters that a font file has; none if it cannot be read."""
+    from matplotlib.font_manager import get_font
+
+    try:
+        return frozenset(map(chr, get_font(path).get_charmap()))
+    except (OSError, RuntimeError, ValueError):
+        return frozenset()

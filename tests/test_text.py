@@ -1,14 +1,20 @@
 """Foreign words in what is printed: nothing in them reaches the terminal as a command, and none are endless."""
 
+import io
 import json
 import os
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
+import minivit.text
 from minivit.files import write_json
-from minivit.text import listed, printable, quoted, shortened
+from minivit.text import listed, printable, quoted, shortened, write_words
+from minivit.training.logs import learning_curve
 
 
 @pytest.mark.parametrize(
@@ -84,3 +90,67 @@ def test_json_with_a_name_that_is_not_utf_8_is_written_and_read_again(tmp_path):
     name = os.fsdecode(b"caf\xe9/\xe7\x8c\xab.png")
     write_json(tmp_path / "marks.json", {"image": name})
     assert json.loads((tmp_path / "marks.json").read_text(encoding="utf-8")) == {"image": name}
+
+
+# -- in figures ----------------------------------------------------------------------------------
+
+
+def drawn(text, family=None):
+    """The words of a title after they were drawn, where a warning would be an error."""
+    figure = Figure(figsize=(3, 1))
+    title = figure.suptitle("")
+    if family:
+        title.set_fontfamily(family)
+    write_words(title, text)
+    figure.savefig(io.BytesIO(), format="png")
+    return title
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("dollar$x_$y cost$5_$", "dollar$x_$y cost$5_$"),
+        ("from $5 to $10", "from $5 to $10"),
+        (r"\frac a^$ {b}_", r"\frac a^$ {b}_"),
+        ("café ± 90 %", "café ± 90 %"),
+        ("two\nlines of ours", "two\nlines of ours"),
+        ("\x1b[31mred\ttab", r"\x1b[31mred\ttab"),
+        ("caf\udce9", r"caf\xe9"),
+    ],
+)
+def test_a_title_says_the_words_as_they_stand(text, right):
+    assert drawn(text).get_text() == right
+
+
+def test_dollars_are_drawn_and_not_mathematics():
+    """Mathematics would leave the dollars out and squeeze the words."""
+    figure = Figure()
+    title = figure.suptitle("")
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    widths = []
+    for text in ("x 5 to y", "x $5 to $y"):
+        write_words(title, text)
+        widths.append(title.get_window_extent(renderer).width)
+    assert widths[1] > widths[0] + 10
+
+
+def test_letters_of_another_installed_font_are_drawn_with_it():
+    title = drawn("Å ½ Ж", family="cmr10")  # TeX's Roman has no Cyrillic; matplotlib's own DejaVu Sans has
+    assert title.get_text() == "Å ½ Ж"
+    assert len(title.get_fontfamily()) > 1
+
+
+def test_letters_that_no_font_has_are_escaped(monkeypatch):
+    monkeypatch.setattr(minivit.text, "_fonts_with", lambda missing: {})
+    assert drawn("猫 or \U000e0fff", family="DejaVu Sans").get_text() == r"\u732b or \U000e0fff"
+
+
+def test_a_title_of_any_length_is_short():
+    assert len(drawn("word " * 10_000).get_text()) == 120
+
+
+def test_the_learning_curve_is_drawn_whatever_the_data_set_is_called(tmp_path):
+    record = {"kind": "train", "epoch": 1.0, "loss": 1.0, "accuracy": 0.5}
+    learning_curve([record], tmp_path / "curve.png", "ViT on dollar$x_$y, 猫 and caf\udce9\n\x1b[2J")
+    with Image.open(tmp_path / "curve.png") as picture:
+        assert picture.size[0] > 100

@@ -17,6 +17,7 @@ import numpy as np
 from ..data import Dataset
 from ..files import atomic_file
 from ..models import ViT
+from ..text import printable, write_words
 from .attention import class_token_attention
 from .embeddings import FilterComponents
 
@@ -38,6 +39,7 @@ class Scheme:
 LIGHT = Scheme(ink="#1b1b1b", faint="#6a6a6a", paper="#ffffff", line="#d55e00", points="#0072b2")
 DARK = Scheme(ink="#e8e8e8", faint="#a0a0a0", paper="#1d1f21", line="#e69f00", points="#56b4e9")
 WRONG = "#b5370c"
+LONGEST_CLASS = 24  # characters of a class above a small image
 
 
 def new_figure(width: float, height: float, scheme: Scheme = LIGHT) -> Canvas:
@@ -125,7 +127,7 @@ def draw_images(
     grid = canvas.subplots(1 + len(maps), len(pixels), squeeze=False)
     for i, title in enumerate(titles):
         draw_map(grid[0, i], pixels[i], None)
-        grid[0, i].set_title(title, fontsize=9, color=scheme.ink, parse_math=False)  # a class may be called $
+        write_words(grid[0, i].set_title("", fontsize=9, color=scheme.ink), title)
         for row, values in enumerate(maps.values(), 1):
             draw_map(grid[row, i], pixels[i], values[i])
     for plot in grid.ravel():
@@ -177,15 +179,15 @@ def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: in
     draw_images(figure, pixels, {"class token's attention": class_token_attention(model, pixels)}, titles)
     for plot, right in zip(figure.axes, said == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
-    figure.suptitle(title, fontsize=10)
+    write_words(figure.suptitle("", fontsize=10), title)
     with atomic_file(path) as file:
         file.write(png(figure))
 
 
 def picture_title(said: str, probability: float, truth: str | None) -> str:
     """What the model says, how sure it is, and what is right if that is something else."""
-    text = f"{said}\n{probability:.0%}"
-    return text if truth in (None, said) else f"{text}\nis: {truth}"
+    text = f"{printable(said, LONGEST_CLASS)}\n{probability:.0%}"
+    return text if truth in (None, said) else f"{text}\nis: {printable(truth, LONGEST_CLASS)}"
 
 
 def as_rgb(picture: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import atomic_file, write_text
+from ..text import printable
 from .figures import (
     DARK,
     LIGHT,
@@ -143,7 +144,7 @@ def inspect_page(found: Inspection, title: str) -> str:
         f"{config.depth} layers with {config.heads} heads, D = {config.dim}, {config.num_classes} classes"
     )
     return PAGE.format(
-        title=escape(title),
+        title=_words(title),
         facts=escape(facts),
         style=STYLE,
         filters=_filters_section(found, made.get("filters")),
@@ -210,16 +211,16 @@ def _card(found: Inspection, i: int) -> str:
         alt = f"{title.capitalize()} over {name}: brightest in patch row {row + 1}, column {column + 1}."
         tiles.append(_tile(map_png(picture, values[i]), alt, f"{title},<br>at most {times:.1f} × the mean"))
     rows = "".join(
-        f'<tr><td>{escape(label)}</td><td class="number">{share:.1%}</td>'
+        f'<tr><td>{_words(label)}</td><td class="number">{share:.1%}</td>'
         f'<td class="bar"><span style="width:{100 * share:.1f}%"></span></td></tr>'
         for label, share in top
     )
     verdict = ""
     if truth is not None:
         verdict = "right" if truth == top[0][0] else f"wrong, it is: {truth}"
-        verdict = f'<span class="verdict">{escape(verdict)}</span>'
+        verdict = f'<span class="verdict">{_words(verdict)}</span>'
     return (
-        f'<article><h3>{escape(name)} {verdict}</h3><div class="tiles">{"".join(tiles)}'
+        f'<article><h3>{_words(name)} {verdict}</h3><div class="tiles">{"".join(tiles)}'
         f'<table class="top">{rows}</table></div></article>'
     )
 
@@ -231,7 +232,7 @@ def _missing(found: Inspection, part: str) -> str:
 
 def _tile(picture: bytes, alt: str, caption: str) -> str:
     return (
-        f'<figure class="tile"><img src="{_data_url(picture)}" alt="{escape(alt)}">'
+        f'<figure class="tile"><img src="{_data_url(picture)}" alt="{_words(alt)}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
@@ -243,6 +244,11 @@ def _figure(plate: Plate, alt: str) -> str:
         f'<img class="plate" src="{light}" alt="{escape(alt)}" width="{96 * plate.width:.0f}" '
         f'height="{96 * plate.height:.0f}"></picture>'
     )
+
+
+def _words(text: str) -> str:
+    """Foreign words as HTML: what a page would obey is escaped, and what a reader would not see."""
+    return escape(printable(text))
 
 
 def _data_url(picture: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import DataError, MissingExtraError
 from ..files import atomic_file, write_text
+from ..text import write_words
 
 Record = dict[str, Any]
 
@@ -149,6 +150,6 @@ def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
     for axes in (loss_axes, accuracy_axes):
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    figure.suptitle(title)
+    write_words(figure.suptitle(""), title)
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=120)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from minivit.data import Dataset
 from minivit.errors import SaveError
 from minivit.insight import (
     Pictures,
@@ -21,7 +22,7 @@ from minivit.insight import (
     position_similarity,
     write_inspection,
 )
-from minivit.insight.figures import map_png
+from minivit.insight.figures import map_png, predictions_figure
 from tests.support import tiny_vit
 
 CLASSES = ("<b>bold</b>", "cost & $5", "ring", "x", "y")
@@ -223,3 +224,17 @@ def test_the_picture_below_a_map_stands_upright(values):
 def test_pictures_keep_their_proportions():
     shown = Image.open(io.BytesIO(map_png(np.zeros((20, 40, 3), np.uint8), side=200)))
     assert shown.size == (200, 100)
+
+
+HOSTILE = ("cost $5_$", "\x1b[31m猫\n\u202e", "caf\udce9 </td><script>")
+
+
+def test_classes_and_files_of_any_name_are_drawn_and_written(model, pictures, tmp_path):
+    classes = tuple(HOSTILE[k % 3] + str(k) for k in range(5))
+    odd = Pictures(pictures.pixels[:1], [HOSTILE[1]], classes, pictures.labels[:1])
+    text = inspect_page(inspect_model(model, odd), f"run: {HOSTILE}")
+    assert not set(text) & {"\x1b", "\u202e"}
+    assert "<script>" not in text
+    predictions_figure(model, Dataset("odd", odd.pixels, odd.labels, classes), tmp_path / "p.png", 2, title=HOSTILE[0])
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.size[0] > 100
