@@ -59,6 +59,10 @@ class SaveError(MinivitError, OSError):
     """A file that could not be written; what was there before is untouched."""
 
 
+class FolderInUseError(MinivitError, BlockingIOError):
+    """A run's folder in which another process works."""
+
+
 class NonFiniteLossError(MinivitError, FloatingPointError):
     """A loss that became infinite or not a number during training."""
 

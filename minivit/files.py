@@ -1,47 +1,248 @@
-"""Files are written whole or not at all: a kill, a full disk or a power cut leaves the old one in place."""
+"""Files are written whole or not at all, and read with a sentence for what is wrong with them.
+
+A kill, a full disk or a power cut leaves the old file in place. Two processes never write each other's temporary file.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import stat
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from .errors import SaveError
+from .errors import DataError, FolderInUseError, SaveError
+
+PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name: short, however long the file's own name is
+LOCK = ".lock"
+WINDOWS_PATIENCE = 2.0  # seconds: there, a file that someone reads cannot be replaced until it is closed
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open `path` for writing bytes; the file appears under its name only once all of it is on the disk.
 
+    A file that was there keeps its permissions: one that only its owner may read stays so. A device or a pipe, such as
+    /dev/null, is written to and not replaced.
+
+    Args:
+        path: the file; folders above it are made if need be.
+
+    Yields:
+        The open file.
+
     Raises:
         SaveError: if it cannot be written; what was there before is unchanged.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.part")
+    part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        before = _status(path)
+        if _is_stream(path, before):
+            with path.open("wb") as stream:
+                yield stream
+            return
+        part, descriptor = _own_part(path, before)
+        with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+            os.fsync(descriptor)
+        _replace(part, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise SaveError(f"could not write {path}: {reason}; what was there before is unchanged") from error
+        raise SaveError(f"could not write {path}: {reason_of(error)}; what was there before is unchanged") from error
     finally:
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _is_stream(path: Path, before: os.stat_result | None) -> bool:
+    """Whether it is a device, a pipe or a socket; /dev/stdout counts, even where it leads to a file."""
+    if before is None or stat.S_ISDIR(before.st_mode):
+        return False
+    return not stat.S_ISREG(before.st_mode) or path.parent == Path("/dev")
+
+
+def _own_part(path: Path, before: os.stat_result | None) -> tuple[Path, int]:
+    """A new temporary file beside `path` that no other process has, and its descriptor.
+
+    O_EXCL follows no link and opens no file that exists. With `before`, nobody but its owner may read it until it has
+    the permissions of the file that it replaces.
+    """
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(part, flags, 0o666 if before is None else 0o600)
+    if before is not None:
+        if hasattr(os, "fchown"):
+            with suppress(OSError):  # only an administrator may give a file to somebody
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+        part.chmod(stat.S_IMODE(before.st_mode))
+    return part, descriptor
+
+
+def _replace(part: Path, path: Path) -> None:
+    deadline = time.monotonic() + WINDOWS_PATIENCE
+    while True:
+        try:
+            part.replace(path)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder in which nobody else writes now."""
+    for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            part.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a text file whole, in UTF-8. A file name's byte that is not UTF-8 becomes \udc.., as JSON writes it."""
+    r"""Write a text file whole, in UTF-8; what is not Unicode (a name of bytes from the disk) is written as `\udc..`.
+
+    Raises:
+        SaveError: as `atomic_file`.
+    """
     with atomic_file(path) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON, whole."""
+    """Write `value` as indented JSON, whole.
+
+    Raises:
+        SaveError: as `atomic_file`.
+    """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as Windows writes it.
+
+    Raises:
+        DataError: if it cannot be read or is not text.
+    """
+    try:
+        data = Path(path).read_bytes()
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as error:
+        raise DataError(f"could not read {path}: {reason_of(error)}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: byte {error.start} is damaged") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        DataError: if it cannot be read or is not JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{path} is not JSON that minivit writes: its brackets are nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {str(error)[:100]}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says about an error, in words."""
+    return error.strerror or str(error)
+
+
+# -- one process in a folder ---------------------------------------------------------------------
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Keep a folder for this process alone, inside the `with` block. A process that dies keeps no lock.
+
+    Args:
+        folder: a folder that exists. The lock is its file `.lock`, which is gone afterwards.
+
+    Yields:
+        Whether the folder is locked: False where the file system knows no locks.
+
+    Raises:
+        FolderInUseError: if another process has it.
+        SaveError: if nothing can be written there.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = _lock(path)
+    except BlockingIOError as error:
+        raise FolderInUseError(
+            f"{folder} is in use by another minivit process{_holder(path)}: wait for its end, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise SaveError(f"could not write {path}: {reason_of(error)}") from error
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            with suppress(OSError):
+                if sys.platform != "win32":  # there, the file goes with its descriptor
+                    path.unlink()  # before the lock goes: whoever waits for this file then sees that it is gone
+            os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """The descriptor of a locked file; None where there are no locks. Raises BlockingIOError if another has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)  # closed, it is deleted
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(str(error)) from error
+        return descriptor
+
+    import fcntl
+
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        except OSError:  # some network file systems
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+            return None
+        if _is_file_at(path, descriptor):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
+        os.close(descriptor)  # whoever had it removed it in between: this one is no longer the folder's
+
+
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    there, ours = _status(path), os.fstat(descriptor)
+    return there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
+    return f" ({text})" if text.isdecimal() else ""

@@ -31,7 +31,7 @@ LEVELS = {
     "cli": 8,
 }
 # Modules that all may import; they import errors alone.
-EVERYWHERE = {"cublas", "cuda", "kernels", "memory", "errors", "files", "preprocessing", "text"}
+EVERYWHERE = {"cores", "cublas", "cuda", "kernels", "memory", "errors", "files", "preprocessing", "text"}
 
 
 def module_name(path: Path) -> str:

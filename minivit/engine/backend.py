@@ -7,6 +7,7 @@ What the two libraries spell differently (`erf`, `vecdot`, block sizes, moving d
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..cores import cpu_quota
 from ..cublas import gpu_matmul
 from ..cuda import to_cuda
 
@@ -114,7 +116,10 @@ def to_numpy(x: Array) -> np.ndarray:
 
 
 def available_cores() -> int:
-    """How many cores this process may use, at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    """How many cores this process may use, at least 1.
+
+    A container that is limited (`docker run --cpus 2`) still sees all cores of its machine; the limit is the quota of
+    its cgroup. More threads than that would only wait for each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, cpu_quota())))

@@ -1,0 +1,61 @@
+"""The processor time that a container grants the process inside it."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path, PurePosixPath
+
+
+def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
+    """The processor time that this process may use a second, in seconds: the least of its cgroups' quotas.
+
+    Cgroups are nested, and each of them limits those inside. Version 1 and version 2 write their quotas differently.
+
+    Args:
+        root: where `proc` and `sys` are.
+
+    Returns:
+        The quota; infinite if there is none, or no cgroups.
+    """
+    root = Path(root)
+    quotas = [math.inf]
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        number, _, rest = line.partition(":")
+        controllers, _, place = rest.partition(":")
+        if number == "0" and not controllers:
+            mounts, quota_of = ("", "unified"), _quota_2
+        elif "cpu" in controllers.split(","):
+            mounts, quota_of = (controllers, "cpu", "cpu,cpuacct"), _quota_1
+        else:
+            continue
+        # A container often sees its own cgroup as the root, whatever place the line names.
+        for mount in mounts:
+            top = root / "sys/fs/cgroup" / mount
+            inside = PurePosixPath(place.lstrip("/"))
+            quotas += [quota_of(top / folder) for folder in (inside, *inside.parents)]
+    return min(quotas)
+
+
+def _quota_2(folder: Path) -> float:
+    """From `cpu.max`: microseconds and the period that they are of, or "max" for no limit."""
+    return _share(_read(folder / "cpu.max").split())
+
+
+def _quota_1(folder: Path) -> float:
+    """From two files; -1 is no limit."""
+    return _share([_read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip()])
+
+
+def _share(words: list[str]) -> float:
+    if len(words) != 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
+        return math.inf
+    quota, period = map(int, words)
+    return quota / period
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

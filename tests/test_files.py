@@ -1,0 +1,295 @@
+"""Files are written whole, keep their permissions, and are shared by no two processes."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivit import save_weights
+from minivit.errors import DataError, FolderInUseError, SaveError
+from minivit.files import (
+    LOCK,
+    PART_PREFIX,
+    PART_SUFFIX,
+    atomic_file,
+    locked,
+    read_json,
+    read_text,
+    remove_parts,
+    write_json,
+    write_text,
+)
+from minivit.models.weights import write_plain_arrays
+
+from .support import tiny_vit
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows knows neither these permissions nor these files")
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# -- permissions ---------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("wanted", [0o600, 0o640, 0o644, 0o660, 0o400])
+def test_a_file_keeps_its_permissions_when_it_is_written_again(tmp_path, wanted):
+    path = tmp_path / "notes.txt"
+    path.write_text("old", encoding="utf-8")
+    path.chmod(wanted)
+    write_text(path, "new")
+    assert (mode(path), path.read_text(encoding="utf-8")) == (wanted, "new")
+
+
+@posix
+@pytest.mark.parametrize("name", ["model.npz", "model.safetensors"])
+def test_weights_keep_their_permissions_too(tmp_path, name):
+    path = tmp_path / name
+    save_weights(tiny_vit(), path)
+    path.chmod(0o600)
+    save_weights(tiny_vit(), path)
+    assert mode(path) == 0o600
+
+
+@posix
+def test_a_new_file_has_the_permissions_that_the_process_gives_to_files(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "new", "")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "new") == 0o640
+
+
+@posix
+def test_a_private_file_is_private_while_it_is_written(tmp_path):
+    path = tmp_path / "secret"
+    write_text(path, "old")
+    path.chmod(0o600)
+    with atomic_file(path):
+        (part,) = (other for other in tmp_path.iterdir() if other != path)
+        assert mode(part) == 0o600
+
+
+# -- temporary files -----------------------------------------------------------------------------
+
+
+@posix
+def test_no_link_that_lies_in_wait_is_followed(tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.write_text("mine", encoding="utf-8")
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    for name in (".x.txt.part", "x.txt.part"):
+        (folder / name).symlink_to(victim)
+    monkeypatch.setattr("minivit.files.secrets.token_hex", lambda count: "guessed")
+    (folder / f"{PART_PREFIX}{os.getpid()}-guessed{PART_SUFFIX}").symlink_to(victim)
+    with pytest.raises(SaveError, match="File exists"):
+        write_text(folder / "x.txt", "new")
+    assert victim.read_text(encoding="utf-8") == "mine"
+
+    monkeypatch.undo()
+    (folder / "y.txt").symlink_to(victim)
+    write_text(folder / "y.txt", "new")
+    assert victim.read_text(encoding="utf-8") == "mine"
+    assert (folder / "y.txt").read_text(encoding="utf-8") == "new"
+
+
+def test_two_that_write_one_file_at_once_leave_the_whole_of_one(tmp_path):
+    path = tmp_path / "file"
+    texts = [letter * 200_000 for letter in "abc"]
+    seen = set()
+    done = threading.Event()
+
+    def write(text):
+        for _ in range(15):
+            write_text(path, text)
+
+    def read():
+        while not done.is_set():
+            if path.exists():
+                seen.add(path.read_text(encoding="utf-8"))
+
+    reader = threading.Thread(target=read)
+    writers = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for thread in (reader, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    reader.join()
+    assert seen <= set(texts) and seen
+    assert [other.name for other in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_name_as_long_as_a_name_may_be_is_written(tmp_path):
+    path = tmp_path / ("é" * 125 + ".json")  # 255 bytes in UTF-8
+    write_json(path, [1])
+    assert read_json(path) == [1]
+
+
+def test_what_cannot_be_written_is_said_in_one_sentence(tmp_path):
+    with pytest.raises(SaveError, match="too long"):
+        write_text(tmp_path / ("x" * 300), "")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SaveError, match=r"could not write .*folder"):
+        write_text(tmp_path / "folder", "")
+    write_text(tmp_path / "file", "")
+    with pytest.raises(SaveError, match=r"could not write .*inside"):
+        write_text(tmp_path / "file" / "inside", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "weights.npz"
+    write_plain_arrays(path, {"a": np.zeros(3)})
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SaveError, match="No space left on device; what was there before is unchanged"):
+        write_plain_arrays(path, {"a": np.ones(3)})
+    assert path.read_bytes() == before
+    assert [other.name for other in tmp_path.iterdir()] == ["weights.npz"]
+
+
+@posix
+def test_a_device_is_written_to_and_not_replaced(tmp_path):
+    write_text(os.devnull, "nothing")
+    assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    write_text(pipe, "through the pipe")
+    reader.join()
+    assert read == [b"through the pipe"] and stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    (tmp_path / f"{PART_PREFIX}1-ab{PART_SUFFIX}").write_bytes(b"half")
+    (tmp_path / ".other.part").write_bytes(b"somebody's")
+    remove_parts(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".other.part"]
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_damage(tmp_path, encoding):
+    path = tmp_path / "config.json"
+    path.write_text('{"dataset": "größe"}', encoding=encoding)
+    assert read_json(path) == {"dataset": "größe"}
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\0\0\0", b"\xff", b"[" * 100_000, b'{"a": ' + b"9" * 5_000 + b"}"])
+def test_what_is_not_json_is_said_in_one_short_sentence(tmp_path, data):
+    path = tmp_path / "config.json"
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"config\.json") as caught:
+        read_json(path)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200 + len(str(path))
+
+
+def test_what_cannot_be_read_is_said_in_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"could not read .*: "):
+        read_text(tmp_path)
+    with pytest.raises(DataError, match=r"could not read .*: No such file"):
+        read_text(tmp_path / "absent")
+
+
+@posix
+def test_names_that_are_not_unicode_survive_in_json(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_json(tmp_path / "a.json", {"dataset": name})
+    assert read_json(tmp_path / "a.json") == {"dataset": name}
+    json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+
+
+# -- locks ---------------------------------------------------------------------------------------
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from minivit.files import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_and_a_dead_one_holds_nothing(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "locked\n"
+        with pytest.raises(FolderInUseError, match="is in use by another minivit process") as caught, locked(tmp_path):
+            pass
+        if os.name == "posix":
+            assert f"({holder.pid})" in str(caught.value)
+        holder.kill()
+        holder.wait()
+    with locked(tmp_path) as held:
+        assert held
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_held_by_one_at_a_time_however_often_it_is_taken(tmp_path):
+    inside, most, taken = [], [0], [0]
+
+    def take():
+        for _ in range(100):
+            try:
+                with locked(tmp_path):
+                    inside.append(1)
+                    most[0] = max(most[0], len(inside))
+                    taken[0] += 1
+                    time.sleep(0.0001)
+                    inside.pop()
+            except FolderInUseError:
+                time.sleep(0.0001)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most[0] == 1 and taken[0] > 4
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_no_link_is_followed_to_a_lock(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("mine", encoding="utf-8")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / LOCK).symlink_to(victim)
+    with pytest.raises(SaveError), locked(folder):
+        pass
+    assert victim.read_text(encoding="utf-8") == "mine"
+
+
+@posix
+def test_where_the_file_system_knows_no_locks_it_goes_on_without(tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(descriptor, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(tmp_path) as held:
+        assert not held
+    assert list(tmp_path.iterdir()) == []
