@@ -22,6 +22,7 @@ from .errors import (
     MinivitError,
     MissingExtraError,
     NonFiniteLossError,
+    Notice,
     SaveError,
     ShapeError,
 )
@@ -35,7 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "MODEL_NAMES", "SGD", "Adam", "AdamW", "BackwardError", "CheckpointError", "CheckpointNotFoundError",
     "ConfigError", "DTypeError", "DataError", "DataNotFoundError", "DownloadError", "GradientError", "ImageError",
-    "MinivitError", "MissingExtraError", "Muon", "NonFiniteLossError", "ResNet", "ResNetConfig", "SaveError",
+    "MinivitError", "MissingExtraError", "Muon", "NonFiniteLossError", "Notice", "ResNet", "ResNetConfig", "SaveError",
     "ShapeError", "Tensor", "ViT", "ViTConfig", "create_model", "cross_entropy", "gradcheck", "load_model", "no_grad",
     "preprocess", "save_weights", "value_and_grad",
 ]  # fmt: skip

@@ -11,6 +11,10 @@ class MinivitError(Exception):
     """The base of every error that minivit raises on purpose."""
 
 
+class Notice(UserWarning):
+    """What the user should know although nothing failed: something was assumed, or left out."""
+
+
 class ConfigError(MinivitError, ValueError):
     """An option, a model name or a combination of sizes that is not allowed."""
 

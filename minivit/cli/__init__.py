@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import MinivitError
+from ..notices import notices_as_lines
 from .bench import add_bench
 from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED
 from .evaluate import add_evaluate
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
-        return options.run(options)
+        with notices_as_lines():
+            return options.run(options)
     except MinivitError as error:
         print(f"minivit: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT

@@ -1,0 +1,38 @@
+"""What the user should know although nothing failed: one sentence each, said in one place.
+
+In Python a notice is a warning of the category `Notice`, so the standard `warnings` filters silence it or turn it
+into an error. The command line prints it as one line on the error stream, where it does not mix with results.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .errors import Notice
+from .text import printable
+
+
+def notice(sentence: str) -> None:
+    """Say something that the user should know: what was assumed, or left out."""
+    warnings.warn(sentence, Notice, stacklevel=2)
+
+
+@contextmanager
+def notices_as_lines() -> Iterator[None]:
+    """Inside the block, each notice is one line on the error stream; other warnings are shown as before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        show = warnings.showwarning
+
+        def show_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, Notice):
+                print(f"minivit: note: {printable(message)}", file=sys.stderr)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_line
+        yield
