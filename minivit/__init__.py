@@ -5,9 +5,13 @@
     logits = model(minivit.preprocess(pixels))
 
 The command line is `minivit --help`; the map of the source is in the README.
+
+A name is imported when it is first used, so that the command can answer a Ctrl-C while NumPy is still being loaded.
 """
 
-from .engine import Tensor, cross_entropy, gradcheck, no_grad, value_and_grad
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .errors import (
     BackwardError,
     CheckpointError,
@@ -26,10 +30,13 @@ from .errors import (
     SaveError,
     ShapeError,
 )
-from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
-from .models.weights import load_model, save_weights
-from .preprocessing import preprocess
-from .training.optim import SGD, Adam, AdamW, Muon
+
+if TYPE_CHECKING:
+    from .engine import Tensor, cross_entropy, gradcheck, no_grad, value_and_grad
+    from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
+    from .models.weights import load_model, save_weights
+    from .preprocessing import preprocess
+    from .training.optim import SGD, Adam, AdamW, Muon
 
 __version__ = "0.1.0"
 
@@ -40,3 +47,31 @@ __all__ = [
     "ShapeError", "Tensor", "ViT", "ViTConfig", "create_model", "cross_entropy", "gradcheck", "load_model", "no_grad",
     "preprocess", "save_weights", "value_and_grad",
 ]  # fmt: skip
+
+# The module that each name is in which needs NumPy.
+_HOMES = {
+    "engine": ("Tensor", "cross_entropy", "gradcheck", "no_grad", "value_and_grad"),
+    "models": ("MODEL_NAMES", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model"),
+    "models.weights": ("load_model", "save_weights"),
+    "preprocessing": ("preprocess",),
+    "training.optim": ("SGD", "Adam", "AdamW", "Muon"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("data", "engine", "errors", "models", "nn", "preprocessing", "training")  # used as minivit.data and so on
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or one of the package's parts, when it is first used."""
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All names that there are, the ones not yet imported among them."""
+    return sorted({*globals(), *__all__, *_MODULES})

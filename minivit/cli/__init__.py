@@ -1,19 +1,19 @@
 """The command line, also as `python -m minivit`: `minivit --help` lists the commands.
 
 Each command has a file; its options are defined above what it does. Bad input ends with one sentence and exit
-status 2; Ctrl-C with status 130.
+status 2; Ctrl-C with status 130; standard output that cannot be written with 1, or 141 if its reader has left.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 
+from ..console import EXIT_READER_LEFT, close_output, complain, output_failed
 from ..errors import MinivitError
 from ..notices import notices_as_lines
+from ..text import printable
 from .bench import add_bench
-from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED
+from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Parser
 from .evaluate import add_evaluate
 from .experiment import add_experiment
 from .fewshot import add_fewshot
@@ -25,27 +25,47 @@ from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
 
+LONGEST_ERROR = 1000  # characters; only a path can be so long
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line.
+
+    Args:
+        arguments: what follows `minivit`. [default: the process's own]
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: for `--help`, and for options that there are not.
+    """
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
         with notices_as_lines():
             return options.run(options)
     except MinivitError as error:
-        print(f"minivit: error: {error}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        problem = str(error)
     except KeyboardInterrupt:
-        print("minivit: interrupted", file=sys.stderr)
+        complain("minivit: interrupted")
         return EXIT_INTERRUPTED
+    except MemoryError as error:
+        reason = str(error) or "an array does not fit"
+        problem = f"not enough memory: {reason}; choose a smaller model, image size, batch or number of classes"
     except BrokenPipeError:
-        return 0  # the reader of our output has seen enough
+        return EXIT_READER_LEFT
+    except OSError as error:
+        if output_failed(error):
+            return close_output(0)
+        problem = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    complain(f"minivit: error: {printable(problem, LONGEST_ERROR)}")
+    return EXIT_BAD_INPUT
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """All commands with their options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="minivit",
         description="The Vision Transformer (arXiv 2010.11929) from scratch in NumPy.",
         allow_abbrev=False,

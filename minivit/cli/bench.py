@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, MissingExtraError
+from ..text import printable
 
 
 def add_bench(commands: Any) -> None:
@@ -178,7 +179,7 @@ def _growth(folder: Path, rounds: int) -> int:
     print(growth_table(points))
     write_json(folder / "growth.json", {"hardware": hardware(), "points": [asdict(p) for p in points]})
     growth_figure(points, folder / "growth.png")
-    print(f"\nwritten: {folder / 'growth.json'}, {folder / 'growth.png'}")
+    print(f"\nwritten: {printable(folder / 'growth.json')}, {printable(folder / 'growth.png')}")
     return 0
 
 

@@ -10,6 +10,7 @@ from ..data import DATASETS, load_dataset
 from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
+from ..text import printable
 from .common import weights_option
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"dataset": name, "images": len(test_set), "loss": loss, "accuracy": accuracy}))
     else:
-        print(f"{name}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images")
+        print(f"{printable(name)}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images")
     return 0
 
 

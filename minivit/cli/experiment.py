@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..text import printable
+
 
 def add_experiment(commands: Any) -> None:
     """Add the command."""
@@ -36,5 +38,5 @@ def _experiment(options: argparse.Namespace) -> int:
     for s in summaries:
         print(f"{s.series:<16} {s.x!s:>8}  {s.mean:7.2%} ± {s.half_width:6.2%}  ({s.seeds} seeds)")
     print((folder / "sentence.txt").read_text(encoding="utf-8").strip())
-    print(f"written: {folder / 'results.json'}, {folder / 'picture.png'}")
+    print(f"written: {printable(folder / 'results.json')}, {printable(folder / 'picture.png')}")
     return 0

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..files import write_json
 from ..models.weights import load_model
+from ..text import printable
 from .common import weights_option
 
 
@@ -66,7 +67,7 @@ def _fewshot(options: argparse.Namespace) -> int:
         },
     )  # fmt: skip
     print(_table(results))
-    print(f"accuracy on {len(sets[1]):,} test images of {options.dataset}; numbers: {out}")
+    print(f"accuracy on {len(sets[1]):,} test images of {printable(options.dataset)}; numbers: {printable(out)}")
     return 0
 
 

@@ -10,6 +10,7 @@ from ..data import DATASETS, glimpse, load_dataset
 from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
+from ..text import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,7 @@ def _inspect(options: argparse.Namespace) -> int:
     folder = Path(options.out) if options.out else path.parent / "inspect"
     title = header.get("train", {}).get("model", path.stem)
     for written in write_inspection(found, folder, f"{title}: {path}"):
-        print(written)
+        print(printable(written))
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..text import printable
+
 
 def add_lessons(commands: Any) -> None:
     """Add the command."""
@@ -82,10 +84,12 @@ def _grade(options: argparse.Namespace) -> int:
     marks = [
         grade(path, folder, options.seconds, options.megabytes) for path in tqdm(paths, unit="notebook", disable=None)
     ]
-    print(table(marks))
     if options.json:
-        write_text(options.json, to_json(marks))
-        print(f"written: {options.json}")
+        write_text(options.json, to_json(marks))  # before anything is printed: it must be there whatever follows
+    for line in table(marks).split("\n"):
+        print(printable(line))
+    if options.json:
+        print(f"written: {printable(options.json)}")
     return 0
 
 
@@ -94,7 +98,7 @@ def _book(options: argparse.Namespace) -> int:
 
     from ..lessons.book import build_book
 
-    print(f"written: {build_book(Path(options.out))}")
+    print(f"written: {printable(build_book(Path(options.out)))}")
     return 0
 
 
@@ -104,7 +108,7 @@ def _model(options: argparse.Namespace) -> int:
 
     path = lessons_folder() / CHECKPOINT
     accuracy, digest = train_again(path)
-    print(f"test accuracy {accuracy:.2%}\nwritten: {path}\nSHA-256: {digest}")
+    print(f"test accuracy {accuracy:.2%}\nwritten: {printable(path)}\nSHA-256: {digest}")
     return 0
 
 
@@ -115,5 +119,5 @@ def _open(options: argparse.Namespace) -> int:
 
     folder = Path(options.folder)
     new = copy_lessons(folder)
-    print(f"Your lessons are in {folder.resolve()}: {len(new)} new, what you have written is as it was.")
+    print(f"Your lessons are in {printable(folder.resolve())}: {len(new)} new, what you have written is as it was.")
     return 0 if options.no_browser else open_notebook(folder)

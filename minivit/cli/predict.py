@@ -9,6 +9,7 @@ from typing import Any
 from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..models.weights import load_with_header
+from ..text import printable
 from .common import weights_option
 
 
@@ -58,7 +59,7 @@ def _predict(options: argparse.Namespace) -> int:
                 )
             )
         else:
-            print(image)
+            print(printable(image))
             for k in best:
-                print(f"  {row[k]:7.2%}  {classes[k]}")
+                print(f"  {row[k]:7.2%}  {printable(classes[k])}")
     return 0

@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..console import outliving_output
 from ..data import dataset_title, default_data_dir, glimpse, load_dataset
 from ..errors import CheckpointNotFoundError, ConfigError, DataError
 from ..models.weights import load_model
+from ..text import printable
 from .common import EXIT_INTERRUPTED
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
@@ -39,7 +41,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
     """
     from ..training.ranks import joined_ranks
 
-    with joined_ranks() as ranks:
+    with outliving_output(), joined_ranks() as ranks:
         return _run(options, defaults, ranks)
 
 
@@ -52,18 +54,18 @@ def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) ->
     folder = ranks.from_first(folder)
     if ranks.first:
         begin, together = "resuming" if resume else "training", f" on {ranks.size} ranks" * (ranks.size > 1)
-        print(f"{begin} {config.title} on {config.dataset} in {folder}{together}", flush=True)
+        print(f"{begin} {printable(f'{config.title} on {config.dataset} in {folder}')}{together}", flush=True)
     result = train(config, folder, resume=resume, ranks=ranks)
     if not ranks.first:
         return 0 if result.finished else EXIT_INTERRUPTED
     if not result.finished:
-        print(f"stopped after step {result.steps}; go on with:  minivit train --resume {folder}")
+        print(f"stopped after step {result.steps}; go on with:  minivit train --resume {printable(folder)}")
         return EXIT_INTERRUPTED
     pictures = _draw_predictions(folder, config)
     if result.accuracy is not None:
         what = "test accuracy" if config.objective == "classes" else "test accuracy of the patches' colours"
         print(f"{what} {result.accuracy:.2%}, test loss {result.loss:.4f}, {result.seconds:.0f} s of training")
-    print(f"weights: {folder / 'checkpoint.npz'}   pictures: {', '.join(map(str, pictures))}")
+    print(f"weights: {printable(folder / 'checkpoint.npz')}   pictures: {', '.join(map(printable, pictures))}")
     return 0
 
 

@@ -42,6 +42,7 @@ from ..models.cost import gpu_microbatch, images_that_fit
 from ..models.weights import load_model
 from ..nn import Module
 from ..preprocessing import preprocess
+from ..text import printable
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import PLACEMENT, TrainConfig
 from .finetuning import freeze_all_but_head, layer_scales
@@ -358,7 +359,8 @@ class Run:
         speed = len(self.test_set) / (time.perf_counter() - start)
         self._record("test", loss, accuracy, speed)
         self.last_test = {"loss": loss, "accuracy": accuracy}
-        return f"epoch {self.epoch:.2f}: {self.test_set.name} test loss {loss:.4f}, test accuracy {accuracy:.2%}"
+        name = printable(self.test_set.name)
+        return f"epoch {self.epoch:.2f}: {name} test loss {loss:.4f}, test accuracy {accuracy:.2%}"
 
     # -- saving and ending -----------------------------------------------------------------------
 
