@@ -8,6 +8,7 @@ set mathematics and a letter that the font lacks would become an empty box.
 
 from __future__ import annotations
 
+import difflib
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -64,6 +65,23 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
     shown = ", ".join(printable(name, longest) for name in every[:most])
     rest = len(every) - most
     return f"{shown} and {rest:,} more" if rest > 0 else shown
+
+
+def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
+    """Return "did you mean A or B?" for an unknown name, or else the known ones, as many as a sentence bears.
+
+    Args:
+        name: what was given; capitals do not count.
+        known: what there is.
+        all_named_by: a command that lists all of them, to be named where only some are written out.
+    """
+    folded = {one.casefold(): one for one in known}
+    asked = name.casefold()[:LONGEST]
+    near = [asked] if asked in folded else difflib.get_close_matches(asked, folded, n=3, cutoff=0.4)
+    if near:
+        return f"did you mean {' or '.join(folded[one] for one in near)}?"
+    more = f"; `{all_named_by}` lists them" if all_named_by and len(folded) > 5 else ""
+    return f"the known ones are {listed(folded.values())}{more}"
 
 
 def shortened(text: str, longest: int) -> str:

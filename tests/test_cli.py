@@ -149,6 +149,12 @@ def refused(capsys, *arguments):
         (["train", "--resume", "nowhere"], ["nowhere", "config.json"]),
         (["info", "ViT-B_16", "--image-size", "225"], ["225", "16"]),
         (["info", "vit"], ["vit"]),
+        (["info", "vit-b_16"], ["did you mean ViT-B_16?"]),
+        (["info", "zzz"], ["zzz", "`minivit info`"]),
+        (["info", "--num-classes", "5"], ["--num-classes", "MODEL"]),
+        (["info", "ViT-B_16", "--num-classes", "4294967296"], ["memory", "number of classes"]),
+        (["info", "ViT-B_16", "--num-classes", str(2**62)], ["memory"]),
+        (["info", "ViT-B_16", "--image-size", str(2**62)], ["image size"]),
         (["evaluate", "--weights", "nowhere.npz"], ["nowhere.npz"]),
         (["predict", "x.png", "--weights", "nowhere.npz"], ["nowhere.npz"]),
     ],
@@ -158,6 +164,7 @@ def test_bad_input_gets_one_sentence(arguments, words, tmp_path, monkeypatch, ca
     message = refused(capsys, *arguments)
     for word in words:
         assert word in message
+    assert len(message) < 250
     assert list(tmp_path.iterdir()) == []  # nothing half-written
 
 

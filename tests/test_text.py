@@ -13,7 +13,7 @@ from PIL import Image
 
 import minivit.text
 from minivit.files import write_json
-from minivit.text import listed, printable, quoted, shortened, write_words
+from minivit.text import listed, printable, quoted, shortened, suggestion, write_words
 from minivit.training.logs import learning_curve
 
 
@@ -77,6 +77,26 @@ def test_a_value_is_quoted_as_python_writes_it():
     assert quoted("caf\udce9\n") == r"'caf\udce9\n'"
     assert quoted(None) == "None"
     assert quoted(1.5) == "1.5"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vit-b_16", "did you mean ViT-B_16?"),
+        ("VIT-B_16", "did you mean ViT-B_16?"),
+        ("ViT-B_61", "did you mean ViT-B_16 or ViT-B_8?"),
+        ("zzz", "the known ones are ViT-B_16, ViT-B_8"),
+        ("z" * 10**6, "the known ones are ViT-B_16, ViT-B_8"),
+    ],
+)
+def test_the_nearest_names_are_suggested_whatever_their_capitals(name, said):
+    assert suggestion(name, ["ViT-B_16", "ViT-B_8"]) == said
+
+
+def test_of_many_known_names_a_command_lists_the_rest():
+    assert suggestion("zzz", "abcdefgh", "minivit info") == (
+        "the known ones are a, b, c, d, e and 3 more; `minivit info` lists them"
+    )
 
 
 def test_many_names_are_counted_instead_of_written():

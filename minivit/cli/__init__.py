@@ -25,7 +25,7 @@ from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
 
-LONGEST_ERROR = 1000  # characters; only a path can be so long
+LONGEST_ERROR = 400  # characters; our own words are half of that, and a path may be as long
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

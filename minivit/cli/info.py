@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..errors import ConfigError
 from ..models import MODEL_NAMES, create_model
 
 
@@ -23,11 +24,14 @@ def add_info(commands: Any) -> None:
 def _info(options: argparse.Namespace) -> int:
     from ..models.cost import cost_table, table_1
 
-    if options.model is None:
-        print(table_1() + "\n\nmodels:\n" + "\n".join(MODEL_NAMES))
-        return 0
     changes = {
         name: getattr(options, name) for name in ("image_size", "num_classes") if getattr(options, name) is not None
     }
+    if options.model is None:
+        if changes:
+            option = f"--{next(iter(changes)).replace('_', '-')}"
+            raise ConfigError(f"{option} changes a model: give a MODEL too; `minivit info` lists them")
+        print(table_1() + "\n\nmodels:\n" + "\n".join(MODEL_NAMES))
+        return 0
     print(cost_table(create_model(options.model, seed=None, **changes), options.model))
     return 0

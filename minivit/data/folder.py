@@ -128,7 +128,7 @@ def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, C
 def _rank(file: Path, seed: int) -> bytes:
     """A number that looks random, from the seed and the file's name within the data set alone."""
     name = unicodedata.normalize("NFC", file.as_posix())  # macOS may spell an accent as a letter of its own
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "backslashreplace")).digest()
 
 
 def _dataset(name: str, files: ClassFiles, classes: tuple[str, ...], note: str) -> FileDataset:

@@ -5,11 +5,11 @@ The files are Google's own: ViTs and hybrids of arXiv 2010.11929, and the ResNet
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from ..errors import CheckpointNotFoundError
 from ..models.weights import SUFFIXES
+from ..text import quoted, suggestion
 from . import default_data_dir
 from .download import fetch
 
@@ -50,9 +50,8 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         DownloadError, SaveError: as `fetch`.
     """
     if name not in PRETRAINED:
-        near = difflib.get_close_matches(name, PRETRAINED, n=3, cutoff=0.4) or list(PRETRAINED)
         raise CheckpointNotFoundError(
-            f"{name} is neither a file nor the name of published weights: known names are {', '.join(near)}"
+            f"{quoted(name)} is neither a file nor the name of published weights: {suggestion(name, PRETRAINED)}"
         )
     folder = Path(data_dir or default_data_dir()) / "weights"
     return fetch(PRETRAINED[name], folder / f"{name}.npz", None, progress)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
+from ..text import quoted, suggestion
 from .positions import PLACES, POSITIONS
 
 if TYPE_CHECKING:
@@ -302,9 +302,7 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
         ConfigError: for an unknown name (the nearest known ones are suggested) or fields that do not fit.
     """
     if name not in CONFIGS:
-        near = difflib.get_close_matches(name, MODEL_NAMES, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"the known ones are {', '.join(MODEL_NAMES)}"
-        raise ConfigError(f"unknown model {name!r}: {hint}")
+        raise ConfigError(f"unknown model {quoted(name)}: {suggestion(name, MODEL_NAMES, 'minivit info')}")
     config = CONFIGS[name]
     if unknown := sorted(set(changes) - set(config.__dataclass_fields__)):
         raise ConfigError(f"unknown model option {', '.join(unknown)}")
