@@ -3,6 +3,7 @@
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
 #   make test      the test suite                                                (about 8 minutes)
 #   make lint      ruff and pyright
+#   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about an hour)
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
@@ -19,15 +20,19 @@ CUDA ?= 13
 BIN := .venv/bin
 TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
+MUTANTS_OPTIONS ?=
 comma := ,
 
-.PHONY: train test test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
+.PHONY: train test mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
 	$(BIN)/python -m pytest -m "not parity and not lessons and not mpi"
+
+mutants: .venv/ready-test
+	$(BIN)/python -m tests.mutants $(MUTANTS_OPTIONS)
 
 lint: .venv/ready-lint
 	$(BIN)/ruff check .
@@ -83,4 +88,4 @@ bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
 	$(GPU_BENCH) ViT-B_16 --batch-size 64 --json results/gpu/ViT-B_16.json
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .mutants build *.egg-info .pytest_cache .ruff_cache .hypothesis

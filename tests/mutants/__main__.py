@@ -7,6 +7,8 @@ program does the same, is named in `argued.toml` with the reason.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import random
@@ -34,6 +36,14 @@ FILES = [
 TESTS = ["tests/engine", "tests/nn", "tests/convolution", "tests/models", "tests/training", "tests/gpu"]
 CHOSEN = ["-m", "not parity and not lessons and not mpi and not browser and not slow"]
 SLOWEST_TEST = 4.0  # seconds; a slower one is left out
+SLOW_IMPORTS = [
+    "hypothesis.extra.numpy",
+    "matplotlib.pyplot",
+    "PIL.Image",
+    "safetensors.numpy",
+    "scipy.special",
+    "tqdm",
+]
 Key = tuple[str, str, str, str]
 
 
@@ -51,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(options.work / "results.jsonl", options.resume)
     chosen = mutants
     if options.sample:
-        chosen = sorted(random.Random(options.seed).sample(mutants, min(options.sample, len(mutants))), key=mutants.index)
+        chosen = sorted(
+            random.Random(options.seed).sample(mutants, min(options.sample, len(mutants))), key=mutants.index
+        )
     tried = [m for m in chosen if (m.key in argued) <= options.try_argued and not results.killed(m)]
     try_mutants(options, suite, tried, results)
     return tell(files, chosen, argued, missing, results, whole=not options.sample, tried_argued=options.try_argued)
@@ -64,11 +76,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sample", type=int, metavar="N", help="try N mutants, drawn with --seed [default: all]")
     parser.add_argument("--seed", type=int, default=0, help="draw the sample with this seed [default: 0]")
     parser.add_argument("--resume", action="store_true", help="keep what an earlier run killed in unchanged functions")
-    parser.add_argument("--try-argued", action="store_true", help="try the mutants of argued.toml too: none may be killed")
+    parser.add_argument(
+        "--try-argued", action="store_true", help="try the mutants of argued.toml too: none may be killed"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), metavar="N", help="try N at once [default: cores]")
-    parser.add_argument("--tests", nargs="+", default=TESTS, metavar="PATH", help="use these tests [default: the engine's]")
+    parser.add_argument(
+        "--tests", nargs="+", default=TESTS, metavar="PATH", help="use these tests [default: the engine's]"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=3.0, metavar="SECONDS",
+        help="let a test use SECONDS of processor time more than ten times its usual [default: 3]",
+    )  # fmt: skip
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
-    parser.add_argument("--work", type=Path, default=ROOT / ".mutants", help="keep results in this folder [default: .mutants]")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / ".mutants", help="keep results in this folder [default: .mutants]"
+    )
     parser.add_argument("--argued", type=Path, default=Path(__file__).parent / "argued.toml", help=argparse.SUPPRESS)
     return parser.parse_args(arguments)
 
@@ -76,16 +98,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def warm_up() -> None:
     """Import what is slow to import and never mutated, so that every child has it."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a fork has no other threads
-    import hypothesis.extra.numpy
-    import hypothesis.strategies
-    import matplotlib
-    import numpy as np
-    import PIL.Image
-    import safetensors.numpy
-    import scipy.special
-    import threadpoolctl  # noqa: F401
-
-    np.ones((2, 2)) @ np.ones((2, 2))
+    for name in SLOW_IMPORTS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def read_argued(path: Path, files: Sequence[str]) -> dict[Key, str]:
@@ -112,7 +127,7 @@ def known_suite(options: argparse.Namespace, files: Sequence[str]) -> Suite:
         all_files = sorted({*files, *(FILES if options.root == ROOT else [])})
         record(options.root, all_files, stale, CHOSEN, SLOWEST_TEST, path)
         known = read_record(path)
-    return suite_of(known, tests, files)
+    return suite_of(known, tests, files, options.patience)
 
 
 def test_files(root: Path, paths: Sequence[str]) -> list[Path]:
@@ -207,7 +222,9 @@ def try_mutants(options: argparse.Namespace, suite: Suite, mutants: list[Mutant]
     bar.update(len(done) - bar.n)
     dead = sum(results.killed(mutant) for mutant in done)
     rest = [mutant for mutant in covered if not mutant.top] + again
-    for mutant, verdict in try_all(rest, order, Fresh(options.root, suite, CHOSEN).attempt, suite.seconds, options.jobs):
+    for mutant, verdict in try_all(
+        rest, order, Fresh(options.root, suite, CHOSEN).attempt, suite.seconds, options.jobs
+    ):
         report(mutant, verdict)
     bar.close()
 

@@ -152,14 +152,15 @@ def statement_changes(statement: ast.stmt, bound: set[str]) -> Iterator[ast.stmt
         case ast.Assign():
             if not {n.id for target in statement.targets for n in ast.walk(target) if _is_target(n)} - bound:
                 yield ast.Pass()
+            match statement:
+                case ast.Assign([ast.Name(id=name)], ast.BinOp(ast.Name(id=left))) if name == left:
+                    yield ast.AugAssign(statement.targets[0], statement.value.op, statement.value.right)  # in place
         case ast.AugAssign():
             yield ast.Pass()
             yield ast.Assign([statement.target], statement.value)
             other = SWAPPED_OPERATORS.get(type(statement.op))
             if other:
                 yield ast.AugAssign(statement.target, other(), statement.value)
-            read = ast.copy_location(_loaded(statement.target), statement)
-            yield ast.Assign([statement.target], ast.BinOp(read, statement.op, statement.value))
         case ast.With():
             yield ast.If(ast.Constant(True), statement.body, []) if _names_nothing(statement) else statement
         case ast.Try(finalbody=[_, *_]):
@@ -234,8 +235,12 @@ def changes(slot: Any, place: Any, node: ast.AST) -> Iterator[tuple[Any, Any, An
     if isinstance(node, ast.Call):
         for at in range(len(node.keywords)):
             if node.keywords[at].arg:
-                yield slot, place, ast.copy_location(
-                    ast.Call(node.func, node.args, node.keywords[:at] + node.keywords[at + 1 :]), node
+                yield (
+                    slot,
+                    place,
+                    ast.copy_location(
+                        ast.Call(node.func, node.args, node.keywords[:at] + node.keywords[at + 1 :]), node
+                    ),
                 )
     if isinstance(node, ast.comprehension):
         for at in range(len(node.ifs)):
@@ -374,10 +379,3 @@ def _is_text(node: ast.AST) -> bool:
 
 def _names_nothing(statement: ast.With) -> bool:
     return all(item.optional_vars is None for item in statement.items)
-
-
-def _loaded(target: ast.expr) -> ast.expr:
-    """A target as it is read."""
-    read = copy.copy(target)
-    read.ctx = ast.Load()
-    return read

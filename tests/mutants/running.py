@@ -43,11 +43,13 @@ class Suite:
     Args:
         paths: the test files.
         seconds: how long each test takes, by its name; those alone that pass and are quick.
+        patience: how many seconds of processor time a test may take beyond ten times its own.
         lines: by file and line, the tests that run it; the test "" is the import of the modules.
     """
 
     paths: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
+    patience: float = 3.0
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
 
     def tests_of(self, mutant: Mutant) -> set[str]:
@@ -150,9 +152,9 @@ def up_to_date(root: Path, known: dict[str, Any], test: str, files: Sequence[str
     return all(file in lines and lines[file]["digest"] == digest(root / file) for file in files)
 
 
-def suite_of(known: dict[str, Any], tests: Sequence[str], files: Sequence[str]) -> Suite:
+def suite_of(known: dict[str, Any], tests: Sequence[str], files: Sequence[str], patience: float) -> Suite:
     """What is known of some test files, in one."""
-    suite = Suite(list(tests))
+    suite = Suite(list(tests), patience=patience)
     for test in tests:
         suite.seconds |= known[test]["seconds"]
         for file in files:
@@ -263,9 +265,9 @@ def _seal(folder: str) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
 
 
-def allow(seconds: float) -> None:
-    """End this process once it has used so much more processor time."""
-    signal.setitimer(signal.ITIMER_PROF, 5 + 10 * seconds)
+def allow(suite: Suite, test: str) -> None:
+    """End this process once it has used more processor time than this test should."""
+    signal.setitimer(signal.ITIMER_PROF, suite.patience + 10 * suite.seconds[test])
 
 
 def _listen(child: Child) -> None:
@@ -332,7 +334,7 @@ class Server:
             chosen = [items[test] for test in tests]
             for number, item in enumerate(chosen):
                 begins(number)
-                allow(self.suite.seconds[item.nodeid])
+                allow(self.suite, item.nodeid)
                 following = chosen[number + 1] if number + 1 < len(chosen) else None
                 session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
                 if session.testsfailed:
@@ -414,7 +416,7 @@ class Fresh:
         name = mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         sys.meta_path.insert(0, _Instead(name, self.root / mutant.file, code))
         sys.dont_write_bytecode = True
-        allow(20)
+        signal.setitimer(signal.ITIMER_PROF, 30)
         for part in (tests[:40], tests):  # most die early: do not collect all tests for them
             if part and not self._passes(part, tests, begins):
                 return KILLED
@@ -423,7 +425,7 @@ class Fresh:
         return SURVIVED
 
     def _passes(self, chosen: list[str], tests: list[str], begins: Callable[[int], None]) -> bool:
-        plugin = _InOrder(chosen, {test: number for number, test in enumerate(tests)}, begins, self.suite.seconds)
+        plugin = _InOrder(chosen, {test: number for number, test in enumerate(tests)}, begins, self.suite)
         paths = sorted({test.partition("::")[0] for test in chosen})
         return pytest.main([*PYTEST_OPTIONS, "-x", *self.options, *paths], plugins=[plugin]) == pytest.ExitCode.OK
 
@@ -431,10 +433,8 @@ class Fresh:
 class _InOrder:
     """A pytest plugin that runs some of the tests, in an order."""
 
-    def __init__(
-        self, chosen: list[str], numbers: dict[str, int], begins: Callable[[int], None], seconds: dict[str, float]
-    ):
-        self.chosen, self.numbers, self.begins, self.seconds = chosen, numbers, begins, seconds
+    def __init__(self, chosen: list[str], numbers: dict[str, int], begins: Callable[[int], None], suite: Suite):
+        self.chosen, self.numbers, self.begins, self.suite = chosen, numbers, begins, suite
 
     def pytest_configure(self, config):
         _without_shrinking()
@@ -445,7 +445,7 @@ class _InOrder:
 
     def pytest_runtest_logstart(self, nodeid):
         self.begins(self.numbers[nodeid])
-        allow(self.seconds[nodeid])
+        allow(self.suite, nodeid)
 
 
 class _Instead(importlib.abc.MetaPathFinder, importlib.machinery.SourceFileLoader):

@@ -1,6 +1,7 @@
 """The learning rate at chosen steps."""
 
 import math
+from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -31,7 +32,33 @@ def test_constant_stays():
     assert [schedule(step) for step in (0, 1, 2, 49)] == pytest.approx([0.15, 0.3, 0.3, 0.3])
 
 
-@pytest.mark.parametrize("options", [{"decay": "stairs"}, {"lr": -1.0}, {"total_steps": 0}, {"warmup_steps": -1}])
+def test_a_warm_up_of_the_whole_run_ends_at_the_full_rate_and_one_step_after_it_is_the_whole_decay():
+    assert Schedule(lr=0.8, total_steps=4, warmup_steps=4)(4) == 0.8
+    shortest = Schedule(lr=0.8, total_steps=5, warmup_steps=4, final_lr=0.2)
+    assert [shortest(step) for step in (3, 4, 5)] == pytest.approx([0.8, 0.8, 0.2])
+
+
+def test_by_default_it_is_a_cosine_to_zero_without_a_warm_up():
+    schedule = Schedule(lr=1.0, total_steps=4)
+    assert [schedule(step) for step in range(5)] == pytest.approx(
+        [math.cos(math.pi * step / 8) ** 2 for step in range(5)]
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [{"decay": "stairs"}, {"lr": -0.5}, {"total_steps": 0}, {"warmup_steps": -1}, {"final_lr": -0.5}]
+)
 def test_what_makes_no_sense_is_refused(options):
     with pytest.raises(ConfigError):
         Schedule(**({"lr": 1.0, "total_steps": 10} | options))
+
+
+def test_the_smallest_numbers_that_make_sense_are_taken():
+    assert Schedule(lr=0.0, total_steps=1, warmup_steps=0, final_lr=0.0)(0) == 0.0
+
+
+def test_its_numbers_have_names_and_stay_as_they_are():
+    with pytest.raises(TypeError):
+        Schedule(1.0, 10)
+    with pytest.raises(FrozenInstanceError):
+        Schedule(lr=1.0, total_steps=10).lr = 2.0
