@@ -106,7 +106,7 @@ def warm_up() -> None:
 def read_argued(path: Path, files: Sequence[str]) -> dict[Key, str]:
     """The mutants of the files that are no mistakes, each with the reason."""
     found = {}
-    for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutant"] if path.exists() else []:
+    for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("mutant", []) if path.exists() else []:
         if not entry["why"].strip():
             raise SystemExit(f"{path.name}: a mutant of {entry['where']} has no reason")
         if entry["file"] in files:

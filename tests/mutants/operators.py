@@ -30,6 +30,7 @@ SWAPPED_CALLS = {
 }  # fmt: skip
 UNWRAPPED_CALLS = {"abs", "reversed", "sorted", "int", "float", "bool", "wide", "sqrt"}
 UNWRAPPED_METHODS = {"astype", "copy", "reshape", "swapaxes", "transpose", "squeeze"}
+UNTOUCHED_KEYWORDS = {None, "strict"}  # a `zip(strict=True)` only says what holds anyway
 BODIES = ("body", "orelse", "handlers", "finalbody")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -225,6 +226,8 @@ def fields_changes(node: ast.AST, skip: set[str] = frozenset()) -> Iterator[tupl
 
 def changes(slot: Any, place: Any, node: ast.AST) -> Iterator[tuple[Any, Any, Any]]:
     """What could stand instead of the expression at `slot[place]`, and instead of each one inside it."""
+    if isinstance(node, ast.keyword) and node.arg in UNTOUCHED_KEYWORDS:
+        return
     if isinstance(node, ast.expr):
         for other in expression_changes(node):
             yield slot, place, ast.copy_location(other, node)
@@ -234,7 +237,7 @@ def changes(slot: Any, place: Any, node: ast.AST) -> Iterator[tuple[Any, Any, An
                 yield node.ops, at, other()
     if isinstance(node, ast.Call):
         for at in range(len(node.keywords)):
-            if node.keywords[at].arg:
+            if node.keywords[at].arg not in UNTOUCHED_KEYWORDS:
                 yield (
                     slot,
                     place,

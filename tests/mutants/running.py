@@ -33,6 +33,7 @@ from .operators import Mutant
 
 SURVIVED, KILLED, UNFIT = 0, 1, 2  # what a child says when it ends
 MEMORY_LIMIT = 6 * 2**30
+EVERY_TEST = "::*"  # of a file or folder: the context of a fixture that they share
 PYTEST_OPTIONS = ["-o", "addopts=", "-q", "-s", "--assert=plain", "--tb=no", "-p", "no:cacheprovider"]
 
 
@@ -55,8 +56,8 @@ class Suite:
     def tests_of(self, mutant: Mutant) -> set[str]:
         """The tests that run the lines of a mutant."""
         first, last = (mutant.first, mutant.last) if mutant.top else mutant.scope
-        found = {test for line, tests in self.lines[mutant.file].items() if first <= line <= last for test in tests}
-        return {test for test in found if test in self.seconds}
+        found = set().union(*(tests for line, tests in self.lines[mutant.file].items() if first <= line <= last))
+        return found & self.seconds.keys()
 
     def at_import(self, mutant: Mutant) -> bool:
         """Whether its function runs while the modules are imported, before any test."""
@@ -81,15 +82,29 @@ class Recorder:
 
     def __init__(self, coverage: Any):
         self.coverage = coverage
+        self.current = ""
         self.seconds: dict[str, float] = defaultdict(float)
         self.bad: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        self.coverage.switch_context(item.nodeid)
+        self.current = item.nodeid
+        self.coverage.switch_context(self.current)
         result = yield
-        self.coverage.switch_context("")
+        self.current = ""
+        self.coverage.switch_context(self.current)
         return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef, request):
+        if fixturedef.scope == "function":
+            return (yield)
+        here = self.current
+        self.coverage.switch_context(f"{fixturedef.baseid}{EVERY_TEST}")  # the first test that asks is not the only one
+        try:
+            return (yield)
+        finally:
+            self.coverage.switch_context(here)
 
     def pytest_runtest_logreport(self, report):
         self.seconds[report.nodeid] += report.duration
@@ -108,24 +123,28 @@ def record(
     def child() -> None:
         import coverage
 
+        known = read_record(to)
+        slow = {name for test in tests if test in known for name in known[test]["slow"]}
         cover = coverage.Coverage(data_file=None, include=[str(root / file) for file in files], config_file=False)
         recorder = Recorder(cover)
         cover.start()
         cover.switch_context("")
-        pytest.main([*PYTEST_OPTIONS, *options, *tests], plugins=[recorder])
+        left_out = [word for name in slow for word in ("--deselect", name)]
+        pytest.main([*PYTEST_OPTIONS, *options, *left_out, *tests], plugins=[recorder])
         cover.stop()
-        known = read_record(to)
+        slow |= {name for name, seconds in recorder.seconds.items() if seconds > slowest}
         for test in tests:
-            known[test] = {"digest": digest(root / test), "seconds": {}, "lines": {}}
+            mine = sorted(name for name in slow if name.partition("::")[0] == test)
+            known[test] = {"digest": digest(root / test), "seconds": {}, "slow": mine, "lines": {}}
             for file in files:
                 known[test]["lines"][file] = {"digest": digest(root / file), "by_line": {}}
         for name, seconds in recorder.seconds.items():
-            if name not in recorder.bad and seconds <= slowest:
+            if name not in recorder.bad | slow:
                 known[name.partition("::")[0]]["seconds"][name] = round(seconds, 4)
         for file in files:
             for line, names in cover.get_data().contexts_by_lineno(str(root / file)).items():
                 for test in tests:
-                    mine = sorted({name for name in names if name.partition("::")[0] in (test, "")})
+                    mine = sorted({name for name in names if concerns(name, test)})
                     if mine:
                         known[test]["lines"][file]["by_line"][line] = mine
         to.write_text(json.dumps(known), encoding="utf-8")
@@ -137,6 +156,13 @@ def record(
         _finish(child)
     if os.waitpid(pid, 0)[1]:
         raise SystemExit("the tests could not be run: run them with pytest first")
+
+
+def concerns(context: str, test: str) -> bool:
+    """Whether a context is of a test file: the import, one of its tests, or a fixture that it may share."""
+    return context.partition("::")[0] in ("", test) or (
+        context.endswith(EVERY_TEST) and test.startswith(context.removesuffix(EVERY_TEST) + "/")
+    )
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -160,7 +186,8 @@ def suite_of(known: dict[str, Any], tests: Sequence[str], files: Sequence[str], 
         for file in files:
             by_line = suite.lines.setdefault(file, defaultdict(set))
             for line, names in known[test]["lines"][file]["by_line"].items():
-                by_line[int(line)] |= set(names)
+                shared = any(name.endswith(EVERY_TEST) for name in names)
+                by_line[int(line)] |= set(known[test]["seconds"] if shared else ()) | set(names)
     return suite
 
 

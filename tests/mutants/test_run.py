@@ -38,13 +38,27 @@ def count_down(n):
     return n
 
 
+def twice(x):
+    return x * 2
+
+
 def forgotten(x):
     return x + 1
 """
 
 TESTS = """
-import threading
-from tiny.maths import Counter, clip, count_down
+import pytest, threading
+from tiny.maths import Counter, clip, count_down, twice
+
+@pytest.fixture(scope="module")
+def four():
+    return twice(2)
+
+def test_a_shared_fixture_is_used(four):
+    assert four
+
+def test_a_shared_fixture_is_right(four):
+    assert four == 4
 
 def test_it_counts():
     counter = Counter()
