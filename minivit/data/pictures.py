@@ -7,24 +7,45 @@ taken. Colour profiles are not applied: the sets that published weights were tra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import re
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minivit.errors import ImageError
+from minivit.data.kinds import first_bytes, kind_of
+from minivit.data.scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_number
+from minivit.errors import ImageError, OutOfMemory
+from minivit.text import printable
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # What is tried on a file, whatever its name says. Pillow knows more formats, among them EPS, which it hands to
-# another program to run.
+# another program to run. TGA is tried on files that say they are one: see `_says_it_is_tga`.
 FORMATS = (
-    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "QOI", "ICO", "PCX", "SGI",
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI",
 )  # fmt: skip
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF can"
+
+# Bytes that decoding one picture may take, all copies counted: enough for 153 megapixels of PNG or plain JPEG.
+MEMORY = 1 << 30
+STRIP = 1 << 20  # pixels that are converted to RGB at a time
+
+# Bytes a pixel that Pillow stores a picture with (all other modes: 4), and that a decoder needs besides. Measured with
+# Pillow 13 on pictures of 20 megapixels.
+STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+DECODER = {"WEBP": 14, "AVIF": 8, "QOI": 3, "SGI": 3, "PPM": 4, "ICO": 4}
+
+TGA_SUFFIXES, TGA_END = (".tga", ".icb", ".vda", ".vst"), b"TRUEVISION-XFILE.\0"
+PILLOW_MODULES = r"PIL\."
+ORIENTATION = 274  # the number of an EXIF entry
 
 # A batch of uint8 pictures: an array (B, H, W, C), or, where each has a size of its own, a sequence of (H, W, C).
 Pictures = np.ndarray | Sequence[np.ndarray]
@@ -38,28 +59,34 @@ def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
 def decode_picture(path: str | Path) -> np.ndarray:
     """The picture in a file, in its own size: uint8 (H, W, 3).
 
-    Raises ImageError, with the file's name, if there is no such file, it is no picture, it is damaged, or it would
-    unpack to more than some 179 million pixels (Pillow's limit, against files made to fill the memory).
+    Raises:
+        ImageError: with the file's name, if there is no such file or it may not be read, it is no picture or of a kind
+            that cannot be read, it is damaged, its numbers have no known white, or decoding it would take more than
+            MEMORY bytes.
+        OutOfMemory: if there is less memory than that.
     """
-    from PIL import Image, UnidentifiedImageError
-
     path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"no picture at {path}")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path} is empty")
-    try:
-        with Image.open(path, formats=_installed_formats()) as picture:
+    with _sentences(path):
+        with _open(path) as picture:
+            _check_memory(picture)
+            scale_of(picture)  # refuses before anything is decoded
             picture.load()
-            return np.asarray(_to_rgb(_upright(picture)))
-    except ImageError as error:
-        raise ImageError(f"{path} {error}") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is no picture that can be read ({READABLE})") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} would unpack to too many pixels: {error}") from error
-    except Exception as error:  # damage can hit a decoder anywhere: a list of its errors would have gaps
-        raise ImageError(f"{path} is a picture that is cut short or damaged: {error}") from error
+            _check_memory(picture)  # some formats learn their size late
+            orientation = _orientation(picture)
+            pixels = _to_rgb(picture)
+        return _upright(pixels, orientation)
+
+
+def check_picture(path: str | Path) -> None:
+    """Read the header of a picture and decode nothing. Damage behind the header shows in `decode_picture` alone.
+
+    Raises:
+        ImageError: as `decode_picture`.
+    """
+    path = Path(path)
+    with _sentences(path), _open(path) as picture:
+        _check_memory(picture)
+        scale_of(picture)
 
 
 def resize_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -94,6 +121,65 @@ def resize_batch(images: Pictures, height: int, width: int) -> np.ndarray:
     return resized
 
 
+# -- opening --------------------------------------------------------------------------------------------
+
+
+def _open(path: Path) -> Image.Image:
+    """Read a picture's header."""
+    from PIL import Image
+
+    _keep_pillow_quiet()
+    if not path.is_file():
+        raise FileNotFoundError
+    if path.stat().st_size == 0:
+        raise ImageError("is empty")
+    formats = [*_installed_formats(), *(["TGA"] if _says_it_is_tga(path) else [])]
+    return Image.open(path, formats=formats)
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """Turn whatever reading a picture may raise into an error that names the file and says what is wrong."""
+    from PIL import Image, UnidentifiedImageError
+
+    name = printable(path)
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(f"{name} {error}") from error
+    except FileNotFoundError as error:
+        raise ImageError(f"no picture at {name}") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is no picture that can be read{_what_it_is(path)}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name} would unpack to too many pixels: {_reason(error)}") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{name} does not fit into the memory that is left: save it with fewer pixels") from error
+    except Exception as error:  # damage can hit a decoder anywhere: a list of its errors would have gaps
+        if isinstance(error, OSError) and error.strerror:  # the system's: no permission, a name that is too long
+            raise ImageError(f"{name} cannot be read: {error.strerror}") from error
+        if re.search("not.* supported|unsupported|unknown|conversion from", str(error), re.IGNORECASE):
+            raise ImageError(
+                f"{name} is a picture of a kind that cannot be read ({_reason(error)}); save it as PNG"
+            ) from error
+        raise ImageError(f"{name} is a picture that is cut short or damaged: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return printable(" ".join(str(error).split()) or type(error).__name__, 80)
+
+
+def _what_it_is(path: Path) -> str:
+    """The end of a sentence on a file that no decoder took."""
+    kind = kind_of(first_bytes(path))
+    if kind is None:
+        return f" ({READABLE})"
+    name, readable = kind
+    if readable:
+        return f": it begins like a {name}, but is damaged or of a kind that Pillow cannot read; save it as JPEG or PNG"
+    return f": it is a {name}" if "(" in name else f": it is a {name}; convert it to JPEG or PNG"
+
+
 @cache
 def _installed_formats() -> list[str]:
     """Those of FORMATS that this Pillow can read."""
@@ -103,37 +189,134 @@ def _installed_formats() -> list[str]:
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF note says; a note that cannot be read turns nothing, as in a viewer."""
-    from PIL import ImageOps
+def _says_it_is_tga(path: Path) -> bool:
+    """TGA files begin with nothing of their own: an icon or a video may look like one."""
+    if path.suffix.lower() in TGA_SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(TGA_END)))
+        return file.read() == TGA_END
 
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:
-        return picture
+
+def _keep_pillow_quiet() -> None:
+    """Let nothing be said about a file but our own sentence; libtiff alone wrote up to 43 lines.
+
+    The filter is put in where it is missing, and stays. `catch_warnings` would put a list of filters back that another
+    thread may have changed meanwhile.
+    """
+    if not any(getattr(rule[3], "pattern", None) == PILLOW_MODULES for rule in warnings.filters):
+        warnings.filterwarnings("ignore", module=PILLOW_MODULES)
+    _silence_libtiff()
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+@cache
+def _silence_libtiff() -> None:
+    import ctypes
+
+    from PIL import _imaging
+
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, Python prints what is logged
+    with suppress(OSError, AttributeError):  # found through Pillow on Linux and macOS; on Windows it is out of reach
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+
+
+# -- how much memory ------------------------------------------------------------------------------------
+
+
+def _check_memory(picture: Image.Image) -> None:
+    """Raise ImageError if decoding would take more than MEMORY bytes, all copies counted. Nothing is decoded for it."""
+    for width, height in [picture.size, *_sizes_in_icon(picture)]:
+        pixels = width * height
+        needed = pixels * (STORED.get(picture.mode, 4) + 3) + _decoder_bytes(picture, pixels)
+        if needed > MEMORY:
+            raise ImageError(
+                f"has too many pixels: {width:,} x {height:,} would take {needed / 2**30:.1f} GiB of memory, and "
+                f"{MEMORY / 2**30:g} GiB is the limit; save it smaller"
+            )
+
+
+def _decoder_bytes(picture: Image.Image, pixels: int) -> int:
+    """What a decoder needs besides the picture itself."""
+    bands = len(picture.getbands())
+    if picture.format in ("JPEG", "MPO"):
+        return 2 * bands * pixels if picture.info.get("progressive") else 0  # all coefficients at once
+    if picture.format == "JPEG2000":
+        return 6 * bands * pixels
+    if picture.format == "TIFF":
+        return _tiff_block(picture)
+    return DECODER.get(picture.format or "", 0) * pixels
+
+
+def _tiff_block(picture: Image.Image) -> int:
+    """Bytes of a strip or tile of a TIFF file: it is unpacked whole, and may be larger than the picture."""
+    width, height = picture.size
+    across = tiff_number(picture, 322) or max(width, height)  # a side, whichever: the picture may be turned
+    down = tiff_number(picture, 323) or min(tiff_number(picture, 278) or height, max(width, height))
+    bits = tiff_number(picture, BITS, 8) * max(tiff_number(picture, SAMPLES, 1), len(picture.getbands()))
+    return int(across * down * bits / 8)
+
+
+def _sizes_in_icon(picture: Image.Image) -> Iterator[tuple[int, int]]:
+    """Sizes of the PNG and BMP pictures in an icon file: its own header cannot say more than 256 x 256."""
+    if picture.format != "ICO":
+        return
+    file = picture.fp  # pyright: ignore[reportAttributeAccessIssue]: of pictures that come from a file
+    file.seek(0)
+    content = file.read()
+    for number in range(struct.unpack_from("<H", content, 4)[0]):
+        (start,) = struct.unpack_from("<I", content, 6 + 16 * number + 12)
+        if content[start : start + 4] == b"\x89PNG":
+            yield struct.unpack_from(">II", content, start + 16)
+        else:
+            width, height = struct.unpack_from("<ii", content, start + 4)
+            yield abs(width), abs(height) // 2  # a mask is below the picture
+
+
+# -- to 8 bits, RGB, upright ----------------------------------------------------------------------------
+
+
+def _to_rgb(picture: Image.Image) -> np.ndarray:
+    """A decoded picture as uint8 (H, W, 3), converted in strips: a second whole picture would take 4 bytes a pixel."""
+    width, height = picture.size
+    scale = scale_of(picture)
+    check_colours_not_dark(picture)
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, STRIP // width)
+    for top in range(0, height, rows):
+        strip = picture if rows >= height else picture.crop((0, top, width, min(top + rows, height)))
+        pixels[top : top + rows] = _strip_to_rgb(scale.to_eight_bits(strip) if scale else strip)
+    if scale:
+        scale.check_not_too_dark()
+    return pixels
+
+
+def _strip_to_rgb(strip: Image.Image) -> np.ndarray:
     from PIL import Image
 
-    if picture.mode.startswith(("I", "F")):
-        picture = _to_eight_bits(picture)
-    if not picture.has_transparency_data:
-        return picture.convert("RGB")
-    layer = picture.convert("RGBA")
+    if strip.mode in ("La", "RGBa"):  # colours multiplied by their alpha, as in some TIFF files
+        strip = strip.convert("LA" if strip.mode == "La" else "RGBA")
+    if not strip.has_transparency_data:
+        return np.asarray(strip.convert("RGB"))
+    layer = strip.convert("RGBA")
     white = Image.new("RGBA", layer.size, "white")
-    return Image.alpha_composite(white, layer).convert("RGB")
+    return np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
 
 
-def _to_eight_bits(picture: Image.Image) -> Image.Image:
-    """A grey picture of 16 bits a pixel, in 8 bits. (Pillow's own conversion would cut everything above 255 off.)"""
-    from PIL import Image
+def _orientation(picture: Image.Image) -> int:
+    """How the picture is turned, 1 to 8, by its EXIF note; 1, upright, where that cannot be read, as in a viewer."""
+    try:
+        value = int(picture.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return 1
+    return value if 1 <= value <= 8 else 1
 
-    values = np.asarray(picture)  # (H, W)
-    if values.dtype.kind == "f" or values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"has {values.dtype} pixels outside the 8 or 16 bits of a picture; save it with 8 bits")
-    values = values.astype(np.int64)
-    grey = Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
-    if (clear := picture.info.get("transparency")) is not None:  # PNG: the one value that is transparent
-        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return grey
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn (H, W, 3) as the EXIF standard says: from 5 up rows are columns, and two mirrors each."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

@@ -286,7 +286,7 @@ def test_no_file_is_handed_to_another_program(tmp_path):
     refused(path, "is no picture that can be read")
 
 
-@pytest.mark.parametrize("values", [np.full((2, 2), 0.5, np.float32), np.full((2, 2), 70_000, np.int32)])
+@pytest.mark.parametrize("values", [np.full((2, 2), 1.5, np.float32), np.full((2, 2), 70_000, np.int32)])
 def test_numbers_without_an_agreed_white(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "measured.tif")
     refused(tmp_path / "measured.tif", str(values.dtype), "8 or 16 bits")

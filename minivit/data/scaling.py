@@ -1,0 +1,135 @@
+"""Grey pictures of more than 8 bits a pixel: which number is black, which is white.
+
+PNG, PGM and JPEG 2000 settle it: all of their bits count. A TIFF file may hold 12 bits in 16, or millimetres as
+floats, and its tags say so or not. Where they do not, a picture that would come out nearly black is refused, and so is
+one of numbers that have no usual white.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minivit.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Tags of a TIFF file.
+BITS, PHOTOMETRIC, SAMPLES, FORMAT = 258, 262, 277, 339
+MAX_SAMPLE, SMIN_SAMPLE, SMAX_SAMPLE = 281, 340, 341
+UNSIGNED, SIGNED, FLOAT = 1, 2, 3
+
+DARK = 16  # as a share of white, 1/16: what 12 bits are of 16
+
+
+@dataclass
+class Scale:
+    """From a picture's numbers to 0 .. 255.
+
+    Args:
+        black, white: the numbers that become 0 and 255.
+        inverted: whether they are the other way round.
+        known: whether the file says so; if not, a picture that is nearly black is doubted.
+    """
+
+    black: float = 0.0
+    white: float = 65535.0
+    inverted: bool = False
+    known: bool = True
+    brightest: float = 0.0  # number seen so far
+
+    def to_eight_bits(self, strip: Image.Image) -> Image.Image:
+        """A strip of the picture as mode "L", or "LA" where one of its numbers is transparent.
+
+        Raises:
+            ImageError: for numbers outside black to white.
+        """
+        from PIL import Image
+
+        values = np.asarray(strip)  # (H, W)
+        low, high = float(values.min()), float(values.max())
+        span = self.white - self.black
+        if not (self.black - span / 512 <= low <= high <= self.white + span / 512):  # also for nan
+            raise ImageError(
+                f"has {values.dtype} pixels from {low:g} to {high:g}, where {self.black:g} is black and {self.white:g} "
+                "white; save it with 8 or 16 bits"
+            )
+        self.brightest = max(self.brightest, high)
+        grey = np.rint((values.astype(np.float64) - self.black) * (255 / span)).clip(0, 255).astype(np.uint8)
+        picture = Image.fromarray(255 - grey if self.inverted else grey)
+        if (clear := strip.info.get("transparency")) is not None:  # PNG: the one number that is transparent
+            picture.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+        return picture
+
+    def check_not_too_dark(self) -> None:
+        """Raise ImageError if the white was assumed and no number came near it."""
+        if not self.known and 0 < self.brightest - self.black < (self.white - self.black) / DARK:
+            raise ImageError(
+                f"is nearly black: its largest number is {self.brightest:g} of {self.white:g}; write the one that is "
+                "white into its tag MaxSampleValue, or save it with 8 bits"
+            )
+
+
+def scale_of(picture: Image.Image) -> Scale | None:
+    """How the numbers of an opened picture become 0 .. 255; None if they are that already.
+
+    Raises:
+        ImageError: if the file does not say which number is white, and no custom does.
+    """
+    deep = picture.mode.startswith(("I", "F"))
+    if picture.format == "TIFF":
+        return _scale_of_tiff(picture, deep)
+    if not deep:
+        return None
+    return Scale(white=1.0) if picture.mode == "F" else Scale()  # PFM; all others have 16 bits
+
+
+def check_colours_not_dark(picture: Image.Image) -> None:
+    """Raise ImageError if a TIFF file's colours of 16 bits, of which Pillow keeps the upper 8, are nearly black."""
+    if picture.format != "TIFF" or picture.mode not in ("RGB", "RGBA") or tiff_number(picture, BITS) != 16:
+        return
+    brightest = max(high for _, high in picture.getextrema()[:3])  # pyright: ignore[reportGeneralTypeIssues]
+    if tiff_number(picture, MAX_SAMPLE) is None and brightest < 256 // DARK:
+        raise ImageError("is nearly black: no number is above a sixteenth of 16 bits; save it with 8 bits")
+
+
+def _scale_of_tiff(picture: Image.Image, deep: bool) -> Scale | None:
+    kind, bits = tiff_number(picture, FORMAT, UNSIGNED), tiff_number(picture, BITS, 1)
+    black, white = tiff_number(picture, SMIN_SAMPLE), tiff_number(picture, SMAX_SAMPLE)
+    if white is None:
+        white = tiff_number(picture, MAX_SAMPLE)
+    if not deep:
+        if bits == 8 and kind == SIGNED:
+            raise ImageError("has signed numbers of 8 bits, whose white is not known; save it with 8 unsigned bits")
+        if bits == 16 and white is not None and white < 2**16 - 256:
+            raise ImageError(f"has colours of 16 bits whose white is {white:g}; save it with 8 bits")
+        return None
+    known = white is not None
+    if white is None and kind == FLOAT:
+        white = 1.0
+    elif white is None and kind == UNSIGNED and bits <= 16:
+        white = 2.0**bits - 1
+        known = bits < 16  # who packs 12 bits means 12
+    if white is None:
+        raise ImageError(
+            f"has {bits:g}-bit numbers (int32 pixels) and no tag MaxSampleValue or SMaxSampleValue to say which is "
+            "white; save it with 8 or 16 bits"
+        )
+    black = black or 0.0
+    if not white > black:
+        raise ImageError(f"says that {black:g} is black and {white:g} is white; save it with 8 bits")
+    return Scale(black, white, tiff_number(picture, PHOTOMETRIC) == 0, known)
+
+
+def tiff_number(picture: Image.Image, tag: int, default: Any = None) -> Any:
+    """The number under a tag of a TIFF file, the first of several; the default where there is none."""
+    value = getattr(picture, "tag_v2", {}).get(tag, default)
+    if isinstance(value, tuple):
+        value = value[0] if value else default
+    try:
+        return value if value is None else float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return default
