@@ -9,6 +9,9 @@ set mathematics and a letter that the font lacks would become an empty box.
 from __future__ import annotations
 
 import difflib
+import shlex
+import subprocess
+import sys
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -82,6 +85,16 @@ def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
         return f"did you mean {' or '.join(folded[one] for one in near)}?"
     more = f"; `{all_named_by}` lists them" if all_named_by and len(folded) > 5 else ""
     return f"the known ones are {listed(folded.values())}{more}"
+
+
+def shell_word(path: object) -> str:
+    """Return a path as one word of a command, in the quotes that the system's shell needs: to be copied and run.
+
+    Args:
+        path: the path; what a terminal would obey is escaped, as in `printable`.
+    """
+    word = printable(path)
+    return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
 
 
 def shortened(text: str, longest: int) -> str:

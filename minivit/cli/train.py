@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..console import outliving_output
+from ..console import complain, outliving_output
 from ..data import dataset_title, default_data_dir, glimpse, load_dataset
-from ..errors import CheckpointNotFoundError, ConfigError, DataError
+from ..errors import ConfigError, SaveError
+from ..files import reason_of
 from ..models.weights import load_model
-from ..text import printable
-from .common import EXIT_INTERRUPTED
+from ..text import printable, shell_word
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
     from ..training.ranks import Ranks
+
+LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
 
 def add_train(commands: Any) -> None:
@@ -40,27 +44,36 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
         defaults: of the command, where they differ from `TrainConfig`'s.
     """
     from ..training.ranks import joined_ranks
+    from ..training.stopping import Stopped
 
     with outliving_output(), joined_ranks() as ranks:
-        return _run(options, defaults, ranks)
+        try:
+            return _run(options, defaults, ranks)
+        except Stopped as stopped:
+            if ranks.size > 1:
+                raise  # it ends all ranks
+            complain("minivit: stopped at once; what was saved before is whole")
+            return stopped.status
 
 
 def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
     from ..training import train
+    from ..training.stopping import exit_status
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
     resume = hasattr(options, "resume")
-    config, folder = _resumed(options, given) if resume else _fresh(options, given, defaults)
-    folder = ranks.from_first(folder)
-    if ranks.first:
-        begin, together = "resuming" if resume else "training", f" on {ranks.size} ranks" * (ranks.size > 1)
-        print(f"{begin} {printable(f'{config.title} on {config.dataset} in {folder}')}{together}", flush=True)
-    result = train(config, folder, resume=resume, ranks=ranks)
+    config = _resumed(options, given) if resume else _fresh(given, defaults)
+    with _folder(options, config) if ranks.first else nullcontext(Path()) as own:
+        folder = ranks.from_first(own)
+        if ranks.first:
+            begin, together = "resuming" if resume else "training", f" on {ranks.size} ranks" * (ranks.size > 1)
+            print(f"{begin} {printable(f'{config.title} on {config.dataset} in {folder}')}{together}", flush=True)
+        result = train(config, folder, resume=resume, ranks=ranks)
     if not ranks.first:
-        return 0 if result.finished else EXIT_INTERRUPTED
+        return 0 if result.finished else exit_status(result.signal)
     if not result.finished:
-        print(f"stopped after step {result.steps}; go on with:  minivit train --resume {printable(folder)}")
-        return EXIT_INTERRUPTED
+        print(f"stopped after step {result.steps}; go on with:  minivit train --resume {shell_word(folder)}")
+        return exit_status(result.signal)
     pictures = _draw_predictions(folder, config)
     if result.accuracy is not None:
         what = "test accuracy" if config.objective == "classes" else "test accuracy of the patches' colours"
@@ -69,47 +82,67 @@ def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) ->
     return 0
 
 
-def _fresh(options: argparse.Namespace, given: dict[str, Any], defaults: dict[str, Any]) -> tuple[TrainConfig, Path]:
+def _fresh(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
+    """The options of a new run."""
     from ..training import TrainConfig
 
     if "epochs" in given and "steps" in given:
         raise ConfigError("--epochs and --steps exclude each other: give one of them")
     length = {"epochs", "steps"} if {"epochs", "steps"} & set(given) else set()  # what is given replaces either default
     kept = {name: value for name, value in defaults.items() if name not in length}
-    config = TrainConfig(**{**kept, **given})
-    if hasattr(options, "out"):
-        return config, Path(options.out)
-    name = Path(config.weights).stem if config.weights else config.model
-    stem = f"{dataset_title(config.dataset)}-{name}"
-    number = 1
-    while (folder := Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return config, folder
+    return TrainConfig(**{**kept, **given})
 
 
-def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> tuple[TrainConfig, Path]:
-    from ..training.config import PLACEMENT, config_from_json
+def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
+    """The options of the run to go on with; those that do not affect the weights may be given anew."""
+    from ..training.folder import options_that_affect_weights, read_config
 
-    folder = Path(options.resume)
     if hasattr(options, "out"):
         raise ConfigError("--resume goes on in the run's own folder: leave --out away")
-    path = folder / "config.json"
-    if not path.is_file():
-        raise CheckpointNotFoundError(f"no run to resume in {folder}: it has no config.json")
+    before = read_config(Path(options.resume))
+    config = replace(before, **given)
+    own, saved = options_that_affect_weights(config), options_that_affect_weights(before)
+    if changed := [name for name in own if own[name] != saved[name]]:
+        fixed = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise ConfigError(f"a resumed run keeps its options, so {fixed} cannot change; start a new run for that")
+    return config
+
+
+@contextmanager
+def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
+    """The run's folder, as asked for or a new one that no other process has; removed again if it stays empty."""
+    if given := getattr(options, "resume", None) or getattr(options, "out", None):
+        yield Path(given)
+        return
+    runs = Path("runs")
+    name = config.title if config.weights else config.model
+    stem = f"{dataset_title(config.dataset)}-{Path(name).stem if config.weights else name}"
+    while len(os.fsencode(stem)) > LONGEST_NAME:
+        stem = stem[:-1]
+    new = not runs.exists()
+    folder = _first_free(runs / stem)
     try:
-        config = config_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged: {error}") from error
-    fixed = [
-        f"--{name.replace('_', '-')}"
-        for name, value in given.items()
-        if name not in PLACEMENT and getattr(config, name) != value
-    ]
-    if fixed:
-        raise ConfigError(
-            f"a resumed run keeps its options, so {', '.join(fixed)} cannot change; start a new run for that"
-        )
-    return replace(config, **{name: value for name, value in given.items() if name in PLACEMENT}), folder
+        yield folder
+    finally:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+            if new:
+                runs.rmdir()
+
+
+def _first_free(stem: Path) -> Path:
+    """Make and return the first of STEM-1, STEM-2 ... that there is not; of two processes, one gets it."""
+    number = 0
+    while True:
+        number += 1
+        folder = stem.with_name(f"{stem.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise SaveError(f"could not make the folder {printable(folder)}: {reason_of(error)}") from error
 
 
 def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:

@@ -198,6 +198,17 @@ def read_arrays(path: str | Path) -> tuple[Header, Arrays]:
         return header, {name: archive.read(name) for name in archive.shapes if name != FORMAT}
 
 
+def read_header(path: str | Path) -> Header:
+    """The header of a file that `write_arrays` wrote; its arrays are not read.
+
+    Raises:
+        CheckpointNotFoundError: if there is no such file.
+        CheckpointError: if it is damaged or not minivit's.
+    """
+    with open_archive(path) as archive:
+        return _read_header(archive)
+
+
 def _is_ours(archive: Archive) -> bool:
     return FORMAT in archive.shapes or FORMAT in archive.text
 

@@ -10,9 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..engine.backend import to_numpy, xp_of
 from ..engine.tensor import Tensor
-from ..errors import CheckpointError
+from ..errors import CheckpointError, NonFiniteLossError
 from ..models import Classifier
 from ..models.weights import read_arrays, section, write_arrays
 from ..nn import Module
@@ -34,6 +36,10 @@ def save_checkpoint(
         model: what the file is to be loaded as.
         network: what is trained: the model itself, or something around it, whose other parameters are kept apart.
         progress: what to note besides, as JSON values: the step, the seed, the run's options.
+
+    Raises:
+        NonFiniteLossError: if an array holds nan or an infinity; an older checkpoint is unchanged.
+        SaveError: if it cannot be written; an older checkpoint is unchanged.
     """
     arrays = {f"model/{name}": array for name, array in model.state().items()}
     arrays |= {f"objective/{name}": tensor.data for name, tensor in _around(network, model)}
@@ -41,7 +47,11 @@ def save_checkpoint(
     if average:
         arrays |= {f"ema/{name}": array for name, array in average.average.items()}
     header = {"config": asdict(model.config), "optimizer_steps": optimizer.steps, **progress}
-    write_arrays(path, header, {name: to_numpy(array) for name, array in arrays.items()})
+    on_host = {name: to_numpy(array) for name, array in arrays.items()}
+    for name, array in on_host.items():
+        if not np.isfinite(array).all():
+            raise NonFiniteLossError(f"{name} holds {'nan' if np.isnan(array).any() else 'an infinite number'}")
+    write_arrays(path, header, on_host)
 
 
 def load_checkpoint(

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_augment
 from ..errors import ConfigError
 from ..models import model_config
+from ..text import listed, quoted
 from .masked import TARGETS
 from .optim import OPTIMIZERS
 from .precision import PRECISIONS
 from .schedule import DECAYS
+
+MOST, MOST_EPOCHS = 10**15, 10**9  # steps, images and the like; far more would not fit the arithmetic of a run
+LARGEST = 2**63 - 1
+ALWAYS_WRITTEN = ("dataset", "model", "seed")  # in each run's config.json, whatever minivit wrote it
 
 OBJECTIVES = ("classes", "masked-patch")
 PLACEMENT = (
@@ -78,6 +86,8 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check_type(field.name, str(field.type).split(" | "))
         for name in ("batch_size", "accumulate", "log_every"):
             self._check_whole(name, 1)
         for name in ("validation", "seed"):
@@ -93,7 +103,7 @@ class TrainConfig:
         self._check("teacher_weight", 0 <= self.teacher_weight <= 1, "from 0 to 1")
         for name in ("warmup", "smoothing", "ema"):
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
-        self._check("epochs", 0 < self.epochs < math.inf, "above 0")
+        self._check("epochs", 0 < self.epochs <= MOST_EPOCHS, f"above 0 and at most {MOST_EPOCHS:,}")
         self._check("precision", self.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}")
         self._check("optimizer", self.optimizer in OPTIMIZERS, f"one of {', '.join(OPTIMIZERS)}")
         self._check("decay", self.decay in DECAYS, f"one of {', '.join(DECAYS)}")
@@ -114,8 +124,11 @@ class TrainConfig:
 
     @property
     def title(self) -> str:
-        """What to call the model: its name, or where its weights came from."""
-        return self.weights or self.model
+        """What to call the model: its name, or that of the file, run or published weights that it starts from."""
+        if not self.weights:
+            return self.model
+        path = Path(self.weights)
+        return path.parent.name if path.name == "checkpoint.npz" and path.parent.name else path.name
 
     @property
     def model_changes(self) -> dict[str, Any]:
@@ -124,18 +137,47 @@ class TrainConfig:
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         return changes | ({"dropout": self.dropout} if self.dropout else {})
 
+    def _check_type(self, name: str, kinds: list[str]) -> None:
+        """Whether a value has one of the types; a number of NumPy's becomes one of Python's, which JSON can write."""
+        value: Any = getattr(self, name)
+        kind = kinds[0]
+        if value is None and "None" in kinds:
+            return
+        if kind == "str":
+            self._check(name, isinstance(value, str) and "\0" not in value, "text")
+        elif kind == "bool":
+            self._check(name, isinstance(value, bool), "true or false")
+        else:
+            whole, real = isinstance(value, int | np.integer), isinstance(value, float | np.floating)
+            rule = "a number" if kind == "float" else "an integer"
+            self._check(name, (whole or (real and kind == "float")) and not isinstance(value, bool), rule)
+            number: Any = value.item() if isinstance(value, np.generic) else value
+            self._check(name, real or -LARGEST <= number <= LARGEST, rule + " of 64 bits")
+            object.__setattr__(self, name, number)
+
     def _check_whole(self, name: str, least: int) -> None:
-        value = getattr(self, name)
-        self._check(name, isinstance(value, int) and value >= least, f"a whole number from {least} up")
+        most = LARGEST if name == "seed" else MOST
+        self._check(name, least <= getattr(self, name) <= most, f"an integer from {least} to {most:,}")
 
     def _check(self, name: str, good: bool, rule: str) -> None:
         if not good:
-            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {getattr(self, name)!r}")
+            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {quoted(getattr(self, name))}")
 
 
-def config_from_json(values: dict[str, Any]) -> TrainConfig:
-    """The options in a `config.json`. Raises ConfigError if they are not a run's options."""
+def config_from_json(values: Any) -> TrainConfig:
+    """The options in a `config.json`.
+
+    Args:
+        values: what the file holds.
+
+    Raises:
+        ConfigError: if they are not a run's options.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"it holds no run's options, but {quoted(values)}")
+    if missing := [name for name in ALWAYS_WRITTEN if name not in values]:
+        raise ConfigError(f"it holds no run's options: {listed(missing)} is missing")
     known = {field.name for field in fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
-        raise ConfigError(f"unknown options in config.json: {', '.join(unknown)}")
+        raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}")
     return TrainConfig(**values)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, MissingExtraError
-from ..files import atomic_file, write_text
-from ..text import write_words
+from ..errors import DataError, MissingExtraError, SaveError
+from ..files import atomic_file, reason_of, write_text
+from ..text import printable, quoted, write_words
 
 Record = dict[str, Any]
+FEW_POINTS = 20
 
 
 class MetricsFile:
@@ -28,28 +32,91 @@ class MetricsFile:
         self.path = path
 
     def write(self, record: Record) -> None:
-        """Append one line; it reaches the disk's cache at once."""
-        with self.path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one line; it reaches the system's cache at once.
+
+        Raises:
+            SaveError: if it cannot be written.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise SaveError(f"could not write {printable(self.path)}: {reason_of(error)}") from error
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk: a checkpoint must not outlive the lines before it."""
+        try:
+            with self.path.open("ab") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise SaveError(f"could not write {printable(self.path)}: {reason_of(error)}") from error
 
     def read(self) -> list[Record]:
-        """All records. The last line may be cut short by a kill, and is then left out."""
-        if not self.path.is_file():
+        """All records.
+
+        The last line may be cut short by a kill, or be zeros after a power cut: it is left out.
+
+        Raises:
+            DataError: if the file cannot be read, or a line before the last is damaged.
+        """
+        if not self.path.exists():
             return []
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"could not read {printable(self.path)}: {reason_of(error)}") from error
+        lines = [line for line in data.removeprefix(codecs.BOM_UTF8).split(b"\n") if line.strip(b"\0 \t\r")]
+        whole = data.endswith(b"\n")
         records = []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, 1):
             try:
-                records.append(json.loads(line))
+                records.append(_record(line))
             except ValueError as error:
-                if number < len(lines):
-                    raise DataError(f"line {number} of {self.path} is not JSON: {line[:60]!r}") from error
+                if number == len(lines) and not whole:
+                    break
+                raise DataError(
+                    f"line {number} of {printable(self.path)} is damaged: {error}; mend the line or delete it"
+                ) from error
         return records
 
-    def rewind(self, step: int) -> None:
-        """Drop what a killed run logged after the checkpoint it resumes from, so that no step is logged twice."""
-        kept = [record for record in self.read() if record["step"] <= step]
+    def rewind(self, step: int, evaluated: int) -> None:
+        """Drop what a killed run logged after the checkpoint it resumes from, so that no step is logged twice.
+
+        Args:
+            step: the checkpoint's.
+            evaluated: the step of the last evaluation that it knows of.
+        """
+        kept = [record for record in self.read() if record["step"] <= (evaluated if record["kind"] == "test" else step)]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+# The numbers that a line of each kind has besides its step.
+NUMBERS = ("epoch", "loss", "accuracy", "lr", "images_per_second", "seconds")
+FIELDS = {"train": NUMBERS, "test": NUMBERS, "overflow": ("loss_scale",)}
+
+
+def _record(line: bytes) -> Record:
+    """The record in a line. Raises ValueError, with what is wrong, if there is none."""
+    try:
+        record = json.loads(line.strip(b"\0").decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("its brackets are nested too deeply") from error
+    except ValueError as error:  # also where it is not UTF-8
+        raise ValueError(f"it is not JSON, {quoted(line.decode('utf-8', 'replace'))}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"it is not a record, {quoted(record)}")
+    kind = record.get("kind")
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise ValueError(f"its kind is {quoted(kind)}, not one of {', '.join(FIELDS)}")
+    step = record.get("step")
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
+        raise ValueError(f"its step is {quoted(step)}, not an integer of 0 or more")
+    for name in FIELDS[kind]:
+        value = record.get(name)
+        huge = isinstance(value, int) and abs(value) >= 2**63
+        if not isinstance(value, int | float) or isinstance(value, bool) or huge:
+            raise ValueError(f"its {name} is {quoted(value)}, not a number")
+    return record
 
 
 def require_tensorboard() -> Any:
@@ -109,7 +176,7 @@ class Progress:
         from tqdm.auto import tqdm
 
         self.show = show
-        self.interactive = show and sys.stderr.isatty()
+        self.interactive = show and sys.stderr is not None and sys.stderr.isatty()
         self.bar = tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True, disable=not self.interactive)
 
     def update(self, text: str) -> None:
@@ -118,11 +185,25 @@ class Progress:
         self.bar.update()
 
     def line(self, text: str, only_plain: bool = False) -> None:
-        """Print a line that stays; `only_plain` leaves it out where the bar shows the same."""
-        if self.interactive and not only_plain:
-            self.bar.write(text)
-        elif self.show and not self.interactive:
-            print(text, flush=True)
+        """Print a line that stays; `only_plain` leaves it out where the bar shows the same.
+
+        An output that is gone, as after `| head`, does not end a run.
+        """
+        try:
+            if self.interactive and not only_plain:
+                self.bar.write(text)
+            elif self.show and not self.interactive:
+                print(text, flush=True)
+        except (OSError, ValueError):
+            self.show = self.interactive = False
+
+    @contextmanager
+    def second_bar(self, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+        """Another bar below the first, gone after the `with` block; yields what tells it of progress."""
+        from tqdm.auto import tqdm
+
+        with tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, disable=not self.interactive) as bar:
+            yield bar.update
 
     def close(self) -> None:
         """Leave the bar as it stands."""
@@ -131,7 +212,6 @@ class Progress:
 
 def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
     """Draw loss and accuracy against epochs, training and test, and write the picture."""
-    os.environ.setdefault("MPLBACKEND", "Agg")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -143,6 +223,8 @@ def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
     for kind, style in styles.items():
         chosen = [record for record in records if record["kind"] == kind]
         epochs = [record["epoch"] for record in chosen]
+        if len(chosen) <= FEW_POINTS:  # of a single point there is no line
+            style = {"marker": ".", **style}
         loss_axes.plot(epochs, [record["loss"] for record in chosen], label=kind, **style)
         accuracy_axes.plot(epochs, [100 * record["accuracy"] for record in chosen], label=kind, **style)
     loss_axes.set(xlabel="epoch", ylabel="loss")

@@ -7,11 +7,9 @@ run that was killed and resumed ends with the same weights, to the last bit, as 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -32,20 +30,33 @@ from ..data import (
 from ..data.pictures import Pictures, resize_batch
 from ..data.pretrained import find_weights
 from ..data.upload import Uploads
-from ..engine.backend import Array, to_device
+from ..engine.backend import Array, to_device, to_numpy
 from ..engine.workers import Workers
-from ..errors import CheckpointError, ConfigError, NonFiniteLossError, OutOfMemory
-from ..files import write_json
+from ..errors import CheckpointError, ConfigError, MinivitError, NonFiniteLossError, OutOfMemory
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
+from ..models.configs import build
 from ..models.cost import gpu_microbatch, images_that_fit
-from ..models.weights import load_model
+from ..models.weights import config_of, load_model, read_header
 from ..nn import Module
+from ..notices import notice
 from ..preprocessing import preprocess
-from ..text import printable
+from ..text import printable, quoted
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import PLACEMENT, TrainConfig
+from .config import TrainConfig
 from .finetuning import freeze_all_but_head, layer_scales
+from .folder import (
+    CHECKPOINT,
+    CURVE,
+    METRICS,
+    NOTES,
+    anchored,
+    changed_versions,
+    claimed,
+    options_that_affect_weights,
+    run_notes,
+    write_config,
+)
 from .logs import EventFile, MetricsFile, Progress, learning_curve, require_tensorboard
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
@@ -53,6 +64,7 @@ from .optim import OPTIMIZERS, ExponentialAverage, Optimizer, clip_by_global_nor
 from .parallel import (
     ALONE,
     BatchResult,
+    EvaluationStopped,
     GradientSums,
     batch_gradients,
     bucket_bytes,
@@ -63,6 +75,7 @@ from .parallel import (
 from .precision import divide_by, precision
 from .ranks import Ranks, check_shareable, fingerprint
 from .schedule import Schedule
+from .stopping import StopRequest, stop_signals
 
 DROPOUT_STREAM, SUBSET_STREAM = 3, 4  # the loader's order and augmentation draw from streams 1 and 2 of the seed
 AUGMENT_FROM_EPOCHS = 10
@@ -71,7 +84,17 @@ EVALUATED_PIXELS = 100 * 64 * 64  # in one pass of an evaluation, and 100 images
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `finished` is False after Ctrl-C; loss and accuracy are None if it never evaluated."""
+    """How a run ended.
+
+    Attributes:
+        folder: the run's.
+        steps: how many optimiser steps were made.
+        finished: False if a signal, such as Ctrl-C, stopped it.
+        loss: of the last evaluation; None if there was none.
+        accuracy: of the last evaluation; None if there was none.
+        seconds: of training, evaluations left out.
+        signal: the signal that stopped it; 0 if none did.
+    """
 
     folder: Path
     steps: int
@@ -79,6 +102,7 @@ class RunResult:
     loss: float | None
     accuracy: float | None
     seconds: float
+    signal: int = 0
 
 
 def train(
@@ -86,9 +110,11 @@ def train(
 ) -> RunResult:
     """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
 
+    Ctrl-C, SIGTERM and SIGHUP end it after the step at hand, or in the middle of an evaluation, and it is saved.
+
     Args:
         config: the options.
-        out: the run's folder; made if need be.
+        out: the run's folder; made if need be. No other process may use it meanwhile.
         resume: go on from the folder's checkpoint (from the start if there is none yet).
         show: whether to show progress.
         ranks: the processes that train together, see `ranks.joined_ranks`; the first of them reads and writes the
@@ -96,29 +122,40 @@ def train(
 
     Raises:
         ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
+        FolderInUseError: if another process trains in the folder.
+        SaveError: if the folder cannot be written to.
         RankError: if the ranks were started with different options or data.
-        NonFiniteLossError: if the loss became infinite or not a number; the last checkpoint is from before.
+        NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is from before.
+        KeyboardInterrupt: if a signal came before the first step, or a second one before the run was saved.
     """
-    run = Run(config, Path(out), resume, show and ranks.first, ranks)
-    threads = config.workers or (ranks.cores if run.device == "cpu" else 1)  # a GPU does one thing after the other
-    with Workers(threads) as workers, _interrupt_flag() as pressed:
+    folder, show = Path(out), show and ranks.first
+    with stop_signals(show) as stop, ExitStack() as stack:
+        if ranks.first and not stack.enter_context(claimed(folder, resume)):
+            notice(f"the file system of {printable(folder)} has no locks: start no second process on this run")
+        run = Run(config, folder, resume, show, ranks)
+        run.stop = stop
+        threads = config.workers or (ranks.cores if run.device == "cpu" else 1)  # a GPU does one thing after the other
+        workers = stack.enter_context(Workers(threads))
 
         def interrupted() -> bool:
-            return any(ranks.gather(pressed()))  # a key pressed for one rank stops all after the same step
+            return any(ranks.gather(stop()))  # a signal to one rank stops all after the same step
 
-        bar = Progress(run.total_steps, run.step, show=run.show)
+        bar = run.progress = Progress(run.total_steps, run.step, show=show)
+        stop.steps_begun = True
         try:
+            if run.evaluation_is_due():  # the run was stopped before or in the middle of it
+                run.evaluate(workers)
             for batch in run.batches(workers):
                 run.train_step(batch, workers)
                 bar.update(run.summary())
                 if run.is_due(config.log_every):
                     bar.line(run.log(), only_plain=True)
-                if run.evaluation_is_due():
-                    bar.line(run.evaluate(workers))
-                stop = interrupted()
-                if run.step < run.total_steps and (stop or run.save_is_due()):
+                if run.evaluation_is_due() and not interrupted():
+                    run.evaluate(workers)
+                stopped = interrupted()
+                if stopped or (run.step < run.total_steps and run.save_is_due()):
                     run.save()
-                if stop:
+                if stopped:
                     break
         finally:
             bar.close()
@@ -130,15 +167,14 @@ class Run:
     """The state of a run between two steps, and what can be done with it."""
 
     def __init__(self, config: TrainConfig, folder: Path, resume: bool, show: bool, ranks: Ranks = ALONE):
-        self.config, self.folder, self.show, self.ranks = config, folder, show, ranks
+        given = config
+        self.config = config = anchored(config)
+        self.folder, self.show, self.ranks = folder, show, ranks
+        self.stop, self.progress = StopRequest(), Progress(0, 0, show=False)
         check_shareable(config.batch_size, ranks)
         self.device = ranks.device(config.device)
-        self.checkpoint = folder / "checkpoint.npz"
-        self.metrics = MetricsFile(folder / "metrics.jsonl")
-        if ranks.first and not resume and (self.checkpoint.exists() or self.metrics.path.exists()):
-            raise ConfigError(
-                f"{folder} holds a run already: resume it with --resume {folder}, or choose another --out"
-            )
+        self.checkpoint = folder / CHECKPOINT
+        self.metrics = MetricsFile(folder / METRICS)
 
         if config.tensorboard:
             require_tensorboard()  # before anything is read or written
@@ -146,7 +182,7 @@ class Run:
         with ranks.first_before_others():
             train_set, self.test_set = _datasets(config, show)
         if ranks.size > 1:
-            ranks.check_same("options", _weighty(config))
+            ranks.check_same("options", options_that_affect_weights(given))
             ranks.check_same("data", _glance(train_set, self.test_set))
         self.classes = train_set.classes
         self.note = train_set.note
@@ -159,8 +195,12 @@ class Run:
         self.total_steps = config.steps or max(1, round(config.epochs * self.steps_per_epoch))
         self.images_per_step = len(train_set) / self.steps_per_epoch
 
+        resumed = resume and self.checkpoint.exists()
         with ranks.first_before_others():
-            self.model = _model(config, train_set).to(self.device)
+            # What the run began with may be gone by now: its own checkpoint says all about the model.
+            model = _saved_model(self.checkpoint) if resumed and config.weights else _model(config, train_set)
+            self.model = model.to(self.device)
+        self.notes = run_notes(folder, self.device)
         if isinstance(self.model, ViT):
             self.model.checkpoint_blocks = config.checkpoint_blocks
         elif config.checkpoint_blocks:
@@ -192,20 +232,22 @@ class Run:
 
         self.step = 0  # optimiser steps done
         self.seconds = 0.0  # of training, evaluations left out
+        self.evaluated = 0  # the step of the last evaluation
         self.last_test: dict[str, float] | None = None
         self.window = Window()
         trained = list(self.optimizer.parameters.values())
         self.sums = GradientSums(trained, bucket_bytes(ranks.size, self.device))
         self.precision = precision(config.precision, self.device, self.objective, trained)
-        if ranks.first and resume and self.checkpoint.exists():
+        if ranks.first and resumed:
             self._restore()
         self._agree()
+        self.saved_step = self.step if resumed else -1
         self.events: EventFile | None = None
         if ranks.first:
             if resume:
-                self.metrics.rewind(self.step or -1)
+                self.metrics.rewind(self.step or -1, self.evaluated or -1)
             folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "config.json", asdict(config))
+            write_config(folder, config, self.notes)
             self.events = EventFile(folder, self.metrics.read()) if config.tensorboard else None
         self.saved_at = time.monotonic()
 
@@ -215,8 +257,8 @@ class Run:
         weights = [tensor.data for tensor in self.objective.network.parameters()]
         for array in (*weights, *self.optimizer.state().values(), *average):
             self.ranks.copy_from_first(array)
-        place = self.step, self.seconds, self.optimizer.steps, self.precision.state()
-        self.step, self.seconds, self.optimizer.steps, scale = self.ranks.from_first(place)
+        place = self.step, self.seconds, self.evaluated, self.optimizer.steps, self.precision.state()
+        self.step, self.seconds, self.evaluated, self.optimizer.steps, scale = self.ranks.from_first(place)
         self.precision.load_state(scale)
 
     def _warmup_steps(self) -> int:
@@ -264,7 +306,8 @@ class Run:
         elif math.isfinite(result.loss) and self.precision.overflowed():
             self._write({"kind": "overflow", "step": self.step, "loss_scale": self.precision.scale})
         else:
-            raise self._not_finite(result.loss, norm)
+            what = f"the loss became {result.loss}"
+            raise self._not_finite(what if not math.isfinite(result.loss) else f"the gradient's norm became {norm}")
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self.window.add(result, len(batch.labels), seconds)
@@ -284,16 +327,13 @@ class Run:
             f"time: {advice}"
         )
 
-    def _not_finite(self, loss: float, norm: float) -> NonFiniteLossError:
-        what = f"the loss became {loss}" if not math.isfinite(loss) else f"the gradient's norm became {norm}"
+    def _not_finite(self, what: str) -> NonFiniteLossError:
         good = (
-            f"the last good checkpoint is {self.checkpoint}"
-            if self.checkpoint.exists()
-            else "no checkpoint was saved yet"
+            f"the last good checkpoint is {self.checkpoint}" if self.saved_step >= 0 else "no checkpoint was saved yet"
         )
         return NonFiniteLossError(
-            f"{what} at step {self.step} with learning rate {self.optimizer.lr:.3g}; {good}; try a lower --lr, "
-            "a longer --warmup or a smaller --clip"
+            f"{what} at step {self.step} with learning rate {self.optimizer.lr:.3g}; {good}; try a lower --lr or "
+            "--weight-decay, a longer --warmup or a smaller --clip"
         )
 
     # -- showing and logging ---------------------------------------------------------------------
@@ -342,25 +382,39 @@ class Run:
     # -- evaluating ------------------------------------------------------------------------------
 
     def evaluation_is_due(self) -> bool:
-        """At every `eval_every` epochs and at the end; never if that is 0."""
+        """At every `eval_every` epochs and at the end, once; never if that is 0."""
         every = self.config.eval_every * self.steps_per_epoch
-        if not every:
+        if not every or self.step <= self.evaluated:
             return False
         passed = math.floor(self.step / every + 1e-9) > math.floor((self.step - 1) / every + 1e-9)
         return passed or self.step == self.total_steps
 
-    def evaluate(self, workers: Workers) -> str:
-        """Measure the model, or its average, on the test set; write that down and return it as a line."""
+    def evaluate(self, workers: Workers) -> None:
+        """Measure the model, or its average, on the test set; write that down, and show it.
+
+        It may take longer than an epoch, so the run is saved before. A signal ends it at once; the resumed run then
+        begins with it.
+        """
+        self.save()
         start = time.perf_counter()
-        with self.average.applied() if self.average else _nothing():
-            loss, accuracy = measure_dataset(
-                self.objective, self.test_set, self.model.config.image_shape, workers, self.device, ranks=self.ranks
-            )
-        speed = len(self.test_set) / (time.perf_counter() - start)
+        images = self.test_set
+        try:
+            with (
+                self.average.applied() if self.average else nullcontext(),
+                self.progress.second_bar(len(images), "image") as advance,
+            ):
+                loss, accuracy = measure_dataset(
+                    self.objective, images, self.model.config.image_shape, workers, self.device, advance,
+                    ranks=self.ranks, stop=self.stop,
+                )  # fmt: skip
+        except EvaluationStopped:
+            return
+        speed = len(images) / max(time.perf_counter() - start, 1e-9)
         self._record("test", loss, accuracy, speed)
         self.last_test = {"loss": loss, "accuracy": accuracy}
-        name = printable(self.test_set.name)
-        return f"epoch {self.epoch:.2f}: {name} test loss {loss:.4f}, test accuracy {accuracy:.2%}"
+        self.evaluated, self.saved_step = self.step, -1
+        name = printable(images.name)
+        self.progress.line(f"epoch {self.epoch:.2f}: {name} test loss {loss:.4f}, test accuracy {accuracy:.2%}")
 
     # -- saving and ending -----------------------------------------------------------------------
 
@@ -369,8 +423,12 @@ class Run:
         return time.monotonic() - self.saved_at >= self.config.save_every
 
     def save(self) -> None:
-        """Write the checkpoint: on the first rank, which has what all have."""
-        if not self.ranks.first:
+        """Write the checkpoint, unless it is there: on the first rank, which has what all have.
+
+        Raises:
+            NonFiniteLossError: if a weight is infinite or not a number; nothing is written then.
+        """
+        if not self.ranks.first or self.saved_step == self.step:
             return
         progress = {
             "step": self.step,
@@ -378,39 +436,69 @@ class Run:
             "window": asdict(self.window),
             "precision": self.precision.state(),
             "last_test": self.last_test,
+            "evaluated": self.evaluated,
             "train": asdict(self.config),
             "classes": list(self.classes),
             "images": len(self.loader.dataset),
             "dataset": self.config.dataset,
+            "teacher": self._teacher(),
+            NOTES: self.notes,
         }
-        save_checkpoint(
-            self.checkpoint,
-            model=self.model,
-            network=self.objective.network,
-            optimizer=self.optimizer,
-            average=self.average,
-            progress=progress,
-        )
-        self.saved_at = time.monotonic()
+        with self.stop.saving():
+            self.metrics.sync()
+            try:
+                save_checkpoint(
+                    self.checkpoint,
+                    model=self.model,
+                    network=self.objective.network,
+                    optimizer=self.optimizer,
+                    average=self.average,
+                    progress=progress,
+                )
+            except NonFiniteLossError as error:
+                raise self._not_finite(str(error)) from error
+        self.saved_step, self.saved_at = self.step, time.monotonic()
+
+    def _teacher(self) -> int | None:
+        """A number made of the teacher's weights, if there is one: its file may be elsewhere when the run goes on."""
+        teacher = getattr(self.objective, "teacher", None)
+        return None if teacher is None else sum(fingerprint(to_numpy(array)) for array in teacher.state().values())
 
     def _restore(self) -> None:
         header = load_checkpoint(
             self.checkpoint, model=self.model, network=self.objective.network, optimizer=self.optimizer,
             average=self.average,
         )  # fmt: skip
-        own = _weighty(self.config)
+        try:
+            self._take_over(header)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, MinivitError):
+                raise
+            raise CheckpointError(f"{self.checkpoint} is damaged: its header has no good {error}") from error
+
+    def _take_over(self, header: dict[str, Any]) -> None:
         defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
-        saved = defaults | header["train"]
+        saved = options_that_affect_weights(TrainConfig(**(defaults | header["train"])))
+        own = options_that_affect_weights(self.config)
         changed = sorted(name for name in own if saved[name] != own[name])
         if changed:
             raise CheckpointError(
                 f"{self.checkpoint} is of a run with other options: "
-                + ", ".join(f"{name} was {saved[name]!r}, now {own[name]!r}" for name in changed)
+                + ", ".join(f"{name} was {quoted(saved[name])}, now {quoted(own[name])}" for name in changed)
             )
         self._check_same_data(header)
-        self.step, self.seconds = header["step"], header["seconds"]
+        if header.get("teacher", self._teacher()) != self._teacher():
+            raise CheckpointError(
+                f"{self.checkpoint} had another teacher than {self.config.teacher}: its weights differ"
+            )
+        self.step, self.seconds = int(header["step"]), float(header["seconds"])
+        self.evaluated = int(header.get("evaluated", self.step))
         self.window, self.last_test = Window(**header["window"]), header["last_test"]
         self.precision.load_state(header.get("precision", []))
+        notes = header.get(NOTES)
+        before = notes.get("versions") if isinstance(notes, dict) else None
+        if changes := changed_versions(before, self.notes["versions"]):
+            notice(f"this run was saved by {changes}: its last bits may differ from those of an unbroken run")
 
     def _check_same_data(self, header: dict[str, Any]) -> None:
         """A folder may have changed since; the steps still to come would then be of another run."""
@@ -433,22 +521,24 @@ class Run:
 
     def finish(self) -> RunResult:
         """Save, draw the learning curve, and sum up."""
-        if self.step == self.total_steps:
+        finished = self.step == self.total_steps and not self.evaluation_is_due()
+        if finished:
             self.save()
         records = self.metrics.read() if self.ranks.first else []
         if records:
             title = f"{self.config.title} on {dataset_title(self.config.dataset)}" + (
                 f" ({self.note})" if self.note else ""
             )
-            learning_curve(records, self.folder / "curve.png", title)
+            learning_curve(records, self.folder / CURVE, title)
         test = self.last_test or {}
         return RunResult(
             self.folder,
             self.step,
-            self.step == self.total_steps,
+            finished,
             test.get("loss"),
             test.get("accuracy"),
             self.seconds,
+            0 if finished else max(self.ranks.gather(self.stop.number)),
         )
 
 
@@ -508,8 +598,13 @@ def measure_dataset(
     device: str = "cpu",
     advance: Callable[[int], object] = lambda count: None,
     ranks: Ranks = ALONE,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[float, float]:
-    """An objective's mean loss and share of right answers on a data set, its pictures resized to (H, W, C)."""
+    """An objective's mean loss and share of right answers on a data set, its pictures resized to (H, W, C).
+
+    Raises:
+        EvaluationStopped: if `stop` said so after a batch.
+    """
     height, width, _ = image_shape
 
     def prepare(pictures: Pictures) -> Array:
@@ -519,7 +614,7 @@ def measure_dataset(
     batch_size = max(1, min(100, EVALUATED_PIXELS // (height * width)))
     return evaluate(
         objective, dataset.images, labels, prepare,
-        workers=workers, batch_size=batch_size, advance=advance, ranks=ranks,
+        workers=workers, batch_size=batch_size, advance=advance, ranks=ranks, stop=stop,
     )  # fmt: skip
 
 
@@ -542,11 +637,6 @@ def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
         raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {config.train_images}")
     rng = np.random.default_rng([config.seed, SUBSET_STREAM])
     return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set
-
-
-def _weighty(config: TrainConfig) -> dict[str, Any]:
-    """The options that the weights depend on."""
-    return {name: value for name, value in asdict(config).items() if name not in PLACEMENT}
 
 
 def _glance(train_set: AnyDataset, test_set: AnyDataset) -> dict[str, Any]:
@@ -606,6 +696,11 @@ def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
     return model.train()
 
 
+def _saved_model(checkpoint: Path) -> Classifier:
+    """A model as the one in a checkpoint, with other weights."""
+    return build(config_of(read_header(checkpoint), checkpoint), seed=0).train()
+
+
 def _objective(config: TrainConfig, model: Classifier, device: str) -> Objective:
     if config.objective == "masked-patch":
         if not isinstance(model, ViT):
@@ -627,33 +722,6 @@ def _optimizer(config: TrainConfig, network: Module, model: Classifier) -> Optim
         names = [name for name, _ in trained]
         optimizer.scales = layer_scales(names, getattr(model.config, "depth", 0), config.layer_decay)
     return optimizer
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C into a flag that is read between steps, so that no step is cut in half; a second one is immediate."""
-    pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # signals belong to the main thread
-        return
-
-    before = signal.getsignal(signal.SIGINT)
-
-    def handle(number: int, frame: Any) -> None:
-        if pressed.is_set():
-            raise KeyboardInterrupt
-        pressed.set()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield pressed.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _duration(seconds: float) -> str:

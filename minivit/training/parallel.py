@@ -268,10 +268,14 @@ def even_microbatch(microbatch: int, batch_size: int, ranks: Ranks) -> int:
     return microbatch if ranks.size == 1 else math.ceil(share / math.ceil(share / microbatch))
 
 
+class EvaluationStopped(Exception):
+    """An evaluation that was stopped before its end, on all ranks."""
+
+
 def evaluate(
     objective: Objective, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
     workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = ALONE, stop: Callable[[], bool] = lambda: False,
 ) -> tuple[float, float]:  # fmt: skip
     """Mean loss and share of right answers over a whole data set, with the network in evaluation mode.
 
@@ -280,6 +284,10 @@ def evaluate(
         prepare: turns a batch of stored images into the model's input.
         advance: called with the number of images after each batch, for a progress bar.
         ranks: with whom to share the batches; all get the same result.
+        stop: asked after each batch, whether to go no further.
+
+    Raises:
+        EvaluationStopped: if `stop` said so, on any rank.
     """
     pieces = micro_batches(len(images), batch_size)
 
@@ -290,11 +298,16 @@ def evaluate(
         count = len(labels[piece])
         return outcome.loss.item() * count, outcome.right, outcome.answers, count
 
-    counted = []
+    counted, stopped = [], False
     with objective.network.evaluating():
         for outcome in workers.map(run, range(len(pieces))[ranks.share(len(pieces))]):
             counted.append(outcome)
             advance(outcome[-1])
-    everyone = [outcome for outcomes in ranks.gather(counted) for outcome in outcomes]
+            if stopped := stop():
+                break
+    of_all = ranks.gather((counted, stopped))
+    if any(stopped for _, stopped in of_all):
+        raise EvaluationStopped
+    everyone = [outcome for outcomes, _ in of_all for outcome in outcomes]
     loss, right, answers, _ = (sum(column) for column in zip(*everyone, strict=True))
     return loss / len(images), right / max(1, answers)

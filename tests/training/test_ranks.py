@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import sys
 import threading
 import time
@@ -314,25 +315,16 @@ def test_a_run_goes_on_with_another_number_of_ranks(tiny, tmp_path, monkeypatch)
 
 
 def test_ctrl_c_on_any_rank_stops_all_after_the_same_step(tiny, tmp_path, monkeypatch):
-    pressed = {}
+    train_step = loop.Run.train_step
 
-    def flag():
-        from contextlib import nullcontext
+    def press(self, batch, workers):
+        if self.ranks.rank == 1 and self.step == 4:
+            self.stop.handle(signal.SIGTERM, None)
+        train_step(self, batch, workers)
 
-        calls = []
-
-        def read():
-            calls.append(1)
-            return threading.current_thread() is pressed.get("thread") and len(calls) == 5
-
-        return nullcontext(read)
-
-    monkeypatch.setattr(loop, "_interrupt_flag", flag)
+    monkeypatch.setattr(loop.Run, "train_step", press)
 
     def one(ranks):
-        if ranks.rank == 1:
-            pressed["thread"] = threading.current_thread()
-        ranks.gather(None)
         return train(TrainConfig(**OPTIONS), tmp_path, show=False, ranks=ranks)
 
     results = on_ranks(2, one)

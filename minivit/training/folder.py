@@ -1,0 +1,234 @@
+"""A run's folder: taken for one process alone, its options read back, and its paths found again after a move."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cuda import find_cupy
+from ..data import DATASETS, default_data_dir
+from ..data.pretrained import PRETRAINED
+from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
+from ..files import locked, read_json, reason_of, remove_parts, write_json
+from ..text import listed, printable, shell_word
+from .config import PLACEMENT, TrainConfig, config_from_json
+
+CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
+PICTURES = (CURVE, "predictions.png")
+FOLDER = "folder:"
+NOTES = "run"  # what config.json and the checkpoint's header say besides options: `run_notes`
+
+Notes = dict[str, Any]
+
+
+# -- claiming ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def claimed(folder: Path, resume: bool) -> Iterator[bool]:
+    """Have a run's folder for this process alone, inside the `with` block; it is made if need be.
+
+    A folder that was made here and stayed empty, because the run could not begin, is removed again.
+
+    Args:
+        folder: the run's.
+        resume: whether it may hold a run.
+
+    Yields:
+        Whether other processes are kept out; False where the file system knows no locks.
+
+    Raises:
+        ConfigError: if it is not a folder, holds a run and `resume` is False, or holds other files of these names.
+        FolderInUseError: if another process has it.
+        SaveError: if it cannot be made or written to.
+    """
+    made: list[Path] = []
+    with ExitStack() as stack:
+        try:
+            if folder.exists() and not folder.is_dir():
+                raise ConfigError(f"{printable(folder)} is a file: a run needs a folder, choose another --out")
+            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            stack.callback(_remove_empty, made)
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SaveError(f"could not make the folder {printable(folder)}: {reason_of(error)}") from error
+        held = stack.enter_context(locked(folder))
+        if not resume:
+            _check_free(folder)
+        remove_parts(folder)
+        yield held
+
+
+def _remove_empty(made: list[Path]) -> None:
+    with suppress(OSError):
+        for path in made:  # the innermost first; the first that is not empty ends it
+            path.rmdir()
+
+
+def _check_free(folder: Path) -> None:
+    names = (CONFIG, METRICS, CHECKPOINT, *PICTURES)
+    if not (found := [name for name in names if os.path.lexists(folder / name)]):
+        return
+    name = printable(folder)
+    if CONFIG in found and _is_run(folder):
+        word = shell_word(folder)
+        raise ConfigError(f"{name} holds a run already: resume it with --resume {word}, or choose another --out")
+    raise ConfigError(f"{name} holds {listed(found)} already, but no run that can be resumed: choose another --out")
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        read_config(folder)
+    except MinivitError:
+        return False
+    return True
+
+
+# -- config.json ---------------------------------------------------------------------------------
+
+
+def write_config(folder: Path, config: TrainConfig, notes: Notes) -> None:
+    """Write `config.json`.
+
+    Raises:
+        SaveError: if it cannot be written.
+    """
+    write_json(folder / CONFIG, {**asdict(config), NOTES: notes})
+
+
+def read_config(folder: Path) -> TrainConfig:
+    """The options of the run in a folder, its paths as they are now.
+
+    Raises:
+        CheckpointNotFoundError: if there is no run.
+        DataError, ConfigError: if its `config.json` is damaged or of another program.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise CheckpointNotFoundError(f"no run to resume in {printable(folder)}: it has no {CONFIG}")
+    values = read_json(path)
+    notes = values.pop(NOTES, None) if isinstance(values, dict) else None
+    try:
+        config = config_from_json(values)
+    except ConfigError as error:
+        raise ConfigError(f"{printable(path)}: {error}") from error
+    return relocated(config, notes, folder)
+
+
+def run_notes(folder: Path, device: str) -> Notes:
+    """What a run notes besides its options: where its folder is, and the versions that decide its last bits."""
+    return {"folder": str(folder.absolute()), "versions": versions(device)}
+
+
+def versions(device: str) -> dict[str, str]:
+    """Versions of what computes: minivit, NumPy and the library of its matrix products, or CuPy."""
+    from .. import __version__
+
+    found = {"minivit": __version__, "NumPy": np.__version__}
+    if device != "cpu":
+        return found | {"CuPy": find_cupy()[0].__version__, "device": "GPU"}
+    return found | {"BLAS": _blas(), "device": "CPU"}
+
+
+def _blas() -> str:
+    """The library of NumPy's matrix products, such as "scipy-openblas 0.3.30 SkylakeX".
+
+    It has other kernels for each kind of processor, and they round differently.
+    """
+    from threadpoolctl import threadpool_info
+
+    built = np.show_config(mode="dicts")
+    blas = built.get("Build Dependencies", {}).get("blas", {}) if built else {}
+    running = [entry for entry in threadpool_info() if entry.get("user_api") == "blas"]
+    running.sort(key=lambda entry: "numpy" not in str(entry.get("filepath")))  # SciPy may have brought another
+    kernels = running[0].get("architecture") if running else None
+    return " ".join(str(word) for word in (blas.get("name"), blas.get("version"), kernels) if word)
+
+
+def changed_versions(before: Any, now: dict[str, str]) -> str:
+    """What changed since a run was saved, in words; "" if nothing did, or it is not known."""
+    if not isinstance(before, dict):
+        return ""
+    changes = [
+        f"{name} {printable(before[name], 40)}, now {now[name]}"
+        for name in now
+        if name in before and before[name] != now[name]
+    ]
+    return "; ".join(changes)
+
+
+# -- paths ---------------------------------------------------------------------------------------
+
+
+def anchored(config: TrainConfig) -> TrainConfig:
+    """The same options with absolute paths: a run may be resumed from another working directory."""
+    data_dir = (Path(config.data_dir).expanduser() if config.data_dir else default_data_dir()).absolute()
+    changes = {"data_dir": str(data_dir)}
+    if is_folder(config.dataset):
+        given = Path(config.dataset.removeprefix(FOLDER)).expanduser()
+        second = data_dir / given  # where `load_dataset` looks if there is no such folder here
+        changes["dataset"] = FOLDER + str((second if second.is_dir() and not given.is_dir() else given).absolute())
+    for name in ("weights", "teacher"):  # a published name stays a name
+        if (given := getattr(config, name)) and Path(given).exists():
+            changes[name] = str(Path(given).absolute())
+    return replace(config, **changes)
+
+
+def is_folder(dataset: str) -> bool:
+    """Whether a data set's name is that of a folder of pictures."""
+    return dataset not in DATASETS
+
+
+def options_that_affect_weights(config: TrainConfig) -> dict[str, Any]:
+    """The options that the weights depend on, without places: folders and files may be moved."""
+    options = {name: value for name, value in asdict(config).items() if name not in PLACEMENT}
+    if is_folder(config.dataset):
+        options["dataset"] = "a folder of pictures"
+    for name in ("weights", "teacher"):
+        if options[name] and options[name] not in PRETRAINED:
+            options[name] = "a file"
+    return options
+
+
+def relocated(config: TrainConfig, notes: Any, folder: Path) -> TrainConfig:
+    """The options of a run with paths that exist now, if the run's folder and what it needs were moved together."""
+    changes = {}
+    if config.data_dir:
+        path = found(config.data_dir, notes, folder)
+        changes["data_dir"] = path if Path(path).is_dir() else ""  # the default may well be elsewhere now
+    if is_folder(config.dataset):
+        changes["dataset"] = FOLDER + found(config.dataset.removeprefix(FOLDER), notes, folder)
+    for name in ("weights", "teacher"):
+        if (given := getattr(config, name)) and given not in PRETRAINED:
+            changes[name] = found(given, notes, folder)
+    return replace(config, **changes)
+
+
+def found(given: str, notes: Any, folder: Path) -> str:
+    """Where a path that a run noted leads to now; as given if it leads nowhere.
+
+    Args:
+        given: the path as it was noted.
+        notes: what the run noted besides (`run_notes`), if it did.
+        folder: where the run's folder is now.
+    """
+    try:
+        places = [Path(given), *_moved(given, notes, folder)]
+        return next((str(place) for place in places if place.exists()), given)
+    except (OSError, ValueError):  # a name that is too long
+        return given
+
+
+def _moved(given: str, notes: Any, folder: Path) -> list[Path]:
+    """Where it is if it moved together with the run's folder."""
+    before = notes.get("folder") if isinstance(notes, dict) else None
+    if isinstance(before, str) and Path(before).is_absolute() and Path(given).is_absolute():
+        return [Path(os.path.normpath(folder.absolute() / os.path.relpath(given, before)))]
+    # Of an older run, relative to where it was begun: mostly the folder above, or the one above `runs`.
+    return [above / given for above in folder.absolute().parents[:2]]

@@ -1,0 +1,105 @@
+"""How a run is stopped from outside: Ctrl-C, SIGTERM (kill, a batch system, `docker stop`), SIGHUP (a closed terminal).
+
+The first signal is noted; the loop reads it between steps, saves, and ends. A second one ends the process at once,
+except while a checkpoint is written.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+
+# SIGBREAK is Ctrl-Break on Windows, which has no SIGHUP.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+
+
+class Stopped(KeyboardInterrupt):
+    """A run that ends at once, with what was saved before.
+
+    Attributes:
+        status: the exit status that says so.
+    """
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.status = exit_status(number)
+
+
+def exit_status(number: int) -> int:
+    """Return the exit status for a run that a signal stopped: 130 for Ctrl-C, 143 for all others."""
+    return EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_TERMINATED
+
+
+class StopRequest:
+    """Whether this process was told to stop.
+
+    Attributes:
+        number: the first signal that came; 0 if none did.
+        steps_begun: whether there is something to save. Before, a signal ends the process at once.
+    """
+
+    def __init__(self, show: bool = False):
+        self.show = show
+        self.number = 0
+        self.steps_begun = False
+        self._saving = False
+
+    def __call__(self) -> bool:
+        """Whether it was."""
+        return self.number != 0
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Inside, no signal raises anything: what is written is written whole."""
+        self._saving = True
+        try:
+            yield
+        finally:
+            self._saving = False
+
+    def handle(self, number: int, frame: Any) -> None:
+        """Answer a signal: the handler that `stop_signals` sets."""
+        first, self.number = not self.number, self.number or number
+        if self._saving:
+            return
+        if not first or not self.steps_begun:
+            raise Stopped(self.number)
+        if self.show:
+            self._say("stopping: this step is finished and saved (once more: stop at once, with what was saved before)")
+
+    def _say(self, text: str) -> None:
+        # Past the buffers: the signal may have come while one of them was being written.
+        with suppress(OSError):
+            os.write(2, f"\nminivit: {text}\n".encode())
+
+
+@contextmanager
+def stop_signals(show: bool = False) -> Iterator[StopRequest]:
+    """Turn the signals that stop a run into a request, inside the `with` block.
+
+    Args:
+        show: whether to answer a signal with a line on standard error.
+    """
+    request = StopRequest(show)
+    if threading.current_thread() is not threading.main_thread():
+        yield request  # signals belong to the main thread
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    # Whoever started us with nohup wants the run to outlive the terminal. Of SIGINT this says nothing: a shell also
+    # ignores it for what it starts in the background.
+    ignored = [number for number, handler in before.items() if handler == signal.SIG_IGN and number != signal.SIGINT]
+    taken = [number for number in SIGNALS if number not in ignored]
+    for number in taken:
+        signal.signal(number, request.handle)
+    try:
+        yield request
+    finally:
+        for number in taken:
+            if before[number] is not None:  # a handler that was not set from Python cannot be set again
+                signal.signal(number, before[number])
