@@ -68,7 +68,7 @@ class FolderInUseError(MinivitError, BlockingIOError):
 
 
 class NonFiniteLossError(MinivitError, FloatingPointError):
-    """A loss that became infinite or not a number during training."""
+    """A loss, gradient or weight that became infinite or not a number during training."""
 
 
 class MissingExtraError(MinivitError, ImportError):

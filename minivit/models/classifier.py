@@ -59,7 +59,7 @@ class Classifier(Module):
         if not self.config.num_classes:
             raise ConfigError("a model without classes predicts none: load it with num_classes=K, and train its head")
         probabilities = np.empty((len(images), self.config.num_classes), np.float32)
-        weights = self.parameters()[0].data
+        weights = self.first_parameter().data
 
         def run(piece: slice) -> None:
             batch = images[piece]
@@ -96,7 +96,7 @@ class Classifier(Module):
             )
         if isinstance(images, Tensor):
             return images
-        dtype = self.parameters()[0].dtype
+        dtype = self.first_parameter().dtype
         return Tensor(images if images.dtype == dtype else images.astype(dtype))
 
 

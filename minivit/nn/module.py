@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from types import GeneratorType, SimpleNamespace
 from typing import Any, Self
+
+import numpy as np
 
 from ..engine.backend import Array, to_device, to_numpy, xp_of
 from ..engine.tensor import Tensor
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
+
+# Most attributes are of these types, which hold no parts: they are passed over first.
+PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
+ITERATORS = GeneratorType, map, zip, filter
+
+
+class NamedParameters(list[tuple[str, Tensor]]):
+    """Pairs of name and parameter, and the Module that they are of.
+
+    An optimiser that is made from this list notices when the Module's parameters are others later.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, Tensor]], module: Module):
+        super().__init__(pairs)
+        self.module = weakref.ref(module)
+
+    def __reduce__(self):
+        return list, (list(self),)  # a copy is a plain list: a weak reference cannot be pickled
 
 
 class Module:
     """The base of every layer and model.
 
-    A parameter is a Tensor kept in an attribute; a part is a Module, or a list of Modules. Their order is the order
-    in which `__init__` assigns them, and a parameter's name is the path to it: `blocks.3.attention.qkv.weight`.
+    A parameter is a Tensor kept in an attribute, a part is a Module kept in one, and both may be kept in lists, tuples
+    and dicts, nested as you like. Their order is the order in which `__init__` assigns them, and a parameter's name is
+    the path to it: `blocks.3.attention.qkv.weight`, `heads.left.weight` for the key "left" of a dict.
+
+    A part or parameter under several names is one all the same: trained, counted and moved once, and saved under each.
+
+    Methods that look for parameters raise ConfigError where one would be missed: in a set, a deque, a data class or a
+    generator, as the result of an operation, or under a key that cannot be part of a name.
     """
 
     training: bool = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name, value in vars(cls).items():
+            if name == "__slots__" and value:
+                raise ConfigError(f"{cls.__name__} has __slots__, where a Module finds no parts: leave them out")
+            if not name.startswith("__") and _holds_parts(value):
+                raise ConfigError(
+                    f"{cls.__name__}.{name} belongs to the class, where it is not trained: assign it in __init__, "
+                    f"to self.{name}"
+                )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
@@ -28,34 +69,61 @@ class Module:
 
     # -- parameters ------------------------------------------------------------------------------
 
-    def named_parameters(self) -> list[tuple[str, Tensor]]:
-        """Every parameter with its name, in the order of definition."""
-        found: list[tuple[str, Tensor]] = []
-        for name, child in self._children():
-            if isinstance(child, Tensor):
-                found.append((name, child))
-            else:
-                found += [(f"{name}.{inner}", tensor) for inner, tensor in child.named_parameters()]
-        return found
+    def named_parameters(self) -> NamedParameters:
+        """Every parameter with its name, in the order of definition; one with several names under the first."""
+        return NamedParameters(self._first_names(), self)
 
     def parameters(self) -> list[Tensor]:
-        """Every parameter, in the order of definition."""
-        return [tensor for _, tensor in self.named_parameters()]
+        """Every parameter once, in the order of definition."""
+        return [tensor for _, tensor in self._first_names()]
+
+    def first_parameter(self) -> Tensor:
+        """The parameter that was defined first, found without a look at the others."""
+        return next(self._names())[1]
 
     def num_parameters(self) -> int:
         """How many numbers the parameters hold."""
         return sum(tensor.size for tensor in self.parameters())
 
     def named_parts(self) -> Iterator[tuple[str, Module]]:
-        """The Modules directly inside this one; those in a list are named by their position."""
-        yield from ((name, child) for name, child in self._children() if isinstance(child, Module))
+        """The Modules directly inside this one, each once; those in a list are named by their position."""
+        seen = {id(self)}
+        for name, child in self._children():
+            if isinstance(child, Module) and id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
 
     def _children(self) -> Iterator[tuple[str, Tensor | Module]]:
         for name, value in vars(self).items():
-            if isinstance(value, list):
-                yield from ((f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Module))
-            elif isinstance(value, Tensor | Module):
+            if isinstance(value, Module):
                 yield name, value
+            elif type(value) not in PLAIN:
+                yield from _parts_in(name, value, type(self).__name__)
+
+    def _names(self, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter under each of its names; a part that holds one of those around it is not entered twice."""
+        above = (*above, id(self))
+        for name, child in self._children():
+            if isinstance(child, Tensor):
+                yield name, child
+            elif id(child) not in above:
+                yield from ((f"{name}.{inner}", tensor) for inner, tensor in child._names(above))
+
+    def _first_names(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter under the first of its names."""
+        seen: set[int] = set()
+        for name, tensor in self._by_name().items():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield name, tensor
+
+    def _by_name(self) -> dict[str, Tensor]:
+        """Every parameter under each of its names. Raises ConfigError where two have the same."""
+        found: dict[str, Tensor] = {}
+        for name, tensor in self._names():
+            if found.setdefault(name, tensor) is not tensor:
+                raise ConfigError(f"two parameters of {type(self).__name__} are called {name}: give one another name")
+        return found
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -65,36 +133,52 @@ class Module:
     # -- state -----------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Array]:
-        """The parameters' arrays by name: the model's own, not copies."""
-        return {name: tensor.data for name, tensor in self.named_parameters()}
+        """The parameters' arrays by name: the model's own, not copies.
+
+        A parameter with several names is there under each: a model that has one under each can load it.
+        """
+        return {name: tensor.data for name, tensor in self._by_name().items()}
 
     def load_state(self, state: Mapping[str, Array], source: str = "the weights") -> None:
         """Copy arrays into the parameters; nothing changes unless every name and shape fits.
 
+        Of a parameter with several names, one must be there; where there are more, their arrays must be equal.
+
         Raises:
-            CheckpointError: if names are missing or unknown, or shapes differ; it lists them.
+            CheckpointError: if names are missing or unknown, shapes differ, or arrays are not real numbers; it lists
+                them.
         """
-        own = dict(self.named_parameters())
-        problems = [f"{name} is missing" for name in own if name not in state]
+        own = self._by_name()
+        given: dict[int, str] = {}  # of each parameter the first name that is there
+        for name, tensor in own.items():
+            if name in state:
+                given.setdefault(id(tensor), name)
+        problems = [f"{name} is missing" for name, tensor in self._first_names() if id(tensor) not in given]
         problems += [f"{name} is unknown" for name in state if name not in own]
+        there = {name: tensor for name, tensor in own.items() if name in state}
         problems += [
-            f"{name} has shape {tuple(state[name].shape)} instead of {own[name].shape}"
-            for name in own
-            if name in state and tuple(state[name].shape) != own[name].shape
+            f"{name} has shape {tuple(state[name].shape)} instead of {tensor.shape}"
+            for name, tensor in there.items()
+            if tuple(state[name].shape) != tensor.shape
         ]
-        problems += [f"{name} holds no real numbers" for name in own if name in state and not _is_real(state[name])]
+        problems += [f"{name} holds no real numbers" for name in there if not _is_real(state[name])]
+        problems += [
+            f"{first} and {name} are one parameter here and differ there"
+            for name, tensor in there.items()
+            if (first := given[id(tensor)]) != name
+            and not np.array_equal(to_numpy(state[first]), to_numpy(state[name]), equal_nan=True)
+        ]
         if problems:
             raise CheckpointError(misfit(source, problems))
-        for name, tensor in own.items():
+        for name, tensor in there.items():
             tensor.data[...] = xp_of(tensor.data).asarray(to_numpy(state[name]), tensor.dtype)
 
     # -- modes and devices -----------------------------------------------------------------------
 
     def train(self, training: bool = True) -> Self:
         """Switch to training mode (dropout acts), here and in all parts."""
-        self.training = training
-        for _, part in self.named_parts():
-            part.train(training)
+        for part in self._all_parts():
+            part.training = training
         return self
 
     def eval(self) -> Self:
@@ -112,16 +196,93 @@ class Module:
             for part, training in modes:
                 part.training = training
 
-    def _all_parts(self) -> Iterator[Module]:
-        yield self
-        for _, part in self.named_parts():
-            yield from part._all_parts()
+    def _all_parts(self) -> list[Module]:
+        """Return this Module and all inside, each once."""
+        found: dict[int, Module] = {id(self): self}
+        waiting: list[Module] = [self]
+        while waiting:
+            for _, part in waiting.pop().named_parts():
+                if id(part) not in found:
+                    found[id(part)] = part
+                    waiting.append(part)
+        return list(found.values())
 
     def to(self, device: str) -> Self:
         """Move the parameters to "cpu", "cuda" or "cuda:i" and forget gradients. This thread then computes there."""
         for tensor in self.parameters():
             tensor.data, tensor.grad = to_device(tensor.data, device), None
         return self
+
+
+def _parts_in(
+    name: str, value: object, owner: str, above: tuple[int, ...] = ()
+) -> Iterator[tuple[str, Tensor | Module]]:
+    """The parameters and Modules that a value is or holds, with the paths to them.
+
+    Args:
+        name: the path so far.
+        owner: the Module's class, for messages.
+        above: the identities of the containers around the value.
+    """
+    if type(value) in PLAIN or id(value) in above:
+        return
+    if isinstance(value, Tensor):
+        if not value.is_leaf:
+            raise ConfigError(
+                f"{owner}.{name} is the result of an operation, so no gradient reaches it: keep its array "
+                f"({name}.data), or make a parameter of that array, Tensor(..., requires_grad=True)"
+            )
+        yield name, value
+    elif isinstance(value, Module):
+        yield name, value
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _parts_in(f"{name}.{i}", item, owner, (*above, id(value)))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            for path, part in _parts_in(f"{name}.{key}", item, owner, (*above, id(value))):
+                _check_key(key, f"{owner}.{name}")
+                yield path, part
+    elif isinstance(value, ITERATORS):
+        raise ConfigError(
+            f"{owner}.{name} is a {type(value).__name__}, which can be read once: make it a list, so that its parts "
+            "are found"
+        )
+    elif _holds_parts(value):
+        raise ConfigError(
+            f"{owner}.{name} is a {type(value).__name__}, where parameters are not found: keep them in a list, tuple "
+            "or dict"
+        )
+
+
+def _check_key(key: object, where: str) -> None:
+    """Raise ConfigError for a dict's key that would give parameters no plain name, or not the same one next time."""
+    whole = isinstance(key, int | np.integer) and not isinstance(key, bool)
+    if not (whole or (isinstance(key, str) and key and key.isprintable() and not set("./\\") & set(key))):
+        raise ConfigError(
+            f"{where} has the key {key!r}, which cannot name parameters: use a text without dots and slashes, or a "
+            "whole number"
+        )
+
+
+def _holds_parts(value: object, depth: int = 3) -> bool:
+    """Whether a value is a parameter or a Module, or a container of whatever kind that holds one."""
+    if isinstance(value, Tensor | Module):
+        return True
+    if type(value) in PLAIN or isinstance(value, str | bytes | type) or not depth:
+        return False
+    items: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        items = value.values()
+    elif isinstance(value, Sequence | Set | ValuesView):  # a deque is a Sequence
+        items = value
+    elif isinstance(value, np.ndarray):
+        items = value.flat if value.dtype == object else ()
+    elif is_dataclass(value):
+        items = [getattr(value, field.name, None) for field in fields(value)]
+    elif isinstance(value, SimpleNamespace):
+        items = vars(value).values()
+    return any(_holds_parts(item, depth - 1) for item in items)
 
 
 def _is_real(array: Array) -> bool:

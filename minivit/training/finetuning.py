@@ -35,8 +35,10 @@ RECIPES = {
 
 def freeze_all_but_head(model: Classifier) -> None:
     """Let training change the head alone."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad = name.startswith("head.")
+    heads = [part for name, part in model.named_parts() if name == "head"]
+    of_head = {id(parameter) for head in heads for parameter in head.parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad = id(parameter) in of_head
 
 
 def layer_scales(names: Iterable[str], depth: int, decay: float) -> dict[str, float]:

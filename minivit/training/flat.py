@@ -13,6 +13,15 @@ def side_by_side(arrays: Sequence[Array]) -> Array:
     return xp_of(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
 
 
+def all_finite(x: Array) -> bool:
+    """Whether no number of an array is infinite or not a number.
+
+    A sum is looked at first, since it takes a fifth of the time: only finite numbers have a finite one.
+    """
+    xp = xp_of(x)
+    return bool(xp.isfinite(x.sum())) or bool(xp.isfinite(x).all())
+
+
 def parts_of(flat: Array, like: Sequence[Array]) -> list[Array]:
     """Views of a long array, one after the other, in the shapes of the arrays `like`."""
     ends = accumulate(array.size for array in like)

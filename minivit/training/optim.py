@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
-from ..engine.backend import BLOCK_ELEMENTS, Array, row_blocks, to_numpy, xp_of
+from ..engine.backend import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, wide, xp_of
 from ..engine.tensor import Tensor
-from ..errors import CheckpointError, ConfigError, ShapeError
+from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..kernels import with_gpu_kernel
-from .flat import parts_of, side_by_side
+from ..nn.module import Module, NamedParameters
+from .flat import all_finite, parts_of, side_by_side
+
+Named = Iterable[tuple[str, Tensor]]
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
@@ -23,6 +27,73 @@ def is_kernel(name: str, parameter: Tensor) -> bool:
     Biases, LayerNorm's scales, the class token and the positions are left alone, as in the authors' big_vision.
     """
     return name.endswith("weight") and parameter.ndim >= 2
+
+
+def by_name(named_parameters: Named) -> dict[str, Tensor]:
+    """Parameters by their names, each once: under the first of its names.
+
+    Raises:
+        ConfigError: if these are not pairs of name and Tensor, if two have one name, or if one is the result of an
+            operation or shares its numbers with another.
+    """
+    if isinstance(named_parameters, Module | Tensor) or not isinstance(named_parameters, Iterable):
+        raise ConfigError(
+            f"pairs of name and parameter are needed, as model.named_parameters() gives them, not a "
+            f"{type(named_parameters).__name__}"
+        )
+    pairs = named_parameters.items() if isinstance(named_parameters, Mapping) else named_parameters
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise ConfigError(
+                f"pairs of name and parameter are needed, not a {type(pair).__name__} alone: pass "
+                "model.named_parameters() instead of model.parameters()"
+            )
+        name, parameter = str(pair[0]), pair[1]
+        if not isinstance(parameter, Tensor):
+            raise ConfigError(f"{name} must be a parameter, a Tensor, not {type(parameter).__name__}")
+        if not parameter.is_leaf:
+            raise ConfigError(
+                f"{name} is the result of an operation and no parameter: change a parameter in place, "
+                "w.data -= ..., instead of w = w - ..."
+            )
+        if id(parameter) not in seen:
+            if name in found:
+                raise ConfigError(f"two parameters are called {name}: give each a name of its own")
+            seen.add(id(parameter))
+            found[name] = parameter
+    _check_apart(found)
+    return found
+
+
+def _check_apart(parameters: dict[str, Tensor]) -> None:
+    """Raise ConfigError if two parameters are made of one array: each would have its own copy from then on."""
+    places: list[tuple[int, int, str]] = []  # where each begins and ends in memory
+    for name, parameter in parameters.items():
+        if isinstance(parameter.data, np.ndarray) and parameter.size:
+            start, end = np.lib.array_utils.byte_bounds(parameter.data)
+            places.append((start, end, name))
+    furthest, before = 0, ""
+    for start, end, name in sorted(places):
+        if start < furthest and np.shares_memory(parameters[before].data, parameters[name].data):
+            raise ConfigError(
+                f"{before} and {name} are two Tensors that share one array: use one Tensor for both, or copy the array"
+            )
+        if end > furthest:
+            furthest, before = end, name
+
+
+def number(name: str, value: Any, least: float = 0.0, below: float = math.inf) -> float:
+    """`value` as a Python number. Raises ConfigError unless it is one from `least` up and below `below`."""
+    try:
+        good = not isinstance(value, str | bytes | bool | np.bool_) and least <= float(value) < below
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        limit = "" if below == math.inf else f" and below {below:g}"
+        raise ConfigError(f"{name} must be a finite number, {least:g} or more{limit}, not {value!r}")
+    return float(value)
 
 
 class Group:
@@ -38,7 +109,8 @@ class Group:
     def __init__(self, parameters: dict[str, Tensor], slots: int, decays: bool):
         self.parameters, self.decays = parameters, decays
         weights = side_by_side([parameter.data for parameter in parameters.values()])
-        self.arrays = [weights, *(xp_of(weights).zeros_like(weights) for _ in range(slots))]
+        state = wide(weights[:0]).dtype  # float32 for half precision, in which Adam's eps would be 0
+        self.arrays = [weights, *(xp_of(weights).zeros_like(weights, dtype=state) for _ in range(slots))]
         self.places: dict[str, slice] = {}
         end = 0
         for name, parameter in parameters.items():
@@ -88,25 +160,30 @@ class Optimizer:
     """What all optimisers share: named parameters, a learning rate, and state arrays beside each parameter.
 
     Args:
-        named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them.
+        named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them. A Tensor that is there
+            under several names is one parameter, with the first of them.
         lr: the learning rate; assign to `.lr` to change it between steps.
         weight_decay: how strongly kernels are pulled towards 0 (see `is_kernel`).
 
     The parameters' arrays are new ones from then on (see `Group`): an array that was taken from one before is its own.
 
     `scales`, empty at first, holds factors by which the rate of single parameters differs, by their names.
+
+    Raises:
+        ConfigError: for parameters without names, two of one name, or rates that are not finite numbers from 0 up.
     """
 
     slots: tuple[str, ...] = ()  # the names of the state arrays that each parameter has
 
-    def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], lr: float, weight_decay: float = 0.0):
-        self.parameters = dict(named_parameters)
+    def __init__(self, named_parameters: Named, lr: float, weight_decay: float = 0.0):
+        self.parameters = by_name(named_parameters)
         if not self.parameters:
             raise ConfigError("an optimiser needs at least one parameter")
-        if lr < 0 or weight_decay < 0:
-            raise ConfigError(f"learning rate and weight decay must be 0 or more, not {lr} and {weight_decay}")
-        self.lr = lr
-        self.weight_decay = weight_decay
+        self.lr = number("the learning rate", lr)
+        self.weight_decay = number("weight decay", weight_decay)
+        self._model: weakref.ref[Module] | None = None
+        if isinstance(named_parameters, NamedParameters):
+            self._model = named_parameters.module
         self.scales: dict[str, float] = {}
         self.steps = 0
         kinds: dict[tuple[bool, np.dtype], dict[str, Tensor]] = {}
@@ -120,26 +197,97 @@ class Optimizer:
         A parameter without a gradient, or with requires_grad=False, stays as it is.
 
         Raises:
+            BackwardError: if `gradients` is left out and no parameter has one.
+            ConfigError: if the model has other parameters than when the optimiser was made, or a rate is not finite.
             ShapeError: if a gradient has another shape than its parameter, or a parameter another shape or device than
-                when the optimiser was made; no weight is changed then.
+                when the optimiser was made.
+            NonFiniteLossError: if a gradient is not finite, or if weights became so. On a GPU, which would have to be
+                waited for, it is `state()` that looks at the weights.
+
+            But for the last, no weight is changed then.
         """
-        if gradients is None:
-            gradients = [parameter.grad for parameter in self.parameters.values()]
-        given = {
-            name: gradient
-            for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True)
-            if gradient is not None and parameter.requires_grad
-        }
+        self._check_model()
+        self.lr = number("the learning rate", self.lr)
+        if unknown := self.scales.keys() - self.parameters.keys():
+            raise ConfigError(f"scales name parameters that the optimiser does not have: {', '.join(sorted(unknown))}")
+        given = self._given(gradients)
         for group in self.groups:
             group.take_in()
         for name, gradient in given.items():
-            if gradient.shape != self.parameters[name].shape:
-                raise ShapeError(
-                    f"the gradient of {name} has shape {gradient.shape}, the parameter {self.parameters[name].shape}"
-                )
+            self._check_gradient(name, gradient)
         self.steps += 1
-        for group in self.groups:
-            self._step_of(group, given)
+        with np.errstate(all="ignore"):  # what is too small becomes 0; what is too large is looked for below
+            for group in self.groups:
+                self._step_of(group, given)
+            for group in self.groups:
+                if isinstance(group.arrays[0], np.ndarray):
+                    self._check_weights(group)
+
+    def _given(self, gradients: Sequence[Array | None] | None) -> dict[str, Array]:
+        """The gradients by name, of those parameters that will move."""
+        if gradients is None:
+            gradients = [parameter.grad for parameter in self.parameters.values()]
+            trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
+            if trained and all(parameter.grad is None for parameter in trained):
+                raise BackwardError(
+                    "no parameter of this optimiser has a gradient: call loss.backward() before step(), with a loss "
+                    "that was computed from these very parameters"
+                )
+        gradients = list(gradients)
+        if len(gradients) != len(self.parameters):
+            raise ShapeError(
+                f"step() was given {len(gradients)} gradients for {len(self.parameters)} parameters: one is needed for "
+                "each of optimizer.parameters, or None"
+            )
+        return {
+            name: gradient.data if isinstance(gradient, Tensor) else gradient
+            for (name, parameter), gradient in zip(self.parameters.items(), gradients, strict=True)
+            if gradient is not None and parameter.requires_grad
+        }
+
+    def _check_model(self) -> None:
+        """Raise ConfigError if the model's parameters are others than those that move here."""
+        model = self._model() if self._model else None
+        if model is None:
+            return
+        now = model.named_parameters()
+        own, there = {id(p) for p in self.parameters.values()}, {id(p) for _, p in now}
+        if own == there:
+            return
+        new = [name for name, parameter in now if id(parameter) not in own and parameter.requires_grad]
+        gone = [name for name, parameter in self.parameters.items() if id(parameter) not in there]
+        changes = [f"{name} is {'another' if name in gone else 'new'}" for name in new]
+        changes += [f"{name} is gone" for name in gone if name not in new]
+        if changes:
+            more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+            raise ConfigError(
+                f"the model's parameters changed after the optimiser was made: {', '.join(changes[:3])}{more}; make "
+                "the optimiser after such a change"
+            )
+
+    def _check_gradient(self, name: str, gradient: Array) -> None:
+        parameter = self.parameters[name]
+        if not is_array(gradient):
+            raise DTypeError(f"the gradient of {name} must be an array, not {type(gradient).__name__}")
+        if gradient.shape != parameter.shape:
+            raise ShapeError(f"the gradient of {name} has shape {gradient.shape}, the parameter {parameter.shape}")
+        # A product with itself is finite if all numbers are, unless they are very large.
+        finite = xp_of(gradient) is not np or math.isfinite(np.vdot(gradient, gradient)) or all_finite(gradient)
+        if not finite:
+            raise NonFiniteLossError(
+                f"the gradient of {name} is infinite or not a number at step {self.steps + 1}: no weight was changed; "
+                "look at the loss and the images, or try a lower learning rate"
+            )
+
+    def _check_weights(self, group: Group) -> None:
+        """Raise NonFiniteLossError if a weight of the group is infinite or not a number."""
+        if all_finite(group.arrays[0]):
+            return
+        name = next(name for name, (weights, *_) in group.views.items() if not all_finite(weights))
+        raise NonFiniteLossError(
+            f"{name} became infinite or not a number at step {self.steps} with learning rate {self.lr:.3g} and weight "
+            f"decay {self.weight_decay:.3g}: try lower ones"
+        )
 
     def _step_of(self, group: Group, given: dict[str, Array]) -> None:
         """Update a group, run by run: neighbours that all have a gradient, and the same rate."""
@@ -157,14 +305,18 @@ class Optimizer:
             w, *state = (array[run] for array in group.arrays)
             flat = [given[name].reshape(-1) for name in names]
             g = xp_of(w).concatenate(flat) if len(flat) > 1 else flat[0]
+            half = w.dtype.itemsize == 2
             for block in row_blocks(w):  # they stay in the cache
+                weights = wide(w[block])
                 self.update(
-                    w[block],
-                    g[block],
+                    weights,
+                    wide(g[block]),
                     *(array[block] for array in state),
                     lr=self.lr * scale,
                     decay=self.weight_decay if group.decays else 0.0,
                 )
+                if half:
+                    w[block] = weights
 
     def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         """Change weights `w` in place, given gradients `g`; all one-dimensional."""
@@ -175,8 +327,21 @@ class Optimizer:
         for parameter in self.parameters.values():
             parameter.zero_grad()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_model": None}  # a copy is of other parameters
+
     def state(self) -> dict[str, Array]:
-        """The state arrays by name: `SLOT/PARAMETER`. With `steps`, all that the next step depends on."""
+        """The state arrays by name: `SLOT/PARAMETER`. With `steps`, all that the next step depends on.
+
+        Raises:
+            NonFiniteLossError: if a weight is infinite or not a number: training cannot go on from there.
+        """
+        with np.errstate(all="ignore"):
+            for group in self.groups:
+                self._check_weights(group)
+        return self._slots()
+
+    def _slots(self) -> dict[str, Array]:
         return {
             f"{slot}/{name}": array
             for group in self.groups
@@ -186,7 +351,7 @@ class Optimizer:
 
     def load_state(self, state: dict[str, Array], steps: int) -> None:
         """Take over what `state()` and `steps` gave."""
-        own = self.state()
+        own = self._slots()
         if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
             raise CheckpointError(f"the saved optimiser state does not belong to {type(self).__name__} on this model")
         for name, array in own.items():
@@ -204,13 +369,13 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, Tensor]],
+        named_parameters: Named,
         lr: float,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
     ):
         super().__init__(named_parameters, lr, weight_decay)
-        self.momentum = momentum
+        self.momentum = number("momentum", momentum)
 
     def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         (m,) = state
@@ -238,15 +403,17 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, Tensor]],
+        named_parameters: Named,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ):
         super().__init__(named_parameters, lr, weight_decay)
-        self.betas = betas
-        self.eps = eps
+        if not (isinstance(betas, tuple | list) and len(betas) == 2):
+            raise ConfigError(f"betas must be two numbers, not {betas!r}")
+        self.betas = number("beta1", betas[0], below=1.0), number("beta2", betas[1], below=1.0)
+        self.eps = number("eps", eps)
 
     def update(self, w: Array, g: Array, *state: Array, lr: float, decay: float) -> None:
         mean, square = state
@@ -290,7 +457,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, Tensor]],
+        named_parameters: Named,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -314,7 +481,7 @@ class Muon(AdamW):
 
     def __init__(
         self,
-        named_parameters: Iterable[tuple[str, Tensor]],
+        named_parameters: Named,
         lr: float = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -322,11 +489,13 @@ class Muon(AdamW):
         momentum: float = 0.95,
     ):
         super().__init__(named_parameters, lr, betas, eps, weight_decay)
-        self.momentum = momentum
+        self.momentum = number("momentum", momentum, below=1.0)
 
     def _step_of(self, group: Group, given: dict[str, Array]) -> None:
         inside = {
-            name: given[name] for name in group.parameters if group.decays and name in given and "blocks." in name
+            name: given[name]
+            for name, parameter in group.parameters.items()
+            if group.decays and parameter.ndim == 2 and name in given and "blocks." in name
         }
         super()._step_of(group, {name: gradient for name, gradient in given.items() if name not in inside})
         for name, gradient in inside.items():
@@ -352,33 +521,59 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
     keeps them between 0.7 and 1.2 (K. Jordan, https://kellerjordan.github.io/posts/muon).
     """
     xp = xp_of(x)
-    wide = x if x.shape[0] <= x.shape[1] else x.T  # the smaller x xᵀ
-    wide = wide / (xp.sqrt(xp.vdot(wide, wide)) + 1e-7)  # no singular value above 1
+    flat = wide(x if x.shape[0] <= x.shape[1] else x.T)  # the smaller x xᵀ
+    if xp is np and math.isinf(np.vdot(flat, flat)):
+        flat = flat / np.abs(flat).max()  # or the norm of very large numbers would be infinite
+    flat = flat / (xp.sqrt(xp.vdot(flat, flat)) + 1e-7)  # no singular value above 1
     for _ in range(steps):
-        gram = wide @ wide.T
-        wide = 3.4445 * wide + (2.0315 * (gram @ gram) - 4.7750 * gram) @ wide
-    return wide if x.shape[0] <= x.shape[1] else wide.T
+        gram = flat @ flat.T
+        flat = 3.4445 * flat + (2.0315 * (gram @ gram) - 4.7750 * gram) @ flat
+    return (flat if x.shape[0] <= x.shape[1] else flat.T).astype(x.dtype, copy=False)
 
 
 OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon}
 
 
-def clip_by_global_norm(gradients: Sequence[Array], max_norm: float) -> float:
+def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> float:
     """Scale all gradients down, in place, so that their joint Euclidean norm is at most `max_norm`.
 
-    Gradients of which one is not finite stay as they are.
+    Gradients of which one is not finite stay as they are. None, for a parameter without a gradient, is passed over, and
+    an array that is there twice is one gradient.
 
     Returns:
         The norm before.
+
+    Raises:
+        DTypeError: if these are not arrays, but parameters, say.
+        ConfigError: if `max_norm` is not 0 or more.
     """
-    if not gradients:
+    if not max_norm >= 0:
+        raise ConfigError(f"the largest norm must be 0 or more, not {max_norm}")
+    if isinstance(gradients, Tensor) or is_array(gradients):
+        gradients = [gradients]
+    arrays: list[Array] = list({id(g): g for g in gradients if g is not None}.values())
+    for g in arrays:
+        if isinstance(g, Tensor) or not is_array(g):
+            raise DTypeError(
+                f"gradients must be arrays, not {type(g).__name__}: pass [p.grad for p in model.parameters()]"
+            )
+    if not arrays:
         return 0.0
-    squares = xp_of(gradients[0]).stack([xp_of(g).vdot(g, g) for g in gradients])
-    norm = math.sqrt(sum(to_numpy(squares).tolist()))  # read from a GPU at once: each reading waits for it
-    if max_norm < norm < math.inf:
-        for g in gradients:
-            g *= max_norm / norm
+    with np.errstate(all="ignore"):  # infinite norms are looked at below
+        norm = _joint_norm(arrays)
+        if norm == math.inf:  # perhaps only the squares are too large for their type
+            largest = max(float(xp_of(g).abs(g).max()) for g in arrays if g.size)
+            norm = largest if largest == math.inf else largest * _joint_norm([g / largest for g in arrays])
+        if max_norm < norm < math.inf:
+            for g in arrays:
+                g *= max_norm / norm
     return norm
+
+
+def _joint_norm(arrays: list[Array]) -> float:
+    xp, half = xp_of(arrays[0]), arrays[0].dtype.itemsize == 2
+    squares = xp.stack([xp.vdot(wide(g), wide(g)) if half else xp.vdot(g, g) for g in arrays])
+    return math.sqrt(sum(to_numpy(squares).tolist()))  # read from a GPU at once: each reading waits for it
 
 
 class ExponentialAverage:
@@ -387,10 +582,12 @@ class ExponentialAverage:
     Early on the decay is lower, (1 + steps) / (10 + steps), so that the random start is soon forgotten.
     """
 
-    def __init__(self, named_parameters: Iterable[tuple[str, Tensor]], decay: float):
+    def __init__(self, named_parameters: Named, decay: float):
         if not 0.0 < decay < 1.0:
             raise ConfigError(f"the average's decay must lie between 0 and 1, not {decay}")
-        self.parameters = dict(named_parameters)
+        self.parameters = by_name(named_parameters)
+        if not self.parameters:
+            raise ConfigError("an average needs at least one parameter")
         self.decay = decay
         self.flat = self._weights()  # the averages of all parameters, side by side
 
@@ -407,9 +604,10 @@ class ExponentialAverage:
         """Take in the weights after `steps` optimiser steps."""
         rate = 1.0 - min(self.decay, (1.0 + steps) / (10.0 + steps))
         weights = self._weights()
-        for block in row_blocks(weights):  # they stay in the cache
-            average = self.flat[block]
-            average += rate * (weights[block] - average)
+        with np.errstate(under="ignore"):
+            for block in row_blocks(weights):  # they stay in the cache
+                average = self.flat[block]
+                average += rate * (weights[block] - average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

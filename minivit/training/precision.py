@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +77,8 @@ class MixedPrecision(Precision):
         vars(twin)["network"] = network
         self.pairs = list(zip(network.parameters(), objective.network.parameters(), strict=True))
         weights = [real.data for _, real in self.pairs]
-        self.flat = side_by_side(weights).astype(dtype)  # all weights of the twin
+        with rounding():
+            self.flat = side_by_side(weights).astype(dtype)  # all weights of the twin
         for (mine, _), part in zip(self.pairs, parts_of(self.flat, weights), strict=True):
             mine.data = part
         twins = {id(real): mine for mine, real in self.pairs}
@@ -86,7 +89,8 @@ class MixedPrecision(Precision):
 
     def refresh(self) -> None:
         """As in `Precision`: each weight is rounded, all at once, since on a GPU each would be a launch."""
-        self.flat[...] = side_by_side([real.data for _, real in self.pairs])
+        with rounding():
+            self.flat[...] = side_by_side([real.data for _, real in self.pairs])
 
     def overflowed(self) -> bool:
         """As in `Precision`."""
@@ -146,8 +150,14 @@ def half_type(name: str) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16)
 
 
+def rounding() -> AbstractContextManager[Any]:
+    """Inside, numbers too small for their type become 0, and too large ones infinite, which the loss will show."""
+    return np.errstate(under="ignore", over="ignore")
+
+
 def divide_by(gradients: Sequence[Array], scale: float) -> None:
     """Undo the scale of the loss, in place."""
     if scale != 1.0:
-        for gradient in gradients:
-            gradient *= 1.0 / scale
+        with rounding():
+            for gradient in gradients:
+                gradient *= 1.0 / scale

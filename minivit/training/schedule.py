@@ -31,8 +31,15 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.decay not in DECAYS:
             raise ConfigError(f"unknown decay {self.decay!r}: use {', '.join(DECAYS)}")
-        if self.lr < 0 or self.final_lr < 0 or self.warmup_steps < 0 or self.total_steps < 1:
+        if not (
+            0 <= self.lr < math.inf
+            and 0 <= self.final_lr < math.inf
+            and self.warmup_steps >= 0
+            and self.total_steps >= 1
+        ):
             raise ConfigError("a schedule's rates and warm-up must be 0 or more and its steps 1 or more")
+        for name in ("lr", "final_lr"):  # NumPy's numbers round, and may raise, where Python's do not
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, step: int) -> float:
         """The rate of step number `step`, counted from 0. The last step of the warm-up has the full rate."""
