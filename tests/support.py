@@ -1,4 +1,9 @@
-"""Small models and random weights that several test folders use."""
+"""Small models, random weights and a count of code lines that several test folders use."""
+
+import ast
+import io
+import tokenize
+from pathlib import Path
 
 import numpy as np
 
@@ -49,3 +54,26 @@ def set_parameter(module, name: str, tensor: Tensor) -> None:
         module = module[int(part)] if part.isdecimal() else getattr(module, part)
 
     setattr(module, last, tensor)
+
+
+def code_lines(path: Path) -> set[int]:
+    """The numbers of the lines that hold code: no comments, no docstrings, no blanks."""
+    text = path.read_text(encoding="utf-8")
+    skipped = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+        tokenize.ENCODING,
+    }
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in skipped:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return lines

@@ -13,7 +13,7 @@ from minivit.lessons.exercises import lesson_17 as checks
 from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 from minivit.models import create_model
 from minivit.training import loop
-from tests.test_architecture import code_lines
+from tests.support import code_lines
 
 from .answers import lesson
 
