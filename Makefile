@@ -1,7 +1,9 @@
 # Every target sets up what it needs by itself: a virtual environment in .venv, and the package in it.
 #
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
-#   make test      the test suite                                                (about 8 minutes)
+#   make test      the test suite without its slow tests                         (3 minutes)
+#   make test-all  the test suite, slow tests (long trainings) included          (about 8 minutes)
+#   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries
 #   make lint      ruff and pyright
 #   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about an hour)
 #   make parity    compare with PyTorch and JAX (installs both)
@@ -22,14 +24,21 @@ TRAIN_OPTIONS ?=
 BENCH_OPTIONS ?=
 MUTANTS_OPTIONS ?=
 comma := ,
+HERE := not parity and not lessons and not mpi
 
-.PHONY: train test mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
+.PHONY: train test test-all test-versions mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
-	$(BIN)/python -m pytest -m "not parity and not lessons and not mpi"
+	$(BIN)/python -m pytest -n auto -m "$(HERE) and not slow"
+
+test-all: test
+	$(BIN)/python -m pytest -m "$(HERE) and slow"
+
+test-versions:
+	.ci/versions
 
 mutants: .venv/ready-test
 	$(BIN)/python -m tests.mutants $(MUTANTS_OPTIONS)
@@ -88,4 +97,4 @@ bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
 	$(GPU_BENCH) ViT-B_16 --batch-size 64 --json results/gpu/ViT-B_16.json
 
 clean:
-	rm -rf .venv .mutants build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-oldest .venv-newest .mutants build *.egg-info .pytest_cache .ruff_cache .hypothesis

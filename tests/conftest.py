@@ -3,6 +3,9 @@
 import os
 import sys
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy is loaded: several test processes share the cores
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -15,6 +18,26 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("minivit")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shapes_drawn_once():
+    """`load_dataset("shapes")` draws 22,000 images, in a second or more: once a test process is enough."""
+    from minivit import data
+
+    draw, drawn = data.DATASETS["shapes"], {}
+
+    def shapes(folder, download, seed, progress):
+        if seed not in drawn:
+            drawn[seed] = draw(folder, download, seed, progress)
+            for split in drawn[seed]:
+                split.images.setflags(write=False)  # no test may change what the next one gets
+                split.labels.setflags(write=False)
+        return drawn[seed]
+
+    data.DATASETS["shapes"] = shapes
+    yield
+    data.DATASETS["shapes"] = draw
 
 
 @pytest.fixture(scope="session")

@@ -110,14 +110,15 @@ def test_a_new_model_begins_at_ln_10(bands):
 
 @pytest.mark.slow
 def test_a_stored_run_is_what_the_lessons_loop_gives(bands):
-    """One of them again: to the end the same but for how processors round."""
+    """One run again: it starts with the same losses and ends in the band of the eight stored runs."""
     again = bands.trained(NAMES, bands.lesson_data(1500), 1)
     stored = STORED["plain"][0]
 
     assert again["step"] == stored["step"]
     assert again["loss"][0] == pytest.approx(stored["loss"][0], abs=0.03)
     assert again["validation_loss"][0] == pytest.approx(stored["validation_loss"][0], abs=0.1)
-    assert again["validation_accuracy"][-1] == pytest.approx(stored["validation_accuracy"][-1], abs=0.06)
+    assert again["loss"][1] == pytest.approx(stored["loss"][1], abs=0.05)
+    assert min(LAST["plain"]) - 0.02 <= again["validation_accuracy"][-1] <= max(LAST["plain"]) + 0.02
 
 
 def test_the_bands_lie_as_the_text_says():

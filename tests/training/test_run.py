@@ -369,6 +369,7 @@ def test_an_image_size_that_patches_do_not_divide_is_refused_before_data_are_rea
         TrainConfig(image_size=30)
 
 
+@pytest.mark.slow
 def test_fifty_steps_of_a_real_model_give_the_same_bits_with_1_2_and_4_workers(tmp_path, monkeypatch):
     monkeypatch.undo()  # the real model on the real shapes, not the tiny ones
     options = {"model": "ViT-XS_4-CIFAR", "epochs": 1, "steps": 50, "batch_size": 32, "microbatch": 8, "eval_every": 0}
