@@ -6,6 +6,7 @@ import pytest
 from minivit import GradientError, Tensor, gradcheck, no_grad
 from minivit.engine import fused, ops
 from minivit.engine.tensor import record
+from minivit.errors import ShapeError
 
 
 def array(*shape):
@@ -106,8 +107,9 @@ def test_a_forgotten_un_broadcast_is_rejected():
         return record(x * y, (a, b), lambda dy: (dy * y, dy * x))
 
     assert gradcheck(forgetful, array(3, 3), array(3, 3)) < 1e-7
-    with pytest.raises(GradientError, match="shape"):
+    with pytest.raises(GradientError, match="shape") as caught:
         gradcheck(forgetful, array(3, 3), array(3))
+    assert isinstance(caught.value.__cause__, ShapeError)
 
 
 def test_a_sum_over_the_wrong_axis_is_rejected():
@@ -196,3 +198,72 @@ def test_the_tape_is_on_again_afterwards():
     assert (Tensor([1.0], requires_grad=True) * 2.0).requires_grad
     with no_grad():
         assert not (Tensor([1.0], requires_grad=True) * 2.0).requires_grad
+
+
+def slope_of_one_said_to_be(claimed):
+    """f(x) = x, with a wrong derivative."""
+    return lambda x: record(x.data.copy(), (x,), lambda dy: (claimed * dy,))
+
+
+@pytest.mark.parametrize("claimed", [-3.0, 3.0, -0.2])
+def test_the_error_is_relative_to_the_largest_of_both_numbers_and_the_gradients_norm(claimed):
+    """With the direction u and the cotangent v both numbers are u v and claimed u v, the norm is |claimed v|."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        v, u = rng.standard_normal(1)[0], rng.standard_normal(1)[0]
+        expected = abs(u - claimed * u) / max(abs(u), abs(claimed * u), abs(claimed))
+        error = gradcheck(slope_of_one_said_to_be(claimed), [0.5], tolerance=9.0, directions=1, seed=seed)
+        assert v and error == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_error_as_large_as_the_tolerance_passes_and_more_than_a_millionth_does_not_by_itself():
+    op = slope_of_one_said_to_be(1.0 + 1.25e-6)
+    error = gradcheck(op, [0.5], tolerance=1e-5)
+
+    assert type(error) is float
+    assert type(gradcheck(ops.exp, array(5))) is float
+    assert gradcheck(op, [0.5], tolerance=error) == error
+    assert gradcheck(slope_of_one_said_to_be(1.0 + 0.75e-6), array(5)) < 1e-6
+    with pytest.raises(GradientError, match="allowed 1e-06"):
+        for seed in range(9):
+            gradcheck(op, [0.5], seed=seed)
+
+
+def moves(**options):
+    """Where the function is evaluated, beside the point itself."""
+    x, seen = array(5000), []
+
+    def watched(tensor):
+        seen.append(tensor.data - x)
+        return tensor * 2.0
+
+    gradcheck(watched, x, **options)
+    return seen[1:]
+
+
+def test_each_of_two_directions_is_tried_a_hundred_thousandth_to_both_sides():
+    forth, back, other, _ = moves()
+
+    np.testing.assert_allclose(forth, -back, atol=1e-15)
+    assert np.abs(forth - other).max() > 1e-5
+    for move in (forth, other):
+        assert move.std() == pytest.approx(1e-5, rel=0.05)
+    assert len(moves(directions=3)) == 6
+    assert moves(step=1e-3)[0].std() == pytest.approx(1e-3, rel=0.05)
+
+
+def test_the_seed_decides_the_directions():
+    np.testing.assert_array_equal(moves(), moves(seed=0))
+    assert np.abs(moves()[0] - moves(seed=1)[0]).max() > 1e-6
+
+
+def test_only_the_gradient_itself_needs_a_tape():
+    weight, taped = Tensor(array(3), requires_grad=True), []
+
+    def watched(x):
+        out = x * weight
+        taped.append(out.requires_grad)
+        return out
+
+    gradcheck(watched, array(3))
+    assert taped == [True, False, False, False, False]
