@@ -16,6 +16,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--patience", type=float, default=3.0, metavar="SECONDS",
         help="let a test use SECONDS of processor time more than ten times its usual [default: 3]",
     )  # fmt: skip
+    parser.add_argument(
+        "--budget", type=float, default=60.0, metavar="SECONDS",
+        help="try a mutant with the quickest tests that take SECONDS together [default: 60]",
+    )  # fmt: skip
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
     parser.add_argument(
         "--work", type=Path, default=ROOT / ".mutants", help="keep results in this folder [default: .mutants]"
@@ -127,7 +132,7 @@ def known_suite(options: argparse.Namespace, files: Sequence[str]) -> Suite:
         all_files = sorted({*files, *(FILES if options.root == ROOT else [])})
         record(options.root, all_files, stale, CHOSEN, SLOWEST_TEST, path)
         known = read_record(path)
-    return suite_of(known, tests, files, options.patience)
+    return suite_of(known, tests, files, options.patience, options.budget)
 
 
 def test_files(root: Path, paths: Sequence[str]) -> list[Path]:
@@ -181,7 +186,9 @@ def try_mutants(options: argparse.Namespace, suite: Suite, mutants: list[Mutant]
     def order(mutant: Mutant) -> list[str]:
         tests = suite.tests_of(mutant)
         first = [test for test in reversed(killers[near(mutant)]) if test in tests][:5]
-        return [*first, *sorted(tests - set(first), key=lambda test: (suite.seconds[test], test))]
+        rest = sorted(tests - set(first), key=lambda test: (suite.seconds[test], test))
+        until = accumulate(suite.seconds[test] for test in rest)
+        return [*first, *(test for test, end in zip(rest, until, strict=True) if end <= suite.budget)]
 
     bar = tqdm(total=len(covered), unit="mutant", smoothing=0.05)
     dead = 0

@@ -30,7 +30,8 @@ SWAPPED_CALLS = {
 }  # fmt: skip
 UNWRAPPED_CALLS = {"abs", "reversed", "sorted", "int", "float", "bool", "wide", "sqrt"}
 UNWRAPPED_METHODS = {"astype", "copy", "reshape", "swapaxes", "transpose", "squeeze"}
-UNTOUCHED_KEYWORDS = {None, "strict"}  # a `zip(strict=True)` only says what holds anyway
+# `strict=True` only says what holds anyway, `copy=False` only saves memory: no result depends on them.
+UNTOUCHED_KEYWORDS = {None, "strict", "copy"}
 BODIES = ("body", "orelse", "handlers", "finalbody")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

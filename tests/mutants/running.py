@@ -45,18 +45,26 @@ class Suite:
         paths: the test files.
         seconds: how long each test takes, by its name; those alone that pass and are quick.
         patience: how many seconds of processor time a test may take beyond ten times its own.
+        budget: how many seconds of tests one mutant may take.
         lines: by file and line, the tests that run it; the test "" is the import of the modules.
     """
 
     paths: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
     patience: float = 3.0
+    budget: float = 60.0
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
 
     def tests_of(self, mutant: Mutant) -> set[str]:
         """The tests that run the lines of a mutant."""
-        first, last = (mutant.first, mutant.last) if mutant.top else mutant.scope
-        found = set().union(*(tests for line, tests in self.lines[mutant.file].items() if first <= line <= last))
+        lines = (mutant.first, mutant.last) if mutant.top else mutant.scope
+        found = self._between(mutant.file, *lines)
+        if not found and not mutant.top:  # a class without functions
+            found = self._between(mutant.file, 1, mutant.tree.body[-1].end_lineno)
+        return found
+
+    def _between(self, file: str, first: int, last: int) -> set[str]:
+        found = set().union(*(tests for line, tests in self.lines[file].items() if first <= line <= last))
         return found & self.seconds.keys()
 
     def at_import(self, mutant: Mutant) -> bool:
@@ -83,14 +91,16 @@ class Recorder:
     def __init__(self, coverage: Any):
         self.coverage = coverage
         self.current = ""
-        self.seconds: dict[str, float] = defaultdict(float)
+        self.seconds: dict[str, float] = {}
         self.bad: set[str] = set()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
         self.current = item.nodeid
         self.coverage.switch_context(self.current)
+        began = time.process_time()
         result = yield
+        self.seconds[self.current] = time.process_time() - began
         self.current = ""
         self.coverage.switch_context(self.current)
         return result
@@ -107,7 +117,6 @@ class Recorder:
             self.coverage.switch_context(here)
 
     def pytest_runtest_logreport(self, report):
-        self.seconds[report.nodeid] += report.duration
         if not report.passed:
             self.bad.add(report.nodeid)
 
@@ -178,9 +187,11 @@ def up_to_date(root: Path, known: dict[str, Any], test: str, files: Sequence[str
     return all(file in lines and lines[file]["digest"] == digest(root / file) for file in files)
 
 
-def suite_of(known: dict[str, Any], tests: Sequence[str], files: Sequence[str], patience: float) -> Suite:
+def suite_of(
+    known: dict[str, Any], tests: Sequence[str], files: Sequence[str], patience: float, budget: float
+) -> Suite:
     """What is known of some test files, in one."""
-    suite = Suite(list(tests), patience=patience)
+    suite = Suite(list(tests), patience=patience, budget=budget)
     for test in tests:
         suite.seconds |= known[test]["seconds"]
         for file in files:
@@ -247,7 +258,7 @@ def try_all(
             _listen(child)
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if not pid:
-                allowed = 20 + 20 * (seconds.get(child.tests[child.at], 1.0) if child.tests else 1.0)
+                allowed = 20 + 10 * (seconds.get(child.tests[child.at], 1.0) if child.tests else 1.0)
                 if time.monotonic() - child.since > allowed:
                     child.hung = True
                     _kill_group(child.pid)

@@ -1,5 +1,7 @@
 """Several threads give what one gives, and micro-batches what the whole batch gives."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from minivit.engine.workers import Workers
 from minivit.errors import ConfigError
 from minivit.training.loop import evaluate_dataset
 from minivit.training.objectives import Classes, Outcome
-from minivit.training.parallel import GradientSums, batch_gradients, evaluate
+from minivit.training.parallel import GradientSums, batch_gradients, bucket_bytes, evaluate
 
 from .conftest import tiny_model
 
@@ -174,3 +176,136 @@ def test_blas_threads_are_given_back():
         with Workers(2):
             assert blas_threads() == {1}
         assert blas_threads() == {2}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "device", "expected"),
+    [
+        (1, "cpu", 4 * 2**20),
+        (1, "cuda", math.inf),  # nobody waits for a part of the gradients
+        (2, "cuda", 4 * 2**20),
+        (8, "cpu", 4 * 2**20),
+        (16, "cpu", 8 * 2**20),  # half a MiB for each rank's part of the ring
+        (16, "cuda:3", 8 * 2**20),
+    ],
+)
+def test_buckets_hold_a_few_mebibytes_and_more_where_many_ranks_share_them(ranks, device, expected):
+    assert bucket_bytes(ranks, device) == expected
+    assert bucket_bytes(ranks) == bucket_bytes(ranks, "cpu")
+
+
+def test_without_a_size_buckets_hold_four_mebibytes():
+    parameters = [Tensor(np.zeros(2**19, np.float32)) for _ in range(5)]  # 2 MiB each
+    assert [bucket.parameters for bucket in GradientSums(parameters).buckets] == [[4, 3], [2, 1], [0]]
+    assert [flat.size for flat in GradientSums(parameters).flat] == [2**20, 2**20, 2**19]
+
+
+def test_a_parameter_that_no_micro_batch_uses_has_the_gradient_zero():
+    """In one piece, in several, and where one piece uses it alone; other Tensors' gradients are left out."""
+    used, sometimes, never, frozen = (Tensor(np.ones(2), requires_grad=True) for _ in range(4))
+    images = np.arange(1.0, 5.0)[:, None]
+
+    def loss_of(images, labels, rng):
+        loss = (used * frozen * images).sum() / len(images)
+        if images.max() > 3:
+            loss = loss + (sometimes * images).sum() / len(images)
+        return Outcome(loss, 1, len(images))
+
+    for microbatch, share in ((1, 7.0 / 4), (2, 7.0 / 4), (4, 10.0 / 4)):
+        sums = GradientSums([used, sometimes, never])
+        for total in sums.sums:
+            total[...] = 99.0
+        with Workers(2) as pool:
+            result = batch_gradients(
+                loss_of, [used, sometimes, never], images, images, workers=pool, microbatch=microbatch, sums=sums
+            )
+        expected = share if microbatch != 1 else 1.0
+        np.testing.assert_allclose(result.gradients, [[2.5, 2.5], [expected, expected], [0.0, 0.0]])
+        assert (result.right, result.answers) == (4 // microbatch, 4)
+
+
+def test_the_gradients_are_as_many_times_as_large_as_asked_for_and_the_loss_is_not():
+    model = trained_a_little()
+    images, labels = batch(6)
+    with Workers(1) as pool:
+        once, eight_times = (
+            batch_gradients(
+                Classes(model).loss, model.parameters(), images, labels, workers=pool, microbatch=3, scale=scale
+            )
+            for scale in (1.0, 8.0)
+        )
+    assert eight_times.loss == once.loss
+    for small, large in zip(once.gradients, eight_times.gradients, strict=True):
+        np.testing.assert_allclose(large, 8.0 * small, rtol=1e-6)
+
+
+def test_each_micro_batchs_generator_is_seeded_with_the_batchs_seed_and_its_number():
+    drawn = []
+    weight = Tensor(np.ones(1), requires_grad=True)
+
+    def loss_of(images, labels, rng):
+        drawn.append(rng.random())
+        return Outcome((weight * images).sum(), 0, 0)
+
+    images = np.ones((3, 1))
+    with Workers(1) as pool:
+        batch_gradients(loss_of, [weight], images, images, workers=pool, microbatch=1, seed=(5, 6))
+        batch_gradients(loss_of, [weight], images, images, workers=pool, microbatch=2)
+    seeds = [(5, 6, 0), (5, 6, 1), (5, 6, 2), (0, 0), (0, 1)]
+    assert drawn == [np.random.default_rng(seed).random() for seed in seeds]
+
+
+def test_numbers_that_overflow_show_in_the_loss_and_raise_nothing():
+    weight = Tensor(np.float32([3e38, -1.0, 0.0]), requires_grad=True)
+
+    def loss_of(images, labels, rng):
+        values = weight * 10.0 - weight * 10.0  # inf - inf
+        return Outcome((values + weight.log() + 1.0 / weight).sum(), 0, 0)
+
+    with np.errstate(over="raise", invalid="raise", divide="raise"), Workers(1) as pool:
+        images = np.ones((1, 1))
+        result = batch_gradients(loss_of, [weight], images, images, workers=pool, microbatch=1)
+    assert math.isnan(result.loss)
+
+
+def test_evaluation_takes_a_hundred_images_at_a_time_and_needs_nobody_to_watch():
+    model = trained_a_little()
+    images, labels = batch(130)
+    sizes = []
+
+    def prepare(pixels):
+        sizes.append(len(pixels))
+        return pixels
+
+    with Workers(1) as pool:
+        _, accuracy = evaluate(Classes(model), images, labels, prepare, workers=pool)
+    assert sizes == [100, 30]
+    assert accuracy == np.mean(model(images).data.argmax(axis=1) == labels)
+
+
+def test_evaluation_keeps_no_tape_and_numbers_its_batches():
+    model, seen = trained_a_little(), []
+
+    class Watched(Classes):
+        def measure(self, images, labels, number):
+            outcome = super().measure(images, labels, number)
+            seen.append((number, outcome.loss.requires_grad, self.network.training))
+            return outcome
+
+    images, labels = batch(5)
+    with Workers(1) as pool:
+        evaluate(Watched(model), images, labels, lambda pixels: pixels, workers=pool, batch_size=2)
+    assert seen == [(0, False, False), (1, False, False), (2, False, False)]
+
+
+def test_an_evaluation_that_counts_no_answers_has_an_accuracy_of_zero():
+    class Loss:
+        network = tiny_model()
+
+        @staticmethod
+        def measure(images, labels, number):
+            return Outcome(Tensor(np.float64(number)), 0, 0)
+
+    images, labels = batch(6)
+    with Workers(1) as pool:
+        assert evaluate(Loss, images, labels, lambda pixels: pixels, workers=pool, batch_size=4) == (2 / 6, 0.0)

@@ -16,7 +16,7 @@ from minivit.engine import Tensor
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError, RankError
 from minivit.models.weights import read_arrays
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, loop, parallel, train
 from minivit.training import ranks as ranks_module
 from minivit.training.objectives import Classes
 from minivit.training.parallel import (
@@ -221,6 +221,41 @@ def test_an_error_in_a_micro_batch_does_not_leave_the_gradients_thread_waiting()
     for thread in left:
         thread.join(10)
     assert not any(thread.is_alive() for thread in left)
+
+
+def test_an_error_while_gradients_travel_reaches_the_caller():
+    model = tiny_model()
+    images, labels = batch(8)
+
+    def run(ranks):
+        def broken(array):
+            raise RankError("planted")
+
+        ranks.add_up = broken
+        batch_gradients(
+            Classes(model).loss, model.parameters(), images, labels, workers=pool, microbatch=4, ranks=ranks
+        )
+
+    with Workers(1) as pool, pytest.raises(RankError, match="planted"):
+        on_ranks(2, run)
+
+
+def test_gradients_travel_on_a_thread_that_uses_the_same_gpu_and_ends_with_the_process(monkeypatch):
+    monkeypatch.setattr(parallel, "current_gpu", lambda: 3)
+    monkeypatch.setattr(parallel, "use_gpu", lambda gpu: used.append((gpu, threading.current_thread())))
+    used = []
+
+    def run(ranks):
+        sums = GradientSums(parameters(2))
+        sums.begin(0)
+        with sums.added_up(ranks):
+            pass
+        return ranks.added
+
+    assert on_ranks(2, run) == [[2], [2]]
+    assert [gpu for gpu, _ in used] == [3, 3]
+    assert all(thread.daemon and thread.name == "minivit-gradients" for _, thread in used)
+    assert not any(thread.is_alive() for _, thread in used)
 
 
 def test_an_evaluation_is_shared_and_its_sum_is_the_same_to_the_bit():
