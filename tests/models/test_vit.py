@@ -578,3 +578,18 @@ def test_features_lie_where_their_patches_do(changes):
     assert difference[1, 2] > 1e-3
     difference[1, 2] = 0.0
     assert not difference.any()
+
+
+def test_what_patches_do_not_divide_of_a_feature_map_is_left_out_below_and_to_the_right():
+    model = tiny_vit(image_size=(24, 40), patch_size=4, backbone=(), backbone_width=32)
+    images = random_images(model.config)
+    map_ = model.backbone(Tensor(images)).data  # (3, 6, 10, 32): a patch is 4 x 4, so 1 x 2 of them fit
+
+    expected = [
+        [
+            image[:4, left : left + 4].reshape(-1) @ model.embedding.weight.data + model.embedding.bias.data
+            for left in (0, 4)
+        ]
+        for image in map_
+    ]
+    np.testing.assert_allclose(model.embed(images).data, expected, rtol=1e-10)

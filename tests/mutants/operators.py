@@ -225,6 +225,13 @@ def fields_changes(node: ast.AST, skip: set[str] = frozenset()) -> Iterator[tupl
             yield from changes(node, name, value)
 
 
+def free_lengths(call: ast.Call) -> Iterator[tuple[Any, Any, Any]]:
+    """The changes inside `x.reshape(...)`, where NumPy takes any negative length for -1."""
+    for slot, place, value in fields_changes(call):
+        if not (isinstance(value, ast.Constant) and isinstance(value.value, int) and value.value < -1):
+            yield slot, place, value
+
+
 def changes(slot: Any, place: Any, node: ast.AST) -> Iterator[tuple[Any, Any, Any]]:
     """What could stand instead of the expression at `slot[place]`, and instead of each one inside it."""
     if isinstance(node, ast.keyword) and node.arg in UNTOUCHED_KEYWORDS:
@@ -246,6 +253,8 @@ def changes(slot: Any, place: Any, node: ast.AST) -> Iterator[tuple[Any, Any, An
                         ast.Call(node.func, node.args, node.keywords[:at] + node.keywords[at + 1 :]), node
                     ),
                 )
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        return  # its other values are among `expression_changes`
     if isinstance(node, ast.comprehension):
         for at in range(len(node.ifs)):
             yield node, "ifs", node.ifs[:at] + node.ifs[at + 1 :]
@@ -253,6 +262,9 @@ def changes(slot: Any, place: Any, node: ast.AST) -> Iterator[tuple[Any, Any, An
         return  # words
     if isinstance(node, ast.Lambda):
         yield from changes(node, "body", node.body)
+        return
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reshape":
+        yield from free_lengths(node)
         return
     yield from fields_changes(node)
 
@@ -266,6 +278,9 @@ def expression_changes(node: ast.expr) -> Iterator[ast.expr]:
         case ast.BinOp():
             if type(node.op) in SWAPPED_OPERATORS and not _is_text(node.left):
                 yield ast.BinOp(node.left, SWAPPED_OPERATORS[type(node.op)](), node.right)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            yield node.operand
+            yield from (ast.Constant(other) for other in other_constants(-value))
         case ast.UnaryOp(op=ast.USub() | ast.Not() | ast.Invert()):
             yield node.operand
         case ast.BoolOp():

@@ -102,6 +102,27 @@ def test_a_rank_without_images_adds_nothing():
     assert all((total == 0).all() for total in sums.sums) and sums.buckets[0].full.is_set()
 
 
+def waits_for(lock, work):
+    """Whether `work`, on another thread, goes on only after `lock` was given back."""
+    thread = threading.Thread(target=work)
+    with lock:
+        thread.start()
+        thread.join(0.05)
+        waited = thread.is_alive()
+    thread.join(10)
+    return waited and not thread.is_alive()
+
+
+def test_two_threads_never_add_to_one_sum_or_complete_one_bucket_at_once():
+    sums = GradientSums(parameters(2, 3))
+    one = np.ones(2, np.float32)
+    sums.begin(2)
+    assert waits_for(sums.locks[0], lambda: sums.add(0, 0, one))
+    assert waits_for(sums.lock, lambda: sums.add(1, 0, one))
+    assert not waits_for(sums.locks[0], lambda: sums.add(0, 1, None))  # another sum is not held up
+    assert (sums.sums[0] == 2.0).all()
+
+
 # -- one batch -----------------------------------------------------------------------------------
 
 
@@ -256,6 +277,13 @@ def test_gradients_travel_on_a_thread_that_uses_the_same_gpu_and_ends_with_the_p
     assert [gpu for gpu, _ in used] == [3, 3]
     assert all(thread.daemon and thread.name == "minivit-gradients" for _, thread in used)
     assert not any(thread.is_alive() for _, thread in used)
+
+
+def test_a_rank_that_is_alone_sends_nothing_and_starts_no_thread():
+    sums = GradientSums(parameters(2))
+    sums.begin(1)
+    with sums.added_up(Ranks()):
+        assert not any(thread.name == "minivit-gradients" for thread in threading.enumerate())
 
 
 def test_an_evaluation_is_shared_and_its_sum_is_the_same_to_the_bit():
