@@ -263,7 +263,7 @@ def own_images(count: int, microbatch: int, ranks: Ranks) -> slice:
 
 
 def even_microbatch(microbatch: int, batch_size: int, ranks: Ranks) -> int:
-    """The largest size of micro-batches, up to the given one, that cuts each rank's share of a batch evenly."""
+    """The smallest size of micro-batches that cuts each rank's share of a batch into as many as `microbatch` does."""
     share = batch_size // ranks.size
     return microbatch if ranks.size == 1 else math.ceil(share / math.ceil(share / microbatch))
 

@@ -298,14 +298,27 @@ def test_evaluation_keeps_no_tape_and_numbers_its_batches():
     assert seen == [(0, False, False), (1, False, False), (2, False, False)]
 
 
-def test_an_evaluation_that_counts_no_answers_has_an_accuracy_of_zero():
-    class Loss:
-        network = tiny_model()
+class Counting:
+    """An objective of which each image is worth so many answers, all right."""
 
-        @staticmethod
-        def measure(images, labels, number):
-            return Outcome(Tensor(np.float64(number)), 0, 0)
+    network = tiny_model()
 
+    def __init__(self, answers):
+        self.answers = answers
+
+    def measure(self, images, labels, number):
+        count = self.answers * len(images)
+        return Outcome(Tensor(np.float64(number)), count, count)
+
+
+@pytest.mark.parametrize(("answers", "accuracy"), [(0, 0.0), (1, 1.0), (3, 1.0)])
+def test_an_objective_may_count_any_number_of_answers_for_an_image(answers, accuracy):
     images, labels = batch(6)
+    counted = []
     with Workers(1) as pool:
-        assert evaluate(Loss, images, labels, lambda pixels: pixels, workers=pool, batch_size=4) == (2 / 6, 0.0)
+        for count, loss in ((6, 2 / 6), (1, 0.0)):
+            assert evaluate(
+                Counting(answers), images[:count], labels[:count], lambda pixels: pixels, workers=pool, batch_size=4,
+                advance=counted.append,
+            ) == (loss, accuracy)  # fmt: skip
+    assert counted == [4, 2, 1]

@@ -1,6 +1,7 @@
 """Several ranks give what one gives, whatever they share between them."""
 
 import json
+import math
 import random
 import signal
 import sys
@@ -18,7 +19,7 @@ from minivit.errors import ConfigError, MissingExtraError, RankError
 from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop, parallel, train
 from minivit.training import ranks as ranks_module
-from minivit.training.objectives import Classes
+from minivit.training.objectives import Classes, Outcome
 from minivit.training.parallel import (
     GradientSums,
     batch_gradients,
@@ -158,6 +159,16 @@ def test_micro_batches_are_made_smaller_where_ranks_would_have_unequal_numbers_o
         assert batch_size // size % expected in (0, batch_size // size)
 
 
+def test_a_rank_never_needs_more_micro_batches_than_with_the_size_that_was_asked_for():
+    ranks = Ranks()
+    ranks.size = 2
+    for share in range(1, 30):
+        for microbatch in range(1, 20):
+            size = even_microbatch(microbatch, 2 * share, ranks)
+            assert 1 <= size <= microbatch
+            assert math.ceil(share / size) == math.ceil(share / microbatch)
+
+
 def gradients_of(size, microbatch, count=24, bucket_bytes=200):
     model = trained_a_little(dropout=0.2)
     images, labels = batch(count)
@@ -227,13 +238,14 @@ def test_buckets_travel_while_backward_still_runs():
 
 
 def test_an_error_in_a_micro_batch_does_not_leave_the_gradients_thread_waiting():
-    model = tiny_model()
+    model, everyone = tiny_model(), []
     images, labels = batch(8)
 
     def run(ranks):
         def broken(*_):
             raise ZeroDivisionError("planted")
 
+        everyone.append(ranks)
         batch_gradients(broken, model.parameters(), images, labels, workers=pool, microbatch=4, ranks=ranks)
 
     with Workers(1) as pool, pytest.raises(ZeroDivisionError, match="planted"):
@@ -242,6 +254,22 @@ def test_an_error_in_a_micro_batch_does_not_leave_the_gradients_thread_waiting()
     for thread in left:
         thread.join(10)
     assert not any(thread.is_alive() for thread in left)
+    assert [ranks.added for ranks in everyone] == [[], []]  # half a gradient goes nowhere
+
+
+def test_a_parameter_that_no_rank_uses_has_the_gradient_zero():
+    used, unused = parameters(2, 3)
+
+    def run(ranks):
+        result = batch_gradients(
+            lambda images, labels, rng: Outcome((used * images).sum(), 0, 0), [used, unused], images, images,
+            workers=pool, microbatch=1, ranks=ranks,
+        )  # fmt: skip
+        return [gradient.tolist() for gradient in result.gradients]
+
+    images = np.float32([[1.0], [2.0], [3.0], [4.0]])
+    with Workers(1) as pool:
+        assert on_ranks(2, run) == [[[2.5, 2.5], [0.0, 0.0, 0.0]]] * 2
 
 
 def test_an_error_while_gradients_travel_reaches_the_caller():
