@@ -58,7 +58,7 @@ def lecun_normal(shape: tuple[int, ...], rng: RNG) -> np.ndarray:
     _check_size(shape)
     values = rng.standard_normal(shape, dtype=np.float32)
     while (outside := np.abs(values) > 2.0).any():
-        values[outside] = rng.standard_normal(int(outside.sum()), dtype=np.float32)
+        values[outside] = rng.standard_normal(outside.sum(), dtype=np.float32)
     values *= math.sqrt(1.0 / math.prod(shape[:-1])) / TRUNCATED_STD
     return values
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minivit import ViT, ViTConfig
+from minivit.errors import OutOfMemory
 from minivit.nn import init
 
 DIM, HIDDEN, PATCH = 256, 640, 8
@@ -168,6 +169,33 @@ def test_without_a_seed_all_kernels_are_zero():
 def test_without_a_generator_a_start_is_zero(draw):
     np.testing.assert_array_equal(draw(None), np.zeros((3, 4), np.float32), strict=True)
     assert draw(np.random.default_rng(0)).dtype == np.float32
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        init.zeros,
+        lambda shape: init.normal(shape, 0.5, RNG),
+        lambda shape: init.xavier_uniform(shape, RNG),
+        lambda shape: init.lecun_normal(shape, RNG),
+    ],
+    ids=["zeros", "normal", "xavier_uniform", "lecun_normal"],
+)
+def test_what_no_machine_can_hold_is_refused_before_it_is_asked_for(start, monkeypatch):
+    with pytest.raises(OutOfMemory, match=r"\(35184372088832, 1\)"):
+        start((2**45, 1))
+    monkeypatch.setattr(init, "LARGEST", 48)
+    assert start((12, 1)).nbytes == 48
+    with pytest.raises(OutOfMemory):
+        start((13, 1))
+
+
+def test_a_kernel_of_convolutions_has_the_variance_of_all_it_reads():
+    values = init.lecun_normal((4, 4, 8, 512), np.random.default_rng(2))
+    assert_lecun_normal(values, 4 * 4 * 8)
 
 
 def test_the_spread_of_a_normal_cut_at_two_sigmas():

@@ -1,12 +1,16 @@
 """Several threads give what one gives, and micro-batches what the whole batch gives."""
 
 import math
+import re
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from minivit.data import Dataset
-from minivit.engine import Tensor, cross_entropy
+from minivit.engine import Tensor, cross_entropy, workers
+from minivit.engine.backend import available_cores
 from minivit.engine.workers import Workers
 from minivit.errors import ConfigError
 from minivit.training.loop import evaluate_dataset
@@ -164,6 +168,56 @@ def test_evaluation_takes_fewer_images_at_a_time_if_they_are_large():
 def test_a_number_of_workers_that_makes_no_sense_is_refused(count):
     with pytest.raises(ConfigError, match="workers"):
         Workers(count)
+
+
+def worker_threads():
+    return [thread.name for thread in threading.enumerate() if re.fullmatch(r"minivit-worker_\d+", thread.name)]
+
+
+def test_two_workers_work_side_by_side_and_end_with_the_block():
+    meet = threading.Barrier(2)
+
+    def work(item):
+        meet.wait(10)  # each waits for the other
+        return item, threading.current_thread()
+
+    with Workers(2) as pool:
+        results = list(pool.map(work, range(2)))
+        assert sorted(worker_threads()) == sorted(thread.name for _, thread in results)
+    assert [item for item, _ in results] == [0, 1]
+    assert len({thread for _, thread in results}) == 2
+    assert worker_threads() == []
+
+
+def test_one_worker_is_the_callers_own_thread():
+    with Workers(1) as pool:
+        assert list(pool.map(lambda _: threading.current_thread(), range(2))) == [threading.current_thread()] * 2
+
+
+def test_by_default_there_are_as_many_workers_as_cores():
+    assert Workers().count == Workers(None).count == available_cores()
+
+
+def test_what_still_waits_is_given_up_when_the_block_ends_with_an_error():
+    done = []
+
+    def work(item):
+        if item == 0:
+            raise ZeroDivisionError("planted")
+        time.sleep(0.01)
+        done.append(item)
+
+    with pytest.raises(ZeroDivisionError), Workers(2) as pool:
+        list(pool.map(work, range(100)))
+    count = len(done)
+    assert count < 50 and worker_threads() == []
+
+
+def test_memory_that_is_freed_is_kept_while_there_are_workers(monkeypatch):
+    called = []
+    monkeypatch.setattr(workers, "keep_freed_memory", lambda: called.append("kept"))
+    with Workers(1):
+        assert called == ["kept"]
 
 
 def test_blas_threads_are_given_back():
