@@ -6,6 +6,7 @@
 #   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries
 #   make lint      ruff and pyright
 #   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about an hour)
+#   make fuzz      20,000 damaged files and absurd command lines; FUZZ_OPTIONS="--minutes 5"   (about 20 minutes)
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
@@ -21,12 +22,13 @@ PYTHON ?= python3
 CUDA ?= 13
 BIN := .venv/bin
 TRAIN_OPTIONS ?=
+FUZZ_OPTIONS ?=
 BENCH_OPTIONS ?=
 MUTANTS_OPTIONS ?=
 comma := ,
 HERE := not parity and not lessons and not mpi
 
-.PHONY: train test test-all test-versions mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
+.PHONY: train test test-all test-versions fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
@@ -47,6 +49,9 @@ lint: .venv/ready-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+fuzz: .venv/ready-test
+	$(BIN)/python -m tests.fuzz $(FUZZ_OPTIONS)
 
 parity: .venv/ready-test+parity
 	$(BIN)/python -m pytest -m parity tests/parity

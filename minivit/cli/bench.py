@@ -19,69 +19,83 @@ def add_bench(commands: Any) -> None:
         "turns, and say where our own time goes.",
     )  # fmt: skip
     parser.add_argument(
-        "models", nargs="*", metavar="MODEL", default=["ViT-Ti_4-CIFAR"], help="models (default: ViT-Ti_4-CIFAR)"
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        default=["ViT-Ti_4-CIFAR"],
+        help="measure these models [default: ViT-Ti_4-CIFAR]",
     )
     parser.add_argument(
         "--task", choices=("train", "infer", "both"), default="both", metavar="NAME",
-        help="train, infer or both (default: both)",
+        help="measure train, infer or both [default: both]",
     )  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=128, metavar="IMAGES", help="images in a step (default: 128)")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="turns of each library (default: 9)")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, metavar="S", help="about how long one turn takes (default: 2.0)"
+        "--batch-size", type=int, default=128, metavar="IMAGES", help="take IMAGES in a step [default: 128]"
+    )
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="give each library N turns [default: 9]")
+    parser.add_argument(
+        "--seconds", type=float, default=2.0, metavar="S", help="let a turn take about S seconds [default: 2.0]"
     )
     parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:0, cuda:1 and so on (default: cpu)"
+        "--device", default="cpu", metavar="NAME", help="compute on cpu, cuda or cuda:0, cuda:1 ... [default: cpu]"
     )
     parser.add_argument(
         "--precision", default="float32", metavar="NAMES",
-        help="float32, tf32, float16, bfloat16, or several with commas, one after the other (default: float32)",
+        help="compute in float32, tf32, float16, bfloat16, or several with commas, in turn [default: float32]",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, metavar="N", help="cores (default: all that this process may use)")
+    parser.add_argument("--workers", type=int, metavar="N", help="use N cores [default: all that this process may use]")
     parser.add_argument(
-        "--microbatch", type=int, metavar="IMAGES", help="images in one of minivit's passes (default: by size)"
+        "--microbatch",
+        type=int,
+        metavar="IMAGES",
+        help="cut minivit's batches into micro-batches of IMAGES [default: by size]",
     )
     parser.add_argument(
         "--against",
         metavar="NAMES",
-        help="torch, torch-compiled, jax, several with commas, or none (default: torch and jax if installed; on a GPU "
-        "or in half precision torch)",
+        help="compare with torch, torch-compiled, jax, several with commas, or none [default: torch and jax if "
+        "installed; on a GPU or in half precision torch]",
     )
     parser.add_argument(
         "--all-tokens", action="store_true",
-        help="let minivit's last block compute the tokens that the head never reads, as the others do (default: off)",
+        help="let minivit's last block compute the tokens that the head never reads, as the others do [default: off]",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="3 short rounds: under a minute (default: off)")
+    parser.add_argument("--quick", action="store_true", help="run 3 short rounds, under a minute [default: off]")
     parser.add_argument(
         "--no-profile",
         action="store_true",
-        help="leave out the share of time by op (default: shown, for a processor)",
+        help="leave out the share of time by op [default: show it, for a processor]",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write everything into this file")
+    parser.add_argument("--json", metavar="FILE", help="write everything into FILE too [default: do not]")
     parser.add_argument(
         "--growth", metavar="DIR",
-        help="instead: measure how time and memory grow with batch, tokens, depth, width and workers, and write "
+        help="measure instead how time and memory grow with batch, tokens, depth, width and workers, and write "
         "growth.json and growth.png into this folder",
     )  # fmt: skip
     parser.add_argument(
         "--plan", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
-        help="instead: predict a training step that so many devices share, from the rates below (default: 1,2,4,8,16,"
-        "32,64)",
+        help="predict instead a training step that so many devices share, from the rates below [default: 1,2,4,8,16,"
+        "32,64]",
     )  # fmt: skip
     parser.add_argument(
         "--rate", type=float, metavar="TFLOPS",
-        help="of one device, 10^12 operations a second that training reaches (default: measured here)",
+        help="let one device reach 10^12 operations a second times TFLOPS in training [default: measure it here]",
     )  # fmt: skip
     parser.add_argument(
         "--link", type=float, default=1.25, metavar="GB/S",
-        help="10^9 bytes a second that a device sends while it receives as many (default: 1.25, 10-gigabit Ethernet)",
+        help="let a device send 10^9 bytes a second times GB/S while it receives as many [default: 1.25, 10-gigabit "
+        "Ethernet]",
     )  # fmt: skip
     parser.add_argument(
-        "--latency", type=float, default=20.0, metavar="US", help="microseconds of a short message (default: 20)"
+        "--latency",
+        type=float,
+        default=20.0,
+        metavar="US",
+        help="let a short message take US microseconds [default: 20]",
     )
     parser.add_argument(
         "--memory", type=float, metavar="GB",
-        help="of one device, 10^9 bytes: also say how many images fit at a time (default: do not)",
+        help="say too how many images fit at a time into a device's memory, 10^9 bytes times GB [default: do not]",
     )  # fmt: skip
     parser.set_defaults(run=_bench)
 

@@ -20,10 +20,14 @@ def add_experiment(commands: Any) -> None:
         "and one sentence. What was trained before a stop is not trained again.",
     )  # fmt: skip
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=listed)
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each network (default: 3)")
-    parser.add_argument("--out", metavar="DIR", help="folder to write (default: runs/experiment-NAME)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores this process may use)")
+    parser.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="train each network with N seeds [default: 3]"
+    )
+    parser.add_argument("--out", metavar="DIR", help="write into DIR [default: runs/experiment-NAME]")
+    parser.add_argument("--data-dir", metavar="DIR", help="find data sets in DIR [default: $MINIVIT_DATA or data]")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="use N threads [default: the cores this process may use]"
+    )
     parser.set_defaults(run=_experiment)
 
 

@@ -15,9 +15,13 @@ def add_info(commands: Any) -> None:
         "info", help="parameters, FLOPs and memory of a model", allow_abbrev=False,
         description="Parameters, floating-point operations and memory of a model, part by part.",
     )  # fmt: skip
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's name (default: Table 1 and all names)")
-    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="height and width (default: the model's own)")
-    parser.add_argument("--num-classes", type=int, metavar="K", help="number of classes (default: the model's own)")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="count the model MODEL [default: list Table 1 and all names]"
+    )
+    parser.add_argument(
+        "--image-size", type=int, metavar="PIXELS", help="make images PIXELS high and wide [default: the model's]"
+    )
+    parser.add_argument("--num-classes", type=int, metavar="K", help="tell K classes apart [default: the model's]")
     parser.set_defaults(run=_info)
 
 

@@ -33,16 +33,22 @@ def add_inspect(commands: Any) -> None:
         "attention and the attention rollout; also each figure as PNG, and the numbers as inspect.json.",
         allow_abbrev=False,
     )
-    parser.add_argument("weights", metavar="RUN_OR_WEIGHTS", help="a run's folder, a checkpoint, or a weights file")
+    parser.add_argument(
+        "weights", metavar="RUN_OR_WEIGHTS", help="look into this run's folder, checkpoint or weights file"
+    )
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE",
-        help=f"picture files, resized to the model's image size (default: {SHOWN} test images of the data set; "
-        f"attention distances are then averaged over {MEASURED})",
+        help=f"show these image files, resized to the model's image size [default: {SHOWN} test images of the data "
+        f"set; attention distances are then averaged over {MEASURED}]",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="DIR", help="folder to write (default: inspect, beside the weights)")
-    parser.add_argument("--dataset", metavar="NAME", help=f"{', '.join(DATASETS)} (default: the one it was trained on)")
-    parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores this process may use)")
+    parser.add_argument("--out", metavar="DIR", help="write into DIR [default: inspect, beside the weights]")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help=f"show images of {', '.join(DATASETS)} [default: the one it was trained on]"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="find data sets in DIR [default: $MINIVIT_DATA or data]")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="use N threads [default: the cores this process may use]"
+    )
     parser.set_defaults(run=_inspect)
 
 
