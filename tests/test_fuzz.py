@@ -9,7 +9,7 @@ from minivit.errors import ConfigError
 from .fuzz.harness import HANG, REFUSED, SILENT, TRACEBACK, Report, SilentlyWrong, Target, run_case, run_cases
 from .fuzz.targets import TARGETS
 
-WAITING = ("own-npz", "own-safetensors", "config-json", "metrics-jsonl", "notebook")
+WAITING = ("own-npz", "own-safetensors", "notebook")
 
 # How many of each: dear ones less.
 CASES = dict.fromkeys(TARGETS, 30) | {"command-line": 25, "hugging-face": 20, "timm": 20, "bit-npz": 10}

@@ -8,8 +8,10 @@ then green, then blue, each plane row by row.
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tarfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -153,7 +155,7 @@ def _unpack(source: Source, archive: Path, folder: Path) -> None:
         with new_folder(folder) as unfinished, tarfile.open(archive) as tar:
             for name in (*source.train_files, source.test_file, *source.names_files):
                 _unpack_file(tar, f"{source.folder}/{name}", unfinished / name)
-    except (tarfile.TarError, EOFError, KeyError) as error:
+    except (tarfile.TarError, EOFError, KeyError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}.") from error
     except OSError as error:
         raise SaveError(f"{archive} could not be unpacked to {folder}: {error}.") from error

@@ -15,6 +15,7 @@ from minivit.data.archive import unpack
 from minivit.data.dataset import FileDataset, PictureFiles
 from minivit.data.download import obtain
 from minivit.errors import DataError
+from minivit.text import quoted
 
 FOLDER = "oxford-iiit-pet"
 NUM_CLASSES = 37
@@ -82,7 +83,9 @@ def _read_list(path: Path) -> list[Entry]:
         if not words or words[0].startswith("#"):
             continue
         if len(words) < 2 or not words[1].isdecimal() or not 1 <= int(words[1]) <= NUM_CLASSES:
-            raise DataError(f"line {number} of {path} is no picture with a label from 1 to {NUM_CLASSES}: {line!r}")
+            raise DataError(
+                f"line {number} of {path} is no picture with a label from 1 to {NUM_CLASSES}: {quoted(line)}"
+            )
         entries.append((words[0], int(words[1]) - 1))
     return entries
 

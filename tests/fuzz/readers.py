@@ -343,7 +343,7 @@ class Metrics(Target):
         if rng.random() < 0.1:
             learning_curve(read, self.folder / "curve.png", "title")
         else:
-            MetricsFile(path).rewind(2)
+            MetricsFile(path).rewind(2, evaluated=2)
 
 
 class Notebook(Target):
