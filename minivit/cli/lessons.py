@@ -25,8 +25,8 @@ def add_lessons(commands: Any) -> None:
     build.set_defaults(run=_build)
     grade = parts.add_parser(
         "grade", help="mark the notebooks in a folder", allow_abbrev=False,
-        description="Mark every lesson in a folder and in all below it (a folder for each student, say). Each "
-        "notebook runs in a process of its own; one that fails or never ends does not stop the rest.",
+        description="Mark every notebook in a folder and in all below it (a folder for each student, say). Each "
+        "runs in a process of its own; one that fails or never ends does not stop the rest.",
     )  # fmt: skip
     grade.add_argument("folder", metavar="FOLDER", help="where the notebooks lie")
     grade.add_argument("--json", metavar="FILE", help="write the marks as JSON too")
@@ -77,13 +77,12 @@ def _grade(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..files import write_text
-    from ..lessons.grading import grade, notebooks_in, table, to_json
+    from ..lessons.grading import grade_all, notebooks_in, table, to_json
 
     folder = Path(options.folder)
     paths = notebooks_in(folder)
-    marks = [
-        grade(path, folder, options.seconds, options.megabytes) for path in tqdm(paths, unit="notebook", disable=None)
-    ]
+    marking = grade_all(paths, folder, options.seconds, options.megabytes)
+    marks = list(tqdm(marking, total=len(paths), unit="notebook", disable=None))
     if options.json:
         write_text(options.json, to_json(marks))  # before anything is printed: it must be there whatever follows
     for line in table(marks).split("\n"):

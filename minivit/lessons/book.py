@@ -15,7 +15,7 @@ from ..errors import DataError, DataNotFoundError, MissingExtraError
 from .notebooks import SOLUTIONS, lessons_folder
 
 # A link from a lesson to a file of the repository, such as [vit.py](../minivit/models/vit.py).
-SOURCE_LINK = re.compile(r"\]\(\.\./([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
+SOURCE_LINK = re.compile(r"\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
 
 INDEX = """\
 # The lessons

@@ -128,6 +128,8 @@ def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]
     if unused:
         raise DataError(f"{statements}: no exercise is called {', '.join(sorted(unused))}")
     for i, cell in enumerate(cells):
+        if solved and cell["cell_type"] == "markdown":  # it will be one folder further down
+            cell["source"] = cell["source"].replace("](../", "](../../")
         cell["id"] = f"{lesson:02d}-{i:03d}"
     return {
         "cells": cells,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import exercises, trial
+from . import exercises, state, trial
 from .notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, time_limit
 
@@ -63,6 +63,9 @@ def check(name: str, attempt: Any) -> Any:
         ConfigError: if there is no such exercise.
     """
     names = sys._getframe(1).f_globals
+    instead = state.current().check
+    if instead is not None:
+        return instead(name, attempt, names)
     verdict = examine(name, attempt, names)
     verdicts[name] = verdict
     if verdict.passed or exercises.find(name).is_question:
@@ -138,6 +141,8 @@ def solution(name: str) -> str:
 
 def summary() -> None:
     """Print which of the lesson's exercises are done."""
+    if state.current().is_hidden:
+        return
     total = len(verdicts)
     done = [verdict for verdict in verdicts.values() if verdict.passed]
     print(f"{len(done)} of {total} exercises done.")

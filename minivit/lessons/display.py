@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import state
+
 
 def show(figure: Any, alt: str, dpi: int = 90) -> None:
     """Show a matplotlib figure.
@@ -21,6 +23,8 @@ def show(figure: Any, alt: str, dpi: int = 90) -> None:
     """
     if not alt.strip():
         raise ValueError("a picture needs a text that says what is to be seen")
+    if state.current().is_hidden:
+        return
     display(Picture(png(figure, dpi), alt))
 
 
@@ -72,6 +76,8 @@ def explore(draw: Callable[..., Any], alt: str, **choices: Sequence[Any]) -> Non
         alt: what is to be seen.
         choices: the values of each slider, that which it starts with first; numbers are put in order.
     """
+    if state.current().is_hidden:
+        return
     if not _has_sliders():
         show(draw(**{name: values[0] for name, values in choices.items()}), alt)
         return

@@ -1,29 +1,46 @@
 """Marking a class's notebooks: each in a process of its own, within limits of time and memory.
 
-The marks come from the checks that are installed here, not from what a notebook says of itself: its definitions are run
-and its exercises checked anew.
+The marks come from the checks that are installed here, not from what a notebook says of itself: what it defines is run
+and its exercises are checked anew. This program never runs a line of a notebook. Each is marked in a copy of its
+folder, by a process of `marking` under a `warden` that ends all that the notebook starts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
+import secrets
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from ..errors import DataError, DataNotFoundError, MinivitError
-from . import exercises
-from .checking import NOT_DONE, WRONG, Verdict, examine
-from .earlier import load_solution, run_cell, run_definitions, with_marks
-from .notebooks import lesson_number, read_notebook
+from ..engine.backend import available_cores
+from ..errors import ConfigError, DataNotFoundError
+from ..text import printable
+from . import exercises, warden
+from .checking import NOT_DONE, PASSED, WRONG, Verdict
+from .notebooks import CHECKPOINTS, SOLUTIONS, Name, is_notebook, lessons_folder, name_of
+from .notebooks import MEGABYTES as LARGEST
 
 SECONDS = 120  # for one notebook
-MEGABYTES = 4096  # of memory for one notebook; held to on Linux
+MEGABYTES = 4096  # of memory for one notebook and all that it starts; held to on Linux
+LONGEST = 86_400  # seconds
+SMALLEST = 256  # megabytes: Python and NumPy take about as many
+PROCESSES = 64  # that one notebook may have at a time; held to on Linux
+COPIED_MEGABYTES = 64  # of the files beside a notebook, which it may read
+RESULT_BYTES = 2**20
+# One thread each, for several notebooks are marked side by side; pictures are drawn for nobody.
+QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MINIVIT_STILL": "1"}
+LINE = 300  # characters of a line that comes from a notebook
 
 
 @dataclass(frozen=True)
@@ -31,16 +48,20 @@ class Mark:
     """What one notebook is worth.
 
     Attributes:
-        student: the folder it lies in, as a path below the marked one; "" for that itself.
-        lesson: its number.
+        student: the folder that the notebook is in, as a path below the marked one; "" for that itself.
+        lesson: its number, None if nothing says which lesson it is.
         verdicts: one for each exercise.
-        problem: why it could not be marked as it stands, or "".
+        problem: why it could not be marked, or "".
+        file: the notebook's name.
+        notes: what was read otherwise than it stands there.
     """
 
     student: str
-    lesson: int
+    lesson: int | None
     verdicts: tuple[Verdict, ...]
     problem: str = ""
+    file: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -49,86 +70,203 @@ class Mark:
 
 
 def notebooks_in(folder: Path) -> list[Path]:
-    """The lessons' notebooks in a folder and in all below it.
+    """The notebooks in a folder and in all below it, whatever their names.
 
     Raises:
         DataNotFoundError: if the folder is not there, or holds none.
     """
     if not folder.is_dir():
-        raise DataNotFoundError(f"there is no folder {folder}")
-    found = [p for p in folder.rglob("*.ipynb") if lesson_number(p) is not None and ".ipynb_checkpoints" not in p.parts]
+        raise DataNotFoundError(f"there is no folder {printable(folder)}")
+    found = sorted(path for path in folder.rglob("*") if is_notebook(path))
     if not found:
-        raise DataNotFoundError(
-            f"{folder} holds no lesson: a notebook's name begins with its number, as in 05_patches.ipynb"
-        )
-    return sorted(found)
+        raise DataNotFoundError(f"{printable(folder)} holds no notebook: the names of notebooks end in .ipynb")
+    return found
+
+
+def grade_all(
+    paths: list[Path], folder: Path, seconds: float = SECONDS, megabytes: int = MEGABYTES, jobs: int = 0
+) -> Iterator[Mark]:
+    """Mark notebooks, several side by side, in their order.
+
+    Args:
+        paths: the notebooks.
+        folder: the folder that is marked.
+        seconds, megabytes: what one notebook may take, together with all that it starts.
+        jobs: how many at a time; as many as there are processors, 4 at most, if 0.
+
+    Raises:
+        ConfigError: if the limits are none.
+    """
+    if not 0 < seconds <= LONGEST:
+        raise ConfigError(f"a notebook may take from 0 to {LONGEST:,} seconds, not {seconds:g}")
+    if not SMALLEST <= megabytes <= 2**30:
+        raise ConfigError(f"a notebook needs at least {SMALLEST} MB of memory, {megabytes:,} do not fit")
+    pool = ThreadPoolExecutor(jobs or min(4, available_cores()))
+    try:
+        yield from pool.map(lambda path: grade(path, folder, seconds, megabytes), paths)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def grade(path: Path, folder: Path, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> Mark:
-    """Mark one notebook in a process of its own.
+    """Mark one notebook in a process of its own. Whatever it holds or does, there is a mark.
 
     Args:
         path: the notebook.
         folder: the folder that is marked; the student is named by the way from it.
-        seconds, megabytes: what the notebook may take.
+        seconds, megabytes: what the notebook may take, together with all that it starts.
     """
     student = path.parent.relative_to(folder).as_posix()
-    student, lesson = "" if student == "." else student, lesson_number(path) or 0
-    with tempfile.TemporaryDirectory() as scratch:
-        result = Path(scratch) / "result.json"
-        command = [sys.executable, "-m", "minivit.lessons.grading", str(path), str(result), str(megabytes)]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            return _nothing(student, lesson, f"took longer than {seconds:g} s")
-        if not result.exists():
-            return _nothing(student, lesson, _last_words(done))
-        found = json.loads(result.read_text(encoding="utf-8"))
-    return Mark(student, lesson, tuple(Verdict(**verdict) for verdict in found["verdicts"]), found["problem"])
-
-
-def _nothing(student: str, lesson: int, problem: str) -> Mark:
-    asked = [e for e in exercises.all_exercises().values() if e.lesson == lesson]
-    return Mark(
-        student, lesson, tuple(Verdict(e.name, WRONG, f"{e.name}: the notebook {problem}") for e in asked), problem
-    )
-
-
-def _last_words(done: subprocess.CompletedProcess[bytes]) -> str:
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"ended its process (status {done.returncode}{': ' + lines[-1] if lines else ''})"
-
-
-def mark_notebook(path: Path) -> tuple[list[Verdict], str]:
-    """The verdicts on a notebook's exercises, run here and now, and why it cannot be run as it stands ("" if it can).
-
-    Of a notebook whose other cells fail the exercises are still marked, among the lesson's own definitions.
-    """
-    number = lesson_number(path)
-    if number is None:
-        raise DataError(f"{path.name} is no lesson: its name must begin with two digits and an underscore")
-    asked = [e.name for e in exercises.all_exercises().values() if e.lesson == number]
-    cells = with_marks(read_notebook(path), number)
+    named = name_of(path)
+    mark = Mark("" if student == "." else student, named.lesson if named else None, (), file=path.name)
+    problem = _not_to_be_marked(path)
+    if problem:
+        return replace(mark, problem=problem)
     try:
-        found, problem = run_definitions(cells, number, path.parent).verdicts, ""
-    except DataError as error:
-        problem = str(error)
-        names = dict(load_solution(number, path.parent).names)
-        found = {}
-        for cell in cells:
-            if cell.exercise:
-                found[cell.exercise] = _among_ours(cell.exercise, cell.source, names)
-    missing = [Verdict(name, NOT_DONE, f"{name} is not in the notebook") for name in asked if name not in found]
-    return [*(found[name] for name in asked if name in found), *missing], problem
+        with tempfile.TemporaryDirectory(prefix="minivit-", ignore_cleanup_errors=True) as scratch:
+            copy = _copy_to(Path(scratch), path)
+            ended, answer = _run(copy, named.prefix if named else "", seconds, megabytes)
+    except OSError as error:
+        return _nothing(mark, f"cannot be read: {error.strerror or error}")
+    limits = {
+        "time": f"took longer than {seconds:g} s",
+        "memory": f"took more than {megabytes} MB of memory",
+        "processes": f"started more than {PROCESSES} processes",
+    }
+    how, _, status = ended.partition(" ")
+    if how in limits:
+        return _nothing(mark, limits[how])
+    return _mark_of(mark, status, answer)
 
 
-def _among_ours(name: str, source: str, names: dict[str, Any]) -> Verdict:
-    own = dict(names)
-    own.pop(name, None)
-    problem = run_cell(source, f"<{name}>", own)
-    if problem or name not in own:
-        return Verdict(name, WRONG, f"the cell of {name} fails with {problem}" if problem else f"{name} is not defined")
-    return examine(name, own[name], own)
+def _not_to_be_marked(path: Path) -> str:
+    """Why a file is no work to be marked, or ""."""
+    if CHECKPOINTS in path.parts:
+        return "is a copy that Jupyter keeps of an earlier state: not marked"
+    if not path.is_file():
+        return "is a folder, a device or a broken link, not a file: not marked"
+    if path.stat().st_size > LARGEST * 2**20:
+        return f"is larger than {LARGEST} MB: not marked; clear its outputs and save it again"
+    if path.parent.name == SOLUTIONS and (ours := lessons_folder() / SOLUTIONS / path.name).is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if _sources(path) == _sources(ours):
+                return "holds the lesson's own solutions as they were handed out: not marked"
+    return ""
+
+
+def _sources(path: Path) -> list[str]:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def _copy_to(scratch: Path, path: Path) -> Path:
+    """Copy a notebook and what it may read, the files beside it and folders without notebooks, and return the copy.
+
+    It runs there, so that it changes nothing that was handed in.
+    """
+    shutil.copyfile(path, scratch / path.name)
+    left = COPIED_MEGABYTES * 2**20
+    for beside in sorted(path.parent.iterdir(), key=lambda p: (not is_notebook(p), p.name)):
+        if beside == path or beside.name.startswith("."):
+            continue
+        with contextlib.suppress(OSError):
+            files = [beside] if beside.is_file() else _files_below(beside)
+            size = sum(file.stat().st_size for file in files)
+            if size <= left:
+                left -= size
+                for file in files:
+                    target = scratch / file.relative_to(path.parent)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file, target)
+    return scratch / path.name
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """The files in a folder and below it; none if a notebook is among them, for then it is someone's work."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [] if any(is_notebook(path) for path in files) or len(files) > 1000 else files
+
+
+def _run(path: Path, prefix: str, seconds: float, megabytes: int) -> tuple[str, bytes]:
+    """Have a notebook marked: how its process ended, and what came after the key; nothing if no key came."""
+    key = secrets.token_hex(32)
+    job = {"key": key, "path": str(path), "prefix": prefix, "seconds": seconds / 2, "megabytes": megabytes}
+    root = str(Path(__file__).resolve().parents[2])
+    code = f"import sys; sys.path.insert(0, {root!r}); from minivit.lessons.marking import main; main()"
+    limits = [str(seconds), str(megabytes), str(PROCESSES)]
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", warden.__file__, *limits, sys.executable, "-P", "-c", code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=path.parent,
+        env={**os.environ, **QUIET},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    answer, said = _Reader(process.stdout), _Reader(process.stderr)
+    try:
+        with contextlib.suppress(BrokenPipeError, OSError):
+            process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
+            process.stdin.close()
+        process.wait(seconds + 30)
+    except subprocess.TimeoutExpired:  # someone holds the warden up
+        process.kill()
+        process.wait()
+    except BaseException:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        raise
+    begin = key.encode("ascii")
+    got = answer.bytes()
+    ended = said.bytes().decode("ascii", "replace").strip().rpartition("\n")[2] or f"ended {process.returncode}"
+    return ended, got[len(begin) :] if got.startswith(begin) else b""
+
+
+class _Reader(threading.Thread):
+    """Reads a pipe to its end, keeps the first bytes, and waits for nobody else who may still hold it."""
+
+    def __init__(self, pipe: IO[bytes]):
+        super().__init__(daemon=True)
+        self.pipe, self.kept = pipe, bytearray()
+        self.start()
+
+    def run(self) -> None:
+        """Read until nobody holds the other end."""
+        with contextlib.suppress(OSError, ValueError), self.pipe:
+            while piece := self.pipe.read1(65536):  # type: ignore[attr-defined]
+                self.kept += piece[: max(0, RESULT_BYTES - len(self.kept))]
+
+    def bytes(self) -> bytes:
+        """What came; all who wrote have ended, or are not waited for."""
+        self.join(1.0)
+        return bytes(self.kept)
+
+
+def _mark_of(mark: Mark, status: str, answer: bytes) -> Mark:
+    """The mark that a process's answer leads to, or its exit status if there is no answer."""
+    try:
+        found = json.loads(answer)
+        lesson, problem = found["lesson"], found["problem"]
+        verdicts = None if found["verdicts"] is None else tuple(_verdict(v) for v in found["verdicts"])
+        notes = tuple(printable(str(note), LINE) for note in found["notes"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return _nothing(mark, f"ended its process before it was marked (status {status})")
+    mark = replace(mark, lesson=lesson, notes=notes)
+    if verdicts is None:
+        return _nothing(mark, printable(problem, LINE))
+    return replace(mark, verdicts=verdicts, problem=printable(problem, LINE))
+
+
+def _verdict(found: dict[str, Any]) -> Verdict:
+    name, status, message = found["name"], found["status"], found["message"]
+    if name not in exercises.all_exercises() or status not in (PASSED, NOT_DONE, WRONG):
+        raise ValueError("not a verdict")
+    return Verdict(name, status, printable(str(message), LINE))
+
+
+def _nothing(mark: Mark, problem: str) -> Mark:
+    asked = [e for e in exercises.all_exercises().values() if e.lesson == mark.lesson]
+    verdicts = tuple(Verdict(e.name, WRONG, f"{e.name}: the file {problem}") for e in asked)
+    return replace(mark, verdicts=verdicts, problem=problem)
 
 
 # -- what the teacher sees ------------------------------------------------------------------------------
@@ -138,43 +276,32 @@ def table(marks: Iterable[Mark]) -> str:
     """The marks as lines of text: who, which lesson, how many right, and what is wrong."""
     lines = []
     for mark in marks:
-        who = mark.student or "."
-        lines.append(f"{who:<24} lesson {mark.lesson:02d}   {mark.done} of {len(mark.verdicts)}")
+        who = _who(mark)
+        lesson = "no lesson" if mark.lesson is None else f"lesson {mark.lesson:02d}"
+        score = f"   {mark.done} of {len(mark.verdicts)}" if mark.verdicts else ""
+        lines.append(f"{who:<24} {lesson}{score}")
         if mark.problem:
             lines.append(f"    ! {mark.problem}")
-        lines += [f"    {verdict}" for verdict in mark.verdicts if not verdict.passed]
+        wrong = [] if _is_unread(mark) else [verdict for verdict in mark.verdicts if not verdict.passed]
+        lines += [f"    {verdict}" for verdict in wrong]
+        lines += [f"    · {note}" for note in mark.notes]
     return "\n".join(lines)
+
+
+def _is_unread(mark: Mark) -> bool:
+    """Whether all its verdicts say no more than its problem does."""
+    return bool(mark.problem) and all(mark.problem in verdict.message for verdict in mark.verdicts)
+
+
+def _who(mark: Mark) -> str:
+    """The student's folder, and the file's name if it is not just the lesson's."""
+    ordinary = not mark.file or (mark.lesson is not None and name_of(Path(mark.file)) == Name(mark.lesson))
+    parts = [mark.student or ("." if ordinary else "")] + ([] if ordinary else [mark.file])
+    return printable("/".join(part for part in parts if part))
 
 
 def to_json(marks: Iterable[Mark]) -> str:
     """The marks as JSON."""
-    return json.dumps([{**asdict(mark), "done": mark.done} for mark in marks], indent=1, ensure_ascii=False) + "\n"
-
-
-# -- the process of one notebook ------------------------------------------------------------------------
-
-
-def _main(path: str, result: str, megabytes: str) -> None:
-    _limit_memory(int(megabytes))
-    try:
-        verdicts, problem = mark_notebook(Path(path))
-    except MinivitError as error:
-        number = lesson_number(Path(path)) or 0
-        verdicts, problem = list(_nothing("", number, "cannot be read").verdicts), str(error)
-    verdicts = [replace(verdict, printed="") for verdict in verdicts]
-    text = json.dumps({"verdicts": [asdict(verdict) for verdict in verdicts], "problem": problem})
-    Path(result).write_text(text, encoding="utf-8")
-
-
-def _limit_memory(megabytes: int) -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    limit = megabytes * 2**20
-    with contextlib.suppress(OSError, ValueError):  # macOS knows the limit and does not set it
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    text = json.dumps([{**asdict(mark), "done": mark.done} for mark in marks], indent=1, ensure_ascii=False) + "\n"
+    # A file's name that is not UTF-8 has lone surrogates: `backslashreplace` makes them JSON's own escapes.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

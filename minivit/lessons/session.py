@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import MinivitError
+from . import state
+from .cells import defined_names
 from .checking import verdicts
-from .earlier import begin
-from .notebooks import defined_names, lesson_notebook, read_notebook
+from .notebooks import lesson_notebook, read_notebook
 
 
 def start(lesson: int) -> None:
@@ -19,7 +20,9 @@ def start(lesson: int) -> None:
     Args:
         lesson: its number.
     """
-    begin(lesson)
+    if state.current().is_hidden:
+        return
+    state.current().lesson = lesson
     verdicts.clear()
     shell = _shell()
     if shell is not None:
@@ -45,7 +48,7 @@ class _NameTheCell:
         self, shell: Any, kind: type[BaseException], error: BaseException, trace: TracebackType, tb_offset: Any = None
     ) -> None:
         name = getattr(error, "name", None)
-        where = cell_that_defines(name, self.lesson, Path.cwd()) if name else None
+        where = cell_that_defines(name, self.lesson, state.notebook_folder()) if name else None
         if where:
             print(f"✗ {name} is not there yet: run {where} first.")
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
@@ -59,7 +62,7 @@ def cell_that_defines(name: str, lesson: int, folder: Path) -> str | None:
     heading = ""
     try:
         cells = read_notebook(path)
-    except (OSError, MinivitError):
+    except MinivitError:
         return None
     for i, cell in enumerate(cells, start=1):
         if cell.kind == "markdown":

@@ -157,8 +157,8 @@ def _equal(value: Any, was: Any) -> bool:
 
 
 @contextlib.contextmanager
-def time_limit() -> Iterator[None]:
-    """Raise OutOfTime in this thread after SECONDS, and again if the attempt catches it."""
+def time_limit(seconds: float | None = None) -> Iterator[None]:
+    """Raise OutOfTime in this thread after some seconds (SECONDS if left out), and again if the attempt catches it."""
     thread = ctypes.c_ulong(threading.get_ident())
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     over = threading.Event()
@@ -166,7 +166,7 @@ def time_limit() -> Iterator[None]:
     raised = threading.Event()
 
     def watch() -> None:
-        wait = SECONDS
+        wait = SECONDS if seconds is None else seconds
         while not over.wait(wait):
             with turn:
                 if not over.is_set():

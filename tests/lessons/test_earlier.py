@@ -8,8 +8,9 @@ import pytest
 
 from minivit.lessons import trial
 from minivit.lessons.checking import NOT_DONE, WRONG
-from minivit.lessons.earlier import _built, lesson_of, load_lesson, names_kept
+from minivit.lessons.earlier import _built, lesson_of, load_lesson
 from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit.lessons.running import names_kept
 from minivit.lessons.session import cell_that_defines
 
 LESSONS = lessons_folder()
@@ -75,7 +76,7 @@ def test_an_empty_notebook_is_all_minivits(tmp_path, capsys):
 def test_without_the_notebook_it_is_minivits(tmp_path, capsys):
     ask(tmp_path, "patchify")
 
-    assert "patchify: minivit's (lesson 05 is not in this folder)" in capsys.readouterr().out
+    assert f"patchify: minivit's (lesson 05 is not in {tmp_path})" in capsys.readouterr().out
 
 
 def test_a_class_uses_the_learners_function(mine):
@@ -109,21 +110,26 @@ def test_an_exercise_cell_that_fails_is_reported_and_replaced(mine, source, told
     assert callable(lesson.names["patchify"])
 
 
-def test_another_cell_that_fails_makes_the_whole_lesson_minivits(mine, capsys):
-    edit(mine, lambda old, metadata: "1 / 0" if "class PatchEmbedding" in old else old)
+def test_another_cell_that_fails_is_minivits_and_the_rest_the_learners(mine, capsys):
+    edit(mine, lambda old, metadata: "1 / 0\n" + old if "class PatchEmbedding" in old else old)
 
-    ask(mine, "patchify")
+    patchify, embedding = ask(mine, "patchify", "PatchEmbedding")
 
-    assert "fails with ZeroDivisionError" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "patchify: yours, from lesson 05" in out
+    assert "PatchEmbedding: minivit's (lesson 05: cell 31 fails with ZeroDivisionError: division by zero)" in out
+    assert embedding.forward.__globals__["patchify"] is patchify  # the class stands among the learner's functions
 
 
-def test_a_cell_without_end_makes_the_whole_lesson_minivits(mine, capsys, monkeypatch):
+def test_a_cell_without_end_is_minivits_and_the_rest_the_learners(mine, capsys, monkeypatch):
     monkeypatch.setattr(trial, "SECONDS", 1.0)
-    edit(mine, lambda old, metadata: "while True: pass" if "class PatchEmbedding" in old else old)
+    edit(mine, lambda old, metadata: "while True: pass\n" + old if "class PatchEmbedding" in old else old)
 
-    ask(mine, "patchify")
+    ask(mine, "patchify", "PatchEmbedding")
 
-    assert "no end in sight" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "patchify: yours, from lesson 05" in out
+    assert "no end in sight" in out
 
 
 def test_a_file_that_is_no_notebook(mine, capsys):

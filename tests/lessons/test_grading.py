@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from minivit.cli import main
-from minivit.lessons.grading import grade, mark_notebook, notebooks_in, table
+from minivit.lessons.grading import grade, notebooks_in, table
 from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
 from minivit.lessons.opening import copy_lessons
 
@@ -73,7 +73,7 @@ def test_a_notebook_that_wants_all_memory_is_stopped(tmp_path):
 
     mark = grade(path, tmp_path, megabytes=4096)
 
-    assert "MemoryError" in mark.problem
+    assert "MemoryError" in mark.notes[0]
     assert mark.done == 5  # its exercises are right, and are marked among the lesson's own definitions
 
 
@@ -83,7 +83,7 @@ def test_a_notebook_that_ends_its_process(tmp_path):
     mark = grade(path, tmp_path)
 
     assert mark.done == 0
-    assert "ended its process (status 3)" in mark.problem
+    assert "ended its process before it was marked (status 3)" in mark.problem
 
 
 def test_what_a_notebook_says_of_itself_does_not_count(tmp_path):
@@ -92,18 +92,18 @@ def test_what_a_notebook_says_of_itself_does_not_count(tmp_path):
             if cell["metadata"].get("exercise") == "patchify":
                 cell["source"] = "check = print\ndef patchify(images, P):\n    return images\n"
 
-    verdicts, _ = mark_notebook(put(tmp_path, SOLVED, cheat))
+    mark = grade(put(tmp_path, SOLVED, cheat), tmp_path)
 
-    assert [verdict.name for verdict in verdicts if not verdict.passed] == ["patchify"]
+    assert [verdict.name for verdict in mark.verdicts if not verdict.passed] == ["patchify"]
 
 
 def test_an_exercise_that_was_deleted_is_missed(tmp_path):
     def delete(cells):
         cells[:] = [cell for cell in cells if cell["metadata"].get("exercise") != "unpatchify"]
 
-    verdicts, _ = mark_notebook(put(tmp_path, SOLVED, delete))
+    mark = grade(put(tmp_path, SOLVED, delete), tmp_path)
 
-    assert [verdict.message for verdict in verdicts if not verdict.passed] == ["unpatchify is not in the notebook"]
+    assert [verdict.message for verdict in mark.verdicts if not verdict.passed] == ["unpatchify is not in the notebook"]
 
 
 def test_the_table_names_what_is_wrong(tmp_path):
@@ -121,11 +121,15 @@ def test_a_folder_without_lessons_is_an_error(tmp_path, make, capsys):
     assert str(folder) in capsys.readouterr().err
 
 
-def test_copies_are_not_marked(tmp_path):
-    put(tmp_path / ".ipynb_checkpoints", SOLVED)
+def test_the_copies_that_jupyter_keeps_are_listed_and_not_marked(tmp_path):
+    kept = put(tmp_path / ".ipynb_checkpoints", SOLVED)
     path = put(tmp_path, SOLVED)
 
-    assert notebooks_in(tmp_path) == [path]
+    mark = grade(kept, tmp_path)
+
+    assert notebooks_in(tmp_path) == [kept, path]
+    assert mark.verdicts == ()
+    assert "a copy that Jupyter keeps" in table([mark])
 
 
 def test_a_copy_of_the_lessons_never_overwrites(tmp_path):

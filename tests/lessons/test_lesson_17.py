@@ -36,7 +36,7 @@ def test_every_file_that_is_linked_exists():
 
     assert len(links) > 20
     for link in links:
-        assert (lessons_folder() / link).exists(), link
+        assert (lessons_folder() / SOLUTIONS / link).exists(), link
 
 
 def test_the_table_of_contents_names_what_is_there():

@@ -17,8 +17,9 @@ from minivit.lessons.build import (
     statements_of,
     to_json,
 )  # fmt: skip
+from minivit.lessons.cells import defined_names
 from minivit.lessons.exercises import all_exercises
-from minivit.lessons.notebooks import SOLUTIONS, defined_names, lesson_number, lessons_folder, read_notebook
+from minivit.lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder, read_notebook
 
 LESSONS = lessons_folder()
 SOURCES = sources(LESSONS)
@@ -141,10 +142,11 @@ def test_every_check_has_an_exercise():
 
 @every_lesson
 def test_links_lead_somewhere(source):
-    for cell in read_notebook(learners(source)):
-        if cell.kind == "markdown":
-            for target in re.findall(r"\]\(([^)#]+)[^)]*\)", re.sub(r"`[^`]*`", "", cell.source)):
-                assert target.startswith("https://") or (LESSONS / target).exists(), target
+    for notebook in (learners(source), solved(source)):
+        for cell in read_notebook(notebook):
+            if cell.kind == "markdown":
+                for target in re.findall(r"\]\(([^)#]+)[^)]*\)", re.sub(r"`[^`]*`", "", cell.source)):
+                    assert target.startswith("https://") or (notebook.parent / target).exists(), target
 
 
 @every_lesson

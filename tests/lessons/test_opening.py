@@ -1,17 +1,96 @@
-"""`make lessons`: JupyterLab on the first lesson, also where everything runs as root, as in containers."""
+"""`make lessons`: JupyterLab on the first lesson, where every link leads somewhere and the solutions are at hand."""
 
 import importlib.util
-import sys
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from minivit.errors import MissingExtraError
+from minivit.errors import DataError, MissingExtraError
 from minivit.lessons import opening
+from minivit.lessons.notebooks import SOLUTIONS, lessons_folder
+
+REPOSITORY = lessons_folder().resolve().parent
 
 
-@pytest.mark.parametrize(("user", "options"), [(0, ["--allow-root"]), (1000, [])])
-def test_jupyterlab_opens_on_the_first_lesson(tmp_path, monkeypatch, user, options):
+def links(notebook):
+    """The files that a notebook links to, as paths."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+    targets = [t for text in texts for t in re.findall(r"\]\(([^)#]+)[^)]*\)", re.sub(r"`[^`]*`", "", text))]
+    return [Path(os.path.normpath(notebook.parent / t)) for t in targets if not t.startswith("https://")]
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory):
+    """A learner's copy outside of the repository."""
+    folder = tmp_path_factory.mktemp("learner") / "mine"
+    opening.copy_lessons(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """A learner's copy where `make lessons` puts it: in my-lessons/, inside the repository."""
+    folder = tmp_path_factory.mktemp("repository")
+    shutil.copytree(REPOSITORY / "lessons", folder / "lessons")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIVIT_LESSONS", str(folder / "lessons"))
+        opening.copy_lessons(folder / "my-lessons")
+        assert opening.served_folder(folder / "my-lessons") == folder.resolve()
+    return folder / "my-lessons"
+
+
+def test_every_link_leads_to_a_file_that_is_served(mine):
+    root = opening.served_folder(mine)
+    notebooks = sorted(mine.rglob("*.ipynb"))
+    found = [target for notebook in notebooks for target in links(notebook)]
+
+    assert len(notebooks) == 36
+    assert len([target for target in found if REPOSITORY in target.parents]) >= 2 * 49
+    assert [target for target in found if not target.exists() or root not in target.resolve().parents] == []
+
+
+def test_in_the_usual_place_the_notebooks_are_as_they_are_in_the_repository(usual):
+    for path in sorted(usual.rglob("*.ipynb")):
+        assert path.read_bytes() == (REPOSITORY / "lessons" / path.relative_to(usual)).read_bytes()
+
+
+def test_the_solutions_are_where_the_first_lesson_says(mine):
+    assert "folder `solutions`" in (mine / "00_start.ipynb").read_text(encoding="utf-8")
+    assert len(list((mine / SOLUTIONS).glob("*.ipynb"))) == 18
+
+
+def test_what_the_learner_has_written_stays(tmp_path):
+    own = tmp_path / "mine" / "05_patches.ipynb"
+    own.parent.mkdir()
+    own.write_text("mine", encoding="utf-8")
+
+    new = opening.copy_lessons(own.parent)
+
+    assert own.read_text(encoding="utf-8") == "mine"
+    assert len(new) == 17
+    assert opening.copy_lessons(own.parent) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "mine").write_text("a file", encoding="utf-8")
+
+    with pytest.raises(DataError, match=r"mine cannot hold the lessons: .*; choose another folder"):
+        opening.copy_lessons(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(("user", "root"), [(0, ["--allow-root"]), (1000, [])])
+def test_jupyterlab_opens_on_the_first_lesson(mine, monkeypatch, user, root):
     commands = []
 
     def run(command, check):
@@ -21,14 +100,49 @@ def test_jupyterlab_opens_on_the_first_lesson(tmp_path, monkeypatch, user, optio
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(opening.subprocess, "run", run)
     monkeypatch.setattr(opening.os, "geteuid", lambda: user, raising=False)
-    opening.copy_lessons(tmp_path / "mine")
 
-    assert opening.open_notebook(tmp_path / "mine") == 7
-    first = str(tmp_path / "mine" / "00_start.ipynb")
-    assert commands == [[sys.executable, "-m", "jupyterlab", first, *options]]
+    assert opening.open_notebook(mine) == 7
+    ((_, *command),) = commands
+    served = f"--ServerApp.root_dir={opening.served_folder(mine)}"
+    assert command == ["-m", "jupyterlab", str(mine.resolve() / "00_start.ipynb"), served, *root]
 
 
 def test_without_jupyterlab_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'minivit\[lessons\]'"):
         opening.open_notebook(tmp_path)
+
+
+@pytest.mark.lessons
+@pytest.mark.timeout(300)
+def test_jupyterlab_itself_gives_every_linked_file(mine, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    more = ["--no-browser", f"--port={port}", "--IdentityProvider.token=t", "--ServerApp.port_retries=0"]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([*opening.jupyterlab_command(mine), *more], stdout=log, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}/api?token=t", timeout=10).close()
+                break
+            except (urllib.error.URLError, OSError):
+                assert server.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.2)
+        root = opening.served_folder(mine)
+        wanted = {target for notebook in mine.rglob("*.ipynb") for target in links(notebook)} | set(
+            mine.glob("*.ipynb")
+        )
+        assert len(wanted) > 50
+        for target in sorted(wanted):
+            way = target.resolve().relative_to(root).as_posix()
+            with urllib.request.urlopen(f"{address}/files/{way}?token=t", timeout=30) as answer:
+                assert answer.status == 200, way
+            lab = f"{address}/api/contents/{way}?content=0&token=t"
+            with urllib.request.urlopen(lab, timeout=30) as answer:
+                assert json.loads(answer.read())["path"] == way
+    finally:
+        server.terminate()
+        server.wait(30)

@@ -1,0 +1,262 @@
+"""Marking lets nobody in: whatever a notebook does, it gets no marks for it, and others get theirs."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minivit.lessons import grading
+from minivit.lessons.grading import grade
+from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
+
+EMPTY = lesson_notebook(lessons_folder(), 5)
+SOLVED = lesson_notebook(lessons_folder() / SOLUTIONS, 5)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can hold all descendants")
+FORGED = json.dumps(
+    {
+        "lesson": 5,
+        "verdicts": [
+            {"name": name, "status": "passed", "message": "", "printed": ""}
+            for name in ("patches_at_384", "cut_patch", "patchify", "unpatchify", "embed_patches")
+        ],
+        "notes": [],
+        "problem": "",
+    }
+)
+
+
+def put(folder, code, source=EMPTY, exercise=""):
+    """A notebook with a cell in front, or with a cell's source replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if exercise and cell["metadata"].get("exercise") == exercise:
+            cell["source"] = code
+    if not exercise:
+        cell = {"cell_type": "code", "metadata": {"tags": ["keep"]}, "source": code, "outputs": []}
+        notebook["cells"].insert(2, cell)
+    path = folder / source.name
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    return path
+
+
+def running(word):
+    """The processes whose command holds a word."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+FORGERIES = {
+    "writes a result to every file that is open": f"""
+import os
+for file in range(200):
+    try: os.write(file, {FORGED!r}.encode() + b"\\n")
+    except OSError: pass
+""",
+    "writes a result and ends": f"""
+import os
+for file in range(200):
+    try: os.write(file, {FORGED!r}.encode())
+    except OSError: pass
+os._exit(0)
+""",
+    "writes result files": f"""
+import pathlib, tempfile, glob
+for folder in [".", "..", tempfile.gettempdir(), *glob.glob(tempfile.gettempdir() + "/*/")]:
+    try: pathlib.Path(folder, "result.json").write_text({FORGED!r})
+    except OSError: pass
+""",
+    "replaces the checks": """
+import minivit.lessons.checking as c, minivit.lessons.compare as compare, minivit.lessons as lessons
+passed = lambda name, *rest: c.Verdict(name, "passed")
+c.examine = lessons.examine = passed
+c.verdicts.update({name: passed(name) for name in ("cut_patch", "patchify")})
+compare.same = compare.same_gradients = lambda *a, **k: None
+compare._close = lambda *a: True
+lessons.check = c.check = check = lambda name, attempt: attempt
+""",
+    "replaces what exercises examine": """
+import minivit.lessons.exercises as e
+e.find = lambda name: e.Exercise(name, 5, lambda attempt: None)
+for name, old in list(e._registry.items()):
+    e._registry[name] = e.Exercise(name, old.lesson, lambda attempt: None, old.is_question)
+""",
+    "replaces classes of the checks": """
+from minivit.lessons import checking, trial
+checking.Verdict.passed = property(lambda self: True)
+checking.NOT_DONE = checking.WRONG = "passed"
+trial.Attempt.__call__ = trial.Attempt.call = lambda *a, **k: 0
+""",
+    "replaces built-in functions": f"""
+import builtins, inspect, math, json, numpy as np
+builtins.isinstance = lambda *a: True
+builtins.len = lambda x: 2
+np.allclose = np.isclose = lambda *a, **k: True
+np.array_equal = lambda *a, **k: True
+inspect.getsource = lambda x: ""
+json.dumps = lambda *a, **k: {FORGED!r}
+""",
+    "hides built-in functions from the checks": """
+import minivit.lessons.checking as c, minivit.lessons.trial as t
+c.str = lambda *a: "passed"
+t.Exception = ()
+t.callable = lambda x: True
+""",
+    "replaces modules": f"""
+import sys, types
+fake = types.ModuleType("minivit.lessons.checking")
+fake.examine = lambda *a: None
+sys.modules["minivit.lessons.checking"] = fake
+sys.modules["json"] = types.SimpleNamespace(dumps=lambda *a, **k: {FORGED!r})
+""",
+    "leaves an exit handler": f"""
+import atexit, os
+atexit.register(lambda: [os.write(1, {FORGED!r}.encode())])
+""",
+}
+
+
+@pytest.mark.parametrize("code", FORGERIES.values(), ids=FORGERIES)
+def test_a_forgery_earns_nothing(tmp_path, code):
+    assert grade(put(tmp_path, code), tmp_path).done == 0
+
+
+def test_a_function_that_changes_the_checks_while_it_is_checked_does_not_pass(tmp_path):
+    code = """
+def patchify(images, P):
+    import minivit.lessons.exercises.lesson_05 as lesson
+    lesson.same = lesson.same_gradients = lambda *a, **k: None
+    return images
+"""
+    mark = grade(put(tmp_path, code, SOLVED, "patchify"), tmp_path)
+
+    verdicts = {verdict.name: verdict for verdict in mark.verdicts}
+    assert not verdicts["patchify"].passed
+    assert "while it is checked" in verdicts["patchify"].message
+    assert mark.done == 4
+
+
+ENDS = {
+    "os._exit": "import os\nos._exit(0)",
+    "sys.exit": "import sys\nsys.exit(0)",
+    "a signal": "import os\nos.kill(os.getpid(), 9)",
+    "closed files": "import os\nos.closerange(0, 500)",
+    "abort": "import os\nos.abort()",
+}
+
+
+@pytest.mark.parametrize("code", ENDS.values(), ids=ENDS)
+def test_a_notebook_that_ends_its_process_earns_nothing_and_is_listed(tmp_path, code):
+    mark = grade(put(tmp_path, code), tmp_path)
+
+    assert mark.done == 0
+    assert len(mark.verdicts) == 5
+
+
+def test_sys_exit_ends_its_cell_alone_as_in_jupyter(tmp_path):
+    mark = grade(put(tmp_path, "import sys\nsys.exit(0)", SOLVED), tmp_path)
+
+    assert mark.done == 5
+    assert "SystemExit" in mark.notes[0]
+
+
+@linux
+@pytest.mark.parametrize("end", ["", "os._exit(0)", "os.kill(os.getpid(), 9)", "while True: pass"])
+def test_nothing_that_a_notebook_starts_outlives_it(tmp_path, end):
+    word = f"daemon{time.monotonic_ns()}"
+    code = f"""
+import os, subprocess, sys
+sleeper = [sys.executable, "-c", "import time; time.sleep(600)", {word!r}]
+subprocess.Popen(sleeper)
+subprocess.Popen(sleeper, start_new_session=True)
+if os.fork() == 0:  # a daemon: no parent, a session of its own
+    os.setsid()
+    if os.fork() == 0:
+        os.execv(sys.executable, sleeper)
+    os._exit(0)
+os.wait()
+{end}
+"""
+    began = time.monotonic()
+    grade(put(tmp_path, code, SOLVED), tmp_path, seconds=6)
+
+    assert running(word) == []
+    assert time.monotonic() - began < 30
+
+
+@linux
+def test_memory_is_limited_for_all_processes_together(tmp_path):
+    code = """
+import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        x = bytearray(200 * 2**20)
+        x[::4096] = b"1" * len(x[::4096])
+        time.sleep(60)
+        os._exit(0)
+time.sleep(60)
+"""
+    mark = grade(put(tmp_path, code), tmp_path, seconds=40, megabytes=1000)
+
+    assert "took more than 1000 MB of memory" in mark.problem
+
+
+@linux
+def test_processes_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(grading, "PROCESSES", 8)
+    code = "import os, time\nfor _ in range(30):\n    os.fork() or (time.sleep(30), os._exit(0))\ntime.sleep(30)"
+
+    mark = grade(put(tmp_path, code), tmp_path, seconds=20)
+
+    assert "started more than 8 processes" in mark.problem
+
+
+def test_what_was_handed_in_stays_as_it_was(tmp_path):
+    code = """
+import os, pathlib
+for path in pathlib.Path(".").rglob("*"):
+    if path.is_file(): path.write_text("rubbish")
+os.mkdir("new")
+"""
+    path = put(tmp_path, code, SOLVED)
+    before = path.read_bytes()
+
+    assert grade(path, tmp_path).done == 5
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import os, shutil\nshutil.rmtree(os.getcwd())",
+        "import os\nos.chmod('.', 0)",
+        "import os\nhasattr(os, 'mkfifo') and [os.mkfifo(n) for n in ('result.json', 'result')]",
+        "import sys\nsys.stdout = sys.stderr = None",
+        "import threading\nthreading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()",
+        "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        "import sys\nsys.setrecursionlimit(50)",
+        "import warnings\nwarnings.simplefilter('error')",
+        "import numpy as np\nnp.seterr(all='raise')",
+    ],
+)
+def test_what_a_notebook_does_to_itself_harms_no_other(tmp_path, code):
+    first = put(tmp_path / "a", code)
+    second = put(tmp_path / "b", "x = 1", SOLVED)
+
+    assert grade(first, tmp_path, seconds=15).done == 0
+    assert grade(second, tmp_path).done == 5
+
+
+def test_a_flood_of_output_is_thrown_away(tmp_path):
+    code = "import os\nfor _ in range(3000):\n    os.write(1, b'x' * 65536)\n    os.write(2, b'x' * 65536)"
+
+    assert grade(put(tmp_path, code, SOLVED), tmp_path).done == 5
