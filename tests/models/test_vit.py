@@ -509,6 +509,23 @@ def test_the_last_block_computes_the_class_token_alone(monkeypatch):
     rows.clear()
     model(random_images(model.config), return_intermediates=True)
     assert rows == [(3, 5, 12), (3, 5, 12)]
+    rows.clear()
+    model.skip_unused = False
+    model(random_images(model.config))
+    assert rows == [(3, 5, 12), (3, 5, 12)]
+
+
+@pytest.mark.parametrize("changes", [{"dropout": 0.3}, {"attention_dropout": 0.3}], ids=str)
+def test_dropout_keeps_the_last_block_from_skipping_in_training_alone(changes, monkeypatch):
+    """It draws for all tokens, so that the draws do not depend on what is skipped."""
+    model = tiny_vit(**changes)
+    rows = []
+    original = vit.MLP.forward
+    monkeypatch.setattr(vit.MLP, "forward", lambda self, z, rng=None: rows.append(z.shape[1]) or original(self, z, rng))
+    model(random_images(model.config), rng=np.random.default_rng(0))
+    model.eval()
+    model(random_images(model.config))
+    assert rows == [5, 5, 5, 1]
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -593,3 +610,124 @@ def test_what_patches_do_not_divide_of_a_feature_map_is_left_out_below_and_to_th
         for image in map_
     ]
     np.testing.assert_allclose(model.embed(images).data, expected, rtol=1e-10)
+
+
+def test_checkpointed_blocks_give_the_same_intermediates():
+    model = tiny_vit()
+    images = random_images(model.config)
+    _, plain = model(images, return_intermediates=True)
+    model.checkpoint_blocks = True
+    _, found = model(images, return_intermediates=True)
+    assert found.keys() == plain.keys()
+
+
+# -- other ways to pool, and to place the positions, by hand -------------------------------------
+
+
+def by_hand(x, module):
+    """A Linear or a LayerNorm of the model, in plain NumPy."""
+    if isinstance(module, vit.LayerNorm):
+        return plain_vit.layer_norm(x, module.weight.data, module.bias.data, 1e-6)
+    return x @ module.weight.data + module.bias.data
+
+
+def test_average_pooling_may_come_before_the_norm():
+    model = tiny_vit(classifier="gap", pool_before_norm=True)
+    images = random_images(model.config)
+
+    _, seen = model(images, return_intermediates=True)
+
+    expected = by_hand(seen["blocks.1.tokens"].mean(axis=1), model.encoder_norm)
+    np.testing.assert_allclose(seen["representation"], expected, atol=1e-12)
+
+
+def test_attention_pooling_asks_all_tokens_with_one_learned_query():
+    model = tiny_vit(classifier="map")
+    images = random_images(model.config)
+    pooling = model.pooling
+
+    _, seen = model(images, return_intermediates=True)
+
+    z = by_hand(seen["blocks.1.tokens"], model.encoder_norm)
+    (query,) = by_hand(pooling.probe.data[0], pooling.qkv)[:, :12]
+    for tokens, found in zip(z, seen["representation"], strict=True):
+        keys, values = np.split(by_hand(tokens, pooling.qkv)[:, 12:], 2, axis=1)
+        heads = []
+        for h in range(3):
+            own = slice(4 * h, 4 * h + 4)
+            scores = np.exp(keys[:, own] @ query[own] / 2.0)  # √4
+            heads.append(scores / scores.sum() @ values[:, own])
+        y = by_hand(np.concatenate(heads), pooling.out)
+        hidden = plain_vit.gelu(by_hand(by_hand(y, pooling.norm), pooling.mlp.fc1), "tanh")
+        np.testing.assert_allclose(found, y + by_hand(hidden, pooling.mlp.fc2), atol=1e-12)
+
+
+def test_attention_pooling_has_these_parameters_and_no_dropout():
+    model = ViT(tiny_config(classifier="map", dropout=0.5))
+    shapes = {name: tensor.shape for name, tensor in model.pooling.named_parameters()}
+
+    assert shapes == {
+        "probe": (1, 1, 12), "qkv.weight": (12, 36), "qkv.bias": (36,), "out.weight": (12, 12), "out.bias": (12,),
+        "norm.weight": (12,), "norm.bias": (12,), "mlp.fc1.weight": (12, 20), "mlp.fc1.bias": (20,),
+        "mlp.fc2.weight": (20, 12), "mlp.fc2.bias": (12,),
+    }  # fmt: skip
+    z = Tensor(np.random.default_rng(0).standard_normal((3, 4, 12)).astype(np.float32))
+    np.testing.assert_array_equal(model.pooling(z).data, model.pooling(z).data)
+
+
+def test_positions_at_every_block_are_each_blocks_own():
+    model = tiny_vit(positions_at="every", depth=4)
+    images = random_images(model.config)
+    _, seen = model(images, return_intermediates=True)
+
+    for i in range(1, 4):
+        before = seen[f"blocks.{i - 1}.tokens"] + model.later_positions[i - 1].embedding.data
+        np.testing.assert_allclose(model.blocks[i](Tensor(before)).data, seen[f"blocks.{i}.tokens"], atol=1e-12)
+
+
+def test_relative_positions_have_an_offset_for_each_distance():
+    model = ViT(tiny_config(positions="relative"))
+    assert [block.attention.offsets.shape for block in model.blocks] == [(9, 4), (9, 4)]  # -4 to 4; D / heads
+
+
+# -- which op computes the attention, and which numbers dropout draws ----------------------------
+
+
+@pytest.mark.parametrize(("rate", "training", "composed"), [(0.0, True, 0), (0.3, False, 0), (0.3, True, 2)])
+def test_attention_is_composed_only_where_its_weights_are_dropped(rate, training, composed, monkeypatch):
+    model = tiny_vit(attention_dropout=rate)
+    calls = []
+    original = vit.reference.attention_with_weights
+    monkeypatch.setattr(
+        vit.reference, "attention_with_weights", lambda *args, **more: calls.append(1) or original(*args, **more)
+    )
+    if not training:
+        model.eval()
+    model(random_images(model.config))
+    assert len(calls) == composed
+
+
+def test_relative_attention_drops_no_weights_in_evaluation():
+    model, dropping = tiny_vit(positions="relative"), tiny_vit(positions="relative", attention_dropout=0.5)
+    images = random_images(model.config)
+    assert np.abs(dropping(images, rng=np.random.default_rng(0)).data - model(images).data).max() > 1e-3
+    dropping.eval()
+    np.testing.assert_array_equal(dropping(images, rng=np.random.default_rng(0)).data, model(images).data)
+
+
+def test_the_default_seed_is_0():
+    for name, array in ViT(tiny_config()).state().items():
+        np.testing.assert_array_equal(array, ViT(tiny_config(), seed=0).state()[name])
+
+
+def test_dropout_of_a_model_has_a_stream_of_its_own_for_each_seed():
+    models = [ViT(tiny_config(), seed=seed) for seed in (None, 0, 1, 7)]
+    draws = [model._rng.random() for model in models]
+    assert draws[0] == draws[1] and len(set(draws)) == 3
+    assert not {np.random.default_rng(seed).random() for seed in (0, 1, 7)} & set(draws)  # the weights' streams
+
+
+def test_without_classes_there_is_no_head():
+    model = ViT(tiny_config(num_classes=0))
+    assert not any(name.startswith("head") for name, _ in model.named_parameters())
+    assert model(random_images(model.config, dtype=np.float32)).shape == (3, 12)

@@ -133,6 +133,7 @@ def record(
         import coverage
 
         known = read_record(to)
+        digests = {name: digest(root / name) for name in (*files, *tests)}  # before anything can change
         slow = {name for test in tests if test in known for name in known[test]["slow"]}
         cover = coverage.Coverage(data_file=None, include=[str(root / file) for file in files], config_file=False)
         recorder = Recorder(cover)
@@ -144,9 +145,9 @@ def record(
         slow |= {name for name, seconds in recorder.seconds.items() if seconds > slowest}
         for test in tests:
             mine = sorted(name for name in slow if name.partition("::")[0] == test)
-            known[test] = {"digest": digest(root / test), "seconds": {}, "slow": mine, "lines": {}}
+            known[test] = {"digest": digests[test], "seconds": {}, "slow": mine, "lines": {}}
             for file in files:
-                known[test]["lines"][file] = {"digest": digest(root / file), "by_line": {}}
+                known[test]["lines"][file] = {"digest": digests[file], "by_line": {}}
         for name, seconds in recorder.seconds.items():
             if name not in recorder.bad | slow:
                 known[name.partition("::")[0]]["seconds"][name] = round(seconds, 4)

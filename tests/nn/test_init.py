@@ -193,6 +193,17 @@ def test_what_no_machine_can_hold_is_refused_before_it_is_asked_for(start, monke
         start((13, 1))
 
 
+def test_offsets_of_relative_positions_are_normal_with_a_spread_of_a_fiftieth():
+    model = ViT(ViTConfig(image_size=64, patch_size=4, dim=64, depth=1, heads=1, mlp_dim=8, positions="relative"))
+    assert_normal(model.blocks[0].attention.offsets.data, 0.02)
+
+
+def test_attention_pooling_starts_as_the_blocks_do():
+    pooling = ViT(ViTConfig(image_size=8, patch_size=4, dim=DIM, depth=0, heads=1, mlp_dim=8, classifier="map")).pooling
+    for part in np.split(pooling.qkv.weight.data, 3, axis=1):
+        assert_uniform(part, math.sqrt(6.0 / (DIM + DIM)))
+
+
 def test_a_kernel_of_convolutions_has_the_variance_of_all_it_reads():
     values = init.lecun_normal((4, 4, 8, 512), np.random.default_rng(2))
     assert_lecun_normal(values, 4 * 4 * 8)
