@@ -77,3 +77,26 @@ def code_lines(path: Path) -> set[int]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             lines -= set(range(node.lineno, node.end_lineno + 1))
     return lines
+
+
+def memory_orders(x: np.ndarray) -> dict[str, np.ndarray]:
+    """The same numbers stored in other ways: by columns, with the axes permuted, backwards, and with gaps."""
+    if not x.ndim:
+        return dict.fromkeys(("by columns", "permuted", "backwards", "with gaps"), x)
+    return {
+        "by columns": np.asfortranarray(x),
+        "permuted": np.moveaxis(np.ascontiguousarray(np.moveaxis(x, -1, 0)), 0, -1),
+        "backwards": np.flip(np.flip(x).copy()),
+        "with gaps": np.repeat(x, 2, axis=-1)[..., ::2],
+    }
+
+
+def equal_numbers(found: np.ndarray, expected: object) -> None:
+    """The same shape and the same numbers; unlike NumPy's own comparisons, nan equals nothing, not even nan."""
+    assert not np.isnan(found).any()
+    np.testing.assert_array_equal(found, expected, strict=isinstance(expected, np.ndarray))
+
+
+def close_numbers(found: np.ndarray, expected: object, **tolerance: float) -> None:
+    """As `np.testing.assert_allclose`, where nan equals nothing, not even nan."""
+    np.testing.assert_allclose(found, expected, equal_nan=False, **tolerance)

@@ -6,9 +6,11 @@ float32 inside where half precision comes in.
 
 from __future__ import annotations
 
-from ..engine.backend import Array, matmul, wide, xp_of
+import math
+
+from ..engine.backend import Array, matmul, underflow_is_harmless, wide, xp_of
 from ..engine.fused import sum_of_rows
-from ..engine.ops import operands
+from ..engine.ops import divided, operands, rounded
 from ..engine.tensor import Tensor, record, wants_grad
 from ..errors import ConfigError, ShapeError
 
@@ -16,6 +18,7 @@ Padding = int | str  # pixels on all four sides, "SAME" or "VALID"
 Sides = tuple[tuple[int, int], tuple[int, int]]  # (above, below), (left, right)
 
 
+@underflow_is_harmless()
 def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME") -> Tensor:
     """Slide a kernel over images: (B, H, W, C) with (h, w, C, D) -> (B, H', W', D).
 
@@ -40,16 +43,17 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
     padded = pad(a, sides, 0.0)
     columns = windows(padded, size, stride)  # (B, H', W', h, w, C)
     grid = columns.shape[:3]
-    flat = w.reshape(-1, w.shape[3])  # (h w C, D)
-    out = matmul(columns.reshape(-1, len(flat)), flat)
+    count = math.prod(grid)  # of windows
+    flat = w.reshape(math.prod(w.shape[:3]), w.shape[3])  # (h w C, D)
+    out = matmul(columns.reshape(count, len(flat)), flat)
     del columns
     shape = a.shape
 
     def vjp(dy: Array):
-        dy = dy.reshape(-1, flat.shape[1])  # (B H' W', D)
+        dy = dy.reshape(count, flat.shape[1])  # (B H' W', D)
         dx = dw = None
         if wants_kernel:
-            dw = matmul(windows(padded, size, stride).reshape(-1, len(flat)).T, dy).reshape(w.shape)
+            dw = matmul(windows(padded, size, stride).reshape(count, len(flat)).T, dy).reshape(w.shape)
         if wants_x:
             dcolumns = matmul(dy, flat.T).reshape(*grid, *size, shape[3])
             dpadded = xp_of(dy).zeros_like(padded)
@@ -77,8 +81,8 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
         ConfigError: as `conv2d`, and for padding so wide that a window could lie in it.
     """
     (a,) = operands(x)
-    if a.ndim != 4:
-        raise ShapeError(f"max_pool wants images (B, H, W, C), not {a.shape}")
+    if a.ndim != 4 or size < 1:
+        raise ShapeError(f"max_pool wants images (B, H, W, C) and windows of 1 pixel or more, not {a.shape} and {size}")
     if isinstance(padding, int) and padding >= size:
         raise ConfigError(f"padding of {padding} pixels leaves windows of {size} x {size} without any of the image")
     sides = padded_sides(a.shape[1:3], (size, size), stride, padding)
@@ -103,6 +107,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     return record(out, (x,), vjp)
 
 
+@underflow_is_harmless()
 def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: float = 1e-6) -> Tensor:
     """Group normalisation (arXiv 1803.08494): (B, H, W, C) -> (B, H, W, C).
 
@@ -115,17 +120,20 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     """
     a, w, b = operands(x, weight, bias)
     channels = a.shape[-1]
-    if a.ndim != 4 or channels % groups:
+    if a.ndim != 4 or groups < 1 or channels % groups:
         raise ShapeError(f"group_norm wants images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
     xp, dtype = xp_of(a), a.dtype
     a, w, b = wide(a), wide(w), wide(b)
-    normal = a.reshape(len(a), -1, channels)  # (B, H W, C)
-    places = xp.full((1, normal.shape[1]), 1.0 / normal.shape[1], a.dtype)
+    number, each = a.shape[1] * a.shape[2], channels // groups  # places of an image, and channels of a group
+    normal = a.reshape(len(a), number, channels)  # (B, H W, C)
+    share = 1.0 / max(1, number)
+    places = xp.full((1, number), share, a.dtype)
 
     def group_means(per_channel: Array) -> Array:
         """(B, 1, C) -> (B, 1, C): each channel gets the mean of its group."""
-        means = per_channel.reshape(len(per_channel), 1, groups, -1).mean(axis=-1, keepdims=True)
-        return xp.broadcast_to(means, (*means.shape[:3], channels // groups)).reshape(per_channel.shape)
+        grouped = per_channel.reshape(len(per_channel), 1, groups, each)
+        means = divided(grouped.sum(axis=-1, keepdims=True), each)
+        return xp.broadcast_to(means, grouped.shape).reshape(per_channel.shape)
 
     normal = normal - group_means(places @ normal)
     inverse = 1.0 / xp.sqrt(group_means(places @ (normal * normal)) + eps)  # (B, 1, C)
@@ -138,16 +146,17 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
         dy = wide(dy).reshape(normal.shape)
         product = dy * normal
         mean_dy, mean_product = places @ dy, places @ product  # (B, 1, C): over the places
-        dw, db = (sum_of_rows(mean[:, 0]) / places[0, 0] for mean in (mean_product, mean_dy))
+        dw, db = (sum_of_rows(mean[:, 0]) / share for mean in (mean_product, mean_dy))
         dx = dy * w
         dx -= group_means(mean_dy * w)
         dx -= xp.multiply(normal, group_means(mean_product * w), out=product)
         dx *= inverse
-        return tuple(gradient.astype(dtype, copy=False) for gradient in (dx.reshape(shape), dw, db))
+        return tuple(rounded(gradient, dtype) for gradient in (dx.reshape(shape), dw, db))
 
-    return record(out.reshape(shape).astype(dtype, copy=False), (x, weight, bias), vjp)
+    return record(rounded(out.reshape(shape), dtype), (x, weight, bias), vjp)
 
 
+@underflow_is_harmless()
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
     """Weight standardisation (arXiv 1903.10520): each output channel of (h, w, C, D) gets mean 0 and deviation 1.
 
@@ -157,9 +166,14 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
     """
     (w,) = operands(kernel)
     xp, dtype, w = xp_of(w), w.dtype, wide(w)
-    rows = w.reshape(-1, w.shape[-1])  # (h w C, D)
-    centred = rows - rows.mean(axis=0)
-    variance = (centred * centred).mean(axis=0)
+    rows = w.reshape(math.prod(w.shape[:-1]), w.shape[-1])  # (h w C, D)
+
+    def mean(x: Array) -> Array:
+        """(h w C, D) -> (D,)."""
+        return divided(x.sum(axis=0), len(rows))
+
+    centred = rows - mean(rows)
+    variance = mean(centred * centred)
     std = xp.sqrt(variance + eps) if inside else xp.sqrt(variance)  # (D,)
     inverse = 1.0 / (std if inside else std + eps)
     shape = w.shape
@@ -167,22 +181,22 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
 
     def vjp(dy: Array):
         dy = wide(dy).reshape(rows.shape)
-        through_std = (dy * centred).mean(axis=0) * inverse * inverse / xp.maximum(std, tiny)
-        dx = (dy - dy.mean(axis=0)) * inverse - centred * through_std
-        return (dx.reshape(shape).astype(dtype, copy=False),)
+        through_std = mean(dy * centred) * inverse * inverse / xp.maximum(std, tiny)
+        dx = (dy - mean(dy)) * inverse - centred * through_std
+        return (rounded(dx.reshape(shape), dtype),)
 
-    return record((centred * inverse).reshape(shape).astype(dtype, copy=False), (kernel,), vjp)
+    return record(rounded((centred * inverse).reshape(shape), dtype), (kernel,), vjp)
 
 
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); its derivative at 0 is 0."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = xp.maximum(a, 0.0).astype(a.dtype, copy=False)
+    out = rounded(xp.maximum(a, 0.0), a.dtype)
     positive = a > 0.0 if wants_grad(x) else None
 
     def vjp(dy: Array):
-        return ((dy * positive).astype(dy.dtype, copy=False),)
+        return (rounded(dy * positive, dy.dtype),)
 
     return record(out, (x,), vjp)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ..engine import ops as primitives
 from ..engine.backend import xp_of
+from ..engine.reference import in_float32
 from ..engine.tensor import Tensor
 from .ops import Padding, padded_sides
 
 
+@in_float32
 def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME") -> Tensor:
     """The sum over the kernel's pixels (i, j) of the image, shifted so that they meet, times kernel[i, j]."""
     size = kernel.shape[0], kernel.shape[1]
@@ -25,6 +27,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     return stacked.max(axis=0)
 
 
+@in_float32
 def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: float = 1e-6) -> Tensor:
     """Centre each group of each image, divide by its standard deviation, scale and shift each channel."""
     b, h, w, c = x.shape
@@ -34,6 +37,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     return (centred / (variance + eps).sqrt()).reshape(b, h, w, c) * weight + bias
 
 
+@in_float32
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
     """Centre each output channel and divide by its standard deviation."""
     centred = kernel - kernel.mean(axis=(0, 1, 2), keepdims=True)

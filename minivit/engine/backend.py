@@ -67,10 +67,13 @@ def wide(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 
-def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
+def matmul(x: Array, y: Array, out: Array | None = None, may_stay_wide: bool = False) -> Array:
     """x @ y. Products of half precision are added up in float32, as a GPU's tensor cores do, and then rounded.
 
     NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
+
+    Args:
+        may_stay_wide: for a result that is computed with further: where it is had in float32, it need not be rounded.
     """
     xp, dtype = xp_of(x), x.dtype
     multiply = np.matmul if xp is np else gpu_matmul
@@ -78,7 +81,21 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
         return multiply(x, y, out=out)
     if xp is np or x.ndim > 2:
         x, y = wide(x), wide(y)
-    return multiply(x, y, out=out).astype(dtype, copy=False)
+    product = multiply(x, y, out=out)
+    return product if may_stay_wide else product.astype(dtype, copy=False)
+
+
+def underflow_is_harmless() -> np.errstate:
+    """`with` or `@`: a number that is too small for its type becomes 0, also for a caller who lets NumPy raise then.
+
+    An exponential far below the largest is to become 0, and so is what it is multiplied by. (1 us a call.)
+    """
+    return np.errstate(under="ignore")
+
+
+def extremes_are_harmless() -> np.errstate:
+    """`with` or `@`: underflow and overflow are right here; exp(-inf) is 0, and tanh(inf) is 1."""
+    return np.errstate(under="ignore", over="ignore")
 
 
 def row_blocks(x: Array) -> Iterator[slice]:

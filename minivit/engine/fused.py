@@ -18,8 +18,18 @@ from ..cublas import contiguous_on_gpu
 from ..cuda import current_gpu
 from ..errors import ConfigError, ShapeError
 from ..kernels import row_of_ones, with_gpu_kernel
-from .backend import Array, erf, matmul, row_blocks, vecdot, wide, xp_of
-from .ops import operands
+from .backend import (
+    Array,
+    erf,
+    extremes_are_harmless,
+    matmul,
+    row_blocks,
+    underflow_is_harmless,
+    vecdot,
+    wide,
+    xp_of,
+)
+from .ops import divided, operands, rounded
 from .tensor import Tensor, record, wants_grad
 
 __all__ = [
@@ -28,27 +38,30 @@ __all__ = [
 ]  # fmt: skip
 
 
+@underflow_is_harmless()
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b over the last axis: (..., k) with (k, n) and (n,) -> (..., n)."""
     a, w, *biases = operands(x, weight) if bias is None else operands(x, weight, bias)
     wants_x, wants_weight, wants_bias = wants_grad(x), wants_grad(weight), wants_grad(bias)
-    if a.shape[-1] != w.shape[0]:
-        raise ShapeError(f"linear: an input of shape {a.shape} for a weight that wants {w.shape[0]} features")
-    rows = a.reshape(-1, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
-    out = matmul(rows, w)  # (m, n)
+    if a.ndim < 1 or w.ndim != 2 or a.shape[-1] != w.shape[0]:
+        raise ShapeError(f"linear: an input of shape {a.shape} does not fit a weight (features, outputs) = {w.shape}")
+    m, n = math.prod(a.shape[:-1]), w.shape[1]
+    rows = a.reshape(m, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
+    out = matmul(rows, w, may_stay_wide=True)  # (m, n)
     for b in biases:  # one or none
         out += b
 
     def vjp(dy: Array):
-        dy = dy.reshape(-1, w.shape[1])  # (m, n)
+        dy = dy.reshape(m, n)
         dx = matmul(dy, w.T).reshape(a.shape) if wants_x else None
         dw = matmul(rows.T, dy) if wants_weight else None
         db = sum_of_rows(dy) if wants_bias else None
         return dx, dw, db
 
-    return record(out.reshape(*a.shape[:-1], w.shape[1]), (x, weight, bias), vjp)
+    return record(rounded(out.reshape(*a.shape[:-1], n), a.dtype), (x, weight, bias), vjp)
 
 
+@underflow_is_harmless()
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
     """Layer normalisation over the last axis (arXiv 1607.06450): (x - mean) / sqrt(var + eps) * weight + bias.
 
@@ -59,31 +72,32 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     a, w, b = operands(x, weight, bias)
     xp, dtype, shape = xp_of(a), a.dtype, a.shape
     a, w, b = wide(a), wide(w), wide(b)
-    rows, d = a.reshape(-1, shape[-1]), shape[-1]  # (m, d)
+    m, d = math.prod(shape[:-1]), shape[-1]
+    rows = a.reshape(m, d)
     out = xp.empty(rows.shape, rows.dtype)
     normal = xp.empty_like(out) if wants_grad(x, weight, bias) else out
-    inverse = xp.empty((rows.shape[0], 1), rows.dtype)
+    inverse = xp.empty((m, 1), rows.dtype)
     for block in row_blocks(rows):
         normalize(rows[block], w, b, eps, out[block], normal[block], inverse[block])
 
     def vjp(dy: Array):
-        dy = wide(dy).reshape(-1, d)
+        dy = wide(dy).reshape(m, d)
         dx, dw, db = xp.empty_like(normal), [], []  # of each block, its part of dw and db
         for block in row_blocks(dy):
             product = xp.empty_like(dx[block])
             normalize_backward(dy[block], normal[block], w, inverse[block], dx[block], product)
             dw.append(sum_of_rows(product))
             db.append(sum_of_rows(dy[block]))
-        return tuple(gradient.astype(dtype, copy=False) for gradient in (dx.reshape(shape), added(dw), added(db)))
+        return tuple(rounded(gradient, dtype) for gradient in (dx.reshape(shape), added(dw), added(db)))
 
-    return record(out.reshape(shape).astype(dtype, copy=False), (x, weight, bias), vjp)
+    return record(rounded(out.reshape(shape), dtype), (x, weight, bias), vjp)
 
 
 @with_gpu_kernel(per_row=True)
 def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Array, inverse: Array) -> None:
     """Write (x - mean) / sqrt(var + eps) of each row, that times w plus b, and 1 / sqrt(var + eps)."""
-    xp, d = xp_of(x), x.shape[1]
-    xp.subtract(x, (x @ xp.full(d, 1.0 / d, x.dtype))[:, None], out=normal)
+    xp, d = xp_of(x), max(1, x.shape[1])
+    xp.subtract(x, (x @ xp.full(x.shape[1], 1.0 / d, x.dtype))[:, None], out=normal)
     inverse[:, 0] = 1.0 / xp.sqrt(vecdot(normal, normal) * (1.0 / d) + eps)
     normal *= inverse
     xp.multiply(normal, w, out=out)
@@ -93,7 +107,7 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
 @with_gpu_kernel(per_row=True)
 def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, product: Array) -> None:
     """Write the gradient of x, and dy * normal, whose sum over the rows is that of w. `normal` is used up."""
-    xp, share = xp_of(dy), 1.0 / dy.shape[1]
+    xp, share = xp_of(dy), 1.0 / max(1, dy.shape[1])
     xp.multiply(dy, normal, out=product)
     xp.multiply(dy, w, out=dx)
     dx -= (dy @ w * share)[:, None]
@@ -102,6 +116,7 @@ def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: A
     dx *= inverse
 
 
+@extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     """The Gaussian error linear unit x Φ(x) (arXiv 1606.08415), exact ("erf") or as Google computes it ("tanh").
 
@@ -117,13 +132,13 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     for block in row_blocks(flat):
         GELU_FORMS[form](flat[block], out[block], None if slope is None else slope[block])
 
-    slope = slope if slope is None else slope.astype(dtype, copy=False)
+    slope = rounded(slope, dtype)
 
     def vjp(dy: Array):
         dx = xp.multiply(dy.reshape(-1), slope, out=slope)  # the tape runs once: slope's memory is free now
         return (dx.reshape(shape),)
 
-    return record(out.reshape(shape).astype(dtype, copy=False), (x,), vjp)
+    return record(rounded(out.reshape(shape), dtype), (x,), vjp)
 
 
 @with_gpu_kernel()
@@ -131,6 +146,7 @@ def gelu_tanh(x: Array, out: Array, slope: Array) -> None:
     """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its slope Φ + 2xu' Φ(1 - Φ)."""
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
     square = x * x
+    xp.minimum(square, 1e30, out=square)  # Φ is 0 or 1 long before, and its slope would be 0 times infinity
     phi = square * (0.044715 * c)
     phi += c
     phi *= x  # u
@@ -141,8 +157,8 @@ def gelu_tanh(x: Array, out: Array, slope: Array) -> None:
     if slope is not None:
         square *= 6.0 * 0.044715 * c
         square += 2.0 * c  # 2u'
-        square *= out  # 2u' x Φ
         xp.subtract(1.0, phi, out=slope)
+        slope *= out  # x Φ(1 - Φ), which is 0 far from 0, where x³ would be infinite
         slope *= square
         slope += phi
 
@@ -167,19 +183,20 @@ def gelu_erf(x: Array, out: Array, slope: Array) -> None:
 GELU_FORMS = {"tanh": gelu_tanh, "erf": gelu_erf}
 
 
+@underflow_is_harmless()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
     (a,) = operands(x)
     xp = xp_of(a)
     out = xp.moveaxis(a, axis, -1).astype(wide(a).dtype, order="C")  # (..., n)
     softmax_in_place(out, 1.0)
-    out = out.astype(a.dtype, copy=False)
+    out = rounded(out, a.dtype)
 
     def vjp(dy: Array):
         y = wide(out)
         dx = xp.moveaxis(dy, axis, -1).astype(y.dtype, order="C")
         softmax_backward_in_place(dx, y, 1.0)
-        return (xp.moveaxis(dx.astype(out.dtype, copy=False), -1, axis),)
+        return (xp.moveaxis(rounded(dx, out.dtype), -1, axis),)
 
     return record(xp.moveaxis(out, -1, axis), (x,), vjp)
 
@@ -197,6 +214,7 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
     return attention_with_weights(qkv, heads, queries)[0]
 
 
+@underflow_is_harmless()
 def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
     """As `attention`, with the attention weights A = softmax(q kᵀ / √D_h) beside it, an array (B, heads, queries, N).
 
@@ -204,17 +222,19 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
     multiplied in float32: on a GPU, CuPy has no product of stacks of such matrices.
     """
     (x,) = operands(qkv)
-    dtype, batch, _, width = x.dtype, *x.shape
-    if width % (3 * heads):
-        raise ShapeError(f"attention: {heads} heads do not divide a width of {width} = 3 D")
-    xp, scale = xp_of(x), (width // 3 // heads) ** -0.5
+    if x.ndim != 3 or heads < 1 or x.shape[2] % (3 * heads):
+        raise ShapeError(f"attention: {heads} heads do not divide the 3 D of qkv (B, N, 3 D), whose shape is {x.shape}")
+    dtype, batch, tokens, width = x.dtype, *x.shape
+    xp, scale = xp_of(x), max(1, width // 3 // heads) ** -0.5
     q, k, v = contiguous_on_gpu(split_heads(wide(x), 3, heads))  # each (B, heads, N, D_h)
-    weights = matmul(q[:, :, :queries], k.swapaxes(-1, -2))  # (B, heads, queries, N)
+    q = q[:, :, :queries]
+    asked = q.shape[2]
+    weights = xp.empty((batch, heads, asked, tokens), q.dtype)  # in rows, which a product's own result need not be
+    matmul(q, k.swapaxes(-1, -2), out=weights)
     softmax_in_place(weights, scale)
-    asked = weights.shape[2]
     out = xp.empty((batch, asked, width // 3), weights.dtype)
     matmul(weights, v, out=split_heads(out, 1, heads)[0])
-    weights = weights.astype(dtype, copy=False)
+    weights = rounded(weights, dtype)
 
     def vjp(dy: Array):
         a, q, k, v = wide(weights), *contiguous_on_gpu(split_heads(wide(x), 3, heads))
@@ -223,15 +243,17 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
         dq[:, :, asked:] = 0.0  # those who did not ask
         (dh,) = contiguous_on_gpu(split_heads(wide(dy), 1, heads))  # (B, heads, queries, D_h)
         matmul(a.swapaxes(-1, -2), dh, out=dv)
-        dweights = matmul(dh, v.swapaxes(-1, -2))  # (B, heads, queries, N)
+        dweights = xp.empty(a.shape, a.dtype)  # (B, heads, queries, N)
+        matmul(dh, v.swapaxes(-1, -2), out=dweights)
         softmax_backward_in_place(dweights, a, scale)
         matmul(dweights, k, out=dq[:, :, :asked])
         matmul(dweights.swapaxes(-1, -2), q[:, :, :asked], out=dk)
-        return (dqkv.astype(dtype, copy=False),)
+        return (rounded(dqkv, dtype),)
 
-    return record(out.astype(dtype, copy=False), (qkv,), vjp), weights
+    return record(rounded(out, dtype), (qkv,), vjp), weights
 
 
+@underflow_is_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
     """The mean over the batch of -sum(target * log softmax(logits)).
 
@@ -247,21 +269,26 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
     if not 0.0 <= smoothing < 1.0:
         raise ConfigError(f"label smoothing must be at least 0 and below 1, not {smoothing}")
     (x,) = operands(logits)
+    if x.ndim != 2 or not x.shape[1]:
+        raise ShapeError(f"cross_entropy: logits must have shape (B, K) with a class or more, not {x.shape}")
     xp, dtype, x = xp_of(x), x.dtype, wide(x)
     targets = target_probabilities(labels, x, smoothing)  # (B, K)
-    shifted = x - x.max(axis=-1, keepdims=True)
+    shifted = shifted_to_zero(x)
     probabilities = xp.exp(shifted)
     sums = probabilities.sum(axis=-1, keepdims=True)  # (B, 1)
     probabilities /= sums
-    losses = targets.sum(axis=-1) * xp.log(sums[:, 0]) - vecdot(targets, shifted)  # (B,)
+    mass = targets.sum(axis=-1)  # (B,): 1, unless someone weighs examples through their targets
+    shifted = xp.where(targets == 0.0, xp.zeros_like(shifted), shifted)  # a share of 0 adds 0, also of a logit of -inf
+    losses = mass * xp.log(sums[:, 0]) - vecdot(targets, shifted)  # (B,)
 
     def vjp(dy: Array):
-        mass = targets.sum(axis=-1, keepdims=True)  # 1, unless someone weighs examples through their targets
-        return (((probabilities * mass - targets) * (dy / len(targets))).astype(dtype, copy=False),)
+        dlogits = probabilities * mass[:, None] - targets
+        return (rounded(dlogits * divided(dy, len(targets)), dtype),)
 
-    return record(losses.mean(), (logits,), vjp)
+    return record(divided(losses.sum(), len(targets)), (logits,), vjp)
 
 
+@underflow_is_harmless()
 def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     """Set each element to 0 with probability `rate` and scale the others by 1 / (1 - rate) (arXiv 1207.0580).
 
@@ -277,7 +304,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     def apply(a: Array) -> Array:
         kept = a * keep
         kept *= scale
-        return kept.astype(a.dtype, copy=False)
+        return rounded(kept, a.dtype)
 
     def vjp(dy: Array):
         return (apply(dy),)
@@ -292,7 +319,7 @@ def patchify(images: Tensor, patch: int) -> Tensor:
         ShapeError: if the patch size does not divide height and width.
     """
     (a,) = operands(images)
-    if a.ndim != 4 or images.shape[1] % patch or images.shape[2] % patch:
+    if a.ndim != 4 or patch < 1 or images.shape[1] % patch or images.shape[2] % patch:
         raise ShapeError(f"patches of {patch} pixels do not divide images of shape (B, H, W, C) = {images.shape}")
     b, h, w, c = images.shape
     rows, columns = h // patch, w // patch
@@ -319,6 +346,12 @@ def sum_of_rows(x: Array) -> Array:
     return matmul(row_of_ones(xp_of(x), x.shape[0], x.dtype, current_gpu()), x)[0]
 
 
+def shifted_to_zero(x: Array) -> Array:
+    """(..., n) minus the largest of each row, so that exp of it is from 0 to 1; 3e38 below the largest may be -inf."""
+    with extremes_are_harmless():
+        return x - x.max(axis=-1, keepdims=True)
+
+
 @with_gpu_kernel(per_row=True)
 def softmax_in_place(x: Array, scale: float) -> None:
     """Turn each row of the last axis of a contiguous array into the softmax of `scale` times it.
@@ -329,13 +362,16 @@ def softmax_in_place(x: Array, scale: float) -> None:
     """
     if not x.size:
         return
+    if not x.flags.c_contiguous:
+        raise ValueError(f"softmax_in_place: an array of strides {x.strides} is not contiguous; it would be copied")
     x *= scale
     matrices = x.reshape(-1, math.prod(x.shape[-2:]))
     largest = matrices.max(axis=1, keepdims=True)
-    if (largest - matrices.min(axis=1, keepdims=True)).max() < 60.0:
-        matrices -= largest
-    else:
-        x -= x.max(axis=-1, keepdims=True)
+    with extremes_are_harmless():
+        if (largest - matrices.min(axis=1, keepdims=True)).max() < 60.0:
+            matrices -= largest
+        else:
+            x -= x.max(axis=-1, keepdims=True)
     xp_of(x).exp(x, out=x)
     x /= (x @ xp_of(x).ones(x.shape[-1], x.dtype))[..., None]
 

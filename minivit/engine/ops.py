@@ -20,8 +20,8 @@ from .backend import matmul as multiply_arrays
 from .tensor import Tensor, record
 
 __all__ = [
-    "add", "astype", "broadcast_to", "concatenate", "divide", "erf", "exp", "getitem", "log", "matmul", "max", "mean",
-    "multiply", "negative", "power", "reshape", "sqrt", "subtract", "sum", "tanh", "transpose",
+    "abs", "add", "astype", "broadcast_to", "concatenate", "divide", "erf", "exp", "getitem", "log", "matmul", "max",
+    "mean", "min", "multiply", "negative", "power", "reshape", "sqrt", "subtract", "sum", "tanh", "transpose", "var",
 ]  # fmt: skip
 
 Axis = int | tuple[int, ...] | None
@@ -73,13 +73,24 @@ def divide(a: object, b: object) -> Tensor:
     x_shape, y_shape = shapes_wanted(a, b)
     out = x / y
     quotient = out if y_shape is not None else None
+    dtype = out.dtype
 
     def vjp(dy: Array):
-        dx = dy / y
+        dx = wide(dy) / y
         dy_ = None if y_shape is None else unbroadcast(-dx * quotient, y_shape)
-        return unbroadcast(dx, x_shape), dy_
+        return rounded(unbroadcast(dx, x_shape), dtype), rounded(dy_, dtype)
 
     return record(out, (a, b), vjp)
+
+
+def abs(a: Tensor) -> Tensor:
+    """The size of each element without its sign; its derivative at 0 is 0."""
+    x = a.data
+
+    def vjp(dy: Array):
+        return (dy * xp_of(x).sign(x),)
+
+    return record(xp_of(x).abs(x), (a,), vjp)
 
 
 def negative(a: Tensor) -> Tensor:
@@ -92,15 +103,20 @@ def negative(a: Tensor) -> Tensor:
 
 
 def power(a: Tensor, exponent: float) -> Tensor:
-    """a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)"""
+    """a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)
+
+    a ** 0 is the constant 1, also at 0, where the general rule 0 * a ** -1 would give nan.
+    """
     if not isinstance(exponent, numbers.Real):
         raise DTypeError(f"the exponent must be a plain number, not {type(exponent).__name__}")
     x, exponent = a.data, float(exponent)  # NumPy's own numbers would impose their element type
 
     def vjp(dy: Array):
-        return ((dy * x ** (exponent - 1) * exponent).astype(x.dtype, copy=False),)
+        if exponent == 0.0:
+            return (xp_of(dy).zeros_like(dy),)
+        return ((wide(dy) * wide(x) ** (exponent - 1) * exponent).astype(x.dtype, copy=False),)
 
-    return record((x**exponent).astype(x.dtype, copy=False), (a,), vjp)
+    return record((wide(x) ** exponent).astype(x.dtype, copy=False), (a,), vjp)
 
 
 # -- functions of one number ---------------------------------------------------------------------
@@ -131,7 +147,7 @@ def sqrt(a: Tensor) -> Tensor:
     out = xp_of(a.data).sqrt(a.data)
 
     def vjp(dy: Array):
-        return ((dy * 0.5 / out).astype(out.dtype, copy=False),)
+        return ((wide(dy) * 0.5 / out).astype(out.dtype, copy=False),)
 
     return record(out, (a,), vjp)
 
@@ -141,7 +157,8 @@ def tanh(a: Tensor) -> Tensor:
     out = xp_of(a.data).tanh(a.data)
 
     def vjp(dy: Array):
-        return ((dy * (1.0 - out * out)).astype(out.dtype, copy=False),)
+        y = wide(out)
+        return ((dy * (1.0 - y * y)).astype(out.dtype, copy=False),)
 
     return record(out, (a,), vjp)
 
@@ -151,7 +168,8 @@ def erf(a: Tensor) -> Tensor:
     x = a.data
 
     def vjp(dy: Array):
-        return ((dy * (xp_of(x).exp(-x * x) * (2.0 / math.sqrt(math.pi)))).astype(x.dtype, copy=False),)
+        z = wide(x)
+        return ((dy * (xp_of(z).exp(-z * z) * (2.0 / math.sqrt(math.pi)))).astype(x.dtype, copy=False),)
 
     return record(erf_array(x), (a,), vjp)
 
@@ -207,26 +225,61 @@ def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     def vjp(dy: Array):
         return (xp_of(dy).broadcast_to(restore_axes(dy, x_shape, axis, keepdims), x_shape),)
 
-    return record(wide(a.data).sum(axis=axis, keepdims=keepdims).astype(a.dtype, copy=False), (a,), vjp)
+    return record(rounded(wide(a.data).sum(axis=axis, keepdims=keepdims), a.dtype), (a,), vjp)
 
 
 def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` (all axes if None)."""
-    total = sum(a, axis, keepdims)
-    return total * (total.size / a.size)
+    """The mean over `axis` (all axes if None); nan of no elements, as in NumPy."""
+    x_shape, dtype = a.shape, a.dtype
+    total = wide(a.data).sum(axis=axis, keepdims=keepdims)
+    count = count_over(x_shape, axis)
+
+    def vjp(dy: Array):
+        dy = xp_of(dy).broadcast_to(restore_axes(wide(dy), x_shape, axis, keepdims), x_shape)
+        return (rounded(divided(dy, count), dtype),)
+
+    return record(rounded(divided(total, count), dtype), (a,), vjp)
+
+
+def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The variance over `axis` (all axes if None): the mean of the squared distances from the mean."""
+    x, dtype = wide(a.data), a.dtype
+    total = x.sum(axis=axis, keepdims=True)
+    count = count_over(x.shape, axis)
+    centred = x - divided(total, count)
+    squares = (centred * centred).sum(axis=axis, keepdims=keepdims)
+
+    def vjp(dy: Array):
+        # An element moves the mean too, but that changes nothing: the centred elements add up to 0.
+        dy = divided(restore_axes(wide(dy), centred.shape, axis, keepdims), count)
+        return (rounded(dy * 2.0 * centred, dtype),)
+
+    return record(rounded(divided(squares, count), dtype), (a,), vjp)
 
 
 def max(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
+    return extreme(a, "max", axis, keepdims)
+
+
+def min(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
+    return extreme(a, "min", axis, keepdims)
+
+
+def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
+    """What `max` and `min` share. An element that is not a number is both the largest and the smallest, as in NumPy."""
     x = a.data
-    largest = x.max(axis=axis, keepdims=True)
+    if not (x.size or count_over(x.shape, axis)):
+        raise ShapeError(f"{name} of no elements: the Tensor has shape {x.shape} and axis is {axis}")
+    found = getattr(x, name)(axis=axis, keepdims=True)
 
     def vjp(dy: Array):
-        chosen = (x == largest).astype(x.dtype)
-        share = restore_axes(dy, x.shape, axis, keepdims) / chosen.sum(axis=axis, keepdims=True)
-        return (chosen * share,)
+        chosen = wide(((x == found) | (x != x)).astype(x.dtype))
+        share = restore_axes(wide(dy), x.shape, axis, keepdims) / chosen.sum(axis=axis, keepdims=True)
+        return (rounded(chosen * share, x.dtype),)
 
-    return record(largest if keepdims else largest.squeeze(axis), (a,), vjp)
+    return record(found if keepdims else found.squeeze(axis), (a,), vjp)
 
 
 # -- shape ---------------------------------------------------------------------------------------
@@ -328,6 +381,22 @@ def _constant(x: Any, like: Array) -> Array:
 def shapes_wanted(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
     """The shape of each input that wants a gradient, None for the others."""
     return tuple([x.data.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+
+
+def rounded(x: Array, dtype: Any) -> Array:
+    """An array, or None, in an element type that is narrower than what it was computed in, or the same."""
+    return None if x is None else x.astype(dtype, copy=False)
+
+
+def count_over(shape: tuple[int, ...], axis: Axis) -> int:
+    """How many elements of an array a reduction over `axis` makes one of."""
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    return math.prod(shape[i] for i in axes)
+
+
+def divided(total: Array, count: int) -> Array:
+    """total / count, which is nan for a count of 0: NumPy would say so in a warning."""
+    return total / count if count else total * math.nan
 
 
 def unbroadcast(dy: Array, shape: tuple[int, ...] | None) -> Array:

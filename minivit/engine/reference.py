@@ -2,27 +2,58 @@
 
 They are the definition that a lesson shows, and the oracle that the fused ops are tested against. Their
 gradients come from the primitives' own, by the chain rule; nothing here is differentiated by hand.
+
+Twins with a sum, a statistic or an exponential on the way convert half precision to float32 first and the result back
+at the end (`@in_float32`), as the fused ops do: a square or a score may be too large for it, though the result is not.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
 from . import ops
-from .backend import Array, xp_of
+from .backend import Array, extremes_are_harmless, underflow_is_harmless, xp_of
 from .fused import target_probabilities
 from .tensor import Tensor
 
+Twin = TypeVar("Twin", bound=Callable[..., Any])
 
+
+def in_float32(twin: Twin) -> Twin:
+    """Let a twin compute with float32 where its Tensors are of half precision; its results are converted back."""
+
+    @functools.wraps(twin)
+    @underflow_is_harmless()
+    def call(x: Tensor, *others: Any, **options: Any) -> Any:
+        inputs = [widened(other) if isinstance(other, Tensor) else other for other in (x, *others)]
+        results = twin(*inputs, **options)
+        if inputs[0] is x:
+            return results
+        if isinstance(results, Tensor):
+            return results.astype(x.dtype)
+        return tuple(result.astype(x.dtype) for result in results)
+
+    return call  # type: ignore[return-value]
+
+
+def widened(x: Tensor) -> Tensor:
+    """A Tensor of half precision in float32, another one as it is."""
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+@in_float32
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b."""
     y = x @ weight  # (..., k) @ (k, n) -> (..., n)
     return y if bias is None else y + bias
 
 
+@in_float32
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
     """Centre each row, divide by its standard deviation, scale and shift."""
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -30,6 +61,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     return centred / (variance + eps).sqrt() * weight + bias
 
 
+@in_float32
+@extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     """x Φ(x), where Φ is the normal distribution function or Google's approximation of it."""
     if form == "erf":
@@ -38,6 +71,8 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     return x * (inner.tanh() + 1.0) * 0.5
 
 
+@in_float32
+@extremes_are_harmless()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)). The largest element is a constant here: softmax does not change when x is shifted."""
     e = (x - x.detach().max(axis=axis, keepdims=True)).exp()
@@ -49,6 +84,7 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
     return attention_with_weights(qkv, heads, queries)[0]
 
 
+@in_float32
 def attention_with_weights(
     qkv: Tensor,
     heads: int,
@@ -62,6 +98,7 @@ def attention_with_weights(
     Args:
         weight_dropout: the dropout of attention weights that the authors' code has and sets to 0 everywhere.
         more_scores: takes the queries (B, heads, queries, D_h), returns what to add to q kᵀ; for relative positions.
+            Queries of half precision are handed to it in float32.
     """
     b, n, width = qkv.shape
     d = width // 3
@@ -72,13 +109,21 @@ def attention_with_weights(
     weights = softmax(scores / math.sqrt(d // heads))
     if weight_dropout and rng is not None:
         weights = dropout(weights, weight_dropout, rng)
-    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, -1, d), weights  # (B, queries, D)
+    return (weights @ v).transpose(0, 2, 1, 3).reshape(b, q.shape[2], d), weights  # (B, queries, D)
 
 
+@extremes_are_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
-    """-sum(target * log softmax(logits)), averaged over the batch."""
-    targets = target_probabilities(labels, logits.data, smoothing)
-    return -(softmax(logits).log() * targets).sum(axis=-1).mean()
+    """-sum(target * log softmax(logits)), averaged over the batch; of half precision, the loss is float32.
+
+    A class whose target is 0 is left out: 0 times its logarithm, which is -infinity for a logit of -infinity, is nan.
+    """
+    logits = widened(logits)
+    targets = target_probabilities(labels, logits.data, smoothing)  # (B, K)
+    shifted = logits - logits.detach().max(axis=-1, keepdims=True)
+    log_probabilities = shifted - shifted.exp().sum(axis=-1, keepdims=True).log()
+    chosen = targets != 0.0
+    return -ops.divided((log_probabilities[chosen] * targets[chosen]).sum(), len(targets))
 
 
 def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
@@ -91,4 +136,4 @@ def patchify(images: Tensor, patch: int) -> Tensor:
     """(B, H, W, C) -> (B, N, P·P·C)."""
     b, h, w, c = images.shape
     grid = images.reshape(b, h // patch, patch, w // patch, patch, c)
-    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(b, -1, patch * patch * c)
+    return grid.transpose(0, 1, 3, 2, 4, 5).reshape(b, (h // patch) * (w // patch), patch * patch * c)

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.random import Generator
 
 from ..errors import BackwardError, DTypeError, ShapeError
-from .backend import Array, as_array, is_array, is_float, to_device, to_numpy, xp_of
+from .backend import Array, as_array, is_array, is_float, to_device, to_numpy, underflow_is_harmless, xp_of
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
@@ -190,6 +190,9 @@ class Tensor:
     def __neg__(self) -> Tensor:
         return ops.negative(self)
 
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
     def __pow__(self, exponent: float) -> Tensor:
         return ops.power(self, exponent)
 
@@ -207,9 +210,17 @@ class Tensor:
         """The mean over `axis`, over all axes if None."""
         return ops.mean(self, axis, keepdims)
 
+    def var(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The variance over `axis`, over all axes if None."""
+        return ops.var(self, axis, keepdims)
+
     def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
         """The largest element over `axis`, over all axes if None."""
         return ops.max(self, axis, keepdims)
+
+    def min(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
+        """The smallest element over `axis`, over all axes if None."""
+        return ops.min(self, axis, keepdims)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
@@ -340,6 +351,7 @@ def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
     return loss.item()
 
 
+@underflow_is_harmless()
 def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Tensor, Array]:
     """Walk the tape from `root`, whose gradient is `dy`; return the gradient of every leaf, to keep or to change.
 

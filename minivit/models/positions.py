@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import engine
 from ..engine.backend import Array, to_numpy, xp_of
+from ..engine.reference import widened
 from ..engine.tensor import Tensor
 from ..errors import ConfigError
 from ..nn import Module, init
@@ -108,7 +109,7 @@ def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
     b, heads, queries, width = q.shape
     tokens = (offsets.shape[0] + 1) // 2
     distance = np.arange(queries)[:, None] - np.arange(tokens) + tokens - 1  # (queries, T)
-    r = offsets[xp_of(offsets.data).asarray(distance)]  # (queries, T, D_h)
+    r = widened(offsets)[xp_of(offsets.data).asarray(distance)]  # (queries, T, D_h)
     by_query = q.transpose(2, 0, 1, 3).reshape(queries, b * heads, width)
     scores = by_query @ r.transpose(0, 2, 1)  # (queries, B heads, T): one product for each query's place
     return scores.reshape(queries, b, heads, tokens).transpose(1, 2, 0, 3)

@@ -275,6 +275,13 @@ class MLP(Module):
         return self.dropout(self.fc2(hidden), rng)
 
 
+@reference.in_float32  # scores may be too large for half precision before they are divided
+def _answers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q kᵀ / √D_h) v: (1, heads, 1, D_h) with (B, heads, T, D_h) twice -> (B, heads, 1, D_h)."""
+    scores = q @ k.transpose(0, 1, 3, 2) * q.shape[-1] ** -0.5  # (B, heads, 1, T)
+    return engine.softmax(scores) @ v
+
+
 class AttentionPooling(Module):
     """A learned query gathers from all tokens, then an MLP (big_vision's "map" head): (B, T, D) -> (B, D)."""
 
@@ -293,9 +300,7 @@ class AttentionPooling(Module):
         weight, bias = self.qkv.weight, self.qkv.bias
         q = engine.linear(self.probe, weight[:, :d], bias[:d]).reshape(1, 1, self.heads, d_h)
         kv = engine.linear(z, weight[:, d:], bias[d:]).reshape(b, tokens, 2, self.heads, d_h).transpose(2, 0, 3, 1, 4)
-        k, v = kv[0], kv[1]  # (B, heads, T, D_h)
-        scores = q.transpose(0, 2, 1, 3) @ k.transpose(0, 1, 3, 2) * d_h**-0.5  # (B, heads, 1, T)
-        heads = (engine.softmax(scores) @ v).reshape(b, d)  # one query: its heads are side by side already
+        heads = _answers(q.transpose(0, 2, 1, 3), kv[0], kv[1]).reshape(b, d)  # one query: its heads are side by side
         y = self.out(heads)  # (B, D)
         return y + self.mlp(self.norm(y))
 

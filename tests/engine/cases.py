@@ -134,6 +134,8 @@ CASES["Tensor.__rtruediv__: number first"] = st.builds(lambda x: ((lambda t: 1 /
 UNARY = {
     "ops.negative": (ops.negative, numbers),
     "Tensor.__neg__": (lambda x: -x, numbers),
+    "ops.abs": (ops.abs, nonzero),
+    "Tensor.__abs__": (abs, nonzero),
     "ops.exp": (ops.exp, numbers),
     "Tensor.exp": (Tensor.exp, numbers),
     "ops.log": (ops.log, positive),
@@ -205,7 +207,14 @@ for name, function in {"ops.sum": ops.sum, "Tensor.sum": Tensor.sum}.items():
     CASES[name] = reduced(function)
 for name, function in {"ops.mean": ops.mean, "Tensor.mean": Tensor.mean}.items():
     CASES[name] = reduced(function)
-for name, function in {"ops.max": ops.max, "Tensor.max": Tensor.max}.items():
+for name, function in {"ops.var": ops.var, "Tensor.var": Tensor.var}.items():
+    CASES[name] = reduced(function)
+for name, function in {
+    "ops.max": ops.max,
+    "Tensor.max": Tensor.max,
+    "ops.min": ops.min,
+    "Tensor.min": Tensor.min,
+}.items():
     CASES[name] = reduced(function, distinct)
 
 

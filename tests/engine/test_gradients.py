@@ -16,13 +16,25 @@ from tests.support import random_images, randomize, set_parameter, tiny_config, 
 
 # Functions of ops.py and fused.py that ops are made of; they are no ops themselves.
 SHARED = {
-    "ops": {"index_beside", "operands", "picks_by_array", "restore_axes", "shapes_wanted", "unbroadcast"},
+    "ops": {
+        "count_over",
+        "divided",
+        "extreme",
+        "index_beside",
+        "operands",
+        "picks_by_array",
+        "restore_axes",
+        "rounded",
+        "shapes_wanted",
+        "unbroadcast",
+    },
     "fused": {
         "added",
         "gelu_erf",
         "gelu_tanh",
         "normalize",
         "normalize_backward",
+        "shifted_to_zero",
         "softmax_backward_in_place",
         "softmax_in_place",
         "split_heads",

@@ -243,7 +243,7 @@ def test_every_op_keeps_the_type_of_values_and_of_gradients(dtype):
         lambda a, b: reference.layer_norm(a, b, b),
         lambda a, b: reference.gelu(a, "tanh") * reference.gelu(b, "erf"),
         lambda a, b: reference.attention(a * b, 2),
-        lambda a, b: reference.cross_entropy((a * b).reshape(12, 12), np.arange(12), 0.1),
+        lambda a, b: reference.cross_entropy((a * b).reshape(12, 12), np.arange(12), 0.1).astype(a.dtype),
         lambda a, b: reference.dropout(a * b, 0.25, np.random.default_rng(0)),
     ]
 

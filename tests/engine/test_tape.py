@@ -78,6 +78,9 @@ SHARING = {
     "linear": lambda x, y: fused.linear(x, y.T, y[:, 0]),
     "getitem": lambda x, y: x[...] + y[:, ::-1],
     "max": lambda x, y: x.max() + y.max(axis=0),
+    "min": lambda x, y: x.min() + y.min(axis=0),
+    "var": lambda x, y: x.var() + y.var(axis=0),
+    "abs": lambda x, y: abs(x) + abs(y),
 }
 
 
@@ -318,6 +321,8 @@ def outputs_of_every_op():
         "matmul": (x @ y, x @ v, v @ w),
         "max": (x.max(axis=1),),
         "mean": (x.mean(axis=1),),
+        "min": (x.min(axis=1),),
+        "var": (x.var(axis=1),),
         "sum": (x.sum(axis=1),),
         "power": (x**2.0,),
         "reshape": (x.reshape(-1),),
@@ -333,7 +338,7 @@ def outputs_of_every_op():
         "softmax": (fused.softmax(x), fused.softmax(x, 0)),
     }
     made |= {name: (getattr(ops, name)(x, v),) for name in ("add", "subtract", "multiply", "divide")}
-    made |= {name: (getattr(ops, name)(x),) for name in ("negative", "exp", "log", "sqrt", "tanh", "erf")}
+    made |= {name: (getattr(ops, name)(x),) for name in ("abs", "negative", "exp", "log", "sqrt", "tanh", "erf")}
     return made
 
 
