@@ -31,6 +31,10 @@ class BackwardError(MinivitError, RuntimeError):
     """A backward pass that cannot run: no graph, or a graph that was used already."""
 
 
+class NotALeafError(BackwardError, AttributeError):
+    """The `.grad` of a Tensor that was computed: only leaves have one."""
+
+
 class GradientError(MinivitError, AssertionError):
     """A gradient that disagrees with finite differences."""
 

@@ -47,6 +47,7 @@ def with_gpu_kernel(per_row: bool = False) -> Callable[[Function], Function]:
             elif x.size:
                 _launch(function.__name__, per_row, x, *arguments)
 
+        call.has_gpu_kernel = True  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return decorate

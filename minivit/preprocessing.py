@@ -16,8 +16,10 @@ def preprocess(images: np.ndarray) -> np.ndarray:
     Returns float32 of the same shape, in new memory. The data set's mean and standard deviation play no
     part: the published weights expect exactly this.
 
-    Raises DTypeError if `images` is not uint8: floats may have been rescaled already.
+    Raises DTypeError if `images` is not uint8: floats may have been rescaled already; and if it is a masked array.
     """
+    if isinstance(images, np.ma.MaskedArray):
+        raise DTypeError("preprocess: masked pixels have no values: fill them first, with images.filled(0)")
     if getattr(images, "dtype", None) != np.uint8:
         found = getattr(images, "dtype", type(images).__name__)
         raise DTypeError(f"preprocess takes uint8 pixels from 0 to 255, not {found}.")

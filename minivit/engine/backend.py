@@ -19,6 +19,7 @@ import numpy as np
 from ..cores import cpu_quota
 from ..cublas import gpu_matmul
 from ..cuda import to_cuda
+from ..errors import DTypeError, ShapeError
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
 NUMPY_TYPES = np.ndarray, np.generic
@@ -38,6 +39,32 @@ def xp_of(x: Array) -> ModuleType:
 def is_array(x: object) -> bool:
     """Whether `x` is an array of NumPy or of a module that looks like it, and not a plain number or list."""
     return hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__")
+
+
+def plain_array(x: object) -> Array:
+    """`x` as an array of NumPy's own class and of this machine's byte order; an array of a GPU as it is.
+
+    A subclass with rules of its own, such as `numpy.matrix` or `numpy.memmap`, becomes a plain array of the same
+    memory. Numbers in another byte order, as some file formats store them, are copied.
+
+    Raises:
+        DTypeError: for a masked array, whose mask would be lost.
+        ShapeError: for lists of different lengths.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError("a masked array has no gradient: fill its gaps first, with x.filled(number)")
+    if not isinstance(x, NUMPY_TYPES) and hasattr(x, "__cuda_array_interface__"):
+        return x
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"these numbers are no array: {error}") from error
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def holds_numbers(dtype: np.dtype) -> bool:
+    """Whether the elements are real numbers or truth values."""
+    return dtype.kind in "iub" or is_float(dtype)
 
 
 def as_array(x: Array) -> Array:

@@ -16,13 +16,14 @@ import numpy as np
 
 from ..cublas import contiguous_on_gpu
 from ..cuda import current_gpu
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError
 from ..kernels import row_of_ones, with_gpu_kernel
 from .backend import (
     Array,
     erf,
     extremes_are_harmless,
     matmul,
+    plain_array,
     row_blocks,
     underflow_is_harmless,
     vecdot,
@@ -393,7 +394,11 @@ def split_heads(x: Array, parts: int, heads: int) -> Array:
 def target_probabilities(labels: Array, logits: Array, smoothing: float) -> Array:
     """(B,) class numbers or (B, K) probabilities -> (B, K) smoothed probabilities of the logits' type."""
     xp = xp_of(logits)
-    labels = xp.asarray(labels)
+    if isinstance(labels, Tensor):
+        if labels.requires_grad:
+            raise DTypeError("labels are constants, whose gradient is not computed: pass labels.detach()")
+        labels = labels.data
+    labels = xp.asarray(plain_array(labels))
     batch, classes = logits.shape
     if labels.shape == (batch, classes):
         targets = labels.astype(logits.dtype)

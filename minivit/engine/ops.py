@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from ..errors import DTypeError, ShapeError
-from .backend import Array, beside, is_array, is_float, wide, xp_of
+from .backend import Array, beside, holds_numbers, is_array, is_float, plain_array, wide, xp_of
 from .backend import erf as erf_array
 from .backend import matmul as multiply_arrays
 from .tensor import Tensor, record
@@ -107,6 +107,8 @@ def power(a: Tensor, exponent: float) -> Tensor:
 
     a ** 0 is the constant 1, also at 0, where the general rule 0 * a ** -1 would give nan.
     """
+    if not isinstance(a, Tensor):
+        raise DTypeError("an exponent must be a plain number, not a Tensor: a ** x is (x * math.log(a)).exp()")
     if not isinstance(exponent, numbers.Real):
         raise DTypeError(f"the exponent must be a plain number, not {type(exponent).__name__}")
     x, exponent = a.data, float(exponent)  # NumPy's own numbers would impose their element type
@@ -360,27 +362,27 @@ def operands(*inputs: object) -> tuple[Array, ...]:
     for x in inputs:
         if isinstance(x, Tensor):
             if like is None:
-                like = x.data
-            elif x.data.dtype != like.dtype:
+                like = x._data
+            elif x._data.dtype != like.dtype:
                 raise DTypeError(f"the tensors have types {like.dtype} and {x.dtype}: convert one with astype()")
     if like is None:
         raise DTypeError("an op wants a Tensor among its inputs: wrap one in minivit.Tensor(...)")
-    return tuple([x.data if isinstance(x, Tensor) else _constant(x, like) for x in inputs])
+    return tuple([x._data if isinstance(x, Tensor) else _constant(x, like) for x in inputs])
 
 
 def _constant(x: Any, like: Array) -> Array:
     """What stands beside a Tensor's array: a plain number as it is, anything else as an array of the same type."""
     if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # bfloat16 would become float32
         return x
-    array = xp_of(like).asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"a constant beside a Tensor must be numbers, not {x!r}")
+    array = xp_of(like).asarray(plain_array(x))
+    if not holds_numbers(array.dtype):
+        raise DTypeError(f"a constant beside a Tensor must be numbers: found {type(x).__name__} of {array.dtype}")
     return array.astype(like.dtype, copy=False)
 
 
 def shapes_wanted(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
     """The shape of each input that wants a gradient, None for the others."""
-    return tuple([x.data.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
+    return tuple([x._data.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
 
 
 def rounded(x: Array, dtype: Any) -> Array:
@@ -426,7 +428,7 @@ def index_beside(x: Array, index: Any) -> Any:
     """An index whose arrays lie where `x` does."""
     if isinstance(index, tuple):
         return tuple([index_beside(x, part) for part in index])
-    return beside(x, index) if is_array(index) else index
+    return beside(x, plain_array(index)) if is_array(index) else index
 
 
 def picks_by_array(index: Any) -> bool:

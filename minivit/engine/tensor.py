@@ -15,19 +15,31 @@ A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured 
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from itertools import count
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.random import Generator
 
-from ..errors import BackwardError, DTypeError, ShapeError
-from .backend import Array, as_array, is_array, is_float, to_device, to_numpy, underflow_is_harmless, xp_of
+from ..errors import BackwardError, DTypeError, MinivitError, NotALeafError, ShapeError
+from .backend import (
+    Array,
+    as_array,
+    holds_numbers,
+    is_array,
+    is_float,
+    plain_array,
+    to_device,
+    to_numpy,
+    underflow_is_harmless,
+    xp_of,
+)
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
@@ -65,39 +77,77 @@ class Tensor:
     different element types do not mix (`DTypeError`): convert one with `astype`.
     """
 
-    __slots__ = ("__weakref__", "_node", "data", "grad", "name", "requires_grad")
-
-    # NumPy then leaves `array * tensor` to Tensor.__rmul__, instead of looping over the elements.
-    __array_ufunc__ = None
+    __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_node", "name", "requires_grad")
+    __array_ufunc__: ClassVar[Any]  # set below, see interop.py
 
     def __init__(self, data: object, requires_grad: bool = False, name: str | None = None):
-        self.data: Array = _float_array(data)
-        self.grad: Array | None = None
+        self._data: Array = _float_array(data)
+        self._grad: Array | None = None
         self.requires_grad = requires_grad
         self.name = name
         self._node: Node | None = None
+        self._changed = -1
+
+    # -- its two arrays --------------------------------------------------------------------------
+
+    def _set_data(self, data: object) -> None:
+        if self._node is not None:
+            raise BackwardError("the values of a computed Tensor belong to the tape: compute a new Tensor instead")
+        self._data = _float_array(data)
+        self.changed_in_place()
+
+    data = property(attrgetter("_data"), _set_data, doc="The values. Assign to those of a leaf alone.")
+
+    def changed_in_place(self) -> None:
+        """Note that the values were changed: a tape from before is then refused, since it holds others.
+
+        Assigning to `data`, also `x.data -= step`, notes it by itself; who writes into the array (`x.data[...] = y`)
+        calls this. The note is a number on the clock that Nodes are numbered by: what is older than it is out of date.
+        """
+        self._changed = next(_numbers)
+
+    @property
+    def grad(self) -> Array | None:
+        """dL/d(this), where `backward` came by, or None.
+
+        Raises:
+            NotALeafError: on a Tensor that was computed from others, which never has one.
+        """
+        if self._node is not None:
+            raise NotALeafError(
+                "a computed Tensor has no .grad, only the leaves it was computed from: "
+                "to change a parameter w and keep it one, write w.data -= lr * w.grad"
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: Array | None) -> None:
+        """Give it a gradient, or None."""
+        if self._node is not None:
+            self.grad  # noqa: B018  (says why not)
+        self._grad = gradient
 
     # -- what it is ------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The length of each axis."""
-        return self.data.shape
+        return self._data.shape
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self.data.ndim
+        return self._data.ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return self._data.size
 
     @property
     def dtype(self) -> np.dtype:
         """The element type."""
-        return self.data.dtype
+        return self._data.dtype
 
     @property
     def is_leaf(self) -> bool:
@@ -142,7 +192,8 @@ class Tensor:
             grad: dL/d(this), of this tensor's shape; 1 if left out, which a single number alone allows.
 
         Raises:
-            BackwardError: if no leaf below wants a gradient, or if the tape was used already.
+            BackwardError: if no leaf below wants a gradient, if the tape was used already, or if a leaf's values were
+                changed since they were computed with.
             ShapeError: if `grad` is missing on a tensor of several elements, or of another shape.
         """
         for leaf, gradient in run_backward(self, _seed(self, grad)).items():
@@ -154,6 +205,66 @@ class Tensor:
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self.grad = None
+
+    # -- as a number, and for NumPy (see interop.py) ---------------------------------------------
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, options: Any) -> Any:
+        return interop.array_function(function, args, options)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.item(), digits)
+
+    def __format__(self, form: str) -> str:
+        return format(self.item() if form else str(self), form)
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(
+                f"a Tensor of shape {self.shape} is not true or false as a whole: use (x > 0).all() or .any()"
+            )
+        return bool(self.item())
+
+    __hash__ = object.__hash__  # Tensors are keys by identity, though == compares elements
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Tensor):
+            try:
+                ops.operands(self, other)
+            except MinivitError:
+                return NotImplemented  # to something that is no number it is not equal
+        return self._compared(other, operator.eq)
+
+    def __ne__(self, other: object) -> Any:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else ~equal
+
+    def __lt__(self, other: object) -> Any:
+        return self._compared(other, operator.lt)
+
+    def __le__(self, other: object) -> Any:
+        return self._compared(other, operator.le)
+
+    def __gt__(self, other: object) -> Any:
+        return self._compared(other, operator.gt)
+
+    def __ge__(self, other: object) -> Any:
+        return self._compared(other, operator.ge)
+
+    def _compared(self, other: object, comparison: Callable[[Array, Array], Array]) -> Array:
+        """An array of truth values; only numbers go back through a tape."""
+        return comparison(*ops.operands(self, other))
+
+    def __contains__(self, value: object) -> bool:
+        return bool(self._compared(value, operator.eq).any())
 
     # -- operators and methods: NumPy's, each one op of ops.py -----------------------------------
 
@@ -195,6 +306,17 @@ class Tensor:
 
     def __pow__(self, exponent: float) -> Tensor:
         return ops.power(self, exponent)
+
+    def _refuse_in_place(self, other: object) -> Any:
+        """`w -= step` makes a new Tensor, which is no parameter any more."""
+        if self.requires_grad and self._node is None:
+            raise BackwardError(
+                f"{self.name or 'this Tensor'} is a leaf: an assignment like w -= ... would replace it by a computed "
+                "Tensor; to change it, write w.data -= ..."
+            )
+        return NotImplemented  # x += y is x = x + y
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __imatmul__ = __ipow__ = _refuse_in_place
 
     def __getitem__(self, index: object) -> Tensor:
         return ops.getitem(self, index)
@@ -293,12 +415,13 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
     itself, views of it, or arrays of its own making (no such array twice), and it never changes `dy`.
     """
     out = Tensor.__new__(Tensor)
-    out.data = as_array(data)
-    out.grad = out.name = out._node = None
+    out._data = as_array(data)
+    out._grad = out.name = out._node = None
+    out._changed = -1
     out.requires_grad = False
     if _switch.recording:
         parents = [(x._node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
-        if parents.count(None) < len(parents):
+        if [parent for parent in parents if parent is not None]:
             out.requires_grad = True
             out._node = Node(parents, vjp)
     return out
@@ -404,10 +527,17 @@ def _oldest_first(start: Node | Tensor) -> list[Node]:
     found = {start} if isinstance(start, Node) else set()
     stack = list(found)
     while stack:
-        for parent in stack.pop().parents:
-            if isinstance(parent, Node) and parent not in found:
-                found.add(parent)
-                stack.append(parent)
+        node = stack.pop()
+        for parent in node.parents:
+            if isinstance(parent, Node):
+                if parent not in found:
+                    found.add(parent)
+                    stack.append(parent)
+            elif parent is not None and parent._changed > node.number:
+                raise BackwardError(
+                    f"{parent.name or 'a parameter'} was changed after the loss was computed with it: call backward() "
+                    "before optimizer.step(), or compute the loss again"
+                )
     return sorted(found, key=attrgetter("number"))
 
 
@@ -431,7 +561,10 @@ def _seed(root: Tensor, grad: object) -> Array:
         if root.size != 1:
             raise ShapeError(f"backward() starts from a single number; pass a gradient of shape {root.shape}")
         return xp.ones_like(root.data)
-    seed = xp.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=root.dtype)
+    seed = plain_array(grad.data if isinstance(grad, Tensor) else grad)
+    if not holds_numbers(seed.dtype):
+        raise DTypeError(f"a gradient must be numbers: found {type(grad).__name__} of {seed.dtype}")
+    seed = xp.asarray(seed, dtype=root.dtype)
     if seed.shape != root.shape:
         raise ShapeError(f"the gradient has shape {seed.shape}, the tensor {root.shape}")
     return seed
@@ -443,11 +576,10 @@ def _seed(root: Tensor, grad: object) -> Array:
 def _float_array(data: object) -> Array:
     if isinstance(data, Tensor):
         raise DTypeError("a Tensor cannot be made from a Tensor: use detach() or astype()")
-    array = as_array(data) if is_array(data) else np.asarray(data)
-    if not (array.dtype.kind in "iub" or is_float(array.dtype)):
-        raise DTypeError(f"a Tensor holds floating-point numbers, not {data!r}")
-    keeps_type = is_array(data) and is_float(array.dtype)
-    return array if keeps_type else array.astype(np.float32)
+    array = plain_array(data)
+    if not holds_numbers(array.dtype):
+        raise DTypeError(f"a Tensor holds floating-point numbers: found {type(data).__name__} of {array.dtype}")
+    return array if is_array(data) and is_float(array.dtype) else array.astype(np.float32)
 
 
 def _flatten(arguments: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
@@ -457,4 +589,6 @@ def _flatten(arguments: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
     return arguments  # type: ignore[return-value]
 
 
-from . import ops  # noqa: E402  (last, because ops.py needs Tensor and record, and Tensor's operators need ops)
+from . import interop, ops  # noqa: E402  (last, because they need Tensor and record, and Tensor's methods need them)
+
+Tensor.__array_ufunc__ = interop.ForNumPyAlone(interop.array_ufunc)

@@ -172,6 +172,7 @@ class Module:
             raise CheckpointError(misfit(source, problems))
         for name, tensor in there.items():
             tensor.data[...] = xp_of(tensor.data).asarray(to_numpy(state[name]), tensor.dtype)
+            tensor.changed_in_place()
 
     # -- modes and devices -----------------------------------------------------------------------
 

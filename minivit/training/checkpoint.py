@@ -74,6 +74,7 @@ def load_checkpoint(
     model.load_state(section(arrays, "model/"), source=str(path))
     for name, tensor in around.items():
         tensor.data[...] = xp_of(tensor.data).asarray(saved[name])
+        tensor.changed_in_place()
     optimizer.load_state(section(arrays, "optimizer/"), header["optimizer_steps"])
     if average:
         average.load_state(section(arrays, "ema/"))

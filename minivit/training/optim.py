@@ -216,6 +216,8 @@ class Optimizer:
         for name, gradient in given.items():
             self._check_gradient(name, gradient)
         self.steps += 1
+        for name in given:
+            self.parameters[name].changed_in_place()
         with np.errstate(all="ignore"):  # what is too small becomes 0; what is too large is looked for below
             for group in self.groups:
                 self._step_of(group, given)

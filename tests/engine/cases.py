@@ -207,13 +207,13 @@ for name, function in {"ops.sum": ops.sum, "Tensor.sum": Tensor.sum}.items():
     CASES[name] = reduced(function)
 for name, function in {"ops.mean": ops.mean, "Tensor.mean": Tensor.mean}.items():
     CASES[name] = reduced(function)
-for name, function in {"ops.var": ops.var, "Tensor.var": Tensor.var}.items():
+for name, function in {"ops.var": ops.var, "Tensor.var": lambda x, *options: x.var(*options)}.items():
     CASES[name] = reduced(function)
 for name, function in {
     "ops.max": ops.max,
     "Tensor.max": Tensor.max,
     "ops.min": ops.min,
-    "Tensor.min": Tensor.min,
+    "Tensor.min": lambda x, *options: x.min(*options),
 }.items():
     CASES[name] = reduced(function, distinct)
 

@@ -45,11 +45,15 @@ SHARED = {
 
 # What a Tensor has that makes no new Tensor on the tape.
 NOT_OPS = {
-    *("__init__", "__len__", "__repr__", "_node", "data", "grad", "name", "requires_grad"),
-    *("shape", "ndim", "size", "dtype", "is_leaf"),
+    *("__init__", "__len__", "__repr__", "_changed", "_data", "_grad", "_node", "data", "grad", "name"),
+    *("requires_grad", "_set_data", "changed_in_place", "shape", "ndim", "size", "dtype", "is_leaf"),
     *("item", "numpy", "detach", "to", "backward", "zero_grad"),
-    *("__module__", "__doc__", "__slots__", "__weakref__", "__array_ufunc__", "__static_attributes__"),
-    "__firstlineno__",
+    *("__float__", "__int__", "__round__", "__format__", "__bool__", "__contains__", "__hash__"),
+    *("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "_compared"),
+    *("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imatmul__", "__ipow__", "_refuse_in_place"),
+    *("__array__", "__array_function__", "__array_ufunc__"),
+    *("__module__", "__doc__", "__slots__", "__weakref__", "__static_attributes__", "__firstlineno__"),
+    *("__annotations__", "__annotate_func__", "__annotations_cache__"),
 }
 
 

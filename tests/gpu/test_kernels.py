@@ -128,7 +128,7 @@ def test_every_kernel_has_a_twin_and_a_case():
         name
         for module in (fused, optim)
         for name, thing in vars(module).items()
-        if hasattr(thing, "__wrapped__") and thing.__module__ == module.__name__
+        if hasattr(thing, "has_gpu_kernel") and thing.__module__ == module.__name__
     }
     assert set(ARGUMENTS) == decorated
 

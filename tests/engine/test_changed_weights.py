@@ -1,0 +1,214 @@
+"""Classic mistakes with weights get a sentence: a tape is only right for the values that it was made with."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from minivit import SGD, AdamW, BackwardError, Tensor, cross_entropy, no_grad, value_and_grad
+from minivit.engine.tensor import recompute
+from tests.support import equal_numbers, random_images, tiny_vit
+
+
+def weight(*values, name=None):
+    return Tensor(np.array(values), requires_grad=True, name=name)
+
+
+# -- changed between forward and backward ----------------------------------------------------------
+
+
+def replace(w):
+    w.data = w.data + 1.0
+
+
+def step_by_hand(w):
+    w.data -= 0.1
+
+
+def step_by_optimizer(w):
+    SGD([("w", w)], lr=0.1).step([np.ones(w.shape)])
+
+
+def write_and_say_so(w):
+    w.data[...] = 5.0
+    w.changed_in_place()
+
+
+CHANGES = [replace, step_by_hand, step_by_optimizer, write_and_say_so]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("first", [False, True], ids=["the last op", "the first op"])
+def test_backward_refuses_a_weight_that_was_changed_since(change, first):
+    w, v = weight(1.0, 2.0, name="w"), weight(3.0, 4.0)
+    loss = ((w * v).tanh() * v).sum() if first else ((v * v).tanh() * w).sum()
+
+    change(w)
+
+    with pytest.raises(BackwardError, match=r"^w was changed"):
+        loss.backward()
+    assert w.grad is None and v.grad is None  # nothing is half done
+    with pytest.raises(BackwardError, match=r"^w was changed"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_loss_that_is_computed_again_is_right(change):
+    w = weight(1.0, 2.0)
+    (w * w).sum()
+
+    change(w)
+    (w * w).sum().backward()
+
+    equal_numbers(w.grad, 2.0 * w.data)
+
+
+def test_a_change_to_another_weight_or_before_the_loss_is_no_matter():
+    w, other = weight(1.0, 2.0), weight(3.0)
+    w.data = w.data * 2.0
+
+    loss = (w * w).sum()
+    other.data -= 1.0
+    loss.backward()
+
+    equal_numbers(w.grad, [4.0, 8.0])
+
+
+def test_two_losses_of_one_forward_pass_with_a_step_between_them():
+    w = weight(1.0, 2.0)
+    optimizer = AdamW([("w", w)], lr=0.1)
+    first, second = (w * w).sum(), (w * w * w).sum()
+    first.backward()
+    optimizer.step()
+
+    with pytest.raises(BackwardError, match=r"before optimizer\.step\(\)"):
+        second.backward()
+
+
+def test_a_step_leaves_alone_what_has_no_gradient():
+    w, still = weight(1.0, 2.0), weight(3.0, 4.0)
+    optimizer = AdamW([("w", w), ("still", still)], lr=0.1)
+    loss = (still * still).sum()
+
+    optimizer.step([np.ones(2), None])
+    loss.backward()
+
+    equal_numbers(still.grad, [6.0, 8.0])
+
+
+def test_what_was_loaded_into_a_model_counts_as_changed(tmp_path):
+    model = tiny_vit()
+    images, labels = random_images(model.config), np.arange(3)
+    loss = cross_entropy(model(images), labels)
+
+    model.load_state({name: array.copy() for name, array in model.state().items()})
+
+    with pytest.raises(BackwardError, match="was changed"):
+        loss.backward()
+
+
+def test_a_recomputed_block_notices_it_too():
+    w, x = weight(1.0, 2.0), weight(3.0, 4.0)
+    loss = recompute(lambda z, rng: z * w, x, [w]).sum()
+
+    w.data -= 1.0
+
+    with pytest.raises(BackwardError, match="was changed"):
+        loss.backward()
+
+
+def test_a_training_loop_of_ones_own_runs():
+    model = tiny_vit()
+    images, labels = random_images(model.config), np.arange(3)
+    losses = []
+    for _ in range(3):
+        loss = cross_entropy(model(images), labels)
+        loss.backward()
+        losses.append(float(loss))
+        for parameter in model.parameters():
+            parameter.data -= 0.1 * parameter.grad
+            parameter.grad = None
+
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_copies_begin_anew():
+    w = weight(1.0, 2.0)
+    w.data -= 1.0
+    for other in (copy.deepcopy(w), pickle.loads(pickle.dumps(w))):
+        (other * 2.0).sum().backward()
+        equal_numbers(other.grad, [2.0, 2.0])
+
+
+def test_value_and_grad_of_a_changed_weight():
+    w = weight(1.0, 2.0)
+
+    def loss():
+        out = (w * w).sum()
+        w.data = w.data + 1.0
+        return out
+
+    with pytest.raises(BackwardError, match="was changed"):
+        value_and_grad(loss, [w])
+
+
+# -- a weight that is no leaf any more -------------------------------------------------------------
+
+
+def in_place(w, symbol):
+    names = {"w": w}
+    exec(f"w {symbol} 0.5", names)
+    return names["w"]
+
+
+@pytest.mark.parametrize("symbol", ["+=", "-=", "*=", "/=", "**="])
+def test_an_assignment_in_place_to_a_weight_is_refused(symbol):
+    w = weight(1.0, 2.0, name="head.weight")
+
+    for context in (None, no_grad()):
+        with pytest.raises(BackwardError, match=r"^head\.weight is a leaf.*w\.data -= "):
+            if context is None:
+                in_place(w, symbol)
+            else:
+                with context:
+                    in_place(w, symbol)
+    equal_numbers(w.data, [1.0, 2.0])
+
+
+def test_an_assignment_in_place_to_what_is_no_weight_makes_a_new_tensor():
+    w, constant = weight(1.0, 2.0), Tensor([1.0, 2.0])
+    total = old = w * 2.0
+
+    total += w
+    total -= 1.0
+    constant *= 3.0
+
+    assert total is not old
+    equal_numbers(constant.data, np.float32([3.0, 6.0]))
+    total.sum().backward()
+    equal_numbers(w.grad, [3.0, 3.0])
+
+
+def test_a_weight_that_became_a_computed_tensor_says_so():
+    """The second step of `w = w - lr * w.grad`, in its three usual spellings."""
+    w = weight(1.0, 2.0)
+    (w * w).sum().backward()
+    w = w - 0.1 * w.grad
+
+    for use in (lambda: w.grad, lambda: setattr(w, "grad", None), w.zero_grad):
+        with pytest.raises(BackwardError, match=r"computed.*w\.data -= lr \* w\.grad"):
+            use()
+    assert not hasattr(w, "grad")  # so that tools that look at an object are not stopped by it
+
+
+def test_the_values_of_a_computed_tensor_are_not_to_be_replaced():
+    w = weight(1.0, 2.0)
+    h = w * 2.0
+
+    with pytest.raises(BackwardError, match="computed"):
+        h.data = np.zeros(2)
+    with no_grad():
+        free = w * 2.0
+    free.data = np.zeros(2)
+    equal_numbers(free.data, [0.0, 0.0])
