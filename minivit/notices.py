@@ -18,7 +18,10 @@ from .text import printable
 
 def notice(sentence: str) -> None:
     """Say something that the user should know: what was assumed, or left out."""
-    warnings.warn(sentence, Notice, stacklevel=2)
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        frame, level = frame.f_back, level + 1  # so that the warning names the user's own line
+    warnings.warn(sentence, Notice, stacklevel=level)
 
 
 @contextmanager

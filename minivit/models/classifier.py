@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +43,7 @@ class Classifier(Module):
     """A network from images to logits; `forward` is its own."""
 
     config: Any  # a Config
+    header: Mapping[str, Any] = MappingProxyType({})  # what the file that it was loaded from says beside its weights
 
     def predict(self, images: Array, batch_size: int | None = None, workers: Workers | None = None) -> np.ndarray:
         """Class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..engine.fused import GELU_FORMS
-from ..errors import ConfigError
-from ..text import quoted, suggestion
+from ..errors import ConfigError, OutOfMemory
+from ..text import printable, quoted, suggestion
 from .positions import PLACES, POSITIONS
 
 if TYPE_CHECKING:
@@ -71,22 +74,19 @@ class ViTConfig:
     backbone_width: int = 64
 
     def __post_init__(self) -> None:
-        for name in ("patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width"):
-            value = getattr(self, name)
-            _check(_is_whole(value, 1), f"{name} must be a whole number of 1 or more", value)
-        for name in ("depth", "num_classes"):
-            value = getattr(self, name)
-            _check(_is_whole(value, 0), f"{name} must be a whole number of 0 or more", value)
+        _settle_integers(self, 1, "patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width")
+        _settle_integers(self, 0, "depth", "num_classes")
         self._check_image_and_backbone()
         self._check_tokens()
-        rep = self.representation
-        _check(rep is None or _is_whole(rep, 1), "representation must be None or a whole number of 1 or more", rep)
+        if self.representation is not None:
+            _settle_integers(self, 1, "representation")
         _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
         for name in ("dropout", "attention_dropout"):
             rate = getattr(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
         _check(self.gelu in tuple(GELU_FORMS), f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
-        _check(_is_number(self.norm_eps) and self.norm_eps > 0, "norm_eps must be above 0", self.norm_eps)
+        good = _is_number(self.norm_eps) and 0 < self.norm_eps <= 1
+        _check(good, "norm_eps must be above 0 and at most 1", self.norm_eps)
 
     def _check_image_and_backbone(self) -> None:
         object.__setattr__(self, "image_size", _image_size(self.image_size))
@@ -96,19 +96,19 @@ class ViTConfig:
             return
         good = isinstance(self.backbone, tuple | list) and all(_is_whole(units, 1) for units in self.backbone)
         _check(good, "backbone must be the units of each stage, whole numbers of 1 or more", self.backbone)
-        object.__setattr__(self, "backbone", tuple(self.backbone))
+        object.__setattr__(self, "backbone", tuple(map(operator.index, self.backbone)))
         good = self.backbone_width % 32 == 0
         _check(good, "backbone_width must be a multiple of 32, the groups of GroupNorm", self.backbone_width)
         _check(min(self.grid) >= 1, "the image size must leave the backbone's feature map one patch", self.image_size)
 
     def _check_tokens(self) -> None:
         _check(self.classifier in CLASSIFIERS, f"classifier must be one of {_listed(CLASSIFIERS)}", self.classifier)
-        good = self.class_token in (None, True, False) and not (
-            self.classifier == "token" and self.class_token is False
-        )
+        is_flag = self.class_token is None or isinstance(self.class_token, bool)
+        good = is_flag and not (self.classifier == "token" and self.class_token is False)
         _check(good, "class_token must be True, False or None, and not False where the head reads it", self.class_token)
-        good = not self.pool_before_norm or self.classifier == "gap"
-        _check(good, "pool_before_norm is for classifier='gap'", self.classifier)
+        flag = self.pool_before_norm
+        _check(isinstance(flag, bool), "pool_before_norm must be True or False", flag)
+        _check(not flag or self.classifier == "gap", "pool_before_norm is for classifier='gap'", self.classifier)
         _check(self.positions in POSITIONS, f"positions must be one of {_listed(POSITIONS)}", self.positions)
         _check(self.positions_at in PLACES, f"positions_at must be one of {_listed(PLACES)}", self.positions_at)
         good = self.positions_at == "stem" or self.positions not in ("none", "relative")
@@ -190,11 +190,10 @@ class ResNetConfig:
         object.__setattr__(self, "image_size", _image_size(self.image_size))
         good = isinstance(self.units, tuple | list) and len(self.units) > 0 and all(_is_whole(n, 1) for n in self.units)
         _check(good, "units must be whole numbers of 1 or more, one for each stage", self.units)
-        object.__setattr__(self, "units", tuple(self.units))
-        good = _is_whole(self.width, 1) and self.width % 32 == 0
-        _check(good, "width must be a multiple of 32, the groups of GroupNorm", self.width)
-        _check(_is_whole(self.num_classes, 0), "num_classes must be a whole number of 0 or more", self.num_classes)
-        _check(_is_whole(self.channels, 1), "channels must be a whole number of 1 or more", self.channels)
+        object.__setattr__(self, "units", tuple(map(operator.index, self.units)))
+        _settle_integers(self, 1, "width", "channels")
+        _settle_integers(self, 0, "num_classes")
+        _check(self.width % 32 == 0, "width must be a multiple of 32, the groups of GroupNorm", self.width)
         _check(self.stem in STEMS, f"stem must be one of {_listed(STEMS)}", self.stem)
 
     @property
@@ -213,11 +212,20 @@ class ResNetConfig:
 AnyConfig = ViTConfig | ResNetConfig
 
 
+def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
+    """Check that fields are integers of `least` or more, and make Python's own of NumPy's: JSON knows no others."""
+    for name in names:
+        value = getattr(config, name)
+        _check(_is_whole(value, least), f"{name} must be a whole number of {least} or more", value)
+        object.__setattr__(config, name, operator.index(value))
+
+
 def _image_size(given: Any) -> int | tuple[int, int]:
     sides = given if isinstance(given, tuple | list) else (given, given)
     good = len(sides) == 2 and all(_is_whole(side, 1) for side in sides)
     _check(good, "image_size must be a whole number of pixels or a pair (height, width)", given)
-    return given if isinstance(given, int) else (sides[0], sides[1])
+    height, width = map(operator.index, sides)
+    return (height, width) if isinstance(given, tuple | list) else height
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -225,7 +233,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
 def _is_number(value: object) -> bool:
@@ -234,7 +242,7 @@ def _is_number(value: object) -> bool:
 
 def _check(good: bool, rule: str, value: object) -> None:
     if not good:
-        raise ConfigError(f"{rule}, not {value!r}")
+        raise ConfigError(f"{rule}, not {quoted(value)}")
 
 
 # ViT Table 1 (B, L, H); Ti and S are the sizes published with the authors' code (arXiv 2106.10270).
@@ -310,11 +318,23 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
 
 
 def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
-    """The network of a configuration; `seed` as in `create_model`."""
+    """The network of a configuration; `seed` as in `create_model`.
+
+    Raises:
+        OutOfMemory: if its parameters do not fit into the memory.
+        ConfigError: if an array of it is larger than any can be.
+    """
     from .resnet import ResNet
     from .vit import ViT
 
-    return ViT(config, seed=seed) if isinstance(config, ViTConfig) else ResNet(config, seed=seed)
+    try:
+        return ViT(config, seed=seed) if isinstance(config, ViTConfig) else ResNet(config, seed=seed)
+    except MemoryError as error:
+        raise OutOfMemory(f"a model of these sizes does not fit into the memory: {printable(error, 100)}") from error
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"a model of these sizes cannot be built: {printable(error, 100)}") from error
 
 
 def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:

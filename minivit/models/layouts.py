@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,16 +21,25 @@ import numpy as np
 from ..engine.backend import to_numpy
 from ..errors import CheckpointError, ConfigError
 from ..nn.module import misfit
-from .archive import Archive, Arrays, Shapes
+from ..notices import notice
+from ..text import listed, printable, quoted
+from .archive import Archive, Arrays, Shapes, refuse_non_finite
+from .beside import Beside
 from .classifier import Classifier
-from .configs import AnyConfig, ResNetConfig, ViTConfig
+from .configs import SIZES, AnyConfig, ResNetConfig, ViTConfig
 
 QUERY, KEY, VALUE = range(3)
 KERNEL = (1, 0)  # PyTorch's linear kernels are (out, in)
 CONV = (2, 3, 1, 0)  # and those of its convolutions (out, in, h, w)
 
-# How many heads the sizes of the paper have, where a file cannot tell.
-USUAL_HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+# Published models by their width: name, depth, MLP width and heads, where a file cannot tell how many heads it has.
+PUBLISHED: dict[int, tuple[str, int, int, int]] = {
+    **{size["dim"]: (f"ViT-{name}", size["depth"], size["mlp_dim"], size["heads"]) for name, size in SIZES.items()},
+    1152: ("ViT-SO400M", 27, 4304, 16),  # arXiv 2305.13035
+    1408: ("ViT-g", 40, 6144, 16),  # arXiv 2106.04560
+    1664: ("ViT-G", 48, 8192, 16),  # the same
+}
+NARROW = 64  # published heads are this wide or wider, so that a narrower model has one, for want of a better word
 
 
 @dataclass(frozen=True)
@@ -92,10 +101,21 @@ class Layout:
 
 @dataclass(frozen=True)
 class Hints:
-    """What a file may not tell: the number of heads, and the grid of patches where it is no square."""
+    """What a file does not tell and someone else does.
+
+    Args:
+        heads: attention heads, as the caller says.
+        grid: rows and columns of patches, as the caller says.
+        image_size: (height, width) in pixels that the caller asks for; also the file's own if its positions fit.
+        beside: what the files beside it say.
+        assumed: what nobody said and was assumed, to be told in one notice.
+    """
 
     heads: int | None = None
     grid: tuple[int, int] | None = None
+    image_size: tuple[int, int] | None = None
+    beside: Beside = field(default_factory=Beside)
+    assumed: list[str] = field(default_factory=list)
 
 
 def recognise(shapes: Shapes) -> Layout | None:
@@ -109,35 +129,103 @@ def recognise(shapes: Shapes) -> Layout | None:
 # -- what the layouts share ----------------------------------------------------------------------
 
 
-def _grid(tokens: int, class_token: bool, hints: Hints) -> tuple[tuple[int, int], bool]:
-    """The grid of patches, and whether the class token has a position, from the number of position embeddings."""
-    for with_token in (True, False) if class_token else (False,):
-        patches = tokens - with_token
-        if hints.grid is not None:
-            if hints.grid[0] * hints.grid[1] == patches:
-                return hints.grid, with_token
-        elif math.isqrt(patches) ** 2 == patches and patches:
-            side = math.isqrt(patches)
-            return (side, side), with_token
+def _grid(tokens: int, class_token: bool, hints: Hints, patch: int, stride: int = 1) -> tuple[int, int]:
+    """The grid of patches that so many position embeddings are of: the class token may have one or none.
+
+    Args:
+        tokens: how many position embeddings there are.
+        class_token: whether the model has a class token.
+        patch, stride: cells of the feature map that a patch spans, and pixels that a cell spans.
+    """
+    counts = (tokens - 1, tokens) if class_token else (tokens,)
     if hints.grid is not None:
-        raise ConfigError(f"{tokens} position embeddings are not those of {hints.grid[0]} x {hints.grid[1]} patches")
-    raise ConfigError(f"{tokens} position embeddings are those of no square grid: give grid=(rows, columns)")
+        if math.prod(hints.grid) in counts:
+            return hints.grid
+        rows, columns = map(quoted, hints.grid)
+        raise ConfigError(
+            f"{tokens} position embeddings are not those of {rows} x {columns} patches: give another grid"
+        )
+    asked, said = (size and _cells(size, patch, stride) for size in (hints.image_size, hints.beside.image_size))
+    if asked and math.prod(asked) == counts[0]:
+        return asked
+    if said and math.prod(said) in counts:
+        return said
+    if hints.beside.image_size is not None:
+        height, width = hints.beside.image_size
+        raise ConfigError(
+            f"{tokens} position embeddings are not those of {height} x {width} pixels, which {hints.beside.source} "
+            "beside it says: give image_size or grid"
+        )
+    for patches in counts:
+        side = math.isqrt(patches)
+        if asked and math.prod(asked) == patches:
+            return asked
+        if patches and side**2 == patches:
+            hints.assumed.append(f"grid=({side}, {side})")
+            return side, side
+    raise ConfigError(
+        f"{tokens} position embeddings are those of no square grid: give grid=(rows, columns) or image_size "
+        "(--grid, --image-size)"
+    )
 
 
-def _count(shapes: Shapes, pattern: str) -> int:
-    """How many things are numbered by the pattern's group."""
-    numbers = {int(match[1]) for name in shapes if (match := re.match(pattern, name))}
-    return max(numbers, default=-1) + 1
+def _cells(size: tuple[int, int], patch: int, stride: int) -> tuple[int, int] | None:
+    """How many patches fit into an image, as `ViTConfig.grid` has it; None if they leave a rest of the image."""
+    height, width = (-(-side // stride) for side in size)  # a feature map is rounded up
+    exact = stride > 1 or (height % patch == 0 and width % patch == 0)
+    return (height // patch, width // patch) if exact else None
+
+
+def _free_size(hints: Hints, cell: int) -> tuple[int, int]:
+    """The image's size where the file has no positions that tell: any size works."""
+    if hints.grid is not None:
+        return hints.grid[0] * cell, hints.grid[1] * cell
+    given = hints.image_size or hints.beside.image_size
+    if given is None:
+        hints.assumed.append("image_size=224")
+    return given or (224 // cell * cell, 224 // cell * cell)
+
+
+def _count(shapes: Shapes, pattern: str, first: int = 0) -> int:
+    """How many things the pattern's group numbers: from `first` on, without a gap.
+
+    A name may hold any number; a model of so many blocks is not built before as many are found.
+    """
+    found: dict[int, str] = {}
+    for name in shapes:
+        if match := re.match(pattern, name):
+            number = int(match[1]) if len(match[1]) < 10 else 10**9
+            found[number] = name[: match.start(1)]
+    highest = max(found, default=first - 1)
+    absent = next((number for number in range(first, highest) if number not in found), None)
+    if absent is not None:
+        others = highest - first - len(found)
+        more = f" and {others:,} more are" if others else " is"
+        raise CheckpointError(
+            f"{printable(found[highest], 60)}{absent}{more} missing: the numbers go up to {highest:,}"
+        )
+    return highest - first + 1
+
+
+def _prefix(shapes: Shapes, landmark: str, skip: str = r"a^") -> str:
+    """What stands before `landmark` in a name: a wrapper's `module.`, say.
+
+    Raises:
+        CheckpointError: if there are several such prefixes: which model is meant, the file does not tell.
+    """
+    prefixes = {
+        name.removesuffix(landmark)
+        for name in shapes
+        if re.search(rf"(^|[/.]){re.escape(landmark)}$", name) and not re.search(skip, name)
+    }
+    if len(prefixes) > 1 and "" not in prefixes:
+        raise CheckpointError(f"it holds several models: {listed(sorted(prefixes))}; keep the arrays of one of them")
+    return min(prefixes, key=len, default="")
 
 
 def _prefixed(shapes: Shapes, landmark: str, skip: str = r"a^") -> dict[str, str]:
     """Names without the prefix that stands before `landmark`; arrays elsewhere in the file are no weights."""
-    prefixes = [
-        name.removesuffix(landmark)
-        for name in shapes
-        if re.search(rf"(^|[/.]){re.escape(landmark)}$", name) and not re.search(skip, name)
-    ]
-    prefix = min(prefixes, key=len, default="")
+    prefix = _prefix(shapes, landmark, skip)
     return {name: name.removeprefix(prefix) for name in shapes if name.startswith(prefix)}
 
 
@@ -154,8 +242,42 @@ def _get(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     return shapes[name]
 
 
-def _heads(dim: int, hints: Hints) -> int:
-    return hints.heads or USUAL_HEADS.get(dim) or max(1, dim // 64)
+def _heads(dim: int, hints: Hints, depth: int | None = None, mlp_dim: int | None = None) -> int | None:
+    """How many heads the model has: as someone says, or as the one published model of these sizes has; else None."""
+    if hints.heads is not None or hints.beside.heads is not None:
+        return hints.heads or hints.beside.heads
+    name, *sizes, heads = PUBLISHED.get(dim, ("", 0, 0, 1))
+    if depth == 0:
+        return heads if dim in PUBLISHED else _divisor(dim)  # no attention, so that nothing depends on it
+    if dim in PUBLISHED and depth in (sizes[0], None) and mlp_dim in (sizes[1], None):
+        hints.assumed.append(f"heads={heads} as {name} has")
+        return heads
+    if dim < NARROW:
+        hints.assumed.append("heads=1")
+        return 1
+    return None
+
+
+def _divisor(dim: int) -> int:
+    return dim // 64 if dim >= 64 and dim % (dim // 64) == 0 else 1
+
+
+def _said_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
+    heads = _heads(dim, hints, depth, mlp_dim)
+    if heads is None:
+        raise ConfigError(
+            f"neither the file nor a config.json beside it says how many heads its {depth} blocks of width {dim} have: "
+            "give heads (--heads)"
+        )
+    if dim % heads:
+        whose = "heads" if hints.heads else f"num_attention_heads of {hints.beside.source}"
+        raise ConfigError(f"{whose} must divide dim = {dim}, not {heads}")
+    return heads
+
+
+def _square_kernel(shape: tuple[int, ...], height: int, width: int) -> None:
+    if height != width:
+        raise CheckpointError(f"patches of {height} x {width} pixels: minivit's are square (shape {shape})")
 
 
 # -- Google: google-research/vision_transformer and big_vision ------------------------------------
@@ -168,9 +290,14 @@ GOOGLE_NUMBERS = (
 )
 
 
+OPTIMIZERS_STATE = r"(^|/)opt(imizer)?/state(/|$)|(^|/)opt_state(/|$)"
+
+
 def _google_names(shapes: Shapes) -> dict[str, str]:
     """Without prefixes (`opt/target/`, `params/` ...), and as the published files number and place things."""
-    names = _prefixed(shapes, "embedding/kernel", skip="opt/state|opt_state")
+    slashed = {name: name.replace("\\", "/") for name in shapes}  # some were written on Windows
+    names = _prefixed({slashed[name]: shape for name, shape in shapes.items()}, "embedding/kernel", OPTIMIZERS_STATE)
+    names = {name: names[slash] for name, slash in slashed.items() if slash in names}
     newer = any(re.match(r"Transformer/encoderblock_\d+/MlpBlock_0/", name) for name in names.values())
     return {name: _google_name(short, newer) for name, short in names.items()}
 
@@ -187,9 +314,10 @@ def _google_name(name: str, newer: bool) -> str:
 
 
 def _google_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
-    patch, _, channels, dim = _get(shapes, "embedding/kernel", 4)
+    patch, width, channels, dim = kernel = _get(shapes, "embedding/kernel", 4)
+    _square_kernel(kernel, patch, width)
     block = "Transformer/encoderblock_0"
-    depth = _count(shapes, r"Transformer/encoderblock_(\d+)/")
+    depth = _count(shapes, r"Transformer/encoderblock_([0-9]+)/")
     heads = _get(shapes, f"{block}/MultiHeadDotProductAttention_1/query/kernel", 3)[1] if depth else 1
     mlp_dim = _get(shapes, f"{block}/MlpBlock_3/Dense_0/kernel", 2)[1] if depth else dim
     class_token = "cls" in shapes
@@ -197,17 +325,19 @@ def _google_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
     backbone, width = None, 64
     if "conv_root/kernel" in shapes:
         channels, width = _get(shapes, "conv_root/kernel", 4)[2:]
-        stages = _count(shapes, r"block(\d+)/") - 1  # they are counted from 1
-        backbone = tuple(_count(shapes, rf"block{b}/unit(\d+)/") - 1 for b in range(1, stages + 1))
+        stages = _count(shapes, r"block([0-9]+)/", first=1)
+        backbone = tuple(_count(shapes, rf"block{b}/unit([0-9]+)/", first=1) for b in range(1, stages + 1))
     cell = patch if backbone is None else patch * 2 ** (2 + max(0, len(backbone) - 1))  # pixels a patch spans
     positions = "Transformer/posembed_input/pos_embedding"
     if positions in shapes:
-        grid, _ = _grid(_get(shapes, positions, 3)[1], class_token, hints)
+        rows, columns = _grid(_get(shapes, positions, 3)[1], class_token, hints, patch, cell // patch)
+        size = rows * cell, columns * cell
     else:
-        grid = hints.grid or (224 // cell, 224 // cell)
+        size = _free_size(hints, cell)
+        hints.assumed.append("positions='sincos2d'")
     pre = "pre_logits/kernel"
     return ViTConfig(
-        image_size=_square((grid[0] * cell, grid[1] * cell)),
+        image_size=_square(size),
         patch_size=patch,
         dim=dim,
         depth=depth,
@@ -305,8 +435,8 @@ def _google_group_norm(theirs: str, ours: str, channels: int) -> Iterator[Slot]:
 
 def _bit_infer(shapes: Shapes, hints: Hints) -> ResNetConfig:
     root = _get(shapes, "root_block/standardized_conv2d/kernel", 4)
-    stages = _count(shapes, r"block(\d+)/") - 1
-    units = tuple(_count(shapes, rf"block{b}/unit(\d+)/") - 1 for b in range(1, stages + 1))
+    stages = _count(shapes, r"block([0-9]+)/", first=1)
+    units = tuple(_count(shapes, rf"block{b}/unit([0-9]+)/", first=1) for b in range(1, stages + 1))
     return ResNetConfig(
         image_size=224 if root[0] == 7 else 32,
         units=units,
@@ -350,32 +480,42 @@ def _bit_names(shapes: Shapes) -> dict[str, str]:
 
 # -- timm ----------------------------------------------------------------------------------------
 
+TIMM_PATCH = "patch_embed.proj.weight"
+
 
 def _timm_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
-    dim, channels, patch, _ = _get(shapes, "patch_embed.proj.weight", 4)
-    depth = _count(shapes, r"blocks\.(\d+)\.")
+    dim, channels, patch, width = kernel = _get(shapes, "patch_embed.proj.weight", 4)
+    _square_kernel(kernel, patch, width)
+    depth = _count(shapes, r"blocks\.([0-9]+)\.")
+    mlp_dim = _get(shapes, "blocks.0.mlp.fc1.weight", 2)[0] if depth else dim
     class_token = "cls_token" in shapes
     averages = "fc_norm.weight" in shapes
+    said = hints.beside.classifier or ("gap" if averages or not class_token else "token")
+    if (said == "token" and (averages or not class_token)) or (averages and "norm.weight" in shapes):
+        raise CheckpointError("global_pool, the class token and the final norm (norm, fc_norm) do not fit together")
     positions = "pos_embed" in shapes
-    grid = hints.grid or (224 // patch, 224 // patch)
     if positions:
-        grid, _ = _grid(_get(shapes, "pos_embed", 3)[1], class_token, hints)
+        rows, columns = _grid(_get(shapes, "pos_embed", 3)[1], class_token, hints, patch)
+        size = rows * patch, columns * patch
+    else:
+        size = _free_size(hints, patch)
     pre = "pre_logits.fc.weight"
     return ViTConfig(
-        image_size=_square((grid[0] * patch, grid[1] * patch)),
+        image_size=_square(size),
         patch_size=patch,
         dim=dim,
         depth=depth,
-        heads=_heads(dim, hints),
-        mlp_dim=_get(shapes, "blocks.0.mlp.fc1.weight", 2)[0] if depth else dim,
+        heads=_said_heads(dim, hints, depth, mlp_dim),
+        mlp_dim=mlp_dim,
         num_classes=shapes["head.weight"][0] if "head.weight" in shapes else 0,
         channels=channels,
         representation=_get(shapes, pre, 2)[0] if pre in shapes else None,
-        classifier="token" if class_token and not averages else "gap",
+        classifier=said,
         class_token=class_token,
         pool_before_norm=averages,
         positions="learned" if positions else "none",
-        gelu="erf",
+        gelu=hints.beside.gelu or "erf",
+        norm_eps=hints.beside.norm_eps or 1e-6,
     )
 
 
@@ -419,10 +559,12 @@ HF_PATCH = "embeddings.patch_embeddings.projection.weight"
 
 def _hf_names(shapes: Shapes) -> dict[str, str]:
     """Without `vit.`, and with version 5's names for a layer's parts."""
-    has_classifier = "classifier.weight" in shapes
+    prefix = _prefix(shapes, HF_PATCH)
+    outer = prefix.removesuffix("vit.")  # the classifier stands beside `vit.`
+    has_classifier = f"{outer}classifier.weight" in shapes
     names = {}
     for name in shapes:
-        short = name.removeprefix("vit.")
+        short = name.removeprefix(prefix) if name.startswith(prefix) else name.removeprefix(outer)
         if has_classifier and short.startswith("pooler."):
             continue  # a classifier reads the class token, never the pooler
         short = short.replace("encoder.layer.", "layers.").replace("attention.output.dense", "attention.o_proj")
@@ -434,22 +576,27 @@ def _hf_names(shapes: Shapes) -> dict[str, str]:
 
 
 def _hf_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
-    dim, channels, patch, _ = _get(shapes, HF_PATCH, 4)
-    depth = _count(shapes, r"layers\.(\d+)\.")
-    grid, _ = _grid(_get(shapes, "embeddings.position_embeddings", 3)[1], True, hints)
+    if hints.beside.model_type not in ("vit", None):
+        what = quoted(hints.beside.model_type)
+        raise CheckpointError(f"{hints.beside.source} beside it says that the model is a {what}, and not a 'vit'")
+    dim, channels, patch, width = kernel = _get(shapes, HF_PATCH, 4)
+    _square_kernel(kernel, patch, width)
+    depth = _count(shapes, r"layers\.([0-9]+)\.")
+    mlp_dim = _get(shapes, "layers.0.mlp.fc1.weight", 2)[0] if depth else dim
+    rows, columns = _grid(_get(shapes, "embeddings.position_embeddings", 3)[1], True, hints, patch)
     pooler = "pooler.dense.weight"
     return ViTConfig(
-        image_size=_square((grid[0] * patch, grid[1] * patch)),
+        image_size=_square((rows * patch, columns * patch)),
         patch_size=patch,
         dim=dim,
         depth=depth,
-        heads=_heads(dim, hints),
-        mlp_dim=_get(shapes, "layers.0.mlp.fc1.weight", 2)[0] if depth else dim,
+        heads=_said_heads(dim, hints, depth, mlp_dim),
+        mlp_dim=mlp_dim,
         num_classes=shapes["classifier.weight"][0] if "classifier.weight" in shapes else 0,
         channels=channels,
         representation=_get(shapes, pooler, 2)[0] if pooler in shapes else None,
-        gelu="erf",
-        norm_eps=1e-12,
+        gelu=hints.beside.gelu or "erf",
+        norm_eps=hints.beside.norm_eps or 1e-12,
     )
 
 
@@ -475,14 +622,22 @@ def _hf_slots(c: ViTConfig) -> Iterator[Slot]:
         yield from _torch_linear("classifier", "head", c.representation or d, c.num_classes)
 
 
-def _same_names(shapes: Shapes) -> dict[str, str]:
-    return {name: name for name in shapes}
+def _timm_names(shapes: Shapes) -> dict[str, str]:
+    return _torch_names(shapes, _prefix(shapes, TIMM_PATCH))
+
+
+def _torch_names(shapes: Shapes, prefix: str) -> dict[str, str]:
+    """Names without what a wrapper puts in front of them (`module.`, `_orig_mod.`, `backbone.` ...).
+
+    An array beside the wrapped model keeps its name: it is the head, or is refused as unknown; none is left out.
+    """
+    return {name: name.removeprefix(prefix) for name in shapes}
 
 
 LAYOUTS = (
     Layout("BiT", re.compile(r"root_block/standardized_conv2d/kernel$"), _bit_infer, _bit_slots, _bit_names),
-    Layout("Google", re.compile(r"(^|/)embedding/kernel$"), _google_infer, _google_slots, _google_names),
-    Layout("timm", re.compile(r"^patch_embed\.proj\.weight$"), _timm_infer, _timm_slots, _same_names),
+    Layout("Google", re.compile(r"(^|[/\\])embedding[/\\]kernel$"), _google_infer, _google_slots, _google_names),
+    Layout("timm", re.compile(r"(^|\.)patch_embed\.proj\.weight$"), _timm_infer, _timm_slots, _timm_names),
     Layout("Hugging Face", re.compile(rf"(^|\.){re.escape(HF_PATCH)}$"), _hf_infer, _hf_slots, _hf_names),
 )
 
@@ -494,27 +649,61 @@ def fill_model(model: Classifier, archive: Archive, layout: Layout) -> None:
     """Copy a file's arrays into the model that was inferred from it.
 
     Raises:
-        CheckpointError: if arrays are missing, unknown or of another shape; it lists them.
+        CheckpointError: if arrays are missing, unknown, of another shape or no finite numbers; it names them.
     """
+    path = printable(archive.path)
     state = model.state()
-    found = {standard: name for name, standard in layout.standard_names(archive.shapes).items()}
+    found: dict[str, str] = {}
+    problems = []
+    for name, standard in layout.standard_names(archive.shapes).items():
+        if standard in found:
+            problems.append(f"{_shown(name)} and {_shown(found[standard])} are the same")
+        found[standard] = name
     slots = {slot.theirs: slot for slot in layout.slots(model.config)}
-    problems = [f"{theirs} is missing" for theirs in slots if theirs not in found]
-    problems += [f"{found[standard]} is unknown" for standard in found if standard not in slots]
+    problems += [f"{theirs} is missing" for theirs in slots if theirs not in found]
+    problems += [f"{_shown(found[standard])} is unknown" for standard in found if standard not in slots]
     problems += [
-        f"{found[theirs]} has shape {archive.shapes[found[theirs]]} instead of {slot.shape}"
+        f"{_shown(found[theirs])} has shape {archive.shapes[found[theirs]]} instead of {slot.shape}"
         for theirs, slot in slots.items()
         if theirs in found and not _same_shape(archive.shapes[found[theirs]], slot)
     ]
     if problems:
-        raise CheckpointError(misfit(f"{archive.path} ({layout.name}'s layout)", problems))
+        raise CheckpointError(misfit(f"{path} ({layout.name}'s layout)", problems))
     for theirs, slot in slots.items():
         array = archive.read(found[theirs])
-        if array.dtype.kind not in "fiub":
-            raise CheckpointError(f"{archive.path}: {found[theirs]} holds no real numbers")
+        what = f"{path}: {_shown(found[theirs])}"
+        refuse_other_types(array, what)
+        refuse_non_finite(array, what)
         if _lacks_class_token(array.shape, slot):
             array = np.concatenate([np.zeros_like(array[:, :1]), array], axis=1)
         slot.put(array, state)
+    _say_what_is_left_out(archive, set(found.values()), layout)
+
+
+def refuse_other_types(array: np.ndarray, what: str) -> None:
+    """Raise CheckpointError if an array does not hold floats; the sentence begins with `what`."""
+    if array.dtype.kind in "iu":
+        raise CheckpointError(
+            f"{what} holds {array.dtype} numbers: in a quantised file they are codes that need their scale; save it as "
+            "floats"
+        )
+    if array.dtype.kind != "f":
+        raise CheckpointError(f"{what} holds no real numbers")
+
+
+def _say_what_is_left_out(archive: Archive, used: set[str], layout: Layout) -> None:
+    """Arrays outside the model's prefix, but for an optimiser's state and single numbers such as a temperature."""
+    left = [
+        name
+        for name, shape in archive.shapes.items()
+        if name not in used and math.prod(shape) > 1 and not re.search(OPTIMIZERS_STATE, name)
+    ]
+    if left and layout.name in ("Google", "BiT"):
+        notice(f"{printable(archive.path)} holds more than the model, and that was left out: {listed(left, most=3)}")
+
+
+def _shown(name: str) -> str:
+    return printable(name, 80)
 
 
 def _same_shape(shape: tuple[int, ...], slot: Slot) -> bool:
@@ -525,10 +714,7 @@ def _same_shape(shape: tuple[int, ...], slot: Slot) -> bool:
 
 def _lacks_class_token(shape: tuple[int, ...], slot: Slot) -> bool:
     """big_vision, and timm on request, add positions before the class token is put in front: it has none, or 0."""
-    if slot.ours != "positions.embedding" or len(shape) != 3:
-        return False
-    patches = slot.shape[1] - 1
-    return shape == (1, patches, slot.shape[2]) and math.isqrt(patches) ** 2 == patches
+    return slot.ours == "positions.embedding" and shape == (1, slot.shape[1] - 1, slot.shape[2])
 
 
 def google_state(model: Classifier) -> Arrays:

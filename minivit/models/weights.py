@@ -8,27 +8,41 @@ files are read as well: `layouts.py` knows their names.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ..engine.backend import to_numpy
-from ..errors import CheckpointError, ConfigError
+from ..errors import CheckpointError, CheckpointNotFoundError, ConfigError, SaveError
 from ..files import atomic_file
-from .archive import Archive, Arrays, open_archive
+from ..nn.module import misfit
+from ..notices import notice
+from ..text import listed, printable, quoted
+from .archive import Archive, Arrays, open_archive, plain, read_checked, refuse_non_finite, sha256
+from .beside import Beside, read_beside
 from .classifier import Classifier
 from .configs import AnyConfig, ResNetConfig, ViTConfig, build
-from .layouts import Hints, fill_model, google_state, recognise
+from .families import family_of
+from .layouts import Hints, Layout, fill_model, google_state, recognise, refuse_other_types
 from .positions import resized
 
 FORMAT = "minivit"
+VERSION = 2  # files of version 1, which had no number, have no hashes
 SUFFIXES = (".npz", ".safetensors")
+RUN_WEIGHTS, OTHERS_WEIGHTS = "checkpoint.npz", ("model.safetensors", "model.npz")  # in a folder, in this order
+HASHES, CHECKSUM = "sha256", "checksum"
+HEADER_BYTES = 2**26  # a header has some thousands; it is read before anything is known about the file
+NEUTRAL = 0.5  # the mean and the standard deviation of pixels from 0 to 1 that lie between -1 and 1 afterwards
 
 Header = dict[str, Any]
+Size = int | tuple[int, int]
+Channels = float | Sequence[float]
 
 
 def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", header: Header | None = None) -> None:
@@ -40,102 +54,282 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         layout: how the arrays are named: "minivit", or "google" for what the authors' code reads. Google's files say
             neither which GELU nor which epsilon a model has: their readers take the tanh form and 1e-6.
         header: more to note, as JSON values, in our own layout; `classes`, a list of names, is what `predict` prints.
+            What the file said that the model came from is kept.
 
     Raises:
         ConfigError: for another suffix or layout, or a model that the layout has no place for.
-        SaveError: if the file cannot be written; an older one is unchanged.
+        SaveError: if the file cannot be written, or the weights are nan or infinite; an older file is unchanged.
     """
     if layout == "google":
+        config = model.config
+        if isinstance(config, ViTConfig) and (config.gelu != "tanh" or config.norm_eps != 1e-6):
+            notice(
+                f"Google's layout does not say that this model has gelu={config.gelu!r} and norm_eps="
+                f"{config.norm_eps:g}: its readers take 'tanh' and 1e-06, which changes the logits"
+            )
         write_plain_arrays(path, google_state(model))
     elif layout == "minivit":
         arrays = {f"model/{name}": to_numpy(array) for name, array in model.state().items()}
-        write_arrays(path, {"config": asdict(model.config), **(header or {})}, arrays)
+        kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT}
+        write_arrays(path, kept | {"config": asdict(model.config)} | (header or {}), arrays)
     else:
         raise ConfigError(f"unknown layout {layout!r}: use 'minivit' or 'google'")
+
+
+# Of a training checkpoint's header, what weights alone have no use for.
+OF_A_CHECKPOINT = {"optimizer_steps", "precision", "window"}
 
 
 def load_model(
     path: str | Path,
     heads: int | None = None,
-    image_size: int | tuple[int, int] | None = None,
+    image_size: Size | None = None,
     num_classes: int | None = None,
     *,
     grid: tuple[int, int] | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
     interpolation: str = "bilinear",
 ) -> Any:
     """The model in a weights file, in evaluation mode: ours, Google's (.npz), timm's or Hugging Face's (.safetensors).
 
     Whose it is, and which model, is read off its arrays. Each comes with its own GELU and epsilon: tanh and 1e-6 for
-    Google, erf and 1e-6 for timm, erf and 1e-12 for Hugging Face. Of a run that averaged its weights, the average is
-    loaded, since that was evaluated.
+    Google, erf and 1e-6 for timm, erf and 1e-12 for Hugging Face, or what a `config.json` beside the file says. Of a
+    run that averaged its weights, the average is loaded, since that was evaluated. What neither the file nor you nor a
+    `config.json` says is asked for, or assumed and said in a `Notice`.
 
     Args:
-        path: the file.
-        heads: attention heads, where the file cannot tell (timm, Hugging Face): those of the paper's model of this
-            width if left out, and D / 64 for other widths.
-        image_size: pixels, or (height, width); position embeddings are interpolated to its grid.  # ViT §3.2
+        path: the file, or the folder of a run or of Hugging Face's or timm's files.
+        heads: attention heads, where the file cannot tell (timm, Hugging Face).
+        image_size: pixels, or (height, width). If the file's position embeddings are as many as this size has
+            patches, they are taken as they are; else they are interpolated to its grid.  # ViT §3.2
         num_classes: if it is not the file's number, the head (with a pre-training head's hidden layer) is replaced by
             a linear one of zeros, as for fine-tuning; 0 leaves the head away.
         grid: the file's patches (rows, columns), where they are no square.
+        mean, std: of each channel, of pixels from 0 to 1, where the weights were trained on (pixels - mean) / std. They
+            become part of the patch embedding, exactly, so that the model takes images in [-1, 1] like every other.
+            [default: 0.5 and 0.5, which changes nothing]
         interpolation: "bilinear" as the authors', or "bicubic"; see `positions.resize_positions`.
 
     Returns:
-        A `ViT` or a `ResNet`.
+        A `ViT` or a `ResNet`. Its `header` is what the file said beside its weights.
 
     Raises:
         CheckpointNotFoundError: if there is no such file.
         CheckpointError: if it is damaged, nobody's that is known here, or its arrays do not fit the model.
         ConfigError: if the arguments do not fit the model.
+        OutOfMemory: if the model does not fit into the memory.
     """
-    model, _ = _load(path, Hints(heads, grid))
-    return _adapted(model, image_size, num_classes, interpolation).eval()
-
-
-def load_with_header(path: str | Path) -> tuple[Any, Header]:
-    """As `load_model` without options, with what a file of ours says beside its weights; {} for the others."""
-    model, header = _load(path, Hints())
-    return model.eval(), header
-
-
-def _load(path: str | Path, hints: Hints) -> tuple[Classifier, Header]:
-    with open_archive(path) as archive:
-        if not _is_ours(archive):
-            return _read_foreign(archive, hints), {}
-        header = _read_header(archive)
-        model = _build(config_of(header, path), path)
-        names = [name for name in archive.shapes if name.startswith("ema/")]
-        names = names or [name for name in archive.shapes if name.startswith("model/")]
-        model.load_state({name.partition("/")[2]: archive.read(name) for name in names}, source=str(path))
-        return model, header
-
-
-def _read_foreign(archive: Archive, hints: Hints) -> Classifier:
-    layout = recognise(archive.shapes)
-    if layout is None:
-        raise CheckpointError(
-            f"{archive.path} is in no known layout: minivit reads its own files, and those of Google's ViT and BiT, of "
-            "timm and of Hugging Face"
-        )
-    shapes = {standard: archive.shapes[name] for name, standard in layout.standard_names(archive.shapes).items()}
-    try:
-        config = layout.infer(shapes, hints)
-    except (ConfigError, CheckpointError) as error:
-        raise CheckpointError(f"{archive.path} ({layout.name}'s layout) holds no model that fits: {error}") from error
-    model = _build(config, archive.path)
-    fill_model(model, archive, layout)
+    model, _ = load_with_header(
+        path, heads, image_size, num_classes, grid=grid, mean=mean, std=std, interpolation=interpolation
+    )
     return model
 
 
-def _build(config: AnyConfig, path: str | Path) -> Classifier:
+def load_with_header(
+    path: str | Path,
+    heads: int | None = None,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+    interpolation: str = "bilinear",
+) -> tuple[Any, Header]:
+    """As `load_model`, with what is said beside the weights: of a file of ours its header, of others the classes."""
+    path = weights_file(path)
+    hints = Hints(_given_heads(heads), _given_grid(grid), _given_size(image_size))
+    model = _load(path, hints, scaling_known=mean is not None)
+    adapted = _adapted(model, image_size, num_classes, interpolation)
+    if mean is not None or std is not None:
+        fold_scaling(adapted, mean, std)
+    return adapted.eval(), dict(adapted.header)
+
+
+def weights_file(path: str | Path) -> Path:
+    """The weights file that is meant: a folder stands for the weights of the run or the model in it.
+
+    Raises:
+        CheckpointNotFoundError: for a folder without weights, or with several files that may be meant.
+    """
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            return path
+        for name in (RUN_WEIGHTS, *OTHERS_WEIGHTS):
+            if (path / name).is_file():
+                return path / name
+        found = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
+    except OSError as error:
+        raise CheckpointNotFoundError(f"{printable(path)} cannot be read: {error.strerror}") from error
+    if len(found) == 1:
+        return path / found[0]
+    if (path / "model.safetensors.index.json").is_file():
+        raise CheckpointNotFoundError(f"{printable(path)} holds shards of weights: join them in one file first")
+    if found:
+        raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
+    raise CheckpointNotFoundError(
+        f"no weights file in the folder {printable(path)}: {RUN_WEIGHTS} is what a run writes"
+    )
+
+
+def _given_heads(heads: int | None) -> int | None:
+    if heads is not None and (isinstance(heads, bool) or not isinstance(heads, int | np.integer) or heads < 1):
+        raise ConfigError(f"heads must be an integer of 1 or more, not {quoted(heads)}")
+    return None if heads is None else int(heads)
+
+
+def _given_grid(grid: Any) -> tuple[int, int] | None:
+    if grid is None:
+        return None
+    sides = list(grid) if isinstance(grid, list | tuple | np.ndarray) else []
+    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sides):
+        raise ConfigError(f"grid must be the patches (rows, columns), not {quoted(grid)}")
+    return int(sides[0]), int(sides[1])
+
+
+def _given_size(size: Any) -> tuple[int, int] | None:
+    """The sides of the image that is asked for; what makes no sense, the configuration refuses later."""
+    sides = list(size) if isinstance(size, list | tuple | np.ndarray) else [size, size]
+    good = len(sides) == 2 and all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in sides)
+    return (int(sides[0]), int(sides[1])) if good else None
+
+
+def _load(path: Path, hints: Hints, scaling_known: bool) -> Classifier:
+    with open_archive(path) as archive:
+        if not _is_ours(archive):
+            return _read_foreign(archive, hints, scaling_known)
+        header, digests = _read_header(archive)
+        model = _build(config_of(header, path), archive)
+        _check_classes(header, model, path)
+        _fill_own(model, archive, digests)
+        model.header = {name: value for name, value in header.items() if name not in ("format", "config")}
+        return model
+
+
+def _fill_own(model: Classifier, archive: Archive, digests: Mapping[str, str]) -> None:
+    """Give the model the arrays of our own file: they become its parameters, and are not copied."""
+    path = printable(archive.path)
+    section = "ema/" if any(name.startswith("ema/") for name in archive.shapes) else "model/"
+    names = [name for name in archive.shapes if name.startswith(section)]
+    own = dict(model.named_parameters())
+    theirs = {name.removeprefix(section): name for name in names}
+    problems = [f"{name} is missing" for name in own if name not in theirs]
+    problems += [f"{printable(name, 80)} is unknown" for name in theirs if name not in own]
+    problems += [
+        f"{name} has shape {archive.shapes[theirs[name]]} instead of {own[name].shape}"
+        for name in own
+        if name in theirs and archive.shapes[theirs[name]] != own[name].shape
+    ]
+    if problems:
+        raise CheckpointError(misfit(path, problems))
+    arrays = read_checked(archive, names, digests)
+    for name, tensor in own.items():
+        array = arrays[theirs[name]]
+        refuse_other_types(array, f"{path}: {name}")
+        tensor.data = np.ascontiguousarray(array, tensor.dtype)
+
+
+def _read_foreign(archive: Archive, hints: Hints, scaling_known: bool) -> Classifier:
+    path = printable(archive.path)
+    layout = recognise(archive.shapes)
+    family = family_of(archive.shapes)
+    if layout is None:
+        if family is not None:
+            raise CheckpointError(f"{path} holds {family}; minivit does not read it")
+        raise CheckpointError(
+            f"{path} is in no known layout: minivit reads its own files, and those of Google's ViT and BiT, of timm "
+            "and of Hugging Face"
+        )
+    from_torch = layout.name in ("timm", "Hugging Face")  # config.json is written beside such files
+    beside = read_beside(archive.path) if from_torch else Beside()
+    hints = replace(hints, beside=beside)
+    try:
+        config = _inferred(archive, layout, hints)
+        model = _build(config, archive)
+        fill_model(model, archive, layout)
+    except (ConfigError, CheckpointError) as error:
+        if family is not None:
+            raise CheckpointError(f"{path} holds {family}; minivit does not read it") from error
+        raise
+    if hints.assumed:
+        notice(
+            f"{path} does not say everything: {', '.join(hints.assumed)} assumed; if that is wrong, give heads, grid "
+            "or image_size"
+        )
+    if beside.classes is not None and len(beside.classes) == config.num_classes:
+        model.header = {"classes": list(beside.classes)}
+    if not scaling_known and beside.mean is not None and beside.std is not None and not is_neutral(beside):
+        notice(
+            f"{path} was trained on pixels scaled by mean={_brief(beside.mean)} and std={_brief(beside.std)}, says "
+            f"{beside.scaling_source}: give mean and std to load it so"
+        )
+    return model
+
+
+def _brief(values: Sequence[float]) -> str:
+    return f"({', '.join(f'{value:g}' for value in values)})"
+
+
+def is_neutral(beside: Beside) -> bool:
+    """Whether pixels are scaled to [-1, 1], as by `minivit.preprocess`, or nothing is said about it."""
+    return all(abs(value - NEUTRAL) < 1e-6 for value in (*(beside.mean or ()), *(beside.std or ())))
+
+
+def _inferred(archive: Archive, layout: Layout, hints: Hints) -> AnyConfig:
+    """The configuration that the arrays have, held against what is said beside the file."""
+    path = printable(archive.path)
+    try:
+        shapes = {standard: archive.shapes[name] for name, standard in layout.standard_names(archive.shapes).items()}
+        config = layout.infer(shapes, hints)
+    except (ConfigError, CheckpointError) as error:
+        raise CheckpointError(f"{path} ({layout.name}'s layout) holds no model that fits: {error}") from error
+    for name, size in hints.beside.sizes.items():
+        if getattr(config, name) != size:
+            raise CheckpointError(
+                f"{path} has {name} = {getattr(config, name)}, but {hints.beside.source} beside it says {size}: one of "
+                "the two is of another model"
+            )
+    return config
+
+
+def _build(config: AnyConfig, archive: Archive) -> Classifier:
+    """The model, once the file was found to hold as many layers and numbers as it has: a header may say anything."""
+    path = printable(archive.path)
+    layers = config.depth + sum(config.backbone or ()) if isinstance(config, ViTConfig) else sum(config.units)
+    least = _least_parameters(config)
+    if layers > len(archive.shapes) or least > archive.size:
+        raise CheckpointError(
+            f"{path} describes a model of {quoted(layers, 20)} layers and {quoted(least, 20)} parameters or more, but "
+            f"holds {len(archive.shapes)} arrays of {archive.size} numbers"
+        )
     try:
         return build(config, seed=None)
-    except (MemoryError, OverflowError, ValueError) as error:
-        raise CheckpointError(f"{path} names a model that cannot be built: {error}") from error
+    except (OverflowError, ValueError) as error:
+        raise CheckpointError(f"{path} names a model that cannot be built: {printable(error, 100)}") from error
 
 
-def _adapted(
-    model: Classifier, image_size: int | tuple[int, int] | None, num_classes: int | None, interpolation: str
-) -> Classifier:
+def _least_parameters(config: AnyConfig) -> int:
+    """A bound from below for the number of parameters, without building anything."""
+    if isinstance(config, ResNetConfig):
+        return config.width * config.channels + config.width * config.num_classes
+    d = config.dim
+    blocks = config.depth * (4 * d * d + 2 * d * config.mlp_dim)
+    head = (config.representation or d) * config.num_classes + d * (config.representation or 0)
+    positions = config.num_patches * d if config.positions == "learned" else 0
+    return blocks + head + positions + d * config.patch_size**2
+
+
+def _check_classes(header: Header, model: Classifier, path: Path) -> None:
+    classes = header.get("classes")
+    if classes is not None and model.config.num_classes and len(classes) != model.config.num_classes:
+        raise CheckpointError(
+            f"{printable(path)} names {len(classes)} classes for a model that knows {model.config.num_classes}"
+        )
+
+
+def _adapted(model: Classifier, image_size: Size | None, num_classes: int | None, interpolation: str) -> Classifier:
     """The model for another image size or other classes; itself if nothing changes."""
     before = model.config
     changes: dict[str, Any] = {}
@@ -158,15 +352,95 @@ def _adapted(
         if array.shape != tensor.shape:
             array = resized(name, array, before, after, interpolation)
         tensor.data = array
+    of_the_head = {"classes"} if new_head else set()
+    adapted.header = {name: value for name, value in model.header.items() if name not in of_the_head}
     return adapted
+
+
+def with_new_head(model: Classifier, num_classes: int) -> Classifier:
+    """The model with a linear head of zeros for other classes, also if they are as many as before."""
+    return _adapted(_adapted(model, None, 0, "bilinear"), None, num_classes, "bilinear")
+
+
+def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None) -> None:
+    """Make the scaling of pixels a part of the patch embedding: the model then takes images in [-1, 1].
+
+    (pixels / 255 - mean) / std is linear in x = pixels / 127.5 - 1, and so is the embedding that follows: E and b of
+    x are those of the scaled pixels, with E / (2 std) and b + E (0.5 - mean) / std.
+
+    Args:
+        model: a `ViT` that cuts patches from the image itself; it is changed.
+        mean, std: one number, or one for each channel, of pixels from 0 to 1.
+
+    Raises:
+        ConfigError: for other numbers, or a model whose first layer pads the image, so that this would not be exact.
+    """
+    config = model.config
+    means, stds = (_for_channels(name, v, config.channels) for name, v in (("mean", mean), ("std", std)))
+    if (means == NEUTRAL).all() and (stds == NEUTRAL).all():
+        return
+    if not isinstance(config, ViTConfig) or config.backbone is not None:
+        raise ConfigError("mean and std are for Vision Transformers without a backbone: a convolution pads the image")
+    if model.header.get("folded"):
+        raise ConfigError("mean and std are a part of these weights already: leave them away")
+    embedding: Any = model.embedding  # type: ignore[attr-defined]
+    weight = embedding.weight.data.astype(np.float64).reshape(-1, config.channels, config.dim)  # (P², C, D)
+    bias = embedding.bias.data + np.einsum("pcd,c->d", weight, (NEUTRAL - means) / stds)
+    scaled = weight / (2.0 * stds[:, None])
+    embedding.weight.data = scaled.reshape(embedding.weight.shape).astype(embedding.weight.dtype)
+    embedding.bias.data = bias.astype(embedding.bias.dtype)
+    model.header = {**model.header, "folded": {"mean": means.tolist(), "std": stds.tolist()}}
+
+
+def _for_channels(name: str, given: Channels | None, channels: int) -> np.ndarray:
+    """A mean or standard deviation for each channel."""
+    if given is None:
+        raise ConfigError("mean and std belong together: give both")
+    rule = f"{name} must be one number or {channels}, one for each channel, of pixels from 0 to 1"
+    try:
+        values = np.asarray(given, np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{rule}, not {quoted(given)}") from error
+    low = 0.0 if name == "mean" else 1e-6
+    if values.size not in (1, channels) or not ((values >= low) & (values <= 1.0)).all():
+        raise ConfigError(f"{rule}, not {quoted(given)}")
+    return np.broadcast_to(values, (channels,)).copy()
+
+
+def has_zero_head(model: Classifier) -> bool:
+    """Whether the head is all zeros, so that every class gets the same probability: it was never trained."""
+    head = getattr(model, "head", None)
+    return head is not None and not any(to_numpy(tensor.data).any() for tensor in head.parameters())
 
 
 # -- the file format -----------------------------------------------------------------------------
 
 
 def write_arrays(path: str | Path, header: Header, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a header and arrays to a .npz or .safetensors file, whole or not at all."""
-    write_plain_arrays(path, arrays, json.dumps({"format": FORMAT, **header}))
+    """Write a header and arrays to a .npz or .safetensors file, whole or not at all.
+
+    The header gets the SHA-256 of every array, and a checksum of itself with the arrays' names, types and shapes.
+
+    Raises:
+        SaveError: if the file cannot be written, or weights are nan or infinite; an older file is unchanged.
+    """
+    arrays = {name: plain(array) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        try:
+            refuse_non_finite(array, f"{printable(path)} was not written: {quoted(name)}")
+        except CheckpointError as error:
+            raise SaveError(str(error)) from error
+    own = ("format", "version", HASHES, CHECKSUM)
+    header = {name: value for name, value in header.items() if name not in own}
+    header = {"format": FORMAT, "version": VERSION, **header, HASHES: {n: sha256(a) for n, a in arrays.items()}}
+    types = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
+    write_plain_arrays(path, arrays, json.dumps({**header, CHECKSUM: _checksum(header, types)}))
+
+
+def _checksum(header: Header, types: Mapping[str, Any]) -> str:
+    """The SHA-256 of a header without its checksum, and of the arrays' types and shapes by name."""
+    read_back = json.loads(json.dumps([header, types]))  # names are text then, and tuples are lists
+    return hashlib.sha256(json.dumps(read_back, sort_keys=True).encode()).hexdigest()
 
 
 def write_plain_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], text: str | None = None) -> None:
@@ -175,7 +449,7 @@ def write_plain_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], text:
     if path.suffix == ".npz":
         header = {} if text is None else {FORMAT: np.array(text)}
         with atomic_file(path) as file:
-            np.savez(file, allow_pickle=False, **header, **arrays)  # type: ignore[arg-type]
+            _write_npz(file, {**header, **arrays})
     elif path.suffix == ".safetensors":
         from safetensors.numpy import save
 
@@ -183,7 +457,15 @@ def write_plain_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], text:
         with atomic_file(path) as file:
             file.write(save(contiguous, metadata=None if text is None else {FORMAT: text}))
     else:
-        raise ConfigError(f"weights are written to {' or '.join(SUFFIXES)} files, not {path.name!r}")
+        raise ConfigError(f"weights are written to {' or '.join(SUFFIXES)} files, not {quoted(path.name)}")
+
+
+def _write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    """What `np.savez` writes; but there, arrays called "file" or "allow_pickle" would be taken for its arguments."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def read_arrays(path: str | Path) -> tuple[Header, Arrays]:
@@ -194,8 +476,8 @@ def read_arrays(path: str | Path) -> tuple[Header, Arrays]:
         CheckpointError: if it is damaged or not minivit's.
     """
     with open_archive(path) as archive:
-        header = _read_header(archive)
-        return header, {name: archive.read(name) for name in archive.shapes if name != FORMAT}
+        header, digests = _read_header(archive)
+        return header, read_checked(archive, (name for name in archive.shapes if name != FORMAT), digests)
 
 
 def read_header(path: str | Path) -> Header:
@@ -213,24 +495,76 @@ def _is_ours(archive: Archive) -> bool:
     return FORMAT in archive.shapes or FORMAT in archive.text
 
 
-def _read_header(archive: Archive) -> Header:
+def _read_header(archive: Archive) -> tuple[Header, dict[str, str]]:
+    """A file's header, and the SHA-256 of its arrays: none in files of version 1."""
+    path = printable(archive.path)
+    header = _header_of(archive)
+    if header is None:
+        raise CheckpointError(f"{path} was not written by minivit: it has no {FORMAT!r} header")
+    digests, checksum, version = (header.pop(name, None) for name in (HASHES, CHECKSUM, "version"))
+    if (digests, checksum, version) == (None, None, None):
+        _check_fields(header, path)
+        return header, {}
+    types = {n: [archive.types[n], list(shape)] for n, shape in archive.shapes.items() if n != FORMAT}
+    if version != VERSION and isinstance(version, int) and version > VERSION:
+        raise CheckpointError(f"{path} was written by a newer minivit (version {quoted(version)}): update minivit")
+    whole = {**header, "version": version, HASHES: digests}
+    if checksum != _checksum(whole, types) or not isinstance(digests, dict) or set(digests) != set(types):
+        raise CheckpointError(f"{path} is damaged: its header was changed after it was written")
+    _check_fields(header, path)
+    return header, digests
+
+
+def _header_of(archive: Archive) -> Header | None:
     try:
-        text = archive.text[FORMAT] if FORMAT in archive.text else str(archive.read(FORMAT))
+        if FORMAT in archive.text:
+            text = archive.text[FORMAT]
+        elif archive.shapes[FORMAT] == () and int(archive.types[FORMAT].lstrip("<>|U")) < HEADER_BYTES // 4:
+            text = str(archive.read(FORMAT))
+        else:
+            return None
         header = json.loads(text)
-        if header["format"] == FORMAT:
-            return header
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise CheckpointError(f"{archive.path} was not written by minivit: it has no {FORMAT!r} header")
+        return header if header["format"] == FORMAT else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _check_fields(header: Header, path: str) -> None:
+    """Raise CheckpointError for a field of another type than it has in a file of ours; null is as if it was absent."""
+    rules: dict[str, tuple[bool, str]] = {}
+    for name, value in header.items():
+        if value is None:
+            continue
+        if name == "classes":
+            rules[name] = isinstance(value, list) and all(isinstance(each, str) for each in value), "a list of names"
+        elif name == "dataset":
+            rules[name] = isinstance(value, str), "a name"
+        elif name in ("config", "train", "window", "last_test", "folded"):
+            rules[name] = isinstance(value, dict), "an object"
+        elif name in ("step", "optimizer_steps", "images"):
+            good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+            rules[name] = good, "an integer of 0 or more"
+        elif name == "seconds":
+            good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
+            rules[name] = good, "a number of 0 or more"
+    for name, (good, rule) in rules.items():
+        if not good:
+            raise CheckpointError(f"{path}: {name} in its header must be {rule}, not {quoted(header[name])}")
 
 
 def config_of(header: Header, path: str | Path) -> AnyConfig:
     """The model configuration in a file's header."""
+    where = printable(path)
+    values = header.get("config")
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{where} names no model: config in its header is {quoted(values)}")
+    kind = ResNetConfig if "units" in values else ViTConfig
+    if unknown := sorted(set(values) - {each.name for each in fields(kind)}):
+        raise CheckpointError(f"{where} names no model that minivit knows: it has unknown options, {listed(unknown)}")
     try:
-        values = header["config"]
-        return ResNetConfig(**values) if "units" in values else ViTConfig(**values)
-    except (KeyError, TypeError, ConfigError) as error:
-        raise CheckpointError(f"{path} names no model that minivit knows: {error}") from error
+        return kind(**values)
+    except (TypeError, ConfigError) as error:
+        raise CheckpointError(f"{where} names no model that minivit knows: {error}") from error
 
 
 def section(arrays: Arrays, prefix: str) -> Arrays:

@@ -1,0 +1,100 @@
+"""What a file is that holds no weights minivit reads, by its first bytes: a web page, a pickle, a pointer.
+
+Such a file is whole. To call it damaged would send its owner to download it again, which does not help.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+CONVERT = "convert it to .safetensors where it can be loaded"
+
+# What a file begins with, and what it is then.
+BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch that with `git lfs pull`"),
+    (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, as Keras writes: {CONVERT}"),
+    (b"\x1f\x8b", "compressed by gzip: unpack it first"),
+    (b"BZh", "compressed by bzip2: unpack it first"),
+    (b"\xfd7zXZ\x00", "compressed by xz: unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
+    (b"Rar!", "a RAR archive: unpack it first"),
+    (b"\x93NUMPY", "a single array (.npy), not weights: weights are many arrays with names (.npz)"),
+    (b"GGUF", f"a GGUF file, as llama.cpp reads: {CONVERT}"),
+    (b"%PDF", "a PDF document, not weights"),
+    (b"\x89PNG", "a picture (PNG), not weights"),
+    (b"\xff\xd8\xff", "a picture (JPEG), not weights"),
+    (b"GIF8", "a picture (GIF), not weights"),
+    (b"\x7fELF", "a program, not weights"),
+    (b"SQLite format 3", "a database, not weights"),
+)
+FLAX_MAPS = (*range(0x80, 0x90), 0xDE, 0xDF)  # how a map begins in msgpack
+
+
+def kind_of(path: Path) -> str | None:
+    """What a file is, as the end of a sentence that begins with its name; None if nothing known is recognised."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if not start:
+        return "empty: nothing was written or downloaded"
+    for beginning, kind in BEGINNINGS:
+        if start.startswith(beginning):
+            return kind
+    if start.startswith(b"PK"):
+        return _kind_of_zip(path)
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text[:1] == b"<":
+        return "a web page, not weights: download the file that the page leads to"
+    if text[:1] in (b"{", b"["):
+        return _kind_of_json(path)
+    if start[4:8] == b"TFL3":
+        return f"a TensorFlow Lite model: {CONVERT}"
+    if start[257:262] == b"ustar":
+        return "a tar archive: unpack it first"
+    if start[0] == 0x80 and start[1] in range(2, 6):  # a pickle of protocol 2 to 5
+        return f"a Python pickle, as PyTorch wrote (.pth, .bin): loading it can run code, so {CONVERT}"
+    if start[0] in FLAX_MAPS and 0xA0 <= start[1] <= 0xDB:  # a map whose first key is text
+        return f"a Flax file (msgpack): {CONVERT}, or to .npz"
+    if start[0] == 0x08 and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a"):  # ir_version, then another field
+        return f"an ONNX model: {CONVERT}"
+    return _cut_safetensors(start, size)
+
+
+def _kind_of_zip(path: Path) -> str | None:
+    if not zipfile.is_zipfile(path):
+        return "a .npz archive (or another zip file) that was cut short: its end is missing"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return None
+    if any(name.rpartition("/")[2] == "data.pkl" for name in names):
+        return f"a PyTorch file (.pt, .pth, .bin): loading it can run code, so {CONVERT}"
+    if any(name.endswith((".h5", ".keras")) for name in names):
+        return f"a Keras file: {CONVERT}"
+    if not any(name.endswith(".npy") for name in names):
+        return "a zip archive without arrays (.npy), not weights"
+    return None
+
+
+def _kind_of_json(path: Path) -> str:
+    try:
+        content = json.loads(path.read_bytes()) if path.stat().st_size < 2**26 else None
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and "weight_map" in content:
+        files = content["weight_map"]
+        parts = len(set(map(str, files.values()))) if isinstance(files, dict) else 0
+        return f"an index of shards ({parts} files): join them in one .safetensors file first"
+    return "a text file (JSON), not weights"
+
+
+def _cut_safetensors(start: bytes, size: int) -> str | None:
+    """A safetensors file begins with the length of its header, and the header with a brace."""
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and 8 + length > size:
+        return f"a .safetensors file that was cut short: {size:,} bytes are there"
+    return None
