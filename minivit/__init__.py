@@ -32,9 +32,10 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
+    from .data.pretrained import load_model
     from .engine import Tensor, cross_entropy, gradcheck, no_grad, value_and_grad
     from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
-    from .models.weights import load_model, save_weights
+    from .models.weights import save_weights
     from .preprocessing import preprocess
     from .training.optim import SGD, Adam, AdamW, Muon
 
@@ -52,7 +53,8 @@ __all__ = [
 _HOMES = {
     "engine": ("Tensor", "cross_entropy", "gradcheck", "no_grad", "value_and_grad"),
     "models": ("MODEL_NAMES", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model"),
-    "models.weights": ("load_model", "save_weights"),
+    "data.pretrained": ("load_model",),
+    "models.weights": ("save_weights",),
     "preprocessing": ("preprocess",),
     "training.optim": ("SGD", "Adam", "AdamW", "Muon"),
 }

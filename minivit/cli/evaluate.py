@@ -7,11 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, load_dataset
-from ..data.pretrained import find_weights
 from ..errors import ConfigError
-from ..models.weights import load_with_header
 from ..text import printable
-from .common import weights_option
+from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
     from ..data import AnyDataset
@@ -26,7 +24,7 @@ def add_evaluate(commands: Any) -> None:
         description="Loss and accuracy on a test set.",
         allow_abbrev=False,
     )
-    weights_option(parser)
+    add_weights_options(parser)
     parser.add_argument(
         "--dataset",
         metavar="NAME",
@@ -44,8 +42,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..engine.workers import Workers
     from ..training.loop import evaluate_dataset
 
-    path = find_weights(options.weights)
-    model, header = load_with_header(path)
+    path, model, header = load_weights(options)
+    say_if_head_is_zero(path, model)
     name = options.dataset or header.get("dataset")
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..data import DATASETS, load_dataset
-from ..data.pretrained import find_weights
 from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..files import write_json
-from ..models.weights import load_model
 from ..text import printable
-from .common import weights_option
+from .weights import add_weights_options, load_weights
 
 
 def add_fewshot(commands: Any) -> None:
@@ -26,7 +24,7 @@ def add_fewshot(commands: Any) -> None:
         "in closed form (regularised least squares, section 4.1 of the paper), and measure it on the test set.",
         allow_abbrev=False,
     )
-    weights_option(parser)
+    add_weights_options(parser)
     parser.add_argument("--dataset", metavar="NAME", required=True, help=f"{', '.join(DATASETS)} (required)")
     parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
     shots = ",".join(map(str, SHOTS))
@@ -47,8 +45,7 @@ def _fewshot(options: argparse.Namespace) -> int:
 
     from ..engine.workers import Workers
 
-    path = find_weights(options.weights)
-    model = load_model(path)
+    path, model, _ = load_weights(options)
     shots = _whole_numbers(options.shots)
     sets = load_dataset(options.dataset, options.data_dir)
     total = images_needed(*sets, shots, options.seeds)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, glimpse, load_dataset
-from ..data.pretrained import find_weights
 from ..errors import ConfigError
-from ..models.weights import load_with_header
 from ..text import printable
+from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +40,7 @@ def add_inspect(commands: Any) -> None:
         help=f"show these image files, resized to the model's image size [default: {SHOWN} test images of the data "
         f"set; attention distances are then averaged over {MEASURED}]",
     )  # fmt: skip
+    add_weights_options(parser, positional=True)
     parser.add_argument("--out", metavar="DIR", help="write into DIR [default: inspect, beside the weights]")
     parser.add_argument(
         "--dataset", metavar="NAME", help=f"show images of {', '.join(DATASETS)} [default: the one it was trained on]"
@@ -59,8 +59,8 @@ def _inspect(options: argparse.Namespace) -> int:
     from ..insight import inspect_model, write_inspection
     from ..models import ViT
 
-    path = find_weights(options.weights)
-    model, header = load_with_header(path)
+    path, model, header = load_weights(options)
+    say_if_head_is_zero(path, model)
     if not isinstance(model, ViT):
         raise ConfigError(f"{path} holds a ResNet: it has no attention to look at")
     choose = _given_pictures if options.images else _test_pictures
@@ -70,7 +70,7 @@ def _inspect(options: argparse.Namespace) -> int:
     with Workers(options.workers) as workers, tqdm(total=looks, unit="image", disable=None, leave=False) as bar:
         found = inspect_model(model, pictures, measured_on, workers=workers, advance=bar.update)
     folder = Path(options.out) if options.out else path.parent / "inspect"
-    title = header.get("train", {}).get("model", path.stem)
+    title = (header.get("train") or {}).get("model", path.stem)
     for written in write_inspection(found, folder, f"{title}: {path}"):
         print(printable(written))
     return 0

@@ -6,11 +6,9 @@ import argparse
 import json
 from typing import Any
 
-from ..data.pretrained import find_weights
 from ..errors import ConfigError
-from ..models.weights import load_with_header
 from ..text import printable
-from .common import weights_option
+from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 
 def add_predict(commands: Any) -> None:
@@ -22,7 +20,7 @@ def add_predict(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files; resized to the model's image size")
-    weights_option(parser)
+    add_weights_options(parser)
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="classes to print for each picture (default: 5)"
     )
@@ -38,8 +36,8 @@ def _predict(options: argparse.Namespace) -> int:
 
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
-    path = find_weights(options.weights)
-    model, header = load_with_header(path)
+    path, model, header = load_weights(options)
+    say_if_head_is_zero(path, model)
     height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"pictures have 3 channels; this model wants {channels}")

@@ -6,9 +6,11 @@ The files are Google's own: ViTs and hybrids of arXiv 2010.11929, and the ResNet
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..errors import CheckpointNotFoundError
-from ..models.weights import SUFFIXES
+from ..models.weights import SUFFIXES, Channels, Size, weights_file
+from ..models.weights import load_model as load_weights_file
 from ..text import quoted, suggestion
 from . import default_data_dir
 from .download import fetch
@@ -50,21 +52,53 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         DownloadError, SaveError: as `fetch`.
     """
     if name not in PRETRAINED:
-        raise CheckpointNotFoundError(
-            f"{quoted(name)} is neither a file nor the name of published weights: {suggestion(name, PRETRAINED)}"
-        )
+        first, *_, last = PRETRAINED
+        hint = suggestion(name, PRETRAINED)
+        hint = hint if "mean" in hint else f"there are {len(PRETRAINED)}, from {first} to {last}"
+        raise CheckpointNotFoundError(f"{quoted(name)} is neither a file nor the name of published weights: {hint}")
     folder = Path(data_dir or default_data_dir()) / "weights"
     return fetch(PRETRAINED[name], folder / f"{name}.npz", None, progress)
 
 
-def find_weights(given: str) -> Path:
-    """The file that is meant: a run's folder stands for its checkpoint, and published weights have names.
+def find_weights(given: str | Path) -> Path:
+    """The file that is meant: a folder stands for the weights of the run or model in it, and published ones have names.
 
     Raises:
         CheckpointNotFoundError: if it is neither a file nor such a name.
     """
     path = Path(given)
-    if path.is_dir():
-        return path / "checkpoint.npz"
-    looks_like_a_path = path.suffix in SUFFIXES or len(path.parts) > 1
-    return path if path.exists() or looks_like_a_path else pretrained_weights(given)
+    looks_like_a_path = isinstance(given, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
+    if not looks_like_a_path and not path.exists():
+        return pretrained_weights(str(given))
+    return weights_file(path)
+
+
+def load_model(
+    weights: str | Path,
+    heads: int | None = None,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+    interpolation: str = "bilinear",
+) -> Any:
+    """The model in a weights file, in a folder, or of published weights: `models.weights.load_model` by name.
+
+    Args:
+        weights: the name of published weights (one of `PRETRAINED`), which are downloaded once; or a file, or the
+            folder of a run or of Hugging Face's or timm's files.
+        heads, image_size, num_classes, grid, mean, std, interpolation: as `models.weights.load_model` takes them.
+
+    Returns:
+        A `ViT` or a `ResNet`, in evaluation mode. Its `header` is what the file said beside its weights.
+
+    Raises:
+        CheckpointNotFoundError: if there is no such file or name.
+        CheckpointError, ConfigError, OutOfMemory: as `models.weights.load_model`.
+        DownloadError, SaveError: as `pretrained_weights`.
+    """
+    path = find_weights(weights)
+    options = {"grid": grid, "mean": mean, "std": std, "interpolation": interpolation}
+    return load_weights_file(path, heads, image_size, num_classes, **options)  # type: ignore[arg-type]

@@ -138,13 +138,83 @@ def load_with_header(
     interpolation: str = "bilinear",
 ) -> tuple[Any, Header]:
     """As `load_model`, with what is said beside the weights: of a file of ours its header, of others the classes."""
+    model, _ = _load(path, heads, image_size, num_classes, grid, mean, std, interpolation, follow=False)
+    return model, dict(model.header)
+
+
+def load_for_pixels(
+    path: str | Path,
+    heads: int | None = None,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+) -> tuple[Any, Header]:
+    """As `load_with_header`, for commands that begin with pixels: a scaling that is said beside the file is used.
+
+    Which scaling of pixels other people's weights got is said in a `Notice`.
+    """
+    model, scaling = _load(path, heads, image_size, num_classes, grid, mean, std, "bilinear", follow=True)
+    if scaling:
+        notice(f"{printable(path)}: {scaling}")
+    return model, dict(model.header)
+
+
+def _load(
+    path: str | Path,
+    heads: int | None,
+    image_size: Size | None,
+    num_classes: int | None,
+    grid: tuple[int, int] | None,
+    mean: Channels | None,
+    std: Channels | None,
+    interpolation: str,
+    *,
+    follow: bool,
+) -> tuple[Classifier, str]:
+    """The model, and how pixels are scaled for it, where that is a question.
+
+    Args:
+        follow: whether to use a mean and a standard deviation that are said beside the file; if not, to mention them.
+    """
     path = weights_file(path)
     hints = Hints(_given_heads(heads), _given_grid(grid), _given_size(image_size))
-    model = _load(path, hints, scaling_known=mean is not None)
-    adapted = _adapted(model, image_size, num_classes, interpolation)
+    with open_archive(path) as archive:
+        ours = _is_ours(archive)
+        model, beside, layout = _read_own(archive) if ours else _read_foreign(archive, hints)
+    model = _adapted(model, image_size, num_classes, interpolation)
+    said = beside.mean is not None and beside.std is not None
     if mean is not None or std is not None:
-        fold_scaling(adapted, mean, std)
-    return adapted.eval(), dict(adapted.header)
+        fold_scaling(model, mean, std)
+        scaling = f"pixels are scaled by mean={_brief(mean)} and std={_brief(std)}, as given"
+    elif said and follow:
+        fold_scaling(model, beside.mean, beside.std)
+        by = f"mean={_brief(beside.mean)} and std={_brief(beside.std)}"
+        scaling = f"pixels are scaled by {by}, as {beside.scaling_source} beside it says"
+    else:
+        scaling = "" if ours else f"pixels are scaled to [-1, 1]{_WHOSE_SCALING[layout]}"
+        if said and not is_neutral(beside):
+            notice(
+                f"{printable(path)} was trained on pixels scaled by mean={_brief(beside.mean)} and "
+                f"std={_brief(beside.std)}, says {beside.scaling_source}: give mean and std to load it so"
+            )
+    return model.eval(), scaling
+
+
+_OTHERS_SCALING = (
+    " (mean=0.5, std=0.5); if it was trained on ImageNet's, as DeiT, MAE and DINO, give mean=0.485,0.456,0.406 "
+    "std=0.229,0.224,0.225"
+)
+_WHOSE_SCALING = {"Google": ", as Google's", "BiT": ", as Google's", "timm": _OTHERS_SCALING} | {
+    "Hugging Face": _OTHERS_SCALING
+}
+
+
+def _brief(values: Any) -> str:
+    numbers = np.atleast_1d(np.asarray(values, np.float64)).reshape(-1)
+    return ",".join(f"{value:g}" for value in numbers)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -196,16 +266,13 @@ def _given_size(size: Any) -> tuple[int, int] | None:
     return (int(sides[0]), int(sides[1])) if good else None
 
 
-def _load(path: Path, hints: Hints, scaling_known: bool) -> Classifier:
-    with open_archive(path) as archive:
-        if not _is_ours(archive):
-            return _read_foreign(archive, hints, scaling_known)
-        header, digests = _read_header(archive)
-        model = _build(config_of(header, path), archive)
-        _check_classes(header, model, path)
-        _fill_own(model, archive, digests)
-        model.header = {name: value for name, value in header.items() if name not in ("format", "config")}
-        return model
+def _read_own(archive: Archive) -> tuple[Classifier, Beside, str]:
+    header, digests = _read_header(archive)
+    model = _build(config_of(header, archive.path), archive)
+    _check_classes(header, model, archive.path)
+    _fill_own(model, archive, digests)
+    model.header = {name: value for name, value in header.items() if name not in ("format", "config")}
+    return model, Beside(), FORMAT
 
 
 def _fill_own(model: Classifier, archive: Archive, digests: Mapping[str, str]) -> None:
@@ -231,7 +298,7 @@ def _fill_own(model: Classifier, archive: Archive, digests: Mapping[str, str]) -
         tensor.data = np.ascontiguousarray(array, tensor.dtype)
 
 
-def _read_foreign(archive: Archive, hints: Hints, scaling_known: bool) -> Classifier:
+def _read_foreign(archive: Archive, hints: Hints) -> tuple[Classifier, Beside, str]:
     path = printable(archive.path)
     layout = recognise(archive.shapes)
     family = family_of(archive.shapes)
@@ -260,16 +327,7 @@ def _read_foreign(archive: Archive, hints: Hints, scaling_known: bool) -> Classi
         )
     if beside.classes is not None and len(beside.classes) == config.num_classes:
         model.header = {"classes": list(beside.classes)}
-    if not scaling_known and beside.mean is not None and beside.std is not None and not is_neutral(beside):
-        notice(
-            f"{path} was trained on pixels scaled by mean={_brief(beside.mean)} and std={_brief(beside.std)}, says "
-            f"{beside.scaling_source}: give mean and std to load it so"
-        )
-    return model
-
-
-def _brief(values: Sequence[float]) -> str:
-    return f"({', '.join(f'{value:g}' for value in values)})"
+    return model, beside, layout.name
 
 
 def is_neutral(beside: Beside) -> bool:
