@@ -24,6 +24,7 @@ from .lessons import add_lessons
 from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
+from .verify import add_verify
 
 LONGEST_ERROR = 400  # characters; our own words are half of that, and a path may be as long
 
@@ -78,6 +79,7 @@ def build_parser() -> Parser:
     add_predict(commands)
     add_fewshot(commands)
     add_inspect(commands)
+    add_verify(commands)
     add_info(commands)
     add_bench(commands)
     add_experiment(commands)

@@ -330,11 +330,15 @@ def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
     try:
         return ViT(config, seed=seed) if isinstance(config, ViTConfig) else ResNet(config, seed=seed)
     except MemoryError as error:
-        raise OutOfMemory(f"a model of these sizes does not fit into the memory: {printable(error, 100)}") from error
+        reason = printable(error, 90)
+        advice = "take a smaller image size or number of classes"
+        raise OutOfMemory(f"the model needs more memory: {reason}; {advice}") from error
     except (OverflowError, ValueError) as error:
         if isinstance(error, ConfigError):
             raise
-        raise ConfigError(f"a model of these sizes cannot be built: {printable(error, 100)}") from error
+        reason = printable(error, 90)
+        advice = "take a smaller image size or number of classes"
+        raise ConfigError(f"no memory holds such a model: {reason}; {advice}") from error
 
 
 def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -221,7 +222,7 @@ def weights_file(path: str | Path) -> Path:
     """The weights file that is meant: a folder stands for the weights of the run or the model in it.
 
     Raises:
-        CheckpointNotFoundError: for a folder without weights, or with several files that may be meant.
+        CheckpointNotFoundError: for a folder with several files that may be meant, or that may not be read.
     """
     path = Path(path)
     try:
@@ -239,9 +240,7 @@ def weights_file(path: str | Path) -> Path:
         raise CheckpointNotFoundError(f"{printable(path)} holds shards of weights: join them in one file first")
     if found:
         raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
-    raise CheckpointNotFoundError(
-        f"no weights file in the folder {printable(path)}: {RUN_WEIGHTS} is what a run writes"
-    )
+    return path / RUN_WEIGHTS  # it is not there, and will be missed under this name
 
 
 def _given_heads(heads: int | None) -> int | None:
@@ -465,6 +464,51 @@ def _for_channels(name: str, given: Channels | None, channels: int) -> np.ndarra
     return np.broadcast_to(values, (channels,)).copy()
 
 
+def verify_weights(path: str | Path) -> dict[str, Any]:
+    """Read every array of a weights file, and say what was checked, as JSON values.
+
+    Returns:
+        `file`, `format` (".npz" or ".safetensors"), `layout` ("minivit", "Google", "timm" ...), `arrays` and
+        `numbers` (how many), and `checked`, a list of phrases.
+
+    Raises:
+        CheckpointNotFoundError: if there is no such file.
+        CheckpointError: naming the damage: what was changed, is missing, of another shape, nan or infinite.
+    """
+    path = weights_file(path)
+    with open_archive(path) as archive:
+        ours = _is_ours(archive)
+        digests: Mapping[str, str] = {}
+        if ours:
+            header, digests = _read_header(archive)
+            _build(config_of(header, path), archive)
+            name = FORMAT
+        else:
+            layout = recognise(archive.shapes)
+            family = family_of(archive.shapes)
+            name = layout.name if layout is not None else family or "of unknown names"
+        arrays = [each for each in archive.shapes if each != FORMAT or not ours]
+        for each in arrays:  # one at a time: a training checkpoint is three times as large as its model
+            read_checked(archive, [each], digests)
+        numbers = sum(math.prod(archive.shapes[each]) for each in arrays)
+    if ours:
+        load_with_header(path)
+    checked = []
+    if digests:
+        checked.append(f"SHA-256 of the header and of {len(digests)} arrays")
+    elif archive.kind == ".npz":
+        checked.append("CRC-32 of every array")
+    else:
+        checked.append("no checksums, for it carries none")
+    checked.append("no nan or infinity")
+    if ours:
+        checked.append("the arrays are those of its model")
+    return {
+        "file": str(path), "format": archive.kind, "layout": name, "arrays": len(arrays), "numbers": numbers,
+        "checked": checked,
+    }  # fmt: skip
+
+
 def has_zero_head(model: Classifier) -> bool:
     """Whether the head is all zeros, so that every class gets the same probability: it was never trained."""
     head = getattr(model, "head", None)
@@ -546,7 +590,7 @@ def read_header(path: str | Path) -> Header:
         CheckpointError: if it is damaged or not minivit's.
     """
     with open_archive(path) as archive:
-        return _read_header(archive)
+        return _read_header(archive)[0]
 
 
 def _is_ours(archive: Archive) -> bool:

@@ -1,0 +1,241 @@
+"""A file that holds no weights minivit reads is called what it is: its owner should not download it again."""
+
+import io
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from minivit import CheckpointError, load_model
+from tests.models.files import bfloat16, hf_arrays, timm_arrays, write_safetensors
+from tests.support import tiny_vit
+
+
+def zip_of(**members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("__", "/"), content)
+    return file.getvalue()
+
+
+def whole_npz():
+    file = io.BytesIO()
+    np.savez(file, **timm_arrays())
+    return file.getvalue()
+
+
+KINDS = {
+    "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 34\n", "Git LFS pointer"),
+    "a web page": (b"<!DOCTYPE html><html><body>Please sign in</body></html>" * 9, "web page"),
+    "a page behind a byte order mark": (b"\xef\xbb\xbf\n <html>", "web page"),
+    "an XML error": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "web page"),
+    "PyTorch's zip": (zip_of(archive__data=b"", **{"archive__data.pkl": pickle.dumps({})}), "PyTorch"),
+    "PyTorch's old file": (pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps({}, 2), "pickle"),
+    "a pickle": (pickle.dumps({"a": 1}, 4), "pickle"),
+    "Keras' old file": (b"\x89HDF\r\n\x1a\n" + bytes(200), "HDF5"),
+    "Keras' new file": (zip_of(**{"config.json": b"{}", "model.weights.h5": b"x"}), "Keras"),
+    "ONNX": (b"\x08\x08\x12\x07pytorch" + bytes(200), "ONNX"),
+    "Flax": (b"\x81\xa6params\x80", "Flax"),
+    "TensorFlow Lite": (b"\x1c\x00\x00\x00TFL3" + bytes(99), "TensorFlow Lite"),
+    "GGUF": (b"GGUF\x03\x00\x00\x00" + bytes(99), "GGUF"),
+    "gzip": (b"\x1f\x8b\x08\x00" + bytes(99), "gzip"),
+    "xz": (b"\xfd7zXZ\x00" + bytes(99), "xz"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + bytes(99), "zstd"),
+    "tar": (bytes(257) + b"ustar" + bytes(300), "tar"),
+    "one array": (b"\x93NUMPY\x01\x00" + bytes(99), "single array"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), "picture"),
+    "a zip of texts": (zip_of(**{"readme.txt": "hello"}), "without arrays"),
+    "an index of shards": (
+        json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}).encode(),
+        "2 files",
+    ),
+    "a JSON text": (b'{"hidden_size": 768}', "JSON"),
+    "an endless JSON text": (b"[" * 100_000, "JSON"),
+    "nothing": (b"", "empty"),
+    "a zip without its end": (whole_npz()[:-300], "cut short"),
+}
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_is_called_what_its_first_bytes_say(tmp_path, kind, name):
+    content, word = KINDS[kind]
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=word) as caught:
+        load_model(tmp_path / name)
+
+    message = str(caught.value)
+    assert name in message and "damaged" not in message
+    assert len(message.replace(str(tmp_path), "")) < 200
+
+
+def test_a_cut_safetensors_file_is_called_cut(tmp_path):
+    whole = write_safetensors(tmp_path / "whole.safetensors", timm_arrays()).read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:300])
+
+    with pytest.raises(CheckpointError, match="cut short"):
+        load_model(tmp_path / "cut.safetensors")
+
+
+# -- numbers of other types ----------------------------------------------------------------------
+
+
+def loaded(path):
+    return load_model(path, heads=2, image_size=8)
+
+
+def test_bfloat16_is_read_exactly_from_either_format(tmp_path):
+    arrays = timm_arrays()
+    kept = {name: (bfloat16(array).astype(np.uint32) << 16).view(np.float32) for name, array in arrays.items()}
+    write_safetensors(tmp_path / "kept.safetensors", kept)
+    write_safetensors(tmp_path / "all.safetensors", arrays, dict.fromkeys(arrays, "BF16"))
+    mixed = write_safetensors(tmp_path / "mixed.safetensors", kept, {"head.weight": "BF16", "norm.bias": "BF16"})
+    np.savez(tmp_path / "all.npz", **{name: bfloat16(array).view("V2") for name, array in arrays.items()})
+
+    expected = loaded(tmp_path / "kept.safetensors").state()
+
+    for path in (tmp_path / "all.safetensors", mixed, tmp_path / "all.npz"):
+        state = loaded(path).state()
+        assert all(np.array_equal(state[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("F8_E4M3", "F8_E4M3"), ("F8_E5M2", "8 bits"), ("I8", "int8.*scale"), ("I32", "int32")]
+)
+def test_other_numbers_are_refused_by_the_arrays_name(tmp_path, kind, word):
+    arrays = timm_arrays()
+    name = "blocks.1.mlp.fc1.weight"
+    if kind.startswith("I"):
+        arrays[name] = np.ones(arrays[name].shape, {"I8": np.int8, "I32": np.int32}[kind])
+    path = write_safetensors(tmp_path / "codes.safetensors", arrays, {name: kind})
+
+    with pytest.raises(CheckpointError, match=rf"{name}.*{word}"):
+        loaded(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
+def test_nan_and_infinity_are_refused_by_the_arrays_name(tmp_path, make, dtype, value):
+    arrays = {name: array.astype(dtype) for name, array in make().items()}
+    name = list(arrays)[-2]
+    arrays[name].reshape(-1)[-1] = value
+    path = write_safetensors(tmp_path / "nan.safetensors", arrays)
+
+    with pytest.raises(CheckpointError, match=f"{name}.* 1 numbers"):
+        loaded(path)
+
+
+def test_numbers_whose_squares_overflow_are_finite_all_the_same(tmp_path):
+    arrays = timm_arrays()
+    arrays["pos_embed"][:] = 3e30
+    path = write_safetensors(tmp_path / "large.safetensors", arrays)
+
+    assert loaded(path).positions.embedding.data.max() == np.float32(3e30)
+
+
+# -- other networks ------------------------------------------------------------------------------
+
+
+def ones(*shape):
+    return np.ones(shape, np.float32)
+
+
+FAMILIES = {
+    "distilled DeiT": (
+        lambda: timm_arrays(tokens=6) | {"dist_token": ones(1, 1, 8), "head_dist.weight": ones(3, 8)}, "dist_token"),
+    "DeiT of Hugging Face": (
+        lambda: {n.replace("vit.", "deit."): a for n, a in hf_arrays(tokens=6).items()}
+        | {"deit.embeddings.distillation_token": ones(1, 1, 8)}, "DeiT"),
+    "LayerScale": (lambda: timm_arrays() | {"blocks.0.ls1.gamma": ones(8)}, "LayerScale"),
+    "DINOv2": (lambda: hf_arrays(prefix="dinov2.") | {"dinov2.layers.0.layer_scale1.lambda1": ones(8)}, "DINOv2"),
+    "registers": (lambda: timm_arrays(tokens=4) | {"reg_token": ones(1, 4, 8)}, "register"),
+    "CLIP": (lambda: timm_arrays() | {"norm_pre.weight": ones(8), "norm_pre.bias": ones(8)}, "CLIP"),
+    "SigLIP of timm": (lambda: timm_arrays(class_token=False) | {"attn_pool.latent": ones(1, 1, 8)}, "SigLIP"),
+    "SigLIP of Hugging Face": (lambda: {"vision_model.embeddings.patch_embedding.weight": ones(8, 3, 4, 4)}, "SigLIP"),
+    "OpenAI's CLIP": (lambda: {"visual.conv1.weight": ones(8, 3, 4, 4)}, "CLIP"),
+    "MAE": (lambda: timm_arrays() | {"mask_token": ones(1, 1, 8), "decoder_embed.weight": ones(8, 8)}, "MAE"),
+    "BEiT": (lambda: timm_arrays() | {"blocks.0.attn.relative_position_bias_table": ones(9, 2)}, "BEiT"),
+    "Swin": (lambda: {"patch_embed.proj.weight": ones(8, 3, 4, 4), "layers.0.blocks.0.attn.x": ones(8)}, "Swin"),
+    "EVA": (lambda: timm_arrays() | {"rope.freqs": ones(8)}, "rotary"),
+    "torchvision": (lambda: {"conv_proj.weight": ones(8, 3, 4, 4), "class_token": ones(1, 1, 8)}, "torchvision"),
+    "a ResNet": (lambda: {"conv1.weight": ones(8, 3, 7, 7), "bn1.weight": ones(8)}, "ResNet"),
+    "a language model": (lambda: {"model.layers.0.x": ones(8), "model.embed_tokens.weight": ones(8, 8)}, "language"),
+    "patches of two sizes": (lambda: timm_arrays() | {"patch_embed.proj.weight": ones(8, 3, 4, 8)}, "4 x 8"),
+    "no biases": (lambda: {n: a for n, a in timm_arrays().items() if "qkv.bias" not in n}, "qkv.bias is missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_other_networks_are_named_and_not_misread(tmp_path, family):
+    make, word = FAMILIES[family]
+    path = write_safetensors(tmp_path / "model.safetensors", make())
+
+    with pytest.raises(CheckpointError, match=word):
+        loaded(path)
+
+
+def test_big_visions_stacked_blocks_are_named(tmp_path):
+    from minivit.models.layouts import google_state
+
+    arrays = google_state(tiny_vit(dtype=np.float32))
+    stacked = {n.replace("encoderblock_0", "encoderblock"): a[None] for n, a in arrays.items() if "block_1" not in n}
+    np.savez(tmp_path / "scan.npz", **stacked)
+
+    with pytest.raises(CheckpointError, match="stacked"):
+        load_model(tmp_path / "scan.npz")
+
+
+# -- names with something in front ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "backbone.", "encoder.", "net.module."])
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
+def test_what_a_wrapper_puts_in_front_is_seen_through(tmp_path, make, prefix):
+    write_safetensors(tmp_path / "plain.safetensors", make())
+    write_safetensors(tmp_path / "wrapped.safetensors", {prefix + name: a for name, a in make().items()})
+
+    plain, wrapped = (loaded(tmp_path / f"{name}.safetensors").state() for name in ("plain", "wrapped"))
+
+    assert plain.keys() == wrapped.keys()
+    assert all(np.array_equal(plain[name], wrapped[name]) for name in plain)
+
+
+@pytest.mark.parametrize("stranger", ["optimizer.step", "module.extra", "head_2.weight"])
+def test_an_array_beside_the_wrapped_model_is_never_left_out_in_silence(tmp_path, stranger):
+    arrays = timm_arrays(prefix="module.") | {stranger: ones(1)}
+    path = write_safetensors(tmp_path / "more.safetensors", arrays)
+
+    with pytest.raises(CheckpointError, match=rf"{stranger} is unknown"):
+        loaded(path)
+
+
+def test_two_models_in_a_file_are_a_question_and_no_guess(tmp_path):
+    arrays = timm_arrays(prefix="student.") | timm_arrays(prefix="teacher.")
+    path = write_safetensors(tmp_path / "two.safetensors", arrays)
+
+    with pytest.raises(CheckpointError, match=r"student\., teacher\."):
+        loaded(path)
+
+
+def test_a_part_that_is_there_under_two_names_is_refused(tmp_path):
+    arrays = hf_arrays(version=4) | hf_arrays(version=5)
+    path = write_safetensors(tmp_path / "twice.safetensors", arrays)
+
+    with pytest.raises(CheckpointError, match="are the same"):
+        loaded(path)
+
+
+def test_names_that_were_written_on_windows_are_read(tmp_path):
+    from minivit.models.layouts import google_state
+
+    model = tiny_vit(dtype=np.float32)
+    np.savez(tmp_path / "w.npz", **{name.replace("/", "\\"): a for name, a in google_state(model).items()})
+
+    state = load_model(tmp_path / "w.npz").state()
+
+    assert all(np.array_equal(state[name], array) for name, array in model.state().items())
