@@ -555,7 +555,7 @@ def write_plain_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], text:
     elif path.suffix == ".safetensors":
         from safetensors.numpy import save
 
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        contiguous = {name: plain(array) for name, array in arrays.items()}
         with atomic_file(path) as file:
             file.write(save(contiguous, metadata=None if text is None else {FORMAT: text}))
     else:
