@@ -43,13 +43,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..training.loop import evaluate_dataset
 
     path, model, header = load_weights(options)
-    say_if_head_is_zero(path, model)
     name = options.dataset or header.get("dataset")
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
         raise ConfigError(f"{path} does not say what it was trained on: give --dataset, {known}")
     _, test_set = load_dataset(name, options.data_dir)
     _check_fits(model, header.get("classes"), test_set)
+    say_if_head_is_zero(path, model)
     with (
         Workers(options.workers) as workers,
         tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,

@@ -60,12 +60,12 @@ def _inspect(options: argparse.Namespace) -> int:
     from ..models import ViT
 
     path, model, header = load_weights(options)
-    say_if_head_is_zero(path, model)
     if not isinstance(model, ViT):
         raise ConfigError(f"{path} holds a ResNet: it has no attention to look at")
     choose = _given_pictures if options.images else _test_pictures
     pictures, measured_on = choose(options, header, model.config)
 
+    say_if_head_is_zero(path, model)
     looks = len(measured_on) + 2 * len(pictures)
     with Workers(options.workers) as workers, tqdm(total=looks, unit="image", disable=None, leave=False) as bar:
         found = inspect_model(model, pictures, measured_on, workers=workers, advance=bar.update)

@@ -37,11 +37,11 @@ def _predict(options: argparse.Namespace) -> int:
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
     path, model, header = load_weights(options)
-    say_if_head_is_zero(path, model)
     height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
     pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
+    say_if_head_is_zero(path, model)
     with Workers() as workers:
         probabilities = model.predict(pixels, workers=workers)  # (B, K)
     classes = header.get("classes") or [f"class {k}" for k in range(model.config.num_classes)]
