@@ -15,7 +15,7 @@ def add_verify(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "verify",
-        help="check that a weights file is whole",
+        help="check that weights are whole",
         description="Read every array of a weights file or of a run's checkpoint, and compare it with the checksums "
         "that the file carries: in files of minivit a SHA-256 of each array, in other .npz files the zip archive's "
         "CRC-32; .safetensors files of others carry none. Damage is named, with exit status 2.",
@@ -25,9 +25,9 @@ def add_verify(commands: Any) -> None:
         "weights",
         nargs="+",
         metavar="RUN_OR_WEIGHTS",
-        help="a run's folder, a weights file, or published weights' name",
+        help="check this run's folder, weights file or published weights",
     )
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each file (default: a sentence)")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each file [default: a sentence]")
     parser.set_defaults(run=_verify)
 
 

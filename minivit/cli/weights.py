@@ -12,12 +12,14 @@ from ..notices import notice
 from ..text import printable
 from .common import weights_option
 
-# What a weights file may not tell: option, metavar, and what it says.
+# What a weights file may not tell: option, metavar, and help.
 DETAILS = (
-    ("heads", "N", "attention heads, where neither the file nor a config.json beside it says how many"),
-    ("grid", "ROWSxCOLUMNS", "patches that the file's positions are of, such as 6x4, where they are no square"),
-    ("mean", "R,G,B", "mean of the pixels (0 to 1) that the weights were trained with, such as 0.485,0.456,0.406"),
-    ("std", "R,G,B", "standard deviation of those pixels, such as 0.229,0.224,0.225"),
+    ("heads", "N", "read the weights with N attention heads [default: as the file or a config.json beside it says]"),
+    ("grid", "ROWSxCOLUMNS", "read the position embeddings as so many patches, such as 6x4 [default: square]"),
+    ("mean", "R,G,B", "subtract this mean from pixels (0 to 1), such as 0.485,0.456,0.406 [default: as said beside the "
+     "file, or 0.5: pixels from -1 to 1]"),
+    ("std", "R,G,B", "divide pixels by this standard deviation, such as 0.229,0.224,0.225 [default: as said beside the "
+     "file, or 0.5]"),
 )  # fmt: skip
 
 
@@ -31,13 +33,12 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
         weights_option(parser)
     parser.add_argument(
         "--image-size", type=_sides, metavar="PIXELS",
-        help="image size, 224 or 240x320 (height x width); position embeddings that do not fit are interpolated "
-        "(default: the file's)",
+        help="use images of PIXELS, 224 or 240x320 (height x width), and interpolate position embeddings that do not "
+        "fit [default: the file's size]",
     )  # fmt: skip
     kinds: dict[str, Any] = {"heads": int, "grid": _sides, "mean": _numbers, "std": _numbers}
     for name, unit, text in DETAILS:
-        default = "0.5: pixels from -1 to 1, or as said beside the file" if name in ("mean", "std") else "the file's"
-        parser.add_argument(f"--{name}", type=kinds[name], metavar=unit, help=f"{text} (default: {default})")
+        parser.add_argument(f"--{name}", type=kinds[name], metavar=unit, help=text)
 
 
 def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
