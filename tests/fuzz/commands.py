@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -16,7 +15,7 @@ from minivit import ViT, ViTConfig, cli, save_weights
 from minivit.errors import DownloadError
 
 from ..data.pictures_on_disk import write_folder
-from .harness import Refused, Target
+from .harness import Refused, Target, sink, written
 from .mutate import ODD_NUMBERS
 
 TEXTS = (
@@ -104,16 +103,16 @@ def limited() -> Iterator[None]:
 
 def run_command(arguments: list[str]) -> None:
     """Run a command line here; raises Refused if it ends with a status and one sentence, as it should."""
-    with limited():
+    out, err = sink(), sink()
+    with limited(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = cli.main(arguments)
         except SystemExit as ended:
             status = ended.code
-    sys.stderr.flush()
-    said = sys.stderr.buffer.getvalue().decode("utf-8")  # type: ignore[attr-defined]  # the harness's own stream
+    said, printed = written(err), written(out)
     problems = [line for line in said.splitlines() if line.startswith("minivit") and ": error: " in line]
-    controls = [c for c in said if c < " " and c not in "\n\r\t"]
-    assert not controls, f"control characters reach the terminal: {said[:100]!r}"
+    controls = {c for c in said + printed if (c < " " and c not in "\n\r\t") or c in "\x9b\u202e"}
+    assert not controls, f"control characters reach the terminal: {controls}"
     assert status in (0, 1, 2, 130, 143), f"exit status {status}"
     if status == 2:
         assert len(problems) == 1, f"{len(problems)} sentences: {said[-200:]!r}"

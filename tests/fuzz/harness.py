@@ -102,12 +102,19 @@ def _where() -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with contextlib.redirect_stdout(_sink()), contextlib.redirect_stderr(_sink()):
+    with contextlib.redirect_stdout(sink()), contextlib.redirect_stderr(sink()):
         yield
 
 
-def _sink() -> io.TextIOWrapper:
+def sink() -> io.TextIOWrapper:
+    """A stream that keeps what is written; see `written`."""
     return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def written(stream: io.TextIOWrapper) -> str:
+    """What a stream of `sink` was told."""
+    assert isinstance(stream.buffer, io.BytesIO)
+    return stream.buffer.getvalue().decode("utf-8")
 
 
 @contextlib.contextmanager

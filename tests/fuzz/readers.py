@@ -15,11 +15,11 @@ from safetensors.numpy import save
 from minivit import ResNet, ResNetConfig, ViT, ViTConfig, load_model, save_weights
 from minivit.data import archive, cifar
 from minivit.data.pictures import read_picture
-from minivit.models.weights import load_with_header
+from minivit.models.weights import load_with_header, read_arrays, write_arrays
 from minivit.training.config import TrainConfig, config_from_json
 from minivit.training.logs import MetricsFile, learning_curve
 
-from ..data.pictures_on_disk import picture_bytes, write_tar
+from ..data.pictures_on_disk import picture_bytes, write_folder, write_tar
 from .commands import run_command
 from .harness import SilentlyWrong, Target
 from .mutate import json_text, mutate_bytes, mutate_json, mutate_safetensors, mutate_tar, mutate_zip
@@ -301,6 +301,50 @@ class Picture(Target):
             path.unlink()
         assert pixels.shape == (8, 8, 3)
         assert pixels.dtype == np.uint8
+
+
+# -- headers -------------------------------------------------------------------------------------
+
+
+class RunHeader(Target):
+    """A finished run whose checkpoint says odd things beside its weights, given to every command that reads one."""
+
+    name = "run-header"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        write_folder(folder / "pictures", {"cat": 4, "dog": 4})
+        self.data, self.good = folder / "pictures", folder / "good"
+        options = f"--model ViT-XS_4-CIFAR --image-size 8 --steps 1 --batch-size 4 --workers 1 --out {self.good}"
+        run_command(["train", "--dataset", f"folder:{self.data}", *options.split()])
+        self.header, self.arrays = read_arrays(self.good / "checkpoint.npz")
+
+    def run(self, rng: Random) -> None:
+        run = self.folder / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(self.good, run)
+        header = mutate_json(self.header, rng)
+        if not isinstance(header, dict):
+            header = {"config": header}
+        arrays = dict(self.arrays)
+        if rng.random() < 0.2:
+            name = rng.choice(list(arrays))
+            shape = arrays[name].shape
+            kind = rng.choice((np.float16, np.float64, np.int8, np.complex64, np.dtype("U3"), np.bool_))
+            arrays[name] = rng.choice((np.zeros(shape, kind), np.full(shape, np.nan, np.float32), np.zeros((0, 3))))
+        write_arrays(run / "checkpoint.npz", header, arrays)
+        picture = str(self.data / "cat" / "0.png")
+        lines = (
+            ["train", "--resume", str(run)],
+            ["predict", picture, "--weights", str(run)],
+            ["predict", picture, "--weights", str(run), "--json"],
+            ["evaluate", "--weights", str(run), "--workers", "1"],
+            ["inspect", str(run), picture, "--workers", "1"],
+            ["fewshot", "--weights", str(run), "--dataset", f"folder:{self.data}", "--shots", "1", "--workers", "1"],
+            ["finetune", "--weights", str(run), "--dataset", f"folder:{self.data}", "--steps", "1", "--batch-size", "4",
+             "--workers", "1", "--out", str(run / "tuned")],
+        )  # fmt: skip
+        run_command(list(rng.choice(lines)))
 
 
 # -- JSON ----------------------------------------------------------------------------------------

@@ -14,14 +14,13 @@ from .readers import (
     Pets,
     Picture,
     RunConfig,
+    RunHeader,
     Tar,
     Timm,
 )
 
-TARGETS: dict[str, type[Target]] = {
-    target.name: target
-    for target in (
-        OwnNpz, OwnSafetensors, GoogleNpz, BitNpz, Timm, HuggingFace, Cifar, Pets, Tar, Picture, RunConfig, Metrics,
-        Notebook, Commands,
-    )
-}  # fmt: skip
+ALL: tuple[type[Target], ...] = (
+    OwnNpz, OwnSafetensors, GoogleNpz, BitNpz, Timm, HuggingFace, Cifar, Pets, Tar, Picture, RunConfig, RunHeader,
+    Metrics, Notebook, Commands,
+)  # fmt: skip
+TARGETS = {target.name: target for target in ALL}
