@@ -118,7 +118,7 @@ def _cell(cell: dict[str, Any]) -> Cell:
     exercise = exercise if isinstance(exercise, str) else ""
     return Cell(
         kind="code" if cell.get("cell_type") == "code" else "markdown",
-        source=_joined(cell.get("source", cell.get("input"))),  # "input" in format 3
+        source=_joined(cell["input"] if cell.get("source") is None and "input" in cell else cell.get("source")),
         exercise=exercise,
         is_kept=bool(exercise) or (isinstance(tags, list | str) and "keep" in tags),
         outputs=[o for o in outputs if isinstance(o, dict)] if isinstance(outputs, list) else [],
