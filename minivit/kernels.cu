@@ -111,7 +111,7 @@ template <typename T>
 __global__ void gelu_tanh(Index rows, Index n, const T* x, T* out, T* slope) {
     const T c = 0.7978845608028654;  // sqrt(2 / pi)
     EACH_ELEMENT(i) {
-        const T square = fmin(x[i] * x[i], T(1e30));  // else its slope, far from 0, would be 0 times infinity
+        const T square = x[i] * x[i];
         const T phi = T(0.5) + T(0.5) * tanh(x[i] * c * (T(1) + T(0.044715) * square));
         const T twice_du = T(2) * c * (T(1) + T(3 * 0.044715) * square);
         out[i] = x[i] * phi;

@@ -193,7 +193,7 @@ def relu(x: Tensor) -> Tensor:
     (a,) = operands(x)
     xp = xp_of(a)
     out = rounded(xp.maximum(a, 0.0), a.dtype)
-    positive = a > 0.0 if wants_grad(x) else None
+    positive = out != 0.0 if wants_grad(x) else None  # also where it is not a number: no nan ends in silence
 
     def vjp(dy: Array):
         return (rounded(dy * positive, dy.dtype),)

@@ -59,10 +59,13 @@ def multiply(a: object, b: object) -> Tensor:
     product = x * y
     x, y = (x if y_shape is not None else None), (y if x_shape is not None else None)  # each for the other's gradient
 
+    dtype = product.dtype
+
     def vjp(dy: Array):
+        dy = wide(dy)  # a sum over what was broadcast adds up products that are not rounded yet
         dx = None if x_shape is None else unbroadcast(dy * y, x_shape)
         dy_ = None if y_shape is None else unbroadcast(dy * x, y_shape)
-        return dx, dy_
+        return rounded(dx, dtype), rounded(dy_, dtype)
 
     return record(product, (a, b), vjp)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minivit import Tensor, gradcheck, no_grad
 from minivit.convolution import ops, reference
 from minivit.errors import ConfigError, ShapeError
+from tests.support import close_numbers
 
 PRECISION = {np.float64: 1e-10, np.float32: 1e-5}
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -180,7 +181,7 @@ def test_group_norm_normalises_each_group_of_each_image(module, drawn):
         for c in range(x.shape[3]):
             group = x[b, :, :, c // each * each : (c // each + 1) * each]
             expected = (x[b, :, :, c] - np.mean(group)) / math.sqrt(np.var(group) + eps) * weight[c] + bias[c]
-            np.testing.assert_allclose(out[b, :, :, c], expected, rtol=0, atol=1e-10)
+            close_numbers(out[b, :, :, c], expected, rtol=0, atol=1e-10)
 
 
 @both_forms
@@ -193,7 +194,7 @@ def test_standardised_kernels(module, drawn):
     for d in range(kernel.shape[3]):
         values = kernel[..., d].ravel()
         divisor = math.sqrt(np.var(values) + eps) if inside else np.std(values) + eps
-        np.testing.assert_allclose(out[..., d].ravel(), (values - np.mean(values)) / divisor, rtol=1e-9, atol=1e-9)
+        close_numbers(out[..., d].ravel(), (values - np.mean(values)) / divisor, rtol=1e-9, atol=1e-9)
 
 
 # -- particular values ---------------------------------------------------------------------------
@@ -234,6 +235,14 @@ def test_relu_has_no_slope_at_0():
 
     np.testing.assert_array_equal(out.data, [0.0, 0.0, 2.0])
     np.testing.assert_array_equal(x.grad, [0.0, 0.0, 1.0])
+
+
+def test_a_gradient_goes_through_relu_where_its_input_is_not_a_number():
+    x = Tensor(np.array([np.nan, -1.0]), requires_grad=True)
+
+    ops.relu(x).backward(np.array([2.0, 2.0]))
+
+    np.testing.assert_array_equal(x.grad, [2.0, 0.0])
 
 
 def test_no_op_changes_its_inputs_or_a_gradient_it_is_given():

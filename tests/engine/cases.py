@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from minivit import Tensor
 from minivit.engine import fused, ops
+from tests.support import memory_orders
 
 CASES = {}
 
@@ -35,29 +36,35 @@ def shapes(least=0, most=4, longest=5):
     return hnp.array_shapes(min_dims=least, max_dims=most, min_side=1, max_side=longest)
 
 
+def stored(draw, x):
+    """The numbers in one memory order or another: how an array is stored is no part of the mathematics."""
+    orders = memory_orders(np.asarray(x))
+    return {"by rows": x, **orders}[draw(st.sampled_from(["by rows", *orders]))]
+
+
 @st.composite
 def numbers(draw, shape):
     """Normally distributed numbers."""
-    return np.random.default_rng(draw(seeds)).standard_normal(shape)
+    return stored(draw, np.random.default_rng(draw(seeds)).standard_normal(shape))
 
 
 @st.composite
 def positive(draw, shape):
-    return np.random.default_rng(draw(seeds)).uniform(0.5, 2.0, shape)
+    return stored(draw, np.random.default_rng(draw(seeds)).uniform(0.5, 2.0, shape))
 
 
 @st.composite
 def nonzero(draw, shape):
     """Numbers of either sign, at least 0.5 away from 0."""
     rng = np.random.default_rng(draw(seeds))
-    return rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape)
+    return stored(draw, rng.uniform(0.5, 2.0, shape) * rng.choice([-1.0, 1.0], shape))
 
 
 @st.composite
 def distinct(draw, shape):
     """Numbers no two of which are close, so that a small step changes no maximum's place."""
     size = int(np.prod(shape))
-    return np.random.default_rng(draw(seeds)).permutation(size).reshape(shape) / 10.0 - 1.0
+    return stored(draw, np.random.default_rng(draw(seeds)).permutation(size).reshape(shape) / 10.0 - 1.0)
 
 
 @st.composite

@@ -94,6 +94,17 @@ def test_the_slope_of_tanh_is_rounded_once():
     close_numbers(x.grad.astype(np.float64), exact, rtol=2.0**-11, atol=0)
 
 
+@pytest.mark.parametrize(("name", "sign"), [("multiply", 1.0), ("divide", -1.0)])
+def test_what_was_broadcast_receives_a_sum_of_products_that_are_not_rounded_yet(name, sign):
+    """(1 + u)² - (1 + 2u) = u², which is lost if (1 + u)² is rounded to 11 binary digits first."""
+    u = 2.0**-10
+    x, scale = Tensor(np.array([1 + u, 1], F16), requires_grad=True), Tensor(np.ones(1, F16), requires_grad=True)
+
+    getattr(ops, name)(x, scale).backward(np.array([1 + u, -(1 + 2 * u)]))
+
+    np.testing.assert_array_equal(scale.grad, F16(sign * u * u))
+
+
 # -- fused and composed --------------------------------------------------------------------------
 
 ONES, ZEROS = np.ones(32, F16), np.zeros(32, F16)

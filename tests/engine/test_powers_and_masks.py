@@ -157,8 +157,8 @@ def test_comparisons_of_the_tests_never_let_nan_pass():
 @pytest.mark.parametrize("form", ["tanh", "erf"])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_gelu_of_enormous_numbers_is_straight_or_flat(form, dtype):
-    largest = np.finfo(dtype).max
-    points = np.array([-1.0, -1e-4, 1e-4, 1.0], dtype) * largest
+    largest = np.finfo(dtype).max if dtype == np.float16 else np.finfo(dtype).max ** 0.49  # x³ is infinite, x² is not
+    points = (np.array([-1.0, -1e-4, 1e-4, 1.0]) * float(largest)).astype(dtype)
 
     x = Tensor(points, requires_grad=True)
     y = fused.gelu(x, form)

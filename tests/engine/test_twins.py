@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from minivit import Tensor, no_grad
 from minivit.engine import backend, fused, ops, reference
 from minivit.errors import ConfigError, DTypeError
+from tests.support import close_numbers
 
 seeds = st.integers(0, 2**32 - 1)
 both_types = pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -203,7 +204,7 @@ def test_twins_agree_on_arrays_that_are_not_contiguous(name):
         return out.data, leaf.grad
 
     for found, expected in zip(of(fused), of(reference), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+        close_numbers(found, expected, rtol=0, atol=1e-12)
 
 
 def test_every_fused_op_has_a_twin():
@@ -218,7 +219,7 @@ def test_attention_with_weights_is_attention_with_its_weights_beside_it():
     out, weights = fused.attention_with_weights(Tensor(qkv), 4)
 
     np.testing.assert_array_equal(out.data, fused.attention(Tensor(qkv), 4).data)
-    np.testing.assert_allclose(weights, attention_by_loops(qkv, 4)[1], rtol=0, atol=1e-12)
+    close_numbers(weights, attention_by_loops(qkv, 4)[1], rtol=0, atol=1e-12)
 
 
 # -- the twins and plain loops -------------------------------------------------------------------
@@ -284,7 +285,7 @@ class TestAgainstLoops:
 
         found = module.attention(Tensor(qkv), heads, queries).data
 
-        np.testing.assert_allclose(found, attention_by_loops(qkv, heads)[0][:, :queries], rtol=0, atol=1e-12)
+        close_numbers(found, attention_by_loops(qkv, heads)[0][:, :queries], rtol=0, atol=1e-12)
 
     @given(shape=shaped(), eps=st.sampled_from([1e-6, 0.1]), seed=seeds)
     def test_layer_norm(self, module, shape, eps, seed):
@@ -294,7 +295,7 @@ class TestAgainstLoops:
 
         expected = layer_norm_by_loops(x, weight, bias, eps)
         # A row of equal numbers is divided by √eps, which magnifies its rounding errors a thousand times.
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11)
+        close_numbers(found, expected, rtol=0, atol=1e-11)
 
     @given(shape=shaped(most=3), seed=seeds)
     def test_softmax(self, module, shape, seed):
@@ -303,7 +304,7 @@ class TestAgainstLoops:
         found = module.softmax(Tensor(x)).data
 
         for index in np.ndindex(shape[:-1]):
-            np.testing.assert_allclose(found[index], softmax_by_loops(x[index]), rtol=1e-12)
+            close_numbers(found[index], softmax_by_loops(x[index]), rtol=1e-12)
 
     @label_kinds
     @given(
@@ -330,8 +331,8 @@ class TestAgainstLoops:
         exact = [v * 0.5 * (1.0 + math.erf(v / math.sqrt(2.0))) for v in x]
         google = [v * 0.5 * (1.0 + math.tanh(math.sqrt(2.0 / math.pi) * (v + 0.044715 * v**3))) for v in x]
 
-        np.testing.assert_allclose(module.gelu(Tensor(x), "erf").data, exact, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(module.gelu(Tensor(x), "tanh").data, google, rtol=1e-12, atol=1e-14)
+        close_numbers(module.gelu(Tensor(x), "erf").data, exact, rtol=1e-12, atol=1e-14)
+        close_numbers(module.gelu(Tensor(x), "tanh").data, google, rtol=1e-12, atol=1e-14)
 
     @given(sizes=patch_sizes, seed=seeds)
     def test_patchify(self, module, sizes, seed):
@@ -359,7 +360,7 @@ class TestAgainstLoops:
         for i in range(patch):
             for j in range(patch):
                 convolved += images[:, i::patch, j::patch] @ kernel[i, j]
-        np.testing.assert_allclose(found, convolved.reshape(batch, -1, dim), rtol=0, atol=1e-12)
+        close_numbers(found, convolved.reshape(batch, -1, dim), rtol=0, atol=1e-12)
 
     @given(sizes=st.tuples(*(st.integers(1, 4) for _ in range(3))), seed=seeds)
     def test_linear(self, module, sizes, seed):
@@ -380,7 +381,7 @@ class TestAgainstLoops:
         found = module.dropout(Tensor(x), 0.3, np.random.default_rng(12)).data
 
         kept = found != 0.0
-        np.testing.assert_allclose(found[kept], x[kept] / 0.7, rtol=1e-12)
+        close_numbers(found[kept], x[kept] / 0.7, rtol=1e-12)
         assert np.mean(~kept) == pytest.approx(0.3, abs=0.02)  # six standard deviations
 
 
@@ -390,7 +391,7 @@ class TestAgainstLoops:
 def test_erf_equals_the_standard_librarys():
     x = np.linspace(-6.0, 6.0, 1001)
 
-    np.testing.assert_allclose(ops.erf(Tensor(x)).data, [math.erf(v) for v in x], rtol=1e-13, atol=1e-300)
+    close_numbers(ops.erf(Tensor(x)).data, [math.erf(v) for v in x], rtol=1e-13, atol=1e-300)
 
 
 def test_the_two_forms_of_gelu_differ_by_at_most_the_published_4_7e_minus_4():
@@ -470,13 +471,13 @@ def test_softmax_of_rows_far_apart(module, spread):
     found = module.softmax(Tensor(scores)).data
 
     expected = [[softmax_by_loops(row - row.max()) for row in matrix] for matrix in scores]
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    close_numbers(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("type_", [np.float32, np.float64])
 def test_softmax_of_large_and_of_excluded_scores(type_):
     x = np.array([[1000.0, 1000.0, -np.inf], [-2000.0, -2000.0, -2000.0]], type_)
-    np.testing.assert_allclose(fused.softmax(Tensor(x)).data, [[0.5, 0.5, 0.0], [1 / 3] * 3], rtol=1e-6)
+    close_numbers(fused.softmax(Tensor(x)).data, [[0.5, 0.5, 0.0], [1 / 3] * 3], rtol=1e-6)
 
 
 @pytest.mark.parametrize("axis", [-1, 0, 1])
@@ -486,7 +487,7 @@ def test_softmax_of_large_scores_over_any_axis_and_in_any_memory_order(axis, ord
     expected = np.exp(x - x.max(axis, keepdims=True))
     expected /= expected.sum(axis, keepdims=True)
     found = fused.softmax(Tensor(np.asarray(x, order=order)), axis)
-    np.testing.assert_allclose(found.data, expected, rtol=1e-12)
+    close_numbers(found.data, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0, 3)])
