@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -159,6 +160,20 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise DataError(f"{path} is not JSON that minivit writes: its brackets are nested too deeply") from error
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {str(error)[:100]}") from error
+
+
+def safe_name(words: str, longest: int = 100) -> str:
+    """Return a file name made of a user's words that every system allows: no slash, no `:`, at most `longest` bytes.
+
+    Args:
+        words: a data set's name, a path, anything.
+        longest: the number of bytes from which the end is cut off.
+    """
+    kept = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in words)
+    kept = kept.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore").strip(" .") or "_"
+    stem = kept.split(".")[0].strip().upper()  # Windows keeps these for devices, with any ending
+    device = stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)[0-9]", stem)
+    return f"_{kept}" if device else kept
 
 
 def reason_of(error: OSError) -> str:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from minivit import cli
-from minivit.data import load_dataset
+from minivit.data import load_dataset, load_test_folder
 from minivit.models.weights import load_model, read_arrays
 from minivit.training import loop
 
@@ -155,3 +155,51 @@ def test_sizes_that_do_not_fit(photos, tmp_path, capsys):
     options = ["train", "--dataset", photos, "--out", tmp_path / "run", "--image-size"]
     assert "30" in refused(capsys, *options, "30")
     assert "0" in refused(capsys, *options, "0")
+
+
+# -- measuring on other folders -------------------------------------------------------------------------
+
+
+def measured(capsys, *arguments) -> tuple[dict, str]:
+    capsys.readouterr()
+    assert cli.main(["evaluate", "--json", *map(str, arguments)]) == 0
+    out, err = capsys.readouterr()
+    return json.loads(out), err
+
+
+def test_classes_are_matched_by_name_and_some_may_be_missing(photos, tmp_path, capsys):
+    """The loss on the dogs of a folder is that of their probabilities, wherever the class is in the model."""
+    assert trained(tmp_path / "run", "--dataset", photos, "--lr", "0.05") == 0
+    dogs = write_folder(tmp_path / "dogs", {"dog": 7})
+    said, err = measured(capsys, "--weights", tmp_path / "run", "--dataset", dogs)
+    pixels = np.stack([np.asarray(p) for p in load_test_folder(str(dogs)).resized(8, 8).images])
+    probabilities = load_model(tmp_path / "run" / "checkpoint.npz").predict(pixels)
+    assert (said["images"], said["loss"]) == (7, pytest.approx(-np.log(probabilities[:, 1]).mean(), rel=1e-5))
+    assert said["accuracy"] == (probabilities[:, 1] > probabilities[:, 0]).mean()
+    assert "dogs has 1 of the model's 2 classes: dog" in err
+    assert cli.main(["evaluate", "--weights", str(tmp_path / "run"), "--dataset", str(dogs)]) == 0
+    assert "on 7 test images (all pictures of the folder)" in capsys.readouterr().out
+
+
+def test_a_folder_of_another_class_is_refused_by_name(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    emus = write_folder(tmp_path / "emus", {"emu": 3})
+    message = refused(capsys, "evaluate", "--weights", tmp_path / "run", "--dataset", emus)
+    assert "emus has 1 classes; the model knows 2, and not emu" in message
+
+
+def test_a_folder_is_measured_whole_unless_it_was_trained_on(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    copy = write_folder(tmp_path / "copy", {"cat": 20, "dog": 25})
+    assert measured(capsys, "--weights", tmp_path / "run", "--dataset", copy)[0]["images"] == 45
+    assert measured(capsys, "--weights", tmp_path / "run", "--dataset", photos)[0]["images"] == 2
+
+
+def test_few_shot_results_are_one_file_beside_the_weights(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    before = set(tmp_path.rglob("*"))
+    options = ["--shots", "1", "--seeds", "1", "--weights", "run", "--dataset"]
+    for name in (f"folder:{photos}", "folder:./photos", "photos"):
+        assert cli.main(["fewshot", *options, name]) == 0
+        assert set(tmp_path.rglob("*")) - before == {tmp_path / "run" / "fewshot-photos.json"}

@@ -24,6 +24,7 @@ from minivit.files import (
     read_json,
     read_text,
     remove_parts,
+    safe_name,
     write_json,
     write_text,
 )
@@ -293,3 +294,37 @@ def test_where_the_file_system_knows_no_locks_it_goes_on_without(tmp_path, monke
     with locked(tmp_path) as held:
         assert not held
     assert list(tmp_path.iterdir()) == []
+
+
+# -- names made of a user's words -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("photos", "photos"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ('<>"|?*', "______"),
+        ("dollar$x_$y", "dollar$x_$y"),
+        ("katzen und hunde", "katzen und hunde"),
+        ("\u732b", "\u732b"),
+        ("a\x1b[2J\nb\0", "a_[2J_b_"),
+        ("caf\udce9", "caf_"),
+        ("...", "_"),
+        ("", "_"),
+        ("trailing. . ", "trailing"),
+        (".hidden", "hidden"),
+        ("con", "_con"),
+        ("LPT1.txt", "_LPT1.txt"),
+        ("concert", "concert"),
+    ],
+)
+def test_a_name_of_a_users_words_is_allowed_everywhere(tmp_path, words, name):
+    assert safe_name(words) == name
+    (tmp_path / name).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_long_name_is_cut_at_a_whole_letter():
+    assert safe_name("x" * 300) == "x" * 100
+    assert safe_name("\u732b" * 300, 100) == "\u732b" * 33

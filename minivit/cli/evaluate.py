@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import unicodedata
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..data import DATASETS, load_dataset
+import numpy as np
+
+from ..data import DATASETS, load_dataset, load_test_folder
 from ..errors import ConfigError
-from ..text import printable
+from ..notices import notice
+from ..text import listed, printable, quoted
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -21,7 +26,8 @@ def add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="measure a trained model on a test set",
-        description="Loss and accuracy on a test set.",
+        description="Loss and accuracy on a test set, or on all pictures of a folder that has none. Classes are "
+        "matched by name, and a folder may have some of them.",
         allow_abbrev=False,
     )
     add_weights_options(parser)
@@ -47,8 +53,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
         raise ConfigError(f"{path} does not say what it was trained on: give --dataset, {known}")
-    _, test_set = load_dataset(name, options.data_dir)
-    _check_fits(model, header.get("classes"), test_set)
+    if name in DATASETS:
+        _, test_set = load_dataset(name, options.data_dir)
+    else:
+        test_set = load_test_folder(name, options.data_dir, trained_on=header.get("dataset"))
+    test_set = _as_the_model_counts(model, header.get("classes"), test_set)
     say_if_head_is_zero(path, model)
     with (
         Workers(options.workers) as workers,
@@ -58,19 +67,50 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"dataset": name, "images": len(test_set), "loss": loss, "accuracy": accuracy}))
     else:
-        print(f"{printable(name)}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images")
+        note = f" ({test_set.note})" if test_set.note else ""
+        print(f"{printable(name)}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images{note}")
     return 0
 
 
-def _check_fits(model: Classifier, known: list[str] | None, dataset: AnyDataset) -> None:
-    """Raise ConfigError if the data set has other channels, another number of classes or other classes."""
+def _as_the_model_counts(model: Classifier, known: list[str] | None, dataset: AnyDataset) -> AnyDataset:
+    """The data set with the model's classes: labels are matched by their names, and some classes may be missing.
+
+    Args:
+        known: the names of the model's classes, if its weights say them.
+
+    Raises:
+        ConfigError: if the data set has other channels or a class that the model does not know.
+    """
     channels = dataset.image_shape[2] if dataset.image_shape else 3
     if channels != model.config.channels:
         raise ConfigError(f"{dataset.name} has {channels} channels; the model wants {model.config.channels}")
-    if len(dataset.classes) != model.config.num_classes:
+    count = len(dataset.classes)
+    if known is None or list(dataset.classes) == known:
+        if count != model.config.num_classes:
+            raise ConfigError(
+                f"{dataset.name} has {count} classes; the model knows {model.config.num_classes}, and its weights do "
+                "not say which"
+            )
+        if known is None and dataset.image_shape is None:
+            notice("these weights do not name their classes: class k is taken as the k-th folder by name")
+        return dataset
+
+    places = {_spelled_alike(name): place for place, name in enumerate(known)}
+    unknown = [name for name in dataset.classes if _spelled_alike(name) not in places]
+    if unknown and count == len(known):
+        theirs = {_spelled_alike(name) for name in dataset.classes}
+        ours = next(name for name in known if _spelled_alike(name) not in theirs)
+        raise ConfigError(f"{dataset.name} has the class {quoted(unknown[0])} where the model learned {quoted(ours)}")
+    if unknown:
         raise ConfigError(
-            f"{dataset.name} has {len(dataset.classes)} classes; the model knows {model.config.num_classes}"
+            f"{dataset.name} has {count} classes; the model knows {len(known)}, and not {listed(unknown, 3)}"
         )
-    if known and list(dataset.classes) != known:
-        theirs, ours = next(pair for pair in zip(dataset.classes, known, strict=True) if pair[0] != pair[1])
-        raise ConfigError(f"{dataset.name} has the class {theirs!r} where the model learned {ours!r}")
+    if count < len(known):
+        notice(f"{dataset.name} has {count} of the model's {len(known)} classes: {listed(dataset.classes)}")
+    place_of = np.array([places[_spelled_alike(name)] for name in dataset.classes], np.int64)
+    return replace(dataset, labels=place_of[dataset.labels], classes=tuple(known))
+
+
+def _spelled_alike(name: str) -> str:
+    """macOS may spell an accent as a letter of its own."""
+    return unicodedata.normalize("NFC", name)

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..data import DATASETS, load_dataset
+from ..data import DATASETS, dataset_title, load_dataset
 from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
-from ..files import write_json
+from ..files import safe_name, write_json
 from ..text import printable
 from .weights import add_weights_options, load_weights
 
@@ -25,7 +25,9 @@ def add_fewshot(commands: Any) -> None:
         allow_abbrev=False,
     )
     add_weights_options(parser)
-    parser.add_argument("--dataset", metavar="NAME", required=True, help=f"{', '.join(DATASETS)} (required)")
+    parser.add_argument(
+        "--dataset", metavar="NAME", required=True, help=f"{', '.join(DATASETS)} or folder:PATH (required)"
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
     shots = ",".join(map(str, SHOTS))
     parser.add_argument(
@@ -54,7 +56,9 @@ def _fewshot(options: argparse.Namespace) -> int:
             model, *sets, shots=shots, seeds=options.seeds, l2=options.l2, workers=workers, advance=bar.update
         )
 
-    out = Path(options.out) if options.out else path.parent / f"fewshot-{options.dataset}.json"
+    out = (
+        Path(options.out) if options.out else path.parent / f"fewshot-{safe_name(dataset_title(options.dataset))}.json"
+    )
     write_json(
         out,
         {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..console import complain, outliving_output
 from ..data import dataset_title, default_data_dir, glimpse, load_dataset
 from ..errors import ConfigError, SaveError
-from ..files import reason_of
+from ..files import reason_of, safe_name
 from ..models.weights import load_model
 from ..text import printable, shell_word
 from .options import RUN_OPTIONS, add_place_options, add_run_options
@@ -117,8 +116,7 @@ def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
     runs = Path("runs")
     name = config.title if config.weights else config.model
     stem = f"{dataset_title(config.dataset)}-{Path(name).stem if config.weights else name}"
-    while len(os.fsencode(stem)) > LONGEST_NAME:
-        stem = stem[:-1]
+    stem = safe_name(stem, LONGEST_NAME)
     new = not runs.exists()
     folder = _first_free(runs / stem)
     try:
@@ -152,7 +150,7 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
     curve, sheet = folder / "curve.png", folder / "predictions.png"
     if config.objective != "classes":
         return [path for path in (curve,) if path.exists()]
-    _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir())
+    _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=False)
     model = load_model(folder / "checkpoint.npz")
     shown = test_set.subset(glimpse(test_set, 10)).resized(*model.config.image_shape[:2])
     if getattr(model.config, "depth", 0):

@@ -23,15 +23,16 @@ from minivit.data.cifar import cifar10, cifar100
 from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet, glimpse
 from minivit.data.download import fetch
 from minivit.data.flowers import flowers
-from minivit.data.folder import folder_title, picture_folder
+from minivit.data.folder import folder_title, folder_to_measure, picture_folder
 from minivit.data.loader import Batch, Loader
 from minivit.data.mixing import Mixing, cutmix, mixing, mixup
 from minivit.data.pets import pets
 from minivit.data.randaugment import parse_randaugment, rand_augment
 from minivit.data.recipe import training_augmentation
 from minivit.data.shapes import shapes
-from minivit.errors import ConfigError
+from minivit.errors import ConfigError, DataError
 from minivit.preprocessing import preprocess
+from minivit.text import quoted
 
 __all__ = [
     "AUGMENTATIONS",
@@ -56,6 +57,7 @@ __all__ = [
     "glimpse",
     "is_dataset",
     "load_dataset",
+    "load_test_folder",
     "mixing",
     "mixup",
     "pad_and_crop",
@@ -94,7 +96,7 @@ def load_dataset(
     data_dir: where the files are, or are to be put; by default `default_data_dir()`.
     download: whether files that are missing may be downloaded.
     seed:     which shapes to draw, and how to split a folder that has no test pictures; the others are what they are.
-    progress: draw a progress bar while downloading.
+    progress: draw a progress bar while downloading, and say in a notice what was found in a folder.
 
     Raises ConfigError for an unknown name; DataError, DataNotFoundError, DownloadError or SaveError if the
     files cannot be had: see `cifar10`, `picture_folder`.
@@ -104,14 +106,53 @@ def load_dataset(
         return DATASETS[name](folder, download, seed, progress)
     if not is_dataset(name):
         raise ConfigError(f"Unknown data set {name!r}; allowed are: {', '.join(DATASETS)} and {FOLDER}PATH.")
+    return picture_folder(_folder_at(name, folder), seed, progress)
+
+
+def load_test_folder(
+    name: str, data_dir: str | Path | None = None, *, trained_on: str | None = None, progress: bool = True
+) -> FileDataset:
+    """The pictures of a folder that a trained model is measured on: its test split, or all if it has no splits.
+
+    Args:
+        name: "folder:PATH" or a path, as of `load_dataset`.
+        data_dir: as of `load_dataset`.
+        trained_on: the name of the data set that the model was trained on. Of that same folder, only what was held out
+            then is measured.
+        progress: say in a notice what was found.
+
+    Raises:
+        ConfigError: for what is no path.
+        DataError, DataNotFoundError: as `picture_folder`.
+    """
+    folder = default_data_dir() if data_dir is None else Path(data_dir)
+    if not is_dataset(name):
+        load_dataset(name)  # which says what is allowed
+    path = _folder_at(name, folder)
+    known = trained_on is not None and trained_on not in DATASETS
+    if known and _folder_at(str(trained_on), folder).resolve() == path.resolve():
+        return picture_folder(path, 0, progress)[1]
+    return folder_to_measure(path, progress)
+
+
+def _folder_at(name: str, data_dir: Path) -> Path:
+    """The folder of this name in the working directory or, if there is none, in data_dir."""
     path = Path(name.removeprefix(FOLDER)).expanduser()
-    return picture_folder(path if path.is_dir() or not (folder / path).is_dir() else folder / path, seed)
+    try:
+        return path if path.is_dir() or not (data_dir / path).is_dir() else data_dir / path
+    except OSError as error:
+        raise DataError(f"{quoted(name)} cannot be read: {error.strerror}") from error
 
 
 def is_dataset(name: str) -> bool:
     """Whether a name is one of DATASETS, "folder:PATH", looks like a path, or is a folder in the working directory."""
     path = name.removeprefix(FOLDER)
-    return name in DATASETS or (path != "" and (path != name or "/" in name or "\\" in name or Path(name).is_dir()))
+    if name in DATASETS or (path and (path != name or "/" in name or "\\" in name)):
+        return True
+    try:
+        return path != "" and Path(name).is_dir()
+    except OSError:  # a name that is too long for a file is none
+        return False
 
 
 def dataset_title(name: str) -> str:

@@ -4,109 +4,390 @@
     photos/train/dog/7.png   or   photos/dog/7.png
     photos/test/cat/3.jpg
 
-The test folder may also be called `val` or `validation`; of several, the first of these three is taken. Without one, a
-fifth of each class is held out: those pictures whose names have the smallest SHA-256. That depends on the names
-and the seed alone, neither on the order in which a disk lists them nor on the other classes, and a picture that
-is added later moves few of the others.
+`train` may also be called training, train_set, seg_train and the like, and `test` test, testing, val, valid, validation
+and the like; of several, the first of these is taken. Without a test folder, a fifth of each class is held out: those
+pictures whose names have the smallest SHA-256. That depends on the names and the seed alone, neither on the order in
+which a disk lists them nor on the other classes, and a picture that is added later moves few of the others.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import stat
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from minivit.data.dataset import FileDataset, PictureFiles
+from minivit.data.kinds import first_bytes, kind_of
 from minivit.errors import DataError, DataNotFoundError
+from minivit.notices import notice
+from minivit.text import listed, printable
 
-TEST_FOLDERS = ("test", "val", "validation")
 HELD_OUT = 5  # one picture in so many, of each class
 
-# What counts as a picture in a folder, by the end of its name; other files are passed over.
+# What counts as a picture in a folder, by the end of its name. A file without an ending is looked into.
 SUFFIXES = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm",
-    ".pbm", ".tga", ".qoi", ".ico", ".pcx", ".sgi",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+    ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga",
+    ".qoi", ".ico", ".pcx", ".sgi",
+)  # fmt: skip
+
+# Pictures that cannot be read here; other files that are passed over, such as .txt, need no advice.
+CONVERTIBLE = (
+    ".heic", ".heif", ".hif", ".jxl", ".psd", ".psb", ".xcf", ".svg", ".eps", ".pdf", ".raw", ".dng", ".cr2", ".cr3",
+    ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".exr", ".hdr", ".dcm", ".fits", ".nii", ".dds",
+)  # fmt: skip
+
+# What systems and programs leave in folders, in lower case; names that begin with a dot need no listing.
+SYSTEM_NAMES = frozenset({
+    "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler",
+    "recycled", "system volume information", "lost+found", "found.000", "thumbs.db", "ehthumbs.db", "desktop.ini",
+    "__pycache__", "icon\r",
+})  # fmt: skip
+
+# Words of folder names that say which split they hold, and words that may stand beside these.
+SPLITS = {
+    "train": ("train", "training", "trn", "trainset", "trainingset"),
+    "test": ("test", "testing", "tst", "testset", "testingset", "eval", "evaluation"),
+    "val": ("val", "valid", "validation", "valset", "validationset", "dev", "devset"),
+}
+BESIDE = ("set", "data", "dataset", "seg", "images", "image", "imgs", "img", "pictures", "split", "folder", "the", "my")
+CONTAINERS = ("images", "image", "imgs", "img", "jpg", "jpegimages", "pictures", "photos")
+SIDECARS = (
+    "annotations", "annotation", "labels", "label", "masks", "mask", "meta", "metadata", "xml", "xmls", "imagesets",
+    "segmentation", "segmentations", "trimaps", "bboxes", "splits", "attributes", "parts", "docs", "lists",
 )  # fmt: skip
 
 ClassFiles = dict[str, list[Path]]  # class name: its files, both sorted
 
 
-def picture_folder(path: str | Path, seed: int = 0) -> tuple[FileDataset, FileDataset]:
+@dataclass
+class Layout:
+    """Where the pictures of a folder are.
+
+    Args:
+        train, test: for each class its folder; `test` is None where none is given.
+        train_at, test_at: what to call these in a sentence.
+        unused: folders that are not read.
+        skipped: how many files are passed over, by the ends of their names.
+    """
+
+    train: dict[str, Path]
+    train_at: Path
+    test: dict[str, Path] | None = None
+    test_at: Path | None = None
+    unused: list[Path] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tuple[FileDataset, FileDataset]:
     """The training and the test split of a folder of class folders, laid out as described above.
 
-    seed: of the split, where there is no test folder.
+    A class folder may hold further folders. Hidden files, and files and folders of systems (`Thumbs.db`, `__MACOSX`),
+    are passed over, and so are files that do not end like a picture; a file without an ending is looked into. Pictures
+    are decoded when they are needed, so one that cannot be read shows then.
 
-    A class folder may hold further folders. Hidden files and folders are passed over, and so are files that do
-    not end like a picture. Pictures are decoded when they are needed, so one that cannot be read shows then.
+    Args:
+        path: the folder.
+        seed: of the split, where there is no test folder.
+        progress: say in a notice what was found, if anything was skipped or folders have other names than above.
 
-    Raises DataNotFoundError if there is no such folder; DataError if it holds no classes or only one, a class has no
-    pictures, or the test split has a class that training lacks.
+    Raises:
+        DataNotFoundError: if there is no such folder.
+        DataError: if it cannot be read, it holds no classes or only one, a class has no pictures, or the test split has
+            a class that training lacks.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise DataNotFoundError(f"there is no folder {path}")
-    try:
-        return _read_folder(path, seed)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    root, layout = _found(path)
+    with _readable(root):
+        if layout.test_at and not layout.train:
+            raise DataError(
+                f"{printable(root)} has a folder {printable(layout.test_at.name)}, but no folder train with class "
+                "folders in it"
+            )
+        train = _read_classes(layout.train, layout.train_at, layout.skipped)
+        if layout.test is None:
+            train, test = _hold_out(train, layout.train_at, seed)
+            note = "tested on a fifth of each class, held out"
+        else:
+            test, note = _read_classes(layout.test, layout.test_at or root, layout.skipped), ""
+            if unknown := sorted(set(test) - set(train)):
+                raise DataError(
+                    f"{printable(layout.test_at)} has classes that {printable(layout.train_at)} lacks: "
+                    f"{listed(unknown)}"
+                )
+    if len(train) < 2:
+        raise DataError(f"{printable(root)} has the class {next(iter(train))!r} alone: a classifier needs two or more")
+    classes = tuple(train)
+    name = folder_title(root)
+    parts = _dataset(name, train, classes, note), _dataset(name, test, classes, note)
+    if progress:
+        lacking = [name for name in classes if not test.get(name)]
+        split = f"{len(parts[0]):,} training and {len(parts[1]):,} test pictures of {len(classes)} classes"
+        held_out = "a fifth of each class held out" if layout.test is None else f"in {_both(layout)}"
+        left_out = _left_out(layout, lacking)
+        if left_out or not _is_plain(root, layout):
+            notice(f"{printable(name)}: {split} ({held_out}){left_out}")
+    return parts
+
+
+def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
+    """The pictures of a folder that a trained model is measured on: its test split, or all if it has no splits.
+
+    One class is enough. `path`, `progress` and the errors are those of `picture_folder`.
+    """
+    root, layout = _found(path)
+    with _readable(root):
+        test = layout.train if layout.test is None else layout.test
+        at = layout.train_at if layout.test_at is None else layout.test_at
+        files = _read_classes(test, at, layout.skipped)
+    name, classes = folder_title(root), tuple(files)
+    note = "all pictures of the folder" if layout.test is None else ""
+    if progress and (left_out := _left_out(layout, [])):
+        notice(f"{printable(name)}: {sum(map(len, files.values())):,} pictures of {len(classes)} classes{left_out}")
+    return _dataset(name, files, classes, note)
 
 
 def folder_title(path: str | Path) -> str:
     """What a data set in this folder is called: the folder's own name."""
-    return Path(path).resolve().name or "folder"
+    return printable(Path(path).resolve().name) or "folder"
 
 
-def _read_folder(path: Path, seed: int) -> tuple[FileDataset, FileDataset]:
-    splits = {folder.name.lower(): folder for folder in _folders(path) if _folders(folder)}
-    test_folder = next((splits[name] for name in TEST_FOLDERS if name in splits), None)
-    if test_folder and "train" not in splits:
-        raise DataError(f"{path} has a folder {test_folder.name}, but no folder train with class folders in it")
+# -- what the folders are -------------------------------------------------------------------------------
 
-    train = _read_classes(splits.get("train", path))
-    if test_folder:
-        test, note = _read_classes(test_folder), ""
-        if unknown := sorted(set(test) - set(train)):
-            raise DataError(f"{test_folder} has classes that {splits['train']} lacks: {', '.join(unknown)}")
-    else:
-        train, test = _hold_out(train, splits.get("train", path), seed)
-        note = "tested on a fifth of each class, held out"
 
-    if len(train) < 2:
-        raise DataError(f"{path} has the class {next(iter(train))!r} alone: a classifier needs two or more")
-    classes = tuple(train)
-    name = folder_title(path)
-    return _dataset(name, train, classes, note), _dataset(name, test, classes, note)
+def _found(path: str | Path) -> tuple[Path, Layout]:
+    root = Path(path)
+    with _readable(root):
+        if not root.is_dir():
+            raise DataNotFoundError(f"there is no folder {printable(root)}")
+        return root, _layout(root)
+
+
+class _readable:
+    """Turn what the system refuses (permission, a name that is too long) into a sentence."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, DataNotFoundError):
+            where = error.filename if isinstance(error.filename, str | Path) else self.root
+            raise DataError(f"{printable(where)} cannot be read: {error.strerror or error}") from error
+
+
+def _layout(root: Path) -> Layout:
+    """Which folders are classes, and of which split."""
+    folders = _folders(root)
+    holding = {folder: _inside(folder) for folder in folders if split_of(folder.name)}
+    with_classes = [folder for folder in folders if folder in holding and _folders(holding[folder])]
+    if with_classes:
+        return _split_layout(root, folders, {folder: holding[folder] for folder in with_classes})
+
+    names = [folder.name.lower() for folder in folders]
+    containers = [folder for folder in folders if folder.name.lower() in CONTAINERS]
+    if len(containers) == 1 and len(folders) > 1 and all(name in (*CONTAINERS, *SIDECARS) for name in names):
+        layout = _layout(containers[0])
+        layout.unused += [folder for folder in folders if folder not in containers]
+        return layout
+    if folders and len(holding) == len(folders):
+        raise DataError(
+            f"{printable(root)} has {listed(folder.name for folder in folders)}, which hold no class folders: put the "
+            "pictures of each class into a folder of its own, as in train/cat/1.jpg"
+        )
+    if len(folders) == 1 and _folders(folders[0]) and not _has_pictures(folders[0]):
+        return _layout(folders[0])  # a folder in a folder, as archives unpack
+
+    if len(folders) > 1 and (layout := _splits_inside_classes(root, folders)):
+        return layout
+    _refuse_unknown_splits(root, folders)
+    return Layout(_named(folders), root)
+
+
+def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path]) -> Layout:
+    """The layout of a folder with folders called train, test and the like, each with class folders in it."""
+    roles = {role: [folder for folder in splits if split_of(folder.name) == role] for role in SPLITS}
+    for role in ("train", "test", "val"):  # the plain name first, then by the alphabet
+        roles[role].sort(key=lambda folder, role=role: (folder.name.lower() != role, folder.name))
+    train = roles["train"][0] if roles["train"] else None
+    if len(roles["train"]) > 1 and train and train.name.lower() != "train":
+        both = listed(folder.name for folder in roles["train"])
+        raise DataError(f"{printable(root)} has several training folders, {both}: call the one that is meant train")
+    test = next(iter(roles["test"] + roles["val"]), None)
+    return Layout(
+        train=_named(_folders(splits[train])) if train else {},
+        train_at=train or root,
+        test=_named(_folders(splits[test])) if test else None,
+        test_at=test,
+        unused=[folder for folder in folders if folder not in (train, test)],
+    )
+
+
+def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
+    """The layout cat/train/1.jpg, cat/test/2.jpg, if all classes have it."""
+    train, test = {}, {}
+    for name, folder in _named(folders).items():
+        roles = {split_of(child.name): child for child in reversed(_folders(folder))}
+        tested = roles.get("test") or roles.get("val")
+        if "train" not in roles or tested is None:
+            return None
+        train[name], test[name] = roles["train"], tested
+    return Layout(train, root / "CLASS" / "train", test, root / "CLASS" / "test")
+
+
+def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
+    """Folders without pictures that have the same folders inside are no classes, whatever they are called."""
+    inside = [frozenset(child.name for child in _folders(folder)) for folder in folders]
+    if len(folders) > 1 and len(set(inside)) == 1 and len(inside[0]) > 1 and not any(map(_has_pictures, folders)):
+        raise DataError(
+            f"{printable(root)} has {listed((f.name for f in folders), 3)}, each with the same folders inside "
+            f"({listed(sorted(inside[0]), 3)}): name them train and test, or give one of them alone"
+        )
+
+
+def split_of(name: str) -> str | None:
+    """Which split a folder of this name holds: "train", "test", "val", or None for any other name."""
+    words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in BESIDE]
+    found = {role for role, spellings in SPLITS.items() for word in words if word in spellings}
+    return found.pop() if len(found) == len(words) == 1 else None
+
+
+def _inside(folder: Path) -> Path:
+    """The folder that has the class folders: train/train/cat and train/images/cat are train/cat."""
+    children = _folders(folder)
+    if len(children) == 1 and not _has_pictures(folder):
+        name = children[0].name
+        if split_of(name) == split_of(folder.name) or name.lower() in CONTAINERS:
+            return _inside(children[0])
+    return folder
 
 
 # -- finding the files ----------------------------------------------------------------------------------
 
 
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
+
+
 def _folders(path: Path) -> list[Path]:
-    found = [child for child in path.iterdir() if child.is_dir() and not child.name.startswith(".")]
+    found = [child for child in path.iterdir() if child.is_dir() and not _ignored(child.name)]
     return sorted(found, key=lambda folder: folder.name)
 
 
-def _read_classes(path: Path) -> ClassFiles:
-    classes = {folder.name: _pictures(folder) for folder in _folders(path)}
-    if not classes:
-        raise DataError(f"{path} holds no class folders: put the pictures of each class into a folder of its own")
-    if empty := [name for name, files in classes.items() if not files]:
+def _has_pictures(folder: Path) -> bool:
+    """Whether a file lies in the folder itself that ends like a picture."""
+    return any(child.suffix.lower() in SUFFIXES and not _ignored(child.name) for child in folder.iterdir())
+
+
+def _named(folders: Iterable[Path]) -> dict[str, Path]:
+    """Class folders by the names of the classes, in which nothing is left that a terminal obeys or no text may hold."""
+    named: dict[str, Path] = {}
+    for folder in folders:
+        name = printable(folder.name)
+        if name in named:
+            raise DataError(
+                f"{printable(folder)} and another folder beside it have the same printable name: rename one"
+            )
+        named[name] = folder
+    return named
+
+
+def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> ClassFiles:
+    if not folders:
         raise DataError(
-            f"{path / empty[0]} holds no pictures (files ending in .jpg, .png and the like): fill the folder or "
-            "remove it"
+            f"{printable(at)} holds no class folders: put the pictures of each class into a folder of its own"
         )
+    classes = {}
+    for name, folder in folders.items():
+        passed_over: Counter[str] = Counter()
+        classes[name] = sorted(_pictures(folder, passed_over, ()), key=lambda file: file.as_posix())
+        if not classes[name]:
+            instead = f", but {_counted(passed_over)}" if passed_over else ""
+            raise DataError(
+                f"{printable(folder)} holds no pictures (files ending in .jpg, .png and the like){instead}: fill the "
+                "folder or remove it"
+            )
+        skipped.update(passed_over)
+    if at.is_dir() and (loose := sum(map(_is_loose_picture, at.iterdir()))):
+        skipped["pictures outside the class folders"] += loose
     return classes
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
+    """All pictures in a folder and the folders in it; `above` are the folders around, lest a link leads in circles."""
+    here = folder.stat()
+    place = (here.st_dev, here.st_ino)
+    if place in above:
+        return []
     found = []
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+    for path in folder.iterdir():
+        if _ignored(path.name):
+            continue
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            skipped["links that lead nowhere"] += 1
+            continue
+        if stat.S_ISDIR(mode):
+            found += _pictures(path, skipped, (*above, place))
+        elif not stat.S_ISREG(mode):
+            skipped["devices"] += 1
+        elif _is_picture(path):
             found.append(path)
-    return sorted(found, key=lambda file: file.as_posix())  # a Path's own order is another one on Windows
+        else:
+            skipped[printable(path.suffix.lower(), 12) or "without an ending"] += 1
+    return found
+
+
+def _is_loose_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not _ignored(path.name) and path.is_file()
+
+
+def _is_picture(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return True
+    if suffix and not suffix[1:].isdecimal():  # a number is no ending: IMG.0001
+        return False
+    kind = kind_of(first_bytes(path))
+    return kind is not None and kind[1]
+
+
+# -- what to say ----------------------------------------------------------------------------------------
+
+
+def _is_plain(root: Path, layout: Layout) -> bool:
+    """Whether the folder is laid out as the first lines of this file say, so that nothing need be said about it."""
+    if layout.train_at not in (root, root / "train"):
+        return False
+    return layout.test_at is None or layout.test_at.name in ("test", "val", "validation")
+
+
+def _both(layout: Layout) -> str:
+    """The names of the folders that are read."""
+    return f"{printable(layout.train_at.name)}/ and {printable(layout.test_at.name if layout.test_at else '')}/"
+
+
+def _left_out(layout: Layout, lacking: list[str]) -> str:
+    """The end of the sentence on a folder: what of it is not there or not read."""
+    said = f"; no test pictures of {listed(lacking)}" if lacking else ""
+    said += f"; not used: {listed(f'{folder.name}/' for folder in layout.unused)}" if layout.unused else ""
+    return said + (f"; skipped: {_counted(layout.skipped)}" if layout.skipped else "")
+
+
+def _counted(skipped: Counter[str]) -> str:
+    """What was passed over: 40 .heic, 2 .txt (convert .heic to JPEG or PNG)."""
+    counts = listed((f"{count:,} {ending}" for ending, count in skipped.most_common()), 6)
+    convertible = [ending for ending, _ in skipped.most_common() if ending in CONVERTIBLE]
+    return counts + (f" (convert {listed(convertible, 4)} to JPEG or PNG)" if convertible else "")
 
 
 # -- splitting ------------------------------------------------------------------------------------------
@@ -121,14 +402,14 @@ def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, C
         train[name] = [file for file in files if file not in held_out]
         test[name] = [file for file in files if file in held_out]
     if not any(test.values()):
-        raise DataError(f"{root} has one picture in each class: too few to hold any out for testing")
+        raise DataError(f"{printable(root)} has one picture in each class: too few to hold any out for testing")
     return train, test
 
 
 def _rank(file: Path, seed: int) -> bytes:
     """A number that looks random, from the seed and the file's name within the data set alone."""
     name = unicodedata.normalize("NFC", file.as_posix())  # macOS may spell an accent as a letter of its own
-    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "backslashreplace")).digest()
+    return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()  # a name may not be UTF-8
 
 
 def _dataset(name: str, files: ClassFiles, classes: tuple[str, ...], note: str) -> FileDataset:
