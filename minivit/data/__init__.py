@@ -30,9 +30,10 @@ from minivit.data.pets import pets
 from minivit.data.randaugment import parse_randaugment, rand_augment
 from minivit.data.recipe import training_augmentation
 from minivit.data.shapes import shapes
-from minivit.errors import ConfigError, DataError
+from minivit.errors import ConfigError, DataError, MinivitError
+from minivit.files import reason_of
 from minivit.preprocessing import preprocess
-from minivit.text import quoted
+from minivit.text import printable, quoted
 
 __all__ = [
     "AUGMENTATIONS",
@@ -103,7 +104,13 @@ def load_dataset(
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if name in DATASETS:
-        return DATASETS[name](folder, download, seed, progress)
+        try:
+            return DATASETS[name](folder, download, seed, progress)
+        except OSError as error:  # no permission, a name that is too long, a disk that fails
+            if isinstance(error, MinivitError):
+                raise
+            where = error.filename if isinstance(error.filename, str | Path) else folder
+            raise DataError(f"{name} cannot be read from {printable(where)}: {reason_of(error)}") from error
     if not is_dataset(name):
         raise ConfigError(f"Unknown data set {name!r}; allowed are: {', '.join(DATASETS)} and {FOLDER}PATH.")
     return picture_folder(_folder_at(name, folder), seed, progress)

@@ -8,20 +8,19 @@ then green, then blue, each plane row by row.
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tarfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from minivit.data.archive import new_folder
+from minivit.data.archive import DAMAGE, check_unpacked, new_folder
 from minivit.data.dataset import Dataset
 from minivit.data.download import check_md5, fetch
 from minivit.errors import ConfigError, DataError, DataNotFoundError, SaveError
+from minivit.text import printable
 
 PIXELS = 3 * 32 * 32  # bytes of an image
 
@@ -139,7 +138,23 @@ def _load(source: Source, data_dir: Path, download: bool, progress: bool) -> tup
             )
         _unpack(source, archive, folder)
 
+    _check_files(source, folder)
+    check_unpacked(folder)
     return _read_folder(source, folder)
+
+
+def _check_files(source: Source, folder: Path) -> None:
+    """Raise DataError if a file is missing or of another size."""
+    for name in (*source.train_files, source.test_file, *source.names_files):
+        _check_exists(folder / name)
+    sizes = dict.fromkeys(source.train_files, source.images_per_train_file)
+    for name, count in (sizes | {source.test_file: source.images_per_test_file}).items():
+        found, expected = (folder / name).stat().st_size, count * source.record
+        if found != expected:
+            raise DataError(
+                f"{folder / name} has {found:,} bytes instead of {expected:,}; delete its folder, so that it can be "
+                "unpacked again."
+            )
 
 
 # -- unpacking ------------------------------------------------------------------------------------------
@@ -152,10 +167,10 @@ def _unpack(source: Source, archive: Path, folder: Path) -> None:
     an archive holds, nothing can land outside the folder.
     """
     try:
-        with new_folder(folder) as unfinished, tarfile.open(archive) as tar:
+        with new_folder(folder, checksums=True) as unfinished, tarfile.open(archive) as tar:
             for name in (*source.train_files, source.test_file, *source.names_files):
                 _unpack_file(tar, f"{source.folder}/{name}", unfinished / name)
-    except (tarfile.TarError, EOFError, KeyError, zlib.error, gzip.BadGzipFile) as error:
+    except (*DAMAGE, KeyError) as error:
         raise DataError(f"{archive} cannot be unpacked: {error}.") from error
     except OSError as error:
         raise SaveError(f"{archive} could not be unpacked to {folder}: {error}.") from error
@@ -187,13 +202,6 @@ def _read_folder(source: Source, folder: Path) -> tuple[Dataset, Dataset]:
 
 def _read_records(path: Path, count: int, source: Source) -> tuple[np.ndarray, np.ndarray]:
     """The images uint8 (N, 32, 32, 3) and the labels int64 (N,) of one file."""
-    _check_exists(path)
-    found, expected = path.stat().st_size, count * source.record
-    if found != expected:
-        raise DataError(
-            f"{path} has {found:,} bytes instead of {expected:,}; delete its folder, so that it can be unpacked again."
-        )
-
     records = np.fromfile(path, np.uint8).reshape(count, source.record)
     labels = records[:, source.label_column].astype(np.int64)  # (N,)
     if labels.max() >= source.num_classes:
@@ -208,8 +216,8 @@ def _read_records(path: Path, count: int, source: Source) -> tuple[np.ndarray, n
 
 
 def _read_names(path: Path, count: int) -> tuple[str, ...]:
-    _check_exists(path)
     names = tuple(path.read_text(encoding="utf-8", errors="replace").split())
+    names = tuple(map(printable, names))
     if len(names) != count:
         raise DataError(f"{path} has {len(names)} class names instead of {count}.")
     return names

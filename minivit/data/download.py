@@ -6,63 +6,118 @@ pooch checks the sum and moves the file into place; what it lacks, and what this
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minivit.errors import DataError, DataNotFoundError, DownloadError, SaveError
+from minivit.errors import DataError, DataNotFoundError, DownloadError, FolderInUseError, MinivitError, SaveError
+from minivit.files import locked, read_json, write_json
 
 CHUNK = 1 << 13  # bytes read at a time: what a broken connection may cost
 TIMEOUT = 30.0  # seconds without a byte, after which an attempt counts as failed
+LOCK_WAIT = 0.5  # seconds between two looks whether another process is done
 FIRST_WAIT = 1.0  # seconds before the second attempt; each later wait is twice as long
 
 
-def fetch(url: str, destination: Path, md5: str | None, progress: bool = True, attempts: int = 3) -> Path:
+def fetch(
+    url: str,
+    destination: Path,
+    md5: str | None,
+    progress: bool = True,
+    attempts: int = 3,
+    check: Callable[[Path], None] = lambda path: None,
+) -> Path:
     """Download `url` to the file `destination`, unless it is there already, and return its path.
 
-    What has arrived is kept in `destination` + ".part". A later attempt, or a later call, asks the server
-    for the rest alone, and starts again where the server cannot do that. The file gets its name only after
-    its md5 checksum was found right, so a file of this name is always whole.
+    What has arrived is kept in `destination` + ".part". A later attempt, or a later call, asks the server for the rest
+    alone, and starts again where the server cannot do that or has another file now. The file gets its name only after
+    its checksum was found right and `check` had nothing against it, so a file of this name is always whole. Of two
+    processes that ask for one folder's files, one waits for the other.
 
-    md5: the checksum; None where the publisher gives none: then a file that arrived whole is taken as it is.
-    progress: draw a progress bar on standard error.
-    attempts: how often to try before giving up; the waits between them grow: 1 s, 2 s, 4 s ...
+    Args:
+        url: where the file is published.
+        destination: the file to make.
+        md5: the checksum; None where the publisher gives none. The size, `ETag` and date that the server told at first
+            are then kept in `destination` + ".part.json", and what they do not fit is not joined.
+        progress: draw a progress bar on standard error.
+        attempts: how often to try before giving up; the waits between them grow: 1 s, 2 s, 4 s ...
+        check: looks at a file that has arrived and raises DataError if it is not what it should be.
 
-    Raises DownloadError if no attempt succeeds; DataError if the checksum is wrong, either of a file that
-    was there before (it is left alone) or of what the server sent (it is removed); SaveError if the disk
-    cannot be written.
+    Raises:
+        DownloadError: if no attempt succeeds.
+        DataError: if the checksum is wrong, either of a file that was there before (it is left alone) or of what the
+            server sent (it is removed), or `check` refuses that (it is removed too).
+        SaveError: if the disk cannot be written.
     """
-    if destination.exists():
-        if md5 is not None:
-            check_md5(destination, md5)
-        return destination
+    try:
+        if not destination.exists():
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with _alone_in(destination.parent):
+                if not destination.exists():  # another process may have fetched it meanwhile
+                    _fetch(url, destination, md5, progress, attempts, check)
+                    return destination
+    except DownloadError as error:
+        raise DownloadError(f"{error}; fetch it some other way and put it at {destination}.") from error
+    except OSError as error:
+        if isinstance(error, MinivitError):
+            raise
+        raise SaveError(f"{destination} cannot be written: {error}.") from error
+    if md5 is not None:
+        check_md5(destination, md5)
+    return destination
 
+
+def _fetch(
+    url: str, destination: Path, md5: str | None, progress: bool, attempts: int, check: Callable[[Path], None]
+) -> None:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # the progress bar says it all
     part = destination.with_name(destination.name + ".part")
+    known_by_sum = md5 is not None
 
     def download(url: str, output_file: str, _: Any) -> None:
-        _download(url, part, progress, attempts)
+        _download(url, part, progress, attempts, known_by_sum)
+        told(part).unlink(missing_ok=True)
+        try:
+            check(part)
+        except DataError:
+            part.unlink()
+            raise
         part.replace(output_file)
 
-    try:
-        pooch.retrieve(
-            url,
-            known_hash=None if md5 is None else f"md5:{md5}",
-            fname=destination.name,
-            path=destination.parent,
-            downloader=download,  # pyright: ignore[reportArgumentType]: pooch's types name other parameters
-        )
-    except DownloadError as error:
-        raise DownloadError(f"{error}; fetch it some other way and put it at {destination}.") from error
-    except OSError as error:
-        raise SaveError(f"{destination} cannot be written: {error}.") from error
-    except ValueError as error:  # pooch: "MD5 hash of downloaded file (...) does not match ..."
-        raise DataError(
-            f"What {url} sent was damaged and is removed; try again, or fetch it some other way and put it "
-            f"at {destination}: {error}"
-        ) from error
-    return destination
+    for resumed in (part.exists(), False):
+        try:
+            pooch.retrieve(
+                url,
+                known_hash=None if md5 is None else f"md5:{md5}",
+                fname=destination.name,
+                path=destination.parent,
+                downloader=download,  # pyright: ignore[reportArgumentType]: pooch's types name other parameters
+            )
+            return
+        except DataError:
+            raise
+        except ValueError as error:  # pooch: "MD5 hash of downloaded file (...) does not match ..."
+            if resumed:  # the beginning was of another file: once more, from the start
+                continue
+            raise DataError(
+                f"What {url} sent was damaged and is removed; try again, or fetch it some other way and put it "
+                f"at {destination}: {error}"
+            ) from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process downloads into this folder, and keep it alone inside the block."""
+    while True:
+        try:
+            with locked(folder):
+                yield
+                return
+        except FolderInUseError:
+            time.sleep(LOCK_WAIT)
 
 
 def obtain(url: str, destination: Path, md5: str, download: bool, progress: bool = True) -> Path:
@@ -87,47 +142,98 @@ def check_md5(path: Path, md5: str) -> None:
         )
 
 
-def _download(url: str, part: Path, progress: bool, attempts: int) -> None:
+# -- one download -----------------------------------------------------------------------------------------
+
+
+def told(part: Path) -> Path:
+    """The file beside an unfinished download with what the server told about the whole."""
+    return part.with_name(part.name + ".json")
+
+
+class _AnotherFile(Exception):
+    """What the server has now is not the file whose beginning is here."""
+
+
+def _download(url: str, part: Path, progress: bool, attempts: int, known_by_sum: bool) -> None:
     """Bring the file `part` to its full length, in as many attempts as are allowed."""
     import requests
 
     reason = "not tried"
-    for attempt in range(attempts):
+    attempt = 0
+    while attempt < attempts:
         if attempt:
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
         try:
-            return _continue_download(url, part, progress)
+            return _continue_download(url, part, progress, known_by_sum)
+        except _AnotherFile:
+            part.unlink()  # an attempt that begins anew is no failure, and can come but once
+            continue
         except requests.HTTPError as error:
             reason = f"the server answered {str(error).split(' for url')[0]}"
         except requests.RequestException as error:
             reason = type(error).__name__
+        attempt += 1
     raise DownloadError(f"{url} could not be downloaded in {attempts} attempts ({reason})")
 
 
-def _continue_download(url: str, part: Path, progress: bool) -> None:
+def _continue_download(url: str, part: Path, progress: bool, known_by_sum: bool) -> None:
     """Append to the file `part` what it still lacks.
 
-    Raises requests.RequestException if the connection fails or breaks off; what has come by then is kept.
+    Args:
+        url: where the file is published.
+        part: what has arrived.
+        progress: whether to draw a bar.
+        known_by_sum: whether a checksum will tell if the parts belong together; if not, the server must.
+
+    Raises:
+        requests.RequestException: if the connection fails or breaks off; what has come by then is kept.
+        _AnotherFile: if what is here is not the beginning of what the server has.
     """
     import requests
     from tqdm.auto import tqdm
 
     present = part.stat().st_size if part.exists() else 0
+    before = {} if known_by_sum else _read_told(part)
+    if present and not known_by_sum and before.get("url") != url:
+        raise _AnotherFile
     headers = {"Accept-Encoding": "identity"}  # so that the lengths count the bytes of the file
     if present:
         headers["Range"] = f"bytes={present}-"
+        if mark := before.get("mark"):
+            headers["If-Range"] = mark  # a server that has another file now sends all of it
 
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if present and response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing follows what is here: the file is whole, or the checksum will tell
+            if known_by_sum or before.get("size") == present:
+                return  # nothing follows what is here
+            raise _AnotherFile
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
             present = 0  # the server sends everything, from the start
+        length = response.headers.get("Content-Length", "")
+        total = present + int(length) if length.isdecimal() else None
+        if not known_by_sum:
+            now = {"url": url, "mark": _mark(response.headers), "size": total}
+            if present and now != before:
+                raise _AnotherFile
+            write_json(told(part), now)
 
-        length = response.headers.get("Content-Length")
-        total = present + int(length) if length else None
         bar = tqdm(desc=part.stem, total=total, initial=present, unit="B", unit_scale=True, disable=not progress)
         with bar, part.open("ab" if present else "wb") as file:
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)
                 bar.update(len(chunk))
+
+
+def _mark(headers: Mapping[str, str]) -> str | None:
+    """What tells one version of a file from another: a strong ETag or the date; None if the server gives neither."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified")
+
+
+def _read_told(part: Path) -> dict[str, Any]:
+    try:
+        found = read_json(told(part))
+    except (MinivitError, OSError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -8,14 +8,16 @@ https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (Nilsback and Zisserman, ICVG
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from minivit.data.archive import unpack
+from minivit.data.archive import check_unpacked, unpack
 from minivit.data.dataset import FileDataset, PictureFiles
 from minivit.data.download import obtain
 from minivit.errors import DataError
+from minivit.text import printable
 
 FOLDER = "flowers-102"
 URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
@@ -61,7 +63,8 @@ def flowers(data_dir: str | Path, download: bool = True, progress: bool = True) 
         obtain(URL + name, root / name, MD5[name], download, progress)
     if not (root / "jpg").is_dir():
         archive = obtain(URL + PICTURES, root / PICTURES, MD5[PICTURES], download, progress)
-        unpack(archive, root / "jpg", "jpg", lambda name: name.endswith(".jpg"), progress)
+        unpack(archive, root / "jpg", "jpg", lambda name: name.endswith(".jpg"), progress, checksums=True)
+    check_unpacked(root / "jpg")
 
     labels = _read_numbers(root / LABELS, "labels", len(CLASSES)) - 1  # of picture 1, 2, ...
     train, test = (_read_numbers(root / SPLITS, split, len(labels)) for split in ("trnid", "tstid"))
@@ -73,9 +76,12 @@ def _read_numbers(path: Path, name: str, largest: int) -> np.ndarray:
     from scipy.io import loadmat
 
     try:
-        numbers = loadmat(path, appendmat=False, variable_names=[name])[name].ravel()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of SciPy, on what is damaged
+            numbers = np.asarray(loadmat(path, appendmat=False, variable_names=[name])[name]).ravel()
     except Exception as error:  # damage can hit a reader anywhere: a list of its errors would have gaps
-        raise DataError(f"{path} has no {name} that can be read: {error}") from error
+        reason = printable(" ".join(str(error).split()), 80)
+        raise DataError(f"{path} has no {name} that can be read: {reason}") from error
     if numbers.dtype.kind not in "iu" or not len(numbers) or not 1 <= numbers.min() <= numbers.max() <= largest:
         raise DataError(f"{name} in {path} are not whole numbers from 1 to {largest}")
     return numbers.astype(np.int64)

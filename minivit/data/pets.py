@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit.data.archive import unpack
+from minivit.data.archive import check_unpacked, unpack
 from minivit.data.dataset import FileDataset, PictureFiles
 from minivit.data.download import obtain
 from minivit.errors import DataError
@@ -63,7 +63,15 @@ def pets(data_dir: str | Path, download: bool = True, progress: bool = True) -> 
     for part in PARTS:
         if not (root / part.inner).is_dir():
             archive = obtain(part.url, root / part.url.rsplit("/", 1)[1], part.md5, download, progress)
-            unpack(archive, root / part.inner, part.inner, lambda name, part=part: name.endswith(part.suffix), progress)
+            unpack(
+                archive,
+                root / part.inner,
+                part.inner,
+                lambda name, part=part: name.endswith(part.suffix),
+                progress,
+                checksums=True,
+            )
+        check_unpacked(root / part.inner)
 
     train, test = (_read_list(root / "annotations" / f"{name}.txt") for name in ("trainval", "test"))
     classes = _class_names(root, train + test)
@@ -82,12 +90,18 @@ def _read_list(path: Path) -> list[Entry]:
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
-        if len(words) < 2 or not words[1].isdecimal() or not 1 <= int(words[1]) <= NUM_CLASSES:
+        label = int(words[1]) if len(words) > 1 and len(words[1]) < 9 and words[1].isdecimal() else 0
+        if not 1 <= label <= NUM_CLASSES or not _is_name(words[0]):
             raise DataError(
                 f"line {number} of {path} is no picture with a label from 1 to {NUM_CLASSES}: {quoted(line)}"
             )
-        entries.append((words[0], int(words[1]) - 1))
+        entries.append((words[0], label - 1))
     return entries
+
+
+def _is_name(word: str) -> bool:
+    """Whether a word can name a file of the folder: no path, nothing unprintable, not too long for a disk."""
+    return word.isprintable() and not set(word) & set("/\\:\ufffd") and len(word.encode()) <= 200
 
 
 def _class_names(root: Path, entries: list[Entry]) -> tuple[str, ...]:

@@ -5,15 +5,18 @@ The files are Google's own: ViTs and hybrids of arXiv 2010.11929, and the ResNet
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointNotFoundError
+from ..errors import CheckpointError, CheckpointNotFoundError, DataError
 from ..models.weights import SUFFIXES, Channels, Size, weights_file
 from ..models.weights import load_model as load_weights_file
 from ..text import quoted, suggestion
 from . import default_data_dir
 from .download import fetch
+from .kinds import first_bytes, kind_of
 
 VIT_ADDRESS = "https://storage.googleapis.com/vit_models"
 BIT_ADDRESS = "https://storage.googleapis.com/bit_models"
@@ -56,8 +59,31 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         hint = suggestion(name, PRETRAINED)
         hint = hint if "mean" in hint else f"there are {len(PRETRAINED)}, from {first} to {last}"
         raise CheckpointNotFoundError(f"{quoted(name)} is neither a file nor the name of published weights: {hint}")
-    folder = Path(data_dir or default_data_dir()) / "weights"
-    return fetch(PRETRAINED[name], folder / f"{name}.npz", None, progress)
+    path = Path(data_dir or default_data_dir()) / "weights" / f"{name}.npz"
+    if path.exists() and not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path} is no whole weights file{_what_it_is(path)}; delete it, so that it is downloaded again"
+        )
+    return fetch(PRETRAINED[name], path, None, progress, check=_check_whole)
+
+
+def _check_whole(path: Path) -> None:
+    """Raise DataError unless a file that was downloaded is a .npz archive without damage."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        raise DataError(
+            f"what was sent for {path.stem} is no whole weights file{_what_it_is(path)} and is removed; try again, "
+            "maybe from another network"
+        ) from error
+    if damaged is not None:
+        raise DataError(f"what was sent for {path.stem} is damaged (in {quoted(damaged)}) and is removed; try again")
+
+
+def _what_it_is(path: Path) -> str:
+    kind = kind_of(first_bytes(path))
+    return f" but a {kind[0]}" if kind and kind[0] != "archive" else ""
 
 
 def find_weights(given: str | Path) -> Path:

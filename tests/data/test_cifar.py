@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivit.data import cifar, cifar10, cifar100
+from minivit.data import archive, cifar, cifar10, cifar100, load_dataset
 from minivit.errors import ConfigError, DataError, DataNotFoundError, DownloadError, MinivitError
 
 NAMES = {
@@ -229,7 +230,7 @@ def test_nothing_lands_outside_the_folder(tmp_path, monkeypatch):
     cifar10(data_dir, download=False)
 
     files = {path.relative_to(data_dir).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
-    assert files == {"cifar-10-binary.tar.gz", *in_folder(files_10())}
+    assert files == {"cifar-10-binary.tar.gz", "cifar-10-batches-bin/checksums.json", *in_folder(files_10())}
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
@@ -287,3 +288,59 @@ def test_without_a_network_the_message_says_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(DownloadError) as caught:
         cifar10(tmp_path / "data", progress=False)
     assert f"put it at {tmp_path / 'data' / 'cifar-10-binary.tar.gz'}" in str(caught.value)
+
+
+# -- damage after unpacking -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unpacked(tmp_path, monkeypatch):
+    write_archive(tmp_path / "cifar-10-binary.tar.gz", in_folder(files_10()), monkeypatch)
+    cifar10(tmp_path, download=False)
+    return tmp_path / "cifar-10-batches-bin"
+
+
+@pytest.mark.parametrize("name", sorted(files_10()))
+@pytest.mark.parametrize("place", [0, 1, 0.5, -1])
+def test_one_flipped_bit_of_an_unpacked_file_is_noticed(tmp_path, unpacked, name, place):
+    content = bytearray((unpacked / name).read_bytes())
+    content[int(place * len(content)) if isinstance(place, float) else place] ^= 4
+    (unpacked / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{name} has changed since it was unpacked; delete the folder"):
+        cifar10(tmp_path, download=False)
+
+
+def test_files_that_were_only_copied_are_read_once_more_and_then_not(tmp_path, unpacked, monkeypatch):
+    for path in unpacked.iterdir():
+        os.utime(path, ns=(5, 5))
+    cifar10(tmp_path, download=False)
+    monkeypatch.setattr(archive, "_sha256", None)
+    cifar10(tmp_path, download=False)
+
+
+@pytest.mark.parametrize("notes", ["[]", "{", '{"test_batch.bin": 3}', '{"test_batch.bin": [1, 2, null]}', '"x"', ""])
+def test_notes_that_are_damaged_are_a_sentence(tmp_path, unpacked, notes):
+    (unpacked / "checksums.json").write_text(notes, encoding="utf-8")
+    with pytest.raises(DataError, match=r"checksums\.json"):
+        cifar10(tmp_path, download=False)
+
+
+def test_a_folder_without_notes_passes(tmp_path, unpacked):
+    (unpacked / "checksums.json").unlink()
+    assert len(cifar10(tmp_path, download=False)[0]) == 5 * SMALL
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, unpacked, monkeypatch):
+    def forbidden(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(np, "fromfile", forbidden)
+    with pytest.raises(DataError, match=r"cifar10 cannot be read from .*data_batch_1\.bin: Permission denied"):
+        load_dataset("cifar10", tmp_path, download=False)
+
+
+def test_class_names_hold_nothing_that_a_terminal_obeys(tmp_path):
+    files = files_10()
+    files["batches.meta.txt"] = b"a\x1b[31m b\xff " + b" ".join(b"c%d" % i for i in range(8))
+    write_folder(tmp_path / "cifar-10-batches-bin", files)
+    assert all(name.isprintable() for name in cifar10(tmp_path)[0].classes)

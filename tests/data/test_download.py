@@ -21,12 +21,16 @@ class Server:
 
     breaks:  after how many bytes each of the first answers breaks off.
     ranges:  whether Range requests are honoured.
+    marks:   headers that tell one version of the file from another.
+    heeds_marks: whether If-Range is honoured.
     """
 
     def __init__(self) -> None:
         self.content = CONTENT
         self.breaks: list[int] = []
         self.ranges = True
+        self.marks: dict[str, str] = {}
+        self.heeds_marks = True
         self.status = 200
         self.requests: list[str | None] = []
         self.url = ""
@@ -37,13 +41,18 @@ class Server:
         if self.status != 200:
             return handler.send_error(self.status)
 
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
+        mark = handler.headers["If-Range"]
+        changed = self.heeds_marks and mark is not None and mark not in self.marks.values()
+        honoured = asked and self.ranges and not changed
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if honoured else 0
         if start and start >= len(self.content):
             return handler.send_error(416)
         body = self.content[start:]
         handler.send_response(206 if start else 200)
         if start:
             handler.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
+        for name, value in self.marks.items():
+            handler.send_header(name, value)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body[: self.breaks.pop(0)] if self.breaks else body)
@@ -219,3 +228,86 @@ def test_without_a_checksum_too_a_broken_download_goes_on_where_it_broke_off(ser
 
     assert path.read_bytes() == CONTENT
     assert server.requests[0] is None and server.requests[1].startswith("bytes=")
+
+
+# -- a part of another file, a file that changed, a file that is none ------------------------------------------
+
+
+def left_behind(server, path, sent: int) -> None:
+    """Download a file without a checksum, which breaks off after so many bytes."""
+    server.breaks = [sent]
+    with pytest.raises(DownloadError):
+        fetch(server.url, path, None, progress=False, attempts=1)
+    assert path.with_name("file.bin.part").stat().st_size == sent
+
+
+@pytest.mark.parametrize("marks", [{}, {"ETag": '"one"'}, {"Last-Modified": "Sat, 01 Jan 2022 00:00:00 GMT"}])
+def test_without_a_checksum_a_later_call_goes_on_with_the_same_file(server, tmp_path, marks):
+    server.marks = marks
+    left_behind(server, tmp_path / "file.bin", 10 * CHUNK)
+    assert fetch(server.url, tmp_path / "file.bin", None, progress=False).read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={10 * CHUNK}-"]
+    assert names(tmp_path) == ["file.bin"]
+
+
+@pytest.mark.parametrize("size", [250_000, 300_000, 400_000, 10])
+@pytest.mark.parametrize("ranges", ["honest", "careless", "none"])
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_file_that_was_published_anew_is_not_joined_to_the_old_beginning(server, tmp_path, size, ranges, marked):
+    if not marked and size == len(CONTENT):
+        pytest.skip("nothing but a checksum could tell")
+    server.marks = {"ETag": '"old"'} if marked else {}
+    left_behind(server, tmp_path / "file.bin", 10 * CHUNK)
+    server.content = np.random.default_rng(1).integers(0, 256, size, dtype=np.uint8).tobytes()
+    server.marks = {"ETag": '"new"'} if marked else {}
+    server.ranges, server.heeds_marks = ranges != "none", ranges == "honest"
+    assert fetch(server.url, tmp_path / "file.bin", None, progress=False).read_bytes() == server.content
+    assert names(tmp_path) == ["file.bin"]
+
+
+@pytest.mark.parametrize("part", [b"X" * 500, CONTENT[:500], CONTENT + b"the rest of a longer file", b""])
+def test_a_part_of_unknown_origin_is_not_used_without_a_checksum(server, tmp_path, part):
+    (tmp_path / "file.bin.part").write_bytes(part)
+    assert fetch(server.url, tmp_path / "file.bin", None, progress=False).read_bytes() == CONTENT
+    assert server.requests == [None]
+
+
+def test_a_part_from_another_address_is_not_used(server, tmp_path):
+    left_behind(server, tmp_path / "file.bin", 10 * CHUNK)
+    fetch(server.url + "?mirror", tmp_path / "file.bin", None, progress=False)
+    assert server.requests == [None, None]
+
+
+@pytest.mark.parametrize("part", [b"X" * 500, CONTENT + b"more", b"X" * len(CONTENT)])
+def test_with_a_checksum_a_wrong_beginning_is_noticed_and_fetched_again(server, destination, part):
+    destination.parent.mkdir()
+    destination.with_name("archive.tar.gz.part").write_bytes(part)
+    assert fetch(server.url, destination, MD5, progress=False).read_bytes() == CONTENT
+    assert names(destination.parent) == ["archive.tar.gz"]
+    assert server.requests[-1] is None
+
+
+def test_what_is_not_what_it_should_be_is_not_kept(server, tmp_path):
+    def check(path):
+        if not path.read_bytes().startswith(b"PK"):
+            raise DataError("this is a web page")
+
+    with pytest.raises(DataError, match="a web page"):
+        fetch(server.url, tmp_path / "file.bin", None, progress=False, check=check)
+    assert names(tmp_path) == []
+
+
+def test_two_downloads_of_one_file_at_once_fetch_it_once(server, destination):
+    found = []
+
+    def one():
+        found.append(fetch(server.url, destination, MD5, progress=False).read_bytes())
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [CONTENT] * 4
+    assert server.requests == [None]
+    assert names(destination.parent) == ["archive.tar.gz"]

@@ -140,3 +140,23 @@ def test_what_is_no_matlab_file(tmp_path, root, monkeypatch, content):
     believe(root, monkeypatch, module.MD5["102flowers.tgz"])
     with pytest.raises(DataError, match=r"imagelabels\.mat has no labels that can be read"):
         flowers(tmp_path, progress=False)
+
+
+@pytest.mark.parametrize(
+    "value", [np.array(["1", "2"]), {"a": 1}, np.array([[1 + 2j]]), np.array([["x", 3]], object), np.array([[np.nan]])]
+)
+def test_values_of_odd_types(tmp_path, root, monkeypatch, value):
+    published(root, monkeypatch)
+    savemat(root / "setid.mat", {"trnid": value, "tstid": value})
+    believe(root, monkeypatch, module.MD5["102flowers.tgz"])
+    with pytest.raises(DataError, match=r"setid\.mat"):
+        flowers(tmp_path, progress=False)
+
+
+def test_a_picture_that_changed_since_it_was_unpacked_is_named(tmp_path, root, monkeypatch):
+    published(root, monkeypatch)
+    flowers(tmp_path, progress=False)
+    with (root / "jpg" / "image_00003.jpg").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(DataError, match=r"image_00003\.jpg has changed since it was unpacked"):
+        flowers(tmp_path, progress=False)

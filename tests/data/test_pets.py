@@ -140,6 +140,11 @@ def test_an_archive_that_writes_outside_its_folder_is_refused(tmp_path, root, mo
         ("Abyssinian_10 1 1 1\nAbyssinian_2 0 1 1\n", "line 2 of "),
         ("Abyssinian_10\n", "line 1 of "),
         ("Abyssinian_10 one 1 1\n", "line 1 of "),
+        ("Abyssinian_10 \u0661 1 1\n" + "9" * 5000 + " " + "9" * 5000, "line 2 of "),
+        ("../../Abyssinian_10 1 1 1\n", "line 1 of "),
+        ("x" * 300 + "_1 1 1 1\n", "line 1 of "),
+        ("Aby\x1b[2Jssinian_10 1 1 1\n", "line 1 of "),
+        ("Abyssinian_10\0 1 1 1\n", "line 1 of "),
         ("Abyssinian_10 1 1 1\n", "have 2 classes instead of 3"),
         ("Abyssinian_10 1 1 1\nshiba_inu_4 3 1 1\n", r"shiba_inu_4\.jpg is missing"),
     ],
@@ -155,3 +160,16 @@ def test_a_list_that_is_missing(tmp_path, root, monkeypatch):
     published(root, monkeypatch, lists={"trainval.txt": LISTS["trainval.txt"]})
     with pytest.raises(DataError, match=r"test\.txt is missing; delete its folder"):
         pets(tmp_path, progress=False)
+
+
+def test_a_picture_that_changed_since_it_was_unpacked_is_named(tmp_path, root, monkeypatch):
+    published(root, monkeypatch)
+    pets(tmp_path, progress=False)
+    path = root / "images" / "Abyssinian_2.jpg"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"Abyssinian_2\.jpg has changed since it was unpacked"):
+        pets(tmp_path, progress=False)
+    path.write_bytes(bytes(content[:-9]) + bytes([content[-9] ^ 1]) + bytes(content[-8:]))
+    pets(tmp_path, progress=False)

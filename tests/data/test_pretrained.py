@@ -8,6 +8,7 @@ import pytest
 from minivit import CheckpointNotFoundError, load_model
 from minivit.data import pretrained
 from minivit.data.pretrained import PRETRAINED, find_weights, pretrained_weights
+from minivit.errors import CheckpointError, DataError
 from minivit.models import MODEL_NAMES
 from minivit.models.layouts import google_state
 from tests.support import tiny_vit
@@ -18,10 +19,11 @@ def publisher(monkeypatch, tmp_path):
     """Answers every download with a small model, and writes down the addresses."""
     asked = []
 
-    def fetch(url, destination, md5, progress):
+    def fetch(url, destination, md5, progress, check):
         asked.append((url, md5))
         destination.parent.mkdir(parents=True, exist_ok=True)
         np.savez(destination, **google_state(tiny_vit(dtype=np.float32)))
+        check(destination)
         return destination
 
     monkeypatch.setattr(pretrained, "fetch", fetch)
@@ -67,4 +69,41 @@ def test_an_unknown_name_is_told_the_nearest(publisher):
         find_weights("ViT-B_16-imagenet22k")
     with pytest.raises(CheckpointNotFoundError, match="BiT-M-R152x4"):
         pretrained_weights("zzz")
+    assert publisher == []
+
+
+# -- what is in the cache can be opened ---------------------------------------------------------------------
+
+
+def archive(tmp_path) -> bytes:
+    np.savez(tmp_path / "whole.npz", **google_state(tiny_vit(dtype=np.float32)))
+    return (tmp_path / "whole.npz").read_bytes()
+
+
+@pytest.mark.parametrize("change", ["page", "half", "flipped"])
+def test_what_was_sent_and_cannot_be_opened_is_refused(tmp_path, change):
+    content = archive(tmp_path)
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    sent = {"page": b"<html>Please sign in</html>", "half": content[:middle], "flipped": flipped}[change]
+    path = tmp_path / "ViT-B_16-imagenet21k.npz.part"
+    path.write_bytes(sent)
+    with pytest.raises(DataError, match=r"what was sent for .* is removed; try again"):
+        pretrained._check_whole(path)
+    path.write_bytes(content)
+    pretrained._check_whole(path)
+
+
+def test_a_page_is_called_a_page(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"<!DOCTYPE html><html>Please sign in</html>")
+    with pytest.raises(DataError, match="no whole weights file but a web page and is removed"):
+        pretrained._check_whole(tmp_path / "a.npz")
+
+
+def test_a_bad_file_that_is_in_the_cache_already_is_named(publisher, tmp_path):
+    cached = tmp_path / "cache" / "weights" / "ViT-B_16-imagenet21k.npz"
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(b"<html>Please sign in</html>")
+    with pytest.raises(CheckpointError, match=r"ViT-B_16-imagenet21k\.npz .*web page; delete it"):
+        pretrained_weights("ViT-B_16-imagenet21k")
     assert publisher == []
