@@ -34,7 +34,7 @@ train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
-	$(BIN)/python -m pytest -n auto -m "$(HERE) and not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "$(HERE) and not slow"
 
 test-all: test
 	$(BIN)/python -m pytest -m "$(HERE) and slow"
