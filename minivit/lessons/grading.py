@@ -77,7 +77,8 @@ def notebooks_in(folder: Path) -> list[Path]:
         DataNotFoundError: if the folder is not there, or holds none.
     """
     if not folder.is_dir():
-        raise DataNotFoundError(f"there is no folder {printable(folder)}")
+        hint = ": give the folder that the notebook is in" if folder.is_file() else ""
+        raise DataNotFoundError(f"there is no folder {printable(folder)}{hint}")
     found = sorted(path for path in folder.rglob("*") if is_notebook(path))
     if not found:
         raise DataNotFoundError(f"{printable(folder)} holds no notebook: the names of notebooks end in .ipynb")

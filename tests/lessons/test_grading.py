@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from minivit.cli import main
-from minivit.lessons.grading import grade, notebooks_in, table
+from minivit.lessons.grading import Mark, grade, grade_all, notebooks_in, table, to_json
 from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
 from minivit.lessons.opening import copy_lessons
 
@@ -140,3 +140,62 @@ def test_a_copy_of_the_lessons_never_overwrites(tmp_path):
 
     assert copy_lessons(tmp_path / "mine") == []
     assert own.read_bytes() == SOLVED.read_bytes()
+
+
+NAMES = {
+    "Smith_John_123_assignsubmission_file_05_patches.ipynb": "lesson 05   5 of 5",
+    "Copy of 05_patches.IPYNB": "lesson 05   5 of 5",
+    "patches.ipynb": "lesson 05   5 of 5",
+    "06_positions.ipynb": "lesson 05   5 of 5",  # what it holds counts, and its name is spoken of
+}
+
+
+def test_every_file_has_a_row_whatever_its_name(tmp_path):
+    for name in NAMES:
+        shutil.copyfile(SOLVED, tmp_path / name)
+    (tmp_path / "notes.ipynb").write_text('{"cells": []}', encoding="utf-8")
+    (tmp_path / "05_half.ipynb").write_bytes(SOLVED.read_bytes()[:5000])
+    (tmp_path / "05_folder.ipynb").mkdir()
+    (tmp_path / "solutions").mkdir()
+    shutil.copyfile(SOLVED, tmp_path / "solutions" / SOLVED.name)
+    paths = notebooks_in(tmp_path)
+
+    rows = table(grade_all(paths, tmp_path)).split("\n")
+
+    for name, told in NAMES.items():
+        assert [row for row in rows if row.startswith(name.removeprefix("./")) and told in row], (name, rows)
+    assert "    · its name says lesson 06; it was marked as lesson 05, which it holds" in rows
+    assert rows[rows.index("notes.ipynb              no lesson") + 1].startswith("    ! is no lesson: neither its name")
+    assert any(row.startswith("    ! is no notebook: the JSON breaks off") for row in rows)
+    assert any("is a folder, a device or a broken link" in row for row in rows)
+    assert any("holds the lesson's own solutions as they were handed out: not marked" in row for row in rows)
+    assert len([row for row in rows if not row.startswith(" ")]) == len(paths) == 8
+
+
+@pytest.mark.parametrize(("option", "value"), [("--seconds", "0"), ("--seconds", "1e308"), ("--megabytes", "-1")])
+def test_limits_that_are_none_are_refused(tmp_path, capsys, option, value):
+    put(tmp_path, EMPTY)
+
+    assert main(["lessons", "grade", str(tmp_path), option, value]) == 2
+    assert "error: a notebook" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf_8_stands_in_the_marks():
+    mark = Mark("caf\udce9", 5, (), "a problem", "05_patches.ipynb")
+
+    assert json.loads(to_json([mark]))[0]["student"] == "caf\udce9"
+    to_json([mark]).encode("utf-8")
+    assert "caf" in table([mark])
+
+
+def test_the_files_beside_a_notebook_are_there(tmp_path):
+    (tmp_path / "my_helpers.py").write_text("NUMBERS = (576, 768)\n", encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "x.txt").write_text("1", encoding="utf-8")
+
+    def use(cells):
+        for cell in cells:
+            if cell["metadata"].get("exercise") == "patches_at_384":
+                cell["source"] = "from my_helpers import NUMBERS\nopen('data/x.txt').read()\npatches_at_384 = NUMBERS"
+
+    assert grade(put(tmp_path, SOLVED, use), tmp_path).done == 5
