@@ -4,9 +4,16 @@ A file of its own, above engine, nn, models and data: data sets preprocess their
 `model.predict` preprocesses the pixels that it is handed.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from minivit.errors import DTypeError
+from minivit.errors import ConfigError, DTypeError, ImageError, ShapeError
+
+NEGATIVE = -0.1  # floats that reach below it are meant to be in [-1, 1]
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:
@@ -24,6 +31,120 @@ def preprocess(images: np.ndarray) -> np.ndarray:
         found = getattr(images, "dtype", type(images).__name__)
         raise DTypeError(f"preprocess takes uint8 pixels from 0 to 255, not {found}.")
     rescaled = images.astype(np.float32)
+    rescaled = np.asarray(rescaled) if isinstance(rescaled, np.ndarray | np.generic) else rescaled  # a matrix, a pixel
     rescaled -= 127.5
     rescaled /= 127.5
     return rescaled
+
+
+def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
+    """Images as one array (B, H, W, C), from whatever holds their pixels; no number is changed.
+
+    Args:
+        images: an array (B, H, W, C) or (H, W, C), a Pillow image, or a list of arrays or Pillow images.
+        image_shape: (H, W, C), that of the model.
+
+    Raises:
+        DTypeError: if this holds no pixels, a path for example.
+        ShapeError: if these are not images of that shape.
+    """
+    if isinstance(images, str | bytes | Path):
+        raise DTypeError(
+            f"predict takes pixels, not a file's name ({str(images)[:40]!r}): read it first, "
+            "minivit.data.pictures.read_picture(path, height, width)"
+        )
+    if isinstance(images, list | tuple):
+        parts = [_pixels(image, image_shape) for image in images]
+        if len({part.shape for part in parts}) > 1:
+            shapes = ", ".join(map(str, sorted({part.shape for part in parts})[:4]))
+            raise ShapeError(f"images of one list must have one shape, not {shapes}")
+        images = np.stack(parts) if parts else np.zeros((0, *image_shape), np.uint8)
+    else:
+        images = _pixels(images, image_shape)
+    if tuple(images.shape) == tuple(image_shape):
+        images = images[None]
+    if images.ndim != 4 or tuple(images.shape[1:]) != tuple(image_shape):
+        h, w, c = image_shape
+        hint = "; put the channels last" if tuple(images.shape[-3:]) == (c, h, w) else ""
+        raise ShapeError(f"images must have shape (B, H, W, C) = (B, {h}, {w}, {c}), not {tuple(images.shape)}{hint}")
+    return images
+
+
+def _pixels(image: Any, image_shape: tuple[int, int, int]) -> Any:
+    """One image, or several in one array."""
+    if type(image).__module__.startswith("PIL."):
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(image_shape[2])
+        if image.mode != mode or image.size != image_shape[1::-1]:
+            raise ShapeError(
+                f"a Pillow image must be of mode {mode} and {image_shape[1]} x {image_shape[0]} pixels, not "
+                f"{image.mode} and {image.size[0]} x {image.size[1]}: use its convert() and resize()"
+            )
+        return np.asarray(image).reshape(image_shape)
+    if isinstance(image, np.ma.MaskedArray):
+        raise DTypeError("masked pixels have no values: fill them first, with images.filled(0)")
+    image = getattr(image, "data", image) if type(image).__name__ == "Tensor" else image
+    if hasattr(image, "__cuda_array_interface__"):
+        return image
+    try:
+        array = np.asarray(image)
+    except (ValueError, TypeError):
+        array = np.empty((), object)
+    if array.dtype.kind not in "uif" and array.dtype.name != "bfloat16":
+        raise DTypeError(f"images must be arrays of pixels, not {type(image).__name__} of {array.dtype}")
+    return array
+
+
+def in_known_range(images: Any, value_range: tuple[float, float] | None = None) -> Any:
+    """The pixels of an array as uint8, for `preprocess`, or as floats in [-1, 1].
+
+    Args:
+        images: integers from 0 to 255, or floats in [-1, 1].
+        value_range: the numbers for black and white. If it is left out and the floats could as well be in [0, 1],
+            they are refused: those of a bright picture that `preprocess` made are not, since it makes 256 numbers only.
+
+    Raises:
+        DTypeError: for integers outside 0 to 255, and those of 16 bits, whose white is not known.
+        ImageError: for floats that are not finite, outside the range, or perhaps in [0, 1].
+        ConfigError: for a range that is no pair of numbers, black below white.
+    """
+    if not images.size or (images.dtype == np.uint8 and value_range is None):
+        return images
+    least, most = float(images.min()), float(images.max())
+    if not (np.isfinite(least) and np.isfinite(most)):
+        raise ImageError("the images hold numbers that are infinite or not a number: look at where they come from")
+    if value_range is not None:
+        return _stretched(images, least, most, value_range)
+    found = f"these go from {least:.4g} to {most:.4g}"
+    if images.dtype.kind in "ui":
+        if least < 0 or most > 255 or images.dtype.itemsize == 2:
+            raise DTypeError(
+                f"integer pixels must be from 0 to 255 and not of 16 bits: {found} ({images.dtype}); say what is black "
+                "and white, value_range=(0, 65535)"
+            )
+        return images.astype(np.uint8)
+    if least < -1.001 or most > 1.001:
+        raise ImageError(f"float images must be in [-1, 1]: {found}; pass uint8 pixels, or value_range=(black, white)")
+    if least >= NEGATIVE:
+        codes = images.astype(np.float32) * 127.5 + 127.5
+        if float(abs(codes - codes.round()).max()) > (0.1 if images.dtype.itemsize == 2 else 0.01):
+            raise ImageError(
+                f"float images must be in [-1, 1], and {found}: pass uint8 pixels, or value_range=(0, 1) if that is "
+                "their range, (-1, 1) if they are just bright"
+            )
+    return images
+
+
+def _stretched(images: Any, least: float, most: float, value_range: tuple[float, float]) -> Any:
+    try:
+        black, white = (float(value) for value in value_range)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"value_range must be two numbers, black and white, not {value_range!r:.60}") from error
+    if not (black < white and np.isfinite(white - black)):
+        raise ConfigError(f"value_range must be two numbers, black below white, not {value_range!r:.60}")
+    margin = 0.001 * (white - black)
+    if least < black - margin or most > white + margin:
+        raise ImageError(f"the images go from {least:.4g} to {most:.4g}, outside value_range=({black:g}, {white:g})")
+    if (black, white) == (-1.0, 1.0):
+        return images
+    dtype = images.dtype if images.dtype.kind == "f" and images.dtype.itemsize > 2 else np.float32
+    return (images.astype(dtype) - black) * (2.0 / (white - black)) - 1.0

@@ -32,7 +32,8 @@ LEVELS = {
 }
 # Modules that all may import; they import errors alone.
 EVERYWHERE = {
-    "console", "cores", "cublas", "cuda", "kernels", "memory", "errors", "files", "notices", "preprocessing", "text",
+    "console", "cores", "cublas", "cuda", "integers", "kernels", "memory", "errors", "files", "notices",
+    "preprocessing", "text",
 }  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     (a,) = operands(x)
     if a.ndim != 4 or size < 1:
         raise ShapeError(f"max_pool wants images (B, H, W, C) and windows of 1 pixel or more, not {a.shape} and {size}")
-    if isinstance(padding, int) and padding >= size:
+    if not isinstance(padding, str) and padding >= size:
         raise ConfigError(f"padding of {padding} pixels leaves windows of {size} x {size} without any of the image")
     sides = padded_sides(a.shape[1:3], (size, size), stride, padding)
     padded = pad(a, sides, fill)

@@ -15,6 +15,7 @@ import numpy as np
 
 from minivit.data.pictures import Pictures, resize_batch, resize_picture
 from minivit.errors import ConfigError
+from minivit.integers import integer
 
 Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # the Any: an array, or Pictures
 
@@ -75,7 +76,7 @@ def standard(padding: int = 4) -> Augmentation:
 
     Raises ConfigError if `padding` is negative.
     """
-    _check_padding(padding)
+    padding = integer("the padding of an augmentation", padding, 0)
 
     def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return flip(pad_and_crop(images, padding, rng), rng)
@@ -89,7 +90,7 @@ def pad_and_crop(images: np.ndarray, padding: int, rng: np.random.Generator) -> 
     images: (B, H, W, C). Every one of the (2 * padding + 1) ** 2 places is equally likely.
     Raises ConfigError if `padding` is negative.
     """
-    _check_padding(padding)
+    padding = integer("the padding of an augmentation", padding, 0)
     count, height, width, channels = images.shape
     top, left = rng.integers(0, 2 * padding + 1, size=(2, count))  # (B,) each
 
@@ -183,16 +184,12 @@ def _check_ranges(name: str, area: tuple[float, float], ratio: tuple[float, floa
 # -- putting them together ------------------------------------------------------------------------------
 
 
-def _check_padding(padding: int) -> None:
-    if padding < 0:
-        raise ConfigError(f"The padding of an augmentation must be 0 or more pixels, not {padding}.")
-
-
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
     """(height, width), from one number or both. Raises ConfigError for a side below 1."""
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ConfigError(f"The size of an image must be 1 pixel or more each way, not {size}.")
+    both = size if isinstance(size, tuple | list) else (size, size)
+    if len(both) != 2:
+        raise ConfigError(f"The size of an image must be an integer or (height, width), not {size}.")
+    height, width = (integer("The size of an image in pixels", side, 1) for side in both)
     return height, width
 
 

@@ -21,6 +21,7 @@ from minivit.data.mixing import Mixing
 from minivit.data.upload import Uploads
 from minivit.engine.backend import Array
 from minivit.errors import ConfigError
+from minivit.integers import integer
 from minivit.preprocessing import preprocess
 
 Item = TypeVar("Item")
@@ -81,22 +82,16 @@ class Loader:
     ) -> None:
         if len(dataset) == 0:
             raise ConfigError(f"There is nothing to load: the data set {dataset.name!r} is empty.")
-        if batch_size < 1:
-            raise ConfigError(f"The batch size must be at least 1, not {batch_size}.")
-        if seed < 0:
-            raise ConfigError(f"The seed of a loader must be 0 or more, not {seed}.")
-        if prefetch < 0:
-            raise ConfigError(f"The number of batches to prefetch must be 0 or more, not {prefetch}.")
 
         self.dataset = dataset
-        self.batch_size = batch_size
-        self.seed = seed
+        self.batch_size = integer("the batch size", batch_size, 1)
+        self.seed = integer("the seed of a loader", seed, 0)
         self.augment = augment
         self.mix = mix
         self.shuffle = shuffle
         self.part = part
         self.uploads = uploads
-        self.prefetch = prefetch
+        self.prefetch = integer("the number of batches to prefetch", prefetch, 0)
 
     @property
     def steps_per_epoch(self) -> int:

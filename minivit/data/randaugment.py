@@ -16,6 +16,7 @@ import numpy as np
 
 from minivit.data.augment import Augmentation
 from minivit.errors import ConfigError, ShapeError
+from minivit.integers import integer
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +36,8 @@ def rand_augment(operations: int = 2, magnitude: float = 10) -> Augmentation:
     Raises ConfigError for fewer than one operation or another magnitude; ShapeError, when it is used, for images
     that have not three channels.
     """
-    if operations < 1 or not 0 <= magnitude <= LARGEST:
+    operations = integer("randaugment's number of operations, each of a magnitude from 0 to 10,", operations, 1)
+    if not 0 <= magnitude <= LARGEST:
         raise ConfigError(
             f"randaugment must be N,M: N operations, 1 or more, each of magnitude M from 0 to {LARGEST}, not "
             f"{operations},{magnitude:g}."

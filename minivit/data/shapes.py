@@ -20,6 +20,7 @@ import numpy as np
 
 from minivit.data.dataset import Dataset
 from minivit.errors import ConfigError
+from minivit.integers import integer
 
 SIZE = 32  # height and width of an image, in pixels
 SMALLEST, LARGEST = 9.0, 14.0  # radius of the circle around a shape, in pixels
@@ -47,10 +48,7 @@ def shapes(split: Literal["train", "test"] = "train", count: int | None = None, 
         raise ConfigError(f"Unknown split {split!r} of shapes; allowed are: {', '.join(_STREAMS)}.")
     if count is None:
         count = 20_000 if split == "train" else 2_000
-    if count < 1:
-        raise ConfigError(f"The number of shapes to draw must be at least 1, not {count}.")
-    if seed < 0:
-        raise ConfigError(f"The seed of shapes must not be negative, but it is {seed}.")
+    count, seed = integer("the number of shapes to draw", count, 1), integer("the seed of shapes", seed, 0)
 
     images = np.empty((count, SIZE, SIZE, 3), np.uint8)
     labels = np.empty(count, np.int64)

@@ -15,7 +15,7 @@ from typing import TypeVar
 from threadpoolctl import ThreadpoolController
 
 from ..cuda import current_gpu, use_gpu
-from ..errors import ConfigError
+from ..integers import integer
 from ..memory import keep_freed_memory
 from .backend import available_cores
 
@@ -31,9 +31,7 @@ class Workers:
     """
 
     def __init__(self, count: int | None = None):
-        if count is not None and (not isinstance(count, int) or count < 1):
-            raise ConfigError(f"workers must be a whole number of 1 or more, not {count!r}")
-        self.count = count or available_cores()
+        self.count = available_cores() if count is None else integer("the number of workers", count, 1)
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:

@@ -14,8 +14,9 @@ from ..engine.backend import Array, beside, is_array, is_float, to_numpy
 from ..engine.tensor import Tensor, no_grad
 from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError, DTypeError, ShapeError
+from ..integers import integer
 from ..nn import Module
-from ..preprocessing import preprocess
+from ..preprocessing import gathered, in_known_range, preprocess
 
 MICROBATCH_ELEMENTS, GPU_MICROBATCH_ELEMENTS = 330_000, 2**26
 
@@ -45,22 +46,36 @@ class Classifier(Module):
     config: Any  # a Config
     header: Mapping[str, Any] = MappingProxyType({})  # what the file that it was loaded from says beside its weights
 
-    def predict(self, images: Array, batch_size: int | None = None, workers: Workers | None = None) -> np.ndarray:
+    def predict(
+        self,
+        images: Any,
+        batch_size: int | None = None,
+        workers: Workers | None = None,
+        *,
+        value_range: tuple[float, float] | None = None,
+    ) -> np.ndarray:
         """Class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.
 
         Args:
-            images: (B, H, W, C): uint8 pixels, or floats in [-1, 1].
+            images: (B, H, W, C), or one image (H, W, C), or a list of them: integer pixels from 0 to 255, or floats in
+                [-1, 1]. Pillow images of the model's size and colours are taken too.
             batch_size: how many images go through the model at a time; see `default_microbatch` if left out.
             workers: threads that share the images between them; None to stay in this one.
+            value_range: the numbers for black and white, where they are others, such as (0, 1).
 
         Returns:
             (B, K) float32; each row sums to 1.
 
         Raises:
             ConfigError: for a model without a head.
+            DTypeError, ShapeError, ImageError: for what holds no images of the model's size, and for numbers that could
+                have another range, such as floats in [0, 1].
         """
         if not self.config.num_classes:
             raise ConfigError("a model without classes predicts none: load it with num_classes=K, and train its head")
+        images = in_known_range(gathered(images, self.config.image_shape), value_range)
+        if batch_size is not None:
+            batch_size = integer("the batch size", batch_size, 1)
         probabilities = np.empty((len(images), self.config.num_classes), np.float32)
         weights = self.first_parameter().data
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..convolution import max_pool, relu
 from ..engine.backend import Array
 from ..engine.tensor import Tensor
+from ..integers import integer
 from ..nn import Conv, GroupNorm, Linear, Module, init
 from .classifier import Classifier
 from .configs import ResNetConfig
@@ -31,7 +32,7 @@ class ResNet(Classifier):
     """
 
     def __init__(self, config: ResNetConfig, seed: int | None = 0):
-        rng = None if seed is None else np.random.default_rng(seed)
+        rng = None if seed is None else np.random.default_rng(integer("the seed", seed, 0))
         self.config: ResNetConfig = config
         width = config.width
         if config.stem == "imagenet":

@@ -19,6 +19,7 @@ from .. import engine
 from ..engine import reference
 from ..engine.backend import Array
 from ..engine.tensor import Tensor
+from ..integers import integer
 from ..nn import Dropout, LayerNorm, Linear, Module, init
 from ..nn.layers import parameter
 from .classifier import Classifier
@@ -45,6 +46,7 @@ class ViT(Classifier):
     skip_unused = True
 
     def __init__(self, config: ViTConfig, seed: int | None = 0):
+        seed = None if seed is None else integer("the seed", seed, 0)
         rng = None if seed is None else np.random.default_rng(seed)
         d = config.dim
         self.config: ViTConfig = config

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import ConfigError
+from ..integers import integer
 
 DECAYS = ("cosine", "linear", "constant")
 
@@ -31,13 +32,10 @@ class Schedule:
     def __post_init__(self) -> None:
         if self.decay not in DECAYS:
             raise ConfigError(f"unknown decay {self.decay!r}: use {', '.join(DECAYS)}")
-        if not (
-            0 <= self.lr < math.inf
-            and 0 <= self.final_lr < math.inf
-            and self.warmup_steps >= 0
-            and self.total_steps >= 1
-        ):
-            raise ConfigError("a schedule's rates and warm-up must be 0 or more and its steps 1 or more")
+        if not (0 <= self.lr < math.inf and 0 <= self.final_lr < math.inf):
+            raise ConfigError(f"a schedule's rates must be finite and 0 or more, not {self.lr} and {self.final_lr}")
+        object.__setattr__(self, "total_steps", integer("a schedule's number of steps", self.total_steps, 1))
+        object.__setattr__(self, "warmup_steps", integer("a schedule's warm-up steps", self.warmup_steps, 0))
         for name in ("lr", "final_lr"):  # NumPy's numbers round, and may raise, where Python's do not
             object.__setattr__(self, name, float(getattr(self, name)))
 

@@ -135,7 +135,7 @@ def test_resizing_takes_arrays_and_pictures_of_many_sizes():
 @pytest.mark.parametrize("size", [0, -1, (0, 4), (4, -1)])
 @pytest.mark.parametrize("make", [resize, random_resized_crop, *AUGMENTATIONS.values()])
 def test_a_size_below_one_pixel_is_refused(make, size):
-    with pytest.raises(ConfigError, match="must be 1 pixel or more"):
+    with pytest.raises(ConfigError, match="in pixels must be an integer of 1 or more"):
         make(size)
 
 

@@ -197,9 +197,9 @@ def test_the_interpreter_exits_although_an_iterator_is_open():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"batch_size": 0}, "batch size must be at least 1, not 0"),
-        ({"seed": -1}, "seed of a loader must be 0 or more, not -1"),
-        ({"prefetch": -1}, "prefetch must be 0 or more, not -1"),
+        ({"batch_size": 0}, "batch size must be an integer of 1 or more, not 0"),
+        ({"seed": -1}, "seed of a loader must be an integer of 0 or more, not -1"),
+        ({"prefetch": -1}, "prefetch must be an integer of 0 or more, not -1"),
         ({"dataset": numbered(0)}, "'numbered' is empty"),
     ],
 )

@@ -235,7 +235,7 @@ def test_no_class_has_colours_of_its_own(train, statistic):
     ("arguments", "says"),
     [
         ({"split": "validation"}, "'validation' of shapes; allowed are: train, test"),
-        ({"count": 0}, "at least 1, not 0"),
+        ({"count": 0}, "an integer of 1 or more, not 0"),
         ({"seed": -1}, "not be negative, but it is -1"),
     ],
 )
