@@ -236,7 +236,7 @@ def test_no_class_has_colours_of_its_own(train, statistic):
     [
         ({"split": "validation"}, "'validation' of shapes; allowed are: train, test"),
         ({"count": 0}, "an integer of 1 or more, not 0"),
-        ({"seed": -1}, "not be negative, but it is -1"),
+        ({"seed": -1}, "seed of shapes must be an integer of 0 or more, not -1"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, says):
