@@ -203,3 +203,49 @@ def test_few_shot_results_are_one_file_beside_the_weights(photos, tmp_path, monk
     for name in (f"folder:{photos}", "folder:./photos", "photos"):
         assert cli.main(["fewshot", *options, name]) == 0
         assert set(tmp_path.rglob("*")) - before == {tmp_path / "run" / "fewshot-photos.json"}
+
+
+# -- pictures that are damaged, and taken away ------------------------------------------------------------
+
+
+def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, tmp_path, capsys):
+    (photos / "cat" / "8.jpg").write_bytes(b"<html>not found</html>")
+    (photos / "dog" / "8.jpg").write_bytes(b"<html>not found</html>")
+    message = refused(capsys, "train", *TINY, "--dataset", photos, "--out", tmp_path / "run")
+    assert "8.jpg is no picture that can be read: it is a web page" in message
+    assert "take it away or replace it (2 such pictures)" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_without_a_picture_that_was_damaged(photos, tmp_path, capsys):
+    """It ends with the weights of a run in which another picture of the class stood in its place from then on."""
+    damaged = write_picture(photos / "cat" / "9.jpg", size=(40, 40))
+    damaged.write_bytes(damaged.read_bytes()[:-60])
+    options = [*TINY, "--steps", "9", "--dataset", photos, "--out", tmp_path / "run"]
+    message = refused(capsys, "train", *options)
+    assert f"take it away or replace it, then: minivit train --resume {tmp_path / 'run'}" in message
+
+    damaged.unlink()
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    err = capsys.readouterr().err
+    assert "1 pictures of this run are gone (cat/9.jpg): in training the next one of the class stands in" in err
+    header, _ = read_arrays(tmp_path / "run" / "checkpoint.npz")
+    assert (header["step"], header["images"]) == (9, 11)
+
+
+def test_a_damaged_picture_may_be_replaced(photos, tmp_path, capsys):
+    damaged = write_picture(photos / "cat" / "9.jpg", size=(40, 40))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-60])
+    refused(capsys, "train", *TINY, "--steps", "9", "--dataset", photos, "--out", tmp_path / "run")
+    damaged.write_bytes(whole)
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert "gone" not in capsys.readouterr().err
+
+
+def test_a_picture_in_the_place_of_another_is_not_trained_on_as_if_it_were_the_same(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    (photos / "cat" / "0.png").rename(photos / "cat" / "00.png")
+    message = refused(capsys, "train", "--resume", tmp_path / "run")
+    assert "has cat/00.png, which this run did not begin with, and lacks cat/0.png" in message

@@ -129,7 +129,8 @@ class FileDataset:
     """Labelled pictures in files of any size, decoded when they are needed.
 
     It has the surface of `Dataset`: `len`, `images`, `labels`, `classes`, `note`, `subset`, `resized`. But images
-    are PictureFiles, and `image_shape` is None, for they share none.
+    are PictureFiles, and `image_shape` is None, for they share none. `root` is the folder of a user that all of them
+    are in, or "".
 
     Raises DTypeError or ShapeError if the labels do not fit.
     """
@@ -139,6 +140,7 @@ class FileDataset:
     labels: np.ndarray
     classes: tuple[str, ...]
     note: str = ""
+    root: str = ""
 
     def __post_init__(self) -> None:
         _check_labels(self.name, len(self), self.labels, self.classes)

@@ -125,7 +125,7 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
         raise DataError(f"{printable(root)} has the class {next(iter(train))!r} alone: a classifier needs two or more")
     classes = tuple(train)
     name = folder_title(root)
-    parts = _dataset(name, train, classes, note), _dataset(name, test, classes, note)
+    parts = _dataset(root, train, classes, note), _dataset(root, test, classes, note)
     if progress:
         lacking = [name for name in classes if not test.get(name)]
         split = f"{len(parts[0]):,} training and {len(parts[1]):,} test pictures of {len(classes)} classes"
@@ -150,7 +150,7 @@ def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
     note = "all pictures of the folder" if layout.test is None else ""
     if progress and (left_out := _left_out(layout, [])):
         notice(f"{printable(name)}: {sum(map(len, files.values())):,} pictures of {len(classes)} classes{left_out}")
-    return _dataset(name, files, classes, note)
+    return _dataset(root, files, classes, note)
 
 
 def folder_title(path: str | Path) -> str:
@@ -412,7 +412,8 @@ def _rank(file: Path, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()  # a name may not be UTF-8
 
 
-def _dataset(name: str, files: ClassFiles, classes: tuple[str, ...], note: str) -> FileDataset:
+def _dataset(root: Path, files: ClassFiles, classes: tuple[str, ...], note: str) -> FileDataset:
     paths = [path for class_name in classes for path in files.get(class_name, [])]
     labels = [label for label, class_name in enumerate(classes) for _ in files.get(class_name, [])]
-    return FileDataset(name, PictureFiles(paths), np.array(labels, np.int64), classes, note)
+    labels = np.array(labels, np.int64)
+    return FileDataset(folder_title(root), PictureFiles(paths), labels, classes, note, str(root))

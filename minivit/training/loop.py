@@ -29,10 +29,11 @@ from ..data import (
 )
 from ..data.pictures import Pictures, resize_batch
 from ..data.pretrained import find_weights
+from ..data.roll import Roll, check_pictures, roll_of, without_the_gone, write_roll
 from ..data.upload import Uploads
 from ..engine.backend import Array, to_device, to_numpy
 from ..engine.workers import Workers
-from ..errors import CheckpointError, ConfigError, MinivitError, NonFiniteLossError, OutOfMemory
+from ..errors import CheckpointError, ConfigError, ImageError, MinivitError, NonFiniteLossError, OutOfMemory
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
 from ..models.configs import build
@@ -41,7 +42,7 @@ from ..models.weights import config_of, load_model, read_header
 from ..nn import Module
 from ..notices import notice
 from ..preprocessing import preprocess
-from ..text import printable, quoted
+from ..text import printable, quoted, shell_word
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .finetuning import freeze_all_but_head, layer_scales
@@ -157,6 +158,10 @@ def train(
                     run.save()
                 if stopped:
                     break
+        except ImageError as error:
+            run.save()
+            where = shell_word(folder)
+            raise ImageError(f"{error}; take it away or replace it, then: minivit train --resume {where}") from error
         finally:
             bar.close()
             run.close()
@@ -180,7 +185,7 @@ class Run:
             require_tensorboard()  # before anything is read or written
 
         with ranks.first_before_others():
-            train_set, self.test_set = _datasets(config, show)
+            train_set, self.test_set, self.roll = _datasets(config, show, folder if resume else None)
         if ranks.size > 1:
             ranks.check_same("options", options_that_affect_weights(given))
             ranks.check_same("data", _glance(train_set, self.test_set))
@@ -457,6 +462,7 @@ class Run:
                 )
             except NonFiniteLossError as error:
                 raise self._not_finite(str(error)) from error
+            write_roll(self.folder, self.roll)
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _teacher(self) -> int | None:
@@ -618,13 +624,17 @@ def measure_dataset(
     )  # fmt: skip
 
 
-def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
-    """What to train on and what to measure on.
+def _datasets(config: TrainConfig, show: bool, resumed: Path | None) -> tuple[AnyDataset, AnyDataset, Roll | None]:
+    """What to train on, what to measure on, and the names of all pictures.
 
     `validation` images are held out of the training set and measured on, if asked for; of the rest, `train_images` are
     used.
     """
     train_set, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
+    if resumed:
+        train_set, test_set = without_the_gone(resumed, train_set, test_set)
+    roll = roll_of(train_set, test_set)
+    check_pictures(train_set, test_set)
     held_out = config.validation
     if held_out >= len(train_set):
         raise ConfigError(f"validation must be below the {len(train_set)} training images, not {held_out}")
@@ -632,11 +642,11 @@ def _datasets(config: TrainConfig, show: bool) -> tuple[AnyDataset, AnyDataset]:
         order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
         train_set, test_set = train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
     if config.train_images is None:
-        return train_set, test_set
+        return train_set, test_set, roll
     if config.train_images > len(train_set):
         raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {config.train_images}")
     rng = np.random.default_rng([config.seed, SUBSET_STREAM])
-    return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set
+    return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set, roll
 
 
 def _glance(train_set: AnyDataset, test_set: AnyDataset) -> dict[str, Any]:

@@ -1,0 +1,146 @@
+"""The pictures of a run by name, so that the run can go on when a damaged one is taken away.
+
+What a batch holds follows from the number of pictures and their order. A picture that is gone therefore keeps its place
+in the training set, and the next one of its class stands there; all other places are as they were. In the test set it
+is left out.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minivit.data.dataset import AnyDataset, FileDataset, PictureFiles
+from minivit.data.pictures import check_picture
+from minivit.errors import DataError, ImageError
+from minivit.files import read_json, write_json
+from minivit.notices import notice
+from minivit.text import listed, printable
+
+FILE = "pictures.json"  # in a run's folder
+CHECKED = 100_000  # pictures whose headers are read before a run; of more, so many from all over. 0.2 ms each
+THREADS = 8
+
+Roll = dict[str, list[list[Any]]]  # "train" and "test": the name of each picture within its folder, and its label
+
+
+def roll_of(train: AnyDataset, test: AnyDataset) -> Roll | None:
+    """The names of all pictures of two splits; None where they are not in files of a user's folder."""
+    if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
+        return None
+    return {
+        part: [[name, int(label)] for name, label in zip(_names(dataset), dataset.labels, strict=True)]
+        for part, dataset in (("train", train), ("test", test))
+    }
+
+
+def write_roll(folder: Path, roll: Roll | None) -> None:
+    """Keep the names in a run's folder, unless they are there."""
+    if roll is not None and not (folder / FILE).exists():
+        write_json(folder / FILE, roll)
+
+
+def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
+    """The two splits as the run in a folder began with them, if pictures were only taken away since.
+
+    If any were added, or a class is empty now, what is there now is returned.
+
+    Args:
+        folder: the run's.
+        train: the training split as it is now.
+        test: the test split as it is now.
+
+    Raises:
+        DataError: if as many pictures were added as are gone.
+    """
+    roll = _read_roll(folder)
+    if roll is None or not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
+        return train, test
+    now = dict(zip(_names(train), train.images.paths, strict=True)) | dict(
+        zip(_names(test), test.images.paths, strict=True)
+    )
+    before = {name for part in roll.values() for name, _ in part}
+    gone = sorted(before - set(now))
+    added = sorted(set(now) - before)
+    same_classes = {Path(name).parent for name in added} <= {Path(name).parent for name in before}
+    if added and len(now) == len(before) and same_classes:
+        raise DataError(
+            f"{printable(train.root)} has {listed(added, 3)}, which this run did not begin with, and lacks "
+            f"{listed(gone, 3)}: put it back as it was, or start a new run"
+        )
+    if added or not gone:
+        return train, test  # the numbers of pictures tell
+
+    paths, labels = [], [label for _, label in roll["train"]]
+    present: dict[int, list[Path]] = {}
+    for name, label in roll["train"]:
+        if name in now:
+            present.setdefault(label, []).append(now[name])
+    if set(labels) - set(present) or max(labels) >= len(train.classes):
+        return train, test
+    passed = dict.fromkeys(present, 0)  # how many of the class have been met
+    for name, label in roll["train"]:
+        if name in now:
+            paths.append(now[name])
+            passed[label] += 1
+        else:
+            paths.append(present[label][passed[label] % len(present[label])])
+    kept = [(now[name], label) for name, label in roll["test"] if name in now]
+    notice(
+        f"{len(gone):,} pictures of this run are gone ({listed(gone, 3)}): in training the next one of the class "
+        "stands in for each, and the test set is without them"
+    )
+    return (
+        replace(train, images=PictureFiles(paths), labels=np.array(labels, np.int64)),
+        replace(
+            test,
+            images=PictureFiles(path for path, _ in kept),
+            labels=np.array([label for _, label in kept], np.int64),
+        ),
+    )
+
+
+def check_pictures(train: AnyDataset, test: AnyDataset) -> None:
+    """Read the headers of all pictures in files, before hours are spent on some of them.
+
+    Raises:
+        ImageError: with the name of the first that cannot be read, and how many there are.
+    """
+    paths = [path for dataset in (train, test) if isinstance(dataset, FileDataset) for path in dataset.images.paths]
+    paths = paths[:: max(1, len(paths) // CHECKED)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        bad = [error for error in pool.map(_complaint, paths) if error]
+    if bad:
+        more = f" ({len(bad):,} such pictures)" if len(bad) > 1 else ""
+        raise ImageError(f"{bad[0]}; take it away or replace it{more}")
+
+
+def _complaint(path: Path) -> str:
+    try:
+        check_picture(path)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+def _names(dataset: FileDataset) -> list[str]:
+    root = Path(dataset.root)
+    return [path.relative_to(root).as_posix() for path in dataset.images.paths]
+
+
+def _read_roll(folder: Path) -> Roll | None:
+    """The names that a run keeps; None where it keeps none, or none that can be read."""
+    if not (folder / FILE).is_file():
+        return None
+    found = read_json(folder / FILE)
+    if not isinstance(found, dict) or set(found) != {"train", "test"}:
+        return None
+    if not all(isinstance(part, list) for part in found.values()):
+        return None
+    entries = [entry for part in found.values() for entry in part]
+    good = all(isinstance(e, list) and [type(x) for x in e] == [str, int] and e[1] >= 0 for e in entries)
+    return found if good and found["train"] else None
