@@ -20,6 +20,7 @@ from ..data.pictures import Pictures
 from ..engine.backend import Array, xp_of
 from ..engine.tensor import Tensor, no_grad, value_and_stream
 from ..engine.workers import Workers, micro_batches
+from ..errors import ConfigError
 from .flat import parts_of
 from .objectives import Objective, Outcome
 from .ranks import Ranks
@@ -73,6 +74,8 @@ class GradientSums:
     """
 
     def __init__(self, parameters: Sequence[Tensor], bucket_bytes: float = BUCKET_BYTES):
+        if len({id(parameter) for parameter in parameters}) < len(parameters):
+            raise ConfigError("a parameter is in the list twice: pass model.parameters(), where each is once")
         self.sums: list[Array] = [None] * len(parameters)  # views of the buckets
         self.buckets: list[Bucket] = []
         self.bucket_of: dict[int, Bucket] = {}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit import SGD, Adam, AdamW, CheckpointError, Muon, Tensor, create_model, value_and_grad
+from minivit import SGD, Adam, AdamW, CheckpointError, ConfigError, Muon, Tensor, create_model, value_and_grad
 from minivit.engine.workers import Workers
 from minivit.nn import Linear, Module
 from minivit.training.finetuning import freeze_all_but_head
 from minivit.training.objectives import Classes
 from minivit.training.optim import ExponentialAverage, clip_by_global_norm
-from minivit.training.parallel import batch_gradients
+from minivit.training.parallel import GradientSums, batch_gradients
 from minivit.training.precision import MixedPrecision
 
 X = np.array([[1.0, 2.0]], np.float32)
@@ -129,6 +129,13 @@ def test_its_gradient_is_the_sum_over_its_uses_with_threads_too():
     assert len(found) == len(expected)
     for mine, right in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, right, rtol=1e-3, atol=1e-6)
+
+
+def test_sums_of_gradients_take_each_parameter_once():
+    weight = Tied().a.weight
+
+    with pytest.raises(ConfigError, match="in the list twice"):
+        GradientSums([weight, weight])
 
 
 def test_a_half_precision_twin_shares_as_the_network_does():
