@@ -624,7 +624,9 @@ def measure_dataset(
     )  # fmt: skip
 
 
-def _datasets(config: TrainConfig, show: bool, resumed: Path | None) -> tuple[AnyDataset, AnyDataset, Roll | None]:
+def _datasets(
+    config: TrainConfig, show: bool, resumed: Path | None = None
+) -> tuple[AnyDataset, AnyDataset, Roll | None]:
     """What to train on, what to measure on, and the names of all pictures.
 
     `validation` images are held out of the training set and measured on, if asked for; of the rest, `train_images` are

@@ -189,7 +189,7 @@ def test_steps_end_the_run_exactly(tmp_path):
 
 def test_validation_images_come_from_the_training_set_and_are_not_trained_on(tmp_path):
     config = TrainConfig(**BASE, validation=30)
-    train_set, held_out = loop._datasets(config, show=False)
+    train_set, held_out, _ = loop._datasets(config, show=False)
     whole = {image.tobytes() for image in tiny_dataset(90, 1).images}
     trained, held = ({image.tobytes() for image in part.images} for part in (train_set, held_out))
     assert len(trained) == 60 and len(held) == 30
