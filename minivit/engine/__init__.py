@@ -1,7 +1,8 @@
 """Arrays in, gradients out: a small reverse-mode automatic differentiation engine.
 
 Reading order: `tensor.py` (the tape and the backward walk), `ops.py` (the primitives), `reference.py` (what the
-Vision Transformer needs, composed from primitives), `fused.py` (the same, fast), `gradcheck.py`, `backend.py`.
+Vision Transformer needs, composed from primitives), `fused.py` (the same, fast), `gradcheck.py`, `interop.py` (NumPy's
+own functions on Tensors), `backend.py`.
 """
 
 from .fused import (

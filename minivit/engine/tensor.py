@@ -75,6 +75,9 @@ class Tensor:
     Operators and methods follow NumPy's rules for broadcasting, indexing, `axis` and `keepdims`. A plain
     number or array beside a Tensor is a constant and takes the Tensor's element type; two Tensors of
     different element types do not mix (`DTypeError`): convert one with `astype`.
+
+    Python and NumPy read a Tensor as they read an array: `float(loss)`, `np.asarray(x)`; comparisons give arrays of
+    truth values. Gradients stop there (see `interop.py`). As a key of a dict, a Tensor is itself alone.
     """
 
     __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_node", "name", "requires_grad")

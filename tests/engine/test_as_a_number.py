@@ -160,6 +160,12 @@ def test_values_are_added_into_an_array_of_the_callers():
     equal_numbers(total, 2 * X)
 
 
+def test_cupy_leaves_an_array_times_a_tensor_to_the_tensor():
+    """It does so where the object says None; NumPy asks the class."""
+    assert taped().__array_ufunc__ is None
+    assert callable(Tensor.__array_ufunc__)
+
+
 def test_an_exponent_that_is_a_tensor_is_refused():
     for power in (lambda: np.array([2.0]) ** taped(), lambda: np.power(2.0, taped())):
         with pytest.raises(DTypeError, match="exponent"):
