@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from minivit import cli, load_model
+from minivit import cli, load_model, save_weights
 from minivit.data import shapes
 from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop
+from tests.models.files import timm_arrays, write_safetensors
 
 SMALL = ["--model", "ViT-XS_4-CIFAR", "--steps", "2", "--batch-size", "12", "--seed", "3"]
 
@@ -193,3 +194,39 @@ def test_fewer_training_images_are_of_each_class_alike():
         fair = [min(n, -(-count // 5)) for n in (10, 20, 30, 3, 40)] if count <= 15 else None
         assert fair is None or (found <= fair).all()
     assert sorted(loop.balanced_sample(labels, 103, np.random.default_rng(0))) == list(range(103))
+
+
+def last_head(monkeypatch, *arguments):
+    """The head's numbers with which a run would begin."""
+    seen = []
+    monkeypatch.setattr(loop.Run, "train_step", lambda self, *_: seen.append(self.model) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main([str(argument) for argument in arguments])
+    return seen[0].head.weight.data
+
+
+@pytest.mark.parametrize("classes", [None, [f"other {k}" for k in range(10)]], ids=["unknown", "others"])
+def test_a_head_for_as_many_other_classes_is_replaced_by_zeros(parent, tmp_path, monkeypatch, classes):
+    model = weights(parent)
+    model.header = {}
+    save_weights(model, tmp_path / "others.npz", header={"classes": classes} if classes else None)
+
+    head = last_head(monkeypatch, "finetune", "--weights", tmp_path / "others.npz", "--dataset", "shapes",
+                     "--steps", 1, "--out", tmp_path / "run")  # fmt: skip
+
+    assert model.head.weight.data.any() and not head.any()
+
+
+def test_heads_grid_and_scaling_of_other_peoples_weights_are_options(tmp_path, monkeypatch):
+    path = write_safetensors(tmp_path / "timm.safetensors", timm_arrays(dim=64, tokens=33))  # 4 x 8 patches
+    seen = []
+    monkeypatch.setattr(loop.Run, "train_step", lambda self, *_: seen.append(self.model) or 1 / 0)
+
+    arguments = ["finetune", "--weights", path, "--dataset", "shapes", "--steps", 1, "--out", tmp_path / "run",
+                 "--heads", 4, "--grid", "4x8", "--mean", "0.4,0.5,0.6", "--std", "0.2"]  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        cli.main([str(argument) for argument in arguments])
+
+    assert (seen[0].config.heads, seen[0].config.image_size) == (4, (16, 32))
+    expected = load_model(path, heads=4, grid=(4, 8), mean=(0.4, 0.5, 0.6), std=0.2)
+    assert np.array_equal(seen[0].embedding.bias.data, expected.embedding.bias.data)

@@ -43,7 +43,8 @@ def add_finetune(commands: Any) -> None:
 
     parser = commands.add_parser(
         "finetune", help="adapt trained weights to a data set", allow_abbrev=False,
-        description="Give trained weights a new head, of zeros, and train all of it on a data set.",
+        description="Give trained weights a new head, of zeros, and train all of it on a data set. The old head stays "
+        "where the weights say that it knows the very classes of the data set.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     parser.add_argument(

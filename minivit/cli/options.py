@@ -100,6 +100,17 @@ FINETUNE_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     ("teacher-weight", float, "SHARE", "give the teacher SHARE of the loss"),
     ("temperature", float, "T", "soften the logits of both: softmax(logits / T)"),
+    ("heads", int, "N", "read the weights with N attention heads [default: as the file or its config.json says]"),
+    ("grid", str, "ROWSxCOLUMNS", "read their position embeddings as so many patches, such as 6x4 [default: square]"),
+    (
+        "mean", str, "R,G,B",
+        "subtract this mean from pixels (0 to 1), such as 0.485,0.456,0.406 [default: as said beside the file, or 0.5]",
+    ),
+    (
+        "std", str, "R,G,B",
+        "divide pixels by this standard deviation, such as 0.229,0.224,0.225 [default: as said beside the file, or "
+        "0.5]",
+    ),
 )  # fmt: skip
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..data.pretrained import find_weights
-from ..models.weights import Header, has_zero_head, load_for_pixels
+from ..errors import ConfigError
+from ..models.weights import Header, channels_of, grid_of, has_zero_head, load_for_pixels, sides_of
 from ..notices import notice
 from ..text import printable
 from .common import weights_option
@@ -32,13 +34,14 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
     if not positional:
         weights_option(parser)
     parser.add_argument(
-        "--image-size", type=_sides, metavar="PIXELS",
+        "--image-size", type=_kind("image-size", sides_of), metavar="PIXELS",
         help="use images of PIXELS, 224 or 240x320 (height x width), and interpolate position embeddings that do not "
         "fit [default: the file's size]",
     )  # fmt: skip
-    kinds: dict[str, Any] = {"heads": int, "grid": _sides, "mean": _numbers, "std": _numbers}
+    readers = {"grid": grid_of, "mean": channels_of, "std": channels_of}
     for name, unit, text in DETAILS:
-        parser.add_argument(f"--{name}", type=kinds[name], metavar=unit, help=text)
+        kind = _kind(name, readers[name]) if name in readers else int
+        parser.add_argument(f"--{name}", type=kind, metavar=unit, help=text)
 
 
 def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
@@ -47,9 +50,8 @@ def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
     What was assumed, how pixels are scaled, and a head that was never trained are said in notices.
     """
     path = find_weights(options.weights)
-    grid = (options.grid, options.grid) if isinstance(options.grid, int) else options.grid
     model, header = load_for_pixels(
-        path, options.heads, options.image_size, grid=grid, mean=options.mean, std=options.std
+        path, options.heads, options.image_size, grid=options.grid, mean=options.mean, std=options.std
     )
     return path, model, header
 
@@ -63,19 +65,13 @@ def say_if_head_is_zero(path: Path, model: Any) -> None:
         )
 
 
-def _sides(text: str) -> int | tuple[int, int]:
-    """48, or 48x32 as two numbers."""
-    parts = text.lower().replace(",", "x").split("x")
-    if len(parts) > 2 or not all(
-        part.strip().isascii() and part.strip().isdigit() and len(part) < 10 for part in parts
-    ):
-        raise argparse.ArgumentTypeError("must be a number such as 224, or two such as 6x4")
-    numbers = [int(part) for part in parts]
-    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+def _kind(name: str, read: Callable[[str, str], Any]) -> Callable[[str], Any]:
+    """How argparse reads an option, with our own sentence for what is wrong."""
 
+    def kind(text: str) -> Any:
+        try:
+            return read(name, text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError("must be numbers with commas between them, such as 0.5,0.5,0.5") from error
+    return kind

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
@@ -667,6 +668,31 @@ def config_of(header: Header, path: str | Path) -> AnyConfig:
         return kind(**values)
     except (TypeError, ConfigError) as error:
         raise CheckpointError(f"{where} names no model that minivit knows: {error}") from error
+
+
+# -- options as text -----------------------------------------------------------------------------
+
+
+def sides_of(name: str, text: str) -> int | tuple[int, int]:
+    """48 as a number, 48x32 as two. Raises ConfigError for other texts."""
+    parts = [part.strip() for part in text.lower().replace(",", "x").split("x")]
+    if len(parts) > 2 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
+        raise ConfigError(f"{name} must be a number such as 224, or two such as 6x4, not {quoted(text)}")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def grid_of(name: str, text: str) -> tuple[int, int]:
+    """6x4 as rows and columns; a single number is both. Raises ConfigError for other texts."""
+    sides = sides_of(name, text)
+    return (sides, sides) if isinstance(sides, int) else sides
+
+
+def channels_of(name: str, text: str) -> tuple[float, ...]:
+    """0.5,0.5,0.5 as three numbers. Raises ConfigError for other texts."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{name} must be numbers such as 0.5,0.5,0.5, not {quoted(text)}") from error
 
 
 def section(arrays: Arrays, prefix: str) -> Arrays:

@@ -12,6 +12,7 @@ import numpy as np
 from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_augment
 from ..errors import ConfigError
 from ..models import model_config
+from ..models.weights import channels_of, grid_of
 from ..text import listed, quoted
 from .masked import TARGETS
 from .optim import OPTIMIZERS
@@ -44,6 +45,10 @@ class TrainConfig:
     image_size: int | None = None
     model: str = "ViT-XS_4-CIFAR"
     weights: str = ""
+    heads: int | None = None
+    grid: str = ""
+    mean: str = ""
+    std: str = ""
     classifier: str | None = None
     positions: str | None = None
     positions_at: str | None = None
@@ -92,7 +97,14 @@ class TrainConfig:
             self._check_whole(name, 1)
         for name in ("validation", "seed"):
             self._check_whole(name, 0)
-        for name, least in (("microbatch", 1), ("workers", 1), ("steps", 1), ("train_images", 1), ("warmup_steps", 0)):
+        for name, least in (
+            ("microbatch", 1),
+            ("workers", 1),
+            ("steps", 1),
+            ("train_images", 1),
+            ("heads", 1),
+            ("warmup_steps", 0),
+        ):
             if getattr(self, name) is not None:
                 self._check_whole(name, least)
         for name in ("weight_decay", "clip", "eval_every", "save_every", "lr", "mixup", "cutmix"):
@@ -110,6 +122,9 @@ class TrainConfig:
         augment = ("auto", *AUGMENTATIONS)
         self._check("augment", self.augment in augment, f"one of {', '.join(augment)}")
         self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
+        for name, read in (("grid", grid_of), ("mean", channels_of), ("std", channels_of)):
+            if getattr(self, name):
+                read(name, getattr(self, name))
         if self.randaugment:
             rand_augment(*parse_randaugment(self.randaugment))
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"

@@ -38,7 +38,15 @@ from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
 from ..models.configs import build
 from ..models.cost import gpu_microbatch, images_that_fit
-from ..models.weights import config_of, load_model, read_header
+from ..models.weights import (
+    channels_of,
+    config_of,
+    grid_of,
+    load_for_pixels,
+    load_model,
+    read_header,
+    with_new_head,
+)
 from ..nn import Module
 from ..notices import notice
 from ..preprocessing import preprocess
@@ -695,7 +703,7 @@ def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
     Its image size is as asked for; else a new model takes the data set's, and a loaded one keeps its own.
     """
     if config.weights:
-        model = load_model(find_weights(config.weights), image_size=config.image_size, num_classes=len(dataset.classes))
+        model = _starting_model(config, dataset)
         if model.config.channels != (dataset.image_shape or (0, 0, 3))[2]:
             raise ConfigError(f"{config.weights} wants {model.config.channels} channels, unlike {dataset.name}")
     else:
@@ -706,6 +714,21 @@ def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
         sizes |= config.model_changes
         model = create_model(config.model, seed=config.seed, num_classes=len(dataset.classes), **sizes)
     return model.train()
+
+
+def _starting_model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
+    """The model in a weights file, with its head if that knows the same classes, and else with one of zeros."""
+    model, header = load_for_pixels(
+        find_weights(config.weights),
+        config.heads,
+        config.image_size,
+        grid=grid_of("grid", config.grid) if config.grid else None,
+        mean=channels_of("mean", config.mean) if config.mean else None,
+        std=channels_of("std", config.std) if config.std else None,
+    )
+    if header.get("classes") == list(dataset.classes) and model.config.num_classes:
+        return model
+    return with_new_head(model, len(dataset.classes))
 
 
 def _saved_model(checkpoint: Path) -> Classifier:
