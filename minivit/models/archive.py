@@ -120,8 +120,8 @@ def _reason(error: Exception) -> str:
 def read_checked(archive: Archive, names: Iterable[str], digests: Mapping[str, str]) -> Arrays:
     """Read arrays of numbers, and refuse those that hold nan or infinity or were changed after they were written.
 
-    Two threads compute the hashes while the next arrays are read. Loading a ViT-B_16 (346 MB) so takes 0.4 s, of which
-    0.1 s are the hashes' (0.5 s with the hashes in turn).
+    Two threads compute the hashes while the next arrays are read. Of a ViT-B_16 (346 MB) they take 0.22 s of processor
+    time (1.6 GB/s, AMD Zen with SHA instructions); all else that loading does takes 0.16 s.
 
     Args:
         names: the arrays to read.
