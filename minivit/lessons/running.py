@@ -200,7 +200,7 @@ class Run:
         self.names.clear()
         self.names |= {"__name__": "__main__", "__doc__": None}
         self.built = built
-        self.names |= {"explore": explore, "show": show, "summary": summary, "start": _nothing, "display": _nothing}
+        self.names |= {"explore": explore, "show": show, "summary": summary, "start": nothing, "display": nothing}
         self.names |= {"get_ipython": _Shell, MAGIC: self._magic}
         self.verdicts: dict[str, Verdict] = {}
         self.passing: dict[str, Any] = {}  # the attempts that passed, by exercise
@@ -352,7 +352,7 @@ class Run:
             return SimpleNamespace(average=seconds, best=seconds, worst=seconds, stdev=0.0, loops=1, repeat=1,
                                    all_runs=[seconds], timings=[seconds], compile_time=0.0)  # fmt: skip
         if name == "capture":
-            return SimpleNamespace(stdout="", stderr="", outputs=[], show=_nothing)
+            return SimpleNamespace(stdout="", stderr="", outputs=[], show=nothing)
         return [] if name == "!" else None
 
 
@@ -360,10 +360,10 @@ class _Shell:
     """What `get_ipython()` gives where there is no IPython: it does nothing, whatever it is asked."""
 
     def __getattr__(self, name: str) -> Any:
-        return _nothing
+        return nothing
 
 
-def _nothing(*_: Any, **__: Any) -> None:
+def nothing(*_: Any, **__: Any) -> None:
     """Nothing: nobody sees this notebook."""
 
 

@@ -115,6 +115,13 @@ fake.examine = lambda *a: None
 sys.modules["minivit.lessons.checking"] = fake
 sys.modules["json"] = types.SimpleNamespace(dumps=lambda *a, **k: {FORGED!r})
 """,
+    "writes into the verdicts": """
+from minivit.lessons import state
+from minivit.lessons.checking import Verdict
+verdicts = state.current().check.__self__.verdicts
+verdicts.update({name: Verdict(name, "passed") for name in ("slope", "tanh_value", "backward_order")})
+state.current().check.__self__.passing.update(dict.fromkeys(verdicts, 1))
+""",
     "leaves an exit handler": f"""
 import atexit, os
 atexit.register(lambda: [os.write(1, {FORGED!r}.encode())])
