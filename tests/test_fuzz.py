@@ -9,14 +9,12 @@ from minivit.errors import ConfigError
 from .fuzz.harness import HANG, REFUSED, SILENT, TRACEBACK, Report, SilentlyWrong, Target, run_case, run_cases
 from .fuzz.targets import TARGETS
 
-WAITING = ("own-npz", "own-safetensors", "run-header")
-
 # How many of each: dear ones less.
 DEAR = {"command-line": 25, "run-header": 12, "hugging-face": 20, "timm": 20, "bit-npz": 10}
 CASES = dict.fromkeys(TARGETS, 30) | DEAR
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if name not in WAITING])
+@pytest.mark.parametrize("name", TARGETS)
 def test_each_is_refused_in_a_sentence_or_read_right(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     target, report = TARGETS[name](tmp_path), Report()

@@ -485,7 +485,7 @@ class Run:
         )  # fmt: skip
         try:
             self._take_over(header)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, MinivitError):
                 raise
             raise CheckpointError(f"{self.checkpoint} is damaged: its header has no good {error}") from error
@@ -507,7 +507,8 @@ class Run:
             )
         self.step, self.seconds = int(header["step"]), float(header["seconds"])
         self.evaluated = int(header.get("evaluated", self.step))
-        self.window, self.last_test = Window(**header["window"]), header["last_test"]
+        self.window, test = Window(**header["window"]), header["last_test"]
+        self.last_test = None if test is None else {name: float(test[name]) for name in ("loss", "accuracy")}
         self.precision.load_state(header.get("precision", []))
         notes = header.get(NOTES)
         before = notes.get("versions") if isinstance(notes, dict) else None

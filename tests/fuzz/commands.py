@@ -58,6 +58,7 @@ NEEDED = {
     "bench": ["ViT-XS_4-CIFAR", "--rounds", "1", "--seconds", "0.01", "--against", "none"],
     "experiment": ["positions"],
     "lessons": ["grade", "notebooks"],
+    "verify": ["weights.npz"],
 }
 
 
@@ -152,7 +153,7 @@ class Commands(Target):
         names, parser = rng.choice(self.parsers)
         if not names:
             return [rng.choice(VALUES) for _ in range(rng.randrange(3))]
-        line = [*names, *(NEEDED[names[0]] if len(names) == 1 else [])]
+        line = [*names, *(NEEDED.get(names[0], []) if len(names) == 1 else [])]
         options = [action for action in parser._actions if action.option_strings]
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
             action = rng.choice(options)
