@@ -230,3 +230,11 @@ def test_heads_grid_and_scaling_of_other_peoples_weights_are_options(tmp_path, m
     assert (seen[0].config.heads, seen[0].config.image_size) == (4, (16, 32))
     expected = load_model(path, heads=4, grid=(4, 8), mean=(0.4, 0.5, 0.6), std=0.2)
     assert np.array_equal(seen[0].embedding.bias.data, expected.embedding.bias.data)
+
+
+def test_verify_reads_a_whole_run(parent, capsys):
+    capsys.readouterr()
+    run("verify", parent)
+
+    said = capsys.readouterr().out
+    assert "SHA-256" in said and "config.json" in said and "lines of metrics.jsonl" in said

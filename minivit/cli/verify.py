@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from ..data.pretrained import find_weights
-from ..models.weights import verify_weights
+from ..models.weights import RUN_WEIGHTS, verify_weights
 from ..text import printable
 
 
@@ -34,6 +35,7 @@ def add_verify(commands: Any) -> None:
 def _verify(options: argparse.Namespace) -> int:
     for given in options.weights:
         found = verify_weights(find_weights(given))
+        found["checked"] += _of_the_run(Path(given))
         if options.json:
             print(json.dumps(found))
             continue
@@ -43,3 +45,15 @@ def _verify(options: argparse.Namespace) -> int:
             f"{found['numbers']:,} numbers; checked: {checked}"
         )
     return 0
+
+
+def _of_the_run(folder: Path) -> list[str]:
+    """Read what stands beside a run's checkpoint, and say so; nothing for other files and folders."""
+    from ..training.folder import CONFIG, METRICS, read_config
+    from ..training.logs import MetricsFile
+
+    if not (folder / RUN_WEIGHTS).is_file() or not (folder / CONFIG).is_file():
+        return []
+    read_config(folder)
+    lines = len(MetricsFile(folder / METRICS).read())
+    return [f"{CONFIG}", f"{lines:,} lines of {METRICS}"]
