@@ -1,0 +1,229 @@
+"""The tape keeps, copies and computes no more than a gradient needs: what no value shows, and memory and time do."""
+
+import importlib
+import weakref
+
+import numpy as np
+import pytest
+
+from minivit import ShapeError, Tensor, no_grad
+from minivit.engine import backend, ops
+from minivit.engine.tensor import recompute, record, value_and_grad, wants_grad
+
+
+def leaf(*shape):
+    return Tensor(np.full(shape, 0.5), requires_grad=True)
+
+
+# -- what is kept --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("op", [lambda h: h * [1.0, 2.0], lambda h: [1.0, 2.0] * h], ids=["right", "left"])
+def test_a_factor_of_a_constant_is_not_kept(op):
+    """d(c h) / dh needs c alone, and c has no gradient that would need h."""
+    h = leaf(2) + 1.0
+    watched = weakref.ref(h.data)
+
+    out = op(h)
+    del h
+
+    assert watched() is None
+    out.backward(np.ones(2))
+
+
+def test_a_quotient_is_kept_for_the_divisors_gradient_alone():
+    x, constant = leaf(2), np.full(2, 4.0)
+    kept = []
+    for top, bottom in ((x, constant), (constant, x)):
+        out = ops.divide(top, bottom)
+        watched = weakref.ref(out.data)
+        rest = out + 1.0
+        del out
+        kept.append(watched() is not None)
+        rest.backward(np.ones(2))
+    assert kept == [False, True]
+
+
+def test_an_op_asks_whether_its_gradient_will_be_wanted():
+    x, constant = leaf(2), Tensor([1.0])
+    assert wants_grad(x) and wants_grad(constant, x) and wants_grad(2.0, x)
+    assert not wants_grad(constant) and not wants_grad(constant, 2.0, None) and not wants_grad()
+    with no_grad():
+        assert not wants_grad(x)
+
+
+def test_what_is_recomputed_has_no_tape_the_first_time():
+    weight, taped = leaf(2), []
+
+    def function(x, rng):
+        out = x * weight
+        taped.append(out.requires_grad)
+        return out
+
+    recompute(function, leaf(2), [weight]).backward(np.ones(2))
+    assert taped == [False, True]
+
+
+# -- what is computed ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("left", "right", "products"), [(True, True, 3), (True, False, 2), (False, True, 2)])
+def test_a_matrix_product_computes_the_gradients_that_are_wanted(left, right, products, monkeypatch):
+    calls = []
+    original = ops.multiply_arrays
+    monkeypatch.setattr(ops, "multiply_arrays", lambda x, y: calls.append(1) or original(x, y))
+    a, b = Tensor(np.ones((2, 3)), requires_grad=left), Tensor(np.ones((3, 2)), requires_grad=right)
+
+    (a @ b).backward(np.ones((2, 2)))
+
+    assert len(calls) == products
+
+
+class Watched(np.ndarray):
+    """An array that counts how often it, or what is computed from it, is copied or added to in place."""
+
+    copies = 0
+    additions_in_place = 0
+
+    def copy(self, *args, **options):
+        Watched.copies += 1
+        return super().copy(*args, **options)
+
+    def __iadd__(self, other):
+        Watched.additions_in_place += 1
+        return super().__iadd__(other)
+
+
+@pytest.fixture
+def watched():
+    Watched.copies = Watched.additions_in_place = 0
+    return Watched
+
+
+def gradient_of(value, times=1, shared=False):
+    """An op whose vjp returns a fresh gradient, or the one that it was handed."""
+    return lambda x: record(
+        x.data.copy(), (x,), lambda dy: (dy.view(Watched) if shared else np.full(x.shape, value).view(Watched),)
+    )
+
+
+def test_a_gradient_that_belongs_to_nobody_else_is_handed_over_as_it_is(watched):
+    x, given = leaf(2), np.array([3.0, 4.0])
+
+    record(x.data.copy(), (x,), lambda dy: (given,)).backward(np.ones(2))
+
+    assert x.grad is given
+    assert watched.copies == 0
+
+
+def test_a_gradient_that_may_belong_to_another_is_copied_once(watched):
+    x = leaf(2)
+    gradient_of(0, shared=True)(x).backward(np.ones(2))
+    assert watched.copies == 1
+    np.testing.assert_array_equal(x.grad, [1.0, 1.0])
+
+
+def test_a_sum_of_gradients_is_not_copied_even_if_the_first_was_anothers(watched):
+    x = leaf(2)
+    out = gradient_of(0, shared=True)(x) + gradient_of(3.0)(x)
+    out.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad, [4.0, 4.0])
+    assert watched.copies == 0
+
+
+@pytest.mark.parametrize("uses", [1, 2, 3, 5])
+def test_the_second_gradient_makes_a_sum_and_later_ones_are_added_to_it(watched, uses):
+    x = leaf(2)
+    values = [gradient_of(2.0)(x) for _ in range(uses)]
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    total.backward(np.ones(2))
+    np.testing.assert_array_equal(x.grad, [2.0 * uses, 2.0 * uses])
+    assert watched.additions_in_place == max(0, uses - 2)
+
+
+def test_what_a_vjp_returns_for_constants_is_passed_over():
+    x = leaf(2)
+    inputs = (x, Tensor(np.ones(3)), Tensor(np.ones(5)), 7.0)
+    out = record(np.ones(2), inputs, lambda dy: (dy * 2.0, np.ones(3), np.ones(5), np.ones((2, 2))))
+
+    out.backward(np.ones(2))
+
+    np.testing.assert_array_equal(x.grad, [2.0, 2.0])
+    assert value_and_grad(lambda: (x * 3.0).sum(), [x])[0] == 3.0
+
+
+def test_nothing_is_summed_where_nothing_was_repeated():
+    dy = np.ones((2, 3))
+    assert ops.unbroadcast(dy, (2, 3)) is dy
+    assert ops.unbroadcast(dy, None) is None
+
+
+# -- small things of tensors and arrays ----------------------------------------------------------
+
+
+def test_to_another_device_it_is_a_leaf_with_the_same_name():
+    x = Tensor([1.0, 2.0], requires_grad=True, name="w")
+    for tensor in (x, x * 1.0):
+        moved = tensor.to("cpu")
+        np.testing.assert_array_equal(moved.data, [1.0, 2.0])
+        assert moved.is_leaf and moved.requires_grad and moved.name == tensor.name
+    assert not Tensor([1.0]).to("cpu").requires_grad
+
+
+def test_an_array_belongs_to_the_package_that_defines_its_type():
+    class Own(np.ndarray):
+        """NumPy's still."""
+
+    foreign = type("Foreign", (), {"__module__": "scipy.special.deeper"})
+    importlib.import_module("scipy.special")
+    assert backend.xp_of(np.zeros(2).view(Own)) is np
+    assert backend.xp_of(np.float32(2.0)) is np
+    assert backend.xp_of(foreign()).__name__ == "scipy"
+
+
+@pytest.mark.parametrize(("left", "right"), [(2.0, Tensor([1.0])), (Tensor(2.0), Tensor([1.0]))])
+def test_a_matrix_product_with_a_single_number_is_refused(left, right):
+    for pair in ((left, right), (right, left)):
+        with pytest.raises(ShapeError, match="matrix product"):
+            ops.matmul(*pair)
+
+
+@pytest.mark.parametrize("axis", [None, 0, -1])
+@pytest.mark.parametrize("op", [ops.sum, ops.mean, ops.max])
+def test_a_single_number_may_be_reduced_over_its_only_axis_as_in_numpy(op, axis):
+    x = Tensor(3.0, requires_grad=True)
+    out = op(x, axis)
+    out.backward()
+    assert (out.item(), x.grad.item()) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize("number", [np.float64(0.1), np.float32(0.1), np.int64(2)], ids=repr)
+def test_a_numpy_number_beside_a_tensor_takes_the_tensors_type(number):
+    x = Tensor(np.float32([1.0, 2.0]), requires_grad=True)
+    for out in (x * number, number * x, x + number, x / number):
+        assert out.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        ops.exp, ops.log, ops.sqrt, ops.tanh, ops.erf, ops.negative, ops.sum, ops.mean, ops.max, lambda x: x**2.0,
+        lambda x: x * 0.3, lambda x: 0.3 - x, lambda x: x / 3, lambda x: 1 / x, lambda x: x[[0, 0]], lambda x: x @ x,
+        lambda x: ops.broadcast_to(x, (4, 2)), lambda x: ops.concatenate([x, x]),
+    ],
+)  # fmt: skip
+def test_bfloat16_stays_what_it_is_forward_and_backward(op):
+    """It is no type of NumPy's own, which would make float32 of it beside a plain number."""
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    x = Tensor(np.array([0.5, 1.5], bfloat16), requires_grad=True)
+    out = op(x)
+    assert out.dtype == bfloat16
+    out.backward(np.ones(out.shape, bfloat16))
+    assert x.grad.dtype == bfloat16
+    wide = Tensor(x.data.astype(np.float64), requires_grad=True)
+    result = op(wide)
+    result.backward(np.ones(result.shape))
+    np.testing.assert_allclose(out.data.astype(np.float64), result.data, rtol=0.02)
+    np.testing.assert_allclose(x.grad.astype(np.float64), wide.grad, rtol=0.02, atol=1e-6)
