@@ -396,7 +396,7 @@ def rounded(x: Array, dtype: Any) -> Array:
 def count_over(shape: tuple[int, ...], axis: Axis) -> int:
     """How many elements of an array a reduction over `axis` makes one of."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return math.prod(shape[i] for i in axes)
+    return math.prod(shape[i] for i in axes) if shape else 1  # NumPy takes axis 0 of a single number too
 
 
 def divided(total: Array, count: int) -> Array:
