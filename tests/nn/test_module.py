@@ -1,11 +1,14 @@
 """Modules: names in order, modes, state, and errors that list what is wrong."""
 
+import math
+
 import numpy as np
 import pytest
 
 from minivit import CheckpointError, ConfigError, MissingExtraError, Tensor
 from minivit.nn import Dropout, LayerNorm, Linear, Module
-from minivit.nn.layers import parameter
+from minivit.nn.layers import Conv, GroupNorm, parameter
+from minivit.nn.module import misfit
 from tests.support import tiny_vit
 
 
@@ -210,3 +213,38 @@ def test_a_gpu_without_cupy_names_what_to_install(monkeypatch):
 
     with pytest.raises(MissingExtraError, match=r"minivit\[cuda"):
         tiny_vit().to("cuda")
+
+
+def test_eight_problems_are_listed_and_the_ninth_is_counted():
+    problems = [f"p{i} is missing" for i in range(10)]
+    assert misfit("the file", problems[:8]) == f"the file do not fit this model: {', '.join(problems[:8])}"
+    assert misfit("the file", problems[:9]).endswith("p7 is missing and 1 more")
+    assert misfit("the file", problems).endswith("p7 is missing and 2 more")
+
+
+def test_without_a_source_a_misfit_is_of_the_weights():
+    with pytest.raises(CheckpointError, match="the weights do not fit"):
+        tiny_vit().load_state({})
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        # Values of ± 0.001 have a variance of 1e-6.
+        (lambda: GroupNorm(32), 1e-3 / math.sqrt(1e-6 + 1e-6)),
+        (lambda: GroupNorm(64, scale=0.5), 0.5 * 1e-3 / math.sqrt(1e-6 + 1e-6)),
+        (lambda: LayerNorm(64), 1e-3 / math.sqrt(1e-6 + 1e-6)),
+    ],
+)
+def test_a_millionth_is_added_to_the_variance_of_a_norm(layer, expected):
+    layer = layer()
+    channels = layer.weight.shape[0]
+    signs = np.float32([[(-1) ** (pixel + channel) for channel in range(channels)] for pixel in range(4)])
+    out = layer(Tensor(1e-3 * signs.reshape(1, 2, 2, channels)))
+    np.testing.assert_allclose(np.abs(out.data), expected, rtol=1e-5)
+
+
+def test_a_hundred_thousandth_is_added_to_the_deviation_of_a_kernel():
+    signs = np.float32([1, -1, -1, 1]).reshape(1, 1, 4, 1)
+    out = Conv(1e-4 * signs)(Tensor(signs.reshape(1, 1, 1, 4)))
+    np.testing.assert_allclose(out.data, 4.0 * 1e-4 / (1e-4 + 1e-5), rtol=1e-5)

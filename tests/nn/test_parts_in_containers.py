@@ -193,3 +193,56 @@ def test_a_parameter_of_the_class_is_refused_where_the_class_is_made():
 
         class Slotted(Module):
             __slots__ = ("weight",)
+
+
+# -- how far it looks ----------------------------------------------------------------------------
+
+
+DEFAULT = linear()
+
+
+@dataclass
+class Described:
+    layer: Any = DEFAULT
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_part_that_is_hidden_three_containers_deep_is_noticed(depth):
+    value = linear()
+    for _ in range(depth - 1):
+        value = [value]
+    with pytest.raises(ConfigError, match="where parameters are not found"):
+        Holder(deque([value])).parameters()
+
+
+def test_a_container_that_holds_itself_and_a_class_with_a_part_as_a_default_are_left_alone():
+    ring = deque()
+    ring.append(ring)
+    assert names(Holder(ring)) == names(Holder(Described)) == names(Holder(deque([Described]))) == both(0, 1)[-2:]
+
+
+def test_a_class_may_have_empty_slots_and_attributes_of_pythons_own_kind():
+    class Layer(Module):
+        __slots__ = ()
+        __example__ = Tensor([1.0])
+
+    assert Layer().parameters() == []
+
+
+def test_a_subclass_may_take_options_of_other_base_classes():
+    class Named:
+        def __init_subclass__(cls, title, **options):
+            super().__init_subclass__(**options)
+            cls.title = title
+
+    class Layer(Module, Named, title="a layer"):
+        pass
+
+    assert Layer.title == "a layer"
+
+
+def test_named_parameters_are_copied_as_a_plain_list():
+    module = Holder([linear(), linear()])
+    for found in (copy.copy(module.named_parameters()), pickle.loads(pickle.dumps(module.named_parameters()))):
+        assert type(found) is list
+        assert [name for name, _ in found] == names(module)

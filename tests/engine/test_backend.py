@@ -1,0 +1,109 @@
+"""What NumPy and CuPy spell differently: products of halves, blocks of rows, cores, and the twins' own defaults."""
+
+import math
+import os
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.engine import backend, reference
+from minivit.engine.backend import BLOCK_ELEMENTS, available_cores, matmul, row_blocks, vecdot
+
+
+@pytest.mark.parametrize("shape", [(1, 4096), (2, 1, 4096)])
+def test_a_product_of_halves_is_added_up_in_single_precision(shape):
+    """In half precision, 2048 + 1 is 2048."""
+    x = np.ones(shape, np.float16)
+    for left, right in ((x, x.swapaxes(-1, -2)), (x * np.float16(0.5), x.swapaxes(-1, -2) * np.float16(0.25))):
+        out = matmul(left, right)
+        assert out.dtype == np.float16
+        np.testing.assert_array_equal(out, np.matmul(left.astype(float), right.astype(float)).astype(np.float16))
+
+
+def test_a_product_may_be_written_into_an_array():
+    for dtype in (np.float16, np.float32):
+        x, out = np.full((2, 2), 3.0, dtype), np.zeros((2, 2), np.float32)
+        matmul(x, x, out=out)
+        np.testing.assert_array_equal(out, np.full((2, 2), 18.0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((0, 3), [(0, 1)]),  # of nothing, one block of nothing
+        ((3, 0), [(0, 3)]),
+        ((1, 1), [(0, 65_536)]),
+        ((1, 100_000), [(0, 1)]),  # a row is never cut
+        ((3, 100_000), [(0, 1), (1, 2), (2, 3)]),
+        ((4, 32_768), [(0, 2), (2, 4)]),
+        ((5, 32_768), [(0, 2), (2, 4), (4, 6)]),
+        ((3, 65_535), [(0, 1), (1, 2), (2, 3)]),
+        ((65_537,), [(0, 65_536), (65_536, 131_072)]),
+    ],
+)
+def test_blocks_hold_as_many_whole_rows_as_fit_into_64k_elements(shape, expected):
+    blocks = list(row_blocks(np.broadcast_to(np.float32(0), shape)))
+    rows = shape[0]
+    assert [range(max(1, rows))[block] for block in blocks] == [range(max(1, rows))[slice(*ends)] for ends in expected]
+    assert BLOCK_ELEMENTS == 2**16
+
+
+def test_the_products_of_rows_are_their_own_sums():
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(vecdot(x, x), [5.0, 50.0])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "counted", "quota", "expected"),
+    [
+        (3, 7, math.inf, 3),
+        (3, 7, 1.5, 2),  # half a core keeps another thread busy half of the time
+        (3, 7, 0.25, 1),
+        (3, 7, 8.0, 3),
+        (None, 7, math.inf, 7),  # a system that does not say what a process may use
+        (None, None, math.inf, 1),
+        (None, 7, 2.0, 2),
+    ],
+)
+def test_cores_are_those_allowed_and_no_more_than_the_containers_quota(allowed, counted, quota, expected, monkeypatch):
+    if allowed is None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        own = {0: set(range(allowed))}
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: own.get(pid, set(range(99))), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: counted)
+    monkeypatch.setattr(backend, "cpu_quota", lambda: quota)
+    assert available_cores() == expected
+
+
+# -- the composed twins: what they do where nothing is said --------------------------------------
+
+
+def drawn(*shape):
+    return Tensor(np.random.default_rng(0).standard_normal(shape))
+
+
+def test_the_twins_defaults_are_those_of_the_fused_ops():
+    x = drawn(4, 6)
+    np.testing.assert_array_equal(reference.gelu(x).data, reference.gelu(x, "tanh").data)
+    np.testing.assert_array_equal(reference.softmax(x).data, reference.softmax(x, -1).data)
+    labels = np.array([0, 5, 1, 1])
+    assert reference.cross_entropy(x, labels).item() == reference.cross_entropy(x, labels, 0.0).item()
+    ones, zeros = Tensor(np.ones(6)), Tensor(np.zeros(6))
+    np.testing.assert_array_equal(
+        reference.layer_norm(x * 1e-3, ones, zeros).data, reference.layer_norm(x * 1e-3, ones, zeros, 1e-6).data
+    )
+
+
+def test_attention_weights_are_dropped_where_there_are_a_rate_and_a_generator():
+    qkv, rng = drawn(2, 3, 12), np.random.default_rng(3)
+    plain, weights = reference.attention_with_weights(qkv, 2)
+    for options in ({"weight_dropout": 0.5}, {"rng": rng}, {"weight_dropout": 0.0, "rng": rng}):
+        found, _ = reference.attention_with_weights(qkv, 2, **options)
+        np.testing.assert_array_equal(found.data, plain.data)
+    assert rng.random() == np.random.default_rng(3).random()  # nothing was drawn
+    _, dropped = reference.attention_with_weights(qkv, 2, weight_dropout=0.5, rng=rng)
+    kept = dropped.data != 0
+    np.testing.assert_allclose(dropped.data[kept], 2.0 * weights.data[kept])
+    assert 0 < kept.sum() < kept.size
