@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivit import ShapeError, Tensor, no_grad
-from minivit.engine import backend, ops
+from minivit.engine import backend, fused, ops
 from minivit.engine.tensor import recompute, record, value_and_grad, wants_grad
 
 
@@ -227,3 +227,19 @@ def test_bfloat16_stays_what_it_is_forward_and_backward(op):
     result.backward(np.ones(result.shape))
     np.testing.assert_allclose(out.data.astype(np.float64), result.data, rtol=0.02)
     np.testing.assert_allclose(x.grad.astype(np.float64), wide.grad, rtol=0.02, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wanted", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
+)
+def test_a_linear_map_computes_the_gradients_that_are_wanted(wanted, monkeypatch):
+    calls = []
+    original = fused.matmul
+    monkeypatch.setattr(fused, "matmul", lambda *arrays, **options: calls.append(1) or original(*arrays, **options))
+    arrays = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
+    x, weight, bias = (Tensor(array, requires_grad=grad) for array, grad in zip(arrays, wanted, strict=True))
+
+    fused.linear(x, weight, bias).backward(np.ones((4, 2)))
+
+    assert len(calls) == 1 + sum(wanted)
+    assert [tensor.grad is not None for tensor in (x, weight, bias)] == list(wanted)

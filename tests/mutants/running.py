@@ -59,7 +59,7 @@ class Suite:
         """The tests that run the lines of a mutant."""
         lines = (mutant.first, mutant.last) if mutant.top else mutant.scope
         found = self._between(mutant.file, *lines)
-        if not found and not mutant.top:  # a class without functions
+        if not found and (not mutant.top or self.at_import(mutant)):  # a class without functions, a decorator
             found = self._between(mutant.file, 1, mutant.tree.body[-1].end_lineno)
         return found
 

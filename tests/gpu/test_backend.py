@@ -1,0 +1,52 @@
+"""What the engine asks of a GPU: on the strict stand-in for CuPy."""
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.engine import backend, ops
+from minivit.engine.backend import beside, matmul, row_blocks, to_device, to_numpy, xp_of
+from tests.gpu import strict_cupy
+
+
+@pytest.fixture(autouse=True)
+def cupy():
+    with strict_cupy.installed() as module:
+        yield module
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((2, 2), np.float16), ((3, 2, 2), np.float32), ((1, 3, 2, 2), np.float32)]
+)
+def test_stacks_of_halves_are_multiplied_in_single_precision(cupy, shape, dtype, monkeypatch):
+    """cuBLAS adds a product of two matrices up in single precision by itself."""
+    seen = []
+    original = backend.gpu_matmul
+    monkeypatch.setattr(
+        backend, "gpu_matmul", lambda x, y, out=None: seen.extend([x.dtype, y.dtype]) or original(x, y, out=out)
+    )
+    x = cupy.asarray(np.full(shape, 0.5, np.float16))
+    out = matmul(x, x)
+    assert seen == [dtype, dtype] and out.dtype == np.float16
+    np.testing.assert_array_equal(to_numpy(out), np.full(shape, 0.5))
+
+
+def test_a_gpu_takes_all_rows_in_one_block(cupy):
+    for rows, expected in ((0, [slice(0, 1)]), (1, [slice(0, 1)]), (5, [slice(0, 5)])):
+        assert list(row_blocks(cupy.zeros((rows, 50_000), np.float32))) == expected
+
+
+def test_what_goes_beside_an_array_goes_to_its_card(cupy):
+    x = to_device(np.ones(2, np.float32), "cuda:1")
+    y = beside(x, np.arange(2.0))
+    assert y.device.id == x.device.id == 1 and xp_of(y) is cupy
+
+
+def test_a_plain_number_beside_a_tensor_is_not_sent_to_the_card(cupy):
+    x = Tensor(cupy.asarray(np.ones(2, np.float32)))
+    before = strict_cupy.Crossings.there
+    for out in (x * 2.0, 2 + x, x / 3.0, 1.0 - x):
+        assert out.dtype == np.float32
+    assert strict_cupy.Crossings.there == before
+    assert ops.multiply(x, [1.0, 2.0]).shape == (2,)
+    assert strict_cupy.Crossings.there > before
