@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return options.run(options)
     except MinivitError as error:
         problem = str(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         complain("minivit: interrupted")
-        return EXIT_INTERRUPTED
+        return getattr(stopped, "status", EXIT_INTERRUPTED)  # SIGTERM has another, see `training.stopping`
     except MemoryError as error:
         reason = str(error) or "an array does not fit"
         problem = f"not enough memory: {reason}; choose a smaller model, image size, batch or number of classes"

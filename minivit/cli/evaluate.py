@@ -46,17 +46,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..engine.workers import Workers
+    from ..training.folder import check_classifies, noted_data
     from ..training.loop import evaluate_dataset
 
     path, model, header = load_weights(options)
-    name = options.dataset or header.get("dataset")
+    check_classifies(header, path)
+    dataset, data_dir = noted_data(header, path)
+    name = options.dataset or dataset
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
         raise ConfigError(f"{path} does not say what it was trained on: give --dataset, {known}")
     if name in DATASETS:
-        _, test_set = load_dataset(name, options.data_dir)
+        _, test_set = load_dataset(name, options.data_dir or data_dir)
     else:
-        test_set = load_test_folder(name, options.data_dir, trained_on=header.get("dataset"))
+        test_set = load_test_folder(name, options.data_dir or data_dir, trained_on=dataset)
     test_set = _as_the_model_counts(model, header.get("classes"), test_set)
     say_if_head_is_zero(path, model)
     with (

@@ -33,10 +33,12 @@ def _predict(options: argparse.Namespace) -> int:
 
     from ..data.pictures import read_picture
     from ..engine.workers import Workers
+    from ..training.folder import check_classifies
 
     if options.top < 1:
         raise ConfigError(f"--top must be 1 or more, not {options.top}")
     path, model, header = load_weights(options)
+    check_classifies(header, path)
     height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"pictures have 3 channels; this model wants {channels}")

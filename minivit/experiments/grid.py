@@ -18,6 +18,7 @@ from ..files import atomic_file, write_json, write_text
 from ..models import create_model
 from ..models.cost import costs
 from ..training import TrainConfig, train
+from ..training.stopping import Stopped
 
 # Colour-blind-safe (Okabe and Ito), with markers that differ without colour too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -154,7 +155,7 @@ def _train(
         name = _name({**chosen, "after": result.folder.name if result else ""})
         result = train(config, folder / name, resume=True, show=False)  # one that is finished makes no step
         if not result.finished:
-            raise KeyboardInterrupt
+            raise Stopped(result.signal)
         flops += _training_flops(config, result.steps)
         seconds += result.seconds
     assert result is not None and result.accuracy is not None  # there is a training, and it ends with an evaluation

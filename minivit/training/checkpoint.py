@@ -6,13 +6,14 @@ the random state and the place in the epoch are one number, `step`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..engine.backend import to_numpy, xp_of
+from ..engine.backend import Array, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, NonFiniteLossError
 from ..models import Classifier
@@ -43,14 +44,10 @@ def save_checkpoint(
     """
     arrays = {f"model/{name}": array for name, array in model.state().items()}
     arrays |= {f"objective/{name}": tensor.data for name, tensor in _around(network, model)}
-    arrays |= {f"optimizer/{name}": array for name, array in optimizer.state().items()}
     if average:
         arrays |= {f"ema/{name}": array for name, array in average.average.items()}
+    on_host = _checked(arrays) | _checked({f"optimizer/{name}": array for name, array in optimizer.state().items()})
     header = {"config": asdict(model.config), "optimizer_steps": optimizer.steps, **progress}
-    on_host = {name: to_numpy(array) for name, array in arrays.items()}
-    for name, array in on_host.items():
-        if not np.isfinite(array).all():
-            raise NonFiniteLossError(f"{name} holds {'nan' if np.isnan(array).any() else 'an infinite number'}")
     write_arrays(path, header, on_host)
 
 
@@ -79,6 +76,15 @@ def load_checkpoint(
     if average:
         average.load_state(section(arrays, "ema/"))
     return header
+
+
+def _checked(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
+    """The arrays on the host. Raises NonFiniteLossError if a number is nan or infinite."""
+    on_host = {name: to_numpy(array) for name, array in arrays.items()}
+    for name, array in on_host.items():
+        if not np.isfinite(array).all():
+            raise NonFiniteLossError(f"{name} holds {'nan' if np.isnan(array).any() else 'an infinite number'}")
+    return on_host
 
 
 def _around(network: Module, model: Classifier) -> list[tuple[str, Tensor]]:

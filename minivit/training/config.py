@@ -21,6 +21,7 @@ from .schedule import DECAYS
 
 MOST, MOST_EPOCHS = 10**15, 10**9  # steps, images and the like; far more would not fit the arithmetic of a run
 LARGEST = 2**63 - 1
+PLACES = ("dataset", "data_dir", "weights", "teacher")  # they may be paths
 ALWAYS_WRITTEN = ("dataset", "model", "seed")  # in each run's config.json, whatever minivit wrote it
 
 OBJECTIVES = ("classes", "masked-patch")
@@ -128,7 +129,7 @@ class TrainConfig:
         if self.randaugment:
             rand_augment(*parse_randaugment(self.randaugment))
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
-        self._check("dataset", is_dataset(self.dataset), known)
+        self._check("dataset", _is_dataset(self.dataset), known)
         self._check("target", self.target in TARGETS, f"one of {', '.join(TARGETS)}")
         self._check("objective", self.objective in OBJECTIVES, f"one of {', '.join(OBJECTIVES)}")
         if self.objective == "masked-patch":
@@ -160,6 +161,8 @@ class TrainConfig:
             return
         if kind == "str":
             self._check(name, isinstance(value, str) and "\0" not in value, "text")
+            longest = 4_096 if name in PLACES else 100
+            self._check(name, len(str(value)) <= longest, f"at most {longest:,} characters long")
         elif kind == "bool":
             self._check(name, isinstance(value, bool), "true or false")
         else:
@@ -177,6 +180,13 @@ class TrainConfig:
     def _check(self, name: str, good: bool, rule: str) -> None:
         if not good:
             raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {quoted(getattr(self, name))}")
+
+
+def _is_dataset(name: str) -> bool:
+    try:
+        return is_dataset(name)
+    except OSError:  # too long a name for a folder
+        return False
 
 
 def config_from_json(values: Any) -> TrainConfig:

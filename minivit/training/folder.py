@@ -175,7 +175,7 @@ def anchored(config: TrainConfig) -> TrainConfig:
         second = data_dir / given  # where `load_dataset` looks if there is no such folder here
         changes["dataset"] = FOLDER + str((second if second.is_dir() and not given.is_dir() else given).absolute())
     for name in ("weights", "teacher"):  # a published name stays a name
-        if (given := getattr(config, name)) and Path(given).exists():
+        if (given := getattr(config, name)) and _exists(Path(given)):
             changes[name] = str(Path(given).absolute())
     return replace(config, **changes)
 
@@ -218,17 +218,62 @@ def found(given: str, notes: Any, folder: Path) -> str:
         notes: what the run noted besides (`run_notes`), if it did.
         folder: where the run's folder is now.
     """
+    places = [Path(given), *_moved(given, notes, folder)]
+    return next((str(place) for place in places if _exists(place)), given)
+
+
+def _exists(path: Path) -> bool:
     try:
-        places = [Path(given), *_moved(given, notes, folder)]
-        return next((str(place) for place in places if place.exists()), given)
-    except (OSError, ValueError):  # a name that is too long
-        return given
+        return path.exists()
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
 
 def _moved(given: str, notes: Any, folder: Path) -> list[Path]:
     """Where it is if it moved together with the run's folder."""
     before = notes.get("folder") if isinstance(notes, dict) else None
     if isinstance(before, str) and Path(before).is_absolute() and Path(given).is_absolute():
-        return [Path(os.path.normpath(folder.absolute() / os.path.relpath(given, before)))]
+        try:
+            way = os.path.relpath(given, before)
+        except ValueError:  # on another drive
+            return []
+        return [Path(os.path.normpath(folder.absolute() / way))]
     # Of an older run, relative to where it was begun: mostly the folder above, or the one above `runs`.
     return [above / given for above in folder.absolute().parents[:2]]
+
+
+def noted_data(header: dict[str, Any], checkpoint: Path) -> tuple[str | None, str | None]:
+    """The data set that a checkpoint was trained on, and the folder of data sets, where they are now.
+
+    Args:
+        header: of the checkpoint.
+        checkpoint: its file.
+
+    Returns:
+        The data set's name, None if the file does not say; the folder, None for the default one.
+    """
+    train, notes = header.get("train"), header.get(NOTES)
+    options = train if isinstance(train, dict) else {}
+    dataset, data_dir = header.get("dataset"), options.get("data_dir")
+    folder = checkpoint.absolute().parent
+    if isinstance(data_dir, str) and data_dir:
+        data_dir = found(data_dir, notes, folder)
+    if isinstance(dataset, str) and is_folder(dataset):
+        dataset = FOLDER + found(dataset.removeprefix(FOLDER), notes, folder)
+    exists = isinstance(data_dir, str) and Path(data_dir).is_dir()
+    return dataset if isinstance(dataset, str) else None, data_dir if exists else None
+
+
+def check_classifies(header: dict[str, Any], checkpoint: Path) -> None:
+    """Raise ConfigError if a checkpoint's model never learned to name classes.
+
+    Args:
+        header: of the checkpoint.
+        checkpoint: its file.
+    """
+    train = header.get("train")
+    if isinstance(train, dict) and train.get("objective") == "masked-patch":
+        raise ConfigError(
+            f"{printable(checkpoint)} was pre-trained without labels and names no classes yet: first run "
+            f"minivit finetune --weights {shell_word(checkpoint)}"
+        )

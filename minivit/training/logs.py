@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import DataError, MissingExtraError, SaveError
 from ..files import atomic_file, reason_of, write_text
 from ..text import printable, quoted, write_words
@@ -222,11 +224,14 @@ def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
     }
     for kind, style in styles.items():
         chosen = [record for record in records if record["kind"] == kind]
-        epochs = [record["epoch"] for record in chosen]
+        # Beyond, matplotlib's own arithmetic overflows.
+        epochs, losses, accuracies = (
+            np.clip([float(record[name]) for record in chosen], -1e30, 1e30) for name in ("epoch", "loss", "accuracy")
+        )
         if len(chosen) <= FEW_POINTS:  # of a single point there is no line
             style = {"marker": ".", **style}
-        loss_axes.plot(epochs, [record["loss"] for record in chosen], label=kind, **style)
-        accuracy_axes.plot(epochs, [100 * record["accuracy"] for record in chosen], label=kind, **style)
+        loss_axes.plot(epochs, losses, label=kind, **style)
+        accuracy_axes.plot(epochs, 100 * accuracies, label=kind, **style)
     loss_axes.set(xlabel="epoch", ylabel="loss")
     accuracy_axes.set(xlabel="epoch", ylabel="accuracy (%)")
     for axes in (loss_axes, accuracy_axes):

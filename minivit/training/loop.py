@@ -255,6 +255,8 @@ class Run:
             self._restore()
         self._agree()
         self.saved_step = self.step if resumed else -1
+        if self.step:
+            self.optimizer.lr = self.schedule(self.step - 1)  # an evaluation that comes first notes it
         self.events: EventFile | None = None
         if ranks.first:
             if resume:
@@ -312,7 +314,10 @@ class Run:
         norm = clip_by_global_norm(self.sums.flat, self.config.clip or math.inf)
         self.step += 1
         if math.isfinite(result.loss) and math.isfinite(norm):
-            self.optimizer.step(result.gradients)
+            try:
+                self.optimizer.step(result.gradients)
+            except NonFiniteLossError as error:  # it names the weight
+                raise NonFiniteLossError(f"{error}; {self._last_good()}") from error
             self.precision.succeeded()
             if self.average:
                 self.average.update(self.step)
@@ -341,13 +346,14 @@ class Run:
         )
 
     def _not_finite(self, what: str) -> NonFiniteLossError:
-        good = (
-            f"the last good checkpoint is {self.checkpoint}" if self.saved_step >= 0 else "no checkpoint was saved yet"
-        )
         return NonFiniteLossError(
-            f"{what} at step {self.step} with learning rate {self.optimizer.lr:.3g}; {good}; try a lower --lr or "
-            "--weight-decay, a longer --warmup or a smaller --clip"
+            f"{what} at step {self.step} with learning rate {self.optimizer.lr:.3g}; {self._last_good()}; try a lower "
+            "--lr or --weight-decay, a longer --warmup or a smaller --clip"
         )
+
+    def _last_good(self) -> str:
+        exists = self.checkpoint.exists()
+        return f"the last good checkpoint is {self.checkpoint}" if exists else "no checkpoint was saved yet"
 
     # -- showing and logging ---------------------------------------------------------------------
 
@@ -363,7 +369,7 @@ class Run:
     def summary(self) -> str:
         """What stands behind the progress bar."""
         w = self.window
-        return f"loss {w.loss:.3f}, accuracy {w.accuracy:.1%}, {w.speed:,.0f} images/s"
+        return f"loss {w.loss:.3f}, accuracy {w.accuracy:.1%}, {_rate(w.speed)} images/s"
 
     def log(self) -> str:
         """Write the means since the last log into metrics.jsonl, begin anew, and return them as a line."""
@@ -380,9 +386,10 @@ class Run:
         return (self.total_steps - self.step) * self.images_per_step / max(self.window.speed, 1e-9)
 
     def _record(self, kind: str, loss: float, accuracy: float, speed: float) -> None:
+        rounded = round(speed, 1 if speed >= 10 else 4)
         record = {
             "kind": kind, "step": self.step, "epoch": round(self.epoch, 4), "loss": loss, "accuracy": accuracy,
-            "lr": self.optimizer.lr, "images_per_second": round(speed, 1), "seconds": round(self.seconds, 2),
+            "lr": self.optimizer.lr, "images_per_second": rounded, "seconds": round(self.seconds, 2),
         }  # fmt: skip
         self._write(record)
         if self.events:
@@ -479,18 +486,24 @@ class Run:
         return None if teacher is None else sum(fingerprint(to_numpy(array)) for array in teacher.state().values())
 
     def _restore(self) -> None:
-        header = load_checkpoint(
-            self.checkpoint, model=self.model, network=self.objective.network, optimizer=self.optimizer,
-            average=self.average,
-        )  # fmt: skip
+        header = read_header(self.checkpoint)
         try:
+            self._check_same_run(header)
+            load_checkpoint(
+                self.checkpoint, model=self.model, network=self.objective.network, optimizer=self.optimizer,
+                average=self.average,
+            )  # fmt: skip
             self._take_over(header)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, MinivitError):
                 raise
             raise CheckpointError(f"{self.checkpoint} is damaged: its header has no good {error}") from error
 
-    def _take_over(self, header: dict[str, Any]) -> None:
+    def _check_same_run(self, header: dict[str, Any]) -> None:
+        if "train" not in header or "step" not in header:
+            raise CheckpointError(
+                f"{self.checkpoint} holds weights but no training state: a run cannot be resumed from it"
+            )
         defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
         saved = options_that_affect_weights(TrainConfig(**(defaults | header["train"])))
         own = options_that_affect_weights(self.config)
@@ -505,6 +518,8 @@ class Run:
             raise CheckpointError(
                 f"{self.checkpoint} had another teacher than {self.config.teacher}: its weights differ"
             )
+
+    def _take_over(self, header: dict[str, Any]) -> None:
         self.step, self.seconds = int(header["step"]), float(header["seconds"])
         self.evaluated = int(header.get("evaluated", self.step))
         self.window, test = Window(**header["window"]), header["last_test"]
@@ -517,11 +532,14 @@ class Run:
 
     def _check_same_data(self, header: dict[str, Any]) -> None:
         """A folder may have changed since; the steps still to come would then be of another run."""
-        images = len(self.loader.dataset)
-        if (before := header.get("images", images)) != images:
+        images, classes = len(self.loader.dataset), header["classes"]
+        before = header.get("images", images)
+        if len(classes) != len(self.classes):
+            change = f"had {len(classes)} classes and has {len(self.classes)} now"
+        elif before != images:
             change = f"had {before:,} training images and has {images:,} now"
-        elif renamed := [pair for pair in zip(header["classes"], self.classes, strict=True) if pair[0] != pair[1]]:
-            change = f"had the class {renamed[0][0]!r} where it has {renamed[0][1]!r} now"
+        elif renamed := [pair for pair in zip(classes, self.classes, strict=True) if pair[0] != pair[1]]:
+            change = f"had the class {quoted(renamed[0][0])} where it has {quoted(renamed[0][1])} now"
         else:
             return
         raise CheckpointError(
@@ -758,6 +776,11 @@ def _optimizer(config: TrainConfig, network: Module, model: Classifier) -> Optim
         names = [name for name, _ in trained]
         optimizer.scales = layer_scales(names, getattr(model.config, "depth", 0), config.layer_decay)
     return optimizer
+
+
+def _rate(speed: float) -> str:
+    """Such as "1,234" or, where an image takes seconds, "0.31"."""
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
 
 
 def _duration(seconds: float) -> str:

@@ -32,8 +32,8 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_status(number: int) -> int:
-    """Return the exit status for a run that a signal stopped: 130 for Ctrl-C, 143 for all others."""
-    return EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_TERMINATED
+    """Return the exit status for a run that a signal stopped: 130 for Ctrl-C, 143 for the others."""
+    return EXIT_INTERRUPTED if number in (0, signal.SIGINT) else EXIT_TERMINATED
 
 
 class StopRequest:

@@ -12,6 +12,8 @@ import pytest
 
 from minivit.models.weights import read_arrays
 
+from . import kill_harness
+
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 KILLS = 20
 
@@ -60,3 +62,12 @@ def test_kill_9_at_twenty_random_instants(tmp_path):
         process.communicate()
         assert process.returncode == 0
     assert weights(whole) == weights(killed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can fill a disk for one process")
+@pytest.mark.parametrize("kills", [4, pytest.param(36, marks=pytest.mark.slow)])
+def test_runs_that_are_killed_in_every_way_end_alike(kills):
+    commands = kill_harness.COMMANDS if kills > 4 else ("train",)
+    counts = kill_harness.kill_runs(kills, commands)
+    assert sum(sum(count[way] for way in kill_harness.WAYS) for count in counts.values()) == kills
+    assert all(count["identical ends"] for count in counts.values())

@@ -121,7 +121,8 @@ def test_a_signal_during_an_evaluation_ends_it_at_once_and_loses_nothing(tmp_pat
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     for kind in ("train", "test"):
         whole, stopped = (records(tmp_path / name, kind) for name in ("whole", "stopped"))
-        assert [record["step"] for record in whole] == [record["step"] for record in stopped]
+        for name in ("step", "lr"):
+            assert [record[name] for record in whole] == [record[name] for record in stopped]
         assert [record["loss"] for record in whole] == pytest.approx([record["loss"] for record in stopped])
 
 
