@@ -15,6 +15,7 @@ import numpy as np
 from ..engine.backend import Array, to_device, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
+from ..text import printable
 
 # Most attributes are of these types, which hold no parts: they are passed over first.
 PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
@@ -293,4 +294,4 @@ def _is_real(array: Array) -> bool:
 def misfit(source: str, problems: list[str]) -> str:
     """The sentence that lists why weights do not fit a model: the first eight reasons, and how many more."""
     more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-    return f"{source} do not fit this model: {', '.join(problems[:8])}{more}"
+    return f"{source} do not fit this model: {printable(', '.join(problems[:8]), 400)}{more}"
