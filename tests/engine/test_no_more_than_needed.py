@@ -243,3 +243,12 @@ def test_a_linear_map_computes_the_gradients_that_are_wanted(wanted, monkeypatch
 
     assert len(calls) == 1 + sum(wanted)
     assert [tensor.grad is not None for tensor in (x, weight, bias)] == list(wanted)
+
+
+def test_its_text_has_four_digits_aligned_and_leaves_out_the_middle_of_more_than_twenty_numbers():
+    assert repr(Tensor([1.0, 0.123456])) == "Tensor([1.    , 0.1235], shape=(2,), dtype=float32)"
+    assert repr(Tensor([1.0], requires_grad=True, name="w")) == (
+        "Tensor([1.], shape=(1,), dtype=float32, requires_grad=True, name='w')"
+    )
+    assert repr(Tensor([[1.0], [2.0]])) == "Tensor([[1.],\n        [2.]], shape=(2, 1), dtype=float32)"
+    assert "..." not in repr(Tensor(np.zeros(20))) and "..." in repr(Tensor(np.zeros(21)))

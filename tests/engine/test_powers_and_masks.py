@@ -338,3 +338,8 @@ def test_the_loss_of_no_images_is_nan(module):
 def test_sizes_that_mean_nothing_are_a_shape_error(call):
     with pytest.raises(ShapeError):
         call()
+
+
+def test_logits_without_a_class_are_refused():
+    with pytest.raises(ShapeError, match="a class or more"):
+        fused.cross_entropy(Tensor(np.zeros((3, 0))), np.zeros((3, 0)))

@@ -1,0 +1,63 @@
+"""In half precision an op computes in single precision and rounds its result: its error is one rounding's, no more."""
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from minivit.engine import fused, reference
+
+ROUNDING = 2.0**-11
+
+
+def drawn(seed, *shape, scale=1.0):
+    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float16)
+
+
+OPS = {
+    "linear": (lambda m, x, w, b: m.linear(x, w, b), drawn(0, 3, 500), drawn(1, 500, 7), drawn(2, 7)),
+    "layer_norm": (lambda m, x, w, b: m.layer_norm(x, w, b), drawn(0, 5, 700), drawn(1, 700), drawn(2, 700)),
+    "gelu": (lambda m, x: m.gelu(x), drawn(0, 999)),
+    "gelu, erf": (lambda m, x: m.gelu(x, "erf"), drawn(0, 999)),
+    "softmax": (lambda m, x: m.softmax(x), drawn(0, 3, 800)),
+    "softmax over the first axis": (lambda m, x: m.softmax(x, 0), drawn(0, 800, 3)),
+    "attention": (lambda m, qkv: m.attention(qkv, 2), drawn(0, 2, 130, 24)),
+    "patchify": (lambda m, x: m.patchify(x, 2), drawn(0, 2, 4, 4, 3)),
+}
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_the_value_is_the_exact_one_rounded(name):
+    op, *arrays = OPS[name]
+    exact = op(reference, *(Tensor(array.astype(np.float64)) for array in arrays)).data
+    found = op(fused, *(Tensor(array) for array in arrays)).data
+
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, exact, rtol=1.02 * ROUNDING, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_gradients_are_off_by_a_few_roundings_of_what_backward_keeps(name):
+    op, *arrays = OPS[name]
+    halves = [Tensor(array, requires_grad=True) for array in arrays]
+    doubles = [Tensor(array.astype(np.float64), requires_grad=True) for array in arrays]
+    out, exact = op(fused, *halves), op(reference, *doubles)
+    dy = drawn(9, *out.shape)
+
+    out.backward(dy)
+    exact.backward(dy.astype(np.float64))
+
+    for half, double in zip(halves, doubles, strict=True):
+        assert half.grad.dtype == np.float16
+        scale = np.abs(double.grad).max()
+        np.testing.assert_allclose(half.grad, double.grad, rtol=3 * ROUNDING, atol=ROUNDING * scale)
+
+
+def test_backward_of_softmax_is_rounded_once():
+    x = Tensor(drawn(0, 3, 800), requires_grad=True)
+    out, dy = fused.softmax(x), drawn(1, 3, 800)
+    y = out.data.astype(np.float64)
+
+    out.backward(dy)
+
+    exact = y * (dy.astype(np.float64) - (dy * y).sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(x.grad, exact, rtol=1.05 * ROUNDING, atol=2.0**-24)
