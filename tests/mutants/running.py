@@ -24,6 +24,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -231,7 +232,7 @@ def _finish(work: Callable[[], object]) -> NoReturn:
 class Child:
     """A process that tries one mutant."""
 
-    mutant: Mutant
+    mutant: Any
     tests: list[str]
     pid: int
     pipe: int
@@ -241,13 +242,13 @@ class Child:
     hung: bool = False
 
 
-Try = Callable[[Mutant, list[str], Callable[[int], None]], int]
+Try = Callable[[Any, list[str], Callable[[int], None]], int]
 
 
 def try_all(
-    mutants: Iterable[Mutant], order: Callable[[Mutant], list[str]], attempt: Try, seconds: dict[str, float], slots: int
-) -> Iterator[tuple[Mutant, Verdict | None]]:
-    """Try mutants, `slots` at a time, each in a child that runs `attempt`; None for one that it cannot try."""
+    mutants: Iterable[Any], order: Callable[[Any], list[str]], attempt: Try, seconds: dict[str, float], slots: int
+) -> Iterator[tuple[Any, Verdict | None]]:
+    """Try mutants, or what else `attempt` takes, each in a child, `slots` at a time; None where that is impossible."""
     waiting, running = iter(mutants), list[Child]()
     while True:
         while len(running) < slots and (mutant := next(waiting, None)) is not None:
@@ -270,7 +271,7 @@ def try_all(
             yield child.mutant, _verdict(child, status)
 
 
-def _start(mutant: Mutant, tests: list[str], attempt: Try) -> Child:
+def _start(mutant: Any, tests: list[str], attempt: Try) -> Child:
     read, write = os.pipe()
     os.set_blocking(read, False)
     folder = tempfile.mkdtemp(prefix="mutant-")
@@ -370,15 +371,7 @@ class Server:
         def attempt(mutant: Mutant, tests: list[str], begins: Callable[[int], None]) -> int:
             if not put_in(mutant, self.root, functions):
                 return UNFIT
-            chosen = [items[test] for test in tests]
-            for number, item in enumerate(chosen):
-                begins(number)
-                allow(self.suite, item.nodeid)
-                following = chosen[number + 1] if number + 1 < len(chosen) else None
-                session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                if session.testsfailed:
-                    return KILLED
-            return SURVIVED
+            return _run(session, items, self.suite, mutant, tests, begins)
 
         gc.collect()
         gc.freeze()
@@ -386,10 +379,40 @@ class Server:
         def order(mutant: Mutant) -> list[str]:
             return [test for test in self.order(mutant) if test in items]
 
-        for mutant, verdict in try_all(self.mutants, order, attempt, self.suite.seconds, self.slots):
-            self.report(mutant, verdict)
+        run = partial(_run, session, items, self.suite)
+        sound: dict[str, bool] = {}  # whether a test passes without any mutant, alone in a fork
+
+        def believed(test: str) -> bool:
+            if test not in sound:
+                ((_, alone),) = try_all([test], lambda test: [test], run, self.suite.seconds, 1)
+                sound[test] = alone is not None and not alone.killed
+            return sound[test]
+
+        waiting = list(self.mutants)
+        while waiting:
+            doubtful = []
+            for mutant, verdict in try_all(waiting, order, attempt, self.suite.seconds, self.slots):
+                if verdict and verdict.killed and verdict.by in items and not believed(verdict.by):
+                    self.suite.seconds.pop(verdict.by, None)
+                    doubtful.append(mutant)
+                else:
+                    self.report(mutant, verdict)
+            waiting = doubtful
         gc.unfreeze()
         return True
+
+
+def _run(session: Any, items: dict[str, Any], suite: Suite, _: Any, tests: list[str], begins: Callable) -> int:
+    """Run tests until one fails."""
+    chosen = [items[test] for test in tests]
+    for number, item in enumerate(chosen):
+        begins(number)
+        allow(suite, item.nodeid)
+        following = chosen[number + 1] if number + 1 < len(chosen) else None
+        session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        if session.testsfailed:
+            return KILLED
+    return SURVIVED
 
 
 def _without_shrinking() -> None:

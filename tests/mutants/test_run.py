@@ -47,7 +47,7 @@ def forgotten(x):
 """
 
 TESTS = """
-import pytest, threading
+import os, pytest, threading
 from tiny.maths import Counter, clip, count_down, twice
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,14 @@ def test_a_shared_fixture_is_right(four):
 def test_it_counts():
     counter = Counter()
     assert [counter.more(), counter.more()] == [2, 4]
+
+calls = []
+
+def test_it_fails_in_a_fork_whatever_the_code_does():
+    clip(0)
+    assert calls == [os.getpid()]
+
+calls.append(os.getpid())
 
 def test_large_numbers_are_clipped():
     assert [clip(7), clip(6)] == [5, 5]
