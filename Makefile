@@ -2,7 +2,7 @@
 #
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
 #   make test      the test suite without its slow tests                         (3 minutes)
-#   make test-all  the test suite, slow tests (long trainings) included          (about 8 minutes)
+#   make test-all  the test suite, slow tests (long runs) included               (about 8 minutes)
 #   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries
 #   make lint      ruff and pyright
 #   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about an hour)
