@@ -1,7 +1,7 @@
-"""The `minivit` command, also as `python -m minivit`: signals and streams first, then everything else.
+"""The `minivit` command, also as `python -m minivit`: it prepares signals and streams, then imports the rest.
 
-A Ctrl-C ends the command with status 130 at any moment, also while NumPy is still being imported: so this file and
-the package's front door import nothing large.
+Ctrl-C ends the command with status 130 at any moment, also during the import of NumPy. Therefore this file and
+`minivit/__init__.py` import nothing large.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import signal
 import sys
 from types import FrameType
 
-from .console import close_output, complain, guard_streams
-
-EXIT_INTERRUPTED = 130
+from .console import EXIT_INTERRUPTED, close_output, complain, guard_streams
 
 
 def main() -> int:
@@ -38,17 +36,17 @@ def main() -> int:
 
 
 class Interrupts:
-    """What Ctrl-C does while a command does not handle it: end the process at once, or raise KeyboardInterrupt.
+    """The answer to Ctrl-C where a command does not handle it: end the process at once, or raise KeyboardInterrupt.
 
     Attributes:
-        importing: whether the command is still being loaded. Nothing is written yet, and an exception in the middle
-            of an import may reach us as another one.
-        happened: whether there was a Ctrl-C. Some libraries turn the exception into one of their own.
+        importing: whether the command is still being imported. Ctrl-C then ends the process: nothing is written yet,
+            and an import may turn the exception into another one.
+        happened: whether Ctrl-C was pressed. Some libraries turn the exception into another one.
     """
 
     def __init__(self) -> None:
         self.importing, self.happened = True, False
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if the process is to ignore it
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where a shell told us to ignore it
             signal.signal(signal.SIGINT, self._answer)
 
     def _answer(self, number: int, frame: FrameType | None) -> None:
@@ -59,7 +57,7 @@ class Interrupts:
         raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """The command is over: let nothing disturb its end."""
+        """Ignore Ctrl-C from now on: the command is over, and its output is still being written."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -1,10 +1,11 @@
-r"""The two streams that the command writes to: they never fail on a letter, and a failure to write is an exit status.
+r"""The command's two output streams and its exit statuses.
 
-Python ends with a traceback, or in silence with status 0, where standard output is closed, full (`> /dev/full`) or a
-pipe whose reader has left (`| head -1`). `guard_streams` replaces both streams by ones that remember the first failure.
-A letter that the console's encoding lacks is written as an escape, such as `\u732b`.
+If standard output is closed, full (`> /dev/full`) or a pipe whose reader has left (`| head -1`), Python ends with a
+traceback, or in silence with status 0. `guard_streams` replaces both streams by ones that remember the first failure,
+which `close_output` turns into an exit status. A letter that the console's encoding lacks is written as an escape, such
+as `\u732b`.
 
-A command stops at such a failure, unless it runs inside `outliving_output`: a training goes on to its end.
+A command stops at such a failure, unless it runs inside `outliving_output`: a training run goes on to its end.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-EXIT_OUTPUT = 1  # the status if standard output could not be written
-EXIT_READER_LEFT = 141  # that of a program that a closed pipe ends: 128 + SIGPIPE
+EXIT_OUTPUT = 1  # standard output could not be written
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as a shell reports them: 128 + SIGINT, 128 + SIGTERM
+EXIT_READER_LEFT = 141  # 128 + SIGPIPE
 
 
 class GuardedOutput(io.RawIOBase):
-    """Bytes for a stream; remembers the first error, and raises it unless the stream is to be outlived.
+    """The bytes of a stream. A failed write raises its error, unless the command outlives the stream.
 
     Attributes:
         failure: the first error of a write, or None.
-        outlived: whether errors are passed over.
+        outlived: whether the command goes on after a failed write.
     """
 
     def __init__(self, raw: Any, outlived: bool) -> None:
@@ -65,7 +68,7 @@ _guards: dict[str, GuardedOutput] = {}  # by the name in sys, once the streams a
 
 def guard_streams() -> None:
     """Replace `sys.stdout` and `sys.stderr` by streams that never fail on a letter and remember a failed write."""
-    # The next file to be opened would get the number of a closed stream, and a child would write into it.
+    # The next open file would get the number of a closed stream, and a child process would write its output into it.
     for number in range(3):
         try:
             os.fstat(number)
@@ -90,7 +93,7 @@ def _guarded(name: str, stream: TextIO | None) -> TextIO:
 
 @contextmanager
 def outliving_output() -> Iterator[None]:
-    """Within this context a failed write to standard output is remembered, and raises nothing."""
+    """Inside the block, a failed write to standard output is remembered and raises nothing."""
     guard = _guards.get("stdout")
     before = guard.outlived if guard else False
     if guard:
@@ -104,7 +107,7 @@ def outliving_output() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Write a line to standard error, if anybody can be told."""
+    """Write a line to standard error, if that is open."""
     with suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr, flush=True)
 
@@ -113,7 +116,7 @@ def close_output(status: int) -> int:
     """Write out what is still in standard output's buffer; returns the exit status.
 
     Args:
-        status: what the command itself came to; it stays unless it is 0 and the output failed.
+        status: the command's own; it is returned unless it is 0 and the output failed.
     """
     try:
         sys.stdout.flush()
@@ -127,7 +130,7 @@ def close_output(status: int) -> int:
     if failure is None or status:
         return status
     if isinstance(failure, BrokenPipeError):
-        return EXIT_READER_LEFT  # it has seen enough: no message
+        return EXIT_READER_LEFT  # the reader left on purpose: no message
     complain(f"minivit: error: could not write standard output: {getattr(failure, 'strerror', None) or failure}")
     return EXIT_OUTPUT
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..console import EXIT_READER_LEFT, close_output, complain, output_failed
+from ..console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
 from ..errors import MinivitError
 from ..notices import notices_as_lines
 from ..text import printable
 from .bench import add_bench
-from .common import EXIT_BAD_INPUT, EXIT_INTERRUPTED, Parser
+from .common import Parser
 from .evaluate import add_evaluate
 from .experiment import add_experiment
 from .fewshot import add_fewshot
@@ -26,7 +26,7 @@ from .pretrain import add_pretrain
 from .train import add_train
 from .verify import add_verify
 
-LONGEST_ERROR = 400  # characters; our own words are half of that, and a path may be as long
+LONGEST_ERROR = 400  # characters: half for our words, half for a path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
 
     Raises:
-        SystemExit: for `--help`, and for options that there are not.
+        SystemExit: after `--help`, and for options that do not exist.
     """
     parser = build_parser()
     options = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ from ..text import printable
 def add_bench(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "bench", help="speed and memory beside PyTorch and JAX", allow_abbrev=False,
+        "bench", help="measure speed and memory beside PyTorch and JAX", allow_abbrev=False,
         description="Measure training, inference and memory of models beside the libraries that are installed, in "
         "turns, and say where our own time goes.",
     )  # fmt: skip
@@ -74,16 +74,15 @@ def add_bench(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--plan", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
-        help="predict instead a training step that so many devices share, from the rates below [default: 1,2,4,8,16,"
-        "32,64]",
+        help="predict instead a training step that DEVICES share, from the rates below [default: 1,2,4,8,16,32,64]",
     )  # fmt: skip
     parser.add_argument(
         "--rate", type=float, metavar="TFLOPS",
-        help="let one device reach 10^12 operations a second times TFLOPS in training [default: measure it here]",
+        help="let a device compute TFLOPS times 10^12 operations a second in training [default: measure it here]",
     )  # fmt: skip
     parser.add_argument(
         "--link", type=float, default=1.25, metavar="GB/S",
-        help="let a device send 10^9 bytes a second times GB/S while it receives as many [default: 1.25, 10-gigabit "
+        help="let a device send GB/S times 10^9 bytes a second while it receives as many [default: 1.25, 10-gigabit "
         "Ethernet]",
     )  # fmt: skip
     parser.add_argument(
@@ -95,7 +94,7 @@ def add_bench(commands: Any) -> None:
     )
     parser.add_argument(
         "--memory", type=float, metavar="GB",
-        help="say too how many images fit at a time into a device's memory, 10^9 bytes times GB [default: do not]",
+        help="print too how many images fit into a device's memory of GB times 10^9 bytes [default: do not]",
     )  # fmt: skip
     parser.set_defaults(run=_bench)
 

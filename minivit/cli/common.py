@@ -7,20 +7,17 @@ import math
 import re
 from typing import Any, NoReturn
 
-from ..console import complain
+from ..console import EXIT_BAD_INPUT, complain
 from ..text import printable, quoted
 
-EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
-
-LARGEST = 2**63 - 1  # what NumPy counts with
-LONGEST_MESSAGE = 180
+LARGEST = 2**63 - 1  # NumPy's largest integer
+LONGEST_MESSAGE = 180  # characters
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a mistake with one line, in which nothing of the user's reaches the terminal as it is.
+    """A parser that answers a mistake with one printable line.
 
-    Its options of type int and float take what `integer` and `number` read.
+    `integer` and `number` read its options of type int and float.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -39,7 +36,7 @@ def integer(text: str) -> int:
     """Read an option's integer: ASCII digits, perhaps after a sign.
 
     Raises:
-        argparse.ArgumentTypeError: if it is none, or beyond 64 bits.
+        argparse.ArgumentTypeError: if the text is not an integer, or one beyond 64 bits.
     """
     if not re.fullmatch(r"[+-]?[0-9]{1,30}", text):
         raise argparse.ArgumentTypeError(f"must be an integer, not {quoted(text)}")
@@ -49,10 +46,10 @@ def integer(text: str) -> int:
 
 
 def number(text: str) -> float:
-    """Read an option's number: finite, with a point for the decimals, as `0.1` or `1e-3`.
+    """Read an option's number: finite, with a decimal point, such as `0.1` or `1e-3`.
 
     Raises:
-        argparse.ArgumentTypeError: if it is none.
+        argparse.ArgumentTypeError: if the text is not such a number.
     """
     if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text) or not math.isfinite(float(text)):
         raise argparse.ArgumentTypeError(f"must be a finite number, such as 0.1 or 1e-3, not {quoted(text)}")
@@ -65,6 +62,18 @@ def weights_option(parser: argparse.ArgumentParser) -> None:
         "--weights",
         required=True,
         metavar="PATH",
-        help="a weights file, a checkpoint, a run's folder, or the name of published weights, such as "
+        help="load a weights file, a checkpoint, a run's folder or published weights, such as "
         "ViT-B_16-imagenet21k+imagenet2012, which are downloaded once (required)",
+    )
+
+
+def data_dir_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--data-dir`."""
+    parser.add_argument("--data-dir", metavar="DIR", help="find data sets in DIR [default: $MINIVIT_DATA or data]")
+
+
+def workers_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--workers`."""
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="use N threads [default: the cores this process may use]"
     )

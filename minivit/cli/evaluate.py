@@ -14,6 +14,7 @@ from ..data import DATASETS, load_dataset, load_test_folder
 from ..errors import ConfigError
 from ..notices import notice
 from ..text import listed, printable, quoted
+from .common import data_dir_option, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -26,19 +27,20 @@ def add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="measure a trained model on a test set",
-        description="Loss and accuracy on a test set, or on all pictures of a folder that has none. Classes are "
-        "matched by name, and a folder may have some of them.",
+        description="Measure loss and accuracy on a test set, or on all images of a folder that has none. Classes are "
+        "matched by name, and some may be missing.",
         allow_abbrev=False,
     )
     add_weights_options(parser)
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help=f"{', '.join(DATASETS)} or folder:PATH (default: the one it was trained on); other sizes are resized",
+        help=f"measure on {', '.join(DATASETS)} or folder:PATH, resized to the model's image size [default: the one it "
+        "was trained on]",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores this process may use)")
-    parser.add_argument("--json", action="store_true", help="print JSON (default: a sentence)")
+    data_dir_option(parser)
+    workers_option(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON [default: a sentence]")
     parser.set_defaults(run=_evaluate)
 
 
@@ -60,7 +62,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         _, test_set = load_dataset(name, options.data_dir or data_dir)
     else:
         test_set = load_test_folder(name, options.data_dir or data_dir, trained_on=dataset)
-    test_set = _as_the_model_counts(model, header.get("classes"), test_set)
+    test_set = _with_the_models_labels(model, header.get("classes"), test_set)
     say_if_head_is_zero(path, model)
     with (
         Workers(options.workers) as workers,
@@ -75,24 +77,26 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _as_the_model_counts(model: Classifier, known: list[str] | None, dataset: AnyDataset) -> AnyDataset:
-    """The data set with the model's classes: labels are matched by their names, and some classes may be missing.
+def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset: AnyDataset) -> AnyDataset:
+    """Return the data set with the model's classes and labels, matched by name; some classes may be missing.
 
     Args:
-        known: the names of the model's classes, if its weights say them.
+        model: the trained model.
+        known: the names of the model's classes, if its weights name them.
+        dataset: what to measure on.
 
     Raises:
         ConfigError: if the data set has other channels or a class that the model does not know.
     """
     channels = dataset.image_shape[2] if dataset.image_shape else 3
     if channels != model.config.channels:
-        raise ConfigError(f"{dataset.name} has {channels} channels; the model wants {model.config.channels}")
+        raise ConfigError(f"{dataset.name} has {channels} channels: the model takes {model.config.channels}")
     count = len(dataset.classes)
     if known is None or list(dataset.classes) == known:
         if count != model.config.num_classes:
             raise ConfigError(
                 f"{dataset.name} has {count} classes; the model knows {model.config.num_classes}, and its weights do "
-                "not say which"
+                "not name them"
             )
         if known is None and dataset.image_shape is None:
             notice("these weights do not name their classes: class k is taken as the k-th folder by name")
@@ -115,5 +119,5 @@ def _as_the_model_counts(model: Classifier, known: list[str] | None, dataset: An
 
 
 def _spelled_alike(name: str) -> str:
-    """macOS may spell an accent as a letter of its own."""
+    """Return a name in one Unicode form: macOS may spell an accent as a separate letter."""
     return unicodedata.normalize("NFC", name)

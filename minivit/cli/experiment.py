@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..text import printable
+from .common import data_dir_option, workers_option
 
 
 def add_experiment(commands: Any) -> None:
@@ -15,7 +16,7 @@ def add_experiment(commands: Any) -> None:
 
     listed = "; ".join(f"{e.name} ({e.paper})" for e in EXPERIMENTS.values())
     parser = commands.add_parser(
-        "experiment", help="the paper's experiments in small", allow_abbrev=False,
+        "experiment", help="run the paper's experiments in small", allow_abbrev=False,
         description="Train a grid of small networks on CIFAR-10, each with several seeds, and write numbers, a picture "
         "and one sentence. What was trained before a stop is not trained again.",
     )  # fmt: skip
@@ -24,10 +25,8 @@ def add_experiment(commands: Any) -> None:
         "--seeds", type=int, default=3, metavar="N", help="train each network with N seeds [default: 3]"
     )
     parser.add_argument("--out", metavar="DIR", help="write into DIR [default: runs/experiment-NAME]")
-    parser.add_argument("--data-dir", metavar="DIR", help="find data sets in DIR [default: $MINIVIT_DATA or data]")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="use N threads [default: the cores this process may use]"
-    )
+    data_dir_option(parser)
+    workers_option(parser)
     parser.set_defaults(run=_experiment)
 
 

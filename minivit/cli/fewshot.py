@@ -11,7 +11,8 @@ from ..data import DATASETS, dataset_title, load_dataset
 from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..files import safe_name, write_json
-from ..text import printable
+from ..text import printable, quoted
+from .common import data_dir_option, workers_option
 from .weights import add_weights_options, load_weights
 
 
@@ -19,25 +20,32 @@ def add_fewshot(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "fewshot",
-        help="accuracy of a linear classifier on a few images of each class",
+        help="measure a linear classifier that was trained on a few images of each class",
         description="Draw a few training images of each class, find a linear classifier on the model's representation "
         "in closed form (regularised least squares, section 4.1 of the paper), and measure it on the test set.",
         allow_abbrev=False,
     )
     add_weights_options(parser)
     parser.add_argument(
-        "--dataset", metavar="NAME", required=True, help=f"{', '.join(DATASETS)} or folder:PATH (required)"
+        "--dataset",
+        metavar="NAME",
+        required=True,
+        help=f"take images of {', '.join(DATASETS)} or folder:PATH (required)",
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="where data sets lie (default: $MINIVIT_DATA or data)")
+    data_dir_option(parser)
     shots = ",".join(map(str, SHOTS))
     parser.add_argument(
-        "--shots", default=shots, metavar="N,N,...", help=f"training images of each class (default: {shots})"
+        "--shots", default=shots, metavar="N,N,...", help=f"train on N images of each class [default: {shots}]"
     )
-    parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help=f"draws of those (default: {SEEDS})")
-    parser.add_argument("--l2", type=float, default=L2, metavar="NUMBER", help=f"regularisation (default: {L2:g})")
-    parser.add_argument("--workers", type=int, metavar="N", help="threads (default: the cores this process may use)")
     parser.add_argument(
-        "--out", metavar="FILE", help="JSON file to write (default: fewshot-DATASET.json, beside the weights)"
+        "--seeds", type=int, default=SEEDS, metavar="N", help=f"draw those images N times [default: {SEEDS}]"
+    )
+    parser.add_argument(
+        "--l2", type=float, default=L2, metavar="NUMBER", help=f"regularise by NUMBER, the L2 penalty [default: {L2:g}]"
+    )
+    workers_option(parser)
+    parser.add_argument(
+        "--out", metavar="FILE", help="write JSON into FILE [default: fewshot-DATASET.json, beside the weights]"
     )
     parser.set_defaults(run=_fewshot)
 
@@ -48,7 +56,7 @@ def _fewshot(options: argparse.Namespace) -> int:
     from ..engine.workers import Workers
 
     path, model, _ = load_weights(options)
-    shots = _whole_numbers(options.shots)
+    shots = _integers(options.shots)
     sets = load_dataset(options.dataset, options.data_dir)
     total = images_needed(*sets, shots, options.seeds)
     with Workers(options.workers) as workers, tqdm(total=total, unit="image", disable=None, leave=False) as bar:
@@ -72,11 +80,11 @@ def _fewshot(options: argparse.Namespace) -> int:
     return 0
 
 
-def _whole_numbers(text: str) -> list[int]:
+def _integers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(f"--shots takes whole numbers with commas between them, not {text!r}") from error
+        raise ConfigError(f"--shots must be integers with commas between them, not {quoted(text)}") from error
 
 
 def _table(results: list[FewShotResult]) -> str:

@@ -43,18 +43,18 @@ def add_finetune(commands: Any) -> None:
 
     parser = commands.add_parser(
         "finetune", help="adapt trained weights to a data set", allow_abbrev=False,
-        description="Give trained weights a new head, of zeros, and train all of it on a data set. The old head stays "
-        "where the weights say that it knows the very classes of the data set.",
+        description="Give trained weights a new head of zeros, and train the whole model on a data set. If the weights "
+        "name the same classes as the data set, the old head stays.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     parser.add_argument(
         "--weights", "--pretrained_dir", metavar="PATH", dest="weights",
-        help="a weights file, a checkpoint, a run's folder, or the name of published weights, such as "
+        help="start from a weights file, a checkpoint, a run's folder or published weights, such as "
         "ViT-B_16-imagenet21k (required unless a run is resumed)",
     )  # fmt: skip
     rows = ", ".join(f"{name} ({r.steps:,} steps; rates {'/'.join(map(str, r.rates))})" for name, r in RECIPES.items())
-    parser.add_argument("--recipe", choices=RECIPES, metavar="NAME", help=f"a row of the paper's Table 4: {rows}")
-    parser.add_argument("--freeze", action="store_true", help="train the head alone (default: everything)")
+    parser.add_argument("--recipe", choices=RECIPES, metavar="NAME", help=f"take the steps of a row of Table 4: {rows}")
+    parser.add_argument("--freeze", action="store_true", help="train the head alone [default: the whole model]")
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
     add_run_options(parser, [*table, *FINETUNE_OPTIONS], DEFAULTS, ALIASES)
     add_place_options(parser)

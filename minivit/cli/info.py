@@ -12,8 +12,8 @@ from ..models import MODEL_NAMES, create_model
 def add_info(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "info", help="parameters, FLOPs and memory of a model", allow_abbrev=False,
-        description="Parameters, floating-point operations and memory of a model, part by part.",
+        "info", help="count parameters, FLOPs and memory of a model", allow_abbrev=False,
+        description="Count parameters, floating-point operations and memory of a model, part by part.",
     )  # fmt: skip
     parser.add_argument(
         "model", nargs="?", metavar="MODEL", help="count the model MODEL [default: list Table 1 and all names]"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import DATASETS, glimpse, load_dataset
 from ..errors import ConfigError
 from ..text import printable
+from .common import data_dir_option, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -45,10 +46,8 @@ def add_inspect(commands: Any) -> None:
     parser.add_argument(
         "--dataset", metavar="NAME", help=f"show images of {', '.join(DATASETS)} [default: the one it was trained on]"
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="find data sets in DIR [default: $MINIVIT_DATA or data]")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="use N threads [default: the cores this process may use]"
-    )
+    data_dir_option(parser)
+    workers_option(parser)
     parser.set_defaults(run=_inspect)
 
 
@@ -85,7 +84,7 @@ def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConf
 
     height, width, channels = config.image_shape
     if channels != 3:
-        raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
+        raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
     return Pictures(pixels, [Path(image).name for image in options.images], classes), pixels
@@ -102,7 +101,7 @@ def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfi
     test_set = test_set.subset(glimpse(test_set, MEASURED))
     sample = test_set.resized(*config.image_shape[:2])
     if sample.image_shape != config.image_shape:
-        raise ConfigError(f"{name} has images of {sample.image_shape[2]} channels; the model wants {config.channels}")
+        raise ConfigError(f"{name} has images of {sample.image_shape[2]} channels: the model takes {config.channels}")
 
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
     shown = sample.subset(glimpse(test_set, SHOWN))

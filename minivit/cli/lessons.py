@@ -11,7 +11,7 @@ from ..text import printable
 def add_lessons(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "lessons", help="the lessons: build, open, grade", allow_abbrev=False,
+        "lessons", help="build, open or grade the lessons", allow_abbrev=False,
         description="The lessons' notebooks: from one multiplication to a trained Vision Transformer.",
     )  # fmt: skip
     parts = parser.add_subparsers(title="what to do", required=True, metavar="WHAT")
@@ -19,25 +19,31 @@ def add_lessons(commands: Any) -> None:
         "build", help="write the notebooks from lessons/source", allow_abbrev=False,
         description="Write each lesson's two notebooks, and execute the one with the solutions.",
     )  # fmt: skip
-    build.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="of lessons (default: all)")
+    build.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="build these lessons [default: all]")
     build.add_argument("--no-run", action="store_true", help="do not execute the solutions")
-    build.add_argument("--language", default="en", metavar="CODE", help="of the exercises' texts (default: en)")
+    build.add_argument(
+        "--language", default="en", metavar="CODE", help="write the exercises' texts in this language [default: en]"
+    )
     build.set_defaults(run=_build)
     grade = parts.add_parser(
         "grade", help="mark the notebooks in a folder", allow_abbrev=False,
-        description="Mark every notebook in a folder and in all below it (a folder for each student, say). Each "
-        "runs in a process of its own; one that fails or never ends does not stop the rest.",
+        description="Mark every notebook in a folder and in the folders inside it (one for each student, for example). "
+        "Each notebook runs in a separate process; if one fails or never ends, the others are marked all the same.",
     )  # fmt: skip
-    grade.add_argument("folder", metavar="FOLDER", help="where the notebooks lie")
-    grade.add_argument("--json", metavar="FILE", help="write the marks as JSON too")
-    grade.add_argument("--seconds", type=float, default=120, metavar="N", help="for one notebook (default: 120)")
-    grade.add_argument("--megabytes", type=int, default=4096, metavar="N", help="of memory for one (default: 4096)")
+    grade.add_argument("folder", metavar="FOLDER", help="mark the notebooks in FOLDER")
+    grade.add_argument("--json", metavar="FILE", help="write the marks into FILE too, as JSON")
+    grade.add_argument(
+        "--seconds", type=float, default=120, metavar="N", help="give each notebook N seconds [default: 120]"
+    )
+    grade.add_argument(
+        "--megabytes", type=int, default=4096, metavar="N", help="give each notebook N MB of memory [default: 4096]"
+    )
     grade.set_defaults(run=_grade)
     book = parts.add_parser(
         "book", help="make a site of the executed lessons", allow_abbrev=False,
         description="Make a static site of the executed lessons, which opens without a kernel and without a network.",
     )  # fmt: skip
-    book.add_argument("--out", default="site", metavar="DIR", help="folder to write (default: site)")
+    book.add_argument("--out", default="site", metavar="DIR", help="write the site into DIR [default: site]")
     book.set_defaults(run=_book)
     model = parts.add_parser(
         "model", help="train the model that comes with the lessons", allow_abbrev=False,
@@ -45,11 +51,13 @@ def add_lessons(commands: Any) -> None:
     )  # fmt: skip
     model.set_defaults(run=_model)
     open_ = parts.add_parser(
-        "open", help="copy the lessons to a folder of your own and open JupyterLab", allow_abbrev=False,
-        description="Copy the lessons to a folder of your own, never over what you have written, and open the first.",
+        "open", help="copy the lessons to your folder and open JupyterLab", allow_abbrev=False,
+        description="Copy the lessons to your folder, never over what you have written, and open the first.",
     )  # fmt: skip
-    open_.add_argument("folder", nargs="?", default="my-lessons", metavar="FOLDER", help="default: my-lessons")
-    open_.add_argument("--no-browser", action="store_true", help="copy alone")
+    open_.add_argument(
+        "folder", nargs="?", default="my-lessons", metavar="FOLDER", help="copy them to FOLDER [default: my-lessons]"
+    )
+    open_.add_argument("--no-browser", action="store_true", help="copy the lessons, and do not open JupyterLab")
     open_.set_defaults(run=_open)
 
 
@@ -84,7 +92,7 @@ def _grade(options: argparse.Namespace) -> int:
     marking = grade_all(paths, folder, options.seconds, options.megabytes)
     marks = list(tqdm(marking, total=len(paths), unit="notebook", disable=None))
     if options.json:
-        write_text(options.json, to_json(marks))  # before anything is printed: it must be there whatever follows
+        write_text(options.json, to_json(marks))  # first, so that a failure to print does not lose it
     for line in table(marks).split("\n"):
         print(printable(line))
     if options.json:
@@ -118,5 +126,5 @@ def _open(options: argparse.Namespace) -> int:
 
     folder = Path(options.folder)
     new = copy_lessons(folder)
-    print(f"Your lessons are in {printable(folder.resolve())}: {len(new)} new, what you have written is as it was.")
+    print(f"Your lessons are in {printable(folder.resolve())}: {len(new)} new; what you have written is unchanged.")
     return 0 if options.no_browser else open_notebook(folder)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..data import DATASETS
+from .weights import DETAILS
 
 # option, type, unit, what it does
 RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
@@ -25,7 +26,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     (
         "classifier", str, "NAME",
-        "give the head the class token (token), the patches' mean (gap) or attention pooling (map) [default: the "
+        "let the head read the class token (token), the patches' mean (gap) or attention pooling (map) [default: the "
         "model's]",
     ),
     (
@@ -40,7 +41,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("dropout", float, "RATE", "drop activations with probability RATE, from 0 to 1"),
     ("epochs", float, "N", "see each training image N times; fractions are allowed"),
     ("steps", int, "N", "take N optimiser steps, instead of --epochs"),
-    ("batch-size", int, "IMAGES", "compute the gradient of IMAGES at a time"),
+    ("batch-size", int, "IMAGES", "put IMAGES into a batch"),
     ("accumulate", int, "BATCHES", "average the gradients of BATCHES into one optimiser step"),
     ("optimizer", str, "NAME", "optimise with adamw, adam, sgd (momentum 0.9) or muon"),
     ("lr", float, "RATE", "reach the learning rate RATE after the warm-up"),
@@ -49,8 +50,8 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "multiply the learning rate by FACTOR from each layer to the one below it; 1: the same for all",
     ),
     ("weight-decay", float, "RATE", "decay the linear layers' kernels by RATE"),
-    ("decay", str, "NAME", "lower the learning rate to 0 as a cosine or linear, or keep it constant"),
-    ("warmup", float, "SHARE", "raise the learning rate from 0 over this SHARE of all steps"),
+    ("decay", str, "NAME", "lower the learning rate to 0 along a cosine or a line (linear), or keep it constant"),
+    ("warmup", float, "SHARE", "raise the learning rate from 0 over SHARE of all steps"),
     ("warmup-steps", int, "STEPS", "warm up for STEPS, instead of --warmup [default: that share]"),
     ("clip", float, "NORM", "clip the norm of all gradients together to NORM; 0: no clipping"),
     ("smoothing", float, "SHARE", "smooth labels: spread SHARE of the target over all classes"),
@@ -100,17 +101,7 @@ FINETUNE_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     ("teacher-weight", float, "SHARE", "give the teacher SHARE of the loss"),
     ("temperature", float, "T", "soften the logits of both: softmax(logits / T)"),
-    ("heads", int, "N", "read the weights with N attention heads [default: as the file or its config.json says]"),
-    ("grid", str, "ROWSxCOLUMNS", "read their position embeddings as so many patches, such as 6x4 [default: square]"),
-    (
-        "mean", str, "R,G,B",
-        "subtract this mean from pixels (0 to 1), such as 0.485,0.456,0.406 [default: as said beside the file, or 0.5]",
-    ),
-    (
-        "std", str, "R,G,B",
-        "divide pixels by this standard deviation, such as 0.229,0.224,0.225 [default: as said beside the file, or "
-        "0.5]",
-    ),
+    *((name, int if name == "heads" else str, unit, text) for name, unit, text in DETAILS),
 )  # fmt: skip
 
 

@@ -15,16 +15,16 @@ def add_predict(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "predict",
-        help="classify pictures",
-        description="Probabilities of the likeliest classes of each picture.",
+        help="classify images",
+        description="Print the likeliest classes of each image with their probabilities.",
         allow_abbrev=False,
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="picture files; resized to the model's image size")
-    add_weights_options(parser)
     parser.add_argument(
-        "--top", type=int, default=5, metavar="N", help="classes to print for each picture (default: 5)"
+        "images", nargs="+", metavar="IMAGE", help="classify these image files, resized to the model's size"
     )
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each picture (default: a table)")
+    add_weights_options(parser)
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="print N classes for each image [default: 5]")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each image [default: a table]")
     parser.set_defaults(run=_predict)
 
 
@@ -41,7 +41,7 @@ def _predict(options: argparse.Namespace) -> int:
     check_classifies(header, path)
     height, width, channels = model.config.image_shape
     if channels != 3:
-        raise ConfigError(f"pictures have 3 channels; this model wants {channels}")
+        raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
     say_if_head_is_zero(path, model)
     with Workers() as workers:

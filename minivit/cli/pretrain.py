@@ -11,12 +11,12 @@ from .train import run_training
 DEFAULTS: dict[str, Any] = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "adam", "lr": 2e-4}
 
 PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
-    ("objective", str, "NAME", "what is learned: masked-patch, the colours of corrupted patches"),
+    ("objective", str, "NAME", "learn masked-patch, to predict the colours of corrupted patches"),
     (
         "target",
         str,
         "NAME",
-        "what is predicted of a patch: mean (its mean colour, of 512), 4x4 (the colours of 16 parts) or pixels (all)",
+        "predict of a patch its mean colour, of 512 (mean), the colours of 16 parts (4x4) or all pixels (pixels)",
     ),
 )
 NOT_HERE = ("smoothing", "ema", "mixup", "cutmix", "layer-decay", "classifier")  # they need labels or a head
@@ -25,7 +25,7 @@ NOT_HERE = ("smoothing", "ema", "mixup", "cutmix", "layer-decay", "classifier") 
 def add_pretrain(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "pretrain", help="learn from pictures without labels", allow_abbrev=False,
+        "pretrain", help="learn from images without labels", allow_abbrev=False,
         description="Masked patch prediction: half of an image's patches are corrupted, and their colours predicted. "
         "Fine-tune the result with minivit finetune --weights RUN.",
         argument_default=argparse.SUPPRESS,

@@ -51,7 +51,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
         except Stopped as stopped:
             if ranks.size > 1:
                 raise  # it ends all ranks
-            complain("minivit: stopped at once; what was saved before is whole")
+            complain("minivit: stopped at once; the last checkpoint is whole")
             return stopped.status
 
 
@@ -93,11 +93,11 @@ def _fresh(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
 
 
 def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
-    """The options of the run to go on with; those that do not affect the weights may be given anew."""
+    """Return the options of the run to resume; options that do not affect the weights may be changed."""
     from ..training.folder import options_that_affect_weights, read_config
 
     if hasattr(options, "out"):
-        raise ConfigError("--resume goes on in the run's own folder: leave --out away")
+        raise ConfigError("--resume writes into the run's folder: remove --out")
     before = read_config(Path(options.resume))
     config = replace(before, **given)
     own, saved = options_that_affect_weights(config), options_that_affect_weights(before)
@@ -109,7 +109,7 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
 
 @contextmanager
 def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
-    """The run's folder, as asked for or a new one that no other process has; removed again if it stays empty."""
+    """Yield the run's folder: the one that was asked for, or a new one, which is removed again if it stays empty."""
     if given := getattr(options, "resume", None) or getattr(options, "out", None):
         yield Path(given)
         return
@@ -129,7 +129,7 @@ def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
 
 
 def _first_free(stem: Path) -> Path:
-    """Make and return the first of STEM-1, STEM-2 ... that there is not; of two processes, one gets it."""
+    """Make and return the first of STEM-1, STEM-2 ... that does not exist; two processes never get the same."""
     number = 0
     while True:
         number += 1

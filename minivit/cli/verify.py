@@ -1,4 +1,4 @@
-"""`minivit verify`: whether weights are whole."""
+"""`minivit verify`: check that weights are whole."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def add_verify(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
         help="check that weights are whole",
-        description="Read every array of a weights file or of a run's checkpoint, and compare it with the checksums "
-        "that the file carries: in files of minivit a SHA-256 of each array, in other .npz files the zip archive's "
-        "CRC-32; .safetensors files of others carry none. Damage is named, with exit status 2.",
+        description="Read every array of a weights file or of a run's checkpoint, and compare it with the file's "
+        "checksums: a SHA-256 of each array in files that minivit wrote, the zip archive's CRC-32 in other .npz files, "
+        "none in other .safetensors files. Damage is named, with exit status 2.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -35,7 +35,7 @@ def add_verify(commands: Any) -> None:
 def _verify(options: argparse.Namespace) -> int:
     for given in options.weights:
         found = verify_weights(find_weights(given))
-        found["checked"] += _of_the_run(Path(given))
+        found["checked"] += _read_run(Path(given))
         if options.json:
             print(json.dumps(found))
             continue
@@ -47,8 +47,8 @@ def _verify(options: argparse.Namespace) -> int:
     return 0
 
 
-def _of_the_run(folder: Path) -> list[str]:
-    """Read what stands beside a run's checkpoint, and say so; nothing for other files and folders."""
+def _read_run(folder: Path) -> list[str]:
+    """Read the files beside a run's checkpoint; return what was read, [] for other files and folders."""
     from ..training.folder import CONFIG, METRICS, read_config
     from ..training.logs import MetricsFile
 
@@ -56,4 +56,4 @@ def _of_the_run(folder: Path) -> list[str]:
         return []
     read_config(folder)
     lines = len(MetricsFile(folder / METRICS).read())
-    return [f"{CONFIG}", f"{lines:,} lines of {METRICS}"]
+    return [CONFIG, f"{lines:,} lines of {METRICS}"]

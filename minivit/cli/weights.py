@@ -14,29 +14,30 @@ from ..notices import notice
 from ..text import printable
 from .common import weights_option
 
-# What a weights file may not tell: option, metavar, and help.
+# What a weights file may not say: option, metavar, and help.
 DETAILS = (
-    ("heads", "N", "read the weights with N attention heads [default: as the file or a config.json beside it says]"),
+    ("heads", "N", "read the weights with N attention heads [default: from the file or a config.json beside it]"),
     ("grid", "ROWSxCOLUMNS", "read the position embeddings as so many patches, such as 6x4 [default: square]"),
-    ("mean", "R,G,B", "subtract this mean from pixels (0 to 1), such as 0.485,0.456,0.406 [default: as said beside the "
-     "file, or 0.5: pixels from -1 to 1]"),
-    ("std", "R,G,B", "divide pixels by this standard deviation, such as 0.229,0.224,0.225 [default: as said beside the "
-     "file, or 0.5]"),
+    ("mean", "R,G,B", "subtract this mean from pixels (0 to 1), such as 0.485,0.456,0.406 [default: from a file beside "
+     "the weights, or 0.5: pixels from -1 to 1]"),
+    ("std", "R,G,B", "divide pixels by this standard deviation, such as 0.229,0.224,0.225 [default: from a file beside "
+     "the weights, or 0.5]"),
 )  # fmt: skip
 
 
 def add_weights_options(parser: argparse.ArgumentParser, positional: bool = False) -> None:
-    """Add `--weights` and what a weights file may not tell.
+    """Add `--weights` and options for what a weights file may not say.
 
     Args:
-        positional: leave `--weights` away, since the command takes the weights as an argument.
+        parser: the command's.
+        positional: leave `--weights` out, since the command takes the weights as an argument.
     """
     if not positional:
         weights_option(parser)
     parser.add_argument(
         "--image-size", type=_kind("image-size", sides_of), metavar="PIXELS",
-        help="use images of PIXELS, 224 or 240x320 (height x width), and interpolate position embeddings that do not "
-        "fit [default: the file's size]",
+        help="use images of PIXELS, such as 224 or 240x320 (height x width), and interpolate position embeddings of "
+        "another size [default: the file's size]",
     )  # fmt: skip
     readers = {"grid": grid_of, "mean": channels_of, "std": channels_of}
     for name, unit, text in DETAILS:
@@ -45,10 +46,7 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
 
 
 def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
-    """The file that is meant, its model, and what is said beside its weights.
-
-    What was assumed, how pixels are scaled, and a head that was never trained are said in notices.
-    """
+    """Return the weights file, its model, and the header of the file. Notices say what was assumed."""
     path = find_weights(options.weights)
     model, header = load_for_pixels(
         path, options.heads, options.image_size, grid=options.grid, mean=options.mean, std=options.std
@@ -57,16 +55,16 @@ def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
 
 
 def say_if_head_is_zero(path: Path, model: Any) -> None:
-    """Say that every class gets the same probability, where the head is all zeros."""
+    """Give a notice if the head is all zeros, so that every class gets the same probability."""
     if model.config.num_classes and has_zero_head(model):
         notice(
             f"{printable(path)} has a head of zeros, which was never trained: every class gets the same probability; "
-            "fine-tune it first"
+            "fine-tune the weights first"
         )
 
 
 def _kind(name: str, read: Callable[[str, str], Any]) -> Callable[[str], Any]:
-    """How argparse reads an option, with our own sentence for what is wrong."""
+    """Return a type for argparse, which gives our sentence for what is wrong."""
 
     def kind(text: str) -> Any:
         try:

@@ -1,7 +1,7 @@
-"""How a run is stopped from outside: Ctrl-C, SIGTERM (kill, a batch system, `docker stop`), SIGHUP (a closed terminal).
+"""Signals that stop a run: Ctrl-C, SIGTERM (kill, a batch system, `docker stop`), SIGHUP (a closed terminal).
 
-The first signal is noted; the loop reads it between steps, saves, and ends. A second one ends the process at once,
-except while a checkpoint is written.
+The first signal is noted; the loop reads it between steps, saves, and ends. A second signal ends the process at once,
+except while a checkpoint is being written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143
+from ..console import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 # SIGBREAK is Ctrl-Break on Windows, which has no SIGHUP.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -23,7 +23,7 @@ class Stopped(KeyboardInterrupt):
     """A run that ends at once, with what was saved before.
 
     Attributes:
-        status: the exit status that says so.
+        status: the exit status of the process.
     """
 
     def __init__(self, number: int):
@@ -41,7 +41,7 @@ class StopRequest:
 
     Attributes:
         number: the first signal that came; 0 if none did.
-        steps_begun: whether there is something to save. Before, a signal ends the process at once.
+        steps_begun: whether there is something to save. Until then a signal ends the process at once.
     """
 
     def __init__(self, show: bool = False):
@@ -51,12 +51,12 @@ class StopRequest:
         self._saving = False
 
     def __call__(self) -> bool:
-        """Whether it was."""
+        """Return whether a signal came."""
         return self.number != 0
 
     @contextmanager
     def saving(self) -> Iterator[None]:
-        """Inside, no signal raises anything: what is written is written whole."""
+        """Inside the block, a signal is noted and raises nothing, so that a checkpoint is written whole."""
         self._saving = True
         try:
             yield
@@ -74,7 +74,7 @@ class StopRequest:
             self._say("stopping: this step is finished and saved (once more: stop at once, with what was saved before)")
 
     def _say(self, text: str) -> None:
-        # Past the buffers: the signal may have come while one of them was being written.
+        # Not with print: the signal may have come while its buffer was being written.
         with suppress(OSError):
             os.write(2, f"\nminivit: {text}\n".encode())
 
@@ -91,8 +91,8 @@ def stop_signals(show: bool = False) -> Iterator[StopRequest]:
         yield request  # signals belong to the main thread
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    # Whoever started us with nohup wants the run to outlive the terminal. Of SIGINT this says nothing: a shell also
-    # ignores it for what it starts in the background.
+    # An ignored SIGHUP (nohup) means that the run must outlive the terminal. An ignored SIGINT means nothing: a shell
+    # ignores it for every process that it starts in the background.
     ignored = [number for number, handler in before.items() if handler == signal.SIG_IGN and number != signal.SIGINT]
     taken = [number for number in SIGNALS if number not in ignored]
     for number in taken:
@@ -101,5 +101,5 @@ def stop_signals(show: bool = False) -> Iterator[StopRequest]:
         yield request
     finally:
         for number in taken:
-            if before[number] is not None:  # a handler that was not set from Python cannot be set again
+            if before[number] is not None:  # None: not set from Python, so it cannot be set again
                 signal.signal(number, before[number])

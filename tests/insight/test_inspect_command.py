@@ -80,8 +80,8 @@ def test_what_cannot_be_inspected_gets_one_sentence(run, tmp_path, capsys):
     save_weights(tiny_vit(dtype=np.float32), tmp_path / "bare.npz")
     save_weights(tiny_vit(dtype=np.float32, channels=1), tmp_path / "grey.npz")
     assert "--dataset" in refused(capsys, tmp_path / "bare.npz")
-    assert "wants 1" in refused(capsys, tmp_path / "grey.npz", "--dataset", "shapes")
-    assert "wants 1" in refused(capsys, tmp_path / "grey.npz", "x.png")
+    assert "takes 1" in refused(capsys, tmp_path / "grey.npz", "--dataset", "shapes")
+    assert "takes 1" in refused(capsys, tmp_path / "grey.npz", "x.png")
     assert "nowhere.npz" in refused(capsys, tmp_path / "nowhere.npz")
     assert "missing.png" in refused(capsys, run, tmp_path / "missing.png")
     assert {path.name for path in tmp_path.iterdir()} == {"run", "bare.npz", "grey.npz"}
