@@ -186,11 +186,25 @@ class _readable:
 
 def _layout(root: Path) -> Layout:
     """Which folders are classes, and of which split."""
-    folders = _folders(root)
-    holding = {folder: _inside(folder) for folder in folders if split_of(folder.name)}
-    with_classes = [folder for folder in folders if folder in holding and _folders(holding[folder])]
+    everything = _folders(root)
+    sidecars = [folder for folder in everything if folder.name.lower() in SIDECARS and not _pictures_below(folder)]
+    if sidecars and len(sidecars) < len(everything):
+        layout = _layout_of(root, [folder for folder in everything if folder not in sidecars])
+        layout.unused += sidecars
+        return layout
+    return _layout_of(root, everything)
+
+
+def _pictures_below(folder: Path) -> bool:
+    return bool(_pictures(folder, Counter(), ()))
+
+
+def _layout_of(root: Path, folders: list[Path]) -> Layout:
+    roles = _roles(folders)
+    holding = {folder: _inside(folder) for folder in roles}
+    with_classes = [folder for folder in roles if _folders(holding[folder])]
     if with_classes:
-        return _split_layout(root, folders, {folder: holding[folder] for folder in with_classes})
+        return _split_layout(root, folders, {folder: holding[folder] for folder in with_classes}, roles)
 
     names = [folder.name.lower() for folder in folders]
     containers = [folder for folder in folders if folder.name.lower() in CONTAINERS]
@@ -212,16 +226,16 @@ def _layout(root: Path) -> Layout:
     return Layout(_named(folders), root)
 
 
-def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path]) -> Layout:
+def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path], roles: dict[Path, str]) -> Layout:
     """The layout of a folder with folders called train, test and the like, each with class folders in it."""
-    roles = {role: [folder for folder in splits if split_of(folder.name) == role] for role in SPLITS}
+    having = {role: [folder for folder in splits if roles[folder] == role] for role in SPLITS}
     for role in ("train", "test", "val"):  # the plain name first, then by the alphabet
-        roles[role].sort(key=lambda folder, role=role: (folder.name.lower() != role, folder.name))
-    train = roles["train"][0] if roles["train"] else None
-    if len(roles["train"]) > 1 and train and train.name.lower() != "train":
-        both = listed(folder.name for folder in roles["train"])
+        having[role].sort(key=lambda folder, role=role: (folder.name.lower() != role, folder.name))
+    train = having["train"][0] if having["train"] else None
+    if len(having["train"]) > 1 and train and train.name.lower() != "train":
+        both = listed(folder.name for folder in having["train"])
         raise DataError(f"{printable(root)} has several training folders, {both}: call the one that is meant train")
-    test = next(iter(roles["test"] + roles["val"]), None)
+    test = next(iter(having["test"] + having["val"]), None)
     return Layout(
         train=_named(_folders(splits[train])) if train else {},
         train_at=train or root,
@@ -255,9 +269,29 @@ def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
 
 def split_of(name: str) -> str | None:
     """Which split a folder of this name holds: "train", "test", "val", or None for any other name."""
+    role, others = _split_and_words(name)
+    return None if others else role
+
+
+def _split_and_words(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The split that one word of a name says, and the other words: pets_train gives "train" and ("pets",)."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in BESIDE]
-    found = {role for role, spellings in SPLITS.items() for word in words if word in spellings}
-    return found.pop() if len(found) == len(words) == 1 else None
+    found = [(role, word) for role, spellings in SPLITS.items() for word in words if word in spellings]
+    if len(found) != 1:
+        return None, tuple(words)
+    role, said = found[0]
+    return role, tuple(word for word in words if word != said)
+
+
+def _roles(folders: list[Path]) -> dict[Path, str]:
+    """The folders that hold a split, and which: train and test, or pets_train and pets_test.
+
+    A folder called bullet_train alone is a class; beside bullet_test, it is not.
+    """
+    said = {folder: _split_and_words(folder.name) for folder in folders}
+    splits = {others: {role for role, same in said.values() if role and same == others} for _, others in said.values()}
+    pairs = {others for others, roles in splits.items() if not others or ("train" in roles and len(roles) > 1)}
+    return {folder: role for folder, (role, others) in said.items() if role and others in pairs}
 
 
 def _inside(folder: Path) -> Path:
@@ -265,7 +299,7 @@ def _inside(folder: Path) -> Path:
     children = _folders(folder)
     if len(children) == 1 and not _has_pictures(folder):
         name = children[0].name
-        if split_of(name) == split_of(folder.name) or name.lower() in CONTAINERS:
+        if _split_and_words(name) == _split_and_words(folder.name) or name.lower() in CONTAINERS:
             return _inside(children[0])
     return folder
 

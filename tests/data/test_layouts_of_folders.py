@@ -70,6 +70,44 @@ def test_other_names_are_no_splits(name):
     assert split_of(name) is None
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("pets_train", "pets_test"), ("train-pets", "val-pets"), ("asl_alphabet_train", "asl_alphabet_test")],
+)
+def test_two_splits_that_share_the_rest_of_their_names(tmp_path, train, test):
+    write_folder(
+        tmp_path, {f"{train}/{train}/a": 3, f"{train}/{train}/b": 2, f"{test}/{test}/a": 1, f"{test}/{test}/b": 1}
+    )
+    trained, tested = picture_folder(tmp_path)
+    assert trained.classes == ("a", "b")
+    assert (len(trained), len(tested)) == (5, 2)
+
+
+def test_a_shared_name_whose_test_pictures_have_no_classes(tmp_path):
+    counts = {"asl_train/asl_train/A": 3, "asl_train/asl_train/B": 3, "asl_test/asl_test": 4}
+    write_folder(tmp_path, counts)
+    assert picture_folder(tmp_path)[0].classes == ("A", "B")
+    assert "not used: asl_test/" in said(tmp_path)
+
+
+def test_a_name_with_train_in_it_is_a_class_without_its_pair(tmp_path):
+    write_folder(tmp_path, {"bullet_train": 3, "steam_train": 3, "test_tube": 3})
+    assert picture_folder(tmp_path)[0].classes == ("bullet_train", "steam_train", "test_tube")
+
+
+def test_annotations_beside_the_folder_of_all_classes(tmp_path):
+    write_folder(tmp_path, {"101_ObjectCategories/chair": 3, "101_ObjectCategories/lamp": 3})
+    (tmp_path / "Annotations" / "chair").mkdir(parents=True)
+    (tmp_path / "Annotations" / "chair" / "1.mat").write_bytes(b"MATLAB")
+    assert picture_folder(tmp_path)[0].classes == ("chair", "lamp")
+    assert "not used: Annotations/" in said(tmp_path)
+
+
+def test_a_class_may_be_called_mask(tmp_path):
+    write_folder(tmp_path, {"mask": 2, "label": 2})
+    assert picture_folder(tmp_path)[0].classes == ("label", "mask")
+
+
 def test_a_training_split_in_a_folder_of_the_same_name(tmp_path):
     counts = {"seg_train/seg_train/sea": 3, "seg_train/seg_train/ice": 3, "seg_test/seg_test/sea": 1}
     write_folder(tmp_path, counts | {"seg_test/seg_test/ice": 1, "seg_pred/seg_pred": 4})
