@@ -88,7 +88,7 @@ def number(name: str, value: Any, least: float = 0.0, below: float = math.inf) -
     """`value` as a Python number. Raises ConfigError unless it is one from `least` up and below `below`."""
     try:
         good = not isinstance(value, str | bytes | bool | np.bool_) and least <= float(value) < below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         limit = "" if below == math.inf else f" and below {below:g}"

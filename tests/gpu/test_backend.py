@@ -6,6 +6,8 @@ import pytest
 from minivit import Tensor
 from minivit.engine import backend, ops
 from minivit.engine.backend import beside, matmul, row_blocks, to_device, to_numpy, xp_of
+from minivit.errors import ShapeError
+from minivit.training.optim import SGD
 from tests.gpu import strict_cupy
 
 
@@ -50,3 +52,11 @@ def test_a_plain_number_beside_a_tensor_is_not_sent_to_the_card(cupy):
     assert strict_cupy.Crossings.there == before
     assert ops.multiply(x, [1.0, 2.0]).shape == (2,)
     assert strict_cupy.Crossings.there > before
+
+
+def test_a_model_that_moved_to_a_card_after_its_optimiser_was_made_is_refused():
+    w = Tensor(np.ones(2, np.float32), requires_grad=True, name="w")
+    optimizer = SGD({"w": w}, lr=1.0)
+    w.data = to_device(w.data, "cuda")
+    with pytest.raises(ShapeError, match=r"on the processor when the optimiser was made and has \(2,\) on the GPU now"):
+        optimizer.step([to_device(np.ones(2, np.float32), "cuda")])

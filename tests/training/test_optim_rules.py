@@ -1,6 +1,7 @@
 """Optimisers' defaults, limits and refusals, Muon by hand, clipping and averages at their edges."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from minivit.errors import (
     NonFiniteLossError,
     ShapeError,
 )
-from minivit.nn import Linear
+from minivit.nn import Linear, Module
 from minivit.training.optim import (
     SGD,
     Adam,
@@ -63,6 +64,11 @@ def test_what_are_no_pairs_of_name_and_parameter_is_refused(given):
         by_name(given)
 
 
+def test_a_single_tensor_is_not_taken_for_a_list_of_its_rows():
+    with pytest.raises(ConfigError, match="gives them, not a Tensor"):
+        by_name(tensor(2, 2))
+
+
 def test_pairs_may_be_lists_or_a_dict_and_one_parameter_keeps_its_first_name():
     w, b = tensor(2), tensor(3)
     expected = {"w": w, "b": b}
@@ -107,7 +113,7 @@ def test_a_rate_may_be_any_finite_number_from_0(value):
     assert number("x", value) == float(value) and type(number("x", value)) is float
 
 
-@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, "1", b"1", True, np.True_, None, [1.0, 2.0], 1j])
+@pytest.mark.parametrize("value", [-0.1, math.inf, math.nan, "1", b"1", True, np.True_, None, [1.0, 2.0], 1j, 10**400])
 def test_other_rates_are_refused(value):
     with pytest.raises(ConfigError, match="x must be a finite number, 0 or more, not"):
         number("x", value)
@@ -133,23 +139,32 @@ def test_the_defaults_are_those_of_the_papers_and_of_big_vision():
 
 
 @pytest.mark.parametrize(
-    ("make", "options"),
+    ("make", "options", "words"),
     [
-        (Adam, {"betas": 0.9}),
-        (Adam, {"betas": (0.9, 0.99, 0.999)}),
-        (Adam, {"betas": "ab"}),
-        (Adam, {"betas": (1.0, 0.9)}),
-        (Adam, {"betas": (0.9, 1.0)}),
-        (Adam, {"eps": -1e-8}),
-        (SGD, {"lr": 1.0, "momentum": -0.1}),
-        (Muon, {"momentum": 1.0}),
-        (AdamW, {"lr": "fast"}),
-        (AdamW, {"weight_decay": math.nan}),
+        (Adam, {"betas": 0.9}, "betas must be two numbers"),
+        (Adam, {"betas": (0.9, 0.99, 0.999)}, "betas must be two numbers"),
+        (Adam, {"betas": "ab"}, "betas must be two numbers"),
+        (Adam, {"betas": (1.0, 0.9)}, "beta1 must be"),
+        (Adam, {"betas": (0.9, 1.0)}, "beta2 must be"),
+        (Adam, {"eps": -1e-8}, "eps must be"),
+        (SGD, {"lr": 1.0, "momentum": -0.1}, "momentum must be"),
+        (Muon, {"momentum": 1.0}, "momentum must be"),
+        (AdamW, {"lr": "fast"}, "the learning rate must be"),
+        (AdamW, {"weight_decay": math.nan}, "weight decay must be"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(make, options):
-    with pytest.raises(ConfigError):
+def test_options_that_make_no_sense_are_refused(make, options, words):
+    with pytest.raises(ConfigError, match=f"^{words}"):
         make([("w", tensor(2))], **options)
+
+
+def test_a_rate_that_was_changed_to_nonsense_is_refused_before_anything_moves():
+    w = tensor(2)
+    optimizer, before = SGD({"w": w}, lr=1.0), w.data.copy()
+    optimizer.lr = math.nan
+    with pytest.raises(ConfigError, match="the learning rate must be a finite number"):
+        optimizer.step([np.ones(2)])
+    np.testing.assert_array_equal(w.data, before)
 
 
 def test_an_optimiser_without_a_rule_says_so():
@@ -251,6 +266,44 @@ def test_state_that_does_not_fit_is_refused():
     assert optimizer.steps == 7
     np.testing.assert_array_equal(optimizer.state()["square/w"], [3.0, 4.0])
     assert optimizer.state()["mean/w"].dtype == np.float64
+
+
+def test_a_later_parameter_that_was_given_another_array_moves_too():
+    a, b = Tensor(np.zeros(2), requires_grad=True), Tensor(np.zeros(2), requires_grad=True)
+    optimizer = SGD({"a": a, "b": b}, lr=1.0, momentum=0.0)
+    b.data = np.array([5.0, 6.0])
+    optimizer.step([np.ones(2), np.ones(2)])
+    np.testing.assert_array_equal(a.data, [-1.0, -1.0])
+    np.testing.assert_array_equal(b.data, [4.0, 5.0])
+
+
+def test_gradients_may_come_from_a_generator():
+    w = Tensor(np.zeros(2), requires_grad=True)
+    SGD({"w": w}, lr=1.0).step(np.ones(2) for _ in range(1))
+    np.testing.assert_array_equal(w.data, [-1.0, -1.0])
+
+
+@pytest.mark.parametrize(
+    ("count", "end"), [(2, "; make"), (3, "; make"), (4, " and 1 more; make"), (5, " and 2 more; make")]
+)
+def test_up_to_three_parameters_that_changed_are_named(count, end):
+    class Parts(Module):
+        def __init__(self):
+            self.parts = [tensor(1) for _ in range(count)]
+
+    model = Parts()
+    optimizer = SGD(model.named_parameters(), lr=1.0)
+    model.parts = [tensor(1) for _ in range(count)]
+    with pytest.raises(ConfigError) as caught:
+        optimizer.step([np.ones(1)] * count)
+    named = ", ".join(f"parts.{i} is another" for i in range(min(count, 3)))
+    assert f"after the optimiser was made: {named}{end}" in str(caught.value)
+
+
+def test_a_pickled_optimiser_has_its_arrays_once():
+    w = Tensor(np.zeros(100_000), requires_grad=True)
+    size = len(pickle.dumps(Adam({"w": w})))
+    assert size < 4.5 * w.data.nbytes  # the weights in the long array and in their Tensor, and two running means
 
 
 # -- Muon ----------------------------------------------------------------------------------------
