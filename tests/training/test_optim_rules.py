@@ -258,7 +258,13 @@ def test_state_that_does_not_fit_is_refused():
 
     state = made().state()
     assert sorted(state) == ["mean/w", "square/w"]
-    for wrong in ({}, {**state, "more/w": np.zeros(2)}, made(3).state(), {"mean/w": np.zeros(2)}):
+    for wrong in (
+        {},
+        {**state, "more/w": np.zeros(2)},
+        made(3).state(),
+        {"mean/w": np.zeros(2)},
+        {**state, "mean/w": np.zeros(3)},
+    ):
         with pytest.raises(CheckpointError, match="does not belong to Adam on this model"):
             made().load_state(wrong, 3)
     optimizer = made()
@@ -342,6 +348,7 @@ def test_all_other_parameters_move_as_with_adamw():
         "blocks.0.norm.weight": (3,),
         "blocks.0.fc1.bias": (3,),
         "blocks.conv.weight": (2, 2, 2),
+        "blocks.0.attention.offsets": (5, 3),
     }
     mine, theirs = ({name: tensor(*shape) for name, shape in shapes.items()} for _ in range(2))
     gradients = [np.random.default_rng(5).standard_normal(shape) for shape in shapes.values()]
@@ -384,6 +391,14 @@ def test_orthogonalizing_depends_on_the_direction_alone(scale):
     assert np.isfinite(found).all()
 
 
+def test_very_large_numbers_are_turned_and_left_as_they_are():
+    x = np.float32([[-3e38, 0.0, -1e38], [-1e38, -2e38, -1e30]])
+    before = x.copy()
+    found = orthogonalized(x)
+    np.testing.assert_allclose(found, orthogonalized(x.astype(np.float64)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(x, before)
+
+
 def test_a_half_precision_matrix_is_turned_in_single_precision():
     x = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float16)
     found = orthogonalized(x)
@@ -412,10 +427,27 @@ def test_gradients_whose_squares_are_too_large_are_clipped_all_the_same(dtype):
     np.testing.assert_allclose(np.concatenate([a, b]).astype(float), [0.6, 0.0, 0.8], rtol=2e-3)
 
 
+def test_large_negative_numbers_beside_zeros_and_tiny_ones_have_a_norm():
+    a, tiny = np.float32([-3e38 / 8, 0.0, -4e38 / 8]), np.float32([1e-30])
+    norm = clip_by_global_norm([a, tiny], math.inf)
+    assert norm == pytest.approx(5e38 / 8, rel=1e-6) and type(norm) is float
+
+
+def test_the_norm_of_many_halves_is_added_up_in_single_precision():
+    assert clip_by_global_norm([np.ones(10_000, np.float16)], 1000.0) == 100.0
+
+
+def test_a_single_array_is_clipped_in_place():
+    a = np.array([3.0, 4.0])
+    assert clip_by_global_norm(a, 2.5) == 5.0
+    np.testing.assert_allclose(a, [1.5, 2.0])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_gradients_of_which_one_is_not_finite_stay_as_they_are(bad):
     a, b = np.array([3.0]), np.array([bad, 4.0])
-    assert not math.isfinite(clip_by_global_norm([a, b], 1.0))
+    norm = clip_by_global_norm([a, b], 1.0)
+    assert math.isnan(norm) if math.isnan(bad) else norm == math.inf
     np.testing.assert_array_equal(a, [3.0])
     np.testing.assert_array_equal(b, [bad, 4.0])
 
