@@ -343,3 +343,25 @@ def test_sizes_that_mean_nothing_are_a_shape_error(call):
 def test_logits_without_a_class_are_refused():
     with pytest.raises(ShapeError, match="a class or more"):
         fused.cross_entropy(Tensor(np.zeros((3, 0))), np.zeros((3, 0)))
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 6, 3), (1, 6, 4, 3), (1, 1, 4, 4, 3)])
+def test_images_that_patches_do_not_divide_are_refused(shape):
+    with pytest.raises(ShapeError, match="patches of 4 pixels do not divide"):
+        fused.patchify(Tensor(np.zeros(shape)), 4)
+
+
+def test_softmax_of_a_matrix_far_apart_beside_one_that_is_not():
+    """The shortcut is taken for all matrices or for none."""
+    x = np.zeros((2, 2, 3), np.float32)
+    x[1, 1] = [-200.0, -200.0, -201.0]
+    expected = np.exp([0.0, 0.0, -1.0]) / np.exp([0.0, 0.0, -1.0]).sum()
+    np.testing.assert_allclose(fused.softmax(Tensor(x)).data[1, 1], expected, rtol=1e-6)
+    np.testing.assert_allclose(fused.softmax(Tensor(x)).data[0], 1 / 3, rtol=1e-6)
+
+
+def test_a_row_far_below_its_matrix_keeps_its_digits():
+    """exp(-89.9) has 19 of float32's 24 binary digits left."""
+    x = np.float32([[0.0, 0.0, 0.0], [-89.5, -89.9, -89.75]])
+    expected = np.exp(x[1].astype(float) + 89.5) / np.exp(x[1].astype(float) + 89.5).sum()
+    np.testing.assert_allclose(fused.softmax(Tensor(x)).data[1], expected, rtol=3e-7)
