@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.engine import fused, reference
+from minivit.engine import fused, ops, reference
 
 ROUNDING = 2.0**-11
 
@@ -61,3 +61,13 @@ def test_backward_of_softmax_is_rounded_once():
 
     exact = y * (dy.astype(np.float64) - (dy * y).sum(axis=-1, keepdims=True))
     np.testing.assert_allclose(x.grad, exact, rtol=1.05 * ROUNDING, atol=2.0**-24)
+
+
+def test_backward_of_a_variance_is_rounded_once():
+    x, dy = Tensor(drawn(0, 3, 700), requires_grad=True), drawn(1, 3)
+
+    ops.var(x, axis=1).backward(dy)
+
+    wide = x.data.astype(np.float64)
+    exact = 2.0 * (wide - wide.mean(axis=1, keepdims=True)) * dy[:, None].astype(np.float64) / 700
+    np.testing.assert_allclose(x.grad, exact, rtol=1.1 * ROUNDING, atol=2.0**-24)

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from minivit import ShapeError, Tensor, no_grad
+from minivit import DTypeError, ShapeError, Tensor, no_grad
 from minivit.engine import backend, fused, ops
 from minivit.engine.tensor import recompute, record, value_and_grad, wants_grad
 
@@ -125,7 +125,7 @@ def test_a_gradient_that_may_belong_to_another_is_copied_once(watched):
 
 def test_a_sum_of_gradients_is_not_copied_even_if_the_first_was_anothers(watched):
     x = leaf(2)
-    out = gradient_of(0, shared=True)(x) + gradient_of(3.0)(x)
+    out = gradient_of(3.0)(x) + gradient_of(0, shared=True)(x)  # backward begins with the last
     out.backward(np.ones(2))
     np.testing.assert_array_equal(x.grad, [4.0, 4.0])
     assert watched.copies == 0
@@ -252,3 +252,29 @@ def test_its_text_has_four_digits_aligned_and_leaves_out_the_middle_of_more_than
     )
     assert repr(Tensor([[1.0], [2.0]])) == "Tensor([[1.],\n        [2.]], shape=(2, 1), dtype=float32)"
     assert "..." not in repr(Tensor(np.zeros(20))) and "..." in repr(Tensor(np.zeros(21)))
+
+
+def test_what_was_computed_without_a_tape_may_become_a_leaf():
+    w = leaf(2)
+    with no_grad():
+        x = w * 2.0
+    x.requires_grad = True
+    (x * 3.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [3.0, 3.0])
+
+
+def test_a_tensor_of_several_numbers_is_not_true_or_false():
+    with pytest.raises(ShapeError, match="not true or false as a whole"):
+        bool(Tensor([1.0, 2.0]))
+    assert bool(Tensor([1.0])) and not bool(Tensor([0.0]))
+
+
+def test_an_exponent_is_no_tensor():
+    with pytest.raises(DTypeError, match="^an exponent must be a plain number, not a Tensor"):
+        ops.power(2.0, leaf(2))
+
+
+def test_the_gradient_of_a_distance_at_0_is_0():
+    x = Tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    ops.abs(x).backward(np.float32([5.0, 5.0, 5.0]))
+    np.testing.assert_array_equal(x.grad, [-5.0, 0.0, 5.0])
