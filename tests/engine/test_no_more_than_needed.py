@@ -270,7 +270,7 @@ def test_a_tensor_of_several_numbers_is_not_true_or_false():
 
 
 def test_an_exponent_is_no_tensor():
-    with pytest.raises(DTypeError, match="^an exponent must be a plain number, not a Tensor"):
+    with pytest.raises(DTypeError, match="an exponent must be a plain number, not a Tensor"):
         ops.power(2.0, leaf(2))
 
 
