@@ -248,3 +248,14 @@ def test_a_hundred_thousandth_is_added_to_the_deviation_of_a_kernel():
     signs = np.float32([1, -1, -1, 1]).reshape(1, 1, 4, 1)
     out = Conv(1e-4 * signs)(Tensor(signs.reshape(1, 1, 1, 4)))
     np.testing.assert_allclose(out.data, 4.0 * 1e-4 / (1e-4 + 1e-5), rtol=1e-5)
+
+
+def test_a_parameter_of_two_names_that_is_nan_under_both_is_the_same():
+    class Tied(Module):
+        def __init__(self):
+            self.first = parameter(np.zeros(2, np.float32))
+            self.second = self.first
+
+    tied, values = Tied(), np.float32([np.nan, 1.0])
+    tied.load_state({"first": values, "second": values.copy()})
+    np.testing.assert_array_equal(tied.first.data, values)
