@@ -39,9 +39,10 @@ def test_a_gpu_takes_all_rows_in_one_block(cupy):
 
 
 def test_what_goes_beside_an_array_goes_to_its_card(cupy):
-    x = to_device(np.ones(2, np.float32), "cuda:1")
-    y = beside(x, np.arange(2.0))
-    assert y.device.id == x.device.id == 1 and xp_of(y) is cupy
+    arrays = [to_device(np.ones(2, np.float32), f"cuda:{card}") for card in (1, 0)]
+    for x, card in zip((*arrays, *arrays), (1, 0, 1, 0), strict=True):
+        y = beside(x, np.arange(2.0))
+        assert y.device.id == x.device.id == card and xp_of(y) is cupy
 
 
 def test_a_plain_number_beside_a_tensor_is_not_sent_to_the_card(cupy):

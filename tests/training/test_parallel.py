@@ -213,6 +213,29 @@ def test_what_still_waits_is_given_up_when_the_block_ends_with_an_error():
     assert count < 50 and worker_threads() == []
 
 
+def test_what_nobody_waits_for_is_given_up_when_the_block_ends():
+    done = []
+
+    def work(item):
+        time.sleep(0.01)
+        done.append(item)
+
+    with Workers(2) as pool:
+        pool.map(work, range(100))
+    assert len(done) < 50
+
+
+def test_after_the_block_work_is_done_on_the_callers_thread():
+    with Workers(2) as pool:
+        pass
+    assert list(pool.map(lambda _: threading.current_thread(), [1])) == [threading.current_thread()]
+
+
+def test_a_number_of_workers_that_makes_no_sense_is_named():
+    with pytest.raises(ConfigError, match="^the number of workers must be"):
+        Workers(0)
+
+
 def test_memory_that_is_freed_is_kept_while_there_are_workers(monkeypatch):
     called = []
     monkeypatch.setattr(workers, "keep_freed_memory", lambda: called.append("kept"))
