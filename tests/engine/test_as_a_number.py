@@ -6,14 +6,16 @@ import math
 import operator
 import pickle
 import time
+from collections import namedtuple
 
 import numpy as np
 import pytest
 
 from minivit import DTypeError, MinivitError, ShapeError, Tensor, cross_entropy, no_grad
-from minivit.engine import ops
+from minivit.engine import interop, ops
 from tests.support import close_numbers, equal_numbers
 
+Pair = namedtuple("Pair", "left right")
 X = np.arange(6, dtype=np.float32).reshape(2, 3) - 2.0
 
 
@@ -306,3 +308,27 @@ def test_matplotlib_draws_tensors():
     assert len(axes.bar([0, 1], losses)) == 2
     axes.scatter(Tensor(X[0]), Tensor(X[1]))
     axes.hist(Tensor(X.ravel()))
+
+
+def test_options_that_minivit_has_not_are_numpys_business_and_lose_no_gradient_in_silence():
+    x = Tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    every = np.mean(x, axis=0, keepdims=True)
+    assert isinstance(every, Tensor) and every.requires_grad and every.shape == (1, 2)
+    with pytest.raises(DTypeError, match=r"np\.mean keeps no gradient"):
+        np.mean(x, where=np.ones((2, 2), bool))
+
+
+def test_values_and_parts_are_looked_for_in_lists_tuples_and_dicts():
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    found = interop.values(([x, 1], {"a": (x,)}, np.float32(3.0)))
+    assert type(found[0]) is list and type(found[0][0]) is np.ndarray and found[0][1] == 1
+    assert type(found[1]["a"]) is tuple and type(found[1]["a"][0]) is np.ndarray
+    pair = Pair(x, x)
+    assert interop.values(pair) is pair  # a tuple with names may be made in other ways
+    assert list(interop.parts_of([1, (2, {"a": 3, "b": [4]}), "five"])) == [1, 2, 3, 4, "five"]
+
+
+def test_numpy_finds_its_methods_on_the_class_and_cupy_none_on_a_tensor():
+    x = Tensor([1.0])
+    assert callable(Tensor.__array_ufunc__) and callable(Tensor.__array_function__)
+    assert x.__array_ufunc__ is None

@@ -15,7 +15,7 @@ from minivit.engine.workers import Workers
 from minivit.errors import ConfigError
 from minivit.training.loop import evaluate_dataset
 from minivit.training.objectives import Classes, Outcome
-from minivit.training.parallel import GradientSums, batch_gradients, bucket_bytes, evaluate
+from minivit.training.parallel import EvaluationStopped, GradientSums, batch_gradients, bucket_bytes, evaluate
 
 from .conftest import tiny_model
 
@@ -399,3 +399,15 @@ def test_an_objective_may_count_any_number_of_answers_for_an_image(answers, accu
                 advance=counted.append,
             ) == (loss, accuracy)  # fmt: skip
     assert counted == [4, 2, 1]
+
+
+@pytest.mark.parametrize("stopping", [[True], [False, True], [False, False, True]])
+def test_an_evaluation_stops_after_the_batch_in_which_it_is_asked_to(stopping):
+    images, labels = batch(6)
+    asked, counted = iter(stopping), []
+    with Workers(1) as pool, pytest.raises(EvaluationStopped):
+        evaluate(
+            Counting(1), images, labels, lambda pixels: pixels, workers=pool, batch_size=2, advance=counted.append,
+            stop=lambda: next(asked),
+        )  # fmt: skip
+    assert counted == [2] * len(stopping)

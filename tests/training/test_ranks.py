@@ -21,6 +21,7 @@ from minivit.training import TrainConfig, loop, parallel, train
 from minivit.training import ranks as ranks_module
 from minivit.training.objectives import Classes, Outcome
 from minivit.training.parallel import (
+    EvaluationStopped,
     GradientSums,
     batch_gradients,
     evaluate,
@@ -330,6 +331,21 @@ def test_an_evaluation_is_shared_and_its_sum_is_the_same_to_the_bit():
             results = on_ranks(size, run)
             assert all(result == alone for result, _ in results)
             assert sum(count for _, count in results) == 23
+
+
+def test_an_evaluation_that_one_rank_stops_stops_on_all():
+    model = trained_a_little()
+    images, labels = batch(8)
+
+    def run(ranks):
+        try:
+            evaluate(Classes(model), images, labels, lambda pixels: pixels, workers=pool, batch_size=2, ranks=ranks,
+                     stop=lambda: ranks.rank == 1)  # fmt: skip
+        except EvaluationStopped:
+            return "stopped"
+
+    with Workers(1) as pool:
+        assert on_ranks(2, run) == ["stopped", "stopped"]
 
 
 # -- whole runs ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import math
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 
 from minivit.errors import ConfigError
@@ -46,7 +47,17 @@ def test_by_default_it_is_a_cosine_to_zero_without_a_warm_up():
 
 
 @pytest.mark.parametrize(
-    "options", [{"decay": "stairs"}, {"lr": -0.5}, {"total_steps": 0}, {"warmup_steps": -1}, {"final_lr": -0.5}]
+    "options",
+    [
+        {"decay": "stairs"},
+        {"lr": -0.5},
+        {"total_steps": 0},
+        {"warmup_steps": -1},
+        {"final_lr": -0.5},
+        {"lr": math.inf},
+        {"final_lr": math.inf},
+        {"lr": math.nan},
+    ],
 )
 def test_what_makes_no_sense_is_refused(options):
     with pytest.raises(ConfigError):
@@ -62,3 +73,17 @@ def test_its_numbers_have_names_and_stay_as_they_are():
         Schedule(1.0, 10)
     with pytest.raises(FrozenInstanceError):
         Schedule(lr=1.0, total_steps=10).lr = 2.0
+
+
+def test_a_number_that_makes_no_sense_is_named():
+    with pytest.raises(ConfigError, match="a schedule's number of steps must"):
+        Schedule(lr=1.0, total_steps=0)
+    with pytest.raises(ConfigError, match="a schedule's warm-up steps must"):
+        Schedule(lr=1.0, total_steps=1, warmup_steps=-1)
+
+
+def test_numpys_numbers_become_pythons():
+    schedule = Schedule(lr=np.float32(0.1), total_steps=np.int64(5), warmup_steps=np.int8(2), final_lr=np.float32(0.0))
+    assert [type(value) for value in (schedule.lr, schedule.final_lr)] == [float, float]
+    assert [type(value) for value in (schedule.total_steps, schedule.warmup_steps)] == [int, int]
+    assert type(schedule(3)) is float
