@@ -345,7 +345,7 @@ def test_logits_without_a_class_are_refused():
         fused.cross_entropy(Tensor(np.zeros((3, 0))), np.zeros((3, 0)))
 
 
-@pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 6, 3), (1, 6, 4, 3), (1, 1, 4, 4, 3)])
+@pytest.mark.parametrize("shape", [(1, 4, 4), (1, 4, 6, 3), (1, 6, 4, 3), (1, 4, 4, 4, 3)])
 def test_images_that_patches_do_not_divide_are_refused(shape):
     with pytest.raises(ShapeError, match="patches of 4 pixels do not divide"):
         fused.patchify(Tensor(np.zeros(shape)), 4)

@@ -252,6 +252,13 @@ def test_halves_have_a_state_in_single_precision():
     np.testing.assert_allclose(w.data, 1.5, rtol=1e-3)
 
 
+def test_a_step_of_half_precision_weights_is_rounded_once():
+    """Decay takes a quarter, the gradient half of the distance to the next smaller half: together more than half."""
+    w = Tensor(np.ones((1, 2), np.float16), requires_grad=True)
+    AdamW({"fc.weight": w}, lr=2.0**-12, weight_decay=0.5).step([np.ones((1, 2), np.float16)])
+    np.testing.assert_array_equal(w.data, np.full((1, 2), 1.0 - 2.0**-11))
+
+
 def test_state_that_does_not_fit_is_refused():
     def made(count=2):
         return Adam({"w": tensor(count)})
@@ -506,3 +513,12 @@ def test_the_models_own_weights_come_back_after_an_error_too():
         np.testing.assert_array_equal(w.data, [5.0, 5.0])
         raise ZeroDivisionError
     assert w.data is own
+
+
+def test_tiny_weights_are_averaged_where_numpy_raises_on_underflow():
+    w = Tensor(np.full(2, 1e-38, np.float32), requires_grad=True)
+    average = ExponentialAverage([("w", w)], 0.9)
+    w.data[...] = 3e-38
+    with np.errstate(all="raise"):
+        average.update(1000)
+    np.testing.assert_allclose(average.average["w"], 1.2e-38, rtol=1e-5)
