@@ -135,6 +135,8 @@ def test_the_defaults_are_those_of_the_papers_and_of_big_vision():
     assert (adamw.lr, adamw.betas, adamw.eps, adamw.weight_decay) == (1e-3, (0.9, 0.999), 1e-8, 0.05)
     assert (muon.lr, muon.betas, muon.eps, muon.weight_decay, muon.momentum) == (2e-3, (0.9, 0.999), 1e-8, 0.05, 0.95)
     assert (adam.decoupled, adamw.decoupled, muon.decoupled) == (False, True, True)
+    assert Optimizer(named, 1.0).weight_decay == 0.0
+    assert list(sgd.state()) == ["momentum/blocks.0.weight"]  # as checkpoints name it
     assert all(optimizer.steps == 0 and optimizer.scales == {} for optimizer in (sgd, adam, adamw, muon))
 
 
