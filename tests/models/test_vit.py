@@ -731,3 +731,12 @@ def test_without_classes_there_is_no_head():
     model = ViT(tiny_config(num_classes=0))
     assert not any(name.startswith("head") for name, _ in model.named_parameters())
     assert model(random_images(model.config, dtype=np.float32)).shape == (3, 12)
+
+
+@pytest.mark.parametrize("classifier", ["gap", "map"])
+def test_where_all_tokens_are_read_none_is_skipped(classifier):
+    model = tiny_vit(classifier=classifier)
+    images = random_images(model.config)
+    logits = model(images).data
+    model.skip_unused = False
+    np.testing.assert_array_equal(model(images).data, logits)
