@@ -17,6 +17,7 @@ from minivit.errors import (
 )
 from minivit.nn import Linear, Module
 from minivit.training.optim import (
+    OPTIMIZERS,
     SGD,
     Adam,
     AdamW,
@@ -138,6 +139,10 @@ def test_the_defaults_are_those_of_the_papers_and_of_big_vision():
     assert Optimizer(named, 1.0).weight_decay == 0.0
     assert list(sgd.state()) == ["momentum/blocks.0.weight"]  # as checkpoints name it
     assert all(optimizer.steps == 0 and optimizer.scales == {} for optimizer in (sgd, adam, adamw, muon))
+
+
+def test_each_rule_has_the_name_that_commands_know():
+    assert {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon} == OPTIMIZERS
 
 
 @pytest.mark.parametrize(
