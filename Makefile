@@ -5,7 +5,7 @@
 #   make test-all  the test suite, slow tests (long runs) included               (about 8 minutes)
 #   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries
 #   make lint      ruff and pyright
-#   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about an hour)
+#   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about 20 minutes)
 #   make fuzz      20,000 damaged files and absurd command lines; FUZZ_OPTIONS="--minutes 5"   (about 20 minutes)
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
