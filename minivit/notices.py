@@ -26,8 +26,13 @@ def notice(sentence: str) -> None:
 
 @contextmanager
 def notices_as_lines() -> Iterator[None]:
-    """Inside the block, each notice is one line on the error stream; other warnings are shown as before."""
+    """Inside the block, each notice is one line on the error stream; other warnings are shown as before.
+
+    NumPy's warnings about minivit's own arithmetic are not: what becomes infinite or nan is found, and said in a
+    sentence, by the command itself.
+    """
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=rf"{__package__}\.")
         warnings.simplefilter("always", Notice)
         show = warnings.showwarning
 

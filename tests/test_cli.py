@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -197,6 +198,35 @@ def test_npz_files_of_others_are_refused(picture, tmp_path, capsys):
 def test_a_resumed_run_keeps_its_options(trained, capsys):
     assert "--lr" in refused(capsys, "train", "--resume", trained, "--lr", "0.5")
     assert cli.main(["train", "--resume", str(trained), "--workers", "1"]) == 0
+
+
+def test_a_run_without_a_checkpoint_is_said_to_begin_again(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "load_dataset", small_shapes)
+    shutil.copy(trained / "config.json", tmp_path)
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 0
+    assert "has no checkpoint.npz yet: the run begins at its first step" in capsys.readouterr().err
+
+
+def test_a_loss_that_becomes_nan_is_one_line_without_numpys_warnings(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "load_dataset", small_shapes)
+    monkeypatch.setattr(cli.train, "load_dataset", small_shapes)
+    run = [
+        "train",
+        "--steps",
+        "4",
+        "--warmup",
+        "0",
+        "--lr",
+        "1e30",
+        "--batch-size",
+        "16",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert cli.main(run) == 2
+    error = capsys.readouterr().err
+    assert "the loss became nan" in error
+    assert "Warning" not in error
 
 
 def test_a_damaged_config_is_named(tmp_path, capsys):

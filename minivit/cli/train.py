@@ -13,7 +13,8 @@ from ..console import complain, outliving_output
 from ..data import dataset_title, default_data_dir, glimpse, load_dataset
 from ..errors import ConfigError, SaveError
 from ..files import reason_of, safe_name
-from ..models.weights import load_model
+from ..models.weights import RUN_WEIGHTS, load_model
+from ..notices import notice
 from ..text import printable, shell_word
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
@@ -51,7 +52,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
         except Stopped as stopped:
             if ranks.size > 1:
                 raise  # it ends all ranks
-            complain("minivit: stopped at once; the last checkpoint is whole")
+            complain("minivit: stopped at once; what was saved before, if anything, is whole")
             return stopped.status
 
 
@@ -67,6 +68,8 @@ def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) ->
         if ranks.first:
             begin, together = "resuming" if resume else "training", f" on {ranks.size} ranks" * (ranks.size > 1)
             print(f"{begin} {printable(f'{config.title} on {config.dataset} in {folder}')}{together}", flush=True)
+            if resume and not (Path(folder) / RUN_WEIGHTS).exists():
+                notice(f"{printable(folder)} has no {RUN_WEIGHTS} yet: the run begins at its first step")
         result = train(config, folder, resume=resume, ranks=ranks)
     if not ranks.first:
         return 0 if result.finished else exit_status(result.signal)

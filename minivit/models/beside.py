@@ -22,6 +22,9 @@ from ..text import printable, quoted
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 LONGEST = 2**24  # bytes; such files have a few thousand
 
+# timm's names for GELU, and ours.
+TIMM_GELUS = {"gelu": "erf", "gelu_tanh": "tanh"}
+
 # Hugging Face's names for GELU, and ours. "gelu_new" and its like are the tanh form.
 GELUS = {
     "gelu": "erf", "gelu_python": "erf", "gelu_new": "tanh", "gelu_fast": "tanh", "gelu_pytorch_tanh": "tanh",
@@ -205,9 +208,17 @@ def _timm(config: _Reader) -> dict[str, Any]:
     pool = changes.word("global_pool") or config.word("global_pool")
     if pool not in ("token", "avg", "", None):
         raise CheckpointError(f"{printable(config.path)}: global_pool must be 'token' or 'avg', not {quoted(pool)}")
+    act = changes.word("act_layer")
+    if act is not None and act.lower() not in TIMM_GELUS:
+        known = ", ".join(TIMM_GELUS)
+        raise CheckpointError(f"{printable(config.path)}: act_layer {quoted(act)} is not one of {known}")
+    norm = changes.word("norm_layer")
+    if norm is not None and norm.lower() not in ("layernorm", "layer_norm"):
+        raise CheckpointError(f"{printable(config.path)}: norm_layer must be 'layernorm', not {quoted(norm)}")
     return {
         "source": CONFIG,
         "heads": heads,
+        "gelu": TIMM_GELUS[act.lower()] if act else None,
         "image_size": size or (shape and (shape[1], shape[2])),
         "classifier": {"token": "token", "avg": "gap"}.get(pool or ""),
         "sizes": sizes,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
-from types import GeneratorType, SimpleNamespace
+from functools import partial
+from itertools import islice
+from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +21,8 @@ from ..text import printable
 
 # Most attributes are of these types, which hold no parts: they are passed over first.
 PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
-ITERATORS = GeneratorType, map, zip, filter
+ITERATORS = GeneratorType, map, zip, filter, enumerate, type(iter([])), type(iter(())), type(reversed([]))
+HIDDEN_MOST = 1000  # items of a container that are looked at for hidden parts; one suffices to find a mistake
 
 
 class NamedParameters(list[tuple[str, Tensor]]):
@@ -45,8 +48,9 @@ class Module:
 
     A part or parameter under several names is one all the same: trained, counted and moved once, and saved under each.
 
-    Methods that look for parameters raise ConfigError where one would be missed: in a set, a deque, a data class or a
-    generator, as the result of an operation, or under a key that cannot be part of a name.
+    Methods that look for parameters raise ConfigError where one would be missed: in a set, a deque, a data class, a
+    generator or an object whose class is no Module, as the result of an operation, or under a key that cannot be part
+    of a name.
     """
 
     training: bool = True
@@ -70,12 +74,20 @@ class Module:
 
     # -- parameters ------------------------------------------------------------------------------
 
-    def named_parameters(self) -> NamedParameters:
-        """Every parameter with its name, in the order of definition; one with several names under the first."""
+    def named_parameters(self, check: bool = True) -> NamedParameters:
+        """Every parameter with its name, in the order of definition; one with several names under the first.
+
+        Args:
+            check: look also into objects where parameters are not found, and refuse them. What asks at every step
+                leaves it out: it takes as long again.
+        """
+        if check:
+            self._refuse_hidden()
         return NamedParameters(self._first_names(), self)
 
     def parameters(self) -> list[Tensor]:
         """Every parameter once, in the order of definition."""
+        self._refuse_hidden()
         return [tensor for _, tensor in self._first_names()]
 
     def first_parameter(self) -> Tensor:
@@ -126,9 +138,26 @@ class Module:
                 raise ConfigError(f"two parameters of {type(self).__name__} are called {name}: give one another name")
         return found
 
+    def _refuse_hidden(self) -> None:
+        """Raise ConfigError for a Module or parameter in an object that is no Module, if it is found nowhere else.
+
+        An optimiser or a callback kept in an attribute holds what is found elsewhere, and is no mistake.
+        """
+        parts = self._all_parts()
+        known = {id(tensor) for tensor in self._by_name().values()} | {id(part) for part in parts}
+        for part in parts:
+            for name, value in vars(part).items():
+                if type(value) in PLAIN or isinstance(value, Tensor | Module):
+                    continue
+                if any(id(hidden) not in known for hidden in _hidden(value)):
+                    raise ConfigError(
+                        f"{type(part).__name__}.{name} holds parameters where they are not found: keep layers and "
+                        "parameters in attributes, lists, tuples or dicts of classes that derive from minivit.nn.Module"
+                    )
+
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for tensor in self.parameters():
+        for _, tensor in self._first_names():
             tensor.zero_grad()
 
     # -- state -----------------------------------------------------------------------------------
@@ -138,6 +167,7 @@ class Module:
 
         A parameter with several names is there under each: a model that has one under each can load it.
         """
+        self._refuse_hidden()
         return {name: tensor.data for name, tensor in self._by_name().items()}
 
     def load_state(self, state: Mapping[str, Array], source: str = "the weights") -> None:
@@ -179,6 +209,7 @@ class Module:
 
     def train(self, training: bool = True) -> Self:
         """Switch to training mode (dropout acts), here and in all parts."""
+        self._refuse_hidden()
         for part in self._all_parts():
             part.training = training
         return self
@@ -285,6 +316,43 @@ def _holds_parts(value: object, depth: int = 3) -> bool:
     elif isinstance(value, SimpleNamespace):
         items = vars(value).values()
     return any(_holds_parts(item, depth - 1) for item in items)
+
+
+def _hidden(value: object, depth: int = 3) -> Iterator[Tensor | Module]:
+    """The Modules, and the Tensors that want a gradient, in a value; also where a Module does not look for them."""
+    if isinstance(value, Module) or (isinstance(value, Tensor) and value.requires_grad and value.is_leaf):
+        yield value
+        return
+    if type(value) in PLAIN or isinstance(value, Tensor | np.ndarray | type | ModuleType | BuiltinFunctionType):
+        return
+    if not depth:
+        return
+    inside: Iterable[object]
+    if isinstance(value, dict):
+        inside = [*islice(value, HIDDEN_MOST), *islice(value.values(), HIDDEN_MOST)]
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = list(islice(value, HIDDEN_MOST))
+    elif isinstance(value, partial):
+        inside = [value.func, value.args, value.keywords]
+    elif isinstance(value, MethodType):
+        inside = [value.__self__]
+    elif isinstance(value, FunctionType):
+        inside = _closure(value)
+    else:
+        slots = getattr(type(value), "__slots__", ())
+        names = (slots,) if isinstance(slots, str) else slots
+        inside = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in names)]
+    for item in inside:
+        yield from _hidden(item, depth - 1)
+
+
+def _closure(function: FunctionType) -> list[object]:
+    """The values of the names around a function that it uses."""
+    values = []
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # a name that has no value yet
+            values.append(cell.cell_contents)
+    return values
 
 
 def _is_real(array: Array) -> bool:

@@ -252,7 +252,7 @@ class Optimizer:
         model = self._model() if self._model else None
         if model is None:
             return
-        now = model.named_parameters()
+        now = model.named_parameters(check=False)
         own, there = {id(p) for p in self.parameters.values()}, {id(p) for _, p in now}
         if own == there:
             return

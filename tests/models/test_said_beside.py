@@ -125,6 +125,21 @@ def test_timms_config_says_heads_size_and_pooling(tmp_path):
     assert model.header["classes"] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("act", "gelu"), [("gelu", "erf"), ("gelu_tanh", "tanh"), (None, "erf")])
+def test_timms_config_says_which_gelu(tmp_path, act, gelu):
+    folder(tmp_path, timm_arrays(), timm_config(model_args={"num_heads": 2, "act_layer": act}))
+    assert load_model(tmp_path).config.gelu == gelu
+
+
+@pytest.mark.parametrize(
+    "change", [{"act_layer": "relu"}, {"act_layer": "quick_gelu"}, {"norm_layer": "rmsnorm"}, {"act_layer": ["gelu"]}]
+)
+def test_arithmetic_that_a_vit_here_lacks_is_refused_by_name(tmp_path, change):
+    folder(tmp_path, timm_arrays(), timm_config(model_args={"num_heads": 2} | change))
+    with pytest.raises(CheckpointError, match=next(iter(change))):
+        load_model(tmp_path)
+
+
 def test_timms_names_of_plain_architectures_say_their_heads(tmp_path):
     folder(tmp_path, timm_arrays(dim=192), {"architecture": "vit_tiny_patch16_224.augreg_in21k_ft_in1k"})
 

@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections import ChainMap, OrderedDict, UserDict, UserList, defaultdict, deque, namedtuple
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -142,8 +143,72 @@ def test_such_containers_without_parts_are_left_alone(kind):
     assert names(Holder(HIDING[kind](5))) == ["end.weight", "end.bias"]
 
 
+class Plain:
+    """Someone's block that forgot to be a Module."""
+
+    def __init__(self, part):
+        self.part = part
+
+
+class WithSlots:
+    __slots__ = ("part",)
+
+    def __init__(self, part):
+        self.part = part
+
+
+OBJECTS = {
+    "object": Plain,
+    "object with slots": WithSlots,
+    "objects in a list": lambda part: [Plain(part)],
+    "list in an object": lambda part: Plain([part]),
+    "function": lambda part: lambda x: part(x),
+    "method": lambda part: part.__call__,
+    "partial": lambda part: partial(print, part),
+    "key of a dict": lambda part: {part: 1},
+}
+
+
+@pytest.mark.parametrize("part", [linear, lambda: Dropout(0.1)])
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_parts_in_an_object_that_is_no_module_are_noticed(kind, part):
+    module = Holder(OBJECTS[kind](part()))
+    for use in (module.named_parameters, module.parameters, module.state, module.eval, module.num_parameters):
+        with pytest.raises(ConfigError, match=r"Holder\.parts holds parameters where they are not found"):
+            use()
+
+
+def test_objects_that_hold_what_is_found_elsewhere_are_left_alone():
+    module = Holder([linear()])
+    module.optimizer = SGD(module.named_parameters(), lr=0.1)
+    module.call = module.forward
+    module.first = lambda x: module.parts[0](x)
+    module.back = Plain(module)
+    module.late = lambda: unset  # a name that has no value yet
+    assert len(module.parameters()) == 4
+    unset = None
+
+
+def test_a_step_takes_no_second_look(monkeypatch):
+    module = Holder([linear()])
+    optimizer = SGD(module.named_parameters(), lr=0.1)
+    monkeypatch.setattr(Module, "_refuse_hidden", lambda self: pytest.fail("looked"))
+    module.zero_grad()
+    for tensor in optimizer.parameters.values():
+        tensor.grad = np.ones_like(tensor.data)
+    optimizer.step()
+
+
 @pytest.mark.parametrize(
-    "make", [lambda: (linear() for _ in range(2)), lambda: map(Linear, []), lambda: zip([linear()], [1], strict=True)]
+    "make",
+    [
+        lambda: (linear() for _ in range(2)),
+        lambda: map(Linear, []),
+        lambda: zip([linear()], [1], strict=True),
+        lambda: iter([linear()]),
+        lambda: enumerate([linear()]),
+        lambda: reversed([linear()]),
+    ],
 )
 def test_what_can_be_read_once_is_no_place_for_parts(make):
     with pytest.raises(ConfigError, match=r"Holder\.parts .* read once: make it a list"):
