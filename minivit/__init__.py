@@ -59,7 +59,7 @@ _HOMES = {
     "training.optim": ("SGD", "Adam", "AdamW", "Muon"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("data", "engine", "errors", "models", "nn", "preprocessing", "training")  # used as minivit.data and so on
+_MODULES = ("data", "engine", "errors", "evaluation", "insight", "models", "nn", "preprocessing", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -67,7 +67,7 @@ def test_the_command_line_takes_names_files_and_folders(publisher, tmp_path):
 def test_an_unknown_name_is_told_the_nearest(publisher):
     with pytest.raises(CheckpointNotFoundError, match=r"ViT-B_16-imagenet22k.*ViT-B_16-imagenet21k"):
         find_weights("ViT-B_16-imagenet22k")
-    with pytest.raises(CheckpointNotFoundError, match=r"the known ones are ViT-B_16-imagenet21k, .* and 20 more"):
+    with pytest.raises(CheckpointNotFoundError, match="there are 25, from ViT-B_16-imagenet21k to BiT-M-R152x4"):
         pretrained_weights("zzz")
     assert publisher == []
 
