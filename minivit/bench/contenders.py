@@ -75,7 +75,7 @@ class Job:
         """The images and labels of step `number`."""
         rng = np.random.default_rng([self.seed, number])
         config = self.build_config()
-        images = rng.standard_normal((self.batch_size, *config.image_shape), dtype=np.float32) * np.float32(0.5)
+        images = rng.random((self.batch_size, *config.image_shape), dtype=np.float32) * 2 - 1  # in [-1, 1]
         return images, rng.integers(0, config.num_classes, self.batch_size)
 
     def build_config(self) -> ViTConfig:
