@@ -156,6 +156,7 @@ def train_on(device, folder, **options):
     return minivit.load_model(folder / "checkpoint.npz").state()
 
 
+@pytest.mark.slow
 def test_five_steps_of_training_give_the_same_weights(tmp_path):
     here, there = train_on("cpu", tmp_path / "here"), train_on("cuda", tmp_path / "there")
 

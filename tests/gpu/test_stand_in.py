@@ -212,7 +212,7 @@ def test_gradients_on_a_card_go_by_way_of_the_machine_to_other_ranks(cupy):
     np.testing.assert_array_equal(on_card.get(), [7.0] * 3)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float16", marks=pytest.mark.slow)])
 def test_a_run_on_the_second_gpu_computes_there_on_all_threads(cupy, tmp_path, precision):
     config = TrainConfig(
         dataset="shapes", steps=2, batch_size=16, microbatch=4, train_images=32, validation=20, device="cuda:1",

@@ -29,6 +29,7 @@ def weights(folder):
     return header["step"], {name: array.tobytes() for name, array in arrays.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_kill_9_at_twenty_random_instants(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
