@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..text import printable
+from ..text import listed, printable
 
 
 def add_lessons(commands: Any) -> None:
@@ -85,10 +85,13 @@ def _grade(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..files import write_text
-    from ..lessons.grading import grade_all, notebooks_in, table, to_json
+    from ..lessons.grading import grade_all, notebooks_in, table, to_json, without_notebook
+    from ..notices import notice
 
     folder = Path(options.folder)
     paths = notebooks_in(folder)
+    if left_out := without_notebook(folder, paths):
+        notice(f"not marked, for there is no notebook (.ipynb) in it: {listed(left_out)}")
     marking = grade_all(paths, folder, options.seconds, options.megabytes)
     marks = list(tqdm(marking, total=len(paths), unit="notebook", disable=None))
     if options.json:

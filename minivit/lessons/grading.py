@@ -79,10 +79,33 @@ def notebooks_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         hint = ": give the folder that the notebook is in" if folder.is_file() else ""
         raise DataNotFoundError(f"there is no folder {printable(folder)}{hint}")
-    found = sorted(path for path in folder.rglob("*") if is_notebook(path))
+    found = sorted(path for path in folder.rglob("*") if is_notebook(path) or _was_notebook(path))
     if not found:
         raise DataNotFoundError(f"{printable(folder)} holds no notebook: the names of notebooks end in .ipynb")
     return found
+
+
+def _was_notebook(path: Path) -> bool:
+    """Whether a browser or a mail program put another ending behind a notebook's: 05_patches.ipynb.txt, .json."""
+    return is_notebook(Path(path.stem)) and path.is_file() and CHECKPOINTS not in path.parts
+
+
+def without_notebook(folder: Path, paths: list[Path]) -> list[str]:
+    """The folders in a folder that hold files and no notebook: work handed in that gets no row among the marks.
+
+    Args:
+        folder: the folder that is marked.
+        paths: its notebooks.
+    """
+    having = {path.relative_to(folder).parts[0] for path in paths}
+    return [
+        beside.name
+        for beside in sorted(folder.iterdir())
+        if beside.is_dir()
+        and not beside.name.startswith((".", "__"))
+        and beside.name not in having
+        and any(path.is_file() and not path.name.startswith(".") for path in beside.rglob("*"))
+    ]
 
 
 def grade_all(

@@ -172,6 +172,24 @@ def test_every_file_has_a_row_whatever_its_name(tmp_path):
     assert len([row for row in rows if not row.startswith(" ")]) == len(paths) == 8
 
 
+@pytest.mark.parametrize("name", ["05_patches.ipynb.txt", "Smith_05_patches.ipynb.json"])
+def test_a_notebook_that_a_browser_gave_another_ending_is_marked(tmp_path, name):
+    (tmp_path / "a").mkdir()
+    shutil.copyfile(SOLVED, tmp_path / "a" / name)
+    (path,) = notebooks_in(tmp_path)
+    mark = grade(path, tmp_path)
+    assert (mark.lesson, mark.done, mark.file) == (5, 5, name)
+
+
+def test_students_who_handed_in_no_notebook_are_named(tmp_path, capsys):
+    put(tmp_path / "alan", EMPTY)
+    for student, name in (("ada", "05_patches.py"), ("grace", "work.zip"), (".git", "config"), ("none", ".DS_Store")):
+        (tmp_path / student).mkdir()
+        (tmp_path / student / name).write_bytes(b"PK")
+    assert main(["lessons", "grade", str(tmp_path)]) == 0
+    assert "note: not marked, for there is no notebook (.ipynb) in it: ada, grace\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("option", "value"), [("--seconds", "0"), ("--seconds", "1e308"), ("--megabytes", "-1")])
 def test_limits_that_are_none_are_refused(tmp_path, capsys, option, value):
     put(tmp_path, EMPTY)
