@@ -8,15 +8,15 @@ from pathlib import Path, PurePosixPath
 
 
 def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
-    """The processor time that this process may use a second, in seconds: the least of its cgroups' quotas.
+    """Return the seconds of processor time that this process may use in a second: the smallest quota of its cgroups.
 
-    Cgroups are nested, and each of them limits those inside. Version 1 and version 2 write their quotas differently.
+    Cgroups are nested, and each limits those inside it. Versions 1 and 2 write their quotas differently.
 
     Args:
-        root: where `proc` and `sys` are.
+        root: the folder that holds `proc` and `sys`.
 
     Returns:
-        The quota; infinite if there is none, or no cgroups.
+        The quota; infinite if there is none, or there are no cgroups.
     """
     root = Path(root)
     quotas = [math.inf]
@@ -38,12 +38,12 @@ def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
 
 
 def _quota_2(folder: Path) -> float:
-    """From `cpu.max`: microseconds and the period that they are of, or "max" for no limit."""
+    """Read `cpu.max`: microseconds and their period, or "max" for no limit."""
     return _share(_read(folder / "cpu.max").split())
 
 
 def _quota_1(folder: Path) -> float:
-    """From two files; -1 is no limit."""
+    """Read the two files of version 1; -1 means no limit."""
     return _share([_read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip()])
 
 

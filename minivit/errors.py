@@ -52,7 +52,7 @@ class DownloadError(MinivitError, ConnectionError):
 
 
 class ImageError(MinivitError, ValueError):
-    """A file that is no picture, or a picture that cannot be used."""
+    """A file that is not an image, or an image that cannot be used."""
 
 
 class CheckpointError(MinivitError, ValueError):

@@ -1,6 +1,6 @@
-"""Files are written whole or not at all, and read with a sentence for what is wrong with them.
+"""Files that are written whole or not at all, read with clear errors, and folders that are locked.
 
-A kill, a full disk or a power cut leaves the old file in place. Two processes never write each other's temporary file.
+A kill, a full disk or a power cut leaves the old file in place. Two processes never write the same temporary file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .errors import DataError, FolderInUseError, SaveError
 
 PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name: short, however long the file's own name is
 LOCK = ".lock"
-WINDOWS_PATIENCE = 2.0  # seconds: there, a file that someone reads cannot be replaced until it is closed
+WINDOWS_PATIENCE = 2.0  # seconds: Windows replaces a file only after all its readers have closed it
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     /dev/null, is written to and not replaced.
 
     Args:
-        path: the file; folders above it are made if need be.
+        path: the file; missing folders above it are made.
 
     Yields:
         The open file.
@@ -71,24 +71,24 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _is_stream(path: Path, before: os.stat_result | None) -> bool:
-    """Whether it is a device, a pipe or a socket; /dev/stdout counts, even where it leads to a file."""
+    """Return whether a path is a device, a pipe or a socket; /dev/stdout counts, even if it leads to a file."""
     if before is None or stat.S_ISDIR(before.st_mode):
         return False
     return not stat.S_ISREG(before.st_mode) or path.parent == Path("/dev")
 
 
 def _own_part(path: Path, before: os.stat_result | None) -> tuple[Path, int]:
-    """A new temporary file beside `path` that no other process has, and its descriptor.
+    """Make a temporary file beside `path` that no other process has; return it with its descriptor.
 
-    O_EXCL follows no link and opens no file that exists. With `before`, nobody but its owner may read it until it has
-    the permissions of the file that it replaces.
+    O_EXCL follows no link and opens no existing file. If `path` exists, only its owner may read the new file until it
+    has the permissions of the old one.
     """
     part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(part, flags, 0o666 if before is None else 0o600)
     if before is not None:
         if hasattr(os, "fchown"):
-            with suppress(OSError):  # only an administrator may give a file to somebody
+            with suppress(OSError):  # only an administrator may change the owner
                 os.fchown(descriptor, before.st_uid, before.st_gid)
         part.chmod(stat.S_IMODE(before.st_mode))
     return part, descriptor
@@ -107,14 +107,14 @@ def _replace(part: Path, path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove temporary files that killed processes left in a folder in which nobody else writes now."""
+    """Remove temporary files that killed processes left in a folder; no other process may write there now."""
     for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
         with suppress(OSError):
             part.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a text file whole, in UTF-8; what is not Unicode (a name of bytes from the disk) is written as `\udc..`.
+    r"""Write a text file whole, in UTF-8; bytes of a name that are not Unicode become escapes, `\udc..`.
 
     Raises:
         SaveError: as `atomic_file`.
@@ -133,7 +133,7 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as Windows writes it.
+    """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark, as Windows writes it.
 
     Raises:
         DataError: if it cannot be read or is not text.
@@ -148,7 +148,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value in a JSON file.
+    """Return the value in a JSON file.
 
     Raises:
         DataError: if it cannot be read or is not JSON.
@@ -157,45 +157,45 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(text)
     except RecursionError as error:
-        raise DataError(f"{path} is not JSON that minivit writes: its brackets are nested too deeply") from error
+        raise DataError(f"{path} was not written by minivit: its brackets are nested too deeply") from error
     except ValueError as error:
         raise DataError(f"{path} is not valid JSON: {str(error)[:100]}") from error
 
 
 def safe_name(words: str, longest: int = 100) -> str:
-    """Return a file name made of a user's words that every system allows: no slash, no `:`, at most `longest` bytes.
+    """Return a user's words as a file name that every system allows: no slash, no `:`, at most `longest` bytes.
 
     Args:
-        words: a data set's name, a path, anything.
-        longest: the number of bytes from which the end is cut off.
+        words: a data set's name, a path or any other text.
+        longest: the largest number of bytes; a longer name loses its end.
     """
     kept = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in words)
     kept = kept.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore").strip(" .") or "_"
-    stem = kept.split(".")[0].strip().upper()  # Windows keeps these for devices, with any ending
+    stem = kept.split(".")[0].strip().upper()  # Windows reserves some for devices, with any ending
     device = stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)[0-9]", stem)
     return f"_{kept}" if device else kept
 
 
 def reason_of(error: OSError) -> str:
-    """What the system says about an error, in words."""
+    """Return the system's words for an error."""
     return error.strerror or str(error)
 
 
-# -- one process in a folder ---------------------------------------------------------------------
+# -- locks ---------------------------------------------------------------------------------------
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """Keep a folder for this process alone, inside the `with` block. A process that dies keeps no lock.
+    """Lock a folder for this process, inside the `with` block. The lock of a process that dies ends with it.
 
     Args:
-        folder: a folder that exists. The lock is its file `.lock`, which is gone afterwards.
+        folder: a folder that exists. The lock is its file `.lock`, which is removed afterwards.
 
     Yields:
-        Whether the folder is locked: False where the file system knows no locks.
+        Whether the folder is locked: False if the file system has no locks.
 
     Raises:
-        FolderInUseError: if another process has it.
+        FolderInUseError: if another process has locked it.
         SaveError: if nothing can be written there.
     """
     path = folder / LOCK
@@ -212,13 +212,13 @@ def locked(folder: Path) -> Iterator[bool]:
     finally:
         if descriptor is not None:
             with suppress(OSError):
-                if sys.platform != "win32":  # there, the file goes with its descriptor
-                    path.unlink()  # before the lock goes: whoever waits for this file then sees that it is gone
+                if sys.platform != "win32":  # Windows removes the file when its descriptor is closed
+                    path.unlink()  # before the lock ends, so that a process which waits sees that the file is gone
             os.close(descriptor)
 
 
 def _lock(path: Path) -> int | None:
-    """The descriptor of a locked file; None where there are no locks. Raises BlockingIOError if another has it."""
+    """Return the descriptor of a locked file; None if there are no locks. Raises BlockingIOError if it is taken."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -247,7 +247,7 @@ def _lock(path: Path) -> int | None:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             return descriptor
-        os.close(descriptor)  # whoever had it removed it in between: this one is no longer the folder's
+        os.close(descriptor)  # the last owner removed the file after we opened it: try again with a new one
 
 
 def _is_file_at(path: Path, descriptor: int) -> bool:

@@ -1,4 +1,4 @@
-"""Integers as arguments: NumPy's are as good as Python's, since `labels.max() + 1` is one of NumPy's."""
+"""Integers as arguments: Python's or NumPy's, since `labels.max() + 1` is one of NumPy's."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from .errors import ConfigError
 
 
 def integer(what: str, value: object, least: int) -> int:
-    """Return an integer as one of Python's, which JSON can write and no sum overflows.
+    """Return an integer as Python's `int`, which JSON can write and no sum overflows.
 
     Args:
-        what: what the argument is, for the message.
-        value: an `int`, a NumPy integer, or an array of one integer and no axes; True and 2.0 are none.
-        least: the smallest that is allowed.
+        what: the name of the argument, for the message.
+        value: an `int`, a NumPy integer, or an array of one integer and no axes; True and 2.0 are refused.
+        least: the smallest allowed value.
 
     Raises:
-        ConfigError: if it is none, or is below `least`.
+        ConfigError: if `value` is not an integer, or is below `least`.
     """
     try:
         number = operator.index(value)  # type: ignore[arg-type]

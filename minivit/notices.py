@@ -1,7 +1,7 @@
-"""What the user should know although nothing failed: one sentence each, said in one place.
+"""Notices: what the user should know although nothing failed, in one sentence each.
 
-In Python a notice is a warning of the category `Notice`, so the standard `warnings` filters silence it or turn it
-into an error. The command line prints it as one line on the error stream, where it does not mix with results.
+In Python a notice is a warning of the category `Notice`, so the standard `warnings` filters can silence it or turn it
+into an error. The command line prints it as one line on standard error, where it does not mix with results.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .text import printable
 
 
 def notice(sentence: str) -> None:
-    """Say something that the user should know: what was assumed, or left out."""
+    """Tell the user what was assumed or left out."""
     frame, level = sys._getframe(), 1
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
         frame, level = frame.f_back, level + 1  # so that the warning names the user's own line
@@ -26,10 +26,10 @@ def notice(sentence: str) -> None:
 
 @contextmanager
 def notices_as_lines() -> Iterator[None]:
-    """Inside the block, each notice is one line on the error stream; other warnings are shown as before.
+    """Inside the block, print each notice as one line on standard error; show other warnings as before.
 
-    NumPy's warnings about minivit's own arithmetic are not: what becomes infinite or nan is found, and said in a
-    sentence, by the command itself.
+    NumPy's warnings about arithmetic inside minivit are not shown: the command finds what becomes infinite or nan, and
+    names it in an error.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=rf"{__package__}\.")

@@ -13,7 +13,7 @@ import numpy as np
 
 from minivit.errors import ConfigError, DTypeError, ImageError, ShapeError
 
-NEGATIVE = -0.1  # floats that reach below it are meant to be in [-1, 1]
+NEGATIVE = -0.1  # floats that reach below it must be in [-1, 1], not in [0, 1]
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:
@@ -23,10 +23,9 @@ def preprocess(images: np.ndarray) -> np.ndarray:
     Returns float32 of the same shape, in new memory. The data set's mean and standard deviation play no
     part: the published weights expect exactly this.
 
-    Raises DTypeError if `images` is not uint8: floats may have been rescaled already; and if it is a masked array.
+    Raises DTypeError if `images` is a masked array, or not uint8: floats may have been rescaled already.
     """
-    if isinstance(images, np.ma.MaskedArray):
-        raise DTypeError("preprocess: masked pixels have no values: fill them first, with images.filled(0)")
+    _refuse_masked(images)
     if getattr(images, "dtype", None) != np.uint8:
         found = getattr(images, "dtype", type(images).__name__)
         raise DTypeError(f"preprocess takes uint8 pixels from 0 to 255, not {found}.")
@@ -38,26 +37,26 @@ def preprocess(images: np.ndarray) -> np.ndarray:
 
 
 def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Images as one array (B, H, W, C), from whatever holds their pixels; no number is changed.
+    """Return images as one array (B, H, W, C), from whatever holds their pixels; no number is changed.
 
     Args:
         images: an array (B, H, W, C) or (H, W, C), a Pillow image, or a list of arrays or Pillow images.
-        image_shape: (H, W, C), that of the model.
+        image_shape: the model's (H, W, C).
 
     Raises:
-        DTypeError: if this holds no pixels, a path for example.
-        ShapeError: if these are not images of that shape.
+        DTypeError: if `images` is not pixels, but a path, for example.
+        ShapeError: if the images have another shape.
     """
     if isinstance(images, str | bytes | Path):
         raise DTypeError(
-            f"predict takes pixels, not a file's name ({str(images)[:40]!r}): read it first, "
+            f"predict takes pixels, not the name of a file ({str(images)[:40]!r}): read it first with "
             "minivit.data.pictures.read_picture(path, height, width)"
         )
     if isinstance(images, list | tuple):
         parts = [_pixels(image, image_shape) for image in images]
         if len({part.shape for part in parts}) > 1:
             shapes = ", ".join(map(str, sorted({part.shape for part in parts})[:4]))
-            raise ShapeError(f"images of one list must have one shape, not {shapes}")
+            raise ShapeError(f"images in a list must have one shape, not {shapes}")
         images = np.stack(parts) if parts else np.zeros((0, *image_shape), np.uint8)
     else:
         images = _pixels(images, image_shape)
@@ -71,7 +70,7 @@ def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
 
 
 def _pixels(image: Any, image_shape: tuple[int, int, int]) -> Any:
-    """One image, or several in one array."""
+    """Return the array of one image, or of several in one array."""
     if type(image).__module__.startswith("PIL."):
         mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(image_shape[2])
         if image.mode != mode or image.size != image_shape[1::-1]:
@@ -80,8 +79,7 @@ def _pixels(image: Any, image_shape: tuple[int, int, int]) -> Any:
                 f"{image.mode} and {image.size[0]} x {image.size[1]}: use its convert() and resize()"
             )
         return np.asarray(image).reshape(image_shape)
-    if isinstance(image, np.ma.MaskedArray):
-        raise DTypeError("masked pixels have no values: fill them first, with images.filled(0)")
+    _refuse_masked(image)
     image = getattr(image, "data", image) if type(image).__name__ == "Tensor" else image
     if hasattr(image, "__cuda_array_interface__"):
         return image
@@ -94,32 +92,37 @@ def _pixels(image: Any, image_shape: tuple[int, int, int]) -> Any:
     return array
 
 
+def _refuse_masked(images: Any) -> None:
+    if isinstance(images, np.ma.MaskedArray):
+        raise DTypeError("masked pixels have no values: fill them first, with images.filled(0)")
+
+
 def in_known_range(images: Any, value_range: tuple[float, float] | None = None) -> Any:
-    """The pixels of an array as uint8, for `preprocess`, or as floats in [-1, 1].
+    """Return the pixels of an array as uint8, for `preprocess`, or as floats in [-1, 1].
 
     Args:
         images: integers from 0 to 255, or floats in [-1, 1].
-        value_range: the numbers for black and white. If it is left out and the floats could as well be in [0, 1],
-            they are refused: those of a bright picture that `preprocess` made are not, since it makes 256 numbers only.
+        value_range: the numbers for black and white. Without it, floats that could be in [0, 1] are refused. A bright
+            image from `preprocess` is not, since `preprocess` makes only 256 different numbers.
 
     Raises:
-        DTypeError: for integers outside 0 to 255, and those of 16 bits, whose white is not known.
+        DTypeError: for integers outside 0 to 255, and for 16-bit integers, whose white is not known.
         ImageError: for floats that are not finite, outside the range, or perhaps in [0, 1].
-        ConfigError: for a range that is no pair of numbers, black below white.
+        ConfigError: for a range that is not two numbers, black below white.
     """
     if not images.size or (images.dtype == np.uint8 and value_range is None):
         return images
     least, most = float(images.min()), float(images.max())
     if not (np.isfinite(least) and np.isfinite(most)):
-        raise ImageError("the images hold numbers that are infinite or not a number: look at where they come from")
+        raise ImageError("the images hold numbers that are infinite or not a number: check how they were made")
     if value_range is not None:
         return _stretched(images, least, most, value_range)
     found = f"these go from {least:.4g} to {most:.4g}"
     if images.dtype.kind in "ui":
         if least < 0 or most > 255 or images.dtype.itemsize == 2:
             raise DTypeError(
-                f"integer pixels must be from 0 to 255 and not of 16 bits: {found} ({images.dtype}); say what is black "
-                "and white, value_range=(0, 65535)"
+                f"integer pixels must be from 0 to 255 and not of 16 bits: {found} ({images.dtype}); give the numbers "
+                "for black and white, value_range=(0, 65535)"
             )
         return images.astype(np.uint8)
     if least < -1.001 or most > 1.001:
@@ -129,7 +132,7 @@ def in_known_range(images: Any, value_range: tuple[float, float] | None = None) 
         if float(abs(codes - codes.round()).max()) > (0.1 if images.dtype.itemsize == 2 else 0.01):
             raise ImageError(
                 f"float images must be in [-1, 1], and {found}: pass uint8 pixels, or value_range=(0, 1) if that is "
-                "their range, (-1, 1) if they are just bright"
+                "their range, (-1, 1) if they are bright"
             )
     return images
 

@@ -1,9 +1,9 @@
-r"""Other people's words on a terminal: names of files and classes, and what stood in a damaged header.
+r"""Text from outside on a terminal: names of files and classes, and values from a damaged header.
 
-A name may hold a line break, a terminal's escape sequence, bytes that are not UTF-8, or a million characters. What is
-printed or written into an error goes through here: `printable` for a name as it is, `quoted` for a value inside a
-sentence, `listed` for many of them. `write_words` does the same for a figure, where a pair of dollars would otherwise
-set mathematics and a letter that the font lacks would become an empty box.
+A name may hold a line break, a terminal's escape sequence, bytes that are not UTF-8, or a million characters. All such
+text is made safe here before it is printed or written into an error: `printable` for a name, `quoted` for a value in a
+sentence, `listed` for many names. `write_words` does the same for a figure, where a pair of dollars would start
+mathematics and a letter that the font lacks would become an empty box.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-LONGEST = 60  # characters of one foreign value in a sentence
+LONGEST = 60  # characters of one value inside a sentence
 LONGEST_LINE = 120  # characters of one line in a figure
 JOINERS = "\u200c\u200d"  # between letters of Persian and Hindi, and in many emoji
 
 
 def printable(text: object, longest: int | None = None) -> str:
-    r"""Return a text without anything that a terminal would obey: line breaks, escapes, changes of direction.
+    r"""Return a text with backslash escapes for what a terminal would obey: line breaks, controls, text direction.
 
-    They become backslash escapes, as does a byte that is not UTF-8 (`b"caf\xe9"`, which Python keeps as a surrogate):
-    `caf\xe9`. All other characters, backslashes among them, stay as they are.
+    A byte that is not UTF-8 (`b"caf\xe9"`, which Python keeps as a surrogate) becomes an escape too: `caf\xe9`. All
+    other characters, including backslashes, stay unchanged.
 
     Args:
         text: the words; anything that is not a string is turned into one.
-        longest: the number of characters from which the middle is left out. [default: no limit]
+        longest: the largest number of characters; a longer text loses its middle. [default: no limit]
     """
     words = str(text)
     if longest is not None and len(words) > longest:
@@ -44,11 +44,11 @@ def quoted(value: object, longest: int = LONGEST) -> str:
     """Return a value as Python writes it, in quotes if it is a string, printable and at most `longest` characters.
 
     Args:
-        value: a string, or whatever stood in a file where a string or a number should.
-        longest: the number of characters from which the middle is left out.
+        value: a string, or any value that a file holds in its place.
+        longest: the largest number of characters; a longer text loses its middle.
     """
     if isinstance(value, str):
-        value = shortened(value, longest)  # first, so that a long text is not copied twice
+        value = shortened(value, longest)  # before repr, which would copy a long text
     try:
         words = repr(value)
     except Exception:  # a foreign object, or an integer of more digits than Python writes
@@ -61,8 +61,8 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
 
     Args:
         names: the names, each made printable.
-        most: how many are written out.
-        longest: the number of characters from which the middle of one name is left out.
+        most: the largest number of names.
+        longest: the largest number of characters of a name; a longer one loses its middle.
     """
     every = list(names)
     shown = ", ".join(printable(name, longest) for name in every[:most])
@@ -71,12 +71,12 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
 
 
 def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
-    """Return "did you mean A or B?" for an unknown name, or else the known ones, as many as a sentence bears.
+    """Return "did you mean A or B?" for an unknown name, or else the first known ones.
 
     Args:
-        name: what was given; capitals do not count.
-        known: what there is.
-        all_named_by: a command that lists all of them, to be named where only some are written out.
+        name: the unknown name; capitals do not matter.
+        known: all known names.
+        all_named_by: a command that lists all of them, named if only some are written out.
     """
     folded = {one.casefold(): one for one in known}
     asked = name.casefold()[:LONGEST]
@@ -88,10 +88,10 @@ def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
 
 
 def shell_word(path: object) -> str:
-    """Return a path as one word of a command, in the quotes that the system's shell needs: to be copied and run.
+    """Return a path with the quotes of the system's shell, so that a command with it can be copied and run.
 
     Args:
-        path: the path; what a terminal would obey is escaped, as in `printable`.
+        path: the path; it is escaped as in `printable`.
     """
     word = printable(path)
     return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
@@ -118,15 +118,15 @@ def _escaped(character: str) -> str:
 
 
 def write_words(words: Any, text: str, longest: int = LONGEST_LINE) -> None:
-    r"""Let a matplotlib text, such as a title, say `text` as it stands, line by line.
+    r"""Set a matplotlib text, such as a title, to `text` literally, line by line.
 
-    Dollars are not mathematics. If the font lacks a letter, an installed font that has it is used; a letter that no
-    font has is written as an escape, such as `\u732b`.
+    A dollar sign is not mathematics. If the font lacks a letter, an installed font that has it is used; a letter that
+    no font has becomes an escape, such as `\u732b`.
 
     Args:
         words: a `matplotlib.text.Text`.
-        text: what it shall say; line breaks of our own are kept.
-        longest: the number of characters from which a line loses its middle.
+        text: the new text; its line breaks are kept.
+        longest: the largest number of characters of a line; a longer line loses its middle.
     """
     from matplotlib.font_manager import findfont
 
@@ -145,17 +145,17 @@ def write_words(words: Any, text: str, longest: int = LONGEST_LINE) -> None:
 
 @lru_cache(maxsize=64)
 def _fonts_with(missing: frozenset[str]) -> dict[str, str]:
-    """Names of installed fonts, each with those of the missing letters that it is used for."""
+    """Return installed fonts by name, each with the missing letters that it is used for."""
     from matplotlib.font_manager import fontManager
 
-    # Upright fonts of normal weight first: the name of a family is looked up, and that finds these.
+    # Upright fonts of normal weight first, since matplotlib finds these by the name of a family.
     entries = sorted(fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400))
     first = {entry.name: entry.fname for entry in reversed(entries)}
     found: dict[str, str] = {}
     for name in sorted(first):
         if not missing:
             break
-        # "Last Resort" has a box for every letter; the faces of a LaTeX font have other letters at some places.
+        # "Last Resort" draws a box for every letter; the fonts of LaTeX have other letters at some code points.
         if "Last Resort" in name or name.startswith(("STIX", "cm", "DejaVu Sans Display")):
             continue
         if has := missing & _letters(first[name]):
@@ -166,7 +166,7 @@ def _fonts_with(missing: frozenset[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def _letters(path: str) -> frozenset[str]:
-    """The letters that a font file has; none if it cannot be read."""
+    """Return the letters of a font file; none if it cannot be read."""
     from matplotlib.font_manager import get_font
 
     try:

@@ -212,8 +212,8 @@ def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, 
     (photos / "cat" / "8.jpg").write_bytes(b"<html>not found</html>")
     (photos / "dog" / "8.jpg").write_bytes(b"<html>not found</html>")
     message = refused(capsys, "train", *TINY, "--dataset", photos, "--out", tmp_path / "run")
-    assert "8.jpg is no picture that can be read: it is a web page" in message
-    assert "take it away or replace it (2 such pictures)" in message
+    assert "8.jpg is not an image that can be read: it is a web page" in message
+    assert "remove or replace it (2 such pictures)" in message
     assert not (tmp_path / "run").exists()
 
 
@@ -223,13 +223,13 @@ def test_a_run_goes_on_without_a_picture_that_was_damaged(photos, tmp_path, caps
     damaged.write_bytes(damaged.read_bytes()[:-60])
     options = [*TINY, "--steps", "9", "--dataset", photos, "--out", tmp_path / "run"]
     message = refused(capsys, "train", *options)
-    assert f"take it away or replace it, then: minivit train --resume {tmp_path / 'run'}" in message
+    assert f"remove or replace it, then: minivit train --resume {tmp_path / 'run'}" in message
 
     damaged.unlink()
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
     err = capsys.readouterr().err
-    assert "1 pictures of this run are gone (cat/9.jpg): in training the next one of the class stands in" in err
+    assert "1 pictures of this run are gone (cat/9.jpg): in training the next one of the class replaces each" in err
     header, _ = read_arrays(tmp_path / "run" / "checkpoint.npz")
     assert (header["step"], header["images"]) == (9, 11)
 

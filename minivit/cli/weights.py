@@ -49,7 +49,12 @@ def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
     """Return the weights file, its model, and the header of the file. Notices say what was assumed."""
     path = find_weights(options.weights)
     model, header = load_for_pixels(
-        path, options.heads, options.image_size, grid=options.grid, mean=options.mean, std=options.std
+        path,
+        heads=options.heads,
+        image_size=options.image_size,
+        grid=options.grid,
+        mean=options.mean,
+        std=options.std,
     )
     return path, model, header
 

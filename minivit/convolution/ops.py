@@ -36,7 +36,7 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
     """
     a, w = operands(x, kernel)
     if a.ndim != 4 or w.ndim != 4 or a.shape[3] != w.shape[2]:
-        raise ShapeError(f"conv2d wants images (B, H, W, C) and a kernel (h, w, C, D), not {a.shape} and {w.shape}")
+        raise ShapeError(f"conv2d takes images (B, H, W, C) and a kernel (h, w, C, D), not {a.shape} and {w.shape}")
     size = w.shape[:2]
     sides = padded_sides(a.shape[1:3], size, stride, padding)
     wants_x, wants_kernel = wants_grad(x), wants_grad(kernel)
@@ -82,7 +82,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     """
     (a,) = operands(x)
     if a.ndim != 4 or size < 1:
-        raise ShapeError(f"max_pool wants images (B, H, W, C) and windows of 1 pixel or more, not {a.shape} and {size}")
+        raise ShapeError(f"max_pool takes images (B, H, W, C) and windows of 1 pixel or more, not {a.shape} and {size}")
     if not isinstance(padding, str) and padding >= size:
         raise ConfigError(f"padding of {padding} pixels leaves windows of {size} x {size} without any of the image")
     sides = padded_sides(a.shape[1:3], (size, size), stride, padding)
@@ -121,7 +121,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     a, w, b = operands(x, weight, bias)
     channels = a.shape[-1]
     if a.ndim != 4 or groups < 1 or channels % groups:
-        raise ShapeError(f"group_norm wants images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
+        raise ShapeError(f"group_norm takes images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
     xp, dtype = xp_of(a), a.dtype
     a, w, b = wide(a), wide(w), wide(b)
     number, each = a.shape[1] * a.shape[2], channels // groups  # places of an image, and channels of a group
@@ -158,7 +158,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
 
 @underflow_is_harmless()
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
-    """Weight standardisation (arXiv 1903.10520): each output channel of (h, w, C, D) gets mean 0 and deviation 1.
+    """Weight standardisation (arXiv 1903.10520): each output channel of (h, w, C, D) has mean 0, standard deviation 1.
 
     Args:
         eps: keeps a constant channel finite.
@@ -193,7 +193,7 @@ def relu(x: Tensor) -> Tensor:
     (a,) = operands(x)
     xp = xp_of(a)
     out = rounded(xp.maximum(a, 0.0), a.dtype)
-    positive = out != 0.0 if wants_grad(x) else None  # also where it is not a number: no nan ends in silence
+    positive = out != 0.0 if wants_grad(x) else None  # true for nan too, so that a nan shows in the gradient
 
     def vjp(dy: Array):
         return (rounded(dy * positive, dy.dtype),)

@@ -97,7 +97,7 @@ def load_dataset(
     data_dir: where the files are, or are to be put; by default `default_data_dir()`.
     download: whether files that are missing may be downloaded.
     seed:     which shapes to draw, and how to split a folder that has no test pictures; the others are what they are.
-    progress: draw a progress bar while downloading, and say in a notice what was found in a folder.
+    progress: draw a progress bar while downloading, and give a notice of what was found in a folder.
 
     Raises ConfigError for an unknown name; DataError, DataNotFoundError, DownloadError or SaveError if the
     files cannot be had: see `cifar10`, `picture_folder`.
@@ -106,9 +106,9 @@ def load_dataset(
     if name in DATASETS:
         try:
             return DATASETS[name](folder, download, seed, progress)
+        except MinivitError:
+            raise
         except OSError as error:  # no permission, a name that is too long, a disk that fails
-            if isinstance(error, MinivitError):
-                raise
             where = error.filename if isinstance(error.filename, str | Path) else folder
             raise DataError(f"{name} cannot be read from {printable(where)}: {reason_of(error)}") from error
     if not is_dataset(name):
@@ -119,22 +119,22 @@ def load_dataset(
 def load_test_folder(
     name: str, data_dir: str | Path | None = None, *, trained_on: str | None = None, progress: bool = True
 ) -> FileDataset:
-    """The pictures of a folder that a trained model is measured on: its test split, or all if it has no splits.
+    """Return the pictures of a folder to measure a trained model on: its test split, or all if it has no splits.
 
     Args:
         name: "folder:PATH" or a path, as of `load_dataset`.
         data_dir: as of `load_dataset`.
-        trained_on: the name of the data set that the model was trained on. Of that same folder, only what was held out
-            then is measured.
-        progress: say in a notice what was found.
+        trained_on: the name of the data set that the model was trained on. If it is the same folder, only the pictures
+            that were held out of training are returned.
+        progress: give a notice of what was found.
 
     Raises:
-        ConfigError: for what is no path.
+        ConfigError: if the name is not a path.
         DataError, DataNotFoundError: as `picture_folder`.
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if not is_dataset(name):
-        load_dataset(name)  # which says what is allowed
+        load_dataset(name)  # raises the error that names what is allowed
     path = _folder_at(name, folder)
     known = trained_on is not None and trained_on not in DATASETS
     if known and _folder_at(str(trained_on), folder).resolve() == path.resolve():
@@ -143,7 +143,7 @@ def load_test_folder(
 
 
 def _folder_at(name: str, data_dir: Path) -> Path:
-    """The folder of this name in the working directory or, if there is none, in data_dir."""
+    """Return the folder of this name in the working directory or, if there is none, in data_dir."""
     path = Path(name.removeprefix(FOLDER)).expanduser()
     try:
         return path if path.is_dir() or not (data_dir / path).is_dir() else data_dir / path
@@ -158,7 +158,7 @@ def is_dataset(name: str) -> bool:
         return True
     try:
         return path != "" and Path(name).is_dir()
-    except OSError:  # a name that is too long for a file is none
+    except OSError:  # the name is too long for a file
         return False
 
 

@@ -34,7 +34,7 @@ def unpack(
     The folder appears whole, or not at all.
 
     progress: draw a progress bar on standard error.
-    checksums: leave notes in the folder, for `check_unpacked`.
+    checksums: write the files' checksums into the folder, for `check_unpacked`.
 
     Raises DataError if the archive is damaged, or if any member, wanted or not, would land outside its folder or is
     neither a file nor a folder (a link, a device): such an archive is not used in part. Raises SaveError if the disk
@@ -64,28 +64,28 @@ def unpack(
         raise SaveError(f"{archive} could not be unpacked to {folder}: {error}") from error
 
 
-# -- what was unpacked, and whether it is still that --------------------------------------------------------
+# -- checksums of what was unpacked -------------------------------------------------------------------------
 
 CHECKSUMS = "checksums.json"  # in an unpacked folder: size, time and SHA-256 of each of its files
 
 
-def note_checksums(folder: Path) -> None:
-    """Write down size, time of change and SHA-256 of every file in a folder that was just unpacked."""
+def write_checksums(folder: Path) -> None:
+    """Write size, time of change and SHA-256 of every file in a folder that was just unpacked."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     write_json(folder / CHECKSUMS, {path.relative_to(folder).as_posix(): _stamp(path) for path in files})
 
 
 def check_unpacked(folder: Path) -> None:
-    """Look whether the files of an unpacked folder are what was unpacked.
+    """Check that the files of an unpacked folder have not changed since.
 
-    Only files of another time than was noted are read: 7,349 pictures take 0.1 s. A folder without notes, unpacked by
-    hand or by an older minivit, passes; whether files are missing is for its readers to say.
+    Only files whose time differs from the noted one are read: 7,349 pictures take 0.1 s. A folder without checksums,
+    unpacked by hand or by an older minivit, passes. Missing files are not reported here, but by who reads them.
 
     Args:
         folder: the unpacked folder.
 
     Raises:
-        DataError: if a file has other bytes now, or the notes are damaged.
+        DataError: if a file has other bytes now, or the checksums are damaged.
     """
     path = folder / CHECKSUMS
     if not path.is_file():
@@ -106,7 +106,7 @@ def check_unpacked(folder: Path) -> None:
         if status.st_size != size or _sha256(file) != sha256:
             raise DataError(f"{printable(file)} has changed since it was unpacked; {again}")
         noted[name], touched = _stamp(file), True
-    if touched:  # as after copying: the next look is quick again
+    if touched:  # copying changes times: with the new ones noted, the next check is quick again
         with suppress(SaveError):
             write_json(path, noted)
 
@@ -132,7 +132,7 @@ def new_folder(folder: Path, checksums: bool = False) -> Iterator[Path]:
     try:
         yield unfinished
         if checksums:
-            note_checksums(unfinished)
+            write_checksums(unfinished)
         unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner may read
         unfinished.replace(folder)
     finally:

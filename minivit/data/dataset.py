@@ -129,8 +129,8 @@ class FileDataset:
     """Labelled pictures in files of any size, decoded when they are needed.
 
     It has the surface of `Dataset`: `len`, `images`, `labels`, `classes`, `note`, `subset`, `resized`. But images
-    are PictureFiles, and `image_shape` is None, for they share none. `root` is the folder of a user that all of them
-    are in, or "".
+    are PictureFiles, and `image_shape` is None, since they share none. `root` is the user's folder that holds all of
+    them, or "".
 
     Raises DTypeError or ShapeError if the labels do not fit.
     """

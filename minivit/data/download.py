@@ -16,7 +16,7 @@ from minivit.files import locked, read_json, write_json
 
 CHUNK = 1 << 13  # bytes read at a time: what a broken connection may cost
 TIMEOUT = 30.0  # seconds without a byte, after which an attempt counts as failed
-LOCK_WAIT = 0.5  # seconds between two looks whether another process is done
+LOCK_WAIT = 0.5  # seconds between two attempts to get a lock
 FIRST_WAIT = 1.0  # seconds before the second attempt; each later wait is twice as long
 
 
@@ -30,24 +30,24 @@ def fetch(
 ) -> Path:
     """Download `url` to the file `destination`, unless it is there already, and return its path.
 
-    What has arrived is kept in `destination` + ".part". A later attempt, or a later call, asks the server for the rest
-    alone, and starts again where the server cannot do that or has another file now. The file gets its name only after
-    its checksum was found right and `check` had nothing against it, so a file of this name is always whole. Of two
-    processes that ask for one folder's files, one waits for the other.
+    The bytes that have arrived are kept in `destination` + ".part". A later attempt, or a later call, asks the server
+    for the rest, and starts again if the server cannot send a part or has another file now. The file gets its name only
+    after its checksum and `check`, so a file of this name is always whole. If two processes download into one folder,
+    one waits for the other.
 
     Args:
-        url: where the file is published.
+        url: the address of the file.
         destination: the file to make.
-        md5: the checksum; None where the publisher gives none. The size, `ETag` and date that the server told at first
-            are then kept in `destination` + ".part.json", and what they do not fit is not joined.
+        md5: the checksum; None if the publisher gives none. The size, `ETag` and date from the server's first answer
+            are then kept in `destination` + ".part.json", and bytes of another version of the file are not joined.
         progress: draw a progress bar on standard error.
-        attempts: how often to try before giving up; the waits between them grow: 1 s, 2 s, 4 s ...
-        check: looks at a file that has arrived and raises DataError if it is not what it should be.
+        attempts: the number of attempts; the waits between them grow: 1 s, 2 s, 4 s ...
+        check: called with the complete file; raises DataError if it is not what it should be.
 
     Raises:
         DownloadError: if no attempt succeeds.
-        DataError: if the checksum is wrong, either of a file that was there before (it is left alone) or of what the
-            server sent (it is removed), or `check` refuses that (it is removed too).
+        DataError: if the checksum of a file that was there before is wrong (it is kept), or if the checksum or `check`
+            refuses what the server sent (it is removed).
         SaveError: if the disk cannot be written.
     """
     try:
@@ -59,9 +59,9 @@ def fetch(
                     return destination
     except DownloadError as error:
         raise DownloadError(f"{error}; fetch it some other way and put it at {destination}.") from error
+    except MinivitError:
+        raise
     except OSError as error:
-        if isinstance(error, MinivitError):
-            raise
         raise SaveError(f"{destination} cannot be written: {error}.") from error
     if md5 is not None:
         check_md5(destination, md5)
@@ -75,11 +75,11 @@ def _fetch(
 
     pooch.get_logger().setLevel("WARNING")  # the progress bar says it all
     part = destination.with_name(destination.name + ".part")
-    known_by_sum = md5 is not None
+    has_checksum = md5 is not None
 
     def download(url: str, output_file: str, _: Any) -> None:
-        _download(url, part, progress, attempts, known_by_sum)
-        told(part).unlink(missing_ok=True)
+        _download(url, part, progress, attempts, has_checksum)
+        server_notes(part).unlink(missing_ok=True)
         try:
             check(part)
         except DataError:
@@ -100,7 +100,7 @@ def _fetch(
         except DataError:
             raise
         except ValueError as error:  # pooch: "MD5 hash of downloaded file (...) does not match ..."
-            if resumed:  # the beginning was of another file: once more, from the start
+            if resumed:  # the first part may be of another file: download once more, from the start
                 continue
             raise DataError(
                 f"What {url} sent was damaged and is removed; try again, or fetch it some other way and put it "
@@ -110,7 +110,7 @@ def _fetch(
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process downloads into this folder, and keep it alone inside the block."""
+    """Wait until no other process downloads into this folder, and keep others out inside the block."""
     while True:
         try:
             with locked(folder):
@@ -145,16 +145,16 @@ def check_md5(path: Path, md5: str) -> None:
 # -- one download -----------------------------------------------------------------------------------------
 
 
-def told(part: Path) -> Path:
-    """The file beside an unfinished download with what the server told about the whole."""
+def server_notes(part: Path) -> Path:
+    """Return the file beside an unfinished download that keeps what the server said about the whole file."""
     return part.with_name(part.name + ".json")
 
 
 class _AnotherFile(Exception):
-    """What the server has now is not the file whose beginning is here."""
+    """The server has another file now than the one whose first part was downloaded."""
 
 
-def _download(url: str, part: Path, progress: bool, attempts: int, known_by_sum: bool) -> None:
+def _download(url: str, part: Path, progress: bool, attempts: int, has_checksum: bool) -> None:
     """Bring the file `part` to its full length, in as many attempts as are allowed."""
     import requests
 
@@ -164,9 +164,9 @@ def _download(url: str, part: Path, progress: bool, attempts: int, known_by_sum:
         if attempt:
             time.sleep(FIRST_WAIT * 2 ** (attempt - 1))
         try:
-            return _continue_download(url, part, progress, known_by_sum)
+            return _continue_download(url, part, progress, has_checksum)
         except _AnotherFile:
-            part.unlink()  # an attempt that begins anew is no failure, and can come but once
+            part.unlink()  # starting again does not count as an attempt, and happens at most once
             continue
         except requests.HTTPError as error:
             reason = f"the server answered {str(error).split(' for url')[0]}"
@@ -176,25 +176,25 @@ def _download(url: str, part: Path, progress: bool, attempts: int, known_by_sum:
     raise DownloadError(f"{url} could not be downloaded in {attempts} attempts ({reason})")
 
 
-def _continue_download(url: str, part: Path, progress: bool, known_by_sum: bool) -> None:
+def _continue_download(url: str, part: Path, progress: bool, has_checksum: bool) -> None:
     """Append to the file `part` what it still lacks.
 
     Args:
-        url: where the file is published.
-        part: what has arrived.
+        url: the address of the file.
+        part: the bytes that have arrived.
         progress: whether to draw a bar.
-        known_by_sum: whether a checksum will tell if the parts belong together; if not, the server must.
+        has_checksum: whether a checksum will show if the parts belong together; if not, the server's answers must.
 
     Raises:
-        requests.RequestException: if the connection fails or breaks off; what has come by then is kept.
-        _AnotherFile: if what is here is not the beginning of what the server has.
+        requests.RequestException: if the connection fails; what has arrived is kept.
+        _AnotherFile: if `part` is not the first part of the server's file.
     """
     import requests
     from tqdm.auto import tqdm
 
     present = part.stat().st_size if part.exists() else 0
-    before = {} if known_by_sum else _read_told(part)
-    if present and not known_by_sum and before.get("url") != url:
+    before = {} if has_checksum else _read_server_notes(part)
+    if present and not has_checksum and before.get("url") != url:
         raise _AnotherFile
     headers = {"Accept-Encoding": "identity"}  # so that the lengths count the bytes of the file
     if present:
@@ -204,7 +204,7 @@ def _continue_download(url: str, part: Path, progress: bool, known_by_sum: bool)
 
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if present and response.status_code == requests.codes.requested_range_not_satisfiable:
-            if known_by_sum or before.get("size") == present:
+            if has_checksum or before.get("size") == present:
                 return  # nothing follows what is here
             raise _AnotherFile
         response.raise_for_status()
@@ -212,11 +212,11 @@ def _continue_download(url: str, part: Path, progress: bool, known_by_sum: bool)
             present = 0  # the server sends everything, from the start
         length = response.headers.get("Content-Length", "")
         total = present + int(length) if length.isdecimal() else None
-        if not known_by_sum:
+        if not has_checksum:
             now = {"url": url, "mark": _mark(response.headers), "size": total}
             if present and now != before:
                 raise _AnotherFile
-            write_json(told(part), now)
+            write_json(server_notes(part), now)
 
         bar = tqdm(desc=part.stem, total=total, initial=present, unit="B", unit_scale=True, disable=not progress)
         with bar, part.open("ab" if present else "wb") as file:
@@ -226,14 +226,14 @@ def _continue_download(url: str, part: Path, progress: bool, known_by_sum: bool)
 
 
 def _mark(headers: Mapping[str, str]) -> str | None:
-    """What tells one version of a file from another: a strong ETag or the date; None if the server gives neither."""
+    """Return what distinguishes versions of a file: a strong ETag or the date; None if the server gives neither."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 
 
-def _read_told(part: Path) -> dict[str, Any]:
+def _read_server_notes(part: Path) -> dict[str, Any]:
     try:
-        found = read_json(told(part))
+        found = read_json(server_notes(part))
     except (MinivitError, OSError):
         return {}
     return found if isinstance(found, dict) else {}

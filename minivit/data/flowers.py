@@ -72,18 +72,18 @@ def flowers(data_dir: str | Path, download: bool = True, progress: bool = True) 
 
 
 def _read_numbers(path: Path, name: str, largest: int) -> np.ndarray:
-    """The whole numbers, from 1 up, that a MATLAB 5 file holds under a name: int64 (N,)."""
+    """The integers, from 1 up, that a MATLAB 5 file holds under a name: int64 (N,)."""
     from scipy.io import loadmat
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of SciPy, on what is damaged
+            warnings.simplefilter("ignore")  # SciPy warns of damage before it raises
             numbers = np.asarray(loadmat(path, appendmat=False, variable_names=[name])[name]).ravel()
     except Exception as error:  # damage can hit a reader anywhere: a list of its errors would have gaps
         reason = printable(" ".join(str(error).split()), 80)
         raise DataError(f"{path} has no {name} that can be read: {reason}") from error
     if numbers.dtype.kind not in "iu" or not len(numbers) or not 1 <= numbers.min() <= numbers.max() <= largest:
-        raise DataError(f"{name} in {path} are not whole numbers from 1 to {largest}")
+        raise DataError(f"{name} in {path} are not integers from 1 to {largest}")
     return numbers.astype(np.int64)
 
 

@@ -4,10 +4,10 @@
     photos/train/dog/7.png   or   photos/dog/7.png
     photos/test/cat/3.jpg
 
-`train` may also be called training, train_set, seg_train and the like, and `test` test, testing, val, valid, validation
-and the like; of several, the first of these is taken. Without a test folder, a fifth of each class is held out: those
-pictures whose names have the smallest SHA-256. That depends on the names and the seed alone, neither on the order in
-which a disk lists them nor on the other classes, and a picture that is added later moves few of the others.
+`train` may also be called training, train_set, seg_train and the like, and `test` testing, val, valid, validation and
+the like; if there are several, the first of these is taken. Without a test folder, a fifth of each class is held out:
+the pictures whose names have the smallest SHA-256. That depends only on the names and the seed, not on the order in
+which a disk lists them nor on the other classes, and a picture that is added later moves few others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,27 +32,27 @@ from minivit.text import listed, printable
 
 HELD_OUT = 5  # one picture in so many, of each class
 
-# What counts as a picture in a folder, by the end of its name. A file without an ending is looked into.
+# What counts as a picture in a folder, by the end of its name. A file without an ending is opened.
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
     ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga",
     ".qoi", ".ico", ".pcx", ".sgi",
 )  # fmt: skip
 
-# Pictures that cannot be read here; other files that are passed over, such as .txt, need no advice.
+# Pictures that cannot be read here, but converted; other files that are skipped, such as .txt, need no advice.
 CONVERTIBLE = (
     ".heic", ".heif", ".hif", ".jxl", ".psd", ".psb", ".xcf", ".svg", ".eps", ".pdf", ".raw", ".dng", ".cr2", ".cr3",
     ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".exr", ".hdr", ".dcm", ".fits", ".nii", ".dds",
 )  # fmt: skip
 
-# What systems and programs leave in folders, in lower case; names that begin with a dot need no listing.
+# Files and folders that systems and programs leave behind, in lower case; names that begin with a dot are skipped too.
 SYSTEM_NAMES = frozenset({
     "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler",
     "recycled", "system volume information", "lost+found", "found.000", "thumbs.db", "ehthumbs.db", "desktop.ini",
     "__pycache__", "icon\r",
 })  # fmt: skip
 
-# Words of folder names that say which split they hold, and words that may stand beside these.
+# Words in the name of a folder that say which split it holds, and words that may accompany them.
 SPLITS = {
     "train": ("train", "training", "trn", "trainset", "trainingset"),
     "test": ("test", "testing", "tst", "testset", "testingset", "eval", "evaluation"),
@@ -73,9 +74,9 @@ class Layout:
 
     Args:
         train, test: for each class its folder; `test` is None where none is given.
-        train_at, test_at: what to call these in a sentence.
+        train_at, test_at: the folders that messages name.
         unused: folders that are not read.
-        skipped: how many files are passed over, by the ends of their names.
+        skipped: the number of skipped files, by the ends of their names.
     """
 
     train: dict[str, Path]
@@ -89,14 +90,14 @@ class Layout:
 def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tuple[FileDataset, FileDataset]:
     """The training and the test split of a folder of class folders, laid out as described above.
 
-    A class folder may hold further folders. Hidden files, and files and folders of systems (`Thumbs.db`, `__MACOSX`),
-    are passed over, and so are files that do not end like a picture; a file without an ending is looked into. Pictures
-    are decoded when they are needed, so one that cannot be read shows then.
+    A class folder may hold further folders. Hidden files, files and folders of systems (`Thumbs.db`, `__MACOSX`) and
+    files that do not end like a picture are skipped; a file without an ending is opened. Pictures are decoded when they
+    are needed, and one that cannot be read raises its error then.
 
     Args:
         path: the folder.
         seed: of the split, where there is no test folder.
-        progress: say in a notice what was found, if anything was skipped or folders have other names than above.
+        progress: give a notice of what was found, if anything was skipped or folders have other names than above.
 
     Raises:
         DataNotFoundError: if there is no such folder.
@@ -104,11 +105,11 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
             a class that training lacks.
     """
     root, layout = _found(path)
-    with _readable(root):
+    with _system_errors(root):
         if layout.test_at and not layout.train:
             raise DataError(
                 f"{printable(root)} has a folder {printable(layout.test_at.name)}, but no folder train with class "
-                "folders in it"
+                "folders in it: add one"
             )
         train = _read_classes(layout.train, layout.train_at, layout.skipped)
         if layout.test is None:
@@ -122,7 +123,7 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
                     f"{listed(unknown)}"
                 )
     if len(train) < 2:
-        raise DataError(f"{printable(root)} has the class {next(iter(train))!r} alone: a classifier needs two or more")
+        raise DataError(f"{printable(root)} has one class, {next(iter(train))!r}: a classifier needs two or more")
     classes = tuple(train)
     name = folder_title(root)
     parts = _dataset(root, train, classes, note), _dataset(root, test, classes, note)
@@ -137,12 +138,12 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
 
 
 def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
-    """The pictures of a folder that a trained model is measured on: its test split, or all if it has no splits.
+    """Return the pictures of a folder to measure a trained model on: its test split, or all if it has no splits.
 
     One class is enough. `path`, `progress` and the errors are those of `picture_folder`.
     """
     root, layout = _found(path)
-    with _readable(root):
+    with _system_errors(root):
         test = layout.train if layout.test is None else layout.test
         at = layout.train_at if layout.test_at is None else layout.test_at
         files = _read_classes(test, at, layout.skipped)
@@ -163,25 +164,22 @@ def folder_title(path: str | Path) -> str:
 
 def _found(path: str | Path) -> tuple[Path, Layout]:
     root = Path(path)
-    with _readable(root):
+    with _system_errors(root):
         if not root.is_dir():
             raise DataNotFoundError(f"there is no folder {printable(root)}")
         return root, _layout(root)
 
 
-class _readable:
-    """Turn what the system refuses (permission, a name that is too long) into a sentence."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and not isinstance(error, DataNotFoundError):
-            where = error.filename if isinstance(error.filename, str | Path) else self.root
-            raise DataError(f"{printable(where)} cannot be read: {error.strerror or error}") from error
+@contextmanager
+def _system_errors(root: Path) -> Iterator[None]:
+    """Turn an error of the system (no permission, a name that is too long) into one that names the folder."""
+    try:
+        yield
+    except DataNotFoundError:
+        raise
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str | Path) else root
+        raise DataError(f"{printable(where)} cannot be read: {error.strerror or error}") from error
 
 
 def _layout(root: Path) -> Layout:
@@ -215,10 +213,10 @@ def _layout_of(root: Path, folders: list[Path]) -> Layout:
     if folders and len(holding) == len(folders):
         raise DataError(
             f"{printable(root)} has {listed(folder.name for folder in folders)}, which hold no class folders: put the "
-            "pictures of each class into a folder of its own, as in train/cat/1.jpg"
+            "pictures of each class into one folder, as in train/cat/1.jpg"
         )
     if len(folders) == 1 and _folders(folders[0]) and not _has_pictures(folders[0]):
-        return _layout(folders[0])  # a folder in a folder, as archives unpack
+        return _layout(folders[0])  # a folder inside a folder, as some archives unpack
 
     if len(folders) > 1 and (layout := _splits_inside_classes(root, folders)):
         return layout
@@ -234,7 +232,7 @@ def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path], rol
     train = having["train"][0] if having["train"] else None
     if len(having["train"]) > 1 and train and train.name.lower() != "train":
         both = listed(folder.name for folder in having["train"])
-        raise DataError(f"{printable(root)} has several training folders, {both}: call the one that is meant train")
+        raise DataError(f"{printable(root)} has several training folders, {both}: rename the right one to train")
     test = next(iter(having["test"] + having["val"]), None)
     return Layout(
         train=_named(_folders(splits[train])) if train else {},
@@ -246,7 +244,7 @@ def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path], rol
 
 
 def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
-    """The layout cat/train/1.jpg, cat/test/2.jpg, if all classes have it."""
+    """Return the layout of cat/train/1.jpg and cat/test/2.jpg, if all classes have it."""
     train, test = {}, {}
     for name, folder in _named(folders).items():
         roles = {split_of(child.name): child for child in reversed(_folders(folder))}
@@ -258,23 +256,23 @@ def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
 
 
 def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
-    """Folders without pictures that have the same folders inside are no classes, whatever they are called."""
+    """Raise DataError for folders without pictures that have the same folders inside: they are splits, not classes."""
     inside = [frozenset(child.name for child in _folders(folder)) for folder in folders]
     if len(folders) > 1 and len(set(inside)) == 1 and len(inside[0]) > 1 and not any(map(_has_pictures, folders)):
         raise DataError(
             f"{printable(root)} has {listed((f.name for f in folders), 3)}, each with the same folders inside "
-            f"({listed(sorted(inside[0]), 3)}): name them train and test, or give one of them alone"
+            f"({listed(sorted(inside[0]), 3)}): rename them to train and test, or give one of them"
         )
 
 
 def split_of(name: str) -> str | None:
-    """Which split a folder of this name holds: "train", "test", "val", or None for any other name."""
+    """Return the split that a folder of this name holds: "train", "test", "val", or None for any other name."""
     role, others = _split_and_words(name)
     return None if others else role
 
 
 def _split_and_words(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The split that one word of a name says, and the other words: pets_train gives "train" and ("pets",)."""
+    """Return the split that one word of a name says, and the other words: pets_train gives "train" and ("pets",)."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in BESIDE]
     found = [(role, word) for role, spellings in SPLITS.items() for word in words if word in spellings]
     if len(found) != 1:
@@ -295,7 +293,7 @@ def _roles(folders: list[Path]) -> dict[Path, str]:
 
 
 def _inside(folder: Path) -> Path:
-    """The folder that has the class folders: train/train/cat and train/images/cat are train/cat."""
+    """Return the folder with the class folders: train/train/cat and train/images/cat count as train/cat."""
     children = _folders(folder)
     if len(children) == 1 and not _has_pictures(folder):
         name = children[0].name
@@ -317,46 +315,42 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _has_pictures(folder: Path) -> bool:
-    """Whether a file lies in the folder itself that ends like a picture."""
+    """Return whether a file directly in the folder ends like a picture."""
     return any(child.suffix.lower() in SUFFIXES and not _ignored(child.name) for child in folder.iterdir())
 
 
 def _named(folders: Iterable[Path]) -> dict[str, Path]:
-    """Class folders by the names of the classes, in which nothing is left that a terminal obeys or no text may hold."""
+    """Return class folders by the printable names of the classes."""
     named: dict[str, Path] = {}
     for folder in folders:
         name = printable(folder.name)
         if name in named:
-            raise DataError(
-                f"{printable(folder)} and another folder beside it have the same printable name: rename one"
-            )
+            raise DataError(f"{printable(folder)} and another folder have the same printable name: rename one")
         named[name] = folder
     return named
 
 
 def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> ClassFiles:
     if not folders:
-        raise DataError(
-            f"{printable(at)} holds no class folders: put the pictures of each class into a folder of its own"
-        )
+        raise DataError(f"{printable(at)} holds no class folders: put the pictures of each class into one folder")
     classes = {}
     for name, folder in folders.items():
-        passed_over: Counter[str] = Counter()
-        classes[name] = sorted(_pictures(folder, passed_over, ()), key=lambda file: file.as_posix())
+        skipped_here: Counter[str] = Counter()
+        classes[name] = sorted(_pictures(folder, skipped_here, ()), key=lambda file: file.as_posix())
         if not classes[name]:
-            instead = f", but {_counted(passed_over)}" if passed_over else ""
+            instead = f", but {_counted(skipped_here)}" if skipped_here else ""
             raise DataError(
                 f"{printable(folder)} holds no pictures (files ending in .jpg, .png and the like){instead}: fill the "
                 "folder or remove it"
             )
-        skipped.update(passed_over)
+        skipped.update(skipped_here)
     if at.is_dir() and (loose := sum(map(_is_loose_picture, at.iterdir()))):
         skipped["pictures outside the class folders"] += loose
     return classes
 
 
 def _pictures(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
-    """All pictures in a folder and the folders in it; `above` are the folders around, lest a link leads in circles."""
+    """Return all pictures in a folder and in those below it; `above` are the folders around it, to stop at cycles."""
     here = folder.stat()
     place = (here.st_dev, here.st_ino)
     if place in above:
@@ -389,17 +383,17 @@ def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix and not suffix[1:].isdecimal():  # a number is no ending: IMG.0001
+    if suffix and not suffix[1:].isdecimal():  # IMG.0001 has no ending, but a number
         return False
     kind = kind_of(first_bytes(path))
     return kind is not None and kind[1]
 
 
-# -- what to say ----------------------------------------------------------------------------------------
+# -- messages -------------------------------------------------------------------------------------------
 
 
 def _is_plain(root: Path, layout: Layout) -> bool:
-    """Whether the folder is laid out as the first lines of this file say, so that nothing need be said about it."""
+    """Return whether the folder is laid out as the first lines of this file say, so that no notice is needed."""
     if layout.train_at not in (root, root / "train"):
         return False
     return layout.test_at is None or layout.test_at.name in ("test", "val", "validation")
@@ -411,14 +405,14 @@ def _both(layout: Layout) -> str:
 
 
 def _left_out(layout: Layout, lacking: list[str]) -> str:
-    """The end of the sentence on a folder: what of it is not there or not read."""
+    """Return the end of a notice on a folder: what is missing, not used or skipped."""
     said = f"; no test pictures of {listed(lacking)}" if lacking else ""
     said += f"; not used: {listed(f'{folder.name}/' for folder in layout.unused)}" if layout.unused else ""
     return said + (f"; skipped: {_counted(layout.skipped)}" if layout.skipped else "")
 
 
 def _counted(skipped: Counter[str]) -> str:
-    """What was passed over: 40 .heic, 2 .txt (convert .heic to JPEG or PNG)."""
+    """Return the number of skipped files: "40 .heic, 2 .txt (convert .heic to JPEG or PNG)"."""
     counts = listed((f"{count:,} {ending}" for ending, count in skipped.most_common()), 6)
     convertible = [ending for ending, _ in skipped.most_common() if ending in CONVERTIBLE]
     return counts + (f" (convert {listed(convertible, 4)} to JPEG or PNG)" if convertible else "")

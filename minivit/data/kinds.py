@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: pictures that can be read, and what people have instead."""
+"""The kind of a file by its first bytes: pictures that can be read, and what is often found in their place."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-HEAD = 512  # bytes from which a kind is told
+HEAD = 512  # bytes that are enough to recognise a kind
 
 
 def kind_of(head: bytes) -> tuple[str, bool] | None:
-    """What a file with these first bytes is, and whether it is a picture of a kind that can be read here.
+    """Return what a file with these first bytes is, and whether it is a picture that can be read here.
 
     Returns:
-        ("PNG picture", True), ("HEIC picture", False), ("web page", False) ...; None for bytes that say nothing.
+        ("PNG picture", True), ("HEIC picture", False), ("web page", False) ...; None if the kind is not known.
     """
     for name, test in READABLE.items():
         if test(head):
@@ -35,7 +35,7 @@ def _starts(*beginnings: bytes) -> Callable[[bytes], bool]:
 
 
 def _brand(*brands: bytes) -> Callable[[bytes], bool]:
-    """Files of the ISO family (MP4, HEIF) name what they are in their bytes 8 to 12."""
+    """Return a test for files of the ISO family (MP4, HEIF), which name their kind in bytes 8 to 12."""
     return lambda head: head[4:8] == b"ftyp" and head[8:12] in brands
 
 
@@ -44,7 +44,7 @@ def _words(*words: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_icon(head: bytes) -> bool:
-    """An icon file says how many pictures it has (1 to 64 here), and of each a byte that is 0."""
+    """Return whether it is an icon file: it names its number of pictures (here 1 to 64), and two bytes are 0."""
     return len(head) >= 22 and head[:4] == b"\0\0\1\0" and 1 <= head[4] <= 64 and head[5] == head[9] == 0
 
 

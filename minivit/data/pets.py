@@ -93,14 +93,14 @@ def _read_list(path: Path) -> list[Entry]:
         label = int(words[1]) if len(words) > 1 and len(words[1]) < 9 and words[1].isdecimal() else 0
         if not 1 <= label <= NUM_CLASSES or not _is_name(words[0]):
             raise DataError(
-                f"line {number} of {path} is no picture with a label from 1 to {NUM_CLASSES}: {quoted(line)}"
+                f"line {number} of {path} is not a picture with a label from 1 to {NUM_CLASSES}: {quoted(line)}"
             )
         entries.append((words[0], label - 1))
     return entries
 
 
 def _is_name(word: str) -> bool:
-    """Whether a word can name a file of the folder: no path, nothing unprintable, not too long for a disk."""
+    """Return whether a word can name a file in the folder: not a path, printable, and short enough for a disk."""
     return word.isprintable() and not set(word) & set("/\\:\ufffd") and len(word.encode()) <= 200
 
 

@@ -60,9 +60,8 @@ def decode_picture(path: str | Path) -> np.ndarray:
     """The picture in a file, in its own size: uint8 (H, W, 3).
 
     Raises:
-        ImageError: with the file's name, if there is no such file or it may not be read, it is no picture or of a kind
-            that cannot be read, it is damaged, its numbers have no known white, or decoding it would take more than
-            MEMORY bytes.
+        ImageError: with the file's name, if it does not exist, may not be read, is not a picture or one of a kind that
+            cannot be read, is damaged, does not say which number is white, or would take more than MEMORY bytes.
         OutOfMemory: if there is less memory than that.
     """
     path = Path(path)
@@ -78,7 +77,7 @@ def decode_picture(path: str | Path) -> np.ndarray:
 
 
 def check_picture(path: str | Path) -> None:
-    """Read the header of a picture and decode nothing. Damage behind the header shows in `decode_picture` alone.
+    """Read the header of a picture and decode nothing: only `decode_picture` finds damage behind the header.
 
     Raises:
         ImageError: as `decode_picture`.
@@ -139,7 +138,7 @@ def _open(path: Path) -> Image.Image:
 
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
-    """Turn whatever reading a picture may raise into an error that names the file and says what is wrong."""
+    """Turn any error while a picture is read into one that names the file and says what is wrong."""
     from PIL import Image, UnidentifiedImageError
 
     name = printable(path)
@@ -150,17 +149,17 @@ def _sentences(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError(f"no picture at {name}") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no picture that can be read{_what_it_is(path)}") from error
+        raise ImageError(f"{name} is not an image that can be read{_what_it_is(path)}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} would unpack to too many pixels: {_reason(error)}") from error
     except MemoryError as error:
-        raise OutOfMemory(f"{name} does not fit into the memory that is left: save it with fewer pixels") from error
+        raise OutOfMemory(f"{name} does not fit into the memory that is free: save it with fewer pixels") from error
     except Exception as error:  # damage can hit a decoder anywhere: a list of its errors would have gaps
         if isinstance(error, OSError) and error.strerror:  # the system's: no permission, a name that is too long
             raise ImageError(f"{name} cannot be read: {error.strerror}") from error
         if re.search("not.* supported|unsupported|unknown|conversion from", str(error), re.IGNORECASE):
             raise ImageError(
-                f"{name} is a picture of a kind that cannot be read ({_reason(error)}); save it as PNG"
+                f"{name} is a picture of a kind that cannot be read: {_reason(error)}; save it as PNG"
             ) from error
         raise ImageError(f"{name} is a picture that is cut short or damaged: {_reason(error)}") from error
 
@@ -170,13 +169,13 @@ def _reason(error: Exception) -> str:
 
 
 def _what_it_is(path: Path) -> str:
-    """The end of a sentence on a file that no decoder took."""
+    """Return the end of a message on a file that no decoder recognised."""
     kind = kind_of(first_bytes(path))
     if kind is None:
         return f" ({READABLE})"
     name, readable = kind
     if readable:
-        return f": it begins like a {name}, but is damaged or of a kind that Pillow cannot read; save it as JPEG or PNG"
+        return f": it begins like a {name}, but is damaged or unknown to Pillow; save it as JPEG or PNG"
     return f": it is a {name}" if "(" in name else f": it is a {name}; convert it to JPEG or PNG"
 
 
@@ -190,7 +189,7 @@ def _installed_formats() -> list[str]:
 
 
 def _says_it_is_tga(path: Path) -> bool:
-    """TGA files begin with nothing of their own: an icon or a video may look like one."""
+    """Return whether a file is TGA by its ending or its last bytes: its first bytes may look like an icon's."""
     if path.suffix.lower() in TGA_SUFFIXES:
         return True
     with path.open("rb") as file:
@@ -199,10 +198,10 @@ def _says_it_is_tga(path: Path) -> bool:
 
 
 def _keep_pillow_quiet() -> None:
-    """Let nothing be said about a file but our own sentence; libtiff alone wrote up to 43 lines.
+    """Silence the warnings of Pillow and libtiff, which wrote up to 43 lines on one file; our error says what is wrong.
 
-    The filter is put in where it is missing, and stays. `catch_warnings` would put a list of filters back that another
-    thread may have changed meanwhile.
+    The filter is added once and stays. `catch_warnings` would restore a list of filters that another thread may have
+    changed meanwhile.
     """
     if not any(getattr(rule[3], "pattern", None) == PILLOW_MODULES for rule in warnings.filters):
         warnings.filterwarnings("ignore", module=PILLOW_MODULES)
@@ -215,8 +214,8 @@ def _silence_libtiff() -> None:
 
     from PIL import _imaging
 
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, Python prints what is logged
-    with suppress(OSError, AttributeError):  # found through Pillow on Linux and macOS; on Windows it is out of reach
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints what is logged
+    with suppress(OSError, AttributeError):  # Pillow's library exports it on Linux and macOS, but not on Windows
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
@@ -224,19 +223,19 @@ def _silence_libtiff() -> None:
 
 
 def _check_memory(picture: Image.Image) -> None:
-    """Raise ImageError if decoding would take more than MEMORY bytes, all copies counted. Nothing is decoded for it."""
+    """Raise ImageError if decoding would take more than MEMORY bytes, all copies counted; nothing is decoded here."""
     for width, height in [picture.size, *_sizes_in_icon(picture)]:
         pixels = width * height
         needed = pixels * (STORED.get(picture.mode, 4) + 3) + _decoder_bytes(picture, pixels)
         if needed > MEMORY:
             raise ImageError(
-                f"has too many pixels: {width:,} x {height:,} would take {needed / 2**30:.1f} GiB of memory, and "
-                f"{MEMORY / 2**30:g} GiB is the limit; save it smaller"
+                f"has too many pixels: {width:,} x {height:,} would take {needed / 2**30:.1f} GiB of memory, above the "
+                f"limit of {MEMORY / 2**30:g} GiB; save it smaller"
             )
 
 
 def _decoder_bytes(picture: Image.Image, pixels: int) -> int:
-    """What a decoder needs besides the picture itself."""
+    """Return the bytes that a decoder needs besides the picture itself."""
     bands = len(picture.getbands())
     if picture.format in ("JPEG", "MPO"):
         return 2 * bands * pixels if picture.info.get("progressive") else 0  # all coefficients at once
@@ -248,7 +247,7 @@ def _decoder_bytes(picture: Image.Image, pixels: int) -> int:
 
 
 def _tiff_block(picture: Image.Image) -> int:
-    """Bytes of a strip or tile of a TIFF file: it is unpacked whole, and may be larger than the picture."""
+    """Return the bytes of a strip or tile of a TIFF file: it is unpacked whole, and may be larger than the picture."""
     width, height = picture.size
     across = tiff_number(picture, 322) or max(width, height)  # a side, whichever: the picture may be turned
     down = tiff_number(picture, 323) or min(tiff_number(picture, 278) or height, max(width, height))
@@ -257,7 +256,7 @@ def _tiff_block(picture: Image.Image) -> int:
 
 
 def _sizes_in_icon(picture: Image.Image) -> Iterator[tuple[int, int]]:
-    """Sizes of the PNG and BMP pictures in an icon file: its own header cannot say more than 256 x 256."""
+    """Yield the sizes of the PNG and BMP pictures in an icon file: its header cannot say more than 256 x 256."""
     if picture.format != "ICO":
         return
     file = picture.fp  # pyright: ignore[reportAttributeAccessIssue]: of pictures that come from a file
@@ -276,7 +275,7 @@ def _sizes_in_icon(picture: Image.Image) -> Iterator[tuple[int, int]]:
 
 
 def _to_rgb(picture: Image.Image) -> np.ndarray:
-    """A decoded picture as uint8 (H, W, 3), converted in strips: a second whole picture would take 4 bytes a pixel."""
+    """Return a decoded picture as uint8 (H, W, 3), converted in strips: a second picture would take 4 bytes a pixel."""
     width, height = picture.size
     scale = scale_of(picture)
     check_colours_not_dark(picture)
@@ -303,7 +302,7 @@ def _strip_to_rgb(strip: Image.Image) -> np.ndarray:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """How the picture is turned, 1 to 8, by its EXIF note; 1, upright, where that cannot be read, as in a viewer."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if it cannot be read, as viewers do."""
     try:
         value = int(picture.getexif().get(ORIENTATION, 1))
     except Exception:
@@ -312,7 +311,7 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn (H, W, 3) as the EXIF standard says: from 5 up rows are columns, and two mirrors each."""
+    """Turn (H, W, 3) upright: orientations from 5 up swap rows and columns, and each may mirror either axis."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

@@ -55,14 +55,12 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         DownloadError, SaveError: as `fetch`.
     """
     if name not in PRETRAINED:
-        first, *_, last = PRETRAINED
         hint = suggestion(name, PRETRAINED)
-        hint = hint if "mean" in hint else f"there are {len(PRETRAINED)}, from {first} to {last}"
         raise CheckpointNotFoundError(f"{quoted(name)} is neither a file nor the name of published weights: {hint}")
     path = Path(data_dir or default_data_dir()) / "weights" / f"{name}.npz"
     if path.exists() and not zipfile.is_zipfile(path):
         raise CheckpointError(
-            f"{path} is no whole weights file{_what_it_is(path)}; delete it, so that it is downloaded again"
+            f"{path} is not a whole weights file{_what_it_is(path)}; delete it, so that it is downloaded again"
         )
     return fetch(PRETRAINED[name], path, None, progress, check=_check_whole)
 
@@ -74,11 +72,11 @@ def _check_whole(path: Path) -> None:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         raise DataError(
-            f"what was sent for {path.stem} is no whole weights file{_what_it_is(path)} and is removed; try again, "
+            f"the download of {path.stem} is not a whole weights file{_what_it_is(path)} and was removed; try again, "
             "maybe from another network"
         ) from error
     if damaged is not None:
-        raise DataError(f"what was sent for {path.stem} is damaged (in {quoted(damaged)}) and is removed; try again")
+        raise DataError(f"the download of {path.stem} is damaged (in {quoted(damaged)}) and was removed; try again")
 
 
 def _what_it_is(path: Path) -> str:
@@ -87,7 +85,7 @@ def _what_it_is(path: Path) -> str:
 
 
 def find_weights(given: str | Path) -> Path:
-    """The file that is meant: a folder stands for the weights of the run or model in it, and published ones have names.
+    """Return a weights file, by its path, by the folder of its run or model, or by the name of published weights.
 
     Raises:
         CheckpointNotFoundError: if it is neither a file nor such a name.
@@ -110,7 +108,7 @@ def load_model(
     std: Channels | None = None,
     interpolation: str = "bilinear",
 ) -> Any:
-    """The model in a weights file, in a folder, or of published weights: `models.weights.load_model` by name.
+    """Return the model in a weights file, in a folder, or of published weights: `models.weights.load_model` by name.
 
     Args:
         weights: the name of published weights (one of `PRETRAINED`), which are downloaded once; or a file, or the
@@ -118,7 +116,7 @@ def load_model(
         heads, image_size, num_classes, grid, mean, std, interpolation: as `models.weights.load_model` takes them.
 
     Returns:
-        A `ViT` or a `ResNet`, in evaluation mode. Its `header` is what the file said beside its weights.
+        A `ViT` or a `ResNet`, in evaluation mode. Its `header` is what the file says besides its weights.
 
     Raises:
         CheckpointNotFoundError: if there is no such file or name.

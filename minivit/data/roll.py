@@ -1,8 +1,7 @@
-"""The pictures of a run by name, so that the run can go on when a damaged one is taken away.
+"""The pictures of a run by name, so that the run can go on after a damaged one was removed.
 
-What a batch holds follows from the number of pictures and their order. A picture that is gone therefore keeps its place
-in the training set, and the next one of its class stands there; all other places are as they were. In the test set it
-is left out.
+The number and the order of the pictures decide what a batch holds. Therefore a picture that is gone keeps its place in
+the training set, and the next one of its class fills it; all other places are unchanged. The test set leaves it out.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from minivit.notices import notice
 from minivit.text import listed, printable
 
 FILE = "pictures.json"  # in a run's folder
-CHECKED = 100_000  # pictures whose headers are read before a run; of more, so many from all over. 0.2 ms each
+CHECKED = 100_000  # pictures whose headers are read before a run, 0.2 ms each; of more, an even sample
 THREADS = 8
 
 Roll = dict[str, list[list[Any]]]  # "train" and "test": the name of each picture within its folder, and its label
 
 
 def roll_of(train: AnyDataset, test: AnyDataset) -> Roll | None:
-    """The names of all pictures of two splits; None where they are not in files of a user's folder."""
+    """Return the names of all pictures of two splits; None if they are not files in a user's folder."""
     if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
         return None
     return {
@@ -39,15 +38,15 @@ def roll_of(train: AnyDataset, test: AnyDataset) -> Roll | None:
 
 
 def write_roll(folder: Path, roll: Roll | None) -> None:
-    """Keep the names in a run's folder, unless they are there."""
+    """Write the names into a run's folder, unless they are there."""
     if roll is not None and not (folder / FILE).exists():
         write_json(folder / FILE, roll)
 
 
-def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
-    """The two splits as the run in a folder began with them, if pictures were only taken away since.
+def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
+    """Return the two splits with the places that they had when the run began, if pictures were only removed since.
 
-    If any were added, or a class is empty now, what is there now is returned.
+    If any were added, or a class is empty now, the splits are returned as they are.
 
     Args:
         folder: the run's.
@@ -55,7 +54,7 @@ def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple
         test: the test split as it is now.
 
     Raises:
-        DataError: if as many pictures were added as are gone.
+        DataError: if as many pictures were added as were removed.
     """
     roll = _read_roll(folder)
     if roll is None or not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
@@ -70,10 +69,10 @@ def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple
     if added and len(now) == len(before) and same_classes:
         raise DataError(
             f"{printable(train.root)} has {listed(added, 3)}, which this run did not begin with, and lacks "
-            f"{listed(gone, 3)}: put it back as it was, or start a new run"
+            f"{listed(gone, 3)}: restore the folder, or start a new run"
         )
     if added or not gone:
-        return train, test  # the numbers of pictures tell
+        return train, test  # resuming compares the numbers of pictures, and refuses others
 
     paths, labels = [], [label for _, label in roll["train"]]
     present: dict[int, list[Path]] = {}
@@ -82,7 +81,7 @@ def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple
             present.setdefault(label, []).append(now[name])
     if set(labels) - set(present) or max(labels) >= len(train.classes):
         return train, test
-    passed = dict.fromkeys(present, 0)  # how many of the class have been met
+    passed = dict.fromkeys(present, 0)  # by class, how many present pictures came before
     for name, label in roll["train"]:
         if name in now:
             paths.append(now[name])
@@ -92,7 +91,7 @@ def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple
     kept = [(now[name], label) for name, label in roll["test"] if name in now]
     notice(
         f"{len(gone):,} pictures of this run are gone ({listed(gone, 3)}): in training the next one of the class "
-        "stands in for each, and the test set is without them"
+        "replaces each, and the test set leaves them out"
     )
     return (
         replace(train, images=PictureFiles(paths), labels=np.array(labels, np.int64)),
@@ -105,21 +104,21 @@ def without_the_gone(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple
 
 
 def check_pictures(train: AnyDataset, test: AnyDataset) -> None:
-    """Read the headers of all pictures in files, before hours are spent on some of them.
+    """Read the headers of all pictures in files, so that a damaged one does not end a run after hours.
 
     Raises:
-        ImageError: with the name of the first that cannot be read, and how many there are.
+        ImageError: with the name of the first that cannot be read, and their number.
     """
     paths = [path for dataset in (train, test) if isinstance(dataset, FileDataset) for path in dataset.images.paths]
     paths = paths[:: max(1, len(paths) // CHECKED)]
     with ThreadPoolExecutor(THREADS) as pool:
-        bad = [error for error in pool.map(_complaint, paths) if error]
+        bad = [problem for problem in pool.map(_problem_of, paths) if problem]
     if bad:
         more = f" ({len(bad):,} such pictures)" if len(bad) > 1 else ""
-        raise ImageError(f"{bad[0]}; take it away or replace it{more}")
+        raise ImageError(f"{bad[0]}; remove or replace it{more}")
 
 
-def _complaint(path: Path) -> str:
+def _problem_of(path: Path) -> str:
     try:
         check_picture(path)
     except ImageError as error:
@@ -133,7 +132,7 @@ def _names(dataset: FileDataset) -> list[str]:
 
 
 def _read_roll(folder: Path) -> Roll | None:
-    """The names that a run keeps; None where it keeps none, or none that can be read."""
+    """Return the names that a run keeps; None if it keeps none, or none that can be used."""
     if not (folder / FILE).is_file():
         return None
     found = read_json(folder / FILE)

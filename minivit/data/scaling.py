@@ -1,8 +1,8 @@
-"""Grey pictures of more than 8 bits a pixel: which number is black, which is white.
+"""Grey pictures of more than 8 bits a pixel: which number is black, and which is white.
 
-PNG, PGM and JPEG 2000 settle it: all of their bits count. A TIFF file may hold 12 bits in 16, or millimetres as
-floats, and its tags say so or not. Where they do not, a picture that would come out nearly black is refused, and so is
-one of numbers that have no usual white.
+In PNG, PGM and JPEG 2000, white is the largest number of the format. A TIFF file may hold 12 bits in 16, or millimetres
+as floats, and its tags may say so. If they do not, a picture that would come out nearly black is refused, and so is one
+whose type of number has no usual white.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ DARK = 16  # as a share of white, 1/16: what 12 bits are of 16
 
 @dataclass
 class Scale:
-    """From a picture's numbers to 0 .. 255.
+    """The scaling of a picture's numbers to 0 .. 255.
 
     Args:
         black, white: the numbers that become 0 and 255.
-        inverted: whether they are the other way round.
-        known: whether the file says so; if not, a picture that is nearly black is doubted.
+        inverted: whether they become 255 and 0.
+        known: whether the file says which number is white; if not, a picture that is nearly black is refused.
     """
 
     black: float = 0.0
@@ -42,7 +42,7 @@ class Scale:
     brightest: float = 0.0  # number seen so far
 
     def to_eight_bits(self, strip: Image.Image) -> Image.Image:
-        """A strip of the picture as mode "L", or "LA" where one of its numbers is transparent.
+        """Return a strip of the picture in mode "L", or "LA" if one of its numbers is transparent.
 
         Raises:
             ImageError: for numbers outside black to white.
@@ -68,16 +68,16 @@ class Scale:
         """Raise ImageError if the white was assumed and no number came near it."""
         if not self.known and 0 < self.brightest - self.black < (self.white - self.black) / DARK:
             raise ImageError(
-                f"is nearly black: its largest number is {self.brightest:g} of {self.white:g}; write the one that is "
+                f"is nearly black: its largest number is {self.brightest:g} of {self.white:g}; write the number of "
                 "white into its tag MaxSampleValue, or save it with 8 bits"
             )
 
 
 def scale_of(picture: Image.Image) -> Scale | None:
-    """How the numbers of an opened picture become 0 .. 255; None if they are that already.
+    """Return the scaling of an opened picture's numbers to 0 .. 255; None if they have 8 bits already.
 
     Raises:
-        ImageError: if the file does not say which number is white, and no custom does.
+        ImageError: if the file does not say which number is white, and its type of number has no usual white.
     """
     deep = picture.mode.startswith(("I", "F"))
     if picture.format == "TIFF":
@@ -88,7 +88,7 @@ def scale_of(picture: Image.Image) -> Scale | None:
 
 
 def check_colours_not_dark(picture: Image.Image) -> None:
-    """Raise ImageError if a TIFF file's colours of 16 bits, of which Pillow keeps the upper 8, are nearly black."""
+    """Raise ImageError if the 16-bit colours of a TIFF file, of which Pillow keeps 8 bits, are nearly black."""
     if picture.format != "TIFF" or picture.mode not in ("RGB", "RGBA") or tiff_number(picture, BITS) != 16:
         return
     brightest = max(high for _, high in picture.getextrema()[:3])  # pyright: ignore[reportGeneralTypeIssues]
@@ -112,7 +112,7 @@ def _scale_of_tiff(picture: Image.Image, deep: bool) -> Scale | None:
         white = 1.0
     elif white is None and kind == UNSIGNED and bits <= 16:
         white = 2.0**bits - 1
-        known = bits < 16  # who packs 12 bits means 12
+        known = bits < 16  # numbers packed in 12 bits use all 12
     if white is None:
         raise ImageError(
             f"has {bits:g}-bit numbers (int32 pixels) and no tag MaxSampleValue or SMaxSampleValue to say which is "
@@ -125,7 +125,7 @@ def _scale_of_tiff(picture: Image.Image, deep: bool) -> Scale | None:
 
 
 def tiff_number(picture: Image.Image, tag: int, default: Any = None) -> Any:
-    """The number under a tag of a TIFF file, the first of several; the default where there is none."""
+    """Return the number under a tag of a TIFF file, the first of several; the default if there is none."""
     value = getattr(picture, "tag_v2", {}).get(tag, default)
     if isinstance(value, tuple):
         value = value[0] if value else default

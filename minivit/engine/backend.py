@@ -42,28 +42,28 @@ def is_array(x: object) -> bool:
 
 
 def plain_array(x: object) -> Array:
-    """`x` as an array of NumPy's own class and of this machine's byte order; an array of a GPU as it is.
+    """Return `x` as a plain NumPy array in this machine's byte order; an array of a GPU is returned unchanged.
 
-    A subclass with rules of its own, such as `numpy.matrix` or `numpy.memmap`, becomes a plain array of the same
-    memory. Numbers in another byte order, as some file formats store them, are copied.
+    A subclass with other rules, such as `numpy.matrix` or `numpy.memmap`, becomes a plain array of the same memory.
+    Numbers in another byte order, as some file formats store them, are copied.
 
     Raises:
         DTypeError: for a masked array, whose mask would be lost.
         ShapeError: for lists of different lengths.
     """
     if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError("a masked array has no gradient: fill its gaps first, with x.filled(number)")
+        raise DTypeError("a masked array has no values at its gaps: fill them first, with x.filled(number)")
     if not isinstance(x, NUMPY_TYPES) and hasattr(x, "__cuda_array_interface__"):
         return x
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise ShapeError(f"these numbers are no array: {error}") from error
+        raise ShapeError(f"these numbers do not form an array: {error}") from error
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def holds_numbers(dtype: np.dtype) -> bool:
-    """Whether the elements are real numbers or truth values."""
+    """Return whether the elements are real numbers or truth values."""
     return dtype.kind in "iub" or is_float(dtype)
 
 
@@ -100,7 +100,7 @@ def matmul(x: Array, y: Array, out: Array | None = None, may_stay_wide: bool = F
     NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
 
     Args:
-        may_stay_wide: for a result that is computed with further: where it is had in float32, it need not be rounded.
+        may_stay_wide: whether a product that was computed in float32 may stay so, for a caller that needs more digits.
     """
     xp, dtype = xp_of(x), x.dtype
     multiply = np.matmul if xp is np else gpu_matmul
@@ -113,15 +113,16 @@ def matmul(x: Array, y: Array, out: Array | None = None, may_stay_wide: bool = F
 
 
 def underflow_is_harmless() -> np.errstate:
-    """`with` or `@`: a number that is too small for its type becomes 0, also for a caller who lets NumPy raise then.
+    """Let a number that is too small for its type become 0, in a `with` block or a decorated function.
 
-    An exponential far below the largest is to become 0, and so is what it is multiplied by. (1 us a call.)
+    This holds even if the caller has NumPy raise at underflow: an exponential far below the largest must become 0, and
+    so must its products. (1 us a call.)
     """
     return np.errstate(under="ignore")
 
 
 def extremes_are_harmless() -> np.errstate:
-    """`with` or `@`: underflow and overflow are right here; exp(-inf) is 0, and tanh(inf) is 1."""
+    """As `underflow_is_harmless`, and for overflow too: exp(-inf) is 0, and tanh(inf) is 1."""
     return np.errstate(under="ignore", over="ignore")
 
 
@@ -160,10 +161,10 @@ def to_numpy(x: Array) -> np.ndarray:
 
 
 def available_cores() -> int:
-    """How many cores this process may use, at least 1.
+    """Return the number of cores that this process may use, at least 1.
 
-    A container that is limited (`docker run --cpus 2`) still sees all cores of its machine; the limit is the quota of
-    its cgroup. More threads than that would only wait for each other.
+    A limited container (`docker run --cpus 2`) sees all cores of its machine; its limit is the quota of its cgroup.
+    More threads than that would only wait for each other.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, cpu_quota())))

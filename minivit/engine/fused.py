@@ -229,7 +229,7 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
     q, k, v = contiguous_on_gpu(split_heads(wide(x), 3, heads))  # each (B, heads, N, D_h)
     q = q[:, :, :queries]
     asked = q.shape[2]
-    weights = xp.empty((batch, heads, asked, tokens), q.dtype)  # in rows, which a product's own result need not be
+    weights = xp.empty((batch, heads, asked, tokens), q.dtype)  # contiguous, unlike what matmul might return
     matmul(q, k.swapaxes(-1, -2), out=weights)
     softmax_in_place(weights, scale)
     out = xp.empty((batch, asked, width // 3), weights.dtype)
@@ -277,8 +277,8 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
     probabilities = xp.exp(shifted)
     sums = probabilities.sum(axis=-1, keepdims=True)  # (B, 1)
     probabilities /= sums
-    mass = targets.sum(axis=-1)  # (B,): 1, unless someone weighs examples through their targets
-    shifted = xp.where(targets == 0.0, xp.zeros_like(shifted), shifted)  # a share of 0 adds 0, also of a logit of -inf
+    mass = targets.sum(axis=-1)  # (B,): 1, unless the caller weights examples by their targets
+    shifted = xp.where(targets == 0.0, xp.zeros_like(shifted), shifted)  # a target of 0 adds 0, even if a logit is -inf
     losses = mass * xp.log(sums[:, 0]) - vecdot(targets, shifted)  # (B,)
 
     def vjp(dy: Array):
@@ -347,7 +347,7 @@ def sum_of_rows(x: Array) -> Array:
 
 
 def shifted_to_zero(x: Array) -> Array:
-    """(..., n) minus the largest of each row, so that exp of it is from 0 to 1; 3e38 below the largest may be -inf."""
+    """Return (..., n) minus the largest of each row: its exp is from 0 to 1. A number 3e38 below may become -inf."""
     with extremes_are_harmless():
         return x - x.max(axis=-1, keepdims=True)
 

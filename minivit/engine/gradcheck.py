@@ -59,8 +59,8 @@ def gradcheck(
             numeric = _slope(fn, points, i, direction * step, cotangent) / step
             scale = max(abs(numeric), abs(analytic), float(np.linalg.norm(gradient)))
             gap = abs(numeric - analytic)
-            error = gap / scale if scale > 0.0 else gap  # a scale of 0 may hide a gap of nan
-            if not error <= tolerance:  # nan never passes
+            error = gap / scale if scale > 0.0 else gap  # max() may drop a nan, so the gap counts where the scale is 0
+            if not error <= tolerance:  # nan must not pass
                 raise GradientError(
                     f"the gradient of input {i}, of shape {point.shape}, is off by a relative {error:.1e} "
                     f"(allowed {tolerance:.0e}): along a random direction the op says {analytic:.8g}, "

@@ -1,9 +1,8 @@
-"""What Python and NumPy make of a Tensor: numbers, comparisons, and NumPy's own functions.
+"""NumPy's functions on Tensors.
 
-`np.asarray(x)` gives the values, as `x.numpy()` does: gradients stop there. A function of NumPy that minivit has too
-(`np.exp(x)`, `np.mean(x, axis=0)`) is minivit's, and keeps the gradient. Any other works on the values, unless its
-result would be floats whose gradient is wanted: then it is refused, since a part of the gradient would be missing in
-silence.
+`np.asarray(x)` gives the values, as `x.numpy()` does: gradients stop there. If minivit has a function of NumPy too
+(`np.exp(x)`, `np.mean(x, axis=0)`), NumPy calls minivit's, which keeps the gradient. Any other function works on the
+values. If its result is floats and the gradient is needed, it is refused: a part of the gradient would be lost.
 """
 
 from __future__ import annotations
@@ -27,21 +26,21 @@ SAME_FUNCTION: dict[Callable[..., Any], str] = {
     np.broadcast_to: "broadcast_to", np.concatenate: "concatenate", np.max: "max", np.mean: "mean", np.min: "min",
     np.reshape: "reshape", np.sum: "sum", np.transpose: "transpose", np.var: "var",
 }  # fmt: skip
-OPTIONS = {"axes", "axis", "keepdims", "shape"}  # that NumPy's function and ours share
-CONSTANTS = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)  # whose result depends on no value
+OPTIONS = {"axes", "axis", "keepdims", "shape"}  # options that NumPy's functions and ours share
+CONSTANTS = (np.zeros_like, np.ones_like, np.empty_like, np.full_like)  # their result depends on no value
 
 
 def array_ufunc(self: Tensor, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-    """What NumPy calls instead of an element-wise function of its own: `np.exp(x)`, or `array * x`."""
+    """Answer NumPy where an element-wise function gets a Tensor: `np.exp(x)`, or `array * x`."""
     if method == "__call__" and ufunc in SAME_UFUNC and not options:
         return getattr(ops, SAME_UFUNC[ufunc])(*inputs)
     result = getattr(ufunc, method)(*values(inputs), **values(options))
-    # With `out`, the result is someone's array: `total += loss`.
+    # With `out`, the result is the caller's array: `total += loss`.
     return result if "out" in options else checked(result, ufunc.__name__, inputs)
 
 
 def array_function(function: Callable[..., Any], args: Any, options: Any) -> Any:
-    """What NumPy calls instead of another function of its own: `np.mean(x)`."""
+    """Answer NumPy where any other function gets a Tensor: `np.mean(x)`."""
     if function in SAME_FUNCTION and options.keys() <= OPTIONS:
         return getattr(ops, SAME_FUNCTION[function])(*args, **options)
     result = function(*values(args), **values(options))
@@ -62,7 +61,7 @@ class ForNumPyAlone:
 
 
 def values(x: Any) -> Any:
-    """Arguments of a function with NumPy arrays in place of Tensors, also inside lists, tuples and dicts."""
+    """Replace Tensors by NumPy arrays in the arguments of a function, also inside lists, tuples and dicts."""
     if isinstance(x, Tensor):
         return x.numpy()
     if isinstance(x, list | tuple):
@@ -71,7 +70,7 @@ def values(x: Any) -> Any:
 
 
 def checked(result: Any, name: str, arguments: Any) -> Any:
-    """What a function of NumPy gave, refused if a gradient would end in it."""
+    """Return the result of a function of NumPy. Raises DTypeError if it would lose a gradient."""
     floats = any(getattr(part, "dtype", None) is not None and part.dtype.kind == "f" for part in parts_of(result))
     if floats and wants_grad(*parts_of(arguments)):
         raise DTypeError(f"np.{name} keeps no gradient: give it x.numpy() for the values alone, or use minivit's ops")
@@ -79,7 +78,7 @@ def checked(result: Any, name: str, arguments: Any) -> Any:
 
 
 def parts_of(x: Any) -> Iterator[Any]:
-    """What lists, tuples and dicts hold, however deep; anything else is its own only part."""
+    """Yield what lists, tuples and dicts hold, at any depth; anything else is its only part."""
     if isinstance(x, dict):
         x = list(x.values())
     if isinstance(x, list | tuple):

@@ -87,7 +87,7 @@ def divide(a: object, b: object) -> Tensor:
 
 
 def abs(a: Tensor) -> Tensor:
-    """The size of each element without its sign; its derivative at 0 is 0."""
+    """The absolute value of each element; its derivative at 0 is 0."""
     x = a.data
 
     def vjp(dy: Array):
@@ -119,9 +119,9 @@ def power(a: Tensor, exponent: float) -> Tensor:
     def vjp(dy: Array):
         if exponent == 0.0:
             return (xp_of(dy).zeros_like(dy),)
-        return ((wide(dy) * wide(x) ** (exponent - 1) * exponent).astype(x.dtype, copy=False),)
+        return (rounded(wide(dy) * wide(x) ** (exponent - 1) * exponent, x.dtype),)
 
-    return record((wide(x) ** exponent).astype(x.dtype, copy=False), (a,), vjp)
+    return record(rounded(wide(x) ** exponent, x.dtype), (a,), vjp)
 
 
 # -- functions of one number ---------------------------------------------------------------------
@@ -152,7 +152,7 @@ def sqrt(a: Tensor) -> Tensor:
     out = xp_of(a.data).sqrt(a.data)
 
     def vjp(dy: Array):
-        return ((wide(dy) * 0.5 / out).astype(out.dtype, copy=False),)
+        return (rounded(wide(dy) * 0.5 / out, out.dtype),)
 
     return record(out, (a,), vjp)
 
@@ -163,7 +163,7 @@ def tanh(a: Tensor) -> Tensor:
 
     def vjp(dy: Array):
         y = wide(out)
-        return ((dy * (1.0 - y * y)).astype(out.dtype, copy=False),)
+        return (rounded(dy * (1.0 - y * y), out.dtype),)
 
     return record(out, (a,), vjp)
 
@@ -174,7 +174,7 @@ def erf(a: Tensor) -> Tensor:
 
     def vjp(dy: Array):
         z = wide(x)
-        return ((dy * (xp_of(z).exp(-z * z) * (2.0 / math.sqrt(math.pi)))).astype(x.dtype, copy=False),)
+        return (rounded(dy * (xp_of(z).exp(-z * z) * (2.0 / math.sqrt(math.pi))), x.dtype),)
 
     return record(erf_array(x), (a,), vjp)
 
@@ -247,7 +247,7 @@ def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The variance over `axis` (all axes if None): the mean of the squared distances from the mean."""
+    """The variance over `axis` (all axes if None): the mean of the squared differences from the mean."""
     x, dtype = wide(a.data), a.dtype
     total = x.sum(axis=axis, keepdims=True)
     count = count_over(x.shape, axis)
@@ -255,7 +255,7 @@ def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     squares = (centred * centred).sum(axis=axis, keepdims=keepdims)
 
     def vjp(dy: Array):
-        # An element moves the mean too, but that changes nothing: the centred elements add up to 0.
+        # An element changes the mean too, but that adds nothing: the centred elements add up to 0.
         dy = divided(restore_axes(wide(dy), centred.shape, axis, keepdims), count)
         return (rounded(dy * 2.0 * centred, dtype),)
 
@@ -273,7 +273,7 @@ def min(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
-    """What `max` and `min` share. An element that is not a number is both the largest and the smallest, as in NumPy."""
+    """The element that `max` or `min` names. As in NumPy, nan is both the largest and the smallest."""
     x = a.data
     if not (x.size or count_over(x.shape, axis)):
         raise ShapeError(f"{name} of no elements: the Tensor has shape {x.shape} and axis is {axis}")
@@ -369,7 +369,7 @@ def operands(*inputs: object) -> tuple[Array, ...]:
             elif x._data.dtype != like.dtype:
                 raise DTypeError(f"the tensors have types {like.dtype} and {x.dtype}: convert one with astype()")
     if like is None:
-        raise DTypeError("an op wants a Tensor among its inputs: wrap one in minivit.Tensor(...)")
+        raise DTypeError("an op needs a Tensor among its inputs: wrap one in minivit.Tensor(...)")
     return tuple([x._data if isinstance(x, Tensor) else _constant(x, like) for x in inputs])
 
 
@@ -389,18 +389,18 @@ def shapes_wanted(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
 
 
 def rounded(x: Array, dtype: Any) -> Array:
-    """An array, or None, in an element type that is narrower than what it was computed in, or the same."""
+    """Convert an array to an element type that is narrower than the one it was computed in, or the same; keep None."""
     return None if x is None else x.astype(dtype, copy=False)
 
 
 def count_over(shape: tuple[int, ...], axis: Axis) -> int:
-    """How many elements of an array a reduction over `axis` makes one of."""
+    """Return how many elements of an array a reduction over `axis` combines into one."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     return math.prod(shape[i] for i in axes) if shape else 1  # NumPy takes axis 0 of a single number too
 
 
 def divided(total: Array, count: int) -> Array:
-    """total / count, which is nan for a count of 0: NumPy would say so in a warning."""
+    """Return total / count, or nan for a count of 0, without NumPy's warning."""
     return total / count if count else total * math.nan
 
 

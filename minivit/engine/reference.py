@@ -3,8 +3,8 @@
 They are the definition that a lesson shows, and the oracle that the fused ops are tested against. Their
 gradients come from the primitives' own, by the chain rule; nothing here is differentiated by hand.
 
-Twins with a sum, a statistic or an exponential on the way convert half precision to float32 first and the result back
-at the end (`@in_float32`), as the fused ops do: a square or a score may be too large for it, though the result is not.
+Twins with a sum, a statistic or an exponential convert half precision to float32 first and the result back at the end
+(`@in_float32`), as the fused ops do: a square or a score may overflow half precision although the result does not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Twin = TypeVar("Twin", bound=Callable[..., Any])
 
 
 def in_float32(twin: Twin) -> Twin:
-    """Let a twin compute with float32 where its Tensors are of half precision; its results are converted back."""
+    """Let a twin compute in float32 if its Tensors are of half precision, and convert its results back."""
 
     @functools.wraps(twin)
     @underflow_is_harmless()
@@ -42,7 +42,7 @@ def in_float32(twin: Twin) -> Twin:
 
 
 def widened(x: Tensor) -> Tensor:
-    """A Tensor of half precision in float32, another one as it is."""
+    """Convert a Tensor of half precision to float32; return any other unchanged."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 
@@ -98,7 +98,7 @@ def attention_with_weights(
     Args:
         weight_dropout: the dropout of attention weights that the authors' code has and sets to 0 everywhere.
         more_scores: takes the queries (B, heads, queries, D_h), returns what to add to q kᵀ; for relative positions.
-            Queries of half precision are handed to it in float32.
+            It gets queries of half precision in float32.
     """
     b, n, width = qkv.shape
     d = width // 3
@@ -114,9 +114,9 @@ def attention_with_weights(
 
 @extremes_are_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
-    """-sum(target * log softmax(logits)), averaged over the batch; of half precision, the loss is float32.
+    """-sum(target * log softmax(logits)), averaged over the batch; for half precision the loss is float32.
 
-    A class whose target is 0 is left out: 0 times its logarithm, which is -infinity for a logit of -infinity, is nan.
+    Classes whose target is 0 are left out: if a logit is -infinity, so is its logarithm, and 0 times that is nan.
     """
     logits = widened(logits)
     targets = target_probabilities(labels, logits.data, smoothing)  # (B, K)

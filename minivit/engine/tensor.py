@@ -77,7 +77,7 @@ class Tensor:
     different element types do not mix (`DTypeError`): convert one with `astype`.
 
     Python and NumPy read a Tensor as they read an array: `float(loss)`, `np.asarray(x)`; comparisons give arrays of
-    truth values. Gradients stop there (see `interop.py`). As a key of a dict, a Tensor is itself alone.
+    truth values. Gradients stop there (see `interop.py`). As a key of a dict, a Tensor equals only itself.
     """
 
     __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_node", "name", "requires_grad")
@@ -95,39 +95,40 @@ class Tensor:
 
     def _set_data(self, data: object) -> None:
         if self._node is not None:
-            raise BackwardError("the values of a computed Tensor belong to the tape: compute a new Tensor instead")
+            raise BackwardError("the values of a computed Tensor cannot be assigned: compute a new Tensor instead")
         self._data = _float_array(data)
         self.changed_in_place()
 
     data = property(attrgetter("_data"), _set_data, doc="The values. Assign to those of a leaf alone.")
 
     def changed_in_place(self) -> None:
-        """Note that the values were changed: a tape from before is then refused, since it holds others.
+        """Note that the values were changed, so that `backward` refuses a tape that was recorded with the old ones.
 
-        Assigning to `data`, also `x.data -= step`, notes it by itself; who writes into the array (`x.data[...] = y`)
-        calls this. The note is a number on the clock that Nodes are numbered by: what is older than it is out of date.
+        An assignment to `data`, such as `x.data -= step`, notes it automatically; code that writes into the array
+        (`x.data[...] = y`) must call this. The note counts with the numbers of Nodes: a Node with a smaller number is
+        out of date.
         """
         self._changed = next(_numbers)
 
     @property
     def grad(self) -> Array | None:
-        """dL/d(this), where `backward` came by, or None.
+        """dL/d(this) after `backward`, or None.
 
         Raises:
-            NotALeafError: on a Tensor that was computed from others, which never has one.
+            NotALeafError: for a Tensor that was computed from others: only leaves have a gradient.
         """
         if self._node is not None:
             raise NotALeafError(
-                "a computed Tensor has no .grad, only the leaves it was computed from: "
-                "to change a parameter w and keep it one, write w.data -= lr * w.grad"
+                "a computed Tensor has no .grad, only the leaves that it was computed from: "
+                "to change a parameter w, write w.data -= lr * w.grad"
             )
         return self._grad
 
     @grad.setter
     def grad(self, gradient: Array | None) -> None:
-        """Give it a gradient, or None."""
+        """Set the gradient, or None."""
         if self._node is not None:
-            self.grad  # noqa: B018  (says why not)
+            self.grad  # noqa: B018  (raises NotALeafError)
         self._grad = gradient
 
     # -- what it is ------------------------------------------------------------------------------
@@ -195,8 +196,8 @@ class Tensor:
             grad: dL/d(this), of this tensor's shape; 1 if left out, which a single number alone allows.
 
         Raises:
-            BackwardError: if no leaf below wants a gradient, if the tape was used already, or if a leaf's values were
-                changed since they were computed with.
+            BackwardError: if no leaf below requires a gradient, if the tape was used already, or if a leaf's values
+                were changed since the tape was recorded.
             ShapeError: if `grad` is missing on a tensor of several elements, or of another shape.
         """
         for leaf, gradient in run_backward(self, _seed(self, grad)).items():
@@ -243,7 +244,7 @@ class Tensor:
             try:
                 ops.operands(self, other)
             except MinivitError:
-                return NotImplemented  # to something that is no number it is not equal
+                return NotImplemented  # Python then compares identities: a Tensor never equals a word
         return self._compared(other, operator.eq)
 
     def __ne__(self, other: object) -> Any:
@@ -263,7 +264,7 @@ class Tensor:
         return self._compared(other, operator.ge)
 
     def _compared(self, other: object, comparison: Callable[[Array, Array], Array]) -> Array:
-        """An array of truth values; only numbers go back through a tape."""
+        """Return an array of truth values, which have no gradient."""
         return comparison(*ops.operands(self, other))
 
     def __contains__(self, value: object) -> bool:
@@ -311,7 +312,7 @@ class Tensor:
         return ops.power(self, exponent)
 
     def _refuse_in_place(self, other: object) -> Any:
-        """`w -= step` makes a new Tensor, which is no parameter any more."""
+        """Refuse `w -= step` on a parameter: it would replace the parameter by a computed Tensor."""
         if self.requires_grad and self._node is None:
             raise BackwardError(
                 f"{self.name or 'this Tensor'} is a leaf: an assignment like w -= ... would replace it by a computed "

@@ -38,7 +38,7 @@ SAFETENSORS_TYPES = {
     "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
     "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "C64": "<c8", "BF16": "bfloat16",
 }  # fmt: skip
-LONGEST_REASON = 100  # characters of a reader's own words in our sentence
+LONGEST_REASON = 100  # characters of a library's message inside our sentence
 HASHING_THREADS = 2
 
 
@@ -47,12 +47,12 @@ class Archive:
     """An open file of arrays.
 
     Args:
-        path: where it lies.
+        path: the file.
         kind: ".npz" or ".safetensors", by its content.
         shapes: of every array by its name.
-        types: of every array by its name: NumPy's short name ("<f4"), "bfloat16", or safetensors' word for others.
-        text: what a safetensors file says about itself, by name.
-        read: reads one array by its name. bfloat16 becomes float32, exactly. A zip file's own checksum is tested.
+        types: of every array by its name: NumPy's short name ("<f4"), "bfloat16", or safetensors' name of another type.
+        text: a safetensors file's metadata, by name.
+        read: reads one array by its name. bfloat16 becomes float32, exactly. The checksum of a zip file is compared.
         read_unchecked: the same without that checksum, for arrays whose SHA-256 is known.
     """
 
@@ -120,12 +120,13 @@ def _reason(error: Exception) -> str:
 def read_checked(archive: Archive, names: Iterable[str], digests: Mapping[str, str]) -> Arrays:
     """Read arrays of numbers, and refuse those that hold nan or infinity or were changed after they were written.
 
-    Two threads compute the hashes while the next arrays are read. Of a ViT-B_16 (346 MB) they take 0.22 s of processor
-    time (1.6 GB/s, AMD Zen with SHA instructions); all else that loading does takes 0.16 s.
+    Two threads compute the hashes while the next arrays are read. For a ViT-B_16 (346 MB) the hashes take 0.22 s of
+    processor time (1.6 GB/s, AMD Zen with SHA instructions), and the rest of loading takes 0.16 s.
 
     Args:
+        archive: the open file.
         names: the arrays to read.
-        digests: the SHA-256 of each in hexadecimal digits; without one, a zip file's own checksum is tested.
+        digests: the SHA-256 of each in hexadecimal digits; for an array without one, a zip file's checksum is compared.
 
     Raises:
         CheckpointError: naming the array.
@@ -160,7 +161,7 @@ def plain(array: np.ndarray) -> np.ndarray:
 
 
 def refuse_non_finite(array: np.ndarray, what: str) -> None:
-    """Raise CheckpointError if an array of numbers holds nan or infinity; the sentence begins with `what`."""
+    """Raise CheckpointError if an array of numbers holds nan or infinity; the message begins with `what`."""
     if array.dtype.kind not in "fc" or _dot_is_finite(array):
         return
     finite = np.isfinite(array)
@@ -170,9 +171,9 @@ def refuse_non_finite(array: np.ndarray, what: str) -> None:
 
 
 def _dot_is_finite(array: np.ndarray) -> bool:
-    """Whether the sum of squares is finite, which takes BLAS a quarter of the time that looking at each number does.
+    """Return whether the sum of squares is finite; BLAS finds that in a quarter of the time of `isfinite`.
 
-    It may be infinite although every number is finite: a False says nothing.
+    The sum may be infinite although every number is finite, so only True settles it.
     """
     if array.dtype not in (np.float32, np.float64):
         return False
@@ -205,7 +206,7 @@ def _of_unknown_type(path: Path, name: str, what: str) -> str:
 
 @dataclass(frozen=True)
 class _Member:
-    """An array of a zip file: where it lies, and what its own header says."""
+    """An array of a zip file: its place there, and what its header says."""
 
     info: zipfile.ZipInfo
     shape: tuple[int, ...]
@@ -219,7 +220,7 @@ def _npz(path: Path, file: IO[bytes]) -> Archive:
         raise ValueError("it is not a complete .npz archive")
     archive = zipfile.ZipFile(file)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy about the headers that its older versions wrote
+        warnings.simplefilter("ignore")  # NumPy warns of headers that its older versions wrote
         members = {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}
     if len(members) < len(archive.infolist()):
         raise ValueError("two of its arrays have the same name")
@@ -239,7 +240,7 @@ def _npz(path: Path, file: IO[bytes]) -> Archive:
 def _stored(file: IO[bytes], member: _Member, checks: bool) -> np.ndarray:
     """A member that is not compressed, straight from the file: `zipfile` would copy it twice."""
     file.seek(member.info.header_offset + 26)
-    lengths = file.read(4)  # of the name and of the extra field, which lie between this header and the member
+    lengths = file.read(4)  # of the name and of the extra field, which stand between this header and the member
     file.seek(int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little"), 1)
     header = file.read(member.header_bytes)
     array = _from_file(file, member.dtype, member.shape)
@@ -257,15 +258,15 @@ def _packed(archive: zipfile.ZipFile, member: _Member) -> np.ndarray:
 
 
 def _is_bfloat16(dtype: np.dtype) -> bool:
-    """NumPy has no such type, and stores it as two bytes without a meaning."""
+    """Return whether a type is bfloat16: NumPy does not know it, and stores two bytes without a meaning."""
     return dtype.kind == "V" and dtype.itemsize == 2 and dtype.fields is None
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
-    """A member's header, once its size in bytes was found to be what the archive says."""
+    """Return a member's header, after comparing its size in bytes with the archive's entry."""
     name = quoted(info.filename)
     if not info.filename.endswith(".npy"):
-        raise ValueError(f"{name} is no array")
+        raise ValueError(f"{name} is not an array")
     if info.compress_type not in METHODS:
         raise ValueError(f"{name} is packed in a way that NumPy does not write")
     with archive.open(info) as file:
@@ -286,7 +287,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
 
 
 def _from_file(file: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """The array that begins where the file stands."""
+    """Return the array that begins at the file's position."""
     array = np.empty(shape, dtype)
     if file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
         raise ValueError("it ends too early")
@@ -294,7 +295,7 @@ def _from_file(file: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> np.n
 
 
 def _bytes(array: np.ndarray) -> memoryview:
-    """The bytes of an array that lies row by row, without a copy."""
+    """Return the bytes of an array that is stored row by row, without a copy."""
     return array.reshape(-1).view(np.uint8).data
 
 
@@ -302,7 +303,7 @@ def _bytes(array: np.ndarray) -> memoryview:
 
 
 def _safetensors(path: Path, file: IO[bytes]) -> Archive:
-    """Let the format's own library check the header, and read the arrays ourselves: it knows no bfloat16 for NumPy."""
+    """Let the format's library check the header, but read the arrays here: it has no bfloat16 for NumPy."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as checked:

@@ -1,9 +1,8 @@
-"""What the files beside a weights file say: `config.json`, as Hugging Face and timm write it, and
-`preprocessor_config.json`.
+"""The files beside a weights file: `config.json`, as Hugging Face and timm write it, and `preprocessor_config.json`.
 
-Arrays have names and shapes, and those do not tell how many heads a model has, which GELU, which epsilon, or what was
-done to the pixels. Whoever publishes weights says it in these files. What they say is used, and a size that the arrays
-contradict is an error: then one of the two belongs to another model.
+The names and shapes of arrays do not tell how many heads a model has, which GELU, which epsilon, or how its pixels were
+scaled. These files do. If they name a size that the arrays contradict, one of the two belongs to another model: that is
+an error.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ..errors import CheckpointError
 from ..text import printable, quoted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-LONGEST = 2**24  # bytes; such files have a few thousand
+LONGEST = 2**24  # bytes; such a file has a few thousand
 
 # timm's names for GELU, and ours.
 TIMM_GELUS = {"gelu": "erf", "gelu_tanh": "tanh"}
@@ -31,7 +30,7 @@ GELUS = {
     "gelu_python_tanh": "tanh",
 }  # fmt: skip
 
-# Their names for sizes that the arrays have too, and ours.
+# Their names for sizes that the arrays show too, and ours.
 HF_SIZES = {
     "hidden_size": "dim", "num_hidden_layers": "depth", "intermediate_size": "mlp_dim", "patch_size": "patch_size",
     "num_channels": "channels",
@@ -51,7 +50,7 @@ TIMM_PLAIN = re.compile(rf"(?:vit|deit)_({'|'.join(TIMM_ARCHITECTURES)})_patch[0
 
 @dataclass(frozen=True)
 class Beside:
-    """What is said beside a weights file; None for what is not.
+    """What the files beside a weights file say; a field is None if they do not say it.
 
     Args:
         source: the name of the file that says it.
@@ -61,7 +60,7 @@ class Beside:
         gelu: "tanh" or "erf".
         norm_eps: LayerNorm's epsilon.
         classifier: "token" or "gap".
-        sizes: of fields of our configuration, which the arrays must have.
+        sizes: by the name of a field of our configuration; the arrays must agree.
         classes: the names of the classes.
         mean, std: of each channel, of pixels from 0 to 1.
         scaling_source: the name of the file that says mean and std.
@@ -82,10 +81,13 @@ class Beside:
 
 
 def read_beside(path: Path) -> Beside:
-    """What stands beside a weights file; nothing where no such file is, or none that speaks of a model.
+    """Return what the files beside a weights file say; an empty `Beside` if none of them describes a model.
+
+    Args:
+        path: the weights file.
 
     Raises:
-        CheckpointError: for a file that cannot be read, or says something that makes no sense.
+        CheckpointError: for a file that cannot be read, or a value that makes no sense.
     """
     said = _config(path.parent / CONFIG)
     preprocessor = _load(path.parent / PREPROCESSOR)
@@ -102,7 +104,7 @@ def _config(path: Path) -> dict[str, Any]:
         return _timm(_Reader(path, content))
     if "model_type" in content or {"hidden_size", "num_attention_heads"} <= content.keys():
         return _hugging_face(_Reader(path, content))
-    return {}  # of something else: a run of ours, say
+    return {}  # it describes something else, such as a run of minivit
 
 
 def _load(path: Path) -> dict[str, Any] | None:
@@ -115,12 +117,12 @@ def _load(path: Path) -> dict[str, Any] | None:
     except OSError as error:
         raise CheckpointError(f"{printable(path)} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{printable(path)} is damaged: mend it, or move it away from the weights") from error
+        raise CheckpointError(f"{printable(path)} is damaged: repair it, or move it away from the weights") from error
     return content if isinstance(content, dict) else None
 
 
 class _Reader:
-    """Fields of a JSON object, each of the type that is expected of it."""
+    """A JSON object whose fields are checked when they are read."""
 
     def __init__(self, path: Path, content: dict[str, Any]):
         self.path, self.content = path, content
@@ -129,7 +131,7 @@ class _Reader:
         return self.content.get(name) is not None
 
     def get(self, name: str, good: Callable[[Any], bool], rule: str) -> Any:
-        """The field's value, None if it is not there. Raises CheckpointError for one of another type."""
+        """Return a field's value, None if it is absent. Raises CheckpointError for a value of another type."""
         value = self.content.get(name)
         if value is not None and not good(value):
             raise CheckpointError(f"{printable(self.path)}: {name} must be {rule}, not {quoted(value)}")
@@ -138,8 +140,8 @@ class _Reader:
     def part(self, name: str) -> _Reader:
         return _Reader(self.path, self.get(name, lambda value: isinstance(value, dict), "an object") or {})
 
-    def whole(self, name: str) -> int | None:
-        return self.get(name, _is_whole, "an integer of 1 or more")
+    def integer(self, name: str) -> int | None:
+        return self.get(name, _is_positive, "an integer of 1 or more")
 
     def number(self, name: str) -> float | None:
         return self.get(name, lambda v: _is_number(v) and 0 < v <= 1, "a number above 0 and at most 1")
@@ -148,7 +150,7 @@ class _Reader:
         return self.get(name, lambda value: isinstance(value, str), "a name")
 
     def image_size(self, name: str) -> tuple[int, int] | None:
-        value = self.get(name, lambda v: _is_whole(v) or _is_pair(v), "pixels, or [height, width]")
+        value = self.get(name, lambda v: _is_positive(v) or _is_pair(v), "pixels, or [height, width]")
         return None if value is None else (value, value) if isinstance(value, int) else tuple(value)
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
@@ -157,12 +159,12 @@ class _Reader:
         return None if value is None else tuple(map(float, value))
 
 
-def _is_whole(value: Any) -> bool:
+def _is_positive(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_positive, value))
 
 
 def _is_number(value: Any) -> bool:
@@ -173,7 +175,7 @@ def _hugging_face(config: _Reader) -> dict[str, Any]:
     model_type = config.word("model_type")
     said: dict[str, Any] = {"model_type": model_type, "source": CONFIG}
     if model_type not in ("vit", None):
-        return said  # the arrays tell whether it is read all the same
+        return said  # the arrays decide whether the model can be read
     if model_type == "vit":
         config = _Reader(config.path, HF_DEFAULTS | {k: v for k, v in config.content.items() if v is not None})
     act = config.word("hidden_act")
@@ -184,11 +186,11 @@ def _hugging_face(config: _Reader) -> dict[str, Any]:
     if pooler not in ("tanh", None):
         raise CheckpointError(f"{printable(config.path)}: pooler_act must be 'tanh', not {quoted(pooler)}")
     return said | {
-        "heads": config.whole("num_attention_heads"),
+        "heads": config.integer("num_attention_heads"),
         "image_size": config.image_size("image_size"),
         "gelu": GELUS[act] if act else None,
         "norm_eps": config.number("layer_norm_eps"),
-        "sizes": {ours: config.whole(theirs) for theirs, ours in HF_SIZES.items() if theirs in config},
+        "sizes": {ours: config.integer(theirs) for theirs, ours in HF_SIZES.items() if theirs in config},
         "classes": _classes(config.content.get("id2label")),
     }
 
@@ -197,10 +199,10 @@ def _timm(config: _Reader) -> dict[str, Any]:
     pretrained, changes = config.part("pretrained_cfg"), config.part("model_args")
     size = changes.image_size("img_size")
     shape = pretrained.get(
-        "input_size", lambda v: isinstance(v, list) and len(v) == 3 and all(map(_is_whole, v)), "[C, height, width]"
+        "input_size", lambda v: isinstance(v, list) and len(v) == 3 and all(map(_is_positive, v)), "[C, height, width]"
     )
-    sizes: dict[str, Any] = {ours: changes.whole(theirs) for theirs, ours in TIMM_SIZES.items() if theirs in changes}
-    heads = changes.whole("num_heads")
+    sizes: dict[str, Any] = {ours: changes.integer(theirs) for theirs, ours in TIMM_SIZES.items() if theirs in changes}
+    heads = changes.integer("num_heads")
     if plain := TIMM_PLAIN.fullmatch(config.content["architecture"]):
         dim, its_heads = TIMM_ARCHITECTURES[plain[1]]
         heads = heads or its_heads
@@ -229,12 +231,12 @@ def _timm(config: _Reader) -> dict[str, Any]:
 
 
 def _classes(names: Any) -> tuple[str, ...] | None:
-    """Names of classes from a list or from {"0": name}; None where these are none."""
+    """Return the names of classes in a list or in {"0": name}; None for anything else."""
     if isinstance(names, dict):
         names = [names.get(str(k)) for k in range(len(names))]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         return None
-    made_up = all(name == f"LABEL_{k}" for k, name in enumerate(names))  # what Hugging Face writes for want of names
+    made_up = all(name == f"LABEL_{k}" for k, name in enumerate(names))  # Hugging Face's placeholders
     return None if made_up else tuple(names)
 
 

@@ -94,8 +94,8 @@ class ViTConfig:
             fits = all(side % self.patch_size == 0 for side in self.image_shape[:2])
             _check(fits, f"patches of {self.patch_size} pixels must divide the image size", self.image_size)
             return
-        good = isinstance(self.backbone, tuple | list) and all(_is_whole(units, 1) for units in self.backbone)
-        _check(good, "backbone must be the units of each stage, whole numbers of 1 or more", self.backbone)
+        good = isinstance(self.backbone, tuple | list) and all(_is_integer(units, 1) for units in self.backbone)
+        _check(good, "backbone must be the units of each stage, integers of 1 or more", self.backbone)
         object.__setattr__(self, "backbone", tuple(map(operator.index, self.backbone)))
         good = self.backbone_width % 32 == 0
         _check(good, "backbone_width must be a multiple of 32, the groups of GroupNorm", self.backbone_width)
@@ -188,8 +188,10 @@ class ResNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_size", _image_size(self.image_size))
-        good = isinstance(self.units, tuple | list) and len(self.units) > 0 and all(_is_whole(n, 1) for n in self.units)
-        _check(good, "units must be whole numbers of 1 or more, one for each stage", self.units)
+        good = (
+            isinstance(self.units, tuple | list) and len(self.units) > 0 and all(_is_integer(n, 1) for n in self.units)
+        )
+        _check(good, "units must be integers of 1 or more, one for each stage", self.units)
         object.__setattr__(self, "units", tuple(map(operator.index, self.units)))
         _settle_integers(self, 1, "width", "channels")
         _settle_integers(self, 0, "num_classes")
@@ -213,17 +215,17 @@ AnyConfig = ViTConfig | ResNetConfig
 
 
 def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
-    """Check that fields are integers of `least` or more, and make Python's own of NumPy's: JSON knows no others."""
+    """Check that fields are integers of `least` or more, and convert NumPy's to Python's, which JSON can write."""
     for name in names:
         value = getattr(config, name)
-        _check(_is_whole(value, least), f"{name} must be a whole number of {least} or more", value)
+        _check(_is_integer(value, least), f"{name} must be an integer of {least} or more", value)
         object.__setattr__(config, name, operator.index(value))
 
 
 def _image_size(given: Any) -> int | tuple[int, int]:
     sides = given if isinstance(given, tuple | list) else (given, given)
-    good = len(sides) == 2 and all(_is_whole(side, 1) for side in sides)
-    _check(good, "image_size must be a whole number of pixels or a pair (height, width)", given)
+    good = len(sides) == 2 and all(_is_integer(side, 1) for side in sides)
+    _check(good, "image_size must be an integer of pixels or a pair (height, width)", given)
     height, width = map(operator.index, sides)
     return (height, width) if isinstance(given, tuple | list) else height
 
@@ -232,7 +234,7 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _is_whole(value: object, least: int) -> bool:
+def _is_integer(value: object, least: int) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= least
 
 
@@ -318,27 +320,24 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
 
 
 def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
-    """The network of a configuration; `seed` as in `create_model`.
+    """Return the network of a configuration; `seed` as in `create_model`.
 
     Raises:
         OutOfMemory: if its parameters do not fit into the memory.
-        ConfigError: if an array of it is larger than any can be.
+        ConfigError: if it has an array that is larger than NumPy can make.
     """
     from .resnet import ResNet
     from .vit import ViT
 
+    advice = "choose a smaller image size or number of classes"
     try:
         return ViT(config, seed=seed) if isinstance(config, ViTConfig) else ResNet(config, seed=seed)
+    except ConfigError:
+        raise
     except MemoryError as error:
-        reason = printable(error, 90)
-        advice = "take a smaller image size or number of classes"
-        raise OutOfMemory(f"the model needs more memory: {reason}; {advice}") from error
+        raise OutOfMemory(f"the model needs more memory: {printable(error, 90)}; {advice}") from error
     except (OverflowError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        reason = printable(error, 90)
-        advice = "take a smaller image size or number of classes"
-        raise ConfigError(f"no memory holds such a model: {reason}; {advice}") from error
+        raise ConfigError(f"no memory holds such a model: {printable(error, 90)}; {advice}") from error
 
 
 def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Names of arrays that only other networks have, to say what a file is instead of misreading it.
+"""Names of arrays that only other networks have: they tell what a file is, so that it is not misread.
 
-Vision Transformers have many relatives whose files look almost like a ViT's: one more token, a scale behind each
-branch, rotated positions. Left out, such a part would change every prediction.
+Many relatives of the ViT have files that look almost like a ViT's, with one more token, a scale after each branch, or
+rotary positions. Without that part, every prediction would be wrong.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-# A pattern in an array's name, and what a file with such an array is. The first that is found is said.
+# A pattern in an array's name, and what a file with such an array is. The first match counts.
 FAMILIES: tuple[tuple[str, str], ...] = (
     (r"(^|\.)(dist_token|head_dist|distillation_token|distillation_classifier)\b",
      "a distilled DeiT: its second class token (dist_token) and second head (head_dist) have no place in a ViT"),
@@ -38,7 +38,7 @@ FAMILIES: tuple[tuple[str, str], ...] = (
 
 
 def family_of(names: Iterable[str]) -> str | None:
-    """What a file with arrays of these names is, where it is known to be another network."""
+    """Return what a file with arrays of these names is, if it is a known network other than a ViT; else None."""
     every = list(names)
     for pattern, what in FAMILIES:
         sought = re.compile(pattern)

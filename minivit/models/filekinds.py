@@ -1,6 +1,6 @@
-"""What a file is that holds no weights minivit reads, by its first bytes: a web page, a pickle, a pointer.
+"""The kind of a file that is not weights for minivit, by its first bytes: a web page, a pickle, a pointer.
 
-Such a file is whole. To call it damaged would send its owner to download it again, which does not help.
+Such a file is whole. If an error called it damaged, its owner would download it again in vain.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 CONVERT = "convert it to .safetensors where it can be loaded"
 
-# What a file begins with, and what it is then.
+# The first bytes of a file, and what it then is.
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself: fetch that with `git lfs pull`"),
     (b"\x89HDF\r\n\x1a\n", f"an HDF5 file, as Keras writes: {CONVERT}"),
@@ -34,7 +34,7 @@ FLAX_MAPS = (*range(0x80, 0x90), 0xDE, 0xDF)  # how a map begins in msgpack
 
 
 def kind_of(path: Path) -> str | None:
-    """What a file is, as the end of a sentence that begins with its name; None if nothing known is recognised."""
+    """Return what a file is, as the end of a sentence that begins "FILE is"; None if its kind is not known."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(1024)

@@ -32,14 +32,14 @@ QUERY, KEY, VALUE = range(3)
 KERNEL = (1, 0)  # PyTorch's linear kernels are (out, in)
 CONV = (2, 3, 1, 0)  # and those of its convolutions (out, in, h, w)
 
-# Published models by their width: name, depth, MLP width and heads, where a file cannot tell how many heads it has.
+# Published models by their width: name, depth, MLP width and heads, for files that do not say how many heads they have.
 PUBLISHED: dict[int, tuple[str, int, int, int]] = {
     **{size["dim"]: (f"ViT-{name}", size["depth"], size["mlp_dim"], size["heads"]) for name, size in SIZES.items()},
     1152: ("ViT-SO400M", 27, 4304, 16),  # arXiv 2305.13035
     1408: ("ViT-g", 40, 6144, 16),  # arXiv 2106.04560
     1664: ("ViT-G", 48, 8192, 16),  # the same
 }
-NARROW = 64  # published heads are this wide or wider, so that a narrower model has one, for want of a better word
+NARROW = 64  # published heads are at least this wide, so a narrower model is assumed to have one
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class Layout:
 
 @dataclass(frozen=True)
 class Hints:
-    """What a file does not tell and someone else does.
+    """What the caller and other files say about a weights file.
 
     Args:
-        heads: attention heads, as the caller says.
-        grid: rows and columns of patches, as the caller says.
-        image_size: (height, width) in pixels that the caller asks for; also the file's own if its positions fit.
+        heads: the caller's number of attention heads.
+        grid: the caller's rows and columns of patches.
+        image_size: the caller's (height, width) in pixels; also the file's size, if its positions are as many.
         beside: what the files beside it say.
-        assumed: what nobody said and was assumed, to be told in one notice.
+        assumed: collects what had to be assumed, for one notice.
     """
 
     heads: int | None = None
@@ -130,11 +130,12 @@ def recognise(shapes: Shapes) -> Layout | None:
 
 
 def _grid(tokens: int, class_token: bool, hints: Hints, patch: int, stride: int = 1) -> tuple[int, int]:
-    """The grid of patches that so many position embeddings are of: the class token may have one or none.
+    """Return the (rows, columns) of patches that `tokens` position embeddings belong to.
 
     Args:
-        tokens: how many position embeddings there are.
-        class_token: whether the model has a class token.
+        tokens: the number of position embeddings.
+        class_token: whether the model has a class token, which may have an embedding or none.
+        hints: what the caller and other files say.
         patch, stride: cells of the feature map that a patch spans, and pixels that a cell spans.
     """
     counts = (tokens - 1, tokens) if class_token else (tokens,)
@@ -142,9 +143,7 @@ def _grid(tokens: int, class_token: bool, hints: Hints, patch: int, stride: int 
         if math.prod(hints.grid) in counts:
             return hints.grid
         rows, columns = map(quoted, hints.grid)
-        raise ConfigError(
-            f"{tokens} position embeddings are not those of {rows} x {columns} patches: give another grid"
-        )
+        raise ConfigError(f"{tokens} position embeddings do not fit {rows} x {columns} patches: give another grid")
     asked, said = (size and _cells(size, patch, stride) for size in (hints.image_size, hints.beside.image_size))
     if asked and math.prod(asked) == counts[0]:
         return asked
@@ -153,8 +152,8 @@ def _grid(tokens: int, class_token: bool, hints: Hints, patch: int, stride: int 
     if hints.beside.image_size is not None:
         height, width = hints.beside.image_size
         raise ConfigError(
-            f"{tokens} position embeddings are not those of {height} x {width} pixels, which {hints.beside.source} "
-            "beside it says: give image_size or grid"
+            f"{tokens} position embeddings do not fit {height} x {width} pixels, the size in {hints.beside.source} "
+            "beside the file: give image_size or grid"
         )
     for patches in counts:
         side = math.isqrt(patches)
@@ -164,20 +163,20 @@ def _grid(tokens: int, class_token: bool, hints: Hints, patch: int, stride: int 
             hints.assumed.append(f"grid=({side}, {side})")
             return side, side
     raise ConfigError(
-        f"{tokens} position embeddings are those of no square grid: give grid=(rows, columns) or image_size "
+        f"{tokens} position embeddings do not fit a square grid: give grid=(rows, columns) or image_size "
         "(--grid, --image-size)"
     )
 
 
 def _cells(size: tuple[int, int], patch: int, stride: int) -> tuple[int, int] | None:
-    """How many patches fit into an image, as `ViTConfig.grid` has it; None if they leave a rest of the image."""
+    """Return the grid of patches of an image, as `ViTConfig.grid`; None if the patches do not divide the image."""
     height, width = (-(-side // stride) for side in size)  # a feature map is rounded up
     exact = stride > 1 or (height % patch == 0 and width % patch == 0)
     return (height // patch, width // patch) if exact else None
 
 
 def _free_size(hints: Hints, cell: int) -> tuple[int, int]:
-    """The image's size where the file has no positions that tell: any size works."""
+    """Return the image's size for a file without position embeddings, where any size works."""
     if hints.grid is not None:
         return hints.grid[0] * cell, hints.grid[1] * cell
     given = hints.image_size or hints.beside.image_size
@@ -187,9 +186,9 @@ def _free_size(hints: Hints, cell: int) -> tuple[int, int]:
 
 
 def _count(shapes: Shapes, pattern: str, first: int = 0) -> int:
-    """How many things the pattern's group numbers: from `first` on, without a gap.
+    """Count the numbers that the pattern's group takes in the names: from `first` on, without a gap.
 
-    A name may hold any number; a model of so many blocks is not built before as many are found.
+    A name may hold any number. A gap is refused, so that nobody builds a model of a billion blocks from one name.
     """
     found: dict[int, str] = {}
     for name in shapes:
@@ -207,11 +206,11 @@ def _count(shapes: Shapes, pattern: str, first: int = 0) -> int:
     return highest - first + 1
 
 
-def _prefix(shapes: Shapes, landmark: str, skip: str = r"a^") -> str:
-    """What stands before `landmark` in a name: a wrapper's `module.`, say.
+def _prefix(shapes: Shapes, landmark: str, skip: str = r"a^") -> str:  # a^ never matches
+    """Return what stands before `landmark` in a name, such as a wrapper's `module.`.
 
     Raises:
-        CheckpointError: if there are several such prefixes: which model is meant, the file does not tell.
+        CheckpointError: if there are several such prefixes, so that the file holds several models.
     """
     prefixes = {
         name.removesuffix(landmark)
@@ -224,7 +223,7 @@ def _prefix(shapes: Shapes, landmark: str, skip: str = r"a^") -> str:
 
 
 def _prefixed(shapes: Shapes, landmark: str, skip: str = r"a^") -> dict[str, str]:
-    """Names without the prefix that stands before `landmark`; arrays elsewhere in the file are no weights."""
+    """Return names without the prefix that stands before `landmark`; arrays without that prefix are left out."""
     prefix = _prefix(shapes, landmark, skip)
     return {name: name.removeprefix(prefix) for name in shapes if name.startswith(prefix)}
 
@@ -243,12 +242,12 @@ def _get(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
 
 
 def _heads(dim: int, hints: Hints, depth: int | None = None, mlp_dim: int | None = None) -> int | None:
-    """How many heads the model has: as someone says, or as the one published model of these sizes has; else None."""
+    """Return the number of heads that the caller or config.json gives, or that of a published model of these sizes."""
     if hints.heads is not None or hints.beside.heads is not None:
         return hints.heads or hints.beside.heads
     name, *sizes, heads = PUBLISHED.get(dim, ("", 0, 0, 1))
     if depth == 0:
-        return heads if dim in PUBLISHED else _divisor(dim)  # no attention, so that nothing depends on it
+        return heads if dim in PUBLISHED else _some_heads(dim)  # without attention, nothing depends on it
     if dim in PUBLISHED and depth in (sizes[0], None) and mlp_dim in (sizes[1], None):
         hints.assumed.append(f"heads={heads} as {name} has")
         return heads
@@ -258,11 +257,12 @@ def _heads(dim: int, hints: Hints, depth: int | None = None, mlp_dim: int | None
     return None
 
 
-def _divisor(dim: int) -> int:
+def _some_heads(dim: int) -> int:
+    """Return a number of heads that divides the width."""
     return dim // 64 if dim >= 64 and dim % (dim // 64) == 0 else 1
 
 
-def _said_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
+def _required_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
     heads = _heads(dim, hints, depth, mlp_dim)
     if heads is None:
         raise ConfigError(
@@ -277,7 +277,7 @@ def _said_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
 
 def _square_kernel(shape: tuple[int, ...], height: int, width: int) -> None:
     if height != width:
-        raise CheckpointError(f"patches of {height} x {width} pixels: minivit's are square (shape {shape})")
+        raise CheckpointError(f"its patches have {height} x {width} pixels (shape {shape}): minivit's are square")
 
 
 # -- Google: google-research/vision_transformer and big_vision ------------------------------------
@@ -288,8 +288,6 @@ GOOGLE_NUMBERS = (
     ("/MultiHeadDotProductAttention_0/", "/MultiHeadDotProductAttention_1/"),
     ("/MlpBlock_0/", "/MlpBlock_3/"),
 )
-
-
 OPTIMIZERS_STATE = r"(^|/)opt(imizer)?/state(/|$)|(^|/)opt_state(/|$)"
 
 
@@ -484,7 +482,7 @@ TIMM_PATCH = "patch_embed.proj.weight"
 
 
 def _timm_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
-    dim, channels, patch, width = kernel = _get(shapes, "patch_embed.proj.weight", 4)
+    dim, channels, patch, width = kernel = _get(shapes, TIMM_PATCH, 4)
     _square_kernel(kernel, patch, width)
     depth = _count(shapes, r"blocks\.([0-9]+)\.")
     mlp_dim = _get(shapes, "blocks.0.mlp.fc1.weight", 2)[0] if depth else dim
@@ -505,7 +503,7 @@ def _timm_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
         patch_size=patch,
         dim=dim,
         depth=depth,
-        heads=_said_heads(dim, hints, depth, mlp_dim),
+        heads=_required_heads(dim, hints, depth, mlp_dim),
         mlp_dim=mlp_dim,
         num_classes=shapes["head.weight"][0] if "head.weight" in shapes else 0,
         channels=channels,
@@ -578,7 +576,7 @@ def _hf_names(shapes: Shapes) -> dict[str, str]:
 def _hf_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
     if hints.beside.model_type not in ("vit", None):
         what = quoted(hints.beside.model_type)
-        raise CheckpointError(f"{hints.beside.source} beside it says that the model is a {what}, and not a 'vit'")
+        raise CheckpointError(f"{hints.beside.source} beside the file says that the model is a {what}, not a 'vit'")
     dim, channels, patch, width = kernel = _get(shapes, HF_PATCH, 4)
     _square_kernel(kernel, patch, width)
     depth = _count(shapes, r"layers\.([0-9]+)\.")
@@ -590,7 +588,7 @@ def _hf_infer(shapes: Shapes, hints: Hints) -> ViTConfig:
         patch_size=patch,
         dim=dim,
         depth=depth,
-        heads=_said_heads(dim, hints, depth, mlp_dim),
+        heads=_required_heads(dim, hints, depth, mlp_dim),
         mlp_dim=mlp_dim,
         num_classes=shapes["classifier.weight"][0] if "classifier.weight" in shapes else 0,
         channels=channels,
@@ -623,14 +621,11 @@ def _hf_slots(c: ViTConfig) -> Iterator[Slot]:
 
 
 def _timm_names(shapes: Shapes) -> dict[str, str]:
-    return _torch_names(shapes, _prefix(shapes, TIMM_PATCH))
+    """Return names without a wrapper's prefix (`module.`, `_orig_mod.`, `backbone.` ...).
 
-
-def _torch_names(shapes: Shapes, prefix: str) -> dict[str, str]:
-    """Names without what a wrapper puts in front of them (`module.`, `_orig_mod.`, `backbone.` ...).
-
-    An array beside the wrapped model keeps its name: it is the head, or is refused as unknown; none is left out.
+    An array beside the wrapped model keeps its name: it is the head, or it is refused as unknown.
     """
+    prefix = _prefix(shapes, TIMM_PATCH)
     return {name: name.removeprefix(prefix) for name in shapes}
 
 
@@ -657,7 +652,7 @@ def fill_model(model: Classifier, archive: Archive, layout: Layout) -> None:
     problems = []
     for name, standard in layout.standard_names(archive.shapes).items():
         if standard in found:
-            problems.append(f"{_shown(name)} and {_shown(found[standard])} are the same")
+            problems.append(f"{_shown(name)} and {_shown(found[standard])} are the same array")
         found[standard] = name
     slots = {slot.theirs: slot for slot in layout.slots(model.config)}
     problems += [f"{theirs} is missing" for theirs in slots if theirs not in found]
@@ -681,25 +676,27 @@ def fill_model(model: Classifier, archive: Archive, layout: Layout) -> None:
 
 
 def refuse_other_types(array: np.ndarray, what: str) -> None:
-    """Raise CheckpointError if an array does not hold floats; the sentence begins with `what`."""
+    """Raise CheckpointError if an array does not hold floats; the message begins with `what`."""
     if array.dtype.kind in "iu":
         raise CheckpointError(
-            f"{what} holds {array.dtype} numbers: in a quantised file they are codes that need their scale; save it as "
-            "floats"
+            f"{what} holds {array.dtype} numbers: in a quantised file they are codes that need a scale; save the model "
+            "as floats"
         )
     if array.dtype.kind != "f":
-        raise CheckpointError(f"{what} holds no real numbers")
+        raise CheckpointError(f"{what} holds {array.dtype} values, not real numbers")
 
 
 def _say_what_is_left_out(archive: Archive, used: set[str], layout: Layout) -> None:
-    """Arrays outside the model's prefix, but for an optimiser's state and single numbers such as a temperature."""
+    """Name arrays outside the model's prefix, except an optimiser's state and single numbers such as a temperature."""
     left = [
         name
         for name, shape in archive.shapes.items()
         if name not in used and math.prod(shape) > 1 and not re.search(OPTIMIZERS_STATE, name)
     ]
     if left and layout.name in ("Google", "BiT"):
-        notice(f"{printable(archive.path)} holds more than the model, and that was left out: {listed(left, most=3)}")
+        notice(
+            f"{printable(archive.path)} holds more than the model; these arrays were left out: {listed(left, most=3)}"
+        )
 
 
 def _shown(name: str) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 from ..engine.backend import to_numpy
 from ..errors import CheckpointError, CheckpointNotFoundError, ConfigError, SaveError
 from ..files import atomic_file
+from ..integers import integer
 from ..nn.module import misfit
 from ..notices import notice
 from ..text import listed, printable, quoted
@@ -35,12 +36,12 @@ from .layouts import Hints, Layout, fill_model, google_state, recognise, refuse_
 from .positions import resized
 
 FORMAT = "minivit"
-VERSION = 2  # files of version 1, which had no number, have no hashes
+VERSION = 2  # files of version 1 have neither a version number nor hashes
 SUFFIXES = (".npz", ".safetensors")
 RUN_WEIGHTS, OTHERS_WEIGHTS = "checkpoint.npz", ("model.safetensors", "model.npz")  # in a folder, in this order
 HASHES, CHECKSUM = "sha256", "checksum"
-HEADER_BYTES = 2**26  # a header has some thousands; it is read before anything is known about the file
-NEUTRAL = 0.5  # the mean and the standard deviation of pixels from 0 to 1 that lie between -1 and 1 afterwards
+HEADER_BYTES = 2**26  # a header has some thousands; a damaged file may claim any size
+NEUTRAL = 0.5  # this mean and standard deviation take pixels from [0, 1] to [-1, 1]
 
 Header = dict[str, Any]
 Size = int | tuple[int, int]
@@ -56,7 +57,7 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         layout: how the arrays are named: "minivit", or "google" for what the authors' code reads. Google's files say
             neither which GELU nor which epsilon a model has: their readers take the tanh form and 1e-6.
         header: more to note, as JSON values, in our own layout; `classes`, a list of names, is what `predict` prints.
-            What the file said that the model came from is kept.
+            The header of the file that the model was loaded from is kept.
 
     Raises:
         ConfigError: for another suffix or layout, or a model that the layout has no place for.
@@ -78,7 +79,7 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         raise ConfigError(f"unknown layout {layout!r}: use 'minivit' or 'google'")
 
 
-# Of a training checkpoint's header, what weights alone have no use for.
+# Fields of a training checkpoint's header that weights alone do not need.
 OF_A_CHECKPOINT = {"optimizer_steps", "precision", "window"}
 
 
@@ -96,9 +97,9 @@ def load_model(
     """The model in a weights file, in evaluation mode: ours, Google's (.npz), timm's or Hugging Face's (.safetensors).
 
     Whose it is, and which model, is read off its arrays. Each comes with its own GELU and epsilon: tanh and 1e-6 for
-    Google, erf and 1e-6 for timm, erf and 1e-12 for Hugging Face, or what a `config.json` beside the file says. Of a
-    run that averaged its weights, the average is loaded, since that was evaluated. What neither the file nor you nor a
-    `config.json` says is asked for, or assumed and said in a `Notice`.
+    Google, erf and 1e-6 for timm, erf and 1e-12 for Hugging Face, or what a `config.json` beside the file says. If a
+    run averaged its weights, the average is loaded, since that was evaluated. If neither the file nor the caller nor a
+    `config.json` says something, it is assumed with a `Notice`, or loading fails and asks for it.
 
     Args:
         path: the file, or the folder of a run or of Hugging Face's or timm's files.
@@ -122,43 +123,22 @@ def load_model(
         ConfigError: if the arguments do not fit the model.
         OutOfMemory: if the model does not fit into the memory.
     """
-    model, _ = load_with_header(
-        path, heads, image_size, num_classes, grid=grid, mean=mean, std=std, interpolation=interpolation
-    )
+    options = {"heads": heads, "image_size": image_size, "num_classes": num_classes, "grid": grid}
+    model, _ = _load(path, follow=False, mean=mean, std=std, interpolation=interpolation, **options)
     return model
 
 
-def load_with_header(
-    path: str | Path,
-    heads: int | None = None,
-    image_size: Size | None = None,
-    num_classes: int | None = None,
-    *,
-    grid: tuple[int, int] | None = None,
-    mean: Channels | None = None,
-    std: Channels | None = None,
-    interpolation: str = "bilinear",
-) -> tuple[Any, Header]:
-    """As `load_model`, with what is said beside the weights: of a file of ours its header, of others the classes."""
-    model, _ = _load(path, heads, image_size, num_classes, grid, mean, std, interpolation, follow=False)
-    return model, dict(model.header)
+def load_for_pixels(path: str | Path, **options: Any) -> tuple[Any, Header]:
+    """Return the model of a file and its header, for commands that read images: they scale pixels as the file's owner.
 
+    If a file beside the weights names a mean and a standard deviation, they are used. A `Notice` says how pixels are
+    scaled for weights that others trained.
 
-def load_for_pixels(
-    path: str | Path,
-    heads: int | None = None,
-    image_size: Size | None = None,
-    num_classes: int | None = None,
-    *,
-    grid: tuple[int, int] | None = None,
-    mean: Channels | None = None,
-    std: Channels | None = None,
-) -> tuple[Any, Header]:
-    """As `load_with_header`, for commands that begin with pixels: a scaling that is said beside the file is used.
-
-    Which scaling of pixels other people's weights got is said in a `Notice`.
+    Args:
+        path: as in `load_model`.
+        options: heads, image_size, num_classes, grid, mean, std and interpolation, as in `load_model`.
     """
-    model, scaling = _load(path, heads, image_size, num_classes, grid, mean, std, "bilinear", follow=True)
+    model, scaling = _load(path, follow=True, **options)
     if scaling:
         notice(f"{printable(path)}: {scaling}")
     return model, dict(model.header)
@@ -166,23 +146,25 @@ def load_for_pixels(
 
 def _load(
     path: str | Path,
-    heads: int | None,
-    image_size: Size | None,
-    num_classes: int | None,
-    grid: tuple[int, int] | None,
-    mean: Channels | None,
-    std: Channels | None,
-    interpolation: str,
     *,
     follow: bool,
+    heads: int | None = None,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    grid: tuple[int, int] | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+    interpolation: str = "bilinear",
 ) -> tuple[Classifier, str]:
-    """The model, and how pixels are scaled for it, where that is a question.
+    """Return the model, and a phrase on how pixels are scaled for it, "" where that is clear.
 
     Args:
-        follow: whether to use a mean and a standard deviation that are said beside the file; if not, to mention them.
+        follow: whether to use the mean and the standard deviation in a file beside the weights; if not, a notice names
+            them.
     """
     path = weights_file(path)
-    hints = Hints(_given_heads(heads), _given_grid(grid), _given_size(image_size))
+    heads = None if heads is None else integer("heads", heads, 1)
+    hints = Hints(heads, _given_grid(grid), _given_size(image_size))
     with open_archive(path) as archive:
         ours = _is_ours(archive)
         model, beside, layout = _read_own(archive) if ours else _read_foreign(archive, hints)
@@ -194,24 +176,25 @@ def _load(
     elif said and follow:
         fold_scaling(model, beside.mean, beside.std)
         by = f"mean={_brief(beside.mean)} and std={_brief(beside.std)}"
-        scaling = f"pixels are scaled by {by}, as {beside.scaling_source} beside it says"
+        scaling = f"pixels are scaled by {by}, from {beside.scaling_source} beside the file"
     else:
-        scaling = "" if ours else f"pixels are scaled to [-1, 1]{_WHOSE_SCALING[layout]}"
+        scaling = "" if ours else f"pixels are scaled to [-1, 1]{_scaling_of(layout)}"
         if said and not is_neutral(beside):
             notice(
                 f"{printable(path)} was trained on pixels scaled by mean={_brief(beside.mean)} and "
-                f"std={_brief(beside.std)}, says {beside.scaling_source}: give mean and std to load it so"
+                f"std={_brief(beside.std)}, by {beside.scaling_source} beside it: give mean and std to load it so"
             )
     return model.eval(), scaling
 
 
-_OTHERS_SCALING = (
-    " (mean=0.5, std=0.5); if it was trained on ImageNet's, as DeiT, MAE and DINO, give mean=0.485,0.456,0.406 "
-    "std=0.229,0.224,0.225"
-)
-_WHOSE_SCALING = {"Google": ", as Google's", "BiT": ", as Google's", "timm": _OTHERS_SCALING} | {
-    "Hugging Face": _OTHERS_SCALING
-}
+def _scaling_of(layout: str) -> str:
+    """Return the end of a phrase on the scaling that the weights of a layout were probably trained with."""
+    if layout in ("Google", "BiT"):
+        return ", as Google's models expect"
+    return (
+        " (mean=0.5, std=0.5); if it was trained with ImageNet's, as DeiT, MAE and DINO, give mean=0.485,0.456,0.406 "
+        "std=0.229,0.224,0.225"
+    )
 
 
 def _brief(values: Any) -> str:
@@ -220,10 +203,10 @@ def _brief(values: Any) -> str:
 
 
 def weights_file(path: str | Path) -> Path:
-    """The weights file that is meant: a folder stands for the weights of the run or the model in it.
+    """Return a weights file: the path itself, or for a folder the weights of the run or the model in it.
 
     Raises:
-        CheckpointNotFoundError: for a folder with several files that may be meant, or that may not be read.
+        CheckpointNotFoundError: for a folder with several weights files, or one that may not be read.
     """
     path = Path(path)
     try:
@@ -241,13 +224,7 @@ def weights_file(path: str | Path) -> Path:
         raise CheckpointNotFoundError(f"{printable(path)} holds shards of weights: join them in one file first")
     if found:
         raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
-    return path / RUN_WEIGHTS  # it is not there, and will be missed under this name
-
-
-def _given_heads(heads: int | None) -> int | None:
-    if heads is not None and (isinstance(heads, bool) or not isinstance(heads, int | np.integer) or heads < 1):
-        raise ConfigError(f"heads must be an integer of 1 or more, not {quoted(heads)}")
-    return None if heads is None else int(heads)
+    return path / RUN_WEIGHTS  # it does not exist: the reader says so
 
 
 def _given_grid(grid: Any) -> tuple[int, int] | None:
@@ -260,7 +237,7 @@ def _given_grid(grid: Any) -> tuple[int, int] | None:
 
 
 def _given_size(size: Any) -> tuple[int, int] | None:
-    """The sides of the image that is asked for; what makes no sense, the configuration refuses later."""
+    """Return the (height, width) that is asked for; None for anything else, which the configuration refuses later."""
     sides = list(size) if isinstance(size, list | tuple | np.ndarray) else [size, size]
     good = len(sides) == 2 and all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in sides)
     return (int(sides[0]), int(sides[1])) if good else None
@@ -276,7 +253,7 @@ def _read_own(archive: Archive) -> tuple[Classifier, Beside, str]:
 
 
 def _fill_own(model: Classifier, archive: Archive, digests: Mapping[str, str]) -> None:
-    """Give the model the arrays of our own file: they become its parameters, and are not copied."""
+    """Make the arrays of a file that minivit wrote the model's parameters, without a copy."""
     path = printable(archive.path)
     section = "ema/" if any(name.startswith("ema/") for name in archive.shapes) else "model/"
     names = [name for name in archive.shapes if name.startswith(section)]
@@ -322,7 +299,7 @@ def _read_foreign(archive: Archive, hints: Hints) -> tuple[Classifier, Beside, s
         raise
     if hints.assumed:
         notice(
-            f"{path} does not say everything: {', '.join(hints.assumed)} assumed; if that is wrong, give heads, grid "
+            f"{path} does not say everything: assumed {', '.join(hints.assumed)}; if that is wrong, give heads, grid "
             "or image_size"
         )
     if beside.classes is not None and len(beside.classes) == config.num_classes:
@@ -331,12 +308,12 @@ def _read_foreign(archive: Archive, hints: Hints) -> tuple[Classifier, Beside, s
 
 
 def is_neutral(beside: Beside) -> bool:
-    """Whether pixels are scaled to [-1, 1], as by `minivit.preprocess`, or nothing is said about it."""
+    """Return whether pixels are scaled to [-1, 1], as by `minivit.preprocess`, or no scaling is given."""
     return all(abs(value - NEUTRAL) < 1e-6 for value in (*(beside.mean or ()), *(beside.std or ())))
 
 
 def _inferred(archive: Archive, layout: Layout, hints: Hints) -> AnyConfig:
-    """The configuration that the arrays have, held against what is said beside the file."""
+    """Return the configuration that the arrays have, after comparing it with the files beside the weights."""
     path = printable(archive.path)
     try:
         shapes = {standard: archive.shapes[name] for name, standard in layout.standard_names(archive.shapes).items()}
@@ -347,13 +324,13 @@ def _inferred(archive: Archive, layout: Layout, hints: Hints) -> AnyConfig:
         if getattr(config, name) != size:
             raise CheckpointError(
                 f"{path} has {name} = {getattr(config, name)}, but {hints.beside.source} beside it says {size}: one of "
-                "the two is of another model"
+                "the two belongs to another model"
             )
     return config
 
 
 def _build(config: AnyConfig, archive: Archive) -> Classifier:
-    """The model, once the file was found to hold as many layers and numbers as it has: a header may say anything."""
+    """Build the model, if the file holds enough arrays and numbers for it: a header may claim any size."""
     path = printable(archive.path)
     layers = config.depth + sum(config.backbone or ()) if isinstance(config, ViTConfig) else sum(config.units)
     least = _least_parameters(config)
@@ -369,7 +346,7 @@ def _build(config: AnyConfig, archive: Archive) -> Classifier:
 
 
 def _least_parameters(config: AnyConfig) -> int:
-    """A bound from below for the number of parameters, without building anything."""
+    """Return a lower bound for the number of parameters, without building anything."""
     if isinstance(config, ResNetConfig):
         return config.width * config.channels + config.width * config.num_classes
     d = config.dim
@@ -416,7 +393,7 @@ def _adapted(model: Classifier, image_size: Size | None, num_classes: int | None
 
 
 def with_new_head(model: Classifier, num_classes: int) -> Classifier:
-    """The model with a linear head of zeros for other classes, also if they are as many as before."""
+    """Return the model with a linear head of zeros for other classes, even if they are as many as before."""
     return _adapted(_adapted(model, None, 0, "bilinear"), None, num_classes, "bilinear")
 
 
@@ -431,7 +408,7 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
         mean, std: one number, or one for each channel, of pixels from 0 to 1.
 
     Raises:
-        ConfigError: for other numbers, or a model whose first layer pads the image, so that this would not be exact.
+        ConfigError: for other numbers, or a model whose first layer pads the image, where this would not be exact.
     """
     config = model.config
     means, stds = (_for_channels(name, v, config.channels) for name, v in (("mean", mean), ("std", std)))
@@ -440,7 +417,7 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
     if not isinstance(config, ViTConfig) or config.backbone is not None:
         raise ConfigError("mean and std are for Vision Transformers without a backbone: a convolution pads the image")
     if model.header.get("folded"):
-        raise ConfigError("mean and std are a part of these weights already: leave them away")
+        raise ConfigError("mean and std are a part of these weights already: leave them out")
     embedding: Any = model.embedding  # type: ignore[attr-defined]
     weight = embedding.weight.data.astype(np.float64).reshape(-1, config.channels, config.dim)  # (P², C, D)
     bias = embedding.bias.data + np.einsum("pcd,c->d", weight, (NEUTRAL - means) / stds)
@@ -451,7 +428,7 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
 
 
 def _for_channels(name: str, given: Channels | None, channels: int) -> np.ndarray:
-    """A mean or standard deviation for each channel."""
+    """Return a mean or a standard deviation for each channel."""
     if given is None:
         raise ConfigError("mean and std belong together: give both")
     rule = f"{name} must be one number or {channels}, one for each channel, of pixels from 0 to 1"
@@ -466,7 +443,7 @@ def _for_channels(name: str, given: Channels | None, channels: int) -> np.ndarra
 
 
 def verify_weights(path: str | Path) -> dict[str, Any]:
-    """Read every array of a weights file, and say what was checked, as JSON values.
+    """Read every array of a weights file, and return what was checked, as JSON values.
 
     Returns:
         `file`, `format` (".npz" or ".safetensors"), `layout` ("minivit", "Google", "timm" ...), `arrays` and
@@ -474,7 +451,7 @@ def verify_weights(path: str | Path) -> dict[str, Any]:
 
     Raises:
         CheckpointNotFoundError: if there is no such file.
-        CheckpointError: naming the damage: what was changed, is missing, of another shape, nan or infinite.
+        CheckpointError: with the name of an array that was changed, is missing, has another shape, or holds nan.
     """
     path = weights_file(path)
     with open_archive(path) as archive:
@@ -493,7 +470,7 @@ def verify_weights(path: str | Path) -> dict[str, Any]:
             read_checked(archive, [each], digests)
         numbers = sum(math.prod(archive.shapes[each]) for each in arrays)
     if ours:
-        load_with_header(path)
+        load_model(path)  # compares names and shapes with the model's
     checked = []
     if digests:
         checked.append(f"SHA-256 of the header and of {len(digests)} arrays")
@@ -511,7 +488,7 @@ def verify_weights(path: str | Path) -> dict[str, Any]:
 
 
 def has_zero_head(model: Classifier) -> bool:
-    """Whether the head is all zeros, so that every class gets the same probability: it was never trained."""
+    """Return whether the head is all zeros: it was never trained, and every class gets the same probability."""
     head = getattr(model, "head", None)
     return head is not None and not any(to_numpy(tensor.data).any() for tensor in head.parameters())
 
@@ -542,7 +519,7 @@ def write_arrays(path: str | Path, header: Header, arrays: Mapping[str, np.ndarr
 
 def _checksum(header: Header, types: Mapping[str, Any]) -> str:
     """The SHA-256 of a header without its checksum, and of the arrays' types and shapes by name."""
-    read_back = json.loads(json.dumps([header, types]))  # names are text then, and tuples are lists
+    read_back = json.loads(json.dumps([header, types]))  # as it is read later: keys are text, tuples are lists
     return hashlib.sha256(json.dumps(read_back, sort_keys=True).encode()).hexdigest()
 
 
@@ -564,7 +541,7 @@ def write_plain_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], text:
 
 
 def _write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
-    """What `np.savez` writes; but there, arrays called "file" or "allow_pickle" would be taken for its arguments."""
+    """Write what `np.savez` writes. That would take arrays called "file" or "allow_pickle" for its arguments."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
@@ -599,7 +576,7 @@ def _is_ours(archive: Archive) -> bool:
 
 
 def _read_header(archive: Archive) -> tuple[Header, dict[str, str]]:
-    """A file's header, and the SHA-256 of its arrays: none in files of version 1."""
+    """Return a file's header and the SHA-256 of its arrays; files of version 1 have none."""
     path = printable(archive.path)
     header = _header_of(archive)
     if header is None:
@@ -633,7 +610,7 @@ def _header_of(archive: Archive) -> Header | None:
 
 
 def _check_fields(header: Header, path: str) -> None:
-    """Raise CheckpointError for a field of another type than it has in a file of ours; null is as if it was absent."""
+    """Raise CheckpointError for a field of another type than minivit writes; null counts as absent."""
     rules: dict[str, tuple[bool, str]] = {}
     for name, value in header.items():
         if value is None:
@@ -660,21 +637,23 @@ def config_of(header: Header, path: str | Path) -> AnyConfig:
     where = printable(path)
     values = header.get("config")
     if not isinstance(values, dict):
-        raise CheckpointError(f"{where} names no model: config in its header is {quoted(values)}")
+        raise CheckpointError(f"{where} does not describe a model: config in its header is {quoted(values)}")
     kind = ResNetConfig if "units" in values else ViTConfig
     if unknown := sorted(set(values) - {each.name for each in fields(kind)}):
-        raise CheckpointError(f"{where} names no model that minivit knows: it has unknown options, {listed(unknown)}")
+        raise CheckpointError(
+            f"{where} describes no model that minivit knows: its options {listed(unknown)} are unknown"
+        )
     try:
         return kind(**values)
     except (TypeError, ConfigError) as error:
-        raise CheckpointError(f"{where} names no model that minivit knows: {error}") from error
+        raise CheckpointError(f"{where} describes no model that minivit knows: {error}") from error
 
 
 # -- options as text -----------------------------------------------------------------------------
 
 
 def sides_of(name: str, text: str) -> int | tuple[int, int]:
-    """48 as a number, 48x32 as two. Raises ConfigError for other texts."""
+    """Read 48 as one number and 48x32 as two. Raises ConfigError for other texts."""
     parts = [part.strip() for part in text.lower().replace(",", "x").split("x")]
     if len(parts) > 2 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
         raise ConfigError(f"{name} must be a number such as 224, or two such as 6x4, not {quoted(text)}")
@@ -682,13 +661,13 @@ def sides_of(name: str, text: str) -> int | tuple[int, int]:
 
 
 def grid_of(name: str, text: str) -> tuple[int, int]:
-    """6x4 as rows and columns; a single number is both. Raises ConfigError for other texts."""
+    """Read 6x4 as rows and columns; a single number is both. Raises ConfigError for other texts."""
     sides = sides_of(name, text)
     return (sides, sides) if isinstance(sides, int) else sides
 
 
 def channels_of(name: str, text: str) -> tuple[float, ...]:
-    """0.5,0.5,0.5 as three numbers. Raises ConfigError for other texts."""
+    """Read 0.5,0.5,0.5 as three numbers. Raises ConfigError for other texts."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:

@@ -17,7 +17,7 @@ RNG = np.random.Generator | None
 # The standard deviation of a normal distribution cut off at two of its own.
 TRUNCATED_STD = 0.87962566103423978
 
-LARGEST = 2**46  # bytes of one array; beyond any machine, and below what NumPy cannot even count
+LARGEST = 2**46  # bytes of one array: more than any machine has, and few enough for NumPy to count
 
 
 def zeros(shape: tuple[int, ...]) -> np.ndarray:

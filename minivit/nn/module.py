@@ -19,16 +19,16 @@ from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..text import printable
 
-# Most attributes are of these types, which hold no parts: they are passed over first.
+# Most attributes have these types, which hold no parts: they are skipped first, since that is quick.
 PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
 ITERATORS = GeneratorType, map, zip, filter, enumerate, type(iter([])), type(iter(())), type(reversed([]))
 HIDDEN_MOST = 1000  # items of a container that are looked at for hidden parts; one suffices to find a mistake
 
 
 class NamedParameters(list[tuple[str, Tensor]]):
-    """Pairs of name and parameter, and the Module that they are of.
+    """Pairs of name and parameter, with the Module that has them.
 
-    An optimiser that is made from this list notices when the Module's parameters are others later.
+    An optimiser that is made from this list notices if the Module gets other parameters later.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, Tensor]], module: Module):
@@ -36,17 +36,17 @@ class NamedParameters(list[tuple[str, Tensor]]):
         self.module = weakref.ref(module)
 
     def __reduce__(self):
-        return list, (list(self),)  # a copy is a plain list: a weak reference cannot be pickled
+        return list, (list(self),)  # a plain list, since a weak reference cannot be pickled
 
 
 class Module:
     """The base of every layer and model.
 
-    A parameter is a Tensor kept in an attribute, a part is a Module kept in one, and both may be kept in lists, tuples
-    and dicts, nested as you like. Their order is the order in which `__init__` assigns them, and a parameter's name is
-    the path to it: `blocks.3.attention.qkv.weight`, `heads.left.weight` for the key "left" of a dict.
+    A parameter is a Tensor in an attribute, a part is a Module in one; both may be in lists, tuples and dicts, at any
+    depth. They have the order in which `__init__` assigns them, and a parameter's name is the path to it:
+    `blocks.3.attention.qkv.weight`, or `heads.left.weight` for the key "left" of a dict.
 
-    A part or parameter under several names is one all the same: trained, counted and moved once, and saved under each.
+    A parameter with several names is one parameter: it is trained, counted and moved once, and saved under each name.
 
     Methods that look for parameters raise ConfigError where one would be missed: in a set, a deque, a data class, a
     generator or an object whose class is no Module, as the result of an operation, or under a key that cannot be part
@@ -91,7 +91,7 @@ class Module:
         return [tensor for _, tensor in self._first_names()]
 
     def first_parameter(self) -> Tensor:
-        """The parameter that was defined first, found without a look at the others."""
+        """The parameter that was defined first; the others are not searched."""
         return next(self._names())[1]
 
     def num_parameters(self) -> int:
@@ -114,7 +114,7 @@ class Module:
                 yield from _parts_in(name, value, type(self).__name__)
 
     def _names(self, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter under each of its names; a part that holds one of those around it is not entered twice."""
+        """Every parameter under each of its names; a part that contains itself is entered once."""
         above = (*above, id(self))
         for name, child in self._children():
             if isinstance(child, Tensor):
@@ -165,7 +165,7 @@ class Module:
     def state(self) -> dict[str, Array]:
         """The parameters' arrays by name: the model's own, not copies.
 
-        A parameter with several names is there under each: a model that has one under each can load it.
+        A parameter with several names is there under each, so that a model with separate parameters can load it.
         """
         self._refuse_hidden()
         return {name: tensor.data for name, tensor in self._by_name().items()}
@@ -173,7 +173,7 @@ class Module:
     def load_state(self, state: Mapping[str, Array], source: str = "the weights") -> None:
         """Copy arrays into the parameters; nothing changes unless every name and shape fits.
 
-        Of a parameter with several names, one must be there; where there are more, their arrays must be equal.
+        For a parameter with several names, at least one must be there; if there are more, their arrays must be equal.
 
         Raises:
             CheckpointError: if names are missing or unknown, shapes differ, or arrays are not real numbers; it lists
@@ -192,7 +192,7 @@ class Module:
             for name, tensor in there.items()
             if tuple(state[name].shape) != tensor.shape
         ]
-        problems += [f"{name} holds no real numbers" for name in there if not _is_real(state[name])]
+        problems += [f"{name} does not hold real numbers" for name in there if not _is_real(state[name])]
         problems += [
             f"{first} and {name} are one parameter here and differ there"
             for name, tensor in there.items()
@@ -278,8 +278,8 @@ def _parts_in(
                 yield path, part
     elif isinstance(value, ITERATORS):
         raise ConfigError(
-            f"{owner}.{name} is a {type(value).__name__}, which can be read once: make it a list, so that its parts "
-            "are found"
+            f"{owner}.{name} is a {type(value).__name__}, which can be read once: make it a list, so that its "
+            "parts are found"
         )
     elif _holds_parts(value):
         raise ConfigError(
@@ -289,17 +289,17 @@ def _parts_in(
 
 
 def _check_key(key: object, where: str) -> None:
-    """Raise ConfigError for a dict's key that would give parameters no plain name, or not the same one next time."""
-    whole = isinstance(key, int | np.integer) and not isinstance(key, bool)
-    if not (whole or (isinstance(key, str) and key and key.isprintable() and not set("./\\") & set(key))):
+    """Raise ConfigError for a dict's key that cannot be part of a name, or would be another name next time."""
+    is_integer = isinstance(key, int | np.integer) and not isinstance(key, bool)
+    if not (is_integer or (isinstance(key, str) and key and key.isprintable() and not set("./\\") & set(key))):
         raise ConfigError(
-            f"{where} has the key {key!r}, which cannot name parameters: use a text without dots and slashes, or a "
-            "whole number"
+            f"{where} has the key {key!r}, which cannot name parameters: use a text without dots and slashes, or an "
+            "integer"
         )
 
 
 def _holds_parts(value: object, depth: int = 3) -> bool:
-    """Whether a value is a parameter or a Module, or a container of whatever kind that holds one."""
+    """Return whether a value is a parameter or a Module, or a container of any kind that holds one."""
     if isinstance(value, Tensor | Module):
         return True
     if type(value) in PLAIN or isinstance(value, str | bytes | type) or not depth:

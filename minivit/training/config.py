@@ -19,10 +19,10 @@ from .optim import OPTIMIZERS
 from .precision import PRECISIONS
 from .schedule import DECAYS
 
-MOST, MOST_EPOCHS = 10**15, 10**9  # steps, images and the like; far more would not fit the arithmetic of a run
+MOST, MOST_EPOCHS = 10**15, 10**9  # of steps, images and the like: larger numbers would overflow a run's arithmetic
 LARGEST = 2**63 - 1
-PLACES = ("dataset", "data_dir", "weights", "teacher")  # they may be paths
-ALWAYS_WRITTEN = ("dataset", "model", "seed")  # in each run's config.json, whatever minivit wrote it
+PLACES = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
+ALWAYS_WRITTEN = ("dataset", "model", "seed")  # in each run's config.json, by every version of minivit
 
 OBJECTIVES = ("classes", "masked-patch")
 PLACEMENT = (
@@ -140,7 +140,7 @@ class TrainConfig:
 
     @property
     def title(self) -> str:
-        """What to call the model: its name, or that of the file, run or published weights that it starts from."""
+        """The model's name, or that of the file, run or published weights that it starts from."""
         if not self.weights:
             return self.model
         path = Path(self.weights)
@@ -154,7 +154,12 @@ class TrainConfig:
         return changes | ({"dropout": self.dropout} if self.dropout else {})
 
     def _check_type(self, name: str, kinds: list[str]) -> None:
-        """Whether a value has one of the types; a number of NumPy's becomes one of Python's, which JSON can write."""
+        """Check an option's type, and convert NumPy's numbers to Python's, which JSON can write.
+
+        Args:
+            name: the option.
+            kinds: the names of the types that it may have; the first is not None.
+        """
         value: Any = getattr(self, name)
         kind = kinds[0]
         if value is None and "None" in kinds:
@@ -185,12 +190,12 @@ class TrainConfig:
 def _is_dataset(name: str) -> bool:
     try:
         return is_dataset(name)
-    except OSError:  # too long a name for a folder
+    except OSError:  # the name is too long for a folder
         return False
 
 
 def config_from_json(values: Any) -> TrainConfig:
-    """The options in a `config.json`.
+    """Return the options in a `config.json`.
 
     Args:
         values: what the file holds.
@@ -199,9 +204,9 @@ def config_from_json(values: Any) -> TrainConfig:
         ConfigError: if they are not a run's options.
     """
     if not isinstance(values, dict):
-        raise ConfigError(f"it holds no run's options, but {quoted(values)}")
+        raise ConfigError(f"it does not hold a run's options, but {quoted(values)}")
     if missing := [name for name in ALWAYS_WRITTEN if name not in values]:
-        raise ConfigError(f"it holds no run's options: {listed(missing)} is missing")
+        raise ConfigError(f"it does not hold a run's options: {listed(missing)} is missing")
     known = {field.name for field in fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}")

@@ -14,9 +14,9 @@ def side_by_side(arrays: Sequence[Array]) -> Array:
 
 
 def all_finite(x: Array) -> bool:
-    """Whether no number of an array is infinite or not a number.
+    """Return whether every number of an array is finite.
 
-    A sum is looked at first, since it takes a fifth of the time: only finite numbers have a finite one.
+    The sum is tested first, which takes a fifth of the time: if it is finite, every number is.
     """
     xp = xp_of(x)
     return bool(xp.isfinite(x.sum())) or bool(xp.isfinite(x).all())

@@ -1,4 +1,4 @@
-"""A run's folder: taken for one process alone, its options read back, and its paths found again after a move."""
+"""A run's folder: locked for one process, its options read back, and its paths found again after a move."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..cuda import find_cupy
-from ..data import DATASETS, default_data_dir
+from ..data import DATASETS, FOLDER, default_data_dir
 from ..data.pretrained import PRETRAINED
 from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
 from ..files import locked, read_json, reason_of, remove_parts, write_json
@@ -21,8 +21,7 @@ from .config import PLACEMENT, TrainConfig, config_from_json
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
 PICTURES = (CURVE, "predictions.png")
-FOLDER = "folder:"
-NOTES = "run"  # what config.json and the checkpoint's header say besides options: `run_notes`
+NOTES = "run"  # the key of `run_notes` in config.json and in the checkpoint's header
 
 Notes = dict[str, Any]
 
@@ -32,19 +31,19 @@ Notes = dict[str, Any]
 
 @contextmanager
 def claimed(folder: Path, resume: bool) -> Iterator[bool]:
-    """Have a run's folder for this process alone, inside the `with` block; it is made if need be.
+    """Lock a run's folder for this process, inside the `with` block, and make the folder if it does not exist.
 
-    A folder that was made here and stayed empty, because the run could not begin, is removed again.
+    If the folder is new and the run cannot begin, the empty folder is removed again.
 
     Args:
         folder: the run's.
         resume: whether it may hold a run.
 
     Yields:
-        Whether other processes are kept out; False where the file system knows no locks.
+        Whether other processes are kept out; False if the file system has no locks.
 
     Raises:
-        ConfigError: if it is not a folder, holds a run and `resume` is False, or holds other files of these names.
+        ConfigError: if it is not a folder, holds a run and `resume` is False, or holds other files with a run's names.
         FolderInUseError: if another process has it.
         SaveError: if it cannot be made or written to.
     """
@@ -103,11 +102,11 @@ def write_config(folder: Path, config: TrainConfig, notes: Notes) -> None:
 
 
 def read_config(folder: Path) -> TrainConfig:
-    """The options of the run in a folder, its paths as they are now.
+    """Return the options of the run in a folder, with its paths as they are now.
 
     Raises:
         CheckpointNotFoundError: if there is no run.
-        DataError, ConfigError: if its `config.json` is damaged or of another program.
+        DataError, ConfigError: if its `config.json` is damaged or belongs to another program.
     """
     path = folder / CONFIG
     if not path.is_file():
@@ -122,12 +121,12 @@ def read_config(folder: Path) -> TrainConfig:
 
 
 def run_notes(folder: Path, device: str) -> Notes:
-    """What a run notes besides its options: where its folder is, and the versions that decide its last bits."""
+    """Return what a run notes besides its options: its folder, and the versions that decide its last bits."""
     return {"folder": str(folder.absolute()), "versions": versions(device)}
 
 
 def versions(device: str) -> dict[str, str]:
-    """Versions of what computes: minivit, NumPy and the library of its matrix products, or CuPy."""
+    """Return the versions of minivit, NumPy and the library of its matrix products, or CuPy."""
     from .. import __version__
 
     found = {"minivit": __version__, "NumPy": np.__version__}
@@ -137,9 +136,9 @@ def versions(device: str) -> dict[str, str]:
 
 
 def _blas() -> str:
-    """The library of NumPy's matrix products, such as "scipy-openblas 0.3.30 SkylakeX".
+    """Return the library of NumPy's matrix products, such as "scipy-openblas 0.3.30 SkylakeX".
 
-    It has other kernels for each kind of processor, and they round differently.
+    Its kernels differ between kinds of processor, and they round differently.
     """
     from threadpoolctl import threadpool_info
 
@@ -152,7 +151,7 @@ def _blas() -> str:
 
 
 def changed_versions(before: Any, now: dict[str, str]) -> str:
-    """What changed since a run was saved, in words; "" if nothing did, or it is not known."""
+    """Return in words which versions changed since a run was saved; "" if none did, or it is not known."""
     if not isinstance(before, dict):
         return ""
     changes = [
@@ -167,7 +166,7 @@ def changed_versions(before: Any, now: dict[str, str]) -> str:
 
 
 def anchored(config: TrainConfig) -> TrainConfig:
-    """The same options with absolute paths: a run may be resumed from another working directory."""
+    """Return the options with absolute paths, so that the run can be resumed from another working directory."""
     data_dir = (Path(config.data_dir).expanduser() if config.data_dir else default_data_dir()).absolute()
     changes = {"data_dir": str(data_dir)}
     if is_folder(config.dataset):
@@ -186,7 +185,7 @@ def is_folder(dataset: str) -> bool:
 
 
 def options_that_affect_weights(config: TrainConfig) -> dict[str, Any]:
-    """The options that the weights depend on, without places: folders and files may be moved."""
+    """Return the options that the weights depend on, without paths: folders and files may be moved."""
     options = {name: value for name, value in asdict(config).items() if name not in PLACEMENT}
     if is_folder(config.dataset):
         options["dataset"] = "a folder of pictures"
@@ -197,26 +196,26 @@ def options_that_affect_weights(config: TrainConfig) -> dict[str, Any]:
 
 
 def relocated(config: TrainConfig, notes: Any, folder: Path) -> TrainConfig:
-    """The options of a run with paths that exist now, if the run's folder and what it needs were moved together."""
+    """Return the options of a run with paths that exist now, if the run's folder and its data were moved together."""
     changes = {}
     if config.data_dir:
-        path = found(config.data_dir, notes, folder)
-        changes["data_dir"] = path if Path(path).is_dir() else ""  # the default may well be elsewhere now
+        path = path_now(config.data_dir, notes, folder)
+        changes["data_dir"] = path if Path(path).is_dir() else ""  # "": the default, which may be another folder now
     if is_folder(config.dataset):
-        changes["dataset"] = FOLDER + found(config.dataset.removeprefix(FOLDER), notes, folder)
+        changes["dataset"] = FOLDER + path_now(config.dataset.removeprefix(FOLDER), notes, folder)
     for name in ("weights", "teacher"):
         if (given := getattr(config, name)) and given not in PRETRAINED:
-            changes[name] = found(given, notes, folder)
+            changes[name] = path_now(given, notes, folder)
     return replace(config, **changes)
 
 
-def found(given: str, notes: Any, folder: Path) -> str:
-    """Where a path that a run noted leads to now; as given if it leads nowhere.
+def path_now(given: str, notes: Any, folder: Path) -> str:
+    """Return where a path of a run is now; the path as given if it is not found.
 
     Args:
-        given: the path as it was noted.
-        notes: what the run noted besides (`run_notes`), if it did.
-        folder: where the run's folder is now.
+        given: the path that the run noted.
+        notes: the run's `run_notes`, if it has any.
+        folder: the run's folder now.
     """
     places = [Path(given), *_moved(given, notes, folder)]
     return next((str(place) for place in places if _exists(place)), given)
@@ -225,12 +224,12 @@ def found(given: str, notes: Any, folder: Path) -> str:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # no file can have such a name
+    except (OSError, ValueError):  # too long a name, or one with a null character
         return False
 
 
 def _moved(given: str, notes: Any, folder: Path) -> list[Path]:
-    """Where it is if it moved together with the run's folder."""
+    """Return where a path is if it moved together with the run's folder."""
     before = notes.get("folder") if isinstance(notes, dict) else None
     if isinstance(before, str) and Path(before).is_absolute() and Path(given).is_absolute():
         try:
@@ -238,12 +237,12 @@ def _moved(given: str, notes: Any, folder: Path) -> list[Path]:
         except ValueError:  # on another drive
             return []
         return [Path(os.path.normpath(folder.absolute() / way))]
-    # Of an older run, relative to where it was begun: mostly the folder above, or the one above `runs`.
+    # An older run noted paths relative to its working directory: mostly the folder above, or the one above `runs`.
     return [above / given for above in folder.absolute().parents[:2]]
 
 
 def noted_data(header: dict[str, Any], checkpoint: Path) -> tuple[str | None, str | None]:
-    """The data set that a checkpoint was trained on, and the folder of data sets, where they are now.
+    """Return the data set that a checkpoint was trained on, and the folder of data sets, as they are now.
 
     Args:
         header: of the checkpoint.
@@ -257,9 +256,9 @@ def noted_data(header: dict[str, Any], checkpoint: Path) -> tuple[str | None, st
     dataset, data_dir = header.get("dataset"), options.get("data_dir")
     folder = checkpoint.absolute().parent
     if isinstance(data_dir, str) and data_dir:
-        data_dir = found(data_dir, notes, folder)
+        data_dir = path_now(data_dir, notes, folder)
     if isinstance(dataset, str) and is_folder(dataset):
-        dataset = FOLDER + found(dataset.removeprefix(FOLDER), notes, folder)
+        dataset = FOLDER + path_now(dataset.removeprefix(FOLDER), notes, folder)
     exists = isinstance(data_dir, str) and Path(data_dir).is_dir()
     return dataset if isinstance(dataset, str) else None, data_dir if exists else None
 
@@ -274,6 +273,6 @@ def check_classifies(header: dict[str, Any], checkpoint: Path) -> None:
     train = header.get("train")
     if isinstance(train, dict) and train.get("objective") == "masked-patch":
         raise ConfigError(
-            f"{printable(checkpoint)} was pre-trained without labels and names no classes yet: first run "
+            f"{printable(checkpoint)} was pre-trained without labels and knows no classes yet: first run "
             f"minivit finetune --weights {shell_word(checkpoint)}"
         )

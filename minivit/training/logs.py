@@ -54,9 +54,9 @@ class MetricsFile:
             raise SaveError(f"could not write {printable(self.path)}: {reason_of(error)}") from error
 
     def read(self) -> list[Record]:
-        """All records.
+        """Return all records.
 
-        The last line may be cut short by a kill, or be zeros after a power cut: it is left out.
+        A kill may cut the last line short, and a power cut may fill it with zeros: such a line is left out.
 
         Raises:
             DataError: if the file cannot be read, or a line before the last is damaged.
@@ -77,7 +77,7 @@ class MetricsFile:
                 if number == len(lines) and not whole:
                     break
                 raise DataError(
-                    f"line {number} of {printable(self.path)} is damaged: {error}; mend the line or delete it"
+                    f"line {number} of {printable(self.path)} is damaged: {error}; repair the line or delete it"
                 ) from error
         return records
 
@@ -98,12 +98,12 @@ FIELDS = {"train": NUMBERS, "test": NUMBERS, "overflow": ("loss_scale",)}
 
 
 def _record(line: bytes) -> Record:
-    """The record in a line. Raises ValueError, with what is wrong, if there is none."""
+    """Return the record in a line. Raises ValueError, which says what is wrong, if there is none."""
     try:
         record = json.loads(line.strip(b"\0").decode("utf-8"))
     except RecursionError as error:
         raise ValueError("its brackets are nested too deeply") from error
-    except ValueError as error:  # also where it is not UTF-8
+    except ValueError as error:  # not JSON, or not UTF-8
         raise ValueError(f"it is not JSON, {quoted(line.decode('utf-8', 'replace'))}") from error
     if not isinstance(record, dict):
         raise ValueError(f"it is not a record, {quoted(record)}")
@@ -189,7 +189,7 @@ class Progress:
     def line(self, text: str, only_plain: bool = False) -> None:
         """Print a line that stays; `only_plain` leaves it out where the bar shows the same.
 
-        An output that is gone, as after `| head`, does not end a run.
+        A closed output, as after `| head`, does not end a run.
         """
         try:
             if self.interactive and not only_plain:
@@ -201,7 +201,7 @@ class Progress:
 
     @contextmanager
     def second_bar(self, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-        """Another bar below the first, gone after the `with` block; yields what tells it of progress."""
+        """Show another bar below the first, inside the `with` block; yields the function that advances it."""
         from tqdm.auto import tqdm
 
         with tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, disable=not self.interactive) as bar:
@@ -224,11 +224,11 @@ def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
     }
     for kind, style in styles.items():
         chosen = [record for record in records if record["kind"] == kind]
-        # Beyond, matplotlib's own arithmetic overflows.
+        # Larger numbers overflow inside matplotlib.
         epochs, losses, accuracies = (
             np.clip([float(record[name]) for record in chosen], -1e30, 1e30) for name in ("epoch", "loss", "accuracy")
         )
-        if len(chosen) <= FEW_POINTS:  # of a single point there is no line
+        if len(chosen) <= FEW_POINTS:  # a single point would draw no line
             style = {"marker": ".", **style}
         loss_axes.plot(epochs, losses, label=kind, **style)
         accuracy_axes.plot(epochs, 100 * accuracies, label=kind, **style)

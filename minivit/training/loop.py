@@ -29,7 +29,7 @@ from ..data import (
 )
 from ..data.pictures import Pictures, resize_batch
 from ..data.pretrained import find_weights
-from ..data.roll import Roll, check_pictures, roll_of, without_the_gone, write_roll
+from ..data.roll import Roll, check_pictures, roll_of, with_removed_replaced, write_roll
 from ..data.upload import Uploads
 from ..engine.backend import Array, to_device, to_numpy
 from ..engine.workers import Workers
@@ -97,7 +97,7 @@ class RunResult:
 
     Attributes:
         folder: the run's.
-        steps: how many optimiser steps were made.
+        steps: the number of optimiser steps.
         finished: False if a signal, such as Ctrl-C, stopped it.
         loss: of the last evaluation; None if there was none.
         accuracy: of the last evaluation; None if there was none.
@@ -119,11 +119,11 @@ def train(
 ) -> RunResult:
     """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
 
-    Ctrl-C, SIGTERM and SIGHUP end it after the step at hand, or in the middle of an evaluation, and it is saved.
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current step, or in the middle of an evaluation, and save it.
 
     Args:
         config: the options.
-        out: the run's folder; made if need be. No other process may use it meanwhile.
+        out: the run's folder; it is made if it does not exist. No other process may use it meanwhile.
         resume: go on from the folder's checkpoint (from the start if there is none yet).
         show: whether to show progress.
         ranks: the processes that train together, see `ranks.joined_ranks`; the first of them reads and writes the
@@ -134,7 +134,7 @@ def train(
         FolderInUseError: if another process trains in the folder.
         SaveError: if the folder cannot be written to.
         RankError: if the ranks were started with different options or data.
-        NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is from before.
+        NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is older.
         KeyboardInterrupt: if a signal came before the first step, or a second one before the run was saved.
     """
     folder, show = Path(out), show and ranks.first
@@ -143,7 +143,7 @@ def train(
             notice(f"the file system of {printable(folder)} has no locks: start no second process on this run")
         run = Run(config, folder, resume, show, ranks)
         run.stop = stop
-        threads = config.workers or (ranks.cores if run.device == "cpu" else 1)  # a GPU does one thing after the other
+        threads = config.workers or (ranks.cores if run.device == "cpu" else 1)  # a GPU runs one operation at a time
         workers = stack.enter_context(Workers(threads))
 
         def interrupted() -> bool:
@@ -152,7 +152,7 @@ def train(
         bar = run.progress = Progress(run.total_steps, run.step, show=show)
         stop.steps_begun = True
         try:
-            if run.evaluation_is_due():  # the run was stopped before or in the middle of it
+            if run.evaluation_is_due():  # the run was stopped before this evaluation, or during it
                 run.evaluate(workers)
             for batch in run.batches(workers):
                 run.train_step(batch, workers)
@@ -169,7 +169,7 @@ def train(
         except ImageError as error:
             run.save()
             where = shell_word(folder)
-            raise ImageError(f"{error}; take it away or replace it, then: minivit train --resume {where}") from error
+            raise ImageError(f"{error}; remove or replace it, then: minivit train --resume {where}") from error
         finally:
             bar.close()
             run.close()
@@ -210,7 +210,7 @@ class Run:
 
         resumed = resume and self.checkpoint.exists()
         with ranks.first_before_others():
-            # What the run began with may be gone by now: its own checkpoint says all about the model.
+            # The starting weights may be gone by now: the checkpoint says all about the model.
             model = _saved_model(self.checkpoint) if resumed and config.weights else _model(config, train_set)
             self.model = model.to(self.device)
         self.notes = run_notes(folder, self.device)
@@ -256,7 +256,7 @@ class Run:
         self._agree()
         self.saved_step = self.step if resumed else -1
         if self.step:
-            self.optimizer.lr = self.schedule(self.step - 1)  # an evaluation that comes first notes it
+            self.optimizer.lr = self.schedule(self.step - 1)  # for the record of an evaluation that comes first
         self.events: EventFile | None = None
         if ranks.first:
             if resume:
@@ -410,10 +410,10 @@ class Run:
         return passed or self.step == self.total_steps
 
     def evaluate(self, workers: Workers) -> None:
-        """Measure the model, or its average, on the test set; write that down, and show it.
+        """Measure the model, or its average, on the test set; log the result, and show it.
 
-        It may take longer than an epoch, so the run is saved before. A signal ends it at once; the resumed run then
-        begins with it.
+        An evaluation may take longer than an epoch, so the run is saved first. A signal ends it at once; the resumed
+        run then begins with it.
         """
         self.save()
         start = time.perf_counter()
@@ -443,7 +443,7 @@ class Run:
         return time.monotonic() - self.saved_at >= self.config.save_every
 
     def save(self) -> None:
-        """Write the checkpoint, unless it is there: on the first rank, which has what all have.
+        """Write the checkpoint on the first rank, which has the state of all, unless this step is saved already.
 
         Raises:
             NonFiniteLossError: if a weight is infinite or not a number; nothing is written then.
@@ -481,7 +481,7 @@ class Run:
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _teacher(self) -> int | None:
-        """A number made of the teacher's weights, if there is one: its file may be elsewhere when the run goes on."""
+        """A fingerprint of the teacher's weights, if there is one: a resumed run may find its file elsewhere."""
         teacher = getattr(self.objective, "teacher", None)
         return None if teacher is None else sum(fingerprint(to_numpy(array)) for array in teacher.state().values())
 
@@ -494,15 +494,15 @@ class Run:
                 average=self.average,
             )  # fmt: skip
             self._take_over(header)
+        except MinivitError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            if isinstance(error, MinivitError):
-                raise
             raise CheckpointError(f"{self.checkpoint} is damaged: its header has no good {error}") from error
 
     def _check_same_run(self, header: dict[str, Any]) -> None:
         if "train" not in header or "step" not in header:
             raise CheckpointError(
-                f"{self.checkpoint} holds weights but no training state: a run cannot be resumed from it"
+                f"{self.checkpoint} holds weights but no training state: resume from a run's checkpoint"
             )
         defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
         saved = options_that_affect_weights(TrainConfig(**(defaults | header["train"])))
@@ -516,7 +516,7 @@ class Run:
         self._check_same_data(header)
         if header.get("teacher", self._teacher()) != self._teacher():
             raise CheckpointError(
-                f"{self.checkpoint} had another teacher than {self.config.teacher}: its weights differ"
+                f"{self.checkpoint} had another teacher than {self.config.teacher}: the teacher's weights differ"
             )
 
     def _take_over(self, header: dict[str, Any]) -> None:
@@ -528,7 +528,7 @@ class Run:
         notes = header.get(NOTES)
         before = notes.get("versions") if isinstance(notes, dict) else None
         if changes := changed_versions(before, self.notes["versions"]):
-            notice(f"this run was saved by {changes}: its last bits may differ from those of an unbroken run")
+            notice(f"this run was saved with {changes}: its last bits may differ from those of an unbroken run")
 
     def _check_same_data(self, header: dict[str, Any]) -> None:
         """A folder may have changed since; the steps still to come would then be of another run."""
@@ -543,8 +543,7 @@ class Run:
         else:
             return
         raise CheckpointError(
-            f"{self.checkpoint} cannot be resumed: {self.config.dataset} {change}; put it back as it was, or start a "
-            "new run"
+            f"{self.checkpoint} cannot be resumed: {self.config.dataset} {change}; restore it, or start a new run"
         )
 
     def close(self) -> None:
@@ -636,7 +635,7 @@ def measure_dataset(
     """An objective's mean loss and share of right answers on a data set, its pictures resized to (H, W, C).
 
     Raises:
-        EvaluationStopped: if `stop` said so after a batch.
+        EvaluationStopped: if `stop` returned True after a batch.
     """
     height, width, _ = image_shape
 
@@ -654,14 +653,14 @@ def measure_dataset(
 def _datasets(
     config: TrainConfig, show: bool, resumed: Path | None = None
 ) -> tuple[AnyDataset, AnyDataset, Roll | None]:
-    """What to train on, what to measure on, and the names of all pictures.
+    """Return what to train on, what to measure on, and the names of all pictures.
 
     `validation` images are held out of the training set and measured on, if asked for; of the rest, `train_images` are
     used.
     """
     train_set, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
     if resumed:
-        train_set, test_set = without_the_gone(resumed, train_set, test_set)
+        train_set, test_set = with_removed_replaced(resumed, train_set, test_set)
     roll = roll_of(train_set, test_set)
     check_pictures(train_set, test_set)
     held_out = config.validation
@@ -736,11 +735,11 @@ def _model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
 
 
 def _starting_model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
-    """The model in a weights file, with its head if that knows the same classes, and else with one of zeros."""
+    """Return the model in a weights file; it keeps its head if that has the same classes, or gets one of zeros."""
     model, header = load_for_pixels(
         find_weights(config.weights),
-        config.heads,
-        config.image_size,
+        heads=config.heads,
+        image_size=config.image_size,
         grid=grid_of("grid", config.grid) if config.grid else None,
         mean=channels_of("mean", config.mean) if config.mean else None,
         std=channels_of("std", config.std) if config.std else None,
@@ -751,7 +750,7 @@ def _starting_model(config: TrainConfig, dataset: AnyDataset) -> Classifier:
 
 
 def _saved_model(checkpoint: Path) -> Classifier:
-    """A model as the one in a checkpoint, with other weights."""
+    """Return a model like the one in a checkpoint, with other weights."""
     return build(config_of(read_header(checkpoint), checkpoint), seed=0).train()
 
 
@@ -779,7 +778,7 @@ def _optimizer(config: TrainConfig, network: Module, model: Classifier) -> Optim
 
 
 def _rate(speed: float) -> str:
-    """Such as "1,234" or, where an image takes seconds, "0.31"."""
+    """Return a speed such as "1,234" or, if an image takes seconds, "0.31"."""
     return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
 
 

@@ -30,11 +30,11 @@ def is_kernel(name: str, parameter: Tensor) -> bool:
 
 
 def by_name(named_parameters: Named) -> dict[str, Tensor]:
-    """Parameters by their names, each once: under the first of its names.
+    """Return parameters by their names, each once, under the first of its names.
 
     Raises:
         ConfigError: if these are not pairs of name and Tensor, if two have one name, or if one is the result of an
-            operation or shares its numbers with another.
+            operation or shares its array with another.
     """
     if isinstance(named_parameters, Module | Tensor) or not isinstance(named_parameters, Iterable):
         raise ConfigError(
@@ -55,12 +55,12 @@ def by_name(named_parameters: Named) -> dict[str, Tensor]:
             raise ConfigError(f"{name} must be a parameter, a Tensor, not {type(parameter).__name__}")
         if not parameter.is_leaf:
             raise ConfigError(
-                f"{name} is the result of an operation and no parameter: change a parameter in place, "
+                f"{name} is the result of an operation, not a parameter: change a parameter in place, "
                 "w.data -= ..., instead of w = w - ..."
             )
         if id(parameter) not in seen:
             if name in found:
-                raise ConfigError(f"two parameters are called {name}: give each a name of its own")
+                raise ConfigError(f"two parameters are called {name}: give each another name")
             seen.add(id(parameter))
             found[name] = parameter
     _check_apart(found)
@@ -68,7 +68,7 @@ def by_name(named_parameters: Named) -> dict[str, Tensor]:
 
 
 def _check_apart(parameters: dict[str, Tensor]) -> None:
-    """Raise ConfigError if two parameters are made of one array: each would have its own copy from then on."""
+    """Raise ConfigError if two parameters share an array: the optimiser would give each a separate copy."""
     places: list[tuple[int, int, str]] = []  # where each begins and ends in memory
     for name, parameter in parameters.items():
         if isinstance(parameter.data, np.ndarray) and parameter.size:
@@ -85,7 +85,7 @@ def _check_apart(parameters: dict[str, Tensor]) -> None:
 
 
 def number(name: str, value: Any, least: float = 0.0, below: float = math.inf) -> float:
-    """`value` as a Python number. Raises ConfigError unless it is one from `least` up and below `below`."""
+    """Return `value` as a Python float. Raises ConfigError unless it is a number from `least` up and below `below`."""
     try:
         good = not isinstance(value, str | bytes | bool | np.bool_) and least <= float(value) < below
     except (TypeError, ValueError, OverflowError):
@@ -160,8 +160,8 @@ class Optimizer:
     """What all optimisers share: named parameters, a learning rate, and state arrays beside each parameter.
 
     Args:
-        named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them. A Tensor that is there
-            under several names is one parameter, with the first of them.
+        named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them. A Tensor with several
+            names is one parameter, under the first of them.
         lr: the learning rate; assign to `.lr` to change it between steps.
         weight_decay: how strongly kernels are pulled towards 0 (see `is_kernel`).
 
@@ -201,10 +201,10 @@ class Optimizer:
             ConfigError: if the model has other parameters than when the optimiser was made, or a rate is not finite.
             ShapeError: if a gradient has another shape than its parameter, or a parameter another shape or device than
                 when the optimiser was made.
-            NonFiniteLossError: if a gradient is not finite, or if weights became so. On a GPU, which would have to be
-                waited for, it is `state()` that looks at the weights.
+            NonFiniteLossError: if a gradient is not finite, or if weights became infinite or nan. On a GPU `state()`
+                checks the weights instead, since a check in each step would wait for the GPU.
 
-            But for the last, no weight is changed then.
+            No weight is changed, except where weights became infinite or nan.
         """
         self._check_model()
         self.lr = number("the learning rate", self.lr)
@@ -218,7 +218,7 @@ class Optimizer:
         self.steps += 1
         for name in given:
             self.parameters[name].changed_in_place()
-        with np.errstate(all="ignore"):  # what is too small becomes 0; what is too large is looked for below
+        with np.errstate(all="ignore"):  # too small numbers become 0; `_check_weights` finds too large ones
             for group in self.groups:
                 self._step_of(group, given)
             for group in self.groups:
@@ -226,7 +226,7 @@ class Optimizer:
                     self._check_weights(group)
 
     def _given(self, gradients: Sequence[Array | None] | None) -> dict[str, Array]:
-        """The gradients by name, of those parameters that will move."""
+        """Return by name the gradients of the parameters to update."""
         if gradients is None:
             gradients = [parameter.grad for parameter in self.parameters.values()]
             trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
@@ -248,7 +248,7 @@ class Optimizer:
         }
 
     def _check_model(self) -> None:
-        """Raise ConfigError if the model's parameters are others than those that move here."""
+        """Raise ConfigError if the model's parameters are not those that this optimiser updates."""
         model = self._model() if self._model else None
         if model is None:
             return
@@ -333,7 +333,7 @@ class Optimizer:
         return {**vars(self), "_model": None}  # a copy is of other parameters
 
     def state(self) -> dict[str, Array]:
-        """The state arrays by name: `SLOT/PARAMETER`. With `steps`, all that the next step depends on.
+        """Return the state arrays by name: `SLOT/PARAMETER`. With `steps`, they are all that the next step depends on.
 
         Raises:
             NonFiniteLossError: if a weight is infinite or not a number: training cannot go on from there.
@@ -525,7 +525,7 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
     xp = xp_of(x)
     flat = wide(x if x.shape[0] <= x.shape[1] else x.T)  # the smaller x xᵀ
     if xp is np and math.isinf(np.vdot(flat, flat)):
-        flat = flat / np.abs(flat).max()  # or the norm of very large numbers would be infinite
+        flat = flat / np.abs(flat).max()  # else the norm of very large numbers would be infinite
     flat = flat / (xp.sqrt(xp.vdot(flat, flat)) + 1e-7)  # no singular value above 1
     for _ in range(steps):
         gram = flat @ flat.T
@@ -539,14 +539,14 @@ OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon}
 def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> float:
     """Scale all gradients down, in place, so that their joint Euclidean norm is at most `max_norm`.
 
-    Gradients of which one is not finite stay as they are. None, for a parameter without a gradient, is passed over, and
-    an array that is there twice is one gradient.
+    If one gradient is not finite, all stay unchanged. None, for a parameter without a gradient, is skipped; an array
+    that is given twice counts once.
 
     Returns:
         The norm before.
 
     Raises:
-        DTypeError: if these are not arrays, but parameters, say.
+        DTypeError: if these are not arrays, but parameters, for example.
         ConfigError: if `max_norm` is not 0 or more.
     """
     if not max_norm >= 0:
@@ -561,7 +561,7 @@ def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> f
             )
     if not arrays:
         return 0.0
-    with np.errstate(all="ignore"):  # infinite norms are looked at below
+    with np.errstate(all="ignore"):
         norm = _joint_norm(arrays)
         if norm == math.inf:  # perhaps only the squares are too large for their type
             largest = max(float(xp_of(g).abs(g).max()) for g in arrays if g.size)
@@ -575,7 +575,7 @@ def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> f
 def _joint_norm(arrays: list[Array]) -> float:
     xp, half = xp_of(arrays[0]), arrays[0].dtype.itemsize == 2
     squares = xp.stack([xp.vdot(wide(g), wide(g)) if half else xp.vdot(g, g) for g in arrays])
-    return math.sqrt(sum(to_numpy(squares).tolist()))  # read from a GPU at once: each reading waits for it
+    return math.sqrt(sum(to_numpy(squares).tolist()))  # one transfer from a GPU, since each one waits for it
 
 
 class ExponentialAverage:
@@ -586,7 +586,7 @@ class ExponentialAverage:
 
     def __init__(self, named_parameters: Named, decay: float):
         if not 0.0 < decay < 1.0:
-            raise ConfigError(f"the average's decay must lie between 0 and 1, not {decay}")
+            raise ConfigError(f"the average's decay must be between 0 and 1, not {decay}")
         self.parameters = by_name(named_parameters)
         if not self.parameters:
             raise ConfigError("an average needs at least one parameter")

@@ -266,7 +266,7 @@ def own_images(count: int, microbatch: int, ranks: Ranks) -> slice:
 
 
 def even_microbatch(microbatch: int, batch_size: int, ranks: Ranks) -> int:
-    """The smallest size of micro-batches that cuts each rank's share of a batch into as many as `microbatch` does."""
+    """Return the smallest micro-batch that cuts each rank's share of a batch into as many pieces as `microbatch`."""
     share = batch_size // ranks.size
     return microbatch if ranks.size == 1 else math.ceil(share / math.ceil(share / microbatch))
 
@@ -287,10 +287,10 @@ def evaluate(
         prepare: turns a batch of stored images into the model's input.
         advance: called with the number of images after each batch, for a progress bar.
         ranks: with whom to share the batches; all get the same result.
-        stop: asked after each batch, whether to go no further.
+        stop: called after each batch; returns whether to stop.
 
     Raises:
-        EvaluationStopped: if `stop` said so, on any rank.
+        EvaluationStopped: if `stop` returned True on any rank.
     """
     pieces = micro_batches(len(images), batch_size)
 

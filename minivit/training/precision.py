@@ -151,7 +151,7 @@ def half_type(name: str) -> np.dtype:
 
 
 def rounding() -> AbstractContextManager[Any]:
-    """Inside, numbers too small for their type become 0, and too large ones infinite, which the loss will show."""
+    """Inside the block, too small numbers become 0 and too large ones infinite without a warning; the loss shows it."""
     return np.errstate(under="ignore", over="ignore")
 
 

@@ -115,9 +115,9 @@ def test_labels_of_another_checksum_are_not_opened(tmp_path, root, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"labels": [*LABELS[:-1], 4]}, "labels in .*imagelabels.mat are not whole numbers from 1 to 3"),
+        ({"labels": [*LABELS[:-1], 4]}, "labels in .*imagelabels.mat are not integers from 1 to 3"),
         ({"labels": [*LABELS[:-1], 0]}, "from 1 to 3"),
-        ({"labels": [*LABELS[:-1], 1.5]}, "whole numbers"),
+        ({"labels": [*LABELS[:-1], 1.5]}, "not integers"),
         ({"splits": SPLITS | {"trnid": [1, 13]}}, "trnid in .*setid.mat .* from 1 to 12"),
         ({"splits": SPLITS | {"tstid": [0, 1]}}, "tstid"),
         ({"splits": SPLITS | {"tstid": []}}, "tstid"),

@@ -147,7 +147,7 @@ def test_an_accent_counts_the_same_however_it_is_spelled(tmp_path):
         ({"a": 5, "b": 5}, "c", DataError, ["c holds no pictures", "remove it"]),
         ({}, None, DataError, ["holds no class folders"]),
         ({".": 3}, None, DataError, ["holds no class folders"]),
-        ({"a": 9}, None, DataError, ["class 'a' alone", "two or more"]),
+        ({"a": 9}, None, DataError, ["one class, 'a':", "two or more"]),
         ({"a": 1, "b": 1}, None, DataError, ["one picture in each class"]),
         ({"test/a": 1, "test/b": 1}, None, DataError, ["has a folder test, but no folder train"]),
     ],

@@ -159,7 +159,7 @@ def test_splits_without_class_folders_are_refused(tmp_path, folders):
 def test_classes_with_the_same_folders_inside_are_splits_of_unknown_names(tmp_path):
     write_folder(tmp_path, {f"{split}/{name}": 3 for split in ("fold1", "fold2") for name in ("cat", "dog")})
     with pytest.raises(
-        DataError, match=r"fold1, fold2, each with the same folders inside \(cat, dog\): name them train"
+        DataError, match=r"fold1, fold2, each with the same folders inside \(cat, dog\): rename them to train"
     ):
         picture_folder(tmp_path)
     write_picture(tmp_path / "fold1" / "0.png")  # a class with pictures of its own
@@ -170,7 +170,7 @@ def test_two_training_folders_are_not_chosen_from(tmp_path):
     write_folder(tmp_path, {f"{split}/{name}": 2 for split in ("train_a", "training") for name in "ab"})
     picture_folder(tmp_path / "training")
     write_folder(tmp_path, {f"{split}/{name}": 2 for split in ("seg_train", "training") for name in "ab"})
-    with pytest.raises(DataError, match="several training folders, seg_train, training: call the one"):
+    with pytest.raises(DataError, match="several training folders, seg_train, training: rename the right one"):
         picture_folder(tmp_path)
 
 

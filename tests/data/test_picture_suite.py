@@ -318,7 +318,7 @@ def test_a_tga_without_a_name_is_known_by_its_end(tmp_path):
     (tmp_path / "a").write_bytes(content)
     close(decode_picture(tmp_path / "a"), values)
     (tmp_path / "a").write_bytes(content[: 18 + HEIGHT * WIDTH * 3])  # of version 1, and no name that says so
-    with pytest.raises(ImageError, match="no picture that can be read"):
+    with pytest.raises(ImageError, match="is not an image that can be read"):
         decode_picture(tmp_path / "a")
 
 
@@ -340,7 +340,7 @@ NOT_PICTURES = {
 @pytest.mark.parametrize("name", NOT_PICTURES)
 def test_a_file_is_called_what_it_is(tmp_path, name):
     (tmp_path / "a.jpg").write_bytes(NOT_PICTURES[name])
-    with pytest.raises(ImageError, match=f"a.jpg is no picture that can be read: it is a {name}") as caught:
+    with pytest.raises(ImageError, match=f"a.jpg is not an image that can be read: it is a {name}") as caught:
         decode_picture(tmp_path / "a.jpg")
     assert len(str(caught.value).replace(str(tmp_path), "")) < 200
 

@@ -240,7 +240,7 @@ def test_an_empty_file(tmp_path):
 @pytest.mark.parametrize("content", [b"not a picture", b"\x89PNG", b"\x00" * 1000, b"PK\x03\x04"])
 def test_what_is_no_picture(tmp_path, content):
     (tmp_path / "words.png").write_bytes(content)
-    refused(tmp_path / "words.png", "no picture that can be read", "JPEG")
+    refused(tmp_path / "words.png", "not an image that can be read", "JPEG")
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ def test_no_file_is_handed_to_another_program(tmp_path):
     """Pillow would start Ghostscript for this one, a program that it runs."""
     path = tmp_path / "drawing.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
-    refused(path, "is no picture that can be read")
+    refused(path, "is not an image that can be read")
 
 
 @pytest.mark.parametrize("values", [np.full((2, 2), 1.5, np.float32), np.full((2, 2), 70_000, np.int32)])

@@ -88,7 +88,7 @@ def test_what_was_sent_and_cannot_be_opened_is_refused(tmp_path, change):
     sent = {"page": b"<html>Please sign in</html>", "half": content[:middle], "flipped": flipped}[change]
     path = tmp_path / "ViT-B_16-imagenet21k.npz.part"
     path.write_bytes(sent)
-    with pytest.raises(DataError, match=r"what was sent for .* is removed; try again"):
+    with pytest.raises(DataError, match=r"the download of .* was removed; try again"):
         pretrained._check_whole(path)
     path.write_bytes(content)
     pretrained._check_whole(path)
@@ -96,7 +96,7 @@ def test_what_was_sent_and_cannot_be_opened_is_refused(tmp_path, change):
 
 def test_a_page_is_called_a_page(tmp_path):
     (tmp_path / "a.npz").write_bytes(b"<!DOCTYPE html><html>Please sign in</html>")
-    with pytest.raises(DataError, match="no whole weights file but a web page and is removed"):
+    with pytest.raises(DataError, match="not a whole weights file but a web page and was removed"):
         pretrained._check_whole(tmp_path / "a.npz")
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from minivit.data import picture_folder, shapes
-from minivit.data.roll import check_pictures, roll_of, without_the_gone, write_roll
+from minivit.data.roll import check_pictures, roll_of, with_removed_replaced, write_roll
 from minivit.errors import DataError, ImageError, Notice
 
 from .pictures_on_disk import write_folder, write_picture
@@ -30,7 +30,7 @@ def paths(dataset) -> list[str]:
 
 def test_nothing_gone_nothing_changed(photos, run):
     before = picture_folder(photos)
-    after = without_the_gone(run, *before)
+    after = with_removed_replaced(run, *before)
     assert [paths(part) for part in after] == [paths(part) for part in before]
 
 
@@ -40,7 +40,7 @@ def test_a_training_picture_that_is_gone_keeps_its_place_and_the_next_of_its_cla
     names, labels = paths(train), train.labels.tolist()
     (photos / names[place]).unlink()
     with pytest.warns(Notice, match=f"1 pictures of this run are gone .{names[place]}"):
-        after, tested = without_the_gone(run, *picture_folder(photos))
+        after, tested = with_removed_replaced(run, *picture_folder(photos))
     first, last = (0, 4) if labels[place] == 0 else (5, 9)
     expected = list(names)
     expected[place] = names[place + 1 if place < last else first]
@@ -53,7 +53,7 @@ def test_a_test_picture_that_is_gone_is_left_out(photos, run):
     train, test = picture_folder(photos)
     (photos / paths(test)[0]).unlink()
     with pytest.warns(Notice):
-        after, tested = without_the_gone(run, *picture_folder(photos))
+        after, tested = with_removed_replaced(run, *picture_folder(photos))
     assert paths(after) == paths(train)
     assert (paths(tested), tested.labels.tolist()) == (paths(test)[1:], [1])
 
@@ -63,7 +63,7 @@ def test_several_of_a_class(photos, run):
         if (photos / "cat" / f"{number}.png").exists():
             (photos / "cat" / f"{number}.png").unlink()
     with pytest.warns(Notice):
-        after, _ = without_the_gone(run, *picture_folder(photos))
+        after, _ = with_removed_replaced(run, *picture_folder(photos))
     assert set(paths(after)[:5]) == {"cat/0.png"}
 
 
@@ -72,16 +72,16 @@ def test_a_folder_that_moved_is_the_same(photos, run, tmp_path):
     photos.rename(tmp_path / "moved")
     (tmp_path / "moved" / names[0]).unlink()
     with pytest.warns(Notice):
-        assert paths(without_the_gone(run, *picture_folder(tmp_path / "moved"))[0])[1:] == names[1:]
+        assert paths(with_removed_replaced(run, *picture_folder(tmp_path / "moved"))[0])[1:] == names[1:]
 
 
 def test_added_pictures_are_left_to_be_counted_unless_the_number_is_the_same(photos, run):
     write_picture(photos / "cat" / "9.png")
     now = picture_folder(photos)
-    assert without_the_gone(run, *now) == now
+    assert with_removed_replaced(run, *now) == now
     (photos / "cat" / "0.png").unlink()
     with pytest.raises(DataError, match=r"cat/9\.png, which this run did not begin with, and lacks cat/0\.png"):
-        without_the_gone(run, *picture_folder(photos))
+        with_removed_replaced(run, *picture_folder(photos))
 
 
 @pytest.mark.parametrize(
@@ -90,13 +90,13 @@ def test_added_pictures_are_left_to_be_counted_unless_the_number_is_the_same(pho
 def test_a_list_of_names_that_is_none_is_not_used(photos, run, content):
     (run / "pictures.json").write_text(content, encoding="utf-8")
     now = picture_folder(photos)
-    assert without_the_gone(run, *now) == now
+    assert with_removed_replaced(run, *now) == now
 
 
 def test_a_torn_list_of_names_is_a_sentence(photos, run):
     (run / "pictures.json").write_text('{"train": [', encoding="utf-8")
     with pytest.raises(DataError, match=r"pictures\.json"):
-        without_the_gone(run, *picture_folder(photos))
+        with_removed_replaced(run, *picture_folder(photos))
 
 
 def test_only_folders_have_names_to_keep(tmp_path):
@@ -104,7 +104,7 @@ def test_only_folders_have_names_to_keep(tmp_path):
     assert roll_of(*sets) is None
     write_roll(tmp_path, None)
     assert list(tmp_path.iterdir()) == []
-    assert without_the_gone(tmp_path, *sets) == sets
+    assert with_removed_replaced(tmp_path, *sets) == sets
     check_pictures(*sets)
 
 
@@ -122,5 +122,5 @@ def test_names_that_are_no_text_can_be_kept(tmp_path):
 def test_the_first_picture_that_cannot_be_opened_is_named(photos):
     check_pictures(*picture_folder(photos))
     (photos / "dog" / "3.png").write_bytes(b"x")
-    with pytest.raises(ImageError, match=r"3\.png is no picture .*; take it away or replace it$"):
+    with pytest.raises(ImageError, match=r"3\.png is not an image .*; remove or replace it$"):
         check_pictures(*picture_folder(photos))

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from minivit import ResNet, ResNetConfig, ViT, ViTConfig, load_model, save_weights
 from minivit.data import archive, cifar
 from minivit.data.pictures import read_picture
-from minivit.models.weights import load_with_header, read_arrays, write_arrays
+from minivit.models.weights import read_arrays, write_arrays
 from minivit.training.config import TrainConfig, config_from_json
 from minivit.training.logs import MetricsFile, learning_curve
 
@@ -79,8 +79,8 @@ class OwnNpz(Weights):
 
     def run(self, rng: Random) -> None:
         self.path.write_bytes(self.damaged(rng))
-        model, header = load_with_header(self.path)
-        classes = header.get("classes") or []
+        model = load_model(self.path)
+        classes = model.header.get("classes") or []
         assert all(isinstance(name, str) for name in classes), "a class that is not a name"
         state = model.state()
         for name, array in self.right.items():

@@ -88,8 +88,8 @@ def test_pixels_that_are_not_finite_are_refused(bad):
 @pytest.mark.parametrize(
     ("images", "error", "said"),
     [
-        ("cat.png", DTypeError, r"not a file's name .*read_picture"),
-        (Path("cat.png"), DTypeError, "not a file's name"),
+        ("cat.png", DTypeError, r"not the name of a file .*read_picture"),
+        (Path("cat.png"), DTypeError, "not the name of a file"),
         (["cat.png", "dog.png"], DTypeError, "not str"),
         (None, DTypeError, "not NoneType"),
         ({"images": PIXELS}, DTypeError, "not dict"),

@@ -76,8 +76,8 @@ def test_numbers_of_numpy_are_numbers():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[1]", "it holds no run's options, but [1]"),
-        ("null", "it holds no run's options, but None"),
+        ("[1]", "it does not hold a run's options, but [1]"),
+        ("null", "it does not hold a run's options, but None"),
         ("{}", "dataset, model, seed is missing"),
         ('{"name": "my-package", "version": "1.0"}', "dataset, model, seed is missing"),
         ('{"lr": ', "is not valid JSON"),

@@ -485,7 +485,7 @@ def test_a_largest_norm_that_makes_no_sense_is_refused(norm):
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.5, 1.5, math.nan])
 def test_a_decay_outside_0_to_1_is_refused(decay):
-    with pytest.raises(ConfigError, match="the average's decay must lie between 0 and 1"):
+    with pytest.raises(ConfigError, match="the average's decay must be between 0 and 1"):
         ExponentialAverage([("w", tensor(2))], decay)
 
 

@@ -18,7 +18,7 @@ from minivit.errors import ConfigError, FolderInUseError, NonFiniteLossError, No
 from minivit.files import locked
 from minivit.models.weights import read_arrays, write_arrays
 from minivit.training import TrainConfig, folder, loop
-from minivit.training.folder import anchored, found, read_config, run_notes
+from minivit.training.folder import anchored, path_now, read_config, run_notes
 
 from ..data.pictures_on_disk import write_folder
 from ..test_cli import refused
@@ -195,11 +195,11 @@ def test_a_path_that_still_leads_somewhere_is_kept(tmp_path):
         (tmp_path / name).mkdir(parents=True)
     notes = run_notes(tmp_path / "old" / "run", "cpu")
     here = str(tmp_path / "old" / "pics")
-    assert found(here, notes, tmp_path / "new" / "run") == here
+    assert path_now(here, notes, tmp_path / "new" / "run") == here
     shutil.rmtree(here)
-    assert found(here, notes, tmp_path / "new" / "run") == str(tmp_path / "new" / "pics")
+    assert path_now(here, notes, tmp_path / "new" / "run") == str(tmp_path / "new" / "pics")
     shutil.rmtree(tmp_path / "new" / "pics")
-    assert found(here, notes, tmp_path / "new" / "run") == here
+    assert path_now(here, notes, tmp_path / "new" / "run") == here
 
 
 def test_a_fine_tuning_run_goes_on_without_the_weights_that_it_began_with(tmp_path, monkeypatch, capsys):
@@ -271,7 +271,8 @@ def test_a_resume_under_another_numpy_says_so_once(tiny, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["run"]["versions"]["BLAS"]
     header["run"]["versions"] |= {"NumPy": "1.0", "BLAS": "openblas 0.1 Z80"}
     write_arrays(tmp_path / "checkpoint.npz", header, arrays)
-    with pytest.warns(Notice, match=r"saved by NumPy 1\.0, now .*; BLAS openblas 0\.1 Z80, now .*last bits may differ"):
+    changes = r"saved with NumPy 1\.0, now .*; BLAS openblas 0\.1 Z80, now .*last bits may differ"
+    with pytest.warns(Notice, match=changes):
         run(tmp_path, steps=2, resume=True)
 
 
