@@ -1,7 +1,7 @@
-"""A cell as Jupyter reads it: its lines for the notebook alone, turned into Python, and the names that it uses.
+"""A cell as Jupyter reads it: magics and commands turned into Python, and the names that the cell uses.
 
-Marks must not depend on whether IPython is installed, so this is a small reader of its own. It knows magics (`%` and
-`%%`), commands (`!`) and help (`?`); no command is ever run.
+Marks must not depend on whether IPython is installed, so this module does not use it. It knows magics (`%` and `%%`),
+commands (`!`) and help (`?`); it never runs a command.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import textwrap
 from collections.abc import Iterator
 from functools import lru_cache
 
-# What these cell magics hold runs as if it stood in the cell itself; what any other holds defines nothing.
+# The code under these cell magics runs as if it were in the cell itself; under any other it defines nothing.
 RUNS_ITS_CELL = {"time", "capture", "prun", "memit", "mprun", "wall_time"}
 RUNS_ITS_LINE = {"time", "prun", "memit"}  # `%time y = f(x)` defines y
-MAGIC = "__magic__"  # what a magic returns is asked for by this name
+MAGIC = "__magic__"  # the function that stands for a magic whose result is assigned
 CANNOT_BE_PARSED = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 TOKEN = re.compile(
@@ -30,9 +30,9 @@ HELP = re.compile(r"^\s*(?:\?{1,2}\s*[\w.*%]+|[\w.*%]+(?:\[[^\]]*\])*\?{1,2})\s*
 
 @lru_cache(maxsize=512)
 def as_python(source: str) -> str:
-    """A cell's source as Python alone: as many lines, so that a message names the right one.
+    """Return a cell's source as plain Python with the same number of lines, so that a message names the right one.
 
-    What is Python already stays as it is, also where a line of a string or of an expression begins with % or !.
+    Source that Python can read stays unchanged, even if a line of a string or an expression begins with % or !.
     """
     source = source.replace("\r\n", "\n").replace("\r", "\n")
     if is_python(source):
@@ -60,12 +60,12 @@ def is_python(source: str) -> bool:
 
 
 def _statements(source: str) -> Iterator[str]:
-    """The logical lines: those within brackets, strings and after a backslash are together."""
+    """Yield the logical lines: lines within brackets or strings, or after a backslash, belong together."""
     begin = at = depth = 0
     while at < len(source):
         line = source[begin : _line_end(source, begin)].lstrip() if at == begin else ""
         if line.startswith(("%", "!", "?")) or HELP.match(line) or ASSIGNED_MAGIC.match(line):
-            at = _end_of_magic(source, at)  # what stands in it are no strings and brackets of Python's
+            at = _end_of_magic(source, at)  # quotes and brackets in a magic do not follow Python's rules
             yield source[begin:at]
             begin = at = at + 1
             continue
@@ -143,11 +143,11 @@ def parse(source: str) -> list[ast.stmt]:
 
 
 def used_names(source: str) -> set[str]:
-    """The notebook's names that a cell reads, in its functions too, but not their parameters and local names."""
+    """Return the notebook's names that a cell or its functions read, without parameters and local names."""
     try:
         table = symtable.symtable(as_python(source), "<cell>", "exec")
     except CANNOT_BE_PARSED:
-        return set(re.findall(r"\b[^\W\d]\w*", source))  # a cell that fails: all that it might mean
+        return set(re.findall(r"\b[^\W\d]\w*", source))  # the cell will fail: every word may be a name
     found: set[str] = set()
     waiting = [table]
     while waiting:

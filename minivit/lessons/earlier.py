@@ -1,7 +1,7 @@
 """What earlier lessons built: the learner's own where it passes its checks, minivit's where not.
 
-An earlier notebook is run for what it defines, as Jupyter runs it; each exercise is checked, and what fails is replaced
-by the lesson's own answer, name by name, just as in the notebook itself.
+An earlier notebook is run as Jupyter runs it, for its definitions. Each exercise is checked, and one that fails is
+replaced by the lesson's answer, as in the notebook itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .checking import NOT_DONE
 from .notebooks import SOLUTIONS, Name, is_notebook, lesson_notebook, lessons_folder, name_of, read_notebook
 from .running import Lesson, names_kept, run_notebook
 
-# By file, the state of all notebooks that it may build upon, and the folder and prefix of those.
+# By file, the state of all notebooks that it may build upon, and their folder and prefix.
 _loaded: dict[tuple[Path, tuple[Any, ...], Path, str], Lesson] = {}
 
 
@@ -85,7 +85,7 @@ def load_lesson(number: int, folder: Path, prefix: str = "") -> Lesson:
     Args:
         number: of the lesson.
         folder: where the learner's notebooks are.
-        prefix: what stands before the names of this learner's notebooks, where others' are in the same folder.
+        prefix: what stands before the names of this learner's notebooks, if others' are in the same folder.
     """
     path = lesson_notebook(folder, number, prefix)
     if path is None:

@@ -1,8 +1,8 @@
-"""Marking a class's notebooks: each in a process of its own, within limits of time and memory.
+"""Marking a class's notebooks: each in a separate process, within limits of time and memory.
 
-The marks come from the checks that are installed here, not from what a notebook says of itself: what it defines is run
-and its exercises are checked anew. This program never runs a line of a notebook. Each is marked in a copy of its
-folder, by a process of `marking` under a `warden` that ends all that the notebook starts.
+The marks come from the installed checks, not from results that a notebook stores: its code is run and its exercises are
+checked anew. This process never runs a line of a notebook. Each notebook is marked in a copy of its folder, by a
+process of `marking` under a `warden`, which ends every process that the notebook starts.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from .notebooks import CHECKPOINTS, SOLUTIONS, Name, is_notebook, lessons_folder
 from .notebooks import MEGABYTES as LARGEST
 
 SECONDS = 120  # for one notebook
-MEGABYTES = 4096  # of memory for one notebook and all that it starts; held to on Linux
+MEGABYTES = 4096  # of memory for one notebook and its processes; enforced on Linux
 LONGEST = 86_400  # seconds
 SMALLEST = 256  # megabytes: Python and NumPy take about as many
-PROCESSES = 64  # that one notebook may have at a time; held to on Linux
+PROCESSES = 64  # that one notebook may have at a time; enforced on Linux
 COPIED_MEGABYTES = 64  # of the files beside a notebook, which it may read
 RESULT_BYTES = 2**20
-# One thread each, for several notebooks are marked side by side; pictures are drawn for nobody.
+# One thread each, since several notebooks are marked side by side; pictures are not shown.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MINIVIT_STILL": "1"}
 LINE = 300  # characters of a line that comes from a notebook
 
@@ -49,12 +49,12 @@ class Mark:
     """What one notebook is worth.
 
     Attributes:
-        student: the folder that the notebook is in, as a path below the marked one; "" for that itself.
-        lesson: its number, None if nothing says which lesson it is.
+        student: the folder of the notebook, as a path below the marked folder; "" for the marked folder itself.
+        lesson: its number, None if neither its name nor its cells say which lesson it is.
         verdicts: one for each exercise.
         problem: why it could not be marked, or "".
         file: the notebook's name.
-        notes: what was read otherwise than it stands there.
+        notes: what was read differently from how it is written.
     """
 
     student: str
@@ -116,11 +116,11 @@ def grade_all(
     Args:
         paths: the notebooks.
         folder: the folder that is marked.
-        seconds, megabytes: what one notebook may take, together with all that it starts.
-        jobs: how many at a time; as many as there are processors, 4 at most, if 0.
+        seconds, megabytes: the limits for one notebook, together with its processes.
+        jobs: how many at a time; 0 for the number of cores, at most 4.
 
     Raises:
-        ConfigError: if the limits are none.
+        ConfigError: if the limits are out of range.
     """
     if not 0 < seconds <= LONGEST:
         raise ConfigError(f"a notebook may take from 0 to {LONGEST:,} seconds, not {seconds:g}")
@@ -134,12 +134,12 @@ def grade_all(
 
 
 def grade(path: Path, folder: Path, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> Mark:
-    """Mark one notebook in a process of its own. Whatever it holds or does, there is a mark.
+    """Mark one notebook in a separate process. There is a mark, whatever the notebook holds or does.
 
     Args:
         path: the notebook.
-        folder: the folder that is marked; the student is named by the way from it.
-        seconds, megabytes: what the notebook may take, together with all that it starts.
+        folder: the folder that is marked; the path from it names the student.
+        seconds, megabytes: the limits for the notebook, together with its processes.
     """
     student = path.parent.relative_to(folder).as_posix()
     named = name_of(path)
@@ -152,7 +152,7 @@ def grade(path: Path, folder: Path, seconds: float = SECONDS, megabytes: int = M
             copy = _copy_to(Path(scratch), path)
             ended, answer = _run(copy, named.prefix if named else "", seconds, megabytes)
     except OSError as error:
-        return _nothing(mark, f"cannot be read: {error.strerror or error}")
+        return _unmarked(mark, f"cannot be read: {error.strerror or error}")
     limits = {
         "time": f"took longer than {seconds:g} s",
         "memory": f"took more than {megabytes} MB of memory",
@@ -160,12 +160,12 @@ def grade(path: Path, folder: Path, seconds: float = SECONDS, megabytes: int = M
     }
     how, _, status = ended.partition(" ")
     if how in limits:
-        return _nothing(mark, limits[how])
+        return _unmarked(mark, limits[how])
     return _mark_of(mark, status, answer)
 
 
 def _not_to_be_marked(path: Path) -> str:
-    """Why a file is no work to be marked, or ""."""
+    """Return why a file is not to be marked, or ""."""
     if CHECKPOINTS in path.parts:
         return "is a copy that Jupyter keeps of an earlier state: not marked"
     if not path.is_file():
@@ -185,9 +185,9 @@ def _sources(path: Path) -> list[str]:
 
 
 def _copy_to(scratch: Path, path: Path) -> Path:
-    """Copy a notebook and what it may read, the files beside it and folders without notebooks, and return the copy.
+    """Copy a notebook with the files and folders that it may read, and return the copy.
 
-    It runs there, so that it changes nothing that was handed in.
+    The copy is run, so that the notebook cannot change what was handed in. Folders with notebooks are left out.
     """
     shutil.copyfile(path, scratch / path.name)
     left = COPIED_MEGABYTES * 2**20
@@ -207,13 +207,13 @@ def _copy_to(scratch: Path, path: Path) -> Path:
 
 
 def _files_below(folder: Path) -> list[Path]:
-    """The files in a folder and below it; none if a notebook is among them, for then it is someone's work."""
+    """Return the files in a folder and below it; none if one is a notebook, since that is a learner's work."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     return [] if any(is_notebook(path) for path in files) or len(files) > 1000 else files
 
 
 def _run(path: Path, prefix: str, seconds: float, megabytes: int) -> tuple[str, bytes]:
-    """Have a notebook marked: how its process ended, and what came after the key; nothing if no key came."""
+    """Run the marking process of a notebook; return how it ended, and the bytes after the key, b"" without a key."""
     key = secrets.token_hex(32)
     job = {"key": key, "path": str(path), "prefix": prefix, "seconds": seconds / 2, "megabytes": megabytes}
     root = str(Path(__file__).resolve().parents[2])
@@ -233,7 +233,7 @@ def _run(path: Path, prefix: str, seconds: float, megabytes: int) -> tuple[str, 
             process.stdin.write(json.dumps(job).encode("ascii") + b"\n")
             process.stdin.close()
         process.wait(seconds + 30)
-    except subprocess.TimeoutExpired:  # someone holds the warden up
+    except subprocess.TimeoutExpired:  # the notebook has stopped the warden
         process.kill()
         process.wait()
     except BaseException:
@@ -241,7 +241,7 @@ def _run(path: Path, prefix: str, seconds: float, megabytes: int) -> tuple[str, 
         process.wait()
         raise
     ended = said.bytes().decode("ascii", "replace").strip().rpartition("\n")[2]
-    if not ended:  # the warden was killed, and could end nobody
+    if not ended:  # the warden was killed before it could end the notebook's processes
         _end_marked(token)
         ended = f"ended {process.returncode}"
     begin = key.encode("ascii")
@@ -250,7 +250,7 @@ def _run(path: Path, prefix: str, seconds: float, megabytes: int) -> tuple[str, 
 
 
 def _end_marked(token: str) -> None:
-    """End the processes whose environment holds a token, and those that they start meanwhile; on Linux alone."""
+    """End the processes whose environment holds a token, and those that they start meanwhile; only on Linux."""
     for _ in range(100):
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
@@ -266,7 +266,7 @@ def _end_marked(token: str) -> None:
 
 
 class _Reader(threading.Thread):
-    """Reads a pipe to its end, keeps the first bytes, and waits for nobody else who may still hold it."""
+    """A thread that reads a pipe and keeps the first bytes, so that nobody waits for a process that holds the pipe."""
 
     def __init__(self, pipe: IO[bytes]):
         super().__init__(daemon=True)
@@ -280,23 +280,23 @@ class _Reader(threading.Thread):
                 self.kept += piece[: max(0, RESULT_BYTES - len(self.kept))]
 
     def bytes(self) -> bytes:
-        """What came; all who wrote have ended, or are not waited for."""
+        """Return the bytes that came, at the latest after a second."""
         self.join(1.0)
         return bytes(self.kept)
 
 
 def _mark_of(mark: Mark, status: str, answer: bytes) -> Mark:
-    """The mark that a process's answer leads to, or its exit status if there is no answer."""
+    """Return the mark in a process's answer; without an answer, a mark that names the exit status."""
     try:
         found = json.loads(answer)
         lesson, problem = found["lesson"], found["problem"]
         verdicts = None if found["verdicts"] is None else tuple(_verdict(v) for v in found["verdicts"])
         notes = tuple(printable(str(note), LINE) for note in found["notes"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return _nothing(mark, f"ended its process before it was marked (status {status})")
+        return _unmarked(mark, f"ended its process before it was marked (status {status})")
     mark = replace(mark, lesson=lesson, notes=notes)
     if verdicts is None:
-        return _nothing(mark, printable(problem, LINE))
+        return _unmarked(mark, printable(problem, LINE))
     return replace(mark, verdicts=verdicts, problem=printable(problem, LINE))
 
 
@@ -307,7 +307,7 @@ def _verdict(found: dict[str, Any]) -> Verdict:
     return Verdict(name, status, printable(str(message), LINE))
 
 
-def _nothing(mark: Mark, problem: str) -> Mark:
+def _unmarked(mark: Mark, problem: str) -> Mark:
     asked = [e for e in exercises.all_exercises().values() if e.lesson == mark.lesson]
     verdicts = tuple(Verdict(e.name, WRONG, f"{e.name}: the file {problem}") for e in asked)
     return replace(mark, verdicts=verdicts, problem=problem)
@@ -333,7 +333,7 @@ def table(marks: Iterable[Mark]) -> str:
 
 
 def _is_unread(mark: Mark) -> bool:
-    """Whether all its verdicts say no more than its problem does."""
+    """Return whether every verdict only repeats the mark's problem."""
     return bool(mark.problem) and all(mark.problem in verdict.message for verdict in mark.verdicts)
 
 
@@ -347,5 +347,5 @@ def _who(mark: Mark) -> str:
 def to_json(marks: Iterable[Mark]) -> str:
     """The marks as JSON."""
     text = json.dumps([{**asdict(mark), "done": mark.done} for mark in marks], indent=1, ensure_ascii=False) + "\n"
-    # A file's name that is not UTF-8 has lone surrogates: `backslashreplace` makes them JSON's own escapes.
+    # A file's name that is not UTF-8 has lone surrogates: `backslashreplace` turns them into escapes that JSON knows.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

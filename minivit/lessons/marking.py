@@ -1,9 +1,9 @@
 """The process that marks one notebook, started by `grading`.
 
-It reads a job, one line of JSON, and writes a key that only the job holds and then the result. What the notebook itself
-writes leads nowhere. The notebook's code and the checks run in this one process, for a check calls the learner's
-functions: `Seal` puts back what the notebook changes of the checks. Code that searches this process for the
-key or for the verdicts can still forge its own marks, and no others.
+It reads a job, one line of JSON, and writes the job's secret key and then the result. The notebook's own output is
+discarded. The notebook's code and the checks run in this one process, since a check calls the learner's functions:
+`Seal` restores what the notebook changes in the checks. Code that searches this process for the key or the verdicts can
+still forge its own marks, but no others.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ BUILT_IN = frozenset(vars(builtins)) - {"__name__", "__doc__", "__spec__", "__lo
 
 
 class Seal:
-    """How the checks and what they use were before the notebook ran, and the way back to it."""
+    """The state of the checks and of what they use before the notebook runs; `restore` goes back to it."""
 
     def __init__(self) -> None:
         self.places: list[tuple[dict[str, Any], str, Any, str]] = []  # of modules
         self.parts: list[tuple[Any, str, Any, str]] = []  # of functions and classes
         self.modules: list[tuple[str, ModuleType]] = []
         self.registry = dict(exercises.all_exercises())
-        self.hidden: dict[str, set[str]] = {}  # by module, the built-in names that it has of its own
+        self.hidden: dict[str, set[str]] = {}  # by module, the built-in names that it redefines
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] in SEALED and isinstance(module, ModuleType):
                 self.modules.append((name, module))
@@ -69,7 +69,7 @@ class Seal:
                         self._add_parts(part, f"{called}.{key}")
 
     def restore(self) -> list[str]:
-        """Put back what was changed; returns its names."""
+        """Restore what was changed, and return its names."""
         changed: list[str] = []
         for name, module in self.modules:
             if sys.modules.get(name) is not module:
@@ -98,7 +98,7 @@ class Seal:
 
 
 def mark_notebook(path: Path, prefix: str = "", seconds: float | None = None) -> dict[str, Any]:
-    """The verdicts on a notebook's exercises, run here and now.
+    """Run a notebook in this process, and return the verdicts on its exercises.
 
     Args:
         path: the notebook.
@@ -118,11 +118,11 @@ def mark_notebook(path: Path, prefix: str = "", seconds: float | None = None) ->
     if number is None:
         number = named.lesson if named else None
     if number is None:
-        problem = "is no lesson: neither its name nor what it holds says which"
+        problem = "is not a lesson: neither its name nor its cells say which"
         return {"lesson": None, "verdicts": [], "notes": [], "problem": problem}
     seal = Seal()
     put_back: set[str] = set()
-    passed: set[str] = set()  # kept here too, where a notebook that looks for verdicts does not come by
+    passed: set[str] = set()  # a second record, which a notebook that changes the verdicts will not find
 
     def judge(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
         put_back.update(seal.restore())
@@ -155,16 +155,16 @@ def mark_notebook(path: Path, prefix: str = "", seconds: float | None = None) ->
 
 
 def main() -> None:
-    """Read the job, mark, write the result, and end, whatever else still runs here."""
+    """Read the job, mark, write the result, and end the process, even if the notebook's threads still run."""
     job = json.loads(_read_line())
     key, path, prefix, seconds = job["key"], Path(job["path"]), job["prefix"], float(job["seconds"])
     megabytes = int(job["megabytes"])
     del job
     here = os.getpid()
     out = os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for file in (0, 1, 2):
-        os.dup2(nothing, file)
+        os.dup2(null, file)
     _limit(megabytes)
     exercises.all_exercises()
     _stand_in_for_ipython()
@@ -183,7 +183,7 @@ def main() -> None:
 
 
 def _stand_in_for_ipython() -> None:
-    """Where there is no IPython, let `from IPython.display import ...` give what does nothing."""
+    """If IPython is not installed, let `from IPython.display import ...` give functions that do nothing."""
     if importlib.util.find_spec("IPython") is not None:
         return
     for name in ("IPython", "IPython.display"):
@@ -193,7 +193,7 @@ def _stand_in_for_ipython() -> None:
 
 
 def _read_line() -> bytes:
-    """The first line of the input, not a byte of it kept in a buffer."""
+    """Read the first line of the input without a buffer, which the notebook could search for the key."""
     line = b""
     while not line.endswith(b"\n"):
         piece = os.read(0, 65536)
@@ -204,7 +204,7 @@ def _read_line() -> bytes:
 
 
 def _limit(megabytes: int) -> None:
-    """Limits that hold for each process alone; the warden sees to what they take together."""
+    """Limit each process; the warden limits what they take together."""
     try:
         import resource
     except ImportError:  # Windows
@@ -212,5 +212,5 @@ def _limit(megabytes: int) -> None:
     memory = megabytes * 2**20
     limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 2**30), (resource.RLIMIT_CORE, 0)]
     for which, limit in limits:
-        with contextlib.suppress(OSError, ValueError):  # macOS knows the first and does not set it
+        with contextlib.suppress(OSError, ValueError):  # macOS has RLIMIT_AS, but refuses to set it
             resource.setrlimit(which, (limit, limit))

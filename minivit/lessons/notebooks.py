@@ -1,4 +1,4 @@
-"""Notebooks as files: their cells, which lesson they are, and where those of the lessons are."""
+"""Notebooks as files: their cells, the lesson that they belong to, and the folder of the lessons."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import DataError, DataNotFoundError
 SOLUTIONS = "solutions"
 CHECKPOINTS = ".ipynb_checkpoints"  # where Jupyter keeps the state before the last save
 MEGABYTES = 64  # that a notebook's file may have
-# What programs put before and behind a name when they copy a file: "Copy of 05_patches (1)", "05_patches-Copy1".
+# What programs add to the name of a copied file: "Copy of 05_patches (1)", "05_patches-Copy1".
 COPY_OF = re.compile(r"^(?:copy of |kopie von |copie de |copia de )+", re.IGNORECASE)
 COPIED = re.compile(
     r"(?:[ _]?\(\d+\)|[-_ ]+(?:copy|kopie)(?:[-_ ]?\d+|[ _]?\(\d+\))?|[-_]checkpoint|[-_ ]+v?\d{1,3})+$", re.IGNORECASE
@@ -52,7 +52,7 @@ def read_notebook(path: Path) -> list[Cell]:
         if path.stat().st_size > MEGABYTES * 2**20:
             raise DataError(f"{path} is larger than {MEGABYTES} MB: clear the notebook's outputs and save it again")
         if not path.is_file():
-            raise DataError(f"{path} is no notebook: it is a folder or a device, not a file")
+            raise DataError(f"{path} is not a notebook: it is a folder or a device, not a file")
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -70,20 +70,20 @@ def cells_of(content: bytes, name: str) -> list[Cell]:
         DataError: if it is no notebook.
     """
     if not content.strip(b" \t\r\n\0"):
-        raise DataError(f"{name} is no notebook: the file is empty")
+        raise DataError(f"{name} is not a notebook: the file is empty")
     try:
         notebook = json.loads(_text_of(content))
     except UnicodeDecodeError:
-        raise DataError(f"{name} is no notebook: its bytes are no text in UTF-8") from None
+        raise DataError(f"{name} is not a notebook: its bytes are not UTF-8") from None
     except RecursionError:
-        raise DataError(f"{name} is no notebook: its JSON is nested too deep") from None
+        raise DataError(f"{name} is not a notebook: its JSON is nested too deep") from None
     except ValueError as error:
         line = getattr(error, "lineno", None)
         where = f"the JSON breaks off or is wrong in line {line}; was it saved in full?" if line else "not JSON"
-        raise DataError(f"{name} is no notebook: {where}") from None
+        raise DataError(f"{name} is not a notebook: {where}") from None
     cells = _list_of_cells(notebook)
     if cells is None:
-        raise DataError(f"{name} is no notebook: it is JSON without a list of cells")
+        raise DataError(f"{name} is not a notebook: it is JSON without a list of cells")
     return [_cell(cell) for cell in cells if isinstance(cell, dict)]
 
 
@@ -111,7 +111,7 @@ def _list_of_cells(notebook: Any) -> list[Any] | None:
 
 
 def _cell(cell: dict[str, Any]) -> Cell:
-    """One cell. What is of an odd type counts as not there: one odd cell does not take the others away."""
+    """Read one cell. A field of an unexpected type counts as absent, so that one odd cell does not spoil the others."""
     metadata = cell.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     exercise, tags, outputs = metadata.get("exercise"), metadata.get("tags"), cell.get("outputs")
@@ -177,7 +177,7 @@ def is_notebook(path: Path) -> bool:
 
 
 def name_of(path: Path) -> Name | None:
-    """What the file's name says, None if it names no lesson."""
+    """Return what the file's name says, None if it names no lesson."""
     stem = path.stem
     bare = COPY_OF.sub("", stem)
     is_copy = bare != stem
@@ -198,7 +198,7 @@ def lesson_number(path: Path) -> int | None:
 
 
 def lesson_of_cells(cells: list[Cell]) -> int | None:
-    """The lesson that a notebook is by what it holds: what it starts, else its title; None if it is none."""
+    """Return the lesson of a notebook by its call of `start`, else by its title; None if neither names one."""
     for pattern, kind in ((r"^\s*start\((\d{1,2})\)", "code"), (r"^# (\d\d) · ", "markdown")):
         for cell in cells:
             match = re.search(pattern, cell.source, flags=re.MULTILINE) if cell.kind == kind else None
@@ -210,8 +210,8 @@ def lesson_of_cells(cells: list[Cell]) -> int | None:
 def lesson_notebook(folder: Path, lesson: int, prefix: str = "") -> Path | None:
     """The notebook of a lesson in a folder.
 
-    The lesson's own name goes before that of a copy, `05_patches (1).ipynb`, and of copies alone the one saved last is
-    taken. If no file has such a name, a file that holds the lesson under another name is, if it is the only one.
+    A file with the lesson's exact name comes before a copy such as `05_patches (1).ipynb`; of several copies, the one
+    saved last is taken. If no file has such a name, the only file with the lesson's cells is taken.
 
     Args:
         folder: where to look.

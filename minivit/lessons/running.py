@@ -1,7 +1,7 @@
-"""A notebook run for what it defines, as Jupyter runs it: cell by cell, from the first to the last.
+"""Running a notebook for its definitions, as Jupyter runs it: cell by cell, from the first to the last.
 
-A cell that fails keeps nothing from the later ones but what it would have defined. A cell of the lesson's own that only
-shows something, and that nobody has changed, is left out unless something else needs its names.
+If a cell fails, later cells lack only what it would have defined. A cell of the lesson that only shows something, and
+that the learner has not changed, is skipped unless another cell needs its names.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _FUTURE = sum(getattr(__future__, name).compiler_flag for name in __future__.all
 
 @dataclass
 class Lesson:
-    """A lesson's definitions, at work.
+    """What a lesson's notebook defined when it ran.
 
     Attributes:
         names: its namespace.
         verdicts: one for each exercise.
         replaced: for each name that is minivit's own instead of the learner's, why.
-        notes: what a teacher should know of how the notebook was read.
+        notes: what a teacher should know about how the notebook was read.
         problem: why the notebook itself could not be used, or "".
         file: the notebook's name, if it is not the lesson's own.
     """
@@ -103,9 +103,9 @@ def _essence(source: str) -> str:
 
 
 def prepared(cells: list[Cell], lesson: int) -> tuple[list[Cell], list[str]]:
-    """The cells with what was lost by accident put right, and a line on each.
+    """Repair accidents in the cells; return the cells, and a line on each repair.
 
-    An exercise that stands in a text cell alone is code, and a function that was split over two cells is whole again.
+    An exercise whose only code is in a text cell is read as code, and a function that was split over two cells as one.
     """
     notes: list[str] = []
     defined = set().union(*(defined_names(cell.source, own=True) for cell in cells if cell.kind == "code"))
@@ -134,14 +134,14 @@ def _compiles(source: str) -> bool:
 
 
 def chosen(cells: list[Cell], lesson: int, thorough: bool = False) -> list[int]:
-    """The positions of the cells to run: those that define something later lessons need, and what they need.
+    """Return the positions of the cells to run: those that define what later lessons need, and those that they need.
 
-    Marks count, and so does what a cell defines or checks: programs lose marks, and a cell typed anew has none.
+    A cell is found by its metadata, and by what it defines or checks: some programs lose metadata.
 
     Args:
         cells: of the notebook.
         lesson: its number.
-        thorough: run every cell that is the learner's own too, for it may change something in a way not seen here.
+        thorough: also run every cell that the learner wrote, since it may change something unnoticed here.
     """
     wanted = names_kept(lesson) | set(names_asked(lesson))
     given = _handed_out(lesson)
@@ -167,7 +167,7 @@ def chosen(cells: list[Cell], lesson: int, thorough: bool = False) -> list[int]:
 
 
 def leaves_out_own(cells: list[Cell], lesson: int, picked: Iterable[int]) -> bool:
-    """Whether cells that the learner wrote or changed are not among the picked."""
+    """Return whether a cell that the learner wrote or changed is not among the picked."""
     given, rest = _handed_out(lesson), set(range(len(cells))) - set(picked)
     return any(cells[i].kind == "code" and cells[i].source.strip() and _essence(cells[i].source) not in given
                for i in rest)  # fmt: skip
@@ -233,7 +233,7 @@ class Run:
         return Lesson(self.names, verdicts, self.replaced, [*self.notes, *failed])
 
     def check(self, name: str, attempt: Any, names: dict[str, Any]) -> Any:
-        """What `check` does in this notebook: note the verdict, and go on as Jupyter would."""
+        """Do the work of `check` in this notebook: note the verdict, and go on as Jupyter would."""
         if name not in names_asked(self.lesson) or attempt is self.given.get(name, _NO_ATTEMPT):
             return attempt
         self.attempts[name] = attempt
@@ -254,7 +254,7 @@ class Run:
         return self.names[name]
 
     def _bring_in(self, cells: list[Cell]) -> None:
-        """Import what the lesson imports, so that a lost or failing line does not take everything with it."""
+        """Import what the lesson imports, so that a lost or failing import does not fail every cell."""
         bound = set().union(*(changed_names(cell.source) for cell in cells if cell.kind == "code"))
         used = set().union(*(used_names(cell.source) for cell in cells if cell.kind == "code"))
         lost: set[str] = set()
@@ -267,7 +267,7 @@ class Run:
             self.notes.append(f"no cell brings in {', '.join(sorted(lost))}: the lesson's own first cell did")
 
     def _settle(self, cells: list[Cell], picked: list[int]) -> None:
-        """Judge what was not checked, and put in place, name by name, what passed or else minivit's own."""
+        """Judge what was not checked, and give each name its passing attempt, or else minivit's answer."""
         asked = names_asked(self.lesson)
         restored = any(self.names.get(name) is not value for name, value in self.passing.items())
         self.names.update(self.passing)
@@ -291,7 +291,7 @@ class Run:
                 self._fall_back(name, cells)
 
     def _missing(self, name: str, cells: list[Cell], picked: list[int]) -> Verdict:
-        """The verdict on an exercise of which nothing came about."""
+        """Return the verdict on an exercise without an attempt."""
         own = [i for i in picked if cells[i].exercise == name or name in _maybe_defined(cells[i].source)]
         failed = [self.problems[i] for i in own if i in self.problems]
         if failed:
@@ -301,7 +301,7 @@ class Run:
         return Verdict(name, NOT_DONE, _not_there(name))
 
     def _fall_back(self, name: str, cells: list[Cell]) -> None:
-        """Put the lesson's own definition of a name among the learner's."""
+        """Use the lesson's definition of a name that the learner's notebook lacks."""
         failed = [(i, p) for i, p in self.problems.items() if name in _maybe_defined(cells[i].source)]
         reason = f"cell {failed[0][0] + 1} fails with {failed[0][1]}" if failed else _not_there(name)
         for cell in solution_cells(self.lesson):
@@ -346,7 +346,7 @@ class Run:
                 self.names["_"] = value
 
     def _magic(self, name: str, line: str) -> Any:
-        """What a magic returns whose result is assigned."""
+        """Return the result of a magic that is assigned."""
         if name == "timeit":
             seconds = timeit.timeit(line, number=1, globals=self.names)
             return SimpleNamespace(average=seconds, best=seconds, worst=seconds, stdev=0.0, loops=1, repeat=1,
@@ -357,14 +357,14 @@ class Run:
 
 
 class _Shell:
-    """What `get_ipython()` gives where there is no IPython: it does nothing, whatever it is asked."""
+    """The result of `get_ipython()`: each of its methods does nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return nothing
 
 
 def nothing(*_: Any, **__: Any) -> None:
-    """Nothing: nobody sees this notebook."""
+    """Do nothing, since this notebook is not on the screen."""
 
 
 def _not_there(name: str) -> str:
@@ -372,7 +372,7 @@ def _not_there(name: str) -> str:
 
 
 def _maybe_defined(source: str) -> set[str]:
-    """What a cell defines, or seems to, if it cannot be parsed."""
+    """Return what a cell defines, or seems to define if it cannot be parsed."""
     if is_python(as_python(source)):
         return defined_names(source, own=True)
     words = source.replace("(", " ").replace(":", " ").replace("=", " = ").split()
@@ -391,7 +391,7 @@ def run_notebook(
 ) -> Lesson:
     """Run a notebook for its definitions.
 
-    What is wrong at first may be right once all cells that are the learner's own have run: they are tried too.
+    If an exercise is wrong, the notebook is run again with all cells that the learner wrote: the better result counts.
 
     Args:
         cells: of the notebook.

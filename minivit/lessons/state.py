@@ -1,4 +1,4 @@
-"""Whose notebook runs here: the learner's in front of the screen, or an earlier one that is run for what it defines."""
+"""Which notebook runs here: the learner's on the screen, or an earlier one that is run for its definitions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 @dataclass
 class State:
-    """What runs.
+    """The notebook that runs.
 
     Attributes:
-        lesson: its number; 99 before `start` has said it.
+        lesson: its number; 99 until `start` is called.
         check: what `check` does instead of its own work, in a notebook that is run for its definitions.
     """
 
@@ -25,7 +25,7 @@ class State:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether nobody sees this notebook, so that nothing is printed or drawn."""
+        """Whether the notebook is not on the screen, so that nothing is printed or drawn."""
         return self.check is not None
 
 
@@ -33,13 +33,13 @@ _states = [State()]
 
 
 def current() -> State:
-    """What runs now."""
+    """Return the state of the notebook that runs now."""
     return _states[-1]
 
 
 @contextlib.contextmanager
 def hidden(lesson: int, check: Callable[[str, Any, dict[str, Any]], Any]) -> Iterator[None]:
-    """Run a notebook that nobody sees: what it checks is handed to `check`."""
+    """Inside the block, run a notebook off the screen: `check` gets the attempts that it checks."""
     _states.append(State(lesson, check))
     try:
         yield
@@ -48,9 +48,9 @@ def hidden(lesson: int, check: Callable[[str, Any, dict[str, Any]], Any]) -> Ite
 
 
 def notebook_folder() -> Path:
-    """The folder of the notebook that runs here.
+    """Return the folder of the notebook that runs here.
 
-    Some programs start the kernel elsewhere, in a project's first folder; they say where the notebook is.
+    Some programs start the kernel in another folder, such as the project's; they name the notebook's file elsewhere.
     """
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None

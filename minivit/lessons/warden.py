@@ -1,12 +1,12 @@
-"""Starts one program, holds it and all that it starts to their limits, and ends every one of them with it.
+"""Runs one command, limits it and all processes that it starts, and ends all of them with it.
 
-`python -I -S warden.py SECONDS MEGABYTES PROCESSES COMMAND...`: the command reads this program's input and writes its
-output. At the end this program writes one line to standard error: how it ended ("ended", "time", "memory" or
+`python -I -S warden.py SECONDS MEGABYTES PROCESSES COMMAND...`: the command gets this program's input and output. At
+the end this program writes one line to standard error: how the command ended ("ended", "time", "memory" or
 "processes") and its exit status.
 
-On Linux nothing escapes: whatever the command starts, in a session of its own or orphaned, becomes a child of this
-program. Elsewhere its process group ends with it (on Windows its tree, as taskkill knows it), and the memory of its
-children is not limited. It needs nothing but the standard library, so that it starts within some 20 ms.
+On Linux no process escapes: those that start a new session or lose their parent become children of this program. On
+other systems the command's process group ends with it (on Windows its process tree), and the memory of its children is
+not limited. This program uses only the standard library, so that it starts within some 20 ms.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(seconds: float, megabytes: int, processes: int, command: list[str]) -> 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _adopt_orphans()
     child = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=os.name == "posix")
-    _let_go(0, 1)  # they are the command's now: whoever reads its output sees its end
+    _let_go(0, 1)  # only the command holds them now, so that its reader sees the end of its output
     reason = "ended"
     try:
         reason = _watch(child, time.monotonic() + seconds, megabytes, processes)
@@ -62,7 +62,7 @@ def _let_go(*files: int) -> None:
 
 
 def _watch(child: subprocess.Popen[bytes], deadline: float, megabytes: int, processes: int) -> str:
-    """Wait for the command's end, or for a limit that it does not keep; says which."""
+    """Wait until the command ends or exceeds a limit; return which."""
     handle = os.pidfd_open(child.pid) if PROC and hasattr(os, "pidfd_open") else None
     while child.poll() is None:
         left = deadline - time.monotonic()
@@ -99,7 +99,7 @@ def descendants() -> list[int]:
 
 
 def _megabytes(pids: list[int], source: str) -> float:
-    """The memory of processes together: `statm` counts a shared page for each, `smaps_rollup` once."""
+    """Return the memory of all processes: `statm` counts a shared page for each of them, `smaps_rollup` once."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -122,7 +122,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(OSError):
         os.killpg(child.pid, signal.SIGKILL)
     while PROC and (found := descendants()):
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # those that stand still start no others
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped processes cannot start others
             for pid in found:
                 with contextlib.suppress(OSError):
                     os.kill(pid, number)

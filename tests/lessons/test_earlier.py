@@ -137,7 +137,7 @@ def test_a_file_that_is_no_notebook(mine, capsys):
 
     ask(mine, "patchify")
 
-    assert "is no notebook" in capsys.readouterr().out
+    assert "is not a notebook" in capsys.readouterr().out
 
 
 def test_lines_for_the_notebook_alone_are_left_out(mine, capsys):

@@ -52,7 +52,7 @@ def test_a_class_in_one_go(tmp_path, capsys):
 
     marks = json.loads(out.read_text(encoding="utf-8"))
     assert [(mark["student"], mark["done"]) for mark in marks] == [("a", 5), ("b", 0), ("c", 0)]
-    assert "is no notebook" in marks[2]["problem"]
+    assert "is not a notebook" in marks[2]["problem"]
     printed = capsys.readouterr().out
     assert "lesson 05   5 of 5" in printed
     assert "○ cut_patch is not done yet" in printed
@@ -165,8 +165,10 @@ def test_every_file_has_a_row_whatever_its_name(tmp_path):
     for name, told in NAMES.items():
         assert [row for row in rows if row.startswith(name.removeprefix("./")) and told in row], (name, rows)
     assert "    · its name says lesson 06; it was marked as lesson 05, which it holds" in rows
-    assert rows[rows.index("notes.ipynb              no lesson") + 1].startswith("    ! is no lesson: neither its name")
-    assert any(row.startswith("    ! is no notebook: the JSON breaks off") for row in rows)
+    assert rows[rows.index("notes.ipynb              no lesson") + 1].startswith(
+        "    ! is not a lesson: neither its name"
+    )
+    assert any(row.startswith("    ! is not a notebook: the JSON breaks off") for row in rows)
     assert any("is a folder, a device or a broken link" in row for row in rows)
     assert any("holds the lesson's own solutions as they were handed out: not marked" in row for row in rows)
     assert len([row for row in rows if not row.startswith(" ")]) == len(paths) == 8

@@ -55,7 +55,7 @@ def test_the_same_cells_however_they_were_saved(content):
         (b"", "the file is empty"),
         (b"\n\0\0\0", "the file is empty"),
         (CONTENT[:5000], "breaks off or is wrong in line"),
-        (b"\xff\xfa\x00", "no text in UTF-8"),
+        (b"\xff\xfa\x00", "its bytes are not UTF-8"),
         (b"not a notebook", "breaks off or is wrong in line 1"),
         (b"[" * 200_000, "nested too deep"),
         (b'{"cells": ' + b"9" * 10_000 + b"}", "without a list of cells|not JSON"),
@@ -67,7 +67,7 @@ def test_the_same_cells_however_they_were_saved(content):
     ],
 )
 def test_what_is_no_notebook_is_told_in_a_sentence(content, told):
-    with pytest.raises(DataError, match=rf"^x\.ipynb is no notebook: .*({told})") as caught:
+    with pytest.raises(DataError, match=rf"^x\.ipynb is not a notebook: .*({told})") as caught:
         cells_of(content, "x.ipynb")
 
     assert len(str(caught.value)) < 200
@@ -109,7 +109,7 @@ def test_random_damage_gives_cells_or_a_sentence():
         try:
             cells = cells_of(bytes(content), "x")
         except DataError as error:
-            assert str(error).startswith("x is no notebook: ")
+            assert str(error).startswith("x is not a notebook: ")
         else:
             assert all(isinstance(cell, Cell) for cell in cells)
             lesson_of_cells(cells)
