@@ -55,7 +55,10 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
         DownloadError, SaveError: as `fetch`.
     """
     if name not in PRETRAINED:
+        first, *_, last = PRETRAINED
         hint = suggestion(name, PRETRAINED)
+        if not hint.startswith("did you mean"):  # the first few of the known names would not help
+            hint = f"there are {len(PRETRAINED)}, from {first} to {last}"
         raise CheckpointNotFoundError(f"{quoted(name)} is neither a file nor the name of published weights: {hint}")
     path = Path(data_dir or default_data_dir()) / "weights" / f"{name}.npz"
     if path.exists() and not zipfile.is_zipfile(path):
