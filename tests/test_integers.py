@@ -80,3 +80,14 @@ def test_options_of_a_run_may_be_numpys_and_can_be_written(name):
     for bad in (True, np.True_, 3.0, "3"):
         with pytest.raises(ConfigError, match=name.replace("_", "-")):
             TrainConfig(**{name: bad})
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.float16])
+def test_numbers_of_a_configuration_may_be_numpys_and_can_be_written(kind):
+    config = create_model(
+        "ViT-XS_4-CIFAR", dropout=kind(0.5), attention_dropout=np.int64(0), norm_eps=kind(0.25)
+    ).config
+
+    assert json.loads(json.dumps(asdict(config)))["dropout"] == 0.5
+    assert (config.norm_eps, config.attention_dropout) == (0.25, 0)
+    assert type(config.dropout) is type(config.norm_eps) is float

@@ -82,11 +82,11 @@ class ViTConfig:
             _settle_integers(self, 1, "representation")
         _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
         for name in ("dropout", "attention_dropout"):
-            rate = getattr(self, name)
+            rate = _settle_number(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
         _check(self.gelu in tuple(GELU_FORMS), f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
-        good = _is_number(self.norm_eps) and 0 < self.norm_eps <= 1
-        _check(good, "norm_eps must be above 0 and at most 1", self.norm_eps)
+        eps = _settle_number(self, "norm_eps")
+        _check(_is_number(eps) and 0 < eps <= 1, "norm_eps must be above 0 and at most 1", eps)
 
     def _check_image_and_backbone(self) -> None:
         object.__setattr__(self, "image_size", _image_size(self.image_size))
@@ -220,6 +220,15 @@ def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
         value = getattr(config, name)
         _check(_is_integer(value, least), f"{name} must be an integer of {least} or more", value)
         object.__setattr__(config, name, operator.index(value))
+
+
+def _settle_number(config: AnyConfig, name: str) -> object:
+    """Make Python's own number of NumPy's, which JSON does not know, and return the field's value."""
+    value = getattr(config, name)
+    if isinstance(value, np.floating | np.integer):
+        value = value.item()
+        object.__setattr__(config, name, value)
+    return value
 
 
 def _image_size(given: Any) -> int | tuple[int, int]:
