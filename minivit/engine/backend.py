@@ -53,7 +53,7 @@ def plain_array(x: object) -> Array:
     """
     if isinstance(x, np.ma.MaskedArray):
         raise DTypeError("a masked array has no values at its gaps: fill them first, with x.filled(number)")
-    if not isinstance(x, NUMPY_TYPES) and hasattr(x, "__cuda_array_interface__"):
+    if hasattr(x, "__cuda_array_interface__"):
         return x
     try:
         array = np.asarray(x)

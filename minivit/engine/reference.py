@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..errors import ConfigError
 from . import ops
 from .backend import Array, extremes_are_harmless, underflow_is_harmless, xp_of
-from .fused import target_probabilities
+from .fused import GELU_FORMS, target_probabilities
 from .tensor import Tensor
 
 Twin = TypeVar("Twin", bound=Callable[..., Any])
@@ -65,6 +66,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
 @extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     """x Φ(x), where Φ is the normal distribution function or Google's approximation of it."""
+    if form not in GELU_FORMS:
+        raise ConfigError(f"unknown GELU form {form!r}: use 'tanh' or 'erf'")
     if form == "erf":
         return x * (ops.erf(x * math.sqrt(0.5)) + 1.0) * 0.5
     inner = (x + x * x * x * 0.044715) * math.sqrt(2.0 / math.pi)

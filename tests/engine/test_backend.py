@@ -8,7 +8,15 @@ import pytest
 
 from minivit import Tensor
 from minivit.engine import backend, reference
-from minivit.engine.backend import BLOCK_ELEMENTS, available_cores, matmul, row_blocks, vecdot
+from minivit.engine.backend import (
+    BLOCK_ELEMENTS,
+    available_cores,
+    extremes_are_harmless,
+    matmul,
+    row_blocks,
+    underflow_is_harmless,
+    vecdot,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 4096), (2, 1, 4096)])
@@ -47,6 +55,19 @@ def test_blocks_hold_as_many_whole_rows_as_fit_into_64k_elements(shape, expected
     rows = shape[0]
     assert [range(max(1, rows))[block] for block in blocks] == [range(max(1, rows))[slice(*ends)] for ends in expected]
     assert BLOCK_ELEMENTS == 2**16
+
+
+def test_numbers_too_small_or_too_large_become_0_and_infinity_also_for_a_caller_who_lets_numpy_raise():
+    large = np.float32(1e30)
+    with np.errstate(all="raise"):
+        with underflow_is_harmless():
+            assert 1 / large / large == 0.0
+            with pytest.raises(FloatingPointError):
+                large * large
+        with extremes_are_harmless():
+            assert (1 / large / large, large * large) == (0.0, math.inf)
+            with pytest.raises(FloatingPointError):
+                large / np.float32(0.0)
 
 
 def test_the_products_of_rows_are_their_own_sums():

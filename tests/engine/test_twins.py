@@ -394,6 +394,18 @@ def test_erf_equals_the_standard_librarys():
     close_numbers(ops.erf(Tensor(x)).data, [math.erf(v) for v in x], rtol=1e-13, atol=1e-300)
 
 
+@pytest.mark.parametrize("module", [fused, reference])
+def test_an_unknown_form_of_gelu_is_refused(module):
+    with pytest.raises(ConfigError, match=r"unknown GELU form 'exact': use 'tanh' or 'erf'"):
+        module.gelu(Tensor([1.0]), "exact")
+
+
+def test_a_twin_that_computed_in_single_precision_copies_no_result():
+    x, other = Tensor([1.0, 2.0]), Tensor([3.0])
+
+    assert reference.in_float32(lambda x, other: x)(x, other) is x
+
+
 def test_the_two_forms_of_gelu_differ_by_at_most_the_published_4_7e_minus_4():
     x = Tensor(np.linspace(-8.0, 8.0, 16_001))
 

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minivit import DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
+from minivit import ConfigError, DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
 from minivit.engine.workers import Workers
 from minivit.models import vit
 from tests.models import plain_vit
@@ -475,6 +475,20 @@ def test_checkpointed_blocks_keep_much_less():
     assert peak() < 0.4 * plain
 
 
+def test_by_default_each_block_is_computed_once(monkeypatch):
+    model = tiny_vit(depth=3)
+    calls = []
+    original = vit.EncoderBlock.forward
+    monkeypatch.setattr(
+        vit.EncoderBlock, "forward", lambda self, *args, **options: calls.append(1) or original(self, *args, **options)
+    )
+    cross_entropy(model(random_images(model.config)), np.arange(3)).backward()
+    assert len(calls) == 3
+    model.checkpoint_blocks = True
+    cross_entropy(model(random_images(model.config)), np.arange(3)).backward()
+    assert len(calls) == 3 + 6
+
+
 @pytest.mark.parametrize("depth", [1, 3])
 def test_skipping_what_nobody_reads_changes_neither_logits_nor_gradients(depth):
     model = tiny_vit(depth=depth)
@@ -718,6 +732,12 @@ def test_relative_attention_drops_no_weights_in_evaluation():
 def test_the_default_seed_is_0():
     for name, array in ViT(tiny_config()).state().items():
         np.testing.assert_array_equal(array, ViT(tiny_config(), seed=0).state()[name])
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "7"], ids=repr)
+def test_a_seed_that_is_no_integer_of_0_or_more_is_refused(seed):
+    with pytest.raises(ConfigError, match=f"^the seed must be an integer of 0 or more, not {seed!r}$"):
+        ViT(tiny_config(), seed=seed)
 
 
 def test_dropout_of_a_model_has_a_stream_of_its_own_for_each_seed():
