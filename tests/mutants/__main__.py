@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mutants = [mutant for file in files for mutant in mutants_of(options.root, file)]
     missing = set(argued) - {mutant.key for mutant in mutants}
 
-    warm_up()
+    warm_up(SLOW_IMPORTS if options.root == ROOT else ["hypothesis"])
     suite = known_suite(options, files)
     results = Results(options.work / "results.jsonl", options.resume)
     chosen = mutants
@@ -100,10 +100,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def warm_up() -> None:
-    """Import what is slow to import and never mutated, so that every child has it."""
+def warm_up(modules: Sequence[str]) -> None:
+    """Import modules that are slow to import and never mutated, so that every child has them."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a fork has no other threads
-    for name in SLOW_IMPORTS:
+    for name in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 

@@ -109,10 +109,13 @@ def package(tmp_path_factory):
 def run(root, argued, *options):
     (root / "argued.toml").write_text(argued)
     places = {"--root": root, "--tests": "checks", "--work": root / "work", "--argued": root / "argued.toml"}
-    command = [sys.executable, "-m", "tests.mutants", "tiny/maths.py", "--jobs", "2", "--patience", "0.5", *options]
+    command = [sys.executable, "-m", "tests.mutants", "tiny/maths.py", "--jobs", "2", "--patience", "0.1", *options]
     command += [str(word) for option in places.items() for word in option]
     here = Path(__file__).resolve().parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), str(here)])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(root), str(here)]),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # each child would import them anew
+    }
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=120)
     lines = (root / "work/results.jsonl").read_text().splitlines()
     return done, {tuple(entry["key"][1:]): entry for entry in map(json.loads, lines)}
