@@ -222,7 +222,7 @@ def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
         object.__setattr__(config, name, operator.index(value))
 
 
-def _settle_number(config: AnyConfig, name: str) -> object:
+def _settle_number(config: AnyConfig, name: str) -> Any:
     """Make Python's own number of NumPy's, which JSON does not know, and return the field's value."""
     value = getattr(config, name)
     if isinstance(value, np.floating | np.integer):
