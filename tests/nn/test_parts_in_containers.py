@@ -180,11 +180,13 @@ def test_parts_in_an_object_that_is_no_module_are_noticed(kind, part):
 
 def test_objects_that_hold_what_is_found_elsewhere_are_left_alone():
     module = Holder([linear()])
-    module.optimizer = SGD(module.named_parameters(), lr=0.1)
-    module.call = module.forward
-    module.first = lambda x: module.parts[0](x)
-    module.back = Plain(module)
-    module.late = lambda: unset  # a name that has no value yet
+    vars(module).update(
+        optimizer=SGD(module.named_parameters(), lr=0.1),
+        call=module.forward,
+        first=lambda x: module.parts[0](x),
+        back=Plain(module),
+        late=lambda: unset,  # a name that has no value yet
+    )
     assert len(module.parameters()) == 4
     unset = None
 
