@@ -178,6 +178,20 @@ def test_parts_in_an_object_that_is_no_module_are_noticed(kind, part):
             use()
 
 
+@pytest.mark.parametrize("kind", [kind for kind in OBJECTS if kind not in ("function", "method")])
+def test_parameters_in_an_object_that_is_no_module_are_noticed(kind):
+    module = Holder(OBJECTS[kind](Tensor([1.0], requires_grad=True)))
+    with pytest.raises(ConfigError, match=r"Holder\.parts holds parameters where they are not found"):
+        module.parameters()
+
+
+def test_parts_in_an_object_are_noticed_after_attributes_of_other_kinds():
+    module = Holder(3)
+    vars(module).update(more=linear(), block=Plain(linear()))
+    with pytest.raises(ConfigError, match=r"Holder\.block holds parameters where they are not found"):
+        module.parameters()
+
+
 def test_objects_that_hold_what_is_found_elsewhere_are_left_alone():
     module = Holder([linear()])
     vars(module).update(
