@@ -411,3 +411,9 @@ def test_an_evaluation_stops_after_the_batch_in_which_it_is_asked_to(stopping):
             stop=lambda: next(asked),
         )  # fmt: skip
     assert counted == [2] * len(stopping)
+
+
+def test_a_parameter_that_is_in_the_list_twice_is_refused():
+    shared, other = (Tensor(np.ones(2), requires_grad=True) for _ in range(2))
+    with pytest.raises(ConfigError, match="a parameter is in the list twice"):
+        GradientSums([shared, other, shared])
