@@ -157,9 +157,17 @@ class WithSlots:
         self.part = part
 
 
+class WithOneSlot:
+    __slots__ = "part"
+
+    def __init__(self, part):
+        self.part = part
+
+
 OBJECTS = {
     "object": Plain,
     "object with slots": WithSlots,
+    "object with one slot": WithOneSlot,
     "objects in a list": lambda part: [Plain(part)],
     "list in an object": lambda part: Plain([part]),
     "function": lambda part: lambda x: part(x),
@@ -294,6 +302,38 @@ def test_a_part_that_is_hidden_three_containers_deep_is_noticed(depth):
         value = [value]
     with pytest.raises(ConfigError, match="where parameters are not found"):
         Holder(deque([value])).parameters()
+
+
+@pytest.mark.parametrize(
+    ("value", "noticed"),
+    [
+        (lambda: Plain([[linear()]]), True),
+        (lambda: Plain([[[linear()]]]), False),
+        (lambda: Plain([0] * 999 + [linear()]), True),
+        (lambda: Plain([0] * 1000 + [linear()]), False),
+    ],
+    ids=["three deep", "four deep", "1,000th", "1,001st"],
+)
+def test_objects_are_searched_three_deep_and_1000_items_far(value, noticed):
+    module = Holder(value())
+    if noticed:
+        with pytest.raises(ConfigError, match=r"Holder\.parts holds parameters where they are not found"):
+            module.parameters()
+    else:
+        assert len(module.parameters()) == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda: Plain(Tensor([1.0])),
+        lambda: Plain(Tensor([1.0], requires_grad=True) * 2.0),
+        lambda: linear,
+    ],
+    ids=["a Tensor without a gradient", "a computed Tensor", "a function of a module"],
+)
+def test_objects_without_parameters_are_left_alone(value):
+    assert len(Holder(value()).parameters()) == 2
 
 
 def test_a_container_that_holds_itself_and_a_class_with_a_part_as_a_default_are_left_alone():

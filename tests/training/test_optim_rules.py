@@ -142,7 +142,9 @@ def test_the_defaults_are_those_of_the_papers_and_of_big_vision():
 
 
 def test_each_rule_has_the_name_that_commands_know():
-    assert {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon} == OPTIMIZERS
+    named = [("blocks.0.weight", Tensor(np.ones((2, 2)), requires_grad=True))]
+    made = {name: type(rule(named, lr=0.1)) for name, rule in OPTIMIZERS.items()}
+    assert made == {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon}
 
 
 @pytest.mark.parametrize(
