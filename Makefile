@@ -37,7 +37,7 @@ test: .venv/ready-test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "$(HERE) and not slow"
 
 test-all: test
-	$(BIN)/python -m pytest -m "$(HERE) and slow"
+	$(BIN)/python -m pytest --timeout 1800 -m "$(HERE) and slow"
 
 test-versions:
 	.ci/versions
