@@ -12,6 +12,8 @@ from minivit.lessons.grading import grade, grade_all
 from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
 from minivit.lessons.running import names_asked
 
+pytestmark = pytest.mark.slow  # each marks a class of its own, in processes of its own
+
 EMPTY = lesson_notebook(lessons_folder(), 1)  # it builds upon no other, so it is marked soonest
 SOLVED = lesson_notebook(lessons_folder() / SOLUTIONS, 1)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone can hold all descendants")

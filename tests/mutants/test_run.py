@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("coverage")
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants are tried in forks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="mutants are tried in forks"),
+]
 
 SOURCE = """
 LIMIT = 5

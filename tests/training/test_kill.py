@@ -66,7 +66,7 @@ def test_kill_9_at_twenty_random_instants(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can fill a disk for one process")
-@pytest.mark.parametrize("kills", [4, pytest.param(36, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow), pytest.param(36, marks=pytest.mark.slow)])
 def test_runs_that_are_killed_in_every_way_end_alike(kills):
     commands = kill_harness.COMMANDS if kills > 4 else ("train",)
     counts = kill_harness.kill_runs(kills, commands)
