@@ -40,6 +40,17 @@ def shapes_drawn_once():
     data.DATASETS["shapes"] = draw
 
 
+@pytest.fixture
+def undrawn(request, monkeypatch):
+    """Figures are saved as one white dot: drawing takes half of a small run. Not for tests marked `drawn`."""
+    if request.node.get_closest_marker("drawn"):
+        return
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: Image.new("RGB", (1, 1), "white").save(file, "png"))
+
+
 @pytest.fixture(scope="session")
 def browser():
     """A real browser, for the tests that `make test-browser` runs."""

@@ -14,6 +14,8 @@ from minivit import cli, create_model, save_weights
 from minivit.data import shapes
 from minivit.training import loop
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def small_shapes(name, data_dir=None, **options):
     return shapes("train", 120), shapes("test", 30)

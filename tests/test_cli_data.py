@@ -14,6 +14,8 @@ from minivit.training import loop
 from .data.pictures_on_disk import write_folder, write_picture
 from .test_cli import refused, small_shapes
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TINY = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--workers", "1"]
 
 
@@ -26,6 +28,7 @@ def trained(out, *options) -> int:
     return cli.main(["train", *TINY, "--out", str(out), *map(str, options)])
 
 
+@pytest.mark.drawn
 def test_a_folder_is_trained_on_evaluated_and_drawn(photos, tmp_path, capsys):
     out = tmp_path / "run"
     assert trained(out, "--dataset", f"folder:{photos}") == 0

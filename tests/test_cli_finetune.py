@@ -11,6 +11,8 @@ from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop
 from tests.models.files import timm_arrays, write_safetensors
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = ["--model", "ViT-XS_4-CIFAR", "--steps", "2", "--batch-size", "12", "--seed", "3"]
 
 
@@ -84,6 +86,7 @@ def test_rates_by_layer_reach_the_optimiser(parent, tmp_path):
     assert moved["embedding.weight"] < 1e-8
 
 
+@pytest.mark.slow
 def test_a_teachers_opinion_counts(parent, tmp_path):
     for name, more in (("alone", []), ("taught", ["--teacher", parent, "--teacher-weight", 1])):
         run("finetune", "--weights", parent, *more, "--dataset", "shapes", "--steps", 1, "--out", tmp_path / name)
@@ -95,7 +98,7 @@ def test_a_teachers_opinion_counts(parent, tmp_path):
     assert max(np.abs(before[name] - alone[name]).max() for name in before) > 1e-5
 
 
-@pytest.mark.parametrize("target", ["mean", "4x4", "pixels"])
+@pytest.mark.parametrize("target", ["mean", *(pytest.param(t, marks=pytest.mark.slow) for t in ("4x4", "pixels"))])
 def test_pre_training_gives_weights_that_fine_tuning_takes(tmp_path, target):
     run("pretrain", "--dataset", "shapes", "--target", target, *SMALL, "--lr", "1e-3", "--out", tmp_path / "pre")
     run("finetune", "--weights", tmp_path / "pre", "--dataset", "shapes", "--steps", 1, "--out", tmp_path / "run")

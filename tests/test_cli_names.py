@@ -11,6 +11,8 @@ from minivit.text import printable
 from .data.pictures_on_disk import write_picture
 from .test_cli_data import trained
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NAMES = {
     "dollars": ("dollar$x_$y", "cost$5_$", "free"),
     "chinese": ("动物", "猫", "犬"),

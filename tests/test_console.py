@@ -11,6 +11,8 @@ import pytest
 from minivit import console
 from minivit.cli import main
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COMMANDS = ("train", "finetune", "pretrain", "evaluate", "predict", "fewshot", "inspect", "info", "bench", "experiment")
 MINIVIT = [sys.executable, "-m", "minivit"]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")

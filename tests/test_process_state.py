@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 CODE = r"""
@@ -53,6 +55,7 @@ print(json.dumps({name: [before[name], after[name]] for name in before if before
 """
 
 
+@pytest.mark.slow
 def test_importing_training_and_drawing_change_nothing_of_the_process(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
 

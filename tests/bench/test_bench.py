@@ -167,6 +167,7 @@ def test_hardware_names_what_matters():
     assert found["cores"] >= 1 and found["numpy"] == np.__version__ and found["processor"]
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     path = tmp_path / "bench.json"
     arguments = ["bench", "ViT-XS_4-CIFAR", "--batch-size", "4", "--rounds", "2", "--seconds", "0.05"]

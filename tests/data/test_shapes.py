@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivit.data import shapes
+from minivit.data import load_dataset, shapes
 from minivit.data.shapes import BLOCK, CLASSES, SHAPES, Poses, boxes_around, draw_block, shape_coverage
 from minivit.errors import ConfigError
 
@@ -21,11 +21,11 @@ def test():
 
 
 def test_the_defaults():
+    assert [len(part) for part in load_dataset("shapes")] == [20_000, 2000]
     dataset = shapes("test")
     assert (len(dataset), dataset.images.shape) == (2000, (2000, 32, 32, 3))
     assert dataset.classes == CLASSES
     assert len(set(CLASSES)) == 10
-    assert len(shapes()) == 20_000
 
 
 def test_every_ten_images_show_every_class_in_an_order_of_their_own(train):

@@ -201,6 +201,7 @@ def test_the_compute_sentence_compares_the_families_at_the_same_compute():
     assert text.endswith("the first two intervals do not touch.")
 
 
+@pytest.mark.slow
 def test_one_from_the_command_line(tmp_path, monkeypatch, capsys):
     small = experiment(options={"model": "ViT-XS_4-CIFAR", "batch_size": 10, "dataset": "shapes"}, name="pooling")
     monkeypatch.setitem(EXPERIMENTS, "pooling", small)

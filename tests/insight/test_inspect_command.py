@@ -37,6 +37,7 @@ def numbers(folder):
     return json.loads((folder / "inspect.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_a_run_is_inspected_with_test_images_of_its_data_set(run, data, capsys):
     assert cli.main(["inspect", str(run)]) == 0
     said = capsys.readouterr().out.splitlines()
@@ -61,6 +62,7 @@ def test_given_pictures_are_resized_and_measured_on(run, tmp_path):
     assert found["images"][0]["truth"] is None
 
 
+@pytest.mark.slow
 def test_classes_without_names_are_numbered(tmp_path):
     save_weights(tiny_vit(dtype=np.float32), tmp_path / "bare.npz")
     assert cli.main(["inspect", str(tmp_path / "bare.npz"), "--dataset", "shapes"]) == 0
@@ -87,6 +89,7 @@ def test_what_cannot_be_inspected_gets_one_sentence(run, tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"run", "bare.npz", "grey.npz"}
 
 
+@pytest.mark.slow
 def test_test_images_of_another_size_are_resized(tmp_path):
     save_weights(tiny_vit(dtype=np.float32, image_size=16), tmp_path / "small.npz")
 

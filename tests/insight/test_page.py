@@ -180,6 +180,7 @@ def test_distances_are_measured_on_their_own_images(model, pictures):
     assert "Measured on 9 images" in Reader(inspect_page(found, "t")).text
 
 
+@pytest.mark.slow
 def test_every_figure_is_a_picture_file(found, tmp_path):
     written = write_inspection(found, tmp_path / "deep" / "down", "title")
     assert {path.name for path in written} == {

@@ -58,6 +58,7 @@ def test_a_class_in_one_go(tmp_path, capsys):
     assert "○ cut_patch is not done yet" in printed
 
 
+@pytest.mark.slow
 def test_a_notebook_without_end_is_stopped(tmp_path):
     path = put(tmp_path, SOLVED, with_cell("import time\ntime.sleep(1000)"))
 

@@ -345,6 +345,7 @@ def test_predict_uses_a_scaling_that_is_said_beside_the_file(tmp_path, capsys, p
     assert re.search(r"scaled by mean=0\.485.*preprocessor_config\.json", lines[0])
 
 
+@pytest.mark.slow
 def test_a_head_of_zeros_is_said_to_be_one(tmp_path, capsys, picture):
     model = tiny_vit(dtype=np.float32)
     model.head.weight.data[:] = model.head.bias.data[:] = 0

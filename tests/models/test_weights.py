@@ -156,9 +156,10 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path, suffix):
         refused(tmp_path / f"cut{suffix}", whole[:cut])
 
 
+@pytest.mark.slow
 @suffixes
 def test_a_damaged_file_is_refused_or_has_the_same_weights(tmp_path, suffix):
-    """One byte is changed, at hundreds of places. safetensors has no checksum: there, a number may differ."""
+    """One byte is changed, at hundreds of places."""
     whole = saved_bytes(tmp_path, suffix)
     model = small_model()
     path = tmp_path / f"damaged{suffix}"
@@ -175,7 +176,7 @@ def test_a_damaged_file_is_refused_or_has_the_same_weights(tmp_path, suffix):
         except CheckpointError:
             refusals += 1
         else:
-            assert suffix == ".safetensors" or same_weights(loaded, model)
+            assert same_weights(loaded, model)
 
     assert refusals > 300
 

@@ -13,6 +13,8 @@ from minivit.training.config import config_from_json
 from minivit.training.folder import CONFIG, NOTES, read_config
 from minivit.training.logs import MetricsFile, learning_curve
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ODD = [
     None, True, False, 0, -1, 1, 2.5, -0.5, 10**18, 10**400, 1e308, -1e308, float("nan"), float("inf"), "", "x", "1",
     "nan", "\0", "folder:", "\ud800", "a" * 300, "a" * 5_000, "../..", [], [1], {}, {"lr": 1},
@@ -224,6 +226,7 @@ def test_twelve_hundred_mutated_metrics_end_in_no_traceback(tmp_path):
     assert 100 < read < len(drawn)
 
 
+@pytest.mark.drawn
 def test_the_curve_of_odd_but_true_numbers_is_drawn(tmp_path):
     odd = [
         TRAIN | {"step": step, "loss": loss} for step, loss in enumerate([1e308, float("inf"), float("nan"), -1e308])

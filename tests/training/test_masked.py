@@ -155,7 +155,7 @@ def test_a_masked_patch_is_predicted_without_looking_at_it():
     np.testing.assert_array_equal(run(changed), run(images))
 
 
-@pytest.mark.parametrize("target", ["mean", "4x4", "pixels"])
+@pytest.mark.parametrize("target", ["mean", pytest.param("4x4", marks=pytest.mark.slow), "pixels"])
 def test_the_loss_starts_as_that_of_a_guess_and_can_be_learned(target):
     """Stripes: a patch's neighbours tell its colour."""
     rng = np.random.default_rng(0)

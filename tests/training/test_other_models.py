@@ -9,6 +9,8 @@ from minivit import ConfigError, load_model
 from minivit.data import shapes
 from minivit.training import TrainConfig, loop, train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):

@@ -21,6 +21,8 @@ from .conftest import tiny_model
 from .ranks_on_threads import on_ranks
 from .test_parallel import batch, trained_a_little
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 HALF = [np.float16, ml_dtypes.bfloat16]
 DIGITS = {np.float16: 2.0**-11, ml_dtypes.bfloat16: 2.0**-8}  # the largest relative error of one rounding
 rng = np.random.default_rng(0)

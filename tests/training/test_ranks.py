@@ -36,6 +36,8 @@ from .conftest import tiny_dataset, tiny_model
 from .ranks_on_threads import on_ranks
 from .test_parallel import batch, trained_a_little
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # -- sums of gradients ---------------------------------------------------------------------------
 
 
@@ -376,7 +378,7 @@ def assert_same_run(one, other):
         np.testing.assert_allclose(array, others[name], rtol=1e-3, atol=2e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_ranks_train_as_one_does(tiny, tmp_path, size):
     """90 images in batches of 8: the last of an epoch has 2, fewer than 4 ranks."""
     (alone,) = run(tmp_path / "one")
@@ -405,6 +407,7 @@ def test_a_rank_reads_the_pictures_of_its_part_alone(tmp_path, monkeypatch):
     assert len(alone) == 64 and 0 < looks <= 2 * 10
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(tiny, tmp_path, monkeypatch):
     run(tmp_path / "whole")
     train_step = loop.Run.train_step

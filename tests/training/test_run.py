@@ -18,7 +18,7 @@ from minivit.training.objectives import Classes
 
 from .conftest import tiny_dataset
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
 BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "lr": 5e-3, "workers": 1, "log_every": 2}
 
@@ -95,6 +95,7 @@ def test_every_option_of_augmentation_reaches_the_batches(tmp_path, monkeypatch)
     assert (config["randaugment"], config["erasing"], config["mixup"], config["cutmix"]) == ("1,5", 0.5, 0.5, 0.0)
 
 
+@pytest.mark.slow
 def test_it_learns_from_mixed_images_and_its_training_accuracy_makes_sense(tmp_path):
     result = run(tmp_path, epochs=40, mixup=0.2, cutmix=0.2)
     assert result.accuracy is not None and result.accuracy > 0.95
@@ -128,6 +129,7 @@ def test_checkpointed_blocks_change_no_bit_and_may_change_on_resuming(tmp_path, 
     assert run(tmp_path / "again", resume=True).finished
 
 
+@pytest.mark.drawn
 def test_the_folder_holds_config_metrics_checkpoint_and_picture(tmp_path):
     result = run(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["lr"] == 5e-3

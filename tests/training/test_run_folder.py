@@ -24,6 +24,8 @@ from ..data.pictures_on_disk import write_folder
 from ..test_cli import refused
 from .test_run import Killed, assert_same_bits, kill_after, run, weights
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--workers", "1",
          "--eval-every", "0"]  # fmt: skip
 
@@ -202,6 +204,7 @@ def test_a_path_that_still_leads_somewhere_is_kept(tmp_path):
     assert path_now(here, notes, tmp_path / "new" / "run") == here
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_run_goes_on_without_the_weights_that_it_began_with(tmp_path, monkeypatch, capsys):
     pictures = write_folder(tmp_path / "pics", {"cat": 5, "dog": 5})
     data = ["--dataset", f"folder:{pictures}"]
@@ -223,6 +226,7 @@ def test_a_fine_tuning_run_goes_on_without_the_weights_that_it_began_with(tmp_pa
     assert "first" in error
 
 
+@pytest.mark.slow
 def test_another_teacher_at_the_same_place_is_noticed(tmp_path, capsys):
     pictures = write_folder(tmp_path / "pics", {"cat": 5, "dog": 5})
     data = ["--dataset", f"folder:{pictures}"]
@@ -296,6 +300,7 @@ def test_the_command_to_go_on_is_quoted_for_the_shell(tmp_path, monkeypatch, cap
         assert shlex.split(said) == [str(out)]
 
 
+@pytest.mark.drawn
 def test_a_short_run_has_a_training_line_in_its_curve(tiny, tmp_path):
     run(tmp_path, steps=1, eval_every=0.0)
     with Image.open(tmp_path / "curve.png") as picture:

@@ -13,7 +13,7 @@ from minivit.training.stopping import Stopped, StopRequest, exit_status, stop_si
 
 from .test_run import assert_same_bits, records, run, weights
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows cannot send itself these signals")
 
 

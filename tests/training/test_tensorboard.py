@@ -10,7 +10,7 @@ from tensorboardX.proto.event_pb2 import Event
 from minivit.errors import MissingExtraError
 from minivit.training import TrainConfig, loop, train
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
 BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "workers": 1, "log_every": 2, "tensorboard": True}
 
