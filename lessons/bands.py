@@ -15,7 +15,7 @@ import numpy as np
 
 import minivit
 from minivit.data.shapes import shapes
-from minivit.lessons.earlier import load_lesson
+from minivit_lessons.earlier import load_lesson
 
 HERE = Path(__file__).parent
 SEEDS = range(1, 9)  # the learner's run has seed 0

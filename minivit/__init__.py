@@ -4,7 +4,7 @@
     model = minivit.create_model("ViT-Ti_4-CIFAR")
     logits = model(minivit.preprocess(pixels))
 
-The command line is `minivit --help`; the map of the source is in the README.
+The command line is `minivit --help`; the map of the source is docs/architecture.md.
 
 A name is imported when it is first used, so that the command can answer a Ctrl-C while NumPy is still being loaded.
 """
@@ -12,6 +12,7 @@ A name is imported when it is first used, so that the command can answer a Ctrl-
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import renamed  # noqa: F401  (imports by a module's old name still work)
 from .errors import (
     BackwardError,
     CheckpointError,
@@ -32,12 +33,12 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from .data.pretrained import load_model
     from .engine import Tensor, cross_entropy, gradcheck, no_grad, value_and_grad
     from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
-    from .models.weights import save_weights
     from .preprocessing import preprocess
     from .training.optim import SGD, Adam, AdamW, Muon
+    from .weights.files import save_weights
+    from .weights.published import load_model
 
 __version__ = "0.1.0"
 
@@ -53,13 +54,13 @@ __all__ = [
 _HOMES = {
     "engine": ("Tensor", "cross_entropy", "gradcheck", "no_grad", "value_and_grad"),
     "models": ("MODEL_NAMES", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model"),
-    "data.pretrained": ("load_model",),
-    "models.weights": ("save_weights",),
+    "weights.published": ("load_model",),
+    "weights.files": ("save_weights",),
     "preprocessing": ("preprocess",),
     "training.optim": ("SGD", "Adam", "AdamW", "Muon"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("data", "engine", "errors", "evaluation", "insight", "models", "nn", "preprocessing", "training")
+_MODULES = ("data", "engine", "errors", "evaluation", "insight", "models", "nn", "preprocessing", "training", "weights")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import signal
 import sys
 from types import FrameType
 
-from .console import EXIT_INTERRUPTED, close_output, complain, guard_streams
+from .utils.console import EXIT_INTERRUPTED, close_output, complain, guard_streams
 
 
 def main() -> int:

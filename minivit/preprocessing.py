@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minivit.errors import ConfigError, DTypeError, ImageError, ShapeError
+from .errors import ConfigError, DTypeError, ImageError, ShapeError
 
 NEGATIVE = -0.1  # floats that reach below it must be in [-1, 1], not in [0, 1]
 

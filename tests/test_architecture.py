@@ -15,26 +15,24 @@ import minivit
 ROOT = Path(minivit.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-# Each layer may import those before it, and itself. Two layers of one level do not import each other.
-LEVELS = {
-    "engine": 0,
-    "convolution": 1,
-    "nn": 2,
-    "models": 3,
-    "data": 4,
-    "training": 5,
-    "evaluation": 6,
-    "insight": 6,
-    "bench": 6,
-    "experiments": 6,
-    "lessons": 7,
-    "cli": 8,
-}
-# Modules that all may import; they import errors alone.
-EVERYWHERE = {
-    "console", "cores", "cublas", "cuda", "integers", "kernels", "memory", "errors", "files", "notices",
-    "preprocessing", "text",
-}  # fmt: skip
+# Each room may import those above it in this list, and itself; docs/architecture.md has the picture.
+# Rooms of one line do not import each other.
+FLOORS = [
+    ["errors"],
+    ["utils"],
+    ["preprocessing", "backend"],
+    ["engine"],
+    ["convolution"],
+    ["nn"],
+    ["models"],
+    ["data"],
+    ["weights"],
+    ["training"],
+    ["evaluation", "insight", "bench", "experiments"],
+    ["cli"],
+]
+LEVELS = {room: level for level, floor in enumerate(FLOORS) for room in floor}
+COURSE = {"cli.lessons", "renamed"}  # the command that opens the course, and the course's old name
 
 
 def module_name(path: Path) -> str:
@@ -65,7 +63,7 @@ def part(name: str) -> str:
 
 
 def known_part(name: str) -> bool:
-    return part(name) in LEVELS or part(name) in EVERYWHERE
+    return part(name) in LEVELS
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
@@ -73,14 +71,17 @@ def test_imports_point_one_way(path):
     own = part(module_name(path))
     imported = {part(name) for name in imported_modules(path) if known_part(name)}
 
-    if own in EVERYWHERE:
-        more = {"kernels": {"cuda", "cublas"}, "notices": {"text"}}
-        assert imported <= {"errors"} | more.get(own, set())
-    elif own in LEVELS:
-        allowed = {name for name, level in LEVELS.items() if level < LEVELS[own]} | {own} | EVERYWHERE
-        assert imported <= allowed
+    if own in LEVELS:
+        assert imported <= {name for name, level in LEVELS.items() if level < LEVELS[own]} | {own}
     else:
-        assert own in ("", "__main__"), f"{own} has no place in LEVELS"
+        assert own in ("", "__main__", "renamed"), f"{own} has no place in FLOORS"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_the_library_knows_nothing_of_the_course(path):
+    text = path.read_text(encoding="utf-8")
+
+    assert "minivit_lessons" not in text or module_name(path).removeprefix("minivit.") in COURSE
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)

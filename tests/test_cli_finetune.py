@@ -7,8 +7,8 @@ import pytest
 
 from minivit import cli, load_model, save_weights
 from minivit.data import shapes
-from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop
+from minivit.weights.files import read_arrays
 from tests.models.files import timm_arrays, write_safetensors
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from minivit import cli
-from minivit.text import printable
+from minivit.utils.text import printable
 
 from .data.pictures_on_disk import write_picture
 from .test_cli_data import trained

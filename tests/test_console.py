@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from minivit import console
 from minivit.cli import main
+from minivit.utils import console
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

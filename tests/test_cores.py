@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from minivit.cores import cpu_quota
-from minivit.engine import backend
-from minivit.engine.workers import Workers
+from minivit.backend import arrays as backend
+from minivit.backend.cores import cpu_quota
+from minivit.backend.workers import Workers
 
 
 def tree(root, cgroup, files):

@@ -15,7 +15,7 @@ import pytest
 
 from minivit import save_weights
 from minivit.errors import DataError, FolderInUseError, SaveError
-from minivit.files import (
+from minivit.utils.files import (
     LOCK,
     PART_PREFIX,
     PART_SUFFIX,
@@ -28,7 +28,7 @@ from minivit.files import (
     write_json,
     write_text,
 )
-from minivit.models.weights import write_plain_arrays
+from minivit.weights.files import write_plain_arrays
 
 from .support import tiny_vit
 
@@ -93,7 +93,7 @@ def test_no_link_that_lies_in_wait_is_followed(tmp_path, monkeypatch):
     folder.mkdir()
     for name in (".x.txt.part", "x.txt.part"):
         (folder / name).symlink_to(victim)
-    monkeypatch.setattr("minivit.files.secrets.token_hex", lambda count: "guessed")
+    monkeypatch.setattr("minivit.utils.files.secrets.token_hex", lambda count: "guessed")
     (folder / f"{PART_PREFIX}{os.getpid()}-guessed{PART_SUFFIX}").symlink_to(victim)
     with pytest.raises(SaveError, match="File exists"):
         write_text(folder / "x.txt", "new")
@@ -226,7 +226,7 @@ def test_names_that_are_not_unicode_survive_in_json(tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from minivit.files import locked
+from minivit.utils.files import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     time.sleep(60)

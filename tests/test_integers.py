@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from minivit import ConfigError, Tensor, create_model
+from minivit.backend.workers import Workers
 from minivit.convolution import max_pool
 from minivit.data import Loader, shapes
 from minivit.data.augment import pad_and_crop, resize, standard
 from minivit.data.randaugment import rand_augment
 from minivit.engine import patchify
-from minivit.engine.workers import Workers
-from minivit.integers import integer
 from minivit.training import TrainConfig
 from minivit.training.schedule import Schedule
+from minivit.utils.integers import integer
 
 KINDS = [np.int64, np.int32, np.uint8, np.intp, np.array]
 

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from minivit import Notice, cli
-from minivit.notices import notice, notices_as_lines
+from minivit.utils.notices import notice, notices_as_lines
 
 
 def test_in_python_a_notice_is_a_warning_of_its_own_category():

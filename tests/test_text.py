@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-import minivit.text
-from minivit.files import write_json
-from minivit.text import listed, printable, quoted, shortened, suggestion, write_words
+import minivit.utils.text
 from minivit.training.logs import learning_curve
+from minivit.utils.files import write_json
+from minivit.utils.text import listed, printable, quoted, shortened, suggestion, write_words
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_letters_of_another_installed_font_are_drawn_with_it():
 
 
 def test_letters_that_no_font_has_are_escaped(monkeypatch):
-    monkeypatch.setattr(minivit.text, "_fonts_with", lambda missing: {})
+    monkeypatch.setattr(minivit.utils.text, "_fonts_with", lambda missing: {})
     assert drawn("猫 or \U000e0fff", family="DejaVu Sans").get_text() == r"\u732b or \U000e0fff"
 
 

@@ -65,8 +65,8 @@ for need, is_there in needs.items():
 from minivit.insight.attention import attention_rollout
 from minivit.insight.embeddings import position_similarity
 from minivit.insight.figures import draw_images, draw_positions
-from minivit.lessons import trained_model
-from minivit.lessons.pictures import gallery
+from minivit_lessons import trained_model
+from minivit_lessons.pictures import gallery
 
 show(
     gallery.draw_small_network(),

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from minivit.lessons.pictures.graph import draw_graph, draw_walk
+from minivit_lessons.pictures.graph import draw_graph, draw_walk
 
 # %% [markdown]
 # ## The question

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons.pictures.cells import Cells, draw_cells
+from minivit_lessons.pictures.cells import Cells, draw_cells
 
 # %% [markdown]
 # ## The question

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from minivit.lessons.pictures.layers import draw_circle, draw_gelu, draw_regions, draw_spreads
+from minivit_lessons.pictures.layers import draw_circle, draw_gelu, draw_regions, draw_spreads
 
 Tensor, cross_entropy, softmax = built("Tensor", "cross_entropy", "softmax")
 

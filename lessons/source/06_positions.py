@@ -14,8 +14,8 @@ import numpy as np
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures.positions import draw_accuracies, draw_answers, draw_columns, draw_similarities
+from minivit_lessons import trained_model
+from minivit_lessons.pictures.positions import draw_accuracies, draw_answers, draw_columns, draw_similarities
 
 Tensor, Module, parameter, softmax = built("Tensor", "Module", "parameter", "softmax")
 concatenate, broadcast_to = built("concatenate", "broadcast_to")

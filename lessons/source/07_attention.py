@@ -14,8 +14,8 @@ import numpy as np
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures import attention as pictures
+from minivit_lessons import trained_model
+from minivit_lessons.pictures import attention as pictures
 
 Tensor, softmax, linear, layer_norm = built("Tensor", "softmax", "linear", "layer_norm")
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures import block as pictures
-from minivit.lessons.pictures.attention import draw_side_by_side
+from minivit_lessons import trained_model
+from minivit_lessons.pictures import block as pictures
+from minivit_lessons.pictures.attention import draw_side_by_side
 
 Tensor, parameter, Module = built("Tensor", "parameter", "Module")
 linear, layer_norm, Linear, LayerNorm, MLP = built("linear", "layer_norm", "Linear", "LayerNorm", "MLP")

@@ -12,8 +12,8 @@ import numpy as np
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures.vit import draw_accuracies, draw_figure_one, draw_learning, draw_predictions
+from minivit_lessons import trained_model
+from minivit_lessons.pictures.vit import draw_accuracies, draw_figure_one, draw_learning, draw_predictions
 
 Tensor, softmax, cross_entropy, parameter = built("Tensor", "softmax", "cross_entropy", "parameter")
 Module, Linear, LayerNorm = built("Module", "Linear", "LayerNorm")

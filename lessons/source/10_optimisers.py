@@ -14,9 +14,9 @@ import numpy as np
 
 import minivit
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures.optimisers import draw_descent, draw_first_steps, draw_losses, draw_rates
 from minivit.training.optim import is_kernel
+from minivit_lessons import trained_model
+from minivit_lessons.pictures.optimisers import draw_descent, draw_first_steps, draw_losses, draw_rates
 
 # %% [markdown]
 # ## The question

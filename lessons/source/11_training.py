@@ -12,7 +12,8 @@ import numpy as np
 
 import minivit
 from minivit.data.shapes import shapes
-from minivit.lessons.pictures.curves import (
+from minivit.training import clip_by_global_norm
+from minivit_lessons.pictures.curves import (
     draw_band,
     draw_over_band,
     draw_patients,
@@ -20,7 +21,6 @@ from minivit.lessons.pictures.curves import (
     draw_variants,
     stored_runs,
 )
-from minivit.training import clip_by_global_norm
 
 schedule = built("schedule")
 

@@ -15,9 +15,9 @@ import minivit
 from minivit.data.shapes import shapes
 from minivit.insight import attention_rollout, patch_distances
 from minivit.insight.figures import draw_distances
-from minivit.lessons import trained_model
-from minivit.lessons.display import new_figure
-from minivit.lessons.pictures.inside import draw_attention, draw_erasure, draw_filters_and_positions, draw_maps
+from minivit_lessons import trained_model
+from minivit_lessons.display import new_figure
+from minivit_lessons.pictures.inside import draw_attention, draw_erasure, draw_filters_and_positions, draw_maps
 
 Tensor, patchify, unpatchify = built("Tensor", "patchify", "unpatchify")
 

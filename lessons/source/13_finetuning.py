@@ -14,10 +14,10 @@ import numpy as np
 
 import minivit
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures.finetuning import draw_drawings, draw_problem, draw_progress, draw_resized, draw_tables
 from minivit.training.optim import clip_by_global_norm
 from minivit.training.schedule import Schedule
+from minivit_lessons import trained_model
+from minivit_lessons.pictures.finetuning import draw_drawings, draw_problem, draw_progress, draw_resized, draw_tables
 
 Tensor, parameter, linear, cross_entropy = built("Tensor", "parameter", "linear", "cross_entropy")
 

@@ -13,9 +13,9 @@ import numpy as np
 
 import minivit
 from minivit.data.shapes import shapes
-from minivit.lessons.pictures.convolution import draw_convolution, draw_data_sizes, draw_shuffled
 from minivit.training.optim import clip_by_global_norm
 from minivit.training.schedule import Schedule
+from minivit_lessons.pictures.convolution import draw_convolution, draw_data_sizes, draw_shuffled
 
 Tensor, concatenate, Module, parameter = built("Tensor", "concatenate", "Module", "parameter")
 PatchEmbedding, ViT = built("PatchEmbedding", "ViT")

@@ -14,13 +14,13 @@ import numpy as np
 import minivit
 from minivit import Tensor, cross_entropy, no_grad, preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.pictures import selfsupervision as draw
 from minivit.models import create_model
 from minivit.nn import Linear, Module, init
 from minivit.nn.layers import parameter
 from minivit.training import masked as ours
 from minivit.training.schedule import Schedule
+from minivit_lessons import trained_model
+from minivit_lessons.pictures import selfsupervision as draw
 
 patchify, unpatchify = built("patchify", "unpatchify")
 

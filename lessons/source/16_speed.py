@@ -17,13 +17,13 @@ import numpy as np
 
 import minivit
 from minivit import Tensor, preprocess
+from minivit.backend.workers import Workers, micro_batches
 from minivit.bench.profile import measure_floor, step_flops
 from minivit.data.shapes import shapes
 from minivit.engine import fused, reference
 from minivit.engine.tensor import record, value_and_grad
-from minivit.engine.workers import Workers, micro_batches
-from minivit.lessons.pictures import speed
 from minivit.models import create_model
+from minivit_lessons.pictures import speed
 
 # %% [markdown]
 # ## The question
@@ -202,7 +202,7 @@ show(
 
 # %% [markdown]
 # Small blocks lose to Python's own overhead, large ones to memory; between them lies a wide valley. minivit takes
-# blocks of 65,536 elements, 256 KiB (`BLOCK_ELEMENTS` in [`engine/backend.py`](../minivit/engine/backend.py)).
+# blocks of 65,536 elements, 256 KiB (`BLOCK_ELEMENTS` in [`backend/arrays.py`](../minivit/backend/arrays.py)).
 #
 # **Fewer gradients on the way.** The backward pass of a composed LayerNorm goes through a mean, a difference, a square,
 # another mean, a root and a quotient, and each hands on an array. Written as *one* operation, it needs none of them.

@@ -17,15 +17,15 @@ import numpy as np
 
 import minivit
 from minivit import Tensor
+from minivit.backend.workers import Workers
 from minivit.data.shapes import shapes
 from minivit.engine import fused
 from minivit.engine.tensor import Node, record
-from minivit.engine.workers import Workers
-from minivit.lessons import reading, trained_model
-from minivit.lessons.pictures import book
 from minivit.models import create_model
 from minivit.training import TrainConfig, optim
 from minivit.training.loop import Run
+from minivit_lessons import reading, trained_model
+from minivit_lessons.pictures import book
 
 # %% [markdown]
 # ## The question

@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from ..cublas import multiply_in_tf32
-from ..cuda import wait_for
-from ..engine.backend import to_device
-from ..engine.workers import Workers
+from ..backend.arrays import to_device
+from ..backend.cublas import multiply_in_tf32
+from ..backend.cuda import wait_for
+from ..backend.workers import Workers
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..engine.backend import available_cores
-from ..files import atomic_file
+from ..backend.arrays import available_cores
 from ..models.classifier import default_microbatch
 from ..models.cost import costs
+from ..utils.files import atomic_file
 from .contenders import Job
 from .process import Contender
 from .profile import step_flops

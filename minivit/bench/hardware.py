@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from ..cuda import device_name
-from ..engine.backend import available_cores
+from ..backend.arrays import available_cores
+from ..backend.cuda import device_name
 
 
 def hardware(device: str = "cpu") -> dict[str, object]:

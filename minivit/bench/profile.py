@@ -16,8 +16,8 @@ from types import CodeType, FrameType
 import numpy as np
 
 from .. import engine
+from ..backend.workers import Workers
 from ..engine.tensor import Tensor
-from ..engine.workers import Workers
 from ..models import Classifier
 from ..models.cost import costs, unread_flops
 from .contenders import Job, minivit_work

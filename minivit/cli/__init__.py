@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
 from ..errors import MinivitError
-from ..notices import notices_as_lines
-from ..text import printable
+from ..utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
+from ..utils.notices import notices_as_lines
+from ..utils.text import printable
 from .bench import add_bench
 from .common import Parser
 from .evaluate import add_evaluate

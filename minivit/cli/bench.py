@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, MissingExtraError
-from ..text import printable
+from ..utils.text import printable
 
 
 def add_bench(commands: Any) -> None:
@@ -103,6 +103,7 @@ def _bench(options: argparse.Namespace) -> int:
     import numpy as np
     from tqdm.auto import tqdm
 
+    from ..backend.arrays import available_cores, to_device
     from ..bench import (
         Job,
         compare,
@@ -113,9 +114,8 @@ def _bench(options: argparse.Namespace) -> int:
         profile_table,
         time_by_op,
     )
-    from ..engine.backend import available_cores, to_device
-    from ..files import write_json
     from ..training.precision import HALF
+    from ..utils.files import write_json
 
     for name in ("batch_size", "rounds", "seconds", "workers", "microbatch"):
         value = getattr(options, name)
@@ -183,7 +183,7 @@ def _growth(folder: Path, rounds: int) -> int:
 
     from ..bench import hardware
     from ..bench.growth import AXES, growth_figure, growth_table, jobs, measure_growth
-    from ..files import write_json
+    from ..utils.files import write_json
 
     points = []
     with tqdm(total=rounds * sum(len(jobs(axis)) for axis in AXES), unit="turn", disable=None, leave=False) as bar:
@@ -197,8 +197,8 @@ def _growth(folder: Path, rounds: int) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from ..backend.arrays import available_cores
     from ..bench.plan import Devices, fits, measured_flops, plan, plan_table, rate_model
-    from ..engine.backend import available_cores
 
     try:
         counts = [int(count) for count in options.plan.split(",")]

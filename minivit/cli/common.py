@@ -7,8 +7,8 @@ import math
 import re
 from typing import Any, NoReturn
 
-from ..console import EXIT_BAD_INPUT, complain
-from ..text import printable, quoted
+from ..utils.console import EXIT_BAD_INPUT, complain
+from ..utils.text import printable, quoted
 
 LARGEST = 2**63 - 1  # NumPy's largest integer
 LONGEST_MESSAGE = 180  # characters

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..data import DATASETS, load_dataset, load_test_folder
 from ..errors import ConfigError
-from ..notices import notice
-from ..text import listed, printable, quoted
+from ..utils.notices import notice
+from ..utils.text import listed, printable, quoted
 from .common import data_dir_option, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
@@ -47,7 +47,7 @@ def add_evaluate(commands: Any) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
-    from ..engine.workers import Workers
+    from ..backend.workers import Workers
     from ..training.folder import check_classifies, noted_data
     from ..training.loop import evaluate_dataset
 

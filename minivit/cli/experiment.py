@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..text import printable
+from ..utils.text import printable
 from .common import data_dir_option, workers_option
 
 

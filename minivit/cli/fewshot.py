@@ -10,8 +10,8 @@ from typing import Any
 from ..data import DATASETS, dataset_title, load_dataset
 from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
-from ..files import safe_name, write_json
-from ..text import printable, quoted
+from ..utils.files import safe_name, write_json
+from ..utils.text import printable, quoted
 from .common import data_dir_option, workers_option
 from .weights import add_weights_options, load_weights
 
@@ -53,7 +53,7 @@ def add_fewshot(commands: Any) -> None:
 def _fewshot(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
-    from ..engine.workers import Workers
+    from ..backend.workers import Workers
 
     path, model, _ = load_weights(options)
     shots = _integers(options.shots)

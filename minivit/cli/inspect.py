@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, glimpse, load_dataset
 from ..errors import ConfigError
-from ..text import printable
+from ..utils.text import printable
 from .common import data_dir_option, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..insight import Pictures
     from ..models import ViTConfig
-    from ..models.weights import Header
+    from ..weights.files import Header
 
 SHOWN = 10  # test images on the page
 MEASURED = 128  # images over which attention distances are averaged  # ViT §D.7
@@ -54,7 +54,7 @@ def add_inspect(commands: Any) -> None:
 def _inspect(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
-    from ..engine.workers import Workers
+    from ..backend.workers import Workers
     from ..insight import inspect_model, write_inspection
     from ..models import ViT
 

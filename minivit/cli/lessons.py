@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..text import listed, printable
+from ..utils.text import listed, printable
 
 
 def add_lessons(commands: Any) -> None:
@@ -66,8 +66,8 @@ def _build(options: argparse.Namespace) -> int:
 
     from tqdm.auto import tqdm
 
-    from ..lessons.build import sources, write_lesson
-    from ..lessons.notebooks import lesson_number, lessons_folder
+    from minivit_lessons.build import sources, write_lesson
+    from minivit_lessons.notebooks import lesson_number, lessons_folder
 
     wanted = [
         path for path in sources(lessons_folder()) if not options.numbers or lesson_number(path) in options.numbers
@@ -84,9 +84,10 @@ def _grade(options: argparse.Namespace) -> int:
 
     from tqdm.auto import tqdm
 
-    from ..files import write_text
-    from ..lessons.grading import grade_all, notebooks_in, table, to_json, without_notebook
-    from ..notices import notice
+    from minivit_lessons.grading import grade_all, notebooks_in, table, to_json, without_notebook
+
+    from ..utils.files import write_text
+    from ..utils.notices import notice
 
     folder = Path(options.folder)
     paths = notebooks_in(folder)
@@ -106,15 +107,15 @@ def _grade(options: argparse.Namespace) -> int:
 def _book(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ..lessons.book import build_book
+    from minivit_lessons.book import build_book
 
     print(f"written: {printable(build_book(Path(options.out)))}")
     return 0
 
 
 def _model(options: argparse.Namespace) -> int:
-    from ..lessons.model import CHECKPOINT, train_again
-    from ..lessons.notebooks import lessons_folder
+    from minivit_lessons.model import CHECKPOINT, train_again
+    from minivit_lessons.notebooks import lessons_folder
 
     path = lessons_folder() / CHECKPOINT
     accuracy, digest = train_again(path)
@@ -125,7 +126,7 @@ def _model(options: argparse.Namespace) -> int:
 def _open(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from ..lessons.opening import copy_lessons, open_notebook
+    from minivit_lessons.opening import copy_lessons, open_notebook
 
     folder = Path(options.folder)
     new = copy_lessons(folder)

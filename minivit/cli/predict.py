@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ..errors import ConfigError
-from ..text import printable
+from ..utils.text import printable
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 
@@ -31,8 +31,8 @@ def add_predict(commands: Any) -> None:
 def _predict(options: argparse.Namespace) -> int:
     import numpy as np
 
+    from ..backend.workers import Workers
     from ..data.pictures import read_picture
-    from ..engine.workers import Workers
     from ..training.folder import check_classifies
 
     if options.top < 1:

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..console import complain, outliving_output
 from ..data import dataset_title, default_data_dir, glimpse, load_dataset
 from ..errors import ConfigError, SaveError
-from ..files import reason_of, safe_name
-from ..models.weights import RUN_WEIGHTS, load_model
-from ..notices import notice
-from ..text import printable, shell_word
+from ..utils.console import complain, outliving_output
+from ..utils.files import reason_of, safe_name
+from ..utils.notices import notice
+from ..utils.text import printable, shell_word
+from ..weights.files import RUN_WEIGHTS, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:

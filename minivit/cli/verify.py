@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..data.pretrained import find_weights
-from ..models.weights import RUN_WEIGHTS, verify_weights
-from ..text import printable
+from ..utils.text import printable
+from ..weights.files import RUN_WEIGHTS, verify_weights
+from ..weights.published import find_weights
 
 
 def add_verify(commands: Any) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..data.pretrained import find_weights
 from ..errors import ConfigError
-from ..models.weights import Header, channels_of, grid_of, has_zero_head, load_for_pixels, sides_of
-from ..notices import notice
-from ..text import printable
+from ..utils.notices import notice
+from ..utils.text import printable
+from ..weights.files import Header, channels_of, grid_of, has_zero_head, load_for_pixels, sides_of
+from ..weights.published import find_weights
 from .common import weights_option
 
 # What a weights file may not say: option, metavar, and help.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from ..engine.backend import Array, matmul, underflow_is_harmless, wide, xp_of
+from ..backend.arrays import Array, matmul, underflow_is_harmless, wide, xp_of
 from ..engine.fused import sum_of_rows
 from ..engine.ops import divided, operands, rounded
 from ..engine.tensor import Tensor, record, wants_grad

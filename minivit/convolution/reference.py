@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..backend.arrays import xp_of
 from ..engine import ops as primitives
-from ..engine.backend import xp_of
 from ..engine.reference import in_float32
 from ..engine.tensor import Tensor
 from .ops import Padding, padded_sides

@@ -9,7 +9,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from minivit.data.augment import (
+from ..errors import ConfigError, DataError, MinivitError
+from ..preprocessing import preprocess
+from ..utils.files import reason_of
+from ..utils.text import printable, quoted
+from .augment import (
     AUGMENTATIONS,
     Augmentation,
     flip,
@@ -19,21 +23,17 @@ from minivit.data.augment import (
     resize,
     standard,
 )
-from minivit.data.cifar import cifar10, cifar100
-from minivit.data.dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet, glimpse
-from minivit.data.download import fetch
-from minivit.data.flowers import flowers
-from minivit.data.folder import folder_title, folder_to_measure, picture_folder
-from minivit.data.loader import Batch, Loader
-from minivit.data.mixing import Mixing, cutmix, mixing, mixup
-from minivit.data.pets import pets
-from minivit.data.randaugment import parse_randaugment, rand_augment
-from minivit.data.recipe import training_augmentation
-from minivit.data.shapes import shapes
-from minivit.errors import ConfigError, DataError, MinivitError
-from minivit.files import reason_of
-from minivit.preprocessing import preprocess
-from minivit.text import printable, quoted
+from .cifar import cifar10, cifar100
+from .dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet, glimpse
+from .download import fetch
+from .flowers import flowers
+from .folder import folder_title, folder_to_measure, picture_folder
+from .loader import Batch, Loader
+from .mixing import Mixing, cutmix, mixing, mixup
+from .pets import pets
+from .randaugment import parse_randaugment, rand_augment
+from .recipe import training_augmentation
+from .shapes import shapes
 
 __all__ = [
     "AUGMENTATIONS",

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 
-from minivit.errors import DataError, SaveError
-from minivit.files import read_json, write_json
-from minivit.text import printable
+from ..errors import DataError, SaveError
+from ..utils.files import read_json, write_json
+from ..utils.text import printable
 
 CHUNK = 1 << 20  # bytes read at a time
 DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)  # what a damaged archive raises

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minivit.data.pictures import Pictures, resize_batch, resize_picture
-from minivit.errors import ConfigError
-from minivit.integers import integer
+from ..errors import ConfigError
+from ..utils.integers import integer
+from .pictures import Pictures, resize_batch, resize_picture
 
 Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # the Any: an array, or Pictures
 

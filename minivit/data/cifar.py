@@ -16,11 +16,11 @@ from typing import Literal
 
 import numpy as np
 
-from minivit.data.archive import DAMAGE, check_unpacked, new_folder
-from minivit.data.dataset import Dataset
-from minivit.data.download import check_md5, fetch
-from minivit.errors import ConfigError, DataError, DataNotFoundError, SaveError
-from minivit.text import printable
+from ..errors import ConfigError, DataError, DataNotFoundError, SaveError
+from ..utils.text import printable
+from .archive import DAMAGE, check_unpacked, new_folder
+from .dataset import Dataset
+from .download import check_md5, fetch
 
 PIXELS = 3 * 32 * 32  # bytes of an image
 

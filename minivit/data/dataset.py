@@ -9,8 +9,8 @@ from typing import overload
 
 import numpy as np
 
-from minivit.data.pictures import decode_picture, resize_batch
-from minivit.errors import DTypeError, ShapeError
+from ..errors import DTypeError, ShapeError
+from .pictures import decode_picture, resize_batch
 
 Indices = np.ndarray | list[int] | slice  # whatever indexes the first axis of a NumPy array, one integer excepted
 

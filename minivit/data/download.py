@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minivit.errors import DataError, DataNotFoundError, DownloadError, FolderInUseError, MinivitError, SaveError
-from minivit.files import locked, read_json, write_json
+from ..errors import DataError, DataNotFoundError, DownloadError, FolderInUseError, MinivitError, SaveError
+from ..utils.files import locked, read_json, write_json
 
 CHUNK = 1 << 13  # bytes read at a time: what a broken connection may cost
 TIMEOUT = 30.0  # seconds without a byte, after which an attempt counts as failed

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit.data.archive import check_unpacked, unpack
-from minivit.data.dataset import FileDataset, PictureFiles
-from minivit.data.download import obtain
-from minivit.errors import DataError
-from minivit.text import printable
+from ..errors import DataError
+from ..utils.text import printable
+from .archive import check_unpacked, unpack
+from .dataset import FileDataset, PictureFiles
+from .download import obtain
 
 FOLDER = "flowers-102"
 URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"

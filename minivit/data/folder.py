@@ -24,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit.data.dataset import FileDataset, PictureFiles
-from minivit.data.kinds import first_bytes, kind_of
-from minivit.errors import DataError, DataNotFoundError
-from minivit.notices import notice
-from minivit.text import listed, printable
+from ..errors import DataError, DataNotFoundError
+from ..utils.notices import notice
+from ..utils.text import listed, printable
+from .dataset import FileDataset, PictureFiles
+from .kinds import first_bytes, kind_of
 
 HELD_OUT = 5  # one picture in so many, of each class
 

@@ -15,14 +15,14 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from minivit.data.augment import Augmentation
-from minivit.data.dataset import AnyDataset, PictureFiles
-from minivit.data.mixing import Mixing
-from minivit.data.upload import Uploads
-from minivit.engine.backend import Array
-from minivit.errors import ConfigError
-from minivit.integers import integer
-from minivit.preprocessing import preprocess
+from ..backend.arrays import Array
+from ..errors import ConfigError
+from ..preprocessing import preprocess
+from ..utils.integers import integer
+from .augment import Augmentation
+from .dataset import AnyDataset, PictureFiles
+from .mixing import Mixing
+from .upload import Uploads
 
 Item = TypeVar("Item")
 

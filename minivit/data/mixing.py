@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minivit.errors import ConfigError
+from ..errors import ConfigError
 
 Mixing = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from minivit.data.archive import check_unpacked, unpack
-from minivit.data.dataset import FileDataset, PictureFiles
-from minivit.data.download import obtain
-from minivit.errors import DataError
-from minivit.text import quoted
+from ..errors import DataError
+from ..utils.text import quoted
+from .archive import check_unpacked, unpack
+from .dataset import FileDataset, PictureFiles
+from .download import obtain
 
 FOLDER = "oxford-iiit-pet"
 NUM_CLASSES = 37

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minivit.data.kinds import first_bytes, kind_of
-from minivit.data.scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_number
-from minivit.errors import ImageError, OutOfMemory
-from minivit.text import printable
+from ..errors import ImageError, OutOfMemory
+from ..utils.text import printable
+from .kinds import first_bytes, kind_of
+from .scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_number
 
 if TYPE_CHECKING:
     from PIL import Image

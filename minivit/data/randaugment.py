@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from minivit.data.augment import Augmentation
-from minivit.errors import ConfigError, ShapeError
-from minivit.integers import integer
+from ..errors import ConfigError, ShapeError
+from ..utils.integers import integer
+from .augment import Augmentation
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minivit.data.augment import AUGMENTATIONS, Augmentation, chain, random_erasing
-from minivit.data.randaugment import parse_randaugment, rand_augment
+from .augment import AUGMENTATIONS, Augmentation, chain, random_erasing
+from .randaugment import parse_randaugment, rand_augment
 
 
 def training_augmentation(

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from minivit.data.dataset import AnyDataset, FileDataset, PictureFiles
-from minivit.data.pictures import check_picture
-from minivit.errors import DataError, ImageError
-from minivit.files import read_json, write_json
-from minivit.notices import notice
-from minivit.text import listed, printable
+from ..errors import DataError, ImageError
+from ..utils.files import read_json, write_json
+from ..utils.notices import notice
+from ..utils.text import listed, printable
+from .dataset import AnyDataset, FileDataset, PictureFiles
+from .pictures import check_picture
 
 FILE = "pictures.json"  # in a run's folder
 CHECKED = 100_000  # pictures whose headers are read before a run, 0.2 ms each; of more, an even sample

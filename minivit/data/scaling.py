@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minivit.errors import ImageError
+from ..errors import ImageError
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from minivit.data.dataset import Dataset
-from minivit.errors import ConfigError
-from minivit.integers import integer
+from ..errors import ConfigError
+from ..utils.integers import integer
+from .dataset import Dataset
 
 SIZE = 32  # height and width of an image, in pixels
 SMALLEST, LARGEST = 9.0, 14.0  # radius of the circle around a shape, in pixels

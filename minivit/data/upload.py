@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minivit.cuda import current_gpu, use_gpu
-from minivit.engine.backend import Array
+from ..backend.arrays import Array
+from ..backend.cuda import current_gpu, use_gpu
 
 if TYPE_CHECKING:
-    from minivit.data.loader import Batch
+    from .loader import Batch
 
 
 class Slot:

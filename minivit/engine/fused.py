@@ -14,11 +14,7 @@ import math
 
 import numpy as np
 
-from ..cublas import contiguous_on_gpu
-from ..cuda import current_gpu
-from ..errors import ConfigError, DTypeError, ShapeError
-from ..kernels import row_of_ones, with_gpu_kernel
-from .backend import (
+from ..backend.arrays import (
     Array,
     erf,
     extremes_are_harmless,
@@ -30,6 +26,10 @@ from .backend import (
     wide,
     xp_of,
 )
+from ..backend.cublas import contiguous_on_gpu
+from ..backend.cuda import current_gpu
+from ..backend.kernels import row_of_ones, with_gpu_kernel
+from ..errors import ConfigError, DTypeError, ShapeError
 from .ops import divided, operands, rounded
 from .tensor import Tensor, record, wants_grad
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+from ..backend.arrays import Array, beside, holds_numbers, is_array, is_float, plain_array, wide, xp_of
+from ..backend.arrays import erf as erf_array
+from ..backend.arrays import matmul as multiply_arrays
 from ..errors import DTypeError, ShapeError
-from .backend import Array, beside, holds_numbers, is_array, is_float, plain_array, wide, xp_of
-from .backend import erf as erf_array
-from .backend import matmul as multiply_arrays
 from .tensor import Tensor, record
 
 __all__ = [

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..backend.arrays import Array, extremes_are_harmless, underflow_is_harmless, xp_of
 from ..errors import ConfigError
 from . import ops
-from .backend import Array, extremes_are_harmless, underflow_is_harmless, xp_of
 from .fused import GELU_FORMS, target_probabilities
 from .tensor import Tensor
 

@@ -27,8 +27,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.random import Generator
 
-from ..errors import BackwardError, DTypeError, MinivitError, NotALeafError, ShapeError
-from .backend import (
+from ..backend.arrays import (
     Array,
     as_array,
     holds_numbers,
@@ -40,6 +39,7 @@ from .backend import (
     underflow_is_harmless,
     xp_of,
 )
+from ..errors import BackwardError, DTypeError, MinivitError, NotALeafError, ShapeError
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]

@@ -13,11 +13,11 @@ from typing import Literal
 
 import numpy as np
 
+from ..backend.arrays import to_numpy
+from ..backend.workers import Workers, micro_batches
 from ..data import AnyDataset
 from ..data.pictures import resize_batch
-from ..engine.backend import to_numpy
 from ..engine.tensor import no_grad
-from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError, ShapeError
 from ..models import ResNet, ViT
 from ..models.classifier import default_microbatch

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from ..files import atomic_file, write_json, write_text
 from ..models import create_model
 from ..models.cost import costs
 from ..training import TrainConfig, train
 from ..training.stopping import Stopped
+from ..utils.files import atomic_file, write_json, write_text
 
 # Colour-blind-safe (Okabe and Ito), with markers that differ without colour too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

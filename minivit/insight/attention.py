@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..engine.backend import to_numpy
+from ..backend.arrays import to_numpy
+from ..backend.workers import Workers, micro_batches
 from ..engine.tensor import no_grad
-from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig
 from ..models.classifier import default_microbatch

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..engine.backend import to_numpy
+from ..backend.arrays import to_numpy
 from ..errors import ConfigError
 from ..models import ViT
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..data import Dataset
-from ..files import atomic_file
 from ..models import ViT
-from ..text import printable, write_words
+from ..utils.files import atomic_file
+from ..utils.text import printable, write_words
 from .attention import class_token_attention
 from .embeddings import FilterComponents
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..engine.workers import Workers
+from ..backend.workers import Workers
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig
 from .attention import Advance, attention_distance, attention_rollout, class_token_attention, patch_distances

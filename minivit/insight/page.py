@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import atomic_file, write_text
-from ..text import printable
+from ..utils.files import atomic_file, write_text
+from ..utils.text import printable
 from .figures import (
     DARK,
     LIGHT,

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from .. import engine
-from ..engine.backend import Array, beside, is_array, is_float, to_numpy
+from ..backend.arrays import Array, beside, is_array, is_float, to_numpy
+from ..backend.workers import Workers, micro_batches
 from ..engine.tensor import Tensor, no_grad
-from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError, DTypeError, ShapeError
-from ..integers import integer
 from ..nn import Module
 from ..preprocessing import gathered, in_known_range, preprocess
+from ..utils.integers import integer
 
 MICROBATCH_ELEMENTS, GPU_MICROBATCH_ELEMENTS = 330_000, 2**26
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError, OutOfMemory
-from ..text import printable, quoted, suggestion
+from ..utils.text import printable, quoted, suggestion
 from .positions import PLACES, POSITIONS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import engine
-from ..engine.backend import Array, to_numpy, xp_of
+from ..backend.arrays import Array, to_numpy, xp_of
 from ..engine.reference import widened
 from ..engine.tensor import Tensor
 from ..errors import ConfigError

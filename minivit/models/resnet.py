@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..backend.arrays import Array
 from ..convolution import max_pool, relu
-from ..engine.backend import Array
 from ..engine.tensor import Tensor
-from ..integers import integer
 from ..nn import Conv, GroupNorm, Linear, Module, init
+from ..utils.integers import integer
 from .classifier import Classifier
 from .configs import ResNetConfig
 

@@ -16,12 +16,12 @@ from typing import Literal, overload
 import numpy as np
 
 from .. import engine
+from ..backend.arrays import Array
 from ..engine import reference
-from ..engine.backend import Array
 from ..engine.tensor import Tensor
-from ..integers import integer
 from ..nn import Dropout, LayerNorm, Linear, Module, init
 from ..nn.layers import parameter
+from ..utils.integers import integer
 from .classifier import Classifier
 from .configs import ViTConfig
 from .hybrid import Backbone

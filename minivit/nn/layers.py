@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import convolution, engine
+from ..backend.arrays import Array
 from ..convolution.ops import Padding
-from ..engine.backend import Array
 from ..engine.tensor import Tensor
 from ..errors import ConfigError
 from . import init

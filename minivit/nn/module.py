@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..engine.backend import Array, to_device, to_numpy, xp_of
+from ..backend.arrays import Array, to_device, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
-from ..text import printable
+from ..utils.text import printable
 
 # Most attributes have these types, which hold no parts: they are skipped first, since that is quick.
 PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.backend import Array, to_numpy, xp_of
+from ..backend.arrays import Array, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, NonFiniteLossError
 from ..models import Classifier
-from ..models.weights import read_arrays, section, write_arrays
 from ..nn import Module
+from ..weights.files import read_arrays, section, write_arrays
 from .optim import ExponentialAverage, Optimizer
 
 

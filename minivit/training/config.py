@@ -12,8 +12,8 @@ import numpy as np
 from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_augment
 from ..errors import ConfigError
 from ..models import model_config
-from ..models.weights import channels_of, grid_of
-from ..text import listed, quoted
+from ..utils.text import listed, quoted
+from ..weights.files import channels_of, grid_of
 from .masked import TARGETS
 from .optim import OPTIMIZERS
 from .precision import PRECISIONS

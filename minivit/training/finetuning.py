@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .. import engine
-from ..engine.backend import Array
+from ..backend.arrays import Array
 from ..engine.tensor import Tensor
 from ..models import Classifier
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from ..engine.backend import Array, xp_of
+from ..backend.arrays import Array, xp_of
 
 
 def side_by_side(arrays: Sequence[Array]) -> Array:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..cuda import find_cupy
+from ..backend.cuda import find_cupy
 from ..data import DATASETS, FOLDER, default_data_dir
-from ..data.pretrained import PRETRAINED
 from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
-from ..files import locked, read_json, reason_of, remove_parts, write_json
-from ..text import listed, printable, shell_word
+from ..utils.files import locked, read_json, reason_of, remove_parts, write_json
+from ..utils.text import listed, printable, shell_word
+from ..weights.published import PRETRAINED
 from .config import PLACEMENT, TrainConfig, config_from_json
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"

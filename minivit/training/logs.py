@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, MissingExtraError, SaveError
-from ..files import atomic_file, reason_of, write_text
-from ..text import printable, quoted, write_words
+from ..utils.files import atomic_file, reason_of, write_text
+from ..utils.text import printable, quoted, write_words
 
 Record = dict[str, Any]
 FEW_POINTS = 20

@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..cuda import device_memory
+from ..backend.arrays import Array, to_device, to_numpy
+from ..backend.cuda import device_memory
+from ..backend.workers import Workers
 from ..data import (
     AnyDataset,
     Batch,
@@ -28,29 +30,19 @@ from ..data import (
     training_augmentation,
 )
 from ..data.pictures import Pictures, resize_batch
-from ..data.pretrained import find_weights
 from ..data.roll import Roll, check_pictures, roll_of, with_removed_replaced, write_roll
 from ..data.upload import Uploads
-from ..engine.backend import Array, to_device, to_numpy
-from ..engine.workers import Workers
 from ..errors import CheckpointError, ConfigError, ImageError, MinivitError, NonFiniteLossError, OutOfMemory
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
 from ..models.configs import build
 from ..models.cost import gpu_microbatch, images_that_fit
-from ..models.weights import (
-    channels_of,
-    config_of,
-    grid_of,
-    load_for_pixels,
-    load_model,
-    read_header,
-    with_new_head,
-)
 from ..nn import Module
-from ..notices import notice
 from ..preprocessing import preprocess
-from ..text import printable, quoted, shell_word
+from ..utils.notices import notice
+from ..utils.text import printable, quoted, shell_word
+from ..weights.files import channels_of, config_of, grid_of, load_for_pixels, load_model, read_header, with_new_head
+from ..weights.published import find_weights
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .finetuning import freeze_all_but_head, layer_scales

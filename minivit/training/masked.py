@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import engine
-from ..engine.backend import Array, to_numpy, xp_of
+from ..backend.arrays import Array, to_numpy, xp_of
 from ..engine.tensor import Tensor
 from ..errors import ConfigError
 from ..models import ViT

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .. import engine
-from ..engine.backend import Array, to_numpy
+from ..backend.arrays import Array, to_numpy
 from ..engine.tensor import Tensor, no_grad
 from ..errors import ConfigError
 from ..models import Classifier

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.backend import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, wide, xp_of
+from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, wide, xp_of
+from ..backend.kernels import with_gpu_kernel
 from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
-from ..kernels import with_gpu_kernel
 from ..nn.module import Module, NamedParameters
 from .flat import all_finite, parts_of, side_by_side
 

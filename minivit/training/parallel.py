@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..cuda import current_gpu, use_gpu
+from ..backend.arrays import Array, xp_of
+from ..backend.cuda import current_gpu, use_gpu
+from ..backend.workers import Workers, micro_batches
 from ..data.pictures import Pictures
-from ..engine.backend import Array, xp_of
 from ..engine.tensor import Tensor, no_grad, value_and_stream
-from ..engine.workers import Workers, micro_batches
 from ..errors import ConfigError
 from .flat import parts_of
 from .objectives import Objective, Outcome

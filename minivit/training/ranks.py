@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..engine.backend import Array, available_cores, to_numpy, xp_of
+from ..backend.arrays import Array, available_cores, to_numpy, xp_of
 from ..errors import ConfigError, MinivitError, MissingExtraError, RankError
 
 Value = TypeVar("Value")

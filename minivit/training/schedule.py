@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import ConfigError
-from ..integers import integer
+from ..utils.integers import integer
 
 DECAYS = ("cosine", "linear", "constant")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..console import EXIT_INTERRUPTED, EXIT_TERMINATED
+from ..utils.console import EXIT_INTERRUPTED, EXIT_TERMINATED
 
 # SIGBREAK is Ctrl-Break on Windows, which has no SIGHUP.
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+from minivit.backend.arrays import to_numpy
 from minivit.bench import (
     Job,
     compare,
@@ -23,7 +24,6 @@ from minivit.bench import (
 )
 from minivit.bench.process import Contender
 from minivit.cli import main
-from minivit.engine.backend import to_numpy
 from minivit.errors import BenchmarkError
 from minivit.models.classifier import default_microbatch
 from minivit.training import AdamW

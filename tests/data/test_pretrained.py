@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointNotFoundError, load_model
-from minivit.data import pretrained
-from minivit.data.pretrained import PRETRAINED, find_weights, pretrained_weights
 from minivit.errors import CheckpointError, DataError
 from minivit.models import MODEL_NAMES
-from minivit.models.layouts import google_state
+from minivit.weights import published as pretrained
+from minivit.weights.layouts import google_state
+from minivit.weights.published import PRETRAINED, find_weights, pretrained_weights
 from tests.support import tiny_vit
 
 

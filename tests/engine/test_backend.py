@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.engine import backend, reference
-from minivit.engine.backend import (
+from minivit.backend import arrays as backend
+from minivit.backend.arrays import (
     BLOCK_ELEMENTS,
     available_cores,
     extremes_are_harmless,
@@ -17,6 +17,7 @@ from minivit.engine.backend import (
     underflow_is_harmless,
     vecdot,
 )
+from minivit.engine import reference
 
 
 @pytest.mark.parametrize("shape", [(1, 4096), (2, 1, 4096)])

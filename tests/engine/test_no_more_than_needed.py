@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from minivit import DTypeError, ShapeError, Tensor, no_grad
-from minivit.engine import backend, fused, ops
+from minivit.backend import arrays as backend
+from minivit.engine import fused, ops
 from minivit.engine.tensor import recompute, record, value_and_grad, wants_grad
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from minivit import Tensor, no_grad
-from minivit.engine import backend, fused, ops, reference
+from minivit.backend import arrays as backend
+from minivit.engine import fused, ops, reference
 from minivit.errors import ConfigError, DTypeError
 from tests.support import close_numbers
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from minivit import Tensor, cli, no_grad, preprocess, save_weights
+from minivit.backend.workers import Workers
 from minivit.data import Dataset
-from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, ShapeError
 from minivit.evaluation import FewShotResult, few_shot, representations, ridge
 from minivit.evaluation import fewshot as module

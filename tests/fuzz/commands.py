@@ -86,9 +86,9 @@ def limited() -> Iterator[None]:
         raise DownloadError("there is no network here")
 
     names = (
-        "minivit.lessons.build.write_lesson", "minivit.lessons.book.build_book", "minivit.lessons.model.train_again",
-        "minivit.lessons.opening.open_notebook", "minivit.lessons.opening.copy_lessons",
-        "minivit.lessons.grading.grade", "minivit.bench.compare", "minivit.bench.growth.measure_growth",
+        "minivit_lessons.build.write_lesson", "minivit_lessons.book.build_book", "minivit_lessons.model.train_again",
+        "minivit_lessons.opening.open_notebook", "minivit_lessons.opening.copy_lessons",
+        "minivit_lessons.grading.grade", "minivit.bench.compare", "minivit.bench.growth.measure_growth",
         "minivit.bench.plan.measured_flops",
         "minivit.experiments.run_experiment",
     )  # fmt: skip

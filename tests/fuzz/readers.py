@@ -15,9 +15,9 @@ from safetensors.numpy import save
 from minivit import ResNet, ResNetConfig, ViT, ViTConfig, load_model, save_weights
 from minivit.data import archive, cifar
 from minivit.data.pictures import read_picture
-from minivit.models.weights import read_arrays, write_arrays
 from minivit.training.config import TrainConfig, config_from_json
 from minivit.training.logs import MetricsFile, learning_curve
+from minivit.weights.files import read_arrays, write_arrays
 
 from ..data.pictures_on_disk import picture_bytes, write_folder, write_tar
 from .commands import run_command
@@ -397,12 +397,12 @@ class Notebook(Target):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        from minivit.lessons.notebooks import lessons_folder
+        from minivit_lessons.notebooks import lessons_folder
 
         self.good = json.loads((lessons_folder() / "solutions" / "01_scalars.ipynb").read_text(encoding="utf-8"))
 
     def run(self, rng: Random) -> None:
-        from minivit.lessons.notebooks import lesson_number, read_notebook
+        from minivit_lessons.notebooks import lesson_number, read_notebook
 
         path = self.folder / rng.choice(("01_scalars.ipynb", "01_scalars (1).ipynb", "Copy of 01_scalars.IPYNB"))
         path.write_bytes(json_text(mutate_json(self.good, rng), rng))

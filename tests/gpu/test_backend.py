@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.engine import backend, ops
-from minivit.engine.backend import beside, matmul, row_blocks, to_device, to_numpy, xp_of
+from minivit.backend import arrays as backend
+from minivit.backend.arrays import beside, matmul, row_blocks, to_device, to_numpy, xp_of
+from minivit.engine import ops
 from minivit.errors import ShapeError
 from minivit.training.optim import SGD
 from tests.gpu import strict_cupy

@@ -11,12 +11,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from minivit import Tensor, kernels
-from minivit.cuda import find_cupy
+from minivit import Tensor
+from minivit.backend import kernels
+from minivit.backend.arrays import to_numpy
+from minivit.backend.cuda import find_cupy
+from minivit.backend.kernels import LANES, SOURCE, _inputs
 from minivit.engine import fused
-from minivit.engine.backend import to_numpy
 from minivit.errors import MinivitError
-from minivit.kernels import LANES, SOURCE, _inputs
 from minivit.training import optim
 from tests.gpu import strict_cupy
 from tests.gpu.compiled import RawModule

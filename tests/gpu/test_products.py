@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from minivit.cublas import contiguous_on_gpu, gpu_matmul, multiply_in_tf32
-from minivit.cuda import compute_capability, find_cupy
-from minivit.engine.backend import to_numpy, xp_of
+from minivit.backend.arrays import to_numpy, xp_of
+from minivit.backend.cublas import contiguous_on_gpu, gpu_matmul, multiply_in_tf32
+from minivit.backend.cuda import compute_capability, find_cupy
 from minivit.errors import MinivitError
 from tests.gpu import strict_cupy
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from minivit import Tensor, ViT
-from minivit.cuda import device_memory
+from minivit.backend.arrays import beside, to_device
+from minivit.backend.cuda import device_memory
+from minivit.backend.workers import Workers
 from minivit.engine import ops
-from minivit.engine.backend import beside, to_device
 from minivit.engine.fused import softmax_in_place
-from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
 from minivit.models import cost
 from minivit.training import TrainConfig, loop, train

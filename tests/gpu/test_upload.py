@@ -8,9 +8,9 @@ import threading
 import numpy as np
 import pytest
 
+from minivit.backend.arrays import to_device
 from minivit.data import Dataset, Loader, cutmix
 from minivit.data.upload import Uploads
-from minivit.engine.backend import to_device
 from tests.gpu import strict_cupy
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minivit import no_grad
-from minivit.engine.workers import Workers
+from minivit.backend.workers import Workers
 from minivit.errors import ConfigError
 from minivit.insight import attention_distance, attention_rollout, class_token_attention, patch_distances, rollout
 from minivit.models.classifier import default_microbatch

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from minivit.lessons import check, display
-from minivit.lessons.build import build_lesson, sources, statements_of
-from minivit.lessons.earlier import _built
-from minivit.lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder
+from minivit_lessons import check, display
+from minivit_lessons.build import build_lesson, sources, statements_of
+from minivit_lessons.earlier import _built
+from minivit_lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder
 
 
 def run_lesson(number: int, solved: bool = True) -> dict[str, Any]:

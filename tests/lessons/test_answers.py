@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from minivit.lessons.build import build_lesson, sources, statements_of
-from minivit.lessons.checking import NOT_DONE, PASSED, WRONG, examine, solution
-from minivit.lessons.exercises import all_exercises
-from minivit.lessons.notebooks import lesson_number, lessons_folder
+from minivit_lessons.build import build_lesson, sources, statements_of
+from minivit_lessons.checking import NOT_DONE, PASSED, WRONG, examine, solution
+from minivit_lessons.exercises import all_exercises
+from minivit_lessons.notebooks import lesson_number, lessons_folder
 
 from . import answers
 

@@ -8,9 +8,9 @@ from urllib.request import url2pathname
 import pytest
 
 from minivit.cli import main
-from minivit.lessons.book import build_book, page_name
-from minivit.lessons.build import sources
-from minivit.lessons.notebooks import lessons_folder
+from minivit_lessons.book import build_book, page_name
+from minivit_lessons.build import sources
+from minivit_lessons.notebooks import lessons_folder
 
 LESSONS = [path.stem for path in sources(lessons_folder())]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.lessons.compare import same, same_gradients
-from minivit.lessons.trial import Attempt, Complaint
+from minivit_lessons.compare import same, same_gradients
+from minivit_lessons.trial import Attempt, Complaint
 
 RNG = np.random.default_rng(0)
 RIGHT = RNG.standard_normal((4, 4))

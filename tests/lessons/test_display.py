@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from minivit.lessons import display
-from minivit.lessons.display import Picture, explore, in_order, new_figure, png, show
+from minivit_lessons import display
+from minivit_lessons.display import Picture, explore, in_order, new_figure, png, show
 
 
 def line(height=1.0):

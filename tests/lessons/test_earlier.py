@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from minivit.lessons import trial
-from minivit.lessons.checking import NOT_DONE, WRONG
-from minivit.lessons.earlier import _built, lesson_of, load_lesson
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
-from minivit.lessons.running import names_kept
-from minivit.lessons.session import cell_that_defines
+from minivit_lessons import trial
+from minivit_lessons.checking import NOT_DONE, WRONG
+from minivit_lessons.earlier import _built, lesson_of, load_lesson
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons.running import names_kept
+from minivit_lessons.session import cell_that_defines
 
 LESSONS = lessons_folder()
 SOLVED = lesson_notebook(LESSONS / SOLUTIONS, 5)

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from minivit.lessons.build import build_lesson, execute, sources, statements_of
-from minivit.lessons.exercises import find
-from minivit.lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder
+from minivit_lessons.build import build_lesson, execute, sources, statements_of
+from minivit_lessons.exercises import find
+from minivit_lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder
 
 LESSONS = lessons_folder()
 SECONDS = 60  # of processor time: whatever else this computer does, a lesson takes as many

@@ -5,10 +5,10 @@ from functools import partial
 
 import pytest
 
-from minivit.lessons import checking
-from minivit.lessons.earlier import _built
-from minivit.lessons.notebooks import SOLUTIONS, Cell, lesson_notebook, lessons_folder, read_notebook
-from minivit.lessons.running import run_notebook
+from minivit_lessons import checking
+from minivit_lessons.earlier import _built
+from minivit_lessons.notebooks import SOLUTIONS, Cell, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons.running import run_notebook
 
 SOLVED = read_notebook(lesson_notebook(lessons_folder() / SOLUTIONS, 5))
 UNSOLVED = read_notebook(lesson_notebook(lessons_folder(), 5))
@@ -126,7 +126,7 @@ AS_JUPYTER = {
     "only in the main program": changed("cut_patch", lambda s: "if __name__ == '__main__':\n" + "\n".join(
         "    " + line for line in s.split("\n"))),
     "a name called check": before("cut_patch", code("check = True\nbuilt = None")),
-    "checked by the module": changed("cut_patch", lambda s: f"{s}\nimport minivit.lessons as m\n"
+    "checked by the module": changed("cut_patch", lambda s: f"{s}\nimport minivit_lessons as m\n"
                                      "cut_patch = m.check('cut_patch', cut_patch)"),
     "a class with data": before("cut_patch", code(DATA, is_kept=True)),
 }  # fmt: skip

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from minivit.cli import main
-from minivit.lessons.grading import Mark, grade, grade_all, notebooks_in, table, to_json
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
-from minivit.lessons.opening import copy_lessons
+from minivit_lessons.grading import Mark, grade, grade_all, notebooks_in, table, to_json
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
+from minivit_lessons.opening import copy_lessons
 
 SOLVED = lesson_notebook(lessons_folder() / SOLUTIONS, 5)
 EMPTY = lesson_notebook(lessons_folder(), 5)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from minivit.lessons import grading
-from minivit.lessons.grading import grade, grade_all
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
-from minivit.lessons.running import names_asked
+from minivit_lessons import grading
+from minivit_lessons.grading import grade, grade_all
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
+from minivit_lessons.running import names_asked
 
 pytestmark = pytest.mark.slow  # each marks a class of its own, in processes of its own
 
@@ -75,7 +75,7 @@ for folder in [".", "..", tempfile.gettempdir(), *glob.glob(tempfile.gettempdir(
     except OSError: pass
 """,
     "replaces the checks": """
-import minivit.lessons.checking as c, minivit.lessons.compare as compare, minivit.lessons as lessons
+import minivit_lessons.checking as c, minivit_lessons.compare as compare, minivit_lessons as lessons
 passed = lambda name, *rest: c.Verdict(name, "passed")
 c.examine = lessons.examine = passed
 c.verdicts.update({name: passed(name) for name in ("slope", "tanh_value")})
@@ -84,13 +84,13 @@ compare._close = lambda *a: True
 lessons.check = c.check = check = lambda name, attempt: attempt
 """,
     "replaces what exercises examine": """
-import minivit.lessons.exercises as e
+import minivit_lessons.exercises as e
 e.find = lambda name: e.Exercise(name, 1, lambda attempt: None)
 for name, old in list(e._registry.items()):
     e._registry[name] = e.Exercise(name, old.lesson, lambda attempt: None, old.is_question)
 """,
     "replaces classes of the checks": """
-from minivit.lessons import checking, trial
+from minivit_lessons import checking, trial
 checking.Verdict.passed = property(lambda self: True)
 checking.NOT_DONE = checking.WRONG = "passed"
 trial.Attempt.__call__ = trial.Attempt.call = lambda *a, **k: 0
@@ -105,21 +105,21 @@ inspect.getsource = lambda x: ""
 json.dumps = lambda *a, **k: {FORGED!r}
 """,
     "hides built-in functions from the checks": """
-import minivit.lessons.checking as c, minivit.lessons.trial as t
+import minivit_lessons.checking as c, minivit_lessons.trial as t
 c.str = lambda *a: "passed"
 t.Exception = ()
 t.callable = lambda x: True
 """,
     "replaces modules": f"""
 import sys, types
-fake = types.ModuleType("minivit.lessons.checking")
+fake = types.ModuleType("minivit_lessons.checking")
 fake.examine = lambda *a: None
-sys.modules["minivit.lessons.checking"] = fake
+sys.modules["minivit_lessons.checking"] = fake
 sys.modules["json"] = types.SimpleNamespace(dumps=lambda *a, **k: {FORGED!r})
 """,
     "writes into the verdicts": """
-from minivit.lessons import state
-from minivit.lessons.checking import Verdict
+from minivit_lessons import state
+from minivit_lessons.checking import Verdict
 verdicts = state.current().check.__self__.verdicts
 verdicts.update({name: Verdict(name, "passed") for name in ("slope", "tanh_value", "backward_order")})
 state.current().check.__self__.passing.update(dict.fromkeys(verdicts, 1))
@@ -139,14 +139,14 @@ def test_a_forgery_earns_nothing(tmp_path, code):
 def test_a_function_that_changes_the_checks_while_it_is_checked_does_not_pass(tmp_path):
     code = """
 def slope(f, x, step=1e-5):
-    import minivit.lessons.exercises.lesson_01 as lesson
+    import minivit_lessons.exercises.lesson_01 as lesson
     lesson.same = lambda *a, **k: None
     return 0.0
 """
     mark = grade(put(tmp_path, code, SOLVED, "slope"), tmp_path)
 
     first, *others = mark.verdicts
-    assert first.message == "slope changes minivit.lessons.exercises.lesson_01.same while it is checked"
+    assert first.message == "slope changes minivit_lessons.exercises.lesson_01.same while it is checked"
     assert all(verdict.passed for verdict in others)
 
 

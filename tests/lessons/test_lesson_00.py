@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 import minivit
 from minivit.data.shapes import shapes
 from minivit.insight.attention import attention_rollout
-from minivit.lessons import trained_model
-from minivit.lessons.build import sources
-from minivit.lessons.display import png
-from minivit.lessons.notebooks import lessons_folder
-from minivit.lessons.pictures import gallery
+from minivit_lessons import trained_model
+from minivit_lessons.build import sources
+from minivit_lessons.display import png
+from minivit_lessons.notebooks import lessons_folder
+from minivit_lessons.pictures import gallery
 
 from .answers import lesson
 

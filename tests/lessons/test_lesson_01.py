@@ -8,10 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from minivit import Tensor
-from minivit.lessons.build import sources
-from minivit.lessons.display import png
-from minivit.lessons.notebooks import lesson_number, lessons_folder
-from minivit.lessons.pictures.graph import HEIGHT, WIDTH, arrange, draw_graph, draw_walk, number
+from minivit_lessons.build import sources
+from minivit_lessons.display import png
+from minivit_lessons.notebooks import lesson_number, lessons_folder
+from minivit_lessons.pictures.graph import HEIGHT, WIDTH, arrange, draw_graph, draw_walk, number
 
 from .answers import lesson
 

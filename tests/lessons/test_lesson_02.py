@@ -8,8 +8,8 @@ import pytest
 
 import minivit
 from minivit.engine import ops
-from minivit.lessons.checking import examine
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons.checking import examine
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 
 from .answers import lesson
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minivit
 from minivit.engine import fused, ops, reference
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 
 from .answers import lesson
 

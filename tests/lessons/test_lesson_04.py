@@ -7,8 +7,8 @@ import pytest
 from scipy.special import erf
 
 import minivit
-from minivit.lessons.checking import examine
 from minivit.models.vit import MLP
+from minivit_lessons.checking import examine
 
 from .answers import lesson
 from .running import run_lesson

@@ -9,8 +9,8 @@ from minivit import preprocess
 from minivit.data.shapes import shapes
 from minivit.engine import attention as fused_attention
 from minivit.engine import reference
-from minivit.lessons import trained_model
-from minivit.lessons.pictures.attention import draw_saturation
+from minivit_lessons import trained_model
+from minivit_lessons.pictures.attention import draw_saturation
 
 from .answers import lesson
 

@@ -8,8 +8,8 @@ from minivit import ViTConfig, preprocess
 from minivit.data.shapes import shapes
 from minivit.engine import attention as fused_attention
 from minivit.engine import reference
-from minivit.lessons import trained_model
 from minivit.models.vit import EncoderBlock as PackageBlock
+from minivit_lessons import trained_model
 
 from .answers import lesson
 

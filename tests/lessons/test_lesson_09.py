@@ -8,9 +8,9 @@ import pytest
 import minivit
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.exercises.lesson_09 import OURS
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons import trained_model
+from minivit_lessons.exercises.lesson_09 import OURS
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 
 from .answers import lesson
 

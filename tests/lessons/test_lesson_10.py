@@ -8,10 +8,10 @@ import pytest
 
 import minivit
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 from minivit.training.optim import clip_by_global_norm, is_kernel
 from minivit.training.schedule import Schedule
+from minivit_lessons import trained_model
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 
 from .answers import lesson
 

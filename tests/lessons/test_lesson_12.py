@@ -6,7 +6,7 @@ import pytest
 import minivit
 from minivit import insight
 from minivit.data.shapes import shapes
-from minivit.lessons import trained_model
+from minivit_lessons import trained_model
 
 from . import answers
 

@@ -5,10 +5,10 @@ import pytest
 from scipy.ndimage import zoom
 
 import minivit
-from minivit.lessons import trained_model
-from minivit.lessons.notebooks import lessons_folder
 from minivit.models import positions
 from minivit.training.finetuning import freeze_all_but_head
+from minivit_lessons import trained_model
+from minivit_lessons.notebooks import lessons_folder
 
 from . import answers
 

@@ -9,9 +9,9 @@ import pytest
 import minivit
 from minivit import convolution
 from minivit.convolution.ops import padded_sides
-from minivit.lessons.notebooks import lessons_folder
 from minivit.models import hybrid
 from minivit.models.cost import costs
+from minivit_lessons.notebooks import lessons_folder
 
 from . import answers
 

@@ -7,9 +7,9 @@ import pytest
 
 from minivit import Tensor, cross_entropy
 from minivit.evaluation import fewshot
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
-from minivit.lessons.pictures import selfsupervision as draw
 from minivit.training import masked as ours
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons.pictures import selfsupervision as draw
 
 from .answers import lesson
 

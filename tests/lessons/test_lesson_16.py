@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
+from minivit.backend.workers import Workers
 from minivit.engine import fused, ops, reference
-from minivit.engine.workers import Workers
-from minivit.lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
-from minivit.lessons.pictures import speed
 from minivit.models import create_model
 from minivit.models.cost import costs
 from minivit.training.objectives import Classes
 from minivit.training.parallel import batch_gradients
+from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from minivit_lessons.pictures import speed
 
 from .answers import lesson
 

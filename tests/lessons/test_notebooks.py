@@ -6,7 +6,7 @@ import re
 import pytest
 
 from minivit.errors import DataError
-from minivit.lessons.build import (
+from minivit_lessons.build import (  # fmt: skip
     BEGIN,
     END,
     build_lesson,
@@ -16,10 +16,10 @@ from minivit.lessons.build import (
     sources,
     statements_of,
     to_json,
-)  # fmt: skip
-from minivit.lessons.cells import defined_names
-from minivit.lessons.exercises import all_exercises
-from minivit.lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder, read_notebook
+)
+from minivit_lessons.cells import defined_names
+from minivit_lessons.exercises import all_exercises
+from minivit_lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder, read_notebook
 
 LESSONS = lessons_folder()
 SOURCES = sources(LESSONS)

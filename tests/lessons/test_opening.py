@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from minivit.errors import DataError, MissingExtraError
-from minivit.lessons import opening
-from minivit.lessons.notebooks import SOLUTIONS, lessons_folder
+from minivit_lessons import opening
+from minivit_lessons.notebooks import SOLUTIONS, lessons_folder
 
 REPOSITORY = lessons_folder().resolve().parent
 

@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit.lessons.earlier import load_lesson
-from minivit.lessons.notebooks import SOLUTIONS, lessons_folder
+from minivit_lessons.earlier import load_lesson
+from minivit_lessons.notebooks import SOLUTIONS, lessons_folder
 
 TRAINING_IMAGES, EPOCHS, BATCH, RATE = 16_000, 3, 64, 4e-3
 SIZES = {"patch_size": 8, "dim": 64, "depth": 3, "heads": 16, "mlp_dim": 64}  # of all tried, it learns fastest

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from minivit.errors import DataError
-from minivit.lessons.cells import as_python, changed_names, used_names
-from minivit.lessons.notebooks import (
+from minivit_lessons.cells import as_python, changed_names, used_names
+from minivit_lessons.notebooks import (
     SOLUTIONS,
     Cell,
     Name,

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from minivit.lessons.build import sources
-from minivit.lessons.model import CHECKPOINT, sha256, trained_model
-from minivit.lessons.notebooks import lesson_number, lessons_folder, read_notebook
+from minivit_lessons.build import sources
+from minivit_lessons.model import CHECKPOINT, sha256, trained_model
+from minivit_lessons.notebooks import lesson_number, lessons_folder, read_notebook
 
 LESSONS = lessons_folder()
 README = (LESSONS / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import pytest
 
 TRACE = """
 import sys, time
-from minivit.lessons import trial
+from minivit_lessons import trial
 
 def limit(seconds):
     trial.SECONDS = seconds

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.lessons import trial
-from minivit.lessons.checking import NOT_DONE, PASSED, WRONG, check, examine
-from minivit.lessons.exercises import Exercise, _registry
-from minivit.lessons.trial import Attempt, Complaint, OutOfTime, Printed, time_limit
+from minivit_lessons import trial
+from minivit_lessons.checking import NOT_DONE, PASSED, WRONG, check, examine
+from minivit_lessons.exercises import Exercise, _registry
+from minivit_lessons.trial import Attempt, Complaint, OutOfTime, Printed, time_limit
 
 
 @pytest.fixture(autouse=True)
@@ -177,7 +177,7 @@ def test_a_result_that_defies_the_check():
 
 
 def test_check_hands_back_the_attempt_or_the_lessons_own_answer(capsys, monkeypatch):
-    monkeypatch.setattr("minivit.lessons.checking.solution", lambda name: "def twice(x):\n    return 2 * x\n")
+    monkeypatch.setattr("minivit_lessons.checking.solution", lambda name: "def twice(x):\n    return 2 * x\n")
 
     def right(x):
         return x * 2

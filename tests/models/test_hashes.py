@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 from minivit import CheckpointError, SaveError, cli, load_model, save_weights
-from minivit.models.weights import read_arrays, read_header, verify_weights, write_arrays, write_plain_arrays
+from minivit.weights.files import read_arrays, read_header, verify_weights, write_arrays, write_plain_arrays
 from tests.models.files import timm_arrays, write_safetensors
 from tests.support import tiny_vit
 
@@ -170,7 +170,7 @@ def test_an_array_may_have_the_name_of_an_argument_of_numpys(tmp_path, name):
 
 
 def test_googles_layout_holds_the_published_names_alone(tmp_path):
-    from minivit.models.layouts import google_state
+    from minivit.weights.layouts import google_state
 
     model = tiny_vit(dtype=np.float32)
     save_weights(model, tmp_path / "google.npz", layout="google")

@@ -10,9 +10,10 @@ import pytest
 
 from minivit import CheckpointError, MinivitError, ResNet, ResNetConfig, load_model
 from minivit.errors import OutOfMemory
-from minivit.models import archive, weights
-from minivit.models.layouts import google_state
-from minivit.models.weights import read_arrays, read_header, write_plain_arrays
+from minivit.weights import archive
+from minivit.weights import files as weights
+from minivit.weights.files import read_arrays, read_header, write_plain_arrays
+from minivit.weights.layouts import google_state
 from tests.models.files import hf_arrays, timm_arrays, write_safetensors
 from tests.support import tiny_vit
 

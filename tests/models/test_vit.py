@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivit import ConfigError, DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
-from minivit.engine.workers import Workers
+from minivit.backend.workers import Workers
 from minivit.models import vit
 from tests.models import plain_vit
 from tests.support import random_images, tiny_config, tiny_vit

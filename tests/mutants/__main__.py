@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = [
     *sorted(f"minivit/engine/{path.name}" for path in (ROOT / "minivit/engine").glob("*.py")),
     *sorted(f"minivit/nn/{path.name}" for path in (ROOT / "minivit/nn").glob("*.py")),
+    "minivit/backend/arrays.py",
+    "minivit/backend/workers.py",
     "minivit/models/vit.py",
     "minivit/training/optim.py",
     "minivit/training/schedule.py",

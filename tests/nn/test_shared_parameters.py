@@ -7,7 +7,7 @@ import pytest
 
 import minivit
 from minivit import SGD, Adam, AdamW, CheckpointError, ConfigError, Muon, Tensor, create_model, value_and_grad
-from minivit.engine.workers import Workers
+from minivit.backend.workers import Workers
 from minivit.nn import Linear, Module
 from minivit.training.finetuning import freeze_all_but_head
 from minivit.training.objectives import Classes

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from minivit.backend.cuda import device_memory
 from minivit.cli import main
-from minivit.cuda import device_memory
 from minivit.errors import OutOfMemory
 from minivit.models import create_model
 from minivit.models.cost import images_that_fit
-from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
+from minivit.weights.files import read_arrays
 
 
 def full_after(monkeypatch, calls):

@@ -8,10 +8,11 @@ import time
 import numpy as np
 import pytest
 
+from minivit.backend import workers
+from minivit.backend.arrays import available_cores
+from minivit.backend.workers import Workers
 from minivit.data import Dataset
-from minivit.engine import Tensor, cross_entropy, workers
-from minivit.engine.backend import available_cores
-from minivit.engine.workers import Workers
+from minivit.engine import Tensor, cross_entropy
 from minivit.errors import ConfigError
 from minivit.training.loop import evaluate_dataset
 from minivit.training.objectives import Classes, Outcome

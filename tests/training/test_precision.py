@@ -12,10 +12,10 @@ from minivit.convolution import conv2d, group_norm, standardize
 from minivit.engine import Tensor, fused, ops
 from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError
 from minivit.models import create_model
-from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
 from minivit.training.precision import MixedPrecision, half_type, precision
+from minivit.weights.files import read_arrays
 
 from .conftest import tiny_model
 from .ranks_on_threads import on_ranks

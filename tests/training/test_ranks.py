@@ -11,12 +11,11 @@ import time
 import numpy as np
 import pytest
 
+from minivit.backend.workers import Workers
 from minivit.data import dataset
 from minivit.data.pictures import decode_picture
 from minivit.engine import Tensor
-from minivit.engine.workers import Workers
 from minivit.errors import ConfigError, MissingExtraError, RankError
-from minivit.models.weights import read_arrays
 from minivit.training import TrainConfig, loop, parallel, train
 from minivit.training import ranks as ranks_module
 from minivit.training.objectives import Classes, Outcome
@@ -30,6 +29,7 @@ from minivit.training.parallel import (
     shared_pieces,
 )
 from minivit.training.ranks import Ranks, joined_ranks
+from minivit.weights.files import read_arrays
 
 from ..data.pictures_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model

@@ -12,9 +12,9 @@ from PIL import Image
 from minivit.data import AUGMENTATIONS
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
 from minivit.models import vit
-from minivit.models.weights import load_model, read_arrays, write_arrays
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
+from minivit.weights.files import load_model, read_arrays, write_arrays
 
 from .conftest import tiny_dataset
 

@@ -15,10 +15,10 @@ from PIL import Image
 from minivit import cli
 from minivit.cli.train import _first_free
 from minivit.errors import ConfigError, FolderInUseError, NonFiniteLossError, Notice, SaveError
-from minivit.files import locked
-from minivit.models.weights import read_arrays, write_arrays
 from minivit.training import TrainConfig, folder, loop
 from minivit.training.folder import anchored, path_now, read_config, run_notes
+from minivit.utils.files import locked
+from minivit.weights.files import read_arrays, write_arrays
 
 from ..data.pictures_on_disk import write_folder
 from ..test_cli import refused

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minivit.lessons.earlier import load_lesson
-from minivit.lessons.notebooks import SOLUTIONS, lessons_folder
+from minivit_lessons.earlier import load_lesson
+from minivit_lessons.notebooks import SOLUTIONS, lessons_folder
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""The executed lessons as a static site: pages that open without a kernel and without a network."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from minivit.errors import DataError, DataNotFoundError, MissingExtraError
+
+from .notebooks import SOLUTIONS, lessons_folder
+
+# A link from a lesson to a file of the repository, such as [vit.py](../minivit/models/vit.py).
+SOURCE_LINK = re.compile(r"\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
+
+INDEX = """\
+# The lessons
+
+From one multiplication to a trained Vision Transformer, in {count} lessons. Each is a notebook: what you see here is
+the one with the solutions. `make lessons` gives you your own, with the exercises open.
+
+```{{toctree}}
+:maxdepth: 1
+
+{names}
+```
+"""
+
+
+def build_book(out: Path) -> Path:
+    """Build the site of all lessons into a folder, and return its first page.
+
+    What was in the folder is replaced once the new site is whole.
+
+    Raises:
+        MissingExtraError: if Sphinx is not installed.
+        DataNotFoundError: if there are no executed lessons.
+        DataError: if the folder holds something else, or if Sphinx finds a mistake, such as a link that leads nowhere.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
+        raise DataError(f"{out} holds something else than a site: choose another folder")
+    if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_nb", "furo")):
+        raise MissingExtraError("The book is made by Sphinx: pip install 'minivit[book]'")
+    lessons = lessons_folder()
+    with tempfile.TemporaryDirectory() as scratch:
+        source, site = Path(scratch) / "source", Path(scratch) / "site"
+        shutil.copytree(lessons / "book", source)
+        gather(lessons, source)
+        command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", str(source), str(site)]
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+        if done.returncode:
+            raise DataError("the book has mistakes:\n" + _complaints(done.stderr).replace(str(source), ""))
+        if out.exists():
+            shutil.rmtree(out)
+        shutil.copytree(site, out, ignore=shutil.ignore_patterns(".doctrees", ".buildinfo"))
+    return out / "index.html"
+
+
+def _complaints(said: str) -> str:
+    """What Sphinx complained of, without what else it prints."""
+    lines = [line for line in said.splitlines() if "WARNING" in line or "rror" in line]
+    return "\n".join(lines) or said.strip()[-2000:]
+
+
+def gather(lessons: Path, folder: Path) -> None:
+    """Put what the site is made of into a folder: the executed lessons, and a page for each file that they link to."""
+    paths = sorted((lessons / SOLUTIONS).glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise DataNotFoundError(f"there are no executed lessons in {lessons / SOLUTIONS}: run `minivit lessons build`")
+    linked: set[str] = set()
+    for path in paths:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                linked |= {match.group(1) for match in SOURCE_LINK.finditer(text)}
+                cell["source"] = SOURCE_LINK.sub(lambda match: f"](files/{page_name(match.group(1))}.md)", text)
+        (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+    (folder / "files").mkdir()
+    for name in sorted(linked):
+        write_page(lessons.parent / name, name, folder / "files" / f"{page_name(name)}.md")
+    names = "\n".join(path.stem for path in paths)
+    (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8")
+
+
+def page_name(name: str) -> str:
+    """The name of the page of a file: minivit/models/vit.py is minivit-models-vit.py."""
+    return name.replace("/", "-")
+
+
+def write_page(path: Path, name: str, target: Path) -> None:
+    """A page that shows a file of the repository."""
+    text = path.read_text(encoding="utf-8")
+    language = "python" if path.suffix == ".py" else "text"
+    fence = "`" * 6  # longer than any fence inside
+    target.write_text(f"---\norphan: true\n---\n# {name}\n\n{fence}{language}\n{text}\n{fence}\n", encoding="utf-8")

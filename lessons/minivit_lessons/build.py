@@ -1,0 +1,253 @@
+"""From a lesson's source to its notebooks.
+
+`lessons/source/NN_name.py` is a notebook as text (jupytext's percent format). What a learner shall write stands between
+two marks:
+
+    # %% exercise="softmax"
+    def softmax(x, axis=-1):
+        ...the part that is given...
+        # --- solution
+        ...the lesson's own answer...
+        # --- end
+
+`statements/LANGUAGE/NN_name.md` has the exercises' texts and hints, apart from the solutions so that they can be
+translated. The builder puts each statement before its cell and the check behind it, and writes two notebooks: the
+learner's, with a place to write instead of each solution, and that with the solutions, which is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minivit.errors import DataError, MissingExtraError
+from minivit.utils.files import atomic_file
+
+from .notebooks import SOLUTIONS, lesson_number
+
+BEGIN, END = "# --- solution", "# --- end"
+STUB = "raise NotImplementedError  # your code here"
+
+SET_UP = """\
+try:
+    from minivit_lessons import built, check, explore, show, start, summary
+except ModuleNotFoundError:
+    message = "minivit is not installed here: run `%pip install -e ..` in a cell, then restart the kernel"
+    raise ModuleNotFoundError(message) from None
+
+start({lesson})"""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """An exercise's text and its hints, from the first nudge to nearly the answer."""
+
+    text: str
+    hints: tuple[str, ...]
+
+
+def read_statements(path: Path) -> dict[str, Statement]:
+    """The statements of one lesson: `# name`, text, and `## Hint` as often as there are hints.
+
+    Raises:
+        DataError: if a statement has no text or no hint.
+    """
+    found: dict[str, Statement] = {}
+    for part in re.split(r"^# ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        name, _, body = part.partition("\n")
+        text, *hints = (piece.strip() for piece in re.split(r"^## Hint.*$", body, flags=re.MULTILINE))
+        if not text or not hints or not all(hints):
+            raise DataError(f"{path}: exercise {name.strip()} needs a text and at least one hint")
+        found[name.strip()] = Statement(text, tuple(hints))
+    return found
+
+
+def learners_source(source: str) -> str:
+    """An exercise cell with a place to write instead of each solution."""
+    lines: list[str] = []
+    inside = False
+    for line in source.split("\n"):
+        mark = line.strip()
+        if mark.startswith(BEGIN):
+            indent = line[: len(line) - len(line.lstrip())]
+            stub = mark.removeprefix(BEGIN).removeprefix(" ->").strip()
+            lines.append(indent + (stub or STUB))
+            inside = True
+        elif mark == END:
+            inside = False
+        elif not inside:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def solved_source(source: str) -> str:
+    """An exercise cell with its solution and without the marks."""
+    lines = source.split("\n")
+    return "\n".join(line for line in lines if not line.strip().startswith((BEGIN, END)))
+
+
+def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]:
+    """The notebook of a lesson, not executed, as the dictionary that its file holds.
+
+    Args:
+        source: lessons/source/NN_name.py.
+        statements: statements/en/NN_name.md.
+        solved: with the solutions, or with places to write.
+
+    Raises:
+        DataError: if an exercise has no statement or a statement no exercise.
+    """
+    lesson = lesson_number(source)
+    if lesson is None:
+        raise DataError(f"{source}: a lesson's name begins with two digits and an underscore")
+    texts = read_statements(statements) if statements.exists() else {}
+    cells: list[dict[str, Any]] = []
+    exercises: list[str] = []
+    for cell in _percent_cells(source):
+        exercise = cell["metadata"].get("exercise")
+        if cell["cell_type"] == "markdown":
+            if cell["source"].startswith("## What comes next") and exercises:
+                cells.append(_code("summary()"))
+            cells.append(_markdown(cell["source"]))
+            if len(cells) == 1:
+                cells.append(_code(SET_UP.format(lesson=lesson)))
+        elif exercise is None:
+            cells.append(_code(cell["source"], tags=cell["metadata"].get("tags", [])))
+        else:
+            exercises.append(exercise)
+            if exercise not in texts:
+                raise DataError(f"{statements}: exercise {exercise} has no statement")
+            cells.append(_markdown(_statement(f"{lesson}.{len(exercises)}", exercise, texts[exercise])))
+            text = solved_source(cell["source"]) if solved else learners_source(cell["source"])
+            cells.append(_code(text, exercise=exercise))
+            cells.append(_code(f'{exercise} = check("{exercise}", {exercise})'))
+    unused = set(texts) - set(exercises)
+    if unused:
+        raise DataError(f"{statements}: no exercise is called {', '.join(sorted(unused))}")
+    for i, cell in enumerate(cells):
+        if solved and cell["cell_type"] == "markdown":  # it will be one folder further down
+            cell["source"] = cell["source"].replace("](../", "](../../")
+        cell["id"] = f"{lesson:02d}-{i:03d}"
+    return {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def _percent_cells(source: Path) -> list[dict[str, Any]]:
+    try:
+        import jupytext
+    except ImportError:
+        raise MissingExtraError("Building lessons needs jupytext: pip install 'minivit[lessons]'") from None
+    return jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")["cells"]
+
+
+def _statement(number: str, name: str, statement: Statement) -> str:
+    hints = [
+        f"<details><summary>Hint {i}</summary>\n\n{hint}\n\n</details>"
+        for i, hint in enumerate(statement.hints, start=1)
+    ]
+    return "\n\n".join([f"### Exercise {number}: `{name}`", statement.text, *hints])
+
+
+def _markdown(source: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": source}
+
+
+def _code(source: str, tags: list[str] | None = None, exercise: str = "") -> dict[str, Any]:
+    metadata: dict[str, Any] = {"tags": tags} if tags else {}
+    if exercise:
+        metadata["exercise"] = exercise
+    return {"cell_type": "code", "execution_count": None, "metadata": metadata, "outputs": [], "source": source}
+
+
+def to_json(notebook: dict[str, Any]) -> str:
+    """The text of a notebook's file."""
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+# -- the files ------------------------------------------------------------------------------------------
+
+
+def sources(folder: Path) -> list[Path]:
+    """The sources of all lessons, in order."""
+    return sorted((folder / "source").glob("[0-9][0-9]_*.py"))
+
+
+def statements_of(source: Path, language: str = "en") -> Path:
+    """Where a lesson's statements stand; in English where they are not translated."""
+    folder = source.parents[1] / "statements"
+    translated = folder / language / f"{source.stem}.md"
+    return translated if translated.exists() else folder / "en" / f"{source.stem}.md"
+
+
+def write_lesson(source: Path, run: bool = True, language: str = "en") -> None:
+    """Write a lesson's two notebooks.
+
+    Args:
+        source: lessons/source/NN_name.py.
+        run: execute the one with the solutions.
+        language: of the exercises' texts.
+    """
+    folder = source.parents[1]
+    statements = statements_of(source, language)
+    solved_path = folder / SOLUTIONS / f"{source.stem}.ipynb"
+    solved_path.parent.mkdir(exist_ok=True)
+    _write(folder / f"{source.stem}.ipynb", build_lesson(source, statements, solved=False))
+    solved = build_lesson(source, statements, solved=True)
+    _write(solved_path, solved)  # already before it runs: its own answers are read from it
+    if run:
+        _write(solved_path, execute(solved, solved_path.parent))
+
+
+def execute(notebook: dict[str, Any], folder: Path, seconds: int = 300, keep_going: bool = False) -> dict[str, Any]:
+    """The notebook with the outputs of a fresh kernel.
+
+    Args:
+        notebook: as `build_lesson` returns it.
+        folder: the kernel's working directory.
+        seconds: that one cell may take.
+        keep_going: go on after a cell that fails.
+
+    Raises:
+        DataError: if a cell fails, unless `keep_going`.
+    """
+    try:
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+    except ImportError:
+        raise MissingExtraError("Executing lessons needs nbclient: pip install 'minivit[lessons]'") from None
+    ready: Any = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    client = NotebookClient(
+        ready,
+        timeout=seconds,
+        allow_errors=keep_going,
+        record_timing=False,
+        resources={"metadata": {"path": str(folder)}},
+    )
+    still = os.environ.get("MINIVIT_STILL")
+    os.environ["MINIVIT_STILL"] = "1"  # pictures instead of sliders
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise DataError(f"a cell fails: {str(error)[-1500:]}") from None
+    finally:
+        os.environ.pop("MINIVIT_STILL")
+        if still is not None:
+            os.environ["MINIVIT_STILL"] = still
+    return json.loads(nbformat.writes(ready))
+
+
+def _write(path: Path, notebook: dict[str, Any]) -> None:
+    with atomic_file(path) as file:
+        file.write(to_json(notebook).encode("utf-8"))

@@ -1,0 +1,89 @@
+"""A learner's own copy of the lessons, opened in JupyterLab."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from minivit.errors import DataError, MissingExtraError
+from minivit.utils.files import atomic_file
+from minivit.utils.text import printable
+
+from .notebooks import SOLUTIONS, lessons_folder
+
+# A link from a lesson to another file of the repository, such as [vit.py](../minivit/models/vit.py).
+LINK = re.compile(r"\]\((?:\.\./)+(?=[\w.])")
+
+
+def copy_lessons(folder: Path) -> list[Path]:
+    """Copy the learner's notebooks into a folder, and the solutions below it; what is there already stays as it is.
+
+    Links to the repository's other files lead there from the copy too.
+
+    Returns the new notebooks.
+    """
+    lessons = lessons_folder()
+    try:
+        (folder / SOLUTIONS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{printable(folder)} cannot hold the lessons: {reason}; choose another folder") from None
+    new = []
+    for path in sorted(lessons.glob("[0-9][0-9]_*.ipynb")):
+        target = folder / path.name
+        if not target.exists():
+            _copy(path, target, lessons.parent)
+            new.append(target)
+        solution = lessons / SOLUTIONS / path.name
+        if solution.is_file() and not (folder / SOLUTIONS / path.name).exists():
+            _copy(solution, folder / SOLUTIONS / path.name, lessons.parent)
+    return new
+
+
+def _copy(source: Path, target: Path, repository: Path) -> None:
+    """Copy a notebook, with its links from where it will be."""
+    notebook = json.loads(source.read_text(encoding="utf-8"))
+    try:
+        way = Path(os.path.relpath(repository.resolve(), target.parent.resolve())).as_posix()
+    except ValueError:  # another drive of Windows: no way leads there
+        way = repository.as_posix()
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            lines = cell["source"]
+            moved = [LINK.sub(f"]({way}/", line) for line in ([lines] if isinstance(lines, str) else lines)]
+            cell["source"] = moved[0] if isinstance(lines, str) else moved
+    with atomic_file(target) as file:
+        file.write((json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode("utf-8"))
+
+
+def served_folder(folder: Path) -> Path:
+    """What JupyterLab must serve so that every link leads somewhere: the repository and the learner's folder."""
+    repository = lessons_folder().resolve().parent
+    try:
+        return Path(os.path.commonpath([repository, folder.resolve()]))
+    except ValueError:  # two drives of Windows
+        return folder.resolve()
+
+
+def open_notebook(folder: Path) -> int:
+    """Open JupyterLab on the first lesson in a folder, and return its exit status when it is closed.
+
+    Raises:
+        MissingExtraError: if JupyterLab is not installed.
+    """
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise MissingExtraError("The lessons open in JupyterLab: pip install 'minivit[lessons]'")
+    return subprocess.run(jupyterlab_command(folder), check=False).returncode
+
+
+def jupyterlab_command(folder: Path) -> list[str]:
+    """The command that serves the repository and opens the first lesson of a folder in it."""
+    first = sorted(folder.resolve().glob("[0-9][0-9]_*.ipynb"))[0]
+    in_a_container = hasattr(os, "geteuid") and os.geteuid() == 0  # else JupyterLab refuses to run as root
+    options = [f"--ServerApp.root_dir={served_folder(folder)}", *(["--allow-root"] if in_a_container else [])]
+    return [sys.executable, "-m", "jupyterlab", str(first), *options]

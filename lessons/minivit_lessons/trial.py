@@ -1,0 +1,215 @@
+"""A learner's function on trial: it is called with care, and whatever it does is said in one line.
+
+An attempt may raise, return nothing, loop for ever, print page after page or change what it was handed. None of it may
+stop the notebook or spoil the check, and each gets its own sentence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import io
+import linecache
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minivit
+
+SECONDS = 20.0  # that one check may take; the slowest takes a fraction of one
+# Code from these places is not the learner's: minivit, this package, libraries, earlier lessons, minivit's answers.
+NOT_THE_LEARNERS = (
+    str(Path(minivit.__file__).parent), str(Path(__file__).parent), "site-packages", "<lesson ", "<minivit's answer",
+)  # fmt: skip
+PRINTED_CHARACTERS = 2000  # that are shown of what an attempt prints
+
+
+class Complaint(Exception):
+    """What is wrong with an attempt, in one line."""
+
+
+class NotDone(Complaint):
+    """An exercise that nobody has begun."""
+
+
+@contextlib.contextmanager
+def explained(reasons: Mapping[str, str]) -> Iterator[None]:
+    """Add what probably led to a complaint: the reason of the first text that is part of it."""
+    try:
+        yield
+    except Complaint as complaint:
+        for part, reason in reasons.items():
+            if type(complaint) is Complaint and part in str(complaint):
+                raise Complaint(f"{complaint}; {reason}") from complaint
+        raise
+
+
+class OutOfTime(BaseException):
+    """Put into the thread of an attempt that takes too long. Not an Exception, so that an attempt does not catch it."""
+
+
+class Attempt:
+    """A learner's function: call it as if it were the function, and a `Complaint` says what went wrong.
+
+    Attributes:
+        name: what the learner calls it.
+        function: the function or class itself.
+        names: the namespace it was defined in: the learner's `Tensor` and helpers are found here.
+    """
+
+    def __init__(self, name: str, function: Any, names: dict[str, Any] | None = None):
+        self.name = name
+        self.function = function
+        self.names: dict[str, Any] = names if names is not None else getattr(function, "__globals__", {})
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Call it, and complain if it raises, returns nothing, or changes its inputs."""
+        return self.call(self.function, *inputs, **options)
+
+    def call(self, function: Callable[..., Any], *inputs: Any, what: str = "", **options: Any) -> Any:
+        """Call a part of the attempt, such as a method of what it returned, with the same care.
+
+        Args:
+            function: what to call.
+            what: how the call is named in a complaint; `name(...)` if left out.
+        """
+        what = what or f"{self.name}({_brief(inputs, options)})"
+        before = [_copy(value) for value in (*inputs, *options.values())]
+        try:
+            result = function(*inputs, **options)
+        except Complaint:
+            raise
+        except NotImplementedError as error:
+            raise NotDone(f"{self.name} is not done yet") from error
+        except Exception as error:
+            raise Complaint(f"{what} raises {_one_line(error)}{_place(error)}") from error
+        for i, (value, was) in enumerate(zip((*inputs, *options.values()), before, strict=True)):
+            if not _equal(value, was):
+                raise Complaint(f"{what} changes what it was handed (input {i + 1}): work on a copy, x = x.copy()")
+        if result is None:
+            raise Complaint(f"{what} returns None: is there a `return` at its end?")
+        if result is Ellipsis:
+            raise NotDone(f"{self.name} is not done yet")
+        return result
+
+    def find(self, name: str) -> Any:
+        """Something else of the learner's: complain if the cell that defines it has not run."""
+        if name not in self.names:
+            raise Complaint(f"{self.name} needs {name}, which is not defined: run the cell above that defines it")
+        return self.names[name]
+
+
+def _brief(inputs: tuple[Any, ...], options: dict[str, Any]) -> str:
+    """The arguments of a call, short enough for a sentence."""
+    return ", ".join([_name(value) for value in inputs] + [f"{key}={_name(value)}" for key, value in options.items()])
+
+
+def _name(value: Any) -> str:
+    data = value if isinstance(value, np.ndarray) else getattr(value, "data", value)  # an array's own data is a buffer
+    if isinstance(data, np.ndarray) and data.ndim:
+        kind = "array" if data is value else "Tensor"
+        return f"{kind} of shape {data.shape}"
+    text = repr(value)
+    return text if len(text) <= 30 else f"a {type(value).__name__}"
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 160 else text[:157] + "..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(error: Exception) -> str:
+    """The learner's line that led to the error, where it can be found: not one of an earlier lesson that it calls."""
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not any(part in code.co_filename for part in NOT_THE_LEARNERS):
+            line = linecache.getline(code.co_filename, trace.tb_lineno).strip() or line
+        trace = trace.tb_next
+    return f" (in the line `{line}`)" if line else ""
+
+
+def _copy(value: Any) -> Any:
+    """A copy of what an attempt might change: arrays, Tensors' arrays, numbers, and lists and dictionaries of them."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(getattr(value, "data", None), np.ndarray):
+        return value.data.copy()
+    if isinstance(value, list | tuple):
+        return [_copy(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return value if isinstance(value, int | float | str) else None
+
+
+def _equal(value: Any, was: Any) -> bool:
+    if isinstance(value, np.ndarray) or isinstance(getattr(value, "data", None), np.ndarray):
+        data = value if isinstance(value, np.ndarray) else value.data
+        return isinstance(was, np.ndarray) and data.shape == was.shape and np.array_equal(data, was, equal_nan=True)
+    if isinstance(value, list | tuple):
+        return len(value) == len(was) and all(_equal(a, b) for a, b in zip(value, was, strict=True))
+    if isinstance(value, dict):
+        return value.keys() == was.keys() and all(_equal(value[key], was[key]) for key in value)
+    return value == was or value != value if isinstance(value, int | float | str) else True  # nan is not itself
+
+
+# -- time and print -------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float | None = None) -> Iterator[None]:
+    """Raise OutOfTime in this thread after some seconds (SECONDS if left out), and again if the attempt catches it."""
+    thread = ctypes.c_ulong(threading.get_ident())
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    over = threading.Event()
+    turn = threading.Lock()
+    raised = threading.Event()
+
+    def watch() -> None:
+        wait = SECONDS if seconds is None else seconds
+        while not over.wait(wait):
+            with turn:
+                if not over.is_set():
+                    raised.set()
+                    raise_in(thread, ctypes.py_object(OutOfTime))
+            wait = 0.5
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        with turn, contextlib.suppress(OutOfTime):
+            if raised.is_set():  # one may still be on its way, and must not hit anyone else: take one here
+                raise_in(thread, ctypes.py_object(OutOfTime))
+                while True:  # None instead would clear it, but in CPython 3.11 the next traced call would hang
+                    pass
+        watcher.join()
+
+
+class Printed(io.StringIO):
+    """What an attempt prints: the first characters are kept, the rest is counted."""
+
+    characters = 0
+    lines = 0
+
+    def write(self, text: str, /) -> int:
+        """Keep what there is room for, and count it all."""
+        room = PRINTED_CHARACTERS - self.characters
+        if room > 0:
+            super().write(text[:room])
+        self.characters += len(text)
+        self.lines += text.count("\n")
+        return len(text)
+
+    def said(self) -> str:
+        """What was printed, and if it was much, a line on how much was left out."""
+        text = self.getvalue()
+        if self.characters <= PRINTED_CHARACTERS:
+            return text
+        return f"{text}\n... it prints {self.lines:,} lines in all: take the print out before you go on\n"

@@ -1,0 +1,1 @@
+"""Where and how arrays compute: NumPy or CuPy, threads, kernels, BLAS, memory."""

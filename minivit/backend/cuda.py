@@ -1,0 +1,104 @@
+"""CuPy and its GPUs: whether they are there, and if not, what to install; copying an array to one of them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from ..errors import ConfigError, MissingExtraError
+
+
+def find_cupy() -> tuple[ModuleType, int]:
+    """CuPy, and how many GPUs it can use.
+
+    Raises:
+        ConfigError: if there is none, or no driver.
+        MissingExtraError: if CuPy is not installed, or one for another CUDA than the driver's.
+    """
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as error:
+        message = "a GPU needs CuPy: pip install 'minivit[cuda13]' for CUDA 13, 'minivit[cuda12]' for CUDA 12"
+        raise MissingExtraError(message) from error
+    runtime = cupy.cuda.runtime
+    try:
+        return cupy, runtime.getDeviceCount()
+    except RuntimeError as error:
+        driver, wanted = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000  # 12090 is CUDA 12.9
+        if 12 <= driver < wanted:
+            message = (
+                f"CuPy is one for CUDA {wanted}, the driver knows CUDA {driver}: pip install 'minivit[cuda{driver}]'"
+            )
+            raise MissingExtraError(message) from error
+        reason = str(error).partition(":")[0]
+        message = f"no GPU can be used here ({reason}): install NVIDIA's driver, or leave --device at 'cpu'"
+        raise ConfigError(message) from error
+
+
+def to_cuda(x: Any, device: str) -> Any:
+    """Copy an array to the GPU "cuda" or "cuda:i"; one that is there already is returned as it is.
+
+    From then on this thread, and the `Workers` that it starts, compute on that GPU: CuPy wants arrays to lie on the
+    card that is current in a thread.
+
+    Raises ConfigError for another name, or if there is no such GPU; and what `find_cupy` raises.
+    """
+    cupy, gpu = _find_gpu(device)
+    gpu.use()
+    return cupy.asarray(x)
+
+
+def current_gpu() -> int | None:
+    """The number of the GPU that this thread computes on; None where CuPy is not in use."""
+    cupy = sys.modules.get("cupy")
+    try:
+        return cupy.cuda.Device().id if cupy else None
+    except RuntimeError:  # someone imported it where there is no driver
+        return None
+
+
+def use_gpu(number: int | None) -> None:
+    """Let this thread compute on that GPU."""
+    if number is not None:
+        sys.modules["cupy"].cuda.Device(number).use()
+
+
+def _find_gpu(device: str) -> tuple[ModuleType, Any]:
+    kind, _, index = device.partition(":")
+    if kind != "cuda" or not (index.isdecimal() or not index):
+        raise ConfigError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0', 'cuda:1' and so on")
+    cupy, count = find_cupy()
+    if int(index or 0) >= count:
+        raise ConfigError(
+            f"there is no device {device!r}: this machine has cuda:0{f' to cuda:{count - 1}' * (count > 1)}"
+        )
+    return cupy, cupy.cuda.Device(int(index or 0))
+
+
+def device_memory(device: str) -> int | None:
+    """Bytes of memory that "cpu", "cuda" or "cuda:i" has; None where the system does not say."""
+    if device == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    _, gpu = _find_gpu(device)
+    with gpu:
+        return gpu.mem_info[1]
+
+
+def device_name(device: str) -> str:
+    """What NVIDIA calls the card "cuda" or "cuda:i"."""
+    cupy, gpu = _find_gpu(device)
+    return cupy.cuda.runtime.getDeviceProperties(gpu.id)["name"].decode()
+
+
+def compute_capability(device: str) -> int:
+    """What the card "cuda" or "cuda:i" can do, as NVIDIA counts it: 75 is Turing, 80 Ampere, 90 Hopper."""
+    return int(_find_gpu(device)[1].compute_capability)
+
+
+def wait_for(device: str) -> None:
+    """Return once a GPU has done all that it was told; at once for "cpu"."""
+    if device != "cpu":
+        _find_gpu(device)[1].synchronize()

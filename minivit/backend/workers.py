@@ -1,0 +1,64 @@
+"""Several threads, each with a tape of its own: how one batch keeps every core busy.
+
+NumPy lets go of the interpreter lock inside matrix products and element-wise loops, so Python threads run
+side by side. BLAS is held to one thread in the meantime: with several it would compete with ours, and its
+sums could come out in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from ..utils.integers import integer
+from .arrays import available_cores
+from .cuda import current_gpu, use_gpu
+from .memory import keep_freed_memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers:
+    """A pool of threads to use as `with Workers(2) as workers: workers.map(function, items)`.
+
+    Args:
+        count: how many threads; None for one for each core that this process may use.
+    """
+
+    def __init__(self, count: int | None = None):
+        self.count = available_cores() if count is None else integer("the number of workers", count, 1)
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        keep_freed_memory()
+        self._blas = ThreadpoolController()
+        self._one_blas_thread = self._blas.limit(limits=1, user_api="blas")
+        if self.count > 1:
+            self._pool = ThreadPoolExecutor(self.count, "minivit-worker", use_gpu, (current_gpu(),))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        self._one_blas_thread.restore_original_limits()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside `with workers.together():` BLAS has as many threads as there are workers: for work in one piece."""
+        with self._blas.limit(limits=self.count, user_api="blas"):
+            yield
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`function(item)` for each item, side by side; the results come in the items' order."""
+        return map(function, items) if self._pool is None else self._pool.map(function, items)
+
+
+def micro_batches(count: int, size: int) -> list[slice]:
+    """Slices of `size` that cover `count` items; the last may be shorter."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -1,0 +1,64 @@
+"""Modules that have moved: an import by the old name still works, and says the new one."""
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+NEW_NAMES = {
+    "minivit.console": "minivit.utils.console",
+    "minivit.cores": "minivit.backend.cores",
+    "minivit.cublas": "minivit.backend.cublas",
+    "minivit.cuda": "minivit.backend.cuda",
+    "minivit.data.pretrained": "minivit.weights.published",
+    "minivit.engine.backend": "minivit.backend.arrays",
+    "minivit.engine.workers": "minivit.backend.workers",
+    "minivit.files": "minivit.utils.files",
+    "minivit.integers": "minivit.utils.integers",
+    "minivit.kernels": "minivit.backend.kernels",
+    "minivit.lessons": "minivit_lessons",
+    "minivit.memory": "minivit.backend.memory",
+    "minivit.models.archive": "minivit.weights.archive",
+    "minivit.models.weights": "minivit.weights.files",
+    "minivit.notices": "minivit.utils.notices",
+    "minivit.text": "minivit.utils.text",
+}
+
+
+class RenamedModules(MetaPathFinder, Loader):
+    """Finds a module under its old name, before Python finds a second copy of it in the folder of its package."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to import a module of `NEW_NAMES`, or one inside it; None for any other name."""
+        return ModuleSpec(fullname, self) if _new_name(fullname) else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module under its new name, and warn."""
+        new = _new_name(spec.name)
+        if spec.name in NEW_NAMES:  # once, and not again for each part of it
+            warnings.warn(f"{spec.name} is now {new}: import that instead", DeprecationWarning, stacklevel=2)
+        module = importlib.import_module(new)
+        self.spec_of_module = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing but undo what the import system noted in the module: it was executed under its new name."""
+        module.__spec__ = self.spec_of_module
+
+
+def _new_name(name: str) -> str:
+    if not name.startswith("minivit."):
+        return ""
+    for old, new in NEW_NAMES.items():
+        if name == old or name.startswith(old + "."):
+            return new + name.removeprefix(old)
+    return ""
+
+
+if not any(type(finder).__name__ == RenamedModules.__name__ for finder in sys.meta_path):
+    sys.meta_path.insert(0, RenamedModules())

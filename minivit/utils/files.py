@@ -1,0 +1,263 @@
+"""Files that are written whole or not at all, read with clear errors, and folders that are locked.
+
+A kill, a full disk or a power cut leaves the old file in place. Two processes never write the same temporary file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import DataError, FolderInUseError, SaveError
+
+PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name: short, however long the file's own name is
+LOCK = ".lock"
+WINDOWS_PATIENCE = 2.0  # seconds: Windows replaces a file only after all its readers have closed it
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open `path` for writing bytes; the file appears under its name only once all of it is on the disk.
+
+    A file that was there keeps its permissions: one that only its owner may read stays so. A device or a pipe, such as
+    /dev/null, is written to and not replaced.
+
+    Args:
+        path: the file; missing folders above it are made.
+
+    Yields:
+        The open file.
+
+    Raises:
+        SaveError: if it cannot be written; what was there before is unchanged.
+    """
+    path = Path(path)
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before = _status(path)
+        if _is_stream(path, before):
+            with path.open("wb") as stream:
+                yield stream
+            return
+        part, descriptor = _own_part(path, before)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        _replace(part, path)
+    except OSError as error:
+        raise SaveError(f"could not write {path}: {reason_of(error)}; what was there before is unchanged") from error
+    finally:
+        if part is not None:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _is_stream(path: Path, before: os.stat_result | None) -> bool:
+    """Return whether a path is a device, a pipe or a socket; /dev/stdout counts, even if it leads to a file."""
+    if before is None or stat.S_ISDIR(before.st_mode):
+        return False
+    return not stat.S_ISREG(before.st_mode) or path.parent == Path("/dev")
+
+
+def _own_part(path: Path, before: os.stat_result | None) -> tuple[Path, int]:
+    """Make a temporary file beside `path` that no other process has; return it with its descriptor.
+
+    O_EXCL follows no link and opens no existing file. If `path` exists, only its owner may read the new file until it
+    has the permissions of the old one.
+    """
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(part, flags, 0o666 if before is None else 0o600)
+    if before is not None:
+        if hasattr(os, "fchown"):
+            with suppress(OSError):  # only an administrator may change the owner
+                os.fchown(descriptor, before.st_uid, before.st_gid)
+        part.chmod(stat.S_IMODE(before.st_mode))
+    return part, descriptor
+
+
+def _replace(part: Path, path: Path) -> None:
+    deadline = time.monotonic() + WINDOWS_PATIENCE
+    while True:
+        try:
+            part.replace(path)
+            return
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder; no other process may write there now."""
+    for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
+        with suppress(OSError):
+            part.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    r"""Write a text file whole, in UTF-8; bytes of a name that are not Unicode become escapes, `\udc..`.
+
+    Raises:
+        SaveError: as `atomic_file`.
+    """
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write `value` as indented JSON, whole.
+
+    Raises:
+        SaveError: as `atomic_file`.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark, as Windows writes it.
+
+    Raises:
+        DataError: if it cannot be read or is not text.
+    """
+    try:
+        data = Path(path).read_bytes()
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except OSError as error:
+        raise DataError(f"could not read {path}: {reason_of(error)}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: byte {error.start} is damaged") from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        DataError: if it cannot be read or is not JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise DataError(f"{path} was not written by minivit: its brackets are nested too deeply") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {str(error)[:100]}") from error
+
+
+def safe_name(words: str, longest: int = 100) -> str:
+    """Return a user's words as a file name that every system allows: no slash, no `:`, at most `longest` bytes.
+
+    Args:
+        words: a data set's name, a path or any other text.
+        longest: the largest number of bytes; a longer name loses its end.
+    """
+    kept = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in words)
+    kept = kept.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore").strip(" .") or "_"
+    stem = kept.split(".")[0].strip().upper()  # Windows reserves some for devices, with any ending
+    device = stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)[0-9]", stem)
+    return f"_{kept}" if device else kept
+
+
+def reason_of(error: OSError) -> str:
+    """Return the system's words for an error."""
+    return error.strerror or str(error)
+
+
+# -- locks ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder for this process, inside the `with` block. The lock of a process that dies ends with it.
+
+    Args:
+        folder: a folder that exists. The lock is its file `.lock`, which is removed afterwards.
+
+    Yields:
+        Whether the folder is locked: False if the file system has no locks.
+
+    Raises:
+        FolderInUseError: if another process has locked it.
+        SaveError: if nothing can be written there.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = _lock(path)
+    except BlockingIOError as error:
+        raise FolderInUseError(
+            f"{folder} is in use by another minivit process{_holder(path)}: wait for its end, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise SaveError(f"could not write {path}: {reason_of(error)}") from error
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            with suppress(OSError):
+                if sys.platform != "win32":  # Windows removes the file when its descriptor is closed
+                    path.unlink()  # before the lock ends, so that a process which waits sees that the file is gone
+            os.close(descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """Return the descriptor of a locked file; None if there are no locks. Raises BlockingIOError if it is taken."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)  # closed, it is deleted
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(str(error)) from error
+        return descriptor
+
+    import fcntl
+
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        except OSError:  # some network file systems
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+            return None
+        if _is_file_at(path, descriptor):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            return descriptor
+        os.close(descriptor)  # the last owner removed the file after we opened it: try again with a new one
+
+
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    there, ours = _status(path), os.fstat(descriptor)
+    return there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _holder(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return ""
+    return f" ({text})" if text.isdecimal() else ""

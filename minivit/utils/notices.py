@@ -1,0 +1,46 @@
+"""Notices: what the user should know although nothing failed, in one sentence each.
+
+In Python a notice is a warning of the category `Notice`, so the standard `warnings` filters can silence it or turn it
+into an error. The command line prints it as one line on standard error, where it does not mix with results.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import Notice
+from .text import printable
+
+
+def notice(sentence: str) -> None:
+    """Tell the user what was assumed or left out."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+        frame, level = frame.f_back, level + 1  # so that the warning names the user's own line
+    warnings.warn(sentence, Notice, stacklevel=level)
+
+
+@contextmanager
+def notices_as_lines() -> Iterator[None]:
+    """Inside the block, print each notice as one line on standard error; show other warnings as before.
+
+    NumPy's warnings about arithmetic inside minivit are not shown: the command finds what becomes infinite or nan, and
+    names it in an error.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=rf"{__package__}\.")
+        warnings.simplefilter("always", Notice)
+        show = warnings.showwarning
+
+        def show_line(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, Notice):
+                print(f"minivit: note: {printable(message)}", file=sys.stderr)
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = show_line
+        yield
