@@ -29,7 +29,8 @@ from .earlier import _built
 from .notebooks import lesson_of_cells, name_of, read_notebook
 from .running import nothing, run_notebook
 
-SEALED = ("minivit", "numpy", "builtins", "math", "inspect", "json", "statistics", "itertools", "functools", "operator",
+OURS = ("minivit", "minivit_lessons")  # packages whose functions, classes and constants are restored too
+SEALED = (*OURS, "numpy", "builtins", "math", "inspect", "json", "statistics", "itertools", "functools", "operator",
           "copy", "contextlib", "dataclasses", "os", "threading", "tracemalloc")  # fmt: skip
 BUILT_IN = frozenset(vars(builtins)) - {"__name__", "__doc__", "__spec__", "__loader__", "__package__"}
 
@@ -50,7 +51,7 @@ class Seal:
                 self._add(name, module)
 
     def _add(self, name: str, module: ModuleType) -> None:
-        own = name.partition(".")[0] == "minivit"
+        own = name.partition(".")[0] in OURS
         for key, value in vars(module).items():
             constant = own and isinstance(value, int | float | str | tuple | bool)
             if constant or callable(value) or isinstance(value, ModuleType):
