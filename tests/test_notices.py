@@ -36,3 +36,21 @@ def test_a_command_says_its_notices_even_where_warnings_are_errors(monkeypatch, 
         assert cli.main(["info"]) == 0
 
     assert capsys.readouterr().err == "minivit: note: something was assumed\n"
+
+
+def test_a_warning_names_the_line_that_called_minivit():
+    module = {"__name__": "minivit.models.some", "notice": notice}
+    exec("def load(): notice('something was assumed')", module)
+
+    with pytest.warns(Notice) as caught:
+        module["load"]()
+
+    assert caught[0].filename == __file__
+
+
+def test_a_command_hides_what_numpy_says_of_arithmetic_in_minivit(recwarn):
+    with notices_as_lines():
+        warnings.warn_explicit("divide by zero", RuntimeWarning, "ops.py", 1, module="minivit.engine.ops")
+        assert not recwarn.list
+        with pytest.warns(RuntimeWarning):
+            warnings.warn_explicit("divide by zero", RuntimeWarning, "theirs.py", 1, module="theirs")

@@ -6,6 +6,7 @@ into an error. The command line prints it as one line on standard error, where i
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ from typing import Any
 from ..errors import Notice
 from .text import printable
 
+LIBRARY = __name__.partition(".")[0] + "."  # what the name of each of minivit's modules begins with
+
 
 def notice(sentence: str) -> None:
     """Tell the user what was assumed or left out."""
     frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(f"{__package__}."):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(LIBRARY):
         frame, level = frame.f_back, level + 1  # so that the warning names the user's own line
     warnings.warn(sentence, Notice, stacklevel=level)
 
@@ -32,7 +35,7 @@ def notices_as_lines() -> Iterator[None]:
     names it in an error.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module=rf"{__package__}\.")
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=re.escape(LIBRARY))
         warnings.simplefilter("always", Notice)
         show = warnings.showwarning
 
