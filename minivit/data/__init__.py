@@ -23,12 +23,13 @@ from .augment import (
     resize,
     standard,
 )
+from .batch import Batch
 from .cifar import cifar10, cifar100
 from .dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet, glimpse
 from .download import fetch
 from .flowers import flowers
 from .folder import folder_title, folder_to_measure, picture_folder
-from .loader import Batch, Loader
+from .loader import Loader
 from .mixing import Mixing, cutmix, mixing, mixup
 from .pets import pets
 from .randaugment import parse_randaugment, rand_augment

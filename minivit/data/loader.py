@@ -11,15 +11,15 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from ..backend.arrays import Array
 from ..errors import ConfigError
 from ..preprocessing import preprocess
 from ..utils.integers import integer
 from .augment import Augmentation
+from .batch import Batch
 from .dataset import AnyDataset, PictureFiles
 from .mixing import Mixing
 from .upload import Uploads
@@ -28,21 +28,6 @@ Item = TypeVar("Item")
 
 # Every use of the seed has a number of its own, so that no two draw from the same stream.
 _ORDER, _AUGMENTATION = 1, 2
-
-
-class Batch(NamedTuple):
-    """What one training step reads.
-
-    step:   counted over the whole run, from 0.
-    epoch:  how many times every image had been seen before this epoch.
-    images: float32 (B, H, W, C), values from -1 to 1; on a GPU if the loader has a way there, and so the labels.
-    labels: int64 (B,); after mixing, the share of each class: float32 (B, K).
-    """
-
-    step: int
-    epoch: int
-    images: Array
-    labels: Array
 
 
 class Loader:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..backend.arrays import Array
 from ..backend.cuda import current_gpu, use_gpu
-
-if TYPE_CHECKING:
-    from .loader import Batch
+from .batch import Batch
 
 
 class Slot:
