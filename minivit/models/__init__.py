@@ -1,7 +1,8 @@
 """The paper's networks."""
 
 from .classifier import Classifier
-from .configs import MODEL_NAMES, ResNetConfig, ViTConfig, create_model, model_config
+from .configs import ResNetConfig, ViTConfig
+from .names import MODEL_NAMES, create_model, model_config
 from .resnet import ResNet
 from .vit import ViT
 

@@ -1,22 +1,20 @@
-"""The sizes of the paper's Table 1, with its small relatives, under the names of the published files."""
+"""Configurations: every size and option that determines a network. This file imports no network."""
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..engine.fused import GELU_FORMS
-from ..errors import ConfigError, OutOfMemory
-from ..utils.text import printable, quoted, suggestion
-from .positions import PLACES, POSITIONS
-
-if TYPE_CHECKING:
-    from .classifier import Classifier
+from ..errors import ConfigError
+from ..utils.text import quoted
 
 CLASSIFIERS = ("token", "gap", "map")
+POSITIONS = ("learned", "learned2d", "sincos2d", "relative", "none")
+PLACES = ("stem", "every", "shared")
 STEMS = ("imagenet", "small")
 
 
@@ -254,113 +252,3 @@ def _is_number(value: object) -> bool:
 def _check(good: bool, rule: str, value: object) -> None:
     if not good:
         raise ConfigError(f"{rule}, not {quoted(value)}")
-
-
-# ViT Table 1 (B, L, H); Ti and S are the sizes published with the authors' code (arXiv 2106.10270).
-SIZES: dict[str, dict[str, Any]] = {
-    "Ti": {"dim": 192, "depth": 12, "heads": 3, "mlp_dim": 768},
-    "S": {"dim": 384, "depth": 12, "heads": 6, "mlp_dim": 1536},
-    "B": {"dim": 768, "depth": 12, "heads": 12, "mlp_dim": 3072},
-    "L": {"dim": 1024, "depth": 24, "heads": 16, "mlp_dim": 4096},
-    "H": {"dim": 1280, "depth": 32, "heads": 16, "mlp_dim": 5120},
-}
-PATCH_SIZES = (8, 14, 16, 32)
-
-# For 32-pixel images: 8 x 8 patches of 4 pixels.
-SMALL_SIZES: dict[str, dict[str, Any]] = {
-    "XS": {"dim": 64, "depth": 4, "heads": 2, "mlp_dim": 128},
-    "Ti": {"dim": 192, "depth": 6, "heads": 3, "mlp_dim": 768},
-}
-
-# The published hybrids (ViT §3.1): a ResNet's feature map instead of the image, under the names of their files.
-HYBRIDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "R+ViT-Ti_16": ("Ti", {"backbone": (), "patch_size": 8}),
-    "R26+ViT-S_32": ("S", {"backbone": (2, 2, 2, 2), "patch_size": 1}),
-    "R26+ViT-B_32": ("B", {"backbone": (2, 2, 2, 2), "patch_size": 1}),
-    "R50+ViT-B_16": ("B", {"backbone": (3, 4, 9), "patch_size": 1}),
-    "R50+ViT-L_32": ("L", {"backbone": (3, 4, 6, 3), "patch_size": 1}),
-}
-
-# ViT §4.1's baseline, "ResNet (BiT)".
-RESNETS = {"R50": (3, 4, 6, 3), "R101": (3, 4, 23, 3), "R152": (3, 8, 36, 3)}
-SMALL_RESNETS = {"R14": (2, 2), "R20": (2, 2, 2)}  # for 32-pixel images: units of three convolutions
-
-VITS: dict[str, ViTConfig] = {
-    f"ViT-{size}_{patch}": ViTConfig(patch_size=patch, **sizes)
-    for size, sizes in SIZES.items()
-    for patch in PATCH_SIZES
-    if 224 % patch == 0
-}
-CONFIGS: dict[str, AnyConfig] = {
-    **VITS,
-    **{name: ViTConfig(**SIZES[size], **changes) for name, (size, changes) in HYBRIDS.items()},
-    **{
-        f"BiT-{depth}x{factor}": ResNetConfig(units=units, width=64 * factor)
-        for depth, units in RESNETS.items()
-        for factor in (1, 2, 3, 4)
-    },
-    **{
-        f"ViT-{size}_4-CIFAR": ViTConfig(image_size=32, patch_size=4, num_classes=10, **sizes)
-        for size, sizes in SMALL_SIZES.items()
-    },
-    "R+ViT-XS_4-CIFAR": ViTConfig(
-        image_size=32, patch_size=1, num_classes=10, backbone=(), backbone_width=32, **SMALL_SIZES["XS"]
-    ),
-    **{
-        f"BiT-{depth}-CIFAR": ResNetConfig(image_size=32, units=units, width=32, num_classes=10, stem="small")
-        for depth, units in SMALL_RESNETS.items()
-    },
-}
-MODEL_NAMES = tuple(CONFIGS)
-
-
-def model_config(name: str, **changes: Any) -> AnyConfig:
-    """The configuration called `name`, with some fields changed.
-
-    Raises:
-        ConfigError: for an unknown name (the nearest known ones are suggested) or fields that do not fit.
-    """
-    if name not in CONFIGS:
-        raise ConfigError(f"unknown model {quoted(name)}: {suggestion(name, MODEL_NAMES, 'minivit info')}")
-    config = CONFIGS[name]
-    if unknown := sorted(set(changes) - set(config.__dataclass_fields__)):
-        raise ConfigError(f"unknown model option {', '.join(unknown)}")
-    return replace(config, **changes)
-
-
-def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
-    """Return the network of a configuration; `seed` as in `create_model`.
-
-    Raises:
-        OutOfMemory: if its parameters do not fit into the memory.
-        ConfigError: if it has an array that is larger than NumPy can make.
-    """
-    from .resnet import ResNet
-    from .vit import ViT
-
-    advice = "choose a smaller image size or number of classes"
-    try:
-        return ViT(config, seed=seed) if isinstance(config, ViTConfig) else ResNet(config, seed=seed)
-    except ConfigError:
-        raise
-    except MemoryError as error:
-        raise OutOfMemory(f"the model needs more memory: {printable(error, 90)}; {advice}") from error
-    except (OverflowError, ValueError) as error:
-        raise ConfigError(f"no memory holds such a model: {printable(error, 90)}; {advice}") from error
-
-
-def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:
-    """A freshly initialised model: `create_model("ViT-B_16", num_classes=1000, image_size=224)`.
-
-    Args:
-        name: one of `MODEL_NAMES`.
-        seed: of the initial weights; None leaves them at zero, for weights from a file.
-        changes: fields of `ViTConfig` (or `ResNetConfig`) that differ from the named configuration's.
-
-    Returns:
-        A `ViT`, or for a name with BiT a `ResNet`.
-
-    Raises:
-        ConfigError: as `model_config`.
-    """
-    return build(model_config(name, **changes), seed)

@@ -9,8 +9,8 @@ from typing import Any
 from ..backend.cuda import device_memory
 from ..nn import Conv, Module
 from .classifier import Classifier
-from .configs import VITS, create_model
 from .hybrid import Backbone
+from .names import VITS, create_model
 from .resnet import ResNet
 from .vit import ViT
 

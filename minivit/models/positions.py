@@ -8,7 +8,6 @@ stands in front. `table()` is what it adds. Relative positions are no such layer
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,11 +19,6 @@ from ..errors import ConfigError
 from ..nn import Module, init
 from ..nn.layers import parameter
 
-if TYPE_CHECKING:
-    from .configs import ViTConfig
-
-POSITIONS = ("learned", "learned2d", "sincos2d", "relative", "none")
-PLACES = ("stem", "every", "shared")
 RESIZING = ("bilinear", "bicubic")
 
 RNG = np.random.Generator | None
@@ -159,7 +153,9 @@ def resize_positions(
     return np.concatenate([table[:, :front], resized], axis=1)
 
 
-def resized(name: str, array: Array, before: ViTConfig, after: ViTConfig, method: str = "bilinear") -> Array:
+def resized(
+    name: str, array: Array, before: tuple[int, int], after: tuple[int, int], method: str = "bilinear"
+) -> Array:
     """A position parameter called `name` for the grid of another configuration.
 
     Raises:
@@ -169,11 +165,11 @@ def resized(name: str, array: Array, before: ViTConfig, after: ViTConfig, method
     if name.endswith("offsets"):
         raise ConfigError("relative positions cannot be interpolated: keep the image size that the model has")
     if name.endswith("columns"):  # (1, w, D/2)
-        return resize_positions(array, (1, before.grid[1]), (1, after.grid[1]), method)
+        return resize_positions(array, (1, before[1]), (1, after[1]), method)
     if name.endswith("rows"):  # (h, 1, D/2)
-        rows = resize_positions(array.swapaxes(0, 1), (before.grid[0], 1), (after.grid[0], 1), method)
+        rows = resize_positions(array.swapaxes(0, 1), (before[0], 1), (after[0], 1), method)
         return rows.swapaxes(0, 1)
-    return resize_positions(array, before.grid, after.grid, method)
+    return resize_positions(array, before, after, method)
 
 
 def _bilinear_weights(before: int, after: int) -> np.ndarray:

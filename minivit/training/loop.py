@@ -35,8 +35,8 @@ from ..data.upload import Uploads
 from ..errors import CheckpointError, ConfigError, ImageError, MinivitError, NonFiniteLossError, OutOfMemory
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
-from ..models.configs import build
 from ..models.cost import gpu_microbatch, images_that_fit
+from ..models.names import build
 from ..nn import Module
 from ..preprocessing import preprocess
 from ..utils.notices import notice

@@ -23,7 +23,8 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError, CheckpointNotFoundError, ConfigError, SaveError
 from ..models.classifier import Classifier
-from ..models.configs import AnyConfig, ResNetConfig, ViTConfig, build
+from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ..models.names import build
 from ..models.positions import resized
 from ..nn.module import misfit
 from ..utils.files import atomic_file
@@ -385,7 +386,7 @@ def _adapted(model: Classifier, image_size: Size | None, num_classes: int | None
             continue  # zeros
         array = state[name]
         if array.shape != tensor.shape:
-            array = resized(name, array, before, after, interpolation)
+            array = resized(name, array, before.grid, after.grid, interpolation)
         tensor.data = array
     of_the_head = {"classes"} if new_head else set()
     adapted.header = {name: value for name, value in model.header.items() if name not in of_the_head}

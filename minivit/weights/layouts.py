@@ -21,7 +21,8 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError, ConfigError
 from ..models.classifier import Classifier
-from ..models.configs import SIZES, AnyConfig, ResNetConfig, ViTConfig
+from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ..models.names import SIZES
 from ..nn.module import misfit
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted

@@ -20,7 +20,7 @@ from minivit.backend.cublas import multiply_in_tf32
 from minivit.backend.cuda import compute_capability, find_cupy
 from minivit.errors import MinivitError
 from minivit.models import MODEL_NAMES, ResNetConfig, model_config
-from minivit.models.configs import build
+from minivit.models.names import build
 from minivit.training import TrainConfig, train
 from tests.engine.cases import CASES
 from tests.gpu import strict_cupy
