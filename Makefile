@@ -1,11 +1,12 @@
 # Every target sets up what it needs by itself: a virtual environment in .venv, and the package in it.
 #
+#   make install   minivit in .venv, and no more; `. .venv/bin/activate` puts it on the path
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
-#   make test      the test suite without its slow tests                         (3 minutes)
+#   make test      the test suite without its slow tests                         (about 2.5 minutes on 2 cores)
 #   make test-all  the test suite, slow tests (long runs) included               (about 8 minutes)
 #   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries
 #   make lint      ruff and pyright
-#   make mutants   one small mistake at a time in engine, nn and training: does a test notice?  (about 20 minutes)
+#   make mutants   one small mistake at a time in engine, nn, the model and training: does a test notice?  (about 20 minutes)
 #   make fuzz      20,000 damaged files and absurd command lines; FUZZ_OPTIONS="--minutes 5"   (about 20 minutes)
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
@@ -28,7 +29,9 @@ MUTANTS_OPTIONS ?=
 comma := ,
 HERE := not parity and not lessons and not mpi
 
-.PHONY: train test test-all test-versions fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
+.PHONY: install train test test-all test-versions fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
+
+install: .venv/ready
 
 train: .venv/ready
 	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)

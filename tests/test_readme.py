@@ -1,8 +1,10 @@
-"""The README's promises: what it names exists."""
+"""What README and the pages of docs/ promise: every object, link, command and option that they name exists."""
 
+import argparse
 import ast
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,151 @@ from minivit import cli
 from minivit.models import MODEL_NAMES
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAPER_MAP = [line for line in README.splitlines() if re.match(r"\| (Eq\.|§|Table|[BD]\.)", line) and "`tests/" in line]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+}
+README = PAGES["README.md"]
+SHELL = re.compile(r"```(?:sh)?\n(.*?)```", re.DOTALL)
+PLACEHOLDERS = {"NUMBER", "MODEL", "DIR", "RUN", "FOLDER", "NAME", "..."}
+
+PAPER_MAP = [
+    line
+    for line in PAGES["docs/paper-map.md"].splitlines()
+    if re.match(r"\| (Eq\.|§|Table|[BD]\.)", line) and "`tests/" in line
+]
 
 
 def codes(text):
     return re.findall(r"`([^`]+)`", text)
+
+
+def prose(text):
+    """A page without its blocks of code."""
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def anchors(text):
+    """The names by which a page's headings can be linked, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def commands_in_blocks(text):
+    """Each `minivit ...` command of a page's blocks of code: its words, without comments, `$` and `mpiexec -n K`."""
+    for block in SHELL.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():  # a backslash continues a command
+            words = shlex.split(line, comments=True) if re.match(r"\s*(\$ )?(mpiexec|minivit) ", line) else []
+            if "minivit" in words:
+                yield words[words.index("minivit") :]
+
+
+def commands_in_prose(text):
+    """Each `minivit COMMAND ...` that a page names within a sentence."""
+    for code in codes(prose(text).replace("\n", " ")):
+        words = code.split()
+        if words[0] == "minivit" and len(words) > 1:
+            yield words
+
+
+def parsers(parser):
+    """The parser of each command by its words, such as `train` and `lessons build`."""
+    found = {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                found |= {name: inner, **{f"{name} {words}": deeper for words, deeper in parsers(inner).items()}}
+    return found
+
+
+COMMANDS = parsers(cli.build_parser())
+
+
+# -- README ----------------------------------------------------------------------------------------
+
+
+def test_readme_stays_two_screens():
+    assert len(README) < 12_000
+
+
+def test_readme_or_the_list_of_pages_links_every_page():
+    listed = README + PAGES["docs/README.md"]
+    targets = {Path(target).name for target in re.findall(r"\]\(([^)#]+)", listed)}
+
+    assert {Path(name).name for name in PAGES if name.startswith("docs/")} <= targets
+
+
+# -- every page ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_into_the_repository_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(PAGES[page])):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        there = (ROOT / page).parent / path if path else ROOT / page
+        assert there.exists(), target
+        if anchor:
+            assert anchor in anchors(there.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_parses_and_names_a_known_model(page):
+    for command in commands_in_blocks(PAGES[page]):
+        if "--help" in command:
+            assert command[1:-1] == [] or command[1] in COMMANDS
+            continue
+        options = cli.build_parser().parse_args(command[1:])
+        models = getattr(options, "model", None) or []
+        assert {*([models] if isinstance(models, str) else models)} <= {*MODEL_NAMES, *PLACEHOLDERS}, command
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_within_a_sentence_has_the_options_that_it_names(page):
+    for command in commands_in_prose(PAGES[page]):
+        parser = COMMANDS.get(" ".join(command[1:3])) or COMMANDS.get(command[1])
+        assert parser or command[1].startswith("--"), command
+        named = {word.partition("=")[0] for word in command if word.startswith("--")} - {"--help"}
+        assert not parser or named <= set(parser._option_string_actions), command
+
+
+def test_readme_and_docs_hold_commands():
+    assert len(list(commands_in_blocks(README))) >= 5
+    assert sum(len(list(commands_in_blocks(text))) for text in PAGES.values()) >= 25
+    assert sum(len(list(commands_in_prose(text))) for text in PAGES.values()) >= 25
+
+
+def test_every_option_that_a_page_names_is_an_option_of_a_command():
+    known = {option for parser in COMMANDS.values() for option in parser._option_string_actions}
+    for module in ("tests/fuzz/__main__.py", "tests/mutants/__main__.py", "tests/training/kill_harness.py"):
+        known |= set(re.findall(r'"(--[\w-]+)"', (ROOT / module).read_text(encoding="utf-8")))
+    known |= {"--logdir"}  # of TensorBoard
+
+    for page, text in PAGES.items():
+        if page not in ("CONTRIBUTING.md", "CHANGELOG.md"):  # they name options of other programs, and former ones
+            named = {option for code in codes(prose(text)) for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code)}
+            assert named <= known, page
+
+
+def test_every_make_target_that_a_page_names_exists():
+    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+    for page, text in PAGES.items():
+        named = re.findall(r"`make ([\w-]+)`", text)
+        named += [name for block in SHELL.findall(text) for name in re.findall(r"^make ([\w-]+)", block, re.MULTILINE)]
+        assert set(named) <= set(rules), page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_names_is_there(page):
+    """Paths from the top of the repository, in code: `tests/models/test_vit.py`, `minivit/engine/`."""
+    for code in codes(prose(PAGES[page])):
+        if re.fullmatch(r"(minivit|tests|docs|lessons|results|examples|\.ci|\.github)/[\w./-]+", code):
+            assert (ROOT / code).exists(), code
+
+
+# -- the paper map ---------------------------------------------------------------------------------
 
 
 def test_every_equation_is_in_the_paper_map():
@@ -37,25 +178,18 @@ def test_the_paper_map_names_objects_and_tests_that_exist(line):
         assert function in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, name
 
 
-def test_every_link_into_the_repository_leads_somewhere():
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    missing = [target for target in targets if "://" not in target and not (ROOT / target).exists()]
-    assert missing == []
+# -- the list of the source ------------------------------------------------------------------------
 
 
-def test_every_command_parses_and_names_a_known_model():
-    lines = README.replace("\\\n", " ").splitlines()  # a backslash continues a command
-    commands = [line.strip().split("#")[0].split() for line in lines if line.strip().startswith("minivit ")]
-    assert len(commands) >= 5
-    for command in commands:
-        if "--help" in command:
-            continue
-        options = cli.build_parser().parse_args(command[1:])
-        assert getattr(options, "model", None) in (None, *MODEL_NAMES)
-
-
-def test_the_source_map_holds_every_file_of_the_engine_in_order():
-    listed = re.findall(r"\(minivit/engine/(\w+)\.py\)", README)
+def test_the_source_list_holds_every_file_of_the_engine_in_order():
+    listed = re.findall(r"\(\.\./minivit/engine/(\w+)\.py\)", PAGES["docs/architecture.md"])
     files = {path.stem for path in (ROOT / "minivit" / "engine").glob("*.py")} - {"__init__"}
     assert set(listed) == files
     assert listed[:4] == ["tensor", "ops", "reference", "fused"]
+
+
+def test_the_source_list_holds_every_room():
+    text = PAGES["docs/architecture.md"]
+    rooms = {path.parent.name for path in (ROOT / "minivit").glob("*/__init__.py")}
+
+    assert {room for room in rooms if f"(../minivit/{room}" in text} == rooms

@@ -279,9 +279,8 @@ del fused.GELU_FORMS["sigmoid"]
 # | Eqs. 1 to 4 | `ViT.encode`, `EncoderBlock.forward`, `ViT.pool` |
 # | Eqs. 5 to 8 | `MultiHeadSelfAttention.forward`, `fused.attention` |
 #
-# minivit departs from the paper in a number of small things. The README lists each of them beside what the paper says
-# and what the authors' code does, under "Where minivit departs". A list like that is worth more than a claim to have
-# followed the paper.
+# minivit departs from the paper in a number of small things. `docs/departures.md` lists each of them beside what the
+# paper says and what the authors' code does. A list like that is worth more than a claim to have followed the paper.
 #
 # And here is the whole paper, line by line: every tag in the source, with the code that stands there.
 
