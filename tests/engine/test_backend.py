@@ -129,3 +129,8 @@ def test_attention_weights_are_dropped_where_there_are_a_rate_and_a_generator():
     kept = dropped.data != 0
     np.testing.assert_allclose(dropped.data[kept], 2.0 * weights.data[kept])
     assert 0 < kept.sum() < kept.size
+
+
+def test_a_single_number_of_numpy_becomes_an_array():
+    array = backend.to_numpy(np.float32(3))
+    assert isinstance(array, np.ndarray) and array.shape == () and array == 3

@@ -1,12 +1,14 @@
 """Classic mistakes with weights get a sentence: a tape is only right for the values that it was made with."""
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
 import pytest
 
 from minivit import SGD, AdamW, BackwardError, Tensor, cross_entropy, no_grad, value_and_grad
+from minivit.engine import tensor as tape
 from minivit.engine.tensor import recompute
 from tests.support import equal_numbers, random_images, tiny_vit
 
@@ -212,3 +214,10 @@ def test_the_values_of_a_computed_tensor_are_not_to_be_replaced():
         free = w * 2.0
     free.data = np.zeros(2)
     equal_numbers(free.data, [0.0, 0.0])
+
+
+def test_the_first_tape_of_a_process_is_not_out_of_date(monkeypatch):
+    monkeypatch.setattr(tape, "_numbers", itertools.count())
+    x = Tensor([2.0], requires_grad=True)
+    (x * x).backward()
+    assert x.grad == 4

@@ -218,3 +218,10 @@ def test_a_model_with_sharp_attention_gives_in_halves_what_it_gives_in_float32(c
 
     scale = np.abs(expected).max()
     close_numbers(found.astype(np.float32) / scale, expected / scale, rtol=0, atol=0.02)
+
+
+def test_a_position_that_is_picked_5000_times_receives_a_gradient_of_5000():
+    """Halves that are added one by one would stop at 2048, where the next half is 2 away."""
+    x = Tensor(np.zeros(3, np.float16), requires_grad=True)
+    x[np.full(5000, 1)].backward(np.ones(5000, np.float16))
+    assert x.grad.tolist() == [0, 5000, 0]

@@ -98,6 +98,16 @@ def test_two_tensors_over_one_array_would_go_apart_and_are_refused():
     assert inside.shape == (1, 1)
 
 
+def test_shared_memory_is_found_in_whatever_order_the_parameters_come():
+    buffer = np.zeros(30, np.float32)
+    last, whole, part = (
+        Tensor(buffer[place], requires_grad=True) for place in (slice(20, 30), slice(0, 10), slice(2, 4))
+    )
+    with pytest.raises(ConfigError, match="share one array"):
+        SGD([("last", last), ("whole", whole), ("part", part)], lr=0.1)
+    SGD([("last", last), ("whole", whole)], lr=0.1)
+
+
 @pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf, "0.1", None, True, [0.1]])
 def test_rates_that_are_no_finite_numbers_are_refused(bad):
     pairs = Net().named_parameters()
