@@ -1,5 +1,6 @@
 """The command line: what it prints and writes, and one clear sentence for bad input."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -257,3 +258,31 @@ def test_wrong_usage_exits_with_2(capsys):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         assert ended.value.code == 2
+
+
+# -- help ----------------------------------------------------------------------------------------
+
+
+def help_of(capsys, *command):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_help_lists_every_command_once_within_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = help_of(capsys)
+    listed = re.findall(r"^  ([a-z]+) +(\S.*)$", text, flags=re.MULTILINE)
+    names = list(cli.build_parser()._subparsers._group_actions[0].choices)
+
+    assert [name for name, _ in listed] == names
+    assert max(map(len, text.splitlines())) <= 80
+    for name in names:
+        assert max(map(len, help_of(capsys, name).splitlines())) <= 80
+
+
+def test_lessons_without_the_courses_package_say_how_to_get_it(monkeypatch, capsys):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "minivit_lessons" else find(name))
+    assert "`pip install -e .` in minivit's repository" in refused(capsys, "lessons", "open")

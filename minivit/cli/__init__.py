@@ -6,7 +6,9 @@ status 2; Ctrl-C with status 130; standard output that cannot be written with 1,
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
@@ -65,23 +67,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> Parser:
-    """All commands with their options."""
+    """Return the parser of all commands with their options."""
     parser = Parser(
         prog="minivit",
-        description="The Vision Transformer (arXiv 2010.11929) from scratch in NumPy.",
+        usage="minivit [-h] COMMAND ...",
+        description="Train and use Vision Transformers (arXiv 2010.11929), from scratch in NumPy.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = Commands(parser)
+    commands.begin_group("train a model")
     add_train(commands)
     add_finetune(commands)
     add_pretrain(commands)
-    add_evaluate(commands)
+    commands.begin_group("use a trained model")
     add_predict(commands)
+    add_evaluate(commands)
     add_fewshot(commands)
     add_inspect(commands)
     add_verify(commands)
+    commands.begin_group("count and compare")
     add_info(commands)
     add_bench(commands)
-    add_experiment(commands)
+    commands.begin_group("learn")
     add_lessons(commands)
+    add_experiment(commands)
+    parser.epilog = (
+        f"{commands.listing()}\n\n`minivit COMMAND --help` explains the options of a command. `minivit train`\n"
+        "draws its images itself and trains a small model in minutes: begin with it."
+    )
     return parser
+
+
+class Commands:
+    """The commands of a parser, listed in groups, which argparse itself cannot do.
+
+    Args:
+        parser: the parser of the whole command line.
+    """
+
+    def __init__(self, parser: Parser) -> None:
+        self._subparsers = parser.add_subparsers(
+            required=True, metavar="COMMAND", prog=parser.prog, help=argparse.SUPPRESS
+        )
+        self._lines: list[str] = []
+
+    def begin_group(self, title: str) -> None:
+        """List the commands that follow under a title."""
+        self._lines += ["", f"{title}:"] if self._lines else [f"{title}:"]
+
+    def add_parser(self, name: str, help: str, **options: Any) -> Any:
+        """Add a command, and return its parser.
+
+        Args:
+            name: the word of the command line.
+            help: what the command does, at most 64 characters.
+            **options: the other arguments of the parser.
+        """
+        self._lines.append(f"  {name:<12}{help}")
+        return self._subparsers.add_parser(name, **options)
+
+    def listing(self) -> str:
+        """Return all commands, a line each, under the titles of their groups."""
+        return "\n".join(self._lines)

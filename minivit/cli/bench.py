@@ -1,4 +1,4 @@
-"""`minivit bench`: speed and memory beside other libraries."""
+"""`minivit bench`: compare speed and memory with other libraries."""
 
 from __future__ import annotations
 
@@ -14,87 +14,93 @@ from ..utils.text import printable
 def add_bench(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "bench", help="measure speed and memory beside PyTorch and JAX", allow_abbrev=False,
-        description="Measure training, inference and memory of models beside the libraries that are installed, in "
-        "turns, and say where our own time goes.",
+        "bench", help="compare speed and memory with PyTorch and JAX", allow_abbrev=False,
+        description="Measure speed and memory of training and inference, in turns with the other libraries that are "
+        "installed, and show which operations minivit's time goes to.",
     )  # fmt: skip
     parser.add_argument(
         "models",
         nargs="*",
         metavar="MODEL",
         default=["ViT-Ti_4-CIFAR"],
-        help="measure these models [default: ViT-Ti_4-CIFAR]",
+        help="measure the models MODEL (`minivit info` lists them) [default: ViT-Ti_4-CIFAR]",
     )
     parser.add_argument(
         "--task", choices=("train", "infer", "both"), default="both", metavar="NAME",
-        help="measure train, infer or both [default: both]",
+        help="measure training (train), inference (infer) or both [default: both]",
     )  # fmt: skip
     parser.add_argument(
-        "--batch-size", type=int, default=128, metavar="IMAGES", help="take IMAGES in a step [default: 128]"
+        "--batch-size", type=int, default=128, metavar="IMAGES", help="use batches of IMAGES [default: 128]"
     )
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="give each library N turns [default: 9]")
+    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="measure each library N times [default: 9]")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, metavar="S", help="let a turn take about S seconds [default: 2.0]"
+        "--seconds", type=float, default=2.0, metavar="S", help="measure for about S seconds each time [default: 2.0]"
     )
     parser.add_argument(
-        "--device", default="cpu", metavar="NAME", help="compute on cpu, cuda or cuda:0, cuda:1 ... [default: cpu]"
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...) [default: cpu]",
     )
     parser.add_argument(
         "--precision", default="float32", metavar="NAMES",
-        help="compute in float32, tf32, float16, bfloat16, or several with commas, in turn [default: float32]",
+        help="compute in float32, tf32, float16 or bfloat16; separate several with commas [default: float32]",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, metavar="N", help="use N cores [default: all that this process may use]")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="compute on N threads [default: the cores that this process may use]"
+    )
     parser.add_argument(
         "--microbatch",
         type=int,
         metavar="IMAGES",
-        help="cut minivit's batches into micro-batches of IMAGES [default: by size]",
+        help="split minivit's batches into micro-batches of IMAGES [default: 1 to 32, by the model's size]",
     )
     parser.add_argument(
         "--against",
         metavar="NAMES",
-        help="compare with torch, torch-compiled, jax, several with commas, or none [default: torch and jax if "
-        "installed; on a GPU or in half precision torch]",
+        help="compare with torch, torch-compiled, jax or none; separate several with commas [default: torch and jax if "
+        "installed; on a GPU or in half precision only torch]",
     )
     parser.add_argument(
         "--all-tokens", action="store_true",
-        help="let minivit's last block compute the tokens that the head never reads, as the others do [default: off]",
+        help="compute all tokens in minivit's last block, as the other libraries do, also those that the head does not "
+        "read [default: off]",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="run 3 short rounds, under a minute [default: off]")
+    parser.add_argument("--quick", action="store_true", help="run 3 short rounds, in less than a minute [default: off]")
     parser.add_argument(
         "--no-profile",
         action="store_true",
-        help="leave out the share of time by op [default: show it, for a processor]",
+        help="leave out the time by operation [default: show it for a processor]",
     )
-    parser.add_argument("--json", metavar="FILE", help="write everything into FILE too [default: do not]")
+    parser.add_argument("--json", metavar="FILE", help="write all results to FILE as JSON too [default: do not]")
     parser.add_argument(
         "--growth", metavar="DIR",
-        help="measure instead how time and memory grow with batch, tokens, depth, width and workers, and write "
-        "growth.json and growth.png into this folder",
+        help="measure instead how time and memory grow with batch size, tokens, depth, width and threads, and write "
+        "growth.json and growth.png to DIR",
     )  # fmt: skip
     parser.add_argument(
         "--plan", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
-        help="predict instead a training step that DEVICES share, from the rates below [default: 1,2,4,8,16,32,64]",
+        help="predict instead the time of a training step on so many devices, from --rate, --link and --latency "
+        "[default: 1,2,4,8,16,32,64]",
     )  # fmt: skip
     parser.add_argument(
         "--rate", type=float, metavar="TFLOPS",
-        help="let a device compute TFLOPS times 10^12 operations a second in training [default: measure it here]",
+        help="assume that a device computes TFLOPS x 10^12 operations a second [default: measure this machine]",
     )  # fmt: skip
     parser.add_argument(
         "--link", type=float, default=1.25, metavar="GB/S",
-        help="let a device send GB/S times 10^9 bytes a second while it receives as many [default: 1.25, 10-gigabit "
-        "Ethernet]",
+        help="assume that a device sends and receives GB/S x 10^9 bytes a second [default: 1.25, 10-gigabit Ethernet]",
     )  # fmt: skip
     parser.add_argument(
         "--latency",
         type=float,
         default=20.0,
         metavar="US",
-        help="let a short message take US microseconds [default: 20]",
+        help="assume that a short message takes US microseconds [default: 20]",
     )
     parser.add_argument(
         "--memory", type=float, metavar="GB",
-        help="print too how many images fit into a device's memory of GB times 10^9 bytes [default: do not]",
+        help="print how many images fit into a device's memory of GB x 10^9 bytes too [default: do not]",
     )  # fmt: skip
     parser.set_defaults(run=_bench)
 
@@ -124,7 +130,7 @@ def _bench(options: argparse.Namespace) -> int:
     precisions = _precisions(options)
     to_device(np.zeros(1), options.device)  # a GPU that cannot be used is told before anything runs
     if (options.plan or options.growth) and (options.device != "cpu" or precisions != ["float32"]):
-        raise ConfigError("--plan and --growth are for the processor and float32: leave --device and --precision out")
+        raise ConfigError("--plan and --growth measure the processor in float32: remove --device and --precision")
     if options.plan:
         return _plan(options)
     if options.growth:
@@ -143,7 +149,7 @@ def _bench(options: argparse.Namespace) -> int:
         if task == "train" or precision not in HALF
     ]  # fmt: skip
     if not jobs:
-        raise ConfigError("half precision is for training: inference is measured in float32 and tf32")
+        raise ConfigError("inference is measured only in float32 and tf32: give one of these as --precision")
     for job in jobs:
         job.build_config()  # an unknown name is told before anything runs
 
@@ -203,7 +209,7 @@ def _plan(options: argparse.Namespace) -> int:
     try:
         counts = [int(count) for count in options.plan.split(",")]
     except ValueError as error:
-        raise ConfigError(f"--plan takes numbers of devices with commas, as 1,2,8, not {options.plan!r}") from error
+        raise ConfigError(f"--plan takes integers separated by commas, such as 1,2,8, not {options.plan!r}") from error
     workers = options.workers or (available_cores() if options.rate is None else 1)
     print(f"float32; link {options.link:g} GB/s each way, latency {options.latency:g} us")
     plans, devices = [], {}
@@ -229,7 +235,7 @@ def _precisions(options: argparse.Namespace) -> list[str]:
     names = list(dict.fromkeys(options.precision.split(",")))
     for name in names:
         if name not in PRECISIONS:
-            raise ConfigError(f"--precision takes {', '.join(PRECISIONS)}, or several with commas, not {name!r}")
+            raise ConfigError(f"--precision takes {', '.join(PRECISIONS)} or several separated by commas, not {name!r}")
         check_precision(name, options.device)
     return names
 
@@ -244,10 +250,10 @@ def _peers(given: str | None, with_jax: bool) -> list[str]:
     for name in names:
         if name not in LIBRARIES or name == "minivit":
             raise ConfigError(
-                f"--against takes torch, torch-compiled, jax, several with commas, or none, not {given!r}"
+                f"--against takes torch, torch-compiled, jax, several separated by commas, or none, not {given!r}"
             )
         if name == "jax" and not with_jax:
-            raise ConfigError("JAX is measured on the processor and in float32 alone: leave it out of --against")
+            raise ConfigError("JAX is measured only on the processor in float32: remove it from --against")
         if name not in installed:
             raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
     return names

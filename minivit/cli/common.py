@@ -62,18 +62,18 @@ def weights_option(parser: argparse.ArgumentParser) -> None:
         "--weights",
         required=True,
         metavar="PATH",
-        help="load a weights file, a checkpoint, a run's folder or published weights, such as "
-        "ViT-B_16-imagenet21k+imagenet2012, which are downloaded once (required)",
+        help="load weights from a file, a checkpoint, the folder of a run, or by a published name such as "
+        "ViT-B_16-imagenet21k+imagenet2012, which is downloaded once (required)",
     )
 
 
 def data_dir_option(parser: argparse.ArgumentParser) -> None:
     """Add `--data-dir`."""
-    parser.add_argument("--data-dir", metavar="DIR", help="find data sets in DIR [default: $MINIVIT_DATA or data]")
+    parser.add_argument("--data-dir", metavar="DIR", help="read data sets from DIR [default: $MINIVIT_DATA or data]")
 
 
 def workers_option(parser: argparse.ArgumentParser) -> None:
     """Add `--workers`."""
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="use N threads [default: the cores this process may use]"
+        "--workers", type=int, metavar="N", help="compute on N threads [default: the cores that this process may use]"
     )

@@ -1,4 +1,4 @@
-"""`minivit evaluate`: loss and accuracy of a trained model."""
+"""`minivit evaluate`: measure the loss and accuracy of a trained model."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ def add_evaluate(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure a trained model on a test set",
-        description="Measure loss and accuracy on a test set, or on all images of a folder that has none. Classes are "
-        "matched by name, and some may be missing.",
+        help="measure loss and accuracy on a test set",
+        description="Measure a model's loss and accuracy on a test set, or on all images of a folder that is not split "
+        "into training and test. Classes are matched by name; the data set may lack some of the model's.",
         allow_abbrev=False,
     )
     add_weights_options(parser)
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help=f"measure on {', '.join(DATASETS)} or folder:PATH, resized to the model's image size [default: the one it "
-        "was trained on]",
+        help=f"measure on {', '.join(DATASETS)} or folder:PATH [default: the data set that the model was trained on]",
     )
     data_dir_option(parser)
     workers_option(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON [default: a sentence]")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON [default: as a sentence]")
     parser.set_defaults(run=_evaluate)
 
 
@@ -57,7 +56,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     name = options.dataset or dataset
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
-        raise ConfigError(f"{path} does not say what it was trained on: give --dataset, {known}")
+        raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset, {known}")
     if name in DATASETS:
         _, test_set = load_dataset(name, options.data_dir or data_dir)
     else:
@@ -90,7 +89,10 @@ def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset:
     """
     channels = dataset.image_shape[2] if dataset.image_shape else 3
     if channels != model.config.channels:
-        raise ConfigError(f"{dataset.name} has {channels} channels: the model takes {model.config.channels}")
+        raise ConfigError(
+            f"{dataset.name} has images of {channels} channels, the model takes {model.config.channels}: choose "
+            "another data set"
+        )
     count = len(dataset.classes)
     if known is None or list(dataset.classes) == known:
         if count != model.config.num_classes:

@@ -1,4 +1,4 @@
-"""`minivit experiment`: the paper's experiments in small."""
+"""`minivit experiment`: repeat the paper's experiments with small models."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ def add_experiment(commands: Any) -> None:
 
     listed = "; ".join(f"{e.name} ({e.paper})" for e in EXPERIMENTS.values())
     parser = commands.add_parser(
-        "experiment", help="run the paper's experiments in small", allow_abbrev=False,
-        description="Train a grid of small networks on CIFAR-10, each with several seeds, and write numbers, a picture "
-        "and one sentence. What was trained before a stop is not trained again.",
+        "experiment", help="repeat an experiment of the paper with small models", allow_abbrev=False,
+        description="Train small models on CIFAR-10 with several seeds each, and write the numbers, a figure and a "
+        "sentence that sums them up. A stopped experiment goes on after its last finished run.",
     )  # fmt: skip
-    parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=listed)
-    parser.add_argument(
-        "--seeds", type=int, default=3, metavar="N", help="train each network with N seeds [default: 3]"
-    )
-    parser.add_argument("--out", metavar="DIR", help="write into DIR [default: runs/experiment-NAME]")
+    parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=f"repeat the experiment NAME: {listed}")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train each model with N seeds [default: 3]")
+    parser.add_argument("--out", metavar="DIR", help="write to DIR [default: runs/experiment-NAME]")
     data_dir_option(parser)
     workers_option(parser)
     parser.set_defaults(run=_experiment)

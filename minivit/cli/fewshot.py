@@ -1,4 +1,4 @@
-"""`minivit fewshot`: how much a model's representation knows of a data set."""
+"""`minivit fewshot`: measure how much a model's representation knows about a data set."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def add_fewshot(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "fewshot",
-        help="measure a linear classifier that was trained on a few images of each class",
-        description="Draw a few training images of each class, find a linear classifier on the model's representation "
-        "in closed form (regularised least squares, section 4.1 of the paper), and measure it on the test set.",
+        help="measure how well a few images of each class suffice",
+        description="Draw a few training images of each class, fit a linear classifier to the model's representation "
+        "of them (regularised least squares, section 4.1 of the paper), and measure its accuracy on the test set.",
         allow_abbrev=False,
     )
     add_weights_options(parser)
@@ -30,22 +30,24 @@ def add_fewshot(commands: Any) -> None:
         "--dataset",
         metavar="NAME",
         required=True,
-        help=f"take images of {', '.join(DATASETS)} or folder:PATH (required)",
+        help=f"draw images from {', '.join(DATASETS)} or folder:PATH (required)",
     )
     data_dir_option(parser)
     shots = ",".join(map(str, SHOTS))
     parser.add_argument(
-        "--shots", default=shots, metavar="N,N,...", help=f"train on N images of each class [default: {shots}]"
+        "--shots", default=shots, metavar="N,N,...", help=f"draw N images of each class [default: {shots}]"
     )
     parser.add_argument(
-        "--seeds", type=int, default=SEEDS, metavar="N", help=f"draw those images N times [default: {SEEDS}]"
+        "--seeds", type=int, default=SEEDS, metavar="N", help=f"repeat each draw with N seeds [default: {SEEDS}]"
     )
     parser.add_argument(
-        "--l2", type=float, default=L2, metavar="NUMBER", help=f"regularise by NUMBER, the L2 penalty [default: {L2:g}]"
+        "--l2", type=float, default=L2, metavar="NUMBER", help=f"weight the L2 penalty with NUMBER [default: {L2:g}]"
     )
     workers_option(parser)
     parser.add_argument(
-        "--out", metavar="FILE", help="write JSON into FILE [default: fewshot-DATASET.json, beside the weights]"
+        "--out",
+        metavar="FILE",
+        help="write the results to FILE as JSON [default: fewshot-DATASET.json beside the weights]",
     )
     parser.set_defaults(run=_fewshot)
 
@@ -84,7 +86,7 @@ def _integers(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise ConfigError(f"--shots must be integers with commas between them, not {quoted(text)}") from error
+        raise ConfigError(f"--shots takes integers separated by commas, such as 1,5,10, not {quoted(text)}") from error
 
 
 def _table(results: list[FewShotResult]) -> str:

@@ -1,4 +1,4 @@
-"""`minivit finetune`: from someone's weights to a classifier of one's own pictures (ViT §3.2, Table 4)."""
+"""`minivit finetune`: adapt trained weights to another data set (ViT §3.2, Table 4)."""
 
 from __future__ import annotations
 
@@ -43,18 +43,21 @@ def add_finetune(commands: Any) -> None:
 
     parser = commands.add_parser(
         "finetune", help="adapt trained weights to a data set", allow_abbrev=False,
-        description="Give trained weights a new head of zeros, and train the whole model on a data set. If the weights "
-        "name the same classes as the data set, the old head stays.",
+        description="Replace the head of trained weights by a new one of zeros and train the whole model on a data "
+        "set. If the weights name the same classes as the data set, their head is kept.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     parser.add_argument(
         "--weights", "--pretrained_dir", metavar="PATH", dest="weights",
-        help="start from a weights file, a checkpoint, a run's folder or published weights, such as "
+        help="start from weights in a file, a checkpoint, the folder of a run, or of a published name such as "
         "ViT-B_16-imagenet21k (required unless a run is resumed)",
     )  # fmt: skip
-    rows = ", ".join(f"{name} ({r.steps:,} steps; rates {'/'.join(map(str, r.rates))})" for name, r in RECIPES.items())
-    parser.add_argument("--recipe", choices=RECIPES, metavar="NAME", help=f"take the steps of a row of Table 4: {rows}")
-    parser.add_argument("--freeze", action="store_true", help="train the head alone [default: the whole model]")
+    rows = ", ".join(f"{name} ({r.steps:,} steps; {', '.join(map(str, r.rates))})" for name, r in RECIPES.items())
+    parser.add_argument(
+        "--recipe", choices=RECIPES, metavar="NAME",
+        help=f"train for the steps of a row of the paper's Table 4, which tried these learning rates: {rows}",
+    )  # fmt: skip
+    parser.add_argument("--freeze", action="store_true", help="train only the head [default: the whole model]")
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
     add_run_options(parser, [*table, *FINETUNE_OPTIONS], DEFAULTS, ALIASES)
     add_place_options(parser)

@@ -12,16 +12,22 @@ from ..models import MODEL_NAMES, create_model
 def add_info(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "info", help="count parameters, FLOPs and memory of a model", allow_abbrev=False,
-        description="Count parameters, floating-point operations and memory of a model, part by part.",
+        "info", help="list the models, or count one's parameters, FLOPs and memory", allow_abbrev=False,
+        description="Count the parameters, floating-point operations and memory of a model, part by part.",
     )  # fmt: skip
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="count the model MODEL [default: list Table 1 and all names]"
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="count the model MODEL [default: print the paper's Table 1 and the names of all models]",
     )
     parser.add_argument(
-        "--image-size", type=int, metavar="PIXELS", help="make images PIXELS high and wide [default: the model's]"
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="use images of PIXELS in height and width [default: the model's]",
     )
-    parser.add_argument("--num-classes", type=int, metavar="K", help="tell K classes apart [default: the model's]")
+    parser.add_argument("--num-classes", type=int, metavar="K", help="use K classes [default: the model's]")
     parser.set_defaults(run=_info)
 
 

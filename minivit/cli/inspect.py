@@ -1,4 +1,4 @@
-"""`minivit inspect`: what a model has learned and where it looks, as a page."""
+"""`minivit inspect`: draw what a model has learned and what it attends to, on one page."""
 
 from __future__ import annotations
 
@@ -20,31 +20,37 @@ if TYPE_CHECKING:
     from ..weights.files import Header
 
 SHOWN = 10  # test images on the page
-MEASURED = 128  # images over which attention distances are averaged  # ViT §D.7
+MEASURED = 128  # test images over which attention distances are averaged  # ViT §D.7
 
 
 def add_inspect(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "inspect",
-        help="look inside a model: its filters, positions and attention, on one page",
-        description="Write inspect.html, one page that needs no network, with the patch embedding's filters, the "
-        "similarity of positions, the attention distances, and for each image the likeliest classes, the class token's "
-        "attention and the attention rollout; also each figure as PNG, and the numbers as inspect.json.",
+        help="draw a model's filters, position embeddings and attention",
+        description="Write the page inspect.html, which needs no network. It shows the filters of the patch embedding, "
+        "the similarity of position embeddings, the attention distances, and for each image the most probable classes, "
+        "the class token's attention and the attention rollout. Each figure is also written as PNG, and the numbers as "
+        "inspect.json.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "weights", metavar="RUN_OR_WEIGHTS", help="look into this run's folder, checkpoint or weights file"
+        "weights",
+        metavar="RUN_OR_WEIGHTS",
+        help="inspect the folder of a run, a checkpoint, a weights file or published weights",
     )
     parser.add_argument(
         "images", nargs="*", metavar="IMAGE",
-        help=f"show these image files, resized to the model's image size [default: {SHOWN} test images of the data "
-        f"set; attention distances are then averaged over {MEASURED}]",
+        help=f"show the image files IMAGE, resized to the model's image size [default: {SHOWN} test images, and "
+        f"attention distances averaged over {MEASURED}]",
     )  # fmt: skip
     add_weights_options(parser, positional=True)
-    parser.add_argument("--out", metavar="DIR", help="write into DIR [default: inspect, beside the weights]")
+    parser.add_argument("--out", metavar="DIR", help="write to DIR [default: inspect, beside the weights]")
     parser.add_argument(
-        "--dataset", metavar="NAME", help=f"show images of {', '.join(DATASETS)} [default: the one it was trained on]"
+        "--dataset",
+        metavar="NAME",
+        help=f"show test images of {', '.join(DATASETS)} or folder:PATH [default: the data set that the model was "
+        "trained on]",
     )
     data_dir_option(parser)
     workers_option(parser)
@@ -60,7 +66,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
     path, model, header = load_weights(options)
     if not isinstance(model, ViT):
-        raise ConfigError(f"{path} holds a ResNet: it has no attention to look at")
+        raise ConfigError(f"{path} holds a ResNet, which has no attention to inspect: choose a Vision Transformer")
     choose = _given_pictures if options.images else _test_pictures
     pictures, measured_on = choose(options, header, model.config)
 
@@ -76,7 +82,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[Pictures, np.ndarray]:
-    """The picture files of the command line, and again those to measure on."""
+    """Return the image files of the command line, to show and to measure on."""
     import numpy as np
 
     from ..data.pictures import read_picture
@@ -91,17 +97,22 @@ def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConf
 
 
 def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[Pictures, np.ndarray]:
-    """Test images of the data set, and more of them to measure on: the first, or of folders some from all over."""
+    """Return test images of the data set to show, and more of them to measure on."""
     from ..insight import Pictures
 
     name = options.dataset or header.get("dataset")
     if name is None:
-        raise ConfigError("these weights do not say what they were trained on: give images, or --dataset")
+        raise ConfigError(
+            "the weights do not name the data set that they were trained on: give image files or --dataset"
+        )
     _, test_set = load_dataset(name, options.data_dir)
     test_set = test_set.subset(glimpse(test_set, MEASURED))
     sample = test_set.resized(*config.image_shape[:2])
     if sample.image_shape != config.image_shape:
-        raise ConfigError(f"{name} has images of {sample.image_shape[2]} channels: the model takes {config.channels}")
+        raise ConfigError(
+            f"{name} has images of {sample.image_shape[2]} channels, the model takes {config.channels}: choose another "
+            "data set"
+        )
 
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
     shown = sample.subset(glimpse(test_set, SHOWN))

@@ -1,64 +1,92 @@
-"""`minivit lessons`: build them from their sources, open them, mark a class's work."""
+"""`minivit lessons`: open the lessons, mark a class's work, build the notebooks and the book from their sources."""
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
+from collections.abc import Callable
 from typing import Any
 
+from ..errors import MissingExtraError
 from ..utils.text import listed, printable
 
 
 def add_lessons(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "lessons", help="build, open or grade the lessons", allow_abbrev=False,
-        description="The lessons' notebooks: from one multiplication to a trained Vision Transformer.",
+        "lessons", help="open the lessons, or mark the notebooks of a class", allow_abbrev=False,
+        description="Work through the lessons, notebooks that lead from one multiplication to a trained Vision "
+        "Transformer. Begin with `minivit lessons open`.",
     )  # fmt: skip
-    parts = parser.add_subparsers(title="what to do", required=True, metavar="WHAT")
-    build = parts.add_parser(
-        "build", help="write the notebooks from lessons/source", allow_abbrev=False,
-        description="Write each lesson's two notebooks, and execute the one with the solutions.",
-    )  # fmt: skip
-    build.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="build these lessons [default: all]")
-    build.add_argument("--no-run", action="store_true", help="do not execute the solutions")
-    build.add_argument(
-        "--language", default="en", metavar="CODE", help="write the exercises' texts in this language [default: en]"
-    )
-    build.set_defaults(run=_build)
-    grade = parts.add_parser(
-        "grade", help="mark the notebooks in a folder", allow_abbrev=False,
-        description="Mark every notebook in a folder and in the folders inside it (one for each student, for example). "
-        "Each notebook runs in a separate process; if one fails or never ends, the others are marked all the same.",
-    )  # fmt: skip
-    grade.add_argument("folder", metavar="FOLDER", help="mark the notebooks in FOLDER")
-    grade.add_argument("--json", metavar="FILE", help="write the marks into FILE too, as JSON")
-    grade.add_argument(
-        "--seconds", type=float, default=120, metavar="N", help="give each notebook N seconds [default: 120]"
-    )
-    grade.add_argument(
-        "--megabytes", type=int, default=4096, metavar="N", help="give each notebook N MB of memory [default: 4096]"
-    )
-    grade.set_defaults(run=_grade)
-    book = parts.add_parser(
-        "book", help="make a site of the executed lessons", allow_abbrev=False,
-        description="Make a static site of the executed lessons, which opens without a kernel and without a network.",
-    )  # fmt: skip
-    book.add_argument("--out", default="site", metavar="DIR", help="write the site into DIR [default: site]")
-    book.set_defaults(run=_book)
-    model = parts.add_parser(
-        "model", help="train the model that comes with the lessons", allow_abbrev=False,
-        description="Train the small model that comes with the lessons again, in some five minutes.",
-    )  # fmt: skip
-    model.set_defaults(run=_model)
+    parts = parser.add_subparsers(title="what to do", required=True, metavar="ACTION")
     open_ = parts.add_parser(
-        "open", help="copy the lessons to your folder and open JupyterLab", allow_abbrev=False,
-        description="Copy the lessons to your folder, never over what you have written, and open the first.",
+        "open", help="copy the lessons to your own folder and open them in JupyterLab", allow_abbrev=False,
+        description="Copy the lessons to a folder of yours and open the first in JupyterLab. Notebooks that are in the "
+        "folder already are not changed.",
     )  # fmt: skip
     open_.add_argument(
-        "folder", nargs="?", default="my-lessons", metavar="FOLDER", help="copy them to FOLDER [default: my-lessons]"
+        "folder", nargs="?", default="my-lessons", metavar="DIR", help="copy the lessons to DIR [default: my-lessons]"
     )
-    open_.add_argument("--no-browser", action="store_true", help="copy the lessons, and do not open JupyterLab")
-    open_.set_defaults(run=_open)
+    open_.add_argument(
+        "--no-browser", action="store_true", help="copy the lessons without opening JupyterLab [default: open it]"
+    )
+    open_.set_defaults(run=_with_the_course(_open))
+    grade = parts.add_parser(
+        "grade", help="mark the notebooks in a folder, such as a class's", allow_abbrev=False,
+        description="Mark every notebook in a folder and in the folders inside it, such as one folder for each "
+        "student. Each notebook runs in a separate process: if one fails or never ends, the others are still marked.",
+    )  # fmt: skip
+    grade.add_argument("folder", metavar="DIR", help="mark the notebooks in DIR")
+    grade.add_argument(
+        "--json", metavar="FILE", help="write the marks to FILE as JSON too [default: print a table only]"
+    )
+    grade.add_argument(
+        "--seconds", type=float, default=120, metavar="N", help="stop each notebook after N seconds [default: 120]"
+    )
+    grade.add_argument(
+        "--megabytes", type=int, default=4096, metavar="N",
+        help="stop each notebook that takes more than N MB of memory [default: 4096]",
+    )  # fmt: skip
+    grade.set_defaults(run=_with_the_course(_grade))
+    book = parts.add_parser(
+        "book", help="write the solved lessons as a static site", allow_abbrev=False,
+        description="Write the executed lessons with their solutions as a static site, which needs no kernel and no "
+        "network.",
+    )  # fmt: skip
+    book.add_argument("--out", default="site", metavar="DIR", help="write the site to DIR [default: site]")
+    book.set_defaults(run=_with_the_course(_book))
+    build = parts.add_parser(
+        "build", help="write the notebooks from their sources in lessons/source", allow_abbrev=False,
+        description="Write the two notebooks of each lesson from its source in lessons/source, and execute the one "
+        "with the solutions.",
+    )  # fmt: skip
+    build.add_argument("numbers", nargs="*", type=int, metavar="N", help="build the lessons numbered N [default: all]")
+    build.add_argument(
+        "--no-run", action="store_true", help="write the notebooks without executing the solutions [default: execute]"
+    )
+    build.add_argument(
+        "--language", default="en", metavar="CODE",
+        help="take the texts of exercises from lessons/statements/CODE [default: en]",
+    )  # fmt: skip
+    build.set_defaults(run=_with_the_course(_build))
+    model = parts.add_parser(
+        "model", help="train again the small model that comes with the lessons", allow_abbrev=False,
+        description="Train again the small model that comes with the lessons: about five minutes on two cores.",
+    )  # fmt: skip
+    model.set_defaults(run=_with_the_course(_model))
+
+
+def _with_the_course(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Return the action behind a check that the course's package is installed."""
+
+    def checked(options: argparse.Namespace) -> int:
+        if importlib.util.find_spec("minivit_lessons") is None:
+            raise MissingExtraError(
+                "the package minivit_lessons is not installed: run `pip install -e .` in minivit's repository"
+            )
+        return run(options)
+
+    return checked
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -92,7 +120,7 @@ def _grade(options: argparse.Namespace) -> int:
     folder = Path(options.folder)
     paths = notebooks_in(folder)
     if left_out := without_notebook(folder, paths):
-        notice(f"not marked, for there is no notebook (.ipynb) in it: {listed(left_out)}")
+        notice(f"not marked, since they hold no notebook (.ipynb): {listed(left_out)}")
     marking = grade_all(paths, folder, options.seconds, options.megabytes)
     marks = list(tqdm(marking, total=len(paths), unit="notebook", disable=None))
     if options.json:
@@ -130,5 +158,5 @@ def _open(options: argparse.Namespace) -> int:
 
     folder = Path(options.folder)
     new = copy_lessons(folder)
-    print(f"Your lessons are in {printable(folder.resolve())}: {len(new)} new; what you have written is unchanged.")
+    print(f"Your lessons are in {printable(folder.resolve())}: {len(new)} copied; your own notebooks are unchanged.")
     return 0 if options.no_browser else open_notebook(folder)

@@ -13,83 +13,89 @@ from .weights import DETAILS
 
 # option, type, unit, what it does
 RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
-    ("dataset", str, "NAME", f"train on {', '.join(DATASETS)}, or folder:PATH, which has a folder for each class"),
+    ("dataset", str, "NAME", f"train on {', '.join(DATASETS)}, or folder:PATH with a folder of images for each class"),
     ("train-images", int, "N", "train on N images, class-balanced, sampled with --seed [default: all]"),
-    ("data-dir", str, "DIR", "find data sets in DIR, or download them to it [default: $MINIVIT_DATA or data]"),
+    ("data-dir", str, "DIR", "read data sets from DIR, or download them to it [default: $MINIVIT_DATA or data]"),
     (
         "image-size", int, "PIXELS",
-        "resize images to PIXELS high and wide [default: the data set's size, or else the model's]",
+        "resize images to a height and width of PIXELS [default: the data set's size if its images have one, or else "
+        "the model's]",
     ),
     (
         "model", str, "NAME",
-        "train the model NAME, see `minivit info`; its number of classes and its image size follow the data set",
+        "train the model NAME (`minivit info` lists them); the data set sets its number of classes and image size",
     ),
     (
         "classifier", str, "NAME",
-        "let the head read the class token (token), the patches' mean (gap) or attention pooling (map) [default: the "
-        "model's]",
+        "classify from the class token (token), the mean of the patch tokens (gap) or attention pooling (map) "
+        "[default: the model's]",
     ),
     (
         "positions", str, "NAME",
-        "use position embeddings learned, learned2d, relative, sincos2d or none [default: the model's]",
+        "use position embeddings of the kind learned, learned2d, relative or sincos2d, or none [default: the model's]",
     ),
     (
         "positions-at", str, "NAME",
-        "add them in the stem (stem), anew in every block (every) or the same in every block (shared) [default: the "
-        "model's]",
+        "add position embeddings before the first block (stem), separate ones in every block (every) or the same ones "
+        "in every block (shared) [default: the model's]",
     ),
-    ("dropout", float, "RATE", "drop activations with probability RATE, from 0 to 1"),
-    ("epochs", float, "N", "see each training image N times; fractions are allowed"),
-    ("steps", int, "N", "take N optimiser steps, instead of --epochs"),
-    ("batch-size", int, "IMAGES", "put IMAGES into a batch"),
-    ("accumulate", int, "BATCHES", "average the gradients of BATCHES into one optimiser step"),
-    ("optimizer", str, "NAME", "optimise with adamw, adam, sgd (momentum 0.9) or muon"),
-    ("lr", float, "RATE", "reach the learning rate RATE after the warm-up"),
+    ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
+    ("epochs", float, "N", "pass over the training images N times; N may be a fraction"),
+    ("steps", int, "N", "train for N optimiser steps instead of --epochs"),
+    ("batch-size", int, "IMAGES", "train on mini-batches of IMAGES"),
+    ("accumulate", int, "BATCHES", "average the gradients of BATCHES mini-batches for each optimiser step"),
+    ("optimizer", str, "NAME", "update the weights with adamw, adam, sgd (momentum 0.9) or muon"),
+    ("lr", float, "RATE", "set the learning rate after the warm-up to RATE"),
     (
         "layer-decay", float, "FACTOR",
-        "multiply the learning rate by FACTOR from each layer to the one below it; 1: the same for all",
+        "multiply each layer's learning rate by FACTOR relative to the layer above it; 1: the same rate for all",
     ),
-    ("weight-decay", float, "RATE", "decay the linear layers' kernels by RATE"),
+    ("weight-decay", float, "RATE", "decay the weight matrices of linear layers at RATE"),
     ("decay", str, "NAME", "lower the learning rate to 0 along a cosine or a line (linear), or keep it constant"),
-    ("warmup", float, "SHARE", "raise the learning rate from 0 over SHARE of all steps"),
-    ("warmup-steps", int, "STEPS", "warm up for STEPS, instead of --warmup [default: that share]"),
-    ("clip", float, "NORM", "clip the norm of all gradients together to NORM; 0: no clipping"),
-    ("smoothing", float, "SHARE", "smooth labels: spread SHARE of the target over all classes"),
-    ("ema", float, "DECAY", "average the weights with DECAY a step, and evaluate the average; 0: do not"),
-    ("validation", int, "IMAGES", "hold IMAGES of the training set out, and evaluate on them, not on the test set"),
+    ("warmup", float, "SHARE", "raise the learning rate from 0 during the first SHARE of all steps"),
+    ("warmup-steps", int, "STEPS", "warm up for STEPS instead of a share of all steps [default: use --warmup]"),
+    ("clip", float, "NORM", "clip the norm of all gradients together to NORM; 0: do not clip"),
+    ("smoothing", float, "SHARE", "spread SHARE of each label over all classes (label smoothing)"),
+    (
+        "ema", float, "DECAY",
+        "keep a moving average of the weights, with decay DECAY a step, and evaluate it; 0: do not average",
+    ),
+    ("validation", int, "IMAGES", "hold out IMAGES of the training set and evaluate on them instead of the test set"),
     (
         "augment", str, "NAME",
-        "augment with crop (random resized crops and flips, as the authors fine-tune), standard (shifts by up to an "
-        "eighth, and flips), none, or auto: in runs of 10 epochs or more standard for CIFAR and crop for images of "
-        "many sizes",
+        "augment images with crop (random resized crops and flips, as the paper's authors fine-tune), standard (shifts "
+        "of up to 1/8 of the side, and flips) or none; auto: in runs of 10 epochs or more, standard for CIFAR and crop "
+        "for images of many sizes",
     ),
     (
         "randaugment", str, "N,M",
-        "apply N random operations (RandAugment) of magnitude M, from 0 to 10, to each image [default: none]",
+        "apply N random operations of magnitude M, from 0 to 10, to each image (RandAugment) [default: none]",
     ),
-    ("erasing", float, "P", "cover a box of an image with noise with probability P (random erasing)"),
-    ("mixup", float, "ALPHA", "fade images into each other by a share from Beta(ALPHA, ALPHA) (mixup); 0: do not"),
+    ("erasing", float, "P", "fill a box of each image with noise with probability P (random erasing)"),
+    ("mixup", float, "ALPHA", "blend pairs of images with a weight drawn from Beta(ALPHA, ALPHA) (mixup); 0: do not"),
     (
         "cutmix", float, "ALPHA",
-        "paste a box of another image, its area from Beta(ALPHA, ALPHA) (CutMix); 0: do not; with mixup, either one",
+        "paste a box of another image into each, with an area drawn from Beta(ALPHA, ALPHA) (CutMix); 0: do not; with "
+        "--mixup too, each batch gets one of the two at random",
     ),
-    ("seed", int, "N", "seed initial weights, order, augmentation and dropout with N"),
+    ("seed", int, "N", "seed the initial weights, the order of images, augmentation and dropout with N"),
     (
         "workers", int, "N",
-        "use N threads; the result does not depend on it [default: the cores this process may use]",
+        "compute on N threads; the result is the same for every N [default: the cores that this process may use]",
     ),
     (
         "microbatch", int, "IMAGES",
-        "cut a batch into micro-batches of IMAGES, one a thread at a time [default: 1 to 32, by the model's size]",
+        "split each mini-batch into micro-batches of IMAGES, which the threads take in turn [default: 1 to 32, by the "
+        "model's size]",
     ),
-    ("device", str, "NAME", "compute on cpu, cuda or cuda:0, cuda:1 ..."),
+    ("device", str, "NAME", "compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...)"),
     (
         "precision", str, "NAME",
-        "compute in float32, tf32 (a GPU's faster products), float16 or bfloat16 (mixed: weights, sums and statistics "
-        "stay float32)",
+        "compute in float32, tf32 (faster matrix products on a GPU), float16 or bfloat16 (mixed precision: weights, "
+        "sums and statistics stay in float32)",
     ),
     ("eval-every", float, "EPOCHS", "evaluate every EPOCHS and after the last step; 0: never"),
-    ("log-every", int, "STEPS", "write a line of metrics.jsonl every STEPS"),
+    ("log-every", int, "STEPS", "write a line to metrics.jsonl every STEPS"),
     ("save-every", float, "SECONDS", "write a checkpoint every SECONDS; 0: after every step"),
 )  # fmt: skip
 
@@ -97,10 +103,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
 FINETUNE_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     (
         "teacher", str, "PATH",
-        "learn from the logits of a trained model of the same images and classes too (distillation) [default: none]",
+        "learn also from the logits of the trained model in PATH, which has the same image size and classes "
+        "(distillation) [default: none]",
     ),
-    ("teacher-weight", float, "SHARE", "give the teacher SHARE of the loss"),
-    ("temperature", float, "T", "soften the logits of both: softmax(logits / T)"),
+    ("teacher-weight", float, "SHARE", "weight the teacher's loss with SHARE and the labels' loss with the rest"),
+    ("temperature", float, "T", "divide the logits of model and teacher by T before their softmax"),
     *((name, int if name == "heads" else str, unit, text) for name, unit, text in DETAILS),
 )  # fmt: skip
 
@@ -136,13 +143,15 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint-blocks",
         action="store_true",
-        help="compute each block a second time in the backward pass instead of keeping its activations: less memory, a "
-        "third more time, the same weights [default: off]",
+        help="recompute each block's activations in the backward pass instead of keeping them: less memory, a third "
+        "more time, the same weights [default: off]",
     )
     parser.add_argument(
         "--tensorboard",
         action="store_true",
-        help="write the metrics for TensorBoard too; needs minivit[tensorboard] [default: off]",
+        help="write the metrics for TensorBoard too (needs minivit[tensorboard]) [default: off]",
     )
-    parser.add_argument("--out", metavar="DIR", help="write the run into DIR [default: runs/DATASET-MODEL-1, -2 ...]")
-    parser.add_argument("--resume", metavar="DIR", help="resume the run in DIR, with its own options")
+    parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
+    parser.add_argument(
+        "--resume", metavar="DIR", help="resume the run in DIR with the options that it was started with"
+    )

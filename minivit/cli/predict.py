@@ -1,4 +1,4 @@
-"""`minivit predict`: what a model sees in pictures."""
+"""`minivit predict`: classify image files."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def add_predict(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
         help="classify images",
-        description="Print the likeliest classes of each image with their probabilities.",
+        description="Print the most probable classes of each image.",
         allow_abbrev=False,
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="classify these image files, resized to the model's size"
+        "images", nargs="+", metavar="IMAGE", help="classify the image files IMAGE, resized to the model's image size"
     )
     add_weights_options(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="print N classes for each image [default: 5]")
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each image [default: a table]")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each image [default: a table]")
     parser.set_defaults(run=_predict)
 
 

@@ -11,12 +11,13 @@ from .train import run_training
 DEFAULTS: dict[str, Any] = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "adam", "lr": 2e-4}
 
 PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
-    ("objective", str, "NAME", "learn masked-patch, to predict the colours of corrupted patches"),
+    ("objective", str, "NAME", "train with the objective masked-patch, the prediction of corrupted patches"),
     (
         "target",
         str,
         "NAME",
-        "predict of a patch its mean colour, of 512 (mean), the colours of 16 parts (4x4) or all pixels (pixels)",
+        "predict a patch's mean colour as one of 512 (mean), the colours of its 16 parts (4x4) or all its pixels "
+        "(pixels)",
     ),
 )
 NOT_HERE = ("smoothing", "ema", "mixup", "cutmix", "layer-decay", "classifier")  # they need labels or a head
@@ -26,8 +27,9 @@ def add_pretrain(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "pretrain", help="learn from images without labels", allow_abbrev=False,
-        description="Masked patch prediction: half of an image's patches are corrupted, and their colours predicted. "
-        "Fine-tune the result with minivit finetune --weights RUN.",
+        description="Predict masked patches (section 4.6 of the paper): half of the patches of each image are "
+        "corrupted, and the model learns to predict their colours. Adapt the result to a data set with `minivit "
+        "finetune --weights RUN`.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]

@@ -28,8 +28,8 @@ LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 def add_train(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "train", help="train a model", description="Train a model from scratch.", allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
+        "train", help="train a model from scratch", allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
     )  # fmt: skip
     add_run_options(parser, RUN_OPTIONS)
     add_place_options(parser)
@@ -85,7 +85,7 @@ def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) ->
 
 
 def _fresh(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
-    """The options of a new run."""
+    """Return the options of a new run."""
     from ..training import TrainConfig
 
     if "epochs" in given and "steps" in given:
@@ -147,7 +147,7 @@ def _first_free(stem: Path) -> Path:
 
 
 def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
-    """Pictures of a finished run: the learning curve, and the model at work on test images."""
+    """Draw the figures of a finished run: the learning curve, and the model's answers to test images."""
     from ..insight.figures import predictions_figure
 
     curve, sheet = folder / "curve.png", folder / "predictions.png"

@@ -16,19 +16,21 @@ def add_verify(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "verify",
-        help="check that weights are whole",
-        description="Read every array of a weights file or of a run's checkpoint, and compare it with the file's "
-        "checksums: a SHA-256 of each array in files that minivit wrote, the zip archive's CRC-32 in other .npz files, "
-        "none in other .safetensors files. Damage is named, with exit status 2.",
+        help="check weights for damage",
+        description="Read every array of a weights file or of a run's checkpoint and compare it with its checksum: a "
+        "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files, none in other .safetensors "
+        "files. The exit status is 2 if anything is damaged.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "weights",
         nargs="+",
         metavar="RUN_OR_WEIGHTS",
-        help="check this run's folder, weights file or published weights",
+        help="check the folder of a run, a weights file or published weights",
     )
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each file [default: a sentence]")
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON for each file [default: a sentence]"
+    )
     parser.set_defaults(run=_verify)
 
 

@@ -16,12 +16,13 @@ from .common import weights_option
 
 # What a weights file may not say: option, metavar, and help.
 DETAILS = (
-    ("heads", "N", "read the weights with N attention heads [default: from the file or a config.json beside it]"),
-    ("grid", "ROWSxCOLUMNS", "read the position embeddings as so many patches, such as 6x4 [default: square]"),
-    ("mean", "R,G,B", "subtract this mean from pixels (0 to 1), such as 0.485,0.456,0.406 [default: from a file beside "
-     "the weights, or 0.5: pixels from -1 to 1]"),
-    ("std", "R,G,B", "divide pixels by this standard deviation, such as 0.229,0.224,0.225 [default: from a file beside "
-     "the weights, or 0.5]"),
+    ("heads", "N", "use N attention heads [default: as the weights or a config.json beside them say]"),
+    ("grid", "ROWSxCOLUMNS", "read the position embeddings as a grid of ROWSxCOLUMNS patches, such as 6x4 [default: "
+     "square]"),
+    ("mean", "R,G,B", "subtract the mean R,G,B from pixels between 0 and 1, such as 0.485,0.456,0.406 [default: as a "
+     "file beside the weights says, or 0.5]"),
+    ("std", "R,G,B", "divide pixels by the standard deviation R,G,B, such as 0.229,0.224,0.225 [default: as a file "
+     "beside the weights says, or 0.5]"),
 )  # fmt: skip
 
 
@@ -36,8 +37,8 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
         weights_option(parser)
     parser.add_argument(
         "--image-size", type=_kind("image-size", sides_of), metavar="PIXELS",
-        help="use images of PIXELS, such as 224 or 240x320 (height x width), and interpolate position embeddings of "
-        "another size [default: the file's size]",
+        help="resize images to PIXELS, such as 224 or 240x320 (height x width), and interpolate the position "
+        "embeddings to fit [default: the size that the weights were made for]",
     )  # fmt: skip
     readers = {"grid": grid_of, "mean": channels_of, "std": channels_of}
     for name, unit, text in DETAILS:

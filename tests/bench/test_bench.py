@@ -190,11 +190,14 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         (["--seconds", "-1"], "--seconds must be above 0, not -1.0"),
         (["--against", "numpy"], "--against takes torch, torch-compiled, jax"),
         (["--against", "minivit"], "--against takes torch, torch-compiled, jax"),
-        (["--precision", "float32,double"], "--precision takes float32, tf32, float16, bfloat16, or several"),
+        (
+            ["--precision", "float32,double"],
+            "--precision takes float32, tf32, float16, bfloat16 or several separated by commas",
+        ),
         (["--precision", "tf32"], "wants --device cuda"),
-        (["--precision", "float16", "--task", "infer"], "half precision is for training"),
-        (["--precision", "float16", "--against", "jax"], "in float32 alone"),
-        (["--plan", "--precision", "float16"], "--plan and --growth are for the processor and float32"),
+        (["--precision", "float16", "--task", "infer"], "inference is measured only in float32 and tf32"),
+        (["--precision", "float16", "--against", "jax"], "only on the processor in float32"),
+        (["--plan", "--precision", "float16"], "--plan and --growth measure the processor in float32"),
         (["--device", "tpu"], "unknown device 'tpu': use 'cpu', 'cuda'"),
     ],
 )
@@ -250,7 +253,7 @@ def test_on_a_gpu_a_batch_is_one_pass_and_jax_is_not_measured(card, capsys):
     assert default_microbatch(config, 10**9, on_gpu=True) * config.layer_elements <= 2**26
     assert hardware("cuda:1")["gpu"] == "Stand-in 1"
     assert main(["bench", "--device", "cuda", "--against", "jax"]) == 2
-    assert "JAX is measured on the processor and in float32 alone" in capsys.readouterr().err
+    assert "JAX is measured only on the processor in float32" in capsys.readouterr().err
 
 
 def test_a_library_that_is_missing_is_told(capsys, monkeypatch):

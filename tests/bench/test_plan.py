@@ -91,7 +91,7 @@ def test_the_command_prints_a_row_for_each_and_what_fits(capsys):
 
 def test_a_list_that_is_none_is_refused(capsys):
     assert main(["bench", "--plan", "two"]) == 2
-    assert "--plan takes numbers of devices with commas" in capsys.readouterr().err
+    assert "--plan takes integers separated by commas" in capsys.readouterr().err
 
 
 def test_the_measured_rate_is_one_that_a_processor_can_have():

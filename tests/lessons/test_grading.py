@@ -190,7 +190,7 @@ def test_students_who_handed_in_no_notebook_are_named(tmp_path, capsys):
         (tmp_path / student).mkdir()
         (tmp_path / student / name).write_bytes(b"PK")
     assert main(["lessons", "grade", str(tmp_path)]) == 0
-    assert "note: not marked, for there is no notebook (.ipynb) in it: ada, grace\n" in capsys.readouterr().err
+    assert "note: not marked, since they hold no notebook (.ipynb): ada, grace\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("option", "value"), [("--seconds", "0"), ("--seconds", "1e308"), ("--megabytes", "-1")])
