@@ -11,6 +11,7 @@ import pytest
 
 from minivit import cli
 from minivit.models import MODEL_NAMES
+from tests.test_dialect import UNCLEAR
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -151,10 +152,18 @@ def test_every_make_target_that_a_page_names_exists():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_a_page_names_is_there(page):
-    """Paths from the top of the repository, in code: `tests/models/test_vit.py`, `minivit/engine/`."""
+    """Paths from the top of the repository, in code: `minivit/engine/`; of a file still to be written, its folder."""
     for code in codes(prose(PAGES[page])):
         if re.fullmatch(r"(minivit|tests|docs|lessons|results|examples|\.ci|\.github)/[\w./-]+", code):
-            assert (ROOT / code).exists(), code
+            path = ROOT / code
+            to_be_written = re.search(r"NAME|NN", path.name)
+            assert (path.parent if to_be_written else path).exists(), code
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_a_word_that_must_be_read_twice(page):
+    found = [(match.group(), better) for word, better in UNCLEAR.items() for match in re.finditer(word, PAGES[page])]
+    assert found == []
 
 
 # -- the paper map ---------------------------------------------------------------------------------
