@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
     from .preprocessing import preprocess
     from .training.optim import SGD, Adam, AdamW, Muon
-    from .weights.files import save_weights
-    from .weights.published import load_model
+    from .weights import load_model, save_weights
 
 __version__ = "0.1.0"
 
@@ -54,8 +53,7 @@ __all__ = [
 _HOMES = {
     "engine": ("Tensor", "cross_entropy", "gradcheck", "no_grad", "value_and_grad"),
     "models": ("MODEL_NAMES", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model"),
-    "weights.published": ("load_model",),
-    "weights.files": ("save_weights",),
+    "weights": ("load_model", "save_weights"),
     "preprocessing": ("preprocess",),
     "training.optim": ("SGD", "Adam", "AdamW", "Muon"),
 }

@@ -13,7 +13,7 @@ NEW_NAMES = {
     "minivit.cores": "minivit.backend.cores",
     "minivit.cublas": "minivit.backend.cublas",
     "minivit.cuda": "minivit.backend.cuda",
-    "minivit.data.pretrained": "minivit.weights.published",
+    "minivit.data.pretrained": "minivit.weights",
     "minivit.engine.backend": "minivit.backend.arrays",
     "minivit.engine.workers": "minivit.backend.workers",
     "minivit.files": "minivit.utils.files",
@@ -22,9 +22,16 @@ NEW_NAMES = {
     "minivit.lessons": "minivit_lessons",
     "minivit.memory": "minivit.backend.memory",
     "minivit.models.archive": "minivit.weights.archive",
-    "minivit.models.weights": "minivit.weights.files",
+    "minivit.models.beside": "minivit.weights.sidecar",
+    "minivit.models.families": "minivit.weights.families",
+    "minivit.models.filekinds": "minivit.weights.filekinds",
+    "minivit.models.layouts": "minivit.weights.google",
+    "minivit.models.weights": "minivit.weights",
     "minivit.notices": "minivit.utils.notices",
     "minivit.text": "minivit.utils.text",
+    "minivit.weights.beside": "minivit.weights.sidecar",
+    "minivit.weights.files": "minivit.weights",
+    "minivit.weights.layouts": "minivit.weights.google",
 }
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from minivit import cli
 from minivit.data import load_dataset, load_test_folder
 from minivit.training import loop
-from minivit.weights.files import load_model, read_arrays
+from minivit.weights import load_model, read_arrays
 
 from .data.pictures_on_disk import write_folder, write_picture
 from .test_cli import refused, small_shapes

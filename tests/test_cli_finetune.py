@@ -8,7 +8,7 @@ import pytest
 from minivit import cli, load_model, save_weights
 from minivit.data import shapes
 from minivit.training import TrainConfig, loop
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 from tests.models.files import timm_arrays, write_safetensors
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -28,7 +28,7 @@ from minivit.utils.files import (
     write_json,
     write_text,
 )
-from minivit.weights.files import write_plain_arrays
+from minivit.weights.archive import write_archive
 
 from .support import tiny_vit
 
@@ -156,11 +156,11 @@ def test_a_disk_that_is_full_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "weights.npz"
-    write_plain_arrays(path, {"a": np.zeros(3)})
+    write_archive(path, {"a": np.zeros(3)})
     before = path.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SaveError, match="No space left on device; what was there before is unchanged"):
-        write_plain_arrays(path, {"a": np.ones(3)})
+        write_archive(path, {"a": np.ones(3)})
     assert path.read_bytes() == before
     assert [other.name for other in tmp_path.iterdir()] == ["weights.npz"]
 

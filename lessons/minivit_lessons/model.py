@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minivit.models import ViT
 from minivit.training import TrainConfig, train
-from minivit.weights.files import load_model, save_weights
+from minivit.weights import load_model, save_weights
 
 from .notebooks import lessons_folder
 

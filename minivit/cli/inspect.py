@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..insight import Pictures
     from ..models import ViTConfig
-    from ..weights.files import Header
+    from ..weights import Header
 
 SHOWN = 10  # test images on the page
 MEASURED = 128  # test images over which attention distances are averaged  # ViT §D.7

@@ -15,7 +15,7 @@ from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
 from ..utils.text import printable, shell_word
-from ..weights.files import RUN_WEIGHTS, load_model
+from ..weights import RUN_WEIGHTS, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:

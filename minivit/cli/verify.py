@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.text import printable
-from ..weights.files import RUN_WEIGHTS, verify_weights
-from ..weights.published import find_weights
+from ..weights import RUN_WEIGHTS, find_weights, verify_weights
 
 
 def add_verify(commands: Any) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..utils.notices import notice
 from ..utils.text import printable
-from ..weights.files import Header, channels_of, grid_of, has_zero_head, load_for_pixels, sides_of
-from ..weights.published import find_weights
+from ..weights import Header, channels_of, find_weights, grid_of, has_zero_head, load_for_pixels, sides_of
 from .common import weights_option
 
 # What a weights file may not say: option, metavar, and help.

@@ -18,7 +18,7 @@ from ..engine.tensor import Tensor
 from ..errors import CheckpointError, NonFiniteLossError
 from ..models import Classifier
 from ..nn import Module
-from ..weights.files import read_arrays, section, write_arrays
+from ..weights import read_arrays, section, write_arrays
 from .optim import ExponentialAverage, Optimizer
 
 

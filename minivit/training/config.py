@@ -13,7 +13,7 @@ from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_
 from ..errors import ConfigError
 from ..models import model_config
 from ..utils.text import listed, quoted
-from ..weights.files import channels_of, grid_of
+from ..weights import channels_of, grid_of
 from .masked import TARGETS
 from .optim import OPTIMIZERS
 from .precision import PRECISIONS

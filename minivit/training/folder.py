@@ -16,7 +16,7 @@ from ..data import DATASETS, FOLDER, default_data_dir
 from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
 from ..utils.files import locked, read_json, reason_of, remove_parts, write_json
 from ..utils.text import listed, printable, shell_word
-from ..weights.published import PRETRAINED
+from ..weights import PRETRAINED
 from .config import PLACEMENT, TrainConfig, config_from_json
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"

@@ -41,8 +41,16 @@ from ..nn import Module
 from ..preprocessing import preprocess
 from ..utils.notices import notice
 from ..utils.text import printable, quoted, shell_word
-from ..weights.files import channels_of, config_of, grid_of, load_for_pixels, load_model, read_header, with_new_head
-from ..weights.published import find_weights
+from ..weights import (
+    channels_of,
+    config_of,
+    find_weights,
+    grid_of,
+    load_for_pixels,
+    load_model,
+    read_header,
+    with_new_head,
+)
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .finetuning import freeze_all_but_head, layer_scales

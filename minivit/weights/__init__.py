@@ -1,6 +1,22 @@
-"""Files of weights, in and out: minivit's own, and those of other libraries."""
+"""Files of weights, in and out: minivit's own, and those of other programs.
 
-from .files import save_weights
-from .published import load_model
+file -> archive -> source -> configuration and arrays -> model
+"""
 
-__all__ = ["load_model", "save_weights"]
+from .adapt import has_zero_head, with_new_head
+from .archive import SUFFIXES
+from .find import RUN_WEIGHTS, find_weights
+from .load import load_for_pixels, load_model
+from .minivit import config_of, read_arrays, read_header, section, write_arrays
+from .options import channels_of, grid_of, sides_of
+from .published import PRETRAINED, pretrained_weights
+from .save import save_weights
+from .scaling import fold_scaling
+from .source import Header
+from .verify import verify_weights
+
+__all__ = [
+    "PRETRAINED", "RUN_WEIGHTS", "SUFFIXES", "Header", "channels_of", "config_of", "find_weights", "fold_scaling",
+    "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays", "read_header",
+    "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
+]  # fmt: skip

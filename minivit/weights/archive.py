@@ -1,4 +1,4 @@
-"""Reading files of named arrays, `.npz` and `.safetensors`, without trusting them.
+"""Files of named arrays, `.npz` and `.safetensors`: read without trust, and written completely or not at all.
 
 Nothing in a file is ever run: pickled objects are refused. Names and shapes are read first, and arrays one by one when
 asked for. So an array that nobody asks for costs nothing, and one that claims to be larger than its file is never made.
@@ -22,13 +22,16 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import CheckpointError, CheckpointNotFoundError, MinivitError, OutOfMemory
+from ..errors import CheckpointError, CheckpointNotFoundError, ConfigError, MinivitError, OutOfMemory
+from ..utils.files import atomic_file
 from ..utils.text import printable, quoted, shortened
 from .filekinds import kind_of
 
 Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[int, ...]]
 Read = Callable[[str], np.ndarray]
+
+SUFFIXES = (".npz", ".safetensors")
 
 # What NumPy writes. Deflate shrinks a thousandfold at most; other methods would let a small file unpack without end.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -182,6 +185,17 @@ def _dot_is_finite(array: np.ndarray) -> bool:
         return bool(np.isfinite(flat @ flat))
 
 
+def refuse_other_types(array: np.ndarray, what: str) -> None:
+    """Raise CheckpointError if an array does not hold floats; the message begins with `what`."""
+    if array.dtype.kind in "iu":
+        raise CheckpointError(
+            f"{what} holds {array.dtype} numbers: in a quantised file they are codes that need a scale; save the model "
+            "as floats"
+        )
+    if array.dtype.kind != "f":
+        raise CheckpointError(f"{what} holds {array.dtype} values, not real numbers")
+
+
 def numbers(array: np.ndarray, type_name: str, path: Path, name: str) -> np.ndarray:
     """An array as real numbers, bfloat16 as the float32 that begins with the same bits.
 
@@ -332,3 +346,40 @@ def _type_of(word: str) -> str:
 
 def _bits(type_name: str) -> str:
     return " (floats of 8 bits)" if type_name.startswith("F8") else ""
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+def write_archive(path: str | Path, arrays: Mapping[str, np.ndarray], text: Mapping[str, str] | None = None) -> None:
+    """Write arrays and texts to a .npz or .safetensors file, completely or not at all.
+
+    Args:
+        path: ends in .npz or .safetensors.
+        arrays: by name.
+        text: by name; in a .npz file a text is an array too.
+
+    Raises:
+        ConfigError: for another suffix.
+        SaveError: if the file cannot be written; an older file is unchanged.
+    """
+    path, text = Path(path), dict(text or {})
+    if path.suffix == ".npz":
+        with atomic_file(path) as file:
+            _write_npz(file, {**{name: np.array(words) for name, words in text.items()}, **arrays})
+    elif path.suffix == ".safetensors":
+        from safetensors.numpy import save
+
+        contiguous = {name: plain(array) for name, array in arrays.items()}
+        with atomic_file(path) as file:
+            file.write(save(contiguous, metadata=text or None))
+    else:
+        raise ConfigError(f"weights are written to {' or '.join(SUFFIXES)} files, not {quoted(path.name)}")
+
+
+def _write_npz(file: IO[bytes], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write what `np.savez` writes, which would take arrays called "file" or "allow_pickle" for its arguments."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

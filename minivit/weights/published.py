@@ -1,6 +1,6 @@
-"""Published weights by name: which there are, where they lie, and a cache beside the data sets.
+"""Published weights by name: which there are, their addresses, and a cache beside the data sets.
 
-The files are Google's own: ViTs and hybrids of arXiv 2010.11929, and the ResNets of BiT (arXiv 1912.11370).
+The files are Google's: ViTs and hybrids of arXiv 2010.11929, and the ResNets of BiT (arXiv 1912.11370).
 """
 
 from __future__ import annotations
@@ -8,15 +8,12 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 from ..data import default_data_dir
 from ..data.download import fetch
 from ..data.kinds import first_bytes, kind_of
 from ..errors import CheckpointError, CheckpointNotFoundError, DataError
 from ..utils.text import quoted, suggestion
-from .files import SUFFIXES, Channels, Size, weights_file
-from .files import load_model as load_weights_file
 
 VIT_ADDRESS = "https://storage.googleapis.com/vit_models"
 BIT_ADDRESS = "https://storage.googleapis.com/bit_models"
@@ -41,18 +38,19 @@ PRETRAINED: dict[str, str] = {
 
 
 def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: bool = True) -> Path:
-    """The file of published weights, downloaded unless it is there.
+    """Return the file of published weights, downloaded unless it is there.
 
-    The publisher gives no checksums; the file is a zip archive, whose own are checked when it is read.
+    The publisher gives no checksums; those of the zip archive are compared when the file is read.
 
     Args:
         name: one of `PRETRAINED`.
-        data_dir: the cache is its folder `weights`; $MINIVIT_DATA or data if left out.
-        progress: draw a progress bar. An interrupted download goes on where it broke off.
+        data_dir: the cache is its folder `weights`. [default: $MINIVIT_DATA, or data]
+        progress: draw a progress bar. An interrupted download continues where it stopped.
 
     Raises:
         CheckpointNotFoundError: for an unknown name; the nearest known ones are suggested.
-        DownloadError, SaveError: as `fetch`.
+        CheckpointError: if the file in the cache is not a whole weights file.
+        DownloadError, SaveError: as `fetch` raises them.
     """
     if name not in PRETRAINED:
         first, *_, last = PRETRAINED
@@ -85,47 +83,3 @@ def _check_whole(path: Path) -> None:
 def _what_it_is(path: Path) -> str:
     kind = kind_of(first_bytes(path))
     return f" but a {kind[0]}" if kind and kind[0] != "archive" else ""
-
-
-def find_weights(given: str | Path) -> Path:
-    """Return a weights file, by its path, by the folder of its run or model, or by the name of published weights.
-
-    Raises:
-        CheckpointNotFoundError: if it is neither a file nor such a name.
-    """
-    path = Path(given)
-    looks_like_a_path = isinstance(given, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
-    if not looks_like_a_path and not path.exists():
-        return pretrained_weights(str(given))
-    return weights_file(path)
-
-
-def load_model(
-    weights: str | Path,
-    heads: int | None = None,
-    image_size: Size | None = None,
-    num_classes: int | None = None,
-    *,
-    grid: tuple[int, int] | None = None,
-    mean: Channels | None = None,
-    std: Channels | None = None,
-    interpolation: str = "bilinear",
-) -> Any:
-    """Return the model in a weights file, in a folder, or of published weights: `models.weights.load_model` by name.
-
-    Args:
-        weights: the name of published weights (one of `PRETRAINED`), which are downloaded once; or a file, or the
-            folder of a run or of Hugging Face's or timm's files.
-        heads, image_size, num_classes, grid, mean, std, interpolation: as `models.weights.load_model` takes them.
-
-    Returns:
-        A `ViT` or a `ResNet`, in evaluation mode. Its `header` is what the file says besides its weights.
-
-    Raises:
-        CheckpointNotFoundError: if there is no such file or name.
-        CheckpointError, ConfigError, OutOfMemory: as `models.weights.load_model`.
-        DownloadError, SaveError: as `pretrained_weights`.
-    """
-    path = find_weights(weights)
-    options = {"grid": grid, "mean": mean, "std": std, "interpolation": interpolation}
-    return load_weights_file(path, heads, image_size, num_classes, **options)  # type: ignore[arg-type]

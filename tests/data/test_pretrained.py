@@ -9,8 +9,9 @@ from minivit import CheckpointNotFoundError, load_model
 from minivit.errors import CheckpointError, DataError
 from minivit.models import MODEL_NAMES
 from minivit.weights import published as pretrained
-from minivit.weights.layouts import google_state
-from minivit.weights.published import PRETRAINED, find_weights, pretrained_weights
+from minivit.weights.find import find_weights
+from minivit.weights.google import google_state
+from minivit.weights.published import PRETRAINED, pretrained_weights
 from tests.support import tiny_vit
 
 

@@ -17,7 +17,7 @@ from minivit.data import archive, cifar
 from minivit.data.pictures import read_picture
 from minivit.training.config import TrainConfig, config_from_json
 from minivit.training.logs import MetricsFile, learning_curve
-from minivit.weights.files import read_arrays, write_arrays
+from minivit.weights import read_arrays, write_arrays
 
 from ..data.pictures_on_disk import picture_bytes, write_folder, write_tar
 from .commands import run_command

@@ -10,7 +10,8 @@ import pytest
 from safetensors import safe_open
 
 from minivit import CheckpointError, SaveError, cli, load_model, save_weights
-from minivit.weights.files import read_arrays, read_header, verify_weights, write_arrays, write_plain_arrays
+from minivit.weights import read_arrays, read_header, verify_weights, write_arrays
+from minivit.weights.archive import write_archive
 from tests.models.files import timm_arrays, write_safetensors
 from tests.support import tiny_vit
 
@@ -96,7 +97,7 @@ def test_a_header_that_was_edited_is_refused(tmp_path, suffix, change):
         del header[change]
     arrays = {f"model/{name}": array for name, array in model.state().items()}
 
-    write_plain_arrays(path, arrays, json.dumps(header))
+    write_archive(path, arrays, {"minivit": json.dumps(header)})
 
     with pytest.raises(CheckpointError, match="header was changed"):
         load_model(path)
@@ -109,7 +110,7 @@ def test_an_array_that_was_added_or_taken_away_is_missed(tmp_path, suffix):
     arrays = {f"model/{name}": array for name, array in model.state().items()}
 
     for changed in (arrays | {"model/more": np.ones(3, np.float32)}, {k: arrays[k] for k in list(arrays)[1:]}):
-        write_plain_arrays(path, changed, json.dumps(header))
+        write_archive(path, changed, {"minivit": json.dumps(header)})
         with pytest.raises(CheckpointError, match="header was changed"):
             load_model(path)
 
@@ -119,7 +120,7 @@ def test_a_file_from_before_there_were_hashes_still_loads(tmp_path, suffix):
     model = tiny_vit(dtype=np.float32, depth=1)
     arrays = {f"model/{name}": array for name, array in model.state().items()}
     header = {"format": "minivit", "config": asdict(model.config), "classes": list("abcde")}
-    write_plain_arrays(tmp_path / f"old{suffix}", arrays, json.dumps(header))
+    write_archive(tmp_path / f"old{suffix}", arrays, {"minivit": json.dumps(header)})
 
     loaded = load_model(tmp_path / f"old{suffix}")
 
@@ -130,7 +131,7 @@ def test_a_file_from_before_there_were_hashes_still_loads(tmp_path, suffix):
 def test_a_file_of_a_newer_minivit_is_said_to_be_one(tmp_path):
     model = tiny_vit(dtype=np.float32, depth=1)
     header = {"format": "minivit", "version": 3, "config": asdict(model.config), "sha256": {}, "checksum": ""}
-    write_plain_arrays(tmp_path / "new.npz", {}, json.dumps(header))
+    write_archive(tmp_path / "new.npz", {}, {"minivit": json.dumps(header)})
 
     with pytest.raises(CheckpointError, match=r"newer minivit \(version 3\)"):
         load_model(tmp_path / "new.npz")
@@ -162,7 +163,7 @@ def test_arrays_in_any_order_of_memory_have_their_hash(tmp_path, suffix, make):
 
 @pytest.mark.parametrize("name", ["allow_pickle", "file", "arr_0", "compress"])
 def test_an_array_may_have_the_name_of_an_argument_of_numpys(tmp_path, name):
-    write_plain_arrays(tmp_path / "a.npz", {name: np.arange(3.0)})
+    write_archive(tmp_path / "a.npz", {name: np.arange(3.0)})
 
     with np.load(tmp_path / "a.npz", allow_pickle=False) as found:
         assert found.files == [name]
@@ -170,7 +171,7 @@ def test_an_array_may_have_the_name_of_an_argument_of_numpys(tmp_path, name):
 
 
 def test_googles_layout_holds_the_published_names_alone(tmp_path):
-    from minivit.weights.layouts import google_state
+    from minivit.weights.google import google_state
 
     model = tiny_vit(dtype=np.float32)
     save_weights(model, tmp_path / "google.npz", layout="google")
@@ -191,7 +192,7 @@ def test_weights_that_are_no_numbers_are_neither_written_nor_loaded(tmp_path, su
     assert path.read_bytes() == before
 
     arrays = {f"model/{name}": array for name, array in model.state().items()}
-    write_plain_arrays(path, arrays, json.dumps({"format": "minivit", "config": asdict(model.config)}))
+    write_archive(path, arrays, {"minivit": json.dumps({"format": "minivit", "config": asdict(model.config)})})
     for read in (load_model, read_arrays, verify_weights):
         with pytest.raises(CheckpointError, match=r"'model/blocks\.0\.mlp\.fc1\.weight' holds 1 numbers"):
             read(path)
@@ -292,7 +293,7 @@ def test_a_large_array_is_compared_with_its_hash_alone(tmp_path):
     write_arrays(tmp_path / "a.npz", {}, arrays)
     text = str(np.load(tmp_path / "a.npz")["minivit"])
     arrays["a"][299, 299] = 1.0
-    write_plain_arrays(tmp_path / "a.npz", arrays, text)
+    write_archive(tmp_path / "a.npz", arrays, {"minivit": text})
 
     with pytest.raises(CheckpointError, match="'a' was changed after it was written"):
         read_arrays(tmp_path / "a.npz")

@@ -10,10 +10,10 @@ import pytest
 
 from minivit import CheckpointError, MinivitError, ResNet, ResNetConfig, load_model
 from minivit.errors import OutOfMemory
-from minivit.weights import archive
-from minivit.weights import files as weights
-from minivit.weights.files import read_arrays, read_header, write_plain_arrays
-from minivit.weights.layouts import google_state
+from minivit.weights import archive, read_arrays, read_header
+from minivit.weights import load as loading
+from minivit.weights.archive import write_archive
+from minivit.weights.google import google_state
 from tests.models.files import hf_arrays, timm_arrays, write_safetensors
 from tests.support import tiny_vit
 
@@ -30,7 +30,7 @@ def header_of(model, **more):
 def write(path, model, header):
     """A file of ours from before there were hashes, so that nothing but the header's own checks stands in the way."""
     arrays = {f"model/{name}": array for name, array in model.state().items()}
-    write_plain_arrays(path, arrays, header if isinstance(header, str) else json.dumps(header))
+    write_archive(path, arrays, {"minivit": header if isinstance(header, str) else json.dumps(header)})
     return path
 
 
@@ -133,7 +133,7 @@ def test_classes_must_be_as_many_names_as_the_model_knows(tmp_path, classes, wor
 def test_a_header_that_promises_more_than_the_file_holds_is_refused_before_anything_is_built(
     tmp_path, monkeypatch, change
 ):
-    monkeypatch.setattr(weights, "build", lambda *_, **__: pytest.fail("a model was built"))
+    monkeypatch.setattr(loading, "build", lambda *_, **__: pytest.fail("a model was built"))
     model = MODELS["ViT"]()
     header = header_of(model)
     header["config"] |= change

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save as safetensors_bytes
 
 from minivit import CheckpointError, CheckpointNotFoundError, ConfigError, SaveError, load_model, save_weights
-from minivit.weights.files import read_arrays, write_arrays
+from minivit.weights import read_arrays, write_arrays
 from tests.support import random_images, tiny_config, tiny_vit
 
 SUFFIXES = [".npz", ".safetensors"]

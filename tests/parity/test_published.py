@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from minivit import ViT, ViTConfig, load_model, save_weights
 from minivit.models.configs import ResNetConfig
 from minivit.models.resnet import ResNet
-from minivit.weights.layouts import LAYOUTS
+from minivit.weights.sources import SOURCES
 from tests.support import random_images, randomize
 
 pytest.importorskip("torch", reason="parity needs PyTorch: pip install 'minivit[parity]'")
@@ -144,5 +144,5 @@ def test_hugging_face(tmp_path, names, dtype):
     check(model, random_images(model.config), lambda x: hf_logits(arrays, x, 3, names), dtype)
 
 
-def test_every_layout_is_compared():
-    assert {layout.name for layout in LAYOUTS} == {"Google", "BiT", "timm", "Hugging Face"}
+def test_every_source_is_compared():
+    assert {source.name for source in SOURCES} == {"minivit", "Google", "BiT", "timm", "Hugging Face"}

@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 
 COMMANDS = ("train", "finetune", "pretrain")
 WAYS = ("SIGKILL", "SIGTERM", "SIGHUP", "full disk")

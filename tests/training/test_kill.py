@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 
 from . import kill_harness
 

@@ -12,7 +12,7 @@ from minivit.models import create_model
 from minivit.models.cost import images_that_fit
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 
 
 def full_after(monkeypatch, calls):

@@ -15,7 +15,7 @@ from minivit.models import create_model
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
 from minivit.training.precision import MixedPrecision, half_type, precision
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 
 from .conftest import tiny_model
 from .ranks_on_threads import on_ranks

@@ -29,7 +29,7 @@ from minivit.training.parallel import (
     shared_pieces,
 )
 from minivit.training.ranks import Ranks, joined_ranks
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 
 from ..data.pictures_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model

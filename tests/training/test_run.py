@@ -14,7 +14,7 @@ from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, Sav
 from minivit.models import vit
 from minivit.training import TrainConfig, loop, train
 from minivit.training.objectives import Classes
-from minivit.weights.files import load_model, read_arrays, write_arrays
+from minivit.weights import load_model, read_arrays, write_arrays
 
 from .conftest import tiny_dataset
 

@@ -18,7 +18,7 @@ from minivit.errors import ConfigError, FolderInUseError, NonFiniteLossError, No
 from minivit.training import TrainConfig, folder, loop
 from minivit.training.folder import anchored, path_now, read_config, run_notes
 from minivit.utils.files import locked
-from minivit.weights.files import read_arrays, write_arrays
+from minivit.weights import read_arrays, write_arrays
 
 from ..data.pictures_on_disk import write_folder
 from ..test_cli import refused

@@ -9,7 +9,7 @@ import pytest
 
 from minivit.training import loop, stopping
 from minivit.training.stopping import Stopped, StopRequest, exit_status, stop_signals
-from minivit.weights.files import read_arrays
+from minivit.weights import read_arrays
 
 from .test_run import assert_same_bits, records, run, weights
 

@@ -1,0 +1,68 @@
+"""Loaded models for another image size or other classes.  # ViT §3.2"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..backend.arrays import to_numpy
+from ..models.classifier import Classifier
+from ..models.configs import ViTConfig
+from ..models.names import build
+from ..models.positions import resized
+
+Size = int | tuple[int, int]
+
+
+def adapted(
+    model: Classifier,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    interpolation: str = "bilinear",
+) -> Classifier:
+    """Return the model for another image size or other classes; the model itself if nothing changes.
+
+    Args:
+        model: a loaded model.
+        image_size: pixels, or (height, width); position embeddings are interpolated to its grid.
+        num_classes: if it is not the model's number, the head is replaced by a linear one of zeros; 0 leaves it out.
+        interpolation: "bilinear" or "bicubic", as `positions.resize_positions` takes it.
+
+    Raises:
+        ConfigError: if the options do not fit the model.
+    """
+    before = model.config
+    changes: dict[str, Any] = {}
+    if image_size is not None:
+        changes["image_size"] = image_size
+    if num_classes is not None and num_classes != before.num_classes:
+        changes["num_classes"] = num_classes
+        if isinstance(before, ViTConfig):
+            changes["representation"] = None
+    after = replace(before, **changes)
+    if after == before:
+        return model
+    new = build(after, seed=None)
+    state = model.state()
+    has_new_head = "num_classes" in changes
+    for name, parameter in new.named_parameters():
+        if has_new_head and name.startswith("head."):
+            continue  # zeros
+        array = state[name]
+        if array.shape != parameter.shape:
+            array = resized(name, array, before.grid, after.grid, interpolation)
+        parameter.data = array
+    forgotten = {"classes"} if has_new_head else set()
+    new.header = {name: value for name, value in model.header.items() if name not in forgotten}
+    return new
+
+
+def with_new_head(model: Classifier, num_classes: int) -> Classifier:
+    """Return the model with a linear head of zeros for other classes, even if they are as many as before."""
+    return adapted(adapted(model, num_classes=0), num_classes=num_classes)
+
+
+def has_zero_head(model: Classifier) -> bool:
+    """Return whether the head is all zeros: it was never trained, and every class gets the same probability."""
+    head = getattr(model, "head", None)
+    return head is not None and not any(to_numpy(tensor.data).any() for tensor in head.parameters())

@@ -1,0 +1,222 @@
+"""From a file of weights to a model: find the file, ask whose it is, build the model, read the arrays, adapt it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError, ConfigError
+from ..models.classifier import Classifier
+from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ..models.names import build
+from ..utils.integers import integer
+from ..utils.notices import notice
+from ..utils.text import printable, quoted
+from .adapt import Size, adapted
+from .archive import Archive, open_archive
+from .families import family_of
+from .find import find_weights
+from .scaling import Channels, as_text, fold_scaling, is_neutral
+from .sidecar import Sidecar
+from .source import Header, Hints, Source
+from .sources import MINIVIT, read_sidecar, source_of
+
+
+def load_model(
+    weights: str | Path,
+    heads: int | None = None,
+    image_size: Size | None = None,
+    num_classes: int | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
+    mean: Channels | None = None,
+    std: Channels | None = None,
+    interpolation: str = "bilinear",
+    apply_stated_scaling: bool = False,
+) -> Any:
+    """Return the model in a weights file, in evaluation mode: minivit's, Google's, timm's or Hugging Face's.
+
+    Whose file it is, and which model, is read off the names and shapes of its arrays. Each source has its own GELU and
+    epsilon: tanh and 1e-6 for Google, erf and 1e-6 for timm, erf and 1e-12 for Hugging Face, or what a `config.json`
+    beside the file says. If a run averaged its weights, the average is loaded, since that was evaluated. If neither
+    the file nor the caller nor a `config.json` says something, it is assumed with a `Notice`, or loading fails and
+    asks for it.
+
+    Args:
+        weights: a file; the folder of a run or of Hugging Face's or timm's files; or the name of published weights (one
+            of `PRETRAINED`), which are downloaded once.
+        heads: attention heads, where the file cannot tell (timm, Hugging Face).
+        image_size: pixels, or (height, width). If the file has as many position embeddings as this size has patches,
+            they are kept unchanged; else they are interpolated to its grid.  # ViT §3.2
+        num_classes: if it is not the file's number, the head (with a pre-training head's hidden layer) is replaced by
+            a linear one of zeros, as for fine-tuning; 0 leaves the head out.
+        grid: the file's patches (rows, columns), if they do not form a square.
+        mean: of each channel, of pixels from 0 to 1, if the weights were trained on (pixels - mean) / std. It becomes
+            part of the patch embedding, exactly, so that the model takes images in [-1, 1] like every other.
+            [default: 0.5, which changes nothing]
+        std: the standard deviation of each channel. [default: 0.5, which changes nothing]
+        interpolation: "bilinear" as the authors', or "bicubic", as `positions.resize_positions` takes it.
+        apply_stated_scaling: use the mean and std in a file beside the weights, and say in a `Notice` how pixels are
+            scaled for weights that others trained; if False, a `Notice` only names them.
+
+    Returns:
+        A `ViT` or a `ResNet`. Its `header` is what the file says besides its weights.
+
+    Raises:
+        CheckpointNotFoundError: if there is no such file or name.
+        CheckpointError: if it is damaged, of no known source, or its arrays do not fit the model.
+        ConfigError: if the arguments do not fit the model.
+        OutOfMemory: if the model does not fit into the memory.
+        DownloadError, SaveError: if published weights cannot be downloaded.
+    """
+    path = find_weights(weights)
+    heads = None if heads is None else integer("heads", heads, 1)
+    hints = Hints(heads, _checked_grid(grid), _size_or_none(image_size))
+    with open_archive(path) as archive:
+        model, source, sidecar = _read(archive, hints)
+    model = adapted(model, image_size, num_classes, interpolation)
+    scaled_by = _scale_pixels(model, source, sidecar, (mean, std), apply_stated_scaling, printable(path))
+    if apply_stated_scaling and scaled_by:
+        notice(f"{printable(path)}: {scaled_by}")
+    return model.eval()
+
+
+def load_for_pixels(weights: str | Path, **options: Any) -> tuple[Any, Header]:
+    """Return a model and its header for a command that reads images: pixels are scaled as the weights' owner says.
+
+    Args:
+        weights: as `load_model` takes it.
+        **options: the other options of `load_model`.
+    """
+    model = load_model(weights, apply_stated_scaling=True, **options)
+    return model, dict(model.header)
+
+
+# -- the caller's options ------------------------------------------------------------------------
+
+
+def _checked_grid(grid: Any) -> tuple[int, int] | None:
+    if grid is None:
+        return None
+    sides = list(grid) if isinstance(grid, list | tuple | np.ndarray) else []
+    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and n >= 1 for n in sides):
+        raise ConfigError(f"grid must be the patches (rows, columns), not {quoted(grid)}")
+    return int(sides[0]), int(sides[1])
+
+
+def _size_or_none(size: Any) -> tuple[int, int] | None:
+    """Return the (height, width) that is asked for; None for anything else, which the configuration refuses later."""
+    sides = list(size) if isinstance(size, list | tuple | np.ndarray) else [size, size]
+    good = len(sides) == 2 and all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in sides)
+    return (int(sides[0]), int(sides[1])) if good else None
+
+
+# -- from an archive to a model ------------------------------------------------------------------
+
+
+def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Source, Sidecar]:
+    """Return the model in an open file, the source that stored it, and what the files beside it say."""
+    path = printable(archive.path)
+    source = source_of(archive)
+    family = None if source is MINIVIT else family_of(archive.shapes)
+    not_read = f"{path} holds {family}; minivit does not read it"
+    if source is None:
+        if family is not None:
+            raise CheckpointError(not_read)
+        raise CheckpointError(
+            f"{path} is in no known layout: minivit reads its own files, and those of Google's ViT and BiT, of timm "
+            "and of Hugging Face"
+        )
+    if source.has_sidecar:
+        hints = replace(hints, sidecar=read_sidecar(archive.path))
+    try:
+        description = source.describe(archive, hints)
+        model = build_if_it_fits(description.config, archive)
+        source.fill(model, archive, description)
+    except (ConfigError, CheckpointError) as error:
+        if family is not None:
+            raise CheckpointError(not_read) from error
+        raise
+    if hints.assumed:
+        notice(
+            f"{path} does not say everything: assumed {', '.join(hints.assumed)}; if that is wrong, give heads, grid "
+            "or image_size"
+        )
+    model.header = description.header
+    return model, source, hints.sidecar
+
+
+def build_if_it_fits(config: AnyConfig, archive: Archive) -> Classifier:
+    """Build a model of zeros, if a file holds enough arrays and numbers for it: a header may claim any size.
+
+    Args:
+        config: the configuration that the file names.
+        archive: the open file.
+
+    Raises:
+        CheckpointError: if the file is too small for such a model, or no such model can be built.
+        OutOfMemory: if its parameters do not fit into the memory.
+    """
+    path = printable(archive.path)
+    layers = config.depth + sum(config.backbone or ()) if isinstance(config, ViTConfig) else sum(config.units)
+    least = _least_parameters(config)
+    if layers > len(archive.shapes) or least > archive.size:
+        raise CheckpointError(
+            f"{path} describes a model of {quoted(layers, 20)} layers and {quoted(least, 20)} parameters or more, but "
+            f"holds {len(archive.shapes)} arrays of {archive.size} numbers"
+        )
+    try:
+        return build(config, seed=None)
+    except (OverflowError, ValueError) as error:
+        raise CheckpointError(f"{path} names a model that cannot be built: {printable(error, 100)}") from error
+
+
+def _least_parameters(config: AnyConfig) -> int:
+    """Return a lower bound for the number of parameters, without building anything."""
+    if isinstance(config, ResNetConfig):
+        return config.width * config.channels + config.width * config.num_classes
+    d = config.dim
+    blocks = config.depth * (4 * d * d + 2 * d * config.mlp_dim)
+    head = (config.representation or d) * config.num_classes + d * (config.representation or 0)
+    positions = config.num_patches * d if config.positions == "learned" else 0
+    return blocks + head + positions + d * config.patch_size**2
+
+
+# -- the scaling of pixels -----------------------------------------------------------------------
+
+
+def _scale_pixels(
+    model: Classifier,
+    source: Source,
+    sidecar: Sidecar,
+    given: tuple[Channels | None, Channels | None],
+    apply_stated: bool,
+    path: str,
+) -> str:
+    """Fold the scaling of pixels into the model, and return a phrase that says it; "" where it is clear.
+
+    Args:
+        model: the model; its patch embedding may be changed.
+        source: whose weights they are.
+        sidecar: what the files beside the weights say.
+        given: the caller's mean and standard deviation.
+        apply_stated: whether to use those of the sidecar; if not, a notice names them.
+        path: the file, for the notice.
+    """
+    mean, std = given
+    if mean is not None or std is not None:
+        fold_scaling(model, mean, std)
+        return f"pixels are scaled by {as_text(mean, std)}, as given"
+    stated = as_text(sidecar.mean, sidecar.std) if sidecar.says_scaling else ""
+    if stated and apply_stated:
+        fold_scaling(model, sidecar.mean, sidecar.std)
+        return f"pixels are scaled by {stated}, from {sidecar.scaling_source} beside the file"
+    if stated and not is_neutral(sidecar):
+        notice(
+            f"{path} was trained on pixels scaled by {stated}, by {sidecar.scaling_source} beside it: give mean and "
+            "std to load it so"
+        )
+    return f"pixels are scaled to [-1, 1]{source.pixel_scaling}" if source.pixel_scaling else ""

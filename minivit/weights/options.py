@@ -1,0 +1,54 @@
+"""Options of loading as text: 224, 240x320, 6x4 and 0.5,0.5,0.5."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import ConfigError
+from ..utils.text import quoted
+
+
+def sides_of(name: str, text: str) -> int | tuple[int, int]:
+    """Return one number for 48, and two for 48x32.
+
+    Args:
+        name: the option, for messages.
+        text: its value.
+
+    Raises:
+        ConfigError: for other texts.
+    """
+    parts = [part.strip() for part in text.lower().replace(",", "x").split("x")]
+    if len(parts) > 2 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
+        raise ConfigError(f"{name} must be a number such as 224, or two such as 6x4, not {quoted(text)}")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def grid_of(name: str, text: str) -> tuple[int, int]:
+    """Return the (rows, columns) of 6x4; a single number is both.
+
+    Args:
+        name: the option, for messages.
+        text: its value.
+
+    Raises:
+        ConfigError: for other texts.
+    """
+    sides = sides_of(name, text)
+    return (sides, sides) if isinstance(sides, int) else sides
+
+
+def channels_of(name: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of 0.5,0.5,0.5.
+
+    Args:
+        name: the option, for messages.
+        text: its value.
+
+    Raises:
+        ConfigError: for other texts.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{name} must be numbers such as 0.5,0.5,0.5, not {quoted(text)}") from error

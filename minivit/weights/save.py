@@ -1,0 +1,27 @@
+"""From a model to a file of weights, in minivit's own layout or another source's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..models.classifier import Classifier
+from .source import Header
+from .sources import source_with_layout
+
+
+def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", header: Header | None = None) -> None:
+    """Write a model's weights, completely or not at all.
+
+    Args:
+        model: the model.
+        path: ends in .npz or .safetensors.
+        layout: how the arrays are named: "minivit", or "google" for what the authors' code reads. Google's files say
+            neither which GELU nor which epsilon a model has: their readers take the tanh form and 1e-6.
+        header: more to note, as JSON values, in minivit's layout; `classes`, a list of names, is what `predict` prints.
+            The header of the file that the model was loaded from is kept.
+
+    Raises:
+        ConfigError: for another suffix or layout, or a model that the layout has no place for.
+        SaveError: if the file cannot be written, or the weights are nan or infinite; an older file is unchanged.
+    """
+    source_with_layout(layout).write(model, path, header)

@@ -1,0 +1,85 @@
+"""The scaling of pixels that weights were trained with, made a part of the weights.
+
+minivit's models take images in [-1, 1]. Many ViTs were trained on (pixels - mean) / std instead, with pixels from 0 to
+1. Both are linear in the pixels, and so is the patch embedding that follows: its weights can take in the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..models.classifier import Classifier
+from ..models.configs import ViTConfig
+from ..utils.text import quoted
+from .sidecar import Sidecar
+
+NEUTRAL = 0.5  # this mean and standard deviation take pixels from [0, 1] to [-1, 1]
+
+Channels = float | Sequence[float]
+
+
+def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None) -> None:
+    """Make the scaling of pixels a part of the patch embedding: the model then takes images in [-1, 1].
+
+    (pixels / 255 - mean) / std is linear in x = pixels / 127.5 - 1, and so is the embedding that follows: E and b of
+    x are those of the scaled pixels, with E / (2 std) and b + E (0.5 - mean) / std.
+
+    Args:
+        model: a `ViT` that cuts patches from the image itself; it is changed.
+        mean: one number, or one for each channel, of pixels from 0 to 1.
+        std: the standard deviation, likewise.
+
+    Raises:
+        ConfigError: for other numbers, or a model whose first layer pads the image, where this would not be exact.
+    """
+    config = model.config
+    means, stds = (
+        _one_for_each_channel("mean", mean, config.channels),
+        _one_for_each_channel("std", std, config.channels),
+    )
+    if (means == NEUTRAL).all() and (stds == NEUTRAL).all():
+        return
+    if not isinstance(config, ViTConfig) or config.backbone is not None:
+        raise ConfigError("mean and std are for Vision Transformers without a backbone: a convolution pads the image")
+    if model.header.get("folded"):
+        raise ConfigError("mean and std are a part of these weights already: leave them out")
+    embedding: Any = model.embedding  # type: ignore[attr-defined]
+    weight = embedding.weight.data.astype(np.float64).reshape(-1, config.channels, config.dim)  # (P², C, D)
+    bias = embedding.bias.data + np.einsum("pcd,c->d", weight, (NEUTRAL - means) / stds)  # (D,)
+    scaled = weight / (2.0 * stds[:, None])  # (P², C, D)
+    embedding.weight.data = scaled.reshape(embedding.weight.shape).astype(embedding.weight.dtype)
+    embedding.bias.data = bias.astype(embedding.bias.dtype)
+    model.header = {**model.header, "folded": {"mean": means.tolist(), "std": stds.tolist()}}
+
+
+def _one_for_each_channel(name: str, given: Channels | None, channels: int) -> np.ndarray:
+    """Return a mean or a standard deviation for each channel, (C,)."""
+    if given is None:
+        raise ConfigError("mean and std belong together: give both")
+    rule = f"{name} must be one number or {channels}, one for each channel, of pixels from 0 to 1"
+    try:
+        values = np.asarray(given, np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{rule}, not {quoted(given)}") from error
+    least = 0.0 if name == "mean" else 1e-6
+    if values.size not in (1, channels) or not ((values >= least) & (values <= 1.0)).all():
+        raise ConfigError(f"{rule}, not {quoted(given)}")
+    return np.broadcast_to(values, (channels,)).copy()
+
+
+def is_neutral(sidecar: Sidecar) -> bool:
+    """Return whether pixels are scaled to [-1, 1], as by `minivit.preprocess`, or no scaling is given."""
+    return all(abs(value - NEUTRAL) < 1e-6 for value in (*(sidecar.mean or ()), *(sidecar.std or ())))
+
+
+def as_text(mean: Any, std: Any) -> str:
+    """Return mean=0.485,0.456,0.406 and std=0.229,0.224,0.225."""
+    return f"mean={_numbers(mean)} and std={_numbers(std)}"
+
+
+def _numbers(values: Any) -> str:
+    return ",".join(f"{value:g}" for value in np.atleast_1d(np.asarray(values, np.float64)).reshape(-1))

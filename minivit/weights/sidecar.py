@@ -1,0 +1,169 @@
+"""The files beside a weights file: `config.json`, as Hugging Face and timm write it, and `preprocessor_config.json`.
+
+The names and shapes of arrays do not tell how many heads a model has, which GELU, which epsilon, or how its pixels were
+scaled. These files do. Which values a `config.json` has, and what they mean, differs between sources: each reads its
+own. If one names a size that the arrays contradict, one of the two belongs to another model: that is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError
+from ..utils.text import printable, quoted
+
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+LONGEST = 2**24  # bytes; such a file has a few thousand
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What the files beside a weights file say; a field is None if they do not say it.
+
+    Attributes:
+        source: the name of the file that says it.
+        model_type: Hugging Face's name of the architecture.
+        heads: attention heads.
+        image_size: (height, width) in pixels.
+        gelu: "tanh" or "erf".
+        norm_eps: LayerNorm's epsilon.
+        classifier: "token" or "gap".
+        sizes: by the name of a field of minivit's configuration; the arrays must agree.
+        classes: the names of the classes.
+        mean: of each channel, of pixels from 0 to 1.
+        std: the standard deviation of each channel, of pixels from 0 to 1.
+        scaling_source: the name of the file that says mean and std.
+    """
+
+    source: str = CONFIG
+    model_type: str | None = None
+    heads: int | None = None
+    image_size: tuple[int, int] | None = None
+    gelu: str | None = None
+    norm_eps: float | None = None
+    classifier: str | None = None
+    sizes: Mapping[str, int | None] = field(default_factory=dict)
+    classes: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    scaling_source: str = CONFIG
+
+    @property
+    def says_scaling(self) -> bool:
+        """Whether the files say how pixels were scaled."""
+        return self.mean is not None and self.std is not None
+
+
+def read_json(path: Path) -> JsonObject | None:
+    """Return the object in a JSON file; None if there is no such file, or it holds something else.
+
+    Raises:
+        CheckpointError: if the file cannot be read, is longer than `LONGEST`, or is not JSON.
+    """
+    try:
+        if not path.is_file():
+            return None
+        if path.stat().st_size > LONGEST:
+            raise CheckpointError(f"{printable(path)} is too long to describe a model: move it away")
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CheckpointError(f"{printable(path)} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{printable(path)} is damaged: repair it, or move it away from the weights") from error
+    return JsonObject(path, content) if isinstance(content, dict) else None
+
+
+class JsonObject:
+    """A JSON object whose fields are checked when they are read: each may be absent, and null counts as absent.
+
+    Args:
+        path: the file, for messages.
+        content: the fields.
+    """
+
+    def __init__(self, path: Path, content: dict[str, Any]):
+        self.path, self.content = path, content
+
+    def __contains__(self, name: str) -> bool:
+        return self.content.get(name) is not None
+
+    def get(self, name: str, good: Callable[[Any], bool], rule: str) -> Any:
+        """Return a field's value, None if it is absent.
+
+        Args:
+            name: the field.
+            good: whether a value has the right type.
+            rule: what the value must be, for the message.
+
+        Raises:
+            CheckpointError: for a value of another type.
+        """
+        value = self.content.get(name)
+        if value is not None and not good(value):
+            raise CheckpointError(f"{printable(self.path)}: {name} must be {rule}, not {quoted(value)}")
+        return value
+
+    def part(self, name: str) -> JsonObject:
+        """Return an object inside this one; an empty one if it is absent."""
+        return JsonObject(self.path, self.get(name, lambda value: isinstance(value, dict), "an object") or {})
+
+    def integer(self, name: str) -> int | None:
+        """Return an integer of 1 or more."""
+        return self.get(name, is_positive, "an integer of 1 or more")
+
+    def number(self, name: str) -> float | None:
+        """Return a number above 0 and at most 1."""
+        return self.get(name, lambda v: _is_number(v) and 0 < v <= 1, "a number above 0 and at most 1")
+
+    def word(self, name: str) -> str | None:
+        """Return a text."""
+        return self.get(name, lambda value: isinstance(value, str), "a name")
+
+    def image_size(self, name: str) -> tuple[int, int] | None:
+        """Return (height, width) in pixels; one number is both."""
+        value = self.get(name, lambda v: is_positive(v) or _is_pair(v), "pixels, or [height, width]")
+        return None if value is None else (value, value) if isinstance(value, int) else tuple(value)
+
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """Return a list of 1 to 64 finite numbers."""
+        good = lambda v: isinstance(v, list) and 0 < len(v) <= 64 and all(map(_is_number, v))  # noqa: E731
+        value = self.get(name, good, "a list of numbers")
+        return None if value is None else tuple(map(float, value))
+
+
+def is_positive(value: Any) -> bool:
+    """Return whether a value is an integer of 1 or more that fits into 32 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_positive, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30 and math.isfinite(value)
+
+
+def class_names(names: Any) -> tuple[str, ...] | None:
+    """Return the names of classes in a list or in {"0": name}; None for anything else, and for made-up names."""
+    if isinstance(names, dict):
+        names = [names.get(str(k)) for k in range(len(names))]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    made_up = all(name == f"LABEL_{k}" for k, name in enumerate(names))  # Hugging Face's placeholders
+    return None if made_up else tuple(names)
+
+
+def with_scaling_of_preprocessor(sidecar: Sidecar, preprocessor: JsonObject) -> Sidecar:
+    """Return the sidecar with the mean and the standard deviation of a `preprocessor_config.json`, if it has both."""
+    mean, std = preprocessor.numbers("image_mean"), preprocessor.numbers("image_std")
+    if preprocessor.content.get("do_normalize") is False:
+        mean, std = (0.0,), (1.0,)  # pixels from 0 to 1
+    if mean is None or std is None:
+        return sidecar
+    return replace(sidecar, mean=mean, std=std, scaling_source=PREPROCESSOR)

@@ -1,0 +1,239 @@
+"""A model's sizes, read off the names and shapes of its arrays: what the sources share.
+
+Three sizes are not in the shapes: the number of heads of a PyTorch file, the grid of patches that the position
+embeddings belong to, and the image size of a model without position embeddings. The caller's word counts first, then
+that of a `config.json`. What is taken from a published model, or from a square grid, is noted in `hints.assumed`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ..errors import CheckpointError, ConfigError
+from ..models.names import SIZES
+from ..utils.text import listed, printable, quoted
+from .archive import Shapes
+from .source import Hints
+
+# Published models by their width: name, depth, MLP width and heads, for files that do not say how many heads they have.
+PUBLISHED: dict[int, tuple[str, int, int, int]] = {
+    **{size["dim"]: (f"ViT-{name}", size["depth"], size["mlp_dim"], size["heads"]) for name, size in SIZES.items()},
+    1152: ("ViT-SO400M", 27, 4304, 16),  # arXiv 2305.13035
+    1408: ("ViT-g", 40, 6144, 16),  # arXiv 2106.04560
+    1664: ("ViT-G", 48, 8192, 16),  # the same
+}
+NARROW = 64  # published heads are at least this wide, so a narrower model is assumed to have one
+
+NEVER = r"a^"  # a pattern that matches no text
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
+    """Return what stands before `landmark` in a name, such as a wrapper's `module.`; "" if nothing does.
+
+    Args:
+        shapes: the shapes of a file's arrays by name.
+        landmark: the end of a name that every file of the source has once.
+        skip: a pattern; names that it finds are not looked at.
+
+    Raises:
+        CheckpointError: if there are several such prefixes, so that the file holds several models.
+    """
+    prefixes = {
+        name.removesuffix(landmark)
+        for name in shapes
+        if re.search(rf"(^|[/.]){re.escape(landmark)}$", name) and not re.search(skip, name)
+    }
+    if len(prefixes) > 1 and "" not in prefixes:
+        raise CheckpointError(f"it holds several models: {listed(sorted(prefixes))}; keep the arrays of one of them")
+    return min(prefixes, key=len, default="")
+
+
+def names_behind_prefix(shapes: Shapes, landmark: str, skip: str = NEVER) -> dict[str, str]:
+    """Return names without the prefix that stands before `landmark`; arrays without that prefix are left out.
+
+    Args:
+        shapes, landmark, skip: as `prefix_of` takes them.
+    """
+    prefix = prefix_of(shapes, landmark, skip)
+    return {name: name.removeprefix(prefix) for name in shapes if name.startswith(prefix)}
+
+
+def count(shapes: Shapes, pattern: str, first: int = 0) -> int:
+    """Return how many numbers the pattern's group takes in the names: from `first` on, without a gap.
+
+    A name may hold any number. A gap is refused, so that one name never makes a model of a billion blocks.
+
+    Args:
+        shapes: the shapes of the arrays by name.
+        pattern: matches the beginning of a name; its group is a number.
+        first: the smallest number.
+
+    Raises:
+        CheckpointError: if a number is missing below the highest one.
+    """
+    found: dict[int, str] = {}
+    for name in shapes:
+        if match := re.match(pattern, name):
+            number = int(match[1]) if len(match[1]) < 10 else 10**9
+            found[number] = name[: match.start(1)]
+    highest = max(found, default=first - 1)
+    absent = next((number for number in range(first, highest) if number not in found), None)
+    if absent is not None:
+        others = highest - first - len(found)
+        more = f" and {others:,} more are" if others else " is"
+        raise CheckpointError(
+            f"{printable(found[highest], 60)}{absent}{more} missing: the numbers go up to {highest:,}"
+        )
+    return highest - first + 1
+
+
+# -- shapes --------------------------------------------------------------------------------------
+
+
+def shape_of(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
+    """Return the shape of an array that the model's sizes are read from.
+
+    Raises:
+        CheckpointError: if there is no such array, or it has another number of axes, or one of length 0.
+    """
+    if name not in shapes:
+        raise CheckpointError(f"{name} is missing")
+    if len(shapes[name]) != axes or 0 in shapes[name]:
+        raise CheckpointError(f"{name} has shape {shapes[name]}; {axes} axes are expected")
+    return shapes[name]
+
+
+def width_of(shapes: Shapes, name: str, axis: int) -> int:
+    """Return the length of one axis of an array that a model may lack; 0 without the array, or if it has no axes."""
+    return shapes[name][axis] if shapes.get(name) else 0
+
+
+def check_square_patches(shape: tuple[int, ...], height: int, width: int) -> None:
+    """Raise CheckpointError if the patches of an embedding kernel of this shape are not square."""
+    if height != width:
+        raise CheckpointError(f"its patches have {height} x {width} pixels (shape {shape}): minivit's are square")
+
+
+# -- the grid and the image ----------------------------------------------------------------------
+
+
+def grid_of_positions(
+    tokens: int, class_token: bool, hints: Hints, patch_size: int, stride: int = 1
+) -> tuple[int, int]:
+    """Return the (rows, columns) of patches that position embeddings belong to.
+
+    Args:
+        tokens: the number of position embeddings.
+        class_token: whether the model has a class token, which may have an embedding or none.
+        hints: what the caller and other files say.
+        patch_size: cells of the feature map that a patch spans; without a backbone, pixels.
+        stride: pixels that a cell spans.
+
+    Raises:
+        ConfigError: if the number fits neither the given grid or size nor a square.
+    """
+    counts = (tokens - 1, tokens) if class_token else (tokens,)
+    if hints.grid is not None:
+        if math.prod(hints.grid) in counts:
+            return hints.grid
+        rows, columns = map(quoted, hints.grid)
+        raise ConfigError(f"{tokens} position embeddings do not fit {rows} x {columns} patches: give another grid")
+    sizes = hints.image_size, hints.sidecar.image_size
+    asked, said = (size and _grid_of_image(size, patch_size, stride) for size in sizes)
+    if asked and math.prod(asked) == counts[0]:
+        return asked
+    if said and math.prod(said) in counts:
+        return said
+    if hints.sidecar.image_size is not None:
+        height, width = hints.sidecar.image_size
+        raise ConfigError(
+            f"{tokens} position embeddings do not fit {height} x {width} pixels, the size in {hints.sidecar.source} "
+            "beside the file: give image_size or grid"
+        )
+    for patches in counts:
+        side = math.isqrt(patches)
+        if asked and math.prod(asked) == patches:
+            return asked
+        if patches and side**2 == patches:
+            hints.assumed.append(f"grid=({side}, {side})")
+            return side, side
+    raise ConfigError(
+        f"{tokens} position embeddings do not fit a square grid: give grid=(rows, columns) or image_size "
+        "(--grid, --image-size)"
+    )
+
+
+def _grid_of_image(size: tuple[int, int], patch_size: int, stride: int) -> tuple[int, int] | None:
+    """Return the grid of patches of an image, as `ViTConfig.grid`; None if the patches do not divide the image."""
+    height, width = (-(-side // stride) for side in size)  # a feature map is rounded up
+    exact = stride > 1 or (height % patch_size == 0 and width % patch_size == 0)
+    return (height // patch_size, width // patch_size) if exact else None
+
+
+def size_without_positions(hints: Hints, patch_pixels: int) -> tuple[int, int]:
+    """Return the image's (height, width) for a file without position embeddings, where any size works.
+
+    Args:
+        hints: what the caller and other files say.
+        patch_pixels: pixels of the image that a patch spans.
+    """
+    if hints.grid is not None:
+        return hints.grid[0] * patch_pixels, hints.grid[1] * patch_pixels
+    given = hints.image_size or hints.sidecar.image_size
+    if given is None:
+        hints.assumed.append("image_size=224")
+    return given or (224 // patch_pixels * patch_pixels, 224 // patch_pixels * patch_pixels)
+
+
+def shortest_size(size: tuple[int, int]) -> int | tuple[int, int]:
+    """Return one number for a square image, and the (height, width) of any other."""
+    return size[0] if size[0] == size[1] else size
+
+
+# -- heads ---------------------------------------------------------------------------------------
+
+
+def heads_of(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
+    """Return the number of attention heads that is given, or that of the published model of these sizes.
+
+    Args:
+        dim: the width of a token.
+        hints: what the caller and other files say.
+        depth: the number of blocks.
+        mlp_dim: the width of the MLP.
+
+    Raises:
+        ConfigError: if nothing says how many, or the number does not divide the width.
+    """
+    heads = hints.heads or hints.sidecar.heads or _published_heads(dim, hints, depth, mlp_dim)
+    if heads is None:
+        raise ConfigError(
+            f"neither the file nor a config.json beside it says how many heads its {depth} blocks of width {dim} have: "
+            "give heads (--heads)"
+        )
+    if dim % heads:
+        whose = "heads" if hints.heads else f"num_attention_heads of {hints.sidecar.source}"
+        raise ConfigError(f"{whose} must divide dim = {dim}, not {heads}")
+    return heads
+
+
+def _published_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int | None:
+    name, *sizes, heads = PUBLISHED.get(dim, ("", 0, 0, 1))
+    if depth == 0:
+        return heads if dim in PUBLISHED else _any_heads(dim)  # without attention, nothing depends on it
+    if dim in PUBLISHED and [depth, mlp_dim] == sizes:
+        hints.assumed.append(f"heads={heads} as {name} has")
+        return heads
+    if dim < NARROW:
+        hints.assumed.append("heads=1")
+        return 1
+    return None
+
+
+def _any_heads(dim: int) -> int:
+    """Return a number of heads that divides the width."""
+    return dim // 64 if dim >= 64 and dim % (dim // 64) == 0 else 1

@@ -1,0 +1,226 @@
+"""Sources whose files hold named arrays and nothing else: the mapping is a list of slots.
+
+A slot connects one array of a file with one parameter of the model: the name on either side, the shape in the file and
+the order of its axes. One array may be a third of a parameter, since minivit keeps queries, keys and values in one. The
+same list serves reading and writing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..backend.arrays import to_numpy
+from ..errors import CheckpointError, ConfigError
+from ..models.classifier import Classifier
+from ..models.configs import AnyConfig
+from ..nn.module import misfit
+from ..utils.notices import notice
+from ..utils.text import listed, printable
+from .archive import Archive, Arrays, Shapes, refuse_non_finite, refuse_other_types, write_archive
+from .source import Description, Header, Hints, Source
+
+QUERY, KEY, VALUE = range(3)
+LINEAR_AXES = (1, 0)  # PyTorch's linear kernels are (out, in)
+CONVOLUTION_AXES = (2, 3, 1, 0)  # and those of its convolutions (out, in, h, w)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one array of a file in the model.
+
+    Attributes:
+        theirs: the array's name in the file, without a wrapper's prefix.
+        shape: its shape in the file.
+        ours: the name of minivit's parameter.
+        axes: the order in which its axes are taken, before it is reshaped to the parameter; None keeps the order.
+        third: QUERY, KEY or VALUE if it is one third of the parameter's last axis.
+    """
+
+    theirs: str
+    shape: tuple[int, ...]
+    ours: str
+    axes: tuple[int, ...] | None = None
+    third: int | None = None
+
+    def put(self, array: np.ndarray, state: Arrays) -> None:
+        """Copy an array of the file into its parameter."""
+        array = array if self.axes is None else array.transpose(self.axes)
+        place = self._place(state[self.ours])
+        place[...] = array.reshape(place.shape)
+
+    def get(self, state: Arrays) -> np.ndarray:
+        """Return the array as the file has it, from its parameter."""
+        axes = self.axes or tuple(range(len(self.shape)))
+        transposed_shape = tuple(self.shape[axis] for axis in axes)
+        inverse = tuple(axes.index(axis) for axis in range(len(axes)))
+        return np.ascontiguousarray(self._place(state[self.ours]).reshape(transposed_shape).transpose(inverse))
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an array of this shape belongs here.
+
+        Axes of length 1 do not count: some versions store a norm's scale as (1, 1, 1, C), others as (C,).
+        """
+        lengths = [length for length in shape if length != 1]
+        return lengths == [length for length in self.shape if length != 1] or self.lacks_class_token(shape)
+
+    def lacks_class_token(self, shape: tuple[int, ...]) -> bool:
+        """Return whether an array of this shape holds position embeddings of the patches alone.
+
+        big_vision, and timm on request, add positions before the class token is put in front.
+        """
+        return self.ours == "positions.embedding" and shape == (1, self.shape[1] - 1, self.shape[2])
+
+    def _place(self, parameter: np.ndarray) -> np.ndarray:
+        if self.third is None:
+            return parameter
+        width = parameter.shape[-1] // 3
+        return parameter[..., self.third * width : (self.third + 1) * width]
+
+
+class SlotSource(Source):
+    """A source whose files hold named arrays and nothing else.
+
+    Names in a file may have a prefix from a wrapper (`module.`, `params/`) and differ between versions. Standard names
+    are those of one version without a prefix; `infer` and `slots` speak of these.
+
+    Attributes:
+        landmark: finds a name that every file of the source has, and no file of a source that is asked later.
+        names_what_is_left_out: whether a notice names arrays that have no standard name.
+        ignored: finds names of arrays that are not part of the model and need no notice, such as an optimiser's state.
+    """
+
+    landmark: ClassVar[re.Pattern[str]]
+    names_what_is_left_out: bool = False
+    ignored: ClassVar[re.Pattern[str]] = re.compile(r"a^")  # matches nothing
+
+    @abstractmethod
+    def standard_names(self, shapes: Shapes) -> dict[str, str]:
+        """Return the standard name of each array, by its name in the file; arrays outside the model are left out."""
+
+    @abstractmethod
+    def infer(self, shapes: Shapes, hints: Hints) -> AnyConfig:
+        """Return the configuration of the model with arrays of these shapes.
+
+        Args:
+            shapes: the shapes of the arrays, by their standard names.
+            hints: what the caller and other files say.
+
+        Raises:
+            CheckpointError, ConfigError: if the shapes are not those of a model that minivit has.
+        """
+
+    @abstractmethod
+    def slots(self, config: Any) -> Iterator[Slot]:
+        """Yield the place of every array of a model, under its standard name."""
+
+    def check_writable(self, config: AnyConfig) -> None:
+        """Raise ConfigError if a model has a part that the layout has no place for."""
+
+    def recognises(self, archive: Archive) -> bool:
+        """Return whether a file has the landmark."""
+        return any(self.landmark.search(name) for name in archive.shapes)
+
+    def describe(self, archive: Archive, hints: Hints) -> Description:
+        """Return the configuration that the arrays have, and the names of classes from a file beside the weights."""
+        path, sidecar = printable(archive.path), hints.sidecar
+        try:
+            names = self.standard_names(archive.shapes)
+            config = self.infer({standard: archive.shapes[name] for name, standard in names.items()}, hints)
+        except (ConfigError, CheckpointError) as error:
+            raise CheckpointError(f"{path} ({self.name}'s layout) holds no model that fits: {error}") from error
+        for option, size in sidecar.sizes.items():
+            if getattr(config, option) != size:
+                raise CheckpointError(
+                    f"{path} has {option} = {getattr(config, option)}, but {sidecar.source} beside it says {size}: one "
+                    "of the two belongs to another model"
+                )
+        known = sidecar.classes is not None and len(sidecar.classes) == config.num_classes
+        return Description(config, {"classes": list(sidecar.classes or ())} if known else {})
+
+    def fill(self, model: Classifier, archive: Archive, description: Description) -> None:
+        """Copy the arrays of a file into the model."""
+        names = self._checked_names(archive, description.config)
+        path, state = printable(archive.path), model.state()
+        for slot in self.slots(description.config):
+            name = names[slot.theirs]
+            array = archive.read(name)
+            refuse_other_types(array, f"{path}: {_shown(name)}")
+            refuse_non_finite(array, f"{path}: {_shown(name)}")
+            if slot.lacks_class_token(array.shape):
+                array = np.concatenate([np.zeros_like(array[:, :1]), array], axis=1)
+            slot.put(array, state)
+        if self.names_what_is_left_out:
+            self._name_what_is_left_out(archive, set(names.values()))
+
+    def _checked_names(self, archive: Archive, config: AnyConfig) -> dict[str, str]:
+        """Return the name of each array in the file by its standard name, if all are there and fit the model."""
+        names: dict[str, str] = {}
+        problems = []
+        for name, standard in self.standard_names(archive.shapes).items():
+            if standard in names:
+                problems.append(f"{_shown(name)} and {_shown(names[standard])} are the same array")
+            names[standard] = name
+        slots = {slot.theirs: slot for slot in self.slots(config)}
+        problems += [f"{standard} is missing" for standard in slots if standard not in names]
+        problems += [f"{_shown(name)} is unknown" for standard, name in names.items() if standard not in slots]
+        problems += [
+            f"{_shown(names[standard])} has shape {archive.shapes[names[standard]]} instead of {slot.shape}"
+            for standard, slot in slots.items()
+            if standard in names and not slot.fits(archive.shapes[names[standard]])
+        ]
+        if problems:
+            raise CheckpointError(misfit(f"{printable(archive.path)} ({self.name}'s layout)", problems))
+        return names
+
+    def _name_what_is_left_out(self, archive: Archive, used: set[str]) -> None:
+        """Give a notice of arrays outside the model, except single numbers such as a temperature."""
+        left_out = [
+            name
+            for name, shape in archive.shapes.items()
+            if name not in used and math.prod(shape) > 1 and not self.ignored.search(name)
+        ]
+        if left_out:
+            notice(
+                f"{printable(archive.path)} holds more than the model; these arrays were left out: "
+                f"{listed(left_out, most=3)}"
+            )
+
+    def arrays_of(self, model: Classifier) -> Arrays:
+        """Return a model's parameters under the source's names and with its shapes.
+
+        Raises:
+            ConfigError: if the model has a part that the layout has no place for.
+        """
+        self.check_writable(model.config)
+        state = {name: to_numpy(array) for name, array in model.state().items()}
+        return {slot.theirs: slot.get(state) for slot in self.slots(model.config)}
+
+    def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
+        """Write a model's arrays, if this source has a layout that is written; such a file has no header."""
+        if self.layout is None:
+            super().write(model, path, header)
+        write_archive(path, self.arrays_of(model))
+
+
+def linear_slots(theirs: str, ours: str, width_in: int, width: int, third: int | None = None) -> Iterator[Slot]:
+    """Yield the slots of a linear layer of PyTorch, whose kernel is (out, in)."""
+    yield Slot(f"{theirs}.weight", (width, width_in), f"{ours}.weight", LINEAR_AXES, third)
+    yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias", None, third)
+
+
+def norm_slots(theirs: str, ours: str, width: int) -> Iterator[Slot]:
+    """Yield the slots of a LayerNorm of PyTorch."""
+    yield Slot(f"{theirs}.weight", (width,), f"{ours}.weight")
+    yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias")
+
+
+def _shown(name: str) -> str:
+    return printable(name, 80)

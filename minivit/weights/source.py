@@ -1,0 +1,129 @@
+"""The interface of a source: one program's way to store weights, such as timm's or Google's.
+
+A file of weights becomes a model in four steps:
+
+    file -> archive -> source -> configuration and arrays -> model
+
+`archive.py` reads names, shapes and arrays from any file format. A source recognises its files by the names of their
+arrays, reads the model's configuration off their shapes, and says which array belongs to which parameter. Each source
+has its own file (`minivit.py`, `google.py`, `bit.py`, `timm.py`, `huggingface.py`), and `sources.py` lists them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..models.classifier import Classifier
+from ..models.configs import AnyConfig
+from .archive import Archive
+from .sidecar import JsonObject, Sidecar
+
+Header = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the caller and the files beside a weights file say about its model.
+
+    Attributes:
+        heads: the number of attention heads that the caller gives.
+        grid: the (rows, columns) of patches that the caller gives.
+        image_size: the (height, width) in pixels that the caller asks for. If the file has as many position embeddings
+            as this size has patches, it is the file's size too.
+        sidecar: what the files beside the weights say.
+        assumed: collects what neither the file nor the hints say, such as "heads=3 as ViT-Ti has", for one notice.
+    """
+
+    heads: int | None = None
+    grid: tuple[int, int] | None = None
+    image_size: tuple[int, int] | None = None
+    sidecar: Sidecar = field(default_factory=Sidecar)
+    assumed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a source reads from a file before any array of weights is read.
+
+    Attributes:
+        config: the model's configuration.
+        header: what the file says besides, as JSON values, such as the names of classes.
+        digests: the SHA-256 of arrays, by their names in the file; empty if the file carries none.
+    """
+
+    config: AnyConfig
+    header: Header = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(ABC):
+    """One program's way to store weights.
+
+    Attributes:
+        name: the program or format, as messages call it.
+        layout: the word for it in `save_weights(layout=...)`; None if minivit does not write it.
+        has_sidecar: whether its files have a `config.json` beside them.
+        pixel_scaling: how pixels are scaled for its weights if no file says so, as the end of a sentence; "" if that is
+            clear.
+    """
+
+    name: str
+    layout: str | None = None
+    has_sidecar: bool = False
+    pixel_scaling: str = ""
+
+    @abstractmethod
+    def recognises(self, archive: Archive) -> bool:
+        """Return whether a file is of this source, by the names of its arrays."""
+
+    @abstractmethod
+    def describe(self, archive: Archive, hints: Hints) -> Description:
+        """Return the model's configuration and what else the file says.
+
+        Args:
+            archive: a file that this source recognises.
+            hints: what the caller and other files say. What has to be assumed is appended to `hints.assumed`.
+
+        Raises:
+            CheckpointError: if the arrays are not those of a model that minivit has.
+        """
+
+    @abstractmethod
+    def fill(self, model: Classifier, archive: Archive, description: Description) -> None:
+        """Read the arrays of a file into the model of its description.
+
+        Raises:
+            CheckpointError: if arrays are missing, unknown, damaged, of another shape, or not finite numbers; their
+                names are listed.
+        """
+
+    def understands_config(self, content: Mapping[str, Any]) -> bool:
+        """Return whether a `config.json` with this content was written by this source."""
+        return False
+
+    def read_config(self, config: JsonObject) -> Sidecar:
+        """Return what this source's `config.json` says.
+
+        Raises:
+            CheckpointError: for a value that makes no sense, or arithmetic that minivit does not have.
+        """
+        raise NotImplementedError(f"{self.name} has no config.json")
+
+    def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
+        """Write a model's weights in this source's layout, completely or not at all.
+
+        Args:
+            model: the model.
+            path: ends in .npz or .safetensors.
+            header: more to note, as JSON values, if the layout has a place for it.
+
+        Raises:
+            ConfigError: for another suffix, or a model that the layout has no place for.
+            SaveError: if the file cannot be written.
+        """
+        raise ConfigError(f"minivit reads the layout of {self.name} but does not write it")

@@ -1,0 +1,69 @@
+"""The sources of weights that minivit knows, in the order in which they are asked whether a file is theirs.
+
+To add one, write `weights/NAME.py` with a subclass of `Source` (or of `SlotSource`, if its files hold named arrays and
+nothing else) and add it to `SOURCES`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import ConfigError
+from .archive import Archive
+from .bit import BiT
+from .google import Google
+from .huggingface import HuggingFace
+from .minivit import Minivit
+from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json, with_scaling_of_preprocessor
+from .source import Source
+from .timm import Timm
+
+MINIVIT = Minivit()
+SOURCES: tuple[Source, ...] = (
+    MINIVIT,
+    BiT(),
+    Google(),
+    Timm(),
+    HuggingFace(),
+)
+
+
+def source_of(archive: Archive) -> Source | None:
+    """Return the source that recognises a file; None if none does."""
+    return next((source for source in SOURCES if source.recognises(archive)), None)
+
+
+def source_with_layout(layout: str) -> Source:
+    """Return the source that writes a layout, such as "minivit" or "google".
+
+    Raises:
+        ConfigError: if none does.
+    """
+    writers = {source.layout: source for source in SOURCES if source.layout is not None}
+    if layout not in writers:
+        raise ConfigError(f"unknown layout {layout!r}: use {' or '.join(map(repr, writers))}")
+    return writers[layout]
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Return what the files beside a weights file say; an empty `Sidecar` if none of them describes a model.
+
+    Args:
+        path: the weights file.
+
+    Raises:
+        CheckpointError: for a file that cannot be read, or a value that makes no sense.
+    """
+    config = read_json(path.parent / CONFIG)
+    sidecar = Sidecar() if config is None else _sidecar_of_config(config)
+    preprocessor = read_json(path.parent / PREPROCESSOR)
+    if sidecar.mean is None and preprocessor is not None:
+        sidecar = with_scaling_of_preprocessor(sidecar, preprocessor)
+    return sidecar
+
+
+def _sidecar_of_config(config: JsonObject) -> Sidecar:
+    for source in SOURCES:
+        if source.understands_config(config.content):
+            return source.read_config(config)
+    return Sidecar()  # the file describes something else, such as a run of minivit
