@@ -1,9 +1,9 @@
 """The errors that minivit raises.
 
 Each is a `MinivitError` *and* the built-in class that fits, so a caller may catch either one:
-`except minivit.MinivitError` for anything this package says, `except ValueError` out of habit. The
-message is one sentence that names what was wrong and what is allowed; the command line prints it
-as it stands and exits with status 2.
+`except minivit.MinivitError` for every error of this package, or `except ValueError` out of habit. The
+message is one sentence that names what was wrong and what is allowed; the command line prints this
+sentence and exits with status 2.
 """
 
 
@@ -12,80 +12,80 @@ class MinivitError(Exception):
 
 
 class Notice(UserWarning):
-    """What the user should know although nothing failed: something was assumed, or left out."""
+    """A warning of what the user should know although nothing failed: something was assumed, or left out."""
 
 
 class ConfigError(MinivitError, ValueError):
-    """An option, a model name or a combination of sizes that is not allowed."""
+    """An option, a model name or a combination of sizes is not allowed."""
 
 
 class ShapeError(MinivitError, ValueError):
-    """Arrays whose shapes do not fit the operation."""
+    """The shapes of arrays do not fit the operation."""
 
 
 class DTypeError(MinivitError, TypeError):
-    """A value of the wrong type, or two Tensors of different element types."""
+    """A value has the wrong type, or two Tensors have different element types."""
 
 
 class BackwardError(MinivitError, RuntimeError):
-    """A backward pass that cannot run: no graph, or a graph that was used already."""
+    """A backward pass cannot run: there is no computational graph, or it was used already."""
 
 
 class NotALeafError(BackwardError, AttributeError):
-    """The `.grad` of a Tensor that was computed: only leaves have one."""
+    """The `.grad` of a computed Tensor was read: only leaves of the computational graph have one."""
 
 
 class GradientError(MinivitError, AssertionError):
-    """A gradient that disagrees with finite differences."""
+    """A gradient disagrees with finite differences."""
 
 
 class DataError(MinivitError, ValueError):
-    """A data set that is damaged: truncated, of the wrong checksum, or not what its name says."""
+    """A data set is damaged: truncated, with the wrong checksum, or not what its name says."""
 
 
 class DataNotFoundError(MinivitError, FileNotFoundError):
-    """A data folder or file that does not exist."""
+    """A data folder or file does not exist."""
 
 
 class DownloadError(MinivitError, ConnectionError):
-    """A download that did not succeed."""
+    """A download did not succeed."""
 
 
 class ImageError(MinivitError, ValueError):
-    """A file that is not an image, or an image that cannot be used."""
+    """A file is not an image, or an image cannot be used."""
 
 
 class CheckpointError(MinivitError, ValueError):
-    """A weights file or checkpoint that is damaged, of another model, or not ours."""
+    """A weights file or checkpoint is damaged, belongs to another model, or has an unknown format."""
 
 
 class CheckpointNotFoundError(MinivitError, FileNotFoundError):
-    """A weights file or checkpoint that does not exist."""
+    """A weights file or checkpoint does not exist."""
 
 
 class SaveError(MinivitError, OSError):
-    """A file that could not be written; what was there before is untouched."""
+    """A file could not be written; what was there before is unchanged."""
 
 
 class FolderInUseError(MinivitError, BlockingIOError):
-    """A run's folder in which another process works."""
+    """Another process is working in this folder."""
 
 
 class NonFiniteLossError(MinivitError, FloatingPointError):
-    """A loss, gradient or weight that became infinite or not a number during training."""
+    """A loss, gradient or weight became infinite or not a number during training."""
 
 
 class MissingExtraError(MinivitError, ImportError):
-    """An optional dependency that is not installed."""
+    """An optional dependency is not installed."""
 
 
 class BenchmarkError(MinivitError, RuntimeError):
-    """A measurement that could not be finished."""
+    """A measurement could not be finished."""
 
 
 class RankError(MinivitError, RuntimeError):
-    """Processes that cannot train together: started differently, or by the wrong launcher."""
+    """The ranks cannot train together: they were started differently, or by the wrong launcher."""
 
 
 class OutOfMemory(MinivitError, MemoryError):
-    """Arrays that do not fit into the memory of the processor or the GPU."""
+    """The arrays do not fit into the memory of the processor or the GPU."""

@@ -1,7 +1,7 @@
-"""From the bytes of a picture to the numbers that the network reads.
+"""Convert the pixels of an image to the numbers that the network reads.
 
-A file of its own, above engine, nn, models and data: data sets preprocess their batches with it, and
-`model.predict` preprocesses the pixels that it is handed.
+The loader preprocesses its batches with `preprocess`, and `model.predict` preprocesses the pixels that it receives.
+Both `data/` and `models/` import this file, so it is in neither of these rooms.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ import numpy as np
 
 from .errors import ConfigError, DTypeError, ImageError, ShapeError
 
-NEGATIVE = -0.1  # floats that reach below it must be in [-1, 1], not in [0, 1]
+NEGATIVE = -0.1  # floats with a minimum below this are in [-1, 1] and cannot be in [0, 1]
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:
     """Rescale pixels from [0, 255] to [-1, 1], as the authors' code does: `(x - 127.5) / 127.5`.
 
-    images: uint8, of any shape; usually (B, H, W, C).
-    Returns float32 of the same shape, in new memory. The data set's mean and standard deviation play no
-    part: the published weights expect exactly this.
+    The mean and standard deviation of the data set are not used: the published weights expect exactly this rescaling.
 
-    Raises DTypeError if `images` is a masked array, or not uint8: floats may have been rescaled already.
+    Args:
+        images: uint8 of any shape, usually (B, H, W, C).
+
+    Returns:
+        A new array of the same shape, float32 in [-1, 1].
+
+    Raises:
+        DTypeError: if `images` is a masked array, or not uint8: floats may have been rescaled already.
     """
     _refuse_masked(images)
     if getattr(images, "dtype", None) != np.uint8:
         found = getattr(images, "dtype", type(images).__name__)
-        raise DTypeError(f"preprocess takes uint8 pixels from 0 to 255, not {found}.")
+        raise DTypeError(f"preprocess takes uint8 pixels from 0 to 255, not {found}")
     rescaled = images.astype(np.float32)
     rescaled = np.asarray(rescaled) if isinstance(rescaled, np.ndarray | np.generic) else rescaled  # a matrix, a pixel
     rescaled -= 127.5
@@ -37,11 +42,14 @@ def preprocess(images: np.ndarray) -> np.ndarray:
 
 
 def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Return images as one array (B, H, W, C), from whatever holds their pixels; no number is changed.
+    """Return images as one array (B, H, W, C); no value is changed.
 
     Args:
         images: an array (B, H, W, C) or (H, W, C), a Pillow image, or a list of arrays or Pillow images.
-        image_shape: the model's (H, W, C).
+        image_shape: the (H, W, C) that the model reads.
+
+    Returns:
+        The pixels (B, H, W, C) with their element type.
 
     Raises:
         DTypeError: if `images` is not pixels, but a path, for example.
@@ -70,7 +78,7 @@ def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
 
 
 def _pixels(image: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Return the array of one image, or of several in one array."""
+    """Return the pixels of one image, or of an array of images, as an array."""
     if type(image).__module__.startswith("PIL."):
         mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(image_shape[2])
         if image.mode != mode or image.size != image_shape[1::-1]:
@@ -102,8 +110,11 @@ def in_known_range(images: Any, value_range: tuple[float, float] | None = None) 
 
     Args:
         images: integers from 0 to 255, or floats in [-1, 1].
-        value_range: the numbers for black and white. Without it, floats that could be in [0, 1] are refused. A bright
-            image from `preprocess` is not, since `preprocess` makes only 256 different numbers.
+        value_range: the values of black and white. Without it, floats that could be in [0, 1] are refused. A bright
+            image from `preprocess` passes, since `preprocess` makes only 256 different values.
+
+    Returns:
+        uint8 from 0 to 255, or floats in [-1, 1], of the same shape.
 
     Raises:
         DTypeError: for integers outside 0 to 255, and for 16-bit integers, whose white is not known.
@@ -116,7 +127,7 @@ def in_known_range(images: Any, value_range: tuple[float, float] | None = None) 
     if not (np.isfinite(least) and np.isfinite(most)):
         raise ImageError("the images hold numbers that are infinite or not a number: check how they were made")
     if value_range is not None:
-        return _stretched(images, least, most, value_range)
+        return _rescaled_from(value_range, images, least, most)
     found = f"these go from {least:.4g} to {most:.4g}"
     if images.dtype.kind in "ui":
         if least < 0 or most > 255 or images.dtype.itemsize == 2:
@@ -137,7 +148,8 @@ def in_known_range(images: Any, value_range: tuple[float, float] | None = None) 
     return images
 
 
-def _stretched(images: Any, least: float, most: float, value_range: tuple[float, float]) -> Any:
+def _rescaled_from(value_range: tuple[float, float], images: Any, least: float, most: float) -> Any:
+    """Return images rescaled from (black, white) to [-1, 1]; `least` and `most` are their smallest and largest value."""
     try:
         black, white = (float(value) for value in value_range)
     except (TypeError, ValueError) as error:

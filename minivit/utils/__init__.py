@@ -1,1 +1,1 @@
-"""What every part may use: text for a terminal, notices, files written whole, integers as arguments."""
+"""What every room may use: text for a terminal, notices, atomic files, checks of integer arguments."""

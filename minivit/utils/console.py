@@ -1,11 +1,11 @@
 r"""The command's two output streams and its exit statuses.
 
-If standard output is closed, full (`> /dev/full`) or a pipe whose reader has left (`| head -1`), Python ends with a
-traceback, or in silence with status 0. `guard_streams` replaces both streams by ones that remember the first failure,
-which `close_output` turns into an exit status. A letter that the console's encoding lacks is written as an escape, such
-as `\u732b`.
+Standard output may be closed, full (`> /dev/full`) or a pipe whose reader has left (`| head -1`). Python then ends with
+a traceback, or silently with status 0. `guard_streams` replaces both streams by streams that remember the first
+failure, and `close_output` turns this failure into an exit status. A character that the console's encoding lacks is
+written as an escape, such as `\u732b`.
 
-A command stops at such a failure, unless it runs inside `outliving_output`: a training run goes on to its end.
+A command stops at such a failure, unless it runs inside `outliving_output`: a training run continues to its end.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from typing import Any, TextIO
 
 EXIT_OUTPUT = 1  # standard output could not be written
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as a shell reports them: 128 + SIGINT, 128 + SIGTERM
+EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as a shell counts: 128 + SIGINT, 128 + SIGTERM
 EXIT_READER_LEFT = 141  # 128 + SIGPIPE
 
 
 class GuardedOutput(io.RawIOBase):
-    """The bytes of a stream. A failed write raises its error, unless the command outlives the stream.
+    """A stream of bytes that remembers the first failed write.
 
     Attributes:
-        failure: the first error of a write, or None.
-        outlived: whether the command goes on after a failed write.
+        raw: the stream that receives the bytes; None if it is closed.
+        failure: the error of the first failed write, or None.
+        outlived: whether the command continues after a failed write; if not, the write raises its error.
     """
 
     def __init__(self, raw: Any, outlived: bool) -> None:
@@ -37,21 +38,21 @@ class GuardedOutput(io.RawIOBase):
         self.failure: OSError | None = None
 
     def writable(self) -> bool:
-        """A stream for writing."""
+        """Return True: the stream is for writing."""
         return True
 
     def isatty(self) -> bool:
-        """Whether it is a terminal."""
+        """Return whether the stream is a terminal."""
         return self.raw is not None and self.raw.isatty()
 
     def fileno(self) -> int:
-        """The descriptor, for those who ask a terminal for its width."""
+        """Return the file descriptor; a progress bar asks it for the terminal's width."""
         if self.raw is None:
             raise io.UnsupportedOperation("the stream is closed")
         return self.raw.fileno()
 
     def write(self, data: Any, /) -> int | None:
-        """Write some of the bytes; returns how many."""
+        """Write some of the bytes and return how many."""
         try:
             if self.raw is None:
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
@@ -63,12 +64,13 @@ class GuardedOutput(io.RawIOBase):
             return len(data)
 
 
-_guards: dict[str, GuardedOutput] = {}  # by the name in sys, once the streams are guarded
+_guards: dict[str, GuardedOutput] = {}  # by name ("stdout", "stderr"); empty until the streams are guarded
 
 
 def guard_streams() -> None:
-    """Replace `sys.stdout` and `sys.stderr` by streams that never fail on a letter and remember a failed write."""
-    # The next open file would get the number of a closed stream, and a child process would write its output into it.
+    """Replace `sys.stdout` and `sys.stderr` by streams that can write every character and remember a failed write."""
+    # A file opened later would get the descriptor of a closed stream, and a child process would write its output into
+    # that file.
     for number in range(3):
         try:
             os.fstat(number)
@@ -93,7 +95,7 @@ def _guarded(name: str, stream: TextIO | None) -> TextIO:
 
 @contextmanager
 def outliving_output() -> Iterator[None]:
-    """Inside the block, a failed write to standard output is remembered and raises nothing."""
+    """Remember a failed write to standard output inside the block, and raise nothing."""
     guard = _guards.get("stdout")
     before = guard.outlived if guard else False
     if guard:
@@ -107,16 +109,19 @@ def outliving_output() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Write a line to standard error, if that is open."""
+    """Write a line to standard error if it is open."""
     with suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr, flush=True)
 
 
 def close_output(status: int) -> int:
-    """Write out what is still in standard output's buffer; returns the exit status.
+    """Flush standard output and return the exit status.
 
     Args:
-        status: the command's own; it is returned unless it is 0 and the output failed.
+        status: the command's status; it is returned unless it is 0 and a write failed.
+
+    Returns:
+        `status`, EXIT_READER_LEFT or EXIT_OUTPUT.
     """
     try:
         sys.stdout.flush()
@@ -126,16 +131,16 @@ def close_output(status: int) -> int:
     guard = _guards.get("stdout")
     if guard:
         failure = guard.failure or failure
-        guard.outlived = True  # the buffer may still hold what cannot be written
+        guard.outlived = True  # the buffer may still hold bytes that cannot be written
     if failure is None or status:
         return status
     if isinstance(failure, BrokenPipeError):
-        return EXIT_READER_LEFT  # the reader left on purpose: no message
+        return EXIT_READER_LEFT  # the reader closed the pipe on purpose: no message
     complain(f"minivit: error: could not write standard output: {getattr(failure, 'strerror', None) or failure}")
     return EXIT_OUTPUT
 
 
 def output_failed(error: OSError) -> bool:
-    """Whether an error came from standard output and not from a file."""
+    """Return whether an error came from standard output and not from a file."""
     guard = _guards.get("stdout")
     return guard is not None and guard.failure is error

@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all, read with clear errors, and folders that are locked.
+"""Atomic files, files read with clear errors, and locks on folders.
 
-A kill, a full disk or a power cut leaves the old file in place. Two processes never write the same temporary file.
+A file is written whole or not at all: after a kill, a full disk or a power cut, the old file is still in place. Two
+processes never write the same temporary file.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from typing import IO, Any
 
 from ..errors import DataError, FolderInUseError, SaveError
 
-PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name: short, however long the file's own name is
+PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name, so that a long file name does not get longer
 LOCK = ".lock"
 WINDOWS_PATIENCE = 2.0  # seconds: Windows replaces a file only after all its readers have closed it
 
 
 @contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """Open `path` for writing bytes; the file appears under its name only once all of it is on the disk.
+    """Open `path` for writing bytes; the file appears under its name only when all of it is on the disk.
 
-    A file that was there keeps its permissions: one that only its owner may read stays so. A device or a pipe, such as
-    /dev/null, is written to and not replaced.
+    An existing file keeps its permissions: if only its owner may read it, the same is true of the new one. A device or
+    a pipe, such as /dev/null, is written to and not replaced.
 
     Args:
         path: the file; missing folders above it are made.
@@ -38,7 +39,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         The open file.
 
     Raises:
-        SaveError: if it cannot be written; what was there before is unchanged.
+        SaveError: if the file cannot be written; what was there before is unchanged.
     """
     path = Path(path)
     part: Path | None = None
@@ -49,7 +50,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             with path.open("wb") as stream:
                 yield stream
             return
-        part, descriptor = _own_part(path, before)
+        part, descriptor = _temporary_file(path, before)
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
@@ -77,8 +78,8 @@ def _is_stream(path: Path, before: os.stat_result | None) -> bool:
     return not stat.S_ISREG(before.st_mode) or path.parent == Path("/dev")
 
 
-def _own_part(path: Path, before: os.stat_result | None) -> tuple[Path, int]:
-    """Make a temporary file beside `path` that no other process has; return it with its descriptor.
+def _temporary_file(path: Path, before: os.stat_result | None) -> tuple[Path, int]:
+    """Make a temporary file beside `path` that no other process uses; return it with its descriptor.
 
     O_EXCL follows no link and opens no existing file. If `path` exists, only its owner may read the new file until it
     has the permissions of the old one.
@@ -107,14 +108,14 @@ def _replace(part: Path, path: Path) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove temporary files that killed processes left in a folder; no other process may write there now."""
+    """Remove temporary files that killed processes left in a folder. No other process may be writing there now."""
     for part in folder.glob(f"{PART_PREFIX}*{PART_SUFFIX}"):
         with suppress(OSError):
             part.unlink()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a text file whole, in UTF-8; bytes of a name that are not Unicode become escapes, `\udc..`.
+    r"""Write a text file in UTF-8, atomically; bytes of a file name that are not Unicode become escapes, `\udc..`.
 
     Raises:
         SaveError: as `atomic_file`.
@@ -124,7 +125,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON, whole.
+    """Write `value` as indented JSON, atomically.
 
     Raises:
         SaveError: as `atomic_file`.
@@ -136,7 +137,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark, as Windows writes it.
 
     Raises:
-        DataError: if it cannot be read or is not text.
+        DataError: if the file cannot be read or is not text.
     """
     try:
         data = Path(path).read_bytes()
@@ -151,7 +152,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Return the value in a JSON file.
 
     Raises:
-        DataError: if it cannot be read or is not JSON.
+        DataError: if the file cannot be read or is not JSON.
     """
     text = read_text(path)
     try:
@@ -163,21 +164,21 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def safe_name(words: str, longest: int = 100) -> str:
-    """Return a user's words as a file name that every system allows: no slash, no `:`, at most `longest` bytes.
+    """Return a text as a file name that every system allows: no slash, no `:`, at most `longest` bytes.
 
     Args:
-        words: a data set's name, a path or any other text.
-        longest: the largest number of bytes; a longer name loses its end.
+        words: the name of a data set, a path or any other text.
+        longest: the largest number of bytes; a longer name is cut at its end.
     """
     kept = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in words)
     kept = kept.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore").strip(" .") or "_"
-    stem = kept.split(".")[0].strip().upper()  # Windows reserves some for devices, with any ending
+    stem = kept.split(".")[0].strip().upper()  # Windows reserves some names for devices, with any suffix
     device = stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)[0-9]", stem)
     return f"_{kept}" if device else kept
 
 
 def reason_of(error: OSError) -> str:
-    """Return the system's words for an error."""
+    """Return the operating system's description of an error."""
     return error.strerror or str(error)
 
 
@@ -186,13 +187,13 @@ def reason_of(error: OSError) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """Lock a folder for this process, inside the `with` block. The lock of a process that dies ends with it.
+    """Lock a folder for this process inside the `with` block. If the process dies, its lock ends.
 
     Args:
-        folder: a folder that exists. The lock is its file `.lock`, which is removed afterwards.
+        folder: an existing folder. The lock is the file `.lock` in it, which is removed afterwards.
 
     Yields:
-        Whether the folder is locked: False if the file system has no locks.
+        True if the folder is locked; False if the file system has no locks.
 
     Raises:
         FolderInUseError: if another process has locked it.
@@ -203,7 +204,8 @@ def locked(folder: Path) -> Iterator[bool]:
         descriptor = _lock(path)
     except BlockingIOError as error:
         raise FolderInUseError(
-            f"{folder} is in use by another minivit process{_holder(path)}: wait for its end, or choose another folder"
+            f"{folder} is in use by another minivit process{_process_in(path)}: wait for its end, or choose another "
+            "folder"
         ) from error
     except OSError as error:
         raise SaveError(f"could not write {path}: {reason_of(error)}") from error
@@ -213,17 +215,17 @@ def locked(folder: Path) -> Iterator[bool]:
         if descriptor is not None:
             with suppress(OSError):
                 if sys.platform != "win32":  # Windows removes the file when its descriptor is closed
-                    path.unlink()  # before the lock ends, so that a process which waits sees that the file is gone
+                    path.unlink()  # before the lock ends, so that a waiting process sees that the file is gone
             os.close(descriptor)
 
 
 def _lock(path: Path) -> int | None:
-    """Return the descriptor of a locked file; None if there are no locks. Raises BlockingIOError if it is taken."""
+    """Return the descriptor of a locked file, or None if there are no locks; raise BlockingIOError if it is taken."""
     if sys.platform == "win32":
         import msvcrt
 
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)  # closed, it is deleted
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)  # Windows deletes it when it is closed
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
             raise BlockingIOError(str(error)) from error
@@ -247,7 +249,7 @@ def _lock(path: Path) -> int | None:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, str(os.getpid()).encode())
             return descriptor
-        os.close(descriptor)  # the last owner removed the file after we opened it: try again with a new one
+        os.close(descriptor)  # the last owner removed the file after this process opened it: try again with a new one
 
 
 def _is_file_at(path: Path, descriptor: int) -> bool:
@@ -255,7 +257,8 @@ def _is_file_at(path: Path, descriptor: int) -> bool:
     return there is not None and (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def _holder(path: Path) -> str:
+def _process_in(path: Path) -> str:
+    """Return " (NUMBER)", the process that a lock file names, or "" if it names none."""
     try:
         text = path.read_text(encoding="ascii")
     except (OSError, ValueError):

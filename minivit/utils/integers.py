@@ -1,4 +1,4 @@
-"""Integers as arguments: Python's or NumPy's, since `labels.max() + 1` is one of NumPy's."""
+"""Check integer arguments: Python's or NumPy's, since `labels.max() + 1` is a NumPy integer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ..errors import ConfigError
 
 
 def integer(what: str, value: object, least: int) -> int:
-    """Return an integer as Python's `int`, which JSON can write and no sum overflows.
+    """Return an integer as a Python `int`, which JSON can write and which cannot overflow.
 
     Args:
         what: the name of the argument, for the message.
-        value: an `int`, a NumPy integer, or an array of one integer and no axes; True and 2.0 are refused.
+        value: an `int`, a NumPy integer, or an integer array of shape (); True and 2.0 are refused.
         least: the smallest allowed value.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Notices: what the user should know although nothing failed, in one sentence each.
+"""Notices: sentences that tell the user what was assumed or left out although nothing failed.
 
 In Python a notice is a warning of the category `Notice`, so the standard `warnings` filters can silence it or turn it
-into an error. The command line prints it as one line on standard error, where it does not mix with results.
+into an error. The command line prints it as one line on standard error, apart from the results.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def notice(sentence: str) -> None:
 
 @contextmanager
 def notices_as_lines() -> Iterator[None]:
-    """Inside the block, print each notice as one line on standard error; show other warnings as before.
+    """Print each notice inside the block as one line on standard error; show other warnings as before.
 
-    NumPy's warnings about arithmetic inside minivit are not shown: the command finds what becomes infinite or nan, and
-    names it in an error.
+    NumPy's warnings about arithmetic inside minivit are not shown: the command finds values that become infinite or not
+    a number, and reports them in an error.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=re.escape(LIBRARY))

@@ -1,9 +1,9 @@
-r"""Text from outside on a terminal: names of files and classes, and values from a damaged header.
+r"""Make foreign text safe to print: names of files and classes, and values from a damaged header.
 
-A name may hold a line break, a terminal's escape sequence, bytes that are not UTF-8, or a million characters. All such
-text is made safe here before it is printed or written into an error: `printable` for a name, `quoted` for a value in a
-sentence, `listed` for many names. `write_words` does the same for a figure, where a pair of dollars would start
-mathematics and a letter that the font lacks would become an empty box.
+A name may hold a line break, a terminal's escape sequence, bytes that are not UTF-8, or a million characters. These
+functions make it safe for a terminal or an error message: `printable` for a name, `quoted` for a value in a sentence,
+`listed` for many names. `write_words` does the same for a figure, where a pair of dollar signs would start mathematics
+and a character that the font lacks would become an empty box.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-LONGEST = 60  # characters of one value inside a sentence
-LONGEST_LINE = 120  # characters of one line in a figure
+LONGEST = 60  # characters of a value in a sentence
+LONGEST_LINE = 120  # characters of a line in a figure
 JOINERS = "\u200c\u200d"  # between letters of Persian and Hindi, and in many emoji
 
 
@@ -29,8 +29,8 @@ def printable(text: object, longest: int | None = None) -> str:
     other characters, including backslashes, stay unchanged.
 
     Args:
-        text: the words; anything that is not a string is turned into one.
-        longest: the largest number of characters; a longer text loses its middle. [default: no limit]
+        text: a string, or a value that is converted to one with `str`.
+        longest: the largest number of characters; "..." replaces the middle of a longer text. [default: no limit]
     """
     words = str(text)
     if longest is not None and len(words) > longest:
@@ -41,17 +41,17 @@ def printable(text: object, longest: int | None = None) -> str:
 
 
 def quoted(value: object, longest: int = LONGEST) -> str:
-    """Return a value as Python writes it, in quotes if it is a string, printable and at most `longest` characters.
+    """Return the `repr` of a value, printable and with at most `longest` characters: a string gets quotes.
 
     Args:
-        value: a string, or any value that a file holds in its place.
-        longest: the largest number of characters; a longer text loses its middle.
+        value: a string, or any value that a file has in its place.
+        longest: the largest number of characters; "..." replaces the middle of a longer text.
     """
     if isinstance(value, str):
         value = shortened(value, longest)  # before repr, which would copy a long text
     try:
         words = repr(value)
-    except Exception:  # a foreign object, or an integer of more digits than Python writes
+    except Exception:  # a foreign object, or an integer with more digits than Python writes
         words = f"<{type(value).__name__}>"
     return printable(words, longest + 2)
 
@@ -62,7 +62,7 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
     Args:
         names: the names, each made printable.
         most: the largest number of names.
-        longest: the largest number of characters of a name; a longer one loses its middle.
+        longest: the largest number of characters of a name; "..." replaces the middle of a longer one.
     """
     every = list(names)
     shown = ", ".join(printable(name, longest) for name in every[:most])
@@ -71,12 +71,12 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
 
 
 def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
-    """Return "did you mean A or B?" for an unknown name, or else the first known ones.
+    """Return "did you mean A or B?" for an unknown name, or the first known names if none is similar.
 
     Args:
-        name: the unknown name; capitals do not matter.
+        name: the unknown name; upper and lower case count as equal.
         known: all known names.
-        all_named_by: a command that lists all of them, named if only some are written out.
+        all_named_by: a command that lists all known names; it is mentioned if the answer shows only some.
     """
     folded = {one.casefold(): one for one in known}
     asked = name.casefold()[:LONGEST]
@@ -88,7 +88,7 @@ def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
 
 
 def shell_word(path: object) -> str:
-    """Return a path with the quotes of the system's shell, so that a command with it can be copied and run.
+    """Return a path quoted for the system's shell, so that the user can copy and run a command with it.
 
     Args:
         path: the path; it is escaped as in `printable`.
@@ -98,7 +98,7 @@ def shell_word(path: object) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters, with "..." for the middle if it was longer."""
+    """Return a text of at most `longest` characters: "..." replaces the middle of a longer one."""
     if len(text) <= longest:
         return text
     kept = max(2, longest - 3)
@@ -118,15 +118,15 @@ def _escaped(character: str) -> str:
 
 
 def write_words(words: Any, text: str, longest: int = LONGEST_LINE) -> None:
-    r"""Set a matplotlib text, such as a title, to `text` literally, line by line.
+    r"""Set a matplotlib text, such as a title, to `text` literally.
 
-    A dollar sign is not mathematics. If the font lacks a letter, an installed font that has it is used; a letter that
-    no font has becomes an escape, such as `\u732b`.
+    A dollar sign does not start mathematics. If the font lacks a character, an installed font that has it is used; a
+    character that no font has becomes an escape, such as `\u732b`.
 
     Args:
         words: a `matplotlib.text.Text`.
         text: the new text; its line breaks are kept.
-        longest: the largest number of characters of a line; a longer line loses its middle.
+        longest: the largest number of characters in a line; "..." replaces the middle of a longer line.
     """
     from matplotlib.font_manager import findfont
 
@@ -145,17 +145,17 @@ def write_words(words: Any, text: str, longest: int = LONGEST_LINE) -> None:
 
 @lru_cache(maxsize=64)
 def _fonts_with(missing: frozenset[str]) -> dict[str, str]:
-    """Return installed fonts by name, each with the missing letters that it is used for."""
+    """Return a dictionary of installed fonts: name of the font -> the missing characters that it supplies."""
     from matplotlib.font_manager import fontManager
 
-    # Upright fonts of normal weight first, since matplotlib finds these by the name of a family.
+    # Upright fonts of normal weight come first, since matplotlib finds these by the name of a family.
     entries = sorted(fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400))
     first = {entry.name: entry.fname for entry in reversed(entries)}
     found: dict[str, str] = {}
     for name in sorted(first):
         if not missing:
             break
-        # "Last Resort" draws a box for every letter; the fonts of LaTeX have other letters at some code points.
+        # "Last Resort" draws a box for every character; LaTeX's fonts have other characters at some code points.
         if "Last Resort" in name or name.startswith(("STIX", "cm", "DejaVu Sans Display")):
             continue
         if has := missing & _letters(first[name]):
@@ -166,7 +166,7 @@ def _fonts_with(missing: frozenset[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def _letters(path: str) -> frozenset[str]:
-    """Return the letters of a font file; none if it cannot be read."""
+    """Return the characters of a font file; none if it cannot be read."""
     from matplotlib.font_manager import get_font
 
     try:
