@@ -58,7 +58,7 @@ def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
     if isinstance(images, str | bytes | Path):
         raise DTypeError(
             f"predict takes pixels, not the name of a file ({str(images)[:40]!r}): read it first with "
-            "minivit.data.pictures.read_picture(path, height, width)"
+            "minivit.data.image_files.read_image(path, height, width)"
         )
     if isinstance(images, list | tuple):
         parts = [_pixels(image, image_shape) for image in images]
@@ -149,7 +149,7 @@ def in_known_range(images: Any, value_range: tuple[float, float] | None = None) 
 
 
 def _rescaled_from(value_range: tuple[float, float], images: Any, least: float, most: float) -> Any:
-    """Return images rescaled from (black, white) to [-1, 1]; `least` and `most` are their smallest and largest value."""
+    """Return images rescaled from (black, white) to [-1, 1]; they go from `least` to `most`."""
     try:
         black, white = (float(value) for value in value_range)
     except (TypeError, ValueError) as error:

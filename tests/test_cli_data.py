@@ -11,7 +11,7 @@ from minivit.data import load_dataset, load_test_folder
 from minivit.training import loop
 from minivit.weights import load_model, read_arrays
 
-from .data.pictures_on_disk import write_folder, write_picture
+from .data.images_on_disk import write_folder, write_picture
 from .test_cli import refused, small_shapes
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -148,7 +148,7 @@ def test_a_damaged_picture_ends_the_run_with_its_name(photos, tmp_path, capsys):
 def test_folders_that_are_no_data_sets(photos, tmp_path, capsys):
     (photos / "emu").mkdir()
     options = ["train", *TINY, "--out", tmp_path / "run", "--dataset"]
-    assert "emu holds no pictures" in refused(capsys, *options, photos)
+    assert "emu holds no images" in refused(capsys, *options, photos)
     assert "no folder" in refused(capsys, *options, tmp_path / "nowhere")
     assert "no class folders" in refused(capsys, *options, photos / "cat")
     assert not (tmp_path / "run").exists()
@@ -181,7 +181,7 @@ def test_classes_are_matched_by_name_and_some_may_be_missing(photos, tmp_path, c
     assert said["accuracy"] == (probabilities[:, 1] > probabilities[:, 0]).mean()
     assert "dogs has 1 of the model's 2 classes: dog" in err
     assert cli.main(["evaluate", "--weights", str(tmp_path / "run"), "--dataset", str(dogs)]) == 0
-    assert "on 7 test images (all pictures of the folder)" in capsys.readouterr().out
+    assert "on 7 test images (all images of the folder)" in capsys.readouterr().out
 
 
 def test_a_folder_of_another_class_is_refused_by_name(photos, tmp_path, capsys):
@@ -216,7 +216,7 @@ def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, 
     (photos / "dog" / "8.jpg").write_bytes(b"<html>not found</html>")
     message = refused(capsys, "train", *TINY, "--dataset", photos, "--out", tmp_path / "run")
     assert "8.jpg is not an image that can be read: it is a web page" in message
-    assert "remove or replace it (2 such pictures)" in message
+    assert "remove or replace it (2 such images)" in message
     assert not (tmp_path / "run").exists()
 
 
@@ -232,7 +232,7 @@ def test_a_run_goes_on_without_a_picture_that_was_damaged(photos, tmp_path, caps
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
     err = capsys.readouterr().err
-    assert "1 pictures of this run are gone (cat/9.jpg): in training the next one of the class replaces each" in err
+    assert "1 images of this run are gone (cat/9.jpg): in training the next one of the class replaces each" in err
     header, _ = read_arrays(tmp_path / "run" / "checkpoint.npz")
     assert (header["step"], header["images"]) == (9, 11)
 

@@ -8,7 +8,7 @@ import pytest
 from minivit import cli
 from minivit.utils.text import printable
 
-from .data.pictures_on_disk import write_picture
+from .data.images_on_disk import write_picture
 from .test_cli_data import trained
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -40,7 +40,7 @@ def state():
 before = state()
 import minivit
 from minivit.data import shapes
-from minivit.insight import Pictures, inspect_model, write_inspection
+from minivit.insight import ShownImages, inspect_model, write_inspection
 from minivit.training import TrainConfig, loop, train
 
 loop.load_dataset = lambda *arguments, **options: (shapes("train", 16), shapes("test", 8))
@@ -48,8 +48,8 @@ options = TrainConfig(steps=1, batch_size=8, workers=2, eval_every=1.0, log_ever
 out = sys.argv[1]
 train(options, out + "/run", show=False)
 model = minivit.load_model(out + "/run/checkpoint.npz")
-pictures = shapes("test", 2)
-write_inspection(inspect_model(model, Pictures(pictures.images, ["a", "b"], pictures.classes)), out + "/page", "title")
+images = shapes("test", 2)
+write_inspection(inspect_model(model, ShownImages(images.images, ["a", "b"], images.classes)), out + "/page", "title")
 after = state()
 print(json.dumps({name: [before[name], after[name]] for name in before if before[name] != after[name]}))
 """

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data import DATASETS, glimpse, load_dataset
+from ..data import DATASETS, indices_to_show, load_dataset
 from ..errors import ConfigError
 from ..utils.text import printable
 from .common import data_dir_option, workers_option
@@ -15,7 +15,7 @@ from .weights import add_weights_options, load_weights, say_if_head_is_zero
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..insight import Pictures
+    from ..insight import ShownImages
     from ..models import ViTConfig
     from ..weights import Header
 
@@ -81,24 +81,24 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[Pictures, np.ndarray]:
+def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[ShownImages, np.ndarray]:
     """Return the image files of the command line, to show and to measure on."""
     import numpy as np
 
-    from ..data.pictures import read_picture
-    from ..insight import Pictures
+    from ..data.image_files import read_image
+    from ..insight import ShownImages
 
     height, width, channels = config.image_shape
     if channels != 3:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
-    pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
+    pixels = np.stack([read_image(image, height, width) for image in options.images])  # (B, H, W, 3)
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
-    return Pictures(pixels, [Path(image).name for image in options.images], classes), pixels
+    return ShownImages(pixels, [Path(image).name for image in options.images], classes), pixels
 
 
-def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[Pictures, np.ndarray]:
+def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[ShownImages, np.ndarray]:
     """Return test images of the data set to show, and more of them to measure on."""
-    from ..insight import Pictures
+    from ..insight import ShownImages
 
     name = options.dataset or header.get("dataset")
     if name is None:
@@ -106,7 +106,7 @@ def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfi
             "the weights do not name the data set that they were trained on: give image files or --dataset"
         )
     _, test_set = load_dataset(name, options.data_dir)
-    test_set = test_set.subset(glimpse(test_set, MEASURED))
+    test_set = test_set.subset(indices_to_show(test_set, MEASURED))
     sample = test_set.resized(*config.image_shape[:2])
     if sample.image_shape != config.image_shape:
         raise ConfigError(
@@ -115,7 +115,7 @@ def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfi
         )
 
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
-    shown = sample.subset(glimpse(test_set, SHOWN))
+    shown = sample.subset(indices_to_show(test_set, SHOWN))
     labels = shown.labels if classes == test_set.classes else None
     names = [f"test image {i} of {name}" for i in range(len(shown))]
-    return Pictures(shown.images, names, classes, labels), sample.images
+    return ShownImages(shown.images, names, classes, labels), sample.images

@@ -32,7 +32,7 @@ def _predict(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ..backend.workers import Workers
-    from ..data.pictures import read_picture
+    from ..data.image_files import read_image
     from ..training.folder import check_classifies
 
     if options.top < 1:
@@ -42,7 +42,7 @@ def _predict(options: argparse.Namespace) -> int:
     height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
-    pixels = np.stack([read_picture(image, height, width) for image in options.images])  # (B, H, W, 3)
+    pixels = np.stack([read_image(image, height, width) for image in options.images])  # (B, H, W, 3)
     say_if_head_is_zero(path, model)
     with Workers() as workers:
         probabilities = model.predict(pixels, workers=workers)  # (B, K)

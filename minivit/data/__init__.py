@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError, MinivitError
 from ..preprocessing import preprocess
+from ..utils.aliases import old_names
 from ..utils.files import reason_of
 from ..utils.text import printable, quoted
 from .augment import (
@@ -25,10 +26,10 @@ from .augment import (
 )
 from .batch import Batch
 from .cifar import cifar10, cifar100
-from .dataset import AnyDataset, Dataset, FileDataset, PictureFiles, contact_sheet, glimpse
+from .dataset import AnyDataset, Dataset, FileDataset, ImageFiles, contact_sheet, indices_to_show
 from .download import fetch
 from .flowers import flowers
-from .folder import folder_title, folder_to_measure, picture_folder
+from .folder import folder_title, folder_to_measure, image_folder
 from .loader import Loader
 from .mixing import Mixing, cutmix, mixing, mixup
 from .pets import pets
@@ -44,9 +45,9 @@ __all__ = [
     "Batch",
     "Dataset",
     "FileDataset",
+    "ImageFiles",
     "Loader",
     "Mixing",
-    "PictureFiles",
     "cifar10",
     "cifar100",
     "contact_sheet",
@@ -56,7 +57,8 @@ __all__ = [
     "fetch",
     "flip",
     "flowers",
-    "glimpse",
+    "image_folder",
+    "indices_to_show",
     "is_dataset",
     "load_dataset",
     "load_test_folder",
@@ -65,7 +67,6 @@ __all__ = [
     "pad_and_crop",
     "parse_randaugment",
     "pets",
-    "picture_folder",
     "preprocess",
     "rand_augment",
     "random_erasing",
@@ -90,18 +91,18 @@ def load_dataset(
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[AnyDataset, AnyDataset]:
-    """The training and the test split of one of DATASETS, or of a folder of pictures.
+    """The training and the test split of one of DATASETS, or of a folder of images.
 
     name:     "folder:PATH", or a path that is no name of DATASETS, is a folder of class folders: see
-              `picture_folder`. A relative path counts from the working directory or, if there is no such folder,
+              `image_folder`. A relative path counts from the working directory or, if there is no such folder,
               from data_dir.
     data_dir: where the files are, or are to be put; by default `default_data_dir()`.
     download: whether files that are missing may be downloaded.
-    seed:     which shapes to draw, and how to split a folder that has no test pictures; the others are what they are.
+    seed:     which shapes to draw, and how to split a folder that has no test images; the others are what they are.
     progress: draw a progress bar while downloading, and give a notice of what was found in a folder.
 
     Raises ConfigError for an unknown name; DataError, DataNotFoundError, DownloadError or SaveError if the
-    files cannot be had: see `cifar10`, `picture_folder`.
+    files cannot be had: see `cifar10`, `image_folder`.
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if name in DATASETS:
@@ -114,24 +115,24 @@ def load_dataset(
             raise DataError(f"{name} cannot be read from {printable(where)}: {reason_of(error)}") from error
     if not is_dataset(name):
         raise ConfigError(f"Unknown data set {name!r}; allowed are: {', '.join(DATASETS)} and {FOLDER}PATH.")
-    return picture_folder(_folder_at(name, folder), seed, progress)
+    return image_folder(_folder_at(name, folder), seed, progress)
 
 
 def load_test_folder(
     name: str, data_dir: str | Path | None = None, *, trained_on: str | None = None, progress: bool = True
 ) -> FileDataset:
-    """Return the pictures of a folder to measure a trained model on: its test split, or all if it has no splits.
+    """Return the images of a folder to measure a trained model on: its test split, or all if it has no splits.
 
     Args:
         name: "folder:PATH" or a path, as of `load_dataset`.
         data_dir: as of `load_dataset`.
-        trained_on: the name of the data set that the model was trained on. If it is the same folder, only the pictures
+        trained_on: the name of the data set that the model was trained on. If it is the same folder, only the images
             that were held out of training are returned.
         progress: give a notice of what was found.
 
     Raises:
         ConfigError: if the name is not a path.
-        DataError, DataNotFoundError: as `picture_folder`.
+        DataError, DataNotFoundError: as `image_folder`.
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if not is_dataset(name):
@@ -139,7 +140,7 @@ def load_test_folder(
     path = _folder_at(name, folder)
     known = trained_on is not None and trained_on not in DATASETS
     if known and _folder_at(str(trained_on), folder).resolve() == path.resolve():
-        return picture_folder(path, 0, progress)[1]
+        return image_folder(path, 0, progress)[1]
     return folder_to_measure(path, progress)
 
 
@@ -181,3 +182,13 @@ DATASETS: dict[str, Callable[[Path, bool, int, bool], tuple[AnyDataset, AnyDatas
     "pets": lambda data_dir, download, seed, progress: pets(data_dir, download, progress),
     "flowers": lambda data_dir, download, seed, progress: flowers(data_dir, download, progress),
 }
+
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "PictureFiles": "ImageFiles",
+        "glimpse": "indices_to_show",
+        "picture_folder": "image_folder",
+    },
+)

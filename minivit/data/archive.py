@@ -78,7 +78,7 @@ def write_checksums(folder: Path) -> None:
 def check_unpacked(folder: Path) -> None:
     """Check that the files of an unpacked folder have not changed since.
 
-    Only files whose time differs from the noted one are read: 7,349 pictures take 0.1 s. A folder without checksums,
+    Only files whose time differs from the noted one are read: 7,349 images take 0.1 s. A folder without checksums,
     unpacked by hand or by an older minivit, passes. Missing files are not reported here, but by who reads them.
 
     Args:

@@ -1,8 +1,8 @@
-"""Augmentation: training pictures, changed at random in ways that leave their labels true.
+"""Augmentation: training images, changed at random in ways that leave their labels true.
 
 An augmentation is a function of a batch of uint8 images (B, H, W, C) and a random generator; it returns a
 new batch and never changes the one it was given. Each image of a batch has random numbers of its own. Those that
-settle the size (`resize`, `random_resized_crop`) also take a batch of pictures of many sizes: a sequence of arrays
+settle the size (`resize`, `random_resized_crop`) also take a batch of images of many sizes: a sequence of arrays
 (H, W, C).
 """
 
@@ -15,20 +15,20 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..utils.integers import integer
-from .pictures import Pictures, resize_batch, resize_picture
+from .image_files import Images, resize_batch, resize_image
 
-Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # the Any: an array, or Pictures
+Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # the Any: an array, or Images
 
 
 def resize(size: int | tuple[int, int]) -> Augmentation:
-    """Resize each picture (bilinear), whatever its aspect: how test pictures are treated. Nothing is random.
+    """Resize each image (bilinear), whatever its aspect: how test images are treated. Nothing is random.
 
     size: in pixels; one number, or (height, width). An array of images of that size is returned as it is.
     Raises ConfigError for a side below 1.
     """
     height, width = sides(size)
 
-    def augment(images: Pictures, rng: np.random.Generator) -> np.ndarray:
+    def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
         return resize_batch(images, height, width)
 
     return augment
@@ -39,33 +39,33 @@ def random_resized_crop(
     area: tuple[float, float] = (0.05, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Augmentation:
-    """Cut a box out of each picture and resize it (bilinear): how the authors train when they fine-tune.
+    """Cut a box out of each image and resize it (bilinear): how the authors train when they fine-tune.
 
     size:  of the result, in pixels; one number, or (height, width).
-    area:  of the box, as a share of the picture's; every share between the two is equally likely.
+    area:  of the box, as a share of the image's; every share between the two is equally likely.
     ratio: of the box's width to its height; its logarithm is uniform.
 
-    A picture in which no box fits in ten tries (it is very long, say) gives its middle, as large as `ratio` allows.
+    An image in which no box fits in ten tries (it is very long, say) gives its middle, as large as `ratio` allows.
     Raises ConfigError for a side below 1 or an empty range.
     """
     height, width = sides(size)
     _check_ranges("random_resized_crop", area, ratio)
 
-    def augment(images: Pictures, rng: np.random.Generator) -> np.ndarray:
+    def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
         boxes = RandomBoxes(len(images), area, ratio, rng)
         channels = images.shape[3] if isinstance(images, np.ndarray) else 3
         crops = np.empty((len(images), height, width, channels), np.uint8)
-        for i, picture in enumerate(images):
-            rows, columns, _ = picture.shape
+        for i, image in enumerate(images):
+            rows, columns, _ = image.shape
             top, left, h, w = boxes.box(i, rows, columns) or _middle(rows, columns, ratio)
-            crops[i] = resize_picture(picture[top : top + h, left : left + w], height, width)
+            crops[i] = resize_image(image[top : top + h, left : left + w], height, width)
         return crops
 
     return augment
 
 
 def _middle(height: int, width: int, ratio: tuple[float, float]) -> Box:
-    """The largest box in the middle of a picture whose ratio of width to height is allowed."""
+    """The largest box in the middle of an image whose ratio of width to height is allowed."""
     h = max(1, min(height, round(width / ratio[0])))
     w = max(1, min(width, round(height * ratio[1])))
     return (height - h) // 2, (width - w) // 2, h, w
@@ -196,7 +196,7 @@ def sides(size: int | tuple[int, int]) -> tuple[int, int]:
 def chain(*augmentations: Augmentation) -> Augmentation:
     """One after the other, each with the next numbers of the same generator."""
 
-    def augment(images: Pictures, rng: np.random.Generator) -> np.ndarray:
+    def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
         for each in augmentations:
             images = each(images, rng)
         return np.asarray(images)

@@ -1,4 +1,4 @@
-"""What every data set is, wherever it comes from: pictures, their labels and the labels' names."""
+"""What every data set is, wherever it comes from: images, their labels and the labels' names."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import overload
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
-from .pictures import decode_picture, resize_batch
+from .image_files import decode_image, resize_batch
 
 Indices = np.ndarray | list[int] | slice  # whatever indexes the first axis of a NumPy array, one integer excepted
 
 
-class PictureFiles(Sequence[np.ndarray]):
-    """Pictures that stay in their files until one is looked at: a data set may be larger than the memory.
+class ImageFiles(Sequence[np.ndarray]):
+    """Images that stay in their files until one is looked at: a data set may be larger than the memory.
 
-    `files[3]` decodes a picture: uint8 (H, W, 3), in a size of its own. `files[[3, 1]]`, `files[:9]` and the like
+    `files[3]` decodes an image: uint8 (H, W, 3), in a size of its own. `files[[3, 1]]`, `files[:9]` and the like
     choose files and decode nothing. A loop over them decodes one at a time.
     """
 
@@ -30,7 +30,7 @@ class PictureFiles(Sequence[np.ndarray]):
 
     @property
     def paths(self) -> list[Path]:
-        """Where the pictures are."""
+        """Where the images are."""
         return [Path(name) for name in self._names]
 
     def __len__(self) -> int:
@@ -39,27 +39,27 @@ class PictureFiles(Sequence[np.ndarray]):
     @overload
     def __getitem__(self, index: int) -> np.ndarray: ...
     @overload
-    def __getitem__(self, index: Indices) -> PictureFiles: ...
-    def __getitem__(self, index: int | Indices) -> np.ndarray | PictureFiles:
+    def __getitem__(self, index: Indices) -> ImageFiles: ...
+    def __getitem__(self, index: int | Indices) -> np.ndarray | ImageFiles:
         if not isinstance(index, int | np.integer):
-            return PictureFiles(self._names[index])
+            return ImageFiles(self._names[index])
         if range(len(self))[index] not in self._wanted:
             return np.zeros((1, 1, 3), np.uint8)
-        return decode_picture(self._names[index])
+        return decode_image(self._names[index])
 
-    def only(self, wanted: slice) -> PictureFiles:
+    def only(self, wanted: slice) -> ImageFiles:
         """The same files, of which those outside a slice are not read: one black pixel stands for each.
 
         To be looped over as it is: a choice among them is read whole again.
         """
-        files = PictureFiles(self._names)
+        files = ImageFiles(self._names)
         files._wanted = range(len(self))[wanted]
         return files
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled pictures, whole in memory.
+    """Labelled images, whole in memory.
 
     name:    "shapes", "cifar10", ...
     images:  uint8 (N, H, W, C), values from 0 to 255.
@@ -126,17 +126,17 @@ class Dataset:
 
 @dataclass(frozen=True)
 class FileDataset:
-    """Labelled pictures in files of any size, decoded when they are needed.
+    """Labelled images in files of any size, decoded when they are needed.
 
     It has the surface of `Dataset`: `len`, `images`, `labels`, `classes`, `note`, `subset`, `resized`. But images
-    are PictureFiles, and `image_shape` is None, since they share none. `root` is the user's folder that holds all of
+    are ImageFiles, and `image_shape` is None, since they share none. `root` is the user's folder that holds all of
     them, or "".
 
     Raises DTypeError or ShapeError if the labels do not fit.
     """
 
     name: str
-    images: PictureFiles
+    images: ImageFiles
     labels: np.ndarray
     classes: tuple[str, ...]
     note: str = ""
@@ -178,7 +178,7 @@ def _check_labels(name: str, count: int, labels: np.ndarray, classes: tuple[str,
         )
 
 
-def glimpse(dataset: AnyDataset, count: int) -> np.ndarray:
+def indices_to_show(dataset: AnyDataset, count: int) -> np.ndarray:
     """Which images to show of a data set: the first `count`; of files, listed class by class, some from all over.
 
     Returns int64 (count,), or fewer if there are fewer.

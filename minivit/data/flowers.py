@@ -1,8 +1,8 @@
 """Oxford Flowers-102: 8,189 photographs of 102 flowers, of many sizes.
 
-The official splits of `setid.mat` are used: 1,020 pictures to train on, ten of each class, and 6,149 to test on. The
-official validation pictures, another 1,020, are left out, as in the transfer runs that the authors of ViT published
-with big_vision; `--validation` holds out training pictures instead.
+The official splits of `setid.mat` are used: 1,020 images to train on, ten of each class, and 6,149 to test on. The
+official validation images, another 1,020, are left out, as in the transfer runs that the authors of ViT published
+with big_vision; `--validation` holds out training images instead.
 https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (Nilsback and Zisserman, ICVGIP 2008).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError
 from ..utils.text import printable
 from .archive import check_unpacked, unpack
-from .dataset import FileDataset, PictureFiles
+from .dataset import FileDataset, ImageFiles
 from .download import obtain
 
 FOLDER = "flowers-102"
@@ -49,7 +49,7 @@ CLASSES = (
 
 
 def flowers(data_dir: str | Path, download: bool = True, progress: bool = True) -> tuple[FileDataset, FileDataset]:
-    """Oxford Flowers-102: the training split (1,020 pictures of 102 classes) and the test split (6,149).
+    """Oxford Flowers-102: the training split (1,020 images of 102 classes) and the test split (6,149).
 
     In `data_dir/flowers-102` are `imagelabels.mat` and `setid.mat` (their md5 is checked each time) and the folder
     `jpg`. If that is not there, it is unpacked from `102flowers.tgz` beside it. What is missing is downloaded (345 MB).
@@ -66,7 +66,7 @@ def flowers(data_dir: str | Path, download: bool = True, progress: bool = True) 
         unpack(archive, root / "jpg", "jpg", lambda name: name.endswith(".jpg"), progress, checksums=True)
     check_unpacked(root / "jpg")
 
-    labels = _read_numbers(root / LABELS, "labels", len(CLASSES)) - 1  # of picture 1, 2, ...
+    labels = _read_numbers(root / LABELS, "labels", len(CLASSES)) - 1  # of image 1, 2, ...
     train, test = (_read_numbers(root / SPLITS, split, len(labels)) for split in ("trnid", "tstid"))
     return _dataset(root, train, labels), _dataset(root, test, labels)
 
@@ -92,4 +92,4 @@ def _dataset(root: Path, numbers: np.ndarray, labels: np.ndarray) -> FileDataset
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path} is missing; delete its folder, so that it can be unpacked again")
-    return FileDataset("flowers", PictureFiles(paths), labels[numbers - 1], CLASSES)
+    return FileDataset("flowers", ImageFiles(paths), labels[numbers - 1], CLASSES)

@@ -1,4 +1,4 @@
-"""Any folder of pictures as a data set: a folder for each class, its name the name of the class.
+"""Any folder of images as a data set: a folder for each class, its name the name of the class.
 
     photos/train/cat/1.jpg        photos/cat/1.jpg
     photos/train/dog/7.png   or   photos/dog/7.png
@@ -6,8 +6,8 @@
 
 `train` may also be called training, train_set, seg_train and the like, and `test` testing, val, valid, validation and
 the like; if there are several, the first of these is taken. Without a test folder, a fifth of each class is held out:
-the pictures whose names have the smallest SHA-256. That depends only on the names and the seed, not on the order in
-which a disk lists them nor on the other classes, and a picture that is added later moves few others.
+the images whose names have the smallest SHA-256. That depends only on the names and the seed, not on the order in
+which a disk lists them nor on the other classes, and an image that is added later moves few others.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ import numpy as np
 from ..errors import DataError, DataNotFoundError
 from ..utils.notices import notice
 from ..utils.text import listed, printable
-from .dataset import FileDataset, PictureFiles
+from .dataset import FileDataset, ImageFiles
 from .kinds import first_bytes, kind_of
 
-HELD_OUT = 5  # one picture in so many, of each class
+HELD_OUT = 5  # one image in so many, of each class
 
-# What counts as a picture in a folder, by the end of its name. A file without an ending is opened.
+# What counts as an image in a folder, by the end of its name. A file without an ending is opened.
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
     ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga",
     ".qoi", ".ico", ".pcx", ".sgi",
 )  # fmt: skip
 
-# Pictures that cannot be read here, but converted; other files that are skipped, such as .txt, need no advice.
+# Images that cannot be read here, but converted; other files that are skipped, such as .txt, need no advice.
 CONVERTIBLE = (
     ".heic", ".heif", ".hif", ".jxl", ".psd", ".psb", ".xcf", ".svg", ".eps", ".pdf", ".raw", ".dng", ".cr2", ".cr3",
     ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".exr", ".hdr", ".dcm", ".fits", ".nii", ".dds",
@@ -70,7 +70,7 @@ ClassFiles = dict[str, list[Path]]  # class name: its files, both sorted
 
 @dataclass
 class Layout:
-    """Where the pictures of a folder are.
+    """Where the images of a folder are.
 
     Args:
         train, test: for each class its folder; `test` is None where none is given.
@@ -87,11 +87,11 @@ class Layout:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tuple[FileDataset, FileDataset]:
+def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tuple[FileDataset, FileDataset]:
     """The training and the test split of a folder of class folders, laid out as described above.
 
     A class folder may hold further folders. Hidden files, files and folders of systems (`Thumbs.db`, `__MACOSX`) and
-    files that do not end like a picture are skipped; a file without an ending is opened. Pictures are decoded when they
+    files that do not end like an image are skipped; a file without an ending is opened. Images are decoded when they
     are needed, and one that cannot be read raises its error then.
 
     Args:
@@ -101,7 +101,7 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
 
     Raises:
         DataNotFoundError: if there is no such folder.
-        DataError: if it cannot be read, it holds no classes or only one, a class has no pictures, or the test split has
+        DataError: if it cannot be read, it holds no classes or only one, a class has no images, or the test split has
             a class that training lacks.
     """
     root, layout = _found(path)
@@ -129,7 +129,7 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
     parts = _dataset(root, train, classes, note), _dataset(root, test, classes, note)
     if progress:
         lacking = [name for name in classes if not test.get(name)]
-        split = f"{len(parts[0]):,} training and {len(parts[1]):,} test pictures of {len(classes)} classes"
+        split = f"{len(parts[0]):,} training and {len(parts[1]):,} test images of {len(classes)} classes"
         held_out = "a fifth of each class held out" if layout.test is None else f"in {_both(layout)}"
         left_out = _left_out(layout, lacking)
         if left_out or not _is_plain(root, layout):
@@ -138,9 +138,9 @@ def picture_folder(path: str | Path, seed: int = 0, progress: bool = False) -> t
 
 
 def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
-    """Return the pictures of a folder to measure a trained model on: its test split, or all if it has no splits.
+    """Return the images of a folder to measure a trained model on: its test split, or all if it has no splits.
 
-    One class is enough. `path`, `progress` and the errors are those of `picture_folder`.
+    One class is enough. `path`, `progress` and the errors are those of `image_folder`.
     """
     root, layout = _found(path)
     with _system_errors(root):
@@ -148,9 +148,9 @@ def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
         at = layout.train_at if layout.test_at is None else layout.test_at
         files = _read_classes(test, at, layout.skipped)
     name, classes = folder_title(root), tuple(files)
-    note = "all pictures of the folder" if layout.test is None else ""
+    note = "all images of the folder" if layout.test is None else ""
     if progress and (left_out := _left_out(layout, [])):
-        notice(f"{printable(name)}: {sum(map(len, files.values())):,} pictures of {len(classes)} classes{left_out}")
+        notice(f"{printable(name)}: {sum(map(len, files.values())):,} images of {len(classes)} classes{left_out}")
     return _dataset(root, files, classes, note)
 
 
@@ -185,7 +185,7 @@ def _system_errors(root: Path) -> Iterator[None]:
 def _layout(root: Path) -> Layout:
     """Which folders are classes, and of which split."""
     everything = _folders(root)
-    sidecars = [folder for folder in everything if folder.name.lower() in SIDECARS and not _pictures_below(folder)]
+    sidecars = [folder for folder in everything if folder.name.lower() in SIDECARS and not _images_below(folder)]
     if sidecars and len(sidecars) < len(everything):
         layout = _layout_of(root, [folder for folder in everything if folder not in sidecars])
         layout.unused += sidecars
@@ -193,8 +193,8 @@ def _layout(root: Path) -> Layout:
     return _layout_of(root, everything)
 
 
-def _pictures_below(folder: Path) -> bool:
-    return bool(_pictures(folder, Counter(), ()))
+def _images_below(folder: Path) -> bool:
+    return bool(_images(folder, Counter(), ()))
 
 
 def _layout_of(root: Path, folders: list[Path]) -> Layout:
@@ -213,9 +213,9 @@ def _layout_of(root: Path, folders: list[Path]) -> Layout:
     if folders and len(holding) == len(folders):
         raise DataError(
             f"{printable(root)} has {listed(folder.name for folder in folders)}, which hold no class folders: put the "
-            "pictures of each class into one folder, as in train/cat/1.jpg"
+            "images of each class into one folder, as in train/cat/1.jpg"
         )
-    if len(folders) == 1 and _folders(folders[0]) and not _has_pictures(folders[0]):
+    if len(folders) == 1 and _folders(folders[0]) and not _has_images(folders[0]):
         return _layout(folders[0])  # a folder inside a folder, as some archives unpack
 
     if len(folders) > 1 and (layout := _splits_inside_classes(root, folders)):
@@ -256,9 +256,9 @@ def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
 
 
 def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
-    """Raise DataError for folders without pictures that have the same folders inside: they are splits, not classes."""
+    """Raise DataError for folders without images that have the same folders inside: they are splits, not classes."""
     inside = [frozenset(child.name for child in _folders(folder)) for folder in folders]
-    if len(folders) > 1 and len(set(inside)) == 1 and len(inside[0]) > 1 and not any(map(_has_pictures, folders)):
+    if len(folders) > 1 and len(set(inside)) == 1 and len(inside[0]) > 1 and not any(map(_has_images, folders)):
         raise DataError(
             f"{printable(root)} has {listed((f.name for f in folders), 3)}, each with the same folders inside "
             f"({listed(sorted(inside[0]), 3)}): rename them to train and test, or give one of them"
@@ -295,7 +295,7 @@ def _roles(folders: list[Path]) -> dict[Path, str]:
 def _inside(folder: Path) -> Path:
     """Return the folder with the class folders: train/train/cat and train/images/cat count as train/cat."""
     children = _folders(folder)
-    if len(children) == 1 and not _has_pictures(folder):
+    if len(children) == 1 and not _has_images(folder):
         name = children[0].name
         if _split_and_words(name) == _split_and_words(folder.name) or name.lower() in CONTAINERS:
             return _inside(children[0])
@@ -314,8 +314,8 @@ def _folders(path: Path) -> list[Path]:
     return sorted(found, key=lambda folder: folder.name)
 
 
-def _has_pictures(folder: Path) -> bool:
-    """Return whether a file directly in the folder ends like a picture."""
+def _has_images(folder: Path) -> bool:
+    """Return whether a file directly in the folder ends like an image."""
     return any(child.suffix.lower() in SUFFIXES and not _ignored(child.name) for child in folder.iterdir())
 
 
@@ -332,25 +332,25 @@ def _named(folders: Iterable[Path]) -> dict[str, Path]:
 
 def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> ClassFiles:
     if not folders:
-        raise DataError(f"{printable(at)} holds no class folders: put the pictures of each class into one folder")
+        raise DataError(f"{printable(at)} holds no class folders: put the images of each class into one folder")
     classes = {}
     for name, folder in folders.items():
         skipped_here: Counter[str] = Counter()
-        classes[name] = sorted(_pictures(folder, skipped_here, ()), key=lambda file: file.as_posix())
+        classes[name] = sorted(_images(folder, skipped_here, ()), key=lambda file: file.as_posix())
         if not classes[name]:
             instead = f", but {_counted(skipped_here)}" if skipped_here else ""
             raise DataError(
-                f"{printable(folder)} holds no pictures (files ending in .jpg, .png and the like){instead}: fill the "
+                f"{printable(folder)} holds no images (files ending in .jpg, .png and the like){instead}: fill the "
                 "folder or remove it"
             )
         skipped.update(skipped_here)
-    if at.is_dir() and (loose := sum(map(_is_loose_picture, at.iterdir()))):
-        skipped["pictures outside the class folders"] += loose
+    if at.is_dir() and (loose := sum(map(_is_loose_image, at.iterdir()))):
+        skipped["images outside the class folders"] += loose
     return classes
 
 
-def _pictures(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
-    """Return all pictures in a folder and in those below it; `above` are the folders around it, to stop at cycles."""
+def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
+    """Return all images in a folder and in those below it; `above` are the folders around it, to stop at cycles."""
     here = folder.stat()
     place = (here.st_dev, here.st_ino)
     if place in above:
@@ -365,21 +365,21 @@ def _pictures(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int],
             skipped["links that lead nowhere"] += 1
             continue
         if stat.S_ISDIR(mode):
-            found += _pictures(path, skipped, (*above, place))
+            found += _images(path, skipped, (*above, place))
         elif not stat.S_ISREG(mode):
             skipped["devices"] += 1
-        elif _is_picture(path):
+        elif _is_image(path):
             found.append(path)
         else:
             skipped[printable(path.suffix.lower(), 12) or "without an ending"] += 1
     return found
 
 
-def _is_loose_picture(path: Path) -> bool:
+def _is_loose_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not _ignored(path.name) and path.is_file()
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
@@ -406,7 +406,7 @@ def _both(layout: Layout) -> str:
 
 def _left_out(layout: Layout, lacking: list[str]) -> str:
     """Return the end of a notice on a folder: what is missing, not used or skipped."""
-    said = f"; no test pictures of {listed(lacking)}" if lacking else ""
+    said = f"; no test images of {listed(lacking)}" if lacking else ""
     said += f"; not used: {listed(f'{folder.name}/' for folder in layout.unused)}" if layout.unused else ""
     return said + (f"; skipped: {_counted(layout.skipped)}" if layout.skipped else "")
 
@@ -430,7 +430,7 @@ def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, C
         train[name] = [file for file in files if file not in held_out]
         test[name] = [file for file in files if file in held_out]
     if not any(test.values()):
-        raise DataError(f"{printable(root)} has one picture in each class: too few to hold any out for testing")
+        raise DataError(f"{printable(root)} has one image in each class: too few to hold any out for testing")
     return train, test
 
 
@@ -444,4 +444,4 @@ def _dataset(root: Path, files: ClassFiles, classes: tuple[str, ...], note: str)
     paths = [path for class_name in classes for path in files.get(class_name, [])]
     labels = [label for label, class_name in enumerate(classes) for _ in files.get(class_name, [])]
     labels = np.array(labels, np.int64)
-    return FileDataset(folder_title(root), PictureFiles(paths), labels, classes, note, str(root))
+    return FileDataset(folder_title(root), ImageFiles(paths), labels, classes, note, str(root))

@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes: pictures that can be read, and what is often found in their place."""
+"""The kind of a file by its first bytes: images that can be read, and what is often found in their place."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ HEAD = 512  # bytes that are enough to recognise a kind
 
 
 def kind_of(head: bytes) -> tuple[str, bool] | None:
-    """Return what a file with these first bytes is, and whether it is a picture that can be read here.
+    """Return what a file with these first bytes is, and whether it is an image that can be read here.
 
     Returns:
-        ("PNG picture", True), ("HEIC picture", False), ("web page", False) ...; None if the kind is not known.
+        ("PNG image", True), ("HEIC image", False), ("web page", False) ...; None if the kind is not known.
     """
     for name, test in READABLE.items():
         if test(head):
-            return f"{name} picture", True
+            return f"{name} image", True
     for name, test in OTHERS.items():
         if test(head):
             return name, False
@@ -44,7 +44,7 @@ def _words(*words: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_icon(head: bytes) -> bool:
-    """Return whether it is an icon file: it names its number of pictures (here 1 to 64), and two bytes are 0."""
+    """Return whether it is an icon file: it names its number of images (here 1 to 64), and two bytes are 0."""
     return len(head) >= 22 and head[:4] == b"\0\0\1\0" and 1 <= head[4] <= 64 and head[5] == head[9] == 0
 
 
@@ -70,14 +70,14 @@ READABLE: dict[str, Callable[[bytes], bool]] = {
 }
 
 OTHERS: dict[str, Callable[[bytes], bool]] = {
-    "HEIC picture": _brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-    "JPEG XL picture": _starts(b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "HEIC image": _brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    "JPEG XL image": _starts(b"\xff\x0a", b"\0\0\0\x0cJXL "),
     "Photoshop file": _starts(b"8BPS"),
     "camera's raw file": lambda head: (
         head.startswith((b"FUJIFILMCCD-RAW", b"IIRO", b"IIU\0")) or head[4:12] == b"ftypcrx "
     ),
-    "OpenEXR picture": _starts(b"v/1\x01"),
-    "Radiance HDR picture": _starts(b"#?RADIANCE", b"#?RGBE"),
+    "OpenEXR image": _starts(b"v/1\x01"),
+    "Radiance HDR image": _starts(b"#?RADIANCE", b"#?RGBE"),
     "DICOM file": lambda head: head[128:132] == b"DICM",
     "FITS file": _starts(b"SIMPLE  ="),
     "DDS texture": _starts(b"DDS "),

@@ -20,7 +20,7 @@ from ..preprocessing import preprocess
 from ..utils.integers import integer
 from .augment import Augmentation
 from .batch import Batch
-from .dataset import AnyDataset, PictureFiles
+from .dataset import AnyDataset, ImageFiles
 from .mixing import Mixing
 from .upload import Uploads
 
@@ -37,12 +37,12 @@ class Loader:
 
     seed:     decides the order, the augmentation and the mixing.
     augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment. Where the data set's
-              pictures have sizes of their own, it must bring them to one: `resize(224)` at the least.
+              images have sizes of their own, it must bring them to one: `resize(224)` at the least.
     mix:      what to make of the preprocessed images and their labels, or None; see minivit.data.mixing.
     shuffle:  False keeps the order of the data set: for evaluation, as does augment=None.
     part:     the slice of a batch of so many images that is wanted here, where several processes share each batch. The
-              other pictures, if they are in files, are not read, and black; all else is as it is without. None, or with
-              `mix`, which may take a picture into any other: all are wanted.
+              other images, if they are in files, are not read, and black; all else is as it is without. None, or with
+              `mix`, which may take an image into any other: all are wanted.
     uploads:  the way to a GPU, if the batches shall be there, made for as many batches ahead as `prefetch` (see
               minivit.data.upload). A batch then lasts until the next one is asked for, and the batches of one call
               alone may be under way.
@@ -123,16 +123,16 @@ class Loader:
 
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
         rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
-        pictures = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
-        if isinstance(pictures, PictureFiles) and self.part is not None and self.mix is None:
-            pictures = pictures.only(self.part(len(indices)))
+        images = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
+        if isinstance(images, ImageFiles) and self.part is not None and self.mix is None:
+            images = images.only(self.part(len(indices)))
         if self.augment is not None:
-            pictures = self.augment(pictures, rng)  # uint8 (B, H, W, C)
-        if not isinstance(pictures, np.ndarray):
+            images = self.augment(images, rng)  # uint8 (B, H, W, C)
+        if not isinstance(images, np.ndarray):
             name = self.dataset.name
-            raise ConfigError(f"The pictures of {name!r} have sizes of their own: give the loader augment=resize(N).")
+            raise ConfigError(f"The images of {name!r} have sizes of their own: give the loader augment=resize(N).")
 
-        images, labels = preprocess(pictures), self.dataset.labels[indices]
+        images, labels = preprocess(images), self.dataset.labels[indices]
         if self.mix is not None:
             images, labels = self.mix(images, labels, rng)
         return Batch(step, epoch, images, labels)

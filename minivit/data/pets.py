@@ -1,6 +1,6 @@
 """Oxford-IIIT Pets: 7,349 photographs of 37 breeds of cats and dogs, of many sizes.
 
-The official lists are used: 3,680 pictures of `trainval.txt` to train on, 3,669 of `test.txt` to test on, as the
+The official lists are used: 3,680 images of `trainval.txt` to train on, 3,669 of `test.txt` to test on, as the
 authors of ViT do. https://www.robots.ox.ac.uk/~vgg/data/pets/, CC BY-SA 4.0 (Parkhi et al., CVPR 2012).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import DataError
 from ..utils.text import quoted
 from .archive import check_unpacked, unpack
-from .dataset import FileDataset, PictureFiles
+from .dataset import FileDataset, ImageFiles
 from .download import obtain
 
 FOLDER = "oxford-iiit-pet"
@@ -48,7 +48,7 @@ PARTS = (
 
 
 def pets(data_dir: str | Path, download: bool = True, progress: bool = True) -> tuple[FileDataset, FileDataset]:
-    """Oxford-IIIT Pets: the training split (3,680 pictures of 37 classes) and the test split (3,669).
+    """Oxford-IIIT Pets: the training split (3,680 images of 37 classes) and the test split (3,669).
 
     In `data_dir/oxford-iiit-pet` are the folders `images` and `annotations`. One that is not there is unpacked from
     its archive `images.tar.gz` or `annotations.tar.gz` beside it (the md5 is checked first), and that is downloaded
@@ -78,7 +78,7 @@ def pets(data_dir: str | Path, download: bool = True, progress: bool = True) -> 
     return _dataset(root, train, classes), _dataset(root, test, classes)
 
 
-Entry = tuple[str, int]  # the name of a picture, without .jpg, and its label from 0
+Entry = tuple[str, int]  # the name of an image, without .jpg, and its label from 0
 
 
 def _read_list(path: Path) -> list[Entry]:
@@ -93,7 +93,7 @@ def _read_list(path: Path) -> list[Entry]:
         label = int(words[1]) if len(words) > 1 and len(words[1]) < 9 and words[1].isdecimal() else 0
         if not 1 <= label <= NUM_CLASSES or not _is_name(words[0]):
             raise DataError(
-                f"line {number} of {path} is not a picture with a label from 1 to {NUM_CLASSES}: {quoted(line)}"
+                f"line {number} of {path} is not an image with a label from 1 to {NUM_CLASSES}: {quoted(line)}"
             )
         entries.append((words[0], label - 1))
     return entries
@@ -105,7 +105,7 @@ def _is_name(word: str) -> bool:
 
 
 def _class_names(root: Path, entries: list[Entry]) -> tuple[str, ...]:
-    """Pictures are called after their breed: great_pyrenees_12 is one of the great pyrenees."""
+    """Images are called after their breed: great_pyrenees_12 is one of the great pyrenees."""
     names = {label: name.rpartition("_")[0].replace("_", " ") for name, label in entries}
     if sorted(names) != list(range(NUM_CLASSES)):
         raise DataError(f"the lists in {root / 'annotations'} have {len(names)} classes instead of {NUM_CLASSES}")
@@ -118,4 +118,4 @@ def _dataset(root: Path, entries: list[Entry], classes: tuple[str, ...]) -> File
         if not path.is_file():
             raise DataError(f"{path} is missing; delete its folder, so that it can be unpacked again")
     labels = np.array([label for _, label in entries], np.int64)
-    return FileDataset("pets", PictureFiles(paths), labels, classes)
+    return FileDataset("pets", ImageFiles(paths), labels, classes)

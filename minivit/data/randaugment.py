@@ -4,7 +4,7 @@ The magnitude M is on the paper's scale, from 0 (nothing happens) to 10 (the mos
 the 0 to 30 of torchvision and of many papers is three times this. At 10, the ranges are those of AutoAugment (arXiv
 1805.09501, Table 6): shear by 0.3, shift by 0.45 of a side, turn by 30 degrees, colour, contrast, brightness and
 sharpness times 0.1 or 1.9, 4 bits left, everything inverted. What has a direction takes either one with probability
-1/2; what comes into the picture from outside is grey.
+1/2; what comes into the image from outside is grey.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LARGEST = 10  # M
 GREY = (128, 128, 128)  # 0 to the network
 
-# A picture, a strength from 0 to 1, a direction of -1 or 1.
+# An image, a strength from 0 to 1, a direction of -1 or 1.
 Operation = Callable[["Image.Image", float, int], "Image.Image"]
 
 
@@ -53,11 +53,11 @@ def rand_augment(operations: int = 2, magnitude: float = 10) -> Augmentation:
         chosen = rng.integers(len(names), size=(len(images), operations))
         directions = rng.choice([-1, 1], size=(len(images), operations))
         augmented = np.empty_like(images)
-        for i, image in enumerate(images):
-            picture = Image.fromarray(image)
+        for i, pixels in enumerate(images):
+            image = Image.fromarray(pixels)
             for which, direction in zip(chosen[i], directions[i], strict=True):
-                picture = OPERATIONS[names[which]](picture, strength, int(direction))
-            augmented[i] = np.asarray(picture)
+                image = OPERATIONS[names[which]](image, strength, int(direction))
+            augmented[i] = np.asarray(image)
         return augmented
 
     return augment
@@ -75,79 +75,79 @@ def parse_randaugment(text: str) -> tuple[int, float]:
 # -- the fourteen ---------------------------------------------------------------------------------------
 
 
-def _identity(picture: Image.Image, strength: float, direction: int) -> Image.Image:
-    return picture
+def _identity(image: Image.Image, strength: float, direction: int) -> Image.Image:
+    return image
 
 
-def _autocontrast(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _autocontrast(image: Image.Image, strength: float, direction: int) -> Image.Image:
     from PIL import ImageOps
 
-    return ImageOps.autocontrast(picture)
+    return ImageOps.autocontrast(image)
 
 
-def _equalize(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _equalize(image: Image.Image, strength: float, direction: int) -> Image.Image:
     from PIL import ImageOps
 
-    return ImageOps.equalize(picture)
+    return ImageOps.equalize(image)
 
 
-def _solarize(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _solarize(image: Image.Image, strength: float, direction: int) -> Image.Image:
     """Invert what is at least as light as a threshold, which falls from 256 to 0."""
     from PIL import ImageOps
 
-    return ImageOps.solarize(picture, round(256 * (1 - strength)))
+    return ImageOps.solarize(image, round(256 * (1 - strength)))
 
 
-def _posterize(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _posterize(image: Image.Image, strength: float, direction: int) -> Image.Image:
     """Keep the upper bits of each channel: from all eight to four."""
     from PIL import ImageOps
 
-    return ImageOps.posterize(picture, 8 - round(4 * strength))
+    return ImageOps.posterize(image, 8 - round(4 * strength))
 
 
 def _enhance(name: str) -> Operation:
-    """Away from, or beyond, a picture without colour, contrast, light or sharpness."""
+    """Away from, or beyond, an image without colour, contrast, light or sharpness."""
 
-    def operation(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+    def operation(image: Image.Image, strength: float, direction: int) -> Image.Image:
         from PIL import ImageEnhance
 
-        return getattr(ImageEnhance, name)(picture).enhance(1 + direction * 0.9 * strength)
+        return getattr(ImageEnhance, name)(image).enhance(1 + direction * 0.9 * strength)
 
     return operation
 
 
-def _rotate(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _rotate(image: Image.Image, strength: float, direction: int) -> Image.Image:
     from PIL import Image
 
-    return picture.rotate(direction * 30 * strength, Image.Resampling.BILINEAR, fillcolor=GREY)
+    return image.rotate(direction * 30 * strength, Image.Resampling.BILINEAR, fillcolor=GREY)
 
 
-def _affine(picture: Image.Image, *row: float) -> Image.Image:
-    """Pixel (x, y) of the result is at (a x + b y + c, d x + e y + f) of the picture."""
+def _affine(image: Image.Image, *row: float) -> Image.Image:
+    """Pixel (x, y) of the result is at (a x + b y + c, d x + e y + f) of the image."""
     from PIL import Image
 
-    return picture.transform(
-        picture.size, Image.Transform.AFFINE, row, Image.Resampling.BILINEAR, fillcolor=GREY
+    return image.transform(
+        image.size, Image.Transform.AFFINE, row, Image.Resampling.BILINEAR, fillcolor=GREY
     )  # fmt: skip
 
 
-def _shear_x(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _shear_x(image: Image.Image, strength: float, direction: int) -> Image.Image:
     """Push rows sideways, the more the farther they are from the middle row."""
     shear = direction * 0.3 * strength
-    return _affine(picture, 1, shear, -shear * picture.height / 2, 0, 1, 0)
+    return _affine(image, 1, shear, -shear * image.height / 2, 0, 1, 0)
 
 
-def _shear_y(picture: Image.Image, strength: float, direction: int) -> Image.Image:
+def _shear_y(image: Image.Image, strength: float, direction: int) -> Image.Image:
     shear = direction * 0.3 * strength
-    return _affine(picture, 1, 0, 0, shear, 1, -shear * picture.width / 2)
+    return _affine(image, 1, 0, 0, shear, 1, -shear * image.width / 2)
 
 
-def _translate_x(picture: Image.Image, strength: float, direction: int) -> Image.Image:
-    return _affine(picture, 1, 0, direction * 0.45 * strength * picture.width, 0, 1, 0)
+def _translate_x(image: Image.Image, strength: float, direction: int) -> Image.Image:
+    return _affine(image, 1, 0, direction * 0.45 * strength * image.width, 0, 1, 0)
 
 
-def _translate_y(picture: Image.Image, strength: float, direction: int) -> Image.Image:
-    return _affine(picture, 1, 0, 0, 0, 1, direction * 0.45 * strength * picture.height)
+def _translate_y(image: Image.Image, strength: float, direction: int) -> Image.Image:
+    return _affine(image, 1, 0, 0, 0, 1, direction * 0.45 * strength * image.height)
 
 
 OPERATIONS: dict[str, Operation] = {

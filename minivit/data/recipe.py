@@ -9,7 +9,7 @@ from .randaugment import parse_randaugment, rand_augment
 def training_augmentation(
     name: str, size: int | tuple[int, int], randaugment: str = "", erasing: float = 0.0
 ) -> Augmentation:
-    """Pictures of any size to images of one, changed at random.
+    """Images of any size to images of one, changed at random.
 
     name:        of AUGMENTATIONS; it settles the size.
     size:        in pixels; one number, or (height, width).

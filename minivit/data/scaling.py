@@ -1,7 +1,7 @@
-"""Grey pictures of more than 8 bits a pixel: which number is black, and which is white.
+"""Grey images of more than 8 bits a pixel: which number is black, and which is white.
 
 In PNG, PGM and JPEG 2000, white is the largest number of the format. A TIFF file may hold 12 bits in 16, or millimetres
-as floats, and its tags may say so. If they do not, a picture that would come out nearly black is refused, and so is one
+as floats, and its tags may say so. If they do not, an image that would come out nearly black is refused, and so is one
 whose type of number has no usual white.
 """
 
@@ -27,12 +27,12 @@ DARK = 16  # as a share of white, 1/16: what 12 bits are of 16
 
 @dataclass
 class Scale:
-    """The scaling of a picture's numbers to 0 .. 255.
+    """The scaling of an image's numbers to 0 .. 255.
 
     Args:
         black, white: the numbers that become 0 and 255.
         inverted: whether they become 255 and 0.
-        known: whether the file says which number is white; if not, a picture that is nearly black is refused.
+        known: whether the file says which number is white; if not, an image that is nearly black is refused.
     """
 
     black: float = 0.0
@@ -42,7 +42,7 @@ class Scale:
     brightest: float = 0.0  # number seen so far
 
     def to_eight_bits(self, strip: Image.Image) -> Image.Image:
-        """Return a strip of the picture in mode "L", or "LA" if one of its numbers is transparent.
+        """Return a strip of the image in mode "L", or "LA" if one of its numbers is transparent.
 
         Raises:
             ImageError: for numbers outside black to white.
@@ -59,10 +59,10 @@ class Scale:
             )
         self.brightest = max(self.brightest, high)
         grey = np.rint((values.astype(np.float64) - self.black) * (255 / span)).clip(0, 255).astype(np.uint8)
-        picture = Image.fromarray(255 - grey if self.inverted else grey)
+        image = Image.fromarray(255 - grey if self.inverted else grey)
         if (clear := strip.info.get("transparency")) is not None:  # PNG: the one number that is transparent
-            picture.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-        return picture
+            image.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+        return image
 
     def check_not_too_dark(self) -> None:
         """Raise ImageError if the white was assumed and no number came near it."""
@@ -73,34 +73,34 @@ class Scale:
             )
 
 
-def scale_of(picture: Image.Image) -> Scale | None:
-    """Return the scaling of an opened picture's numbers to 0 .. 255; None if they have 8 bits already.
+def scale_of(image: Image.Image) -> Scale | None:
+    """Return the scaling of an opened image's numbers to 0 .. 255; None if they have 8 bits already.
 
     Raises:
         ImageError: if the file does not say which number is white, and its type of number has no usual white.
     """
-    deep = picture.mode.startswith(("I", "F"))
-    if picture.format == "TIFF":
-        return _scale_of_tiff(picture, deep)
+    deep = image.mode.startswith(("I", "F"))
+    if image.format == "TIFF":
+        return _scale_of_tiff(image, deep)
     if not deep:
         return None
-    return Scale(white=1.0) if picture.mode == "F" else Scale()  # PFM; all others have 16 bits
+    return Scale(white=1.0) if image.mode == "F" else Scale()  # PFM; all others have 16 bits
 
 
-def check_colours_not_dark(picture: Image.Image) -> None:
+def check_colours_not_dark(image: Image.Image) -> None:
     """Raise ImageError if the 16-bit colours of a TIFF file, of which Pillow keeps 8 bits, are nearly black."""
-    if picture.format != "TIFF" or picture.mode not in ("RGB", "RGBA") or tiff_number(picture, BITS) != 16:
+    if image.format != "TIFF" or image.mode not in ("RGB", "RGBA") or tiff_number(image, BITS) != 16:
         return
-    brightest = max(high for _, high in picture.getextrema()[:3])  # pyright: ignore[reportGeneralTypeIssues]
-    if tiff_number(picture, MAX_SAMPLE) is None and brightest < 256 // DARK:
+    brightest = max(high for _, high in image.getextrema()[:3])  # pyright: ignore[reportGeneralTypeIssues]
+    if tiff_number(image, MAX_SAMPLE) is None and brightest < 256 // DARK:
         raise ImageError("is nearly black: no number is above a sixteenth of 16 bits; save it with 8 bits")
 
 
-def _scale_of_tiff(picture: Image.Image, deep: bool) -> Scale | None:
-    kind, bits = tiff_number(picture, FORMAT, UNSIGNED), tiff_number(picture, BITS, 1)
-    black, white = tiff_number(picture, SMIN_SAMPLE), tiff_number(picture, SMAX_SAMPLE)
+def _scale_of_tiff(image: Image.Image, deep: bool) -> Scale | None:
+    kind, bits = tiff_number(image, FORMAT, UNSIGNED), tiff_number(image, BITS, 1)
+    black, white = tiff_number(image, SMIN_SAMPLE), tiff_number(image, SMAX_SAMPLE)
     if white is None:
-        white = tiff_number(picture, MAX_SAMPLE)
+        white = tiff_number(image, MAX_SAMPLE)
     if not deep:
         if bits == 8 and kind == SIGNED:
             raise ImageError("has signed numbers of 8 bits, whose white is not known; save it with 8 unsigned bits")
@@ -121,12 +121,12 @@ def _scale_of_tiff(picture: Image.Image, deep: bool) -> Scale | None:
     black = black or 0.0
     if not white > black:
         raise ImageError(f"says that {black:g} is black and {white:g} is white; save it with 8 bits")
-    return Scale(black, white, tiff_number(picture, PHOTOMETRIC) == 0, known)
+    return Scale(black, white, tiff_number(image, PHOTOMETRIC) == 0, known)
 
 
-def tiff_number(picture: Image.Image, tag: int, default: Any = None) -> Any:
+def tiff_number(image: Image.Image, tag: int, default: Any = None) -> Any:
     """Return the number under a tag of a TIFF file, the first of several; the default if there is none."""
-    value = getattr(picture, "tag_v2", {}).get(tag, default)
+    value = getattr(image, "tag_v2", {}).get(tag, default)
     if isinstance(value, tuple):
         value = value[0] if value else default
     try:

@@ -6,7 +6,7 @@ itself is a hint: a linear classifier gets a quarter of them right, a small Visi
 minutes of training. Each image also tells where its shape is.
 
 A shape is its *signed distance function*: how far a point is from the outline, negative inside. The
-distance in pixels gives an anti-aliased picture at once (a pixel half a pixel inside is covered fully,
+distance in pixels gives an anti-aliased image at once (a pixel half a pixel inside is covered fully,
 one half a pixel outside not at all), and shapes combine by arithmetic: the union of two is the minimum
 of their distances, their intersection the maximum.
 """
@@ -79,11 +79,11 @@ def draw_block(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.nda
 
     front = front_colour + stripes(rng, strength=0.06)[..., None]  # (B, H, W, 3)
     back = back_colour + stripes(rng, strength=0.07)[..., None] + clutter(rng)
-    picture = back + coverage[..., None] * (front - back)
-    picture += noise(rng)
+    image = back + coverage[..., None] * (front - back)
+    image += noise(rng)
 
-    np.clip(picture, 0, 1, out=picture)
-    return (255 * picture + 0.5).astype(np.uint8), labels, coverage
+    np.clip(image, 0, 1, out=image)
+    return (255 * image + 0.5).astype(np.uint8), labels, coverage
 
 
 # -- where the shape is ---------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..backend.workers import Workers, micro_batches
 from ..data import AnyDataset
-from ..data.pictures import resize_batch
+from ..data.image_files import resize_batch
 from ..engine.tensor import no_grad
 from ..errors import ConfigError, ShapeError
 from ..models import ResNet, ViT

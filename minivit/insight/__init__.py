@@ -1,12 +1,15 @@
 """Looking inside a model: what its embeddings hold, where it looks, and a page that shows it (ViT §4.5)."""
 
+from ..utils.aliases import old_names
 from .attention import attention_distance, attention_rollout, class_token_attention, patch_distances, rollout
 from .embeddings import FilterComponents, filter_components, position_similarity
-from .inspection import Inspection, Pictures, inspect_model
+from .inspection import Inspection, ShownImages, inspect_model
 from .page import inspect_page, write_inspection
 
 __all__ = [
-    "FilterComponents", "Inspection", "Pictures", "attention_distance", "attention_rollout", "class_token_attention",
+    "FilterComponents", "Inspection", "ShownImages", "attention_distance", "attention_rollout", "class_token_attention",
     "filter_components", "inspect_model", "inspect_page", "patch_distances", "position_similarity", "rollout",
     "write_inspection",
 ]  # fmt: skip
+
+__getattr__ = old_names(__name__, {"Pictures": "ShownImages"})

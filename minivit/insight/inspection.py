@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ShownImages:
     """Images to look at.
 
     pixels: uint8 (B, H, W, C), of the model's size.
@@ -49,7 +49,7 @@ class Inspection:
     """
 
     config: ViTConfig
-    pictures: Pictures
+    images: ShownImages
     filters: FilterComponents | None
     similarity: np.ndarray | None
     distances: np.ndarray | None
@@ -64,12 +64,12 @@ class Inspection:
         """The likeliest classes of an image with their probabilities, the likeliest first."""
         row = self.probabilities[image]
         best = np.argsort(-row, kind="stable")[:count]
-        return [(self.pictures.classes[k], float(row[k])) for k in best]
+        return [(self.images.classes[k], float(row[k])) for k in best]
 
     def truth(self, image: int) -> str | None:
         """The name of an image's right class, if it is known."""
-        labels = self.pictures.labels
-        return None if labels is None else self.pictures.classes[labels[image]]
+        labels = self.images.labels
+        return None if labels is None else self.images.classes[labels[image]]
 
     def numbers(self) -> dict[str, Any]:
         """All of it but the pixels as JSON values, rounded to six digits."""
@@ -81,7 +81,7 @@ class Inspection:
                 "class_token_attention": _listed(None if self.attention is None else self.attention[i]),
                 "rollout": _listed(None if self.rollout is None else self.rollout[i]),
             }
-            for i, name in enumerate(self.pictures.names)
+            for i, name in enumerate(self.images.names)
         ]
         return {
             "config": asdict(self.config),
@@ -99,7 +99,7 @@ class Inspection:
 
 def inspect_model(
     model: ViT,
-    pictures: Pictures,
+    images: ShownImages,
     measured_on: np.ndarray | None = None,
     *,
     workers: Workers | None = None,
@@ -108,7 +108,7 @@ def inspect_model(
     """Look at all there is to see.
 
     Args:
-        pictures: images to show, with what the model says and where it looks.
+        images: to show, with what the model says and where it looks.
         measured_on: uint8 (M, H, W, C), the images over which attention distances are averaged; the pictures
             themselves if left out.
         workers, advance: as for `attention_distance`; each image counts once for each of the three ways of looking.
@@ -122,12 +122,12 @@ def inspect_model(
             missing[name] = str(error)
             return None
 
-    pixels = pictures.pixels
+    pixels = images.pixels
     sample = pixels if measured_on is None else measured_on
     distances = part("distances", lambda: attention_distance(model, sample, workers=workers, advance=advance))
     return Inspection(
         config=model.config,
-        pictures=pictures,
+        images=images,
         filters=part("filters", lambda: filter_components(model)),
         similarity=part("positions", lambda: position_similarity(model)),
         distances=distances,

@@ -91,10 +91,10 @@ def plates(found: Inspection) -> dict[str, Plate]:
         draw = partial(draw_distances, distances=found.distances, uniform=found.uniform_distance)
         made["attention-distance"] = Plate(6.6, 4.2, draw)
 
-    shown = min(SHEET_IMAGES, len(found.pictures))
+    shown = min(SHEET_IMAGES, len(found.images))
     maps = {name: values[:shown] for name, values in _maps(found).items()}
     titles = [picture_title(*found.top_classes(i)[0], found.truth(i)) for i in range(shown)]
-    draw = partial(draw_images, pixels=found.pictures.pixels[:shown], maps=maps, titles=titles)
+    draw = partial(draw_images, pixels=found.images.pixels[:shown], maps=maps, titles=titles)
     made["images"] = Plate(max(4.0, 1.25 * shown), 0.8 + 1.3 * (1 + len(maps)), draw)
     return made
 
@@ -198,11 +198,11 @@ def _distances_section(found: Inspection, plate: Plate | None) -> str:
 
 def _images_section(found: Inspection) -> str:
     missing = "" if _maps(found) else _missing(found, "maps")
-    return missing + "".join(_card(found, i) for i in range(len(found.pictures)))
+    return missing + "".join(_card(found, i) for i in range(len(found.images)))
 
 
 def _card(found: Inspection, i: int) -> str:
-    picture, name = found.pictures.pixels[i], found.pictures.names[i]
+    picture, name = found.images.pixels[i], found.images.names[i]
     top, truth = found.top_classes(i), found.truth(i)
     tiles = [_tile(map_png(picture), f"The image: {name}.", "the image")]
     for title, values in _maps(found).items():

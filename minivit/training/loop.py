@@ -29,8 +29,8 @@ from ..data import (
     mixing,
     training_augmentation,
 )
-from ..data.pictures import Pictures, resize_batch
-from ..data.roll import Roll, check_pictures, roll_of, with_removed_replaced, write_roll
+from ..data.image_files import Images, resize_batch
+from ..data.manifest import Manifest, check_images, manifest_of, with_removed_replaced, write_manifest
 from ..data.upload import Uploads
 from ..errors import CheckpointError, ConfigError, ImageError, MinivitError, NonFiniteLossError, OutOfMemory
 from ..models import Classifier, ViT, create_model
@@ -193,7 +193,7 @@ class Run:
             require_tensorboard()  # before anything is read or written
 
         with ranks.first_before_others():
-            train_set, self.test_set, self.roll = _datasets(config, show, folder if resume else None)
+            train_set, self.test_set, self.manifest = _datasets(config, show, folder if resume else None)
         if ranks.size > 1:
             ranks.check_same("options", options_that_affect_weights(given))
             ranks.check_same("data", _glance(train_set, self.test_set))
@@ -477,7 +477,7 @@ class Run:
                 )
             except NonFiniteLossError as error:
                 raise self._not_finite(str(error)) from error
-            write_roll(self.folder, self.roll)
+            write_manifest(self.folder, self.manifest)
         self.saved_step, self.saved_at = self.step, time.monotonic()
 
     def _teacher(self) -> int | None:
@@ -639,7 +639,7 @@ def measure_dataset(
     """
     height, width, _ = image_shape
 
-    def prepare(pictures: Pictures) -> Array:
+    def prepare(pictures: Images) -> Array:
         return to_device(preprocess(resize_batch(pictures, height, width)), device)
 
     labels = to_device(dataset.labels, device)
@@ -652,7 +652,7 @@ def measure_dataset(
 
 def _datasets(
     config: TrainConfig, show: bool, resumed: Path | None = None
-) -> tuple[AnyDataset, AnyDataset, Roll | None]:
+) -> tuple[AnyDataset, AnyDataset, Manifest | None]:
     """Return what to train on, what to measure on, and the names of all pictures.
 
     `validation` images are held out of the training set and measured on, if asked for; of the rest, `train_images` are
@@ -661,8 +661,8 @@ def _datasets(
     train_set, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
     if resumed:
         train_set, test_set = with_removed_replaced(resumed, train_set, test_set)
-    roll = roll_of(train_set, test_set)
-    check_pictures(train_set, test_set)
+    manifest = manifest_of(train_set, test_set)
+    check_images(train_set, test_set)
     held_out = config.validation
     if held_out >= len(train_set):
         raise ConfigError(f"validation must be below the {len(train_set)} training images, not {held_out}")
@@ -670,11 +670,11 @@ def _datasets(
         order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
         train_set, test_set = train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
     if config.train_images is None:
-        return train_set, test_set, roll
+        return train_set, test_set, manifest
     if config.train_images > len(train_set):
         raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {config.train_images}")
     rng = np.random.default_rng([config.seed, SUBSET_STREAM])
-    return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set, roll
+    return train_set.subset(balanced_sample(train_set.labels, config.train_images, rng)), test_set, manifest
 
 
 def _glance(train_set: AnyDataset, test_set: AnyDataset) -> dict[str, Any]:
@@ -706,7 +706,7 @@ def augmentation_name(config: TrainConfig, epochs: float, many_sizes: bool = Fal
     """What `augment="auto"` stands for: crops and flips pay only once a model has seen its images a few times.
 
     CIFAR-10, ViT-XS, 3 epochs, 5,000 held-out images: 54.1 % without, 50.3 % with them. Shapes are drawn, and
-    have every place and turn already. Pictures of many sizes are cropped as the authors do.
+    have every place and turn already. Images of many sizes are cropped as the authors do.
     """
     if config.augment != "auto":
         return config.augment

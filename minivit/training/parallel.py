@@ -18,7 +18,7 @@ import numpy as np
 from ..backend.arrays import Array, xp_of
 from ..backend.cuda import current_gpu, use_gpu
 from ..backend.workers import Workers, micro_batches
-from ..data.pictures import Pictures
+from ..data.image_files import Images
 from ..engine.tensor import Tensor, no_grad, value_and_stream
 from ..errors import ConfigError
 from .flat import parts_of
@@ -276,7 +276,7 @@ class EvaluationStopped(Exception):
 
 
 def evaluate(
-    objective: Objective, images: Pictures, labels: np.ndarray, prepare: Callable[[Pictures], Array], *,
+    objective: Objective, images: Images, labels: np.ndarray, prepare: Callable[[Images], Array], *,
     workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
     ranks: Ranks = ALONE, stop: Callable[[], bool] = lambda: False,
 ) -> tuple[float, float]:  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from minivit.data.archive import unpack
 from minivit.errors import DataError, MinivitError, SaveError
 
-from .pictures_on_disk import write_tar
+from .images_on_disk import write_tar
 
 FILES = {"inner/a.txt": b"a", "inner/deep/b.txt": b"bb", "inner/c.jpg": b"ccc", "outer.txt": b"x", "other/d.txt": b"d"}
 

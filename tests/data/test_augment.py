@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minivit.data import augment as augment_module
 from minivit.data import flip, pad_and_crop, random_erasing, random_resized_crop, resize, standard
 from minivit.data.augment import AUGMENTATIONS, chain
-from minivit.data.pictures import resize_picture
+from minivit.data.image_files import resize_image
 from minivit.errors import ConfigError
 
 
@@ -126,7 +126,7 @@ def test_resizing_takes_arrays_and_pictures_of_many_sizes():
     resized = resize((6, 5))(pictures, np.random.default_rng(0))
     assert (resized.shape, resized.dtype) == ((3, 6, 5, 3), np.uint8)
     for after, before in zip(resized, pictures, strict=True):
-        assert np.array_equal(after, resize_picture(before, 6, 5))
+        assert np.array_equal(after, resize_image(before, 6, 5))
     images = random_images(4, channels=2)
     assert resize((7, 5))(images, np.random.default_rng(0)) is images
     assert resize(6)(images, np.random.default_rng(0)).shape == (4, 6, 6, 2)
@@ -171,7 +171,7 @@ def test_a_resized_crop_is_one_of_all_boxes_resized():
         for left in range(6):
             for bottom in range(top + 1, 6):
                 for right in range(left + 1, 7):
-                    content = resize_picture(np.ascontiguousarray(picture[top:bottom, left:right]), 4, 3).tobytes()
+                    content = resize_image(np.ascontiguousarray(picture[top:bottom, left:right]), 4, 3).tobytes()
                     boxes[content] = (bottom - top, right - left)
 
     crops = random_resized_crop((4, 3))(np.repeat(picture[None], 400, axis=0), np.random.default_rng(0))
@@ -209,7 +209,7 @@ def crops_of(monkeypatch):
             seen.append(box_of(crop, note.width))
             return np.zeros((height, width, 3), np.uint8)
 
-        monkeypatch.setattr(augment_module, "resize_picture", note)
+        monkeypatch.setattr(augment_module, "resize_image", note)
         for picture in pictures:
             note.width = picture.shape[1]
         random_resized_crop(2, **options)(pictures, np.random.default_rng(seed))

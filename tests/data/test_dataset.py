@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivit.data import Dataset, contact_sheet, load_dataset, preprocess
-from minivit.data.pictures import resize_picture
+from minivit.data.image_files import resize_image
 from minivit.errors import ConfigError, DataNotFoundError, DTypeError, MinivitError, ShapeError
 
 
@@ -60,7 +60,7 @@ def test_resizing_brings_images_to_a_size_and_leaves_those_of_that_size_alone():
     larger = dataset.resized(7, 6)
     assert larger.image_shape == (7, 6, 3)
     for before, after in zip(dataset.images, larger.images, strict=True):
-        assert np.array_equal(after, resize_picture(before, 7, 6))
+        assert np.array_equal(after, resize_image(before, 7, 6))
     assert larger.boxes is None  # they were in other pixels
     assert (larger.labels.tolist(), larger.note) == (dataset.labels.tolist(), "a copy")
 

@@ -11,7 +11,7 @@ from scipy.io import savemat
 from minivit.data import flowers, load_dataset
 from minivit.errors import DataError, DataNotFoundError
 
-from .pictures_on_disk import picture_bytes, write_tar
+from .images_on_disk import picture_bytes, write_tar
 
 module = sys.modules["minivit.data.flowers"]  # its function has the same name
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minivit.data import FileDataset, Loader, PictureFiles, dataset, is_dataset, load_dataset, picture_folder, resize
+from minivit.data import FileDataset, ImageFiles, Loader, dataset, image_folder, is_dataset, load_dataset, resize
 from minivit.data.augment import chain, crop_and_flip, random_erasing
+from minivit.data.image_files import decode_image, resize_image
 from minivit.data.mixing import mixup
-from minivit.data.pictures import decode_picture, resize_picture
 from minivit.errors import ConfigError, DataError, DataNotFoundError, ImageError, ShapeError
 
-from .pictures_on_disk import write_folder, write_picture
+from .images_on_disk import write_folder, write_picture
 
 
 def names(part: FileDataset, root) -> list[str]:
@@ -28,7 +28,7 @@ def names(part: FileDataset, root) -> list[str]:
 @pytest.mark.parametrize("test_folder", ["test", "val", "validation", "Test"])
 def test_a_training_and_a_test_folder(tmp_path, test_folder):
     write_folder(tmp_path, {"train/dog": 3, "train/cat": 2, f"{test_folder}/dog": 1, f"{test_folder}/cat": 2})
-    train, test = picture_folder(tmp_path)
+    train, test = image_folder(tmp_path)
 
     assert train.classes == test.classes == ("cat", "dog")
     assert names(train, tmp_path) == [f"train/cat/{i}.png" for i in range(2)] + [f"train/dog/{i}.png" for i in range(3)]
@@ -42,14 +42,14 @@ def test_a_training_and_a_test_folder(tmp_path, test_folder):
 def test_of_several_test_folders_the_first_with_classes_is_taken(tmp_path):
     write_folder(tmp_path, {"train/a": 1, "train/b": 1, "val/a": 1, "validation/a": 3})
     write_picture(tmp_path / "test" / "unlabelled.png")  # as competitions hand them out: no classes
-    assert names(picture_folder(tmp_path)[1], tmp_path) == ["val/a/0.png"]
+    assert names(image_folder(tmp_path)[1], tmp_path) == ["val/a/0.png"]
     write_folder(tmp_path, {"test/b": 2})
-    assert names(picture_folder(tmp_path)[1], tmp_path) == ["test/b/0.png", "test/b/1.png"]
+    assert names(image_folder(tmp_path)[1], tmp_path) == ["test/b/0.png", "test/b/1.png"]
 
 
 def test_a_class_may_be_called_train(tmp_path):
     write_folder(tmp_path, {"train": 5, "bus": 5, "test": 5})
-    assert picture_folder(tmp_path)[0].classes == ("bus", "test", "train")
+    assert image_folder(tmp_path)[0].classes == ("bus", "test", "train")
 
 
 def test_what_counts_as_a_picture(tmp_path):
@@ -57,7 +57,7 @@ def test_what_counts_as_a_picture(tmp_path):
     write_picture(tmp_path / "a" / "LOUD.JPG")
     for other in ("a/notes.txt", "a/._0.png", "a/Thumbs.db", "top.png", "b/deep/link.pdf"):
         (tmp_path / other).write_bytes(b"x")
-    train, test = picture_folder(tmp_path)
+    train, test = image_folder(tmp_path)
     assert train.classes == ("a", "b")
     found = sorted(names(train, tmp_path) + names(test, tmp_path))
     assert found == ["a/0.png", "a/1.png", "a/LOUD.JPG", "b/deep/er/0.png", "b/deep/er/1.png"]
@@ -67,7 +67,7 @@ def test_what_counts_as_a_picture(tmp_path):
 
 
 def held_out(root, **options) -> set[str]:
-    return set(names(picture_folder(root, **options)[1], root))
+    return set(names(image_folder(root, **options)[1], root))
 
 
 def test_without_a_test_folder_the_smallest_hashes_are_held_out(tmp_path):
@@ -75,7 +75,7 @@ def test_without_a_test_folder_the_smallest_hashes_are_held_out(tmp_path):
     write_folder(tmp_path, {"cat": 10, "dog": 10})
     assert held_out(tmp_path) == {"cat/7.png", "cat/6.png", "dog/7.png", "dog/2.png"}
     assert held_out(tmp_path, seed=1) >= {"cat/2.png", "cat/1.png"}
-    assert "fifth" in picture_folder(tmp_path)[1].note
+    assert "fifth" in image_folder(tmp_path)[1].note
 
 
 def test_a_training_folder_alone_is_split_by_the_same_rule(tmp_path):
@@ -86,7 +86,7 @@ def test_a_training_folder_alone_is_split_by_the_same_rule(tmp_path):
 @pytest.mark.parametrize(("count", "tested"), [(1, 0), (2, 1), (5, 1), (7, 1), (8, 2), (10, 2), (43, 9)])
 def test_a_fifth_of_each_class_and_nothing_twice(tmp_path, count, tested):
     write_folder(tmp_path, {"a": count, "b": 5})
-    train, test = picture_folder(tmp_path)
+    train, test = image_folder(tmp_path)
     assert (test.labels == 0).sum() == tested
     assert (train.labels == 0).sum() == count - tested
     both = names(train, tmp_path) + names(test, tmp_path)
@@ -96,7 +96,7 @@ def test_a_fifth_of_each_class_and_nothing_twice(tmp_path, count, tested):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_on_the_disk_plays_no_part(tmp_path, monkeypatch, seed):
     write_folder(tmp_path, {"a": 12, "b": 12, "c": 12})
-    before = [names(part, tmp_path) for part in picture_folder(tmp_path)]
+    before = [names(part, tmp_path) for part in image_folder(tmp_path)]
     rng = random.Random(seed)
     for method in ("iterdir", "rglob"):
         original = getattr(Path, method)
@@ -107,8 +107,8 @@ def test_the_order_on_the_disk_plays_no_part(tmp_path, monkeypatch, seed):
             return iter(found)
 
         monkeypatch.setattr(Path, method, shuffled)
-    assert [names(part, tmp_path) for part in picture_folder(tmp_path)] == before
-    assert picture_folder(tmp_path)[0].classes == ("a", "b", "c")
+    assert [names(part, tmp_path) for part in image_folder(tmp_path)] == before
+    assert image_folder(tmp_path)[0].classes == ("a", "b", "c")
 
 
 def test_neither_other_classes_nor_the_place_of_the_folder_play_a_part(tmp_path):
@@ -142,13 +142,13 @@ def test_an_accent_counts_the_same_however_it_is_spelled(tmp_path):
     ("counts", "empty", "error", "words"),
     [
         ({"train/a": 1, "train/b": 1, "test/a": 1, "test/c": 1}, None, DataError, ["test", "train lacks: c"]),
-        ({"train/a": 1, "train/b": 1, "test/a": 1}, "train/c", DataError, ["train/c holds no pictures", ".jpg"]),
-        ({"train/a": 1, "train/b": 1, "test/a": 1}, "test/b", DataError, ["test/b holds no pictures"]),
-        ({"a": 5, "b": 5}, "c", DataError, ["c holds no pictures", "remove it"]),
+        ({"train/a": 1, "train/b": 1, "test/a": 1}, "train/c", DataError, ["train/c holds no images", ".jpg"]),
+        ({"train/a": 1, "train/b": 1, "test/a": 1}, "test/b", DataError, ["test/b holds no images"]),
+        ({"a": 5, "b": 5}, "c", DataError, ["c holds no images", "remove it"]),
         ({}, None, DataError, ["holds no class folders"]),
         ({".": 3}, None, DataError, ["holds no class folders"]),
         ({"a": 9}, None, DataError, ["one class, 'a':", "two or more"]),
-        ({"a": 1, "b": 1}, None, DataError, ["one picture in each class"]),
+        ({"a": 1, "b": 1}, None, DataError, ["one image in each class"]),
         ({"test/a": 1, "test/b": 1}, None, DataError, ["has a folder test, but no folder train"]),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_folder_that_is_no_data_set(tmp_path, counts, empty, error, words):
     if empty:
         (tmp_path / empty).mkdir(parents=True)
     with pytest.raises(error) as caught:
-        picture_folder(tmp_path)
+        image_folder(tmp_path)
     message = str(caught.value).replace("\\", "/")
     assert str(tmp_path).replace("\\", "/") in message
     assert "\n" not in message
@@ -169,7 +169,7 @@ def test_a_folder_that_does_not_exist(tmp_path):
     (tmp_path / "file").touch()
     for name in ("missing", "file"):
         with pytest.raises(DataNotFoundError, match=name):
-            picture_folder(tmp_path / name)
+            image_folder(tmp_path / name)
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "iterdir", forbidden)
     with pytest.raises(DataError, match=r"cannot be read: .*Permission denied"):
-        picture_folder(tmp_path)
+        image_folder(tmp_path)
 
 
 # -- pictures in files ----------------------------------------------------------------------------------
@@ -191,27 +191,27 @@ def decoded(monkeypatch):
 
     def decode(path):
         seen.append(Path(path).name)
-        return decode_picture(path)
+        return decode_image(path)
 
-    monkeypatch.setattr(dataset, "decode_picture", decode)
+    monkeypatch.setattr(dataset, "decode_image", decode)
     return seen
 
 
 def test_choosing_pictures_decodes_none(tmp_path, decoded):
     write_folder(tmp_path, {"a": 10, "b": 10})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     for indices in ([13, 0, 13], slice(2, 5), np.array([1, 2]), np.arange(16) % 5 == 0):
         part = train.subset(indices)
         assert part.images.paths == np.array(train.images.paths, object)[indices].tolist()
         assert part.labels.tolist() == train.labels[indices].tolist()
         assert (part.classes, part.name, part.note) == (train.classes, train.name, train.note)
-        assert isinstance(train.images[indices], PictureFiles)
+        assert isinstance(train.images[indices], ImageFiles)
     assert decoded == []
 
 
 def test_of_a_batch_that_is_shared_only_the_own_part_is_decoded(tmp_path, decoded):
     write_folder(tmp_path, {"a": 12, "b": 12})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     augment = chain(crop_and_flip(8), random_erasing(0.5))
     whole = next(Loader(train, 10, seed=1, augment=augment).batches(0, 1))
     names_of_all = list(decoded)[:10]
@@ -227,7 +227,7 @@ def test_of_a_batch_that_is_shared_only_the_own_part_is_decoded(tmp_path, decode
 
 def test_mixing_wants_the_whole_batch(tmp_path, decoded):
     write_folder(tmp_path, {"a": 12, "b": 12})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     options = {"seed": 1, "augment": resize(8), "mix": mixup(1.0, 2)}
     whole = next(Loader(train, 10, **options).batches(0, 1))
     decoded.clear()
@@ -239,16 +239,16 @@ def test_mixing_wants_the_whole_batch(tmp_path, decoded):
 
 def test_a_picture_has_its_own_size(tmp_path):
     write_folder(tmp_path, {"a": 3, "b": 3})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     for index in (0, np.int64(1), -1):
         picture = train.images[index]
-        assert np.array_equal(picture, decode_picture(train.images.paths[index]))
+        assert np.array_equal(picture, decode_image(train.images.paths[index]))
     assert len({picture.shape for picture in train.images}) > 1
 
 
 def test_no_more_than_two_decoded_pictures_are_in_memory(tmp_path, monkeypatch):
     write_folder(tmp_path, {"a": 8, "b": 8})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     alive, most = weakref.WeakSet(), []
 
     class Picture(np.ndarray):
@@ -257,13 +257,13 @@ def test_no_more_than_two_decoded_pictures_are_in_memory(tmp_path, monkeypatch):
         __hash__ = object.__hash__
 
     def decode(path):
-        picture = decode_picture(path).view(Picture)
+        picture = decode_image(path).view(Picture)
         alive.add(picture)
         gc.collect()
         most.append(len(alive))
         return picture
 
-    monkeypatch.setattr(dataset, "decode_picture", decode)
+    monkeypatch.setattr(dataset, "decode_image", decode)
     resize(4)(train.images, np.random.default_rng(0))
     assert len(most) == len(train)
     assert max(most) <= 2
@@ -271,17 +271,17 @@ def test_no_more_than_two_decoded_pictures_are_in_memory(tmp_path, monkeypatch):
 
 def test_resizing_brings_all_of_it_into_memory(tmp_path):
     write_folder(tmp_path, {"a": 4, "b": 4})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     whole = train.resized(5, 7)
     assert (whole.images.shape, whole.images.dtype) == ((6, 5, 7, 3), np.uint8)
     for picture, path in zip(whole.images, train.images.paths, strict=True):
-        assert np.array_equal(picture, resize_picture(decode_picture(path), 5, 7))
+        assert np.array_equal(picture, resize_image(decode_image(path), 5, 7))
     assert (whole.labels.tolist(), whole.classes, whole.note) == (train.labels.tolist(), train.classes, train.note)
 
 
 def test_labels_that_do_not_fit_are_refused():
     with pytest.raises(ShapeError, match="2 images need labels"):
-        FileDataset("toy", PictureFiles(["a.png", "b.png"]), np.zeros(3, np.int64), ("a", "b"))
+        FileDataset("toy", ImageFiles(["a.png", "b.png"]), np.zeros(3, np.int64), ("a", "b"))
 
 
 # -- batches --------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def test_labels_that_do_not_fit_are_refused():
 
 def test_the_loader_decodes_what_its_batch_needs_and_no_more(tmp_path, decoded):
     write_folder(tmp_path, {"a": 8, "b": 8})
-    train, _ = picture_folder(tmp_path)  # 12 of them
+    train, _ = image_folder(tmp_path)  # 12 of them
     loader = Loader(train, 5, seed=0, augment=resize((4, 6)), prefetch=0)
     order = loader.permutation(0)
     for batch in loader.batches(0, 3):
@@ -299,14 +299,14 @@ def test_the_loader_decodes_what_its_batch_needs_and_no_more(tmp_path, decoded):
         assert batch.images.shape == (len(chosen), 4, 6, 3)
         assert batch.labels.tolist() == train.labels[chosen].tolist()
         for image, i in zip(batch.images, chosen, strict=True):
-            expected = resize_picture(train.images[int(i)], 4, 6)
+            expected = resize_image(train.images[int(i)], 4, 6)
             assert np.array_equal(np.rint(image * 127.5 + 127.5), expected)
         decoded.clear()
 
 
 def test_starting_anywhere_gives_the_batches_of_an_undisturbed_run(tmp_path):
     write_folder(tmp_path, {"a": 8, "b": 8})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     loader = Loader(train, 5, seed=3, augment=resize(4))
     undisturbed = list(loader.batches(0, 7))
     for one, other in zip(undisturbed[4:], loader.batches(4, 7), strict=True):
@@ -317,7 +317,7 @@ def test_starting_anywhere_gives_the_batches_of_an_undisturbed_run(tmp_path):
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_a_picture_that_cannot_be_read_is_named_where_the_batch_is_wanted(tmp_path, prefetch):
     write_folder(tmp_path, {"a": 4, "b": 4})
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     damaged = train.images.paths[2]
     damaged.write_bytes(damaged.read_bytes()[:60])
     with pytest.raises(ImageError, match=damaged.name):
@@ -327,7 +327,7 @@ def test_a_picture_that_cannot_be_read_is_named_where_the_batch_is_wanted(tmp_pa
 def test_pictures_of_many_sizes_need_one(tmp_path):
     write_folder(tmp_path, {"a": 4, "b": 4})
     with pytest.raises(ConfigError, match="sizes of their own"):
-        list(Loader(picture_folder(tmp_path)[0], 3, seed=0).batches(0, 1))
+        list(Loader(image_folder(tmp_path)[0], 3, seed=0).batches(0, 1))
 
 
 # -- by name --------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_pictures_of_many_sizes_need_one(tmp_path):
 
 def test_a_folder_is_named_by_its_path(tmp_path, monkeypatch):
     write_folder(tmp_path / "photos", {"a": 5, "b": 5})
-    expected = picture_folder(tmp_path / "photos")[0].images.paths
+    expected = image_folder(tmp_path / "photos")[0].images.paths
     for name in (f"folder:{tmp_path / 'photos'}", str(tmp_path / "photos")):
         assert load_dataset(name, tmp_path / "elsewhere")[0].images.paths == expected
     monkeypatch.chdir(tmp_path)

@@ -6,20 +6,20 @@ import warnings
 import numpy as np
 import pytest
 
-from minivit.data import load_test_folder, picture_folder
+from minivit.data import image_folder, load_test_folder
 from minivit.data.folder import SUFFIXES, folder_to_measure, split_of
 from minivit.errors import DataError, Notice
 
-from .pictures_on_disk import picture_bytes, write_folder, write_picture
+from .images_on_disk import picture_bytes, write_folder, write_picture
 
 
 def splits(root) -> tuple[list[str], list[str]]:
-    return tuple([path.relative_to(root).as_posix() for path in part.images.paths] for part in picture_folder(root))
+    return tuple([path.relative_to(root).as_posix() for path in part.images.paths] for part in image_folder(root))
 
 
 def said(root) -> str:
     with pytest.warns(Notice) as caught:
-        picture_folder(root, progress=True)
+        image_folder(root, progress=True)
     (sentence,) = [str(warning.message) for warning in caught]
     assert "\n" not in sentence
     return sentence
@@ -29,7 +29,7 @@ def unsaid(root) -> bool:
     """Whether nothing need be said about a folder."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", Notice)
-        picture_folder(root, progress=True)
+        image_folder(root, progress=True)
     return True
 
 
@@ -57,12 +57,12 @@ TESTING = [
 )
 def test_the_usual_names_of_splits(tmp_path, train, test):
     write_folder(tmp_path, {f"{train}/cat": 3, f"{train}/dog": 2, f"{test}/cat": 1, f"{test}/dog": 1})
-    trained, tested = picture_folder(tmp_path)
+    trained, tested = image_folder(tmp_path)
     assert trained.classes == tested.classes == ("cat", "dog")
     assert (len(trained), len(tested)) == (5, 2)
     assert splits(tmp_path)[1] == [f"{test}/cat/0.png", f"{test}/dog/0.png"]
     if (train, test) != ("train", "test") and test not in ("val", "validation"):
-        assert f"5 training and 2 test pictures of 2 classes (in {train}/ and {test}/)" in said(tmp_path)
+        assert f"5 training and 2 test images of 2 classes (in {train}/ and {test}/)" in said(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["cat", "train_station", "test_tube", "valley", "trainer", "images", "1", "validator"])
@@ -78,7 +78,7 @@ def test_two_splits_that_share_the_rest_of_their_names(tmp_path, train, test):
     write_folder(
         tmp_path, {f"{train}/{train}/a": 3, f"{train}/{train}/b": 2, f"{test}/{test}/a": 1, f"{test}/{test}/b": 1}
     )
-    trained, tested = picture_folder(tmp_path)
+    trained, tested = image_folder(tmp_path)
     assert trained.classes == ("a", "b")
     assert (len(trained), len(tested)) == (5, 2)
 
@@ -86,26 +86,26 @@ def test_two_splits_that_share_the_rest_of_their_names(tmp_path, train, test):
 def test_a_shared_name_whose_test_pictures_have_no_classes(tmp_path):
     counts = {"asl_train/asl_train/A": 3, "asl_train/asl_train/B": 3, "asl_test/asl_test": 4}
     write_folder(tmp_path, counts)
-    assert picture_folder(tmp_path)[0].classes == ("A", "B")
+    assert image_folder(tmp_path)[0].classes == ("A", "B")
     assert "not used: asl_test/" in said(tmp_path)
 
 
 def test_a_name_with_train_in_it_is_a_class_without_its_pair(tmp_path):
     write_folder(tmp_path, {"bullet_train": 3, "steam_train": 3, "test_tube": 3})
-    assert picture_folder(tmp_path)[0].classes == ("bullet_train", "steam_train", "test_tube")
+    assert image_folder(tmp_path)[0].classes == ("bullet_train", "steam_train", "test_tube")
 
 
 def test_annotations_beside_the_folder_of_all_classes(tmp_path):
     write_folder(tmp_path, {"101_ObjectCategories/chair": 3, "101_ObjectCategories/lamp": 3})
     (tmp_path / "Annotations" / "chair").mkdir(parents=True)
     (tmp_path / "Annotations" / "chair" / "1.mat").write_bytes(b"MATLAB")
-    assert picture_folder(tmp_path)[0].classes == ("chair", "lamp")
+    assert image_folder(tmp_path)[0].classes == ("chair", "lamp")
     assert "not used: Annotations/" in said(tmp_path)
 
 
 def test_a_class_may_be_called_mask(tmp_path):
     write_folder(tmp_path, {"mask": 2, "label": 2})
-    assert picture_folder(tmp_path)[0].classes == ("label", "mask")
+    assert image_folder(tmp_path)[0].classes == ("label", "mask")
 
 
 def test_a_training_split_in_a_folder_of_the_same_name(tmp_path):
@@ -132,28 +132,28 @@ def test_splits_inside_of_each_class(tmp_path):
 def test_pictures_beside_annotations(tmp_path):
     counts = {"images/cat": 5, "images/dog": 5, "annotations/trimaps": 10, "masks": 2}
     write_folder(tmp_path, counts)
-    train, test = picture_folder(tmp_path)
+    train, test = image_folder(tmp_path)
     assert (train.classes, len(train) + len(test)) == (("cat", "dog"), 10)
     assert "not used: annotations/, masks/" in said(tmp_path)
     write_folder(tmp_path / "flat", {"images": 5, "annotations": 5})
     with pytest.raises(DataError, match="images holds no class folders"):
-        picture_folder(tmp_path / "flat")
+        image_folder(tmp_path / "flat")
 
 
 def test_masks_may_be_a_class_where_no_folder_of_pictures_is_beside(tmp_path):
-    assert picture_folder(write_folder(tmp_path, {"mask": 5, "no_mask": 5}))[0].classes == ("mask", "no_mask")
+    assert image_folder(write_folder(tmp_path, {"mask": 5, "no_mask": 5}))[0].classes == ("mask", "no_mask")
 
 
 def test_a_folder_in_a_folder_as_archives_unpack(tmp_path):
     counts = {"archive/pets/cat": 5, "archive/pets/dog": 5, "archive/__MACOSX/pets/cat": 2}
-    assert picture_folder(write_folder(tmp_path, counts))[0].classes == ("cat", "dog")
+    assert image_folder(write_folder(tmp_path, counts))[0].classes == ("cat", "dog")
 
 
 @pytest.mark.parametrize("folders", [["train", "test1"], ["train"], ["train", "valid", "test"]])
 def test_splits_without_class_folders_are_refused(tmp_path, folders):
     write_folder(tmp_path, dict.fromkeys(folders, 4))
-    with pytest.raises(DataError, match=r"train.*hold no class folders: put the pictures of each class"):
-        picture_folder(tmp_path)
+    with pytest.raises(DataError, match=r"train.*hold no class folders: put the images of each class"):
+        image_folder(tmp_path)
 
 
 def test_classes_with_the_same_folders_inside_are_splits_of_unknown_names(tmp_path):
@@ -161,22 +161,22 @@ def test_classes_with_the_same_folders_inside_are_splits_of_unknown_names(tmp_pa
     with pytest.raises(
         DataError, match=r"fold1, fold2, each with the same folders inside \(cat, dog\): rename them to train"
     ):
-        picture_folder(tmp_path)
+        image_folder(tmp_path)
     write_picture(tmp_path / "fold1" / "0.png")  # a class with pictures of its own
-    assert picture_folder(tmp_path)[0].classes == ("fold1", "fold2")
+    assert image_folder(tmp_path)[0].classes == ("fold1", "fold2")
 
 
 def test_two_training_folders_are_not_chosen_from(tmp_path):
     write_folder(tmp_path, {f"{split}/{name}": 2 for split in ("train_a", "training") for name in "ab"})
-    picture_folder(tmp_path / "training")
+    image_folder(tmp_path / "training")
     write_folder(tmp_path, {f"{split}/{name}": 2 for split in ("seg_train", "training") for name in "ab"})
     with pytest.raises(DataError, match="several training folders, seg_train, training: rename the right one"):
-        picture_folder(tmp_path)
+        image_folder(tmp_path)
 
 
 def test_a_class_that_the_test_split_lacks_is_said(tmp_path):
     write_folder(tmp_path, {"train/a": 2, "train/b": 2, "test/a": 1})
-    assert "no test pictures of b" in said(tmp_path)
+    assert "no test images of b" in said(tmp_path)
 
 
 # -- what is passed over ------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ SYSTEM_FOLDERS = [
 @pytest.mark.parametrize("name", SYSTEM_FOLDERS)
 def test_folders_of_systems_are_no_classes(tmp_path, name):
     write_folder(tmp_path, {"a": 5, "b": 5, name: 3, f"a/{name}": 2, f"{name}/a": 2})
-    train, test = picture_folder(tmp_path)
+    train, test = image_folder(tmp_path)
     assert train.classes == ("a", "b")
     assert len(train) + len(test) == 10
     assert unsaid(tmp_path)
@@ -219,13 +219,13 @@ def test_a_class_of_pictures_that_cannot_be_read(tmp_path):
     write_folder(tmp_path, {"a": 5})
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "1.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"b holds no pictures .*but 1 \.heic \(convert \.heic to JPEG or PNG\)"):
-        picture_folder(tmp_path)
+    with pytest.raises(DataError, match=r"b holds no images .*but 1 \.heic \(convert \.heic to JPEG or PNG\)"):
+        image_folder(tmp_path)
 
 
 def test_pictures_outside_the_class_folders_are_counted(tmp_path):
     write_folder(tmp_path, {"a": 5, "b": 5, ".": 2})
-    assert "skipped: 2 pictures outside the class folders" in said(tmp_path)
+    assert "skipped: 2 images outside the class folders" in said(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -250,7 +250,7 @@ def test_a_file_without_an_ending_is_looked_into(tmp_path, name):
 
 def test_a_class_name_has_nothing_that_a_terminal_obeys(tmp_path):
     write_folder(tmp_path, {"a\x1b[31m": 5, "b\nc": 5})
-    assert picture_folder(tmp_path)[0].classes == ("a\\x1b[31m", "b\\nc")
+    assert image_folder(tmp_path)[0].classes == ("a\\x1b[31m", "b\\nc")
     (tmp_path / "b\nc" / "1.\x1bx").write_bytes(b"x")
     assert "\x1b" not in said(tmp_path)
 
@@ -262,7 +262,7 @@ def test_names_that_are_not_utf_8(tmp_path):
     folder.mkdir()
     for number in range(5):
         (folder / os.fsdecode(b"\xe9%d.jpg" % number)).write_bytes(picture_bytes(number))
-    train, _ = picture_folder(tmp_path)
+    train, _ = image_folder(tmp_path)
     assert train.classes == ("caf\\xe9", "tea")
     assert len(list(train.images)) == 8  # all of them can be opened
     train.classes[0].encode("utf-8")
@@ -271,7 +271,7 @@ def test_names_that_are_not_utf_8(tmp_path):
 def test_two_folders_with_one_printable_name(tmp_path):
     write_folder(tmp_path, {"a\nb": 2, "a\\nb": 2})
     with pytest.raises(DataError, match="same printable name"):
-        picture_folder(tmp_path)
+        image_folder(tmp_path)
 
 
 def test_a_class_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
@@ -284,7 +284,7 @@ def test_a_class_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         return original(self)
 
     monkeypatch.setattr(type(tmp_path), "iterdir", forbidden)
-    for read in (picture_folder, folder_to_measure):
+    for read in (image_folder, folder_to_measure):
         with pytest.raises(DataError, match="b cannot be read: Permission denied"):
             read(tmp_path)
 
@@ -302,7 +302,7 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "set" / "a" / "linked").symlink_to(tmp_path / "elsewhere" / "more")
     (tmp_path / "set" / "a" / "circle").symlink_to(tmp_path / "set" / "a")
     (tmp_path / "set" / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    train, test = picture_folder(tmp_path / "set")
+    train, test = image_folder(tmp_path / "set")
     assert len(train) + len(test) == 13
     assert "skipped: 1 links that lead nowhere" in said(tmp_path / "set")
 

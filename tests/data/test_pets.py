@@ -10,7 +10,7 @@ import pytest
 from minivit.data import load_dataset, pets
 from minivit.errors import DataError, DataNotFoundError, DownloadError
 
-from .pictures_on_disk import picture_bytes, write_tar
+from .images_on_disk import picture_bytes, write_tar
 
 module = sys.modules["minivit.data.pets"]  # its function has the same name
 

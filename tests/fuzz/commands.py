@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from minivit import ViT, ViTConfig, cli, save_weights
 from minivit.errors import DownloadError
 
-from ..data.pictures_on_disk import write_folder
+from ..data.images_on_disk import write_folder
 from .harness import Refused, Target, sink, written
 from .mutate import ODD_NUMBERS
 

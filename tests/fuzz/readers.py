@@ -14,12 +14,12 @@ from safetensors.numpy import save
 
 from minivit import ResNet, ResNetConfig, ViT, ViTConfig, load_model, save_weights
 from minivit.data import archive, cifar
-from minivit.data.pictures import read_picture
+from minivit.data.image_files import read_image
 from minivit.training.config import TrainConfig, config_from_json
 from minivit.training.logs import MetricsFile, learning_curve
 from minivit.weights import read_arrays, write_arrays
 
-from ..data.pictures_on_disk import picture_bytes, write_folder, write_tar
+from ..data.images_on_disk import picture_bytes, write_folder, write_tar
 from .commands import run_command
 from .harness import SilentlyWrong, Target
 from .mutate import json_text, mutate_bytes, mutate_json, mutate_safetensors, mutate_tar, mutate_zip
@@ -296,7 +296,7 @@ class Picture(Target):
         path = self.folder / f"picture.{form}"
         path.write_bytes(mutate_bytes(content, rng, [other for _, other in self.good]))
         try:
-            pixels = read_picture(path, 8, 8)
+            pixels = read_image(path, 8, 8)
         finally:
             path.unlink()
         assert pixels.shape == (8, 8, 3)

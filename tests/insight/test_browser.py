@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minivit.insight import Pictures, inspect_model, inspect_page
+from minivit.insight import ShownImages, inspect_model, inspect_page
 from tests.support import tiny_vit
 
 pytestmark = pytest.mark.browser
@@ -15,7 +15,7 @@ WIDTHS = (1200, 390)  # a desktop's window, a telephone's
 def address(tmp_path_factory):
     model = tiny_vit(dtype=np.float32, image_size=(32, 48), patch_size=8)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), dtype=np.uint8)
-    pictures = Pictures(pixels, ["<one> & only", "two"], ("a", "b", "c", "d", "e"), np.array([0, 1]))
+    pictures = ShownImages(pixels, ["<one> & only", "two"], ("a", "b", "c", "d", "e"), np.array([0, 1]))
     path = tmp_path_factory.mktemp("page") / "inspect.html"
     path.write_text(inspect_page(inspect_model(model, pictures), "A model"), encoding="utf-8")
     return path.as_uri()

@@ -12,7 +12,7 @@ from PIL import Image
 from minivit.data import Dataset
 from minivit.errors import SaveError
 from minivit.insight import (
-    Pictures,
+    ShownImages,
     attention_distance,
     attention_rollout,
     class_token_attention,
@@ -36,7 +36,7 @@ def model():
 @pytest.fixture(scope="module")
 def pictures():
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
-    return Pictures(pixels, ['a"b.png', "<script>.png", "c.png"], CLASSES, np.array([0, 1, 2]))
+    return ShownImages(pixels, ['a"b.png', "<script>.png", "c.png"], CLASSES, np.array([0, 1, 2]))
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ HOSTILE = ("cost $5_$", "\x1b[31m猫\n\u202e", "caf\udce9 </td><script>")
 
 def test_classes_and_files_of_any_name_are_drawn_and_written(model, pictures, tmp_path):
     classes = tuple(HOSTILE[k % 3] + str(k) for k in range(5))
-    odd = Pictures(pictures.pixels[:1], [HOSTILE[1]], classes, pictures.labels[:1])
+    odd = ShownImages(pictures.pixels[:1], [HOSTILE[1]], classes, pictures.labels[:1])
     text = inspect_page(inspect_model(model, odd), f"run: {HOSTILE}")
     assert not set(text) & {"\x1b", "\u202e"}
     assert "<script>" not in text

@@ -88,7 +88,7 @@ def test_pixels_that_are_not_finite_are_refused(bad):
 @pytest.mark.parametrize(
     ("images", "error", "said"),
     [
-        ("cat.png", DTypeError, r"not the name of a file .*read_picture"),
+        ("cat.png", DTypeError, r"not the name of a file .*read_image"),
         (Path("cat.png"), DTypeError, "not the name of a file"),
         (["cat.png", "dog.png"], DTypeError, "not str"),
         (None, DTypeError, "not NoneType"),

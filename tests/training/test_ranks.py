@@ -13,7 +13,7 @@ import pytest
 
 from minivit.backend.workers import Workers
 from minivit.data import dataset
-from minivit.data.pictures import decode_picture
+from minivit.data.image_files import decode_image
 from minivit.engine import Tensor
 from minivit.errors import ConfigError, MissingExtraError, RankError
 from minivit.training import TrainConfig, loop, parallel, train
@@ -31,7 +31,7 @@ from minivit.training.parallel import (
 from minivit.training.ranks import Ranks, joined_ranks
 from minivit.weights import read_arrays
 
-from ..data.pictures_on_disk import write_folder
+from ..data.images_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model
 from .ranks_on_threads import on_ranks
 from .test_parallel import batch, trained_a_little
@@ -394,7 +394,7 @@ def test_a_rank_reads_the_pictures_of_its_part_alone(tmp_path, monkeypatch):
     write_folder(tmp_path / "photos", {f"{part}/{name}": 16 for part in ("train", "test") for name in "ab"})
     options = {"dataset": f"folder:{tmp_path / 'photos'}", "model": "ViT-XS_4-CIFAR", "image_size": 8, "epochs": 1.0}
     read = []
-    monkeypatch.setattr(dataset, "decode_picture", lambda path: read.append(path) or decode_picture(path))
+    monkeypatch.setattr(dataset, "decode_image", lambda path: read.append(path) or decode_image(path))
 
     run(tmp_path / "one", augment="crop", **options)
     alone = list(read)

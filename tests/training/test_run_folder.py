@@ -20,7 +20,7 @@ from minivit.training.folder import anchored, path_now, read_config, run_notes
 from minivit.utils.files import locked
 from minivit.weights import read_arrays, write_arrays
 
-from ..data.pictures_on_disk import write_folder
+from ..data.images_on_disk import write_folder
 from ..test_cli import refused
 from .test_run import Killed, assert_same_bits, kill_after, run, weights
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivit.data.pictures import decode_picture, read_picture, resize_picture
+from minivit.data.image_files import decode_image, read_image, resize_image
 from minivit.errors import ImageError, MinivitError
 
 
@@ -39,7 +39,7 @@ def header(width: int, height: int) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "tga"])
 def test_rgb_comes_out_as_it_went_in(tmp_path, suffix):
     pixels = random_pixels(5, 7, 3)
-    read = decode_picture(saved(tmp_path / f"picture.{suffix}", pixels))
+    read = decode_image(saved(tmp_path / f"picture.{suffix}", pixels))
     assert (read.dtype, read.shape) == (np.uint8, (5, 7, 3))
     assert np.array_equal(read, pixels)
 
@@ -47,31 +47,31 @@ def test_rgb_comes_out_as_it_went_in(tmp_path, suffix):
 def test_the_content_counts_and_not_the_name(tmp_path):
     pixels = random_pixels(5, 7, 3)
     path = saved(tmp_path / "picture.jpg", pixels, format="PNG")
-    assert np.array_equal(decode_picture(path), pixels)
+    assert np.array_equal(decode_image(path), pixels)
 
 
 def test_a_cameras_jpeg_with_a_second_picture_behind_it(tmp_path):
     first, second = Image.new("RGB", (16, 8), (200, 100, 50)), Image.new("RGB", (16, 8))
     first.save(tmp_path / "camera.jpg", format="MPO", save_all=True, append_images=[second])
-    assert np.abs(decode_picture(tmp_path / "camera.jpg").astype(int) - [200, 100, 50]).max() <= 2
+    assert np.abs(decode_image(tmp_path / "camera.jpg").astype(int) - [200, 100, 50]).max() <= 2
 
 
 def test_one_pixel(tmp_path):
     path = saved(tmp_path / "one.png", np.array([[[9, 200, 31]]], np.uint8))
-    assert decode_picture(path).tolist() == [[[9, 200, 31]]]
-    assert read_picture(path, 4, 3).tolist() == [[[9, 200, 31]] * 3] * 4
+    assert decode_image(path).tolist() == [[[9, 200, 31]]]
+    assert read_image(path, 4, 3).tolist() == [[[9, 200, 31]] * 3] * 4
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "gif", "bmp"])
 def test_grey_has_three_equal_channels(tmp_path, suffix):
     grey = random_pixels(6, 5)
-    read = decode_picture(saved(tmp_path / f"grey.{suffix}", grey))
+    read = decode_image(saved(tmp_path / f"grey.{suffix}", grey))
     assert np.array_equal(read, np.stack([grey] * 3, axis=-1))
 
 
 def test_black_and_white_of_one_bit(tmp_path):
     bits = random_pixels(6, 5) > 127
-    read = decode_picture(saved(tmp_path / "bits.png", bits))
+    read = decode_image(saved(tmp_path / "bits.png", bits))
     assert np.array_equal(read, np.stack([255 * bits] * 3, axis=-1))
 
 
@@ -83,14 +83,14 @@ def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path, suffix):
         path.write_bytes(b"P5\n5 2\n65535\n" + values.astype(">u2").tobytes())
     else:
         saved(path, values)
-    read = decode_picture(path)
+    read = decode_image(path)
     expected = [[0, 0, 1, 1, 1], [2, 117, 254, 255, 255]]  # value / 257, rounded
     assert np.array_equal(read, np.stack([expected] * 3, axis=-1))
 
 
 def test_the_one_transparent_value_of_a_16_bit_png(tmp_path):
     values = np.array([[0, 5140], [5141, 65_535]], np.uint16)
-    read = decode_picture(saved(tmp_path / "clear.png", values, transparency=5140))
+    read = decode_image(saved(tmp_path / "clear.png", values, transparency=5140))
     assert read[:, :, 0].tolist() == [[0, 255], [20, 255]]
 
 
@@ -99,19 +99,19 @@ def test_cmyk_by_its_formula(tmp_path):
     Image.frombytes("CMYK", (5, 6), inks.tobytes()).save(tmp_path / "print.tif")
     c, m, y, k = (255.0 - inks[:, :, i] for i in range(4))
     expected = np.stack([c * k, m * k, y * k], axis=-1) / 255
-    assert np.abs(decode_picture(tmp_path / "print.tif") - expected).max() < 1
+    assert np.abs(decode_image(tmp_path / "print.tif") - expected).max() < 1
 
 
 def test_cmyk_in_a_jpeg(tmp_path):
     Image.new("CMYK", (16, 16), (0, 255, 128, 51)).save(tmp_path / "print.jpg")
-    red = decode_picture(tmp_path / "print.jpg").reshape(-1, 3).astype(int)
+    red = decode_image(tmp_path / "print.jpg").reshape(-1, 3).astype(int)
     assert np.abs(red - [204, 0, 102]).max() <= 2  # (255, 0, 127) at four fifths
 
 
 def test_a_palette(tmp_path):
     pixels = np.array([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [255, 0, 0]]], np.uint8)
     for suffix in ("png", "gif", "tif"):
-        read = decode_picture(saved(tmp_path / f"palette.{suffix}", pixels, "P"))
+        read = decode_image(saved(tmp_path / f"palette.{suffix}", pixels, "P"))
         assert np.array_equal(read, pixels)
 
 
@@ -123,7 +123,7 @@ def on_white(colour, alpha):
 def test_what_is_transparent_shows_white(tmp_path, suffix):
     pixels = random_pixels(8, 9, 4)
     pixels[0, 0, 3], pixels[0, 1, 3] = 0, 255
-    read = decode_picture(saved(tmp_path / f"clear.{suffix}", pixels))
+    read = decode_image(saved(tmp_path / f"clear.{suffix}", pixels))
     assert np.abs(read - on_white(pixels[:, :, :3].astype(float), pixels[:, :, 3:].astype(float))).max() <= 1
     assert read[0, 0].tolist() == [255, 255, 255]
     assert np.array_equal(read[0, 1], pixels[0, 1, :3])
@@ -133,7 +133,7 @@ def test_grey_with_alpha(tmp_path):
     pixels = random_pixels(8, 9, 2)
     Image.frombytes("LA", (9, 8), pixels.tobytes()).save(tmp_path / "clear.png")
     expected = on_white(pixels[:, :, :1].astype(float), pixels[:, :, 1:].astype(float))
-    assert np.abs(decode_picture(tmp_path / "clear.png") - expected).max() <= 1
+    assert np.abs(decode_image(tmp_path / "clear.png") - expected).max() <= 1
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif"])
@@ -141,14 +141,14 @@ def test_a_palette_with_a_transparent_colour(tmp_path, suffix):
     picture = Image.frombytes("P", (2, 2), bytes([0, 1, 2, 1]))
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     picture.save(tmp_path / f"clear.{suffix}", transparency=1)
-    read = decode_picture(tmp_path / f"clear.{suffix}")
+    read = decode_image(tmp_path / f"clear.{suffix}")
     assert read.tolist() == [[[10, 20, 30], [255, 255, 255]], [[70, 80, 90], [255, 255, 255]]]
 
 
 def test_the_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert decode_picture(tmp_path / "moving.gif")[0, 0].tolist() == [255, 0, 0]
+    assert decode_image(tmp_path / "moving.gif")[0, 0].tolist() == [255, 0, 0]
 
 
 # Where the EXIF standard puts the stored pixel (row, column) of a picture of h rows and w columns.
@@ -170,7 +170,7 @@ def test_a_turned_picture_is_set_upright(tmp_path, orientation, suffix):
     stored = random_pixels(3, 5, 3)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    read = decode_picture(saved(tmp_path / f"turned.{suffix}", stored, exif=exif))
+    read = decode_image(saved(tmp_path / f"turned.{suffix}", stored, exif=exif))
     assert read.shape == ((3, 5, 3) if orientation < 5 else (5, 3, 3))
     for row in range(3):
         for column in range(5):
@@ -181,7 +181,7 @@ def test_a_turned_picture_is_set_upright(tmp_path, orientation, suffix):
 def test_an_exif_note_that_cannot_be_read_turns_nothing(tmp_path):
     pixels = random_pixels(3, 5, 3)
     path = saved(tmp_path / "picture.png", pixels, exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f")
-    assert np.array_equal(decode_picture(path), pixels)
+    assert np.array_equal(decode_image(path), pixels)
 
 
 # -- resizing -------------------------------------------------------------------------------------------
@@ -190,27 +190,27 @@ def test_an_exif_note_that_cannot_be_read_turns_nothing(tmp_path):
 def test_enlarging_is_bilinear_between_the_pixels_centres():
     row = np.array([[[0], [100]]], np.uint8)
     # Centres of 4 pixels on 2: at -.25, .25, .75 and 1.25 of the way from the first to the second.
-    assert resize_picture(row, 1, 4)[0, :, 0].tolist() == [0, 25, 75, 100]
+    assert resize_image(row, 1, 4)[0, :, 0].tolist() == [0, 25, 75, 100]
 
 
 def test_shrinking_averages_with_a_triangle():
     row = np.array([0, 10, 90, 30, 200, 50, 60, 70], np.uint8).reshape(1, 8, 1)
-    second = resize_picture(row, 1, 4)[0, 1, 0]  # its centre lies between pixels 2 and 3: .5 and 1.5 away from four
+    second = resize_image(row, 1, 4)[0, 1, 0]  # its centre lies between pixels 2 and 3: .5 and 1.5 away from four
     assert second == np.rint((0.25 * 10 + 0.75 * 90 + 0.75 * 30 + 0.25 * 200) / 2)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_every_channel_is_resized_alone(channels):
     pixels = random_pixels(9, 7, channels)
-    resized = resize_picture(pixels, 5, 11)
+    resized = resize_image(pixels, 5, 11)
     assert (resized.shape, resized.dtype) == ((5, 11, channels), np.uint8)
     for c in range(channels):
-        assert np.array_equal(resized[:, :, c], resize_picture(pixels[:, :, c : c + 1], 5, 11)[:, :, 0])
+        assert np.array_equal(resized[:, :, c], resize_image(pixels[:, :, c : c + 1], 5, 11)[:, :, 0])
 
 
 def test_a_picture_of_the_right_size_is_not_touched():
     pixels = random_pixels(4, 6, 3)
-    assert resize_picture(pixels, 4, 6) is pixels
+    assert resize_image(pixels, 4, 6) is pixels
 
 
 # -- what is refused ------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_picture_of_the_right_size_is_not_touched():
 
 def refused(path, *words):
     with pytest.raises(ImageError) as caught:
-        read_picture(path, 8, 8)
+        read_image(path, 8, 8)
     message = str(caught.value)
     assert isinstance(caught.value, MinivitError)
     assert str(path) in message
@@ -228,8 +228,8 @@ def refused(path, *words):
 
 
 def test_what_is_no_file(tmp_path):
-    refused(tmp_path / "missing.png", "no picture at")
-    refused(tmp_path, "no picture at")
+    refused(tmp_path / "missing.png", "no image at")
+    refused(tmp_path, "no image at")
 
 
 def test_an_empty_file(tmp_path):
@@ -276,7 +276,7 @@ def test_a_small_file_of_very_much_text(tmp_path):
     path.write_bytes(png(header(1, 1), (b"zTXt", text), (b"IDAT", row), (b"IEND", b"")))
     refused(path)
     path.write_bytes(png(header(1, 1), (b"IDAT", row), (b"IEND", b"")))
-    assert decode_picture(path).tolist() == [[[97, 98, 99]]]
+    assert decode_image(path).tolist() == [[[97, 98, 99]]]
 
 
 def test_no_file_is_handed_to_another_program(tmp_path):

@@ -1,6 +1,6 @@
-"""The pictures of a run by name, so that the run can go on after a damaged one was removed.
+"""The images of a run by name, so that the run can go on after a damaged one was removed.
 
-The number and the order of the pictures decide what a batch holds. Therefore a picture that is gone keeps its place in
+The number and the order of the images decide what a batch holds. Therefore an image that is gone keeps its place in
 the training set, and the next one of its class fills it; all other places are unchanged. The test set leaves it out.
 """
 
@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageError
+from ..utils.aliases import old_names
 from ..utils.files import read_json, write_json
 from ..utils.notices import notice
 from ..utils.text import listed, printable
-from .dataset import AnyDataset, FileDataset, PictureFiles
-from .pictures import check_picture
+from .dataset import AnyDataset, FileDataset, ImageFiles
+from .image_files import check_image
 
 FILE = "pictures.json"  # in a run's folder
-CHECKED = 100_000  # pictures whose headers are read before a run, 0.2 ms each; of more, an even sample
+CHECKED = 100_000  # images whose headers are read before a run, 0.2 ms each; of more, an even sample
 THREADS = 8
 
-Roll = dict[str, list[list[Any]]]  # "train" and "test": the name of each picture within its folder, and its label
+Manifest = dict[str, list[list[Any]]]  # "train" and "test": the name of each image within its folder, and its label
 
 
-def roll_of(train: AnyDataset, test: AnyDataset) -> Roll | None:
-    """Return the names of all pictures of two splits; None if they are not files in a user's folder."""
+def manifest_of(train: AnyDataset, test: AnyDataset) -> Manifest | None:
+    """Return the names of all images of two splits; None if they are not files in a user's folder."""
     if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
         return None
     return {
@@ -37,14 +38,14 @@ def roll_of(train: AnyDataset, test: AnyDataset) -> Roll | None:
     }
 
 
-def write_roll(folder: Path, roll: Roll | None) -> None:
+def write_manifest(folder: Path, manifest: Manifest | None) -> None:
     """Write the names into a run's folder, unless they are there."""
-    if roll is not None and not (folder / FILE).exists():
-        write_json(folder / FILE, roll)
+    if manifest is not None and not (folder / FILE).exists():
+        write_json(folder / FILE, manifest)
 
 
 def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
-    """Return the two splits with the places that they had when the run began, if pictures were only removed since.
+    """Return the two splits with the places that they had when the run began, if images were only removed since.
 
     If any were added, or a class is empty now, the splits are returned as they are.
 
@@ -54,15 +55,15 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
         test: the test split as it is now.
 
     Raises:
-        DataError: if as many pictures were added as were removed.
+        DataError: if as many images were added as were removed.
     """
-    roll = _read_roll(folder)
-    if roll is None or not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
+    manifest = _read_manifest(folder)
+    if manifest is None or not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
         return train, test
     now = dict(zip(_names(train), train.images.paths, strict=True)) | dict(
         zip(_names(test), test.images.paths, strict=True)
     )
-    before = {name for part in roll.values() for name, _ in part}
+    before = {name for part in manifest.values() for name, _ in part}
     gone = sorted(before - set(now))
     added = sorted(set(now) - before)
     same_classes = {Path(name).parent for name in added} <= {Path(name).parent for name in before}
@@ -72,39 +73,39 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
             f"{listed(gone, 3)}: restore the folder, or start a new run"
         )
     if added or not gone:
-        return train, test  # resuming compares the numbers of pictures, and refuses others
+        return train, test  # resuming compares the numbers of images, and refuses others
 
-    paths, labels = [], [label for _, label in roll["train"]]
+    paths, labels = [], [label for _, label in manifest["train"]]
     present: dict[int, list[Path]] = {}
-    for name, label in roll["train"]:
+    for name, label in manifest["train"]:
         if name in now:
             present.setdefault(label, []).append(now[name])
     if set(labels) - set(present) or max(labels) >= len(train.classes):
         return train, test
-    passed = dict.fromkeys(present, 0)  # by class, how many present pictures came before
-    for name, label in roll["train"]:
+    passed = dict.fromkeys(present, 0)  # by class, how many present images came before
+    for name, label in manifest["train"]:
         if name in now:
             paths.append(now[name])
             passed[label] += 1
         else:
             paths.append(present[label][passed[label] % len(present[label])])
-    kept = [(now[name], label) for name, label in roll["test"] if name in now]
+    kept = [(now[name], label) for name, label in manifest["test"] if name in now]
     notice(
-        f"{len(gone):,} pictures of this run are gone ({listed(gone, 3)}): in training the next one of the class "
+        f"{len(gone):,} images of this run are gone ({listed(gone, 3)}): in training the next one of the class "
         "replaces each, and the test set leaves them out"
     )
     return (
-        replace(train, images=PictureFiles(paths), labels=np.array(labels, np.int64)),
+        replace(train, images=ImageFiles(paths), labels=np.array(labels, np.int64)),
         replace(
             test,
-            images=PictureFiles(path for path, _ in kept),
+            images=ImageFiles(path for path, _ in kept),
             labels=np.array([label for _, label in kept], np.int64),
         ),
     )
 
 
-def check_pictures(train: AnyDataset, test: AnyDataset) -> None:
-    """Read the headers of all pictures in files, so that a damaged one does not end a run after hours.
+def check_images(train: AnyDataset, test: AnyDataset) -> None:
+    """Read the headers of all images in files, so that a damaged one does not end a run after hours.
 
     Raises:
         ImageError: with the name of the first that cannot be read, and their number.
@@ -114,13 +115,13 @@ def check_pictures(train: AnyDataset, test: AnyDataset) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         bad = [problem for problem in pool.map(_problem_of, paths) if problem]
     if bad:
-        more = f" ({len(bad):,} such pictures)" if len(bad) > 1 else ""
+        more = f" ({len(bad):,} such images)" if len(bad) > 1 else ""
         raise ImageError(f"{bad[0]}; remove or replace it{more}")
 
 
 def _problem_of(path: Path) -> str:
     try:
-        check_picture(path)
+        check_image(path)
     except ImageError as error:
         return str(error)
     return ""
@@ -131,7 +132,7 @@ def _names(dataset: FileDataset) -> list[str]:
     return [path.relative_to(root).as_posix() for path in dataset.images.paths]
 
 
-def _read_roll(folder: Path) -> Roll | None:
+def _read_manifest(folder: Path) -> Manifest | None:
     """Return the names that a run keeps; None if it keeps none, or none that can be used."""
     if not (folder / FILE).is_file():
         return None
@@ -143,3 +144,13 @@ def _read_roll(folder: Path) -> Roll | None:
     entries = [entry for part in found.values() for entry in part]
     good = all(isinstance(e, list) and [type(x) for x in e] == [str, int] and e[1] >= 0 for e in entries)
     return found if good and found["train"] else None
+
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "check_pictures": "check_images",
+        "roll_of": "manifest_of",
+        "write_roll": "write_manifest",
+    },
+)

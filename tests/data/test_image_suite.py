@@ -17,8 +17,8 @@ import pytest
 from PIL import Image, features
 from PIL import __version__ as pillow
 
-from minivit.data import pictures
-from minivit.data.pictures import check_picture, decode_picture
+from minivit.data import image_files
+from minivit.data.image_files import check_image, decode_image
 from minivit.errors import ImageError, OutOfMemory
 
 HEIGHT, WIDTH = 5, 9
@@ -111,7 +111,7 @@ def test_grey_png_of_every_depth(tmp_path, depth, interlaced):
     white = 2**depth - 1
     values = np.rint(numbers(HEIGHT, WIDTH, 1, white=white))
     (tmp_path / "a.png").write_bytes(png(values, depth, 0, interlaced=interlaced))
-    close(decode_picture(tmp_path / "a.png"), grey(values[:, :, 0] / white * 255))
+    close(decode_image(tmp_path / "a.png"), grey(values[:, :, 0] / white * 255))
 
 
 @pytest.mark.parametrize(("depth", "alpha", "colours"), list(itertools.product([8, 16], [False, True], [False, True])))
@@ -121,7 +121,7 @@ def test_png_of_8_and_16_bits_with_and_without_colours_and_alpha(tmp_path, depth
     (tmp_path / "a.png").write_bytes(png(values, depth, 2 * colours + 4 * alpha))
     share = values[:, :, -1:] / white if alpha else 1
     expected = 255 * (share * (values[:, :, :channels] / white) + 1 - share)
-    close(decode_picture(tmp_path / "a.png"), np.broadcast_to(expected, (HEIGHT, WIDTH, 3)), 2 if alpha else 1)
+    close(decode_image(tmp_path / "a.png"), np.broadcast_to(expected, (HEIGHT, WIDTH, 3)), 2 if alpha else 1)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -131,7 +131,7 @@ def test_tiff_of_8_and_16_bits_in_both_byte_orders(tmp_path, bits, channels, ord
     white = 2**bits - 1
     values = np.rint(numbers(HEIGHT, WIDTH, channels, white=white))
     (tmp_path / "a.tif").write_bytes(tiff(values if channels > 1 else values[:, :, 0], bits, order=order))
-    close(decode_picture(tmp_path / "a.tif"), np.broadcast_to(values / white * 255, (HEIGHT, WIDTH, 3)), 1)
+    close(decode_image(tmp_path / "a.tif"), np.broadcast_to(values / white * 255, (HEIGHT, WIDTH, 3)), 1)
 
 
 @pytest.mark.parametrize("white_tag", [255, 1000, 1023, 4095, 16383])
@@ -139,13 +139,13 @@ def test_tiff_of_8_and_16_bits_in_both_byte_orders(tmp_path, bits, channels, ord
 def test_a_tiff_says_which_number_is_white(tmp_path, white_tag, order):
     values = np.rint(numbers(HEIGHT, WIDTH, white=white_tag))
     (tmp_path / "a.tif").write_bytes(tiff(values, 16, order=order, tags=[(281, 3, white_tag)]))
-    close(decode_picture(tmp_path / "a.tif"), grey(values / white_tag * 255))
+    close(decode_image(tmp_path / "a.tif"), grey(values / white_tag * 255))
 
 
 def test_twelve_bits_packed_into_twelve(tmp_path):
     values = np.rint(numbers(HEIGHT, 8, white=4095))
     (tmp_path / "a.tif").write_bytes(tiff(values, 12))
-    close(decode_picture(tmp_path / "a.tif"), grey(values / 4095 * 255))
+    close(decode_image(tmp_path / "a.tif"), grey(values / 4095 * 255))
 
 
 def test_white_may_be_zero_at_any_depth(tmp_path):
@@ -154,26 +154,26 @@ def test_white_may_be_zero_at_any_depth(tmp_path):
         values = numbers(HEIGHT, WIDTH, white=white)
         values = values if kind == 3 else np.rint(values)
         (tmp_path / "a.tif").write_bytes(tiff(values, bits, kind=kind, photometric=0))
-        close(decode_picture(tmp_path / "a.tif"), grey(255 - values / white * 255), 0.51)
+        close(decode_image(tmp_path / "a.tif"), grey(255 - values / white * 255), 0.51)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_floats_from_0_to_1(tmp_path, order):
     values = numbers(HEIGHT, WIDTH, white=1)
     (tmp_path / "a.tif").write_bytes(tiff(values, 32, kind=3, order=order))
-    close(decode_picture(tmp_path / "a.tif"), grey(values * 255), 0.51)
+    close(decode_image(tmp_path / "a.tif"), grey(values * 255), 0.51)
 
 
 def test_floats_and_integers_of_32_bits_whose_white_the_file_says(tmp_path):
     values = np.rint(numbers(HEIGHT, WIDTH, white=255))
     (tmp_path / "a.tif").write_bytes(tiff(values, 32, kind=3, tags=[(341, 11, 255.0)]))
-    close(decode_picture(tmp_path / "a.tif"), grey(values))
+    close(decode_image(tmp_path / "a.tif"), grey(values))
     (tmp_path / "a.tif").write_bytes(tiff(values, 32, kind=2, tags=[(281, 3, 255)]))
-    close(decode_picture(tmp_path / "a.tif"), grey(values))
+    close(decode_image(tmp_path / "a.tif"), grey(values))
     (tmp_path / "a.tif").write_bytes(tiff(values - 100, 32, kind=3, tags=[(340, 11, -100.0), (341, 11, 155.0)]))
-    close(decode_picture(tmp_path / "a.tif"), grey(values))
+    close(decode_image(tmp_path / "a.tif"), grey(values))
     (tmp_path / "a.tif").write_bytes(tiff(values * 257 - 32768, 16, kind=2, tags=[(340, 8, -32768), (341, 8, 32767)]))
-    close(decode_picture(tmp_path / "a.tif"), grey(values))
+    close(decode_image(tmp_path / "a.tif"), grey(values))
 
 
 AMBIGUOUS = {
@@ -203,16 +203,16 @@ def test_numbers_whose_white_is_not_known_are_refused_in_a_sentence(tmp_path, na
     content, says = AMBIGUOUS[name]
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match=says) as caught:
-        decode_picture(tmp_path / "a.tif")
+        decode_image(tmp_path / "a.tif")
     message = str(caught.value).replace(str(tmp_path), "")
     assert len(message) < 200 and "damaged" not in message and "save it" in message
 
 
 def test_black_is_black(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(np.zeros((5, 9)), 16))
-    assert decode_picture(tmp_path / "a.tif").max() == 0
+    assert decode_image(tmp_path / "a.tif").max() == 0
     (tmp_path / "a.png").write_bytes(png(np.full((5, 9, 1), 4095), 16, 0))  # PNG has 65535 as white, always
-    assert decode_picture(tmp_path / "a.png").max() == 16
+    assert decode_image(tmp_path / "a.png").max() == 16
 
 
 # -- colours, palettes and alpha in every format --------------------------------------------------------------
@@ -243,14 +243,14 @@ def expected_colours(values: np.ndarray, mode: str) -> np.ndarray:
 def test_a_format_and_a_mode(tmp_path, monkeypatch, suffix, mode, strip):
     if suffix in MISSING and not features.check(MISSING[suffix]):
         pytest.skip(f"this Pillow cannot write {suffix}")
-    monkeypatch.setattr(pictures, "STRIP", strip)  # whole, and two rows at a time
+    monkeypatch.setattr(image_files, "STRIP", strip)  # whole, and two rows at a time
     side = (16, 16) if suffix == "ico" else (HEIGHT, WIDTH)
     values = np.rint(numbers(*side, COLOURS[mode])).astype(np.uint8)
     picture = Image.frombytes(mode, side[::-1], values.tobytes())
     path = tmp_path / f"a.{suffix}"
     picture.save(path, **({"lossless": True, "exact": True} if suffix == "webp" else {}))
-    check_picture(path)
-    close(decode_picture(path), expected_colours(values, mode), 1)
+    check_image(path)
+    close(decode_image(path), expected_colours(values, mode), 1)
 
 
 @pytest.mark.parametrize("extra", [0, 1, 2])
@@ -264,7 +264,7 @@ def test_the_fourth_channel_of_a_tiff_is_what_the_file_says(tmp_path, channels, 
         pytest.skip("an older Pillow refuses grey with other channels than alpha")
     colours, alpha = values[:, :, :-1], values[:, :, -1:]
     expected = {0: colours, 1: colours + 255 - alpha, 2: alpha / 255 * colours + 255 - alpha}[extra]
-    close(decode_picture(tmp_path / "a.tif"), np.broadcast_to(expected, (HEIGHT, WIDTH, 3)), 2)
+    close(decode_image(tmp_path / "a.tif"), np.broadcast_to(expected, (HEIGHT, WIDTH, 3)), 2)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
@@ -276,7 +276,7 @@ def test_a_compressed_tiff(tmp_path, mode, compression):
     else:
         picture = Image.frombytes(mode, (WIDTH, HEIGHT), values.astype(np.uint8).tobytes())
     picture.save(tmp_path / "a.tif", compression=compression)
-    close(decode_picture(tmp_path / "a.tif"), expected_colours(values, mode), 1)
+    close(decode_image(tmp_path / "a.tif"), expected_colours(values, mode), 1)
 
 
 BITS = {
@@ -292,14 +292,14 @@ def test_bmp_with_bit_fields(tmp_path, name):
     rows = [row.astype(f"<u{bits // 8}").tobytes() for row in values[::-1]]
     (tmp_path / "a.bmp").write_bytes(bmp(b"".join(r + b"\0" * (-len(r) % 4) for r in rows), bits, masks))
     fields = [(values & mask) / mask * 255 for mask in masks]
-    close(decode_picture(tmp_path / "a.bmp"), np.stack(fields, axis=-1), 1)
+    close(decode_image(tmp_path / "a.bmp"), np.stack(fields, axis=-1), 1)
 
 
 def test_bmp_with_other_bit_fields_is_not_called_damaged(tmp_path):
     raw = bytes(HEIGHT * (2 * WIDTH + 2))
     (tmp_path / "a.bmp").write_bytes(bmp(raw, 16, (0x0F00, 0x00F0, 0x000F)))
     with pytest.raises(ImageError, match=r"of a kind that cannot be read.*bitfields") as caught:
-        decode_picture(tmp_path / "a.bmp")
+        decode_image(tmp_path / "a.bmp")
     assert "damaged" not in str(caught.value)
 
 
@@ -307,7 +307,7 @@ def test_an_icon_is_an_icon_and_not_a_tga(tmp_path):
     values = np.rint(numbers(32, 32, 4)).astype(np.uint8)
     Image.fromarray(values).save(tmp_path / "a.ico", sizes=[(32, 32)])
     (tmp_path / "icon").write_bytes((tmp_path / "a.ico").read_bytes())
-    close(decode_picture(tmp_path / "icon"), expected_colours(values, "RGBA"), 1)
+    close(decode_image(tmp_path / "icon"), expected_colours(values, "RGBA"), 1)
 
 
 def test_a_tga_without_a_name_is_known_by_its_end(tmp_path):
@@ -316,17 +316,17 @@ def test_a_tga_without_a_name_is_known_by_its_end(tmp_path):
     content = (tmp_path / "a.tga").read_bytes()
     assert content.endswith(b"TRUEVISION-XFILE.\0")
     (tmp_path / "a").write_bytes(content)
-    close(decode_picture(tmp_path / "a"), values)
+    close(decode_image(tmp_path / "a"), values)
     (tmp_path / "a").write_bytes(content[: 18 + HEIGHT * WIDTH * 3])  # of version 1, and no name that says so
     with pytest.raises(ImageError, match="is not an image that can be read"):
-        decode_picture(tmp_path / "a")
+        decode_image(tmp_path / "a")
 
 
 # -- what is refused, and how ---------------------------------------------------------------------------------
 
 NOT_PICTURES = {
-    "HEIC picture": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-    "JPEG XL picture": b"\xff\x0a\xfa\x1f\x41",
+    "HEIC image": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "JPEG XL image": b"\xff\x0a\xfa\x1f\x41",
     "Photoshop file": b"8BPS\0\1" + bytes(20),
     "PDF document": b"%PDF-1.7\n",
     "web page": b"<!DOCTYPE html><html></html>",
@@ -341,14 +341,14 @@ NOT_PICTURES = {
 def test_a_file_is_called_what_it_is(tmp_path, name):
     (tmp_path / "a.jpg").write_bytes(NOT_PICTURES[name])
     with pytest.raises(ImageError, match=f"a.jpg is not an image that can be read: it is a {name}") as caught:
-        decode_picture(tmp_path / "a.jpg")
+        decode_image(tmp_path / "a.jpg")
     assert len(str(caught.value).replace(str(tmp_path), "")) < 200
 
 
 def test_a_tiff_that_pillow_does_not_know(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(numbers(5, 9, 3, white=1), 32, kind=3))
-    with pytest.raises(ImageError, match=r"begins like a TIFF picture, .*save it as"):
-        decode_picture(tmp_path / "a.tif")
+    with pytest.raises(ImageError, match=r"begins like a TIFF image, .*save it as"):
+        decode_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
@@ -356,26 +356,26 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, error):
     (tmp_path / "a.png").write_bytes(png(numbers(5, 9, 1), 8, 0))
     monkeypatch.setattr(Image, "open", lambda *_, **__: (_ for _ in ()).throw(error))
     with pytest.raises(ImageError, match=f"a.png cannot be read: {error.strerror}"):
-        decode_picture(tmp_path / "a.png")
+        decode_image(tmp_path / "a.png")
 
 
 def test_names_that_no_disk_takes(tmp_path):
     for name in ("x" * 300 + ".png", "a\0b.png"):
         with pytest.raises(ImageError):
-            decode_picture(tmp_path / name)
+            decode_image(tmp_path / name)
 
 
 def test_a_line_break_in_a_name_does_not_reach_the_terminal(tmp_path):
     with pytest.raises(ImageError) as caught:
-        decode_picture(tmp_path / "a\x1b[2J\nb.png")
+        decode_image(tmp_path / "a\x1b[2J\nb.png")
     assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
 
 
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(png(numbers(5, 9, 1), 8, 0))
-    monkeypatch.setattr(pictures, "_to_rgb", lambda picture: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(image_files, "_to_rgb", lambda picture: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(OutOfMemory, match="does not fit into the memory"):
-        decode_picture(tmp_path / "a.png")
+        decode_image(tmp_path / "a.png")
 
 
 # -- small files that would fill the memory ---------------------------------------------------------------------
@@ -397,14 +397,14 @@ def large_png(width: int, height: int, depth: int, colour: int) -> bytes:
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    monkeypatch.setattr(pictures, "MEMORY", 1 << 20)
+    monkeypatch.setattr(image_files, "MEMORY", 1 << 20)
 
 
 @pytest.mark.parametrize(("depth", "colour"), [(8, 2), (16, 6), (16, 2), (16, 0), (8, 6)])
 def test_a_png_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path, small_memory, monkeypatch, depth, colour):
     (tmp_path / "a.png").write_bytes(large_png(600, 500, depth, colour))
     monkeypatch.setattr(Image.Image, "load", None)
-    for read in (decode_picture, check_picture):
+    for read in (decode_image, check_image):
         with pytest.raises(ImageError, match="too many pixels: 600 x 500 would take"):
             read(tmp_path / "a.png")
 
@@ -418,18 +418,18 @@ def test_what_a_decoder_needs_is_counted(tmp_path, monkeypatch, suffix, options)
     if needs and needs not in features.get_supported():
         pytest.skip(f"this Pillow cannot write {suffix}")
     Image.new("RGB", (100, 100)).save(tmp_path / f"a.{suffix}", **options)
-    monkeypatch.setattr(pictures, "MEMORY", 100 * 100 * 8)  # enough for the picture and its RGB
+    monkeypatch.setattr(image_files, "MEMORY", 100 * 100 * 8)  # enough for the picture and its RGB
     with pytest.raises(ImageError, match="too many pixels"):
-        check_picture(tmp_path / f"a.{suffix}")
-    monkeypatch.setattr(pictures, "MEMORY", 100 * 100 * 32)
-    assert decode_picture(tmp_path / f"a.{suffix}").max() <= 2
+        check_image(tmp_path / f"a.{suffix}")
+    monkeypatch.setattr(image_files, "MEMORY", 100 * 100 * 32)
+    assert decode_image(tmp_path / f"a.{suffix}").max() <= 2
 
 
 def test_a_tile_may_be_larger_than_its_picture(tmp_path, small_memory):
     content = tiff(np.zeros((5, 9)), 8, tags=[(322, 4, 50_000), (323, 4, 50_000)])
     (tmp_path / "a.tif").write_bytes(content)
     with pytest.raises(ImageError, match="too many pixels"):
-        decode_picture(tmp_path / "a.tif")
+        decode_image(tmp_path / "a.tif")
 
 
 def test_a_picture_in_an_icon_may_be_larger_than_the_icon_says(tmp_path, small_memory):
@@ -437,7 +437,7 @@ def test_a_picture_in_an_icon_may_be_larger_than_the_icon_says(tmp_path, small_m
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22)
     (tmp_path / "a.ico").write_bytes(struct.pack("<HHH", 0, 1, 1) + entry + inner)
     with pytest.raises(ImageError, match="too many pixels: 600 x 500"):
-        check_picture(tmp_path / "a.ico")
+        check_image(tmp_path / "a.ico")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -446,10 +446,10 @@ def test_no_second_picture_is_in_memory_while_one_is_decoded(tmp_path, depth, co
     """4 bytes a pixel are Pillow's (2 of 16-bit grey) and 3 are the result's; it took some 20 when all was copied."""
     (tmp_path / "a.png").write_bytes(large_png(2000, 2000, depth, colour))
     program = (
-        "import sys\nfrom minivit.data import pictures\nfrom minivit.data.pictures import *\n"
-        "pictures.STRIP = 1 << 16\n"
+        "import sys\nfrom minivit.data import image_files\nfrom minivit.data.image_files import *\n"
+        "image_files.STRIP = 1 << 16\n"
         "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) * 1024\n"
-        "pictures.check_picture(sys.argv[1]); before = peak(); decode_picture(sys.argv[1])\n"
+        "image_files.check_image(sys.argv[1]); before = peak(); decode_image(sys.argv[1])\n"
         "print((peak() - before) / 4e6)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "a.png")]
@@ -482,10 +482,10 @@ def damaged(tmp_path) -> list[str]:
 
 def test_a_damaged_picture_is_refused_without_another_word(tmp_path):
     program = (
-        "import sys\nfrom minivit.data.pictures import decode_picture\nfrom minivit.errors import ImageError\n"
+        "import sys\nfrom minivit.data.image_files import decode_image\nfrom minivit.errors import ImageError\n"
         "refused = 0\n"
         "for path in sys.argv[1:]:\n"
-        "    try: decode_picture(path)\n"
+        "    try: decode_image(path)\n"
         "    except ImageError: refused += 1\n"
         "print(refused)"
     )
@@ -502,9 +502,9 @@ def test_a_warning_is_no_damage_and_other_warnings_stay(tmp_path):
     Image.fromarray(pixels).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\xff" * 40)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        close(decode_picture(path), pixels)
+        close(decode_image(path), pixels)
         before = len(warnings.filters)
-        decode_picture(path)
+        decode_image(path)
         assert len(warnings.filters) == before
         with pytest.raises(UserWarning):
             warnings.warn("ours", UserWarning, stacklevel=1)

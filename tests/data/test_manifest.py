@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from minivit.data import picture_folder, shapes
-from minivit.data.roll import check_pictures, roll_of, with_removed_replaced, write_roll
+from minivit.data import image_folder, shapes
+from minivit.data.manifest import check_images, manifest_of, with_removed_replaced, write_manifest
 from minivit.errors import DataError, ImageError, Notice
 
-from .pictures_on_disk import write_folder, write_picture
+from .images_on_disk import write_folder, write_picture
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def photos(tmp_path):
 def run(photos, tmp_path):
     """The folder of a run that began with all pictures."""
     folder = tmp_path / "run"
-    write_roll(folder, roll_of(*picture_folder(photos)))
+    write_manifest(folder, manifest_of(*image_folder(photos)))
     return folder
 
 
@@ -29,18 +29,18 @@ def paths(dataset) -> list[str]:
 
 
 def test_nothing_gone_nothing_changed(photos, run):
-    before = picture_folder(photos)
+    before = image_folder(photos)
     after = with_removed_replaced(run, *before)
     assert [paths(part) for part in after] == [paths(part) for part in before]
 
 
 @pytest.mark.parametrize("place", range(10))
 def test_a_training_picture_that_is_gone_keeps_its_place_and_the_next_of_its_class_stands_there(photos, run, place):
-    train, test = picture_folder(photos)
+    train, test = image_folder(photos)
     names, labels = paths(train), train.labels.tolist()
     (photos / names[place]).unlink()
-    with pytest.warns(Notice, match=f"1 pictures of this run are gone .{names[place]}"):
-        after, tested = with_removed_replaced(run, *picture_folder(photos))
+    with pytest.warns(Notice, match=f"1 images of this run are gone .{names[place]}"):
+        after, tested = with_removed_replaced(run, *image_folder(photos))
     first, last = (0, 4) if labels[place] == 0 else (5, 9)
     expected = list(names)
     expected[place] = names[place + 1 if place < last else first]
@@ -50,10 +50,10 @@ def test_a_training_picture_that_is_gone_keeps_its_place_and_the_next_of_its_cla
 
 
 def test_a_test_picture_that_is_gone_is_left_out(photos, run):
-    train, test = picture_folder(photos)
+    train, test = image_folder(photos)
     (photos / paths(test)[0]).unlink()
     with pytest.warns(Notice):
-        after, tested = with_removed_replaced(run, *picture_folder(photos))
+        after, tested = with_removed_replaced(run, *image_folder(photos))
     assert paths(after) == paths(train)
     assert (paths(tested), tested.labels.tolist()) == (paths(test)[1:], [1])
 
@@ -63,25 +63,25 @@ def test_several_of_a_class(photos, run):
         if (photos / "cat" / f"{number}.png").exists():
             (photos / "cat" / f"{number}.png").unlink()
     with pytest.warns(Notice):
-        after, _ = with_removed_replaced(run, *picture_folder(photos))
+        after, _ = with_removed_replaced(run, *image_folder(photos))
     assert set(paths(after)[:5]) == {"cat/0.png"}
 
 
 def test_a_folder_that_moved_is_the_same(photos, run, tmp_path):
-    names = paths(picture_folder(photos)[0])
+    names = paths(image_folder(photos)[0])
     photos.rename(tmp_path / "moved")
     (tmp_path / "moved" / names[0]).unlink()
     with pytest.warns(Notice):
-        assert paths(with_removed_replaced(run, *picture_folder(tmp_path / "moved"))[0])[1:] == names[1:]
+        assert paths(with_removed_replaced(run, *image_folder(tmp_path / "moved"))[0])[1:] == names[1:]
 
 
 def test_added_pictures_are_left_to_be_counted_unless_the_number_is_the_same(photos, run):
     write_picture(photos / "cat" / "9.png")
-    now = picture_folder(photos)
+    now = image_folder(photos)
     assert with_removed_replaced(run, *now) == now
     (photos / "cat" / "0.png").unlink()
     with pytest.raises(DataError, match=r"cat/9\.png, which this run did not begin with, and lacks cat/0\.png"):
-        with_removed_replaced(run, *picture_folder(photos))
+        with_removed_replaced(run, *image_folder(photos))
 
 
 @pytest.mark.parametrize(
@@ -89,23 +89,23 @@ def test_added_pictures_are_left_to_be_counted_unless_the_number_is_the_same(pho
 )
 def test_a_list_of_names_that_is_none_is_not_used(photos, run, content):
     (run / "pictures.json").write_text(content, encoding="utf-8")
-    now = picture_folder(photos)
+    now = image_folder(photos)
     assert with_removed_replaced(run, *now) == now
 
 
 def test_a_torn_list_of_names_is_a_sentence(photos, run):
     (run / "pictures.json").write_text('{"train": [', encoding="utf-8")
     with pytest.raises(DataError, match=r"pictures\.json"):
-        with_removed_replaced(run, *picture_folder(photos))
+        with_removed_replaced(run, *image_folder(photos))
 
 
 def test_only_folders_have_names_to_keep(tmp_path):
     sets = shapes("train", 10), shapes("test", 10)
-    assert roll_of(*sets) is None
-    write_roll(tmp_path, None)
+    assert manifest_of(*sets) is None
+    write_manifest(tmp_path, None)
     assert list(tmp_path.iterdir()) == []
     assert with_removed_replaced(tmp_path, *sets) == sets
-    check_pictures(*sets)
+    check_images(*sets)
 
 
 def test_names_that_are_no_text_can_be_kept(tmp_path):
@@ -114,13 +114,13 @@ def test_names_that_are_no_text_can_be_kept(tmp_path):
         write_picture(tmp_path / "photos" / "a" / "9.png").rename(tmp_path / "photos" / "a" / "caf\udce9.png")
     except (OSError, UnicodeError):
         pytest.skip("this disk takes no such names")
-    roll = roll_of(*picture_folder(tmp_path / "photos"))
-    write_roll(tmp_path / "run", roll)
-    assert json.loads((tmp_path / "run" / "pictures.json").read_text(encoding="utf-8")) == roll
+    manifest = manifest_of(*image_folder(tmp_path / "photos"))
+    write_manifest(tmp_path / "run", manifest)
+    assert json.loads((tmp_path / "run" / "pictures.json").read_text(encoding="utf-8")) == manifest
 
 
 def test_the_first_picture_that_cannot_be_opened_is_named(photos):
-    check_pictures(*picture_folder(photos))
+    check_images(*image_folder(photos))
     (photos / "dog" / "3.png").write_bytes(b"x")
     with pytest.raises(ImageError, match=r"3\.png is not an image .*; remove or replace it$"):
-        check_pictures(*picture_folder(photos))
+        check_images(*image_folder(photos))

@@ -1,6 +1,6 @@
-"""Picture files to pixels, as a viewer shows them.
+"""Decode image files to pixels, as a viewer shows them.
 
-Whatever a file holds, uint8 (H, W, 3) comes out. Grey, palette, CMYK and 16-bit pictures become RGB; a picture is
+Whatever a file holds, uint8 (H, W, 3) comes out. Grey, palette, CMYK and 16-bit images become RGB; an image is
 turned upright as its EXIF note says; what is transparent shows white behind it; of an animation, the first frame is
 taken. Colour profiles are not applied: the sets that published weights were trained on were read without them, too.
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ImageError, OutOfMemory
+from ..utils.aliases import old_names
 from ..utils.text import printable
 from .kinds import first_bytes, kind_of
 from .scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_number
@@ -34,12 +35,12 @@ FORMATS = (
 )  # fmt: skip
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF can"
 
-# Bytes that decoding one picture may take, all copies counted: enough for 153 megapixels of PNG or plain JPEG.
+# Bytes that decoding one image may take, all copies counted: enough for 153 megapixels of PNG or plain JPEG.
 MEMORY = 1 << 30
 STRIP = 1 << 20  # pixels that are converted to RGB at a time
 
-# Bytes a pixel that Pillow stores a picture with (all other modes: 4), and that a decoder needs besides. Measured with
-# Pillow 13 on pictures of 20 megapixels.
+# Bytes a pixel that Pillow stores an image with (all other modes: 4), and that a decoder needs besides. Measured with
+# Pillow 13 on images of 20 megapixels.
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 DECODER = {"WEBP": 14, "AVIF": 8, "QOI": 3, "SGI": 3, "PPM": 4, "ICO": 4}
 
@@ -47,51 +48,51 @@ TGA_SUFFIXES, TGA_END = (".tga", ".icb", ".vda", ".vst"), b"TRUEVISION-XFILE.\0"
 PILLOW_MODULES = r"PIL\."
 ORIENTATION = 274  # the number of an EXIF entry
 
-# A batch of uint8 pictures: an array (B, H, W, C), or, where each has a size of its own, a sequence of (H, W, C).
-Pictures = np.ndarray | Sequence[np.ndarray]
+# A batch of uint8 images: an array (B, H, W, C), or, where each has a size of its own, a sequence of (H, W, C).
+Images = np.ndarray | Sequence[np.ndarray]
 
 
-def read_picture(path: str | Path, height: int, width: int) -> np.ndarray:
-    """The picture in a file, resized (bilinear) to uint8 (height, width, 3). Raises ImageError as `decode_picture`."""
-    return resize_picture(decode_picture(path), height, width)
+def read_image(path: str | Path, height: int, width: int) -> np.ndarray:
+    """The image in a file, resized (bilinear) to uint8 (height, width, 3). Raises ImageError as `decode_image`."""
+    return resize_image(decode_image(path), height, width)
 
 
-def decode_picture(path: str | Path) -> np.ndarray:
-    """The picture in a file, in its own size: uint8 (H, W, 3).
+def decode_image(path: str | Path) -> np.ndarray:
+    """The image in a file, in its own size: uint8 (H, W, 3).
 
     Raises:
-        ImageError: with the file's name, if it does not exist, may not be read, is not a picture or one of a kind that
+        ImageError: with the file's name, if it does not exist, may not be read, is not an image or one of a kind that
             cannot be read, is damaged, does not say which number is white, or would take more than MEMORY bytes.
         OutOfMemory: if there is less memory than that.
     """
     path = Path(path)
     with _sentences(path):
-        with _open(path) as picture:
-            _check_memory(picture)
-            scale_of(picture)  # refuses before anything is decoded
-            picture.load()
-            _check_memory(picture)  # some formats learn their size late
-            orientation = _orientation(picture)
-            pixels = _to_rgb(picture)
+        with _open(path) as image:
+            _check_memory(image)
+            scale_of(image)  # refuses before anything is decoded
+            image.load()
+            _check_memory(image)  # some formats learn their size late
+            orientation = _orientation(image)
+            pixels = _to_rgb(image)
         return _upright(pixels, orientation)
 
 
-def check_picture(path: str | Path) -> None:
-    """Read the header of a picture and decode nothing: only `decode_picture` finds damage behind the header.
+def check_image(path: str | Path) -> None:
+    """Read the header of an image and decode nothing: only `decode_image` finds damage behind the header.
 
     Raises:
-        ImageError: as `decode_picture`.
+        ImageError: as `decode_image`.
     """
     path = Path(path)
-    with _sentences(path), _open(path) as picture:
-        _check_memory(picture)
-        scale_of(picture)
+    with _sentences(path), _open(path) as image:
+        _check_memory(image)
+        scale_of(image)
 
 
-def resize_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 (H, W, C) to (height, width, C): bilinear, and averaged where it shrinks; the aspect may change.
 
-    A picture of that size already is returned as it is.
+    An image of that size already is returned as it is.
     """
     from PIL import Image
 
@@ -106,17 +107,17 @@ def resize_picture(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.stack([np.asarray(channel) for channel in resized], axis=-1)
 
 
-def resize_batch(images: Pictures, height: int, width: int) -> np.ndarray:
-    """Resize every picture of a batch, one at a time, as `resize_picture` does: uint8 (B, height, width, C).
+def resize_batch(images: Images, height: int, width: int) -> np.ndarray:
+    """Resize every image of a batch, one at a time, as `resize_image` does: uint8 (B, height, width, C).
 
-    An array of pictures of that size already is returned as it is.
+    An array of images of that size already is returned as it is.
     """
     if isinstance(images, np.ndarray) and images.shape[1:3] == (height, width):
         return images
     channels = images.shape[3] if isinstance(images, np.ndarray) else 3
     resized = np.empty((len(images), height, width, channels), np.uint8)
-    for i, picture in enumerate(images):
-        resized[i] = resize_picture(picture, height, width)
+    for i, image in enumerate(images):
+        resized[i] = resize_image(image, height, width)
     return resized
 
 
@@ -124,7 +125,7 @@ def resize_batch(images: Pictures, height: int, width: int) -> np.ndarray:
 
 
 def _open(path: Path) -> Image.Image:
-    """Read a picture's header."""
+    """Read an image's header."""
     from PIL import Image
 
     _keep_pillow_quiet()
@@ -138,7 +139,7 @@ def _open(path: Path) -> Image.Image:
 
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
-    """Turn any error while a picture is read into one that names the file and says what is wrong."""
+    """Turn any error while an image is read into one that names the file and says what is wrong."""
     from PIL import Image, UnidentifiedImageError
 
     name = printable(path)
@@ -147,7 +148,7 @@ def _sentences(path: Path) -> Iterator[None]:
     except ImageError as error:
         raise ImageError(f"{name} {error}") from error
     except FileNotFoundError as error:
-        raise ImageError(f"no picture at {name}") from error
+        raise ImageError(f"no image at {name}") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name} is not an image that can be read{_what_it_is(path)}") from error
     except Image.DecompressionBombError as error:
@@ -159,9 +160,9 @@ def _sentences(path: Path) -> Iterator[None]:
             raise ImageError(f"{name} cannot be read: {error.strerror}") from error
         if re.search("not.* supported|unsupported|unknown|conversion from", str(error), re.IGNORECASE):
             raise ImageError(
-                f"{name} is a picture of a kind that cannot be read: {_reason(error)}; save it as PNG"
+                f"{name} is an image of a kind that cannot be read: {_reason(error)}; save it as PNG"
             ) from error
-        raise ImageError(f"{name} is a picture that is cut short or damaged: {_reason(error)}") from error
+        raise ImageError(f"{name} is an image that is cut short or damaged: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -222,11 +223,11 @@ def _silence_libtiff() -> None:
 # -- how much memory ------------------------------------------------------------------------------------
 
 
-def _check_memory(picture: Image.Image) -> None:
+def _check_memory(image: Image.Image) -> None:
     """Raise ImageError if decoding would take more than MEMORY bytes, all copies counted; nothing is decoded here."""
-    for width, height in [picture.size, *_sizes_in_icon(picture)]:
+    for width, height in [image.size, *_sizes_in_icon(image)]:
         pixels = width * height
-        needed = pixels * (STORED.get(picture.mode, 4) + 3) + _decoder_bytes(picture, pixels)
+        needed = pixels * (STORED.get(image.mode, 4) + 3) + _decoder_bytes(image, pixels)
         if needed > MEMORY:
             raise ImageError(
                 f"has too many pixels: {width:,} x {height:,} would take {needed / 2**30:.1f} GiB of memory, above the "
@@ -234,32 +235,32 @@ def _check_memory(picture: Image.Image) -> None:
             )
 
 
-def _decoder_bytes(picture: Image.Image, pixels: int) -> int:
-    """Return the bytes that a decoder needs besides the picture itself."""
-    bands = len(picture.getbands())
-    if picture.format in ("JPEG", "MPO"):
-        return 2 * bands * pixels if picture.info.get("progressive") else 0  # all coefficients at once
-    if picture.format == "JPEG2000":
+def _decoder_bytes(image: Image.Image, pixels: int) -> int:
+    """Return the bytes that a decoder needs besides the image itself."""
+    bands = len(image.getbands())
+    if image.format in ("JPEG", "MPO"):
+        return 2 * bands * pixels if image.info.get("progressive") else 0  # all coefficients at once
+    if image.format == "JPEG2000":
         return 6 * bands * pixels
-    if picture.format == "TIFF":
-        return _tiff_block(picture)
-    return DECODER.get(picture.format or "", 0) * pixels
+    if image.format == "TIFF":
+        return _tiff_block(image)
+    return DECODER.get(image.format or "", 0) * pixels
 
 
-def _tiff_block(picture: Image.Image) -> int:
-    """Return the bytes of a strip or tile of a TIFF file: it is unpacked whole, and may be larger than the picture."""
-    width, height = picture.size
-    across = tiff_number(picture, 322) or max(width, height)  # a side, whichever: the picture may be turned
-    down = tiff_number(picture, 323) or min(tiff_number(picture, 278) or height, max(width, height))
-    bits = tiff_number(picture, BITS, 8) * max(tiff_number(picture, SAMPLES, 1), len(picture.getbands()))
+def _tiff_block(image: Image.Image) -> int:
+    """Return the bytes of a strip or tile of a TIFF file: it is unpacked whole, and may be larger than the image."""
+    width, height = image.size
+    across = tiff_number(image, 322) or max(width, height)  # a side, whichever: the image may be turned
+    down = tiff_number(image, 323) or min(tiff_number(image, 278) or height, max(width, height))
+    bits = tiff_number(image, BITS, 8) * max(tiff_number(image, SAMPLES, 1), len(image.getbands()))
     return int(across * down * bits / 8)
 
 
-def _sizes_in_icon(picture: Image.Image) -> Iterator[tuple[int, int]]:
-    """Yield the sizes of the PNG and BMP pictures in an icon file: its header cannot say more than 256 x 256."""
-    if picture.format != "ICO":
+def _sizes_in_icon(image: Image.Image) -> Iterator[tuple[int, int]]:
+    """Yield the sizes of the PNG and BMP images in an icon file: its header cannot say more than 256 x 256."""
+    if image.format != "ICO":
         return
-    file = picture.fp  # pyright: ignore[reportAttributeAccessIssue]: of pictures that come from a file
+    file = image.fp  # pyright: ignore[reportAttributeAccessIssue]: of images that come from a file
     file.seek(0)
     content = file.read()
     for number in range(struct.unpack_from("<H", content, 4)[0]):
@@ -268,21 +269,21 @@ def _sizes_in_icon(picture: Image.Image) -> Iterator[tuple[int, int]]:
             yield struct.unpack_from(">II", content, start + 16)
         else:
             width, height = struct.unpack_from("<ii", content, start + 4)
-            yield abs(width), abs(height) // 2  # a mask is below the picture
+            yield abs(width), abs(height) // 2  # a mask is below the image
 
 
 # -- to 8 bits, RGB, upright ----------------------------------------------------------------------------
 
 
-def _to_rgb(picture: Image.Image) -> np.ndarray:
-    """Return a decoded picture as uint8 (H, W, 3), converted in strips: a second picture would take 4 bytes a pixel."""
-    width, height = picture.size
-    scale = scale_of(picture)
-    check_colours_not_dark(picture)
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """Return a decoded image as uint8 (H, W, 3), converted in strips: a second image would take 4 bytes a pixel."""
+    width, height = image.size
+    scale = scale_of(image)
+    check_colours_not_dark(image)
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(1, STRIP // width)
     for top in range(0, height, rows):
-        strip = picture if rows >= height else picture.crop((0, top, width, min(top + rows, height)))
+        strip = image if rows >= height else image.crop((0, top, width, min(top + rows, height)))
         pixels[top : top + rows] = _strip_to_rgb(scale.to_eight_bits(strip) if scale else strip)
     if scale:
         scale.check_not_too_dark()
@@ -301,10 +302,10 @@ def _strip_to_rgb(strip: Image.Image) -> np.ndarray:
     return np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) if it cannot be read, as viewers do."""
     try:
-        value = int(picture.getexif().get(ORIENTATION, 1))
+        value = int(image.getexif().get(ORIENTATION, 1))
     except Exception:
         return 1
     return value if 1 <= value <= 8 else 1
@@ -319,3 +320,15 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "Pictures": "Images",
+        "check_picture": "check_image",
+        "decode_picture": "decode_image",
+        "read_picture": "read_image",
+        "resize_picture": "resize_image",
+    },
+)
