@@ -40,11 +40,9 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "minivit/evaluation/",
         "minivit/experiments/",
         "minivit/insight/",
-        "minivit/models/",
         "minivit/nn/",
         "minivit/training/",
         "minivit/utils/",
-        "minivit/weights/",
     ),
     "words": (
         "minivit_lessons/",
@@ -58,11 +56,9 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "minivit/evaluation/",
         "minivit/experiments/",
         "minivit/insight/",
-        "minivit/models/",
         "minivit/nn/",
         "minivit/preprocessing.py",
         "minivit/training/",
-        "minivit/weights/",
     ),
 }
 

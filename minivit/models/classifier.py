@@ -1,4 +1,4 @@
-"""What every network here can do: take images, give one logit for each class, and predict."""
+"""What every network of minivit can do: take images, return one logit for each class, and predict."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MICROBATCH_ELEMENTS, GPU_MICROBATCH_ELEMENTS = 330_000, 2**26
 
 
 class Config(Protocol):
-    """What the configuration of any network says."""
+    """What the configuration of every network says."""
 
     @property
     def num_classes(self) -> int:
-        """K; 0 for a network without a head, which returns its representation."""
+        """K, the number of classes; 0 for a network without a head, which returns its representation."""
         ...
 
     @property
@@ -36,15 +36,20 @@ class Config(Protocol):
 
     @property
     def layer_elements(self) -> int:
-        """How many numbers one image has in a typical layer."""
+        """How many numbers a typical layer computes for one image."""
         ...
 
 
 class Classifier(Module):
-    """A network from images to logits; `forward` is its own."""
+    """A network from images to logits: the base class of `ViT` and `ResNet`, which define `forward`.
 
-    config: Any  # a Config
-    header: Mapping[str, Any] = MappingProxyType({})  # what the file that it was loaded from says beside its weights
+    Attributes:
+        config: its configuration, a `Config`.
+        header: what the file that it was loaded from says besides its weights.
+    """
+
+    config: Any
+    header: Mapping[str, Any] = MappingProxyType({})
 
     def predict(
         self,
@@ -54,21 +59,21 @@ class Classifier(Module):
         *,
         value_range: tuple[float, float] | None = None,
     ) -> np.ndarray:
-        """Class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.
+        """Return class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.
 
         Args:
             images: (B, H, W, C), or one image (H, W, C), or a list of them: integer pixels from 0 to 255, or floats in
                 [-1, 1]. Pillow images of the model's size and colours are taken too.
-            batch_size: how many images go through the model at a time; see `default_microbatch` if left out.
-            workers: threads that share the images between them; None to stay in this one.
-            value_range: the numbers for black and white, where they are others, such as (0, 1).
+            batch_size: how many images go through the model at a time. [default: `default_microbatch`]
+            workers: threads that share the images; None to compute in this thread.
+            value_range: the numbers for black and white, if they are others, such as (0, 1).
 
         Returns:
             (B, K) float32; each row sums to 1.
 
         Raises:
             ConfigError: for a model without a head.
-            DTypeError, ShapeError, ImageError: for what holds no images of the model's size, and for numbers that could
+            DTypeError, ShapeError, ImageError: if these are not images of the model's size, or if their numbers may
                 have another range, such as floats in [0, 1].
         """
         if not self.config.num_classes:
@@ -79,26 +84,29 @@ class Classifier(Module):
         probabilities = np.empty((len(images), self.config.num_classes), np.float32)
         weights = self.first_parameter().data
 
-        def run(piece: slice) -> None:
-            batch = images[piece]
+        def predict_micro_batch(part: slice) -> None:
+            batch = images[part]
             batch = preprocess(batch) if batch.dtype == np.uint8 else batch
             batch = beside(weights, batch)
             with no_grad():
-                probabilities[piece] = to_numpy(engine.softmax(self(batch)).data)
+                probabilities[part] = to_numpy(engine.softmax(self(batch)).data)
 
-        shared = len(images) if workers else 4 * len(images)  # one thread has no need of four pieces
+        shared = len(images) if workers else 4 * len(images)  # one thread does not need four micro-batches
         on_gpu = not isinstance(weights, np.ndarray)
-        pieces = micro_batches(len(images), batch_size or default_microbatch(self.config, shared, on_gpu))
+        parts = micro_batches(len(images), batch_size or default_microbatch(self.config, shared, on_gpu))
         with self.evaluating():
-            if workers and len(pieces) == 1:
+            if workers and len(parts) == 1:
                 with workers.together():
-                    run(pieces[0])
+                    predict_micro_batch(parts[0])
             else:
-                list(workers.map(run, pieces) if workers else map(run, pieces))
+                list(workers.map(predict_micro_batch, parts) if workers else map(predict_micro_batch, parts))
         return probabilities
 
     def as_images(self, images: Tensor | Array) -> Tensor:
-        """The images as a Tensor of the model's type.
+        """Return images as a Tensor of the model's type.
+
+        Args:
+            images: (B, H, W, C) floats in [-1, 1].
 
         Raises:
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
@@ -119,13 +127,18 @@ class Classifier(Module):
 
 
 def default_microbatch(config: Config, batch_size: int, on_gpu: bool = False) -> int:
-    """How many images make one thread's pass, whatever the number of threads: from 1 to 32; many more without a tape on
-    a GPU (with one, see `models.cost.gpu_microbatch`).
+    """Return how many images a micro-batch has: from 1 to 32, whatever the number of threads.
 
-    A pass of few numbers is bound by the calls, one of many leaves the cache and needs memory: a layer is kept
-    near 300,000. Images/s with 16 and 32 images: ViT-XS_4-CIFAR 1 : 1.13, ViT-Ti_4-CIFAR 1 : 1.00. A batch makes
-    four passes at least, so that four threads have work. On a GPU, where there are as many launches for many images as
-    for few, a layer has 256 MB in float32 at most.
+    In a small micro-batch the calls take most of the time; a large one leaves the cache and needs memory. So a layer is
+    kept near 300,000 numbers. Throughput with 32 images instead of 16: ViT-XS_4-CIFAR 1.13 x, ViT-Ti_4-CIFAR 1.00 x.
+    A batch has four micro-batches or more, so that four threads have work. A GPU launches as many kernels for many
+    images as for few; there, without a tape, a layer may have 256 MB in float32 (with a tape, see
+    `models.cost.gpu_microbatch`).
+
+    Args:
+        config: the model's.
+        batch_size: how many images there are.
+        on_gpu: whether the model is on a GPU.
     """
     if on_gpu:
         return max(1, min(batch_size, GPU_MICROBATCH_ELEMENTS // config.layer_elements))

@@ -23,27 +23,28 @@ class ViTConfig:
     """Everything that determines a Vision Transformer's shape and arithmetic.
 
     Args:
-        image_size: pixels; one number for a square image or (height, width).
+        image_size: pixels; one number for a square image, or (height, width).
         patch_size: P, pixels; must divide both sides. In a hybrid, cells of the backbone's feature map.
         dim: D, the width of a token.
         depth: L, the number of encoder blocks.
         heads: attention heads; must divide `dim`.
         mlp_dim: the MLP's hidden width.
-        num_classes: K; 0 leaves the head away, and the model returns its representation.
+        num_classes: K; with 0 the model has no head and returns its representation.
         channels: C, of the image.
         dropout: the rate at the paper's four places (appendix B.1): after adding the positions, after the
             attention's output, after GELU and after the MLP's second layer.
         attention_dropout: the rate for attention weights, 0 in all published models.
-        representation: the width of the pre-training head's hidden tanh layer (`pre_logits`), None for none.
+        representation: the width of the pre-training head's hidden tanh layer (`pre_logits`); None for no such layer.
         gelu: "tanh" (Google's) or "erf" (exact, PyTorch's).
         norm_eps: added to the variance in LayerNorm.
-        classifier: what the head sees: the class "token"; "gap", the mean of all patch tokens; or "map", which a
+        classifier: what the head reads: the class "token"; "gap", the mean of all patch tokens; or "map", what a
             learned query gathers from them by attention.
-        class_token: whether there is one; None for "yes if the head sees it".
+        class_token: whether there is a class token; None for "if the head reads it".
         pool_before_norm: with "gap", the final LayerNorm acts on the mean instead of on the tokens (timm's `fc_norm`).
         positions: "learned" (1-D, the paper's choice), "learned2d", "relative", "sincos2d" or "none" (Table 8).
-        positions_at: added at the "stem", anew in "every" block, or the same "shared" by all blocks (Table 8).
-        backbone: for a hybrid, how many units each stage of its ResNet has; () is a ResNet's root alone.
+        positions_at: where they are added: at the "stem", new ones in "every" block, or the same "shared" by all blocks
+            (Table 8).
+        backbone: for a hybrid, the number of units in each stage of its ResNet; () is a ResNet's root alone.
         backbone_width: channels of the backbone's root; published hybrids have 64.
 
     Raises:
@@ -122,7 +123,7 @@ class ViTConfig:
 
     @property
     def feature_shape(self) -> tuple[int, int, int]:
-        """What is cut into patches, (h, w, C): the image or, in a hybrid, the backbone's feature map."""
+        """The shape of what is cut into patches, (h, w, C): the image or, in a hybrid, the backbone's feature map."""
         if self.backbone is None:
             return self.image_shape
         strides = 2 + max(0, len(self.backbone) - 1)  # the root halves twice, each stage after the first once
@@ -132,7 +133,7 @@ class ViTConfig:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """How many patches fit into the height and the width."""
+        """The patches along the height and the width, (rows, columns)."""
         height, width, _ = self.feature_shape
         return height // self.patch_size, width // self.patch_size
 
@@ -148,7 +149,7 @@ class ViTConfig:
 
     @property
     def layer_elements(self) -> int:
-        """How many numbers one image has in a typical layer; of a hybrid, in the first layer of its backbone."""
+        """How many numbers a typical layer computes for one image; of a hybrid, the first layer of its backbone."""
         tokens = self.num_tokens * self.dim
         if self.backbone is None:
             return tokens
@@ -167,9 +168,9 @@ class ResNetConfig:
 
     Args:
         image_size: pixels; one number for a square image or (height, width).
-        units: how many units each stage has: (3, 4, 6, 3) is a ResNet-50.
+        units: the number of units in each stage: (3, 4, 6, 3) is a ResNet-50.
         width: channels of the root: 64 times the width factor.
-        num_classes: K; 0 leaves the head away, and the model returns its representation.
+        num_classes: K; with 0 the model has no head and returns its representation.
         channels: C, of the image.
         stem: "imagenet" halves the image twice before the first stage, "small" (for 32 pixels) once.
 
@@ -204,7 +205,7 @@ class ResNetConfig:
 
     @property
     def layer_elements(self) -> int:
-        """How many numbers one image has in the first layer."""
+        """How many numbers the first layer computes for one image."""
         height, width, _ = self.image_shape
         return max(1, height * width * self.width // 4)
 
@@ -221,7 +222,7 @@ def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
 
 
 def _settle_number(config: AnyConfig, name: str) -> Any:
-    """Make Python's own number of NumPy's, which JSON does not know, and return the field's value."""
+    """Convert a field's NumPy number to Python's, which JSON can write, and return the value."""
     value = getattr(config, name)
     if isinstance(value, np.floating | np.integer):
         value = value.item()

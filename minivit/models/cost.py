@@ -1,4 +1,4 @@
-"""What a model costs, part by part: parameters, arithmetic and memory, counted from its sizes."""
+"""What a model costs, part by part: parameters, floating-point operations and memory, counted from its sizes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ TRAINING_ARRAYS = 4  # weights, sums of gradients, and AdamW's two averages
 class Cost:
     """One row of the table.
 
-    Args:
-        part: what is counted.
+    Attributes:
+        part: the part of the model.
         parameters: how many numbers are learned.
         flops: floating-point operations of the forward pass for one image; a multiplication and an addition are two.
-            Products alone are counted, as is usual: the rest is a few percent. A training step costs three times
-            as many.
+            Matrix products alone are counted, as is usual: the rest is a few percent. A training step costs three
+            times as many.
         kept: how many float32 numbers a training step keeps for each image until its backward pass.
     """
 
@@ -42,17 +42,17 @@ class Cost:
 
     @property
     def weight_bytes(self) -> int:
-        """Memory of the parameters."""
+        """Memory of the parameters, in bytes."""
         return self.parameters * FLOAT_BYTES
 
     @property
     def kept_bytes(self) -> int:
-        """Memory that training keeps for each image."""
+        """Memory that training keeps for each image, in bytes."""
         return self.kept * FLOAT_BYTES
 
 
 def costs(model: Classifier) -> list[Cost]:
-    """The cost of each part of a model, and their total as the last row."""
+    """Return the cost of each part of a model, and the total as the last row."""
     rows = _resnet_rows(model) if isinstance(model, ResNet) else _vit_rows(model)  # type: ignore[arg-type]
     total = Cost("total", sum(r.parameters for r in rows), sum(r.flops for r in rows), sum(r.kept for r in rows))
     return [*rows, total]
@@ -127,7 +127,7 @@ def _backbone_rows(backbone: Backbone, image_shape: tuple[int, int, int]) -> lis
 
 
 def _stage_cost(stage: Any, grid: Grid) -> tuple[int, int, Grid]:
-    """FLOPs, what is kept, and the grid behind a stage of either ResNet."""
+    """Return FLOPs, what is kept, and the grid after a stage of either ResNet."""
     flops = kept = 0
     for unit in stage.units:
         before = grid
@@ -156,16 +156,26 @@ def _head_row(head: Module, width: int, classes: int) -> Cost:
 
 
 def images_that_fit(model: Classifier, memory: float, passes: int = 1) -> int:
-    """How many images a micro-batch may have, with so many at a time, if training shall fit so many bytes; or 0."""
+    """Return how many images a micro-batch may have if training must fit into a memory; 0 if not even one fits.
+
+    Args:
+        model: the model.
+        memory: bytes.
+        passes: how many micro-batches are computed at a time.
+    """
     total = costs(model)[-1]
     free = memory - TRAINING_ARRAYS * total.weight_bytes
     return max(0, int(free // (total.kept_bytes * passes)))
 
 
 def gpu_microbatch(model: Classifier, batch_size: int, device: str, batches: int = 1) -> int:
-    """How many images make one training pass on a GPU: the batch, or as many as fit nine tenths of its memory.
+    """Return how many images a micro-batch has on a GPU: the batch, or as many as fit nine tenths of its memory.
 
-    `batches` is how many batches of images, in float32, lie there at a time.
+    Args:
+        model: the model.
+        batch_size: images of a batch.
+        device: the GPU, such as "cuda".
+        batches: how many batches of images, in float32, are in its memory at a time.
     """
     memory = device_memory(device)
     waiting = batches * batch_size * math.prod(model.config.image_shape) * 4
@@ -174,7 +184,7 @@ def gpu_microbatch(model: Classifier, batch_size: int, device: str, batches: int
 
 
 def unread_flops(model: Classifier) -> int:
-    """FLOPs that the forward pass leaves out: the last block's, for tokens that the head does not read."""
+    """Return the FLOPs that the forward pass skips: the last block's, for tokens that the head does not read."""
     c = model.config
     if not (isinstance(model, ViT) and c.depth and c.classifier == "token" and model.skip_unused):
         return 0
@@ -192,7 +202,12 @@ def _count(part: Module) -> int:
 
 
 def cost_table(model: Classifier, name: str) -> str:
-    """The costs as a table to print."""
+    """Return the costs as a table to print.
+
+    Args:
+        model: the model.
+        name: its name, for the first line.
+    """
     lines = [
         f"{name}: {_sizes(model)}",
         "",
@@ -209,8 +224,8 @@ def cost_table(model: Classifier, name: str) -> str:
     state_bytes = TRAINING_ARRAYS * rows[-1].weight_bytes
     lines += [
         "",
-        "FLOPs: products of the forward pass, a multiplication and an addition counted as two; training takes 3 times",
-        "as many. Kept: what a training step holds for each image of a micro-batch until its backward pass.",
+        "FLOPs: matrix products of the forward pass; a multiplication and an addition count as two. Training takes 3",
+        "times as many. Kept: what a training step keeps for each image of a micro-batch until its backward pass.",
         f"AdamW training holds weights, gradients and two averages: {state_bytes / 2**20:,.1f} MB (of 2^20 bytes).",
     ]
     return "\n".join(lines)
@@ -238,14 +253,14 @@ TABLE_1 = {
 
 
 def table_1() -> str:
-    """The paper's Table 1 with our counts beside it.
+    """Return the paper's Table 1 with minivit's counts beside it, as text.
 
-    The paper does not say for which patch size and head it counts; ours are at 224 pixels with 1,000 classes. Patches
+    The paper does not say for which patch size and head it counts. These are for 224 pixels and 1,000 classes. Patches
     of 32 pixels make E larger: 307 M is L/32.
     """
     lines = [
-        "ViT Table 1, and what is counted here (224 pixels, 1,000 classes):",
-        f"{'model':<11}{'layers':>7}{'D':>6}{'MLP':>6}{'heads':>7}{'paper':>8}   here",
+        "ViT Table 1, and minivit's counts (224 pixels, 1,000 classes):",
+        f"{'model':<11}{'layers':>7}{'D':>6}{'MLP':>6}{'heads':>7}{'paper':>8}   minivit",
     ]
     for name, (layers, d, mlp, heads, millions) in TABLE_1.items():
         letter = name.removeprefix("ViT-")[0]

@@ -1,6 +1,6 @@
-"""The hybrid's backbone (ViT §3.1): a ResNet whose feature map takes the image's place.
+"""The hybrid's backbone (ViT §3.1): a ResNet whose feature map replaces the image.
 
-It is the authors' own ResNet, and differs from BiT's in `resnet.py`: GroupNorm and ReLU come after each convolution.
+It is the authors' ResNet, and differs from BiT's in `resnet.py`: GroupNorm and ReLU come after each convolution.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class Backbone(Module):
     """Images to a feature map: (B, H, W, C) -> (B, ⌈H/4⌉, ⌈W/4⌉, 64), or smaller and wider with more stages.
 
     Args:
-        stages: how many units each stage has; see `make_stages`.
+        stages: the number of units in each stage; see `make_stages`.
         channels: C, of the images.
         width: channels of the root.
+        rng: of the initial weights; None leaves them at zero.
     """
 
     def __init__(self, stages: tuple[int, ...], channels: int, width: int, rng: RNG):

@@ -71,7 +71,11 @@ MODEL_NAMES = tuple(CONFIGS)
 
 
 def model_config(name: str, **changes: Any) -> AnyConfig:
-    """The configuration called `name`, with some fields changed.
+    """Return the configuration called `name`, with some fields changed.
+
+    Args:
+        name: one of `MODEL_NAMES`.
+        **changes: fields of `ViTConfig` (or `ResNetConfig`) that differ from the named configuration's.
 
     Raises:
         ConfigError: for an unknown name (the nearest known ones are suggested) or fields that do not fit.
@@ -85,7 +89,11 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
 
 
 def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
-    """Return the network of a configuration; `seed` as in `create_model`.
+    """Return the network of a configuration.
+
+    Args:
+        config: the configuration.
+        seed: of the initial weights; None leaves them at zero, for weights from a file.
 
     Raises:
         OutOfMemory: if its parameters do not fit into the memory.
@@ -103,17 +111,18 @@ def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
 
 
 def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:
-    """A freshly initialised model: `create_model("ViT-B_16", num_classes=1000, image_size=224)`.
+    """Return a freshly initialised model: `create_model("ViT-B_16", num_classes=1000, image_size=224)`.
 
     Args:
         name: one of `MODEL_NAMES`.
         seed: of the initial weights; None leaves them at zero, for weights from a file.
-        changes: fields of `ViTConfig` (or `ResNetConfig`) that differ from the named configuration's.
+        **changes: fields of `ViTConfig` (or `ResNetConfig`) that differ from the named configuration's.
 
     Returns:
         A `ViT`, or for a name with BiT a `ResNet`.
 
     Raises:
-        ConfigError: as `model_config`.
+        ConfigError: for an unknown name, or fields that do not fit.
+        OutOfMemory: if the parameters do not fit into the memory.
     """
     return build(model_config(name, **changes), seed)

@@ -1,8 +1,7 @@
-"""Where a patch lies: the position embeddings of the paper's appendix D.4 (Table 8), and resizing them (§3.2).
+"""Position embeddings: the kinds of the paper's appendix D.4 (Table 8), and resizing them (§3.2).
 
-Each kind is a layer that adds to the tokens (B, T, D); T is the number of patches N, and one more where a class token
-stands in front. `table()` is what it adds. Relative positions are no such layer: they act inside attention, see
-`relative_scores`.
+Each kind is a layer that adds a table to the tokens (B, T, D); T is the number of patches N, plus one if a class token
+is in front. `table()` returns what it adds. Relative positions act inside attention instead, see `relative_scores`.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ RNG = np.random.Generator | None
 
 
 class Positions(Module):
-    """What is added to the tokens, (B, T, D) -> (B, T, D); this one, the base of the others, adds nothing."""
+    """A layer that adds a table to the tokens, (B, T, D) -> (B, T, D); this base of the others adds nothing."""
 
     def table(self) -> Tensor | None:
-        """What is added, (1, T, D), or None."""
+        """Return what is added, (1, T, D), or None."""
         return None
 
     def forward(self, z: Tensor) -> Tensor:
@@ -47,7 +46,7 @@ class LearnedPositions(Positions):
 
 
 class LearnedPositions2d(Positions):
-    """One vector of D/2 for each column (X) and for each row (Y), side by side; none for a class token."""
+    """One vector of D/2 for each column (X) and each row (Y), concatenated; a class token gets zeros."""
 
     def __init__(self, grid: tuple[int, int], class_token: bool, dim: int, rng: RNG):
         self.columns = parameter(init.normal((1, grid[1], dim // 2), 0.02, rng))  # X, (1, w, D/2)
@@ -62,7 +61,7 @@ class LearnedPositions2d(Positions):
 
 
 class FixedPositions(Positions):
-    """Sines and cosines of a patch's column and row (`sincos2d`); nothing is learned."""
+    """Sines and cosines of each patch's column and row (`sincos2d`); nothing is learned."""
 
     def __init__(self, grid: tuple[int, int], class_token: bool, dim: int):
         self.grid, self.class_token, self.dim = grid, class_token, dim
@@ -75,9 +74,13 @@ class FixedPositions(Positions):
 
 
 def sincos2d(grid: tuple[int, int], dim: int) -> np.ndarray:
-    """Sine and cosine of the column, then of the row, at D/4 frequencies: (h w, D), float32.
+    """Return sine and cosine of the column, then of the row, at D/4 frequencies: (h w, D), float32.
 
     The frequencies fall from 1 to 1 / 10000 (big_vision's `sincos2d`).
+
+    Args:
+        grid: the patches (h, w).
+        dim: D, a multiple of 4.
     """
     quarter = dim // 4
     omega = 10_000.0 ** -(np.arange(quarter) / max(1, quarter - 1))  # (D/4,)
@@ -87,7 +90,15 @@ def sincos2d(grid: tuple[int, int], dim: int) -> np.ndarray:
 
 
 def make_positions(kind: str, grid: tuple[int, int], class_token: bool, dim: int, rng: RNG) -> Positions:
-    """The layer called `kind`; for "relative" and "none" it adds nothing."""
+    """Return the layer for one kind of positions; for "relative" and "none" it adds nothing.
+
+    Args:
+        kind: one of `POSITIONS` in `configs.py`.
+        grid: the patches (h, w).
+        class_token: whether a class token is in front of the patches.
+        dim: D, the width of a token.
+        rng: of the initial values; None leaves them at zero.
+    """
     if kind == "learned":
         return LearnedPositions(grid[0] * grid[1] + class_token, dim, rng)
     if kind == "learned2d":
@@ -96,9 +107,15 @@ def make_positions(kind: str, grid: tuple[int, int], class_token: bool, dim: int
 
 
 def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
-    """How much each query likes each offset: (B, heads, T, D_h) with (2 T - 1, D_h) -> (B, heads, queries, T).
+    """Return q . r for each query and offset, which is added to the attention scores.
 
-    `offsets[T - 1 + i - j]` is the embedding of "key j lies i - j before query i" in the sequence of tokens.
+    Args:
+        q: (B, heads, queries, D_h), the first tokens' queries.
+        offsets: (2 T - 1, D_h); `offsets[T - 1 + i - j]` is the embedding r of key j for query i, which is i - j tokens
+            behind it in the sequence.
+
+    Returns:
+        (B, heads, queries, T).
     """
     b, heads, queries, width = q.shape
     tokens = (offsets.shape[0] + 1) // 2
@@ -121,15 +138,16 @@ def _behind_class_token(table: Tensor, class_token: bool) -> Tensor:
 def resize_positions(
     table: np.ndarray, before: tuple[int, int], after: tuple[int, int], method: str = "bilinear"
 ) -> np.ndarray:
-    """Position embeddings for another grid of patches.  # ViT §3.2
+    """Return position embeddings for another grid of patches.  # ViT §3.2
 
-    The rows of the grid are interpolated as a picture with D channels; a class token in front keeps its own.
+    The grid is interpolated as an image with D channels; a class token in front keeps its embedding.
 
     Args:
         table: (1, T, D), T = h w or h w + 1.
-        before, after: the grids (h, w).
-        method: "bilinear" lays the corners of the grids on each other, as the authors' code does; "bicubic" lays
-            their edges on each other, as timm does (Keys' kernel with a = -0.75, without antialiasing).
+        before: the table's grid (h, w).
+        after: the new grid (h', w').
+        method: "bilinear" aligns the centres of the grids' corner patches, as the authors' code does; "bicubic" aligns
+            the grids' edges, as timm does (Keys' kernel with a = -0.75, without antialiasing).
 
     Returns:
         (1, T', D) of the same type.
@@ -156,7 +174,14 @@ def resize_positions(
 def resized(
     name: str, array: Array, before: tuple[int, int], after: tuple[int, int], method: str = "bilinear"
 ) -> Array:
-    """A position parameter called `name` for the grid of another configuration.
+    """Return a parameter of positions for another grid.
+
+    Args:
+        name: the parameter's name.
+        array: its values.
+        before: its grid (h, w).
+        after: the new grid.
+        method: as `resize_positions` takes it.
 
     Raises:
         ConfigError: for relative positions, whose offsets along the sequence mean something else on another grid.
@@ -173,13 +198,13 @@ def resized(
 
 
 def _bilinear_weights(before: int, after: int) -> np.ndarray:
-    """(after, before): what each new place takes from each old one; the first and last places stay where they are."""
+    """Return (after, before) weights: what each new place takes from each old one; first and last places are equal."""
     places = np.linspace(0, before - 1, after) if after > 1 else np.zeros(1)
     return np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(before)))
 
 
 def _bicubic_weights(before: int, after: int) -> np.ndarray:
-    """(after, before), by Keys' kernel on the centres of cells; beyond the edge, the edge is repeated."""
+    """Return (after, before) weights by Keys' kernel on the centres of cells; beyond the edge, the edge is repeated."""
     weights = np.zeros((after, before))
     for i in range(after):
         place = (i + 0.5) * before / after - 0.5

@@ -24,7 +24,7 @@ KERNEL_EPS = 1e-10
 
 
 class ResNet(Classifier):
-    """Images in, one logit for each class out.
+    """A residual network: images in, one logit for each class out.
 
     Args:
         config: the sizes.
@@ -46,15 +46,15 @@ class ResNet(Classifier):
             self.head = Linear(init.zeros((out, config.num_classes)))
 
     def __call__(self, images: Tensor | Array, *, rng: RNG = None) -> Tensor:
-        """The logits of a batch of images; see `forward`."""
+        """Return the logits of a batch of images; see `forward`."""
         return self.forward(images, rng=rng)
 
     def forward(self, images: Tensor | Array, *, rng: RNG = None) -> Tensor:
-        """The logits of a batch of images, (B, H, W, C) -> (B, K).
+        """Return the logits of a batch of images, (B, H, W, C) -> (B, K).
 
         Args:
             images: floats in [-1, 1]; `minivit.preprocess` makes them from pixels.
-            rng: unused; there is no dropout here.
+            rng: unused, since there is no dropout.
 
         Raises:
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
@@ -63,11 +63,11 @@ class ResNet(Classifier):
         return self.head(y) if self.config.num_classes else y  # (B, K)
 
     def represent(self, images: Tensor | Array) -> Tensor:
-        """What the head sees: the mean over all places of the last feature map, (B, H, W, C) -> (B, D)."""
+        """Return what the head reads: the mean over all cells of the last feature map, (B, H, W, C) -> (B, D)."""
         return self._feature_map(images).mean(axis=(1, 2))
 
     def features(self, images: Tensor | Array) -> Tensor:
-        """The last feature map, for other tasks than classification: (B, H, W, C) -> (B, h, w, D)."""
+        """Return the last feature map, for tasks besides classification: (B, H, W, C) -> (B, h, w, D)."""
         return self._feature_map(images)
 
     def _feature_map(self, images: Tensor | Array) -> Tensor:
@@ -80,9 +80,15 @@ class ResNet(Classifier):
 
 
 def make_stages(unit: UnitMaker, units: tuple[int, ...], width: int, rng: RNG) -> list[Stage]:
-    """The stages behind a root of `width` channels; stage b has units of width · 2^b, and four times as many come out.
+    """Return the stages that follow a root: stage b has units of width · 2^b, and returns four times as many channels.
 
-    The first keeps the root's grid; each later one halves it.
+    The first stage keeps the root's grid; each later one halves it.
+
+    Args:
+        unit: makes one unit.
+        units: the number of units in each stage.
+        width: channels of the root.
+        rng: of the initial weights; None leaves them at zero.
     """
     stages = []
     for b, count in enumerate(units):
@@ -127,6 +133,15 @@ class Unit(Module):
 
 
 def conv(size: int, width_in: int, width: int, rng: RNG, stride: int = 1, padding: int = 0) -> Conv:
-    """A convolution as BiT has it: explicit padding, and its own way to standardise the kernel."""
+    """Return a convolution as BiT has it: explicit padding, and epsilon inside the square root of the variance.
+
+    Args:
+        size: of the kernel, in cells.
+        width_in: channels before it.
+        width: channels after it.
+        rng: of the initial weights; None leaves them at zero.
+        stride: in cells.
+        padding: cells of zeros on each side.
+    """
     kernel = init.lecun_normal((size, size, width_in, width), rng)
     return Conv(kernel, stride, padding, eps=KERNEL_EPS, inside=True)

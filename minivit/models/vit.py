@@ -32,14 +32,16 @@ Intermediates = dict[str, Array]
 
 
 class ViT(Classifier):
-    """Images in, one logit for each class out.
+    """The Vision Transformer: images in, one logit for each class out.
 
     Args:
         config: the sizes.
-        seed: of the initial weights (those of the authors' code); None leaves them at zero.
+        seed: of the initial weights, drawn as in the authors' code; None leaves them at zero.
 
-    Two switches trade what no logit shows. `checkpoint_blocks`: keep each block's input alone for backward, and compute
-    the rest again. `skip_unused` (on): leave out what the last block would compute for tokens that nobody reads.
+    Attributes:
+        checkpoint_blocks: for the backward pass, keep the input of each block alone and compute the rest again: less
+            memory, more time, the same logits and gradients.
+        skip_unused: leave out what the last block would compute for tokens that the head does not read.
     """
 
     checkpoint_blocks = False
@@ -77,20 +79,20 @@ class ViT(Classifier):
         self, images: Tensor | Array, *, rng: RNG = None, return_intermediates: Literal[True]
     ) -> tuple[Tensor, Intermediates]: ...
     def __call__(self, images, **options):
-        """The logits of a batch of images; see `forward`."""
+        """Return the logits of a batch of images; see `forward`."""
         return self.forward(images, **options)
 
     def forward(
         self, images: Tensor | Array, *, rng: RNG = None, return_intermediates: bool = False
     ) -> Tensor | tuple[Tensor, Intermediates]:
-        """The logits of a batch of images.
+        """Return the logits of a batch of images, (B, K).
 
         Args:
             images: (B, H, W, C) floats in [-1, 1]; `minivit.preprocess` makes them from pixels.
-            rng: where dropout draws its masks in training mode; the model's own generator if left out.
+            rng: draws the masks of dropout in training mode. [default: the model's generator]
             return_intermediates: also return arrays by name: `embedding` (B, N, D); for each block i
                 `blocks.i.attention.weights` (B, heads, T, T) and `blocks.i.tokens` (B, T, D);
-                `representation` (B, D or the representation's width), what the head sees.
+                `representation` (B, D or the representation's width), what the head reads.
 
         Raises:
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
@@ -101,11 +103,11 @@ class ViT(Classifier):
         return logits if seen is None else (logits, seen)
 
     def represent(self, images: Tensor | Array, *, rng: RNG = None, seen: Intermediates | None = None) -> Tensor:
-        """What the head sees: (B, H, W, C) -> (B, D), or the representation's width.
+        """Return what the head reads: (B, H, W, C) -> (B, D), or the representation's width.
 
         Args:
             images, rng: as in `forward`.
-            seen: where to put the intermediates, or None.
+            seen: collects the intermediates; None to keep none.
         """
         z = self.embed(images)  # (B, N, D)
         _keep(seen, "embedding", z)
@@ -117,7 +119,7 @@ class ViT(Classifier):
         return y
 
     def embed(self, images: Tensor | Array) -> Tensor:
-        """The patch embeddings of images, (B, H, W, C) -> (B, N, D): x_p E + b, in a hybrid of the feature map."""
+        """Return the patch embeddings x_p E + b, (B, H, W, C) -> (B, N, D); in a hybrid, of the feature map."""
         x = self.as_images(images)
         if self.config.backbone is not None:
             x = self.backbone(x)  # (B, h, w, C)
@@ -126,9 +128,14 @@ class ViT(Classifier):
     def encode(
         self, z: Tensor, *, rng: RNG = None, seen: Intermediates | None = None, all_tokens: bool = False
     ) -> Tensor:
-        """From patch embeddings to what leaves the last block: (B, N, D) -> (B, T, D).
+        """Return the tokens after the last block: (B, N, D) -> (B, T, D).
 
-        Of a class token that the head alone reads, the last block computes no other token unless `all_tokens`.
+        If the head reads only the class token, the last block skips the other tokens: the result is (B, 1, D).
+
+        Args:
+            z: patch embeddings.
+            rng, seen: as in `represent`.
+            all_tokens: compute every token in any case.
         """
         rng = rng or self._rng
         if self.config.has_class_token:
@@ -149,7 +156,7 @@ class ViT(Classifier):
         return z
 
     def pool(self, z: Tensor) -> Tensor:
-        """One vector for each image from the last block's tokens: (B, T, D) -> (B, D)."""
+        """Return one vector for each image from the last block's tokens: (B, T, D) -> (B, D)."""
         if self.config.classifier == "token":
             return self.encoder_norm(z[:, 0])  # the class token alone  # ViT (4)
         if self.config.pool_before_norm:
@@ -160,7 +167,7 @@ class ViT(Classifier):
         return self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
 
     def features(self, images: Tensor | Array) -> Tensor:
-        """The patches' final tokens where they lie, for other tasks than classification: (B, H, W, C) -> (B, h, w, D).
+        """Return the patches' final tokens as a grid, for tasks besides classification: (B, H, W, C) -> (B, h, w, D).
 
         They are normalised by the final LayerNorm.
         """
@@ -168,12 +175,14 @@ class ViT(Classifier):
         return z.reshape(len(z), *self.config.grid, self.config.dim)
 
     def patches(self, z: Tensor) -> Tensor:
-        """The tokens without the class token: (B, T, D) -> (B, N, D)."""
+        """Return the tokens without the class token: (B, T, D) -> (B, N, D)."""
         return z[:, 1:] if self.config.has_class_token else z
 
     def _may_skip(self, seen: Intermediates | None) -> bool:
-        """Eq. 4 reads the class token alone: the last block need compute no other, unless someone looks, or dropout
-        draws for all of them. It makes training and inference of ViT-Ti_4-CIFAR 1.13 times as fast.
+        """Return whether the last block may skip all tokens but the class token, since Eq. 4 reads that one alone.
+
+        Not if intermediates are returned, or if dropout draws for all tokens. Skipping makes training and inference of
+        ViT-Ti_4-CIFAR 1.13 times as fast.
         """
         drops = self.training and (self.config.dropout or self.config.attention_dropout)
         return self.skip_unused and self.config.classifier == "token" and seen is None and not drops
@@ -182,7 +191,7 @@ class ViT(Classifier):
 class PatchEmbedding(Module):
     """Cut the image into patches and map each by the same E: (B, H, W, C) -> (B, N, D).
 
-    Of a feature map that patches do not divide, the rest below and to the right is left out, as the authors' code does.
+    If patches do not divide a feature map, the rest at the bottom and the right is left out, as in the authors' code.
     """
 
     def __init__(self, config: ViTConfig, rng: RNG):
@@ -201,7 +210,7 @@ class PatchEmbedding(Module):
 
 
 class EncoderBlock(Module):
-    """One block of the Transformer encoder: (B, N, D) -> (B, N, D), or of its result the first `wanted` tokens."""
+    """One block of the Transformer encoder: (B, T, D) -> (B, T, D), or the first `wanted` tokens of the result."""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         self.norm1 = LayerNorm(config.dim, config.norm_eps)
@@ -223,7 +232,7 @@ class EncoderBlock(Module):
 
 
 class MultiHeadSelfAttention(Module):
-    """Every token gathers from every token, once for each head: (B, N, D) -> (B, N, D)."""
+    """Every token gathers from every token, once for each head: (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         d = config.dim
@@ -244,7 +253,7 @@ class MultiHeadSelfAttention(Module):
         name: str = "",
         queries: int | None = None,
     ) -> Tensor:
-        qkv = self.qkv(z)  # (B, N, 3 D)  # ViT (5)
+        qkv = self.qkv(z)  # (B, T, 3 D)  # ViT (5)
         heads = self._attend(qkv, rng, seen, name, queries)  # (B, queries, D)  # ViT (6), (7)
         return self.dropout(self.out(heads), rng)  # ViT (8)
 
@@ -263,7 +272,7 @@ class MultiHeadSelfAttention(Module):
 
 
 class MLP(Module):
-    """Two layers with GELU between them, on each token alone: (B, N, D) -> (B, N, D).  # ViT §3.1"""
+    """Two layers with GELU between them, on each token separately: (B, T, D) -> (B, T, D).  # ViT §3.1"""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         d, hidden = config.dim, config.mlp_dim
@@ -273,13 +282,13 @@ class MLP(Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, z: Tensor, rng: RNG = None) -> Tensor:
-        hidden = self.dropout(engine.gelu(self.fc1(z), self.gelu), rng)  # (B, N, MLP)
+        hidden = self.dropout(engine.gelu(self.fc1(z), self.gelu), rng)  # (B, T, MLP)
         return self.dropout(self.fc2(hidden), rng)
 
 
 @reference.in_float32  # scores may be too large for half precision before they are divided
 def _answers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q kᵀ / √D_h) v: (1, heads, 1, D_h) with (B, heads, T, D_h) twice -> (B, heads, 1, D_h)."""
+    """Return softmax(q kᵀ / √D_h) v: (1, heads, 1, D_h) with (B, heads, T, D_h) twice -> (B, heads, 1, D_h)."""
     scores = q @ k.transpose(0, 1, 3, 2) * q.shape[-1] ** -0.5  # (B, heads, 1, T)
     return engine.softmax(scores) @ v
 

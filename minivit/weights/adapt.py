@@ -1,4 +1,4 @@
-"""Loaded models for another image size or other classes.  # ViT §3.2"""
+"""Loaded models for another image size or other classes."""
 
 from __future__ import annotations
 

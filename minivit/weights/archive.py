@@ -1,8 +1,8 @@
 """Files of named arrays, `.npz` and `.safetensors`: read without trust, and written completely or not at all.
 
-Nothing in a file is ever run: pickled objects are refused. Names and shapes are read first, and arrays one by one when
-asked for. So an array that nobody asks for costs nothing, and one that claims to be larger than its file is never made.
-What kind of file it is, its content says; its name does not matter.
+Nothing in a file is ever run: pickled objects are refused. Names and shapes are read first, and each array when it is
+asked for. So an unused array costs nothing, and one that claims to be larger than its file is never allocated. The
+content of a file says of which kind it is; its name does not matter.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ HASHING_THREADS = 2
 class Archive:
     """An open file of arrays.
 
-    Args:
+    Attributes:
         path: the file.
         kind: ".npz" or ".safetensors", by its content.
         shapes: of every array by its name.
@@ -69,7 +69,7 @@ class Archive:
 
     @property
     def size(self) -> int:
-        """How many numbers all arrays hold."""
+        """The numbers of all arrays together."""
         return sum(map(math.prod, self.shapes.values()))
 
 
@@ -153,12 +153,12 @@ def _check(path: Path, name: str, array: np.ndarray, digest: str | None) -> None
 
 
 def sha256(array: np.ndarray) -> str:
-    """The SHA-256 of an array's bytes, row by row and little-endian, in hexadecimal digits."""
+    """Return the SHA-256 of an array's bytes, row by row and little-endian, in hexadecimal digits."""
     return hashlib.sha256(_bytes(plain(array))).hexdigest()
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """The array row by row in memory and little-endian: itself where it is."""
+    """Return an array row by row in memory and little-endian: the array itself if it is so already."""
     array = np.asarray(array)
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
 
@@ -170,7 +170,7 @@ def refuse_non_finite(array: np.ndarray, what: str) -> None:
     finite = np.isfinite(array)
     if not finite.all():
         bad = array.size - int(np.count_nonzero(finite))
-        raise CheckpointError(f"{what} holds {bad:,} numbers that are nan or infinite: such weights are of no use")
+        raise CheckpointError(f"{what} holds {bad:,} numbers that are nan or infinite: use weights without them")
 
 
 def _dot_is_finite(array: np.ndarray) -> bool:
@@ -197,7 +197,13 @@ def refuse_other_types(array: np.ndarray, what: str) -> None:
 
 
 def numbers(array: np.ndarray, type_name: str, path: Path, name: str) -> np.ndarray:
-    """An array as real numbers, bfloat16 as the float32 that begins with the same bits.
+    """Return an array as real numbers: bfloat16 becomes the float32 that begins with the same bits.
+
+    Args:
+        array: as it was read.
+        type_name: its type, as `Archive.types` names it.
+        path: the file, for messages.
+        name: the array's name, for messages.
 
     Raises:
         CheckpointError: for a type that cannot be read.
@@ -220,7 +226,7 @@ def _of_unknown_type(path: Path, name: str, what: str) -> str:
 
 @dataclass(frozen=True)
 class _Member:
-    """An array of a zip file: its place there, and what its header says."""
+    """An array of a zip file: its entry in the archive, and what its header says."""
 
     info: zipfile.ZipInfo
     shape: tuple[int, ...]
@@ -252,7 +258,7 @@ def _npz(path: Path, file: IO[bytes]) -> Archive:
 
 
 def _stored(file: IO[bytes], member: _Member, checks: bool) -> np.ndarray:
-    """A member that is not compressed, straight from the file: `zipfile` would copy it twice."""
+    """Return a member that is not compressed, straight from the file: `zipfile` would copy it twice."""
     file.seek(member.info.header_offset + 26)
     lengths = file.read(4)  # of the name and of the extra field, which stand between this header and the member
     file.seek(int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little"), 1)

@@ -1,7 +1,7 @@
-"""Names of arrays that only other networks have: they tell what a file is, so that it is not misread.
+"""Names of arrays that only other networks have: they say what a file is, so that it is not misread.
 
-Many relatives of the ViT have files that look almost like a ViT's, with one more token, a scale after each branch, or
-rotary positions. Without that part, every prediction would be wrong.
+Files of many relatives of the ViT look almost like a ViT's, with one more token, a scale after each branch, or rotary
+positions. Without that part, every prediction would be wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kind of a file that is not weights for minivit, by its first bytes: a web page, a pickle, a pointer.
+"""The kind of a file that does not hold weights for minivit, by its first bytes: a web page, a pickle, a pointer.
 
 Such a file is whole. If an error called it damaged, its owner would download it again in vain.
 """
@@ -93,7 +93,7 @@ def _kind_of_json(path: Path) -> str:
 
 
 def _cut_safetensors(start: bytes, size: int) -> str | None:
-    """A safetensors file begins with the length of its header, and the header with a brace."""
+    """Return what a safetensors file is if its end is missing: it begins with its header's length and a brace."""
     length = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and 8 + length > size:
         return f"a .safetensors file that was cut short: {size:,} bytes are there"
