@@ -3,8 +3,9 @@
     minivit train --dataset shapes --epochs 12 --lr 2e-3 --out runs/shapes
     python examples/where_is_the_shape.py --weights runs/shapes/checkpoint.npz
 
-`model.features(images)` gives a vector for each patch, where it lies: (B, h, w, D). The model itself never saw a box;
-regularised least squares finds in its features whether a patch belongs to the shape. The picture shows the answer.
+`model.features(images)` returns a vector for each patch, arranged as the patches are: (B, h, w, D). The model was
+trained without boxes; regularised least squares finds in its features whether a patch belongs to the shape. The figure
+shows the answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from minivit.evaluation import ridge
 
 
 def patch_features(model: minivit.ViT, pixels: np.ndarray, batch: int = 50) -> np.ndarray:
-    """uint8 (B, H, W, C) -> (B, h, w, D + 1): the features, and a constant beside them."""
+    """Return the features of each patch, and a constant 1 for the probe's bias.
+
+    Args:
+        model: a trained model.
+        pixels: uint8 (B, H, W, C).
+        batch: how many images to compute at a time.
+
+    Returns:
+        (B, h, w, D + 1) float32.
+    """
     found = []
     with minivit.no_grad(), model.evaluating():
         for start in range(0, len(pixels), batch):
@@ -30,7 +40,7 @@ def patch_features(model: minivit.ViT, pixels: np.ndarray, batch: int = 50) -> n
 
 
 def inside(data: Dataset, grid: tuple[int, int]) -> np.ndarray:
-    """Which patches have more than half of their pixels in the shape's box: bool (B, h, w)."""
+    """Return which patches have more than half of their pixels in the shape's box: bool (B, h, w)."""
     count, height, width, _ = data.images.shape
     assert data.boxes is not None
     in_box = np.zeros((count, height, width))
@@ -41,13 +51,13 @@ def inside(data: Dataset, grid: tuple[int, int]) -> np.ndarray:
 
 
 def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
-    """Patches in both over patches in either, averaged over images (B, h, w)."""
+    """Return the number of patches in both sets over that in either, averaged over the images of (B, h, w)."""
     both, either = (found & wanted).sum(axis=(1, 2)), (found | wanted).sum(axis=(1, 2))
     return float(np.mean(both / np.maximum(either, 1)))
 
 
 def draw(data: Dataset, scores: np.ndarray, path: Path, count: int = 8) -> None:
-    """The images with their boxes, and below each how much every patch seems to belong to the shape."""
+    """Draw images with their boxes, and below each the probe's score of every patch, (B, h, w)."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -73,9 +83,13 @@ def draw(data: Dataset, scores: np.ndarray, path: Path, count: int = 8) -> None:
 def main(arguments: list[str] | None = None) -> float:
     """Fit the probe on training images, report its overlap with the boxes of test images, and draw some."""
     parser = argparse.ArgumentParser(description="A linear probe that marks where the shape is.")
-    parser.add_argument("--weights", required=True, help="a model that was trained on shapes")
-    parser.add_argument("--images", type=int, default=1000, help="training images for the probe (default: 1000)")
-    parser.add_argument("--out", type=Path, default=Path("where.png"), help="picture to write (default: where.png)")
+    parser.add_argument("--weights", required=True, help="load a model that was trained on shapes (required)")
+    parser.add_argument(
+        "--images", type=int, default=1000, metavar="N", help="train the probe on N images [default: 1000]"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("where.png"), help="write the figure to this file [default: where.png]"
+    )
     options = parser.parse_args(arguments)
 
     model = minivit.load_model(options.weights)
@@ -89,7 +103,7 @@ def main(arguments: list[str] | None = None) -> float:
     everywhere = overlap(np.ones_like(wanted), wanted)
     print(f"overlap with the boxes: {found:.2f}; marking every patch would give {everywhere:.2f}")
     draw(test, scores, options.out)
-    print(f"picture: {options.out}")
+    print(f"figure: {options.out}")
     return found
 
 
