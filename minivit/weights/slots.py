@@ -53,7 +53,7 @@ class Slot:
     def put(self, array: np.ndarray, state: Arrays) -> None:
         """Copy an array of the file into its parameter."""
         array = array if self.axes is None else array.transpose(self.axes)
-        place = self._place(state[self.ours])
+        place = self.place(state[self.ours])
         place[...] = array.reshape(place.shape)
 
     def get(self, state: Arrays) -> np.ndarray:
@@ -61,7 +61,7 @@ class Slot:
         axes = self.axes or tuple(range(len(self.shape)))
         transposed_shape = tuple(self.shape[axis] for axis in axes)
         inverse = tuple(axes.index(axis) for axis in range(len(axes)))
-        return np.ascontiguousarray(self._place(state[self.ours]).reshape(transposed_shape).transpose(inverse))
+        return np.ascontiguousarray(self.place(state[self.ours]).reshape(transposed_shape).transpose(inverse))
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         """Return whether an array of this shape belongs here.
@@ -78,7 +78,8 @@ class Slot:
         """
         return self.ours == "positions.embedding" and shape == (1, self.shape[1] - 1, self.shape[2])
 
-    def _place(self, parameter: np.ndarray) -> np.ndarray:
+    def place(self, parameter: np.ndarray) -> np.ndarray:
+        """Return the part of a parameter that the array fills, as a view: all of it, or one third."""
         if self.third is None:
             return parameter
         width = parameter.shape[-1] // 3
