@@ -1,4 +1,4 @@
-"""Checks of lesson 02: the operations' vjps, and the backward walk."""
+"""Checks of lesson 02: the vjps of operations, and the backward walk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import exercise
 
 @exercise(2)
 def unbroadcast(attempt: Attempt) -> None:
-    """Every way of broadcasting, against a loop over the copies."""
+    """Check every kind of broadcasting against a loop over the copies."""
     rng = np.random.default_rng(0)
     cases = [
         ((5, 2, 3, 4), (2, 1, 4)),  # first the one that tells most mistakes apart
@@ -30,34 +30,34 @@ def unbroadcast(attempt: Attempt) -> None:
         new = len(big) - len(shape)
         front = tuple(range(new))
         stretched = tuple(i for i, length in enumerate(shape) if length == 1)
-        with explained({" raises ": f"here {_axes(front, stretched)} of dy must be summed, counted from 0"}):
+        with explained({" raises ": f"sum dy over {_axes(front, stretched)}, counted from 0"}):
             got = attempt(dy, shape)
         same(
             got,
             _sum_of_copies(dy, shape),
             f"unbroadcast(dy, {shape}) of a dy of shape {big}",
             mistakes={
-                "dy comes back as it was: sum it over the axes that broadcasting added or stretched": dy,
-                "the new axes in front are summed, but not those stretched from length 1": dy.sum(axis=front),
-                "the shapes were compared from the left: NumPy lines them up at their ends, on the right": (
+                "dy is returned unchanged: sum it over the axes that broadcasting added or stretched": dy,
+                "the added axes in front are summed, but not the axes stretched from length 1": dy.sum(axis=front),
+                "the shapes were compared from the left: NumPy aligns them at the right": (
                     dy.sum(axis=tuple(i for i, n in enumerate(shape) if n != big[i]), keepdims=True)
                 ),
-                "the stretched axes are summed, but not the new ones in front": (
+                "the stretched axes are summed, but not the added ones in front": (
                     dy.sum(axis=tuple(new + i for i in stretched), keepdims=True)
                 ),
                 **(
                     {
-                        "an axis of `shape` is counted from the front of dy: axis i of it is axis new + i there": (
+                        "axes of `shape` are used as axes of dy: axis i of `shape` is axis new + i of dy": (
                             dy.sum(axis=tuple({*front, *stretched}))
                         )
                     }
                     if new and stretched
                     else {}
                 ),
-                "the copies' gradients add up, they are not averaged": (
+                "the gradients of the copies are averaged: add them up": (
                     _sum_of_copies(dy, shape) / (dy.size // max(1, int(np.prod(shape))))
                 ),
-                "only one copy's gradient is taken: those of all copies add up": _first_copy(dy, shape),
+                "only one copy's gradient is used: add up those of all copies": _first_copy(dy, shape),
             },
         )
     single = rng.standard_normal((2, 3)).astype(np.float32)
@@ -66,7 +66,7 @@ def unbroadcast(attempt: Attempt) -> None:
 
 @exercise(2)
 def multiply(attempt: Attempt) -> None:
-    """Both gradients, with and without broadcasting, and beside a constant."""
+    """Check both gradients, with and without broadcasting, and with a constant as second factor."""
     for a_shape, b_shape in (((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (4, 1, 3))):
         x, w = _points(a_shape, b_shape)
         with explained({"NameError: name 'total'": "a and b are Tensors: a vjp works on their arrays, here x and w"}):
@@ -75,7 +75,7 @@ def multiply(attempt: Attempt) -> None:
 
 
 def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
-    """Both gradients of one product."""
+    """Check both gradients of one product."""
     same_vjp(
         attempt,
         attempt,
@@ -84,20 +84,20 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
         f"multiply(a, b) of shapes {x.shape} and {w.shape}",
         lambda dy: {
             "a": {
-                "dy is multiplied by a, but the slope of a · b along a is b: the two have changed places": dy * x,
-                "it is not summed over the copies: unbroadcast(dy * w, x.shape)": dy * w,
-                "dy is missing: it is dy times the slope": np.broadcast_to(w, dy.shape),
-                "dy is missing: it is dy times the slope, then unbroadcast": (
+                "dy is multiplied by a: the derivative of a · b with respect to a is b": dy * x,
+                "the copies' gradients are not summed: return unbroadcast(dy * w, x.shape)": dy * w,
+                "dy is missing: multiply it by w": np.broadcast_to(w, dy.shape),
+                "dy is missing: multiply it by w, then unbroadcast": (
                     _sum_of_copies(np.broadcast_to(w, dy.shape), x.shape)
                 ),
-                "dy was unbroadcast before it met b: multiply first, each copy by its own number": (
+                "unbroadcast came before the product with b: multiply first, then unbroadcast": (
                     lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * w, x.shape)
                 ),
-                "it is dy itself, as for a sum: here the slope is b": _sum_of_copies(dy, x.shape),
+                "this is dy itself, as for a sum: multiply dy by b": _sum_of_copies(dy, x.shape),
             },
             "b": {
-                "it is not summed over the copies: unbroadcast(dy * x, w.shape)": dy * x,
-                "dy was unbroadcast before it met a: multiply first, each copy by its own number": (
+                "the copies' gradients are not summed: return unbroadcast(dy * x, w.shape)": dy * x,
+                "unbroadcast came before the product with a: multiply first, then unbroadcast": (
                     lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
                 ),
             },
@@ -107,7 +107,7 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
 
 @exercise(2)
 def total(attempt: Attempt) -> None:
-    """Sums over one axis, several and all."""
+    """Check sums over one axis, several axes and all."""
     cases: list[dict[str, Any]] = [
         {},
         {"axis": 0},
@@ -130,20 +130,20 @@ def total(attempt: Attempt) -> None:
             whole = np.broadcast_to(dy if kept else np.expand_dims(dy, axes), (3, 3, 3))
             return {
                 "a": {
-                    "it is dy as it came: every summand gets the gradient of its sum, so repeat it to `shape`": dy,
-                    "it is divided by the number of summands: that is the mean's gradient": whole / count,
-                    "dy is missing: it is 1 everywhere": np.ones((3, 3, 3)),
-                    "it is multiplied by a: but a sum's slopes are all 1, whatever a is": whole * x,
-                    "the summed axis was put back in the wrong place: it belongs where it was, at `axis`": (
+                    "this is dy unchanged: every summand gets the gradient of its sum, so repeat dy to `shape`": dy,
+                    "it is divided by the number of summands: this is the gradient of a mean": whole / count,
+                    "the result is 1 everywhere: dy is missing": np.ones((3, 3, 3)),
+                    "it is multiplied by a: the derivatives of a sum are 1, whatever a is": whole * x,
+                    "the summed axis came back in the wrong position: it must be at `axis`": (
                         lambda: np.broadcast_to(dy, (3, 3, 3))
                     ),
-                    "the summed axis was put back at the end: it belongs where it was, at `axis`": (
+                    "the summed axis came back at the end: it must be at `axis`": (
                         lambda: np.broadcast_to(dy[..., None], (3, 3, 3))
                     ),
                 }
             }
 
-        reason = "with keepdims=True the axis is still there" if kept else "which axes must be put back before?"
+        reason = "with keepdims=True the axis is still there" if kept else "which axes must come back first?"
         with explained({" raises ": reason}):
             same_vjp(
                 attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
@@ -153,7 +153,7 @@ def total(attempt: Attempt) -> None:
 
 @exercise(2)
 def getitem(attempt: Attempt) -> None:
-    """Slices, whole numbers, lists with a position twice, and a mask."""
+    """Check slices, integers, lists that hold a position twice, and a mask."""
     indices: list[tuple[str, Any]] = [
         ("a[1]", 1),
         ("a[:, 0]", (slice(None), 0)),
@@ -175,11 +175,11 @@ def getitem(attempt: Attempt) -> None:
             everywhere[index] = dy
             return {
                 "a": {
-                    "it is dy as it came: put it into an array of zeros of the input's shape": dy,
-                    "a position that was picked twice keeps only one of its gradients: they add up": last,
-                    "dy is missing: it is 1 wherever something was picked": ones,
-                    "what was not picked had no influence: its gradient is 0, not 1": everywhere,
-                    "dy was spread over the whole array: only what `index` picked gets it": (
+                    "this is dy unchanged: put it into an array of zeros of the input's shape": dy,
+                    "a position picked twice keeps only one gradient: add both up": last,
+                    "the result is 1 where something was picked: dy is missing": ones,
+                    "the gradient of what was not picked is 1: it must be 0": everywhere,
+                    "dy was spread over the whole array: only what `index` picked gets a gradient": (
                         lambda: np.broadcast_to(dy, (3, 3))
                     ),
                 }
@@ -191,7 +191,7 @@ def getitem(attempt: Attempt) -> None:
 
 @exercise(2)
 def backward_walk(attempt: Attempt) -> None:
-    """Graphs of a few hand-made operations, whose gradients are known without a walk."""
+    """Check graphs of a few operations, whose gradients are known without a walk."""
     tensor, record = attempt.find("Tensor"), attempt.find("record")
 
     def times(a: Any, c: float) -> Any:
@@ -208,9 +208,9 @@ def backward_walk(attempt: Attempt) -> None:
     x = leaf(1.0, 2.0)
     y = times(times(x, 3.0), 5.0)
     unused = {
-        "the gradient that arrived was not used: hand it to the vjp": np.array([3.0, 3.0]),
-        "each vjp got the loss's own dy: hand it what has arrived for its Tensor": 3.0 * dy,
-        "the gradient is handed on as it came: the Tensor's vjp must turn it into its parents'": dy,
+        "the gradient that arrived was not used: pass it to the vjp": np.array([3.0, 3.0]),
+        "each vjp got dy of the result: pass it what has arrived for its own Tensor": 3.0 * dy,
+        "the gradient is passed on unchanged: call the Tensor's vjp to get the gradients of its parents": dy,
     }
     _found(attempt, y, dy, {x: 15.0 * dy}, "y = (x * 3) * 5", {x: unused})
 
@@ -224,8 +224,8 @@ def backward_walk(attempt: Attempt) -> None:
         "y = x * 3 + x * 4",
         {
             x: {
-                "x is used twice and keeps only the last gradient: add it to what arrived before": 3.0 * dy,
-                "x is used twice and keeps only the first gradient: add the second": 4.0 * dy,
+                "x is used twice and keeps only the last gradient: add it to the first": 3.0 * dy,
+                "x is used twice and keeps only the first gradient: add the second to it": 4.0 * dy,
             }
         },
     )
@@ -236,14 +236,14 @@ def backward_walk(attempt: Attempt) -> None:
 
     x = leaf(1.0, 2.0)
     middle = times(x, 3.0)
-    y = record(constant.data - middle.data, (constant, middle), lambda dy: (dy, -dy))  # None is the first parent
-    paired = {x: {"the constant's gradient went to the other parent: pair them first, then skip None": 3.0 * dy}}
-    with explained({"nothing": "skip only the parent that is None, and go on with the next"}):
+    y = record(constant.data - middle.data, (constant, middle), lambda dy: (dy, -dy))  # the first parent is None
+    paired = {x: {"x got the constant's gradient: zip parents and gradients first, then skip None": 3.0 * dy}}
+    with explained({"no gradient": "skip only the parent that is None, and continue with the next"}):
         _found(attempt, y, dy, {x: -3.0 * dy}, "y = a constant - x * 3", paired)
 
     x, b = leaf(1.0, 2.0), leaf(0.0, 1.0)
     y = times(join(join(times(x, 3.0), b), x), 2.0)
-    shared = {"x's second gradient was added into the array that b's gradient shares: use +, not +=": 8.0 * dy}
+    shared = {"+= changed an array that x's and b's gradients share: use + instead": 8.0 * dy}
     _found(attempt, y, dy, {x: 8.0 * dy, b: 2.0 * dy}, "y = ((x * 3 + b) + x) * 2", {b: shared})
 
     x = leaf(1.0, 2.0)
@@ -259,7 +259,7 @@ def backward_walk(attempt: Attempt) -> None:
 
 
 def _sum_of_copies(dy: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Un-broadcasting by a loop: each number of dy is added where it was copied from."""
+    """Return dy without broadcasting, by a loop: each number is added where it was copied from."""
     total = np.zeros(shape, dy.dtype)
     new = dy.ndim - len(shape)
     for index in np.ndindex(dy.shape):
@@ -302,25 +302,23 @@ def same_vjp(
 
 
 def _pulled_back(attempt: Attempt, out: Any, dy: np.ndarray, what: str, inputs: int) -> tuple[Any, ...]:
-    """The tuple that a result's vjp returns."""
+    """Return the tuple that the vjp of a result returns, and complain if it is something else."""
     if not callable(getattr(out, "vjp", None)):
         raise Complaint(
-            f"{what} has no vjp: hand the result, the inputs and the vjp to record, and return what it returns"
+            f"{what} has no vjp: pass the result, the inputs and the vjp to record, and return what it returns"
         )
     found = attempt.call(out.vjp, dy, what=f"the vjp of {what}")
     if not isinstance(found, tuple):
-        hint = "with one input, `return (dx,)`, with the comma" if inputs == 1 else "a gradient for each input"
+        hint = "for one input, `return (dx,)` with the comma" if inputs == 1 else "return one gradient for each input"
         kind = "an array" if isinstance(found, np.ndarray) else f"a {type(found).__name__}"
         raise Complaint(f"the vjp of {what} returns {kind}, not a tuple: {hint}")
     if len(found) != inputs:
-        raise Complaint(f"the vjp of {what} returns {len(found)} gradients for {inputs} inputs: one for each, in order")
+        raise Complaint(f"the vjp of {what} returns {len(found)} gradients for {inputs} inputs: return one for each")
     for gradient in found:
         if gradient is None:
-            raise Complaint(
-                f"a gradient in the vjp of {what} is None: np.add.at, for one, changes its array and returns nothing"
-            )
+            raise Complaint(f"the vjp of {what} returns None as a gradient: np.add.at, for example, returns nothing")
         if isinstance(gradient, attempt.find("Tensor")):
-            raise Complaint(f"the vjp of {what} returns a Tensor: it must work on arrays, not on Tensors")
+            raise Complaint(f"the vjp of {what} returns a Tensor: compute with arrays, not with Tensors")
     return found
 
 
@@ -332,7 +330,7 @@ def keeps_float32(attempt: Attempt, function: Callable[..., Any], shape: tuple[i
     if np.asarray(found[0]).dtype != np.float32:
         raise Complaint(
             f"the gradient of {what} for a float32 input is {np.asarray(found[0]).dtype}: "
-            "does an np.zeros(...) or np.ones(...) without a dtype come in?"
+            "is there an np.zeros(...) or np.ones(...) without a dtype?"
         )
 
 
@@ -351,35 +349,35 @@ def _found(
         found = attempt.call(attempt.function, y, dy.copy(), what=walked)
     except Complaint as complaint:
         if "KeyError: Tensor" in str(complaint):
-            reason = "a Tensor's turn came and nothing had arrived for it: put the vjp's gradients into `arrived`"
+            reason = "no gradient had arrived for a Tensor: put the vjp's gradients into `arrived`"
             raise Complaint(f"{walked}: {reason}") from complaint
         raise
     if not isinstance(found, dict):
         raise Complaint(f"{walked} returns a {type(found).__name__}: return `arrived`")
     if None in found:
-        raise Complaint(f"{walked}: a gradient was kept for a parent that is None: skip it, it is a constant")
+        raise Complaint(f"{walked} keeps a gradient for a parent that is None: skip it, it is a constant")
     for leaf, gradient in expected.items():
         if leaf not in found:
-            raise Complaint(f"{walked}: nothing arrived for a leaf: put the vjp's gradients into `arrived`")
+            raise Complaint(f"{walked} finds no gradient for a leaf: put the vjp's gradients into `arrived`")
         same(found[leaf], gradient, f"the gradient of a leaf in {what}", mistakes.get(leaf))
         if leaf.grad is not None:
-            raise Complaint(f"{walked}: a leaf's .grad was written: backward does that, with what you return")
+            raise Complaint(f"{walked} writes a leaf's .grad: return the gradients instead, and backward writes them")
     if len(found) > len(expected):
         raise Complaint(
-            f"{walked}: `arrived` still holds gradients of Tensors that are no leaves: take each out with pop"
+            f"{walked}: `arrived` still holds gradients of Tensors that are not leaves: take each out with pop"
         )
     if any(tensor.parents for tensor in tensors):
-        raise Complaint(f"{walked}: the graph is still there afterwards: empty each Tensor's parents after its turn")
+        raise Complaint(f"{walked} leaves the graph in memory: empty each Tensor's parents after its turn")
 
 
 def _axes(front: Sequence[int], stretched: Sequence[int]) -> str:
-    """The axes of dy that are to be summed, as words."""
+    """Return the axes of dy to sum over, as words."""
     axes = [*front, *(len(front) + i for i in stretched)]
     return f"ax{'i' if len(axes) == 1 else 'e'}s {' and '.join(map(str, axes))}" if axes else "no axis"
 
 
 def _below(y: Any) -> list[Any]:
-    """All Tensors of a graph."""
+    """Return all Tensors of a graph."""
     found, waiting = [], [y]
     while waiting:
         tensor = waiting.pop()

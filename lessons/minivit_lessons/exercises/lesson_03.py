@@ -17,7 +17,7 @@ from .lesson_02 import keeps_float32, same_vjp
 
 @exercise(3)
 def softmax_jacobian(attempt: Attempt) -> None:
-    """The slopes of a softmax written with math.exp, at two rows of scores."""
+    """Check against numerical derivatives of a softmax written with math.exp, at two rows of scores."""
     for scores in ([0.5, -1.0, 2.0], [0.0, 0.3, -0.2, 1.1]):
         K = len(scores)
         p = np.array(_softmax(scores))
@@ -35,16 +35,16 @@ def softmax_jacobian(attempt: Attempt) -> None:
             right,
             f"softmax_jacobian(p) of {K} probabilities",
             mistakes={
-                "p[i] · p[j] is added, but a larger score makes the other classes less probable": diagonal + outer,
-                "the term p[i] of the diagonal is missing: a score also stands in its own numerator": -outer,
-                "only the diagonal is there: every score changes every probability, through the sum": (
+                "p[i] · p[j] is added: subtract it, since a larger score lowers the other classes": diagonal + outer,
+                "the term p[i] on the diagonal is missing: a score is also in its own numerator": -outer,
+                "only the diagonal is filled: every score changes every probability, through the sum": (
                     np.diag(p * (1 - p))
                 ),
-                "these are only the K numbers of the diagonal: K x K are wanted": p * (1 - p),
-                "p[i] is added in the whole row or column, not on the diagonal alone": p - outer,
-                "p[i] is added in the whole row, not on the diagonal alone": p[:, None] - outer,
-                "the diagonal holds 1 where p[i] belongs": np.eye(K) - outer,
-                "it lacks the minus sign off the diagonal: p[i] - p[i]² on it, -p[i] · p[j] elsewhere": (
+                "these are only the K numbers of the diagonal: return a K x K array": p * (1 - p),
+                "p[i] is added to whole columns: add it only on the diagonal": p - outer,
+                "p[i] is added to whole rows: add it only on the diagonal": p[:, None] - outer,
+                "the diagonal has 1 instead of p[i]": np.eye(K) - outer,
+                "the minus sign off the diagonal is missing: it is p[i] - p[i]² on it, -p[i] · p[j] elsewhere": (
                     outer + np.diag(p - 2 * p * p)
                 ),
             },
@@ -54,7 +54,7 @@ def softmax_jacobian(attempt: Attempt) -> None:
 
 @exercise(3)
 def matmul(attempt: Attempt) -> None:
-    """Both gradients, of matrices and of stacks that broadcast."""
+    """Check both gradients, of matrices and of stacks that broadcast."""
     shapes = [
         ((3, 3), (3, 3)),  # square: a forgotten transpose raises no error
         ((2, 4), (4, 3)),
@@ -71,17 +71,17 @@ def matmul(attempt: Attempt) -> None:
             ones = np.ones(dy.shape)
             a: dict[str, Callable[[], Any]] = {
                 "w is not transposed: dx = dy @ wᵀ": lambda: dy @ w,
-                "the factors have changed places: dx = dy @ wᵀ": lambda: wT @ dy,
+                "the factors are swapped: dx = dy @ wᵀ": lambda: wT @ dy,
                 "w.T reverses all axes of a stack: transpose the last two with swapaxes(-1, -2)": lambda: dy @ w.T,
-                "it is not summed over the stack: a matrix that was used several times gets the sum": lambda: dy @ wT,
+                "the gradients of a matrix that was used several times are not summed over the stack": lambda: dy @ wT,
                 "dy is missing": lambda: ones @ wT,
-                "the gradients of a and b have changed places": lambda: xT @ dy,
+                "the gradients of a and b are swapped": lambda: xT @ dy,
             }
             b: dict[str, Callable[[], Any]] = {
                 "x is not transposed: dw = xᵀ @ dy": lambda: x @ dy,
-                "the factors have changed places: dw = xᵀ @ dy": lambda: dy @ xT,
+                "the factors are swapped: dw = xᵀ @ dy": lambda: dy @ xT,
                 "x.T reverses all axes of a stack: transpose the last two with swapaxes(-1, -2)": lambda: x.T @ dy,
-                "it is not summed over the stack: a matrix that was used several times gets the sum": lambda: xT @ dy,
+                "the gradients of a matrix that was used several times are not summed over the stack": lambda: xT @ dy,
                 "dy is missing": lambda: xT @ ones,
             }
             return {"a": _possible(a), "b": _possible(b)}
@@ -94,7 +94,7 @@ def matmul(attempt: Attempt) -> None:
 
 @exercise(3)
 def softmax(attempt: Attempt) -> None:
-    """Probabilities by math.exp, large scores, every axis, and the gradient."""
+    """Check probabilities along every axis, large scores, and the gradient."""
     tensor = attempt.find("Tensor")
     x = np.random.default_rng(6).standard_normal((2, 3, 3))
     for axis in (-1, 1, 0):
@@ -105,18 +105,18 @@ def softmax(attempt: Attempt) -> None:
         e = np.exp(x)
         got = attempt(tensor(x), axis=axis)
         if isinstance(got, np.ndarray):
-            raise Complaint("softmax returns an array: hand it to record with its vjp, and return what record returns")
+            raise Complaint("softmax returns an array: pass it to record with its vjp, and return what record returns")
         same(
             got,
             right,
             f"softmax(x, axis={axis})",
             mistakes={
-                "it is divided by the sum over everything, not over `axis` alone": e / e.sum(),
+                "it is divided by the sum over everything: sum only over `axis`": e / e.sum(),
                 "the sum is over the last axis, whatever `axis` says": e / e.sum(axis=-1, keepdims=True),
-                "it is exp alone: divide by the sum": e,
-                "it is exp(x - max) alone: divide by the sum": np.exp(x - x.max(axis=axis, keepdims=True)),
-                "these are the logs of the probabilities": np.log(right),
-                "the scores themselves are divided by their sum: exp comes first": x / x.sum(axis=axis, keepdims=True),
+                "this is exp(x): divide it by its sum": e,
+                "this is exp(x - max): divide it by its sum": np.exp(x - x.max(axis=axis, keepdims=True)),
+                "these are the logarithms of the probabilities": np.log(right),
+                "the scores themselves are divided by their sum: take exp first": x / x.sum(axis=axis, keepdims=True),
             },
         )
     large = np.array([[1000.0, 999.0, 0.0], [1000.0, 1000.0, 1000.0]])
@@ -133,7 +133,7 @@ def softmax(attempt: Attempt) -> None:
         np.array([_softmax([0.0, 1.0]), _softmax([1.0, 0.0])]),
         "softmax of one row near 0 and one near -2000",
         mistakes={
-            "the largest score of the whole array is subtracted, and the lower row vanishes: take each row's own": (
+            "the largest score of the whole array is subtracted, so the second row underflows: use each row's own": (
                 np.zeros((2, 2))
             )
         },
@@ -151,16 +151,16 @@ def softmax(attempt: Attempt) -> None:
             f"softmax(x, axis={axis})",
             mistakes={
                 "x": {
-                    "only the Jacobian's diagonal is used, dp · p · (1 - p): -p[i] · p[j] of the others is missing": (
+                    "only the Jacobian's diagonal is used, dp · p · (1 - p): the terms -p[i] · p[j] are missing": (
                         lambda dp, p=p: dp * p * (1 - p)
                     ),
                     "the term - p · Σ p dp is missing: every score changes every probability, through the sum": (
                         lambda dp, p=p: dp * p
                     ),
-                    "the sum is of dp alone: it is Σ p dp": (
+                    "the sum is Σ dp: it must be Σ p dp": (
                         lambda dp, p=p, axis=axis: p * (dp - dp.sum(axis=axis, keepdims=True))
                     ),
-                    "the sum is over everything, not over `axis` alone": lambda dp, p=p: p * (dp - (p * dp).sum()),
+                    "the sum is over everything: sum only over `axis`": lambda dp, p=p: p * (dp - (p * dp).sum()),
                     "the sum is over the last axis, whatever `axis` says": (
                         lambda dp, p=p: p * (dp - (p * dp).sum(axis=-1, keepdims=True))
                     ),
@@ -175,7 +175,7 @@ def softmax(attempt: Attempt) -> None:
 
 @exercise(3)
 def cross_entropy(attempt: Attempt) -> None:
-    """The mean of -sum(t log p), one image at a time; extreme scores; smoothing; the gradient."""
+    """Check the mean of -sum(t log p), label smoothing, extreme scores and the gradient."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(9)
     x, labels = rng.standard_normal((3, 4)), np.array([2, 0, 3])
@@ -185,21 +185,21 @@ def cross_entropy(attempt: Attempt) -> None:
     chosen = p[np.arange(B), labels]
     got = attempt(tensor(x), labels)
     if isinstance(got, float | np.floating | np.ndarray):
-        raise Complaint("cross_entropy returns plain numbers: hand the loss to record with its vjp")
+        raise Complaint("cross_entropy returns plain numbers: pass the loss to record with its vjp")
     same(
         got,
         right,
         "cross_entropy(logits, labels)",
         mistakes={
-            "the minus sign is missing: the log of a probability is negative": -right,
-            "it is the sum over the batch: divide by B": right * B,
-            "it is divided by K as well: the classes are summed, only the images averaged": right / K,
-            "it is the mean of 1 - p: take -log p": np.mean(1 - chosen),
-            "it is the probability itself: take -log of it": np.mean(chosen),
-            "the log of the mean probability is not the mean of the logs": -math.log(np.mean(chosen)),
-            "it is the log to base 10: take the natural logarithm": -np.mean(np.log10(chosen)),
-            "it is the log to base 2: take the natural logarithm": -np.mean(np.log2(chosen)),
-            "softmax is over the batch, not over the classes": -np.mean(
+            "the minus sign is missing: the logarithm of a probability is negative": -right,
+            "this is the sum over the batch: divide by B": right * B,
+            "it is divided by K too: sum over classes, and average only over images": right / K,
+            "this is the mean of 1 - p: take -log p": np.mean(1 - chosen),
+            "this is the mean probability: take -log of each probability first": np.mean(chosen),
+            "this is the logarithm of the mean: take the mean of the logarithms": -math.log(np.mean(chosen)),
+            "this is the logarithm to base 10: use the natural logarithm": -np.mean(np.log10(chosen)),
+            "this is the logarithm to base 2: use the natural logarithm": -np.mean(np.log2(chosen)),
+            "softmax ran over the batch: it must run over the classes": -np.mean(
                 np.log(np.exp(x) / np.exp(x).sum(axis=0))[np.arange(B), labels]
             ),
             "these are the losses of the images: take their mean": -np.log(chosen),
@@ -214,13 +214,13 @@ def cross_entropy(attempt: Attempt) -> None:
         "cross_entropy(logits, labels, smoothing=0.1)",
         mistakes={
             "smoothing is ignored": right,
-            "the share s goes to the other classes only: it is spread over all K, the right one too": (
+            "s is spread over the other classes only: spread it over all K, the right one too": (
                 (1 - s) * right + s / (K - 1) * (others - right)
             ),
-            "each class gets s, not s / K": (1 - s) * right + s * others,
-            "the right class keeps the whole 1: it is (1 - s) + s / K": right + s / K * others,
-            "the share s is taken away and given to nobody": (1 - s) * right,
-            "the right class gets 1 - s and misses its own share s / K": ((1 - s) * right + s / K * (others - right)),
+            "each class gets s: it must get s / K": (1 - s) * right + s * others,
+            "the right class keeps 1: its target is (1 - s) + s / K": right + s / K * others,
+            "s is subtracted from the right class, but not spread over the classes": (1 - s) * right,
+            "the right class gets 1 - s: its target is (1 - s) + s / K": ((1 - s) * right + s / K * (others - right)),
         },
     )
     _extremes(attempt, tensor)
@@ -242,12 +242,12 @@ def cross_entropy(attempt: Attempt) -> None:
             f"cross_entropy(logits, labels, {s})",
             mistakes={
                 "logits": {
-                    "it is not divided by B, and the loss is a mean": lambda dy, t=target: dy * (p - t),
-                    "it has the wrong sign: probability minus target": lambda dy, t=target: dy * (t - p) / B,
-                    "dy is missing: it is not always 1": lambda dy, t=target: (p - t) / B,
-                    "it is the probability alone: subtract the target": lambda dy: dy * p / B,
-                    "it knows nothing of the smoothing": lambda dy: dy * (p - np.eye(K)[labels]) / B,
-                    "it is -t / p, the gradient of the log alone: softmax comes in between": (
+                    "it is not divided by B: the loss is a mean over the batch": lambda dy, t=target: dy * (p - t),
+                    "the sign is wrong: it is probability minus target": lambda dy, t=target: dy * (t - p) / B,
+                    "dy is missing: it need not be 1": lambda dy, t=target: (p - t) / B,
+                    "this is the probability: subtract the target": lambda dy: dy * p / B,
+                    "it ignores the smoothing": lambda dy: dy * (p - np.eye(K)[labels]) / B,
+                    "this is -t / p, the gradient of the logarithm: go through softmax too": (
                         lambda dy, t=target: -dy * t / p / B
                     ),
                 }
@@ -259,13 +259,13 @@ def cross_entropy(attempt: Attempt) -> None:
 
 
 def _softmax(row: Any) -> list[float]:
-    """Softmax of one row, by its definition; the largest number must not be large."""
+    """Return the softmax of one row by its definition, for scores whose exp does not overflow."""
     e = [math.exp(value) for value in row]
     return [value / sum(e) for value in e]
 
 
 def _loss(row: Any, label: int, smoothing: float = 0.0) -> float:
-    """The cross-entropy of one image, by its definition."""
+    """Return the cross-entropy of one image by its definition."""
     logs = [math.log(value) for value in _softmax(row)]
     return -(1 - smoothing) * logs[label] - smoothing / len(logs) * sum(logs)
 
@@ -288,7 +288,7 @@ def _backward(loss: Any) -> bool:
 
 
 def _possible(results: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Those known mistakes whose shapes fit together here."""
+    """Return the known mistakes that raise no error with these shapes."""
     possible = {}
     for sentence, compute in results.items():
         try:

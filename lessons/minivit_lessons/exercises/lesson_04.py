@@ -11,19 +11,19 @@ from ..compare import same, same_gradients
 from ..trial import Attempt, Complaint, explained
 from . import exercise
 
-EPS_MISSING = "ε is missing or not the one handed over: add `eps` to the variance"
+EPS_MISSING = "ε is missing or not the argument: add `eps` to the variance"
 
 
 @exercise(4)
 def normalise_row(attempt: Attempt) -> None:
-    """A row that is not centred, with a large ε too; and one of equal numbers."""
+    """Check a row that is not centred, with a small and a large ε, and a row of equal numbers."""
     row = [3.0, -1.0, 4.0, 1.5, 9.0]
     D, mean = len(row), math.fsum(row) / len(row)
     for eps in (1e-6, 0.5):
         handed = list(row)
         got = attempt(handed) if eps == 1e-6 else attempt(handed, eps)
         if handed != row:
-            raise Complaint("normalise_row changes what it was handed: write into a new list")
+            raise Complaint("normalise_row changes its argument: write into a new list")
         what = "normalise_row(row)" if eps == 1e-6 else f"normalise_row(row, eps={eps})"
         centred = [x - mean for x in row]
         squares = math.fsum(x * x for x in centred)
@@ -34,17 +34,15 @@ def normalise_row(attempt: Attempt) -> None:
             what,
             mistakes={
                 "the mean is not subtracted: centre the numbers before you scale them": [x / root for x in row],
-                "centred, but not scaled: divide by the standard deviation": centred,
-                "divided by the variance: its root is wanted": [x / (squares / D + eps) for x in centred],
-                "the variance divides by D - 1: here it is the mean over all D numbers": [
-                    x / math.sqrt(squares / (D - 1) + eps) for x in centred
-                ],
+                "the numbers are centred, but not scaled: divide by the standard deviation": centred,
+                "divided by the variance: divide by its square root": [x / (squares / D + eps) for x in centred],
+                "the variance divides by D - 1: divide by D": [x / math.sqrt(squares / (D - 1) + eps) for x in centred],
                 "ε is added to the root: add it to the variance, under the root": [
                     x / (math.sqrt(squares / D) + eps) for x in centred
                 ],
                 EPS_MISSING: [x / math.sqrt(squares / D) for x in centred],
-                "the mean alone is divided: (x - mean) wants brackets": [x - mean / root for x in row],
-                "the squares are those of the numbers themselves: take the distances from the mean": [
+                "only the mean is divided: put parentheses around (x - mean)": [x - mean / root for x in row],
+                "the squares are of the numbers themselves: square their distances from the mean": [
                     x / math.sqrt(math.fsum(y * y for y in row) / D + eps) for x in centred
                 ],
                 "the sum of squares is not divided by D": [x / math.sqrt(squares + eps) for x in centred],
@@ -55,7 +53,7 @@ def normalise_row(attempt: Attempt) -> None:
 
 @exercise(4)
 def layer_norm(attempt: Attempt) -> None:
-    """Tokens of two images, one number at a time; then the gradients."""
+    """Check tokens of two images, one number at a time; then the gradients."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(0)
     x = 2.0 * rng.standard_normal((2, 3, 4)) + rng.standard_normal((2, 3, 1))
@@ -77,13 +75,13 @@ def layer_norm(attempt: Attempt) -> None:
         "layer_norm(x, weight, bias)",
         mistakes={
             "x": {
-                "mean and deviation were treated as constants: use x's own mean and sqrt, not those of x.data": (
+                "mean and standard deviation are constants here: compute them from the Tensor x, not from x.data": (
                     lambda dy: dy * weight / deviation
                 ),
-                "the deviation was treated as a constant: work it out from Tensors, not from x.data": (
+                "the standard deviation is a constant here: compute it from the Tensor x, not from x.data": (
                     lambda dy: (dy * weight - (dy * weight).mean(axis=-1, keepdims=True)) / deviation
                 ),
-                "the mean was treated as a constant: use x's own mean, not that of x.data": (
+                "the mean is a constant here: compute it from the Tensor x, not from x.data": (
                     lambda dy: (dy * weight - normal * (dy * weight * normal).mean(axis=-1, keepdims=True)) / deviation
                 ),
             }
@@ -92,7 +90,7 @@ def layer_norm(attempt: Attempt) -> None:
 
 
 def _norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np.ndarray:
-    """Layer normalisation of each token, one number at a time."""
+    """Return each token after layer normalisation, computed one number at a time."""
     out = np.empty(x.shape)
     for index in np.ndindex(x.shape[:-1]):
         row = [float(v) for v in x[index]]
@@ -105,10 +103,10 @@ def _norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np
 def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> None:
     tensor = attempt.find("Tensor")
     inputs = tensor(x), tensor(weight), tensor(bias)
-    with explained({"shapes (2,3,4) (2,3)": "is keepdims=True missing?", "ufunc": "use the Tensor's own .sqrt()"}):
+    with explained({"shapes (2,3,4) (2,3)": "is keepdims=True missing?", "ufunc": "use the Tensor's method .sqrt()"}):
         got = attempt(*inputs) if eps == 1e-6 else attempt(*inputs, eps)
     if isinstance(got, np.ndarray):
-        raise Complaint("layer_norm returns an array: use the Tensor's own mean and sqrt, so that gradients flow")
+        raise Complaint("layer_norm returns an array: use the Tensor's methods mean and sqrt, so that gradients flow")
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
     normal = centred / np.sqrt(variance + eps)
@@ -120,17 +118,15 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             "weight and bias are left out": normal,
             "the bias is missing": normal * weight,
             "the weight is missing": normal + bias,
-            "the bias is scaled too: first times weight, then plus bias": (normal + bias) * weight,
-            "weight and bias have changed places": normal * bias + weight,
+            "the bias is scaled too: multiply by the weight first, then add the bias": (normal + bias) * weight,
+            "weight and bias are swapped": normal * bias + weight,
             "the mean is not subtracted from x": x / np.sqrt(variance + eps) * weight + bias,
-            "it is not centred at all: this is the root mean square of x": (
+            "x is not centred: this divides by the root mean square": (
                 x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps) * weight + bias
             ),
-            "centred, but not scaled": centred * weight + bias,
-            "divided by the variance: its root is wanted": centred / (variance + eps) * weight + bias,
-            "the variance divides by D - 1: here it is the mean over all D numbers": (
-                centred / np.sqrt(variance * 4 / 3 + eps) * weight + bias
-            ),
+            "the tokens are centred, but not scaled": centred * weight + bias,
+            "divided by the variance: divide by its square root": centred / (variance + eps) * weight + bias,
+            "the variance divides by D - 1: divide by D": (centred / np.sqrt(variance * 4 / 3 + eps) * weight + bias),
             "the sum of squares is not divided by D: the variance is their mean": (
                 centred / np.sqrt(variance * 4 + eps) * weight + bias
             ),
@@ -138,16 +134,16 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
                 centred / (np.sqrt(variance) + eps) * weight + bias
             ),
             EPS_MISSING: centred / np.sqrt(variance) * weight + bias,
-            "the mean alone is divided: x - mean wants brackets": (
+            "only the mean is divided: put parentheses around (x - mean)": (
                 (x - x.mean(axis=-1, keepdims=True) / np.sqrt(variance + eps)) * weight + bias
             ),
-            "the mean runs over the images: each token must be normalised by itself, over the last axis": (
+            "the mean runs over the images: normalise each token separately, over the last axis": (
                 _over(x, 0, eps) * weight + bias
             ),
-            "the mean runs over the tokens of an image: each token must be normalised by itself, over the last axis": (
+            "the mean runs over the tokens of an image: normalise each token separately, over the last axis": (
                 _over(x, 1, eps) * weight + bias
             ),
-            "the mean runs over everything: each token must be normalised by itself, with axis=-1": (
+            "the mean runs over everything: normalise each token separately, with axis=-1": (
                 _over(x, None, eps) * weight + bias
             ),
         },
@@ -155,66 +151,66 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
 
 
 def _over(x: np.ndarray, axis: int | None, eps: float) -> np.ndarray:
-    """Normalised over the wrong axis."""
+    """Return x normalised over the given axis."""
     centred = x - x.mean(axis=axis, keepdims=True)
     return centred / np.sqrt((centred**2).mean(axis=axis, keepdims=True) + eps)
 
 
 @exercise(4)
 def gelu(attempt: Attempt) -> None:
-    """The formula, one number at a time, and its slope."""
+    """Check the formula, one number at a time, and its derivative."""
     tensor = attempt.find("Tensor")
     x = np.array([[-3.0, -1.2, -0.4, 0.0], [0.3, 0.9, 2.7, 4.0]])
     root = math.sqrt(2.0 / math.pi)
-    own = "use the Tensor's own .tanh()"
+    own = "use the Tensor's method .tanh()"
     with explained({"ufunc": own, "must be real number, not Tensor": own}):
         got = attempt(tensor(x))
     if isinstance(got, np.ndarray):
-        raise Complaint("gelu returns an array: use the Tensor's own operators and tanh, so that gradients flow")
+        raise Complaint("gelu returns an array: use the Tensor's operators and its method tanh, so that gradients flow")
     same(
         got,
         _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.044715 * v**3)))),
         "gelu(x)",
         mistakes={
-            "this is the gate alone: multiply it by x": _each(
+            "this is the gate: multiply it by x": _each(
                 x, lambda v: 0.5 * (1.0 + math.tanh(root * (v + 0.044715 * v**3)))
             ),
-            "this is the exact form, by erf; the one with tanh is asked for, as in the authors' code": _each(
+            "this is the exact form with erf: use the form with tanh, as in the authors' code": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.erf(v / math.sqrt(2.0)))
             ),
-            "this is ReLU, whose gate is open or shut": np.maximum(x, 0.0),
-            "this is x times a sigmoid, a coarser approximation": _each(x, lambda v: v / (1.0 + math.exp(-1.702 * v))),
-            "the root is missing from √(2/π)": _each(
+            "this is ReLU, whose gate is 0 or 1": np.maximum(x, 0.0),
+            "this is x times a sigmoid: use the form with tanh": _each(x, lambda v: v / (1.0 + math.exp(-1.702 * v))),
+            "the factor is 2/π: it must be √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(2.0 / math.pi * (v + 0.044715 * v**3)))
             ),
-            "√(π/2) stands where √(2/π) belongs": _each(
+            "the factor is √(π/2): it must be √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(math.pi / 2.0) * (v + 0.044715 * v**3)))
             ),
-            "√2/π stands where √(2/π) belongs: π is under the root too": _each(
+            "the factor is √2/π: it must be √(2/π), with π under the root too": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0) / math.pi * (v + 0.044715 * v**3)))
             ),
             "the factor of x³ is not 0.044715: count its zeros": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.44715 * v**3)))
             ),
-            "√(2π) stands where √(2/π) belongs": _each(
+            "the factor is √(2π): it must be √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0 * math.pi) * (v + 0.044715 * v**3)))
             ),
             "the factor √(2/π) is missing": _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(v + 0.044715 * v**3))),
-            "√(2/π) multiplies x alone: it stands before the bracket with both terms": _each(
+            "√(2/π) multiplies only x: put parentheses around both terms": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v + 0.044715 * v**3))
             ),
             "the cubic term is missing": _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v))),
-            "x is squared where it must be cubed": _each(
+            "x is squared: it must be cubed": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.044715 * v**2)))
             ),
             "the 1 + before the tanh is missing": _each(x, lambda v: 0.5 * v * math.tanh(root * (v + 0.044715 * v**3))),
-            "the half is missing: the gate goes from 0 to 1, not to 2": _each(
+            "the factor 0.5 is missing: the gate must go from 0 to 1, not to 2": _each(
                 x, lambda v: v * (1.0 + math.tanh(root * (v + 0.044715 * v**3)))
             ),
         },
     )
     if not attempt(tensor(x, requires_grad=True)).requires_grad:
-        raise Complaint("gelu(x) knows nothing of x: compute with the Tensor x itself, not with x.data")
+        raise Complaint("gelu(x) does not depend on the Tensor x: compute with x, not with x.data")
     same(attempt(tensor(np.ones(3, np.float32))).data.dtype.itemsize, 4, "the number of bytes of gelu's float32")
     gates = _each(x, lambda v: 0.5 * (1.0 + math.tanh(root * (v + 0.044715 * v**3))))
     same_gradients(
@@ -223,19 +219,19 @@ def gelu(attempt: Attempt) -> None:
         ["x"],
         "gelu(x)",
         mistakes={
-            "x": {"the gate was treated as a constant: work it out from x, not from x.data": lambda dy: dy * gates}
+            "x": {"the gate is a constant here: compute it from the Tensor x, not from x.data": lambda dy: dy * gates}
         },
     )
 
 
 def _each(x: np.ndarray, function: Any) -> np.ndarray:
-    """A function of one number, of each number."""
+    """Apply a function of one number to each number of an array."""
     return np.array([function(float(v)) for v in x.ravel()]).reshape(x.shape)
 
 
 @exercise(4)
 def Module(attempt: Attempt) -> None:
-    """The names in a small model with everything that a model has."""
+    """Check the names of parameters in a small model with parts, lists of parts and other attributes."""
     base, tensor = attempt.function, attempt.find("Tensor")
 
     class Leaf(base):
@@ -286,27 +282,27 @@ def Module(attempt: Attempt) -> None:
     _same_names([name for name, _ in found], [name for name, _ in right])
     for (name, got), (_, wanted) in zip(found, right, strict=True):
         if got is not wanted:
-            raise Complaint(f"named_parameters: {name} is not the model's own Tensor: hand out the attribute itself")
+            raise Complaint(f"named_parameters: {name} is not the model's own Tensor: return the attribute itself")
     x = tensor(np.full(2, 3.0))
     same(attempt.call(model.head, x, what="calling a layer"), np.full(2, 3.0), "what a layer returns when it is called")
 
 
 def _pairs(attempt: Attempt, module: Any, what: str) -> list[tuple[str, Any]]:
-    with explained({"has no attribute 'named_parameters'": "a list may hold other things than Modules"}):
+    with explained({"has no attribute 'named_parameters'": "a list may hold things that are not Modules"}):
         found = attempt.call(module.named_parameters, what=what)
     if isinstance(found, dict):
-        raise Complaint("named_parameters returns a dictionary: a list of pairs (name, Tensor) is wanted")
+        raise Complaint("named_parameters returns a dictionary: return a list of pairs (name, Tensor)")
     found = list(found)
     if not all(isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in found):
-        raise Complaint("named_parameters must return pairs: (name, Tensor), the name first")
+        raise Complaint("named_parameters must return pairs (name, Tensor), with the name first")
     return [(str(name), value) for name, value in found]
 
 
 def _leaf_sentence(names: list[str]) -> str:
     if not names:
-        return "named_parameters finds nothing in a layer with one weight: a Tensor in an attribute is a parameter"
+        return "named_parameters finds nothing in a layer with one weight: return each Tensor among its attributes"
     if "size" in names:
-        return "named_parameters lists attributes that are no Tensors: a plain number is no parameter"
+        return "named_parameters lists attributes that are not Tensors: a plain number is not a parameter"
     return f"named_parameters of a layer whose one parameter is `weight` lists {', '.join(names)}"
 
 
@@ -315,18 +311,18 @@ def _same_names(names: list[str], right: list[str]) -> None:
     if names == right:
         return
     known = {
-        "nothing is found if the first attribute is a text: does `return` stand inside the loop?": [],
-        "the parameters of parts are missing: ask every Module among the attributes for its own": ["cls"],
+        "nothing is found if the first attribute is a string: is `return` inside the loop?": [],
+        "the parameters of parts are missing: ask every Module among the attributes for them": ["cls"],
         "the parts in a list are missing: look into lists as well": [n for n in right if not n.startswith("blocks")],
         "the path is missing: put the part's name and a dot before each name": [n.split(".")[-1] for n in right],
         "parts in a list need their position in the name: blocks.0, blocks.1": [
             n.replace("blocks.0.", "blocks.").replace("blocks.1.", "blocks.") for n in right
         ],
-        "parts in a list have lost the list's name: blocks.0, not 0": [n.removeprefix("blocks.") for n in right],
+        "the name of the list is missing: it is blocks.0, not 0": [n.removeprefix("blocks.") for n in right],
         "positions in a list count from 0: blocks.0 is the first": [
             n.replace("blocks.1.", "blocks.2.").replace("blocks.0.", "blocks.1.") for n in right
         ],
-        "a part's parts have lost the way to them: the whole path is wanted, such as blocks.0.norm.weight": [
+        "the names of parts inside parts are cut: use the whole path, such as blocks.0.norm.weight": [
             ".".join([*n.split(".")[:1], *n.split(".")[1:][-1:]]) for n in right
         ],
     }
@@ -335,10 +331,10 @@ def _same_names(names: list[str], right: list[str]) -> None:
             raise Complaint(f"named_parameters: {sentence}")
     for mark in ("/", "_", "->", ":"):
         if names == [n.replace(".", mark) for n in right]:
-            raise Complaint(f"named_parameters joins the names with {mark!r}: a dot is wanted")
+            raise Complaint(f"named_parameters joins the names with {mark!r}: use a dot")
     if sorted(names) == sorted(right):
         raise Complaint(
-            "named_parameters has all names, but in another order: take the attributes as vars(self) has them, "
+            "named_parameters has all names, but in another order: use the order of vars(self), "
             f"{right[0]} first and {right[-1]} last"
         )
     missing = [name for name in right if name not in names]
@@ -347,18 +343,18 @@ def _same_names(names: list[str], right: list[str]) -> None:
         instead = f", and has {extra[0]} instead" if extra else ""
         raise Complaint(f"named_parameters has no {missing[0]}{instead}")
     if extra:
-        raise Complaint(f"named_parameters lists {extra[0]}, which is no parameter of this model")
+        raise Complaint(f"named_parameters lists {extra[0]}, which is not a parameter of this model")
     raise Complaint("named_parameters lists a parameter more than once")
 
 
 @exercise(4)
 def MLP(attempt: Attempt) -> None:
-    """fc2(gelu(fc1(z))), one number at a time, with biases that are not 0."""
+    """Check fc2(gelu(fc1(z))), one number at a time, with biases that are not 0."""
     tensor = attempt.find("Tensor")
     mlp = attempt(3, 5, np.random.default_rng(0))
     for part, shape in (("fc1", (3, 5)), ("fc2", (5, 3))):
         if not hasattr(mlp, part):
-            raise Complaint(f"MLP(3, 5, rng) has no attribute {part}: the two layers are called fc1 and fc2")
+            raise Complaint(f"MLP(3, 5, rng) has no attribute {part}: name the two layers fc1 and fc2")
         got = getattr(getattr(mlp, part), "weight", None)
         if got is None:
             raise Complaint(f"MLP's {part} has no weight: make it with Linear(...)")
@@ -369,12 +365,12 @@ def MLP(attempt: Attempt) -> None:
             )
     names = [name for name, _ in attempt.call(mlp.named_parameters, what="named_parameters() of the MLP")]
     if names != ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]:
-        raise Complaint(f"MLP's parameters must be those of fc1, then those of fc2; it has {', '.join(names)}")
+        raise Complaint(f"MLP has the parameters {', '.join(names)}: make those of fc1 first, then those of fc2")
 
     other = attempt(3, 5, np.random.default_rng(1))
     for part in ("fc1", "fc2"):
         if np.array_equal(getattr(mlp, part).weight.data, getattr(other, part).weight.data):
-            raise Complaint(f"{part} starts the same from every generator: hand it the `rng` that __init__ gets")
+            raise Complaint(f"{part} starts with the same numbers for every generator: pass it __init__'s `rng`")
 
     rng = np.random.default_rng(1)
     arrays = [p.data for p in mlp.parameters()]
@@ -384,7 +380,7 @@ def MLP(attempt: Attempt) -> None:
     z = rng.standard_normal((2, 4, 3)).astype(np.float32)
     got = attempt.call(mlp, tensor(z), what="MLP(3, 5, rng)(z)")
     if isinstance(got, np.ndarray):
-        raise Complaint("MLP returns an array: let the Tensor go through the layers, so that gradients flow")
+        raise Complaint("MLP returns an array: pass the Tensor through the layers, so that gradients flow")
     hidden = np.array([[[sum(t * W1[:, j]) + b1[j] for j in range(5)] for t in image] for image in z.astype(float)])
     bent = _each(hidden, _gelu)
     right = np.array([[[sum(h * W2[:, j]) + b2[j] for j in range(3)] for h in image] for image in bent])
@@ -394,18 +390,18 @@ def MLP(attempt: Attempt) -> None:
         "MLP(3, 5, rng)(z)",
         mistakes={
             "GELU is missing: two linear layers in a row are one": hidden @ W2 + b2,
-            "GELU acts on the input: it stands between fc1 and fc2": _each(z, _gelu) @ W1 @ W2 + b1 @ W2 + b2,
-            "GELU stands after fc2 instead of between the layers": _each(hidden @ W2 + b2, _gelu),
-            "GELU acts a second time, after fc2": _each(right, _gelu),
-            "z is added already: the residual connection belongs to the block, lesson 08": right + z,
-            "ReLU stands where GELU belongs": np.maximum(hidden, 0) @ W2 + b2,
+            "GELU acts on the input: apply it between fc1 and fc2": _each(z, _gelu) @ W1 @ W2 + b1 @ W2 + b2,
+            "GELU acts after fc2: apply it between fc1 and fc2": _each(hidden @ W2 + b2, _gelu),
+            "GELU acts a second time after fc2: apply it once": _each(right, _gelu),
+            "z is added: the residual connection belongs to the block of lesson 08": right + z,
+            "this uses ReLU: use GELU": np.maximum(hidden, 0) @ W2 + b2,
         },
         tolerance=1e-5,
     )
     attempt.call(_backward, got, what="the backward pass of MLP(3, 5, rng)(z)")
     for name, p in mlp.named_parameters():
         if p.grad is None:
-            raise Complaint(f"no gradient reaches {name}: forward must go through fc1 and fc2 as Tensors")
+            raise Complaint(f"no gradient reaches {name}: pass Tensors through fc1 and fc2 in forward")
 
 
 def _gelu(v: float) -> float:

@@ -14,7 +14,7 @@ from . import exercise, question
 
 @question(6)
 def notices_order(value: Any) -> None:
-    """c, e and f name a place; a, b and d treat all tokens alike."""
+    """Check for the letters c, e and f, which depend on a position; a, b and d treat all tokens alike."""
     try:
         letters = {str(letter).strip().lower() for letter in value}
     except TypeError:
@@ -22,14 +22,14 @@ def notices_order(value: Any) -> None:
     if not letters or not letters <= set("abcdef"):
         raise Complaint(f'notices_order must be letters from a to f, such as {{"a", "b"}}, not {value!r}')
     wrong = {
-        "a": "a does not change: a mean adds up all tokens, in whatever order they come",
-        "b": "b does not change: the largest number is the largest wherever it stands",
-        "d": "d does not change: gather only shuffles along, and the sum over its rows does not mind",
+        "a": "a does not change: a mean adds up all tokens, in any order",
+        "b": "b does not change: the largest number is the same in any order",
+        "d": "d does not change: gather's rows are shuffled like the tokens, and their sum is the same",
     }
     missing = {
-        "c": "c changes too: z[0] is the token that stands first, and after the shuffle that is another one",
-        "e": "e changes too: its factors 0, 1, 2, ... belong to the places and not to the tokens",
-        "f": "f changes too: gather shuffles along, so that another token's result stands first",
+        "c": "c changes too: z[0] is the first token, which is another one after the shuffle",
+        "e": "e changes too: its factors 0, 1, 2, ... belong to positions, not to tokens",
+        "f": "f changes too: gather's rows are shuffled like the tokens, so another result comes first",
     }
     for letter, sentence in wrong.items():
         if letter in letters:
@@ -41,7 +41,7 @@ def notices_order(value: Any) -> None:
 
 @exercise(6)
 def add_class_token(attempt: Attempt) -> None:
-    """A class token in front of three images' patches, number by number, and the gradients."""
+    """Check a class token in front of three images' patches, number by number, and the gradients."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(0)
     B, N, D = 3, 4, 2
@@ -55,16 +55,14 @@ def add_class_token(attempt: Attempt) -> None:
         right,
         "add_class_token(z, cls)",
         mistakes={
-            "the class token stands last: it belongs in front": np.array(
+            "the class token is last: put it in front of the patches": np.array(
                 [[*image.tolist(), cls[0, 0].tolist()] for image in z]
             ),
-            "the class token was added to every patch: it is a token of its own": z + cls,
-            "the class token took the place of the first patch: N + 1 tokens are wanted": right[:, [0, 2, 3, 4]],
-            "the first image's patch stands where each class token belongs": np.concatenate([z[:, :1], z], axis=1),
-            "these are zeros where the class token belongs: use cls itself": np.concatenate(
-                [np.zeros((B, 1, D)), z], axis=1
-            ),
-            "only the first image came back": right[:1],
+            "the class token was added to every patch: concatenate it as one more token": z + cls,
+            "the class token replaced the first patch: return N + 1 tokens": right[:, [0, 2, 3, 4]],
+            "each image's first patch is repeated: put cls there": np.concatenate([z[:, :1], z], axis=1),
+            "the first token is zeros: use cls": np.concatenate([np.zeros((B, 1, D)), z], axis=1),
+            "only the first image is returned": right[:1],
         },
     )
     same_gradients(attempt, [z, cls], ["z", "cls"], "add_class_token(z, cls)")
@@ -72,7 +70,7 @@ def add_class_token(attempt: Attempt) -> None:
 
 @exercise(6)
 def sincos2d(attempt: Attempt) -> None:
-    """Every number of two tables, the grids not square, by the formula."""
+    """Check every number of two tables, of grids that are not square, by the formula."""
     _sincos(attempt, 2, 3, 8)
     _sincos(attempt, 3, 2, 16)
 
@@ -92,29 +90,27 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
         table(speeds),
         f"sincos2d({rows}, {columns}, {D})",
         mistakes={
-            "the rows y come first: columns x are wanted in the first half": table(
+            "the rows y come first: the columns x belong in the first half": table(
                 speeds, order=groups[2:] + groups[:2]
             ),
-            "the patches are in order of columns: read the grid row by row": table(
+            "the patches are in column order: go through the grid row by row": table(
                 speeds, [(x, y) for x in range(columns) for y in range(rows)]
             ),
-            "cosines and sines have changed places: the sine comes first": table(
+            "sines and cosines are swapped: the sine comes first": table(
                 speeds, order=(groups[1], groups[0], groups[3], groups[2])
             ),
-            "sine and cosine stand in pairs: all sines of x come first, then all its cosines": np.array(
-                pairs, np.float32
-            ),
-            "the exponent divides by D/4: divide by D/4 - 1, so that the last hand has the speed 1/10000": table(
+            "sines and cosines alternate: all sines of x come first, then all its cosines": np.array(pairs, np.float32),
+            "the exponent divides by D/4: divide by D/4 - 1, so that the last speed is 1/10000": table(
                 [10000.0 ** (-k / quarter) for k in range(quarter)]
             ),
-            "the speeds grow: the minus in the exponent is missing": table([1.0 / w for w in speeds]),
-            "the exponent divides by D or D/2: there are D/4 hands, and the last has the speed 1/10000": table(
+            "the speeds grow: the minus sign in the exponent is missing": table([1.0 / w for w in speeds]),
+            "the exponent divides by D or D/2: there are D/4 speeds, and the last is 1/10000": table(
                 [10000.0 ** (-2 * k / D) for k in range(quarter)]
             ),
-            "the two sines stand first, then the two cosines: x's sines and cosines come before y's": table(
+            "both sines come first, then both cosines: the sines and cosines of x come before those of y": table(
                 speeds, order=(groups[0], groups[2], groups[1], groups[3])
             ),
-            "places count from 1 here: the first column and row are 0": table(
+            "positions count from 1: the first column and the first row are 0": table(
                 speeds, [(x + 1, y + 1) for x, y in by_rows]
             ),
         },
@@ -124,7 +120,7 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
 
 @exercise(6)
 def learned_2d(attempt: Attempt) -> None:
-    """A grid that is not square, place by place, and the gradients of both tables."""
+    """Check a grid that is not square, position by position, and the gradients of both tables."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(1)
     h, w, half = 2, 3, 2
@@ -142,20 +138,20 @@ def learned_2d(attempt: Attempt) -> None:
         right,
         "learned_2d(X, Y)",
         mistakes={
-            "Y's half comes first: X's is wanted first": np.array([[[*Y[row], *X[column]] for row, column in places]]),
-            "the places are in order of columns: read the grid row by row": np.array(
+            "Y's half comes first: it must be X's half": np.array([[[*Y[row], *X[column]] for row, column in places]]),
+            "the positions are in column order: go through the grid row by row": np.array(
                 [[[*X[column], *Y[row]] for row, column in by_columns]]
             ),
-            "X and Y were added: put them side by side": np.array([[X[column] + Y[row] for row, column in places]]),
-            "the tables stand below one another: every place wants a row of both": np.concatenate([X, Y])[None],
-            "X and Y were joined along the columns of the grid: join them along the last axis": np.array(
+            "X and Y were added: concatenate them": np.array([[X[column] + Y[row] for row, column in places]]),
+            "the tables are below one another: every position takes one row of each": np.concatenate([X, Y])[None],
+            "X and Y were concatenated along the columns of the grid: concatenate along the last axis": np.array(
                 [[*X.tolist(), *[Y[row].tolist()] * w] for row in range(h)]
             ).reshape(1, h * w, 2 * half),
-            "X runs through its rows in the wrong order: it must be repeated in every row of the grid": np.array(
+            "X's rows are in the wrong order: repeat X in every row of the grid": np.array(
                 [[[*X[i // h], *Y[i // w]] for i in range(h * w)]]
             ),
-            "the leading axis of length 1 is missing: the positions are added to (B, N, D)": right[0],
-            "the grid is still two axes: join h and w to N": right.reshape(h, w, 2 * half),
+            "the first axis of length 1 is missing: the result is added to (B, N, D)": right[0],
+            "the grid is two axes: join h and w to N": right.reshape(h, w, 2 * half),
         },
     )
     same_gradients(attempt, [X, Y], ["X", "Y"], "learned_2d(X, Y)")

@@ -14,7 +14,7 @@ from . import exercise
 
 @exercise(8)
 def head_columns(attempt: Attempt) -> None:
-    """Every part and head of three layouts, counted out column by column."""
+    """Check every part and head of four layouts, counted column by column."""
     for heads, D in ((4, 20), (2, 64), (3, 12), (1, 5)):
         labels = [(part, head) for part in range(3) for head in range(heads) for _ in range(D // heads)]
         # Keys of head 2 among 4 come first: there each mistake begins at another column.
@@ -22,7 +22,7 @@ def head_columns(attempt: Attempt) -> None:
             what = f"head_columns({part}, {head}, {heads}, {D})"
             got = attempt(part, head, heads, D)
             if not isinstance(got, slice):
-                raise Complaint(f"{what} is a {type(got).__name__}: a slice is wanted, slice(first, behind the last)")
+                raise Complaint(f"{what} is a {type(got).__name__}: return slice(first, last + 1)")
             right = [column for column, label in enumerate(labels) if label == (part, head)]
             columns = list(range(3 * D))[got]
             if columns != right:
@@ -30,30 +30,30 @@ def head_columns(attempt: Attempt) -> None:
 
 
 def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, head: int, heads: int, D: int) -> str:
-    """What the mistake of a wrong slice is called."""
+    """Return the likely mistake that leads to a wrong slice."""
     D_h = D // heads
     if columns == [column - 1 for column in right[1:]] or columns == right[:-1]:
-        return "the last column is missing: a slice ends behind its last column"
+        return "the last column is missing: a slice stops before its end"
     if got.start == right[0] and len(columns) == D:
-        return "it begins in the right place, but takes D columns: one head has D_h = D / heads"
+        return "it begins at the right column, but takes D columns: one head has D_h = D / heads"
     if got.start == right[0]:
-        return f"it begins in the right place, but takes {len(columns)} columns instead of D_h = {D_h}"
+        return f"it begins at the right column, but takes {len(columns)} columns instead of D_h = {D_h}"
     known = {
-        (head * 3 + part) * D_h: "each head has its q, k and v together there: first come the queries of all heads",
-        part * D_h + head * D: "part and head have changed places: a part is D columns wide, a head D_h",
-        part * D + head: "it begins head columns into the part: each head before it takes D_h columns",
-        part + head * D_h: "it begins part columns further on: each part before it takes D columns",
-        (part + head) * D_h: "a part holds all heads, D columns: it is not as narrow as a head",
-        part * D + head * D: "each head before this one takes D_h columns, not D",
-        head * D_h: "these are always queries: each part before this one takes D columns",
-        part * D: "this is always head 0: each head before this one takes D_h columns",
+        (head * 3 + part) * D_h: "it expects q, k and v of one head together: the queries of all heads come first",
+        part * D_h + head * D: "part and head are swapped: a part has D columns, a head D_h",
+        part * D + head: "it begins head columns into the part: skip D_h columns for each head before it",
+        part + head * D_h: "it skips part columns: skip D columns for each part before it",
+        (part + head) * D_h: "it skips D_h columns for each part: a part has D columns",
+        part * D + head * D: "it skips D columns for each head: a head has D_h columns",
+        head * D_h: "these are always queries: skip D columns for each part before it",
+        part * D: "this is always head 0: skip D_h columns for each head before it",
     }
-    return known.get(got.start, f"it gives {got}, and those columns are not {'qkv'[part]} of head {head}")
+    return known.get(got.start, f"{got} does not hold {'qkv'[part]} of head {head}")
 
 
 @exercise(8)
 def split_heads(attempt: Attempt) -> None:
-    """Two images, three heads; each head's numbers are counted out."""
+    """Check two images and three heads, number by number."""
     tensor = attempt.find("Tensor")
     B, N, heads, D_h = 2, 4, 3, 5
     D = heads * D_h
@@ -75,12 +75,12 @@ def split_heads(attempt: Attempt) -> None:
             f"{name} of split_heads(qkv, {heads})",
             mistakes={
                 **others,
-                "the transpose is missing: reshape alone mixes tokens and heads": plain[i],
-                "each row was split as head, part, number: its order is part, head, number": by_head[i],
-                "each row was split as part, number, head: the numbers of one head stand together": inner[i],
-                "the axis of heads must stand before that of tokens: (B, heads, N, D_h)": split[:, :, i],
-                "heads and images have changed places: the batch comes first": right[i].swapaxes(0, 1),
-                "its last two axes have changed places": right[i].swapaxes(-1, -2),
+                "the transpose is missing: reshape without it mixes tokens and heads": plain[i],
+                "each row was split in the order head, part, number: split it as part, head, number": by_head[i],
+                "each row was split in the order part, number, head: split it as part, head, number": inner[i],
+                "the axis of heads must come before the axis of tokens: (B, heads, N, D_h)": split[:, :, i],
+                "heads and images are swapped: the batch comes first": right[i].swapaxes(0, 1),
+                "its last two axes are swapped": right[i].swapaxes(-1, -2),
                 "the heads are not split: each row still has D numbers": split[:, :, i].reshape(B, N, D),
             },
         )
@@ -92,7 +92,7 @@ def split_heads(attempt: Attempt) -> None:
 
 @exercise(8)
 def merge_heads(attempt: Attempt) -> None:
-    """Two images, three heads; where each number must go."""
+    """Check two images and three heads, number by number."""
     tensor = attempt.find("Tensor")
     B, heads, N, D_h = 2, 3, 4, 5
     answers = np.random.default_rng(82).standard_normal((B, heads, N, D_h))
@@ -101,22 +101,22 @@ def merge_heads(attempt: Attempt) -> None:
         right[b, n, h * D_h + d] = answers[b, h, n, d]
     got = attempt(tensor(answers))
     if isinstance(got, np.ndarray):
-        raise Complaint("merge_heads returns an array: use the Tensor's own methods, so that gradients flow")
+        raise Complaint("merge_heads returns an array: use the Tensor's methods, so that gradients flow")
     same(
         got,
         right,
         "merge_heads(answers)",
         mistakes={
-            "the transpose is missing: a row holds several tokens of one head, not one token of all heads": (
+            "the transpose is missing: a row must hold one token of all heads, not several tokens of one head": (
                 answers.reshape(B, N, heads * D_h)
             ),
-            "the heads' numbers alternate: put head 0's side by side first": (
+            "the numbers of the heads alternate: all numbers of head 0 come first": (
                 answers.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
             ),
-            "heads and numbers are still two axes: join them to D": answers.transpose(0, 2, 1, 3),
-            "the heads were added up: put them side by side": answers.sum(axis=1),
-            "the heads were averaged: put them side by side": answers.mean(axis=1),
-            "only one head is left: put all of them side by side": answers[:, 0],
+            "heads and numbers are two axes: join them to D": answers.transpose(0, 2, 1, 3),
+            "the heads were added up: concatenate them": answers.sum(axis=1),
+            "the heads were averaged: concatenate them": answers.mean(axis=1),
+            "only one head is left: concatenate all": answers[:, 0],
         },
     )
     small = np.random.default_rng(83).standard_normal((1, 2, 2, 3))
@@ -125,7 +125,7 @@ def merge_heads(attempt: Attempt) -> None:
 
 @exercise(8)
 def MultiHeadSelfAttention(attempt: Attempt) -> None:
-    """Eq. 8 by loops, with random weights and biases, and the gradient."""
+    """Check Eq. 8 by loops, with random weights and biases, and the gradient."""
     tensor = attempt.find("Tensor")
     B, N, D, heads = 2, 4, 6, 3
     layer = attempt(D, heads, np.random.default_rng(0))
@@ -141,16 +141,16 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
         by_loops(),
         "MultiHeadSelfAttention(6, 3, rng)(z)",
         mistakes={
-            "the last layer is missing: self.out mixes the heads' answers": lambda: by_loops(project=False),
-            "the heads are not split: with one wide head each token makes one mean only": lambda: by_loops(split=False),
-            "the heads' answers are put together in the wrong order: merge_heads does it": lambda: by_loops(mixed=True),
-            "scores are divided by √D: each head divides by the root of its own width D_h": (
+            "the last layer is missing: apply self.out to the merged heads": lambda: by_loops(project=False),
+            "the heads are not split: split q, k and v with split_heads": lambda: by_loops(split=False),
+            "the heads are merged in the wrong order: use merge_heads": lambda: by_loops(mixed=True),
+            "the scores are divided by √D: divide them by √D_h, the width of one head": (
                 lambda: by_loops(divisor=math.sqrt(D))
             ),
             "the input is added: the residual connection belongs to the block": lambda: by_loops() + z,
-            "queries and keys have changed places": lambda: by_loops(order="kqv"),
-            "keys and values have changed places": lambda: by_loops(order="qvk"),
-            "self.out comes before the attention: it mixes what the heads answer": lambda: by_loops(out_first=True),
+            "queries and keys are swapped": lambda: by_loops(order="kqv"),
+            "keys and values are swapped": lambda: by_loops(order="qvk"),
+            "self.out comes before the attention: apply it to the merged heads": lambda: by_loops(out_first=True),
         },
     )
     forward = Attempt("MultiHeadSelfAttention", layer, attempt.names)
@@ -159,7 +159,7 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
 
 @exercise(8)
 def EncoderBlock(attempt: Attempt) -> None:
-    """Eqs. 2 and 3 by loops, with random weights, biases and norms, and the gradient."""
+    """Check Eqs. 2 and 3 by loops, with random weights, biases and norms, and the gradient."""
     tensor = attempt.find("Tensor")
     B, N, D, heads, hidden = 2, 3, 4, 2, 5
     block = attempt(D, heads, hidden, np.random.default_rng(0))
@@ -201,43 +201,39 @@ def EncoderBlock(attempt: Attempt) -> None:
         MLP(n2(half)) + half,
         "EncoderBlock(4, 2, 5, rng)(z)",
         mistakes={
-            "the first residual connection is missing: add z to what attention gathered": lambda: (
+            "the first residual connection is missing: add z to the result of attention": lambda: (
                 MLP(n2(MSA(n1(z)))) + MSA(n1(z))
             ),
-            "the second residual connection is missing: add z′ to what the MLP worked out": lambda: MLP(n2(half)),
+            "the second residual connection is missing: add z′ to the result of the MLP": lambda: MLP(n2(half)),
             "both residual connections are missing": lambda: MLP(n2(MSA(n1(z)))),
-            "the second half adds the block's input again: it must add z′, the result of the first half": lambda: (
-                MLP(n2(half)) + z
-            ),
-            "the second half is missing: the MLP with its norm and its residual": half,
+            "the second half adds the block's input: add z′, the result of the first half": lambda: MLP(n2(half)) + z,
+            "the second half is missing: the MLP with its norm and residual connection": half,
             "only the MLP acts: the attention half is missing": lambda: MLP(n2(z)) + z,
-            "both halves read the block's input: the MLP must read z′": lambda: MLP(n2(z)) + half,
-            "the normalised tokens are added, not the tokens themselves": lambda: (
+            "both halves read the block's input: the second must read z′": lambda: MLP(n2(z)) + half,
+            "both halves add the normalised tokens: add the tokens themselves": lambda: (
                 MLP(n2(MSA(n1(z)) + n1(z))) + n2(MSA(n1(z)) + n1(z))
             ),
-            "the first half adds the normalised tokens, not the tokens themselves": lambda: (
+            "the first half adds the normalised tokens: add the tokens themselves": lambda: (
                 MLP(n2(MSA(n1(z)) + n1(z))) + MSA(n1(z)) + n1(z)
             ),
-            "the norms come after the additions, as in 2017: here they stand before attention and MLP": lambda: n2(
+            "the norms come after the additions, as in 2017: put them before attention and MLP": lambda: n2(
                 MLP(n1(MSA(z) + z)) + n1(MSA(z) + z)
             ),
-            "the norms act on what comes out: they must act on what goes into attention and MLP": lambda: (
+            "the norms act on the outputs of attention and MLP: apply them to the inputs": lambda: (
                 n2(MLP(n1(MSA(z)) + z)) + n1(MSA(z)) + z
             ),
-            "no norm is used": lambda: MLP(MSA(z) + z) + MSA(z) + z,
+            "both norms are missing": lambda: MLP(MSA(z) + z) + MSA(z) + z,
             "the first norm is missing": lambda: MLP(n2(MSA(z) + z)) + MSA(z) + z,
             "the second norm is missing": lambda: MLP(half) + half,
-            "both halves use norm1: the second has its own, norm2": lambda: MLP(n1(half)) + half,
-            "norm1 and norm2 have changed places": lambda: MLP(n1(MSA(n2(z)) + z)) + MSA(n2(z)) + z,
-            "the MLP comes first: attention gathers, then the MLP thinks": lambda: (
-                MSA(n1(MLP(n2(z)) + z)) + MLP(n2(z)) + z
-            ),
+            "both halves use norm1: use norm2 in the second": lambda: MLP(n1(half)) + half,
+            "norm1 and norm2 are swapped": lambda: MLP(n1(MSA(n2(z)) + z)) + MSA(n2(z)) + z,
+            "the MLP comes first: attention must come first": lambda: MSA(n1(MLP(n2(z)) + z)) + MLP(n2(z)) + z,
         },
     )
     same_gradients(Attempt("EncoderBlock", block, attempt.names), [z[:1]], ["z"], "EncoderBlock(4, 2, 5, rng)(z)")
 
 
-# -- by other roads -------------------------------------------------------------------------------------
+# -- the same by loops ----------------------------------------------------------------------------------
 
 
 def _msa(
@@ -252,7 +248,7 @@ def _msa(
     order: str = "qkv",
     out_first: bool = False,
 ) -> np.ndarray:
-    """Multi-head attention of one image, token by token and head by head; the options are mistakes."""
+    """Return multi-head attention of one image, computed token by token; the options are mistakes."""
     N, D = z.shape
     count = heads if split else 1
     D_h = D // count
@@ -272,7 +268,7 @@ def _msa(
 
 
 def _fill(attempt: Attempt, module: Any, shapes: dict[str, tuple[int, ...]], rng: Any) -> dict[str, np.ndarray]:
-    """Put random float64 numbers into a module's layers; returns them by name.
+    """Put random float64 numbers into a module's layers, and return them by name.
 
     Args:
         shapes: for each layer, by its path in the module, the shape of its weight; the bias has the last axis.
@@ -287,7 +283,7 @@ def _fill(attempt: Attempt, module: Any, shapes: dict[str, tuple[int, ...]], rng
         for name in path.split("."):
             if not hasattr(layer, name):
                 raise Complaint(
-                    f"{attempt.name} has no {path}: leave __init__ as it was, trained weights go by these names"
+                    f"{attempt.name} has no {path}: keep __init__ as it was, since trained weights use these names"
                 )
             layer = getattr(layer, name)
         for name, wanted in (("weight", shape), ("bias", shape[-1:])):
@@ -301,11 +297,11 @@ def _fill(attempt: Attempt, module: Any, shapes: dict[str, tuple[int, ...]], rng
 
 
 def _three(got: Any, name: str) -> tuple[Any, Any, Any]:
-    """What must be three Tensors."""
+    """Return the three Tensors that an attempt returned, and complain if it returned something else."""
     if isinstance(got, tuple | list) and len(got) == 3:
         for part in got:
             if isinstance(part, np.ndarray):
-                raise Complaint(f"{name} returns arrays: use the Tensor's own methods, so that gradients flow")
+                raise Complaint(f"{name} returns arrays: use the Tensor's methods, so that gradients flow")
         return got[0], got[1], got[2]
     shape = getattr(got, "shape", None)
     if shape is not None and shape[0] == 3:

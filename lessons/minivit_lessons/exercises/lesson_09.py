@@ -18,7 +18,7 @@ from . import exercise, question
 
 @exercise(9)
 def classify(attempt: Attempt) -> None:
-    """LayerNorm and head of token 0, number by number."""
+    """Check LayerNorm and head of token 0, number by number."""
     tensor, layer_norm, linear = (attempt.find(name) for name in ("Tensor", "LayerNorm", "Linear"))
     rng = np.random.default_rng(0)
     B, T, D, K = 3, 4, 5, 2
@@ -45,22 +45,20 @@ def classify(attempt: Attempt) -> None:
         "classify(z, norm, head)",
         mistakes={
             "the norm is missing": z[:, 0] @ weight + bias,
-            "the last token speaks: the class token is token 0": logits(z[:, -1]),
-            "token 1 speaks, a patch: the class token is token 0": logits(z[:, 1]),
-            "the mean of all tokens speaks: take the class token alone": logits(z.mean(axis=1)),
-            "the mean of the patches speaks: take the class token alone": logits(z[:, 1:].mean(axis=1)),
-            "the mean of all normalised tokens speaks: take the class token alone": np.array(
+            "the last token is classified: the class token is token 0": logits(z[:, -1]),
+            "token 1, a patch, is classified: the class token is token 0": logits(z[:, 1]),
+            "the mean of all tokens is classified: take only the class token": logits(z.mean(axis=1)),
+            "the mean of the patches is classified: take only the class token": logits(z[:, 1:].mean(axis=1)),
+            "the mean of all normalised tokens is classified: take only the class token": np.array(
                 [np.mean([normed(row) for row in image], axis=0) for image in z]
             )
             @ weight
             + bias,
             "z[0] is the first image: z[:, 0] is token 0 of every image": logits(z[0]),
-            "every token got logits: take the class token first": np.stack([logits(image) for image in z]),
-            "the axis of tokens is still there: z[:, 0] removes it, z[:, :1] does not": right[:, None],
+            "every token is classified: take only the class token": np.stack([logits(image) for image in z]),
+            "the axis of tokens is still there: remove it with z[:, 0] instead of z[:, :1]": right[:, None],
             "the head is missing: these are the normalised class tokens": np.array([normed(row) for row in z[:, 0]]),
-            "these are probabilities: return the logits, the loss does the rest": (
-                np.exp(right) / np.exp(right).sum(axis=-1, keepdims=True)
-            ),
+            "these are probabilities: return the logits": (np.exp(right) / np.exp(right).sum(axis=-1, keepdims=True)),
         },
     )
     forward = Attempt("classify", lambda x: attempt(x, norm, head), attempt.names)
@@ -69,27 +67,27 @@ def classify(attempt: Attempt) -> None:
 
 @question(9)
 def initial_loss(value: Any) -> None:
-    """-ln(1 / 10)."""
+    """Check -ln(1 / 10)."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise Complaint("initial_loss must be a number")
     known = {
-        0.0: "0 would mean that the model is right and certain; it has no opinion",
-        0.1: "0.1 is the right class's probability: the loss is minus its logarithm",
-        0.9: "0.9 is the share of the wrong classes: the loss is minus the logarithm of the right one's probability",
-        1.0: "that is the logarithm to base 10: the natural one is np.log(10)",
-        math.log2(10): "that is the logarithm to base 2: the natural one is np.log(10)",
-        -math.log(10): "the sign: the loss is *minus* the logarithm of a number below 1",
-        10 * math.log(10): "that is the sum over ten classes: only the right class counts",
+        0.0: "0 would mean that the model is right and certain: it gives all classes the same probability",
+        0.1: "0.1 is the probability of the right class: the loss is minus its logarithm",
+        0.9: "0.9 is the probability of the wrong classes: the loss is minus the logarithm of 0.1",
+        1.0: "this is the logarithm to base 10: use the natural logarithm, np.log",
+        math.log2(10): "this is the logarithm to base 2: use the natural logarithm, np.log",
+        -math.log(10): "the sign is wrong: the loss is *minus* the logarithm of a number below 1",
+        10 * math.log(10): "this is the sum over ten classes: only the right class counts",
         10.0: "10 is one over the probability: take its logarithm",
-        math.log(64): "that is the logarithm of D: count the classes",
-        math.log(0.9) * -1: "minus the logarithm of 0.9: but 0.9 is the probability of being wrong",
+        math.log(64): "this is the logarithm of D: take that of the number of classes",
+        math.log(0.9) * -1: "this is minus the logarithm of 0.9: 0.9 is the probability of the wrong classes",
     }
     if abs(value - math.log(10)) < 0.005:
         return
     for wrong, sentence in known.items():
         if abs(value - wrong) < 0.005:
             raise Complaint(f"initial_loss: {sentence}")
-    raise Complaint(f"initial_loss: not {value:.4g}; ten equal logits make ten equal probabilities")
+    raise Complaint(f"initial_loss: not {value:.4g}: ten equal logits give ten equal probabilities")
 
 
 SIZES: dict[str, Any] = {
@@ -107,7 +105,7 @@ OURS = {"tokens.cls": "cls", "tokens.positions": "positions.embedding"}  # where
 
 @exercise(9)
 def ViT(attempt: Attempt) -> None:
-    """The parameters by name, how they start, and the logits of minivit's own model with the same numbers."""
+    """Check the parameters, their initial values, and the logits against those of minivit's model."""
     tensor = attempt.find("Tensor")
     model = attempt(**SIZES, seed=0)
     theirs = models.ViT(models.ViTConfig(**SIZES), seed=None)
@@ -136,36 +134,36 @@ def ViT(attempt: Attempt) -> None:
     def first() -> Any:
         return model.tokens(model.embedding(tensor(images)))
 
-    def speak(y: Any) -> Any:
+    def logits_of(y: Any) -> Any:
         return model.head(model.encoder_norm(y)).data
 
     def last() -> Any:
         return encoded(first(), model.blocks)
 
     mistakes: dict[str, Callable[[], Any]] = {
-        "the blocks are not used: forward sends z through each of them": lambda: speak(first()[:, 0]),
-        "only the first block is used": lambda: speak(encoded(first(), model.blocks[:1])[:, 0]),
-        "only the last block counts: each must read what the one before it returned": (
-            lambda: speak(model.blocks[-1](first())[:, 0])
+        "the blocks are not used: pass z through each of them": lambda: logits_of(first()[:, 0]),
+        "only the first block is used": lambda: logits_of(encoded(first(), model.blocks[:1])[:, 0]),
+        "only the last block is used: pass the result of each block to the next": (
+            lambda: logits_of(model.blocks[-1](first())[:, 0])
         ),
-        "the blocks act in reverse order": lambda: speak(encoded(first(), model.blocks[::-1])[:, 0]),
-        "the tokens are added to each block's result: its residual connections are inside": (
-            lambda: speak(_added(first(), model.blocks)[:, 0])
+        "the blocks are applied in reverse order": lambda: logits_of(encoded(first(), model.blocks[::-1])[:, 0]),
+        "the tokens are added to each block's result: a block adds them itself": (
+            lambda: logits_of(_added(first(), model.blocks)[:, 0])
         ),
-        "the class token and the positions are missing: forward forgets self.tokens": (
-            lambda: speak(encoded(model.embedding(tensor(images)), model.blocks)[:, 0])
+        "the class token and the positions are missing: call self.tokens in forward": (
+            lambda: logits_of(encoded(model.embedding(tensor(images)), model.blocks)[:, 0])
         ),
         "the encoder's norm is missing": lambda: model.head(last()[:, 0]).data,
-        "the encoder's norm comes before the blocks: it belongs behind the last": (
+        "the encoder's norm comes before the blocks: apply it after the last": (
             lambda: model.head(encoded(model.encoder_norm(first()), model.blocks)[:, 0]).data
         ),
-        "a patch speaks: the class token is token 0": lambda: speak(last()[:, 1]),
-        "the last token speaks: the class token is token 0": lambda: speak(last()[:, -1]),
-        "the mean of all tokens speaks: end with classify": lambda: speak(last().mean(axis=1)),
-        "the mean of all normalised tokens speaks: end with classify": (
+        "token 1, a patch, is classified: the class token is token 0": lambda: logits_of(last()[:, 1]),
+        "the last token is classified: the class token is token 0": lambda: logits_of(last()[:, -1]),
+        "the mean of all tokens is classified: end with classify": lambda: logits_of(last().mean(axis=1)),
+        "the mean of all normalised tokens is classified: end with classify": (
             lambda: model.head(model.encoder_norm(last()).mean(axis=1)).data
         ),
-        "every token got logits: end with classify": lambda: speak(last()),
+        "every token is classified: end with classify": lambda: logits_of(last()),
         "the head is missing: these are the class tokens": lambda: model.encoder_norm(last()[:, 0]).data,
         "these are the tokens of the last block: end with classify": lambda: last().data,
         "these are probabilities: return logits": (lambda: np.exp(right) / np.exp(right).sum(axis=-1, keepdims=True)),
@@ -175,56 +173,56 @@ def ViT(attempt: Attempt) -> None:
 
 
 def _parameters(attempt: Attempt, model: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The model's parameters under minivit's names; complain if one is missing, unknown or of another shape."""
+    """Return the model's parameters by minivit's names; complain if one is missing or has another shape."""
     for part in ("embedding", "tokens", "blocks", "encoder_norm", "head"):
         if not hasattr(model, part):
-            raise Complaint(f"ViT has no attribute {part}: the table in the exercise says what it is")
+            raise Complaint(f"ViT has no attribute {part}: see the table in the exercise")
     depth = SIZES["depth"]
     if not isinstance(model.blocks, list):
         raise Complaint(f"ViT's blocks are a {type(model.blocks).__name__}: make them a list")
     if len(model.blocks) != depth:
-        raise Complaint(f"ViT has {len(model.blocks)} blocks where depth is {depth}")
+        raise Complaint(f"ViT has {len(model.blocks)} blocks, but depth is {depth}")
     if any(model.blocks[0] is block for block in model.blocks[1:]):
         raise Complaint(
-            "all blocks of ViT are one and the same object: [block] * depth repeats it; make a new one each time"
+            "all blocks of ViT are the same object: make a new block each time, since [block] * depth repeats one"
         )
     pairs = attempt.call(model.named_parameters, what="ViT(...).named_parameters()")
     found = {OURS.get(str(name), str(name)): p for name, p in pairs}
     for name, shape in shapes.items():
         if name not in found:
-            raise Complaint(f"ViT has no parameter for minivit's {name}: are the attributes named as in the table?")
+            raise Complaint(f"ViT has no parameter for minivit's {name}: use the names of the table for attributes")
         if tuple(found[name].shape) != shape:
             raise Complaint(f"ViT's {name} has shape {found[name].shape} instead of {shape}: {_which_size(name)}")
     for name in found:
         if name not in shapes:
-            raise Complaint(f"ViT has a parameter {name} that minivit's model has not")
+            raise Complaint(f"ViT has a parameter {name} that minivit's model does not have")
     return found
 
 
 def _which_size(name: str) -> str:
-    """What a parameter's wrong shape most likely comes from."""
+    """Return the likely mistake that leads to a parameter's wrong shape."""
     if name == "positions.embedding":
-        return "Tokens wants the number of patches, (image_size // patch_size) ** 2, and adds one itself"
+        return "Tokens takes the number of patches, (image_size // patch_size) ** 2, and adds one itself"
     if name.startswith("embedding"):
         return "PatchEmbedding takes patch_size, channels, dim, rng in this order"
     if name.startswith("blocks"):
         return "EncoderBlock takes dim, heads, mlp_dim, rng in this order"
-    return "is a size written as a number where the argument is meant?"
+    return "is a size written as a number instead of the argument?"
 
 
 def _starts_well(attempt: Attempt, parameters: dict[str, Any]) -> None:
-    """A head of zeros, and random numbers that differ from block to block and from seed to seed."""
+    """Complain unless the head starts at zero, and the blocks differ from each other and from seed to seed."""
     if np.any(parameters["head.weight"].data) or np.any(parameters["head.bias"].data):
-        raise Complaint("ViT's head does not start at zero: replace its weight, so that a new model's logits are all 0")
+        raise Complaint("ViT's head does not start at zero: replace its weight by zeros, so that logits start at 0")
     kernel = "attention.qkv.weight"
     one, two = (parameters[f"blocks.{i}.{kernel}"].data for i in (0, 1))
     if np.array_equal(one, two):
         raise Complaint(
-            "all blocks of ViT start with the same numbers: hand all of them the same rng, not a new one each"
+            "all blocks of ViT start with the same numbers: pass the same rng to all, not a new one to each"
         )
     again, other = (dict(attempt(**SIZES, seed=seed).named_parameters()) for seed in (0, 1))
     if not np.array_equal(again[f"blocks.0.{kernel}"].data, one):
-        raise Complaint("two models of the same seed differ: draw from the given rng alone")
+        raise Complaint("two models of the same seed differ: draw only from the rng that is made from seed")
     if np.array_equal(other[f"blocks.0.{kernel}"].data, one):
         raise Complaint("two models of different seeds are the same: use the rng that is made from seed")
 
@@ -240,7 +238,7 @@ def _gradients_arrive(attempt: Attempt, got: Any, parameters: dict[str, Any]) ->
     attempt.call(_backward, got, cotangent, what="the backward pass of ViT(...)(images)")
     for name, p in parameters.items():
         if p.grad is None or not np.any(p.grad):
-            raise Complaint(f"no gradient arrives at ViT's {name}: does .data or .detach() cut the way back?")
+            raise Complaint(f"no gradient arrives at ViT's {name}: is there a .data or .detach() on the way?")
 
 
 def _backward(out: Any, cotangent: np.ndarray) -> bool:
@@ -250,29 +248,29 @@ def _backward(out: Any, cotangent: np.ndarray) -> bool:
 
 @exercise(9)
 def count_parameters(attempt: Attempt) -> None:
-    """An odd model, counted in its arrays, where each mistake leaves its own gap; then the published totals."""
+    """Check a model whose sizes tell the mistakes apart, then the published totals."""
     P, D, L, M, K = 8, 60, 5, 130, 7
     N = 5 * 5
     config = models.ViTConfig(image_size=40, patch_size=P, dim=D, depth=L, heads=3, mlp_dim=M, num_classes=K)
     right = models.ViT(config, seed=None).num_parameters()
     what = f"count_parameters(40, {P}, {D}, {L}, {M}, {K})"
     missing = {
-        D: "D are missing: of the class token, its position and the bias of E, one is not counted",
-        2 * D: "2 D are missing: is the last norm counted, or the class token with its position?",
+        D: "D are missing: count the class token, its position and the bias of E",
+        2 * D: "2 D are missing: count the last norm, and the class token with its position",
         (N + 1) * D: "the positions are missing",
-        (N + 2) * D: "class token and positions are missing",
-        4 * D * L: "4 D of each block are missing: its two norms, or the biases of its attention",
+        (N + 2) * D: "the class token and the positions are missing",
+        4 * D * L: "4 D of each block are missing: count its two norms and the biases of its attention",
         4 * D * L + 2 * D: "the norms are missing",
         2 * D * L: "2 D of each block are missing: it has two norms, with a weight and a bias each",
-        (2 * L + 1) * D: "one D of each norm is missing: it has a weight and a bias",
+        (2 * L + 1) * D: "D of each norm are missing: it has a weight and a bias",
         3 * D * L: "the biases of qkv are missing",
-        D * L: "D of each block are missing: a bias of out or of fc2",
+        D * L: "D of each block are missing: count the biases of out and of fc2",
         M * L: "the bias of fc1 is missing in each block",
         (M + D) * L: "the biases of the MLP are missing",
         (4 * D + M + D) * L: "the biases of the blocks are missing",
         (D * D + D) * L: "the layer `out` of the attention is missing",
         D * D * L: "the weight of `out` is missing",
-        2 * (D * D + D) * L: "qkv is counted as one D x D map: it has three times as many columns",
+        2 * (D * D + D) * L: "qkv is counted as D x D: it is D x 3 D",
         2 * D * D * L: "the weight of qkv is counted as D x D: it is D x 3 D",
         K: "the bias of the head is missing",
         D * K + K: "the head is missing",
@@ -283,9 +281,9 @@ def count_parameters(attempt: Attempt) -> None:
     }
     got = attempt(40, P, D, L, M, K)
     if isinstance(got, float | np.floating) and got == right:
-        raise Complaint(f"{what} is right, but a {type(got).__name__}: divide by // to keep a whole number")
+        raise Complaint(f"{what} is right, but a {type(got).__name__}: divide with // to get an integer")
     if isinstance(got, bool) or not isinstance(got, int | np.integer):
-        raise Complaint(f"{what} is a {type(got).__name__}: return a whole number")
+        raise Complaint(f"{what} is a {type(got).__name__}: return an integer")
     difference = right - int(got)
     if difference in missing:
         raise Complaint(f"{what} is {got:,} instead of {right:,}: {missing[difference]}")
@@ -295,8 +293,8 @@ def count_parameters(attempt: Attempt) -> None:
             f"{what} is {got:,} instead of {right:,}, {-difference:,} too many: counted twice? ({sentence})"
         )
     if difference:
-        word = "more" if difference < 0 else "fewer"
-        raise Complaint(f"{what} is {got:,}: {abs(difference):,} {word} than there are, {right:,}")
+        word = "fewer" if difference < 0 else "more"
+        raise Complaint(f"{what} is {got:,}: there are {right:,}, which is {abs(difference):,} {word}")
     published = {  # google-research/vision_transformer
         (224, 16, 768, 12, 3072, 1000): 86_567_656,  # ViT-B/16
         (224, 32, 1024, 24, 4096, 1000): 306_535_400,  # ViT-L/32
@@ -307,7 +305,7 @@ def count_parameters(attempt: Attempt) -> None:
         count = attempt(*sizes)
         if count != total:
             call = f"count_parameters{sizes}"
-            raise Complaint(f"{call} is {count:,} instead of {total:,}: is a size written as a number?")
+            raise Complaint(f"{call} is {count:,} instead of {total:,}: is a number written instead of an argument?")
     grey = attempt(28, 7, 16, 2, 32, 10, channels=1)
     tall = models.ViTConfig(
         image_size=28, patch_size=7, dim=16, depth=2, heads=2, mlp_dim=32, num_classes=10, channels=1
@@ -318,7 +316,7 @@ def count_parameters(attempt: Attempt) -> None:
 
 @exercise(9)
 def train_step(attempt: Attempt) -> None:
-    """Two steps of softmax regression, whose gradient has a formula: xᵀ (p - y) / B."""
+    """Check two steps of softmax regression, whose gradient is xᵀ (p - y) / B."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(3)
     B, D, K, lr = 4, 3, 5, 0.5
@@ -326,14 +324,14 @@ def train_step(attempt: Attempt) -> None:
     labels = np.array([4, 0, 2, 2])
     model = _Regression(tensor(W.copy(), requires_grad=True), tensor(b.copy(), requires_grad=True))
 
-    loss, (g, g_bias) = _regression_slopes(x, W, b, labels)
+    loss, (g, g_bias) = _regression_gradients(x, W, b, labels)
     first = W - lr * g, b - lr * g_bias
-    loss_after, (g_1, _) = _regression_slopes(x, *first, labels)
+    loss_after, (g_1, _) = _regression_gradients(x, *first, labels)
     what = "train_step(model, images, labels, lr=0.5)"
     got = attempt(model, tensor(x), labels, lr)
     if hasattr(got, "backward"):
-        raise Complaint(f"{what} returns a Tensor: return its number, loss.item()")
-    told = {"it is the loss after the step: return the one before": loss_after}
+        raise Complaint(f"{what} returns a Tensor: return the number loss.item()")
+    told = {"this is the loss after the step: return the loss before it": loss_after}
     same(got, loss, f"the loss from {what}", told, check_dtype=False)
     same(
         model.weight,
@@ -341,31 +339,31 @@ def train_step(attempt: Attempt) -> None:
         f"a weight after {what}",
         mistakes={
             "it has not changed: assign to p.data": W,
-            "it went uphill: subtract the gradient": W + lr * g,
+            "the gradient is added: subtract it": W + lr * g,
             "the learning rate is missing": W - g,
-            "the gradient was divided by the number of images: the loss is a mean already": W - lr * g / B,
-            "the gradient was multiplied by the number of images: the loss is a mean already": W - lr * g * B,
-            "it *is* the step: subtract it from what was there": -lr * g,
-            "two gradients were added up: walk back once a step": W - 2 * lr * g,
+            "the gradient is divided by the number of images: the loss is a mean already": W - lr * g / B,
+            "the gradient is multiplied by the number of images: the loss is a mean already": W - lr * g * B,
+            "this is the step: add it to the old weight": -lr * g,
+            "two gradients are added up: call backward once a step": W - 2 * lr * g,
         },
     )
-    same(model.bias, first[1], f"a bias after {what}", {"it has not changed: go through all parameters": b})
+    same(model.bias, first[1], f"a bias after {what}", {"it has not changed: update all parameters": b})
     attempt(model, tensor(x), labels, lr)
     same(
         model.weight,
         first[0] - lr * g_1,
         "a weight after the second train_step",
         mistakes={
-            "the gradient of the first step was still there and the second was added: set every p.grad to None": (
+            "the gradients of both steps are added up: set every p.grad to None after a step": (
                 first[0] - lr * (g + g_1)
             ),
-            "it has not changed since the first: the second gradient got lost": first[0],
+            "it has not changed since the first: compute the gradients anew in each step": first[0],
         },
     )
 
 
 class _Regression:
-    """Softmax regression on the learner's Tensors."""
+    """Softmax regression with the learner's Tensors."""
 
     def __init__(self, weight: Any, bias: Any):
         self.weight, self.bias = weight, bias
@@ -382,10 +380,10 @@ class _Regression:
         return [("weight", self.weight), ("bias", self.bias)]
 
 
-def _regression_slopes(
+def _regression_gradients(
     x: np.ndarray, W: np.ndarray, b: np.ndarray, labels: np.ndarray
 ) -> tuple[float, tuple[np.ndarray, np.ndarray]]:
-    """The loss of softmax regression and its gradients, by the formula."""
+    """Return the loss of softmax regression and its gradients, by the formula."""
     scores = x @ W + b
     p = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
     loss = -np.mean([math.log(row[k]) for row, k in zip(p, labels, strict=True)])

@@ -1,4 +1,4 @@
-"""Checks of lesson 10: optimisers, clipping, the learning rate's schedule."""
+"""Checks of lesson 10: optimisers, clipping, learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..compare import same
 from ..trial import Attempt, Complaint
 from . import exercise
 
-ROOT_FIRST = "the root is taken before the correction: correct the mean of squares, then take its root"
+ROOT_FIRST = "the root is taken before the correction: correct the mean of squares first"
 
 
 @exercise(10)
 def sgd_step(attempt: Attempt) -> None:
-    """One step, then four whose sum of faded slopes is written out."""
+    """Check one step, then four, whose weighted sum of gradients is written out."""
     rng = np.random.default_rng(0)
     w, g, m = rng.standard_normal((3, 2, 3))
     what = "sgd_step(w, g, m, lr=0.1, momentum=0.8)"
@@ -27,12 +27,12 @@ def sgd_step(attempt: Attempt) -> None:
         sums,
         f"the new m of {what}",
         mistakes={
-            "it is the old m: the new one must be returned, or nothing is ever added up": m,
-            "the slope is multiplied by 1 - momentum: a running sum is wanted here, not a mean": 0.8 * m + 0.2 * g,
-            "the learning rate is in it: it belongs in the step alone": 0.8 * m + 0.1 * g,
-            "the slope is missing": 0.8 * m,
-            "the old sum does not fade: multiply it by momentum": m + g,
-            "momentum multiplies the slope, not the old sum": m + 0.8 * g,
+            "this is the old m: return the new one": m,
+            "the gradient is multiplied by 1 - momentum: add it unchanged to this sum": 0.8 * m + 0.2 * g,
+            "it includes the learning rate: use that only in the step of w": 0.8 * m + 0.1 * g,
+            "the gradient is missing": 0.8 * m,
+            "the old m is not multiplied by momentum": m + g,
+            "momentum multiplies the gradient: it must multiply the old m": m + 0.8 * g,
         },
     )
     same(
@@ -40,11 +40,11 @@ def sgd_step(attempt: Attempt) -> None:
         w - 0.1 * sums,
         f"the new w of {what}",
         mistakes={
-            "it goes uphill: subtract the step": w + 0.1 * sums,
-            "the step goes along the slope g alone: go along the new m": w - 0.1 * g,
-            "the step goes along the old m: add the slope first": w - 0.1 * m,
+            "the step is added: subtract it": w + 0.1 * sums,
+            "the step uses g: use the new m": w - 0.1 * g,
+            "the step uses the old m: use the new one": w - 0.1 * m,
             "the learning rate is missing": w - sums,
-            "it is the step, not the new weights": 0.1 * sums,
+            "this is the step: subtract it from w": 0.1 * sums,
         },
     )
     slopes = rng.standard_normal((4, 5))
@@ -58,7 +58,7 @@ def sgd_step(attempt: Attempt) -> None:
 
 @exercise(10)
 def adam_step(attempt: Attempt) -> None:
-    """One step number by number, the first steps by their weighted sums, another epsilon and other betas."""
+    """Check one step number by number, with two settings, then the first steps by their weighted means."""
     rng = np.random.default_rng(1)
     w, g, mean, spread = rng.standard_normal((4, 2, 3))
     square = spread**2 + 0.1
@@ -70,7 +70,7 @@ def adam_step(attempt: Attempt) -> None:
     moved = np.zeros(4)
     for t, slope in enumerate(slopes, start=1):
         at, first, second = attempt(at, slope, first, second, t, 0.1)
-        fading = 0.9 ** np.arange(t)[::-1], 0.999 ** np.arange(t)[::-1]  # of the first slope, ..., of this one
+        fading = 0.9 ** np.arange(t)[::-1], 0.999 ** np.arange(t)[::-1]  # weights of the first gradient to the last
         usual = np.average(slopes[:t], axis=0, weights=fading[0])
         size = np.sqrt(np.average(slopes[:t] ** 2, axis=0, weights=fading[1]))
         moved -= 0.1 * usual / size
@@ -89,7 +89,7 @@ def _adam_once(
     betas: tuple[float, float],
     eps: float,
 ) -> None:
-    """One call, against Python's own numbers."""
+    """Check one call, number by number."""
     b1, b2 = betas
     what = f"adam_step(..., step={step}, lr={lr}, betas={betas}, eps={eps:g})"
     got = _parts(attempt(w, g, mean, square, step, lr, betas=betas, eps=eps), ("w", "mean", "square"), what)
@@ -106,12 +106,12 @@ def _adam_once(
         m,
         f"the new mean of {what}",
         mistakes={
-            "it is the corrected one: return the mean itself, the correction is for this step alone": m_hat,
-            "it is the old mean": mean,
-            "it is the new square: return w, mean, square in this order": v,
-            "the factor 1 - beta1 before the slope is missing": b1 * mean + g,
-            "beta1 and beta2 have changed places": b2 * mean + (1 - b2) * g,
-            "beta1 and 1 - beta1 have changed places": (1 - b1) * mean + b1 * g,
+            "this is the corrected mean: return the mean itself, and use the correction only in the step": m_hat,
+            "this is the old mean": mean,
+            "this is the new square: return w, mean, square in this order": v,
+            "the gradient is not multiplied by 1 - beta1": b1 * mean + g,
+            "beta1 and beta2 are swapped": b2 * mean + (1 - b2) * g,
+            "beta1 and 1 - beta1 are swapped": (1 - b1) * mean + b1 * g,
         },
     )
     same(
@@ -119,13 +119,13 @@ def _adam_once(
         v,
         f"the new square of {what}",
         mistakes={
-            "it is the corrected one: return the mean of squares itself": v_hat,
-            "it is the old square": square,
-            "the slope is not squared": b2 * square + (1 - b2) * g,
-            "the root is in it: the running mean is that of the squares": np.sqrt(v),
-            "it averages the square of the mean: the mean of the squares of g is wanted": b2 * square + (1 - b2) * m**2,
-            "beta1 and beta2 have changed places": b1 * square + (1 - b1) * g**2,
-            "the factor 1 - beta2 before the squared slope is missing": b2 * square + g**2,
+            "this is the corrected mean of squares: return the mean itself": v_hat,
+            "this is the old square": square,
+            "the gradient is not squared": b2 * square + (1 - b2) * g,
+            "it includes the root: return the mean of the squares": np.sqrt(v),
+            "it averages the square of the mean: average the square of g": b2 * square + (1 - b2) * m**2,
+            "beta1 and beta2 are swapped": b1 * square + (1 - b1) * g**2,
+            "the squared gradient is not multiplied by 1 - beta2": b2 * square + g**2,
         },
     )
     root, later, sooner = np.sqrt(v_hat), b1 ** (step + 1), b1 ** (step - 1)
@@ -134,23 +134,22 @@ def _adam_once(
         new_w,
         f"the new w of {what}",
         mistakes={
-            "it goes uphill: subtract the step": w + lr * m_hat / (root + eps),
+            "the step is added: subtract it": w + lr * m_hat / (root + eps),
             "neither mean is corrected for its start at 0": w - lr * m / (np.sqrt(v) + eps),
             "the mean of squares is not corrected for its start at 0": w - lr * m_hat / (np.sqrt(v) + eps),
-            "the mean of slopes is not corrected for its start at 0": w - lr * m / (root + eps),
-            "the root is missing: divide by the usual size of the slope, not by its square": w
-            - lr * m_hat / (v_hat + eps),
+            "the mean of gradients is not corrected for its start at 0": w - lr * m / (root + eps),
+            "the root is missing: divide by the root of the mean of squares": w - lr * m_hat / (v_hat + eps),
             ROOT_FIRST: w - lr * m_hat / (np.sqrt(v) / (1 - b2**step) + eps),
             "epsilon is under the root: add it to the root": w - lr * m_hat / np.sqrt(v_hat + eps),
-            "epsilon is missing: a slope of 0 would divide by 0": w - lr * m_hat / root,
-            "it goes along the slope itself: go along its corrected mean": w - lr * g / (root + eps),
-            "the correction uses step + 1: the first step is step 1 already": (
+            "epsilon is missing: a gradient of 0 would divide by 0": w - lr * m_hat / root,
+            "the step uses g: use the corrected mean": w - lr * g / (root + eps),
+            "the correction uses step + 1: use step, which begins at 1": (
                 w - lr * m / (1 - later) / (np.sqrt(v / (1 - b2 ** (step + 1))) + eps)
             ),
-            "the correction uses step - 1: the first step is step 1 already": (
+            "the correction uses step - 1: use step, which begins at 1": (
                 w - lr * m / (1 - sooner) / (np.sqrt(v / (1 - b2 ** (step - 1))) + eps)
             ),
-            "the correction multiplies where it should divide": (
+            "the correction multiplies by 1 - beta ** step: divide by it": (
                 w - lr * m * (1 - b1**step) / (np.sqrt(v * (1 - b2**step)) + eps)
             ),
             "the learning rate is missing": w - m_hat / (root + eps),
@@ -160,7 +159,7 @@ def _adam_once(
 
 @exercise(10)
 def adamw_step(attempt: Attempt) -> None:
-    """The first step, where Adam moves by lr along the slope's sign, and the state that it leaves."""
+    """Check the first step, where Adam moves by lr along the gradient's sign, and the state after it."""
     rng = np.random.default_rng(2)
     w, g = rng.standard_normal((2, 2, 3))
     lr, decay, zeros = 0.1, 0.5, np.zeros((2, 3))
@@ -168,8 +167,13 @@ def adamw_step(attempt: Attempt) -> None:
     got = _parts(attempt(w, g, zeros, zeros, 1, lr, decay), ("w", "mean", "square"), what)
     means, squares = 0.1 * g, 0.001 * g**2
     pulled = g + decay * w
-    inside = "the decay is inside the gradient: shrink the weight itself, and leave the gradient as it is"
-    same(got[1], means, f"the new mean of {what}", {inside: 0.1 * pulled, "it must be that of adam_step": g})
+    inside = "the decay is part of the gradient: shrink the weight itself and keep the gradient unchanged"
+    same(
+        got[1],
+        means,
+        f"the new mean of {what}",
+        {inside: 0.1 * pulled, "this is the gradient, not its mean": g},
+    )
     same(got[2], squares, f"the new square of {what}", {inside: 0.001 * pulled**2})
     sign = np.sign(g)
     same(
@@ -178,25 +182,23 @@ def adamw_step(attempt: Attempt) -> None:
         f"the new w of {what}",
         mistakes={
             "the decay is missing": w - lr * sign,
-            "the decay must be multiplied by the learning rate": w - decay * w - lr * sign,
-            "the weights grow: the decay is subtracted": w + lr * decay * w - lr * sign,
-            "the same is taken from all weights: each shrinks in proportion to itself": w - lr * decay - lr * sign,
-            "the decay comes after the step: shrink the weight that the step starts from": (
-                (w - lr * sign) * (1 - lr * decay)
-            ),
-            "only decay is left of it: the step of Adam is missing": w - lr * decay * w,
-            "the weight is multiplied by lr * decay instead of losing that part": lr * decay * w - lr * sign,
+            "the decay is not multiplied by the learning rate": w - decay * w - lr * sign,
+            "the weights grow: subtract the decay": w + lr * decay * w - lr * sign,
+            "all weights lose the same amount: subtract lr * decay * w": w - lr * decay - lr * sign,
+            "the decay comes after the step: shrink the weight before the step": ((w - lr * sign) * (1 - lr * decay)),
+            "the step of Adam is missing: this is only the decay": w - lr * decay * w,
+            "the weight is multiplied by lr * decay: multiply it by 1 - lr * decay": lr * decay * w - lr * sign,
         },
         tolerance=1e-5,
     )
     again = _parts(attempt(w, -g, means, squares, 2, lr, 0.0), ("w", "mean", "square"), what)
-    turned = (0.9 * 0.1 - 0.1) / (1 - 0.9**2) * sign  # the second slope is minus the first: its size is the same
+    turned = (0.9 * 0.1 - 0.1) / (1 - 0.9**2) * sign  # the second gradient is minus the first
     same(again[0], w - lr * turned, "the new w of adamw_step(..., step=2, decay=0)", tolerance=1e-5)
 
 
 @exercise(10)
 def clip_by_norm(attempt: Attempt) -> None:
-    """Arrays of different shapes, above the limit, below it, and all 0."""
+    """Check arrays of different shapes, above the limit, below it, and all 0."""
     rng = np.random.default_rng(3)
     gradients = [3 * rng.standard_normal(shape) for shape in ((2, 3), (4,), (1, 2, 2))]
     every = [float(x) for g in gradients for x in g.ravel()]
@@ -209,22 +211,20 @@ def clip_by_norm(attempt: Attempt) -> None:
         [limit / norm * g for g in gradients],
         what,
         {
-            "each array is clipped by its own length: take that of all together": [
+            "each array is clipped by its own norm: use the norm of all together": [
                 min(1.0, limit / n) * g for g, n in zip(gradients, norms, strict=True)
             ],
-            "each number is clipped by itself, which turns the direction: scale all by one factor": [
+            "each number is clipped separately, which changes the direction: scale all by one factor": [
                 np.clip(g, -limit, limit) for g in gradients
             ],
             "nothing is clipped": gradients,
-            "they are scaled to length 1, not to max_norm": [g / norm for g in gradients],
-            "the root is missing: the length is the root of the sum of squares": [
-                limit / norm**2 * g for g in gradients
-            ],
-            "the arrays' lengths are added up: add up their squares, then take one root": [
+            "they are scaled to norm 1: scale them to max_norm": [g / norm for g in gradients],
+            "the root is missing: the norm is the root of the sum of squares": [limit / norm**2 * g for g in gradients],
+            "the norms of the arrays are added up: add up their squares, then take one root": [
                 limit / sum(norms) * g for g in gradients
             ],
-            "the factor is upside down: multiply by max_norm / norm": [norm / limit * g for g in gradients],
-            "it is the mean of the squares: add them up": [
+            "the factor is inverted: multiply by max_norm / norm": [norm / limit * g for g in gradients],
+            "the norm uses the mean of the squares: use their sum": [
                 limit / math.sqrt(norm**2 / len(every)) * g for g in gradients
             ],
         },
@@ -233,8 +233,8 @@ def clip_by_norm(attempt: Attempt) -> None:
     _same_list(
         attempt(small, limit),
         small,
-        "clip_by_norm of gradients that are short already",
-        {"they were made longer: gradients below max_norm stay as they are": [limit * g for g in small]},
+        "clip_by_norm of gradients below max_norm",
+        {"they became larger: keep gradients below max_norm unchanged": [limit * g for g in small]},
     )
     zeros = [np.zeros((2, 2)), np.zeros(3)]
     _same_list(attempt(zeros, limit), zeros, "clip_by_norm of gradients that are all 0", {})
@@ -245,7 +245,7 @@ def clip_by_norm(attempt: Attempt) -> None:
 
 def _same_list(got: Any, right: list[np.ndarray], what: str, mistakes: dict[str, list[np.ndarray]]) -> None:
     if not isinstance(got, list | tuple):
-        raise Complaint(f"{what} returns a {type(got).__name__}: a list of arrays is wanted, one for each gradient")
+        raise Complaint(f"{what} returns a {type(got).__name__}: return a list with one array for each gradient")
     if len(got) != len(right):
         raise Complaint(f"{what} returns {len(got)} arrays for {len(right)} gradients")
     for i, (array, expected) in enumerate(zip(got, right, strict=True)):
@@ -254,7 +254,7 @@ def _same_list(got: Any, right: list[np.ndarray], what: str, mistakes: dict[str,
 
 @exercise(10)
 def schedule(attempt: Attempt) -> None:
-    """Each step of a short run, with both decays, and a run without warm-up."""
+    """Check each step of a short run, with both decays, and a run without warm-up."""
     total, warmup, lr = 12, 4, 0.5
     steps = np.arange(total + 1)
     rise = np.cumsum(np.full(warmup, lr / warmup))  # (warmup,)
@@ -267,29 +267,32 @@ def schedule(attempt: Attempt) -> None:
         too_long = (steps[warmup:] - warmup) / total
         shape = (lambda x: 1 - x) if decay == "linear" else (lambda x: (1 + np.cos(np.pi * x)) / 2)
         known = {
-            "the warm-up begins at 0: step 0 would change nothing, so count from step + 1": [
+            "the warm-up begins at 0, so step 0 changes nothing: use step + 1": [
                 *(rise - lr / warmup),
                 *fall,
             ],
-            f"it is the {other} decay: look at `decay`": [*rise, *falls[other]],
+            f"this is the {other} decay: use the argument `decay`": [*rise, *falls[other]],
             "there is no warm-up": [lr * shape(s / total) for s in steps],
-            "the decay is counted from step 0: it begins when the warm-up ends": [*rise, *(lr * shape(from_start))],
-            "the decay is too slow: it takes total - warmup steps, not total": [*rise, *(lr * shape(too_long))],
-            "the rate rises where it should fall: 1 - f is wanted": [*rise, *(lr * f)],
+            "the decay begins at step 0: begin it at the end of the warm-up": [*rise, *(lr * shape(from_start))],
+            "the decay is too slow: it must take total - warmup steps": [*rise, *(lr * shape(too_long))],
+            "the rate rises during the decay: use 1 - f": [*rise, *(lr * f)],
         }
         if decay == "cosine":
             known |= {
-                "it is the cosine alone, from 1 to -1: add 1 and halve it": [*rise, *(lr * np.cos(np.pi * f))],
-                "it is 1 + cosine, from 2 to 0: halve it": [*rise, *(lr * (1 + np.cos(np.pi * f)))],
-                "it is a whole turn of the cosine: half a turn is π f": [
+                "this is the cosine, from 1 to -1: add 1 and halve it": [*rise, *(lr * np.cos(np.pi * f))],
+                "this is 1 + cosine, from 2 to 0: halve it": [*rise, *(lr * (1 + np.cos(np.pi * f)))],
+                "this is a full period of the cosine: use half a period, π f": [
                     *rise,
                     *(lr * (1 + np.cos(2 * np.pi * f)) / 2),
                 ],
-                "it is a quarter of the cosine": [*rise, *(lr * np.cos(np.pi * f / 2))],
-                "the cosine rises where it should fall": [*rise, *(lr * (1 - np.cos(np.pi * f)) / 2)],
-                "the cosine is taken of f, without π": [*rise, *(lr * (1 + np.cos(f)) / 2)],
+                "this is a quarter of a period: use half a period, π f": [*rise, *(lr * np.cos(np.pi * f / 2))],
+                "the cosine is subtracted: add it": [
+                    *rise,
+                    *(lr * (1 - np.cos(np.pi * f)) / 2),
+                ],
+                "the cosine is of f: it must be of π f": [*rise, *(lr * (1 + np.cos(f)) / 2)],
             }
-        known["the learning rate is missing: these are factors between 0 and 1"] = [*(rise / lr), *(fall / lr)]
+        known["the learning rate is missing: multiply the factor by it"] = [*(rise / lr), *(fall / lr)]
         rates = [attempt(int(step), total, warmup, lr, decay) for step in steps]
         same(
             np.array(rates), np.array([*rise, *fall]), f"schedule(step, 12, 4, 0.5, {decay!r}) for step 0 to 12", known
@@ -302,7 +305,7 @@ def schedule(attempt: Attempt) -> None:
 
 
 def _parts(got: Any, names: tuple[str, ...], what: str) -> tuple[Any, ...]:
-    """The values that a step returned, if they are as many as they should be."""
+    """Return the values of a step, and complain if there are too many or too few."""
     if not isinstance(got, tuple | list) or len(got) != len(names):
         count = f"{len(got)} values" if isinstance(got, tuple | list) else f"one {type(got).__name__}"
         raise Complaint(f"{what} returns {count}: return {', '.join(names)}, in this order")
@@ -310,10 +313,10 @@ def _parts(got: Any, names: tuple[str, ...], what: str) -> tuple[Any, ...]:
 
 
 def _keeps_float32(attempt: Attempt, arrays: int, rest: tuple[Any, ...], what: str) -> None:
-    """float32 in, float32 out: twice the memory would be a high price for a careless square root."""
+    """Complain if a step turns float32 arrays into float64."""
     for i, array in enumerate(attempt(*[np.full((2, 3), 0.5, np.float32) for _ in range(arrays)], *rest)):
         if np.asarray(array).dtype != np.float32:
             raise Complaint(
-                f"value {i + 1} of {what} is {np.asarray(array).dtype} where all arrays were float32: "
+                f"value {i + 1} of {what} is {np.asarray(array).dtype}, but all arrays were float32: "
                 "use math.sqrt for single numbers, np.sqrt for arrays"
             )

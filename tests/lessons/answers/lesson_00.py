@@ -4,13 +4,13 @@ from . import right, right_value, wrong, wrong_value
 
 right_value("shape_of_crop", (10, 16, 32))
 right_value("shape_of_crop", np.zeros((10, 32, 32, 3))[:, 8:24, :, 0].shape)
-wrong_value("shape_of_crop", (10, 16, 32, 1), "takes its axis away")
-wrong_value("shape_of_crop", (10, 16, 32, 3), "one of the three channels")
+wrong_value("shape_of_crop", (10, 16, 32, 1), "an integer index removes its axis")
+wrong_value("shape_of_crop", (10, 16, 32, 3), "the last index, 0, picks one channel and removes the axis of")
 wrong_value("shape_of_crop", (10, 17, 32), "stops before 24")
 wrong_value("shape_of_crop", (10, 32, 16), "columns are the third")
 wrong_value("shape_of_crop", (16, 32), "still ten images")
 wrong_value("shape_of_crop", 5120, "must be a tuple")
-wrong_value("shape_of_crop", (1, 2, 3), "is not it")
+wrong_value("shape_of_crop", (1, 2, 3), "(1, 2, 3) is wrong")
 
 
 @right
@@ -32,12 +32,12 @@ def scale_pixels(pixels):
     return table[pixels]
 
 
-@wrong("numbers from 0 to 1")
+@wrong("the result runs from 0 to 1")
 def scale_pixels(pixels):
     return pixels.astype(np.float32) / 255
 
 
-@wrong("numbers from 0 to 2")
+@wrong("the result runs from 0 to 2")
 def scale_pixels(pixels):
     return pixels.astype(np.float32) / 127.5
 
@@ -52,17 +52,17 @@ def scale_pixels(pixels):
     return (pixels - 127.5) / 127.5
 
 
-@wrong("not divided yet")
+@wrong("the difference is not divided by 127.5")
 def scale_pixels(pixels):
     return pixels.astype(np.float32) - 127.5
 
 
-@wrong("brackets are missing")
+@wrong("parentheses are missing")
 def scale_pixels(pixels):
     return pixels.astype(np.float32) - 127.5 / 127.5
 
 
-@wrong("own smallest and largest")
+@wrong("0 must become -1 and 255 must become 1")
 def scale_pixels(pixels):
     x = pixels.astype(np.float32)
     x = (x - x.min()) / (x.max() - x.min())
@@ -94,7 +94,7 @@ def accuracy(logits, labels):
     return (logits.argmax(axis=1) == labels).sum()
 
 
-@wrong("in percent")
+@wrong("this is a percentage")
 def accuracy(logits, labels):
     return 100 * (logits.argmax(axis=1) == labels).mean()
 
@@ -114,11 +114,11 @@ def accuracy(logits, labels):
     return (logits.argmax(axis=1) != labels).mean()
 
 
-@wrong("no row is ever right")
+@wrong("no answer is right")
 def accuracy(logits, labels):
     return (logits.max(axis=1) == labels).mean()
 
 
-@wrong("divided by the number of classes")
+@wrong("divide by the number of images, not by the number of classes")
 def accuracy(logits, labels):
     return (logits.argmax(axis=1) == labels).sum() / logits.shape[1]

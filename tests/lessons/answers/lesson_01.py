@@ -30,7 +30,7 @@ def slope(f, x, step=1e-5):
     return (f(x + step) - f(x - step)) / step
 
 
-@wrong("a factor of step² came in")
+@wrong("the result has a factor step² too many")
 def slope(f, x, step=1e-5):
     return (f(x + step) - f(x - step)) / 2 * step
 
@@ -45,7 +45,7 @@ def slope(f, x, step=1e-5):
     return f(x + step) - f(x - step)
 
 
-@wrong("the step that it is handed")
+@wrong("use the argument step, not another number")
 def slope(f, x, step=1e-5):
     step = 1e-6
     return (f(x + step) - f(x - step)) / (2 * step)
@@ -64,17 +64,17 @@ def multiply_values(a, b):
     return result
 
 
-@wrong("the slopes have changed places")
+@wrong("the slopes are swapped")
 def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a, b), slopes=(a.data, b.data))
 
 
-@wrong("slopes of a sum")
+@wrong("these are the derivatives of a sum")
 def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a, b), slopes=(1.0, 1.0))
 
 
-@wrong("take .data of a Value")
+@wrong("use .data of a Value")
 def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a, b), slopes=(b, a))
 
@@ -94,7 +94,7 @@ def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a, b))
 
 
-@wrong("that is the sum")
+@wrong("this is the sum")
 def multiply_values(a, b):
     return Value(a.data + b.data, "×", parents=(a, b), slopes=(b.data, a.data))
 
@@ -126,7 +126,7 @@ def tanh_value(a):
     return Value(math.tanh(x), "tanh", parents=[a], slopes=[slope])
 
 
-@wrong("1 - x² of the input")
+@wrong("the slope is 1 - x² with the input x")
 def tanh_value(a):
     return Value(math.tanh(a.data), "tanh", parents=(a,), slopes=(1 - a.data**2,))
 
@@ -137,13 +137,13 @@ def tanh_value(a):
     return Value(t, "tanh", parents=(a,), slopes=(1 - t,))
 
 
-@wrong("(a,) with a comma")
+@wrong("a tuple of one needs a comma, (a,)")
 def tanh_value(a):
     t = math.tanh(a.data)
     return Value(t, "tanh", parents=(a), slopes=(1 - t * t))
 
 
-@wrong("the slope is the result itself")
+@wrong("the slope is tanh(x)")
 def tanh_value(a):
     t = math.tanh(a.data)
     return Value(t, "tanh", parents=(a,), slopes=(t,))
@@ -214,7 +214,7 @@ def backward_order(end):
     return order
 
 
-@wrong("turn the list round")
+@wrong("the walk goes backward, so reverse the list")
 def backward_order(end):
     return backward_order_given(end)[::-1]
 
@@ -245,7 +245,7 @@ def backward_order(end):
     return order
 
 
-@wrong("it still has only one turn")
+@wrong("backward_order(end) holds x 3 times")
 def backward_order(end):
     order, waiting = [], [end]
     while waiting:
@@ -265,12 +265,12 @@ def backward_order(end):
     return backward_order_given(end)[1:]
 
 
-@wrong("go on to the parents of parents")
+@wrong("visit the parents of parents too")
 def backward_order(end):
     return [end, *end.parents[:1]]
 
 
-@wrong("a list of Values is wanted")
+@wrong("return a list of Values")
 def backward_order(end):
     return set(backward_order_given(end))
 
@@ -306,14 +306,14 @@ def backward_values(end):
             parent.grad = value.grad * factor
 
 
-@wrong("end.grad must be 1")
+@wrong("set end.grad to 1 first")
 def backward_values(end):
     for value in backward_order_given(end):
         for parent, factor in zip(value.parents, value.slopes, strict=True):
             parent.grad += value.grad * factor
 
 
-@wrong("set those of all Values to 0 first")
+@wrong("set all gradients to 0 first")
 def backward_values(end):
     end.grad = 1.0
     for value in backward_order_given(end):
@@ -334,7 +334,7 @@ def backward_values(end):
             parent.grad += value.grad * factor
 
 
-@wrong("not multiplied by value.grad")
+@wrong("multiply each slope by value.grad")
 def backward_values(end):
     order = backward_order_given(end)
     for value in order:

@@ -34,12 +34,12 @@ def unbroadcast(dy, shape):
     return dx.reshape(shape)
 
 
-@wrong("comes back as it was")
+@wrong("sum it over the axes that broadcasting added or stretched")
 def unbroadcast(dy, shape):
     return dy
 
 
-@wrong("not those stretched from length 1")
+@wrong("the added axes in front are summed, but not the axes stretched")
 def unbroadcast(dy, shape):
     return dy.sum(axis=tuple(range(dy.ndim - len(shape))))
 
@@ -51,7 +51,7 @@ def unbroadcast(dy, shape):
     return dy.sum(axis=(*range(new), *stretched))
 
 
-@wrong("they are not averaged")
+@wrong("the gradients of the copies are averaged")
 def unbroadcast(dy, shape):
     padded = (1,) * (dy.ndim - len(shape)) + tuple(shape)
     axes = tuple(i for i in range(dy.ndim) if padded[i] == 1)
@@ -68,14 +68,14 @@ def unbroadcast(dy, shape):
     return dy
 
 
-@wrong("not the new ones in front")
+@wrong("the stretched axes are summed, but not the added ones in front")
 def unbroadcast(dy, shape):
     new = dy.ndim - len(shape)
     stretched = tuple(new + i for i, length in enumerate(shape) if length == 1)
     return dy.sum(axis=stretched, keepdims=True)
 
 
-@wrong("counted from the front of dy")
+@wrong("axes of `shape` are used as axes of dy")
 def unbroadcast(dy, shape):
     new = dy.ndim - len(shape)
     stretched = [i for i, length in enumerate(shape) if length == 1]
@@ -89,7 +89,7 @@ def unbroadcast(dy, shape):
     return dy.sum(axis=axes, keepdims=True)
 
 
-@wrong("here axes 0 and 2 of dy must be summed")
+@wrong("sum dy over axes 0 and 2, counted from 0")
 def unbroadcast(dy, shape):
     new = dy.ndim - len(shape)
     return dy.sum(axis=tuple(range(new))).reshape(shape)
@@ -125,14 +125,14 @@ def multiply(a, b):
     return record(x * y, (a, b), vjp)
 
 
-wrong("have changed places")(product(lambda x, y: lambda dy: (given(dy * x, x.shape), given(dy * y, y.shape))))
-wrong("not summed over the copies: unbroadcast(dy * x")(product(lambda x, y: lambda dy: (dy * y, dy * x)))
+wrong("dy is multiplied by a")(product(lambda x, y: lambda dy: (given(dy * x, x.shape), given(dy * y, y.shape))))
+wrong("the copies' gradients are not summed")(product(lambda x, y: lambda dy: (dy * y, dy * x)))
 wrong("dy is missing")(product(lambda x, y: lambda dy: (given(y + 0 * dy, x.shape), given(x + 0 * dy, y.shape))))
-wrong("unbroadcast before it met a")(
+wrong("unbroadcast came before the product with a")(
     product(lambda x, y: lambda dy: (given(dy * y, x.shape), given(given(dy, y.shape) * x, y.shape)))
 )
-wrong("it is dy itself, as for a sum")(product(lambda x, y: lambda dy: (given(dy, x.shape), given(dy, y.shape))))
-wrong("on arrays, not on Tensors")(
+wrong("this is dy itself, as for a sum")(product(lambda x, y: lambda dy: (given(dy, x.shape), given(dy, y.shape))))
+wrong("compute with arrays, not with Tensors")(
     product(lambda x, y: lambda dy: (given(dy * Tensor(y), x.shape), given(dy * Tensor(x), y.shape)))
 )
 wrong("returns 1 gradients for 2 inputs")(product(lambda x, y: lambda dy: (given(dy * y, x.shape),)))
@@ -151,7 +151,7 @@ def multiply(a, b):
     return record(x * y, (a, b), vjp)
 
 
-@wrong("hand the result, the inputs and the vjp to record")
+@wrong("pass the result, the inputs and the vjp to record, and return")
 def multiply(a, b):
     x, y = arrays(a, b)
     return x * y
@@ -190,9 +190,11 @@ def total(a, axis=None, keepdims=False):
     return record(x.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
 
-wrong("it is dy as it came")(summing(lambda shape, axis, kept: lambda dy: (dy,)))
-wrong("put back in the wrong place")(summing(lambda shape, axis, kept: lambda dy: (np.broadcast_to(dy, shape),)))
-wrong("put back at the end")(
+wrong("this is dy unchanged")(summing(lambda shape, axis, kept: lambda dy: (dy,)))
+wrong("the summed axis came back in the wrong position")(
+    summing(lambda shape, axis, kept: lambda dy: (np.broadcast_to(dy, shape),))
+)
+wrong("the summed axis came back at the end")(
     summing(
         lambda shape, axis, kept: lambda dy: (np.broadcast_to(dy if axis is None or kept else dy[..., None], shape),)
     )
@@ -209,7 +211,7 @@ wrong("the axis is still there")(
 )
 
 
-@wrong("a sum's slopes are all 1")
+@wrong("the derivatives of a sum are 1, whatever a is")
 def total(a, axis=None, keepdims=False):
     x = a.data
 
@@ -219,7 +221,7 @@ def total(a, axis=None, keepdims=False):
     return record(x.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
 
-@wrong("that is the mean's gradient")
+@wrong("this is the gradient of a mean")
 def total(a, axis=None, keepdims=False):
     x = a.data
     out = x.sum(axis=axis, keepdims=keepdims)
@@ -267,7 +269,7 @@ def getitem(a, index):
     return record(x[index], (a,), vjp)
 
 
-@wrong("keeps only one of its gradients")
+@wrong("a position picked twice keeps only one gradient")
 def getitem(a, index):
     x = a.data
 
@@ -291,7 +293,7 @@ def getitem(a, index):
     return record(x[index], (a,), vjp)
 
 
-@wrong("its gradient is 0, not 1")
+@wrong("the gradient of what was not picked is 1")
 def getitem(a, index):
     x = a.data
 
@@ -315,7 +317,7 @@ def getitem(a, index):
     return record(x[index], (a,), vjp)
 
 
-wrong("changes its array and returns nothing")(
+wrong("np.add.at, for example, returns nothing")(
     indexing(lambda x, index: lambda dy: (np.add.at(np.zeros_like(x), index, dy),))
 )
 wrong("put it into an array of zeros")(indexing(lambda x, index: lambda dy: (dy,)))
@@ -399,7 +401,7 @@ def backward_walk(tensor, arrived):
             arrived.setdefault(parent, gradient)
 
 
-@wrong("use +, not +=")
+@wrong("use + instead")
 @walking
 def backward_walk(tensor, arrived):
     for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
@@ -433,7 +435,7 @@ def backward_walk(tensor, arrived):
             added(arrived, parent, gradient)
 
 
-@wrong("nothing had arrived for it")
+@wrong("no gradient had arrived for a Tensor")
 @walking
 def backward_walk(tensor, arrived):
     for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
@@ -441,7 +443,7 @@ def backward_walk(tensor, arrived):
             parent.grad = gradient
 
 
-@wrong("the graph is still there afterwards")
+@wrong("backward_walk for y = (x * 3) * 5 leaves the graph in memory")
 def backward_walk(loss, dy):
     arrived = {loss: dy}
     for tensor in youngest_first(loss):
@@ -456,7 +458,7 @@ def backward_walk(loss, dy):
     return [dy]
 
 
-@wrong("the loss's own dy")
+@wrong("each vjp got dy of the result")
 def backward_walk(loss, dy):
     arrived = {loss: dy}
     for tensor in youngest_first(loss):
@@ -468,7 +470,7 @@ def backward_walk(loss, dy):
     return arrived
 
 
-@wrong("handed on as it came")
+@wrong("the gradient is passed on unchanged")
 @walking
 def backward_walk(tensor, arrived):
     gradient = arrived.pop(tensor)
@@ -477,7 +479,7 @@ def backward_walk(tensor, arrived):
             added(arrived, parent, gradient)
 
 
-@wrong("went to the other parent")
+@wrong("x got the constant's gradient")
 @walking
 def backward_walk(tensor, arrived):
     parents = [parent for parent in tensor.parents if parent is not None]
@@ -494,7 +496,7 @@ def backward_walk(tensor, arrived):
         added(arrived, parent, gradient)
 
 
-@wrong("a leaf's .grad was written")
+@wrong("backward_walk for y = (x * 3) * 5 writes a leaf's .grad")
 @walking
 def backward_walk(tensor, arrived):
     for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):

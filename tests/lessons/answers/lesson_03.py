@@ -29,12 +29,12 @@ def softmax_jacobian(p):
     return np.diag(p) + np.outer(p, p)
 
 
-@wrong("the term p[i] of the diagonal is missing")
+@wrong("the term p[i] on the diagonal is missing")
 def softmax_jacobian(p):
     return -np.outer(p, p)
 
 
-@wrong("only the diagonal is there")
+@wrong("only the diagonal is filled")
 def softmax_jacobian(p):
     return np.diag(p * (1 - p))
 
@@ -44,12 +44,12 @@ def softmax_jacobian(p):
     return p * (1 - p)
 
 
-@wrong("in the whole row or column")
+@wrong("p[i] is added to whole columns")
 def softmax_jacobian(p):
     return p - np.outer(p, p)
 
 
-@wrong("holds 1 where p[i] belongs")
+@wrong("the diagonal has 1 instead of p[i]")
 def softmax_jacobian(p):
     return np.eye(len(p)) - np.outer(p, p)
 
@@ -108,10 +108,10 @@ wrong("w is not transposed")(
 wrong("x is not transposed")(
     multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ t(w), x.shape), unbroadcast(x @ dy, w.shape)))
 )
-wrong("changed places: dx = dy @ wᵀ")(
+wrong("the factors are swapped: dx")(
     multiplying(lambda x, w: lambda dy: (unbroadcast(t(w) @ dy, x.shape), unbroadcast(t(x) @ dy, w.shape)))
 )
-wrong("changed places: dw = xᵀ @ dy")(
+wrong("the factors are swapped: dw")(
     multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ t(w), x.shape), unbroadcast(dy @ t(x), w.shape)))
 )
 wrong("reverses all axes of a stack")(
@@ -123,7 +123,7 @@ wrong("dy is missing")(
         lambda x, w: lambda dy: (unbroadcast((0 * dy + 1) @ t(w), x.shape), unbroadcast(t(x) @ dy, w.shape)),
     )
 )
-wrong("the gradients of a and b have changed places")(
+wrong("the gradients of a and b are swapped")(
     multiplying(lambda x, w: lambda dy: (unbroadcast(t(x) @ dy, w.shape), unbroadcast(dy @ t(w), x.shape)))
 )
 wrong("returns 1 gradients for 2 inputs")(multiplying(lambda x, w: lambda dy: (dy @ t(w),)))
@@ -171,7 +171,7 @@ def with_vjp(vjp_of):
 
 wrong("only the Jacobian's diagonal")(with_vjp(lambda p, axis: lambda dp: (dp * p * (1 - p),)))
 wrong("the term - p · Σ p dp is missing")(with_vjp(lambda p, axis: lambda dp: (dp * p,)))
-wrong("the sum is of dp alone")(
+wrong("the sum is Σ dp")(
     with_vjp(lambda p, axis: lambda dp: (p * (dp - dp.sum(axis=axis, keepdims=True)),)),
 )
 wrong("the factor p in front is missing")(
@@ -189,7 +189,7 @@ def softmax(a, axis=-1):
     return record(p, (a,), lambda dp: (p * (dp - (p * dp).sum(axis=axis, keepdims=True)),))
 
 
-@wrong("take each row's own")
+@wrong("use each row's own")
 def softmax(a, axis=-1):
     e = (a - a.data.max()).exp()
     return e / e.sum(axis=axis, keepdims=True)
@@ -206,7 +206,7 @@ def softmax(a, axis=-1):
     return e / e.sum()
 
 
-@wrong("hand it to record")
+@wrong("pass it to record with its vjp, and return what record returns")
 def softmax(a, axis=-1):
     return stable(a.data, axis)
 
@@ -264,13 +264,13 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return (log_softmax(logits) * target).sum(axis=-1).mean()
 
 
-@wrong("it is the sum over the batch")
+@wrong("this is the sum over the batch")
 def cross_entropy(logits, labels, smoothing=0.0):
     target = targets(labels, logits.shape[1], smoothing, logits.dtype)
     return -(log_softmax(logits) * target).sum()
 
 
-@wrong("it is divided by K as well")
+@wrong("it is divided by K too")
 def cross_entropy(logits, labels, smoothing=0.0):
     target = targets(labels, logits.shape[1], smoothing, logits.dtype)
     return -(log_softmax(logits) * target).mean()
@@ -281,7 +281,7 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return -log_softmax(logits)[np.arange(len(labels)), labels].mean()
 
 
-@wrong("to the other classes only")
+@wrong("s is spread over the other classes only")
 def cross_entropy(logits, labels, smoothing=0.0):
     K = logits.shape[1]
     hot = labels[:, None] == np.arange(K)
@@ -289,7 +289,7 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return -(log_softmax(logits) * target).sum(axis=-1).mean()
 
 
-@wrong("misses its own share")
+@wrong("the right class gets 1 - s")
 def cross_entropy(logits, labels, smoothing=0.0):
     K = logits.shape[1]
     hot = labels[:, None] == np.arange(K)
@@ -303,7 +303,7 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return -(log_softmax(logits) * target).sum(axis=-1)
 
 
-@wrong("over the batch, not over the classes")
+@wrong("softmax ran over the batch")
 def cross_entropy(logits, labels, smoothing=0.0):
     target = targets(labels, logits.shape[1], smoothing, logits.dtype)
     log_p = softmax_given(logits, axis=0).log()
@@ -324,10 +324,10 @@ def with_gradient(gradient):
     return cross_entropy
 
 
-wrong("not divided by B, and the loss is a mean")(with_gradient(lambda dy, p, t: dy * (p - t)))
+wrong("it is not divided by B")(with_gradient(lambda dy, p, t: dy * (p - t)))
 wrong("probability minus target")(with_gradient(lambda dy, p, t: dy * (t - p) / len(p)))
 wrong("dy is missing")(with_gradient(lambda dy, p, t: (p - t) / len(p)))
-wrong("the gradient of the log alone")(with_gradient(lambda dy, p, t: -dy * t / p / len(p)))
+wrong("this is -t / p, the gradient of the logarithm")(with_gradient(lambda dy, p, t: -dy * t / p / len(p)))
 
 
 @wrong("gives a float64 loss or gradient")
@@ -339,14 +339,14 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return record(-(log_p * target).sum() / len(x), (logits,), lambda dy: (dy * (p - target) / len(x),))
 
 
-@wrong("hand the loss to record")
+@wrong("pass the loss to record with its vjp")
 def cross_entropy(logits, labels, smoothing=0.0):
     x = logits.data
     target = targets(labels, x.shape[1], smoothing, x.dtype)
     return -(np.log(stable(x, -1)) * target).sum(axis=-1).mean()
 
 
-@wrong("it knows nothing of the smoothing")
+@wrong("it ignores the smoothing")
 def cross_entropy(logits, labels, smoothing=0.0):
     x = logits.data
     target = targets(labels, x.shape[1], smoothing, x.dtype)

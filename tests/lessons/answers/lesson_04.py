@@ -43,7 +43,7 @@ def normalise_row(row, eps=1e-6):
     return [x / math.sqrt(statistics.pvariance(row) + eps) for x in row]
 
 
-@wrong("its root is wanted")
+@wrong("divide by its square root")
 def normalise_row(row, eps=1e-6):
     mean, variance = statistics.fmean(row), statistics.pvariance(row)
     return [(x - mean) / (variance + eps) for x in row]
@@ -87,13 +87,13 @@ def normalise_row(row, eps=1e-6):
     return row
 
 
-@wrong("(x - mean) wants brackets")
+@wrong("put parentheses around (x - mean)")
 def normalise_row(row, eps=1e-6):
     mean, variance = statistics.fmean(row), statistics.pvariance(row)
     return [x - mean / math.sqrt(variance + eps) for x in row]
 
 
-@wrong("not the one handed over")
+@wrong("ε is missing or not the argument")
 def normalise_row(row, eps=1e-6):
     mean, variance = statistics.fmean(row), statistics.pvariance(row)
     return [(x - mean) / math.sqrt(variance + 1e-6) for x in row]
@@ -130,7 +130,7 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / ((centred * centred).mean() + eps).sqrt() * weight + bias
 
 
-@wrong("not centred at all")
+@wrong("x is not centred")
 def layer_norm(x, weight, bias, eps=1e-6):
     return x / ((x * x).mean(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
 
@@ -141,7 +141,7 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return (centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() + bias) * weight
 
 
-@wrong("its root is wanted")
+@wrong("divide by its square root")
 def layer_norm(x, weight, bias, eps=1e-6):
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps) * weight + bias
@@ -165,14 +165,14 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt()
 
 
-@wrong("mean and deviation were treated as constants")
+@wrong("mean and standard deviation are constants here")
 def layer_norm(x, weight, bias, eps=1e-6):
     mean = x.data.mean(axis=-1, keepdims=True)
     deviation = (x.data.var(axis=-1, keepdims=True) + x.data.dtype.type(eps)) ** 0.5
     return (x - mean) / deviation * weight + bias
 
 
-@wrong("the deviation was treated as a constant")
+@wrong("the standard deviation is a constant here")
 def layer_norm(x, weight, bias, eps=1e-6):
     deviation = (x.data.var(axis=-1, keepdims=True) + x.data.dtype.type(eps)) ** 0.5
     return (x - x.mean(axis=-1, keepdims=True)) / deviation * weight + bias
@@ -185,14 +185,14 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / np.sqrt(x.var(axis=-1, keepdims=True) + eps) * weight.data + bias.data
 
 
-@wrong("x - mean wants brackets")
+@wrong("put parentheses around (x - mean)")
 def layer_norm(x, weight, bias, eps=1e-6):
     mean = x.mean(axis=-1, keepdims=True)
     variance = ((x - mean) * (x - mean)).mean(axis=-1, keepdims=True)
     return (x - mean / (variance + eps).sqrt()) * weight + bias
 
 
-@wrong("not the one handed over")
+@wrong("ε is missing or not the argument")
 def layer_norm(x, weight, bias, eps=1e-6):
     rows = x.data.reshape(-1, x.shape[-1])
     normal = (rows - rows.mean(axis=1, keepdims=True)) / np.sqrt(rows.var(axis=1, keepdims=True) + 1e-6)
@@ -205,13 +205,13 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / ((centred * centred).mean(axis=-1) + eps).sqrt() * weight + bias
 
 
-@wrong("the Tensor's own .sqrt()")
+@wrong("use the Tensor's method .sqrt()")
 def layer_norm(x, weight, bias, eps=1e-6):
     centred = x - x.mean(axis=-1, keepdims=True)
     return centred / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps) * weight + bias
 
 
-@wrong("the mean was treated as a constant")
+@wrong("the mean is a constant here")
 def layer_norm(x, weight, bias, eps=1e-6):
     centred = x - x.data.mean(axis=-1, keepdims=True)
     return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
@@ -251,22 +251,22 @@ def gelu(x):
     return x * gate
 
 
-@wrong("the root is missing")
+@wrong("the factor is 2/π")
 def gelu(x):
     return x * (((x + x * x * x * 0.044715) * (2 / math.pi)).tanh() + 1) * 0.5
 
 
-@wrong("√(2π) stands where")
+@wrong("the factor is √(2π)")
 def gelu(x):
     return x * (((x + x * x * x * 0.044715) * math.sqrt(2 * math.pi)).tanh() + 1) * 0.5
 
 
-@wrong("multiplies x alone")
+@wrong("√(2/π) multiplies only x")
 def gelu(x):
     return x * ((x * math.sqrt(2 / math.pi) + x * x * x * 0.044715).tanh() + 1) * 0.5
 
 
-@wrong("the half is missing")
+@wrong("the factor 0.5 is missing")
 def gelu(x):
     return x * (((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1)
 
@@ -276,17 +276,17 @@ def gelu(x):
     return x * ((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() * 0.5
 
 
-@wrong("this is the gate alone")
+@wrong("this is the gate")
 def gelu(x):
     return (((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
 
 
-@wrong("squared where it must be cubed")
+@wrong("it must be cubed")
 def gelu(x):
     return x * (((x + x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
 
 
-@wrong("the gate was treated as a constant")
+@wrong("the gate is a constant here")
 def gelu(x):
     u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
     return x * ((np.tanh(u) + 1) * 0.5)
@@ -298,12 +298,12 @@ def gelu(x):
     return x.data * (np.tanh(u) + 1) * 0.5
 
 
-@wrong("π is under the root too")
+@wrong("it must be √(2/π), with π under the root too")
 def gelu(x):
     return x * (((x + x * x * x * 0.044715) * (math.sqrt(2) / math.pi)).tanh() + 1) * 0.5
 
 
-@wrong("√(π/2) stands where")
+@wrong("the factor is √(π/2)")
 def gelu(x):
     return x * (((x + x * x * x * 0.044715) * math.sqrt(math.pi / 2)).tanh() + 1) * 0.5
 
@@ -313,7 +313,7 @@ def gelu(x):
     return x * (((x + x * x * x * 0.44715) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
 
 
-@wrong("the Tensor's own .tanh()")
+@wrong("use the Tensor's method .tanh()")
 def gelu(x):
     return x * (np.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1) * 0.5
 
@@ -323,7 +323,7 @@ def gelu(x):
     return x * (math.tanh((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)) + 1) * 0.5
 
 
-@wrong("knows nothing of x")
+@wrong("compute with x, not with x.data")
 def gelu(x):
     u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
     return Tensor(x.data * (np.tanh(u) + 1) * 0.5)
@@ -447,7 +447,7 @@ class Module(Calls):
         return own
 
 
-@wrong("attributes that are no Tensors")
+@wrong("named_parameters lists attributes that are not Tensors")
 class Module(Calls):
     def named_parameters(self):
         found = []
@@ -504,7 +504,7 @@ class Module(Calls):
         return found
 
 
-@wrong("`return` stand inside the loop")
+@wrong("is `return` inside the loop?")
 class Module(Calls):
     def named_parameters(self):
         found = []
@@ -515,7 +515,7 @@ class Module(Calls):
         return found
 
 
-@wrong("other things than Modules")
+@wrong("a list may hold things that are not Modules")
 class Module(Calls):
     def named_parameters(self):
         found = []
@@ -563,7 +563,7 @@ class MLP(Base):
         return self.fc2(self.fc1(z))
 
 
-@wrong("a second time, after fc2")
+@wrong("GELU acts a second time after fc2")
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
         self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
@@ -572,7 +572,7 @@ class MLP(Base):
         return given_gelu(self.fc2(given_gelu(self.fc1(z))))
 
 
-@wrong("after fc2 instead of between")
+@wrong("GELU acts after fc2")
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
         self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
@@ -617,7 +617,7 @@ class MLP(Base):
         return self.fc2(given_gelu(Tensor(self.fc1(z).data)))
 
 
-@wrong("those of fc1, then those of fc2")
+@wrong("make those of fc1 first, then those of fc2")
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
         self.fc2, self.fc1 = Linear(hidden, dim, rng), Linear(dim, hidden, rng)
@@ -626,7 +626,7 @@ class MLP(Base):
         return self.fc2(given_gelu(self.fc1(z)))
 
 
-@wrong("the same from every generator")
+@wrong("fc1 starts with the same numbers for every generator")
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
         self.fc1 = Linear(dim, hidden, np.random.default_rng(0))

@@ -8,10 +8,10 @@ Tensor, linear, patchify_given = names["Tensor"], names["linear"], names["patchi
 right_value("patches_at_384", (576, 768))
 right_value("patches_at_384", [24 * 24, 16 * 16 * 3])
 wrong_value("patches_at_384", (577, 768), "counts the class token")
-wrong_value("patches_at_384", (24, 768), "side by side")
+wrong_value("patches_at_384", (24, 768), "multiply by the number of rows")
 wrong_value("patches_at_384", (576, 256), "three channels")
 wrong_value("patches_at_384", (196, 768), "at 224 pixels")
-wrong_value("patches_at_384", 576, "two numbers")
+wrong_value("patches_at_384", 576, "(number of patches, numbers in each)")
 
 
 @right
@@ -29,12 +29,12 @@ def cut_patch(image, P, row, column):
     return np.array(numbers)
 
 
-@wrong("begins at pixel (row, column)")
+@wrong("the patch begins at (row, column), not at (row * P, column * P)")
 def cut_patch(image, P, row, column):
     return image[row : row + P, column : column + P].reshape(-1)
 
 
-@wrong("row and column have changed places")
+@wrong("row and column are swapped")
 def cut_patch(image, P, row, column):
     return image[column * P : (column + 1) * P, row * P : (row + 1) * P].reshape(-1)
 
@@ -44,12 +44,12 @@ def cut_patch(image, P, row, column):
     return image[row * P : P, column * P : P].reshape(-1)
 
 
-@wrong("still a square")
+@wrong("this is a square of pixels")
 def cut_patch(image, P, row, column):
     return image[row * P : (row + 1) * P, column * P : (column + 1) * P]
 
 
-@wrong("one channel after the other")
+@wrong("the channels come one after the other")
 def cut_patch(image, P, row, column):
     patch = image[row * P : (row + 1) * P, column * P : (column + 1) * P]
     return np.concatenate([patch[:, :, c].reshape(-1) for c in range(image.shape[2])])
@@ -75,14 +75,14 @@ def patchify(images, P):
     return images.reshape(B, (H // P) * (W // P), P * P * C)
 
 
-@wrong("one channel after the other")
+@wrong("the channels come one after the other")
 def patchify(images, P):
     B, H, W, C = images.shape
     x = images.reshape(B, H // P, P, W // P, P, C).transpose(0, 1, 3, 5, 2, 4)
     return x.reshape(B, -1, P * P * C)
 
 
-@wrong("in order of columns")
+@wrong("the patches are in column order")
 def patchify(images, P):
     B, H, W, C = images.shape
     x = images.reshape(B, H // P, P, W // P, P, C).transpose(0, 3, 1, 2, 4, 5)
@@ -122,7 +122,7 @@ def unpatchify(patches, P, H, W):
     return patches.reshape(patches.shape[0], H, W, -1)
 
 
-@wrong("as if they were images")
+@wrong("this splits patches like images")
 def unpatchify(patches, P, H, W):
     B = patches.shape[0]
     x = patches.reshape(B, H // P, P, W // P, P, -1).transpose(0, 1, 3, 2, 4, 5)
@@ -141,7 +141,7 @@ def unpatchify(patches, P, H, W):
     return patches.reshape(B, W // P, H // P, P, P, -1).transpose(0, 2, 3, 1, 4, 5).reshape(B, H, W, -1)
 
 
-@wrong("within the patches have changed places")
+@wrong("rows and columns inside the patches are swapped")
 def unpatchify(patches, P, H, W):
     B = patches.shape[0]
     return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 1, 4, 2, 3, 5).reshape(B, H, W, -1)

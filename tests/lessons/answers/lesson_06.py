@@ -42,7 +42,7 @@ def each(z):
     return [z[i] for i in range(z.shape[0])]
 
 
-@wrong("stands last")
+@wrong("the class token is last")
 def add_class_token(z, cls):
     B, N, D = z.shape
     return concatenate([z, broadcast_to(cls, (B, 1, D))], axis=1)
@@ -58,13 +58,13 @@ def add_class_token(z, cls):
     return concatenate([cls, z], axis=1)
 
 
-@wrong("took the place of the first patch")
+@wrong("the class token replaced the first patch")
 def add_class_token(z, cls):
     B, N, D = z.shape
     return concatenate([broadcast_to(cls, (B, 1, D)), z[:, 1:]], axis=1)
 
 
-@wrong("zeros where the class token belongs")
+@wrong("the first token is zeros")
 def add_class_token(z, cls):
     B, N, D = z.shape
     return concatenate([Tensor(np.zeros((B, 1, D), z.dtype)), z], axis=1)
@@ -115,7 +115,7 @@ def sincos2d(rows, columns, D):
     return table_of(y, x, np.geomspace(1, 1e-4, D // 4))
 
 
-@wrong("in order of columns")
+@wrong("the patches are in column order")
 def sincos2d(rows, columns, D):
     x, y = np.divmod(np.arange(rows * columns), rows)
     return table_of(x, y, np.geomspace(1, 1e-4, D // 4))
@@ -145,7 +145,7 @@ def sincos2d(rows, columns, D):
     return table_of(x + 1, y + 1, np.geomspace(1, 1e-4, D // 4))
 
 
-@wrong("stand in pairs")
+@wrong("sines and cosines alternate")
 def sincos2d(rows, columns, D):
     y, x = np.divmod(np.arange(rows * columns), columns)
     omega = np.geomspace(1, 1e-4, D // 4)
@@ -187,7 +187,7 @@ def learned_2d(X, Y):
     return concatenate([y, x], axis=2).reshape(1, h * w, 2 * half)
 
 
-@wrong("in order of columns")
+@wrong("the positions are in column order")
 def learned_2d(X, Y):
     (w, half), h = X.shape, Y.shape[0]
     x, y = broadcast_to(X.reshape(w, 1, half), (w, h, half)), broadcast_to(Y.reshape(1, h, half), (w, h, half))
@@ -200,28 +200,28 @@ def learned_2d(X, Y):
     return (X.reshape(1, w, half) + Y.reshape(h, 1, half)).reshape(1, h * w, half)
 
 
-@wrong("the leading axis of length 1")
+@wrong("the first axis of length 1 is missing")
 def learned_2d(X, Y):
     (w, half), h = X.shape, Y.shape[0]
     x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
     return concatenate([x, y], axis=2).reshape(h * w, 2 * half)
 
 
-@wrong("still two axes")
+@wrong("the grid is two axes")
 def learned_2d(X, Y):
     (w, half), h = X.shape, Y.shape[0]
     x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
     return concatenate([x, y], axis=2)
 
 
-@wrong("joined along the columns of the grid")
+@wrong("X and Y were concatenated along the columns of the grid")
 def learned_2d(X, Y):
     (w, half), h = X.shape, Y.shape[0]
     x, y = broadcast_to(X.reshape(1, w, half), (h, w, half)), broadcast_to(Y.reshape(h, 1, half), (h, w, half))
     return concatenate([x, y], axis=1).reshape(1, h * w, 2 * half)
 
 
-@wrong("stand below one another")
+@wrong("the tables are below one another")
 def learned_2d(X, Y):
     return concatenate([X, Y], axis=0).reshape(1, -1, X.shape[1])
 

@@ -45,7 +45,7 @@ def look(query, keys, values):
     return values[np.argmax(keys @ query)]
 
 
-@wrong("overflows: subtract the largest score first")
+@wrong("subtract the largest score first")
 def look(query, keys, values):
     shares = [math.exp(query @ key) for key in keys]
     return sum(share / sum(shares) * value for share, value in zip(shares, values, strict=True))
@@ -57,33 +57,33 @@ def look(query, keys, values):
     return (w / w.sum()) @ values
 
 
-@wrong("still has to be divided by its sum")
+@wrong("exp(score - largest score) is not divided by its sum")
 def look(query, keys, values):
     s = keys @ query
     return np.exp(s - s.max()) @ values
 
 
-@wrong("mix the keys")
+@wrong("the keys are averaged")
 def look(query, keys, values):
     s = keys @ query
     w = np.exp(s - s.max())
     return (w / w.sum()) @ keys
 
 
-@wrong("some are negative")
+@wrong("the scores are divided by their sum, so some weights are")
 def look(query, keys, values):
     s = keys @ query
     return (s / s.sum()) @ values
 
 
-@wrong("right in a moment")
+@wrong("leave that out here, it comes later in this lesson")
 def look(query, keys, values):
     s = keys @ query / np.sqrt(len(query))
     w = np.exp(s - s.max())
     return (w / w.sum()) @ values
 
 
-@wrong("add these products up")
+@wrong("the weighted values are not added up")
 def look(query, keys, values):
     s = keys @ query
     w = np.exp(s - s.max())
@@ -94,9 +94,9 @@ right_value("score_spread", (8, 1))
 right_value("score_spread", [math.sqrt(64), math.sqrt(64) / math.sqrt(64)])
 wrong_value("score_spread", (64, 8), "64 is the variance")
 wrong_value("score_spread", (8, 0.125), "a division by D_h")
-wrong_value("score_spread", (1, 1), "a single number")
-wrong_value("score_spread", (8, 8), "their spread too")
-wrong_value("score_spread", 8, "two numbers")
+wrong_value("score_spread", (1, 1), "a score adds up 64")
+wrong_value("score_spread", (8, 8), "the division makes the scores smaller, and their standard")
+wrong_value("score_spread", 8, "score_spread must be a tuple")
 
 
 @right
@@ -119,7 +119,7 @@ def attention_weights(q, k):
     return softmax(q @ swap_last_two(k))
 
 
-@wrong("by D_h, not by its root")
+@wrong("the scores are divided by D_h")
 def attention_weights(q, k):
     return softmax(q @ swap_last_two(k) / q.shape[-1])
 
@@ -135,7 +135,7 @@ def attention_weights(q, k):
     return softmax(k @ swap_last_two(q) / math.sqrt(q.shape[-1]))
 
 
-@wrong("divide the scores, before softmax")
+@wrong("divide the scores before softmax")
 def attention_weights(q, k):
     return softmax(q @ swap_last_two(k)) / math.sqrt(q.shape[-1])
 
@@ -155,7 +155,7 @@ def attention_weights(q, k):
     return softmax(q @ k.transpose(0, 1, 3, 2) / math.sqrt(q.shape[-1]))
 
 
-@wrong(".T turns all of them around")
+@wrong(".T reverses all axes, swap_last_two swaps the last two")
 def attention_weights(q, k):
     return softmax(q @ k.T / math.sqrt(q.shape[-1]))
 
@@ -203,22 +203,22 @@ def attention(q, k, v):
     return v @ weights_given(q, k)
 
 
-@wrong("number by number")
+@wrong("the weights multiply v element by element")
 def attention(q, k, v):
     return weights_given(q, k) * v
 
 
-@wrong("once too often")
+@wrong("the scores are divided by √D_h twice")
 def attention(q, k, v):
     return weights_given(q / math.sqrt(q.shape[-1]), k) @ v
 
 
-@wrong("the keys are mixed")
+@wrong("the keys are averaged")
 def attention(q, k, v):
     return weights_given(q, k) @ k
 
 
-@wrong("queries and keys have changed places")
+@wrong("queries and keys are swapped")
 def attention(q, k, v):
     return weights_given(k, q) @ v
 
@@ -246,7 +246,7 @@ def self_attention(z, U, bias):
     return attention_given(qkv[..., :D_h], qkv[..., D_h : 2 * D_h], qkv[..., 2 * D_h :])
 
 
-@wrong("keys and values have changed places")
+@wrong("keys and values are swapped")
 def self_attention(z, U, bias):
     D_h = U.shape[-1] // 3
     qkv = linear(z, U, bias)

@@ -20,7 +20,7 @@ def head_columns(part, head, heads, D):
     return slice(int(columns[0]), int(columns[-1]) + 1, 1)
 
 
-@wrong("has its q, k and v together")
+@wrong("it expects q, k and v of one head together")
 def head_columns(part, head, heads, D):
     D_h = D // heads
     start = (3 * head + part) * D_h
@@ -33,14 +33,14 @@ def head_columns(part, head, heads, D):
     return slice(start, start + D)
 
 
-@wrong("ends behind its last column")
+@wrong("the last column is missing")
 def head_columns(part, head, heads, D):
     D_h = D // heads
     start = part * D + head * D_h
     return slice(start, start + D_h - 1)
 
 
-@wrong("part and head have changed places")
+@wrong("part and head are swapped")
 def head_columns(part, head, heads, D):
     D_h = D // heads
     start = head * D + part * D_h
@@ -53,7 +53,7 @@ def head_columns(part, head, heads, D):
     return slice(start, start + D // heads)
 
 
-@wrong("a slice is wanted")
+@wrong("return slice(first, last + 1)")
 def head_columns(part, head, heads, D):
     D_h = D // heads
     return part * D + head * D_h, part * D + head * D_h + D_h
@@ -88,21 +88,21 @@ def split_heads(qkv, heads):
     return x[0], x[1], x[2]
 
 
-@wrong("as head, part, number")
+@wrong("in the order head, part, number")
 def split_heads(qkv, heads):
     B, N, width = qkv.shape
     x = qkv.reshape(B, N, heads, 3, width // (3 * heads)).transpose(3, 0, 2, 1, 4)
     return x[0], x[1], x[2]
 
 
-@wrong("as part, number, head")
+@wrong("in the order part, number, head")
 def split_heads(qkv, heads):
     B, N, width = qkv.shape
     x = qkv.reshape(B, N, 3, width // (3 * heads), heads).transpose(2, 0, 4, 1, 3)
     return x[0], x[1], x[2]
 
 
-@wrong("must stand before that of tokens")
+@wrong("the axis of heads must come before the axis of tokens")
 def split_heads(qkv, heads):
     B, N, width = qkv.shape
     x = qkv.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 1, 3, 4)
@@ -154,7 +154,7 @@ def merge_heads(answers):
     return answers.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
 
 
-@wrong("still two axes")
+@wrong("heads and numbers are two axes")
 def merge_heads(answers):
     return answers.transpose(0, 2, 1, 3)
 
@@ -222,7 +222,7 @@ class MultiHeadSelfAttention(Start):
         return self.out(attention(*split_given(self.qkv(z), self.heads)).reshape(*z.shape))
 
 
-@wrong("keys and values have changed places")
+@wrong("keys and values are swapped")
 class MultiHeadSelfAttention(Start):
     def forward(self, z):
         q, v, k = split_given(self.qkv(z), self.heads)
@@ -279,21 +279,21 @@ class EncoderBlock(Parts):
         return self.mlp(self.norm2(z))
 
 
-@wrong("adds the block's input again")
+@wrong("the second half adds the block's input")
 class EncoderBlock(Parts):
     def forward(self, z):
         half = self.attention(self.norm1(z)) + z
         return self.mlp(self.norm2(half)) + z
 
 
-@wrong("as in 2017")
+@wrong("the norms come after the additions, as in 2017")
 class EncoderBlock(Parts):
     def forward(self, z):
         z = self.norm1(self.attention(z) + z)
         return self.norm2(self.mlp(z) + z)
 
 
-@wrong(": the normalised tokens are added")
+@wrong("both halves add the normalised tokens")
 class EncoderBlock(Parts):
     def forward(self, z):
         z = self.norm1(z)
@@ -321,7 +321,7 @@ class EncoderBlock(Parts):
         return self.attention(self.norm1(z)) + z
 
 
-@wrong("no norm is used")
+@wrong("both norms are missing")
 class EncoderBlock(Parts):
     def forward(self, z):
         z = self.attention(z) + z
@@ -334,7 +334,7 @@ class EncoderBlock(Parts):
         return self.mlp(self.norm2(self.attention(self.norm1(z))))
 
 
-@wrong("must act on what goes into")
+@wrong("the norms act on the outputs of attention and MLP")
 class EncoderBlock(Parts):
     def forward(self, z):
         z = self.norm1(self.attention(z)) + z

@@ -13,7 +13,7 @@ classify_given, vit_given = names["classify"], names["ViT"]
 right_value("initial_loss", np.log(10))
 right_value("initial_loss", 2.303)
 right_value("initial_loss", -math.log(0.1))
-wrong_value("initial_loss", 0, "no opinion")
+wrong_value("initial_loss", 0, "the same probability")
 wrong_value("initial_loss", 0.1, "minus its logarithm")
 wrong_value("initial_loss", 1.0, "to base 10")
 wrong_value("initial_loss", np.log2(10), "to base 2")
@@ -37,12 +37,12 @@ def classify(z, norm, head):
     return head(z[:, 0])
 
 
-@wrong("the mean of all tokens speaks")
+@wrong("the mean of all tokens is classified")
 def classify(z, norm, head):
     return head(norm(z.mean(axis=1)))
 
 
-@wrong("the last token speaks")
+@wrong("the last token is classified")
 def classify(z, norm, head):
     return head(norm(z[:, -1]))
 
@@ -57,7 +57,7 @@ def classify(z, norm, head):
     return head(norm(z[:, :1]))
 
 
-@wrong("every token got logits")
+@wrong("every token is classified")
 def classify(z, norm, head):
     return head(norm(z))
 
@@ -167,11 +167,11 @@ def other_name(self, **sizes):
     self.norm = self.__dict__.pop("encoder_norm")
 
 
-changed("one and the same object", same_block)
-changed("hand all of them the same rng", same_start)
+changed("all blocks of ViT are the same object", same_block)
+changed("all blocks of ViT start with the same numbers", same_start)
 changed("two models of different seeds", no_seed)
 changed("does not start at zero", random_head)
-changed("4 blocks where depth is 3", four_blocks)
+changed("ViT has 4 blocks, but depth is 3", four_blocks)
 changed("adds one itself", one_position_too_many)
 changed("has no attribute encoder_norm", other_name)
 
@@ -229,13 +229,13 @@ def no_way_back(self, images):
     return classify_given(through(self, Tensor(z.data)), self.encoder_norm, self.head)
 
 
-changed("forgets self.tokens", forward=no_positions)
+changed("call self.tokens in forward", forward=no_positions)
 changed("the blocks are not used", forward=no_blocks)
-changed("only the last block counts", forward=last_block_only)
+changed("only the last block is used", forward=last_block_only)
 changed("the tokens are added to each block's result", forward=twice_residual)
 changed("the encoder's norm is missing", forward=no_norm)
-changed("the mean of all tokens speaks", forward=mean_token)
-changed("a patch speaks", forward=a_patch)
+changed("the mean of all tokens is classified", forward=mean_token)
+changed("token 1, a patch, is classified", forward=a_patch)
 changed("the head is missing", forward=no_head)
 changed("no gradient arrives", forward=no_way_back)
 
@@ -272,17 +272,17 @@ def count_with(outside=0, block=0):
     return count_parameters
 
 
-wrong("one is not counted")(count_with("D"))
+wrong("count the class token, its position")(count_with("D"))
 wrong("the positions are missing")(count_with("(N + 1) * D"))
 wrong("the bias of the head is missing")(count_with("K"))
-wrong("its two norms, or the biases")(count_with(block="4 * D"))
+wrong("count its two norms and the biases of its attention")(count_with(block="4 * D"))
 wrong("the norms are missing")(count_with("2 * D", "4 * D"))
 wrong("the biases of qkv are missing")(count_with(block="3 * D"))
 wrong("the biases of the MLP are missing")(count_with(block="M + D"))
-wrong("qkv is counted as one D x D map")(count_with(block="2 * (D * D + D)"))
+wrong("qkv is counted as D x D")(count_with(block="2 * (D * D + D)"))
 wrong("the layer `out`")(count_with(block="D * D + D"))
 wrong("counted with one channel")(count_with("2 * P * P * D"))
-wrong("1 fewer than there are")(count_with("1"))
+wrong("there are 167,097, which is 1 more")(count_with("1"))
 wrong("too many: counted twice?")(count_with("-2 * D"))
 
 
@@ -291,7 +291,7 @@ def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, c
     return names["count_parameters"](image_size, patch_size, dim, 1, mlp_dim, num_classes, channels)
 
 
-@wrong("divide by //")
+@wrong("divide with // to get an integer")
 def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
     return float(names["count_parameters"](image_size, patch_size, dim, depth, mlp_dim, num_classes, channels))
 
@@ -331,7 +331,7 @@ def train_step(model, images, labels, lr):
     return loss.item()
 
 
-@wrong("uphill")
+@wrong("the gradient is added")
 def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
     loss.backward()
@@ -380,7 +380,7 @@ def train_step(model, images, labels, lr):
     return loss.item()
 
 
-@wrong("it is the loss after the step")
+@wrong("this is the loss after the step")
 def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
     loss.backward()
@@ -390,7 +390,7 @@ def train_step(model, images, labels, lr):
     return cross_entropy(model(images), labels).item()
 
 
-@wrong("go through all parameters")
+@wrong("update all parameters")
 def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
     loss.backward()

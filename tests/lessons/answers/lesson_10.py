@@ -29,24 +29,24 @@ def sgd_step(w, g, m, lr, momentum=0.9):
     return w - lr * (momentum * m + g), m
 
 
-@wrong("a running sum is wanted here")
+@wrong("add it unchanged to this sum")
 def sgd_step(w, g, m, lr, momentum=0.9):
     m = momentum * m + (1 - momentum) * g
     return w - lr * m, m
 
 
-@wrong("along the slope g alone")
+@wrong("the step uses g")
 def sgd_step(w, g, m, lr, momentum=0.9):
     return w - lr * g, momentum * m + g
 
 
-@wrong("the learning rate is in it")
+@wrong("it includes the learning rate")
 def sgd_step(w, g, m, lr, momentum=0.9):
     m = momentum * m + lr * g
     return w - m, m
 
 
-@wrong("goes uphill")
+@wrong("the step is added")
 def sgd_step(w, g, m, lr, momentum=0.9):
     m = momentum * m + g
     return w + lr * m, m
@@ -59,7 +59,7 @@ def sgd_step(w, g, m, lr, momentum=0.9):
     return w - lr * m, m
 
 
-@wrong("along the old m")
+@wrong("the step uses the old m")
 def sgd_step(w, g, m, lr, momentum=0.9):
     return w - lr * m, momentum * m + g
 
@@ -69,7 +69,7 @@ def sgd_step(w, g, m, lr, momentum=0.9):
     return w - lr * (momentum * m + g)
 
 
-@wrong("the old sum does not fade")
+@wrong("the old m is not multiplied by momentum")
 def sgd_step(w, g, m, lr, momentum=0.9):
     m = m + g
     return w - lr * m, m
@@ -109,7 +109,7 @@ wrong("the mean of squares is not corrected")(
     adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (np.sqrt(v) + eps))
 )
 
-wrong("the mean of slopes is not corrected")(
+wrong("the mean of gradients is not corrected for its start at 0")(
     adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (np.sqrt(v / (1 - b2**t)) + eps))
 )
 
@@ -137,7 +137,7 @@ wrong("uses step + 1")(
     )
 )
 
-wrong("float64 where all arrays were float32")(
+wrong("value 1 of adam_step is float64, but all arrays were float32")(
     adam_like(
         lambda w, g, m, v, t, lr, b1, b2, eps: (
             w - lr * m / (1 - b1**t) / (np.sqrt(v) / np.sqrt(1 - np.float64(b2) ** t) + eps)
@@ -146,7 +146,7 @@ wrong("float64 where all arrays were float32")(
 )
 
 
-@wrong("it is the corrected one: return the mean itself")
+@wrong("this is the corrected mean:")
 def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     beta1, beta2 = betas
     mean = (beta1 * mean + (1 - beta1) * g) / (1 - beta1**step)
@@ -154,7 +154,7 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     return w - lr * mean / (np.sqrt(square) + eps), mean, square
 
 
-@wrong("the slope is not squared")
+@wrong("the gradient is not squared")
 def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     beta1, beta2 = betas
     mean = beta1 * mean + (1 - beta1) * g
@@ -162,7 +162,7 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     return w - lr * mean / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + eps), mean, square
 
 
-@wrong("the factor 1 - beta1")
+@wrong("the gradient is not multiplied by 1 - beta1")
 def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     beta1, beta2 = betas
     mean = beta1 * mean + g
@@ -192,12 +192,12 @@ def adamw_step(w, g, mean, square, step, lr, decay):
     return w - lr * (direction + decay * w), mean, square
 
 
-@wrong("inside the gradient")
+@wrong("the decay is part of the gradient")
 def adamw_step(w, g, mean, square, step, lr, decay):
     return adam_given(w, g + decay * w, mean, square, step, lr)
 
 
-@wrong("must be multiplied by the learning rate")
+@wrong("the decay is not multiplied by the learning rate")
 def adamw_step(w, g, mean, square, step, lr, decay):
     return adam_given(w * (1 - decay), g, mean, square, step, lr)
 
@@ -218,7 +218,7 @@ def adamw_step(w, g, mean, square, step, lr, decay):
     return adam_given(w, g, mean, square, step, lr)
 
 
-@wrong("the same is taken from all")
+@wrong("all weights lose the same amount")
 def adamw_step(w, g, mean, square, step, lr, decay):
     return adam_given(w - lr * decay, g, mean, square, step, lr)
 
@@ -238,17 +238,17 @@ def clip_by_norm(gradients, max_norm):
     return tuple(g / max(1.0, norm / max_norm) for g in gradients)
 
 
-@wrong("each array is clipped by its own length")
+@wrong("each array is clipped by its own norm")
 def clip_by_norm(gradients, max_norm):
     return [g * min(1.0, max_norm / float(np.linalg.norm(g))) for g in gradients]
 
 
-@wrong("each number is clipped by itself")
+@wrong("each number is clipped separately, which changes the direction")
 def clip_by_norm(gradients, max_norm):
     return [np.clip(g, -max_norm, max_norm) for g in gradients]
 
 
-@wrong("made longer")
+@wrong("they became larger")
 def clip_by_norm(gradients, max_norm):
     norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
     return [g * (max_norm / norm) for g in gradients]
@@ -260,7 +260,7 @@ def clip_by_norm(gradients, max_norm):
     return [g * min(1.0, max_norm / norm) for g in gradients]
 
 
-@wrong("lengths are added up")
+@wrong("the norms of the arrays are added up")
 def clip_by_norm(gradients, max_norm):
     norm = sum(float(np.linalg.norm(g)) for g in gradients)
     return [g * min(1.0, max_norm / norm) for g in gradients]
@@ -286,7 +286,7 @@ def clip_by_norm(gradients, max_norm):
     return gradients
 
 
-@wrong("to length 1")
+@wrong("they are scaled to norm 1")
 def clip_by_norm(gradients, max_norm):
     norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
     return [g / norm if norm > max_norm else g for g in gradients]
@@ -335,17 +335,19 @@ def good_fraction(step, total, warmup):
 good_fall = linear_or(lambda f: (1 + math.cos(math.pi * f)) / 2)
 
 wrong("begins at 0")(schedule_like(lambda step, warmup: step / warmup, good_fraction, good_fall))
-wrong("counted from step 0")(schedule_like(good_rise, lambda step, total, warmup: step / total, good_fall))
-wrong("total - warmup steps, not total")(
+wrong("the decay begins at step 0")(schedule_like(good_rise, lambda step, total, warmup: step / total, good_fall))
+wrong("it must take total - warmup steps")(
     schedule_like(good_rise, lambda step, total, warmup: (step - warmup) / total, good_fall)
 )
-wrong("it is the linear decay")(schedule_like(good_rise, good_fraction, lambda f, decay: 1 - f))
-wrong("it is the cosine decay")(
+wrong("this is the linear decay")(schedule_like(good_rise, good_fraction, lambda f, decay: 1 - f))
+wrong("this is the cosine decay")(
     schedule_like(good_rise, good_fraction, lambda f, decay: (1 + math.cos(math.pi * f)) / 2)
 )
 wrong("from 1 to -1")(schedule_like(good_rise, good_fraction, linear_or(lambda f: math.cos(math.pi * f))))
 wrong("from 2 to 0")(schedule_like(good_rise, good_fraction, linear_or(lambda f: 1 + math.cos(math.pi * f))))
-wrong("a whole turn")(schedule_like(good_rise, good_fraction, linear_or(lambda f: (1 + math.cos(math.tau * f)) / 2)))
+wrong("this is a full period")(
+    schedule_like(good_rise, good_fraction, linear_or(lambda f: (1 + math.cos(math.tau * f)) / 2))
+)
 
 
 @wrong("there is no warm-up")
