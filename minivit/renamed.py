@@ -31,6 +31,8 @@ NEW_NAMES = {
     "minivit.models.weights": "minivit.weights",
     "minivit.notices": "minivit.utils.notices",
     "minivit.text": "minivit.utils.text",
+    "minivit.training.parallel": "minivit.training.distributed.parallel",
+    "minivit.training.ranks": "minivit.training.distributed.ranks",
     "minivit.weights.beside": "minivit.weights.sidecar",
     "minivit.weights.files": "minivit.weights",
     "minivit.weights.layouts": "minivit.weights.google",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from minivit import cli, create_model, save_weights
 from minivit.data import shapes
-from minivit.training import loop
+from minivit.training import batches
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -24,7 +24,7 @@ def small_shapes(name, data_dir=None, **options):
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
-    monkeypatch.setattr(loop, "load_dataset", small_shapes)
+    monkeypatch.setattr(batches, "load_dataset", small_shapes)
     monkeypatch.setattr(cli.train, "load_dataset", small_shapes)
     monkeypatch.setattr(cli.evaluate, "load_dataset", small_shapes)
 
@@ -34,7 +34,7 @@ def trained(tmp_path_factory):
     """The folder of a short run."""
     folder = tmp_path_factory.mktemp("run") / "shapes"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "load_dataset", small_shapes)
+        patch.setattr(batches, "load_dataset", small_shapes)
         patch.setattr(cli.train, "load_dataset", small_shapes)
         assert cli.main(["train", "--steps", "2", "--batch-size", "16", "--seed", "5", "--out", str(folder)]) == 0
     return folder
@@ -204,14 +204,14 @@ def test_a_resumed_run_keeps_its_options(trained, capsys):
 
 
 def test_a_run_without_a_checkpoint_is_said_to_begin_again(trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(loop, "load_dataset", small_shapes)
+    monkeypatch.setattr(batches, "load_dataset", small_shapes)
     shutil.copy(trained / "config.json", tmp_path)
     assert cli.main(["train", "--resume", str(tmp_path)]) == 0
     assert "has no checkpoint.npz yet: the run begins at its first step" in capsys.readouterr().err
 
 
 def test_a_loss_that_becomes_nan_is_one_line_without_numpys_warnings(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(loop, "load_dataset", small_shapes)
+    monkeypatch.setattr(batches, "load_dataset", small_shapes)
     monkeypatch.setattr(cli.train, "load_dataset", small_shapes)
     run = [
         "train",

@@ -8,7 +8,7 @@ from PIL import Image
 
 from minivit import cli
 from minivit.data import load_dataset, load_test_folder
-from minivit.training import loop
+from minivit.training import batches
 from minivit.weights import load_model, read_arrays
 
 from .data.images_on_disk import write_folder, write_picture
@@ -71,7 +71,7 @@ def test_pictures_of_many_sizes_take_the_models_size(photos, tmp_path):
 
 
 def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, capsys):
-    for module in (loop, cli.train, cli.evaluate):
+    for module in (batches, cli.train, cli.evaluate):
         monkeypatch.setattr(module, "load_dataset", small_shapes)
     assert trained(tmp_path / "run", "--dataset", "shapes") == 0
     assert load_model(tmp_path / "run" / "checkpoint.npz").config.image_size == 8
@@ -92,8 +92,10 @@ def test_all_augmentations_at_once(photos, tmp_path):
 @pytest.mark.parametrize(("epochs", "name"), [(9, "none"), (10, "crop")])
 def test_a_folders_pictures_are_cropped_at_random_in_long_runs(photos, tmp_path, monkeypatch, epochs, name):
     asked = []
-    original = loop.training_augmentation
-    monkeypatch.setattr(loop, "training_augmentation", lambda *options: asked.append(options[0]) or original(*options))
+    original = batches.training_augmentation
+    monkeypatch.setattr(
+        batches, "training_augmentation", lambda *options: asked.append(options[0]) or original(*options)
+    )
     options = [*TINY[:4], "--epochs", epochs, "--batch-size", "10", "--workers", "1", "--eval-every", "0"]
     assert cli.main(["train", "--dataset", str(photos), *map(str, options), "--out", str(tmp_path / "run")]) == 0
     assert asked == [name]

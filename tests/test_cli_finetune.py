@@ -7,7 +7,7 @@ import pytest
 
 from minivit import cli, load_model, save_weights
 from minivit.data import shapes
-from minivit.training import TrainConfig, loop
+from minivit.training import TrainConfig, batches, loop, trainer
 from minivit.weights import read_arrays
 from tests.models.files import timm_arrays, write_safetensors
 
@@ -21,7 +21,7 @@ def small_data(monkeypatch):
     def load(name, data_dir=None, **options):
         return shapes("train", 60), shapes("test", 20)
 
-    monkeypatch.setattr(loop, "load_dataset", load)
+    monkeypatch.setattr(batches, "load_dataset", load)
     monkeypatch.setattr(cli.train, "load_dataset", load)
     monkeypatch.setattr(cli.evaluate, "load_dataset", load)
 
@@ -31,7 +31,7 @@ def parent(tmp_path_factory):
     """A run that was trained a little."""
     folder = tmp_path_factory.mktemp("parent") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
+        patch.setattr(batches, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
         patch.setattr(cli.train, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
         assert cli.main(["train", *SMALL, "--lr", "2e-3", "--out", str(folder)]) == 0
     return folder
@@ -116,16 +116,16 @@ def test_a_resumed_pre_training_ends_at_the_same_weights(tmp_path, monkeypatch):
     run(*arguments, "--out", tmp_path / "whole")
 
     steps = iter(range(10))
-    original = loop.Run.train_step
+    original = loop.train_step
 
-    def break_off(self, batch, workers):
+    def break_off(run, batch):
         if next(steps) == 1:
             raise KeyboardInterrupt
-        original(self, batch, workers)
+        return original(run, batch)
 
-    monkeypatch.setattr(loop.Run, "train_step", break_off)
+    monkeypatch.setattr(loop, "train_step", break_off)
     assert cli.main([*map(str, arguments), "--out", str(tmp_path / "broken")]) == 130
-    monkeypatch.setattr(loop.Run, "train_step", original)
+    monkeypatch.setattr(loop, "train_step", original)
     run("train", "--resume", tmp_path / "broken")
 
     (_, whole), (_, broken) = (read_arrays(tmp_path / name / "checkpoint.npz") for name in ("whole", "broken"))
@@ -180,7 +180,7 @@ def test_bad_input_gets_one_sentence(parent, tmp_path, monkeypatch, capsys, argu
 def test_the_seed_draws_which_training_images_are_used(tmp_path):
     def used(seed):
         config = TrainConfig(dataset="shapes", train_images=20, seed=seed)
-        return loop.Run(config, tmp_path / str(seed), resume=False, show=False).loader.dataset.images
+        return trainer.build_run(config, tmp_path / str(seed)).loader.dataset.images
 
     assert len(used(0)) == 20
     assert not np.array_equal(used(0), used(1))
@@ -191,18 +191,18 @@ def test_fewer_training_images_are_of_each_class_alike():
     labels = np.repeat(np.arange(5), [10, 20, 30, 3, 40])
 
     for count in (1, 5, 12, 40, 103):
-        chosen = loop.balanced_sample(labels, count, np.random.default_rng(count))
+        chosen = batches.balanced_sample(labels, count, np.random.default_rng(count))
         assert len(set(chosen)) == count
         found = np.bincount(labels[chosen], minlength=5)
         fair = [min(n, -(-count // 5)) for n in (10, 20, 30, 3, 40)] if count <= 15 else None
         assert fair is None or (found <= fair).all()
-    assert sorted(loop.balanced_sample(labels, 103, np.random.default_rng(0))) == list(range(103))
+    assert sorted(batches.balanced_sample(labels, 103, np.random.default_rng(0))) == list(range(103))
 
 
 def last_head(monkeypatch, *arguments):
     """The head's numbers with which a run would begin."""
     seen = []
-    monkeypatch.setattr(loop.Run, "train_step", lambda self, *_: seen.append(self.model) or 1 / 0)
+    monkeypatch.setattr(loop, "train_step", lambda run, batch: seen.append(run.model) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main([str(argument) for argument in arguments])
     return seen[0].head.weight.data
@@ -223,7 +223,7 @@ def test_a_head_for_as_many_other_classes_is_replaced_by_zeros(parent, tmp_path,
 def test_heads_grid_and_scaling_of_other_peoples_weights_are_options(tmp_path, monkeypatch):
     path = write_safetensors(tmp_path / "timm.safetensors", timm_arrays(dim=64, tokens=33))  # 4 x 8 patches
     seen = []
-    monkeypatch.setattr(loop.Run, "train_step", lambda self, *_: seen.append(self.model) or 1 / 0)
+    monkeypatch.setattr(loop, "train_step", lambda run, batch: seen.append(run.model) or 1 / 0)
 
     arguments = ["finetune", "--weights", path, "--dataset", "shapes", "--steps", 1, "--out", tmp_path / "run",
                  "--heads", 4, "--grid", "4x8", "--mean", "0.4,0.5,0.6", "--std", "0.2"]  # fmt: skip

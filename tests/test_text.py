@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import minivit.utils.text
-from minivit.training.logs import learning_curve
+from minivit.training.callbacks.curve import learning_curve
 from minivit.utils.files import write_json
 from minivit.utils.text import listed, printable, quoted, shortened, suggestion, write_words
 

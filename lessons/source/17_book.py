@@ -17,13 +17,12 @@ import numpy as np
 
 import minivit
 from minivit import Tensor
-from minivit.backend.workers import Workers
 from minivit.data.shapes import shapes
 from minivit.engine import fused
 from minivit.engine.tensor import Node, record
 from minivit.models import create_model
-from minivit.training import TrainConfig, optim
-from minivit.training.loop import Run
+from minivit.training import TrainConfig, loop, optim
+from minivit.training.trainer import build_run
 from minivit_lessons import reading, trained_model
 from minivit_lessons.pictures import book
 
@@ -43,14 +42,15 @@ from minivit_lessons.pictures import book
 
 # %%
 folder = tempfile.TemporaryDirectory()
-run = Run(TrainConfig(batch_size=4, steps=10, microbatch=4), Path(folder.name) / "run", resume=False, show=False)
+config = TrainConfig(batch_size=4, steps=10, microbatch=4, workers=1)
+run = build_run(config, Path(folder.name) / "run")
 batch = next(run.loader.batches(0, run.total_steps))
 
 weight = run.model.blocks[0].mlp.fc1.weight
 before = weight.data.copy()  # the step changes it in place
-with Workers(1) as workers:
-    calls = reading.calls_of(lambda: run.train_step(batch, workers))
-run.close()
+with run.workers:
+    calls = reading.calls_of(lambda: loop.train_step(run, batch))
+run.tell("close")
 folder.cleanup()
 
 sizes = {reading.name_of(path): reading.code_lines(path) for path in reading.source_files()}
@@ -83,7 +83,7 @@ show(
 # %%
 show(
     book.flame(calls),
-    "Boxes on boxes: Run.train_step carries batch_gradients and Optimizer.step. On batch_gradients stand first the "
+    "Boxes on boxes: train_step carries batch_gradients and Optimizer.step. On batch_gradients stand first the "
     "loss with a mountain of calls, ViT down to the ops, then run_backward with a flat comb of short calls.",
 )
 
@@ -162,16 +162,17 @@ home_of_equation_2 = "EncoderBlock.forward"
 # | [13](13_finetuning.ipynb) | positions for another size | [`models/positions.py`](../minivit/models/positions.py) | `resize_positions` |
 # | [14](14_hybrids.ipynb) | convolution | [`convolution/ops.py`](../minivit/convolution/ops.py) | `conv2d` |
 # | [15](15_selfsupervision.ipynb) | masked patches | [`training/masked.py`](../minivit/training/masked.py) | `corrupt` |
-# | [16](16_speed.ipynb) | threads, sums in order | [`training/parallel.py`](../minivit/training/parallel.py) | `batch_gradients` |
+# | [16](16_speed.ipynb) | threads, sums in order | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py) | `batch_gradients` |
 #
 # The loop, `train`, fits on a screen. A run that is killed and resumed ends with the same weights, bit for bit, and the
 # file's docstring says why: all that happens depends on the options and the step alone. Random numbers too.
 #
 # Dropout draws random masks, in several threads at once. Where does their randomness come from? Follow `seed=` from the
-# function below into [`training/parallel.py`](../minivit/training/parallel.py), and find where a generator is made.
+# function below into [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), and find where
+# a generator is made.
 
 # %%
-read(Run.train_step)
+read(loop.train_step)
 
 # %% exercise="dropout_seed"
 # --- solution -> dropout_seed = ...  # four numbers: (.., .., .., ..)

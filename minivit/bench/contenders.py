@@ -29,9 +29,9 @@ from ..errors import ConfigError
 from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
+from ..training.distributed.parallel import GradientSums, batch_gradients, bucket_bytes
 from ..training.objectives import Classes
 from ..training.optim import AdamW, clip_by_global_norm
-from ..training.parallel import GradientSums, batch_gradients, bucket_bytes
 from ..training.precision import divide_by, precision
 
 Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W, C) and labels (B,)

@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..models import create_model
 from ..models.classifier import default_microbatch
 from ..models.cost import TRAINING_ARRAYS, costs, images_that_fit
-from ..training.parallel import bucket_bytes
+from ..training.distributed.parallel import bucket_bytes
 from .contenders import Job, minivit_work
 from .profile import step_flops
 

@@ -47,8 +47,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..backend.workers import Workers
+    from ..training.evaluation import evaluate_dataset
     from ..training.folder import check_classifies, noted_data
-    from ..training.loop import evaluate_dataset
 
     path, model, header = load_weights(options)
     check_classifies(header, path)

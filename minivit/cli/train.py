@@ -20,7 +20,7 @@ from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
-    from ..training.ranks import Ranks
+    from ..training.distributed.ranks import Ranks
 
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
@@ -43,7 +43,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
         options: what was given, and nothing else.
         defaults: of the command, where they differ from `TrainConfig`'s.
     """
-    from ..training.ranks import joined_ranks
+    from ..training.distributed.ranks import joined_ranks
     from ..training.stopping import Stopped
 
     with outliving_output(), joined_ranks() as ranks:

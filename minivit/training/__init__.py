@@ -1,7 +1,9 @@
 """From batches to weights: optimisers, schedules, the loop, checkpoints."""
 
-from .loop import RunResult, TrainConfig, train
+from .config import TrainConfig
+from .loop import train
 from .optim import SGD, Adam, AdamW, ExponentialAverage, Muon, Optimizer, clip_by_global_norm
+from .run import RunResult
 from .schedule import Schedule
 
 __all__ = [

@@ -1,25 +1,18 @@
-"""What a run writes down and shows: metrics.jsonl, the same for TensorBoard, a progress bar, and the learning curve."""
+"""metrics.jsonl: what a run measured, a line of JSON each time."""
 
 from __future__ import annotations
 
 import codecs
 import json
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..errors import DataError, MissingExtraError, SaveError
-from ..utils.files import atomic_file, reason_of, write_text
-from ..utils.text import printable, quoted, write_words
+from ..errors import DataError, SaveError
+from ..utils.files import reason_of, write_text
+from ..utils.text import printable, quoted
 
 Record = dict[str, Any]
-FEW_POINTS = 20
 
 
 class MetricsFile:
@@ -119,124 +112,3 @@ def _record(line: bytes) -> Record:
         if not isinstance(value, int | float) or isinstance(value, bool) or huge:
             raise ValueError(f"its {name} is {quoted(value)}, not a number")
     return record
-
-
-def require_tensorboard() -> Any:
-    """tensorboardX, the library that knows TensorBoard's files. Raises MissingExtraError if it is not installed."""
-    try:
-        import tensorboardX
-    except ImportError as error:
-        raise MissingExtraError("tensorboardX is not installed: pip install 'minivit[tensorboard]'") from error
-    return tensorboardX
-
-
-class EventFile:
-    """events.out.tfevents...: what is in metrics.jsonl, for TensorBoard.
-
-    It is written anew whenever a run begins or goes on, from what metrics.jsonl holds by then: so it has each point
-    once, however often a run was killed, and also the points from before it was asked for.
-
-    Raises MissingExtraError if tensorboardX is not installed.
-    """
-
-    def __init__(self, folder: Path, records: list[Record]):
-        library = require_tensorboard()
-        self.Event, self.Summary = library.proto.event_pb2.Event, library.proto.summary_pb2.Summary
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        now = time.time()
-        shown = [record for record in records if record["kind"] in ("train", "test")]
-        self.begun = now - (shown[-1]["seconds"] if shown else 0.0)
-        # Its SummaryWriter would write from another thread, some time later: a kill could come first.
-        self.file = library.RecordWriter(str(folder / f"events.out.tfevents.{now:.0f}.minivit"))
-        self._add(wall_time=now, file_version="brain.Event:2")
-        for record in shown:
-            self.write(record)
-
-    def write(self, record: Record) -> None:
-        """Add the numbers of one line of metrics.jsonl, as `loss/train`, `loss/test` and so on."""
-        values = [
-            self.Summary.Value(tag=f"{name}/{record['kind']}", simple_value=record[name])
-            for name in ("loss", "accuracy", "lr", "images_per_second")
-        ]
-        when = self.begun + record["seconds"]  # a clock that stands still during evaluations, as in metrics.jsonl
-        self._add(wall_time=when, step=record["step"], summary=self.Summary(value=values))
-        self.file.flush()
-
-    def _add(self, **fields: Any) -> None:
-        self.file.write(self.Event(**fields).SerializeToString())
-
-    def close(self) -> None:
-        """End the file."""
-        self.file.close()
-
-
-class Progress:
-    """A progress bar in a terminal; plain lines, one for each logged step, where the output is a file or a pipe."""
-
-    def __init__(self, total: int, done: int, unit: str = "step", show: bool = True):
-        from tqdm.auto import tqdm
-
-        self.show = show
-        self.interactive = show and sys.stderr is not None and sys.stderr.isatty()
-        self.bar = tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True, disable=not self.interactive)
-
-    def update(self, text: str) -> None:
-        """One more step; `text` is what stands behind the bar."""
-        self.bar.set_postfix_str(text, refresh=False)
-        self.bar.update()
-
-    def line(self, text: str, only_plain: bool = False) -> None:
-        """Print a line that stays; `only_plain` leaves it out where the bar shows the same.
-
-        A closed output, as after `| head`, does not end a run.
-        """
-        try:
-            if self.interactive and not only_plain:
-                self.bar.write(text)
-            elif self.show and not self.interactive:
-                print(text, flush=True)
-        except (OSError, ValueError):
-            self.show = self.interactive = False
-
-    @contextmanager
-    def second_bar(self, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-        """Show another bar below the first, inside the `with` block; yields the function that advances it."""
-        from tqdm.auto import tqdm
-
-        with tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, disable=not self.interactive) as bar:
-            yield bar.update
-
-    def close(self) -> None:
-        """Leave the bar as it stands."""
-        self.bar.close()
-
-
-def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
-    """Draw loss and accuracy against epochs, training and test, and write the picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss_axes, accuracy_axes = figure.subplots(1, 2)
-    styles = {
-        "train": {"color": "#0072B2", "lw": 1.2},
-        "test": {"color": "#D55E00", "lw": 1.6, "marker": "o", "ms": 4},
-    }
-    for kind, style in styles.items():
-        chosen = [record for record in records if record["kind"] == kind]
-        # Larger numbers overflow inside matplotlib.
-        epochs, losses, accuracies = (
-            np.clip([float(record[name]) for record in chosen], -1e30, 1e30) for name in ("epoch", "loss", "accuracy")
-        )
-        if len(chosen) <= FEW_POINTS:  # a single point would draw no line
-            style = {"marker": ".", **style}
-        loss_axes.plot(epochs, losses, label=kind, **style)
-        accuracy_axes.plot(epochs, 100 * accuracies, label=kind, **style)
-    loss_axes.set(xlabel="epoch", ylabel="loss")
-    accuracy_axes.set(xlabel="epoch", ylabel="accuracy (%)")
-    for axes in (loss_axes, accuracy_axes):
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
-    write_words(figure.suptitle(""), title)
-    with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=120)

@@ -11,7 +11,7 @@ from minivit.data import shapes
 from minivit.errors import ConfigError, DataError
 from minivit.experiments import EXPERIMENTS, Cell, Experiment, Record, Summary, run_experiment, summarise
 from minivit.experiments import grid as grid_module
-from minivit.training import RunResult, TrainConfig, loop
+from minivit.training import RunResult, TrainConfig, batches
 
 
 def sentence(summaries):
@@ -205,7 +205,7 @@ def test_the_compute_sentence_compares_the_families_at_the_same_compute():
 def test_one_from_the_command_line(tmp_path, monkeypatch, capsys):
     small = experiment(options={"model": "ViT-XS_4-CIFAR", "batch_size": 10, "dataset": "shapes"}, name="pooling")
     monkeypatch.setitem(EXPERIMENTS, "pooling", small)
-    monkeypatch.setattr(loop, "load_dataset", lambda *_, **__: (shapes("train", 40), shapes("test", 20)))
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: (shapes("train", 40), shapes("test", 20)))
 
     assert cli.main(["experiment", "pooling", "--seeds", "2", "--out", str(tmp_path)]) == 0
 

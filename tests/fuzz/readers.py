@@ -15,8 +15,9 @@ from safetensors.numpy import save
 from minivit import ResNet, ResNetConfig, ViT, ViTConfig, load_model, save_weights
 from minivit.data import archive, cifar
 from minivit.data.image_files import read_image
+from minivit.training.callbacks.curve import learning_curve
 from minivit.training.config import TrainConfig, config_from_json
-from minivit.training.logs import MetricsFile, learning_curve
+from minivit.training.logs import MetricsFile
 from minivit.weights import read_arrays, write_arrays
 
 from ..data.images_on_disk import picture_bytes, write_folder, write_tar

@@ -15,12 +15,13 @@ from minivit.engine import ops
 from minivit.engine.fused import softmax_in_place
 from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
 from minivit.models import cost
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, train, trainer
+from minivit.training.distributed.parallel import GradientSums, batch_gradients
+from minivit.training.distributed.ranks import MPIRanks
+from minivit.training.failures import out_of_memory
 from minivit.training.objectives import Classes
 from minivit.training.optim import AdamW, ExponentialAverage, clip_by_global_norm
-from minivit.training.parallel import GradientSums, batch_gradients
 from minivit.training.precision import check_precision, precision
-from minivit.training.ranks import MPIRanks
 from tests.gpu import strict_cupy
 from tests.support import tiny_config
 
@@ -66,18 +67,20 @@ def steps_cost(depth, name="float32"):
 
 def test_a_run_on_one_gpu_has_all_gradients_in_one_array_and_takes_a_batch_in_one_pass(cupy, tmp_path, monkeypatch):
     config = TrainConfig(dataset="shapes", steps=1, batch_size=64, train_images=64, validation=20)
-    here = loop.Run(config, tmp_path / "here", False, False)
-    there = loop.Run(replace(config, device="cuda"), tmp_path / "there", False, False)
-    assert (here._microbatch(64), there._microbatch(64)) == (16, 64)
+    here = trainer.build_run(config, tmp_path / "here")
+    there = trainer.build_run(replace(config, device="cuda"), tmp_path / "there")
+    assert (here.microbatch_size(64), there.microbatch_size(64)) == (16, 64)
     assert len(there.sums.flat) == 1
     assert here.loader.uploads is None and there.loader.uploads
 
     monkeypatch.setattr(cost, "device_memory", lambda device: 30e6)
-    small = loop.Run(replace(config, device="cuda"), tmp_path / "small", False, False)
+    small = trainer.build_run(replace(config, device="cuda"), tmp_path / "small")
     batches = 4 * 64 * 32 * 32 * 3 * 4  # four of 64 images, on the card or on their way
     fits = cost.images_that_fit(small.model, 27e6 - batches)
-    assert 1 < small._microbatch(64) == fits < 64
-    assert f"too small for {math.ceil(64 / fits)} micro-batches of {fits} images" in str(small._out_of_memory(fits, 99))
+    assert 1 < small.microbatch_size(64) == fits < 64
+    assert f"too small for {math.ceil(64 / fits)} micro-batches of {fits} images" in str(
+        out_of_memory(small.model, "cuda", 64, fits, 99)
+    )
 
 
 def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():

@@ -12,7 +12,7 @@ import minivit
 from minivit.backend.workers import Workers
 from minivit.data import Dataset, Loader, augment
 from minivit.training import clip_by_global_norm
-from minivit.training.loop import evaluate_dataset
+from minivit.training.evaluation import evaluate_dataset
 from minivit_lessons.exercises.lesson_11 import PATIENTS
 from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 

@@ -10,8 +10,8 @@ from minivit.backend.workers import Workers
 from minivit.engine import fused, ops, reference
 from minivit.models import create_model
 from minivit.models.cost import costs
+from minivit.training.distributed.parallel import batch_gradients
 from minivit.training.objectives import Classes
-from minivit.training.parallel import batch_gradients
 from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
 from minivit_lessons.pictures import speed
 

@@ -34,7 +34,7 @@ FILES = [
     "minivit/models/vit.py",
     "minivit/training/optim.py",
     "minivit/training/schedule.py",
-    "minivit/training/parallel.py",
+    "minivit/training/distributed/parallel.py",
 ]
 TESTS = ["tests/engine", "tests/nn", "tests/convolution", "tests/models", "tests/training", "tests/gpu"]
 CHOSEN = ["-m", "not parity and not lessons and not mpi and not browser and not slow"]

@@ -9,10 +9,10 @@ import minivit
 from minivit import SGD, Adam, AdamW, CheckpointError, ConfigError, Muon, Tensor, create_model, value_and_grad
 from minivit.backend.workers import Workers
 from minivit.nn import Linear, Module
+from minivit.training.distributed.parallel import GradientSums, batch_gradients
 from minivit.training.finetuning import freeze_all_but_head
 from minivit.training.objectives import Classes
 from minivit.training.optim import ExponentialAverage, clip_by_global_norm
-from minivit.training.parallel import GradientSums, batch_gradients
 from minivit.training.precision import MixedPrecision
 
 X = np.array([[1.0, 2.0]], np.float32)

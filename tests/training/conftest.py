@@ -5,7 +5,7 @@ import pytest
 
 from minivit.data import Dataset
 from minivit.models import ViT, ViTConfig
-from minivit.training import loop
+from minivit.training import batches, trainer
 
 
 def tiny_dataset(count: int, seed: int) -> Dataset:
@@ -26,5 +26,9 @@ def tiny_model(seed: int = 0, **changes) -> ViT:
 @pytest.fixture
 def tiny(monkeypatch):
     """Let `train` see the tiny data set and build the tiny model, whatever its options name."""
-    monkeypatch.setattr(loop, "load_dataset", lambda *_, **__: (tiny_dataset(90, 1), tiny_dataset(40, 2)))
-    monkeypatch.setattr(loop, "_model", lambda config, dataset: tiny_model(config.seed, dropout=config.dropout))
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: (tiny_dataset(90, 1), tiny_dataset(40, 2)))
+
+    def build(options, dataset, seed):
+        return tiny_model(seed, dropout=options.dropout)
+
+    monkeypatch.setattr(trainer, "build_model", build)

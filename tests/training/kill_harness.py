@@ -45,21 +45,21 @@ def child(arguments: list[str]) -> int:
     """The process that is killed: the command line on a few images; prints "ready" before its first step."""
     from minivit import cli
     from minivit.data import shapes
-    from minivit.training import loop
+    from minivit.training import batches, loop
 
     def small(name, data_dir=None, **options):
         return shapes("train", 120), shapes("test", 40)
 
-    step = loop.Run.train_step
+    step = loop.train_step
 
-    def announced(self, batch, workers):
-        if not hasattr(self, "announced"):
-            self.announced = True
+    def announced(run, batch):
+        if not hasattr(run, "announced"):
+            run.announced = True
             os.write(1, b"ready\n")
-        step(self, batch, workers)
+        return step(run, batch)
 
-    loop.load_dataset = cli.train.load_dataset = small  # type: ignore[assignment]
-    loop.Run.train_step = announced  # type: ignore[method-assign]
+    batches.load_dataset = cli.train.load_dataset = small  # type: ignore[assignment]
+    loop.train_step = announced  # type: ignore[method-assign]
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     return cli.main(arguments)
 

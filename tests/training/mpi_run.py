@@ -13,8 +13,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from minivit.data import shapes
-from minivit.training import TrainConfig, loop, train
-from minivit.training.ranks import joined_ranks
+from minivit.training import TrainConfig, batches, loop, train
+from minivit.training.distributed.ranks import joined_ranks
 
 OPTIONS = {
     "model": "ViT-XS_4-CIFAR", "steps": 50, "batch_size": 128, "microbatch": 16, "lr": 2e-3, "eval_every": 1.0,
@@ -48,19 +48,19 @@ if __name__ == "__main__":
     given = dict(argument.split("=") for argument in arguments if "=" in argument)
     config = TrainConfig(**OPTIONS | {name: value(text) for name, text in given.items()})
     fail = int(arguments[arguments.index("--fail") + 1]) if "--fail" in arguments else None
-    loop.load_dataset = small_datasets
-    train_step = loop.Run.train_step
+    batches.load_dataset = small_datasets
+    train_step = loop.train_step
     begun = []
 
-    def announced(run, batch, workers):
+    def announced(run, batch):
         if not begun:
             write_pid(Path(f"{folder}.rank-{run.ranks.rank}"))
         begun.append(1)
         if len(begun) == 5 and run.ranks.rank == fail:
             raise ZeroDivisionError("planted")
-        train_step(run, batch, workers)
+        return train_step(run, batch)
 
-    loop.Run.train_step = announced
+    loop.train_step = announced
     if "--stand-in" in arguments:
         sys.path.insert(0, str(Path(__file__).parents[2]))
         from tests.gpu import strict_cupy

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from minivit.training.ranks import Ranks
+from minivit.training.distributed.ranks import Ranks
 
 
 class Channel:

@@ -9,9 +9,10 @@ import pytest
 
 from minivit.errors import CheckpointNotFoundError, ConfigError, DataError, MinivitError
 from minivit.training import TrainConfig
+from minivit.training.callbacks.curve import learning_curve
 from minivit.training.config import config_from_json
 from minivit.training.folder import CONFIG, NOTES, read_config
-from minivit.training.logs import MetricsFile, learning_curve
+from minivit.training.logs import MetricsFile
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -10,7 +10,8 @@ from minivit.cli import main
 from minivit.errors import OutOfMemory
 from minivit.models import create_model
 from minivit.models.cost import images_that_fit
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, failures, train, trainer
+from minivit.training.failures import out_of_memory
 from minivit.training.objectives import Classes
 from minivit.weights import read_arrays
 
@@ -38,18 +39,17 @@ def test_the_sentence_names_the_size_and_a_smaller_one(tiny, tmp_path, monkeypat
     assert json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["microbatch"] == 8
 
 
-def test_the_advice_is_what_fits_by_the_estimate_and_less_than_what_did_not(tiny, tmp_path, monkeypatch):
+def test_the_advice_is_what_fits_by_the_estimate_and_less_than_what_did_not(tiny, monkeypatch):
     config = TrainConfig(steps=9, batch_size=64, microbatch=64, workers=1, eval_every=0.0)
-    model = loop._model(config, None)
+    model = trainer.build_model(config, None, config.seed)
     tapes = images_that_fit(model, 2e5)
     assert 1 < tapes < 64
-    monkeypatch.setattr(loop, "device_memory", lambda device: 2e5)
-    run = loop.Run(config, tmp_path / "run", False, False)
-    assert str(run._out_of_memory(64, 1)).endswith(f"try --microbatch {min(tapes, 32)}")
-    assert str(run._out_of_memory(2, 1)).endswith("try --microbatch 1")
-    assert str(run._out_of_memory(1, 1)).endswith("try --checkpoint-blocks or a smaller model")
-    monkeypatch.setattr(loop, "device_memory", lambda device: None)
-    assert str(run._out_of_memory(64, 1)).startswith("the memory of cpu is too small")
+    monkeypatch.setattr(failures, "device_memory", lambda device: 2e5)
+    assert str(out_of_memory(model, "cpu", 64, 64, 1)).endswith(f"try --microbatch {min(tapes, 32)}")
+    assert str(out_of_memory(model, "cpu", 64, 2, 1)).endswith("try --microbatch 1")
+    assert str(out_of_memory(model, "cpu", 64, 1, 1)).endswith("try --checkpoint-blocks or a smaller model")
+    monkeypatch.setattr(failures, "device_memory", lambda device: None)
+    assert str(out_of_memory(model, "cpu", 64, 64, 1)).startswith("the memory of cpu is too small")
 
 
 def test_the_estimate_grows_with_memory_and_shrinks_with_passes():

@@ -7,14 +7,14 @@ import pytest
 
 from minivit import ConfigError, load_model
 from minivit.data import shapes
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, batches, train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
-    monkeypatch.setattr(loop, "load_dataset", lambda *_, **__: (shapes("train", 48), shapes("test", 10)))
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: (shapes("train", 48), shapes("test", 10)))
 
 
 OPTIONS = {

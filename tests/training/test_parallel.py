@@ -14,9 +14,15 @@ from minivit.backend.workers import Workers
 from minivit.data import Dataset
 from minivit.engine import Tensor, cross_entropy
 from minivit.errors import ConfigError
-from minivit.training.loop import evaluate_dataset
+from minivit.training.distributed.parallel import (
+    EvaluationStopped,
+    GradientSums,
+    batch_gradients,
+    bucket_bytes,
+    evaluate,
+)
+from minivit.training.evaluation import evaluate_dataset
 from minivit.training.objectives import Classes, Outcome
-from minivit.training.parallel import EvaluationStopped, GradientSums, batch_gradients, bucket_bytes, evaluate
 
 from .conftest import tiny_model
 

@@ -12,7 +12,7 @@ from minivit.convolution import conv2d, group_norm, standardize
 from minivit.engine import Tensor, fused, ops
 from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError
 from minivit.models import create_model
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, loop, train, trainer
 from minivit.training.objectives import Classes
 from minivit.training.precision import MixedPrecision, half_type, precision
 from minivit.weights import read_arrays
@@ -214,13 +214,14 @@ def plant_overflow(monkeypatch, at):
 def test_a_planted_overflow_leaves_out_exactly_one_step(tiny, tmp_path, monkeypatch):
     plant_overflow(monkeypatch, at=4)
     seen = []
-    step = loop.Run.train_step
+    step = loop.train_step
 
-    def watched(self, batch, workers):
-        step(self, batch, workers)
-        seen.append((self.optimizer.steps, self.model.parameters()[0].data.copy(), self.precision.scale))
+    def watched(run, batch):
+        result = step(run, batch)
+        seen.append((run.optimizer.steps, run.model.parameters()[0].data.copy(), run.precision.scale))
+        return result
 
-    monkeypatch.setattr(loop.Run, "train_step", watched)
+    monkeypatch.setattr(loop, "train_step", watched)
     assert run(tmp_path / "run").steps == 12
 
     assert [steps for steps, _, _ in seen] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11]
@@ -254,15 +255,15 @@ def test_the_scale_is_doubled_after_enough_good_steps_and_survives_a_stop(tiny, 
     run(tmp_path / "whole", save_every=0.0)
     assert read_arrays(tmp_path / "whole" / "checkpoint.npz")[0]["precision"] == [2.0**10, 2]
 
-    step = loop.Run.train_step
+    step = loop.train_step
 
-    def stop(self, batch, workers):
-        if self.step == 7:
+    def stop(run, batch):
+        if run.step == 7:
             raise ZeroDivisionError("killed")
-        step(self, batch, workers)
+        return step(run, batch)
 
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(loop.Run, "train_step", stop)
+        patch.setattr(loop, "train_step", stop)
         run(tmp_path / "killed", save_every=0.0)
     train(TrainConfig(**OPTIONS, precision="float16", save_every=0.0), tmp_path / "killed", resume=True, show=False)
     (_, whole), (header, killed) = (read_arrays(tmp_path / name / "checkpoint.npz") for name in ("whole", "killed"))
@@ -296,11 +297,11 @@ def test_ranks_in_half_precision_stay_together(tiny, tmp_path, monkeypatch):
     weights = []
 
     def one(ranks):
-        step = loop.Run(config, tmp_path / "run", False, False, ranks)
-        with loop.Workers(1) as workers:
-            for batch in step.loader.batches(0, 4):
-                step.train_step(batch, workers)
-        return [parameter.data.tobytes() for parameter in step.model.parameters()]
+        run = trainer.build_run(config, tmp_path / "run", ranks=ranks)
+        with run.workers:
+            for batch in run.loader.batches(0, 4):
+                loop.train_step(run, batch)
+        return [parameter.data.tobytes() for parameter in run.model.parameters()]
 
     weights = on_ranks(2, one)
     assert weights[0] == weights[1]

@@ -16,10 +16,10 @@ from minivit.data import dataset
 from minivit.data.image_files import decode_image
 from minivit.engine import Tensor
 from minivit.errors import ConfigError, MissingExtraError, RankError
-from minivit.training import TrainConfig, loop, parallel, train
-from minivit.training import ranks as ranks_module
-from minivit.training.objectives import Classes, Outcome
-from minivit.training.parallel import (
+from minivit.training import TrainConfig, batches, loop, train, trainer
+from minivit.training.distributed import parallel
+from minivit.training.distributed import ranks as ranks_module
+from minivit.training.distributed.parallel import (
     EvaluationStopped,
     GradientSums,
     batch_gradients,
@@ -28,7 +28,8 @@ from minivit.training.parallel import (
     own_images,
     shared_pieces,
 )
-from minivit.training.ranks import Ranks, joined_ranks
+from minivit.training.distributed.ranks import Ranks, joined_ranks
+from minivit.training.objectives import Classes, Outcome
 from minivit.weights import read_arrays
 
 from ..data.images_on_disk import write_folder
@@ -410,29 +411,29 @@ def test_a_rank_reads_the_pictures_of_its_part_alone(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(tiny, tmp_path, monkeypatch):
     run(tmp_path / "whole")
-    train_step = loop.Run.train_step
+    train_step = loop.train_step
 
-    def stop_early(self, batch, workers):
-        if self.step == 13:
+    def stop_early(run, batch):
+        if run.step == 13:
             raise ZeroDivisionError("killed")
-        train_step(self, batch, workers)
+        return train_step(run, batch)
 
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(loop.Run, "train_step", stop_early)
+        patch.setattr(loop, "train_step", stop_early)
         run(tmp_path / "killed", 4, save_every=0.0)
     run(tmp_path / "killed", 2, save_every=0.0)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_ctrl_c_on_any_rank_stops_all_after_the_same_step(tiny, tmp_path, monkeypatch):
-    train_step = loop.Run.train_step
+    train_step = loop.train_step
 
-    def press(self, batch, workers):
-        if self.ranks.rank == 1 and self.step == 4:
-            self.stop.handle(signal.SIGTERM, None)
-        train_step(self, batch, workers)
+    def press(run, batch):
+        if run.ranks.rank == 1 and run.step == 4:
+            run.stop.handle(signal.SIGTERM, None)
+        return train_step(run, batch)
 
-    monkeypatch.setattr(loop.Run, "train_step", press)
+    monkeypatch.setattr(loop, "train_step", press)
 
     def one(ranks):
         return train(TrainConfig(**OPTIONS), tmp_path, show=False, ranks=ranks)
@@ -450,7 +451,7 @@ def test_other_options_and_other_data_are_named(tiny, tmp_path, monkeypatch):
         on_ranks(2, other_rate)
 
     thirds = threading.local()
-    monkeypatch.setattr(loop, "load_dataset", lambda *_, **__: (tiny_dataset(90, thirds.seed), tiny_dataset(40, 2)))
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: (tiny_dataset(90, thirds.seed), tiny_dataset(40, 2)))
 
     def other_data(ranks):
         thirds.seed = ranks.rank
@@ -462,7 +463,7 @@ def test_other_options_and_other_data_are_named(tiny, tmp_path, monkeypatch):
 
 
 def test_the_first_rank_loads_before_the_others_so_that_one_alone_downloads(tiny, tmp_path, monkeypatch):
-    events, loading = [], loop.load_dataset
+    events, loading = [], batches.load_dataset
 
     def load(*arguments, **options):
         name = threading.current_thread().name
@@ -471,11 +472,11 @@ def test_the_first_rank_loads_before_the_others_so_that_one_alone_downloads(tiny
         events.append(("ends", name))
         return loading(*arguments, **options)
 
-    monkeypatch.setattr(loop, "load_dataset", load)
+    monkeypatch.setattr(batches, "load_dataset", load)
 
     def one(ranks):
         threading.current_thread().name = str(ranks.rank)
-        loop.Run(TrainConfig(**OPTIONS | {"batch_size": 9}), tmp_path / "run", False, False, ranks)
+        trainer.build_run(TrainConfig(**OPTIONS | {"batch_size": 9}), tmp_path / "run", ranks=ranks)
 
     on_ranks(3, one)
     assert events[:2] == [("begins", "0"), ("ends", "0")]

@@ -12,7 +12,8 @@ from PIL import Image
 from minivit.data import AUGMENTATIONS
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
 from minivit.models import vit
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, batches, loop, train
+from minivit.training.callbacks.checkpoint import CheckpointSaver
 from minivit.training.objectives import Classes
 from minivit.weights import load_model, read_arrays, write_arrays
 
@@ -64,7 +65,7 @@ def test_it_learns(tmp_path):
 )
 def test_images_are_cropped_and_flipped_in_runs_long_enough(augment, epochs, dataset, expected):
     config = TrainConfig(augment=augment, dataset=dataset)
-    assert loop.augmentation_name(config, epochs) == expected
+    assert batches.augmentation_name(config, dataset, epochs) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,23 +73,21 @@ def test_images_are_cropped_and_flipped_in_runs_long_enough(augment, epochs, dat
 )
 def test_pictures_of_many_sizes_are_cropped_as_the_authors_do(augment, epochs, expected):
     config = TrainConfig(augment=augment, dataset="pets")
-    assert loop.augmentation_name(config, epochs, many_sizes=True) == expected
+    assert batches.augmentation_name(config, "pets", epochs, many_sizes=True) == expected
 
 
 def test_every_option_of_augmentation_reaches_the_batches(tmp_path, monkeypatch):
-    batches, asked = [], []
-    original = loop.training_augmentation
-    monkeypatch.setattr(loop, "training_augmentation", lambda *options: asked.append(options) or original(*options))
-    train_step = loop.Run.train_step
-    monkeypatch.setattr(
-        loop.Run, "train_step", lambda self, batch, workers: batches.append(batch) or train_step(self, batch, workers)
-    )
+    seen, asked = [], []
+    original = batches.training_augmentation
+    monkeypatch.setattr(batches, "training_augmentation", lambda *options: asked.append(options) or original(*options))
+    train_step = loop.train_step
+    monkeypatch.setattr(loop, "train_step", lambda run, batch: seen.append(batch) or train_step(run, batch))
     run(tmp_path / "plain", steps=3)
     run(tmp_path / "all", steps=3, augment="crop", randaugment="1,5", erasing=0.5, mixup=0.5)
     run(tmp_path / "cutmix", steps=3, cutmix=1.0)
     assert asked[:2] == [("none", (8, 8), "", 0.0), ("crop", (8, 8), "1,5", 0.5)]
-    assert [batch.labels.shape for batch in batches] == [(20,)] * 3 + [(20, 3)] * 6
-    for plain, mixed in zip(batches[:3], batches[3:6], strict=True):
+    assert [batch.labels.shape for batch in seen] == [(20,)] * 3 + [(20, 3)] * 6
+    for plain, mixed in zip(seen[:3], seen[3:6], strict=True):
         assert (mixed.labels[np.arange(20), plain.labels] > 0).all()
         assert np.abs(plain.images - mixed.images).mean() > 0.05
     config = json.loads((tmp_path / "all" / "config.json").read_text(encoding="utf-8"))
@@ -191,9 +190,9 @@ def test_steps_end_the_run_exactly(tmp_path):
 
 def test_validation_images_come_from_the_training_set_and_are_not_trained_on(tmp_path):
     config = TrainConfig(**BASE, validation=30)
-    train_set, held_out, _ = loop._datasets(config, show=False)
+    data = batches.load_data(config, seed=0, show=False)
     whole = {image.tobytes() for image in tiny_dataset(90, 1).images}
-    trained, held = ({image.tobytes() for image in part.images} for part in (train_set, held_out))
+    trained, held = ({image.tobytes() for image in part.images} for part in (data.train, data.test))
     assert len(trained) == 60 and len(held) == 30
     assert trained | held == whole and not trained & held
     with pytest.raises(ConfigError, match="validation"):
@@ -205,14 +204,14 @@ class Killed(BaseException):
 
 
 def kill_after(monkeypatch, step):
-    original = loop.Run.train_step
+    original = loop.train_step
 
-    def train_step(self, batch, workers):
-        if self.step == step:
+    def train_step(run, batch):
+        if run.step == step:
             raise Killed
-        original(self, batch, workers)
+        return original(run, batch)
 
-    monkeypatch.setattr(loop.Run, "train_step", train_step)
+    monkeypatch.setattr(loop, "train_step", train_step)
 
 
 EVERYTHING = {"augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0}
@@ -249,7 +248,7 @@ def test_what_was_logged_after_the_last_checkpoint_is_logged_once(tmp_path, monk
 
 def test_what_was_logged_between_the_checkpoint_and_the_kill_is_logged_once(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop.Run, "save_is_due", lambda self: self.step == 3)
+        patch.setattr(CheckpointSaver, "is_due", lambda self: self.run.step == 3)
         kill_after(patch, 7)
         run(tmp_path)
     assert [record["step"] for record in records(tmp_path, "train")] == [2, 4, 6]
@@ -258,17 +257,17 @@ def test_what_was_logged_between_the_checkpoint_and_the_kill_is_logged_once(tmp_
 
 
 def test_ctrl_c_ends_after_the_step_and_saves(tmp_path, monkeypatch):
-    original = loop.Run.train_step
+    original = loop.train_step
 
-    def train_step(self, batch, workers):
-        if self.step == 3:
+    def train_step(run, batch):
+        if run.step == 3:
             os.kill(os.getpid(), signal.SIGINT)
-        original(self, batch, workers)
+        return original(run, batch)
 
     run(tmp_path / "whole")
     before = signal.getsignal(signal.SIGINT)  # a job in a shell's background has it ignored
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "train_step", train_step)
+        patch.setattr(loop, "train_step", train_step)
         result = run(tmp_path / "stopped")
     assert not result.finished
     assert result.steps == read_arrays(tmp_path / "stopped" / "checkpoint.npz")[0]["step"] == 4

@@ -16,6 +16,7 @@ from minivit import cli
 from minivit.cli.train import _first_free
 from minivit.errors import ConfigError, FolderInUseError, NonFiniteLossError, Notice, SaveError
 from minivit.training import TrainConfig, folder, loop
+from minivit.training.callbacks.progress import speed_text
 from minivit.training.folder import anchored, path_now, read_config, run_notes
 from minivit.utils.files import locked
 from minivit.weights import read_arrays, write_arrays
@@ -257,14 +258,15 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_weight_that_becomes_nan_stops_the_run_and_the_good_checkpoint_stays(tiny, tmp_path, monkeypatch, value):
-    original = loop.Run.train_step
+    original = loop.train_step
 
-    def spoil(self, batch, workers):
-        original(self, batch, workers)
-        if self.step == 3:
-            self.model.head.weight.data[0, 0] = value
+    def spoil(run, batch):
+        result = original(run, batch)
+        if run.step == 3:
+            run.model.head.weight.data[0, 0] = value
+        return result
 
-    monkeypatch.setattr(loop.Run, "train_step", spoil)
+    monkeypatch.setattr(loop, "train_step", spoil)
     with pytest.raises(NonFiniteLossError, match=r"model/head\.weight holds .* at step 3 .*last good checkpoint"):
         run(tmp_path, save_every=0.0)
     header, arrays = read_arrays(tmp_path / "checkpoint.npz")
@@ -286,13 +288,13 @@ def test_a_resume_under_another_numpy_says_so_once(tiny, tmp_path, monkeypatch):
 
 def test_the_command_to_go_on_is_quoted_for_the_shell(tmp_path, monkeypatch, capsys):
     pictures = write_folder(tmp_path / "my pics", {"cat": 5, "dog": 5})
-    original = loop.Run.train_step
+    original = loop.train_step
 
-    def stopped(self, batch, workers):
-        self.stop.handle(signal.SIGTERM, None)
-        original(self, batch, workers)
+    def stopped(run, batch):
+        run.stop.handle(signal.SIGTERM, None)
+        return original(run, batch)
 
-    monkeypatch.setattr(loop.Run, "train_step", stopped)
+    monkeypatch.setattr(loop, "train_step", stopped)
     out = tmp_path / "a run's $folder"
     assert main("train", "--dataset", f"folder:{pictures}", *SMALL, "--out", out) == 143
     said = capsys.readouterr().out.splitlines()[-1].partition("--resume ")[2]
@@ -312,7 +314,7 @@ def test_a_short_run_has_a_training_line_in_its_curve(tiny, tmp_path):
 
 
 def test_slow_steps_have_a_speed_that_is_not_zero():
-    assert [loop._rate(speed) for speed in (0.0314, 0.4, 3.21, 12.6, 1234.5)] == ["0.031", "0.4", "3.2", "13", "1,234"]
+    assert [speed_text(speed) for speed in (0.0314, 0.4, 3.21, 12.6, 1234.5)] == ["0.031", "0.4", "3.2", "13", "1,234"]
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])

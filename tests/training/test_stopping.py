@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
-from minivit.training import loop, stopping
+from minivit.training import TrainConfig, batches, evaluation, loop, resuming, stopping
+from minivit.training.callbacks.checkpoint import CheckpointSaver
+from minivit.training.callbacks.progress import ProgressBar
 from minivit.training.stopping import Stopped, StopRequest, exit_status, stop_signals
 from minivit.weights import read_arrays
 
@@ -23,15 +25,15 @@ def send(number):
 
 def at_step(monkeypatch, step, action):
     """Do something before a training step, once."""
-    original, done = loop.Run.train_step, []
+    original, done = loop.train_step, []
 
-    def train_step(self, batch, workers):
-        if self.step == step and not done:
+    def train_step(run, batch):
+        if run.step == step and not done:
             done.append(1)
             action()
-        original(self, batch, workers)
+        return original(run, batch)
 
-    monkeypatch.setattr(loop.Run, "train_step", train_step)
+    monkeypatch.setattr(loop, "train_step", train_step)
 
 
 @posix
@@ -73,7 +75,7 @@ def test_a_second_signal_ends_the_run_at_once(tmp_path, monkeypatch):
 
 @posix
 def test_a_signal_before_the_first_step_leaves_no_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "load_dataset", lambda *_, **__: send(signal.SIGTERM))
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: send(signal.SIGTERM))
     with pytest.raises(Stopped) as caught:
         run(tmp_path / "deep" / "run")
     assert caught.value.status == 143
@@ -82,14 +84,14 @@ def test_a_signal_before_the_first_step_leaves_no_folder(tmp_path, monkeypatch):
 
 @posix
 def test_signals_while_saving_wait_until_it_is_saved(tmp_path, monkeypatch):
-    original = loop.save_checkpoint
+    original = resuming.save_checkpoint
 
     def save(path, **what):
         send(signal.SIGINT)
         send(signal.SIGINT)
         original(path, **what)
 
-    monkeypatch.setattr(loop, "save_checkpoint", save)
+    monkeypatch.setattr(resuming, "save_checkpoint", save)
     result = run(tmp_path, save_every=0.0)
     assert (result.finished, result.steps) == (False, 2)  # they came after the first step's last look
     assert read_arrays(tmp_path / "checkpoint.npz")[0]["step"] == 2
@@ -99,9 +101,9 @@ def test_signals_while_saving_wait_until_it_is_saved(tmp_path, monkeypatch):
 @pytest.mark.parametrize("more", [{}, {"ema": 0.9}, {"epochs": 1}])
 def test_a_signal_during_an_evaluation_ends_it_at_once_and_loses_nothing(tmp_path, monkeypatch, more):
     run(tmp_path / "whole", **more)
-    monkeypatch.setattr(loop, "EVALUATED_PIXELS", 8 * 8 * 10)  # four passes over 40 images
+    monkeypatch.setattr(evaluation, "EVALUATED_PIXELS", 8 * 8 * 10)  # four passes over 40 images
     measured = []
-    original = loop.preprocess
+    original = evaluation.preprocess
 
     def pressed_in_the_first_pass(pictures):
         measured.append(len(pictures))
@@ -109,7 +111,7 @@ def test_a_signal_during_an_evaluation_ends_it_at_once_and_loses_nothing(tmp_pat
         return original(pictures)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "preprocess", pressed_in_the_first_pass)
+        patch.setattr(evaluation, "preprocess", pressed_in_the_first_pass)
         result = run(tmp_path / "stopped", **more)
     assert measured == [10]
     assert (result.finished, result.steps) == (False, 5)
@@ -128,14 +130,14 @@ def test_a_signal_during_an_evaluation_ends_it_at_once_and_loses_nothing(tmp_pat
 
 @posix
 def test_two_signals_during_an_evaluation_lose_no_step(tmp_path, monkeypatch):
-    original = loop.preprocess
+    original = evaluation.preprocess
 
     def pressed_twice(pictures):
         send(signal.SIGINT)
         send(signal.SIGINT)
         return original(pictures)
 
-    monkeypatch.setattr(loop, "preprocess", pressed_twice)
+    monkeypatch.setattr(evaluation, "preprocess", pressed_twice)
     with pytest.raises(Stopped):
         run(tmp_path)
     assert read_arrays(tmp_path / "checkpoint.npz")[0]["step"] == 5
@@ -144,7 +146,7 @@ def test_two_signals_during_an_evaluation_lose_no_step(tmp_path, monkeypatch):
 def test_a_kill_after_an_evaluation_and_before_the_next_save_logs_it_once(tmp_path, monkeypatch):
     run(tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "save_is_due", lambda self: False)
+        patch.setattr(CheckpointSaver, "is_due", lambda self: False)
         at_step(patch, 5, lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(tmp_path / "killed")
@@ -178,15 +180,9 @@ def test_outside_the_main_thread_signals_are_left_alone():
 
 def test_an_evaluation_shows_a_bar_in_a_terminal(tmp_path, monkeypatch):
     seen = []
-    original = loop.measure_dataset
-
-    def measure(objective, dataset, shape, workers, device, advance, **more):
-        seen.append(advance)
-        return original(objective, dataset, shape, workers, device, lambda count: seen.append(count), **more)
-
-    monkeypatch.setattr(loop, "measure_dataset", measure)
+    monkeypatch.setattr(ProgressBar, "on_evaluation_batch_end", lambda self, images: seen.append(images))
     run(tmp_path, epochs=1)
-    assert sum(count for count in seen if isinstance(count, int)) == 40
+    assert sum(seen) == 40
 
 
 def test_an_output_that_is_gone_does_not_end_the_run(tmp_path, monkeypatch):
@@ -198,5 +194,5 @@ def test_an_output_that_is_gone_does_not_end_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", Gone())
     monkeypatch.setattr(sys, "stderr", None)
-    result = loop.train(loop.TrainConfig(epochs=1, batch_size=20, workers=1, log_every=2), tmp_path, show=True)
+    result = loop.train(TrainConfig(epochs=1, batch_size=20, workers=1, log_every=2), tmp_path, show=True)
     assert result.finished

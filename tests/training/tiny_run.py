@@ -6,7 +6,7 @@ It prints "ready" when the first step begins.
 import sys
 
 from minivit.data import shapes
-from minivit.training import TrainConfig, loop, train
+from minivit.training import TrainConfig, batches, loop, train
 
 CONFIG = TrainConfig(
     model="ViT-XS_4-CIFAR",
@@ -29,14 +29,14 @@ def tiny_datasets(name, data_dir=None, **options):
 
 
 if __name__ == "__main__":
-    loop.load_dataset = tiny_datasets
-    train_step = loop.Run.train_step
+    batches.load_dataset = tiny_datasets
+    train_step = loop.train_step
 
-    def announced(run, batch, workers):
+    def announced(run, batch):
         if run.step == 0 or "--resume" in sys.argv:
             print("ready", flush=True)
-        train_step(run, batch, workers)
+        return train_step(run, batch)
 
-    loop.Run.train_step = announced
+    loop.train_step = announced
     result = train(CONFIG, sys.argv[1], resume="--resume" in sys.argv, show=False)
     sys.exit(0 if result.finished else 130)

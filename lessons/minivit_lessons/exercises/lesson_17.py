@@ -17,8 +17,8 @@ from minivit.backend.workers import Workers
 from minivit.engine.tensor import Tensor, no_grad
 from minivit.models import create_model
 from minivit.training import loop
+from minivit.training.distributed.parallel import batch_gradients
 from minivit.training.objectives import Outcome
-from minivit.training.parallel import batch_gradients
 
 from ..compare import same
 from ..reading import tags
@@ -76,12 +76,12 @@ def dropout_seed(value: Any) -> None:
         raise Complaint(f"dropout_seed: {known[given]}")
     if given[1] != right[1]:
         raise Complaint("dropout_seed: the second number is DROPOUT_STREAM, near the top of training/loop.py")
-    raise Complaint("dropout_seed: look at `seed=` in Run.train_step, and at default_rng in batch_gradients")
+    raise Complaint("dropout_seed: look at `seed=` in train_step, and at default_rng in batch_gradients")
 
 
 def seed_of(seed: int, steps_done: int, number: int) -> tuple[int, ...]:
     """What a micro-batch's generator is seeded with: the loop's expression, handed to the real `batch_gradients`."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(loop.Run.train_step)))
+    tree = ast.parse(textwrap.dedent(inspect.getsource(loop.train_step)))
     (expression,) = [
         keyword.value
         for call in ast.walk(tree)
@@ -90,7 +90,7 @@ def seed_of(seed: int, steps_done: int, number: int) -> tuple[int, ...]:
         if keyword.arg == "seed"
     ]
     run = SimpleNamespace(config=SimpleNamespace(seed=seed), step=steps_done)
-    given = eval(compile(ast.Expression(expression), "<seed>", "eval"), {**vars(loop), "self": run})
+    given = eval(compile(ast.Expression(expression), "<seed>", "eval"), {**vars(loop), "run": run})
 
     seen: list[Any] = []
     leaf = Tensor(np.zeros(1, np.float32), requires_grad=True)

@@ -15,18 +15,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..backend.arrays import Array, xp_of
-from ..backend.cuda import current_gpu, use_gpu
-from ..backend.workers import Workers, micro_batches
-from ..data.image_files import Images
-from ..engine.tensor import Tensor, no_grad, value_and_stream
-from ..errors import ConfigError
-from .flat import parts_of
-from .objectives import Objective, Outcome
-from .ranks import Ranks
+from ...backend.arrays import Array, xp_of
+from ...backend.cuda import current_gpu, use_gpu
+from ...backend.workers import Workers, micro_batches
+from ...data.image_files import Images
+from ...engine.tensor import Tensor, no_grad, value_and_stream
+from ...errors import ConfigError
+from ..flat import parts_of
+from ..objectives import Objective, Outcome
+from .ranks import ALONE, Ranks
 
 LossOf = Callable[[Array, Array, np.random.Generator], Outcome]
-ALONE = Ranks()
 BUCKET_BYTES, BUCKET_BYTES_A_RANK = 4 * 2**20, 2**19
 
 

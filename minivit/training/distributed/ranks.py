@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend.arrays import Array, available_cores, to_numpy, xp_of
-from ..errors import ConfigError, MinivitError, MissingExtraError, RankError
+from ...backend.arrays import Array, available_cores, to_numpy, xp_of
+from ...errors import ConfigError, MinivitError, MissingExtraError, RankError
 
 Value = TypeVar("Value")
 
@@ -93,6 +93,9 @@ class Ranks:
                         f"the ranks were started with different {what}: {name} is {own[0][name]!r} on rank 0 and "
                         f"{other.get(name)!r} on rank {rank}"
                     )
+
+
+ALONE = Ranks()
 
 
 class MPIRanks(Ranks):
@@ -277,7 +280,7 @@ if not sys.stdin.buffer.read():
 """
 
 
-def fingerprint(values: np.ndarray) -> int:
+def check_number(values: np.ndarray) -> int:
     """A number that differs where arrays differ."""
     return zlib.crc32(np.ascontiguousarray(values).tobytes())
 

@@ -1,0 +1,1 @@
+"""What happens beside the training loop: each callback in its file, all built by `trainer.build_callbacks`."""

@@ -1,0 +1,60 @@
+"""Measure the model on the test set."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+
+from ..distributed.parallel import EvaluationStopped
+from ..evaluation import evaluate_objective
+from ..run import Run
+from .callback import Callback, StepResult
+
+
+class Evaluation(Callback):
+    """Measures the model, or the average of its weights, every `eval_every` epochs and after the last step.
+
+    A signal ends an evaluation at once; the resumed run then begins with it.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def on_run_start(self) -> None:
+        """Make up for an evaluation that was due when the run was stopped."""
+        if self.run.evaluation_is_due():
+            self.evaluate()
+
+    def on_step_end(self, step: StepResult) -> None:
+        """Evaluate if it is due, unless the run is to stop."""
+        if self.run.evaluation_is_due() and not self.run.interrupted():
+            self.evaluate()
+
+    def evaluate(self) -> None:
+        """Measure on all ranks, and log the result."""
+        run, dataset = self.run, self.run.data.test
+        completed = False
+        run.tell("on_evaluation_start")
+        begun = time.perf_counter()
+        try:
+            with run.average.applied() if run.average else nullcontext():
+                loss, accuracy = evaluate_objective(
+                    run.objective,
+                    dataset,
+                    run.model.config.image_shape,
+                    run.workers,
+                    run.device,
+                    advance=lambda images: run.tell("on_evaluation_batch_end", images),
+                    ranks=run.ranks,
+                    stop=run.stop,
+                )
+            completed = True
+        except EvaluationStopped:
+            run.stopping = True
+            return
+        finally:
+            run.tell("on_evaluation_end", completed)
+        speed = len(dataset) / max(time.perf_counter() - begun, 1e-9)
+        run.progress.last_test = {"loss": loss, "accuracy": accuracy}
+        run.progress.evaluated = run.step
+        run.tell("on_log", run.record("test", loss, accuracy, speed))

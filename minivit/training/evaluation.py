@@ -1,0 +1,74 @@
+"""Loss and accuracy on a whole data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..backend.arrays import Array, to_device
+from ..backend.workers import Workers
+from ..data import AnyDataset
+from ..data.image_files import Images, resize_batch
+from ..models import Classifier
+from ..preprocessing import preprocess
+from .distributed.parallel import evaluate
+from .distributed.ranks import ALONE, Ranks
+from .objectives import Classes, Objective
+
+EVALUATED_PIXELS, EVALUATED_IMAGES = 100 * 64 * 64, 100  # of one batch, at most
+
+
+def evaluate_dataset(
+    model: Classifier,
+    dataset: AnyDataset,
+    workers: Workers,
+    device: str = "cpu",
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy of a model on a data set.
+
+    Args:
+        model: the classifier.
+        dataset: its pictures are resized (bilinear) to the model's image size.
+        workers: the threads.
+        device: where the model is.
+        advance: called with the number of images after each batch, for a progress bar.
+    """
+    return evaluate_objective(Classes(model), dataset, model.config.image_shape, workers, device, advance)
+
+
+def evaluate_objective(
+    objective: Objective,
+    dataset: AnyDataset,
+    image_shape: tuple[int, int, int],
+    workers: Workers,
+    device: str = "cpu",
+    advance: Callable[[int], object] = lambda count: None,
+    ranks: Ranks = ALONE,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[float, float]:
+    """Return an objective's mean loss and share of right answers on a data set.
+
+    Args:
+        objective: what is measured.
+        dataset: its pictures are resized (bilinear).
+        image_shape: (H, W, C) of what the network sees.
+        workers: the threads.
+        device: where the network is.
+        advance: called with the number of images after each batch, for a progress bar.
+        ranks: with whom to share the batches.
+        stop: called after each batch; returns whether to stop.
+
+    Raises:
+        EvaluationStopped: if `stop` returned True after a batch.
+    """
+    height, width, _ = image_shape
+
+    def prepare(pictures: Images) -> Array:
+        return to_device(preprocess(resize_batch(pictures, height, width)), device)  # (B, H, W, C)
+
+    labels = to_device(dataset.labels, device)  # (M,)
+    batch_size = max(1, min(EVALUATED_IMAGES, EVALUATED_PIXELS // (height * width)))
+    return evaluate(
+        objective, dataset.images, labels, prepare,
+        workers=workers, batch_size=batch_size, advance=advance, ranks=ranks, stop=stop,
+    )  # fmt: skip

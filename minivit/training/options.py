@@ -1,0 +1,266 @@
+"""The options of a run in groups, each with its defaults and its checks.
+
+A part of a run is built from its group alone: `trainer.build_optimizer` takes `OptimOptions`, and so on. `TrainConfig`
+is all groups together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_augment
+from ..errors import ConfigError
+from ..models import model_config
+from ..utils.text import quoted
+from ..weights import channels_of, grid_of
+from .masked import TARGETS
+from .optim import OPTIMIZERS
+from .precision import PRECISIONS
+from .schedule import DECAYS
+
+# Larger numbers of steps, images and epochs would overflow a run's arithmetic.
+LARGEST_COUNT, MOST_EPOCHS = 10**15, 10**9
+LARGEST_INTEGER = 2**63 - 1
+PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
+OBJECTIVES = ("classes", "masked-patch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A group of options: checks the types of its fields, and converts NumPy's numbers to Python's for JSON."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            self._check_type(field.name, str(field.type).split(" | "))
+
+    def _check_type(self, name: str, types: list[str]) -> None:
+        """Check an option's type, and convert a number to Python's.
+
+        Args:
+            name: the option.
+            types: the names of the types that it may have; the first is not None.
+        """
+        value: Any = getattr(self, name)
+        expected = types[0]
+        if value is None and "None" in types:
+            return
+        if expected == "str":
+            self._check(name, isinstance(value, str) and "\0" not in value, "text")
+            longest = 4_096 if name in PATHS else 100
+            self._check(name, len(str(value)) <= longest, f"at most {longest:,} characters long")
+        elif expected == "bool":
+            self._check(name, isinstance(value, bool), "true or false")
+        else:
+            is_integer, is_float = isinstance(value, int | np.integer), isinstance(value, float | np.floating)
+            rule = "a number" if expected == "float" else "an integer"
+            good = (is_integer or (is_float and expected == "float")) and not isinstance(value, bool)
+            self._check(name, good, rule)
+            number: Any = value.item() if isinstance(value, np.generic) else value
+            self._check(name, is_float or -LARGEST_INTEGER <= number <= LARGEST_INTEGER, rule + " of 64 bits")
+            object.__setattr__(self, name, number)
+
+    def _check_counts(self, least: int, *names: str) -> None:
+        """Check integers, or None where an option may be left out."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None:
+                largest = LARGEST_INTEGER if name == "seed" else LARGEST_COUNT
+                self._check(name, least <= value <= largest, f"an integer from {least} to {largest:,}")
+
+    def _check_not_negative(self, *names: str) -> None:
+        for name in names:
+            self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
+
+    def _check_below_1(self, *names: str) -> None:
+        for name in names:
+            self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+
+    def _check_one_of(self, name: str, choices: Any) -> None:
+        self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+
+    def _check(self, name: str, good: bool, rule: str) -> None:
+        if not good:
+            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {quoted(getattr(self, name))}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    """Which images are trained on, and which are held out."""
+
+    dataset: str = "shapes"
+    data_dir: str = ""
+    train_images: int | None = None
+    validation: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_counts(1, "train_images")
+        self._check_counts(0, "validation")
+        known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
+        self._check("dataset", _is_dataset(self.dataset), known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """The network, new or from a file of weights."""
+
+    image_size: int | None = None
+    model: str = "ViT-XS_4-CIFAR"
+    weights: str = ""
+    heads: int | None = None
+    grid: str = ""
+    mean: str = ""
+    std: str = ""
+    classifier: str | None = None
+    positions: str | None = None
+    positions_at: str | None = None
+    dropout: float = 0.0
+    checkpoint_blocks: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_counts(1, "heads")
+        for name, read in (("grid", grid_of), ("mean", channels_of), ("std", channels_of)):
+            if getattr(self, name):
+                read(name, getattr(self, name))
+        if not self.weights:
+            model_config(self.model, **self.model_changes)
+
+    @property
+    def title(self) -> str:
+        """The model's name, or that of the file, run or published weights that it starts from."""
+        if not self.weights:
+            return self.model
+        path = Path(self.weights)
+        return path.parent.name if path.name == "checkpoint.npz" and path.parent.name else path.name
+
+    @property
+    def model_changes(self) -> dict[str, Any]:
+        """What differs from the named model: its options that are not at their default."""
+        named = ("image_size", "classifier", "positions", "positions_at")
+        changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        return changes | ({"dropout": self.dropout} if self.dropout else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions(Options):
+    """How training images are changed at random."""
+
+    augment: str = "auto"
+    randaugment: str = ""
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_one_of("augment", ("auto", *AUGMENTATIONS))
+        self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
+        self._check_not_negative("mixup", "cutmix")
+        if self.randaugment:
+            rand_augment(*parse_randaugment(self.randaugment))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveOptions(Options):
+    """What the network learns, and from whom."""
+
+    objective: str = "classes"
+    target: str = "mean"
+    freeze: bool = False
+    teacher: str = ""
+    teacher_weight: float = 0.5
+    temperature: float = 2.0
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_one_of("objective", OBJECTIVES)
+        self._check_one_of("target", TARGETS)
+        self._check("temperature", 0 < self.temperature < math.inf, "above 0")
+        self._check("teacher_weight", 0 <= self.teacher_weight <= 1, "from 0 to 1")
+        self._check_below_1("smoothing")
+        if self.objective == "masked-patch":
+            for name in ("freeze", "teacher"):
+                self._check(name, not getattr(self, name), "left alone where patches are masked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimOptions(Options):
+    """How many steps of what size change the weights."""
+
+    epochs: float = 10.0
+    steps: int | None = None
+    batch_size: int = 64
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    lr: float = 5e-4
+    layer_decay: float = 1.0
+    weight_decay: float = 0.05
+    decay: str = "cosine"
+    warmup: float = 0.05
+    warmup_steps: int | None = None
+    clip: float = 1.0
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_counts(1, "batch_size", "accumulate", "steps")
+        self._check_counts(0, "warmup_steps")
+        self._check("epochs", 0 < self.epochs <= MOST_EPOCHS, f"above 0 and at most {MOST_EPOCHS:,}")
+        self._check_one_of("optimizer", OPTIMIZERS)
+        self._check_one_of("decay", DECAYS)
+        self._check_not_negative("lr", "weight_decay", "clip")
+        self._check("layer_decay", 0 < self.layer_decay < math.inf, "above 0")
+        self._check("layer_decay", self.layer_decay <= 1, "at most 1")
+        self._check_below_1("warmup", "ema")
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return how many optimiser steps the run takes."""
+        return self.steps or max(1, round(self.epochs * steps_per_epoch))
+
+    def steps_of_warmup(self, total_steps: int) -> int:
+        """Return how many of the steps raise the learning rate."""
+        return round(self.warmup * total_steps) if self.warmup_steps is None else min(self.warmup_steps, total_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptions(Options):
+    """On what, in how many threads and in which precision a step computes."""
+
+    workers: int | None = None
+    microbatch: int | None = None
+    device: str = "cpu"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_counts(1, "workers", "microbatch")
+        self._check_one_of("precision", PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOptions(Options):
+    """When a run is measured, logged and saved."""
+
+    eval_every: float = 1.0
+    log_every: int = 50
+    save_every: float = 60.0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_counts(1, "log_every")
+        self._check_not_negative("eval_every", "save_every")
+
+
+def _is_dataset(name: str) -> bool:
+    try:
+        return is_dataset(name)
+    except OSError:  # the name is too long for a folder
+        return False

@@ -1,0 +1,239 @@
+"""A run between two steps: its parts, how far it has come, and whom it tells what happened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..backend.workers import Workers
+from ..data import Batch, Loader
+from ..errors import NonFiniteLossError
+from ..models import Classifier
+from .batches import RunData
+from .callbacks.callback import Callback, Moment
+from .config import TrainConfig
+from .distributed.parallel import GradientSums
+from .distributed.ranks import Ranks
+from .failures import last_good, out_of_memory
+from .folder import CHECKPOINT, Notes
+from .logs import Record
+from .objectives import Objective
+from .optim import ExponentialAverage, Optimizer
+from .precision import Precision
+from .schedule import Schedule
+from .stopping import StopRequest
+
+
+@dataclass
+class Window:
+    """Sums over the steps since the last log.
+
+    Attributes:
+        seconds: of training.
+    """
+
+    images: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    answers: int = 0
+    seconds: float = 0.0
+
+    @property
+    def loss(self) -> float:
+        """The mean over images."""
+        return self.loss_sum / max(1, self.images)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers."""
+        return self.correct / max(1, self.answers)
+
+    @property
+    def speed(self) -> float:
+        """Images per second."""
+        return self.images / max(self.seconds, 1e-9)
+
+
+@dataclass
+class Progress:
+    """How far a run has come: what a checkpoint notes beside arrays, and what a resumed run takes over.
+
+    Attributes:
+        step: optimiser steps done.
+        seconds: of training, evaluations left out.
+        evaluated: the step of the last evaluation.
+        last_test: loss and accuracy of the last evaluation; None if there was none.
+        window: the steps since the last log.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    evaluated: int = 0
+    last_test: dict[str, float] | None = None
+    window: Window = field(default_factory=Window)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        folder: the run's.
+        steps: the number of optimiser steps.
+        finished: False if a signal, such as Ctrl-C, stopped it.
+        loss: of the last evaluation; None if there was none.
+        accuracy: of the last evaluation; None if there was none.
+        seconds: of training, evaluations left out.
+        signal: the signal that stopped it; 0 if none did.
+    """
+
+    folder: Path
+    steps: int
+    finished: bool
+    loss: float | None
+    accuracy: float | None
+    seconds: float
+    signal: int = 0
+
+
+@dataclass(kw_only=True)
+class Run:
+    """The parts of a run, as `trainer.build_run` makes them.
+
+    Attributes:
+        folder: where it is written.
+        notes: its `run_notes`.
+        device: where this rank computes.
+        model: the network that is saved.
+        objective: what is trained for; its network is the model, or contains it.
+        total_steps: at which step the run ends.
+        average: the running average of the weights, if one is kept (--ema).
+        microbatch_size: returns of a batch's number of images that of a micro-batch.
+        sums: where the gradients of a step are added up.
+        stop: whether this process received a signal to stop.
+        stopping: whether all ranks stop after this step.
+        callbacks: in the order in which they are called.
+    """
+
+    config: TrainConfig
+    folder: Path
+    notes: Notes
+    device: str
+    ranks: Ranks
+    workers: Workers
+    data: RunData
+    loader: Loader
+    model: Classifier
+    objective: Objective
+    optimizer: Optimizer
+    schedule: Schedule
+    total_steps: int
+    average: ExponentialAverage | None
+    precision: Precision
+    microbatch_size: Callable[[int], int]
+    sums: GradientSums
+    stop: StopRequest
+    progress: Progress = field(default_factory=Progress)
+    stopping: bool = False
+    callbacks: Sequence[Callback] = ()
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return self.progress.step
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done."""
+        return self.step / self.loader.steps_per_epoch
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of its checkpoint, which may not exist yet."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.step == self.total_steps and not self.evaluation_is_due()
+
+    def is_due(self, every: int) -> bool:
+        """Return whether something that happens every so many steps, and at the end, happens now."""
+        return self.step % every == 0 or self.step == self.total_steps
+
+    def evaluation_is_due(self) -> bool:
+        """Return whether the model is to be evaluated now: every `eval_every` epochs and at the end, once; never if
+        that is 0.
+        """
+        every = self.config.eval_every * self.loader.steps_per_epoch
+        if not every or self.step <= self.progress.evaluated:
+            return False
+        passed = math.floor(self.step / every + 1e-9) > math.floor((self.step - 1) / every + 1e-9)
+        return passed or self.step == self.total_steps
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches of the steps that are left, until the run is to stop.
+
+        A batch on a GPU lasts until the next one is asked for, see `Uploads`.
+        """
+        if self.stopping:
+            return
+        with self.errors_explained():
+            for batch in self.loader.batches(self.step, self.total_steps):
+                yield batch
+                if self.stopping:
+                    return
+
+    @contextmanager
+    def errors_explained(self) -> Iterator[None]:
+        """Inside the block, an error for want of memory or finite numbers says what to do about it."""
+        try:
+            yield
+        except MemoryError as error:  # CuPy's is one, too
+            microbatch = self.microbatch_size(self.loader.batch_size)
+            raise out_of_memory(
+                self.model, self.device, self.loader.batch_size, microbatch, self.workers.count
+            ) from error
+        except NonFiniteLossError as error:  # it names the weight
+            raise NonFiniteLossError(f"{error}; {last_good(self.checkpoint)}") from error
+
+    def record(self, kind: str, loss: float, accuracy: float, speed: float) -> Record:
+        """Return a record for `on_log`.
+
+        Args:
+            kind: "train" or "test".
+            loss: the mean.
+            accuracy: from 0 to 1.
+            speed: images per second.
+        """
+        return {
+            "kind": kind,
+            "step": self.step,
+            "epoch": round(self.epoch, 4),
+            "loss": loss,
+            "accuracy": accuracy,
+            "lr": self.optimizer.lr,
+            "images_per_second": round(speed, 1 if speed >= 10 else 4),
+            "seconds": round(self.progress.seconds, 2),
+        }
+
+    def interrupted(self) -> bool:
+        """Return whether any rank received a signal to stop: then all stop after the same step."""
+        return any(self.ranks.gather(self.stop()))
+
+    def tell(self, moment: Moment, *what: Any) -> None:
+        """Call each callback's method for a moment, in order."""
+        for callback in self.callbacks:
+            getattr(callback, moment)(*what)
+
+    def result(self) -> RunResult:
+        """Return how the run ended, the same signal on every rank."""
+        test = self.progress.last_test or {}
+        signal = 0 if self.finished else max(self.ranks.gather(self.stop.number))
+        return RunResult(
+            self.folder, self.step, self.finished, test.get("loss"), test.get("accuracy"), self.progress.seconds, signal
+        )
