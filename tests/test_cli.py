@@ -195,7 +195,7 @@ def test_weights_of_another_data_set(trained, tmp_path, capsys):
 def test_npz_files_of_others_are_refused(picture, tmp_path, capsys):
     path = tmp_path / "theirs.npz"
     np.savez(path, weights=np.zeros(3))
-    assert "no known layout" in refused(capsys, "predict", picture, "--weights", path)
+    assert "unknown layout" in refused(capsys, "predict", picture, "--weights", path)
 
 
 def test_a_resumed_run_keeps_its_options(trained, capsys):

@@ -77,7 +77,7 @@ class Classifier(Module):
                 have another range, such as floats in [0, 1].
         """
         if not self.config.num_classes:
-            raise ConfigError("a model without classes predicts none: load it with num_classes=K, and train its head")
+            raise ConfigError("a model without a head predicts nothing: load it with num_classes=K, and train its head")
         images = in_known_range(gathered(images, self.config.image_shape), value_range)
         if batch_size is not None:
             batch_size = integer("the batch size", batch_size, 1)

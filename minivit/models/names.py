@@ -84,7 +84,8 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
         raise ConfigError(f"unknown model {quoted(name)}: {suggestion(name, MODEL_NAMES, 'minivit info')}")
     config = CONFIGS[name]
     if unknown := sorted(set(changes) - set(config.__dataclass_fields__)):
-        raise ConfigError(f"unknown model option {', '.join(unknown)}")
+        hint = suggestion(unknown[0], config.__dataclass_fields__)
+        raise ConfigError(f"unknown model option {', '.join(unknown)}: {hint}")
     return replace(config, **changes)
 
 
@@ -107,7 +108,7 @@ def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
     except MemoryError as error:
         raise OutOfMemory(f"the model needs more memory: {printable(error, 90)}; {advice}") from error
     except (OverflowError, ValueError) as error:
-        raise ConfigError(f"no memory holds such a model: {printable(error, 90)}; {advice}") from error
+        raise ConfigError(f"the model is too large for any memory: {printable(error, 90)}; {advice}") from error
 
 
 def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:

@@ -265,7 +265,7 @@ def _stored(file: IO[bytes], member: _Member, checks: bool) -> np.ndarray:
     header = file.read(member.header_bytes)
     array = _from_file(file, member.dtype, member.shape)
     if checks and zlib.crc32(_bytes(array), zlib.crc32(header)) != member.info.CRC:
-        raise ValueError(f"the checksum of {quoted(member.info.filename)} is another")
+        raise ValueError(f"the checksum of {quoted(member.info.filename)} does not match its content")
     return array
 
 
@@ -273,7 +273,7 @@ def _packed(archive: zipfile.ZipFile, member: _Member) -> np.ndarray:
     with archive.open(member.info) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
         if file.read(1):
-            raise ValueError(f"{quoted(member.info.filename)} is longer than it says")
+            raise ValueError(f"{quoted(member.info.filename)} has more bytes than its header says")
     return array
 
 
@@ -288,7 +288,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     if not info.filename.endswith(".npy"):
         raise ValueError(f"{name} is not an array")
     if info.compress_type not in METHODS:
-        raise ValueError(f"{name} is packed in a way that NumPy does not write")
+        raise ValueError(f"{name} is compressed in a way that NumPy does not write")
     with archive.open(info) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -302,7 +302,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
         raise ValueError(f"{name} has a negative length")
     size = header_bytes + math.prod(shape) * dtype.itemsize
     if size != info.file_size:
-        raise ValueError(f"{name} says that it is an array of shape {quoted(shape)}, but its size is another")
+        raise ValueError(f"{name} is an array of shape {quoted(shape)} by its header, but has another number of bytes")
     return _Member(info, shape, np.dtype(dtype), header_bytes, columns_first)
 
 

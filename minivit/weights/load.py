@@ -14,7 +14,7 @@ from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ..models.names import build
 from ..utils.integers import integer
 from ..utils.notices import notice
-from ..utils.text import printable, quoted
+from ..utils.text import listed, printable, quoted
 from .adapt import Size, adapted
 from .archive import Archive, open_archive
 from .families import family_of
@@ -22,7 +22,7 @@ from .find import find_weights
 from .scaling import Channels, as_text, fold_scaling, is_neutral
 from .sidecar import Sidecar
 from .source import Header, Hints, Source
-from .sources import MINIVIT, read_sidecar, source_of
+from .sources import MINIVIT, SOURCES, read_sidecar, source_of
 
 
 def load_model(
@@ -126,10 +126,8 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Source, Sidecar]:
     if source is None:
         if family is not None:
             raise CheckpointError(not_read)
-        raise CheckpointError(
-            f"{path} is in no known layout: minivit reads its own files, and those of Google's ViT and BiT, of timm "
-            "and of Hugging Face"
-        )
+        known = listed((each.name for each in SOURCES), most=20)
+        raise CheckpointError(f"{path} is in an unknown layout: minivit reads files of {known}")
     if source.has_sidecar:
         hints = replace(hints, sidecar=read_sidecar(archive.path))
     try:
@@ -216,7 +214,7 @@ def _scale_pixels(
         return f"pixels are scaled by {stated}, from {sidecar.scaling_source} beside the file"
     if stated and not is_neutral(sidecar):
         notice(
-            f"{path} was trained on pixels scaled by {stated}, by {sidecar.scaling_source} beside it: give mean and "
-            "std to load it so"
+            f"{path} was trained on pixels scaled by {stated}, as {sidecar.scaling_source} beside it says: give mean "
+            "and std, or apply_stated_scaling=True, to scale them so"
         )
     return f"pixels are scaled to [-1, 1]{source.pixel_scaling}" if source.pixel_scaling else ""

@@ -95,9 +95,7 @@ class Minivit(Source):
 def _check_classes(header: Header, config: AnyConfig, path: Path) -> None:
     classes = header.get("classes")
     if classes is not None and config.num_classes and len(classes) != config.num_classes:
-        raise CheckpointError(
-            f"{printable(path)} names {len(classes)} classes for a model that knows {config.num_classes}"
-        )
+        raise CheckpointError(f"{printable(path)} names {len(classes)} classes, but its model has {config.num_classes}")
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -245,9 +243,9 @@ def config_of(header: Header, path: str | Path) -> AnyConfig:
     kind = ResNetConfig if "units" in values else ViTConfig
     if unknown := sorted(set(values) - {each.name for each in fields(kind)}):
         raise CheckpointError(
-            f"{where} describes no model that minivit knows: its options {listed(unknown)} are unknown"
+            f"{where} describes a model that minivit does not know: its options {listed(unknown)} are unknown"
         )
     try:
         return kind(**values)
     except (TypeError, ConfigError) as error:
-        raise CheckpointError(f"{where} describes no model that minivit knows: {error}") from error
+        raise CheckpointError(f"{where} describes a model that minivit does not know: {error}") from error

@@ -44,7 +44,7 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
     if (means == NEUTRAL).all() and (stds == NEUTRAL).all():
         return
     if not isinstance(config, ViTConfig) or config.backbone is not None:
-        raise ConfigError("mean and std are for Vision Transformers without a backbone: a convolution pads the image")
+        raise ConfigError("mean and std cannot be folded into a model whose first layer pads the image: leave them out")
     if model.header.get("folded"):
         raise ConfigError("mean and std are a part of these weights already: leave them out")
     embedding: Any = model.embedding  # type: ignore[attr-defined]

@@ -78,7 +78,11 @@ class Timm(SlotSource):
         classifier = hints.sidecar.classifier or ("token" if reads_class_token else "gap")
         two_norms = pools_before_norm and "norm.weight" in shapes
         if two_norms or (classifier == "token" and not reads_class_token):
-            raise CheckpointError("global_pool, the class token and the final norm (norm, fc_norm) do not fit together")
+            norms = " and ".join(name for name in ("norm", "fc_norm") if f"{name}.weight" in shapes)
+            raise CheckpointError(
+                f"pooling, class token and final norm do not fit together: it has {classifier!r} pooling, "
+                f"{'a' if class_token else 'no'} class token, and {norms or 'no norm'}"
+            )
         if "pos_embed" in shapes:
             rows, columns = grid_of_positions(shape_of(shapes, "pos_embed", 3)[1], class_token, hints, patch_size)
             size = rows * patch_size, columns * patch_size
