@@ -18,11 +18,11 @@ from . import exercise, question
 
 
 class SoftmaxRegression:
-    """A model whose gradient is known in closed form: logits = x W + b.
+    """A model whose gradient has a closed form: logits = x W + b.
 
     Attributes:
-        sizes: how many inputs each call had.
-        taped: whether some call kept a tape.
+        sizes: the number of inputs of each call.
+        taped: whether any call kept a tape.
     """
 
     def __init__(self, weight: np.ndarray, bias: np.ndarray):
@@ -32,7 +32,7 @@ class SoftmaxRegression:
         self.taped = False
 
     def __call__(self, x: Any) -> Tensor:
-        """The logits of inputs (B, F)."""
+        """Return the logits (B, K) of inputs (B, F)."""
         inputs = x if isinstance(x, Tensor) else Tensor(x)
         logits = inputs @ self.weight + self.bias
         self.sizes.append(len(logits.data))
@@ -40,11 +40,11 @@ class SoftmaxRegression:
         return logits
 
     def named_parameters(self) -> list[tuple[str, Tensor]]:
-        """As a Module's."""
+        """Return the parameters with their names, as a Module does."""
         return [("weight", self.weight), ("bias", self.bias)]
 
     def parameters(self) -> list[Tensor]:
-        """As a Module's."""
+        """Return the parameters, as a Module does."""
         return [self.weight, self.bias]
 
 
@@ -52,17 +52,17 @@ LR = 0.5
 
 
 class PatientSGD(SGD):
-    """An optimiser that makes no step without gradients, so that what comes of it tells where `step` stands."""
+    """An optimiser whose step does nothing without gradients, so that the result shows when `step` was called."""
 
     def step(self, gradients: Any = None) -> None:
-        """Update the parameters, if there is anything to go by."""
+        """Update the parameters if there are gradients."""
         if gradients is not None or any(p.grad is not None for p in self.parameters.values()):
             super().step(gradients)
 
 
 @exercise(11)
 def training_step(attempt: Attempt) -> None:
-    """Three steps of softmax regression, whose gradients are xᵀ(p - y) / B: clipped as one, and then forgotten."""
+    """Check three steps of softmax regression, whose gradients are xᵀ(p - y) / B, clipped together."""
     rng = np.random.default_rng(0)
     weight, bias = rng.standard_normal((4, 3)), rng.standard_normal(3)
     batches = [(3.0 * rng.standard_normal((5, 4)), rng.integers(0, 3, 5)) for _ in range(3)]
@@ -73,12 +73,12 @@ def training_step(attempt: Attempt) -> None:
     for images, labels in batches:
         loss = attempt(model, optimizer, images, labels)
         if isinstance(loss, Tensor):
-            raise Complaint("training_step returns a Tensor, which keeps the whole tape alive: return loss.item()")
+            raise Complaint("training_step returns a Tensor, which keeps the whole tape in memory: return loss.item()")
         losses.append(loss)
     if np.array_equal(model.weight.data, weight):
         raise Complaint(
-            "after training_step the weights are as before: optimizer.step() must come after backward, and zero_grad "
-            "not between the two"
+            "after training_step the weights are unchanged: call optimizer.step() after backward, without zero_grad "
+            "between them"
         )
     found = np.vstack([model.weight.data, model.bias.data])
     right, right_losses = _by_hand(weight, bias, batches)
@@ -87,16 +87,16 @@ def training_step(attempt: Attempt) -> None:
         right,
         "the weights after three training_steps",
         mistakes={
-            "gradients of earlier steps are still there: forget them first, with zero_grad": _by_hand(
+            "gradients of earlier steps are still there: call zero_grad first": _by_hand(
                 weight, bias, batches, forget=False
             )[0],
             "the gradients are not clipped before the optimiser's step": _by_hand(weight, bias, batches, clip="never")[
                 0
             ],
-            "each gradient is clipped by itself: the norm is that of all of them together": _by_hand(
+            "each gradient is clipped separately: use the norm of all together": _by_hand(
                 weight, bias, batches, clip="each"
             )[0],
-            "the step comes before backward: it goes along the gradients of the batch before this": _by_hand(
+            "the step comes before backward: it uses the gradients of the batch before": _by_hand(
                 weight, bias, batches, late=True
             )[0],
         },
@@ -109,8 +109,8 @@ def training_step(attempt: Attempt) -> None:
         np.array(right_losses),
         "what training_step returns",
         mistakes={
-            "this is the loss after the step: return that of the batch as the model saw it": np.array(after),
-            "this is the sum over the batch: the loss is the mean": 5 * np.array(right_losses),
+            "this is the loss after the step: return the loss before it": np.array(after),
+            "this is the sum over the batch: return the mean": 5 * np.array(right_losses),
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -120,8 +120,8 @@ def training_step(attempt: Attempt) -> None:
 def _by_hand(
     weight: np.ndarray, bias: np.ndarray, batches: list[Any], forget: bool = True, clip: str = "all", late: bool = False
 ) -> tuple[np.ndarray, list[float]]:
-    """Plain gradient descent in NumPy: the weights above the bias, and the loss before each step."""
-    w = np.vstack([weight, bias])  # (F + 1, K): an input of 1 belongs to the bias
+    """Return the weights above the bias after plain gradient descent in NumPy, and the loss before each step."""
+    w = np.vstack([weight, bias])  # (F + 1, K): the bias has the input 1
     kept = np.zeros_like(w)  # the gradient that the last step left behind
     losses = []
     for x, labels in batches:
@@ -162,7 +162,7 @@ def _split(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @exercise(11)
 def epoch_batches(attempt: Attempt) -> None:
-    """Every index once, in batches of the right size, in an order that the generator decides."""
+    """Check that every index is there once, in batches of the right size, in an order drawn from rng."""
     rng = np.random.default_rng(3)
     first, second = (_as_batches(attempt(23, 5, rng)) for _ in range(2))
     again = _as_batches(attempt(23, 5, np.random.default_rng(3)))
@@ -171,45 +171,45 @@ def epoch_batches(attempt: Attempt) -> None:
 
     what = "epoch_batches(23, 5, rng)"
     if sizes == [5] * 4 and len(np.unique(flat)) == 20:
-        raise Complaint(f"{what} leaves out the last 3 indices: the last batch is shorter, but it belongs there")
+        raise Complaint(f"{what} leaves out the last 3 indices: keep the last batch, which is shorter")
     if len(np.unique(flat)) < len(flat):
-        raise Complaint(f"{what} has some index twice: draw an order of all indices (a permutation), and cut it up")
+        raise Complaint(f"{what} has an index twice: draw a permutation of all indices, and cut it into batches")
     if sorted(flat.tolist()) == list(range(1, 24)):
-        raise Complaint(f"{what} counts from 1 to 23: indices run from 0 to 22")
+        raise Complaint(f"{what} has indices from 1 to 23: they must run from 0 to 22")
     if sorted(flat.tolist()) != list(range(23)):
         raise Complaint(f"{what} must hold every index from 0 to 22 once; it has {len(flat)} of them")
     if sizes != [5, 5, 5, 5, 3]:
         if sizes == [3, 5, 5, 5, 5]:
-            raise Complaint(f"{what}: the short batch comes last")
+            raise Complaint(f"{what}: the short batch must come last")
         if len(sizes) == 5 and max(sizes) - min(sizes) <= 1:
             raise Complaint(
-                f"{what} has batches of {sizes}: all but the last must have 5 (np.array_split evens them out)"
+                f"{what} has batches of {sizes}: all but the last must have 5, which np.array_split does not do"
             )
         raise Complaint(f"{what} has batches of {sizes}: they must be 5, 5, 5, 5 and 3")
     if flat.tolist() == list(range(23)):
         raise Complaint(f"{what} is in order: shuffle it with rng")
     if sorted(flat[:5].tolist()) == list(range(5)):
-        raise Complaint(f"{what} shuffles within the batches only: the same images would always share a batch")
+        raise Complaint(f"{what} shuffles only inside the batches: shuffle all indices first")
     if np.array_equal(flat, np.concatenate(second)):
-        raise Complaint("epoch_batches gives the same order in each epoch: draw from rng, and do not seed it anew")
+        raise Complaint("epoch_batches gives the same order in each epoch: draw from rng without a new seed")
     if not np.array_equal(flat, np.concatenate(again)):
-        raise Complaint("epoch_batches draws from another generator than rng: the same seed must give the same order")
+        raise Complaint("epoch_batches does not draw from rng: the same seed must give the same order")
 
 
 def _as_batches(value: Any) -> list[np.ndarray]:
     if not isinstance(value, Iterable):
-        raise Complaint(f"epoch_batches returns a {type(value).__name__}: a list of index arrays is wanted")
+        raise Complaint(f"epoch_batches returns a {type(value).__name__}: return a list of index arrays")
     batches = [np.asarray(batch) for batch in value]
     if any(batch.ndim != 1 for batch in batches):
-        raise Complaint("epoch_batches: each batch must be an array of indices, and all of them stand in a list")
+        raise Complaint("epoch_batches: return a list in which each batch is an array of indices")
     if any(batch.dtype.kind not in "iu" for batch in batches):
-        raise Complaint("epoch_batches: indices are whole numbers")
+        raise Complaint("epoch_batches: indices must be integers")
     return batches
 
 
 @exercise(11)
 def measure(attempt: Attempt) -> None:
-    """The loss and the right answers of eleven inputs, one at a time."""
+    """Check the loss and the accuracy of eleven inputs, computed one at a time."""
     rng = np.random.default_rng(4)
     weight, bias, x, labels = rng.standard_normal((4, 3)), rng.standard_normal(3), rng.standard_normal((11, 4)), None
     labels = rng.integers(0, 3, 11)
@@ -219,13 +219,13 @@ def measure(attempt: Attempt) -> None:
     model = SoftmaxRegression(weight, bias)
     got = attempt(model, x, labels, batch_size=4)
     if not (isinstance(got, tuple | list) and len(got) == 2):
-        raise Complaint("measure must return two numbers: the mean loss and the share of right answers")
+        raise Complaint("measure must return two numbers: the mean loss and the accuracy")
     if model.taped:
-        raise Complaint("measure keeps a tape: put the model's call inside `with minivit.no_grad():`")
+        raise Complaint("measure keeps a tape: call the model inside `with minivit.no_grad():`")
     if max(model.sizes) > 4:
-        raise Complaint(f"measure shows the model {max(model.sizes)} images at once: at most batch_size at a time")
+        raise Complaint(f"measure passes {max(model.sizes)} images at once: pass at most batch_size at a time")
     if sum(model.sizes) < 11:
-        raise Complaint(f"measure shows the model {sum(model.sizes)} of 11 images: the last, shorter batch counts too")
+        raise Complaint(f"measure passes {sum(model.sizes)} of 11 images: pass the last, shorter batch too")
     pieces = [slice(0, 4), slice(4, 8), slice(8, 11)]
     right = np.array([each.mean(), hits.mean()])
     of_batches = [np.mean([values[piece].mean() for piece in pieces]) for values in (each, hits)]
@@ -234,23 +234,26 @@ def measure(attempt: Attempt) -> None:
         right,
         "measure(model, images, labels, 4)",
         mistakes={
-            "accuracy comes second: (loss, accuracy)": right[::-1],
-            "this is the mean of the batches' means: the last batch is shorter, and counts too much": of_batches,
-            "the loss is the mean of the batches' means: weigh each with its length": [of_batches[0], right[1]],
-            "the accuracy is the mean of the batches': count the right answers instead": [right[0], of_batches[1]],
-            "the loss is the sum of the batches' means: weigh each with its length, then divide by the number": [
+            "the accuracy comes first: return (loss, accuracy)": right[::-1],
+            "this is the mean of the batches' means, in which the shorter last batch counts too much": of_batches,
+            "the loss is the mean of the batches' means: weight each by its batch size": [of_batches[0], right[1]],
+            "the accuracy is the mean of the batches': count the right answers instead": [
+                right[0],
+                of_batches[1],
+            ],
+            "the loss is the sum of the batches' means: take the mean over the images": [
                 sum(each[piece].mean() for piece in pieces),
                 right[1],
             ],
-            "the sum of the batches' means is divided by the number of images: weigh each with its length": [
+            "the batches' means are divided by the number of images: weight each by its batch size": [
                 sum(each[piece].mean() for piece in pieces) / 11,
                 right[1],
             ],
-            "these are sums over the images: divide by their number": right * 11,
-            "the second number is how many are right: divide by the number of images": right * [1, 11],
-            "the accuracy is in percent: a share from 0 to 1 is wanted": right * [1, 100],
-            "this is the share of wrong answers": [right[0], 1 - right[1]],
-            "these are the numbers of the last batch alone": [each[8:].mean(), hits[8:].mean()],
+            "these are sums over the images: divide by the number of images": right * 11,
+            "the second number is a count: divide it by the number of images": right * [1, 11],
+            "the accuracy is a percentage: return a number from 0 to 1": right * [1, 100],
+            "the second number is the share of wrong answers": [right[0], 1 - right[1]],
+            "these are the numbers of the last batch": [each[8:].mean(), hits[8:].mean()],
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -260,7 +263,7 @@ def measure(attempt: Attempt) -> None:
 def _number(value: Any) -> float:
     array = np.asarray(getattr(value, "data", value) if isinstance(value, Tensor) else value)
     if array.size != 1 or array.dtype.kind not in "fiu":
-        raise Complaint("measure must return two numbers: the mean loss and the share of right answers")
+        raise Complaint("measure must return two numbers: the mean loss and the accuracy")
     return float(array.reshape(()))
 
 
@@ -269,7 +272,7 @@ def _number(value: Any) -> float:
 
 @exercise(11)
 def shift_and_flip(attempt: Attempt) -> None:
-    """Of many copies of one image each is one of the shifted and mirrored ones, and all of these turn up."""
+    """Check that each of many copies is shifted and mirrored, and that all combinations occur."""
     rng = np.random.default_rng(5)
     one = rng.integers(1, 256, (4, 6, 3), np.uint8)
     B, shift = 1200, 1
@@ -277,12 +280,12 @@ def shift_and_flip(attempt: Attempt) -> None:
     got = attempt(images, shift, np.random.default_rng(6))
     if not isinstance(got, np.ndarray):
         raise Complaint(
-            f"shift_and_flip returns a {type(got).__name__}: one array is wanted (np.stack makes it of a list)"
+            f"shift_and_flip returns a {type(got).__name__}: return one array (np.stack makes one of a list)"
         )
     if got.shape != images.shape:
-        raise Complaint(f"shift_and_flip returns shape {got.shape}: it must be that of the images, {images.shape}")
+        raise Complaint(f"shift_and_flip returns shape {got.shape}: return the shape of the images, {images.shape}")
     if got.dtype != np.uint8:
-        raise Complaint(f"shift_and_flip returns {got.dtype}: pixels stay uint8")
+        raise Complaint(f"shift_and_flip returns {got.dtype}: return uint8, as the images are")
 
     moves: list[tuple[int, int, bool]] = list(
         itertools.product((-1, 0, 1), (-1, 0, 1), (False, True))
@@ -292,51 +295,51 @@ def shift_and_flip(attempt: Attempt) -> None:
         raise Complaint(_what_else(got[kind < 0], one, moves))
     drawn = np.array(moves)[kind]  # (B, 3)
     if (drawn == drawn[0]).all():
-        raise Complaint("shift_and_flip moves all images of a batch alike: each image has random numbers of its own")
+        raise Complaint("shift_and_flip changes all images of a batch alike: draw random numbers for each image")
     down, across, mirrored = drawn.T
     if not mirrored.any():
-        raise Complaint("shift_and_flip mirrors no image: every second one should be")
+        raise Complaint("shift_and_flip mirrors no image: mirror each with probability 1/2")
     if mirrored.all():
-        raise Complaint("shift_and_flip mirrors every image: a coin decides, for each image of its own")
+        raise Complaint("shift_and_flip mirrors every image: mirror each with probability 1/2")
     if not (down.any() or across.any()):
         raise Complaint("shift_and_flip never shifts an image")
     for amounts, where in ((down, "down or up"), (across, "to the side")):
         if set(amounts.tolist()) != {-1, 0, 1}:
             seen = ", ".join(f"{amount:+d}" for amount in sorted(set(amounts.tolist())))
             raise Complaint(
-                f"with shift 1 the images move by {seen} pixels {where}: -1, 0 and +1 are wanted "
-                "(rng.integers leaves its upper end out)"
+                f"with shift 1 the images move by {seen} pixels {where}: it must be -1, 0 or +1 "
+                "(rng.integers excludes its upper end)"
             )
     _independent(down, across, mirrored)
     again = attempt(images, shift, np.random.default_rng(6))
     if not np.array_equal(got, again):
-        raise Complaint("shift_and_flip draws from another generator than rng: the same seed must give the same images")
+        raise Complaint("shift_and_flip does not draw from rng: the same seed must give the same images")
     other = attempt(images, shift, np.random.default_rng(7))
     if np.array_equal(got, other):
-        raise Complaint("shift_and_flip gives the same images whatever rng is: draw from rng")
+        raise Complaint("shift_and_flip gives the same images for every rng: draw from rng")
     two = attempt(images[:60], 2, np.random.default_rng(8))
     wide = [_moved(one, *m) for m in itertools.product(range(-2, 3), range(-2, 3), (False, True))]
     if (_which(two, wide) < 0).any():
         raise Complaint(
-            "with shift 1 shift_and_flip is right, but not with shift 2: is a number written where `shift` belongs?"
+            "with shift 1 shift_and_flip is right, but not with shift 2: is a number written instead of `shift`?"
         )
 
 
 def _independent(down: np.ndarray, across: np.ndarray, mirrored: np.ndarray) -> None:
     if (down == across).all() or (down == -across).all():
-        raise Complaint("shift_and_flip shifts as much down as to the side: draw two numbers for each image")
+        raise Complaint("shift_and_flip shifts by the same number down and across: draw two for each image")
     for chosen in (down, across):
         if len({(int(c), bool(m)) for c, m in zip(chosen, mirrored, strict=True)}) < 6:
-            raise Complaint("shift_and_flip mirrors only images with certain shifts: draw the coin apart from them")
+            raise Complaint("shift_and_flip mirrors only images with certain shifts: draw that separately")
     for chosen, values in ((down, (-1, 0, 1)), (across, (-1, 0, 1)), (mirrored, (0, 1))):
         shares = [float((chosen == value).mean()) for value in values]
-        if max(shares) - min(shares) > 0.12:  # of 1,200: four times what chance would do
+        if max(shares) - min(shares) > 0.12:  # of 1,200: four times what chance would give
             text = " : ".join(f"{share:.0%}" for share in shares)
-            raise Complaint(f"shift_and_flip draws unevenly ({text}): each whole number is equally likely")
+            raise Complaint(f"shift_and_flip draws unevenly ({text}): make each shift equally likely")
 
 
 def _moved(image: np.ndarray, down: int, across: int, mirrored: bool, outside: str = "edge") -> np.ndarray:
-    """An image shifted, pixel by pixel, and then perhaps mirrored."""
+    """Return an image shifted pixel by pixel, and mirrored if asked to."""
     H, W, _ = image.shape
     result = np.zeros_like(image)
     for y, x in np.ndindex(H, W):
@@ -352,35 +355,33 @@ def _moved(image: np.ndarray, down: int, across: int, mirrored: bool, outside: s
 
 
 def _which(images: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
-    """For each image the number of the known one that it is, or -1."""
+    """Return for each image the index of the equal one among the known, or -1."""
     number = {picture.tobytes(): i for i, picture in reversed(list(enumerate(known)))}
     return np.array([number.get(np.ascontiguousarray(image).tobytes(), -1) for image in images])
 
 
 def _what_else(strange: np.ndarray, one: np.ndarray, moves: list[tuple[int, int, bool]]) -> str:
-    """What images are that are not among the right ones."""
+    """Return what is wrong with images that are not among the right ones."""
     wide = list(itertools.product(range(-3, 4), range(-3, 4), (False, True)))
     guesses = {
-        "fills the border with black: repeat the edge, np.pad(..., mode='edge')": [
+        "fills the border with black: repeat the edge with np.pad(..., mode='edge')": [
             _moved(one, *move, outside="black") for move in moves
         ],
-        "brings what leaves on one side back on the other (np.roll): repeat the edge instead": [
+        "moves pixels that leave on one side to the other, as np.roll does: repeat the edge instead": [
             _moved(one, *move, outside="wrap") for move in moves
         ],
-        "turns images upside down: mirror the columns, which are axis 1 of one image": [
+        "turns images upside down: mirror the columns, axis 1 of one image": [
             _moved(one, down, across, False)[::-1] for down, across, _ in moves
         ],
-        "changes the order of the channels: mirror the columns, which are axis 1 of one image": [
+        "changes the order of the channels: mirror the columns, axis 1 of one image": [
             _moved(one, down, across, False)[:, :, ::-1] for down, across, _ in moves
         ],
-        "shifts by more than `shift` pixels: the places to cut from are 0 to 2 · shift": [
-            _moved(one, *move) for move in wide
-        ],
+        "shifts by more than `shift` pixels: cut from offsets 0 to 2 · shift": [_moved(one, *move) for move in wide],
     }
     for sentence, known in guesses.items():
         if (_which(strange, known) >= 0).any():
             return f"shift_and_flip {sentence}"
-    return "shift_and_flip returns images that are no shifted or mirrored ones of those it was given"
+    return "shift_and_flip returns images that are not shifted or mirrored copies of its input"
 
 
 # -- reading curves --------------------------------------------------------------------------------------
@@ -388,22 +389,22 @@ def _what_else(strange: np.ndarray, one: np.ndarray, moves: list[tuple[int, int,
 PATIENTS = {
     "A": (
         "labels shuffled",
-        "its training loss falls while its validation loss only rises: it learns by heart what helps nowhere",
+        "its training loss falls while its validation loss only rises: it memorises labels that do not generalise",
     ),
-    "B": ("rate too low", "both losses fall together and smoothly, only far too slowly"),
+    "B": ("rate too low", "both losses fall together and smoothly, but far too slowly"),
     "C": (
         "validation leaked",
         "its validation loss is far below that of the healthy runs, which is too good to be true",
     ),
-    "D": ("images all alike", "its training loss stays at ln 10: nothing tells one label from another"),
+    "D": ("images all alike", "its training loss stays at ln 10: its inputs say nothing about the labels"),
     "E": ("too few images", "its training loss is 0 after 150 steps, and its validation loss leaves the panel"),
-    "F": ("rate too high", "both losses leap far above ln 10 and only come back as the rate falls"),
+    "F": ("rate too high", "both losses jump far above ln 10 and come back only as the learning rate falls"),
 }
 
 
 @question(11)
 def diagnosis(value: Any) -> None:
-    """Each panel's cause; a wrong one is answered with what is to be seen in it."""
+    """Check each panel's cause, and describe the panel if it is wrong."""
     causes = [cause for cause, _ in PATIENTS.values()]
     if not isinstance(value, dict):
         raise Complaint('diagnosis must be a dictionary such as {"A": "rate too high", "B": ...}')
@@ -411,7 +412,7 @@ def diagnosis(value: Any) -> None:
         if letter not in value or value[letter] is Ellipsis:
             raise Complaint(f"diagnosis: panel {letter} is missing")
         if value[letter] not in causes:
-            raise Complaint(f"diagnosis: {value[letter]!r} is none of the causes: {', '.join(causes)}")
+            raise Complaint(f"diagnosis: {value[letter]!r} is not among the causes: {', '.join(causes)}")
     for letter, (cause, sign) in PATIENTS.items():
         if value[letter] != cause:
             raise Complaint(f"diagnosis: {letter} is not '{value[letter]}': {sign}")

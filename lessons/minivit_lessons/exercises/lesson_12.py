@@ -1,4 +1,4 @@
-"""Checks of lesson 12: what a trained model learned, and where it looks."""
+"""Checks of lesson 12: what a trained model has learned, and what it attends to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import exercise
 
 @exercise(12)
 def query_distance(attempt: Attempt) -> None:
-    """The corner of a grid worked out by hand, then any patch of a grid that is not square, by other arithmetic."""
+    """Check the corner of a grid by hand, then a patch of a grid that is not square."""
     by_hand = (0 + 3 + 3 + 3 * math.sqrt(2)) / 4
     rows, columns, P, query = 3, 5, 4, 7
     places = [complex(P * column, P * row) for row in range(rows) for column in range(columns)]
@@ -32,25 +32,25 @@ def query_distance(attempt: Attempt) -> None:
             total / weights.sum(),
             f"query_distance(weights, {at}, {width}, {side})",
             mistakes={
-                "this is the sum; the weights do not add up to 1, so divide by their sum": total,
-                "divide by the sum of the weights, not by their number": total / len(weights),
-                "the distance is in patches: neighbours lie P pixels apart": total / weights.sum() / side,
+                "this is the sum: divide it by the sum of the weights, which is not 1": total,
+                "it is divided by the number of weights: divide by their sum": total / len(weights),
+                "the distance is in patches: multiply by P to get pixels": total / weights.sum() / side,
                 "these are squared distances: the square root is missing": weights
                 @ (down**2 + across**2)
                 / weights.sum(),
-                "down and across are added: the straight line between two centres is shorter": weights
+                "the distances down and across are added: use the straight line between two centres": weights
                 @ (abs(down) + abs(across))
                 / weights.sum(),
-                "only the rows count here: the way across is missing": weights @ abs(down) / weights.sum(),
-                "only the columns count here: the way down is missing": weights @ abs(across) / weights.sum(),
-                "the query's row and column have changed places": side * (weights @ swapped) / weights.sum(),
-                "the way across is measured from the query's row: its column is query % columns": (
+                "only the distance down counts: the distance across is missing": weights @ abs(down) / weights.sum(),
+                "only the distance across counts: the distance down is missing": weights @ abs(across) / weights.sum(),
+                "the query's row and column are swapped": side * (weights @ swapped) / weights.sum(),
+                "the distance across is measured from the query's row: its column is query % columns": (
                     side * (weights @ by_row) / weights.sum()
                 ),
-                "distances are measured from patch 0, not from the query": weights
+                "the distances are measured from patch 0: measure them from the query": weights
                 @ np.hypot(down - down[0], across - across[0])
                 / weights.sum(),
-                "every patch counts alike: weigh the distances with the attention": np.hypot(down, across).mean(),
+                "every patch counts equally: weight the distances with the attention": np.hypot(down, across).mean(),
             },
             check_dtype=False,
         )
@@ -58,7 +58,7 @@ def query_distance(attempt: Attempt) -> None:
 
 @exercise(12)
 def head_distances(attempt: Attempt) -> None:
-    """Loops over images, heads, queries and keys."""
+    """Check against loops over images, heads, queries and keys."""
     B, heads, rows, columns, P = 2, 3, 2, 3, 4
     N = rows * columns
     weights = _random_attention(np.random.default_rng(1), B, heads, N + 1)
@@ -74,7 +74,7 @@ def head_distances(attempt: Attempt) -> None:
 
     inner, last = weights[:, :, 1:, 1:], weights[:, :, :-1, :-1]
     far, sums = (inner * between).sum(axis=-1), inner.sum(axis=-1)  # (B, heads, N)
-    shapes = "`between` is (N, N): has `weights` still the class token's row and column?"
+    shapes = "`between` is (N, N): remove the class token's row and column from `weights`"
     with explained({" raises ValueError": shapes}):
         got = attempt(weights, between)
     same(
@@ -83,33 +83,32 @@ def head_distances(attempt: Attempt) -> None:
         "head_distances(weights, between)",
         mistakes={
             "the weights without the class token do not add up to 1: divide by their sum": far.mean(axis=(0, 2)),
-            "the class token has index 0: here the last patch was left out": (
+            "the last patch is left out instead of the class token, which has index 0": (
                 ((last * between).sum(axis=-1) / last.sum(axis=-1)).mean(axis=(0, 2))
             ),
-            "divide each query's distance by its own sum, and take the mean after that": (
+            "sums of all queries are divided: divide each query's distance by its own sum first": (
                 far.sum(axis=(0, 2)) / sums.sum(axis=(0, 2))
             ),
-            "queries and keys have changed places: attention adds up over the last axis": (
+            "queries and keys are swapped: the keys are the last axis": (
                 ((inner * between).sum(axis=-2) / inner.sum(axis=-2)).mean(axis=(0, 2))
             ),
             "this is one number for each image and head: take the mean over images as well": (far / sums).mean(axis=2),
             "this is one number for each head and query: take the mean over queries as well": (far / sums).mean(axis=0),
             "this is one number for each image: the heads are axis 1": (far / sums).mean(axis=(1, 2)),
-            "the heads were averaged too: one number for each head is wanted": (far / sums).mean(),
-            "the mean runs over the heads: they are axis 1, and must stay": (far / sums).mean(axis=(0, 1)),
-            "these are the distances of all images, heads and queries: take the mean over images and queries": far
-            / sums,
+            "the heads are averaged too: return one number for each head": (far / sums).mean(),
+            "the mean runs over the heads: keep them, they are axis 1": (far / sums).mean(axis=(0, 1)),
+            "these are distances for all images, heads and queries: take the mean over images and queries": far / sums,
             "the sum over the keys is divided by their number: divide by the sum of the weights": (
                 far.mean(axis=(0, 2)) / N
             ),
-            "this is the sum over the queries: the mean is wanted": (far / sums).mean(axis=0).sum(axis=-1),
+            "this is the sum over the queries: take the mean": (far / sums).mean(axis=0).sum(axis=-1),
         },
     )
 
 
 @exercise(12)
 def roll_out(attempt: Attempt) -> None:
-    """Two tokens by hand, then sums over paths, token by token."""
+    """Check two tokens by hand, then sums over paths, token by token."""
     first, second = np.array([[[[1.0, 0.0], [1.0, 0.0]]]]), np.array([[[[0.0, 1.0], [0.0, 1.0]]]])
     _rollout_case(attempt, [first, second], np.array([[[0.75, 0.25], [0.5, 0.5]]]))
 
@@ -139,7 +138,7 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
         return matrix / matrix.sum(axis=axis, keepdims=True)
 
     largest = [to_one(weights.max(axis=1) + eye) for weights in layers]
-    shapes = f"each block's mean over the heads is {right.shape}: did its rows' sums keep their axis?"
+    shapes = f"each block's mean over the heads is {right.shape}: keep the axis of its rows' sums"
     with explained({" raises ValueError": shapes}):
         got = attempt([weights.copy() for weights in layers])
     same(
@@ -147,21 +146,21 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
         right,
         f"roll_out of {len(layers)} blocks and {T} tokens",
         mistakes={
-            "the product is the wrong way round: the later block stands on the left": product(
+            "the product is in the wrong order: the later block must be on the left": product(
                 [to_one(mean + eye) for mean in means], backwards=True
             ),
             "the identity is missing, and with it the residual connection": product(means),
-            "rows are not rescaled: with the identity each adds up to 2": product([mean + eye for mean in means]),
-            "columns were rescaled, not rows: a row, the last axis, adds up to 1": product(
+            "the rows are not rescaled: with the identity each adds up to 2": product([mean + eye for mean in means]),
+            "the columns are rescaled: rescale the rows, so that the last axis adds up to 1": product(
                 [to_one(mean + eye, axis=-2) for mean in means]
             ),
-            "the largest head was taken instead of the mean over the heads": product(largest),
-            "the heads were added up: take their mean": product(
+            "this uses the maximum over the heads: use their mean": product(largest),
+            "the heads are added up: take their mean": product(
                 [to_one(weights.sum(axis=1) + eye) for weights in layers]
             ),
-            "only the last block is there: multiply it with `flow`": to_one(means[-1] + eye),
-            "only the first block is there: does the `return` stand inside the loop?": to_one(means[0] + eye),
-            "the blocks are multiplied number by number: a matrix product is @": _elementwise(
+            "only the last block counts: multiply it with `flow`": to_one(means[-1] + eye),
+            "only the first block counts: is `return` inside the loop?": to_one(means[0] + eye),
+            "the blocks are multiplied element by element: use the matrix product @": _elementwise(
                 [to_one(mean + eye) for mean in means]
             ),
         },
@@ -170,7 +169,7 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
 
 @exercise(12)
 def main_filters(attempt: Attempt) -> None:
-    """The eigenvectors of the filters' covariance; each component may have either sign."""
+    """Check against the eigenvectors of the filters' covariance; each may have either sign."""
     rng = np.random.default_rng(3)
     length, D, count = 12, 20, 5
     spread = rng.standard_normal((length, length)) * 0.75 ** np.arange(length)
@@ -184,40 +183,40 @@ def main_filters(attempt: Attempt) -> None:
     with explained({" raises ValueError": "the mean filter is the mean over d, axis 1 of E"}):
         got = attempt(E, count)
     if isinstance(got, tuple | list):
-        raise Complaint("main_filters returns several things: the components alone, V[:count], are wanted")
+        raise Complaint("main_filters returns several arrays: return only the components, V[:count]")
     same(
         _signed(got),
         _signed(right),
         f"main_filters(E, {count})",
         mistakes={
             "the mean filter is not subtracted": _signed(_eigenvectors(E @ E.T, count)),
-            "the mean of all numbers was subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
+            "the mean of all numbers is subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
                 _eigenvectors((E - E.mean()) @ (E - E.mean()).T, count)
             ),
-            "each filter's own mean was subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
+            "each filter's own mean is subtracted: the mean filter is the mean over d, axis 1 of E": _signed(
                 _eigenvectors(own @ own.T, count)
             ),
-            "these are the least important ones: eigh has the largest at the end": _signed(vectors.T[:count]),
-            "eigh has its vectors in columns: transpose them": _signed(vectors[:, ::-1][:count]),
+            "these are the smallest components: eigh puts the largest at the end": _signed(vectors.T[:count]),
+            "eigh returns its vectors in columns: transpose them": _signed(vectors[:, ::-1][:count]),
             "the components are scaled by their singular values: they must have length 1": _signed(
                 s[:count, None] * V[:count]
             ),
-            "these are main components of E's rows: the filters are its columns, E.T has them as rows": _signed(
+            "these are components of E's rows: the filters are its columns, so use E.T": _signed(
                 _eigenvectors(own.T @ own, count)
             ),
             "these are columns of V: a component is a row": _signed(V[:, :count]),
             "these are columns of V, transposed: a component is a row": _signed(V[:, :count].T),
-            "these are combinations of filters (U), not pictures: take V": _signed(U[:, :count].T),
-            "these are rows of U: take V": _signed(U[:count]),
-            "all components are there: only the first `count` are wanted": _signed(V),
-            "these are filters themselves, not their principal components": _signed(E.T[:count]),
+            "these are columns of U: take rows of V": _signed(U[:, :count].T),
+            "these are rows of U: take rows of V": _signed(U[:count]),
+            "these are all components: return the first `count`": _signed(V),
+            "these are the filters themselves: return their principal components": _signed(E.T[:count]),
         },
     )
 
 
 @exercise(12)
 def similarity_maps(attempt: Attempt) -> None:
-    """Cosines by loops over pairs of patches in a grid that is not square."""
+    """Check cosines by loops over pairs of patches in a grid that is not square."""
     rng = np.random.default_rng(4)
     rows, columns, D = 2, 3, 5
     N = rows * columns
@@ -233,7 +232,7 @@ def similarity_maps(attempt: Attempt) -> None:
     turned = right.reshape(columns, rows, columns, rows).transpose(1, 0, 3, 2)
     first = first / np.linalg.norm(first, axis=1, keepdims=True)
     by_column = patches / np.linalg.norm(patches, axis=0)
-    shapes = "`positions` is (1, N + 1, D), and of the N + 1 the class token's comes first"
+    shapes = "`positions` is (1, N + 1, D), and the class token's is the first of the N + 1"
     with explained({" raises ValueError": shapes}):
         got = attempt(positions, rows, columns)
     same(
@@ -242,35 +241,33 @@ def similarity_maps(attempt: Attempt) -> None:
         f"similarity_maps(positions, {rows}, {columns})",
         mistakes={
             "these are dot products: divide by both lengths": (patches @ patches.T).reshape(grid),
-            "only one of the two lengths was divided by": (patches @ patches.T / lengths).reshape(grid),
-            "only one of the two lengths was divided by, that of the other patch": (
+            "it is divided by only one of the two lengths": (patches @ patches.T / lengths).reshape(grid),
+            "it is divided by only one of the two lengths, that of the other patch": (
                 (patches @ patches.T / lengths.T).reshape(grid)
             ),
-            "all positions were divided by one length: each has its own": (
+            "all positions are divided by one length: divide each by its own": (
                 (patches @ patches.T / (patches**2).sum()).reshape(grid)
             ),
-            "each column was divided by its length: a position is a row, its length is that along axis 1": (
+            "each column is divided by its length: a position is a row, so take lengths along axis 1": (
                 (by_column @ by_column.T).reshape(grid)
             ),
-            "the lengths were divided by twice": (patches @ patches.T / (lengths * lengths.T) ** 2).reshape(grid),
-            "the class token has index 0: here the last patch was left out": (first @ first.T).reshape(grid),
-            "the patches are laid out column by column: reading order is row by row": turned,
-            "the cosines are right, but not yet maps: reshape them to (rows, columns, rows, columns)": (
-                right.reshape(N, N)
-            ),
+            "it is divided by the lengths twice": (patches @ patches.T / (lengths * lengths.T) ** 2).reshape(grid),
+            "the last patch is left out instead of the class token, which has index 0": (first @ first.T).reshape(grid),
+            "the patches are in column order: go through the grid row by row": turned,
+            "the cosines are right: reshape them to (rows, columns, rows, columns)": (right.reshape(N, N)),
             "these are distances, not cosines": np.linalg.norm(patches[:, None] - patches[None], axis=-1).reshape(grid),
         },
     )
 
 
 def _random_attention(rng: np.random.Generator, B: int, heads: int, T: int) -> np.ndarray:
-    """Rows of positive numbers that add up to 1: (B, heads, T, T)."""
+    """Return rows of positive numbers that add up to 1: (B, heads, T, T)."""
     weights = rng.random((B, heads, T, T)) ** 2 + 0.01
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def _with_residual(heads: np.ndarray) -> list[list[float]]:
-    """(heads, T, T) -> the mean of the heads and the identity, rows rescaled, one number at a time."""
+    """Return the mean of the heads plus the identity, with rescaled rows: (heads, T, T) -> (T, T)."""
     T = heads.shape[-1]
     rows = [[sum(head[i][j] for head in heads) / len(heads) + (i == j) for j in range(T)] for i in range(T)]
     return [[value / sum(row) for value in row] for row in rows]
@@ -284,7 +281,7 @@ def _elementwise(matrices: list[np.ndarray]) -> np.ndarray:
 
 
 def _eigenvectors(symmetric: np.ndarray, count: int) -> np.ndarray:
-    """The first eigenvectors of a symmetric matrix as rows, the largest eigenvalue's first, by repeated products."""
+    """Return the first eigenvectors of a symmetric matrix as rows, the largest first, by power iteration."""
     found = []
     rest = symmetric.copy()
     for _ in range(count):
@@ -298,7 +295,7 @@ def _eigenvectors(symmetric: np.ndarray, count: int) -> np.ndarray:
 
 
 def _signed(rows: object) -> object:
-    """The same rows, each with the sign that makes its largest number positive; anything but a matrix as it is."""
+    """Return the rows, each with the sign that makes its largest number positive; return anything else unchanged."""
     array = np.asarray(rows)
     if array.ndim != 2 or array.dtype.kind != "f":
         return rows

@@ -1,4 +1,4 @@
-"""Checks of lesson 13: positions for another grid, weights for another task, and a head on frozen features."""
+"""Checks of lesson 13: positions for another grid, weights for another task, a head on frozen features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import exercise
 
 @exercise(13)
 def interpolation_weights(attempt: Attempt) -> None:
-    """Each old place in turn is 1 and the others 0: what NumPy's own interpolation makes of it."""
+    """Check against NumPy's interpolation of arrays in which one old position is 1 and the others are 0."""
     for before, after in ((3, 5), (8, 12), (5, 3), (4, 4), (2, 7)):
         places = np.linspace(0, before - 1, after)
         right = np.stack([np.interp(places, np.arange(before), unit) for unit in np.eye(before)], axis=1)
@@ -30,26 +30,26 @@ def interpolation_weights(attempt: Attempt) -> None:
             right,
             f"interpolation_weights({before}, {after})",
             mistakes={
-                "the edges of the rows lie on each other instead of the first and last places": edges,
-                "the last new place misses the last old one: divide by after - 1, and multiply by before - 1": short,
-                "the two weights have changed places: the nearer place must get the larger one": swapped,
-                "each new place takes from the nearest old one alone: that is no interpolation": (
+                "the edges of the rows are aligned: align the first and the last positions": edges,
+                "the last new position misses the last old one: multiply by (before - 1) / (after - 1)": short,
+                "the two weights are swapped: the nearer position must get the larger one": swapped,
+                "each new position takes only the nearest old one: interpolate between two": (
                     np.eye(before)[np.rint(places).astype(int)]
                 ),
-                "a distance above 1 gives a negative weight: such places get 0": (
+                "a distance above 1 gives a negative weight: it must give 0": (
                     1.0 - np.abs(places[:, None] - np.arange(before))
                 ),
                 "these are the distances: the weight is 1 minus the distance, and at least 0": (
                     np.abs(places[:, None] - np.arange(before))
                 ),
-                "it is transposed: a row for each new place is wanted": right.T,
+                "it is transposed: make a row for each new position": right.T,
             },
         )
 
 
 @exercise(13)
 def resize_positions(attempt: Attempt) -> None:
-    """Grids that are not square, by the four neighbours of each new place."""
+    """Check grids that are not square, by the four neighbours of each new position."""
     rng = np.random.default_rng(0)
     D = 3
     for before, after in (((3, 4), (5, 7)), ((4, 3), (2, 6)), ((2, 3), (2, 3))):
@@ -68,24 +68,24 @@ def resize_positions(attempt: Attempt) -> None:
             right,
             f"resize_positions(table, {before}, {after})",
             mistakes={
-                "the class token's row is missing: it stays in front, as it was": right[:, 1:],
-                "the class token's row stands at the end: it is row 0": (
+                "the class token's row is missing: keep it in front, unchanged": right[:, 1:],
+                "the class token's row is last: it must be row 0": (
                     np.concatenate([right[:, 1:], right[:, :1]], axis=1)
                 ),
-                "the class token's row became zeros: it keeps its position": (
+                "the class token's row is zeros: keep it unchanged": (
                     np.concatenate([0.0 * front, right[:, 1:]], axis=1)
                 ),
-                "it is interpolated along the sequence: the rows are a grid of h x w": (
+                "it is interpolated along the sequence: reshape the rows to a grid of h x w first": (
                     np.concatenate([front, _along(patches, count)[None]], axis=1)
                 ),
-                "the class token was interpolated together with the patches": _along(table[0], 1 + count)[None],
-                "rows and columns of the old grid have changed places: reshape to (h, w, D)": (
+                "the class token is interpolated too: keep it unchanged": _along(table[0], 1 + count)[None],
+                "rows and columns of the old grid are swapped: reshape to (h, w, D)": (
                     np.concatenate([front, turned], axis=1)
                 ),
-                "the new patches are in order of columns: read the grid row by row": (
+                "the new patches are in column order: go through the grid row by row": (
                     np.concatenate([front, columns], axis=1)
                 ),
-                "each new patch takes from the nearest old one alone: use R and S": (
+                "each new patch takes only the nearest old one: interpolate with R and S": (
                     np.concatenate([front, nearest], axis=1)
                 ),
             },
@@ -101,7 +101,7 @@ def resize_positions(attempt: Attempt) -> None:
 
 @exercise(13)
 def adapt_weights(attempt: Attempt) -> None:
-    """Array by array: with new classes, and without."""
+    """Check every array, with new classes and without."""
     rng = np.random.default_rng(1)
     D, old = 4, 7
     weights = {
@@ -119,10 +119,10 @@ def adapt_weights(attempt: Attempt) -> None:
     for K, shown in ((3, "K=3"), (None, "K=None")):
         got = attempt(weights, before, after, K)
         if not isinstance(got, dict):
-            raise Complaint(f"adapt_weights returns a {type(got).__name__}: a dictionary of arrays is wanted")
+            raise Complaint(f"adapt_weights returns a {type(got).__name__}: return a dictionary of arrays")
         _same_names(set(got), set(weights))
         right = {**weights, "positions.embedding": resized}
-        mistakes = {"it is still the old table: resize it from `before` to `after`": table}
+        mistakes = {"this is the old table: resize it from `before` to `after`": table}
         if K is not None:
             right["head.weight"], right["head.bias"] = np.zeros((D, K), np.float32), np.zeros(K, np.float32)
         for name in ("positions.embedding", "head.weight", "head.bias", *weights):
@@ -134,48 +134,48 @@ def adapt_weights(attempt: Attempt) -> None:
 
 def _head_mistakes(old: np.ndarray, right: np.ndarray, K: int | None) -> dict[str, Any]:
     if K is None:
-        return {"without new classes the head is kept: look at K is None": np.zeros_like(old)}
+        return {"the head is zeros: keep the old head if K is None": np.zeros_like(old)}
     return {
-        "it is still the old head: new classes want a new one": old,
-        "it is zeros for the old number of classes: K gives the new one": np.zeros_like(old),
+        "this is the old head: make a new one for new classes": old,
+        "it has zeros for the old number of classes: use K classes": np.zeros_like(old),
         "it is transposed: the head's weight is (D, K)": right.T if right.ndim == 2 else old,
-        "it is ones: the head starts at zero": np.ones_like(right),
+        "it is ones: start the head at zero": np.ones_like(right),
     }
 
 
 def _same_names(got: set[str], right: set[str]) -> None:
     if missing := sorted(right - got):
-        raise Complaint(f"adapt_weights leaves out {', '.join(missing)}: what does not change is handed on")
+        raise Complaint(f"adapt_weights leaves out {', '.join(missing)}: return unchanged arrays too")
     if more := sorted(got - right):
-        raise Complaint(f"adapt_weights returns {', '.join(more)}, which the model has no place for")
+        raise Complaint(f"adapt_weights returns {', '.join(more)}, which the model does not have")
 
 
 @exercise(13)
 def train_head(attempt: Attempt) -> None:
-    """The gradient by hand, in double precision."""
+    """Check against the gradient by hand, in float64."""
     rng = np.random.default_rng(2)
     features = rng.standard_normal((6, 4)).astype(np.float32)
     labels = np.array([0, 2, 1, 2, 0, 2])
     for steps in (1, 4):
         got = attempt(features, labels, 3, steps, 0.5)
         if not (isinstance(got, tuple | list) and len(got) == 2):
-            raise Complaint("train_head returns two arrays: return weight, bias")
+            raise Complaint("train_head must return two arrays: return weight, bias")
         weight, bias = _trained(features, labels, 3, steps)
         known = {
             "this is plain SGD: the momentum is missing": _trained(features, labels, 3, steps, momentum=0.0),
-            "m takes only a tenth of the gradient: m = 0.9 m + g": _trained(features, labels, 3, steps, share=0.1),
-            "the gradient is that of the sum over the images: the loss is their mean": (
+            "m takes only a tenth of the gradient: use m = 0.9 m + g": _trained(features, labels, 3, steps, share=0.1),
+            "the gradient is of the sum over the images: the loss is their mean": (
                 _trained(features, labels, 3, steps, count=1)
             ),
-            "it goes uphill: the step is subtracted, and the gradient of the logits is p - t": _trained(
+            "the step is added: subtract it, and use p - t as gradient of the logits": _trained(
                 features, labels, 3, steps, lr=-0.5
             ),
-            "the bias has not moved": (weight, np.zeros(3)),
+            "the bias is not updated": (weight, np.zeros(3)),
             "it takes one step too few": _trained(features, labels, 3, steps - 1),
-            "the gradient is that of a squared error: put the softmax into the loss": (
+            "the gradient is of a squared error: put softmax into the loss": (
                 _trained(features, labels, 3, steps, softmax=False)
             ),
-            "the bias is not part of the logits": _trained(features, labels, 3, steps, use_bias=False),
+            "the bias is not added to the logits": _trained(features, labels, 3, steps, use_bias=False),
         }
         what = f"train_head(features, labels, 3, {steps}, 0.5)"
         for i, (part, right) in enumerate((("weight", weight), ("bias", bias))):
@@ -193,7 +193,7 @@ def _trained(
     features: np.ndarray, labels: np.ndarray, K: int, steps: int, *, lr: float = 0.5, momentum: float = 0.9,
     share: float = 1.0, count: int = 0, softmax: bool = True, use_bias: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Weight and bias after some steps, number by number where it matters; the options are the known mistakes."""
+    """Return weight and bias after some steps; the options are the known mistakes."""
     x, (B, D) = features.astype(np.float64), features.shape
     weight, bias = np.zeros((D, K)), np.zeros(K)
     m_weight, m_bias = np.zeros((D, K)), np.zeros(K)
@@ -211,7 +211,7 @@ def _trained(
 
 
 def _bilinear(grid: np.ndarray, after: tuple[int, int]) -> np.ndarray:
-    """(h, w, D) at another size, from the four neighbours of each new place."""
+    """Return a grid (h, w, D) at another size, from the four neighbours of each new position."""
     h, w, D = grid.shape
     out = np.zeros((*after, D))
     for i in range(after[0]):
@@ -225,6 +225,6 @@ def _bilinear(grid: np.ndarray, after: tuple[int, int]) -> np.ndarray:
 
 
 def _along(rows: np.ndarray, count: int) -> np.ndarray:
-    """(N, D) interpolated along N to (count, D)."""
+    """Return rows (N, D) interpolated along N to (count, D)."""
     places = np.linspace(0, len(rows) - 1, count)
     return np.stack([np.interp(places, np.arange(len(rows)), column) for column in rows.T], axis=1)

@@ -13,12 +13,12 @@ from . import exercise
 
 @exercise(14)
 def same_padding(attempt: Attempt) -> None:
-    """The least padding that leaves room for every window, found by counting."""
+    """Check against the least padding that leaves room for every window, found by counting."""
     for H, h, s in ((224, 7, 2), (112, 3, 2), (32, 3, 1), (10, 4, 1), (9, 3, 2), (8, 4, 4), (8, 1, 2), (7, 5, 3)):
         got = attempt(H, h, s)
         what = f"same_padding({H}, {h}, {s})"
         if not (isinstance(got, tuple | list) and len(got) == 2):
-            raise Complaint(f"{what} must be a pair: (before, after)")
+            raise Complaint(f"{what} must be a tuple: (before, after)")
         before, after = got
         windows = len(range(0, H, s))  # one begins at every s-th pixel
         missing = 0
@@ -27,7 +27,7 @@ def same_padding(attempt: Attempt) -> None:
         right = missing // 2, missing - missing // 2
         if (before, after) == right:
             if not all(isinstance(side, int | np.integer) for side in got):
-                raise Complaint(f"{what} has the right numbers, but not as whole ones: divide with //, not with /")
+                raise Complaint(f"{what} has the right numbers, but not as integers: divide with // instead of /")
             continue
         raise Complaint(
             f"{what} is {right}, not {(before, after)}: {_padding_mistake(before, after, H, h, s, missing)}"
@@ -36,23 +36,23 @@ def same_padding(attempt: Attempt) -> None:
 
 def _padding_mistake(before: Any, after: Any, H: int, h: int, s: int, missing: int) -> str:
     if before + after == missing and before > after:
-        return "the odd pixel goes to the end"
+        return "put the odd pixel at the end"
     if before < 0 or after < 0:
-        return "if the windows leave pixels over, nothing is missing: at least 0"
+        return "the padding is negative: it must be at least 0"
     if s > 1 and before + after == max(0, (H // s - 1) * s + h - H):
-        return "the number of windows is rounded up, ⌈H / s⌉"
+        return "round the number of windows up, ⌈H / s⌉"
     if s > 1 and before + after in (h - 1, 2 * (h // 2)):
-        return "with a stride above 1 less is missing than h - 1"
+        return "with a stride above 1 the padding is less than h - 1"
     if before == after == missing:
-        return "what is missing is shared between the two ends"
+        return "share the padding between the two sides"
     if before == after:
-        return "the two sides need not be equal: an odd pixel goes to the end"
-    return f"{missing} pixels are missing in all"
+        return "the two sides need not be equal: put the odd pixel at the end"
+    return f"the padding must be {missing} pixels in all"
 
 
 @exercise(14)
 def convolve_at(attempt: Attempt) -> None:
-    """Filter by filter, as a sum over the window."""
+    """Check filter by filter against a sum over the window."""
     rng = np.random.default_rng(0)
     padded, kernel = rng.standard_normal((7, 9, 2)), rng.standard_normal((3, 2, 2, 4))
     for row, column, s in ((0, 0, 1), (2, 3, 1), (1, 2, 2)):
@@ -69,51 +69,49 @@ def convolve_at(attempt: Attempt) -> None:
             f"convolve_at(padded, kernel, {row}, {column}, {s})",
             mistakes={
                 "the stride is missing: the window begins at pixel (row · s, column · s)": response(unmoved),
-                "the kernel is turned round: networks multiply it as it stands": response(window, kernel[::-1, ::-1]),
-                "only channel 0 plays a part: sum over c as well": response(window[:, :, :1], kernel[:, :, :1]),
-                "row and column have changed places": response(exchanged) if exchanged.shape == window.shape else 0.0,
-                "it is the mean of the products: a convolution is their sum": response(window) / 12,
-                "the filters were added up: each of the D gives a number of its own": response(window).sum(),
-                "only the last product is there: add to `out`, += and not =": window[-1, -1, -1] * kernel[-1, -1, -1],
+                "the kernel is flipped: use it unflipped, as networks do": response(window, kernel[::-1, ::-1]),
+                "only channel 0 counts: sum over c too": response(window[:, :, :1], kernel[:, :, :1]),
+                "row and column are swapped": response(exchanged) if exchanged.shape == window.shape else 0.0,
+                "this is the mean of the products: return their sum": response(window) / 12,
+                "the filters are added up: return one number for each of the D filters": response(window).sum(),
+                "only the last product counts: add to `out`, +=": window[-1, -1, -1] * kernel[-1, -1, -1],
             },
         )
 
 
 @exercise(14)
 def conv2d(attempt: Attempt) -> None:
-    """Batches that are not square against loops over windows, and the gradients of images and kernel."""
+    """Check images that are not square against loops over windows, and the gradients of images and kernel."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(1)
     for shape, size, s in (((2, 5, 6, 3), (3, 2), 1), ((2, 7, 6, 2), (3, 3), 2), ((1, 4, 4, 2), (2, 2), 2)):
         images, kernel = rng.standard_normal(shape), rng.standard_normal((*size, shape[3], 4))
         got = attempt(tensor(images), tensor(kernel), s)
         if isinstance(got, np.ndarray):
-            raise Complaint("conv2d returns an array: use Tensors' own operations, so that gradients flow")
+            raise Complaint("conv2d returns an array: use the operations of Tensors, so that gradients flow")
         by_channel = kernel.transpose(2, 0, 1, 3)  # (C, h, w, D)
         same(
             got,
             _convolved(images, kernel, s),
             f"conv2d(images, kernel, {s}) with a kernel of {size[0]} x {size[1]}",
             mistakes={
-                "the kernel is turned round: networks multiply it as it stands": (
-                    _convolved(images, kernel[::-1, ::-1], s)
-                ),
-                "the rows of the kernel's matrix are in the order c, i, j: the windows have i, j, c": (
+                "the kernel is flipped: use it unflipped, as networks do": (_convolved(images, kernel[::-1, ::-1], s)),
+                "the rows of the kernel's matrix are in the order c, i, j: use i, j, c, as the windows do": (
                     _convolved(images, by_channel.reshape(kernel.shape), s)
                 ),
-                "the kernel's rows and columns have changed places": (
+                "the kernel's rows and columns are swapped": (
                     lambda k=kernel, x=images, s=s: _convolved(x, k.transpose(1, 0, 2, 3).reshape(k.shape), s)
                 ),
-                "D and the window's numbers are exchanged: reshape(h * w * C, D), not the transpose of (D, h·w·C)": (
+                "the kernel is reshaped to (D, h * w * C) and transposed: reshape it to (h * w * C, D)": (
                     _convolved(images, kernel.reshape(4, -1).T.reshape(kernel.shape), s)
                 ),
-                "only the last slice is multiplied: all h · w of them count": (
+                "only the last slice is multiplied: multiply all h · w slices": (
                     _convolved(images, _all_but(kernel, -1), s)
                 ),
-                "only the first slice is multiplied: all h · w of them count": (
+                "only the first slice is multiplied: multiply all h · w slices": (
                     _convolved(images, _all_but(kernel, 0), s)
                 ),
-                "it is the mean over the window: a convolution is a sum": (
+                "this is the mean over the window: return the sum": (
                     _convolved(images, kernel, s) / kernel[..., 0].size
                 ),
             },
@@ -127,14 +125,14 @@ def conv2d(attempt: Attempt) -> None:
 
 
 def _all_but(kernel: np.ndarray, place: int) -> np.ndarray:
-    """The kernel with zeros everywhere but at its first or last pixel."""
+    """Return the kernel with zeros everywhere except at its first or last pixel."""
     alone = np.zeros_like(kernel)
     alone[place, place] = kernel[place, place]
     return alone
 
 
 def _convolved(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:
-    """By loops over images and windows, with "SAME" padding."""
+    """Return the convolution by loops over images and windows, with "SAME" padding."""
     h, w, _, D = kernel.shape
     B, H, W, C = images.shape
     rows, columns = len(range(0, H, s)), len(range(0, W, s))
@@ -151,7 +149,7 @@ def _convolved(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:
 
 @exercise(14)
 def group_norm(attempt: Attempt) -> None:
-    """Group by group, and the gradients."""
+    """Check group by group, and the gradients."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(2)
     B, H, W, C, groups, eps = 2, 3, 2, 6, 3, 0.1
@@ -159,7 +157,7 @@ def group_norm(attempt: Attempt) -> None:
     weight, bias = rng.standard_normal(C), rng.standard_normal(C)
 
     def normal(owner: Any, spread: Any = None) -> np.ndarray:
-        """Each number less the mean of those with the same owner, over their deviation."""
+        """Return x normalised over the numbers that have the same owner."""
         owners = np.broadcast_to(owner, x.shape)
         out = np.zeros_like(x)
         for one in np.unique(owners):
@@ -170,7 +168,7 @@ def group_norm(attempt: Attempt) -> None:
 
     b, h, w, c = np.indices(x.shape)
     right = normal(b * groups + c // (C // groups))
-    deviation = normal(b * groups + c // (C // groups), lambda m: (m.std() + eps) ** 2 - eps)
+    spread_of_group = normal(b * groups + c // (C // groups), lambda m: (m.std() + eps) ** 2 - eps)
     same(
         attempt(tensor(x), tensor(weight), tensor(bias), groups, eps),
         right * weight + bias,
@@ -178,31 +176,31 @@ def group_norm(attempt: Attempt) -> None:
         mistakes={
             "weight and bias are missing": right,
             "the bias is missing": right * weight,
-            "each place was normalised by itself: the mean goes over the places, too": (
+            "each position is normalised separately: take the mean over the positions too": (
                 normal(((b * H + h) * W + w) * groups + c // (C // groups)) * weight + bias
             ),
-            "each channel was normalised by itself: the mean goes over the group's channels, too": (
+            "each channel is normalised separately: take the mean over the group's channels too": (
                 normal(b * C + c) * weight + bias
             ),
-            "all channels were normalised together: each group has its own mean": normal(b) * weight + bias,
-            "images were normalised together: each has its own mean": normal(c // (C // groups)) * weight + bias,
-            "the groups are made of channels that lie apart: reshape to (..., groups, C // groups), in this order": (
+            "all channels are normalised together: normalise each group separately": normal(b) * weight + bias,
+            "all images are normalised together: normalise each separately": normal(c // (C // groups)) * weight + bias,
+            "the groups are not adjacent channels: reshape to (..., groups, C // groups), in this order": (
                 normal(b * groups + c % groups) * weight + bias
             ),
-            "there are C / groups groups of `groups` channels: it must be the other way round": (
+            "there are C / groups groups of `groups` channels: make `groups` groups": (
                 normal(b * (C // groups) + c // groups) * weight + bias
             ),
-            "eps stands outside the root: sqrt(variance + eps)": deviation * weight + bias,
-            "eps is missing below the root": (
+            "eps is outside the root: use sqrt(variance + eps)": spread_of_group * weight + bias,
+            "eps is missing: use sqrt(variance + eps)": (
                 normal(b * groups + c // (C // groups), lambda m: m.var() - eps) * weight + bias
             ),
-            "the variance divides by n - 1: it is the mean of the squares": (
+            "the variance divides by n - 1: divide by n": (
                 normal(b * groups + c // (C // groups), lambda m: m.var(ddof=1)) * weight + bias
             ),
-            "it divides by the variance instead of its root": (
+            "it divides by the variance: divide by its square root": (
                 normal(b * groups + c // (C // groups), lambda m: (m.var() + eps) ** 2 - eps) * weight + bias
             ),
-            "the mean was not subtracted": lambda: _scaled(x, groups, eps) * weight + bias,
+            "the mean is not subtracted": lambda: _scaled(x, groups, eps) * weight + bias,
         },
     )
     same_gradients(
@@ -214,7 +212,7 @@ def group_norm(attempt: Attempt) -> None:
 
 
 def _scaled(x: np.ndarray, groups: int, eps: float) -> np.ndarray:
-    """x over each group's deviation, not centred."""
+    """Return x divided by each group's standard deviation, not centred."""
     out = np.zeros_like(x)
     size = x.shape[3] // groups
     for image, result in zip(x, out, strict=True):

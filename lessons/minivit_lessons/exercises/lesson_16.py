@@ -18,7 +18,7 @@ from . import exercise
 
 @exercise(16)
 def floor_seconds(attempt: Attempt) -> None:
-    """Work that waits for arithmetic, and work that waits for memory."""
+    """Check work that is limited by arithmetic, and work that is limited by memory."""
     works, peak, bandwidth = ((6e9, 2e8), (1e8, 4e9)), 1e11, 1e10
     arithmetic = np.array([flops / peak for flops, _ in works])
     memory = np.array([moved / bandwidth for _, moved in works])
@@ -29,18 +29,18 @@ def floor_seconds(attempt: Attempt) -> None:
         np.array([0.06, 0.4]),
         "floor_seconds for 6e9 operations with 2e8 bytes and for 1e8 with 4e9, at 1e11 FLOP/s and 1e10 bytes/s,",
         mistakes={
-            "the two are added up, but they go on at the same time": arithmetic + memory,
-            "this is the faster of the two; both must be done": np.minimum(arithmetic, memory),
-            "the memory plays no part here": arithmetic,
-            "the arithmetic plays no part here": memory,
-            "this is upside down: work divided by speed is time": np.maximum(1 / arithmetic, 1 / memory),
-            "this is a speed; a time is wanted": np.minimum(peak, bandwidth * intensity),
+            "the two times are added up: take the larger, since both go on at the same time": arithmetic + memory,
+            "this is the shorter of the two times: take the longer": np.minimum(arithmetic, memory),
+            "the time for memory is missing": arithmetic,
+            "the time for arithmetic is missing": memory,
+            "this is speed divided by work: divide work by speed": np.maximum(1 / arithmetic, 1 / memory),
+            "this is a speed: return a time": np.minimum(peak, bandwidth * intensity),
         },
     )
 
 
 class World:
-    """Two pieces of work and the clock that sees them: the machine slows down, and now and then it hiccups.
+    """Two pieces of work and a clock, on a machine that slows down and sometimes stalls.
 
     A pair of calls takes 1.3 times as long as the pair before. `first` takes 3 times as long as `second`, but 300 times
     in its first call and 60 times in its fifth.
@@ -52,15 +52,15 @@ class World:
         self.calls = {"first": 0, "second": 0}
 
     def first(self) -> float:
-        """The slower work; returns the time at its end."""
+        """Do the slower work, and return the time at its end."""
         return self._work("first", {0: 300.0, 4: 60.0}.get(self.calls["first"], 3.0))
 
     def second(self) -> float:
-        """The faster work; returns the time at its end."""
+        """Do the faster work, and return the time at its end."""
         return self._work("second", 1.0)
 
     def clock(self) -> float:
-        """The time, in seconds."""
+        """Return the time in seconds."""
         self.readings += 1
         return self.now
 
@@ -73,24 +73,24 @@ class World:
 
 @exercise(16)
 def median_ratio(attempt: Attempt) -> None:
-    """A clock and work that are made up, so that the answer is known."""
+    """Check with simulated work and a simulated clock, for which the answer is known."""
     for rounds in (7, 2):
         world = World()
         got = attempt(world.first, world.second, rounds, world.clock)
         what = f"median_ratio(first, second, rounds={rounds})"
         if np.size(got) != 1:
-            raise Complaint(f"{what} has shape {np.shape(got)}: one number is wanted, the median of the ratios")
+            raise Complaint(f"{what} has shape {np.shape(got)}: return one number, the median of the ratios")
         value = float(np.asarray(got).reshape(()))
         if not world.readings:
-            raise Complaint(f"{what} does not read the clock that it was given: call clock()")
+            raise Complaint(f"{what} does not use its argument clock: call clock()")
         if math.isclose(value, 3.0, rel_tol=1e-6):
             if max(world.calls.values()) > rounds + 2:
-                raise Complaint(f"{what} calls too often: once each to warm up, then once a round")
+                raise Complaint(f"{what} calls too often: call each once to warm up, then once a round")
             continue
         for sentence, measure, sum_up in WRONG_STOPWATCHES:
             if math.isclose(value, sum_up(*measure(World(), rounds)), rel_tol=1e-6):
                 raise Complaint(f"{what}: {sentence}")
-        raise Complaint(f"{what} is {value:.4g}; with work that takes 3 times as long it should be 3")
+        raise Complaint(f"{what} is {value:.4g}: it should be 3 for work that takes 3 times as long")
 
 
 Times = list[float]
@@ -127,38 +127,38 @@ def _ratio_of_medians(first: Times, second: Times) -> float:
     return statistics.median(first) / statistics.median(second)
 
 
-TURNS = "all calls of first come before those of second, and the machine slows down meanwhile: measure in turns"
+TURNS = "all calls of first come before those of second, while the machine slows down: measure in turns"
 WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[[Times, Times], float]]] = [
     (
-        "one hiccup spoils it: this is the mean of the ratios, take their median",
+        "this is the mean of the ratios, which one slow call spoils: take their median",
         _in_turns,
         lambda first, second: statistics.fmean(a / b for a, b in zip(first, second, strict=True)),
     ),
     (
-        "it is upside down: the time of first divided by that of second",
+        "the ratio is inverted: divide the time of first by the time of second",
         _in_turns,
         lambda first, second: _median_of_ratios(second, first),
     ),
     (
-        "the first call, which is always slow, was counted: call each once before",
+        "the first call, which is slow, is counted: call each once before you measure",
         _without_warming_up,
         _median_of_ratios,
     ),
     (TURNS, _one_then_the_other, _median_of_ratios),
     (TURNS, _one_then_the_other, _ratio_of_medians),
     (
-        "one hiccup is in the sum: take the ratio of each round, and the median of these",
+        "this is the ratio of the sums, which one slow call spoils: take the median of the rounds' ratios",
         _in_turns,
         lambda first, second: sum(first) / sum(second),
     ),
-    ("these are seconds, not a ratio", _in_turns, lambda first, second: statistics.median(first)),
+    ("this is a time, not a ratio", _in_turns, lambda first, second: statistics.median(first)),
     (
-        "this is the ratio of two medians, from different rounds: first the ratios, then their median",
+        "this is the ratio of two medians, from different rounds: take the median of the rounds' ratios",
         _in_turns,
         _ratio_of_medians,
     ),
     (
-        "the last reading is compared with the first: second alone begins at the middle one",
+        "the time of second includes that of first: measure it from the middle reading",
         _in_turns,
         lambda first, second: statistics.median(a / (a + b) for a, b in zip(first, second, strict=True)),
     ),
@@ -167,7 +167,7 @@ WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[
 
 @exercise(16)
 def gelu_in_blocks(attempt: Attempt) -> None:
-    """Lengths that the block divides and that it does not, and how much memory is held."""
+    """Check lengths that are multiples of the block and others, and the memory used."""
     for length, block in ((12, 4), (10, 4), (3, 8)):
         x = np.linspace(-3, 3, length).astype(np.float32)
         c = math.sqrt(2 / math.pi)
@@ -183,11 +183,11 @@ def gelu_in_blocks(attempt: Attempt) -> None:
             np.array(right, np.float32),
             what,
             mistakes={
-                "every block holds the values of the first": np.array(
+                "every block repeats the values of the first": np.array(
                     [right[i % block] for i in range(length)], np.float32
                 ),
                 "the last block, which is shorter, is missing": np.array(right[:whole], np.float32),
-                "only the first block is there": np.array(right[:block], np.float32),
+                "all blocks but the first are missing": np.array(right[:block], np.float32),
             },
             tolerance=1e-5,
         )
@@ -195,13 +195,13 @@ def gelu_in_blocks(attempt: Attempt) -> None:
     used = attempt.call(_largest, attempt.function, x, what="gelu_in_blocks(x, 4096)") / x.nbytes
     if used > 2.4:
         raise Complaint(
-            f"gelu_in_blocks holds {used:.1f} arrays as large as x at once, though blocks are small: does the formula "
-            "run over all of x?"
+            f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: compute the formula block by block, "
+            "not on all of x"
         )
     if used > 1.5:
         raise Complaint(
-            f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: make the result first and write each block "
-            "into its place, instead of joining the blocks at the end"
+            f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: allocate the result first and write each "
+            "block into it, instead of joining the blocks at the end"
         )
 
 
@@ -222,7 +222,7 @@ def _largest(function: Callable[..., Any], x: np.ndarray) -> int:
 
 @exercise(16)
 def layer_norm_backward(attempt: Attempt) -> None:
-    """Finite differences of a LayerNorm that is written out, with respect to x, weight and bias."""
+    """Check against finite differences of a LayerNorm, with respect to x, weight and bias."""
     rng = np.random.default_rng(0)
     M, D = 4, 6
     x, weight, bias, dy = (rng.standard_normal(shape) for shape in ((M, D), (D,), (D,), (M, D)))
@@ -241,7 +241,7 @@ def layer_norm_backward(attempt: Attempt) -> None:
     n, inverse = (x - x.mean(axis=1, keepdims=True)) / deviation, 1.0 / deviation
     got = attempt(dy, n, inverse, weight)
     if not (isinstance(got, tuple | list) and len(got) == 3):
-        raise Complaint("layer_norm_backward returns three arrays: dx, dw, db")
+        raise Complaint("layer_norm_backward must return three arrays: dx, dw, db")
     g = dy * weight
 
     def mean(a: np.ndarray) -> np.ndarray:
@@ -254,28 +254,28 @@ def layer_norm_backward(attempt: Attempt) -> None:
             "both means are missing": inverse * g,
             "the weight is missing: g is dy times the weight": inverse * (dy - mean(dy) - n * mean(dy * n)),
             "the factor 1/σ is missing": g - mean(g) - n * mean(g * n),
-            "it was divided by 1/σ instead of multiplied": (g - mean(g) - n * mean(g * n)) / inverse,
-            "the means go over all rows together; each row has its own": (
+            "it is divided by 1/σ: multiply by it": (g - mean(g) - n * mean(g * n)) / inverse,
+            "the means run over all rows together: take them over each row, axis=1": (
                 inverse * (g - g.mean() - n * (g * n).mean())
             ),
-            "the means go down the columns: take them over each row, axis=1": (
+            "the means run down the columns: take them over each row, axis=1": (
                 inverse * (g - g.mean(axis=0) - n * (g * n).mean(axis=0))
             ),
             "the factor n in front of mean(g · n) is missing": inverse * (g - mean(g) - mean(g * n)),
-            "sums were taken where means belong": inverse * (g - D * mean(g) - n * D * mean(g * n)),
+            "these use sums: use means": inverse * (g - D * mean(g) - n * D * mean(g * n)),
         },
         {
-            "it was not summed over the rows": dy * n,
-            "it is made of g, which holds the weight; of dy it should be": (g * n).sum(axis=0),
+            "it is not summed over the rows": dy * n,
+            "it uses g, which includes the weight: use dy": (g * n).sum(axis=0),
             "this is db": dy.sum(axis=0),
-            "a mean over the rows was taken where the sum belongs": (dy * n).mean(axis=0),
-            "it was summed over each row; the sum goes down the rows, axis=0": (dy * n).sum(axis=1),
+            "this is the mean over the rows: take the sum": (dy * n).mean(axis=0),
+            "it is summed over each row: sum over the rows, axis=0": (dy * n).sum(axis=1),
         },
         {
-            "it was not summed over the rows": dy,
-            "it holds the weight: the bias is added after the weight": g.sum(axis=0),
-            "a mean over the rows was taken where the sum belongs": dy.mean(axis=0),
-            "it was summed over each row; the sum goes down the rows, axis=0": dy.sum(axis=1),
+            "it is not summed over the rows": dy,
+            "it includes the weight: the bias is added after the weight": g.sum(axis=0),
+            "this is the mean over the rows: take the sum": dy.mean(axis=0),
+            "it is summed over each row: sum over the rows, axis=0": dy.sum(axis=1),
         },
     )
     for name, array, wanted, known in zip(("dx", "dw", "db"), got, right, mistakes, strict=True):
@@ -284,10 +284,10 @@ def layer_norm_backward(attempt: Attempt) -> None:
 
 @exercise(16)
 def add_in_order(attempt: Attempt) -> None:
-    """Any order of arrival gives the same bits, and nothing that arrives is changed."""
+    """Check that any order of arrival gives the same bits, and that the inputs are not changed."""
     rng = np.random.default_rng(1)
     shapes = ((3, 4), (5,))
-    # Of very different sizes, so that almost every order of adding rounds differently.
+    # Of very different sizes, so that almost every order of summation rounds differently.
     parts = [[(rng.standard_normal(s) * 10.0**k).astype(np.float32) for s in shapes] for k in (0, 4, -2, 3, 1)]
     before = [[array.copy() for array in part] for part in parts]
     wanted = [sum(part[i].astype(np.float64) for part in parts) for i in range(len(shapes))]
@@ -302,7 +302,7 @@ def add_in_order(attempt: Attempt) -> None:
             raise Complaint("add_in_order changes the gradients that arrive: start with a copy of the first")
         if not (isinstance(got, list | tuple) and len(got) == len(shapes)):
             raise Complaint(
-                f"add_in_order must return a list with one array for each parameter, {len(shapes)} here: not "
+                f"add_in_order must return a list of {len(shapes)} arrays, one for each parameter, not a "
                 f"{type(got).__name__} of {np.size(got) if not isinstance(got, list | tuple) else len(got)}"
             )
         arrays = [np.asarray(array) for array in got]
@@ -312,24 +312,24 @@ def add_in_order(attempt: Attempt) -> None:
                 np.asarray(right, np.float32),
                 f"sum {i} of add_in_order",
                 mistakes={
-                    "this is the mean: the gradients of a sum add up": lambda right=right: right / len(parts),
-                    "the last one that arrives is missing": lambda i=i, order=order: sum(
+                    "this is the mean: return the sum": lambda right=right: right / len(parts),
+                    "the gradient that arrives last is missing": lambda i=i, order=order: sum(
                         parts[k][i] for k in order[:-1]
                     ),
-                    "the first one is counted twice": lambda i=i, right=right: right + parts[0][i],
-                    "the one that arrives first is counted twice": lambda i=i, right=right, order=order: (
+                    "gradient 0 is counted twice": lambda i=i, right=right: right + parts[0][i],
+                    "the gradient that arrives first is counted twice": lambda i=i, right=right, order=order: (
                         right + parts[order[0]][i]
                     ),
-                    "the first one, number 0, is missing": lambda i=i, right=right: right - parts[0][i],
+                    "gradient 0 is missing": lambda i=i, right=right: right - parts[0][i],
                 },
             )
         found.append(arrays)
     if any(not np.array_equal(a, b) for arrays in found for a, b in zip(arrays, found[0], strict=True)):
         raise Complaint(
-            "add_in_order: another order of arrival gives other last bits: wait for all, then add by their numbers"
+            "add_in_order: another order of arrival gives other last bits: wait for all, then add them by number"
         )
 
 
 def _arrive(order: tuple[int, ...], parts: list[list[np.ndarray]]) -> Any:
-    """What an attempt can go through once, as results of threads are."""
+    """Return an iterator over the parts in an order of arrival, as threads give their results."""
     return ((number, parts[number]) for number in order)

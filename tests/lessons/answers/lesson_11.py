@@ -26,8 +26,10 @@ wrong_value("diagnosis", swapped("B", "D"), "far too slowly")
 wrong_value("diagnosis", swapped("C", "F"), "too good to be true")
 wrong_value("diagnosis", {**RIGHT, "D": "rate too low"}, "D is not 'rate too low'")
 wrong_value("diagnosis", {**RIGHT, "E": "labels shuffled"}, "its validation loss leaves the panel")
-wrong_value("diagnosis", {**RIGHT, "F": "images all alike"}, "leap far above ln 10")
-wrong_value("diagnosis", {**RIGHT, "B": "learning rate"}, "is none of the causes")
+wrong_value(
+    "diagnosis", {**RIGHT, "F": "images all alike"}, "both losses jump far above ln 10 and come back only as the"
+)
+wrong_value("diagnosis", {**RIGHT, "B": "learning rate"}, "'learning rate' is not among the causes")
 wrong_value("diagnosis", {"A": "labels shuffled"}, "panel B is missing")
 wrong_value("diagnosis", ["labels shuffled"], "must be a dictionary")
 
@@ -73,7 +75,7 @@ def training_step(model, optimizer, images, labels):
     return loss.item()
 
 
-@wrong("each gradient is clipped by itself")
+@wrong("each gradient is clipped separately")
 def training_step(model, optimizer, images, labels):
     optimizer.zero_grad()
     loss = minivit.cross_entropy(model(images), labels)
@@ -84,7 +86,7 @@ def training_step(model, optimizer, images, labels):
     return loss.item()
 
 
-@wrong("the weights are as before")
+@wrong("after training_step the weights are unchanged")
 def training_step(model, optimizer, images, labels):
     loss = minivit.cross_entropy(model(images), labels)
     loss.backward()
@@ -160,7 +162,7 @@ def epoch_batches(count, batch_size, rng):
     return [order[i * batch_size : (i + 1) * batch_size] for i in range(count // batch_size)]
 
 
-@wrong("some index twice")
+@wrong("epoch_batches(23, 5, rng) has an index twice")
 def epoch_batches(count, batch_size, rng):
     return [rng.integers(0, count, min(batch_size, count - start)) for start in range(0, count, batch_size)]
 
@@ -170,12 +172,12 @@ def epoch_batches(count, batch_size, rng):
     return [np.arange(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
 
 
-@wrong("within the batches only")
+@wrong("epoch_batches(23, 5, rng) shuffles only inside the batches")
 def epoch_batches(count, batch_size, rng):
     return [rng.permutation(np.arange(count)[start : start + batch_size]) for start in range(0, count, batch_size)]
 
 
-@wrong("evens them out")
+@wrong("which np.array_split does not do")
 def epoch_batches(count, batch_size, rng):
     return np.array_split(rng.permutation(count), -(-count // batch_size))
 
@@ -186,18 +188,18 @@ def epoch_batches(count, batch_size, rng):
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
-@wrong("another generator than rng")
+@wrong("epoch_batches does not draw from rng")
 def epoch_batches(count, batch_size, rng):
     order = np.random.permutation(count)  # noqa: NPY002
     return [order[start : start + batch_size] for start in range(0, count, batch_size)]
 
 
-@wrong("a list of index arrays is wanted")
+@wrong("return a list of index arrays")
 def epoch_batches(count, batch_size, rng):
     return len(rng.permutation(count))
 
 
-@wrong("all of them stand in a list")
+@wrong("return a list in which each batch is an array of indices")
 def epoch_batches(count, batch_size, rng):
     return rng.permutation(count)
 
@@ -241,7 +243,7 @@ def measure(model, images, labels, batch_size=100):
     return minivit.cross_entropy(logits, labels).item(), (logits.data.argmax(axis=1) == labels).mean()
 
 
-@wrong("mean of the batches' means: the last batch")
+@wrong("this is the mean of the batches' means, in which the shorter")
 def measure(model, images, labels, batch_size=100):
     losses, shares = [], []
     with minivit.no_grad():
@@ -263,7 +265,7 @@ def measure(model, images, labels, batch_size=100):
     return np.mean(losses), hits / len(images)
 
 
-@wrong("accuracy comes second")
+@wrong("the accuracy comes first")
 def measure(model, images, labels, batch_size=100):
     loss, hits = 0.0, 0
     with minivit.no_grad():
@@ -274,7 +276,7 @@ def measure(model, images, labels, batch_size=100):
     return hits / len(images), loss / len(images)
 
 
-@wrong("the sum of the batches' means is divided by the number of images")
+@wrong("the batches' means are divided by the number of images")
 def measure(model, images, labels, batch_size=100):
     loss, hits = 0.0, 0
     with minivit.no_grad():
@@ -285,7 +287,7 @@ def measure(model, images, labels, batch_size=100):
     return loss / len(images), hits / len(images)
 
 
-@wrong("shorter batch counts too")
+@wrong("pass the last, shorter batch too")
 def measure(model, images, labels, batch_size=100):
     loss, hits, count = 0.0, 0, len(images) // batch_size * batch_size
     with minivit.no_grad():
@@ -341,7 +343,7 @@ def shift_and_flip(images, shift, rng):
     return cut(images, padded(images, shift, "constant"), top, left, rng.random(len(images)) < 0.5)
 
 
-@wrong("back on the other")
+@wrong("shift_and_flip moves pixels that leave on one side to the")
 def shift_and_flip(images, shift, rng):
     result = images.copy()
     for i in range(len(images)):
@@ -359,7 +361,7 @@ def shift_and_flip(images, shift, rng):
     return result[:, :, ::-1] if rng.random() < 0.5 else result
 
 
-@wrong("leaves its upper end out")
+@wrong("it must be -1, 0 or +1 (rng.integers excludes its upper end)")
 def shift_and_flip(images, shift, rng):
     top, left = rng.integers(0, 2 * shift, (2, len(images)))
     return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5)
@@ -401,19 +403,19 @@ def shift_and_flip(images, shift, rng):
     return np.where(coins[:, None, None, None], images[:, :, ::-1], images)
 
 
-@wrong("as much down as to the side")
+@wrong("shift_and_flip shifts by the same number down and across")
 def shift_and_flip(images, shift, rng):
     top = rng.integers(0, 2 * shift + 1, len(images))
     return cut(images, padded(images, shift), top, top, rng.random(len(images)) < 0.5)
 
 
-@wrong("draws from another generator")
+@wrong("shift_and_flip does not draw from rng")
 def shift_and_flip(images, shift, rng):
     top, left = np.random.randint(0, 2 * shift + 1, (2, len(images)))  # noqa: NPY002
     return cut(images, padded(images, shift), top, left, np.random.rand(len(images)) < 0.5)  # noqa: NPY002
 
 
-@wrong("whatever rng is")
+@wrong("draw from rng")
 def shift_and_flip(images, shift, rng):
     rng = np.random.default_rng(0)
     top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
@@ -426,7 +428,7 @@ def shift_and_flip(images, shift, rng):
     return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.9)
 
 
-@wrong("where `shift` belongs")
+@wrong("is a number written instead of `shift`?")
 def shift_and_flip(images, shift, rng):
     top, left = rng.integers(0, 3, (2, len(images)))
     B, H, W, C = images.shape
@@ -434,7 +436,7 @@ def shift_and_flip(images, shift, rng):
     return cut(images, big, top, left, rng.random(B) < 0.5)
 
 
-@wrong("pixels stay uint8")
+@wrong("return uint8, as the images are")
 def shift_and_flip(images, shift, rng):
     top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
     return cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5) / 1.0
@@ -445,7 +447,7 @@ def shift_and_flip(images, shift, rng):
     return padded(images, shift)
 
 
-@wrong("np.stack makes it of a list")
+@wrong("return one array (np.stack makes one of a list)")
 def shift_and_flip(images, shift, rng):
     top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
     return list(cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5))

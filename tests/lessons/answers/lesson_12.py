@@ -61,20 +61,20 @@ def query_distance(weights, query, columns, P):
     return total / sum(weights)
 
 
-@wrong("not by their number")
+@wrong("divide by their sum")
 def query_distance(weights, query, columns, P):
     n = np.arange(len(weights))
     far = P * np.hypot(n // columns - query // columns, n % columns - query % columns)
     return (weights * far).mean()
 
 
-@wrong("not from the query")
+@wrong("measure them from the query")
 def query_distance(weights, query, columns, P):
     n = np.arange(len(weights))
     return np.average(P * np.hypot(n // columns, n % columns), weights=weights)
 
 
-@wrong("have changed places")
+@wrong("row and column are swapped")
 def query_distance(weights, query, columns, P):
     n = np.arange(len(weights))
     return np.average(P * np.hypot(n // columns - query % columns, n % columns - query // columns), weights=weights)
@@ -116,7 +116,7 @@ def head_distances(weights, between):
     return (weights[:, :, 1:, 1:] * between).sum(axis=-1).mean(axis=(0, 2))
 
 
-@wrong("the last patch was left out")
+@wrong("the last patch is left out instead of the class token, which")
 def head_distances(weights, between):
     to_patches = weights[:, :, :-1, :-1]
     return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 2))
@@ -140,18 +140,18 @@ def head_distances(weights, between):
     return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=-1)
 
 
-@wrong("has `weights` still the class token's row and column?")
+@wrong("remove the class token's row and column from `weights`")
 def head_distances(weights, between):
     return (weights * between).sum(axis=-1).mean(axis=(0, 2))
 
 
-@wrong("the distances of all images, heads and queries")
+@wrong("these are distances for all images, heads and queries")
 def head_distances(weights, between):
     to_patches = weights[:, :, 1:, 1:]
     return (to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)
 
 
-@wrong("they are axis 1, and must stay")
+@wrong("keep them, they are axis 1")
 def head_distances(weights, between):
     to_patches = weights[:, :, 1:, 1:]
     return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 1))
@@ -182,7 +182,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("the wrong way round")
+@wrong("the product is in the wrong order")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -208,7 +208,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("columns were rescaled")
+@wrong("the columns are rescaled")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -218,7 +218,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("the largest head")
+@wrong("this uses the maximum over the heads")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -228,7 +228,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("only the first block is there")
+@wrong("only the first block counts")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -237,7 +237,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("only the last block is there")
+@wrong("only the last block counts")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -246,7 +246,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("multiplied number by number")
+@wrong("the blocks are multiplied element by element")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -256,7 +256,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("did its rows' sums keep their axis?")
+@wrong("keep the axis of its rows' sums")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -305,7 +305,7 @@ def main_filters(E, count):
     return np.linalg.svd((E - E.mean(axis=0)).T, full_matrices=False)[2][:count]
 
 
-@wrong("the mean of all numbers was subtracted")
+@wrong("the mean of all numbers is subtracted")
 def main_filters(E, count):
     return np.linalg.svd(E.T - E.mean(), full_matrices=False)[2][:count]
 
@@ -320,7 +320,7 @@ def main_filters(E, count):
     return np.linalg.svd(E.T - E.mean(axis=0), full_matrices=False)[2][:count]
 
 
-@wrong("eigh has the largest at the end")
+@wrong("eigh puts the largest at the end")
 def main_filters(E, count):
     return np.linalg.eigh(np.cov(E))[1].T[:count]
 
@@ -336,12 +336,12 @@ def main_filters(E, count):
     return (np.diag(s) @ V)[:count]
 
 
-@wrong("all components are there")
+@wrong("these are all components")
 def main_filters(E, count):
     return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)[2]
 
 
-@wrong("several things")
+@wrong("several arrays")
 def main_filters(E, count):
     return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)
 
@@ -366,35 +366,35 @@ def similarity_maps(positions, rows, columns):
     return (patches @ patches.T).reshape(rows, columns, rows, columns)
 
 
-@wrong("only one of the two lengths was divided by")
+@wrong("it is divided by only one of the two lengths")
 def similarity_maps(positions, rows, columns):
     patches = positions[0, 1:]
     directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
     return (directions @ patches.T).reshape(rows, columns, rows, columns)
 
 
-@wrong("the last patch was left out")
+@wrong("the last patch is left out instead of the class token, which")
 def similarity_maps(positions, rows, columns):
     patches = positions[0, :-1]
     directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
     return (directions @ directions.T).reshape(rows, columns, rows, columns)
 
 
-@wrong("column by column")
+@wrong("go through the grid row by row")
 def similarity_maps(positions, rows, columns):
     grid = positions[0, 1:].reshape(columns, rows, -1).swapaxes(0, 1)
     grid = grid / np.linalg.norm(grid, axis=-1, keepdims=True)
     return np.einsum("ijd,rcd->ijrc", grid, grid)
 
 
-@wrong("not yet maps")
+@wrong("the cosines are right")
 def similarity_maps(positions, rows, columns):
     patches = positions[0, 1:]
     directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
     return directions @ directions.T
 
 
-@wrong("each has its own")
+@wrong("divide each by its own")
 def similarity_maps(positions, rows, columns):
     directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:])
     return (directions @ directions.T).reshape(rows, columns, rows, columns)
@@ -406,7 +406,7 @@ def similarity_maps(positions, rows, columns):
     return (directions @ directions.T).reshape(rows, columns, rows, columns)
 
 
-@wrong("of the N + 1 the class token's comes first")
+@wrong("`positions` is (1, N + 1, D), and the class token's is the")
 def similarity_maps(positions, rows, columns):
     patches = positions[:, 1:]
     directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)

@@ -37,7 +37,7 @@ def interpolation_weights(before, after):
     return np.maximum(0, 1 - abs(places[:, None] - np.arange(before)))
 
 
-@wrong("two weights have changed places")
+@wrong("the two weights are swapped")
 def interpolation_weights(before, after):
     weights = np.zeros((after, before))
     for i in range(after):
@@ -48,7 +48,7 @@ def interpolation_weights(before, after):
     return weights
 
 
-@wrong("nearest old one alone")
+@wrong("each new position takes only the nearest old one")
 def interpolation_weights(before, after):
     places = np.linspace(0, before - 1, after)
     return np.eye(before)[np.round(places).astype(int)]
@@ -108,13 +108,13 @@ def resize_positions(table, before, after):
     return enlarged(table, before, after).reshape(1, -1, table.shape[2])
 
 
-@wrong("stands at the end")
+@wrong("the class token's row is last")
 def resize_positions(table, before, after):
     larger = enlarged(table, before, after).reshape(1, -1, table.shape[2])
     return np.concatenate([larger, table[:, :1]], axis=1)
 
 
-@wrong("became zeros")
+@wrong("the class token's row is zeros")
 def resize_positions(table, before, after):
     out = np.zeros((1, 1 + after[0] * after[1], table.shape[2]), table.dtype)
     out[0, 1:] = enlarged(table, before, after).reshape(-1, table.shape[2])
@@ -127,7 +127,7 @@ def resize_positions(table, before, after):
     return np.concatenate([table[:, :1], (W @ table[0, 1:])[None]], axis=1).astype(table.dtype)
 
 
-@wrong("together with the patches")
+@wrong("the class token is interpolated too")
 def resize_positions(table, before, after):
     W = weights_given(1 + before[0] * before[1], 1 + after[0] * after[1])
     return (W @ table[0])[None].astype(table.dtype)
@@ -141,7 +141,7 @@ def resize_positions(table, before, after):
     return np.concatenate([table[:, :1], larger], axis=1).astype(table.dtype)
 
 
-@wrong("in order of columns")
+@wrong("the new patches are in column order")
 def resize_positions(table, before, after):
     larger = enlarged(table, before, after).transpose(1, 0, 2).reshape(1, -1, table.shape[2])
     return np.concatenate([table[:, :1], larger], axis=1)
@@ -182,7 +182,7 @@ def adapt_weights(weights, before, after, K=None):
     return weights
 
 
-@wrong("still the old table")
+@wrong("this is the old table")
 def adapt_weights(weights, before, after, K=None):
     new = dict(weights)
     if K is not None:
@@ -191,7 +191,7 @@ def adapt_weights(weights, before, after, K=None):
     return new
 
 
-@wrong("still the old head")
+@wrong("this is the old head")
 def adapt_weights(weights, before, after, K=None):
     return {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
 
@@ -212,7 +212,7 @@ def adapt_weights(weights, before, after, K=None):
     return new
 
 
-@wrong("without new classes the head is kept")
+@wrong("the head is zeros")
 def adapt_weights(weights, before, after, K=None):
     new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
     D, old = weights["head.weight"].shape
@@ -286,7 +286,7 @@ def train_head(features, labels, K, steps, lr):
     return trained(features, labels, K, steps, lr, scale=len(features))
 
 
-@wrong("uphill")
+@wrong("the step is added")
 def train_head(features, labels, K, steps, lr):
     return trained(features, labels, K, steps, -lr)
 
@@ -296,13 +296,13 @@ def train_head(features, labels, K, steps, lr):
     return trained(features, labels, K, steps - 1, lr)
 
 
-@wrong("the bias has not moved")
+@wrong("the bias is not updated")
 def train_head(features, labels, K, steps, lr):
     weight, bias = trained(features, labels, K, steps, lr)
     return weight, np.zeros(K)
 
 
-@wrong("not part of the logits")
+@wrong("the bias is not added to the logits")
 def train_head(features, labels, K, steps, lr):
     weight, bias, m_w, m_b = np.zeros((features.shape[1], K)), np.zeros(K), 0.0, 0.0
     for _ in range(steps):
@@ -323,6 +323,6 @@ def train_head(features, labels, K, steps, lr):
     return weight, bias
 
 
-@wrong("returns two arrays")
+@wrong("train_head must return two arrays")
 def train_head(features, labels, K, steps, lr):
     return trained(features, labels, K, steps, lr)[0]

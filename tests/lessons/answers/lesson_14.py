@@ -23,13 +23,13 @@ def same_padding(H, h, s):
     return [before, missing - before]
 
 
-@wrong("the odd pixel goes to the end")
+@wrong("put the odd pixel at the end")
 def same_padding(H, h, s):
     missing = max(0, (-(-H // s) - 1) * s + h - H)
     return missing - missing // 2, missing // 2
 
 
-@wrong("with a stride above 1 less is missing")
+@wrong("with a stride above 1 the padding is less than h - 1")
 def same_padding(H, h, s):
     return (h - 1) // 2, h - 1 - (h - 1) // 2
 
@@ -40,19 +40,19 @@ def same_padding(H, h, s):
     return missing // 2, missing - missing // 2
 
 
-@wrong("rounded up")
+@wrong("round the number of windows up, ⌈H / s⌉")
 def same_padding(H, h, s):
     missing = max(0, (H // s - 1) * s + h - H)
     return missing // 2, missing - missing // 2
 
 
-@wrong("shared between the two ends")
+@wrong("share the padding between the two sides")
 def same_padding(H, h, s):
     missing = max(0, (-(-H // s) - 1) * s + h - H)
     return missing, missing
 
 
-@wrong("not as whole ones")
+@wrong("but not as integers")
 def same_padding(H, h, s):
     missing = max(0, (math.ceil(H / s) - 1) * s + h - H)
     return missing / 2 - missing % 2 / 2, missing / 2 + missing % 2 / 2
@@ -82,7 +82,7 @@ def convolve_at(padded, kernel, row, column, s):
     return np.tensordot(padded[row : row + h, column : column + w], kernel, 3)
 
 
-@wrong("turned round")
+@wrong("the kernel is flipped")
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape
     out = np.zeros(D)
@@ -103,7 +103,7 @@ def convolve_at(padded, kernel, row, column, s):
     return out
 
 
-@wrong("+= and not =")
+@wrong("only the last product counts")
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape
     for i in range(h):
@@ -113,7 +113,7 @@ def convolve_at(padded, kernel, row, column, s):
     return out
 
 
-@wrong("the filters were added up")
+@wrong("the filters are added up")
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape
     return (padded[row * s : row * s + h, column * s : column * s + w, :, None] * kernel).sum()
@@ -144,7 +144,7 @@ def conv2d(images, kernel, s=1):
     return windows @ kernel.transpose(2, 0, 1, 3).reshape(h * w * C, D)
 
 
-@wrong("not the transpose of")
+@wrong("the kernel is reshaped to (D, h * w * C) and transposed")
 def conv2d(images, kernel, s=1):
     h, w, C, D = kernel.shape
     windows = concatenate(slices_of(images, h, w, s), axis=3)
@@ -160,7 +160,7 @@ def conv2d(images, kernel, s=1):
     return out
 
 
-@wrong("rows and columns have changed places")
+@wrong("the kernel's rows and columns are swapped")
 def conv2d(images, kernel, s=1):
     h, w, C, D = kernel.shape
     windows = concatenate(slices_of(images, h, w, s), axis=3)
@@ -215,31 +215,31 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
     return normalised(x, (B, H * W, groups, C // groups), (1, 3), eps)
 
 
-@wrong("each place was normalised by itself")
+@wrong("each position is normalised separately")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     return normalised(x, (B, H * W, groups, C // groups), 3, eps) * weight + bias
 
 
-@wrong("each channel was normalised by itself")
+@wrong("each channel is normalised separately")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     return normalised(x, (B, H * W, groups, C // groups), 1, eps) * weight + bias
 
 
-@wrong("images were normalised together")
+@wrong("all images are normalised together")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     return normalised(x, (B, H * W, groups, C // groups), (0, 1, 3), eps) * weight + bias
 
 
-@wrong("channels that lie apart")
+@wrong("the groups are not adjacent channels")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     return normalised(x, (B, H * W, C // groups, groups), (1, 2), eps) * weight + bias
 
 
-@wrong("all channels were normalised together")
+@wrong("all channels are normalised together")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     return normalised(x, (B, H * W * C), 1, eps) * weight + bias
@@ -251,7 +251,7 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
     return normalised(x, (B, H * W, groups, C // groups), (1, 3), eps, power=1) * weight + bias
 
 
-@wrong("the mean was not subtracted")
+@wrong("the mean is not subtracted")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     y = x.reshape(B, H * W, groups, C // groups)
@@ -260,7 +260,7 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
     return (y / (variance + eps).sqrt()).reshape(B, H, W, C) * weight + bias
 
 
-@wrong("eps stands outside the root")
+@wrong("eps is outside the root")
 def group_norm(x, weight, bias, groups, eps=1e-6):
     B, H, W, C = x.shape
     y = x.reshape(B, H * W, groups, C // groups)

@@ -45,7 +45,7 @@ def colour_number(square):
     return 64 * red + 8 * green + blue
 
 
-@wrong("each pixel was rounded before")
+@wrong("each pixel is rounded before averaging")
 def colour_number(square):
     levels = np.clip(np.floor((square + 1) * 4), 0, 7)
     red, green, blue = levels.mean(axis=(0, 1)).astype(int)
@@ -92,7 +92,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("no more and no less")
+@wrong("corrupt exactly half")
 def draw_corruption(B, N, rng):
     corrupted = rng.random((B, N)) < 0.5
     masked = corrupted & (rng.random((B, N)) < 0.8)
@@ -107,7 +107,7 @@ def draw_corruption(B, N, rng):
     return corrupted, corrupted.copy(), np.tile(np.arange(N), (B, 1))
 
 
-@wrong("half of them should be")
+@wrong("corrupt half of them")
 def draw_corruption(B, N, rng):
     corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
     for b in range(B):
@@ -117,7 +117,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("all images have the same patches")
+@wrong("the same patches of all images are corrupted")
 def draw_corruption(B, N, rng):
     number = N // 2
     order = rng.permutation(N)
@@ -129,7 +129,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("masked and replaced at once")
+@wrong("some patches are both masked and replaced")
 def draw_corruption(B, N, rng):
     number = N // 2
     corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
@@ -142,7 +142,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("the source may never be the patch itself")
+@wrong("never draw the patch itself as source")
 def draw_corruption(B, N, rng):
     number = N // 2
     corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
@@ -155,7 +155,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("take all randomness from rng")
+@wrong("draw only from rng")
 def draw_corruption(B, N, rng):
     rng = np.random.default_rng()
     number = N // 2
@@ -169,7 +169,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("receives only some of the others")
+@wrong("only some patches are sources of a replaced one")
 def draw_corruption(B, N, rng):
     number = N // 2
     corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
@@ -182,7 +182,7 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
-@wrong("not left to chance")
+@wrong("always stay unmasked")
 def draw_corruption(B, N, rng):
     number = N // 2
     corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
@@ -212,18 +212,18 @@ def corrupt(z, mask, masked, source):
     return received + (mask - received) * masked[:, :, None]
 
 
-@wrong("still show through")
+@wrong("the mask is added")
 def corrupt(z, mask, masked, source):
     return z[np.arange(z.shape[0])[:, None], source] + mask * masked[:, :, None]
 
 
-@wrong("source is not used")
+@wrong("use source")
 def corrupt(z, mask, masked, source):
     m = masked[:, :, None].astype(z.dtype)
     return z * (1.0 - m) + mask * m
 
 
-@wrong("have changed places")
+@wrong("masked and kept patches are swapped")
 def corrupt(z, mask, masked, source):
     m = masked[:, :, None].astype(z.dtype)
     return z[np.arange(z.shape[0])[:, None], source] * m + mask * (1.0 - m)
@@ -241,7 +241,7 @@ def corrupt(z, mask, masked, source):
     return z[np.arange(z.shape[0])[:, None], source] * (1.0 - m) + mask.data * m
 
 
-@wrong("became zeros")
+@wrong("the masked patches are zeros")
 def corrupt(z, mask, masked, source):
     return z[np.arange(z.shape[0])[:, None], source] * ~masked[:, :, None] + mask * 0.0
 
@@ -282,7 +282,7 @@ def masked_loss(logits, targets, corrupted):
     return cross_entropy(logits[corrupted], targets[corrupted]) * float(corrupted.sum())
 
 
-@wrong("first the mean of each image")
+@wrong("this is the mean of the images' means")
 def masked_loss(logits, targets, corrupted):
     losses = [cross_entropy(logits[b][corrupted[b]], targets[b][corrupted[b]]) for b in range(len(targets))]
     total = losses[0]
@@ -343,6 +343,6 @@ def ridge(X, Y, l2):
     return np.linalg.solve(X @ X.T + l2 * np.eye(len(X)), Y)
 
 
-@wrong("received 1, not l2")
+@wrong("1 is added to the diagonal")
 def ridge(X, Y, l2):
     return np.linalg.solve(X.T @ X + np.eye(X.shape[1]), X.T @ Y)

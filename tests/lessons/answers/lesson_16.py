@@ -21,17 +21,17 @@ def floor_seconds(flops, moved, peak, bandwidth):
     return np.maximum(flops / peak, moved / bandwidth)
 
 
-@wrong("they go on at the same time")
+@wrong("take the larger, since both go on at the same time")
 def floor_seconds(flops, moved, peak, bandwidth):
     return flops / peak + moved / bandwidth
 
 
-@wrong("both must be done")
+@wrong("the shorter of the two times")
 def floor_seconds(flops, moved, peak, bandwidth):
     return min(flops / peak, moved / bandwidth)
 
 
-@wrong("upside down")
+@wrong("speed divided by work")
 def floor_seconds(flops, moved, peak, bandwidth):
     return max(peak / flops, bandwidth / moved)
 
@@ -41,7 +41,7 @@ def floor_seconds(flops, moved, peak, bandwidth):
     return min(peak, bandwidth * flops / moved)
 
 
-@wrong("the memory plays no part")
+@wrong("the time for memory is missing")
 def floor_seconds(flops, moved, peak, bandwidth):
     return flops / peak
 
@@ -88,7 +88,7 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     return statistics.fmean(ratios)
 
 
-@wrong("was counted")
+@wrong("the first call, which is slow, is counted")
 def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     ratios = []
     for _ in range(rounds):
@@ -114,7 +114,7 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     return measure(first) / measure(second)
 
 
-@wrong("upside down")
+@wrong("the ratio is inverted")
 def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     first(), second()
     ratios = []
@@ -127,7 +127,7 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     return statistics.median(ratios)
 
 
-@wrong("one hiccup is in the sum")
+@wrong("this is the ratio of the sums, which one slow call spoils")
 def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     first(), second()
     total = [0.0, 0.0]
@@ -141,7 +141,7 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     return total[0] / total[1]
 
 
-@wrong("does not read the clock")
+@wrong("call clock()")
 def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     first(), second()
     ratios = []
@@ -182,7 +182,7 @@ def gelu_in_blocks(x, block):
     return out
 
 
-@wrong("over all of x")
+@wrong("compute the formula block by block, not on all of x")
 def gelu_in_blocks(x, block):
     return gelu_chain(x)
 
@@ -200,7 +200,7 @@ def gelu_in_blocks(x, block):
     return out
 
 
-@wrong("only the first block")
+@wrong("all blocks but the first are missing")
 def gelu_in_blocks(x, block):
     pieces = [gelu_chain(x[start : start + block]) for start in range(0, len(x), block)]
     return pieces[0]
@@ -252,14 +252,14 @@ def layer_norm_backward(dy, n, inverse, weight):
     return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
 
 
-@wrong("dw of layer_norm_backward: it was not summed over the rows")
+@wrong("dw of layer_norm_backward: it is not summed over the rows")
 def layer_norm_backward(dy, n, inverse, weight):
     g = dy * weight
     dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
     return dx, dy * n, dy.sum(axis=0)
 
 
-@wrong("it is made of g")
+@wrong("it uses g, which includes the weight")
 def layer_norm_backward(dy, n, inverse, weight):
     g = dy * weight
     dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
@@ -342,7 +342,7 @@ def add_in_order(arrivals):
     return sums
 
 
-@wrong("number 0, is missing")
+@wrong("gradient 0 is missing")
 def add_in_order(arrivals):
     in_order = sorted(arrivals, key=lambda arrival: arrival[0])
     sums = [np.zeros_like(gradient) for gradient in in_order[0][1]]
