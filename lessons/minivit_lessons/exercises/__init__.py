@@ -1,7 +1,7 @@
-"""The exercises of the lessons: for each what a right answer does, and which mistakes are known.
+"""The checks of the exercises: what a right answer does, and which mistakes learners make.
 
-`lesson_NN.py` holds those of one lesson. A check receives the learner's function as an `Attempt` (or the value, for a
-question) and raises `Complaint` with the likely mistake.
+`lesson_NN.py` has those of one lesson. A check receives the learner's function as an `Attempt`, or the learner's value
+for a question, and raises `Complaint` with the likely mistake.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class Exercise:
     """One exercise.
 
     Attributes:
-        name: of the function, class or value that the learner writes; no two lessons use the same.
-        lesson: its number.
-        examine: complains of a wrong attempt.
-        is_question: whether a value is asked for, not a function.
+        name: the name of the function, class or value that the learner writes; no two lessons use the same.
+        lesson: the number of its lesson.
+        examine: the check, which raises `Complaint` for a wrong attempt.
+        is_question: whether the answer is a value, not a function.
     """
 
     name: str
@@ -36,12 +36,12 @@ _registry: dict[str, Exercise] = {}
 
 
 def exercise(lesson: int) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Make the decorated check the one of the exercise of the same name."""
+    """Register the decorated check for the exercise of the same name."""
     return lambda examine: _register(Exercise(examine.__name__, lesson, examine))
 
 
 def question(lesson: int) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """The same for a question whose answer is a value."""
+    """Register the decorated check for a question, whose answer is a value."""
     return lambda examine: _register(Exercise(examine.__name__, lesson, examine, is_question=True))
 
 
@@ -53,19 +53,19 @@ def _register(new: Exercise) -> Callable[[Any], None]:
 
 
 def all_exercises() -> dict[str, Exercise]:
-    """Every exercise by name."""
+    """Return every exercise by its name."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     return _registry
 
 
 def find(name: str) -> Exercise:
-    """The exercise of that name.
+    """Return the exercise of a name.
 
     Raises:
         ConfigError: if there is none.
     """
     exercises = all_exercises()
     if name not in exercises:
-        raise ConfigError(f"there is no exercise {name!r}; there are: {', '.join(sorted(exercises))}")
+        raise ConfigError(f"there is no exercise {name!r}: the known ones are {', '.join(sorted(exercises))}")
     return exercises[name]

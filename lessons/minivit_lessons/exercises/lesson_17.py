@@ -1,4 +1,4 @@
-"""Checks of lesson 17: what the source says is asked of the source itself, so that the answers age with it."""
+"""Checks of lesson 17. They read the right answers from minivit's source, so that these change with it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Form = Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]
 
 @question(17)
 def home_of_equation_2(value: Any) -> None:
-    """Where the tag of Eq. 2 stands."""
+    """Check the name of the method that has the tag of Eq. 2."""
     if not isinstance(value, str):
         raise Complaint('home_of_equation_2 must be a string, such as "ViT.pool"')
     homes = homes_of("(2)")
@@ -38,37 +38,37 @@ def home_of_equation_2(value: Any) -> None:
     if any(answer == home or answer.endswith(f".{home}") for home in homes):
         return
     if any(answer.rpartition(".")[2] == home.partition(".")[0] for home in homes):
-        raise Complaint(f"home_of_equation_2: {answer} is the class; and which of its methods?")
+        raise Complaint(f"home_of_equation_2: {answer} is the class: name the method too")
     if "/" in answer or answer.endswith(".py"):
-        raise Complaint("home_of_equation_2: that is a file; the class and the method in it are asked for")
+        raise Complaint("home_of_equation_2: this is a file: name the class and the method in it")
     there = sorted({tag.tag for tag in tags() if tag.inside == answer and tag.file == "models/vit.py"})
     if there:
-        raise Complaint(f"home_of_equation_2: in {answer} there is {', '.join(there)}, not Eq. 2")
+        raise Complaint(f"home_of_equation_2: {answer} has the tag {', '.join(there)}, not (2)")
     raise Complaint(f"home_of_equation_2: {answer!r} has no tag of Eq. 2: search models/vit.py for '# ViT (2)'")
 
 
 def homes_of(tag: str) -> set[str]:
-    """The functions, such as `ViT.pool`, in which a tag stands."""
+    """Return the functions that contain a tag, such as `ViT.pool`."""
     return {found.inside for found in tags() if re.search(re.escape(tag), found.tag)}
 
 
 @question(17)
 def dropout_seed(value: Any) -> None:
-    """With what a micro-batch's generator is really seeded."""
+    """Check the seed of a micro-batch's generator."""
     if not isinstance(value, tuple | list) or not all(isinstance(n, int | np.integer) for n in value):
-        raise Complaint("dropout_seed must be whole numbers in parentheses: (.., .., .., ..)")
+        raise Complaint("dropout_seed must be a tuple of integers: (.., .., .., ..)")
     right = seed_of(seed=7, steps_done=10, number=2)
     given = tuple(int(n) for n in value)
     if given == right:
         return
     if len(given) != len(right):
-        missing = "" if right[1] in given else ", and the stream of dropout is not among them"
-        raise Complaint(f"dropout_seed: {len(right)} numbers are wanted, these are {len(given)}{missing}")
+        missing = "" if right[1] in given else ", and the stream of dropout is missing"
+        raise Complaint(f"dropout_seed: there must be {len(right)} numbers; these are {len(given)}{missing}")
     if sorted(given) == sorted(right):
-        raise Complaint("dropout_seed: these are the right numbers in another order")
+        raise Complaint("dropout_seed: the numbers are right, but in another order")
     known = {
-        seed_of(7, 11, 2): "the eleventh step is number 10: ten are done",
-        seed_of(7, 10, 3): "the third micro-batch is number 2: they count from 0",
+        seed_of(7, 11, 2): "the eleventh step has number 10: ten steps are done",
+        seed_of(7, 10, 3): "the third micro-batch has number 2: they count from 0",
         seed_of(7, 11, 3): "steps and micro-batches count from 0",
         seed_of(0, 10, 2): "the run was started with --seed 7",
     }
@@ -80,7 +80,7 @@ def dropout_seed(value: Any) -> None:
 
 
 def seed_of(seed: int, steps_done: int, number: int) -> tuple[int, ...]:
-    """What a micro-batch's generator is seeded with: the loop's expression, handed to the real `batch_gradients`."""
+    """Return the seed of a micro-batch's generator, from the loop's expression and the real `batch_gradients`."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(loop.train_step)))
     (expression,) = [
         keyword.value
@@ -110,27 +110,27 @@ def seed_of(seed: int, steps_done: int, number: int) -> tuple[int, ...]:
 
 @question(17)
 def tokens_in_last_mlp(value: Any) -> None:
-    """How many tokens the last MLP of the real model sees."""
+    """Check the numbers of tokens that the last MLP of the real model gets."""
     if not (isinstance(value, tuple | list) and len(value) == 2):
-        raise Complaint("tokens_in_last_mlp must be two numbers in parentheses: (with skip_unused, without it)")
+        raise Complaint("tokens_in_last_mlp must be a tuple: (with skip_unused, without it)")
     right, given = (tokens_seen(True), tokens_seen(False)), tuple(value)
     if given == right:
         return
     if given == right[::-1]:
-        raise Complaint("tokens_in_last_mlp: the two have changed places: skip_unused is what leaves tokens out")
+        raise Complaint("tokens_in_last_mlp: the two numbers are swapped: skip_unused leaves tokens out")
     if given[0] == 0:
-        raise Complaint("tokens_in_last_mlp: 0 tokens would leave the head nothing to read")
+        raise Complaint("tokens_in_last_mlp: not 0 tokens, since the head reads at least one")
     if given[0] != right[0] and given[0] in (right[1], right[1] - 1):
         raise Complaint(
-            "tokens_in_last_mlp: with skip_unused fewer tokens pass than that: what does the head read (Eq. 4)?"
+            "tokens_in_last_mlp: with skip_unused fewer tokens pass: count those that the head reads (Eq. 4)"
         )
     if given == (right[0], right[1] - 1):
-        raise Complaint("tokens_in_last_mlp: without skip_unused the class token passes as well as the 64 patches")
+        raise Complaint("tokens_in_last_mlp: without skip_unused the class token passes too, beside the 64 patches")
     raise Complaint(f"tokens_in_last_mlp: not {given}: look at `wanted` in ViT.encode and EncoderBlock.forward")
 
 
 def tokens_seen(skip_unused: bool) -> int:
-    """How many tokens of an image pass through the last block's MLP, in evaluation mode."""
+    """Return how many tokens of an image pass through the last block's MLP in evaluation mode."""
     model = create_model("ViT-XS_4-CIFAR", num_classes=10).eval()
     model.skip_unused = skip_unused  # type: ignore[attr-defined]
     mlp = model.blocks[-1].mlp  # type: ignore[attr-defined]
@@ -171,49 +171,47 @@ def _swish_slope(x: np.ndarray) -> np.ndarray:
 
 
 RIGHT_FORMS: dict[str, Form] = {
-    "x σ(x) with its slope": _form(_swish, _swish_slope),
-    "x² with the slope 2x": _form(lambda x: x * x, lambda x: 2.0 * x),
-    "sin x with the slope cos x": _form(np.sin, np.cos),
+    "x σ(x) with its derivative": _form(_swish, _swish_slope),
+    "x² with the derivative 2x": _form(lambda x: x * x, lambda x: 2.0 * x),
+    "sin x with the derivative cos x": _form(np.sin, np.cos),
 }
 
-# Each is a way in which tests are too kind.
+# Each of these passes a test that checks too little.
 BROKEN_FORMS: dict[str, Form] = {
-    "a slope of zeros": _form(_swish, np.zeros_like),
-    "the negative of the slope": _form(_swish, lambda x: -_swish_slope(x)),
-    "a slope whose sum over the points is right, but not each of them: compare element by element": _form(
+    "a derivative of zeros": _form(_swish, np.zeros_like),
+    "the negative of the derivative": _form(_swish, lambda x: -_swish_slope(x)),
+    "a derivative that is right only in its sum over the points: compare element by element": _form(
         _swish, lambda x: _swish_slope(x) + 0.1 * np.sin(3.0 * x)
     ),
-    "a slope that is wrong below 0 alone: try negative points too": _form(
+    "a derivative that is wrong only below 0: try negative points too": _form(
         _swish, lambda x: np.where(x < 0, 0.0, _swish_slope(x))
     ),
-    "a slope that is wrong above 0 alone: try positive points too": _form(
+    "a derivative that is wrong only above 0: try positive points too": _form(
         _swish, lambda x: np.where(x > 0, 1.0, _swish_slope(x))
     ),
-    "a slope that is wrong beyond 2: try points from -4 to 4": _form(
+    "a derivative that is wrong only beyond 2: try points from -4 to 4": _form(
         _swish, lambda x: np.where(np.abs(x) > 2, (x > 0) * 1.0, _swish_slope(x))
     ),
-    "a slope that is 1 % too large: the tolerance is too wide": _form(_swish, lambda x: 1.01 * _swish_slope(x)),
-    "a slope that is too large by a thousandth: the tolerance is too wide": _form(
-        _swish, lambda x: _swish_slope(x) + 1e-3
-    ),
+    "a derivative that is 1 % too large: use a smaller tolerance": _form(_swish, lambda x: 1.01 * _swish_slope(x)),
+    "a derivative that is 0.001 too large: use a smaller tolerance": _form(_swish, lambda x: _swish_slope(x) + 1e-3),
 }
 
 
 @exercise(17)
 def slope_is_right(attempt: Attempt) -> None:
-    """The learner's test is put to the test: right forms must pass, and each broken one must not."""
+    """Check that the learner's test accepts right functions and rejects each broken one."""
     for name, form in RIGHT_FORMS.items():
         answer = attempt(form)
         if not isinstance(answer, bool | np.bool_):
-            raise Complaint(f"slope_is_right returns a {type(answer).__name__}: True or False is wanted, bool(...)")
+            raise Complaint(f"slope_is_right returns a {type(answer).__name__}: return True or False, bool(...)")
         if not answer:
             raise Complaint(
-                f"slope_is_right rejects {name}, which is right: compare with differences of the form's own values, "
-                "in float64 and with a tolerance that these can meet"
+                f"slope_is_right rejects {name}, which is right: compare with differences of the function's values, "
+                "in float64 and with a larger tolerance"
             )
     for name, form in BROKEN_FORMS.items():
         if attempt(form):
-            raise Complaint(f"slope_is_right lets pass {name}")
+            raise Complaint(f"slope_is_right accepts {name}")
 
 
 # -- a change ------------------------------------------------------------------------------------
@@ -221,7 +219,7 @@ def slope_is_right(attempt: Attempt) -> None:
 
 @exercise(17)
 def gelu_sigmoid(attempt: Attempt) -> None:
-    """Values and slopes by math.exp and finite differences, written into the arrays that were handed over."""
+    """Check values and derivatives by math.exp and finite differences, written into the given arrays."""
     for dtype, tolerance in ((np.float64, 1e-8), (np.float32, 1e-5)):
         x = np.linspace(-5, 5, 23).astype(dtype)
         value = np.array([_gelu_by_hand(float(v)) for v in x], dtype)
@@ -235,19 +233,19 @@ def gelu_sigmoid(attempt: Attempt) -> None:
             for name, array in got.items():
                 if (array == _UNTOUCHED).all():
                     raise Complaint(
-                        f"gelu_sigmoid leaves {name} as it was: write into it, {name}[...] = ...; {name} = ... only "
-                        "gives its name to a new array"
+                        f"gelu_sigmoid does not change {name}: write into it with {name}[...] = ..., since "
+                        f"{name} = ... makes a new array"
                     )
             same(
                 got["out"],
                 value,
                 "what gelu_sigmoid writes into out",
                 mistakes={
-                    "the factor x is missing: this is σ alone": sigma,
+                    "the factor x is missing: this is only σ": sigma,
                     "1.702 is missing: this is x σ(x)": x / (1.0 + np.exp(-x)),
                     "the sign in the exponent is wrong": x / (1.0 + np.exp(1.702 * x)),
-                    "1.702 stands outside of σ": 1.702 * x / (1.0 + np.exp(-x)),
-                    "this is the slope": slope,
+                    "the factor 1.702 is outside of σ: put it inside": 1.702 * x / (1.0 + np.exp(-x)),
+                    "this is the derivative": slope,
                 },
                 tolerance=tolerance,
             )
@@ -257,12 +255,12 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                     slope,
                     "what gelu_sigmoid writes into slope",
                     mistakes={
-                        "the second part of the product rule is missing": sigma,
-                        "the first part of the product rule, σ itself, is missing": 1.702 * x * sigma * (1 - sigma),
-                        "the inner derivative is missing: a factor of 1.702": sigma + x * sigma * (1 - sigma),
-                        "the factor x of the second part is missing": sigma + 1.702 * sigma * (1 - sigma),
-                        "this is the slope of σ alone": 1.702 * sigma * (1 - sigma),
-                        "the factor x is there twice: out has it already": sigma + 1.702 * x * x * sigma * (1 - sigma),
+                        "the second term of the product rule is missing": sigma,
+                        "the first term of the product rule, σ, is missing": 1.702 * x * sigma * (1 - sigma),
+                        "the inner derivative is missing, a factor of 1.702": sigma + x * sigma * (1 - sigma),
+                        "the factor x of the second term is missing": sigma + 1.702 * sigma * (1 - sigma),
+                        "this is the derivative of σ": 1.702 * sigma * (1 - sigma),
+                        "the factor x is there twice: use σ, not out": sigma + 1.702 * x * x * sigma * (1 - sigma),
                         "these are the values": value,
                     },
                     tolerance=max(tolerance, 1e-8),
@@ -273,7 +271,7 @@ _UNTOUCHED = 12345.0
 
 
 def _written(form: Form, x: np.ndarray, wants_slope: bool) -> dict[str, np.ndarray]:
-    """What a form writes into the arrays that it is handed."""
+    """Return what a function writes into its arrays."""
     out, slope = np.full_like(x, _UNTOUCHED), np.full_like(x, _UNTOUCHED) if wants_slope else None
     form(x, out, slope)
     return {"out": out} if slope is None else {"out": out, "slope": slope}

@@ -6,30 +6,34 @@ from . import right, right_value, wrong, wrong_value
 
 right_value("home_of_equation_2", "EncoderBlock.forward")
 right_value("home_of_equation_2", "minivit.models.vit.EncoderBlock.forward()")
-wrong_value("home_of_equation_2", "EncoderBlock", "which of its methods")
-wrong_value("home_of_equation_2", "minivit/models/vit.py", "that is a file")
-wrong_value("home_of_equation_2", "MultiHeadSelfAttention.forward", "there is (5), (6), (7), (8)")
+wrong_value("home_of_equation_2", "EncoderBlock", "name the method too")
+wrong_value("home_of_equation_2", "minivit/models/vit.py", "this is a file")
+wrong_value(
+    "home_of_equation_2",
+    "MultiHeadSelfAttention.forward",
+    "MultiHeadSelfAttention.forward has the tag (5), (6), (7), (8),",
+)
 wrong_value("home_of_equation_2", "ViT.forward", "has no tag of Eq. 2")
 wrong_value("home_of_equation_2", 219, "must be a string")
 
 right_value("dropout_seed", (7, 3, 10, 2))
 right_value("dropout_seed", [7, 3, np.int64(10), 2])
-wrong_value("dropout_seed", (7, 3, 11, 2), "the eleventh step is number 10")
-wrong_value("dropout_seed", (7, 3, 10, 3), "the third micro-batch is number 2")
+wrong_value("dropout_seed", (7, 3, 11, 2), "the eleventh step has number 10")
+wrong_value("dropout_seed", (7, 3, 10, 3), "the third micro-batch has number 2")
 wrong_value("dropout_seed", (7, 3, 11, 3), "steps and micro-batches count from 0")
-wrong_value("dropout_seed", (7, 10, 2), "the stream of dropout is not among them")
+wrong_value("dropout_seed", (7, 10, 2), "these are 3, and the stream of dropout is missing")
 wrong_value("dropout_seed", (0, 3, 10, 2), "--seed 7")
 wrong_value("dropout_seed", (7, 10, 3, 2), "in another order")
 wrong_value("dropout_seed", (7, 4, 10, 2), "is DROPOUT_STREAM")
-wrong_value("dropout_seed", "DROPOUT_STREAM", "must be whole numbers")
+wrong_value("dropout_seed", "DROPOUT_STREAM", "dropout_seed must be a tuple of integers")
 
 right_value("tokens_in_last_mlp", (1, 65))
 right_value("tokens_in_last_mlp", [1, 64 + 1])
-wrong_value("tokens_in_last_mlp", (65, 1), "have changed places")
-wrong_value("tokens_in_last_mlp", (65, 65), "what does the head read")
-wrong_value("tokens_in_last_mlp", (1, 64), "the class token passes as well")
-wrong_value("tokens_in_last_mlp", (0, 65), "nothing to read")
-wrong_value("tokens_in_last_mlp", 1, "must be two numbers")
+wrong_value("tokens_in_last_mlp", (65, 1), "the two numbers are swapped")
+wrong_value("tokens_in_last_mlp", (65, 65), "count those that the head reads (Eq. 4)")
+wrong_value("tokens_in_last_mlp", (1, 64), "without skip_unused the class token passes too, beside the 64")
+wrong_value("tokens_in_last_mlp", (0, 65), "tokens_in_last_mlp: not 0 tokens, since the head reads at least")
+wrong_value("tokens_in_last_mlp", 1, "tokens_in_last_mlp must be a tuple")
 
 
 @right
@@ -73,7 +77,7 @@ def slope_is_right(form):
     return bool(abs(slope.sum() - ((above - below) / (2 * step)).sum()) < 1e-6)
 
 
-@wrong("1 % too large: the tolerance is too wide")
+@wrong("slope_is_right accepts a derivative that is 1 % too large")
 def slope_is_right(form):
     x, step = np.linspace(-4, 4, 41), 1e-3
     out, slope, above, below = (np.empty_like(x) for _ in range(4))
@@ -97,7 +101,7 @@ def slope_is_right(form):
     return bool(np.allclose(slope, (above - below) / (2 * step), rtol=0, atol=1e-6))
 
 
-@wrong("True or False is wanted")
+@wrong("return True or False, bool(...)")
 def slope_is_right(form):
     x, step = np.linspace(-4, 4, 41), 1e-5
     out, slope, above, below = (np.empty_like(x) for _ in range(4))
@@ -105,7 +109,7 @@ def slope_is_right(form):
     return np.isclose(slope, (above - below) / (2 * step), rtol=0, atol=1e-6)
 
 
-@wrong("lets pass a slope of zeros")
+@wrong("slope_is_right accepts a derivative of zeros")
 def slope_is_right(form):
     x = np.linspace(-4, 4, 41)
     out, slope = np.empty_like(x), np.empty_like(x)
@@ -130,7 +134,7 @@ def gelu_sigmoid(x, out, slope):
             slope[i] = sigma + 1.702 * v * sigma * (1.0 - sigma)
 
 
-@wrong("leaves out as it was")
+@wrong("write into it with out[...] = ..., since out = ... makes a new")
 def gelu_sigmoid(x, out, slope):
     sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
     out = x * sigma
@@ -138,7 +142,7 @@ def gelu_sigmoid(x, out, slope):
         slope = sigma + 1.702 * out * (1.0 - sigma)
 
 
-@wrong("leaves slope as it was")
+@wrong("write into it with slope[...] = ..., since slope = ... makes a")
 def gelu_sigmoid(x, out, slope):
     sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
     out[...] = x * sigma
@@ -169,7 +173,7 @@ def gelu_sigmoid(x, out, slope):
         slope[...] = sigma + out * (1.0 - sigma)
 
 
-@wrong("the second part of the product rule is missing")
+@wrong("the second term of the product rule is missing")
 def gelu_sigmoid(x, out, slope):
     sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
     out[...] = x * sigma
