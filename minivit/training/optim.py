@@ -17,6 +17,7 @@ from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..nn.module import Module, NamedParameters
 from .flat import all_finite, parts_of, side_by_side
+from .watch import PartsWatch
 
 Named = Iterable[tuple[str, Tensor]]
 
@@ -182,6 +183,7 @@ class Optimizer:
         self.lr = number("the learning rate", lr)
         self.weight_decay = number("weight decay", weight_decay)
         self._model: weakref.ref[Module] | None = None
+        self._parts: PartsWatch | None = None
         if isinstance(named_parameters, NamedParameters):
             self._model = named_parameters.module
         self.scales: dict[str, float] = {}
@@ -250,10 +252,11 @@ class Optimizer:
     def _check_model(self) -> None:
         """Raise ConfigError if the model's parameters are not those that this optimiser updates."""
         model = self._model() if self._model else None
-        if model is None:
+        if model is None or (self._parts and not self._parts.changed()):
             return
         now = model.named_parameters(check=False)
         own, there = {id(p) for p in self.parameters.values()}, {id(p) for _, p in now}
+        self._parts = PartsWatch(model) if own == there else None
         if own == there:
             return
         new = [name for name, parameter in now if id(parameter) not in own and parameter.requires_grad]
@@ -330,7 +333,7 @@ class Optimizer:
             parameter.zero_grad()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_model": None}  # a copy is of other parameters
+        return {**vars(self), "_model": None, "_parts": None}  # a copy is of other parameters
 
     def state(self) -> dict[str, Array]:
         """Return the state arrays by name: `SLOT/PARAMETER`. With `steps`, they are all that the next step depends on.

@@ -203,6 +203,49 @@ def test_parameters_that_changed_after_the_optimiser_was_made_are_named(optimize
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_parameters_that_changed_between_two_steps_are_named(change):
+    net = Net()
+    steps = SGD(net.named_parameters(), lr=0.1)
+    for _ in range(2):
+        slopes(net)
+        steps.step()
+    do, said = CHANGES[change]
+    do(net)
+    slopes(net)
+
+    with pytest.raises(ConfigError, match=f"changed after the optimiser was made: .*{said}"):
+        steps.step()
+    with pytest.raises(ConfigError, match="changed after"):
+        steps.step()
+
+
+def test_a_parameter_that_is_unfrozen_later_is_noticed():
+    net = Net()
+    steps = SGD(net.named_parameters(), lr=0.1)
+    net.mean = Tensor(np.zeros(2, np.float32))
+    slopes(net)
+    steps.step()
+    net.mean.requires_grad = True
+    with pytest.raises(ConfigError, match="mean is new"):
+        steps.step()
+
+
+def test_an_unchanged_model_is_listed_once(monkeypatch):
+    net = Net()
+    steps = SGD(net.named_parameters(), lr=0.1)
+    listed, original = [], Module.named_parameters
+    monkeypatch.setattr(Module, "named_parameters", lambda self, check=True: listed.append(1) or original(self, check))
+    for step in range(5):
+        slopes(net)
+        steps.step()
+        net.steps_seen = step  # what is no part may change: the model is listed once more
+    assert len(listed) == 5
+    for _ in range(5):
+        steps.step()
+    assert len(listed) == 6
+
+
 def test_the_same_parameters_elsewhere_and_frozen_ones_are_no_change():
     net = Net()
     steps = SGD(net.named_parameters(), lr=0.1)
