@@ -207,7 +207,7 @@ def test_gradients_on_a_card_go_by_way_of_the_machine_to_other_ranks(cupy):
 
     ranks = MPIRanks.__new__(MPIRanks)
     ranks.mpi, ranks.world, ranks.gradients = SimpleNamespace(IN_PLACE=1), Doubling(), Doubling()
-    ranks.cards, ranks.asked_for_cards = None, True
+    ranks.gpus, ranks.asked_for_gpus = None, True
     on_card = cupy.asarray(np.arange(3.0))
     ranks.add_up(on_card)
     np.testing.assert_array_equal(on_card.get(), [0.0, 2.0, 4.0])

@@ -25,8 +25,8 @@ from minivit.training.distributed.parallel import (
     batch_gradients,
     evaluate,
     even_microbatch,
+    micro_batches_of_rank,
     own_images,
-    shared_pieces,
 )
 from minivit.training.distributed.ranks import Ranks, joined_ranks
 from minivit.training.objectives import Classes, Outcome
@@ -134,11 +134,11 @@ def test_two_threads_never_add_to_one_sum_or_complete_one_bucket_at_once():
 @pytest.mark.parametrize(("count", "microbatch", "size"), [(128, 16, 4), (10, 3, 4), (2, 8, 5), (7, 7, 1), (12, 5, 2)])
 def test_each_image_is_in_one_micro_batch_of_one_rank(count, microbatch, size):
     seen, numbers = [], []
-    alone, _ = shared_pieces(count, microbatch, Ranks())
+    alone, _ = micro_batches_of_rank(count, microbatch, Ranks())
     for rank in range(size):
         ranks = Ranks()
         ranks.rank, ranks.size = rank, size
-        pieces, own = shared_pieces(count, microbatch, ranks)
+        pieces, own = micro_batches_of_rank(count, microbatch, ranks)
         assert pieces == alone
         numbers += own
         images = [image for number in own for image in range(count)[pieces[number]]]

@@ -2,7 +2,7 @@
 
 A batch is cut into micro-batches whose size does not depend on the number of workers, and their gradients are added
 first to last, so 1, 2 or 8 workers give the same bits. Where several processes (ranks) train together, each does so
-with its own part of the batch, and their sums are added up.
+with its shard of the batch, and their sums are added up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,14 @@ BUCKET_BYTES, BUCKET_BYTES_A_RANK = 4 * 2**20, 2**19
 
 @dataclass
 class BatchResult:
-    """What one batch gave: the mean loss, how many answers of how many were right, the gradients of the mean loss."""
+    """What one batch gave.
+
+    Attributes:
+        loss: the mean over the batch.
+        right: how many of the answers were right.
+        answers: how many there were.
+        gradients: of the mean loss, one array for each parameter.
+    """
 
     loss: float
     right: int
@@ -41,20 +48,30 @@ class BatchResult:
 
 @dataclass
 class Bucket:
-    """Some neighbouring parameters' gradients in one flat array, so that they travel as one."""
+    """The gradients of some neighbouring parameters in one flat array, sent as one message.
 
-    parameters: list[int]  # their places in the list of all
+    Attributes:
+        parameters: their places in the list of all parameters.
+        flat: (n,).
+        full: set once all gradients are in the array.
+        missing: how many parameters' sums are not complete yet.
+    """
+
+    parameters: list[int]
     flat: Array
     full: threading.Event = field(default_factory=threading.Event)
-    missing: int = 0  # how many parameters' sums are not complete yet
+    missing: int = 0
 
 
 def bucket_bytes(ranks: int, device: str = "cpu") -> float:
-    """How large a bucket is: a few MB, so that the first ones travel early, and more where many ranks share it. A GPU
-    that shares with nobody has all gradients in one, to scale and to measure them at once.
+    """Return the size of a bucket in bytes: a few MB, so that the first ones are sent early.
 
-    In a ring each message is one rank's part of a bucket; parts much below half a MB would take longer to announce
-    than to send.
+    In a ring of ranks each message is one rank's part of a bucket: parts much below half a MB would take longer to
+    announce than to send. A GPU that trains alone has all gradients in one bucket, to scale and measure them at once.
+
+    Args:
+        ranks: how many ranks share each bucket.
+        device: where they compute.
     """
     if ranks == 1 and device != "cpu":
         return math.inf
@@ -64,12 +81,15 @@ def bucket_bytes(ranks: int, device: str = "cpu") -> float:
 class GradientSums:
     """The gradients of a batch, added up while micro-batches finish in any order, on any thread.
 
-    Each parameter's are added first to last all the same. A bucket is full as soon as all that belongs into it is
-    there: the last layers' buckets are first, since backward begins with them.
+    The gradients of each parameter are added from the first micro-batch to the last, whichever comes first. The first
+    buckets hold the last layers, since the backward pass begins with them.
 
     Args:
         parameters: whose gradients; the sums have their shapes and types.
         bucket_bytes: a bucket is closed once it holds this much.
+
+    Raises:
+        ConfigError: if a parameter is given twice.
     """
 
     def __init__(self, parameters: Sequence[Tensor], bucket_bytes: float = BUCKET_BYTES):
@@ -101,36 +121,42 @@ class GradientSums:
             self.sums[place] = part
             self.bucket_of[place] = bucket
 
-    def begin(self, pieces: int) -> None:
-        """Forget the last batch; the next one comes in so many micro-batches."""
-        self.pieces = pieces
+    def begin(self, microbatches: int) -> None:
+        """Forget the last batch; the next one consists of so many micro-batches."""
+        self.microbatches = microbatches
         self.added = [0] * len(self.sums)  # how many micro-batches' gradients are in each sum
         self.waiting: list[dict[int, Array | None]] = [{} for _ in self.sums]  # those that came too early
         for bucket in self.buckets:
             bucket.missing = len(bucket.parameters)
             bucket.full.clear()
-        if not pieces:
+        if not microbatches:
             for place in range(len(self.sums)):
                 self.sums[place][...] = 0.0
                 self._complete(place)
 
-    def add(self, piece: int, place: int, gradient: Array | None) -> None:
-        """Take in one micro-batch's gradient of one parameter; None for a parameter that its loss does not use."""
-        if self.pieces == 1:
-            self.waiting[place][piece] = gradient  # for the rest of its bucket
+    def add(self, number: int, place: int, gradient: Array | None) -> None:
+        """Add the gradient of one parameter in one micro-batch.
+
+        Args:
+            number: of the micro-batch, from 0.
+            place: of the parameter in the list of all.
+            gradient: in the parameter's shape; None if the loss does not use the parameter.
+        """
+        if self.microbatches == 1:
+            self.waiting[place][number] = gradient  # for the rest of its bucket
             self._complete(place)
             return
         with self.locks[place]:
             waiting, total = self.waiting[place], self.sums[place]
-            waiting[piece] = gradient
-            while (number := self.added[place]) in waiting:
-                gradient = waiting.pop(number)
-                if number == 0:
+            waiting[number] = gradient
+            while (following := self.added[place]) in waiting:
+                gradient = waiting.pop(following)
+                if following == 0:
                     total[...] = 0.0 if gradient is None else gradient
                 elif gradient is not None:
                     total += gradient
                 self.added[place] += 1
-            complete = self.added[place] == self.pieces
+            complete = self.added[place] == self.microbatches
         if complete:
             self._complete(place)
 
@@ -139,25 +165,25 @@ class GradientSums:
         with self.lock:
             bucket.missing -= 1
             if not bucket.missing:
-                if self.pieces == 1:
+                if self.microbatches == 1:
                     self._join(bucket)
                 bucket.full.set()
 
     def _join(self, bucket: Bucket) -> None:
-        """Copy what came for a bucket into it: on a GPU few launches, where a copy of each gradient would be many."""
+        """Copy the gradients of a bucket into it, at once: on a GPU, a copy of each would be a launch."""
         xp = xp_of(bucket.flat)
         gradients = [(self.waiting[place].pop(0), self.sums[place]) for place in bucket.parameters]
         flat = [(xp.zeros_like(total) if gradient is None else gradient).reshape(-1) for gradient, total in gradients]
         if flat[0].dtype == bucket.flat.dtype:
             xp.concatenate(flat, out=bucket.flat)
         else:
-            bucket.flat[...] = xp.concatenate(flat)  # CuPy joins at once what is of one type
+            bucket.flat[...] = xp.concatenate(flat)  # CuPy joins arrays in one launch if they have one type
 
     @contextmanager
     def added_up(self, ranks: Ranks) -> Iterator[None]:
-        """Inside, each bucket becomes the sum over all ranks once it is full, on a thread beside the backward pass.
+        """Inside the block, replace each full bucket by the sum over all ranks, on a thread beside the backward pass.
 
-        The buckets travel in their order, which is the same on every rank. On leaving, all have arrived.
+        The buckets are sent in their order, which is the same on every rank. When the block ends, all have arrived.
         """
         if ranks.size == 1:
             yield
@@ -203,41 +229,44 @@ def batch_gradients(
     ranks: Ranks = ALONE,
     scale: float = 1.0,
 ) -> BatchResult:
-    """Loss and gradients of one batch, micro-batch by micro-batch.
+    """Return loss and gradients of one batch, computed micro-batch by micro-batch.
 
     Args:
         loss_of: an objective's `loss`: takes a micro-batch and a random generator.
-        images, labels: (B, H, W, C), and (B,) or, as shares of the classes, (B, K): the whole batch, on each rank.
+        parameters: whose gradients.
+        images: (B, H, W, C), the whole batch, on each rank.
+        labels: (B,), or (B, K) where an image has shares of several classes.
+        workers: the threads.
         microbatch: how many images make one tape. Small ones stay in the cache; a larger one spends less time on
             adding up gradients.
-        seed: each micro-batch's generator is seeded with this and its own number; dropout draws from it.
+        seed: each micro-batch's generator is seeded with this and the micro-batch's number; dropout draws from it.
         sums: where to add up, kept from batch to batch; the result's gradients are its arrays.
         ranks: with whom to share the batch; all get the same result.
-        scale: what the gradients are of, in mean losses: the sums are as many times as large.
+        scale: multiplies the loss before the backward pass, and so the gradients in the sums.
     """
     sums = sums or GradientSums(parameters)
-    pieces, own = shared_pieces(len(images), microbatch, ranks)
+    slices, own = micro_batches_of_rank(len(images), microbatch, ranks)
     places = {id(parameter): place for place, parameter in enumerate(parameters)}
 
     def run(number: int) -> tuple[float, int, int]:
-        piece = pieces[number]
-        share = (piece.stop - piece.start) / len(images)
+        part = slices[number]
+        share = (part.stop - part.start) / len(images)
         right = answers = 0
         unused = set(range(len(parameters)))
 
         def loss() -> Tensor:
             nonlocal right, answers
             rng = np.random.default_rng([*seed, number])
-            outcome = loss_of(images[piece], labels[piece], rng)
+            outcome = loss_of(images[part], labels[part], rng)
             right, answers = outcome.right, outcome.answers
             return outcome.loss * (share * scale)
 
         def ready(parameter: Tensor, gradient: Array) -> None:
-            if (place := places.get(id(parameter))) in unused:  # else it is none of those that are trained
+            if (place := places.get(id(parameter))) in unused:  # else it is not trained
                 unused.remove(place)
                 sums.add(number - own.start, place, gradient)
 
-        # Numbers that overflow show in the loss; the caller looks at it and says so in one sentence.
+        # Numbers that overflow show in the loss, which the caller checks.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             value = value_and_stream(loss, ready)
         for place in unused:
@@ -252,22 +281,31 @@ def batch_gradients(
     return BatchResult(loss, right, answers, sums.sums)
 
 
-def shared_pieces(count: int, microbatch: int, ranks: Ranks) -> tuple[list[slice], range]:
-    """The micro-batches of `count` images, the same for any number of ranks, and the numbers of this rank's."""
-    pieces = micro_batches(count, microbatch)
-    return pieces, range(len(pieces))[ranks.share(len(pieces))]
+def micro_batches_of_rank(count: int, microbatch: int, ranks: Ranks) -> tuple[list[slice], range]:
+    """Return how a batch is cut.
+
+    Args:
+        count: images in the batch.
+        microbatch: images in a micro-batch.
+        ranks: who share the batch.
+
+    Returns:
+        The micro-batches, the same for any number of ranks, and the numbers of those of this rank.
+    """
+    slices = micro_batches(count, microbatch)
+    return slices, range(len(slices))[ranks.shard(len(slices))]
 
 
 def own_images(count: int, microbatch: int, ranks: Ranks) -> slice:
-    """Which of a batch's `count` images are this rank's: those of its micro-batches."""
-    pieces, own = shared_pieces(count, microbatch, ranks)
-    return slice(pieces[own[0]].start, pieces[own[-1]].stop) if own else slice(0, 0)
+    """Return which of a batch's `count` images are in the micro-batches of this rank."""
+    slices, own = micro_batches_of_rank(count, microbatch, ranks)
+    return slice(slices[own[0]].start, slices[own[-1]].stop) if own else slice(0, 0)
 
 
 def even_microbatch(microbatch: int, batch_size: int, ranks: Ranks) -> int:
-    """Return the smallest micro-batch that cuts each rank's share of a batch into as many pieces as `microbatch`."""
-    share = batch_size // ranks.size
-    return microbatch if ranks.size == 1 else math.ceil(share / math.ceil(share / microbatch))
+    """Return the smallest micro-batch that cuts each rank's shard of a batch into as many as `microbatch` does."""
+    shard = batch_size // ranks.size
+    return microbatch if ranks.size == 1 else math.ceil(shard / math.ceil(shard / microbatch))
 
 
 class EvaluationStopped(Exception):
@@ -279,11 +317,15 @@ def evaluate(
     workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
     ranks: Ranks = ALONE, stop: Callable[[], bool] = lambda: False,
 ) -> tuple[float, float]:  # fmt: skip
-    """Mean loss and share of right answers over a whole data set, with the network in evaluation mode.
+    """Return the mean loss and the share of right answers over a data set, with the network in evaluation mode.
 
     Args:
-        images, labels: (M, H, W, C) or M pictures of any size, as the data set stores them; (M,).
-        prepare: turns a batch of stored images into the model's input.
+        objective: what is measured.
+        images: (M, H, W, C), or M images of any size, as the data set stores them.
+        labels: (M,).
+        prepare: turns a batch of stored images into the model's input (B, H, W, C).
+        workers: the threads.
+        batch_size: images in a batch.
         advance: called with the number of images after each batch, for a progress bar.
         ranks: with whom to share the batches; all get the same result.
         stop: called after each batch; returns whether to stop.
@@ -291,18 +333,18 @@ def evaluate(
     Raises:
         EvaluationStopped: if `stop` returned True on any rank.
     """
-    pieces = micro_batches(len(images), batch_size)
+    slices = micro_batches(len(images), batch_size)
 
     def run(number: int) -> tuple[float, int, int, int]:
-        piece = pieces[number]
+        part = slices[number]
         with no_grad():
-            outcome = objective.measure(prepare(images[piece]), labels[piece], number)
-        count = len(labels[piece])
+            outcome = objective.measure(prepare(images[part]), labels[part], number)
+        count = len(labels[part])
         return outcome.loss.item() * count, outcome.right, outcome.answers, count
 
     counted, stopped = [], False
     with objective.network.evaluating():
-        for outcome in workers.map(run, range(len(pieces))[ranks.share(len(pieces))]):
+        for outcome in workers.map(run, range(len(slices))[ranks.shard(len(slices))]):
             counted.append(outcome)
             advance(outcome[-1])
             if stopped := stop():

@@ -1,8 +1,8 @@
 """Several processes that train one model, on one machine or many: `mpiexec -n 4 minivit train ...`.
 
-Each process, a *rank*, holds the whole model. It computes the gradients of its own share of every batch, all ranks
-add their gradients up, and so each takes the same step: data parallelism. What travels is the gradients alone, in a
-few large arrays, while the backward pass still makes the others (`parallel.GradientSums`).
+Each process, a *rank*, holds the whole model. It computes the gradients of its shard of every batch, all ranks add
+their gradients up, and so each takes the same step: data parallelism. Only gradients are sent, in a few large arrays,
+while the backward pass still computes the others (`parallel.GradientSums`).
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ from ...errors import ConfigError, MinivitError, MissingExtraError, RankError
 
 Value = TypeVar("Value")
 
-# How a launcher tells a process how many it started: that of MPICH, Intel MPI and MS-MPI, and that of Open MPI.
+# How a launcher tells a process how many it started: MPICH, Intel MPI and MS-MPI use the first, Open MPI the second.
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 
 
 class Ranks:
-    """A process among those that train together; `Ranks()` itself is alone.
+    """A process among those that train together; `Ranks()` trains alone.
 
-    rank, size:  its number from 0, and how many there are.
-    local_size:  how many of them run on this machine; `local_rank` counts those.
+    Attributes:
+        rank: its number, from 0.
+        size: how many there are.
+        local_rank: its number among those on this machine, from 0.
+        local_size: how many run on this machine.
     """
 
     rank, size = 0, 1
@@ -49,26 +52,26 @@ class Ranks:
 
     @property
     def cores(self) -> int:
-        """How many cores this rank may use: its share of the machine's."""
+        """How many cores this rank may use: the machine's, divided by the ranks on it."""
         return max(1, available_cores() // self.local_size)
 
     def device(self, name: str) -> str:
-        """Where this rank computes: of "cuda", the machine's GPUs are given out one by one."""
+        """Return where this rank computes; "cuda" gives each rank of a machine another GPU."""
         return f"cuda:{self.local_rank}" if name == "cuda" and self.local_size > 1 else name
 
-    def share(self, count: int) -> slice:
-        """The part of `count` items that is this rank's; the parts differ by one item at most, and may be empty."""
+    def shard(self, count: int) -> slice:
+        """Return which of `count` items are this rank's; shards differ by one item at most, and may be empty."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def add_up(self, array: Array) -> None:
         """Replace an array by the sum of all ranks' arrays: the same bits on every rank."""
 
     def gather(self, value: Value) -> list[Value]:
-        """The value of each rank, in their order, on every rank."""
+        """Return the value of each rank, in their order, on every rank."""
         return [value]
 
     def from_first(self, value: Value) -> Value:
-        """What rank 0 passed, on every rank."""
+        """Return on every rank the value that rank 0 passed."""
         return value
 
     def copy_from_first(self, array: Array) -> None:
@@ -76,7 +79,7 @@ class Ranks:
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """Inside, rank 0 is done before the others begin: what is missing it downloads, and they find it."""
+        """Let rank 0 finish the block before the others begin it: it downloads what is missing, and they find it."""
         if not self.first:
             self.from_first(None)
         yield
@@ -99,7 +102,10 @@ ALONE = Ranks()
 
 
 class MPIRanks(Ranks):
-    """Processes that mpiexec started, which speak MPI through mpi4py.
+    """Processes that mpiexec started and that speak MPI through mpi4py.
+
+    Args:
+        expected: how many mpiexec says it started.
 
     Raises:
         MissingExtraError: if mpi4py, or an MPI that it can load, is not installed.
@@ -116,41 +122,42 @@ class MPIRanks(Ranks):
             )
         self.rank, self.size = world.rank, world.size
         self.world = world
-        self.gradients = world.Dup()  # a channel of its own: gradients travel on a thread of their own
-        self.cards: Cards | None = None
-        self.asked_for_cards = False
+        self.gradients = world.Dup()  # a separate channel, since a separate thread sends gradients
+        self.gpus: JoinedGPUs | None = None
+        self.asked_for_gpus = False
         neighbours = world.Split_type(self.mpi.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = neighbours.rank, neighbours.size
 
     def add_up(self, array: Array) -> None:
-        """As in `Ranks`; arrays of GPUs go from card to card, or by way of the machine's memory (see `Cards.join`)."""
-        if xp_of(array) is not np and not self.asked_for_cards:
-            self.cards, self.asked_for_cards = Cards.join(self.gradients, array), True
-        if self.cards:
-            self.cards.add_up(array)
+        """Do as `Ranks` says: arrays of GPUs are sent from GPU to GPU, or through the machine's memory."""
+        if xp_of(array) is not np and not self.asked_for_gpus:
+            self.gpus, self.asked_for_gpus = JoinedGPUs.join(self.gradients, array), True
+        if self.gpus:
+            self.gpus.add_up(array)
             return
         with _on_host(array) as host:
             self.gradients.Allreduce(self.mpi.IN_PLACE, host)
 
     def gather(self, value: Value) -> list[Value]:
-        """As in `Ranks`."""
+        """Do as `Ranks` says."""
         return self.world.allgather(value)
 
     def from_first(self, value: Value) -> Value:
-        """As in `Ranks`."""
+        """Do as `Ranks` says."""
         return self.world.bcast(value)
 
     def copy_from_first(self, array: Array) -> None:
-        """As in `Ranks`."""
+        """Do as `Ranks` says."""
         with _on_host(array) as host:
             self.world.Bcast(host)
 
 
-class Cards:
-    """The GPUs of all ranks, which add up arrays among themselves beside what they compute, by NCCL.
+class JoinedGPUs:
+    """The GPUs of all ranks, which add up arrays among themselves while they compute (NCCL).
 
     Args:
-        channel: all ranks, as an MPI communicator; each rank's GPU is the one that is current in this thread.
+        channel: all ranks, as an MPI communicator; each rank's GPU is the current one of this thread.
+        cupy: the library.
     """
 
     def __init__(self, channel: Any, cupy: ModuleType):
@@ -160,8 +167,8 @@ class Cards:
         self.stream = cupy.cuda.Stream(non_blocking=True)
 
     @classmethod
-    def join(cls, channel: Any, array: Array) -> Cards | None:
-        """The ranks' GPUs; None, and rank 0 says why, if a rank has no NCCL or two of them share a GPU."""
+    def join(cls, channel: Any, array: Array) -> JoinedGPUs | None:
+        """Return the ranks' GPUs; None if a rank has no NCCL or two share a GPU, and rank 0 prints which."""
         cupy = xp_of(array)
         has = channel.allgather(importlib.import_module("cupy.cuda.nccl").available)
         places = channel.allgather((socket.gethostname(), array.device.pci_bus_id))
@@ -176,9 +183,9 @@ class Cards:
         return None
 
     def add_up(self, array: Array) -> None:
-        """Replace an array by the sum of all ranks'; it has arrived on return."""
+        """Replace an array by the sum of all ranks' arrays, and wait until it has arrived."""
         computed = self.cupy.cuda.Event(disable_timing=True)
-        computed.record()  # all that the card was told so far, and so what the array holds
+        computed.record()  # after all work that the GPU was given so far, which computes the array
         self.stream.wait_event(computed)
         kind = getattr(self.nccl, f"NCCL_{array.dtype.name.upper()}")
         place = array.data.ptr
@@ -188,7 +195,7 @@ class Cards:
 
 @contextmanager
 def _on_host(array: Array) -> Iterator[np.ndarray]:
-    """The array itself, or that of a GPU as NumPy's, to be changed inside; the change is copied back."""
+    """Yield an array as NumPy's, to be changed inside the block; a GPU's array is copied there and back."""
     host = to_numpy(array)
     yield host
     if host is not array:
@@ -206,16 +213,16 @@ def _import_mpi() -> Any:
 
 
 def started_together() -> int:
-    """How many processes the launcher of this one started; 1 without a launcher."""
+    """Return how many processes the launcher of this one started; 1 without a launcher."""
     return max((int(os.environ[name]) for name in SIZE_VARIABLES if os.environ.get(name, "").isdecimal()), default=1)
 
 
 @contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """The ranks that this process is one of, inside `with joined_ranks() as ranks:`.
+    """Yield the ranks that this process belongs to, as in `with joined_ranks() as ranks:`.
 
-    An error on one rank ends all of them: it says which rank it was and why, and the launcher stops the others. So
-    does a rank that ends without a word, because it was killed or the memory ran out (`Watch`).
+    An error on one rank ends all of them: that rank prints its number and the error, and the launcher stops the others.
+    So does a rank that ends without a message, because it was killed or the memory ran out (`Watch`).
     """
     size = started_together()
     if size == 1:
@@ -235,11 +242,14 @@ def joined_ranks() -> Iterator[Ranks]:
 
 
 class Watch:
-    """Someone who says that this rank is gone if it cannot say so itself.
+    """A process beside a rank that prints a line if the rank is killed.
 
-    A process that is killed says nothing, and mpiexec, which then ends the other ranks at once, does not name it. So
-    each rank starts a small process beside it that waits for the rank's end of a pipe to close: the system closes it,
-    however the rank ends. The first to notice writes the line; a file that can be made but once decides who that is.
+    A killed process prints nothing, and mpiexec, which then ends the other ranks at once, does not name it. So each
+    rank starts a small process that waits until the rank's end of a pipe is closed: the system closes it, however the
+    rank ends. The first to notice prints the line: the one that succeeds in making a file.
+
+    Args:
+        ranks: the rank to watch.
     """
 
     LINE = "minivit: rank {rank} of {size} (process {pid} on {host}) ended without a word: killed, or out of memory"
@@ -260,7 +270,7 @@ class Watch:
         self.dismiss()
 
     def dismiss(self) -> None:
-        """The rank ends in an orderly way: no line is needed."""
+        """Tell the process that the rank ends as it should: no line is needed."""
         if self.process.stdin and not self.process.stdin.closed:
             self.process.stdin.write(b"done")
             self.process.stdin.close()
@@ -281,12 +291,12 @@ if not sys.stdin.buffer.read():
 
 
 def check_number(values: np.ndarray) -> int:
-    """A number that differs where arrays differ."""
+    """Return a number (CRC-32) that differs, nearly always, where arrays differ."""
     return zlib.crc32(np.ascontiguousarray(values).tobytes())
 
 
 def check_shareable(batch_size: int, ranks: Ranks) -> None:
-    """Raise ConfigError unless the ranks can have equal parts of a batch."""
+    """Raise ConfigError unless the ranks can have equal shards of a batch."""
     if batch_size % ranks.size:
         raise ConfigError(
             f"{ranks.size} ranks cannot share a batch of {batch_size} images evenly: choose a --batch-size that "
