@@ -129,6 +129,101 @@ def test_every_file_of_the_package_is_installed_with_it():
     assert {name for name in found if not name.endswith((".py", ".pyc"))} == set(named)
 
 
+# -- circles of imports --------------------------------------------------------------------------
+
+# Python's operators on a Tensor are ops, and ops make Tensors: these import each other (see the end of tensor.py).
+TENSOR_AND_ITS_OPS = {"minivit.engine.interop", "minivit.engine.ops", "minivit.engine.tensor"}
+
+
+def files_needed(path: Path) -> set[str]:
+    """Every module of this package whose file a file imports from, except for the type checker."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module_name(path).split(".")
+    package = package if path.name == "__init__.py" else package[:-1]
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    modules = {module_name(source) for source in SOURCES}
+    needed: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            needed |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *(node.module or "").split(".")]).strip(".")
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                needed.add(inner if inner in modules else base)
+    return needed & modules - {module_name(path)}
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The largest sets of two files or more that all import each other, directly or through others."""
+
+    def reached(start: str) -> set[str]:
+        found, stack = set(), [start]
+        while stack:
+            for name in graph[stack.pop()] - found:
+                found.add(name)
+                stack.append(name)
+        return found
+
+    below = {name: reached(name) for name in graph}
+    groups = {frozenset({name, *(other for other in below[name] if name in below[other])}) for name in graph}
+    return [set(group) for group in groups if len(group) > 1]
+
+
+def test_files_import_each_other_in_no_circle():
+    graph = {module_name(path): files_needed(path) for path in SOURCES}
+
+    assert circles(graph) == [TENSOR_AND_ITS_OPS]
+
+
+def test_a_circle_of_imports_is_found_whatever_its_length():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": set()}) == [{"a", "b", "c"}]
+    assert circles({"a": {"b"}, "b": set()}) == []
+
+
+# -- mathematics alone ---------------------------------------------------------------------------
+
+MATHEMATICS = [
+    "engine/ops.py", "engine/fused.py", "engine/reference.py", "convolution/ops.py", "convolution/reference.py",
+    "nn/init.py", "nn/layers.py", "nn/module.py",
+]  # fmt: skip
+MACHINERY = re.compile(r"(?i)device|gpu|cuda|cupy|precision|\bhal(f|ves)\b|float16|thread|\bfiles?\b")
+DOORS = {"to"}  # `Module.to(device)`, as `Tensor.to`, is how a user moves what a model holds
+
+
+def without_imports_and_doors(source: str) -> list[str]:
+    """The lines of a file but for its imports, whose names are seen where they are used, and the DOORS."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        is_door = isinstance(node, ast.FunctionDef) and node.name in DOORS
+        if is_door or isinstance(node, ast.Import | ast.ImportFrom):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    return lines
+
+
+@pytest.mark.parametrize("name", MATHEMATICS)
+def test_mathematics_says_nothing_of_devices_precision_threads_and_files(name):
+    lines = without_imports_and_doors((ROOT / name).read_text(encoding="utf-8"))
+
+    assert [line for line in lines if MACHINERY.search(line)] == []
+
+
+def test_words_of_machinery_are_found_in_code_and_comments_and_not_in_imports():
+    source = "from .precision import saved\nx = to_device(y)  # a note\ny = 1  # in half the time\ndef to(device): ..."
+
+    found = [line for line in without_imports_and_doors(source) if MACHINERY.search(line)]
+
+    assert found == ["x = to_device(y)  # a note", "y = 1  # in half the time"]
+
+
 # -- NumPy and CuPy alike ------------------------------------------------------------------------
 
 

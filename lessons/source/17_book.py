@@ -199,9 +199,10 @@ tokens_in_last_mlp = (1, 65)
 #
 # $$\mathrm{GELU}(x) \approx x\,\sigma(1.702\,x), \qquad \sigma(u) = \frac{1}{1 + e^{-u}}$$
 #
-# minivit has two forms, in a dictionary. Each is a function that *writes* f(x) into `out` and, if `slope` is not None,
-# f'(x) into `slope`: arrays that it is handed, so that blocks of a large array can be filled in place (lesson 16).
-# (`@with_gpu_kernel` is for a GPU: there one kernel of the same name does all of it. Yours needs none.)
+# minivit has two forms, in a dictionary. Each is a function that *writes* f(x) into its second array and, if the third
+# is not None, f'(x) into that: arrays that it is handed, so that blocks of a large array can be filled in place
+# (lesson 16). (`@elementwise` says that each element is treated by itself. On a GPU, one kernel of the same name then
+# does all of it. Yours needs none.)
 #
 # First the test, then the code. A test is good for nothing if it cannot fail. Yours will be tried on right forms, and
 # on forms that are broken in several ways.

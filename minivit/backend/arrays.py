@@ -1,7 +1,7 @@
-"""NumPy on a processor, CuPy on a GPU: the one place that knows the two apart.
+"""Arrays of NumPy on a processor and of CuPy on a GPU.
 
-Every op begins with `xp = xp_of(x)` and then speaks to `xp` alone, so the same lines run on either.
-What the two libraries spell differently (`erf`, `vecdot`, block sizes, moving data) has a function here.
+An op begins with `xp = xp_of(x)` and calls functions of `xp`, so that the same lines run on either. Where the two
+libraries differ, a function here hides it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError
 from .cores import cpu_quota
-from .cublas import gpu_matmul
 from .cuda import to_cuda
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
@@ -30,14 +29,14 @@ BLOCK_ELEMENTS = 65_536
 
 
 def xp_of(x: Array) -> ModuleType:
-    """The array module that `x` belongs to: `numpy`, or the package that defines its type (`cupy`)."""
+    """Return the library of an array: `numpy`, or the package that defines its type (`cupy`)."""
     if isinstance(x, NUMPY_TYPES):
         return np
     return sys.modules[type(x).__module__.partition(".")[0]]
 
 
 def is_array(x: object) -> bool:
-    """Whether `x` is an array of NumPy or of a module that looks like it, and not a plain number or list."""
+    """Return whether `x` is an array of NumPy or of a library like it, and not a plain number or list."""
     return hasattr(x, "__array_interface__") or hasattr(x, "__cuda_array_interface__")
 
 
@@ -68,66 +67,37 @@ def holds_numbers(dtype: np.dtype) -> bool:
 
 
 def as_array(x: Array) -> Array:
-    """`x` as an array: NumPy returns a bare scalar where a result has no axes left, CuPy never does."""
+    """Return `x` as an array: a result without axes is a scalar in NumPy, and an array in CuPy."""
     return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 def erf(x: Array) -> Array:
-    """The error function, element by element; SciPy is imported at the first call."""
+    """Return the error function of each element; SciPy is imported at the first call."""
     package = "scipy" if xp_of(x) is np else "cupyx.scipy"
     return importlib.import_module(f"{package}.special").erf(x).astype(x.dtype, copy=False)
 
 
-def vecdot(x: Array, y: Array) -> Array:
-    """Row by row dot product, (..., n) with (..., n) -> (...): one pass, no product array in between."""
-    xp = xp_of(x)
-    return xp.vecdot(x, y) if hasattr(xp, "vecdot") else xp.einsum("...n,...n->...", x, y)
-
-
 def is_float(dtype: np.dtype) -> bool:
-    """Whether it is a floating-point type; NumPy's own test does not know bfloat16, which `ml_dtypes` brings."""
+    """Return whether a type is one of floating-point numbers; NumPy does not know bfloat16, which `ml_dtypes` adds."""
     return dtype.kind == "f" or dtype.name == "bfloat16"
-
-
-def wide(x: Array) -> Array:
-    """`x` in float32 if it is of half precision, whose 11 binary digits (bfloat16: 8) are too few for sums."""
-    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
-
-
-def matmul(x: Array, y: Array, out: Array | None = None, may_stay_wide: bool = False) -> Array:
-    """x @ y. Products of half precision are added up in float32, as a GPU's tensor cores do, and then rounded.
-
-    NumPy has no fast product of such numbers, CuPy 14 none of stacks of matrices (its pull request 10317).
-
-    Args:
-        may_stay_wide: whether a product that was computed in float32 may stay so, for a caller that needs more digits.
-    """
-    xp, dtype = xp_of(x), x.dtype
-    multiply = np.matmul if xp is np else gpu_matmul
-    if dtype.itemsize > 2:
-        return multiply(x, y, out=out)
-    if xp is np or x.ndim > 2:
-        x, y = wide(x), wide(y)
-    product = multiply(x, y, out=out)
-    return product if may_stay_wide else product.astype(dtype, copy=False)
 
 
 def underflow_is_harmless() -> np.errstate:
     """Let a number that is too small for its type become 0, in a `with` block or a decorated function.
 
-    This holds even if the caller has NumPy raise at underflow: an exponential far below the largest must become 0, and
-    so must its products. (1 us a call.)
+    It becomes 0 even if the caller has told NumPy to raise at underflow: an exponential far below the largest must be
+    0, and so must its products. (1 us a call.)
     """
     return np.errstate(under="ignore")
 
 
 def extremes_are_harmless() -> np.errstate:
-    """As `underflow_is_harmless`, and for overflow too: exp(-inf) is 0, and tanh(inf) is 1."""
+    """Do as `underflow_is_harmless`, and for overflow too: exp(-inf) is 0, and tanh(inf) is 1."""
     return np.errstate(under="ignore", over="ignore")
 
 
 def row_blocks(x: Array) -> Iterator[slice]:
-    """Slices of `x`'s first axis that hold about `BLOCK_ELEMENTS` each; on a GPU one slice holds everything."""
+    """Yield slices of the first axis that hold about `BLOCK_ELEMENTS` each; on a GPU one slice holds everything."""
     rows = x.shape[0]
     step = max(1, BLOCK_ELEMENTS * rows // max(1, x.size)) if xp_of(x) is np else max(1, rows)
     for start in range(0, max(1, rows), step):
@@ -138,25 +108,35 @@ def row_blocks(x: Array) -> Iterator[slice]:
 
 
 def to_device(x: Array, device: str) -> Array:
-    """Copy an array to `device`: "cpu", "cuda" or "cuda:i". An array that is there already is returned as it is.
+    """Return an array on a device, "cpu", "cuda" or "cuda:i"; the same array if it is there already.
 
     Raises:
         ConfigError: for another name, and if there is no such GPU that can be used.
-        MissingExtraError: if the device is a GPU and CuPy is not installed, or one for another CUDA.
+        MissingExtraError: if the device is a GPU and CuPy is not installed, or was made for another CUDA.
     """
     return to_numpy(x) if device == "cpu" else to_cuda(x, device)
 
 
 def beside(x: Array, y: Array) -> Array:
-    """`y` on the device where `x` lies; it is returned as it is if it lies there already."""
+    """Return `y` on the device of `x`; the same array if it is there already."""
     if isinstance(x, np.ndarray):
         return to_numpy(y)
     with x.device:
         return xp_of(x).asarray(y)
 
 
+def copy_into(x: Array, values: Array) -> None:
+    """Write the numbers of an array, on any device, into `x`, converted to its element type."""
+    x[...] = xp_of(x).asarray(to_numpy(values), x.dtype)
+
+
+def same_numbers(x: Array, y: Array) -> bool:
+    """Return whether two arrays, on any devices, have one shape and the same numbers; nan is equal to nan."""
+    return np.array_equal(to_numpy(x), to_numpy(y), equal_nan=True)
+
+
 def to_numpy(x: Array) -> np.ndarray:
-    """The same numbers as a NumPy array, copied from the GPU if they are there."""
+    """Return the numbers as a NumPy array, copied if they are on a GPU."""
     return x if isinstance(x, np.ndarray) else np.asarray(x.get() if hasattr(x, "get") else x)
 
 

@@ -1,4 +1,4 @@
-"""The processor time that a container grants the process inside it."""
+"""The processor time that a container allows the process inside it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
         number, _, rest = line.partition(":")
         controllers, _, place = rest.partition(":")
         if number == "0" and not controllers:
-            mounts, quota_of = ("", "unified"), _quota_2
+            mounts, quota_of = ("", "unified"), _quota_in_version_2
         elif "cpu" in controllers.split(","):
-            mounts, quota_of = (controllers, "cpu", "cpu,cpuacct"), _quota_1
+            mounts, quota_of = (controllers, "cpu", "cpu,cpuacct"), _quota_in_version_1
         else:
             continue
-        # A container often sees its own cgroup as the root, whatever place the line names.
+        # A container often sees its own cgroup as the root, whatever path the line names.
         for mount in mounts:
             top = root / "sys/fs/cgroup" / mount
             inside = PurePosixPath(place.lstrip("/"))
@@ -37,17 +37,17 @@ def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
     return min(quotas)
 
 
-def _quota_2(folder: Path) -> float:
-    """Read `cpu.max`: microseconds and their period, or "max" for no limit."""
-    return _share(_read(folder / "cpu.max").split())
+def _quota_in_version_2(folder: Path) -> float:
+    """Read the quota from `cpu.max`: microseconds and their period, or "max" for no limit."""
+    return _quota_from(_read(folder / "cpu.max").split())
 
 
-def _quota_1(folder: Path) -> float:
-    """Read the two files of version 1; -1 means no limit."""
-    return _share([_read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip()])
+def _quota_in_version_1(folder: Path) -> float:
+    """Read the quota from the two files of version 1; -1 means no limit."""
+    return _quota_from([_read(folder / "cpu.cfs_quota_us").strip(), _read(folder / "cpu.cfs_period_us").strip()])
 
 
-def _share(words: list[str]) -> float:
+def _quota_from(words: list[str]) -> float:
     if len(words) != 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
         return math.inf
     quota, period = map(int, words)

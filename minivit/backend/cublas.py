@@ -1,7 +1,7 @@
 """Products of matrices on a GPU, by cuBLAS.
 
-CuPy's own product of stacks of matrices copies each factor that is not stored in rows, transposed ones too, and keeps
-from tensor cores. cuBLAS reads a transposed matrix as it lies, and multiplies a whole stack in one launch.
+CuPy's own product of stacks of matrices copies each factor that is not stored in rows, even a transposed one, and does
+not use tensor cores. cuBLAS reads a transposed matrix without a copy, and multiplies a whole stack in one launch.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _stacks_in_tf32 = False
 
 
 def multiply_in_tf32(matrices: bool, stacks: bool) -> None:
-    """Whether products of float32 run on tensor cores, with factors rounded to 11 binary digits.
+    """Set whether products in float32 run on tensor cores, with factors rounded to 11 binary digits.
 
     Args:
-        matrices: those of two matrices.
-        stacks: those of two stacks of matrices.
+        matrices: whether products of two matrices do.
+        stacks: whether products of two stacks of matrices do.
     """
     global _stacks_in_tf32
     cupy = importlib.import_module("cupy")
@@ -36,12 +36,12 @@ def multiply_in_tf32(matrices: bool, stacks: bool) -> None:
 
 
 def contiguous_on_gpu(x: Any) -> Any:
-    """An array of a GPU stored in rows, for several products to read it; one of NumPy as it is."""
+    """Return an array on a GPU stored in rows, so that several products can read it; one of NumPy unchanged."""
     return x if isinstance(x, np.ndarray) else sys.modules["cupy"].ascontiguousarray(x)
 
 
 def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
-    """x @ y of arrays on a GPU, with NumPy's rules for shapes."""
+    """Return x @ y of arrays on a GPU, by NumPy's rules for shapes."""
     cupy = sys.modules["cupy"]
     alike = x.ndim == y.ndim > 2 and x.shape[:-2] == y.shape[:-2] and x.dtype == y.dtype and x.shape[-1] == y.shape[-2]
     if not (alike and x.size and y.size and x.dtype.name in ("float32", "float64")):
@@ -58,12 +58,13 @@ def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
 
 
 class Stack(NamedTuple):
-    """How matrices lie in memory.
+    """Matrices and how they are stored.
 
-    array:      (..., rows, columns).
-    transposed: whether columns, and not rows, are stored one after the other.
-    step:       from the beginning of one row (or column) to that of the next, in elements.
-    distance:   from one matrix to the next, in elements.
+    Attributes:
+        array: (..., rows, columns).
+        transposed: whether columns, and not rows, are stored one after the other.
+        step: elements from the beginning of one row (or column) to that of the next.
+        distance: elements from one matrix to the next.
     """
 
     array: Any
@@ -73,12 +74,12 @@ class Stack(NamedTuple):
 
 
 def _stack(x: Any) -> Stack:
-    """An array as a stack that cuBLAS can read, copied if need be."""
+    """Return an array as a stack that cuBLAS can read, copied if necessary."""
     return _as_stack(x) or _as_stack(contiguous_on_gpu(x))  # type: ignore[return-value]
 
 
 def _as_stack(x: Any) -> Stack | None:
-    """An array as a stack, if it lies in memory as one."""
+    """Return an array as a stack, or None if it is not stored as one."""
     *leading, rows, columns = x.shape
     *jumps, row, column = (stride // x.itemsize for stride in x.strides)
     axes = [(length, jump) for length, jump in zip(leading, jumps, strict=True) if length > 1]
@@ -95,7 +96,7 @@ def _as_stack(x: Any) -> Stack | None:
 
 
 def _multiply(x: Stack, y: Stack, out: Stack) -> None:
-    """Write the products. cuBLAS stores matrices by columns, and so sees all transposed: outᵀ = yᵀ xᵀ."""
+    """Write the products. cuBLAS stores matrices by columns, and so reads each as its transpose: outᵀ = yᵀ xᵀ."""
     cuda = sys.modules["cupy"].cuda
     double = x.array.dtype == np.float64
     kind = 1 if double else 0  # CUDA_R_64F, CUDA_R_32F

@@ -1,4 +1,4 @@
-"""CuPy and its GPUs: whether they are there, and if not, what to install; copying an array to one of them."""
+"""CuPy and its GPUs: find them, or say what to install; copy arrays to them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..errors import ConfigError, MissingExtraError
 
 
 def find_cupy() -> tuple[ModuleType, int]:
-    """CuPy, and how many GPUs it can use.
+    """Return CuPy and the number of GPUs that it can use.
 
     Raises:
-        ConfigError: if there is none, or no driver.
-        MissingExtraError: if CuPy is not installed, or one for another CUDA than the driver's.
+        ConfigError: if there is no GPU or no driver.
+        MissingExtraError: if CuPy is not installed, or was made for another CUDA than the driver.
     """
     try:
         cupy = importlib.import_module("cupy")
@@ -39,12 +39,14 @@ def find_cupy() -> tuple[ModuleType, int]:
 
 
 def to_cuda(x: Any, device: str) -> Any:
-    """Copy an array to the GPU "cuda" or "cuda:i"; one that is there already is returned as it is.
+    """Return an array on the GPU "cuda" or "cuda:i"; the same array if it is there already.
 
-    From then on this thread, and the `Workers` that it starts, compute on that GPU: CuPy wants arrays to lie on the
-    card that is current in a thread.
+    From then on this thread, and the `Workers` that it starts, compute on that GPU: in CuPy each thread has a current
+    GPU, which its arrays must be on.
 
-    Raises ConfigError for another name, or if there is no such GPU; and what `find_cupy` raises.
+    Raises:
+        ConfigError: for another name, or if there is no such GPU.
+        MissingExtraError: as `find_cupy`.
     """
     cupy, gpu = _find_gpu(device)
     gpu.use()
@@ -52,7 +54,7 @@ def to_cuda(x: Any, device: str) -> Any:
 
 
 def current_gpu() -> int | None:
-    """The number of the GPU that this thread computes on; None where CuPy is not in use."""
+    """Return the number of the GPU that this thread computes on; None if CuPy is not in use."""
     cupy = sys.modules.get("cupy")
     try:
         return cupy.cuda.Device().id if cupy else None
@@ -79,7 +81,7 @@ def _find_gpu(device: str) -> tuple[ModuleType, Any]:
 
 
 def device_memory(device: str) -> int | None:
-    """Bytes of memory that "cpu", "cuda" or "cuda:i" has; None where the system does not say."""
+    """Return the memory of "cpu", "cuda" or "cuda:i" in bytes; None if the system does not say."""
     if device == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
     _, gpu = _find_gpu(device)
@@ -88,17 +90,17 @@ def device_memory(device: str) -> int | None:
 
 
 def device_name(device: str) -> str:
-    """What NVIDIA calls the card "cuda" or "cuda:i"."""
+    """Return NVIDIA's name for the GPU "cuda" or "cuda:i"."""
     cupy, gpu = _find_gpu(device)
     return cupy.cuda.runtime.getDeviceProperties(gpu.id)["name"].decode()
 
 
 def compute_capability(device: str) -> int:
-    """What the card "cuda" or "cuda:i" can do, as NVIDIA counts it: 75 is Turing, 80 Ampere, 90 Hopper."""
+    """Return the compute capability of "cuda" or "cuda:i", times 10: 75 is Turing, 80 Ampere, 90 Hopper."""
     return int(_find_gpu(device)[1].compute_capability)
 
 
 def wait_for(device: str) -> None:
-    """Return once a GPU has done all that it was told; at once for "cpu"."""
+    """Return when a GPU has finished all work that was launched; at once for "cpu"."""
     if device != "cpu":
         _find_gpu(device)[1].synchronize()

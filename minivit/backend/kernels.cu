@@ -1,5 +1,5 @@
 // What a GPU runs in one launch where array operations would take many: each kernel here is the twin of the NumPy
-// function of the same name (see `with_gpu_kernel` in kernels.py), with its arguments in the same order.
+// function of the same name (see `rowwise` and `elementwise` in kernels.py), with its arguments in the same order.
 //
 // All arrays are contiguous and of one type T, float or double. The first two arguments are the shape of the first
 // array: so many `rows` of `n` elements each. Loops stride over the whole grid, so any number of warps will do. LANES is
@@ -106,27 +106,27 @@ __global__ void normalize_backward(
 
 // -- elements: a thread each -----------------------------------------------------------------------------------
 
-// out <- x phi and slope <- its derivative, where it is wanted, for phi = (1 + tanh u) / 2, u = c (x + 0.044715 x^3)
+// out <- x phi, and its derivative if there is an array for it, for phi = (1 + tanh u) / 2, u = c (x + 0.044715 x^3)
 template <typename T>
-__global__ void gelu_tanh(Index rows, Index n, const T* x, T* out, T* slope) {
+__global__ void gelu_tanh(Index rows, Index n, const T* x, T* out, T* derivative) {
     const T c = 0.7978845608028654;  // sqrt(2 / pi)
     EACH_ELEMENT(i) {
         const T square = x[i] * x[i];
         const T phi = T(0.5) + T(0.5) * tanh(x[i] * c * (T(1) + T(0.044715) * square));
         const T twice_du = T(2) * c * (T(1) + T(3 * 0.044715) * square);
         out[i] = x[i] * phi;
-        if (slope) slope[i] = phi + x[i] * phi * (T(1) - phi) * twice_du;
+        if (derivative) derivative[i] = phi + x[i] * phi * (T(1) - phi) * twice_du;
     }
 }
 
 // The same for phi = (1 + erf(x / sqrt 2)) / 2
 template <typename T>
-__global__ void gelu_erf(Index rows, Index n, const T* x, T* out, T* slope) {
+__global__ void gelu_erf(Index rows, Index n, const T* x, T* out, T* derivative) {
     const T root = 0.7071067811865476, density = 0.3989422804014327;  // sqrt(1 / 2), 1 / sqrt(2 pi)
     EACH_ELEMENT(i) {
         const T value = x[i], phi = T(0.5) + T(0.5) * erf(value * root);
         out[i] = value * phi;
-        if (slope) slope[i] = phi + value * density * exp(T(-0.5) * value * value);
+        if (derivative) derivative[i] = phi + value * density * exp(T(-0.5) * value * value);
     }
 }
 

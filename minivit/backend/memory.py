@@ -1,4 +1,4 @@
-"""The C library's memory: large arrays come and go with every op, and it should not hand them back each time."""
+"""The C library's memory: every op makes and frees large arrays, whose memory should be reused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 def keep_freed_memory() -> None:
     """Ask the C library to keep the memory of freed arrays for the next ones, where it is glibc.
 
-    By default it hands large arrays back to the system, and every new one costs a page fault for each 4 KiB: a
+    By default it returns the memory of large arrays to the system, and a new array costs a page fault for each 4 KiB: a
     training step of ViT-Ti_4-CIFAR on 16 images took 270 ms on one core with the default and 218 ms with this.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):

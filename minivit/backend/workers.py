@@ -1,8 +1,7 @@
-"""Several threads, each with a tape of its own: how one batch keeps every core busy.
+"""Several threads, each with its own tape, share a batch, so that every core is busy.
 
-NumPy lets go of the interpreter lock inside matrix products and element-wise loops, so Python threads run
-side by side. BLAS is held to one thread in the meantime: with several it would compete with ours, and its
-sums could come out in another order.
+NumPy releases the interpreter lock inside matrix products and element-wise loops, so Python threads run at the same
+time. BLAS is limited to one thread meanwhile: more would compete with ours, and could add up in another order.
 """
 
 from __future__ import annotations
@@ -24,10 +23,13 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """A pool of threads to use as `with Workers(2) as workers: workers.map(function, items)`.
+    """A pool of threads, used as `with Workers(2) as workers: workers.map(function, items)`.
 
     Args:
-        count: how many threads; None for one for each core that this process may use.
+        count: the number of threads; None for one for each core that this process may use.
+
+    Attributes:
+        count: the number of threads.
     """
 
     def __init__(self, count: int | None = None):
@@ -50,15 +52,15 @@ class Workers:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Inside `with workers.together():` BLAS has as many threads as there are workers: for work in one piece."""
+        """Give BLAS as many threads as there are workers inside `with workers.together():`, for undivided work."""
         with self._blas.limit(limits=self.count, user_api="blas"):
             yield
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`function(item)` for each item, side by side; the results come in the items' order."""
+        """Yield `function(item)` for each item, in the items' order; the calls run at the same time."""
         return map(function, items) if self._pool is None else self._pool.map(function, items)
 
 
 def micro_batches(count: int, size: int) -> list[slice]:
-    """Slices of `size` that cover `count` items; the last may be shorter."""
+    """Return slices of `size` that cover `count` items; the last may be shorter."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]

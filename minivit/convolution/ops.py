@@ -1,31 +1,33 @@
 """Convolution, pooling, group normalisation, weight standardisation and ReLU, as fused ops.
 
-They follow the engine's rules (see `engine/fused.py`): a function, its `vjp` inside, a composed twin in `reference.py`;
-float32 inside where half precision comes in.
+They follow the engine's rules (see `engine/fused.py`): a function, its `vjp` inside, a composed twin in `reference.py`.
 """
 
 from __future__ import annotations
 
 import math
 
-from ..backend.arrays import Array, matmul, underflow_is_harmless, wide, xp_of
-from ..engine.fused import sum_of_rows
-from ..engine.ops import divided, operands, rounded
-from ..engine.tensor import Tensor, record, wants_grad
+from ..backend.arrays import Array, underflow_is_harmless, xp_of
+from ..backend.products import matmul, sum_of_rows
+from ..engine.ops import divided, operands
+from ..engine.tensor import Tensor, needs_grad, op, record
 from ..errors import ConfigError, ShapeError
 
 Padding = int | str  # pixels on all four sides, "SAME" or "VALID"
 Sides = tuple[tuple[int, int], tuple[int, int]]  # (above, below), (left, right)
 
 
+@op
 @underflow_is_harmless()
 def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME") -> Tensor:
     """Slide a kernel over images: (B, H, W, C) with (h, w, C, D) -> (B, H', W', D).
 
-    Every window becomes a row, so that the convolution is one matrix product. Only the padded images are kept for
-    backward, which cuts the windows a second time: kept, they would take h·w times the memory.
+    Every window becomes a row, so that the convolution is one matrix product. Only the padded images are saved for
+    backward, which cuts out the windows a second time: saved, they would take h·w times the memory.
 
     Args:
+        x: (B, H, W, C).
+        kernel: (h, w, C, D).
         stride: pixels from one window to the next.
         padding: zeros around the image. "SAME" makes H' = ⌈H / stride⌉, with the odd pixel below and to the right;
             "VALID" adds none; a number adds that many on each side.
@@ -39,7 +41,7 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
         raise ShapeError(f"conv2d takes images (B, H, W, C) and a kernel (h, w, C, D), not {a.shape} and {w.shape}")
     size = w.shape[:2]
     sides = padded_sides(a.shape[1:3], size, stride, padding)
-    wants_x, wants_kernel = wants_grad(x), wants_grad(kernel)
+    needs_x, needs_kernel = needs_grad(x), needs_grad(kernel)
     padded = pad(a, sides, 0.0)
     columns = windows(padded, size, stride)  # (B, H', W', h, w, C)
     grid = columns.shape[:3]
@@ -52,9 +54,9 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
     def vjp(dy: Array):
         dy = dy.reshape(count, flat.shape[1])  # (B H' W', D)
         dx = dw = None
-        if wants_kernel:
+        if needs_kernel:
             dw = matmul(windows(padded, size, stride).reshape(count, len(flat)).T, dy).reshape(w.shape)
-        if wants_x:
+        if needs_x:
             dcolumns = matmul(dy, flat.T).reshape(*grid, *size, shape[3])
             dpadded = xp_of(dy).zeros_like(padded)
             for i in range(size[0]):
@@ -66,19 +68,21 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
     return record(out.reshape(*grid, w.shape[3]), (x, kernel), vjp)
 
 
+@op
 def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill: float = -float("inf")) -> Tensor:
     """The largest number of each window, channel by channel: (B, H, W, C) -> (B, H', W', C).
 
-    Of numbers that tie, the first in raster order receives the gradient.
+    Of numbers that tie, the first in raster order gets the gradient.
 
     Args:
+        x: (B, H, W, C).
         size: a window's side, pixels.
         stride, padding: as in `conv2d`.
-        fill: what stands in the padding; BiT pads with 0, which can win.
+        fill: the number in the padding; BiT pads with 0, which can be the largest.
 
     Raises:
-        ShapeError: if these are no images, or a window is larger than they are with their padding.
-        ConfigError: as `conv2d`, and for padding so wide that a window could lie in it.
+        ShapeError: if the array does not hold images, or a window is larger than an image with its padding.
+        ConfigError: as `conv2d`, and for padding so wide that a window could hold nothing else.
     """
     (a,) = operands(x)
     if a.ndim != 4 or size < 1:
@@ -97,7 +101,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
 
     def vjp(dy: Array):
         dpadded = xp.zeros_like(padded)
-        free = xp.ones(out.shape, bool)  # windows whose largest number has not come by yet
+        free = xp.ones(out.shape, bool)  # windows whose largest number was not found yet
         for place in places:
             here = (padded[place] == out) & free
             free &= ~here
@@ -107,13 +111,20 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     return record(out, (x,), vjp)
 
 
+@op
 @underflow_is_harmless()
 def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: float = 1e-6) -> Tensor:
     """Group normalisation (arXiv 1803.08494): (B, H, W, C) -> (B, H, W, C).
 
-    Each image's channels are cut into groups of neighbours; a group is normalised over its channels and all places.
+    Each image's channels are divided into groups of neighbours; a group is normalised over its channels and all places.
     Backward is LayerNorm's: dx = (g - mean(g) - n mean(g n)) / sqrt(var + eps), g = dy * weight; the means come from
     sums over the places of dy and dy n, which the gradients of weight and bias need as well.
+
+    Args:
+        x: (B, H, W, C).
+        weight, bias: (C,).
+        groups: their number.
+        eps: added to each variance.
 
     Raises:
         ShapeError: if `groups` does not divide the channels.
@@ -122,8 +133,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     channels = a.shape[-1]
     if a.ndim != 4 or groups < 1 or channels % groups:
         raise ShapeError(f"group_norm takes images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
-    xp, dtype = xp_of(a), a.dtype
-    a, w, b = wide(a), wide(w), wide(b)
+    xp = xp_of(a)
     number, each = a.shape[1] * a.shape[2], channels // groups  # places of an image, and channels of a group
     normal = a.reshape(len(a), number, channels)  # (B, H W, C)
     share = 1.0 / max(1, number)
@@ -143,7 +153,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     shape = a.shape
 
     def vjp(dy: Array):
-        dy = wide(dy).reshape(normal.shape)
+        dy = dy.reshape(normal.shape)
         product = dy * normal
         mean_dy, mean_product = places @ dy, places @ product  # (B, 1, C): over the places
         dw, db = (sum_of_rows(mean[:, 0]) / share for mean in (mean_product, mean_dy))
@@ -151,21 +161,23 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
         dx -= group_means(mean_dy * w)
         dx -= xp.multiply(normal, group_means(mean_product * w), out=product)
         dx *= inverse
-        return tuple(rounded(gradient, dtype) for gradient in (dx.reshape(shape), dw, db))
+        return dx.reshape(shape), dw, db
 
-    return record(rounded(out.reshape(shape), dtype), (x, weight, bias), vjp)
+    return record(out.reshape(shape), (x, weight, bias), vjp)
 
 
+@op
 @underflow_is_harmless()
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
     """Weight standardisation (arXiv 1903.10520): each output channel of (h, w, C, D) has mean 0, standard deviation 1.
 
     Args:
+        kernel: (h, w, C, D).
         eps: keeps a constant channel finite.
-        inside: False divides by std + eps, as the hybrids do; True by sqrt(var + eps), as BiT does.
+        inside: where eps is added. False divides by std + eps, as the hybrids do; True by sqrt(var + eps), as BiT does.
     """
     (w,) = operands(kernel)
-    xp, dtype, w = xp_of(w), w.dtype, wide(w)
+    xp = xp_of(w)
     rows = w.reshape(math.prod(w.shape[:-1]), w.shape[-1])  # (h w C, D)
 
     def mean(x: Array) -> Array:
@@ -180,23 +192,24 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
     tiny = xp.finfo(w.dtype).tiny  # a constant channel has std 0 and centred 0: its share of the gradient is 0
 
     def vjp(dy: Array):
-        dy = wide(dy).reshape(rows.shape)
+        dy = dy.reshape(rows.shape)
         through_std = mean(dy * centred) * inverse * inverse / xp.maximum(std, tiny)
         dx = (dy - mean(dy)) * inverse - centred * through_std
-        return (rounded(dx.reshape(shape), dtype),)
+        return (dx.reshape(shape),)
 
-    return record(rounded((centred * inverse).reshape(shape), dtype), (kernel,), vjp)
+    return record((centred * inverse).reshape(shape), (kernel,), vjp)
 
 
+@op
 def relu(x: Tensor) -> Tensor:
     """max(x, 0); its derivative at 0 is 0."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = rounded(xp.maximum(a, 0.0), a.dtype)
-    positive = out != 0.0 if wants_grad(x) else None  # true for nan too, so that a nan shows in the gradient
+    out = xp.maximum(a, 0.0)
+    positive = out != 0.0 if needs_grad(x) else None  # true for nan too, so that a nan shows in the gradient
 
     def vjp(dy: Array):
-        return (rounded(dy * positive, dy.dtype),)
+        return (dy * positive,)
 
     return record(out, (x,), vjp)
 
@@ -205,7 +218,7 @@ def relu(x: Tensor) -> Tensor:
 
 
 def padded_sides(image: tuple[int, int], size: tuple[int, int], stride: int, padding: Padding) -> Sides:
-    """How many pixels to add (above, below), (left, right); see `conv2d`."""
+    """Return how many pixels to add, (above, below), (left, right); see `conv2d`."""
     if stride < 1:
         raise ConfigError(f"a stride must be 1 or more, not {stride}")
     if padding == "VALID":
@@ -222,7 +235,7 @@ def padded_sides(image: tuple[int, int], size: tuple[int, int], stride: int, pad
 
 
 def pad(x: Array, sides: Sides, fill: float) -> Array:
-    """(B, H, W, C) with `fill` around it; without padding, `x` itself."""
+    """Return (B, H, W, C) with `fill` around it; without padding, `x` itself."""
     if sides == ((0, 0), (0, 0)):
         return x
     b, h, w, c = x.shape
@@ -233,13 +246,13 @@ def pad(x: Array, sides: Sides, fill: float) -> Array:
 
 
 def unpad(x: Array, sides: Sides, shape: tuple[int, ...]) -> Array:
-    """What `pad` was given."""
+    """Return the part of shape (B, H, W, C) that `pad` put a border around."""
     (above, _), (left, _) = sides
     return x[:, above : above + shape[1], left : left + shape[2]]
 
 
 def window_grid(padded: Array, size: tuple[int, int], stride: int) -> tuple[int, int, int]:
-    """(B, H', W'): how many windows of a size there are."""
+    """Return (B, H', W'): how many windows of a size there are."""
     b, h, w, _ = padded.shape
     if h < size[0] or w < size[1]:
         raise ShapeError(f"a window of {size[0]} x {size[1]} does not fit into images of {h} x {w} with their padding")
@@ -247,13 +260,13 @@ def window_grid(padded: Array, size: tuple[int, int], stride: int) -> tuple[int,
 
 
 def shifted(i: int, j: int, grid: tuple[int, int, int], stride: int) -> tuple[slice, slice, slice]:
-    """Where pixel (i, j) of every window lies: padded[shifted(...)] is (B, H', W', C)."""
+    """Return the index of pixel (i, j) of every window: padded[shifted(...)] is (B, H', W', C)."""
     _, rows, columns = grid
     return slice(None), slice(i, i + (rows - 1) * stride + 1, stride), slice(j, j + (columns - 1) * stride + 1, stride)
 
 
 def windows(padded: Array, size: tuple[int, int], stride: int) -> Array:
-    """Every window, side by side: (B, H, W, C) -> (B, H', W', h, w, C)."""
+    """Return every window, side by side: (B, H, W, C) -> (B, H', W', h, w, C)."""
     grid = window_grid(padded, size, stride)
     if size == (1, 1):
         return padded[shifted(0, 0, grid, stride)][:, :, :, None, None]

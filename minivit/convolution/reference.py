@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from ..backend.arrays import xp_of
 from ..engine import ops as primitives
-from ..engine.reference import in_float32
-from ..engine.tensor import Tensor
+from ..engine.tensor import Tensor, rounded_once
 from .ops import Padding, padded_sides
 
 
-@in_float32
+@rounded_once
 def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME") -> Tensor:
-    """The sum over the kernel's pixels (i, j) of the image, shifted so that they meet, times kernel[i, j]."""
+    """The sum over the kernel's pixels (i, j) of the image, shifted by (i, j), times kernel[i, j]."""
     size = kernel.shape[0], kernel.shape[1]
     shifts = _shifts(x, size, stride, padding, 0.0)
     out = shifts[0][0] @ kernel[shifts[0][1]]  # (B, H', W', C) @ (C, D)
@@ -27,7 +26,7 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     return stacked.max(axis=0)
 
 
-@in_float32
+@rounded_once
 def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: float = 1e-6) -> Tensor:
     """Centre each group of each image, divide by its standard deviation, scale and shift each channel."""
     b, h, w, c = x.shape
@@ -37,7 +36,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     return (centred / (variance + eps).sqrt()).reshape(b, h, w, c) * weight + bias
 
 
-@in_float32
+@rounded_once
 def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tensor:
     """Centre each output channel and divide by its standard deviation."""
     centred = kernel - kernel.mean(axis=(0, 1, 2), keepdims=True)
@@ -53,7 +52,7 @@ def relu(x: Tensor) -> Tensor:
 def _shifts(
     x: Tensor, size: tuple[int, int], stride: int, padding: Padding, fill: float
 ) -> list[tuple[Tensor, tuple[int, int]]]:
-    """For each pixel (i, j) of a window: what lies there in every window, (B, H', W', C), and (i, j)."""
+    """Return, for each pixel (i, j) of a window, its values in all windows, (B, H', W', C), and (i, j)."""
     (above, below), (left, right) = padded_sides((x.shape[1], x.shape[2]), size, stride, padding)
     x = _border(_border(x, 1, above, below, fill), 2, left, right, fill)
     bottom, end = x.shape[1] - size[0] + 1, x.shape[2] - size[1] + 1  # one past the last window's first row and column

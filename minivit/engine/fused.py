@@ -3,14 +3,15 @@
 The twin is the definition, the op is the same function made fast; a test holds the two equal, value and
 gradient. Three habits pay, and each op uses what it needs of them: large arrays are written in place or into
 `out=` (a fresh one costs page faults), long element-wise chains run in blocks that stay in the cache, and forward
-keeps what backward needs instead of what it was computed from. Without a tape nothing is kept at all.
-
-In half precision, sums, exponentials and statistics are computed in float32 all the same (arXiv 1710.03740).
+saves what backward needs instead of what it was computed from. Without a tape nothing is saved at all.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,20 +19,19 @@ from ..backend.arrays import (
     Array,
     erf,
     extremes_are_harmless,
-    matmul,
     plain_array,
     row_blocks,
     underflow_is_harmless,
-    vecdot,
-    wide,
     xp_of,
 )
-from ..backend.cublas import contiguous_on_gpu
-from ..backend.cuda import current_gpu
-from ..backend.kernels import row_of_ones, with_gpu_kernel
+from ..backend.kernels import elementwise, rowwise
+from ..backend.precision import saved, with_derivative
+from ..backend.products import matmul, matmul_add, ready_for_products, sum_of_rows, vecdot
 from ..errors import ConfigError, DTypeError, ShapeError
-from .ops import divided, operands, rounded
-from .tensor import Tensor, record, wants_grad
+from .ops import divided, operands
+from .tensor import Tensor, needs_grad, op, record
+
+Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 __all__ = [
     "attention", "attention_with_weights", "cross_entropy", "dropout", "gelu", "layer_norm", "linear", "patchify",
@@ -39,62 +39,69 @@ __all__ = [
 ]  # fmt: skip
 
 
+@op
 @underflow_is_harmless()
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b over the last axis: (..., k) with (k, n) and (n,) -> (..., n)."""
-    a, w, *biases = operands(x, weight) if bias is None else operands(x, weight, bias)
-    wants_x, wants_weight, wants_bias = wants_grad(x), wants_grad(weight), wants_grad(bias)
+    a, w, b = (*operands(x, weight), None) if bias is None else operands(x, weight, bias)
+    needs_x, needs_weight, needs_bias = needs_grad(x), needs_grad(weight), needs_grad(bias)
     if a.ndim < 1 or w.ndim != 2 or a.shape[-1] != w.shape[0]:
         raise ShapeError(f"linear: an input of shape {a.shape} does not fit a weight (features, outputs) = {w.shape}")
     m, n = math.prod(a.shape[:-1]), w.shape[1]
     rows = a.reshape(m, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
-    out = matmul(rows, w, may_stay_wide=True)  # (m, n)
-    for b in biases:  # one or none
-        out += b
+    out = matmul_add(rows, w, b)  # (m, n)
 
     def vjp(dy: Array):
         dy = dy.reshape(m, n)
-        dx = matmul(dy, w.T).reshape(a.shape) if wants_x else None
-        dw = matmul(rows.T, dy) if wants_weight else None
-        db = sum_of_rows(dy) if wants_bias else None
+        dx = matmul(dy, w.T).reshape(a.shape) if needs_x else None
+        dw = matmul(rows.T, dy) if needs_weight else None
+        db = sum_of_rows(dy) if needs_bias else None
         return dx, dw, db
 
-    return record(rounded(out.reshape(*a.shape[:-1], n), a.dtype), (x, weight, bias), vjp)
+    return record(out.reshape(*a.shape[:-1], n), (x, weight, bias), vjp)
 
 
+@op
 @underflow_is_harmless()
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
     """Layer normalisation over the last axis (arXiv 1607.06450): (x - mean) / sqrt(var + eps) * weight + bias.
 
-    Keeps the normalised rows n and 1/sqrt(var + eps). With g = dy * weight, backward is
+    It saves the normalised rows n and 1/sqrt(var + eps). With g = dy * weight, backward is
     dx = (g - mean(g) - n * mean(g * n)) / sqrt(var + eps); both means are products with `weight`, so that g
     itself is never summed.
+
+    Args:
+        x: (..., d).
+        weight, bias: (d,).
+        eps: added to each variance.
+
+    Returns:
+        (..., d).
     """
     a, w, b = operands(x, weight, bias)
-    xp, dtype, shape = xp_of(a), a.dtype, a.shape
-    a, w, b = wide(a), wide(w), wide(b)
+    xp, shape = xp_of(a), a.shape
     m, d = math.prod(shape[:-1]), shape[-1]
     rows = a.reshape(m, d)
     out = xp.empty(rows.shape, rows.dtype)
-    normal = xp.empty_like(out) if wants_grad(x, weight, bias) else out
+    normal = xp.empty_like(out) if needs_grad(x, weight, bias) else out
     inverse = xp.empty((m, 1), rows.dtype)
     for block in row_blocks(rows):
         normalize(rows[block], w, b, eps, out[block], normal[block], inverse[block])
 
     def vjp(dy: Array):
-        dy = wide(dy).reshape(m, d)
+        dy = dy.reshape(m, d)
         dx, dw, db = xp.empty_like(normal), [], []  # of each block, its part of dw and db
         for block in row_blocks(dy):
             product = xp.empty_like(dx[block])
             normalize_backward(dy[block], normal[block], w, inverse[block], dx[block], product)
             dw.append(sum_of_rows(product))
             db.append(sum_of_rows(dy[block]))
-        return tuple(rounded(gradient, dtype) for gradient in (dx.reshape(shape), added(dw), added(db)))
+        return dx.reshape(shape), added(dw), added(db)
 
-    return record(rounded(out.reshape(shape), dtype), (x, weight, bias), vjp)
+    return record(out.reshape(shape), (x, weight, bias), vjp)
 
 
-@with_gpu_kernel(per_row=True)
+@rowwise
 def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Array, inverse: Array) -> None:
     """Write (x - mean) / sqrt(var + eps) of each row, that times w plus b, and 1 / sqrt(var + eps)."""
     xp, d = xp_of(x), max(1, x.shape[1])
@@ -105,7 +112,7 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
     out += b
 
 
-@with_gpu_kernel(per_row=True)
+@rowwise
 def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, product: Array) -> None:
     """Write the gradient of x, and dy * normal, whose sum over the rows is that of w. `normal` is used up."""
     xp, share = xp_of(dy), 1.0 / max(1, dy.shape[1])
@@ -117,34 +124,28 @@ def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: A
     dx *= inverse
 
 
+@op
 @extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     """The Gaussian error linear unit x Φ(x) (arXiv 1606.08415), exact ("erf") or as Google computes it ("tanh").
 
-    Keeps the derivative alone, so that backward is one product.
+    It saves the derivative alone, so that backward is one product.
     """
     if form not in GELU_FORMS:
         raise ConfigError(f"unknown GELU form {form!r}: use 'tanh' or 'erf'")
     (a,) = operands(x)
-    xp, dtype, shape = xp_of(a), a.dtype, a.shape
-    flat = wide(a).reshape(-1)
-    out = xp.empty_like(flat)
-    slope = xp.empty_like(flat) if wants_grad(x) else None  # dy/dx
-    for block in row_blocks(flat):
-        GELU_FORMS[form](flat[block], out[block], None if slope is None else slope[block])
-
-    slope = rounded(slope, dtype)
+    out, derivative = with_derivative(GELU_FORMS[form], a, needs_grad(x))
 
     def vjp(dy: Array):
-        dx = xp.multiply(dy.reshape(-1), slope, out=slope)  # the tape runs once: slope's memory is free now
-        return (dx.reshape(shape),)
+        # The tape runs once: the derivative's memory is free now.
+        return (xp_of(dy).multiply(dy, derivative, out=derivative),)
 
-    return record(rounded(out.reshape(shape), dtype), (x,), vjp)
+    return record(out, (x,), vjp)
 
 
-@with_gpu_kernel()
-def gelu_tanh(x: Array, out: Array, slope: Array) -> None:
-    """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its slope Φ + 2xu' Φ(1 - Φ)."""
+@elementwise
+def gelu_tanh(x: Array, out: Array, derivative: Array) -> None:
+    """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its derivative Φ + 2xu' Φ(1 - Φ)."""
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
     square = x * x
     phi = square * (0.044715 * c)
@@ -154,79 +155,89 @@ def gelu_tanh(x: Array, out: Array, slope: Array) -> None:
     phi *= 0.5
     phi += 0.5  # Φ
     xp.multiply(x, phi, out=out)
-    if slope is not None:
+    if derivative is not None:
         square *= 6.0 * 0.044715 * c
         square += 2.0 * c  # 2u'
-        xp.subtract(1.0, phi, out=slope)
-        slope *= out  # x Φ(1 - Φ), which is 0 far from 0, where x³ would be infinite
-        slope *= square
-        slope += phi
+        xp.subtract(1.0, phi, out=derivative)
+        derivative *= out  # x Φ(1 - Φ), which is 0 far from 0, where x³ would be infinite
+        derivative *= square
+        derivative += phi
 
 
-@with_gpu_kernel()
-def gelu_erf(x: Array, out: Array, slope: Array) -> None:
-    """Φ(x) = (1 + erf(x/√2))/2; write x Φ(x) and its slope Φ + x φ(x), φ the normal density."""
+@elementwise
+def gelu_erf(x: Array, out: Array, derivative: Array) -> None:
+    """Φ(x) = (1 + erf(x/√2))/2; write x Φ(x) and its derivative Φ + x φ(x), φ the normal density."""
     xp = xp_of(x)
     phi = erf(x * math.sqrt(0.5))
     phi *= 0.5
     phi += 0.5  # Φ
     xp.multiply(x, phi, out=out)
-    if slope is not None:
-        xp.multiply(x, x, out=slope)
-        slope *= -0.5
-        xp.exp(slope, out=slope)
-        slope *= 1.0 / math.sqrt(2.0 * math.pi)  # φ
-        slope *= x
-        slope += phi
+    if derivative is not None:
+        xp.multiply(x, x, out=derivative)
+        derivative *= -0.5
+        xp.exp(derivative, out=derivative)
+        derivative *= 1.0 / math.sqrt(2.0 * math.pi)  # φ
+        derivative *= x
+        derivative += phi
 
 
 GELU_FORMS = {"tanh": gelu_tanh, "erf": gelu_erf}
 
 
+@op
 @underflow_is_harmless()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = xp.moveaxis(a, axis, -1).astype(wide(a).dtype, order="C")  # (..., n)
+    out = xp.moveaxis(a, axis, -1).copy(order="C")  # (..., n)
     softmax_in_place(out, 1.0)
-    out = rounded(out, a.dtype)
+    result = saved(out)
 
     def vjp(dy: Array):
-        y = wide(out)
-        dx = xp.moveaxis(dy, axis, -1).astype(y.dtype, order="C")
-        softmax_backward_in_place(dx, y, 1.0)
-        return (xp.moveaxis(rounded(dx, out.dtype), -1, axis),)
+        dx = xp.moveaxis(dy, axis, -1).copy(order="C")
+        softmax_backward_in_place(dx, result(), 1.0)
+        return (xp.moveaxis(dx, -1, axis),)
 
     return record(xp.moveaxis(out, -1, axis), (x,), vjp)
 
 
+@op
 def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
     """Multi-head self-attention softmax(q kᵀ / √D_h) v without its two projections.  # ViT (6), (7)
 
     Args:
         qkv: (B, N, 3 D): queries, keys and values side by side, each split into `heads` of D_h = D / heads.
-        queries: how many of the first tokens ask; all if left out. All are answered from.
+        heads: their number.
+        queries: how many of the first tokens ask; None for all. They attend to all tokens.
 
     Returns:
         (B, queries, D): the heads' results side by side.
+
+    Raises:
+        ShapeError: if qkv has another shape.
     """
-    return attention_with_weights(qkv, heads, queries)[0]
+    return attend(qkv, heads, queries)[0]
+
+
+@op
+def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
+    """As `attention`, and beside it the attention weights softmax(q kᵀ / √D_h), an array (B, heads, queries, N)."""
+    return attend(qkv, heads, queries)
 
 
 @underflow_is_harmless()
-def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
-    """As `attention`, with the attention weights A = softmax(q kᵀ / √D_h) beside it, an array (B, heads, queries, N).
+def attend(qkv: Tensor, heads: int, queries: int | None) -> tuple[Tensor, Array]:
+    """Compute what `attention_with_weights` returns.
 
-    Queries, keys and values are views of the one packed array, and so are their gradients. Of half precision, they are
-    multiplied in float32: on a GPU, CuPy has no product of stacks of such matrices.
+    Queries, keys and values are views of the one packed array, and so are their gradients.
     """
     (x,) = operands(qkv)
     if x.ndim != 3 or heads < 1 or x.shape[2] % (3 * heads):
         raise ShapeError(f"attention: {heads} heads do not divide the 3 D of qkv (B, N, 3 D), whose shape is {x.shape}")
-    dtype, batch, tokens, width = x.dtype, *x.shape
+    batch, tokens, width = x.shape
     xp, scale = xp_of(x), max(1, width // 3 // heads) ** -0.5
-    q, k, v = contiguous_on_gpu(split_heads(wide(x), 3, heads))  # each (B, heads, N, D_h)
+    q, k, v = ready_for_products(split_heads(x, 3, heads))  # each (B, heads, N, D_h)
     q = q[:, :, :queries]
     asked = q.shape[2]
     weights = xp.empty((batch, heads, asked, tokens), q.dtype)  # contiguous, unlike what matmul might return
@@ -234,33 +245,56 @@ def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) 
     softmax_in_place(weights, scale)
     out = xp.empty((batch, asked, width // 3), weights.dtype)
     matmul(weights, v, out=split_heads(out, 1, heads)[0])
-    weights = rounded(weights, dtype)
+    saved_x, saved_weights = saved(x), saved(weights)
 
     def vjp(dy: Array):
-        a, q, k, v = wide(weights), *contiguous_on_gpu(split_heads(wide(x), 3, heads))
+        x, a = saved_x(), saved_weights()
+        q, k, v = ready_for_products(split_heads(x, 3, heads))
         dqkv = xp.empty(x.shape, a.dtype)  # in rows, whatever the order of x, so that the heads are views of it
         dq, dk, dv = split_heads(dqkv, 3, heads)
-        dq[:, :, asked:] = 0.0  # those who did not ask
-        (dh,) = contiguous_on_gpu(split_heads(wide(dy), 1, heads))  # (B, heads, queries, D_h)
+        dq[:, :, asked:] = 0.0  # of the tokens that do not ask
+        (dh,) = ready_for_products(split_heads(dy, 1, heads))  # (B, heads, queries, D_h)
         matmul(a.swapaxes(-1, -2), dh, out=dv)
         dweights = xp.empty(a.shape, a.dtype)  # (B, heads, queries, N)
         matmul(dh, v.swapaxes(-1, -2), out=dweights)
         softmax_backward_in_place(dweights, a, scale)
         matmul(dweights, k, out=dq[:, :, :asked])
         matmul(dweights.swapaxes(-1, -2), q[:, :, :asked], out=dk)
-        return (rounded(dqkv, dtype),)
+        return (dqkv,)
 
-    return record(rounded(out, dtype), (qkv,), vjp), weights
+    return record(out, (qkv,), vjp), weights
 
 
+def labels_are_constants(loss: Function) -> Function:
+    """Let a loss (logits, labels, ...) take labels in a Tensor, whose gradient is not computed.
+
+    The loss gets their array, and raises DTypeError if they require a gradient.
+    """
+
+    @functools.wraps(loss)
+    def call(logits: Tensor, labels: Any, *others: Any, **options: Any) -> Tensor:
+        if isinstance(labels, Tensor):
+            if labels.requires_grad:
+                raise DTypeError("labels are constants, whose gradient is not computed: pass labels.detach()")
+            labels = labels.data
+        return loss(logits, labels, *others, **options)
+
+    return call  # type: ignore[return-value]
+
+
+@labels_are_constants
+@op
 @underflow_is_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
     """The mean over the batch of -sum(target * log softmax(logits)).
 
     Args:
-        logits: (B, K); the loss of logits in half precision is float32.
+        logits: (B, K).
         labels: (B,) class numbers from 0 to K - 1, or (B, K) target probabilities.
         smoothing: the share of each target that is spread evenly over all K classes (arXiv 1512.00567).
+
+    Returns:
+        One number.
 
     Raises:
         ShapeError: if the labels are not of one of the two shapes, or a class number is out of range.
@@ -271,7 +305,7 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
     (x,) = operands(logits)
     if x.ndim != 2 or not x.shape[1]:
         raise ShapeError(f"cross_entropy: logits must have shape (B, K) with a class or more, not {x.shape}")
-    xp, dtype, x = xp_of(x), x.dtype, wide(x)
+    xp = xp_of(x)
     targets = target_probabilities(labels, x, smoothing)  # (B, K)
     shifted = shifted_to_zero(x)
     probabilities = xp.exp(shifted)
@@ -283,16 +317,26 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
 
     def vjp(dy: Array):
         dlogits = probabilities * mass[:, None] - targets
-        return (rounded(dlogits * divided(dy, len(targets)), dtype),)
+        return (dlogits * divided(dy, len(targets)),)
 
     return record(divided(losses.sum(), len(targets)), (logits,), vjp)
 
 
+@op
 @underflow_is_harmless()
 def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     """Set each element to 0 with probability `rate` and scale the others by 1 / (1 - rate) (arXiv 1207.0580).
 
-    `rng` draws the mask; the same state of it draws the same mask.
+    Args:
+        x: of any shape.
+        rate: from 0 to below 1.
+        rng: draws the mask; from the same state it draws the same mask.
+
+    Returns:
+        A Tensor of the same shape.
+
+    Raises:
+        ConfigError: for another rate.
     """
     if not 0.0 <= rate < 1.0:
         raise ConfigError(f"a dropout rate must be at least 0 and below 1, not {rate}")
@@ -304,7 +348,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     def apply(a: Array) -> Array:
         kept = a * keep
         kept *= scale
-        return rounded(kept, a.dtype)
+        return kept
 
     def vjp(dy: Array):
         return (apply(dy),)
@@ -312,6 +356,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     return record(apply(a), (x,), vjp)
 
 
+@op
 def patchify(images: Tensor, patch: int) -> Tensor:
     """Cut images into square patches, in raster order: (B, H, W, C) -> (B, N, P·P·C), N = HW / P².  # ViT §3.1
 
@@ -337,13 +382,8 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 
 def added(parts: list[Array]) -> Array:
-    """The sum of one array or more, first to last."""
+    """Return the sum of one array or more, from the first to the last."""
     return sum(parts[1:], parts[0])
-
-
-def sum_of_rows(x: Array) -> Array:
-    """(m, n) -> (n,), as a product with ones: BLAS does it in one fast pass."""
-    return matmul(row_of_ones(xp_of(x), x.shape[0], x.dtype, current_gpu()), x)[0]
 
 
 def shifted_to_zero(x: Array) -> Array:
@@ -352,13 +392,13 @@ def shifted_to_zero(x: Array) -> Array:
         return x - x.max(axis=-1, keepdims=True)
 
 
-@with_gpu_kernel(per_row=True)
+@rowwise
 def softmax_in_place(x: Array, scale: float) -> None:
     """Turn each row of the last axis of a contiguous array into the softmax of `scale` times it.
 
-    Its largest element is subtracted first, so that nothing overflows. Any number near it does as well: where a whole
-    matrix of the last two axes spans no more than e^60, its largest element serves all its rows. That makes it 1.65
-    times as fast on attention weights (16, 3, 65, 65), since a maximum for each short row costs more than exp does.
+    The row's largest element is subtracted first, so that nothing overflows. Any number near it will do: if all
+    elements of a matrix (the last two axes) are less than 60 apart, the matrix's largest element serves all its rows.
+    That is 1.65 times as fast on attention weights (16, 3, 65, 65): a maximum for each short row costs more than exp.
     """
     if not x.size:
         return
@@ -376,7 +416,7 @@ def softmax_in_place(x: Array, scale: float) -> None:
     x /= (x @ xp_of(x).ones(x.shape[-1], x.dtype))[..., None]
 
 
-@with_gpu_kernel(per_row=True)
+@rowwise
 def softmax_backward_in_place(dy: Array, y: Array, scale: float) -> None:
     """Turn the gradient of y = softmax(scale x) into that of x: scale y * (dy - rowsum(dy * y))."""
     dy -= vecdot(dy, y)[..., None]
@@ -385,18 +425,14 @@ def softmax_backward_in_place(dy: Array, y: Array, scale: float) -> None:
 
 
 def split_heads(x: Array, parts: int, heads: int) -> Array:
-    """Views of the heads in a packed array: (B, N, parts·D) -> (parts, B, heads, N, D_h)."""
+    """Return views of the heads in a packed array: (B, N, parts·D) -> (parts, B, heads, N, D_h)."""
     batch, tokens, width = x.shape
     return x.reshape(batch, tokens, parts, heads, width // parts // heads).transpose(2, 0, 3, 1, 4)
 
 
 def target_probabilities(labels: Array, logits: Array, smoothing: float) -> Array:
-    """(B,) class numbers or (B, K) probabilities -> (B, K) smoothed probabilities of the logits' type."""
+    """Return (B, K) smoothed probabilities of the logits' type, from (B,) class numbers or (B, K) probabilities."""
     xp = xp_of(logits)
-    if isinstance(labels, Tensor):
-        if labels.requires_grad:
-            raise DTypeError("labels are constants, whose gradient is not computed: pass labels.detach()")
-        labels = labels.data
     labels = xp.asarray(plain_array(labels))
     batch, classes = logits.shape
     if labels.shape == (batch, classes):
@@ -409,7 +445,7 @@ def target_probabilities(labels: Array, logits: Array, smoothing: float) -> Arra
         targets = (labels[:, None] == xp.arange(classes)).astype(logits.dtype)
     else:
         raise ShapeError(
-            f"labels must be {batch} whole numbers or probabilities of shape {(batch, classes)}, "
+            f"labels must be {batch} integers or probabilities of shape {(batch, classes)}, "
             f"not {labels.dtype} of shape {labels.shape}"
         )
     if smoothing:

@@ -1,8 +1,8 @@
 """Compare an op's gradient with what the definition of a derivative says.
 
-For y = f(x), a random direction u and a random cotangent v, the number v·(df/dx u) can be had twice: from two
-values of f a small step apart, and as (vjp v)·u. If they agree for random u and v, the vjp is right. The cotangent
-must be random: summing the output instead (v = 1) would pass a softmax whose backward is all zeros.
+For y = f(x), a random direction u and a random cotangent v, the number v·(df/dx u) can be computed in two ways: from
+two values of f a small step apart, and as (vjp v)·u. If they agree for random u and v, the vjp is right. The
+cotangent must be random: with a sum of the outputs instead (v = 1), a softmax whose backward is all zeros would pass.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def gradcheck(
         fn: takes Tensors, one for each input, and returns one Tensor; the same result each time it is called.
         inputs: arrays or Tensors; they are copied as float64 and never changed.
         tolerance: the largest relative error that passes.
-        step: how far the two evaluations lie to each side.
+        step: the distance from each input to the two evaluations.
         directions: how many random directions are tried for each input.
-        seed: of the random directions and cotangent.
+        seed: the random generator's, for the directions and the cotangent.
 
     Returns:
         The largest relative error found: |numeric - analytic| / max(|numeric|, |analytic|, |gradient|), where
@@ -48,7 +48,7 @@ def gradcheck(
     except ShapeError as error:
         raise GradientError(str(error)) from error
     if not np.array_equal(handed, cotangent):
-        raise GradientError("the op changed the gradient it was handed; other ops may still need it")
+        raise GradientError("the op changed the gradient that it was given; other ops may still need it")
 
     worst = 0.0
     for i, (point, leaf) in enumerate(zip(points, leaves, strict=True)):
@@ -56,7 +56,7 @@ def gradcheck(
         for _ in range(directions):
             direction = rng.standard_normal(point.shape)
             analytic = float(np.vdot(gradient, direction))
-            numeric = _slope(fn, points, i, direction * step, cotangent) / step
+            numeric = _difference(fn, points, i, direction * step, cotangent) / step
             scale = max(abs(numeric), abs(analytic), float(np.linalg.norm(gradient)))
             gap = abs(numeric - analytic)
             error = gap / scale if scale > 0.0 else gap  # max() may drop a nan, so the gap counts where the scale is 0
@@ -70,8 +70,8 @@ def gradcheck(
     return worst
 
 
-def _slope(fn: Callable[..., Tensor], points: list[np.ndarray], i: int, move: np.ndarray, v: np.ndarray) -> float:
-    """v · (f(x + move) - f(x - move)) / 2, moving input `i` alone."""
+def _difference(fn: Callable[..., Tensor], points: list[np.ndarray], i: int, move: np.ndarray, v: np.ndarray) -> float:
+    """Return v · (f(x + move) - f(x - move)) / 2, where only input `i` is moved."""
 
     def project(move: np.ndarray) -> float:
         moved = points[i].copy(order="K")

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DTypeError
 from . import ops
-from .tensor import Tensor, wants_grad
+from .tensor import Tensor, needs_grad
 
 # By NumPy's function, the name of the op in ops.py.
 SAME_UFUNC = {
@@ -72,7 +72,7 @@ def values(x: Any) -> Any:
 def checked(result: Any, name: str, arguments: Any) -> Any:
     """Return the result of a function of NumPy. Raises DTypeError if it would lose a gradient."""
     floats = any(getattr(part, "dtype", None) is not None and part.dtype.kind == "f" for part in parts_of(result))
-    if floats and wants_grad(*parts_of(arguments)):
+    if floats and needs_grad(*parts_of(arguments)):
         raise DTypeError(f"np.{name} keeps no gradient: give it x.numpy() for the values alone, or use minivit's ops")
     return result
 

@@ -1,8 +1,8 @@
 """The primitives: each op is one function, its forward lines first, then its `vjp` inside.
 
-Read one and you know the pattern. `vjp(dy)` receives dL/d(output) and returns a tuple with dL/d(input)
-for each input, or None for a constant. It captures arrays, never Tensors: what its closure holds is just what
-the tape keeps alive.
+Read one and you know the pattern. `vjp(dy)` gets dL/d(output) and returns a tuple with dL/d(input) for each input, or
+None for a constant. It captures arrays, never Tensors: the tape keeps alive what its closure holds, and no more. An op
+whose gradient needs the op's own result hands that to `saved`, which may store it in fewer bytes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ..backend.arrays import Array, beside, holds_numbers, is_array, is_float, plain_array, wide, xp_of
+from ..backend.arrays import Array, holds_numbers, is_array, is_float, plain_array, xp_of
 from ..backend.arrays import erf as erf_array
-from ..backend.arrays import matmul as multiply_arrays
+from ..backend.indexing import index_for, scatter
+from ..backend.precision import saved
+from ..backend.products import matmul as multiply_arrays
+from ..backend.products import sum_over
 from ..errors import DTypeError, ShapeError
-from .tensor import Tensor, record
+from .tensor import Tensor, op, record
 
 __all__ = [
     "abs", "add", "astype", "broadcast_to", "concatenate", "divide", "erf", "exp", "getitem", "log", "matmul", "max",
@@ -30,10 +33,11 @@ Axis = int | tuple[int, ...] | None
 # -- arithmetic with broadcasting ----------------------------------------------------------------
 
 
+@op
 def add(a: object, b: object) -> Tensor:
     """a + b."""
     x, y = operands(a, b)
-    x_shape, y_shape = shapes_wanted(a, b)
+    x_shape, y_shape = shapes_needing_grad(a, b)
 
     def vjp(dy: Array):
         return unbroadcast(dy, x_shape), unbroadcast(dy, y_shape)
@@ -41,10 +45,11 @@ def add(a: object, b: object) -> Tensor:
     return record(x + y, (a, b), vjp)
 
 
+@op
 def subtract(a: object, b: object) -> Tensor:
     """a - b."""
     x, y = operands(a, b)
-    x_shape, y_shape = shapes_wanted(a, b)
+    x_shape, y_shape = shapes_needing_grad(a, b)
 
     def vjp(dy: Array):
         return unbroadcast(dy, x_shape), None if y_shape is None else unbroadcast(-dy, y_shape)
@@ -52,40 +57,39 @@ def subtract(a: object, b: object) -> Tensor:
     return record(x - y, (a, b), vjp)
 
 
+@op
 def multiply(a: object, b: object) -> Tensor:
     """a * b, element by element."""
     x, y = operands(a, b)
-    x_shape, y_shape = shapes_wanted(a, b)
+    x_shape, y_shape = shapes_needing_grad(a, b)
     product = x * y
     x, y = (x if y_shape is not None else None), (y if x_shape is not None else None)  # each for the other's gradient
 
-    dtype = product.dtype
-
     def vjp(dy: Array):
-        dy = wide(dy)  # a sum over what was broadcast adds up products that are not rounded yet
         dx = None if x_shape is None else unbroadcast(dy * y, x_shape)
         dy_ = None if y_shape is None else unbroadcast(dy * x, y_shape)
-        return rounded(dx, dtype), rounded(dy_, dtype)
+        return dx, dy_
 
     return record(product, (a, b), vjp)
 
 
+@op
 def divide(a: object, b: object) -> Tensor:
     """a / b, element by element: d(a/b) = da / b - (a/b) db / b."""
     x, y = operands(a, b)
-    x_shape, y_shape = shapes_wanted(a, b)
+    x_shape, y_shape = shapes_needing_grad(a, b)
     out = x / y
     quotient = out if y_shape is not None else None
-    dtype = out.dtype
 
     def vjp(dy: Array):
-        dx = wide(dy) / y
+        dx = dy / y
         dy_ = None if y_shape is None else unbroadcast(-dx * quotient, y_shape)
-        return rounded(unbroadcast(dx, x_shape), dtype), rounded(dy_, dtype)
+        return unbroadcast(dx, x_shape), dy_
 
     return record(out, (a, b), vjp)
 
 
+@op
 def abs(a: Tensor) -> Tensor:
     """The absolute value of each element; its derivative at 0 is 0."""
     x = a.data
@@ -96,6 +100,7 @@ def abs(a: Tensor) -> Tensor:
     return record(xp_of(x).abs(x), (a,), vjp)
 
 
+@op
 def negative(a: Tensor) -> Tensor:
     """-a."""
 
@@ -105,6 +110,7 @@ def negative(a: Tensor) -> Tensor:
     return record(-a.data, (a,), vjp)
 
 
+@op
 def power(a: Tensor, exponent: float) -> Tensor:
     """a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)
 
@@ -119,24 +125,27 @@ def power(a: Tensor, exponent: float) -> Tensor:
     def vjp(dy: Array):
         if exponent == 0.0:
             return (xp_of(dy).zeros_like(dy),)
-        return (rounded(wide(dy) * wide(x) ** (exponent - 1) * exponent, x.dtype),)
+        return (dy * x ** (exponent - 1) * exponent,)
 
-    return record(rounded(wide(x) ** exponent, x.dtype), (a,), vjp)
+    return record(x**exponent, (a,), vjp)
 
 
 # -- functions of one number ---------------------------------------------------------------------
 
 
+@op
 def exp(a: Tensor) -> Tensor:
-    """e ** a, its own derivative."""
+    """e ** a, which is its own derivative."""
     out = xp_of(a.data).exp(a.data)
+    result = saved(out)
 
     def vjp(dy: Array):
-        return (dy * out,)
+        return (dy * result(),)
 
     return record(out, (a,), vjp)
 
 
+@op
 def log(a: Tensor) -> Tensor:
     """The natural logarithm."""
     x = a.data
@@ -147,40 +156,45 @@ def log(a: Tensor) -> Tensor:
     return record(xp_of(x).log(x), (a,), vjp)
 
 
+@op
 def sqrt(a: Tensor) -> Tensor:
     """The square root."""
     out = xp_of(a.data).sqrt(a.data)
+    result = saved(out)
 
     def vjp(dy: Array):
-        return (rounded(wide(dy) * 0.5 / out, out.dtype),)
+        return (dy * 0.5 / result(),)
 
     return record(out, (a,), vjp)
 
 
+@op
 def tanh(a: Tensor) -> Tensor:
     """The hyperbolic tangent; its derivative is 1 - tanh²."""
     out = xp_of(a.data).tanh(a.data)
+    result = saved(out)
 
     def vjp(dy: Array):
-        y = wide(out)
-        return (rounded(dy * (1.0 - y * y), out.dtype),)
+        y = result()
+        return (dy * (1.0 - y * y),)
 
     return record(out, (a,), vjp)
 
 
+@op
 def erf(a: Tensor) -> Tensor:
     """The error function; its derivative is 2/√π exp(-a²)."""
     x = a.data
 
     def vjp(dy: Array):
-        z = wide(x)
-        return (rounded(dy * (xp_of(z).exp(-z * z) * (2.0 / math.sqrt(math.pi))), x.dtype),)
+        return (dy * (xp_of(x).exp(-x * x) * (2.0 / math.sqrt(math.pi))),)
 
     return record(erf_array(x), (a,), vjp)
 
 
+@op
 def astype(a: Tensor, dtype: object) -> Tensor:
-    """The same numbers in another floating-point type; the gradient comes back in the first one."""
+    """The same numbers in another floating-point type; the gradient has the first one."""
     before = a.dtype
     out = a.data.astype(dtype)
     if not is_float(out.dtype):
@@ -195,15 +209,16 @@ def astype(a: Tensor, dtype: object) -> Tensor:
 # -- products ------------------------------------------------------------------------------------
 
 
+@op
 def matmul(a: object, b: object) -> Tensor:
     """a @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = operands(a, b)
-    x_shape, y_shape = shapes_wanted(a, b)
+    x_shape, y_shape = shapes_needing_grad(a, b)
     if not (getattr(x, "ndim", 0) and getattr(y, "ndim", 0)):
-        raise ShapeError("a matrix product wants one axis or more on each side; multiply by a single number with *")
+        raise ShapeError("a matrix product needs one axis or more on each side; multiply by a single number with *")
 
     def vjp(dy: Array):
-        # A vector takes part as a matrix of one row (left) or one column (right).
+        # A vector is a matrix of one row (left) or one column (right).
         rows = x.reshape(1, -1) if x.ndim == 1 else x  # (..., m, k)
         columns = y.reshape(-1, 1) if y.ndim == 1 else y  # (..., k, n)
         if y.ndim == 1:
@@ -223,6 +238,7 @@ def matmul(a: object, b: object) -> Tensor:
 # -- reductions ----------------------------------------------------------------------------------
 
 
+@op
 def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over `axis` (all axes if None): every summand receives the whole gradient."""
     x_shape = a.shape
@@ -230,59 +246,63 @@ def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     def vjp(dy: Array):
         return (xp_of(dy).broadcast_to(restore_axes(dy, x_shape, axis, keepdims), x_shape),)
 
-    return record(rounded(wide(a.data).sum(axis=axis, keepdims=keepdims), a.dtype), (a,), vjp)
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
 
+@op
 def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` (all axes if None); nan of no elements, as in NumPy."""
-    x_shape, dtype = a.shape, a.dtype
-    total = wide(a.data).sum(axis=axis, keepdims=keepdims)
+    """The mean over `axis` (all axes if None); nan if there are no elements, as in NumPy."""
+    x_shape = a.shape
+    total = a.data.sum(axis=axis, keepdims=keepdims)
     count = count_over(x_shape, axis)
 
     def vjp(dy: Array):
-        dy = xp_of(dy).broadcast_to(restore_axes(wide(dy), x_shape, axis, keepdims), x_shape)
-        return (rounded(divided(dy, count), dtype),)
+        dy = xp_of(dy).broadcast_to(restore_axes(dy, x_shape, axis, keepdims), x_shape)
+        return (divided(dy, count),)
 
-    return record(rounded(divided(total, count), dtype), (a,), vjp)
+    return record(divided(total, count), (a,), vjp)
 
 
+@op
 def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The variance over `axis` (all axes if None): the mean of the squared differences from the mean."""
-    x, dtype = wide(a.data), a.dtype
+    x = a.data
     total = x.sum(axis=axis, keepdims=True)
     count = count_over(x.shape, axis)
     centred = x - divided(total, count)
     squares = (centred * centred).sum(axis=axis, keepdims=keepdims)
 
     def vjp(dy: Array):
-        # An element changes the mean too, but that adds nothing: the centred elements add up to 0.
-        dy = divided(restore_axes(wide(dy), centred.shape, axis, keepdims), count)
-        return (rounded(dy * 2.0 * centred, dtype),)
+        # An element changes the mean too, which changes nothing: the centred elements add up to 0.
+        dy = divided(restore_axes(dy, centred.shape, axis, keepdims), count)
+        return (dy * 2.0 * centred,)
 
-    return record(rounded(divided(squares, count), dtype), (a,), vjp)
+    return record(divided(squares, count), (a,), vjp)
 
 
+@op
 def max(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
     return extreme(a, "max", axis, keepdims)
 
 
+@op
 def min(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
     return extreme(a, "min", axis, keepdims)
 
 
 def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
-    """The element that `max` or `min` names. As in NumPy, nan is both the largest and the smallest."""
+    """Return the element that `name`, "max" or "min", asks for. As in NumPy, nan is the largest and the smallest."""
     x = a.data
     if not (x.size or count_over(x.shape, axis)):
         raise ShapeError(f"{name} of no elements: the Tensor has shape {x.shape} and axis is {axis}")
     found = getattr(x, name)(axis=axis, keepdims=True)
 
     def vjp(dy: Array):
-        chosen = wide(((x == found) | (x != x)).astype(x.dtype))
-        share = restore_axes(wide(dy), x.shape, axis, keepdims) / chosen.sum(axis=axis, keepdims=True)
-        return (rounded(chosen * share, x.dtype),)
+        chosen = ((x == found) | (x != x)).astype(x.dtype)
+        share = restore_axes(dy, x.shape, axis, keepdims) / chosen.sum(axis=axis, keepdims=True)
+        return (chosen * share,)
 
     return record(found if keepdims else found.squeeze(axis), (a,), vjp)
 
@@ -290,6 +310,7 @@ def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
 # -- shape ---------------------------------------------------------------------------------------
 
 
+@op
 def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
     """The same elements, in row-major order, in another shape; one length may be -1."""
     x_shape = a.shape
@@ -300,6 +321,7 @@ def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
     return record(a.data.reshape(tuple(shape)), (a,), vjp)
 
 
+@op
 def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     """The axes in another order, by default reversed."""
     out = a.data.transpose(axes)
@@ -312,8 +334,9 @@ def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     return record(out, (a,), vjp)
 
 
+@op
 def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
-    """The tensor repeated, by NumPy's broadcasting rules, to `shape`."""
+    """The tensor repeated to `shape`, by NumPy's broadcasting rules."""
     x_shape = a.shape
 
     def vjp(dy: Array):
@@ -322,23 +345,19 @@ def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
     return record(xp_of(a.data).broadcast_to(a.data, tuple(shape)), (a,), vjp)
 
 
+@op
 def getitem(a: Tensor, index: object) -> Tensor:
-    """a[index], with slices, whole numbers, None, Ellipsis, masks and arrays of positions."""
-    x_shape, dtype = a.shape, a.dtype
-    index = index_beside(a.data, index)
+    """a[index], with slices, integers, None, Ellipsis, masks and arrays of positions."""
+    x_shape = a.shape
+    index = index_for(a.data, index)
 
     def vjp(dy: Array):
-        xp, dy = xp_of(dy), wide(dy)
-        dx = xp.zeros(x_shape, dy.dtype)
-        if picks_by_array(index):
-            xp.add.at(dx, index, dy)  # a position may be picked twice: its gradients add up
-        else:
-            dx[index] = dy
-        return (dx.astype(dtype, copy=False),)
+        return (scatter(dy, index, x_shape),)  # a position may be picked twice: its gradients add up
 
     return record(a.data[index], (a,), vjp)
 
 
+@op
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Several tensors, one after the other along `axis`."""
     arrays = operands(*tensors)
@@ -356,10 +375,12 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 
 def operands(*inputs: object) -> tuple[Array, ...]:
-    """The arrays behind an op's inputs.
+    """Return the arrays behind an op's inputs.
 
-    The Tensors among them must share one element type; array constants take it over, and plain numbers stay as
-    they are, since NumPy lets them adapt.
+    Array constants are converted to the Tensors' element type. Plain numbers stay plain: NumPy adapts them.
+
+    Raises:
+        DTypeError: if there is no Tensor, if two have different element types, or a constant is not numeric.
     """
     like = None  # the first Tensor's array
     for x in inputs:
@@ -374,8 +395,8 @@ def operands(*inputs: object) -> tuple[Array, ...]:
 
 
 def _constant(x: Any, like: Array) -> Array:
-    """What stands beside a Tensor's array: a plain number as it is, anything else as an array of the same type."""
-    if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # bfloat16 would become float32
+    """Return a constant operand of `like`: a plain number unchanged, anything else as an array of the same type."""
+    if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # others are unknown to NumPy
         return x
     array = xp_of(like).asarray(plain_array(x))
     if not holds_numbers(array.dtype):
@@ -383,14 +404,9 @@ def _constant(x: Any, like: Array) -> Array:
     return array.astype(like.dtype, copy=False)
 
 
-def shapes_wanted(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
-    """The shape of each input that wants a gradient, None for the others."""
+def shapes_needing_grad(*inputs: object) -> tuple[tuple[int, ...] | None, ...]:
+    """Return the shape of each input whose gradient is needed, None for the others."""
     return tuple([x._data.shape if isinstance(x, Tensor) and x.requires_grad else None for x in inputs])
-
-
-def rounded(x: Array, dtype: Any) -> Array:
-    """Convert an array to an element type that is narrower than the one it was computed in, or the same; keep None."""
-    return None if x is None else x.astype(dtype, copy=False)
 
 
 def count_over(shape: tuple[int, ...], axis: Axis) -> int:
@@ -407,7 +423,12 @@ def divided(total: Array, count: int) -> Array:
 def unbroadcast(dy: Array, shape: tuple[int, ...] | None) -> Array:
     """Undo broadcasting: a value that was repeated receives the sum of its copies' gradients.
 
-    A `shape` of None stands for an input that wants no gradient.
+    Args:
+        dy: the gradient of the value after broadcasting.
+        shape: of the value before; None if its gradient is not needed.
+
+    Returns:
+        An array of that shape, or None.
     """
     if shape is None:
         return None
@@ -415,26 +436,13 @@ def unbroadcast(dy: Array, shape: tuple[int, ...] | None) -> Array:
         return dy
     new = dy.ndim - len(shape)  # axes that broadcasting put in front
     stretched = [new + i for i, length in enumerate(shape) if length == 1]
-    return wide(dy).sum(axis=(*range(new), *stretched)).astype(dy.dtype, copy=False).reshape(shape)
+    return sum_over(dy, (*range(new), *stretched)).reshape(shape)
 
 
 def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) -> Array:
-    """Give back, with length 1, the axes of `shape` that a reduction over `axis` took away."""
+    """Return `dy` with the axes of `shape`, of length 1, that a reduction over `axis` removed."""
     if keepdims:
         return dy
     reduced = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else [axis]
     reduced = {i % len(shape) for i in reduced} if shape else set()
     return dy.reshape([1 if i in reduced else length for i, length in enumerate(shape)])
-
-
-def index_beside(x: Array, index: Any) -> Any:
-    """An index whose arrays lie where `x` does."""
-    if isinstance(index, tuple):
-        return tuple([index_beside(x, part) for part in index])
-    return beside(x, plain_array(index)) if is_array(index) else index
-
-
-def picks_by_array(index: Any) -> bool:
-    """Whether an index is an array, a mask or a list, which copies and may pick an element twice."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, list | bool) or (is_array(part) and part.ndim > 0) for part in parts)

@@ -1,71 +1,52 @@
 """The composed twins: each fused op written with the primitives alone, the way the paper writes it.
 
-They are the definition that a lesson shows, and the oracle that the fused ops are tested against. Their
-gradients come from the primitives' own, by the chain rule; nothing here is differentiated by hand.
+They define what the fused ops compute: a lesson shows them, and tests compare each fused op with its twin. No
+derivative is written here: gradients come from the primitives by the chain rule.
 
-Twins with a sum, a statistic or an exponential convert half precision to float32 first and the result back at the end
-(`@in_float32`), as the fused ops do: a square or a score may overflow half precision although the result does not.
+Read them in this order, which is that of a Transformer block: `linear`, `layer_norm`, `gelu`, `softmax`, `attention`,
+and at its ends `patchify` and `cross_entropy`. A twin marked `@rounded_once` rounds its result and nothing on the way,
+as the fused op does: a square or a score may be too large for the element type although the result is not.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend.arrays import Array, extremes_are_harmless, underflow_is_harmless, xp_of
+from ..backend.arrays import Array, extremes_are_harmless, xp_of
 from ..errors import ConfigError
 from . import ops
-from .fused import GELU_FORMS, target_probabilities
-from .tensor import Tensor
-
-Twin = TypeVar("Twin", bound=Callable[..., Any])
+from .fused import GELU_FORMS, labels_are_constants, target_probabilities
+from .tensor import Tensor, rounded_once
 
 
-def in_float32(twin: Twin) -> Twin:
-    """Let a twin compute in float32 if its Tensors are of half precision, and convert its results back."""
-
-    @functools.wraps(twin)
-    @underflow_is_harmless()
-    def call(x: Tensor, *others: Any, **options: Any) -> Any:
-        inputs = [widened(other) if isinstance(other, Tensor) else other for other in (x, *others)]
-        results = twin(*inputs, **options)
-        if inputs[0] is x:
-            return results
-        if isinstance(results, Tensor):
-            return results.astype(x.dtype)
-        return tuple(result.astype(x.dtype) for result in results)
-
-    return call  # type: ignore[return-value]
-
-
-def widened(x: Tensor) -> Tensor:
-    """Convert a Tensor of half precision to float32; return any other unchanged."""
-    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
-
-
-@in_float32
+@rounded_once
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W + b."""
+    """x W + b: each output is a weighted sum of the inputs, and a bias."""
     y = x @ weight  # (..., k) @ (k, n) -> (..., n)
     return y if bias is None else y + bias
 
 
-@in_float32
+@rounded_once
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
-    """Centre each row, divide by its standard deviation, scale and shift."""
+    """Centre each row and divide it by its standard deviation; then scale and shift each column.
+
+    `eps` keeps a row of equal numbers finite: its variance is 0.
+    """
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     return centred / (variance + eps).sqrt() * weight + bias
 
 
-@in_float32
+@rounded_once
 @extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
-    """x Φ(x), where Φ is the normal distribution function or Google's approximation of it."""
+    """x Φ(x): the input times the probability that a normal random number is smaller.
+
+    "erf" is exact, Φ(x) = (1 + erf(x/√2)) / 2; "tanh" is Google's approximation of Φ.
+    """
     if form not in GELU_FORMS:
         raise ConfigError(f"unknown GELU form {form!r}: use 'tanh' or 'erf'")
     if form == "erf":
@@ -74,20 +55,28 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     return x * (inner.tanh() + 1.0) * 0.5
 
 
-@in_float32
+@rounded_once
 @extremes_are_harmless()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)). The largest element is a constant here: softmax does not change when x is shifted."""
+    """exp(x) / sum(exp(x)): positive numbers that add up to 1.
+
+    Softmax does not change when x is shifted. So the largest element is subtracted first, as a constant: no exponential
+    is then above 1.
+    """
     e = (x - x.detach().max(axis=axis, keepdims=True)).exp()
     return e / e.sum(axis=axis, keepdims=True)
 
 
 def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
-    """softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)"""
+    """softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)
+
+    A query's score with a key is their dot product. Softmax turns the scores of one query into weights, and the result
+    is the weighted mean of the values. Division by √D_h keeps the scores' size independent of the heads' width.
+    """
     return attention_with_weights(qkv, heads, queries)[0]
 
 
-@in_float32
+@rounded_once
 def attention_with_weights(
     qkv: Tensor,
     heads: int,
@@ -96,12 +85,18 @@ def attention_with_weights(
     rng: np.random.Generator | None = None,
     more_scores: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention with its weights, (B, heads, queries, N), and with what only some models have.
+    """Attention and its weights, (B, heads, queries, N), with two options that few models use.
 
     Args:
-        weight_dropout: the dropout of attention weights that the authors' code has and sets to 0 everywhere.
+        qkv: (B, N, 3 D).
+        heads: their number.
+        queries: how many of the first tokens ask; None for all.
+        weight_dropout: the rate of dropout on attention weights; the authors' code has it and sets it to 0 everywhere.
+        rng: draws the mask; without it nothing is dropped.
         more_scores: takes the queries (B, heads, queries, D_h), returns what to add to q kᵀ; for relative positions.
-            It gets queries of half precision in float32.
+
+    Returns:
+        (B, queries, D), and the weights.
     """
     b, n, width = qkv.shape
     d = width // 3
@@ -115,13 +110,15 @@ def attention_with_weights(
     return (weights @ v).transpose(0, 2, 1, 3).reshape(b, q.shape[2], d), weights  # (B, queries, D)
 
 
+@labels_are_constants
+@rounded_once
 @extremes_are_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
-    """-sum(target * log softmax(logits)), averaged over the batch; for half precision the loss is float32.
+    """-sum(target * log softmax(logits)), averaged over the batch.
 
-    Classes whose target is 0 are left out: if a logit is -infinity, so is its logarithm, and 0 times that is nan.
+    The logarithm of a softmax is x - log(sum(exp(x))), after the shift of `softmax`; no quotient is computed. Classes
+    whose target is 0 are left out: for a logit of -infinity the logarithm is -infinity, and 0 times that is nan.
     """
-    logits = widened(logits)
     targets = target_probabilities(labels, logits.data, smoothing)  # (B, K)
     shifted = logits - logits.detach().max(axis=-1, keepdims=True)
     log_probabilities = shifted - shifted.exp().sum(axis=-1, keepdims=True).log()
@@ -130,13 +127,13 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
 
 
 def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
-    """Multiply by a random mask of 0 and 1 / (1 - rate)."""
+    """Multiply by a random mask of 0 and 1 / (1 - rate), whose mean is 1."""
     keep = rng.random(x.shape, dtype=np.float32) >= rate
     return x * (xp_of(x.data).asarray(keep, x.dtype) / (1.0 - rate))
 
 
 def patchify(images: Tensor, patch: int) -> Tensor:
-    """(B, H, W, C) -> (B, N, P·P·C)."""
+    """Cut images into patches, (B, H, W, C) -> (B, N, P·P·C): split both sides, bring the parts together, flatten."""
     b, h, w, c = images.shape
     grid = images.reshape(b, h // patch, patch, w // patch, patch, c)
     return grid.transpose(0, 1, 3, 2, 4, 5).reshape(b, (h // patch) * (w // patch), patch * patch * c)

@@ -16,13 +16,12 @@ A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured 
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from itertools import count
 from operator import attrgetter
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.random import Generator
@@ -39,20 +38,22 @@ from ..backend.arrays import (
     underflow_is_harmless,
     xp_of,
 )
+from ..backend.precision import autocast
+from ..backend.threads import PerThread
 from ..errors import BackwardError, DTypeError, MinivitError, NotALeafError, ShapeError
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
 Block: TypeAlias = Callable[["Tensor", Generator | None], "Tensor"]
 VJP: TypeAlias = Callable[[Array], tuple[Array | None, ...]]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Node:
     """One entry of the tape: how a value was made, not the value.
 
     `parents` has an entry for each input of the op: the input's Node, the input itself where it is a leaf
-    that wants its gradient, or None where no gradient is wanted. `number` counts upwards: younger Nodes have larger
-    ones.
+    whose gradient is needed, or None where none is. `number` counts upwards: a younger Node has a larger one.
     """
 
     __slots__ = ("number", "parents", "vjp")
@@ -68,8 +69,8 @@ class Tensor:
 
     Args:
         data: numbers. An array of floats keeps its element type and is not copied; plain numbers, lists
-            and arrays of whole numbers become float32.
-        requires_grad: whether `backward` shall leave dL/d(this) in `.grad`.
+            and arrays of integers become float32.
+        requires_grad: whether `backward` adds dL/d(this) to `.grad`.
         name: shown in messages.
 
     Operators and methods follow NumPy's rules for broadcasting, indexing, `axis` and `keepdims`. A plain
@@ -172,7 +173,7 @@ class Tensor:
     def item(self) -> float:
         """The only element, as a Python number. Raises ShapeError if there are several."""
         if self.size != 1:
-            raise ShapeError(f"item() wants a tensor of one element; this one has shape {self.shape}")
+            raise ShapeError(f"item() needs a tensor of one element; this one has shape {self.shape}")
         return self.data.item()
 
     def numpy(self) -> np.ndarray:
@@ -385,45 +386,44 @@ class Tensor:
 # -- recording -----------------------------------------------------------------------------------
 
 
-class _Switch(threading.local):
-    recording = True  # every thread starts with the tape on
-
-
-_switch = _Switch()
-
-
-@contextmanager
-def _recording(on: bool) -> Iterator[None]:
-    before = _switch.recording
-    _switch.recording = on
-    try:
-        yield
-    finally:
-        _switch.recording = before
+_recording = PerThread(True)  # whether this thread keeps a tape
 
 
 def no_grad() -> AbstractContextManager[None]:
-    """Inside `with no_grad():` no tape is kept in this thread, nor the arrays that only a tape needs."""
-    return _recording(False)
+    """Keep no tape in this thread inside `with no_grad():`, nor the arrays that only a tape needs."""
+    return _recording.set_to(False)
 
 
-def wants_grad(*inputs: object) -> bool:
-    """Whether an op on these inputs will be recorded: an op asks before it computes what only its vjp needs."""
-    return _switch.recording and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
+def op(function: Function) -> Function:
+    """Mark a function of Tensors as an op: the backend decides in which precision its arrays are computed."""
+    return autocast(function, Tensor)
+
+
+def rounded_once(function: Function) -> Function:
+    """Mark a function that is composed of ops: its result is rounded once, and not after each of them."""
+    return autocast(underflow_is_harmless()(function), Tensor, uncast=(), saves=False)
+
+
+def needs_grad(*inputs: object) -> bool:
+    """Return whether an op on these inputs will be recorded: an op asks before it computes what only its vjp uses."""
+    return _recording.value and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
 def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
-    """Wrap an op's result and, if any input wants a gradient, put the op on the tape.
+    """Wrap an op's result in a Tensor and, if the gradient of any input is needed, put the op on the tape.
 
-    `vjp(dy)` returns one gradient for each of `inputs`, or None where that input is a constant. It returns `dy`
-    itself, views of it, or arrays of its own making (no such array twice), and it never changes `dy`.
+    Args:
+        data: the result.
+        inputs: what the op was given, Tensors and constants.
+        vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant. It may return
+            `dy` itself, views of it, or new arrays (no such array twice), and it never changes `dy`.
     """
     out = Tensor.__new__(Tensor)
     out._data = as_array(data)
     out._grad = out.name = out._node = None
     out._changed = -1
     out.requires_grad = False
-    if _switch.recording:
+    if _recording.value:
         parents = [(x._node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
         if [parent for parent in parents if parent is not None]:
             out.requires_grad = True
@@ -432,21 +432,23 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
 
 
 def recompute(function: Block, x: Tensor, parameters: Sequence[Tensor], rng: Generator | None = None) -> Tensor:
-    """`function(x, rng)`, of which nothing but `x` is kept: backward computes it a second time (arXiv 1604.06174).
+    """Return `function(x, rng)` and save `x` alone: backward computes the function again (arXiv 1604.06174).
 
-    Memory for time: a network of such functions keeps one activation for each, and costs a third more.
+    It trades time for memory: a network of such functions saves one activation for each, and takes a third more time.
 
     Args:
-        function: uses `x`, `parameters` and `rng`, and no other Tensor that wants a gradient.
-        rng: its random numbers; the second time it draws the same ones.
+        function: uses `x`, `parameters` and `rng`, and no other Tensor that requires a gradient.
+        x: the input.
+        parameters: the leaves that the function uses.
+        rng: its random generator; the second time it draws the same numbers.
     """
-    start, wants_x, again = x.data, x.requires_grad, deepcopy(rng)
+    start, needs_x, again = x.data, x.requires_grad, deepcopy(rng)
     with no_grad():
         out = function(x, rng).data
 
     def vjp(dy: Array):
-        z = Tensor(start, requires_grad=wants_x)
-        with _recording(True):
+        z = Tensor(start, requires_grad=needs_x)
+        with _recording.set_to(True):
             gradients = run_backward(function(z, again), dy)
         return tuple(gradients.get(leaf) for leaf in (z, *parameters))
 
@@ -457,7 +459,7 @@ def recompute(function: Block, x: Tensor, parameters: Sequence[Tensor], rng: Gen
 
 
 def value_and_grad(loss_fn: Callable[[], Tensor], parameters: Sequence[Tensor]) -> tuple[float, list[Array]]:
-    """The value of `loss_fn()` and its gradient with respect to each parameter, in their order.
+    """Return the value of `loss_fn()` and its gradient with respect to each parameter, in their order.
 
     No `.grad` is read or written, so several threads may do this at once with the same parameters, each on a
     tape of its own. A parameter that the loss does not depend on has the gradient zero.
@@ -468,7 +470,7 @@ def value_and_grad(loss_fn: Callable[[], Tensor], parameters: Sequence[Tensor]) 
 
 
 def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
-    """The value of `loss_fn()`; `ready(leaf, gradient)` is called for each leaf as soon as its gradient is complete.
+    """Return the value of `loss_fn()`; call `ready(leaf, gradient)` for each leaf as soon as its gradient is complete.
 
     So a gradient can be added to others, or sent away, while the rest of the backward pass still runs.
     """
@@ -482,7 +484,7 @@ def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
 def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Tensor, Array]:
     """Walk the tape from `root`, whose gradient is `dy`; return the gradient of every leaf, to keep or to change.
 
-    With `ready`, each is handed to that instead, after the turn of the last Node that uses the leaf.
+    If `ready` is given, it gets each gradient instead, after the turn of the last Node that uses the leaf.
     """
     if not root.requires_grad:
         raise BackwardError("backward needs a tensor computed, outside no_grad, from one with requires_grad=True")
@@ -522,12 +524,12 @@ def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Te
 
 
 def _leaves(inputs: Iterable[Node | Tensor | None]) -> list[Tensor]:
-    """Those of an op's inputs that are leaves: a parameter is there as often as the op uses it."""
+    """Return those of an op's inputs that are leaves: a parameter as often as the op uses it."""
     return [x for x in inputs if isinstance(x, Tensor)]
 
 
 def _oldest_first(start: Node | Tensor) -> list[Node]:
-    """Every Node below `start` by age: what a value was computed from is always older than the value."""
+    """Return every Node below `start`, the oldest first: a value is younger than those it was computed from."""
     found = {start} if isinstance(start, Node) else set()
     stack = list(found)
     while stack:
@@ -559,7 +561,7 @@ def _used_up(dy: Array) -> tuple[Array | None, ...]:
 
 
 def _seed(root: Tensor, grad: object) -> Array:
-    """dL/d(root), by default 1."""
+    """Return dL/d(root), by default 1."""
     xp = xp_of(root.data)
     if grad is None:
         if root.size != 1:
@@ -587,12 +589,12 @@ def _float_array(data: object) -> Array:
 
 
 def _flatten(arguments: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
-    """Let `f(2, 3)` and `f((2, 3))` mean the same."""
+    """Return (2, 3) for the arguments of both `f(2, 3)` and `f((2, 3))`."""
     if len(arguments) == 1 and not hasattr(arguments[0], "__index__"):
         return tuple(arguments[0])  # type: ignore[arg-type]
     return arguments  # type: ignore[return-value]
 
 
-from . import interop, ops  # noqa: E402  (last, because they need Tensor and record, and Tensor's methods need them)
+from . import interop, ops  # noqa: E402  (a circle: ops make Tensors, and Python finds operators in Tensor's methods)
 
 Tensor.__array_ufunc__ = interop.ForNumPyAlone(interop.array_ufunc)

@@ -12,7 +12,6 @@ import numpy as np
 
 from .. import engine
 from ..backend.arrays import Array, to_numpy, xp_of
-from ..engine.reference import widened
 from ..engine.tensor import Tensor
 from ..errors import ConfigError
 from ..nn import Module, init
@@ -120,7 +119,8 @@ def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
     b, heads, queries, width = q.shape
     tokens = (offsets.shape[0] + 1) // 2
     distance = np.arange(queries)[:, None] - np.arange(tokens) + tokens - 1  # (queries, T)
-    r = widened(offsets)[xp_of(offsets.data).asarray(distance)]  # (queries, T, D_h)
+    offsets = offsets if offsets.dtype == q.dtype else offsets.astype(q.dtype)
+    r = offsets[xp_of(offsets.data).asarray(distance)]  # (queries, T, D_h)
     by_query = q.transpose(2, 0, 1, 3).reshape(queries, b * heads, width)
     scores = by_query @ r.transpose(0, 2, 1)  # (queries, B heads, T): one product for each query's place
     return scores.reshape(queries, b, heads, tokens).transpose(1, 2, 0, 3)

@@ -18,7 +18,7 @@ import numpy as np
 from .. import engine
 from ..backend.arrays import Array
 from ..engine import reference
-from ..engine.tensor import Tensor
+from ..engine.tensor import Tensor, rounded_once
 from ..nn import Dropout, LayerNorm, Linear, Module, init
 from ..nn.layers import parameter
 from ..utils.integers import integer
@@ -286,7 +286,7 @@ class MLP(Module):
         return self.dropout(self.fc2(hidden), rng)
 
 
-@reference.in_float32  # scores may be too large for half precision before they are divided
+@rounded_once  # in half precision, scores may be too large before they are divided
 def _answers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return softmax(q kᵀ / √D_h) v: (1, heads, 1, D_h) with (B, heads, T, D_h) twice -> (B, heads, 1, D_h)."""
     scores = q @ k.transpose(0, 1, 3, 2) * q.shape[-1] ** -0.5  # (B, heads, 1, T)

@@ -1,7 +1,7 @@
-"""How parameters start. Each function returns a float32 array; with `rng` None it returns zeros.
+"""Initial values of parameters. Each function returns a float32 array; with `rng` None it returns zeros.
 
-Zeros are for weights that a file will replace: the operating system hands them out without touching memory, so even
-ViT-H_14 is there at once.
+Zeros are for a model that will load other weights: the operating system provides them without touching memory, so even
+ViT-H_14 is made at once.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from ..errors import OutOfMemory
 
 RNG = np.random.Generator | None
 
-# The standard deviation of a normal distribution cut off at two of its own.
+# The standard deviation of a standard normal distribution without its values beyond 2 and -2.
 TRUNCATED_STD = 0.87962566103423978
 
 LARGEST = 2**46  # bytes of one array: more than any machine has, and few enough for NumPy to count
 
 
 def zeros(shape: tuple[int, ...]) -> np.ndarray:
-    """All zeros."""
+    """Return zeros of a shape. Raises OutOfMemory if no machine has so much memory."""
     _check_size(shape)
     return np.zeros(shape, np.float32)
 
 
 def normal(shape: tuple[int, ...], std: float, rng: RNG) -> np.ndarray:
-    """Normal with mean 0 and the given standard deviation."""
+    """Return normal random numbers with mean 0 and a standard deviation of `std`."""
     if rng is None:
         return zeros(shape)
     _check_size(shape)
@@ -37,9 +37,12 @@ def normal(shape: tuple[int, ...], std: float, rng: RNG) -> np.ndarray:
 
 
 def xavier_uniform(shape: tuple[int, int], rng: RNG, fan_out: int | None = None) -> np.ndarray:
-    """Uniform in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010), for a kernel (fan_in, fan_out).
+    """Return uniform random numbers in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010), for a kernel.
 
-    `fan_out` is given where several kernels lie side by side in one array.
+    Args:
+        shape: (fan_in, fan_out).
+        rng: draws the numbers; None for zeros.
+        fan_out: that of each kernel, if several are side by side in one array.
     """
     if rng is None:
         return zeros(shape)
@@ -52,7 +55,12 @@ def xavier_uniform(shape: tuple[int, int], rng: RNG, fan_out: int | None = None)
 
 
 def lecun_normal(shape: tuple[int, ...], rng: RNG) -> np.ndarray:
-    """Normal with variance 1 / fan_in, cut off at two standard deviations, for a kernel (..., fan_out)."""
+    """Return normal random numbers with variance 1 / fan_in, at most 2 standard deviations from 0.
+
+    Args:
+        shape: (..., fan_out) of a kernel; the other lengths multiply to fan_in.
+        rng: draws the numbers; None for zeros.
+    """
     if rng is None:
         return zeros(shape)
     _check_size(shape)

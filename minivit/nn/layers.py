@@ -1,4 +1,4 @@
-"""The layers that the networks are made of: each holds its parameters and calls one op, or two."""
+"""The layers of the networks: each holds its parameters and calls one op or two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .module import Module
 
 
 def parameter(values: Array) -> Tensor:
-    """A Tensor that wants its gradient."""
+    """Return a Tensor whose gradient is computed."""
     return Tensor(values, requires_grad=True)
 
 
@@ -22,7 +22,7 @@ class Linear(Module):
     """x W + b over the last axis: (..., k) -> (..., n).
 
     Args:
-        weight: the initial kernel W, (k, n): inputs first, as in the paper's z E and in Google's files.
+        weight: the initial kernel W, (k, n): inputs first, as in the paper's z E and in Google's weights.
         bias: the initial b, (n,); zeros if left out.
     """
 
@@ -35,7 +35,12 @@ class Linear(Module):
 
 
 class LayerNorm(Module):
-    """Layer normalisation over the last axis of length `dim` (arXiv 1607.06450)."""
+    """Layer normalisation over the last axis (arXiv 1607.06450): (..., d) -> (..., d).
+
+    Args:
+        dim: d.
+        eps: added to the variance.
+    """
 
     def __init__(self, dim: int, eps: float = 1e-6):
         self.weight = parameter(np.ones(dim, np.float32))
@@ -72,9 +77,9 @@ class GroupNorm(Module):
 
     Args:
         channels: C.
-        groups: of neighbouring channels; must divide C.
+        groups: the number of groups of neighbouring channels; must divide C.
         eps: added to the variance.
-        scale: what the weight starts as.
+        scale: the initial weight.
     """
 
     def __init__(self, channels: int, groups: int = 32, eps: float = 1e-6, scale: float = 1.0):
@@ -87,9 +92,12 @@ class GroupNorm(Module):
 
 
 class Dropout(Module):
-    """In training, set each element to 0 with probability `rate` and scale up the rest; else do nothing.
+    """In training mode, set each element to 0 with probability `rate` and scale up the rest; else do nothing.
 
-    The generator is passed in with every call, so that threads that share the layer never share its state.
+    Every call is given its random generator, so that calls at the same time never share the generator's state.
+
+    Args:
+        rate: from 0 to below 1.
     """
 
     def __init__(self, rate: float):

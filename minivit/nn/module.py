@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import weakref
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
 
-from ..backend.arrays import Array, to_device, to_numpy, xp_of
+from ..backend.arrays import Array, copy_into, same_numbers, to_device
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..utils.text import printable
@@ -22,13 +22,21 @@ from ..utils.text import printable
 # Most attributes have these types, which hold no parts: they are skipped first, since that is quick.
 PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
 ITERATORS = GeneratorType, map, zip, filter, enumerate, type(iter([])), type(iter(())), type(reversed([]))
-HIDDEN_MOST = 1000  # items of a container that are looked at for hidden parts; one suffices to find a mistake
+OPAQUE = str, bytes, type, ModuleType, BuiltinFunctionType  # nor do these
+MOST_ITEMS = 1000  # of a container are searched for parts that would be missed; one is enough to find a mistake
 
 
 class NamedParameters(list[tuple[str, Tensor]]):
     """Pairs of name and parameter, with the Module that has them.
 
     An optimiser that is made from this list notices if the Module gets other parameters later.
+
+    Args:
+        pairs: the names and parameters.
+        module: whose they are.
+
+    Attributes:
+        module: a weak reference to it.
     """
 
     def __init__(self, pairs: Iterable[tuple[str, Tensor]], module: Module):
@@ -43,14 +51,17 @@ class Module:
     """The base of every layer and model.
 
     A parameter is a Tensor in an attribute, a part is a Module in one; both may be in lists, tuples and dicts, at any
-    depth. They have the order in which `__init__` assigns them, and a parameter's name is the path to it:
+    depth. Their order is that in which `__init__` assigns them, and a parameter's name is the path to it:
     `blocks.3.attention.qkv.weight`, or `heads.left.weight` for the key "left" of a dict.
 
     A parameter with several names is one parameter: it is trained, counted and moved once, and saved under each name.
 
     Methods that look for parameters raise ConfigError where one would be missed: in a set, a deque, a data class, a
-    generator or an object whose class is no Module, as the result of an operation, or under a key that cannot be part
-    of a name.
+    generator or an object that is not a Module, as the result of an operation, or under a key that cannot be part of a
+    name.
+
+    Attributes:
+        training: whether the Module is in training mode, in which dropout acts.
     """
 
     training: bool = True
@@ -75,31 +86,34 @@ class Module:
     # -- parameters ------------------------------------------------------------------------------
 
     def named_parameters(self, check: bool = True) -> NamedParameters:
-        """Every parameter with its name, in the order of definition; one with several names under the first.
+        """Return every parameter with its name, in the order of definition; one with several names under the first.
 
         Args:
-            check: look also into objects where parameters are not found, and refuse them. What asks at every step
-                leaves it out: it takes as long again.
+            check: whether to search objects where parameters are not found, and refuse those. It doubles the time, so
+                code that calls this at every step leaves it out.
+
+        Raises:
+            ConfigError: if a parameter would be missed.
         """
         if check:
             self._refuse_hidden()
         return NamedParameters(self._first_names(), self)
 
     def parameters(self) -> list[Tensor]:
-        """Every parameter once, in the order of definition."""
+        """Return every parameter once, in the order of definition."""
         self._refuse_hidden()
         return [tensor for _, tensor in self._first_names()]
 
     def first_parameter(self) -> Tensor:
-        """The parameter that was defined first; the others are not searched."""
+        """Return the parameter that was defined first, without a search for the others."""
         return next(self._names())[1]
 
     def num_parameters(self) -> int:
-        """How many numbers the parameters hold."""
+        """Return how many numbers the parameters hold."""
         return sum(tensor.size for tensor in self.parameters())
 
     def named_parts(self) -> Iterator[tuple[str, Module]]:
-        """The Modules directly inside this one, each once; those in a list are named by their position."""
+        """Yield the Modules directly inside this one, each once; those in a list are named by their position."""
         seen = {id(self)}
         for name, child in self._children():
             if isinstance(child, Module) and id(child) not in seen:
@@ -114,7 +128,7 @@ class Module:
                 yield from _parts_in(name, value, type(self).__name__)
 
     def _names(self, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter under each of its names; a part that contains itself is entered once."""
+        """Yield every parameter under each of its names; a part that contains itself is entered once."""
         above = (*above, id(self))
         for name, child in self._children():
             if isinstance(child, Tensor):
@@ -123,7 +137,7 @@ class Module:
                 yield from ((f"{name}.{inner}", tensor) for inner, tensor in child._names(above))
 
     def _first_names(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter under the first of its names."""
+        """Yield every parameter under the first of its names."""
         seen: set[int] = set()
         for name, tensor in self._by_name().items():
             if id(tensor) not in seen:
@@ -131,7 +145,7 @@ class Module:
                 yield name, tensor
 
     def _by_name(self) -> dict[str, Tensor]:
-        """Every parameter under each of its names. Raises ConfigError where two have the same."""
+        """Return every parameter under each of its names. Raises ConfigError if two have the same name."""
         found: dict[str, Tensor] = {}
         for name, tensor in self._names():
             if found.setdefault(name, tensor) is not tensor:
@@ -139,9 +153,9 @@ class Module:
         return found
 
     def _refuse_hidden(self) -> None:
-        """Raise ConfigError for a Module or parameter in an object that is no Module, if it is found nowhere else.
+        """Raise ConfigError for a Module or parameter in an object that is not a Module, if it is found nowhere else.
 
-        An optimiser or a callback kept in an attribute holds what is found elsewhere, and is no mistake.
+        An optimiser or a callback in an attribute holds parameters that are found elsewhere: that is no mistake.
         """
         parts = self._all_parts()
         known = {id(tensor) for tensor in self._by_name().values()} | {id(part) for part in parts}
@@ -149,7 +163,7 @@ class Module:
             for name, value in vars(part).items():
                 if type(value) in PLAIN or isinstance(value, Tensor | Module):
                     continue
-                if any(id(hidden) not in known for hidden in _hidden(value)):
+                if any(id(hidden) not in known for hidden in _parts_in_objects(value)):
                     raise ConfigError(
                         f"{type(part).__name__}.{name} holds parameters where they are not found: keep layers and "
                         "parameters in attributes, lists, tuples or dicts of classes that derive from minivit.nn.Module"
@@ -163,7 +177,7 @@ class Module:
     # -- state -----------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Array]:
-        """The parameters' arrays by name: the model's own, not copies.
+        """Return the parameters' arrays by name: the model's own, not copies.
 
         A parameter with several names is there under each, so that a model with separate parameters can load it.
         """
@@ -175,9 +189,13 @@ class Module:
 
         For a parameter with several names, at least one must be there; if there are more, their arrays must be equal.
 
+        Args:
+            state: arrays by name.
+            source: what the arrays are, for the error message.
+
         Raises:
             CheckpointError: if names are missing or unknown, shapes differ, or arrays are not real numbers; it lists
-                them.
+                the names.
         """
         own = self._by_name()
         given: dict[int, str] = {}  # of each parameter the first name that is there
@@ -196,16 +214,15 @@ class Module:
         problems += [
             f"{first} and {name} are one parameter here and differ there"
             for name, tensor in there.items()
-            if (first := given[id(tensor)]) != name
-            and not np.array_equal(to_numpy(state[first]), to_numpy(state[name]), equal_nan=True)
+            if (first := given[id(tensor)]) != name and not same_numbers(state[first], state[name])
         ]
         if problems:
             raise CheckpointError(misfit(source, problems))
         for name, tensor in there.items():
-            tensor.data[...] = xp_of(tensor.data).asarray(to_numpy(state[name]), tensor.dtype)
+            copy_into(tensor.data, state[name])
             tensor.changed_in_place()
 
-    # -- modes and devices -----------------------------------------------------------------------
+    # -- modes -----------------------------------------------------------------------------------
 
     def train(self, training: bool = True) -> Self:
         """Switch to training mode (dropout acts), here and in all parts."""
@@ -220,7 +237,7 @@ class Module:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Inside `with model.evaluating():` every part is in evaluation mode; then each has the mode it had."""
+        """Put every part in evaluation mode inside `with model.evaluating():`; then each has its former mode again."""
         modes = [(part, part.training) for part in self._all_parts()]
         self.eval()
         try:
@@ -250,12 +267,16 @@ class Module:
 def _parts_in(
     name: str, value: object, owner: str, above: tuple[int, ...] = ()
 ) -> Iterator[tuple[str, Tensor | Module]]:
-    """The parameters and Modules that a value is or holds, with the paths to them.
+    """Yield the parameters and Modules that a value is or holds, with the paths to them.
 
     Args:
         name: the path so far.
+        value: of an attribute.
         owner: the Module's class, for messages.
         above: the identities of the containers around the value.
+
+    Raises:
+        ConfigError: for a computed Tensor, and for a container in which parameters would be missed.
     """
     if type(value) in PLAIN or id(value) in above:
         return
@@ -289,7 +310,7 @@ def _parts_in(
 
 
 def _check_key(key: object, where: str) -> None:
-    """Raise ConfigError for a dict's key that cannot be part of a name, or would be another name next time."""
+    """Raise ConfigError for a dict's key that cannot be part of a name, or gives another name after a restart."""
     is_integer = isinstance(key, int | np.integer) and not isinstance(key, bool)
     if not (is_integer or (isinstance(key, str) and key and key.isprintable() and not set("./\\") & set(key))):
         raise ConfigError(
@@ -298,59 +319,74 @@ def _check_key(key: object, where: str) -> None:
         )
 
 
-def _holds_parts(value: object, depth: int = 3) -> bool:
-    """Return whether a value is a parameter or a Module, or a container of any kind that holds one."""
+def _holds_parts(value: object) -> bool:
+    """Return whether a value is a Tensor or a Module, or a container of any kind that holds one."""
+    return any(True for _ in _parts_inside(value, _items))
+
+
+def _parts_in_objects(value: object) -> Iterator[Tensor | Module]:
+    """Yield the Modules and parameters in a value, also in attributes and closures, where a Module does not look."""
+    for part in _parts_inside(value, _attributes):
+        if isinstance(part, Module) or (part.requires_grad and part.is_leaf):
+            yield part
+
+
+def _parts_inside(
+    value: object, look_into: Callable[[Any], Iterable[object]], depth: int = 3
+) -> Iterator[Tensor | Module]:
+    """Yield every Module and Tensor in a value, and in what it holds.
+
+    Args:
+        value: anything.
+        look_into: returns what a value holds that is no list, tuple, set or dict: `_items` or `_attributes`.
+        depth: how many containers deep to look.
+    """
     if isinstance(value, Tensor | Module):
-        return True
-    if type(value) in PLAIN or isinstance(value, str | bytes | type) or not depth:
-        return False
-    items: Iterable[object] = ()
-    if isinstance(value, Mapping):
-        items = value.values()
-    elif isinstance(value, Sequence | Set | ValuesView):  # a deque is a Sequence
-        items = value
-    elif isinstance(value, np.ndarray):
-        items = value.flat if value.dtype == object else ()
-    elif is_dataclass(value):
-        items = [getattr(value, field.name, None) for field in fields(value)]
-    elif isinstance(value, SimpleNamespace):
-        items = vars(value).values()
-    return any(_holds_parts(item, depth - 1) for item in items)
-
-
-def _hidden(value: object, depth: int = 3) -> Iterator[Tensor | Module]:
-    """The Modules, and the Tensors that want a gradient, in a value; also where a Module does not look for them."""
-    if isinstance(value, Module) or (isinstance(value, Tensor) and value.requires_grad and value.is_leaf):
         yield value
         return
-    if type(value) in PLAIN or isinstance(value, Tensor | np.ndarray | type | ModuleType | BuiltinFunctionType):
+    if not depth or type(value) in PLAIN or isinstance(value, OPAQUE):
         return
-    if not depth:
-        return
-    inside: Iterable[object]
     if isinstance(value, dict):
-        inside = [*islice(value, HIDDEN_MOST), *islice(value.values(), HIDDEN_MOST)]
+        inside = chain(islice(value, MOST_ITEMS), islice(value.values(), MOST_ITEMS))
     elif isinstance(value, list | tuple | set | frozenset):
-        inside = list(islice(value, HIDDEN_MOST))
-    elif isinstance(value, partial):
-        inside = [value.func, value.args, value.keywords]
-    elif isinstance(value, MethodType):
-        inside = [value.__self__]
-    elif isinstance(value, FunctionType):
-        inside = _closure(value)
+        inside = islice(value, MOST_ITEMS)
     else:
-        slots = getattr(type(value), "__slots__", ())
-        names = (slots,) if isinstance(slots, str) else slots
-        inside = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name, None) for name in names)]
+        inside = look_into(value)
     for item in inside:
-        yield from _hidden(item, depth - 1)
+        yield from _parts_inside(item, look_into, depth - 1)
+
+
+def _items(container: object) -> Iterable[object]:
+    """Return the items of a container that is no list, tuple, set or dict; none for any other object."""
+    if isinstance(container, Mapping):
+        return islice(container.values(), MOST_ITEMS)
+    if isinstance(container, Sequence | Set | ValuesView):  # a deque is a Sequence
+        return islice(container, MOST_ITEMS)
+    if isinstance(container, np.ndarray):
+        return islice(container.flat, MOST_ITEMS) if container.dtype == object else ()
+    if is_dataclass(container):
+        return [getattr(container, field.name, None) for field in fields(container)]
+    return vars(container).values() if isinstance(container, SimpleNamespace) else ()
+
+
+def _attributes(thing: object) -> Iterable[object]:
+    """Return what an object refers to: its attributes, or what a function or method was made with."""
+    if isinstance(thing, partial):
+        return thing.func, thing.args, thing.keywords
+    if isinstance(thing, MethodType):
+        return (thing.__self__,)
+    if isinstance(thing, FunctionType):
+        return _closure(thing)
+    slots = getattr(type(thing), "__slots__", ())
+    names = (slots,) if isinstance(slots, str) else slots
+    return *getattr(thing, "__dict__", {}).values(), *(getattr(thing, name, None) for name in names)
 
 
 def _closure(function: FunctionType) -> list[object]:
-    """The values of the names around a function that it uses."""
+    """Return the values of a function's variables that belong to the functions around it."""
     values = []
     for cell in function.__closure__ or ():
-        with suppress(ValueError):  # a name that has no value yet
+        with suppress(ValueError):  # a variable that has no value yet
             values.append(cell.cell_contents)
     return values
 
@@ -360,6 +396,6 @@ def _is_real(array: Array) -> bool:
 
 
 def misfit(source: str, problems: list[str]) -> str:
-    """The sentence that lists why weights do not fit a model: the first eight reasons, and how many more."""
+    """Return the sentence that says why weights do not fit a model: the first eight reasons, and how many more."""
     more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
     return f"{source} do not fit this model: {printable(', '.join(problems[:8]), 400)}{more}"

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, wide, xp_of
-from ..backend.kernels import with_gpu_kernel
+from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, xp_of
+from ..backend.kernels import elementwise
+from ..backend.precision import wide
 from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..nn.module import Module, NamedParameters
@@ -387,7 +388,7 @@ class SGD(Optimizer):
         sgd_step(w, g, m, lr, self.momentum, decay)
 
 
-@with_gpu_kernel()
+@elementwise
 def sgd_step(w: Array, g: Array, m: Array, lr: float, momentum: float, decay: float) -> None:
     """m <- momentum m + g + decay w, w <- w - lr m."""
     m *= momentum
@@ -430,7 +431,7 @@ class Adam(Optimizer):
         adam_step(w, g, mean, square, rate, beta1, beta2, self.eps, root, shrink, decay)
 
 
-@with_gpu_kernel()
+@elementwise
 def adam_step(
     w: Array, g: Array, mean: Array, square: Array, rate: float, beta1: float, beta2: float, eps: float, root: float,
     shrink: float, decay: float,

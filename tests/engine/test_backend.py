@@ -12,11 +12,10 @@ from minivit.backend.arrays import (
     BLOCK_ELEMENTS,
     available_cores,
     extremes_are_harmless,
-    matmul,
     row_blocks,
     underflow_is_harmless,
-    vecdot,
 )
+from minivit.backend.products import matmul, vecdot
 from minivit.engine import reference
 
 

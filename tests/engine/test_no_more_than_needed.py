@@ -9,7 +9,7 @@ import pytest
 from minivit import DTypeError, ShapeError, Tensor, no_grad
 from minivit.backend import arrays as backend
 from minivit.engine import fused, ops
-from minivit.engine.tensor import recompute, record, value_and_grad, wants_grad
+from minivit.engine.tensor import needs_grad, recompute, record, value_and_grad
 
 
 def leaf(*shape):
@@ -47,10 +47,10 @@ def test_a_quotient_is_kept_for_the_divisors_gradient_alone():
 
 def test_an_op_asks_whether_its_gradient_will_be_wanted():
     x, constant = leaf(2), Tensor([1.0])
-    assert wants_grad(x) and wants_grad(constant, x) and wants_grad(2.0, x)
-    assert not wants_grad(constant) and not wants_grad(constant, 2.0, None) and not wants_grad()
+    assert needs_grad(x) and needs_grad(constant, x) and needs_grad(2.0, x)
+    assert not needs_grad(constant) and not needs_grad(constant, 2.0, None) and not needs_grad()
     with no_grad():
-        assert not wants_grad(x)
+        assert not needs_grad(x)
 
 
 def test_what_is_recomputed_has_no_tape_the_first_time():
@@ -235,8 +235,12 @@ def test_bfloat16_stays_what_it_is_forward_and_backward(op):
 )
 def test_a_linear_map_computes_the_gradients_that_are_wanted(wanted, monkeypatch):
     calls = []
-    original = fused.matmul
-    monkeypatch.setattr(fused, "matmul", lambda *arrays, **options: calls.append(1) or original(*arrays, **options))
+
+    def counted(product):
+        return lambda *arrays: calls.append(1) or product(*arrays)
+
+    for name in ("matmul_add", "matmul", "sum_of_rows"):
+        monkeypatch.setattr(fused, name, counted(getattr(fused, name)))
     arrays = np.ones((4, 3)), np.ones((3, 2)), np.ones(2)
     x, weight, bias = (Tensor(array, requires_grad=grad) for array, grad in zip(arrays, wanted, strict=True))
 

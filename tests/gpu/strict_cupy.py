@@ -76,7 +76,7 @@ def card(value: Any) -> Any:
 
 
 def index_of(index: Any) -> Any:
-    """An index: whole numbers, slices, None, Ellipsis, the card's own arrays, and lists."""
+    """An index: integers, slices, None, Ellipsis, the card's own arrays, and lists."""
     return host(index)
 
 

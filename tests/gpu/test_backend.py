@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.backend import arrays as backend
-from minivit.backend.arrays import beside, matmul, row_blocks, to_device, to_numpy, xp_of
+from minivit.backend import products
+from minivit.backend.arrays import beside, row_blocks, to_device, to_numpy, xp_of
+from minivit.backend.products import matmul
 from minivit.engine import ops
 from minivit.errors import ShapeError
 from minivit.training.optim import SGD
@@ -24,9 +25,9 @@ def cupy():
 def test_stacks_of_halves_are_multiplied_in_single_precision(cupy, shape, dtype, monkeypatch):
     """cuBLAS adds a product of two matrices up in single precision by itself."""
     seen = []
-    original = backend.gpu_matmul
+    original = products.gpu_matmul
     monkeypatch.setattr(
-        backend, "gpu_matmul", lambda x, y, out=None: seen.extend([x.dtype, y.dtype]) or original(x, y, out=out)
+        products, "gpu_matmul", lambda x, y, out=None: seen.extend([x.dtype, y.dtype]) or original(x, y, out=out)
     )
     x = cupy.asarray(np.full(shape, 0.5, np.float16))
     out = matmul(x, x)

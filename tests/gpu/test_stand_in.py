@@ -177,7 +177,7 @@ def test_bfloat16_is_added_up_in_float32(cupy):
 def test_a_kernel_for_an_array_of_another_card_is_an_error(cupy):
     with cupy.cuda.Device(1):
         x = cupy.asarray(np.ones((2, 3)))
-    with pytest.raises(ValueError, match="softmax_in_place: the array lies on GPU 1, this thread computes on GPU 0"):
+    with pytest.raises(ValueError, match="softmax_in_place: the array is on GPU 1, this thread computes on GPU 0"):
         softmax_in_place(x, 1.0)
 
 

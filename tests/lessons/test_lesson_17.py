@@ -168,7 +168,7 @@ def test_the_lesson_leaves_the_forms_as_they_were():
 
 def test_what_the_notebook_found_is_what_its_text_says():
     assert "of x + (-x) = 0:  [-2. -2. -2.]" in PRINTED
-    assert "GradientError:    the op changed the gradient it was handed" in PRINTED
+    assert "GradientError:    the op changed the gradient that it was given" in PRINTED
     assert "its gradient comes from minivit.engine.fused.linear" in PRINTED
     before, after = re.search(r"before the step it was (\S+), after it (\S+)", PRINTED).groups()
     assert before != after

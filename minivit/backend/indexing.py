@@ -1,0 +1,35 @@
+"""Indices, and the way back: gradients of picked elements go to where these were picked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .arrays import Array, beside, is_array, plain_array, xp_of
+from .precision import wide
+
+
+def index_for(x: Array, index: Any) -> Any:
+    """Return an index that `x` understands: its arrays are plain ones on the device of `x`."""
+    if isinstance(index, tuple):
+        return tuple([index_for(x, part) for part in index])
+    return beside(x, plain_array(index)) if is_array(index) else index
+
+
+def scatter(y: Array, index: Any, shape: tuple[int, ...]) -> Array:
+    """Return zeros of a shape, with `y` added at an index: the transpose of `x[index]`.
+
+    A position that the index picks twice gets the sum of both; half precision is added up in float32.
+    """
+    xp, dtype, y = xp_of(y), y.dtype, wide(y)
+    out = xp.zeros(shape, y.dtype)
+    if picks_by_array(index):
+        xp.add.at(out, index, y)
+    else:
+        out[index] = y
+    return out.astype(dtype, copy=False)
+
+
+def picks_by_array(index: Any) -> bool:
+    """Return whether an index is an array, a mask or a list, which copies and may pick an element twice."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(part, list | bool) or (is_array(part) and part.ndim > 0) for part in parts)

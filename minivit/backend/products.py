@@ -1,0 +1,76 @@
+"""Products of matrices and sums, on a processor by NumPy and on a GPU by cuBLAS.
+
+What is in half precision is added up in float32, as a GPU's tensor cores do, and the sum is rounded once.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+
+import numpy as np
+
+from .arrays import Array, xp_of
+from .cublas import contiguous_on_gpu, gpu_matmul
+from .cuda import current_gpu
+from .precision import wide
+
+
+def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
+    """Return x @ y, by NumPy's rules for shapes.
+
+    Args:
+        x, y: (..., m, k) and (..., k, n), of one element type.
+        out: (..., m, n), to write the product into.
+
+    Returns:
+        (..., m, n) of the same type, or `out`.
+    """
+    if x.dtype.itemsize > 2:
+        return np.matmul(x, y, out=out) if xp_of(x) is np else gpu_matmul(x, y, out=out)
+    return _half_matmul(x, y, out).astype(x.dtype if out is None else out.dtype, copy=False)
+
+
+def matmul_add(x: Array, y: Array, z: Array | None) -> Array:
+    """Return x @ y + z, (m, k) with (k, n) and (n,) -> (m, n), rounded once; the product alone if z is None."""
+    out = matmul(x, y) if x.dtype.itemsize > 2 else _half_matmul(x, y)
+    if z is not None:
+        out += z
+    return out.astype(x.dtype, copy=False)
+
+
+def _half_matmul(x: Array, y: Array, out: Array | None = None) -> Array:
+    """Return x @ y in half precision, or in float32 where that was needed to compute it.
+
+    NumPy has no fast product of such arrays, and CuPy 14 none of stacks of matrices (its pull request 10317).
+    """
+    if xp_of(x) is np:
+        return np.matmul(wide(x), wide(y), out=out)
+    return gpu_matmul(wide(x), wide(y), out=out) if x.ndim > 2 else gpu_matmul(x, y, out=out)
+
+
+def ready_for_products(x: Array) -> Array:
+    """Return an array that several products can read fast: a GPU needs it stored in rows, NumPy takes it as it is."""
+    return contiguous_on_gpu(x)
+
+
+def vecdot(x: Array, y: Array) -> Array:
+    """Return the dot product of each row, (..., n) with (..., n) -> (...): one pass, without the product's array."""
+    xp = xp_of(x)
+    return xp.vecdot(x, y) if hasattr(xp, "vecdot") else xp.einsum("...n,...n->...", x, y)
+
+
+def sum_of_rows(x: Array) -> Array:
+    """Return the sum of a matrix's rows, (m, n) -> (n,): a product with ones, which BLAS does in one fast pass."""
+    return matmul(_row_of_ones(xp_of(x), x.shape[0], x.dtype, current_gpu()), x)[0]
+
+
+def sum_over(x: Array, axis: tuple[int, ...]) -> Array:
+    """Return the sum over some axes, of the same element type."""
+    return wide(x).sum(axis=axis).astype(x.dtype, copy=False)
+
+
+@functools.lru_cache(maxsize=64)
+def _row_of_ones(xp: ModuleType, length: int, dtype: np.dtype, gpu: int | None) -> Array:
+    """Return ones of shape (1, length), made once for each GPU; not to be changed."""
+    return xp.ones((1, length), dtype)
