@@ -1,6 +1,6 @@
-"""Images in, batches out.
+"""Data sets, augmentation and the loader.
 
-`load_dataset` finds a data set by its name; `Loader` turns it into shuffled, augmented, rescaled batches.
+`load_dataset` reads a data set by its name; `Loader` makes shuffled, augmented and rescaled batches of it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ __all__ = [
 
 
 def default_data_dir() -> Path:
-    """Where data sets are kept: the folder that MINIVIT_DATA names, or else `data`."""
+    """Return the folder of the data sets: the one that MINIVIT_DATA names, or `data`."""
     return Path(os.environ.get("MINIVIT_DATA") or "data")
 
 
@@ -91,18 +91,23 @@ def load_dataset(
     seed: int = 0,
     progress: bool = True,
 ) -> tuple[AnyDataset, AnyDataset]:
-    """The training and the test split of one of DATASETS, or of a folder of images.
+    """Return the training split and the test split of a data set.
 
-    name:     "folder:PATH", or a path that is no name of DATASETS, is a folder of class folders: see
-              `image_folder`. A relative path counts from the working directory or, if there is no such folder,
-              from data_dir.
-    data_dir: where the files are, or are to be put; by default `default_data_dir()`.
-    download: whether files that are missing may be downloaded.
-    seed:     which shapes to draw, and how to split a folder that has no test images; the others are what they are.
-    progress: draw a progress bar while downloading, and give a notice of what was found in a folder.
+    Args:
+        name: a name in DATASETS, or "folder:PATH" or a path for a folder of class folders (see `image_folder`). A
+            relative path is looked up in the working directory, then in `data_dir`.
+        data_dir: the folder of the data sets, which also receives downloads. [default: `default_data_dir()`]
+        download: whether missing files may be downloaded.
+        seed: the seed that draws `shapes`, and that splits a folder without test images. The published data sets do
+            not depend on it.
+        progress: whether to draw a progress bar during a download, and to give a notice of what a folder holds.
 
-    Raises ConfigError for an unknown name; DataError, DataNotFoundError, DownloadError or SaveError if the
-    files cannot be had: see `cifar10`, `image_folder`.
+    Returns:
+        The training split, then the test split.
+
+    Raises:
+        ConfigError: if the name is unknown.
+        DataError, DataNotFoundError, DownloadError, SaveError: as `cifar10` and `image_folder`.
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if name in DATASETS:
@@ -110,25 +115,25 @@ def load_dataset(
             return DATASETS[name](folder, download, seed, progress)
         except MinivitError:
             raise
-        except OSError as error:  # no permission, a name that is too long, a disk that fails
+        except OSError as error:  # no permission, a name that is too long, a failing disk
             where = error.filename if isinstance(error.filename, str | Path) else folder
             raise DataError(f"{name} cannot be read from {printable(where)}: {reason_of(error)}") from error
     if not is_dataset(name):
-        raise ConfigError(f"Unknown data set {name!r}; allowed are: {', '.join(DATASETS)} and {FOLDER}PATH.")
+        raise ConfigError(f"unknown data set {name!r}: allowed are {', '.join(DATASETS)} and {FOLDER}PATH")
     return image_folder(_folder_at(name, folder), seed, progress)
 
 
 def load_test_folder(
     name: str, data_dir: str | Path | None = None, *, trained_on: str | None = None, progress: bool = True
 ) -> FileDataset:
-    """Return the images of a folder to measure a trained model on: its test split, or all if it has no splits.
+    """Return the images of a folder on which to evaluate a trained model: its test split, or all if it has no splits.
 
     Args:
-        name: "folder:PATH" or a path, as of `load_dataset`.
-        data_dir: as of `load_dataset`.
+        name: "folder:PATH" or a path, as for `load_dataset`.
+        data_dir: as for `load_dataset`.
         trained_on: the name of the data set that the model was trained on. If it is the same folder, only the images
             that were held out of training are returned.
-        progress: give a notice of what was found.
+        progress: whether to give a notice of what the folder holds.
 
     Raises:
         ConfigError: if the name is not a path.
@@ -154,7 +159,7 @@ def _folder_at(name: str, data_dir: Path) -> Path:
 
 
 def is_dataset(name: str) -> bool:
-    """Whether a name is one of DATASETS, "folder:PATH", looks like a path, or is a folder in the working directory."""
+    """Return whether a name is in DATASETS, is "folder:PATH", or is a path or a folder in the working directory."""
     path = name.removeprefix(FOLDER)
     if name in DATASETS or (path and (path != name or "/" in name or "\\" in name)):
         return True
@@ -165,13 +170,13 @@ def is_dataset(name: str) -> bool:
 
 
 def dataset_title(name: str) -> str:
-    """A short name for runs and figures: "cifar10", or the last part of a folder's path."""
+    """Return a short name for runs and figures: "cifar10", or the last part of a folder's path."""
     return name if name in DATASETS else folder_title(name.removeprefix(FOLDER))
 
 
 FOLDER = "folder:"
 
-# Each takes (data_dir, download, seed, progress).
+# Each function takes (data_dir, download, seed, progress).
 DATASETS: dict[str, Callable[[Path, bool, int, bool], tuple[AnyDataset, AnyDataset]]] = {
     "shapes": lambda data_dir, download, seed, progress: (
         shapes("train", seed=seed),

@@ -1,4 +1,4 @@
-"""Tar archives: unpacked whole or not at all, and never to a place outside the folder that was meant."""
+"""Unpack tar archives: completely or not at all, and never to a place outside the chosen folder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,20 @@ def unpack(
     progress: bool = True,
     checksums: bool = False,
 ) -> None:
-    """Make `folder` of what the archive has under `inner/`: the files whose names there are wanted, no others.
+    """Unpack the chosen files of an archive into a new folder, which appears complete or not at all.
 
-    The folder appears whole, or not at all.
+    Args:
+        archive: the tar file.
+        folder: the folder to make.
+        inner: the top folder inside the archive; everything outside it is left out.
+        wanted: returns whether to unpack a file, from its path inside `inner`.
+        progress: whether to draw a progress bar on standard error.
+        checksums: whether to write the checksums of the files into the folder, for `check_unpacked`.
 
-    progress: draw a progress bar on standard error.
-    checksums: write the files' checksums into the folder, for `check_unpacked`.
-
-    Raises DataError if the archive is damaged, or if any member, wanted or not, would land outside its folder or is
-    neither a file nor a folder (a link, a device): such an archive is not used in part. Raises SaveError if the disk
-    cannot be written.
+    Raises:
+        DataError: if the archive is damaged, or any of its members would be outside its folder or is a link or a
+            device. Then nothing is unpacked.
+        SaveError: if the disk cannot be written.
     """
     from tqdm.auto import tqdm
 
@@ -64,28 +68,29 @@ def unpack(
         raise SaveError(f"{archive} could not be unpacked to {folder}: {error}") from error
 
 
-# -- checksums of what was unpacked -------------------------------------------------------------------------
+# -- checksums of unpacked files ------------------------------------------------------------------------
 
-CHECKSUMS = "checksums.json"  # in an unpacked folder: size, time and SHA-256 of each of its files
+CHECKSUMS = "checksums.json"  # in an unpacked folder: size, modification time and SHA-256 of each file
 
 
 def write_checksums(folder: Path) -> None:
-    """Write size, time of change and SHA-256 of every file in a folder that was just unpacked."""
+    """Write size, modification time and SHA-256 of every file in a folder that was just unpacked."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     write_json(folder / CHECKSUMS, {path.relative_to(folder).as_posix(): _stamp(path) for path in files})
 
 
 def check_unpacked(folder: Path) -> None:
-    """Check that the files of an unpacked folder have not changed since.
+    """Check that the files of an unpacked folder have not changed since they were unpacked.
 
-    Only files whose time differs from the noted one are read: 7,349 images take 0.1 s. A folder without checksums,
-    unpacked by hand or by an older minivit, passes. Missing files are not reported here, but by who reads them.
+    Only files with another modification time than the noted one are read: 7,349 images take 0.1 s. A folder without
+    checksums, unpacked by hand or by an older minivit, passes. Missing files are reported by the function that reads
+    them, not here.
 
     Args:
         folder: the unpacked folder.
 
     Raises:
-        DataError: if a file has other bytes now, or the checksums are damaged.
+        DataError: if the content of a file has changed, or the checksums are damaged.
     """
     path = folder / CHECKSUMS
     if not path.is_file():
@@ -106,7 +111,7 @@ def check_unpacked(folder: Path) -> None:
         if status.st_size != size or _sha256(file) != sha256:
             raise DataError(f"{printable(file)} has changed since it was unpacked; {again}")
         noted[name], touched = _stamp(file), True
-    if touched:  # copying changes times: with the new ones noted, the next check is quick again
+    if touched:  # copying a folder changes the times: note the new ones, so that the next check is fast again
         with suppress(SaveError):
             write_json(path, noted)
 
@@ -127,21 +132,29 @@ def _sha256(path: Path) -> str:
 
 @contextmanager
 def new_folder(folder: Path, checksums: bool = False) -> Iterator[Path]:
-    """A folder of another name to fill; it gets its own name at the end, and is removed if anything fails."""
+    """Make a folder under a temporary name, and rename it at the end of the block; remove it if anything fails.
+
+    Args:
+        folder: the final name.
+        checksums: whether to write the checksums of its files into it.
+
+    Yields:
+        The folder under its temporary name.
+    """
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield unfinished
         if checksums:
             write_checksums(unfinished)
-        unfinished.chmod(0o755)  # mkdtemp makes folders that only their owner may read
+        unfinished.chmod(0o755)  # mkdtemp makes folders that only the owner may read
         unfinished.replace(folder)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)  # gone already if all went well
+        shutil.rmtree(unfinished, ignore_errors=True)  # it no longer exists if all went well
 
 
 def _place(member: tarfile.TarInfo, archive: Path) -> PureWindowsPath:
-    """Where a member wants to lie. Read as Windows reads paths, a drive and a backslash count too."""
-    place = PureWindowsPath(member.name)
+    """Return the path of a member inside the archive; raise DataError if it is outside, a link or a device."""
+    place = PureWindowsPath(member.name)  # so that drives and backslashes are recognised too
     if place.anchor or ".." in place.parts:
         raise DataError(f"{archive} is refused: {member.name!r} in it would land outside its folder")
     if not (member.isreg() or member.isdir()):
@@ -150,7 +163,7 @@ def _place(member: tarfile.TarInfo, archive: Path) -> PureWindowsPath:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Read what follows the last member. A damaged header looks like the end to tarfile; to gzip it does not."""
+    """Read to the end of the archive: tarfile takes a damaged header for the end, but gzip then finds the damage."""
     assert tar.fileobj is not None
     while tar.fileobj.read(CHUNK):
         pass
@@ -158,7 +171,7 @@ def _check_end(tar: tarfile.TarFile) -> None:
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path) -> None:
     content = tar.extractfile(member)
-    assert content is not None  # as it is for every regular file
+    assert content is not None  # true for every regular file
     destination.parent.mkdir(parents=True, exist_ok=True)
     with content, destination.open("wb") as file:
         shutil.copyfileobj(content, file)

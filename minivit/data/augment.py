@@ -1,8 +1,8 @@
-"""Augmentation: training images, changed at random in ways that leave their labels true.
+"""Augmentation: random changes of training images that keep their labels right.
 
-An augmentation is a function of a batch of uint8 images (B, H, W, C) and a random generator; it returns a
-new batch and never changes the one it was given. Each image of a batch has random numbers of its own. Those that
-settle the size (`resize`, `random_resized_crop`) also take a batch of images of many sizes: a sequence of arrays
+An augmentation is a function of a batch of uint8 images (B, H, W, C) and a random generator. It returns a new batch and
+never changes its argument. Different random numbers are drawn for each image of the batch. The augmentations that
+determine the size (`resize`, `random_resized_crop`) also take images of different sizes: a sequence of arrays
 (H, W, C).
 """
 
@@ -17,14 +17,19 @@ from ..errors import ConfigError
 from ..utils.integers import integer
 from .image_files import Images, resize_batch, resize_image
 
-Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # the Any: an array, or Images
+Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # Any is an array or Images
 
 
 def resize(size: int | tuple[int, int]) -> Augmentation:
-    """Resize each image (bilinear), whatever its aspect: how test images are treated. Nothing is random.
+    """Return an augmentation that resizes each image (bilinear) without keeping its aspect ratio, as for test images.
 
-    size: in pixels; one number, or (height, width). An array of images of that size is returned as it is.
-    Raises ConfigError for a side below 1.
+    Nothing in it is random.
+
+    Args:
+        size: an integer or (height, width), in pixels. An array of images of this size is returned unchanged.
+
+    Raises:
+        ConfigError: if a side is below 1.
     """
     height, width = sides(size)
 
@@ -39,14 +44,18 @@ def random_resized_crop(
     area: tuple[float, float] = (0.05, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Augmentation:
-    """Cut a box out of each image and resize it (bilinear): how the authors train when they fine-tune.
+    """Return an augmentation that cuts a random box out of each image and resizes it (bilinear).
 
-    size:  of the result, in pixels; one number, or (height, width).
-    area:  of the box, as a share of the image's; every share between the two is equally likely.
-    ratio: of the box's width to its height; its logarithm is uniform.
+    The authors fine-tune with it. If no box fits in ten tries, for example in a very long image, the largest central
+    box that `ratio` allows is taken.
 
-    An image in which no box fits in ten tries (it is very long, say) gives its middle, as large as `ratio` allows.
-    Raises ConfigError for a side below 1 or an empty range.
+    Args:
+        size: an integer or (height, width) of the result, in pixels.
+        area: the smallest and largest area of the box, as a share of the image's area; uniform between them.
+        ratio: the smallest and largest ratio of the box's width to its height; the logarithm is uniform.
+
+    Raises:
+        ConfigError: if a side is below 1 or a range is empty.
     """
     height, width = sides(size)
     _check_ranges("random_resized_crop", area, ratio)
@@ -65,16 +74,20 @@ def random_resized_crop(
 
 
 def _middle(height: int, width: int, ratio: tuple[float, float]) -> Box:
-    """The largest box in the middle of an image whose ratio of width to height is allowed."""
+    """Return the largest central box of an image whose ratio of width to height is allowed."""
     h = max(1, min(height, round(width / ratio[0])))
     w = max(1, min(width, round(height * ratio[1])))
     return (height - h) // 2, (width - w) // 2, h, w
 
 
 def standard(padding: int = 4) -> Augmentation:
-    """What is usual for CIFAR: shift each image by up to `padding` pixels, and mirror every second one.
+    """Return the usual augmentation for CIFAR: shift each image by up to `padding` pixels, then mirror half of them.
 
-    Raises ConfigError if `padding` is negative.
+    Args:
+        padding: the largest shift in each direction, in pixels.
+
+    Raises:
+        ConfigError: if `padding` is negative.
     """
     padding = integer("the padding of an augmentation", padding, 0)
 
@@ -85,10 +98,18 @@ def standard(padding: int = 4) -> Augmentation:
 
 
 def pad_and_crop(images: np.ndarray, padding: int, rng: np.random.Generator) -> np.ndarray:
-    """Surround each image by `padding` black pixels, then cut the old size out at a place of its own.
+    """Pad each image with black pixels, then crop it at a random place to its old size.
 
-    images: (B, H, W, C). Every one of the (2 * padding + 1) ** 2 places is equally likely.
-    Raises ConfigError if `padding` is negative.
+    Args:
+        images: (B, H, W, C).
+        padding: the number of pixels on each side; the (2 * padding + 1) ** 2 crops are equally likely.
+        rng: the random generator.
+
+    Returns:
+        A new array (B, H, W, C).
+
+    Raises:
+        ConfigError: if `padding` is negative.
     """
     padding = integer("the padding of an augmentation", padding, 0)
     count, height, width, channels = images.shape
@@ -98,14 +119,22 @@ def pad_and_crop(images: np.ndarray, padding: int, rng: np.random.Generator) -> 
     padded = np.zeros(padded_shape, images.dtype)
     padded[:, padding : padding + height, padding : padding + width] = images
 
-    # All crops that there are, as a view that copies nothing: one for each (image, top, left).
+    # All possible crops, one for each (image, top, left), as a view that copies nothing.
     crops = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
     chosen = crops[np.arange(count), top, left]  # (B, C, H, W)
     return np.ascontiguousarray(chosen.transpose(0, 2, 3, 1))  # (B, H, W, C)
 
 
 def flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror each image left to right with probability 1/2. images: (B, H, W, C)."""
+    """Mirror each image left to right with probability 1/2.
+
+    Args:
+        images: (B, H, W, C).
+        rng: the random generator.
+
+    Returns:
+        A new array (B, H, W, C).
+    """
     mirrored = rng.random(len(images)) < 0.5  # (B,)
     flipped = images.copy()
     flipped[mirrored] = images[mirrored, :, ::-1]
@@ -115,16 +144,19 @@ def flip(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def random_erasing(
     probability: float, area: tuple[float, float] = (0.02, 0.4), ratio: tuple[float, float] = (0.3, 1 / 0.3)
 ) -> Augmentation:
-    """Cover a box of some images with noise, each pixel any colour (random erasing, arXiv 1708.04896).
+    """Return an augmentation that covers a box of some images with random colours (random erasing, arXiv 1708.04896).
 
-    probability: that an image has a box.
-    area, ratio: of the box, as in `random_resized_crop`; the ranges are the paper's. Where none fits in ten tries,
-                 there is no box.
+    If no box fits in ten tries, the image is unchanged.
 
-    Raises ConfigError for a probability outside 0 to 1 or an empty range.
+    Args:
+        probability: the probability that an image gets a box.
+        area, ratio: the ranges of the box's area and ratio, as in `random_resized_crop`. [default: the paper's]
+
+    Raises:
+        ConfigError: if the probability is not from 0 to 1, or a range is empty.
     """
     if not 0 <= probability <= 1:
-        raise ConfigError(f"The probability of random erasing must be from 0 to 1, not {probability}.")
+        raise ConfigError(f"the probability of random erasing must be from 0 to 1, not {probability}")
     _check_ranges("random_erasing", area, ratio)
 
     def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -141,16 +173,22 @@ def random_erasing(
     return augment
 
 
-# -- boxes at random ------------------------------------------------------------------------------------
+# -- random boxes ---------------------------------------------------------------------------------------
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 TRIES = 10
 
 
 class RandomBoxes:
-    """A box for each image of a batch: several tries at an area and a ratio, and a place.
+    """A random box for each image of a batch: TRIES areas and ratios, and a place.
 
-    All is drawn before any image is looked at, so that one image's size plays no part in the next one's box.
+    All random numbers are drawn in `__init__`, so the box of an image does not depend on the sizes of the others.
+
+    Args:
+        count: the number of images, B.
+        area: the smallest and largest share of the image's area.
+        ratio: the smallest and largest ratio of width to height.
+        rng: the random generator.
     """
 
     def __init__(
@@ -161,7 +199,7 @@ class RandomBoxes:
         self.places = rng.random((count, 2))
 
     def box(self, i: int, height: int, width: int) -> Box | None:
-        """The box of image i, of this height and width; None if no try fits."""
+        """Return the box of image `i`, which has this height and width in pixels; None if no try fits."""
         pixels = height * width * self.shares[i]  # (TRIES,)
         heights = np.rint(np.sqrt(pixels / self.ratios[i])).astype(int)
         widths = np.rint(np.sqrt(pixels * self.ratios[i])).astype(int)
@@ -177,24 +215,24 @@ def _check_ranges(name: str, area: tuple[float, float], ratio: tuple[float, floa
     if not (0 < area[0] <= area[1] <= 1 and 0 < ratio[0] <= ratio[1]):
         raise ConfigError(
             f"{name} takes an area as (least, most) above 0 and up to 1, and a ratio as (least, most) above 0, not "
-            f"{area} and {ratio}."
+            f"{area} and {ratio}"
         )
 
 
-# -- putting them together ------------------------------------------------------------------------------
+# -- combinations ---------------------------------------------------------------------------------------
 
 
 def sides(size: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width), from one number or both. Raises ConfigError for a side below 1."""
+    """Return (height, width) from an integer or a pair, in pixels; raise ConfigError if a side is below 1."""
     both = size if isinstance(size, tuple | list) else (size, size)
     if len(both) != 2:
-        raise ConfigError(f"The size of an image must be an integer or (height, width), not {size}.")
-    height, width = (integer("The size of an image in pixels", side, 1) for side in both)
+        raise ConfigError(f"the size of an image must be an integer or (height, width), not {size}")
+    height, width = (integer("the size of an image in pixels", side, 1) for side in both)
     return height, width
 
 
 def chain(*augmentations: Augmentation) -> Augmentation:
-    """One after the other, each with the next numbers of the same generator."""
+    """Return the augmentation that applies these in turn, with random numbers from the same generator."""
 
     def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
         for each in augmentations:
@@ -205,16 +243,16 @@ def chain(*augmentations: Augmentation) -> Augmentation:
 
 
 def resized_standard(size: int | tuple[int, int]) -> Augmentation:
-    """`resize`, then `standard` with an eighth of the shorter side as padding: 4 pixels at CIFAR's 32."""
+    """Return `resize`, then `standard` with an eighth of the shorter side as padding: 4 pixels at CIFAR's 32."""
     return chain(resize(size), standard(min(sides(size)) // 8))
 
 
 def crop_and_flip(size: int | tuple[int, int]) -> Augmentation:
-    """`random_resized_crop`, then `flip`: what the authors' fine-tuning does."""
+    """Return `random_resized_crop`, then `flip`: the augmentation of the authors' fine-tuning."""
     return chain(random_resized_crop(size), flip)
 
 
-# What `--augment` calls them; each is made for one image size.
+# The choices of `--augment`; each function takes the image size.
 AUGMENTATIONS: dict[str, Callable[[int | tuple[int, int]], Augmentation]] = {
     "none": resize,
     "standard": resized_standard,

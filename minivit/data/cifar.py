@@ -1,9 +1,9 @@
-"""CIFAR-10 and CIFAR-100: 60,000 photographs of 32 x 32 pixels, 50,000 to train on and 10,000 to test on.
+"""CIFAR-10 and CIFAR-100: 60,000 photographs of 32 x 32 pixels, 50,000 for training and 10,000 for testing.
 
-They are read from the *binary* archives of https://www.cs.toronto.edu/~kriz/cifar.html, never from the
-Python ones: those are pickles, and a pickle can run code when it is opened. A file is a row of records:
-one label byte (CIFAR-100: a coarse one, then a fine one), then 3,072 pixel bytes, all red ones first,
-then green, then blue, each plane row by row.
+They are read from the *binary* archives of https://www.cs.toronto.edu/~kriz/cifar.html, never from the Python archives:
+those are pickles, and a pickle can run code when it is opened. A file is a sequence of records. A record is one label
+byte (CIFAR-100: a coarse label, then a fine label), then 3,072 pixel bytes: the red plane, the green plane, the blue
+plane, each row by row.
 """
 
 from __future__ import annotations
@@ -27,10 +27,17 @@ PIXELS = 3 * 32 * 32  # bytes of an image
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set is published, and how its files are laid out.
+    """A published data set: its address and the layout of its files.
 
-    names_files:  for each label byte of a record, the text file with its class names, one a line.
-    label_column: which of the label bytes to read.
+    Attributes:
+        name: "cifar10" or "cifar100".
+        url, md5: the address of the archive, and its checksum.
+        folder: the folder inside the archive.
+        train_files, test_file: the files of the two splits.
+        images_per_train_file, images_per_test_file: the number of records in a file.
+        names_files: for each label byte of a record, the text file with its class names, one per line.
+        label_column: the index of the label byte to read.
+        num_classes: the number of classes of this label.
     """
 
     name: str
@@ -47,12 +54,12 @@ class Source:
 
     @property
     def archive(self) -> str:
-        """The file name of the archive."""
+        """The archive's file name."""
         return self.url.rsplit("/", 1)[1]
 
     @property
     def record(self) -> int:
-        """The bytes of a record: labels, then pixels."""
+        """The size of a record in bytes: labels, then pixels."""
         return len(self.names_files) + PIXELS
 
 
@@ -89,17 +96,24 @@ CIFAR100_COARSE = replace(CIFAR100, label_column=0, num_classes=20)
 
 
 def cifar10(data_dir: str | Path, download: bool = True, progress: bool = True) -> tuple[Dataset, Dataset]:
-    """CIFAR-10: the training split (50,000 images of 10 classes) and the test split (10,000).
+    """Return CIFAR-10: the training split (50,000 images of 10 classes) and the test split (10,000).
 
-    The first of these that `data_dir` allows is done: read the unpacked folder `cifar-10-batches-bin`;
-    unpack the archive `cifar-10-binary.tar.gz` (its md5 is checked first); download that archive.
+    If `data_dir` has the unpacked folder `cifar-10-batches-bin`, it is read. Otherwise the archive
+    `cifar-10-binary.tar.gz` is downloaded if it is missing, its md5 is checked, and it is unpacked.
 
-    progress: draw a progress bar while downloading.
+    Args:
+        data_dir: the folder of the data sets.
+        download: whether the archive may be downloaded.
+        progress: whether to draw a progress bar during the download.
 
-    Returns Datasets with images uint8 (N, 32, 32, 3).
-    Raises DataError if a file is damaged, truncated or missing from the folder, DownloadError if the
-    download fails, SaveError if the disk cannot be written, and DataNotFoundError if the data are not
-    there and `download` is False.
+    Returns:
+        Two Datasets with images uint8 (N, 32, 32, 3).
+
+    Raises:
+        DataError: if a file is damaged, truncated or missing from the folder.
+        DataNotFoundError: if neither the folder nor the archive exists and `download` is False.
+        DownloadError: if the download fails.
+        SaveError: if the disk cannot be written.
     """
     return _load(CIFAR10, Path(data_dir), download, progress)
 
@@ -110,16 +124,24 @@ def cifar100(
     progress: bool = True,
     labels: Literal["fine", "coarse"] = "fine",
 ) -> tuple[Dataset, Dataset]:
-    """CIFAR-100: the training split (50,000 images) and the test split (10,000).
+    """Return CIFAR-100: the training split (50,000 images) and the test split (10,000).
 
-    labels: "fine" for the 100 classes, "coarse" for the 20 groups that they form.
+    It works as `cifar10`, with the folder `cifar-100-binary` and the archive `cifar-100-binary.tar.gz`.
 
-    Everything else is as for `cifar10`, with the folder `cifar-100-binary` and the archive
-    `cifar-100-binary.tar.gz`. Raises ConfigError for other `labels`.
+    Args:
+        data_dir, download, progress: as for `cifar10`.
+        labels: "fine" for the 100 classes, "coarse" for the 20 superclasses.
+
+    Returns:
+        Two Datasets with images uint8 (N, 32, 32, 3).
+
+    Raises:
+        ConfigError: if `labels` is neither.
+        DataError, DataNotFoundError, DownloadError, SaveError: as `cifar10`.
     """
     sources = {"fine": CIFAR100, "coarse": CIFAR100_COARSE}
     if labels not in sources:
-        raise ConfigError(f"CIFAR-100 has fine and coarse labels, not {labels!r}.")
+        raise ConfigError(f"CIFAR-100 has fine and coarse labels, not {labels!r}")
     return _load(sources[labels], Path(data_dir), download, progress)
 
 
@@ -134,7 +156,7 @@ def _load(source: Source, data_dir: Path, download: bool, progress: bool) -> tup
         else:
             raise DataNotFoundError(
                 f"{source.name} is not in {data_dir}: there is neither the folder {source.folder} nor the "
-                f"archive {source.archive}; allow the download, or put {source.url} there."
+                f"archive {source.archive}; allow the download, or put {source.url} there"
             )
         _unpack(source, archive, folder)
 
@@ -144,7 +166,7 @@ def _load(source: Source, data_dir: Path, download: bool, progress: bool) -> tup
 
 
 def _check_files(source: Source, folder: Path) -> None:
-    """Raise DataError if a file is missing or of another size."""
+    """Raise DataError if a file is missing or has the wrong size."""
     for name in (*source.train_files, source.test_file, *source.names_files):
         _check_exists(folder / name)
     sizes = dict.fromkeys(source.train_files, source.images_per_train_file)
@@ -152,8 +174,8 @@ def _check_files(source: Source, folder: Path) -> None:
         found, expected = (folder / name).stat().st_size, count * source.record
         if found != expected:
             raise DataError(
-                f"{folder / name} has {found:,} bytes instead of {expected:,}; delete its folder, so that it can be "
-                "unpacked again."
+                f"{folder / name} has {found:,} bytes instead of {expected:,}: delete its folder, so that it is "
+                "unpacked again"
             )
 
 
@@ -161,23 +183,23 @@ def _check_files(source: Source, folder: Path) -> None:
 
 
 def _unpack(source: Source, archive: Path, folder: Path) -> None:
-    """Take the files that are read here out of the archive; the folder appears whole, or not at all.
+    """Unpack the files that `_read_folder` reads; the folder appears complete or not at all.
 
-    Only members of the expected names are read, and each is written under a name of ours: whatever else
-    an archive holds, nothing can land outside the folder.
+    Only members with the expected names are read, and each is written under this expected name, so no file can be
+    written outside the folder.
     """
     try:
         with new_folder(folder, checksums=True) as unfinished, tarfile.open(archive) as tar:
             for name in (*source.train_files, source.test_file, *source.names_files):
                 _unpack_file(tar, f"{source.folder}/{name}", unfinished / name)
     except (*DAMAGE, KeyError) as error:
-        raise DataError(f"{archive} cannot be unpacked: {error}.") from error
+        raise DataError(f"{archive} cannot be unpacked: {error}") from error
     except OSError as error:
-        raise SaveError(f"{archive} could not be unpacked to {folder}: {error}.") from error
+        raise SaveError(f"{archive} could not be unpacked to {folder}: {error}") from error
 
 
 def _unpack_file(tar: tarfile.TarFile, member: str, destination: Path) -> None:
-    """Write one file of the archive to `destination`. Raises KeyError if there is no such file in it."""
+    """Write one file of the archive to `destination`; raise KeyError if the archive does not have it."""
     info = tar.getmember(member)
     content = tar.extractfile(info) if info.isreg() else None
     if content is None:
@@ -201,13 +223,13 @@ def _read_folder(source: Source, folder: Path) -> tuple[Dataset, Dataset]:
 
 
 def _read_records(path: Path, count: int, source: Source) -> tuple[np.ndarray, np.ndarray]:
-    """The images uint8 (N, 32, 32, 3) and the labels int64 (N,) of one file."""
+    """Return the images uint8 (N, 32, 32, 3) and the labels int64 (N,) of one file."""
     records = np.fromfile(path, np.uint8).reshape(count, source.record)
     labels = records[:, source.label_column].astype(np.int64)  # (N,)
     if labels.max() >= source.num_classes:
         raise DataError(
-            f"{path} is no {source.name} file: record {labels.argmax()} has the label {labels.max()}, but "
-            f"labels run from 0 to {source.num_classes - 1}."
+            f"{path} is not a {source.name} file: record {labels.argmax()} has the label {labels.max()}, but "
+            f"labels run from 0 to {source.num_classes - 1}"
         )
 
     planes = records[:, len(source.names_files) :].reshape(count, 3, 32, 32)  # (N, C, H, W)
@@ -219,12 +241,12 @@ def _read_names(path: Path, count: int) -> tuple[str, ...]:
     names = tuple(path.read_text(encoding="utf-8", errors="replace").split())
     names = tuple(map(printable, names))
     if len(names) != count:
-        raise DataError(f"{path} has {len(names)} class names instead of {count}.")
+        raise DataError(f"{path} has {len(names)} class names instead of {count}")
     return names
 
 
 def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise DataError(
-            f"{path.parent} is incomplete: {path.name} is missing; delete the folder, so that it can be unpacked again."
+            f"{path.parent} is incomplete: {path.name} is missing; delete the folder, so that it is unpacked again"
         )

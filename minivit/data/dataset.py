@@ -1,4 +1,4 @@
-"""What every data set is, wherever it comes from: images, their labels and the labels' names."""
+"""Data sets: images, their labels, and the names of the classes."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from .image_files import decode_image, resize_batch
 
-Indices = np.ndarray | list[int] | slice  # whatever indexes the first axis of a NumPy array, one integer excepted
+Indices = np.ndarray | list[int] | slice  # indexes the first axis of an array and keeps it: integers, slice or mask
 
 
 class ImageFiles(Sequence[np.ndarray]):
-    """Images that stay in their files until one is looked at: a data set may be larger than the memory.
+    """A sequence of image files, each decoded when it is read, so that a data set may be larger than the memory.
 
-    `files[3]` decodes an image: uint8 (H, W, 3), in a size of its own. `files[[3, 1]]`, `files[:9]` and the like
-    choose files and decode nothing. A loop over them decodes one at a time.
+    `files[3]` decodes an image: uint8 (H, W, 3), in the size that it has in its file. `files[[3, 1]]` and `files[:9]`
+    select files and decode nothing. A loop over them decodes one at a time.
+
+    Args:
+        paths: the files.
     """
 
     def __init__(self, paths: Iterable[str | Path]) -> None:
-        names = [str(path) for path in paths]  # a million strings take a third of what as many Paths do
+        names = [str(path) for path in paths]  # a million strings take a third of the memory of as many Paths
         self._names = np.empty(len(names), object)
         self._names[:] = names
-        self._wanted = range(len(names))  # those that are decoded
+        self._decoded = range(len(names))  # indices of the files that are decoded; the others read as a black pixel
 
     @property
     def paths(self) -> list[Path]:
-        """Where the images are."""
+        """The paths of the files."""
         return [Path(name) for name in self._names]
 
     def __len__(self) -> int:
@@ -43,33 +46,39 @@ class ImageFiles(Sequence[np.ndarray]):
     def __getitem__(self, index: int | Indices) -> np.ndarray | ImageFiles:
         if not isinstance(index, int | np.integer):
             return ImageFiles(self._names[index])
-        if range(len(self))[index] not in self._wanted:
+        if range(len(self))[index] not in self._decoded:
             return np.zeros((1, 1, 3), np.uint8)
         return decode_image(self._names[index])
 
-    def only(self, wanted: slice) -> ImageFiles:
-        """The same files, of which those outside a slice are not read: one black pixel stands for each.
+    def only(self, decoded: slice) -> ImageFiles:
+        """Return the same files, of which only a slice is decoded; each of the others reads as one black pixel.
 
-        To be looped over as it is: a choice among them is read whole again.
+        It is for a loop over all of them: a selection from the result decodes every file again.
+
+        Args:
+            decoded: the slice of files to decode.
         """
         files = ImageFiles(self._names)
-        files._wanted = range(len(self))[wanted]
+        files._decoded = range(len(self))[decoded]
         return files
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images, whole in memory.
+    """Labelled images in memory.
 
-    name:    "shapes", "cifar10", ...
-    images:  uint8 (N, H, W, C), values from 0 to 255.
-    labels:  int64 (N,), values from 0 to len(classes) - 1.
-    classes: the name of each label.
-    boxes:   int64 (N, 4) or None: where the object is, in pixels, as (top, left, bottom, right). The last
-             two are exclusive, so that `image[top:bottom, left:right]` is the object.
-    note:    what a reader must know beside any figure measured here; "" if there is nothing to say.
+    Attributes:
+        name: "shapes", "cifar10" ...
+        images: uint8 (N, H, W, C), values from 0 to 255.
+        labels: int64 (N,), values from 0 to len(classes) - 1.
+        classes: the name of each class.
+        boxes: int64 (N, 4) or None: the box around the object, in pixels, as (top, left, bottom, right). Bottom and
+            right are exclusive, so `image[top:bottom, left:right]` is the object.
+        note: a remark to print beside accuracies measured on this data set, or "".
 
-    Raises DTypeError or ShapeError if the arrays do not fit this description, or each other.
+    Raises:
+        DTypeError: if an array has another element type.
+        ShapeError: if the shapes of the arrays do not fit together.
     """
 
     name: str
@@ -89,50 +98,59 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
+        """The shape (H, W, C) of each image."""
         _, height, width, channels = self.images.shape
         return height, width, channels
 
     def subset(self, indices: Indices) -> Dataset:
-        """The data set of these images alone, in this order.
+        """Return the data set of the selected images, in this order.
 
-        indices: whatever indexes the first axis of a NumPy array: integers, a slice or a boolean mask (N,).
+        Args:
+            indices: integers, a slice, or a boolean mask (N,).
         """
         boxes = None if self.boxes is None else self.boxes[indices]
         return replace(self, images=self.images[indices], labels=self.labels[indices], boxes=boxes)
 
     def resized(self, height: int, width: int) -> Dataset:
-        """The data set with images of this size, and without boxes; itself, if they have that size already."""
+        """Return the data set with images of this size in pixels, without boxes; itself if they have this size."""
         if self.image_shape[:2] == (height, width):
             return self
         return replace(self, images=resize_batch(self.images, height, width), boxes=None)
 
     def _check_images(self) -> None:
         if self.images.dtype != np.uint8:
-            raise DTypeError(f"{self.name}: images must be uint8, not {self.images.dtype}.")
+            raise DTypeError(f"{self.name}: images must be uint8, not {self.images.dtype}")
         if self.images.ndim != 4:
-            raise ShapeError(f"{self.name}: images must have the shape (N, H, W, C), not {self.images.shape}.")
+            raise ShapeError(f"{self.name}: images must have the shape (N, H, W, C), not {self.images.shape}")
 
     def _check_boxes(self) -> None:
         if self.boxes is None:
             return
         if self.boxes.dtype != np.int64:
-            raise DTypeError(f"{self.name}: boxes must be int64, not {self.boxes.dtype}.")
+            raise DTypeError(f"{self.name}: boxes must be int64, not {self.boxes.dtype}")
         if self.boxes.shape != (len(self), 4):
             raise ShapeError(
-                f"{self.name}: {len(self)} images need boxes of the shape ({len(self)}, 4), not {self.boxes.shape}."
+                f"{self.name}: {len(self)} images need boxes of the shape ({len(self)}, 4), not {self.boxes.shape}"
             )
 
 
 @dataclass(frozen=True)
 class FileDataset:
-    """Labelled images in files of any size, decoded when they are needed.
+    """Labelled images in files, of any size, decoded when they are needed.
 
-    It has the surface of `Dataset`: `len`, `images`, `labels`, `classes`, `note`, `subset`, `resized`. But images
-    are ImageFiles, and `image_shape` is None, since they share none. `root` is the user's folder that holds all of
-    them, or "".
+    It has the methods of `Dataset`. `image_shape` is None, since the images may differ in size.
 
-    Raises DTypeError or ShapeError if the labels do not fit.
+    Attributes:
+        name: "pets", or the name of the folder ...
+        images: the files.
+        labels: int64 (N,), values from 0 to len(classes) - 1.
+        classes: the name of each class.
+        note: a remark to print beside accuracies measured on this data set, or "".
+        root: the user's folder that holds all files, or "".
+
+    Raises:
+        DTypeError: if the labels have another element type.
+        ShapeError: if there are more or fewer labels than images, or a label has no class.
     """
 
     name: str
@@ -150,15 +168,15 @@ class FileDataset:
 
     @property
     def image_shape(self) -> None:
-        """Nothing that all images share."""
+        """None: the images may differ in size."""
         return
 
     def subset(self, indices: Indices) -> FileDataset:
-        """The data set of these images alone, in this order, as of a `Dataset`; nothing is decoded."""
+        """Return the data set of the selected images, as `Dataset.subset`; nothing is decoded."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
     def resized(self, height: int, width: int) -> Dataset:
-        """All images decoded and resized, whole in memory. Raises ImageError for one that cannot be read."""
+        """Decode and resize all images; raise ImageError if one cannot be read."""
         images = resize_batch(self.images, height, width)
         return Dataset(self.name, images, self.labels, self.classes, note=self.note)
 
@@ -168,33 +186,39 @@ AnyDataset = Dataset | FileDataset
 
 def _check_labels(name: str, count: int, labels: np.ndarray, classes: tuple[str, ...]) -> None:
     if labels.dtype != np.int64:
-        raise DTypeError(f"{name}: labels must be int64, not {labels.dtype}.")
+        raise DTypeError(f"{name}: labels must be int64, not {labels.dtype}")
     if labels.shape != (count,):
-        raise ShapeError(f"{name}: {count} images need labels of the shape ({count},), not {labels.shape}.")
+        raise ShapeError(f"{name}: {count} images need labels of the shape ({count},), not {labels.shape}")
     if count and not 0 <= labels.min() <= labels.max() < len(classes):
         raise ShapeError(
             f"{name}: labels run from {labels.min()} to {labels.max()}, but the {len(classes)} classes allow 0 to "
-            f"{len(classes) - 1}."
+            f"{len(classes) - 1}"
         )
 
 
 def indices_to_show(dataset: AnyDataset, count: int) -> np.ndarray:
-    """Which images to show of a data set: the first `count`; of files, listed class by class, some from all over.
+    """Return the indices of images to show: the first `count`, or `count` evenly spaced files of a FileDataset.
 
-    Returns int64 (count,), or fewer if there are fewer.
+    Files are sorted by class, so the first of them would show one class only.
+
+    Returns:
+        int64 (count,), or (N,) if the data set has fewer images.
     """
     count = min(count, len(dataset))
     return np.arange(count) if dataset.image_shape else np.linspace(0, len(dataset) - 1, count).astype(int)
 
 
 def contact_sheet(dataset: Dataset, rows: int, columns: int, gap: int = 2) -> np.ndarray:
-    """Lay the first rows * columns images out on a white sheet, `gap` pixels apart.
+    """Arrange the first rows * columns images on a white sheet, `gap` pixels apart.
 
-    Returns uint8 (rows * (H + gap) + gap, columns * (W + gap) + gap, C).
-    Raises ShapeError if the data set has fewer images than the sheet has places.
+    Returns:
+        uint8 (rows * (H + gap) + gap, columns * (W + gap) + gap, C).
+
+    Raises:
+        ShapeError: if the data set has fewer than rows * columns images.
     """
     if len(dataset) < rows * columns:
-        raise ShapeError(f"A sheet of {rows} x {columns} needs {rows * columns} images; there are {len(dataset)}.")
+        raise ShapeError(f"a sheet of {rows} x {columns} needs {rows * columns} images: there are {len(dataset)}")
     _, height, width, channels = dataset.images.shape
 
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)

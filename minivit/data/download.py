@@ -1,6 +1,6 @@
-"""Downloads that resume where they broke off, and that are used only once their checksum is right.
+"""Download files: resume an interrupted download, and use a file only after its checksum is verified.
 
-pooch checks the sum and moves the file into place; what it lacks, and what this file adds, is resuming.
+pooch verifies the checksum and moves the file into place; this file adds resuming.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from ..errors import DataError, DataNotFoundError, DownloadError, FolderInUseError, MinivitError, SaveError
 from ..utils.files import locked, read_json, write_json
 
-CHUNK = 1 << 13  # bytes read at a time: what a broken connection may cost
-TIMEOUT = 30.0  # seconds without a byte, after which an attempt counts as failed
+CHUNK = 1 << 13  # bytes read at a time: as many are lost when a connection breaks
+TIMEOUT = 30.0  # seconds without a byte until an attempt counts as failed
 LOCK_WAIT = 0.5  # seconds between two attempts to get a lock
 FIRST_WAIT = 1.0  # seconds before the second attempt; each later wait is twice as long
 
@@ -28,26 +28,26 @@ def fetch(
     attempts: int = 3,
     check: Callable[[Path], None] = lambda path: None,
 ) -> Path:
-    """Download `url` to the file `destination`, unless it is there already, and return its path.
+    """Download `url` to the file `destination`, unless it exists, and return its path.
 
-    The bytes that have arrived are kept in `destination` + ".part". A later attempt, or a later call, asks the server
-    for the rest, and starts again if the server cannot send a part or has another file now. The file gets its name only
-    after its checksum and `check`, so a file of this name is always whole. If two processes download into one folder,
-    one waits for the other.
+    Received bytes are kept in `destination` + ".part". A later attempt, or a later call, asks the server for the rest;
+    it starts from the beginning if the server cannot send a part or has another file now. The file gets its final name
+    only after its checksum and `check`, so a file of this name is always complete. If two processes download into one
+    folder, one waits for the other.
 
     Args:
         url: the address of the file.
         destination: the file to make.
-        md5: the checksum; None if the publisher gives none. The size, `ETag` and date from the server's first answer
-            are then kept in `destination` + ".part.json", and bytes of another version of the file are not joined.
-        progress: draw a progress bar on standard error.
-        attempts: the number of attempts; the waits between them grow: 1 s, 2 s, 4 s ...
-        check: called with the complete file; raises DataError if it is not what it should be.
+        md5: the checksum; None if the publisher gives none. In this case the size, `ETag` and date of the server's
+            first answer are kept in `destination` + ".part.json", so that bytes of two versions are never joined.
+        progress: whether to draw a progress bar on standard error.
+        attempts: the number of attempts; the waits between them are 1 s, 2 s, 4 s ...
+        check: called with the complete file; it raises DataError if the content is wrong.
 
     Raises:
         DownloadError: if no attempt succeeds.
-        DataError: if the checksum of a file that was there before is wrong (it is kept), or if the checksum or `check`
-            refuses what the server sent (it is removed).
+        DataError: if the checksum of an existing file is wrong (the file is kept), or if the checksum or `check`
+            refuses the downloaded file (it is removed).
         SaveError: if the disk cannot be written.
     """
     try:
@@ -58,11 +58,11 @@ def fetch(
                     _fetch(url, destination, md5, progress, attempts, check)
                     return destination
     except DownloadError as error:
-        raise DownloadError(f"{error}; fetch it some other way and put it at {destination}.") from error
+        raise DownloadError(f"{error}; download it in another way and put it at {destination}") from error
     except MinivitError:
         raise
     except OSError as error:
-        raise SaveError(f"{destination} cannot be written: {error}.") from error
+        raise SaveError(f"{destination} cannot be written: {error}") from error
     if md5 is not None:
         check_md5(destination, md5)
     return destination
@@ -73,7 +73,7 @@ def _fetch(
 ) -> None:
     import pooch
 
-    pooch.get_logger().setLevel("WARNING")  # the progress bar says it all
+    pooch.get_logger().setLevel("WARNING")  # the progress bar shows the same
     part = destination.with_name(destination.name + ".part")
     has_checksum = md5 is not None
 
@@ -100,17 +100,17 @@ def _fetch(
         except DataError:
             raise
         except ValueError as error:  # pooch: "MD5 hash of downloaded file (...) does not match ..."
-            if resumed:  # the first part may be of another file: download once more, from the start
+            if resumed:  # the first part may belong to another file: download once more, from the beginning
                 continue
             raise DataError(
-                f"What {url} sent was damaged and is removed; try again, or fetch it some other way and put it "
-                f"at {destination}: {error}"
+                f"the download of {url} was damaged and is removed; try again, or download it in another way and put "
+                f"it at {destination}: {error}"
             ) from error
 
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process downloads into this folder, and keep others out inside the block."""
+    """Wait until no other process downloads into this folder, and lock it inside the block."""
     while True:
         try:
             with locked(folder):
@@ -121,24 +121,30 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def obtain(url: str, destination: Path, md5: str, download: bool, progress: bool = True) -> Path:
-    """The file `destination`, its md5 checked; it is fetched if it is missing and `download` allows that.
+    """Return the path of the file `destination` with its md5 verified; download it first if it is missing.
 
-    Raises DataNotFoundError if it is missing otherwise, and what `fetch` raises.
+    Args:
+        url, destination, md5, progress: as for `fetch`.
+        download: whether a missing file may be downloaded.
+
+    Raises:
+        DataNotFoundError: if the file is missing and `download` is False.
+        DownloadError, DataError, SaveError: as `fetch`.
     """
     if not (download or destination.is_file()):
-        raise DataNotFoundError(f"{destination} is missing: allow the download, or put {url} there.")
+        raise DataNotFoundError(f"{destination} is missing: allow the download, or put {url} there")
     return fetch(url, destination, md5, progress)
 
 
 def check_md5(path: Path, md5: str) -> None:
-    """Raise DataError if the md5 checksum of the file is another one."""
+    """Raise DataError if the file has another md5 checksum."""
     import pooch
 
     found = pooch.file_hash(str(path), alg="md5")
     if found != md5:
         raise DataError(
-            f"{path} is damaged or another file: its md5 is {found}, not {md5}; delete it, so that it can be "
-            f"downloaded again, or replace it."
+            f"{path} is damaged or another file: its md5 is {found}, not {md5}; delete it, so that it is downloaded "
+            "again, or replace it"
         )
 
 
@@ -146,16 +152,16 @@ def check_md5(path: Path, md5: str) -> None:
 
 
 def server_notes(part: Path) -> Path:
-    """Return the file beside an unfinished download that keeps what the server said about the whole file."""
+    """Return the file that keeps the server's size, `ETag` and date of an unfinished download."""
     return part.with_name(part.name + ".json")
 
 
 class _AnotherFile(Exception):
-    """The server has another file now than the one whose first part was downloaded."""
+    """The server's file is not the one whose first part was downloaded."""
 
 
 def _download(url: str, part: Path, progress: bool, attempts: int, has_checksum: bool) -> None:
-    """Bring the file `part` to its full length, in as many attempts as are allowed."""
+    """Complete the file `part` in at most `attempts` attempts."""
     import requests
 
     reason = "not tried"
@@ -166,7 +172,7 @@ def _download(url: str, part: Path, progress: bool, attempts: int, has_checksum:
         try:
             return _continue_download(url, part, progress, has_checksum)
         except _AnotherFile:
-            part.unlink()  # starting again does not count as an attempt, and happens at most once
+            part.unlink()  # a new beginning does not count as an attempt, and happens at most once
             continue
         except requests.HTTPError as error:
             reason = f"the server answered {str(error).split(' for url')[0]}"
@@ -177,16 +183,16 @@ def _download(url: str, part: Path, progress: bool, attempts: int, has_checksum:
 
 
 def _continue_download(url: str, part: Path, progress: bool, has_checksum: bool) -> None:
-    """Append to the file `part` what it still lacks.
+    """Append the missing bytes to the file `part`.
 
     Args:
         url: the address of the file.
-        part: the bytes that have arrived.
-        progress: whether to draw a bar.
-        has_checksum: whether a checksum will show if the parts belong together; if not, the server's answers must.
+        part: the bytes received so far.
+        progress: whether to draw a progress bar.
+        has_checksum: whether a checksum will prove that the parts belong together; if not, the server's answers must.
 
     Raises:
-        requests.RequestException: if the connection fails; what has arrived is kept.
+        requests.RequestException: if the connection fails; the received bytes are kept.
         _AnotherFile: if `part` is not the first part of the server's file.
     """
     import requests
@@ -205,11 +211,11 @@ def _continue_download(url: str, part: Path, progress: bool, has_checksum: bool)
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         if present and response.status_code == requests.codes.requested_range_not_satisfiable:
             if has_checksum or before.get("size") == present:
-                return  # nothing follows what is here
+                return  # the file is already complete
             raise _AnotherFile
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
-            present = 0  # the server sends everything, from the start
+            present = 0  # the server sends the whole file
         length = response.headers.get("Content-Length", "")
         total = present + int(length) if length.isdecimal() else None
         if not has_checksum:
@@ -226,7 +232,7 @@ def _continue_download(url: str, part: Path, progress: bool, has_checksum: bool)
 
 
 def _mark(headers: Mapping[str, str]) -> str | None:
-    """Return what distinguishes versions of a file: a strong ETag or the date; None if the server gives neither."""
+    """Return a value that differs between versions of a file: a strong ETag or the date; None if neither is given."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 

@@ -1,8 +1,8 @@
-"""Oxford Flowers-102: 8,189 photographs of 102 flowers, of many sizes.
+"""Oxford Flowers-102: 8,189 photographs of 102 kinds of flowers, of different sizes.
 
-The official splits of `setid.mat` are used: 1,020 images to train on, ten of each class, and 6,149 to test on. The
-official validation images, another 1,020, are left out, as in the transfer runs that the authors of ViT published
-with big_vision; `--validation` holds out training images instead.
+The splits are the official ones of `setid.mat`: 1,020 training images, ten of each class, and 6,149 test images. The
+1,020 official validation images are left out, as in the transfer runs that the authors of ViT published with
+big_vision; `--validation` holds out training images instead.
 https://www.robots.ox.ac.uk/~vgg/data/flowers/102/ (Nilsback and Zisserman, ICVGIP 2008).
 """
 
@@ -28,7 +28,7 @@ MD5 = {
     SPLITS: "a5357ecc9cb78c4bef273ce3793fc85c",
 }
 
-# The files hold numbers alone; these are the names of classes 1 to 102, as TensorFlow Datasets lists them.
+# The files have only numbers; these are the names of classes 1 to 102, as TensorFlow Datasets lists them.
 CLASSES = (
     "pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold", "tiger lily",
     "moon orchid", "bird of paradise", "monkshood", "globe thistle", "snapdragon", "colt's foot", "king protea",
@@ -49,14 +49,19 @@ CLASSES = (
 
 
 def flowers(data_dir: str | Path, download: bool = True, progress: bool = True) -> tuple[FileDataset, FileDataset]:
-    """Oxford Flowers-102: the training split (1,020 images of 102 classes) and the test split (6,149).
+    """Return Oxford Flowers-102: the training split (1,020 images of 102 classes) and the test split (6,149).
 
-    In `data_dir/flowers-102` are `imagelabels.mat` and `setid.mat` (their md5 is checked each time) and the folder
-    `jpg`. If that is not there, it is unpacked from `102flowers.tgz` beside it. What is missing is downloaded (345 MB).
+    `data_dir/flowers-102` has the files `imagelabels.mat` and `setid.mat`, whose md5 is checked each time, and the
+    folder `jpg`. A missing folder is unpacked from `102flowers.tgz` in the same place. Missing files are downloaded
+    (345 MB together).
 
-    progress: draw progress bars while downloading and unpacking.
+    Args:
+        data_dir: the folder of the data sets.
+        download: whether missing files may be downloaded.
+        progress: whether to draw progress bars.
 
-    Raises as `pets`.
+    Raises:
+        DataError, DataNotFoundError, DownloadError, SaveError: as `pets`.
     """
     root = Path(data_dir) / FOLDER
     for name in (LABELS, SPLITS):
@@ -66,20 +71,20 @@ def flowers(data_dir: str | Path, download: bool = True, progress: bool = True) 
         unpack(archive, root / "jpg", "jpg", lambda name: name.endswith(".jpg"), progress, checksums=True)
     check_unpacked(root / "jpg")
 
-    labels = _read_numbers(root / LABELS, "labels", len(CLASSES)) - 1  # of image 1, 2, ...
+    labels = _read_numbers(root / LABELS, "labels", len(CLASSES)) - 1  # (8189,), of image 1, 2 ...
     train, test = (_read_numbers(root / SPLITS, split, len(labels)) for split in ("trnid", "tstid"))
     return _dataset(root, train, labels), _dataset(root, test, labels)
 
 
 def _read_numbers(path: Path, name: str, largest: int) -> np.ndarray:
-    """The integers, from 1 up, that a MATLAB 5 file holds under a name: int64 (N,)."""
+    """Return the integers from 1 to `largest` that a MATLAB 5 file holds under a name: int64 (N,)."""
     from scipy.io import loadmat
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SciPy warns of damage before it raises
+            warnings.simplefilter("ignore")  # SciPy warns about damage before it raises an error
             numbers = np.asarray(loadmat(path, appendmat=False, variable_names=[name])[name]).ravel()
-    except Exception as error:  # damage can hit a reader anywhere: a list of its errors would have gaps
+    except Exception as error:  # a damaged file can make the reader raise any error
         reason = printable(" ".join(str(error).split()), 80)
         raise DataError(f"{path} has no {name} that can be read: {reason}") from error
     if numbers.dtype.kind not in "iu" or not len(numbers) or not 1 <= numbers.min() <= numbers.max() <= largest:
@@ -91,5 +96,5 @@ def _dataset(root: Path, numbers: np.ndarray, labels: np.ndarray) -> FileDataset
     paths = [root / "jpg" / f"image_{number:05}.jpg" for number in numbers]
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path} is missing; delete its folder, so that it can be unpacked again")
+            raise DataError(f"{path} is missing: delete its folder, so that it is unpacked again")
     return FileDataset("flowers", ImageFiles(paths), labels[numbers - 1], CLASSES)

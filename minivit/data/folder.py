@@ -1,13 +1,13 @@
-"""Any folder of images as a data set: a folder for each class, its name the name of the class.
+"""Any folder of images as a data set: it has a folder for each class, named after the class.
 
     photos/train/cat/1.jpg        photos/cat/1.jpg
     photos/train/dog/7.png   or   photos/dog/7.png
     photos/test/cat/3.jpg
 
-`train` may also be called training, train_set, seg_train and the like, and `test` testing, val, valid, validation and
-the like; if there are several, the first of these is taken. Without a test folder, a fifth of each class is held out:
-the images whose names have the smallest SHA-256. That depends only on the names and the seed, not on the order in
-which a disk lists them nor on the other classes, and an image that is added later moves few others.
+`train` may also be called training, train_set, seg_train or the like, and `test` may be called testing, val, valid,
+validation or the like; if there are several, the first of these is taken. Without a test folder, a fifth of each class
+is held out: the images whose names have the smallest SHA-256. This choice depends only on the names and the seed, not
+on the order in which the disk lists the files or on the other classes, and adding an image changes it for few others.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ from ..utils.text import listed, printable
 from .dataset import FileDataset, ImageFiles
 from .kinds import first_bytes, kind_of
 
-HELD_OUT = 5  # one image in so many, of each class
+HELD_OUT = 5  # one image in five of each class
 
-# What counts as an image in a folder, by the end of its name. A file without an ending is opened.
+# The suffixes of image files. A file without a suffix is opened to see whether it is an image.
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
     ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga",
     ".qoi", ".ico", ".pcx", ".sgi",
 )  # fmt: skip
 
-# Images that cannot be read here, but converted; other files that are skipped, such as .txt, need no advice.
+# The suffixes of image files that cannot be read but can be converted, for advice in a notice.
 CONVERTIBLE = (
     ".heic", ".heif", ".hif", ".jxl", ".psd", ".psb", ".xcf", ".svg", ".eps", ".pdf", ".raw", ".dng", ".cr2", ".cr3",
     ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".exr", ".hdr", ".dcm", ".fits", ".nii", ".dds",
 )  # fmt: skip
 
-# Files and folders that systems and programs leave behind, in lower case; names that begin with a dot are skipped too.
+# Files and folders that systems and programs make, in lower case; names that begin with a dot are skipped too.
 SYSTEM_NAMES = frozenset({
     "__macosx", "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler",
     "recycled", "system volume information", "lost+found", "found.000", "thumbs.db", "ehthumbs.db", "desktop.ini",
     "__pycache__", "icon\r",
 })  # fmt: skip
 
-# Words in the name of a folder that say which split it holds, and words that may accompany them.
+# Words in a folder's name that say which split it holds, and other words that may be in the name.
 SPLITS = {
     "train": ("train", "training", "trn", "trainset", "trainingset"),
     "test": ("test", "testing", "tst", "testset", "testingset", "eval", "evaluation"),
@@ -65,18 +65,18 @@ SIDECARS = (
     "segmentation", "segmentations", "trimaps", "bboxes", "splits", "attributes", "parts", "docs", "lists",
 )  # fmt: skip
 
-ClassFiles = dict[str, list[Path]]  # class name: its files, both sorted
+ClassFiles = dict[str, list[Path]]  # class name -> its files, both sorted
 
 
 @dataclass
 class Layout:
-    """Where the images of a folder are.
+    """The folders that hold the images of a data set.
 
-    Args:
-        train, test: for each class its folder; `test` is None where none is given.
-        train_at, test_at: the folders that messages name.
+    Attributes:
+        train, test: class name -> its folder; `test` is None if the data set has no test folder.
+        train_at, test_at: the folders of the splits, for messages.
         unused: folders that are not read.
-        skipped: the number of skipped files, by the ends of their names.
+        skipped: the number of skipped files by suffix.
     """
 
     train: dict[str, Path]
@@ -88,23 +88,27 @@ class Layout:
 
 
 def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tuple[FileDataset, FileDataset]:
-    """The training and the test split of a folder of class folders, laid out as described above.
+    """Return the training split and the test split of a folder with a folder for each class.
 
-    A class folder may hold further folders. Hidden files, files and folders of systems (`Thumbs.db`, `__MACOSX`) and
-    files that do not end like an image are skipped; a file without an ending is opened. Images are decoded when they
-    are needed, and one that cannot be read raises its error then.
+    A class folder may hold further folders. Hidden files, files of the operating system (`Thumbs.db`, `__MACOSX`) and
+    files with other suffixes than those of images are skipped; a file without a suffix is opened. An image is decoded
+    when it is needed, and raises an error then if it cannot be read.
 
     Args:
-        path: the folder.
-        seed: of the split, where there is no test folder.
-        progress: give a notice of what was found, if anything was skipped or folders have other names than above.
+        path: the folder, in one of the layouts at the top of this file.
+        seed: the seed that selects the test images if there is no test folder.
+        progress: whether to give a notice of what the folder holds, if files were skipped or folders have other names
+            than at the top of this file.
+
+    Returns:
+        The training split, then the test split.
 
     Raises:
         DataNotFoundError: if there is no such folder.
-        DataError: if it cannot be read, it holds no classes or only one, a class has no images, or the test split has
-            a class that training lacks.
+        DataError: if the folder cannot be read, has fewer than two classes, a class has no images, or the test split
+            has a class that the training split lacks.
     """
-    root, layout = _found(path)
+    root, layout = _root_and_layout(path)
     with _system_errors(root):
         if layout.test_at and not layout.train:
             raise DataError(
@@ -130,7 +134,7 @@ def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tup
     if progress:
         lacking = [name for name in classes if not test.get(name)]
         split = f"{len(parts[0]):,} training and {len(parts[1]):,} test images of {len(classes)} classes"
-        held_out = "a fifth of each class held out" if layout.test is None else f"in {_both(layout)}"
+        held_out = "a fifth of each class held out" if layout.test is None else f"in {_split_names(layout)}"
         left_out = _left_out(layout, lacking)
         if left_out or not _is_plain(root, layout):
             notice(f"{printable(name)}: {split} ({held_out}){left_out}")
@@ -138,11 +142,17 @@ def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tup
 
 
 def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
-    """Return the images of a folder to measure a trained model on: its test split, or all if it has no splits.
+    """Return the images of a folder on which to evaluate a trained model: its test split, or all if it has no splits.
 
-    One class is enough. `path`, `progress` and the errors are those of `image_folder`.
+    One class is enough.
+
+    Args:
+        path, progress: as for `image_folder`.
+
+    Raises:
+        DataNotFoundError, DataError: as `image_folder`.
     """
-    root, layout = _found(path)
+    root, layout = _root_and_layout(path)
     with _system_errors(root):
         test = layout.train if layout.test is None else layout.test
         at = layout.train_at if layout.test_at is None else layout.test_at
@@ -155,14 +165,14 @@ def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
 
 
 def folder_title(path: str | Path) -> str:
-    """What a data set in this folder is called: the folder's own name."""
+    """Return the name of the data set in this folder: the last part of its path."""
     return printable(Path(path).resolve().name) or "folder"
 
 
-# -- what the folders are -------------------------------------------------------------------------------
+# -- the layout -----------------------------------------------------------------------------------------
 
 
-def _found(path: str | Path) -> tuple[Path, Layout]:
+def _root_and_layout(path: str | Path) -> tuple[Path, Layout]:
     root = Path(path)
     with _system_errors(root):
         if not root.is_dir():
@@ -172,7 +182,7 @@ def _found(path: str | Path) -> tuple[Path, Layout]:
 
 @contextmanager
 def _system_errors(root: Path) -> Iterator[None]:
-    """Turn an error of the system (no permission, a name that is too long) into one that names the folder."""
+    """Convert an error of the operating system, such as a missing permission, to a DataError that names the folder."""
     try:
         yield
     except DataNotFoundError:
@@ -183,7 +193,7 @@ def _system_errors(root: Path) -> Iterator[None]:
 
 
 def _layout(root: Path) -> Layout:
-    """Which folders are classes, and of which split."""
+    """Return which folders are classes, and of which split."""
     everything = _folders(root)
     sidecars = [folder for folder in everything if folder.name.lower() in SIDECARS and not _images_below(folder)]
     if sidecars and len(sidecars) < len(everything):
@@ -225,9 +235,9 @@ def _layout_of(root: Path, folders: list[Path]) -> Layout:
 
 
 def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path], roles: dict[Path, str]) -> Layout:
-    """The layout of a folder with folders called train, test and the like, each with class folders in it."""
+    """Return the layout of a folder with folders called train, test or the like, each with class folders in it."""
     having = {role: [folder for folder in splits if roles[folder] == role] for role in SPLITS}
-    for role in ("train", "test", "val"):  # the plain name first, then by the alphabet
+    for role in ("train", "test", "val"):  # the plain name first, then in alphabetical order
         having[role].sort(key=lambda folder, role=role: (folder.name.lower() != role, folder.name))
     train = having["train"][0] if having["train"] else None
     if len(having["train"]) > 1 and train and train.name.lower() != "train":
@@ -244,7 +254,7 @@ def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path], rol
 
 
 def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
-    """Return the layout of cat/train/1.jpg and cat/test/2.jpg, if all classes have it."""
+    """Return the layout of cat/train/1.jpg and cat/test/2.jpg if all classes have it, or None."""
     train, test = {}, {}
     for name, folder in _named(folders).items():
         roles = {split_of(child.name): child for child in reversed(_folders(folder))}
@@ -256,7 +266,7 @@ def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
 
 
 def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
-    """Raise DataError for folders without images that have the same folders inside: they are splits, not classes."""
+    """Raise DataError if the folders have no images and all have the same subfolders: they are splits, not classes."""
     inside = [frozenset(child.name for child in _folders(folder)) for folder in folders]
     if len(folders) > 1 and len(set(inside)) == 1 and len(inside[0]) > 1 and not any(map(_has_images, folders)):
         raise DataError(
@@ -266,13 +276,13 @@ def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder of this name holds: "train", "test", "val", or None for any other name."""
+    """Return the split that a folder of this name holds: "train", "test" or "val"; None for any other name."""
     role, others = _split_and_words(name)
     return None if others else role
 
 
 def _split_and_words(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the split that one word of a name says, and the other words: pets_train gives "train" and ("pets",)."""
+    """Return the split that one word of a name means, and the other words: pets_train gives "train" and ("pets",)."""
     words = [word for word in re.split(r"[^a-z]+", name.lower()) if word and word not in BESIDE]
     found = [(role, word) for role, spellings in SPLITS.items() for word in words if word in spellings]
     if len(found) != 1:
@@ -282,9 +292,9 @@ def _split_and_words(name: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _roles(folders: list[Path]) -> dict[Path, str]:
-    """The folders that hold a split, and which: train and test, or pets_train and pets_test.
+    """Return the folders that hold a split, with its name: train and test, or pets_train and pets_test.
 
-    A folder called bullet_train alone is a class; beside bullet_test, it is not.
+    A folder bullet_train is a class, unless there is also a folder bullet_test.
     """
     said = {folder: _split_and_words(folder.name) for folder in folders}
     splits = {others: {role for role, same in said.values() if role and same == others} for _, others in said.values()}
@@ -315,12 +325,12 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _has_images(folder: Path) -> bool:
-    """Return whether a file directly in the folder ends like an image."""
+    """Return whether a file directly in the folder has the suffix of an image."""
     return any(child.suffix.lower() in SUFFIXES and not _ignored(child.name) for child in folder.iterdir())
 
 
 def _named(folders: Iterable[Path]) -> dict[str, Path]:
-    """Return class folders by the printable names of the classes."""
+    """Return a dictionary of class folders: printable name of the class -> its folder."""
     named: dict[str, Path] = {}
     for folder in folders:
         name = printable(folder.name)
@@ -340,7 +350,7 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
         if not classes[name]:
             instead = f", but {_counted(skipped_here)}" if skipped_here else ""
             raise DataError(
-                f"{printable(folder)} holds no images (files ending in .jpg, .png and the like){instead}: fill the "
+                f"{printable(folder)} holds no images (files ending in .jpg, .png or the like){instead}: fill the "
                 "folder or remove it"
             )
         skipped.update(skipped_here)
@@ -350,7 +360,7 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
 
 
 def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
-    """Return all images in a folder and in those below it; `above` are the folders around it, to stop at cycles."""
+    """Return all images in a folder and its subfolders; `above` are the folders that contain it, to stop at cycles."""
     here = folder.stat()
     place = (here.st_dev, here.st_ino)
     if place in above:
@@ -383,7 +393,7 @@ def _is_image(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix and not suffix[1:].isdecimal():  # IMG.0001 has no ending, but a number
+    if suffix and not suffix[1:].isdecimal():  # IMG.0001 ends in a number, not a suffix
         return False
     kind = kind_of(first_bytes(path))
     return kind is not None and kind[1]
@@ -393,19 +403,19 @@ def _is_image(path: Path) -> bool:
 
 
 def _is_plain(root: Path, layout: Layout) -> bool:
-    """Return whether the folder is laid out as the first lines of this file say, so that no notice is needed."""
+    """Return whether the folder has a layout from the top of this file, so that no notice is needed."""
     if layout.train_at not in (root, root / "train"):
         return False
     return layout.test_at is None or layout.test_at.name in ("test", "val", "validation")
 
 
-def _both(layout: Layout) -> str:
-    """The names of the folders that are read."""
+def _split_names(layout: Layout) -> str:
+    """Return the names of the folders of both splits."""
     return f"{printable(layout.train_at.name)}/ and {printable(layout.test_at.name if layout.test_at else '')}/"
 
 
 def _left_out(layout: Layout, lacking: list[str]) -> str:
-    """Return the end of a notice on a folder: what is missing, not used or skipped."""
+    """Return the end of a notice about a folder: what is missing, unused or skipped."""
     said = f"; no test images of {listed(lacking)}" if lacking else ""
     said += f"; not used: {listed(f'{folder.name}/' for folder in layout.unused)}" if layout.unused else ""
     return said + (f"; skipped: {_counted(layout.skipped)}" if layout.skipped else "")
@@ -422,11 +432,11 @@ def _counted(skipped: Counter[str]) -> str:
 
 
 def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, ClassFiles]:
-    """A fifth of each class for testing, at least one of two or more; the rest for training."""
+    """Split each class: a fifth, at least one image of two or more, for testing; the rest for training."""
     train, test = {}, {}
     for name, files in classes.items():
         count = max(1, round(len(files) / HELD_OUT)) if len(files) > 1 else 0
-        held_out = set(sorted(files, key=lambda file: _rank(file.relative_to(root), seed))[:count])
+        held_out = set(sorted(files, key=lambda file: _hash_of(file.relative_to(root), seed))[:count])
         train[name] = [file for file in files if file not in held_out]
         test[name] = [file for file in files if file in held_out]
     if not any(test.values()):
@@ -434,9 +444,9 @@ def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, C
     return train, test
 
 
-def _rank(file: Path, seed: int) -> bytes:
-    """A number that looks random, from the seed and the file's name within the data set alone."""
-    name = unicodedata.normalize("NFC", file.as_posix())  # macOS may spell an accent as a letter of its own
+def _hash_of(file: Path, seed: int) -> bytes:
+    """Return the SHA-256 of the seed and the file's path inside the data set, which orders files at random."""
+    name = unicodedata.normalize("NFC", file.as_posix())  # macOS may store an accent as a separate character
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()  # a name may not be UTF-8
 
 

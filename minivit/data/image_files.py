@@ -1,8 +1,8 @@
-"""Decode image files to pixels, as a viewer shows them.
+"""Decode image files to pixels, as an image viewer shows them.
 
-Whatever a file holds, uint8 (H, W, 3) comes out. Grey, palette, CMYK and 16-bit images become RGB; an image is
-turned upright as its EXIF note says; what is transparent shows white behind it; of an animation, the first frame is
-taken. Colour profiles are not applied: the sets that published weights were trained on were read without them, too.
+The result is always uint8 (H, W, 3). Grey, palette, CMYK and 16-bit images become RGB. An image is turned upright by
+its EXIF orientation. Transparent pixels get a white background. The first frame of an animation is taken. Colour
+profiles are not applied, since the data sets of the published weights were read without them too.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from .scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_numbe
 if TYPE_CHECKING:
     from PIL import Image
 
-# What is tried on a file, whatever its name says. Pillow knows more formats, among them EPS, which it hands to
-# another program to run. TGA is tried on files that say they are one: see `_says_it_is_tga`.
+# The formats that are tried on a file, whatever its name. Pillow knows more formats, among them EPS, which it runs in
+# another program. TGA is tried on files that are marked as TGA: see `_is_marked_as_tga`.
 FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI",
 )  # fmt: skip
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF can"
 
-# Bytes that decoding one image may take, all copies counted: enough for 153 megapixels of PNG or plain JPEG.
+# Bytes that decoding an image may take, all copies included: enough for 153 megapixels of PNG or plain JPEG.
 MEMORY = 1 << 30
 STRIP = 1 << 20  # pixels that are converted to RGB at a time
 
-# Bytes a pixel that Pillow stores an image with (all other modes: 4), and that a decoder needs besides. Measured with
+# Bytes per pixel of Pillow's image by mode (all other modes: 4), and of a decoder's memory by format. Measured with
 # Pillow 13 on images of 20 megapixels.
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 DECODER = {"WEBP": 14, "AVIF": 8, "QOI": 3, "SGI": 3, "PPM": 4, "ICO": 4}
@@ -48,51 +48,63 @@ TGA_SUFFIXES, TGA_END = (".tga", ".icb", ".vda", ".vst"), b"TRUEVISION-XFILE.\0"
 PILLOW_MODULES = r"PIL\."
 ORIENTATION = 274  # the number of an EXIF entry
 
-# A batch of uint8 images: an array (B, H, W, C), or, where each has a size of its own, a sequence of (H, W, C).
+# A batch of uint8 images: an array (B, H, W, C), or a sequence of arrays (H, W, C) that differ in size.
 Images = np.ndarray | Sequence[np.ndarray]
 
 
 def read_image(path: str | Path, height: int, width: int) -> np.ndarray:
-    """The image in a file, resized (bilinear) to uint8 (height, width, 3). Raises ImageError as `decode_image`."""
+    """Return the image in a file, resized (bilinear) to uint8 (height, width, 3).
+
+    Args:
+        path: the file.
+        height, width: the size of the result, in pixels.
+
+    Raises:
+        ImageError, OutOfMemory: as `decode_image`.
+    """
     return resize_image(decode_image(path), height, width)
 
 
 def decode_image(path: str | Path) -> np.ndarray:
-    """The image in a file, in its own size: uint8 (H, W, 3).
+    """Return the image in a file in its original size: uint8 (H, W, 3).
 
     Raises:
-        ImageError: with the file's name, if it does not exist, may not be read, is not an image or one of a kind that
-            cannot be read, is damaged, does not say which number is white, or would take more than MEMORY bytes.
-        OutOfMemory: if there is less memory than that.
+        ImageError: if the file does not exist, may not be read, is not an image of a known format, is damaged, does not
+            state its value of white, or would take more than MEMORY bytes. The message names the file.
+        OutOfMemory: if less memory is free than decoding takes.
     """
     path = Path(path)
-    with _sentences(path):
+    with _errors_that_name(path):
         with _open(path) as image:
             _check_memory(image)
-            scale_of(image)  # refuses before anything is decoded
+            scale_of(image)  # raises its error before anything is decoded
             image.load()
-            _check_memory(image)  # some formats learn their size late
+            _check_memory(image)  # again: in some formats, the size is known only after decoding
             orientation = _orientation(image)
             pixels = _to_rgb(image)
         return _upright(pixels, orientation)
 
 
 def check_image(path: str | Path) -> None:
-    """Read the header of an image and decode nothing: only `decode_image` finds damage behind the header.
+    """Check the header of an image file without decoding it; damage behind the header is not found.
 
     Raises:
         ImageError: as `decode_image`.
     """
     path = Path(path)
-    with _sentences(path), _open(path) as image:
+    with _errors_that_name(path), _open(path) as image:
         _check_memory(image)
         scale_of(image)
 
 
 def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize uint8 (H, W, C) to (height, width, C): bilinear, and averaged where it shrinks; the aspect may change.
+    """Resize an image to (height, width, C): bilinear, with an average over pixels where it shrinks.
 
-    An image of that size already is returned as it is.
+    The aspect ratio may change. An image of this size is returned unchanged.
+
+    Args:
+        pixels: uint8 (H, W, C).
+        height, width: the size of the result, in pixels.
     """
     from PIL import Image
 
@@ -108,9 +120,9 @@ def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_batch(images: Images, height: int, width: int) -> np.ndarray:
-    """Resize every image of a batch, one at a time, as `resize_image` does: uint8 (B, height, width, C).
+    """Resize every image of a batch with `resize_image`, one at a time, to uint8 (B, height, width, C).
 
-    An array of images of that size already is returned as it is.
+    An array of images of this size is returned unchanged.
     """
     if isinstance(images, np.ndarray) and images.shape[1:3] == (height, width):
         return images
@@ -125,7 +137,7 @@ def resize_batch(images: Images, height: int, width: int) -> np.ndarray:
 
 
 def _open(path: Path) -> Image.Image:
-    """Read an image's header."""
+    """Open an image file with Pillow, which reads its header."""
     from PIL import Image
 
     _keep_pillow_quiet()
@@ -133,13 +145,13 @@ def _open(path: Path) -> Image.Image:
         raise FileNotFoundError
     if path.stat().st_size == 0:
         raise ImageError("is empty")
-    formats = [*_installed_formats(), *(["TGA"] if _says_it_is_tga(path) else [])]
+    formats = [*_installed_formats(), *(["TGA"] if _is_marked_as_tga(path) else [])]
     return Image.open(path, formats=formats)
 
 
 @contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    """Turn any error while an image is read into one that names the file and says what is wrong."""
+def _errors_that_name(path: Path) -> Iterator[None]:
+    """Convert any error inside the block to one sentence that names the file and says what is wrong."""
     from PIL import Image, UnidentifiedImageError
 
     name = printable(path)
@@ -150,13 +162,13 @@ def _sentences(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ImageError(f"no image at {name}") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not an image that can be read{_what_it_is(path)}") from error
+        raise ImageError(f"{name} is not an image that can be read{_recognised_kind(path)}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{name} would unpack to too many pixels: {_reason(error)}") from error
     except MemoryError as error:
-        raise OutOfMemory(f"{name} does not fit into the memory that is free: save it with fewer pixels") from error
-    except Exception as error:  # damage can hit a decoder anywhere: a list of its errors would have gaps
-        if isinstance(error, OSError) and error.strerror:  # the system's: no permission, a name that is too long
+        raise OutOfMemory(f"{name} does not fit into the free memory: save it with fewer pixels") from error
+    except Exception as error:  # a damaged file can make a decoder raise any error
+        if isinstance(error, OSError) and error.strerror:  # from the system: no permission, a name that is too long
             raise ImageError(f"{name} cannot be read: {error.strerror}") from error
         if re.search("not.* supported|unsupported|unknown|conversion from", str(error), re.IGNORECASE):
             raise ImageError(
@@ -169,8 +181,8 @@ def _reason(error: Exception) -> str:
     return printable(" ".join(str(error).split()) or type(error).__name__, 80)
 
 
-def _what_it_is(path: Path) -> str:
-    """Return the end of a message on a file that no decoder recognised."""
+def _recognised_kind(path: Path) -> str:
+    """Return the end of a message about a file that no decoder recognised."""
     kind = kind_of(first_bytes(path))
     if kind is None:
         return f" ({READABLE})"
@@ -182,15 +194,15 @@ def _what_it_is(path: Path) -> str:
 
 @cache
 def _installed_formats() -> list[str]:
-    """Those of FORMATS that this Pillow can read."""
+    """Return the FORMATS that the installed Pillow can read."""
     from PIL import Image
 
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _says_it_is_tga(path: Path) -> bool:
-    """Return whether a file is TGA by its ending or its last bytes: its first bytes may look like an icon's."""
+def _is_marked_as_tga(path: Path) -> bool:
+    """Return whether a file is TGA by its suffix or its last bytes: its first bytes may be those of an icon."""
     if path.suffix.lower() in TGA_SUFFIXES:
         return True
     with path.open("rb") as file:
@@ -199,10 +211,10 @@ def _says_it_is_tga(path: Path) -> bool:
 
 
 def _keep_pillow_quiet() -> None:
-    """Silence the warnings of Pillow and libtiff, which wrote up to 43 lines on one file; our error says what is wrong.
+    """Silence the warnings of Pillow and libtiff: up to 43 lines for one file, and our error says what is wrong.
 
     The filter is added once and stays. `catch_warnings` would restore a list of filters that another thread may have
-    changed meanwhile.
+    changed in the meantime.
     """
     if not any(getattr(rule[3], "pattern", None) == PILLOW_MODULES for rule in warnings.filters):
         warnings.filterwarnings("ignore", module=PILLOW_MODULES)
@@ -215,16 +227,16 @@ def _silence_libtiff() -> None:
 
     from PIL import _imaging
 
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints what is logged
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints log messages
     with suppress(OSError, AttributeError):  # Pillow's library exports it on Linux and macOS, but not on Windows
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
-# -- how much memory ------------------------------------------------------------------------------------
+# -- memory ---------------------------------------------------------------------------------------------
 
 
 def _check_memory(image: Image.Image) -> None:
-    """Raise ImageError if decoding would take more than MEMORY bytes, all copies counted; nothing is decoded here."""
+    """Raise ImageError if decoding would take more than MEMORY bytes, all copies included; nothing is decoded here."""
     for width, height in [image.size, *_sizes_in_icon(image)]:
         pixels = width * height
         needed = pixels * (STORED.get(image.mode, 4) + 3) + _decoder_bytes(image, pixels)
@@ -236,10 +248,10 @@ def _check_memory(image: Image.Image) -> None:
 
 
 def _decoder_bytes(image: Image.Image, pixels: int) -> int:
-    """Return the bytes that a decoder needs besides the image itself."""
+    """Return the bytes that a decoder needs in addition to the image."""
     bands = len(image.getbands())
     if image.format in ("JPEG", "MPO"):
-        return 2 * bands * pixels if image.info.get("progressive") else 0  # all coefficients at once
+        return 2 * bands * pixels if image.info.get("progressive") else 0  # it holds all coefficients at once
     if image.format == "JPEG2000":
         return 6 * bands * pixels
     if image.format == "TIFF":
@@ -248,16 +260,16 @@ def _decoder_bytes(image: Image.Image, pixels: int) -> int:
 
 
 def _tiff_block(image: Image.Image) -> int:
-    """Return the bytes of a strip or tile of a TIFF file: it is unpacked whole, and may be larger than the image."""
+    """Return the bytes of a strip or tile of a TIFF file, which is decoded whole and may be larger than the image."""
     width, height = image.size
-    across = tiff_number(image, 322) or max(width, height)  # a side, whichever: the image may be turned
+    across = tiff_number(image, 322) or max(width, height)  # the longer side, since the image may be turned
     down = tiff_number(image, 323) or min(tiff_number(image, 278) or height, max(width, height))
     bits = tiff_number(image, BITS, 8) * max(tiff_number(image, SAMPLES, 1), len(image.getbands()))
     return int(across * down * bits / 8)
 
 
 def _sizes_in_icon(image: Image.Image) -> Iterator[tuple[int, int]]:
-    """Yield the sizes of the PNG and BMP images in an icon file: its header cannot say more than 256 x 256."""
+    """Yield the sizes of the PNG and BMP images in an icon file, whose header cannot state more than 256 x 256."""
     if image.format != "ICO":
         return
     file = image.fp  # pyright: ignore[reportAttributeAccessIssue]: of images that come from a file
@@ -269,14 +281,14 @@ def _sizes_in_icon(image: Image.Image) -> Iterator[tuple[int, int]]:
             yield struct.unpack_from(">II", content, start + 16)
         else:
             width, height = struct.unpack_from("<ii", content, start + 4)
-            yield abs(width), abs(height) // 2  # a mask is below the image
+            yield abs(width), abs(height) // 2  # the lower half is a mask
 
 
 # -- to 8 bits, RGB, upright ----------------------------------------------------------------------------
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    """Return a decoded image as uint8 (H, W, 3), converted in strips: a second image would take 4 bytes a pixel."""
+    """Return a decoded image as uint8 (H, W, 3); it is converted in strips, since a copy would take 4 bytes a pixel."""
     width, height = image.size
     scale = scale_of(image)
     check_colours_not_dark(image)
@@ -293,7 +305,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 def _strip_to_rgb(strip: Image.Image) -> np.ndarray:
     from PIL import Image
 
-    if strip.mode in ("La", "RGBa"):  # colours multiplied by their alpha, as in some TIFF files
+    if strip.mode in ("La", "RGBa"):  # colours multiplied by alpha, as in some TIFF files
         strip = strip.convert("LA" if strip.mode == "La" else "RGBA")
     if not strip.has_transparency_data:
         return np.asarray(strip.convert("RGB"))
@@ -303,7 +315,7 @@ def _strip_to_rgb(strip: Image.Image) -> np.ndarray:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 (upright) if it cannot be read, as viewers do."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if it cannot be read, as in image viewers."""
     try:
         value = int(image.getexif().get(ORIENTATION, 1))
     except Exception:
@@ -312,7 +324,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn (H, W, 3) upright: orientations from 5 up swap rows and columns, and each may mirror either axis."""
+    """Turn pixels (H, W, 3) upright: orientations 5 to 8 swap rows and columns, and most mirror an axis or both."""
     if orientation >= 5:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

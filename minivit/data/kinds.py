@@ -1,4 +1,4 @@
-"""The kind of a file by its first bytes: images that can be read, and what is often found in their place."""
+"""Recognise the kind of a file by its first bytes: readable images, and other files that users mistake for them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-HEAD = 512  # bytes that are enough to recognise a kind
+HEAD = 512  # bytes, enough to recognise a kind
 
 
 def kind_of(head: bytes) -> tuple[str, bool] | None:
-    """Return what a file with these first bytes is, and whether it is an image that can be read here.
+    """Return the kind of a file with these first bytes, and whether `decode_image` can read it.
+
+    Args:
+        head: the first HEAD bytes of the file.
 
     Returns:
-        ("PNG image", True), ("HEIC image", False), ("web page", False) ...; None if the kind is not known.
+        ("PNG image", True), ("HEIC image", False), ("web page", False) ...; None if the kind is unknown.
     """
     for name, test in READABLE.items():
         if test(head):
@@ -25,7 +28,7 @@ def kind_of(head: bytes) -> tuple[str, bool] | None:
 
 
 def first_bytes(path: str | Path) -> bytes:
-    """The first HEAD bytes of a file. Raises OSError if it cannot be read."""
+    """Return the first HEAD bytes of a file; raise OSError if it cannot be read."""
     with Path(path).open("rb") as file:
         return file.read(HEAD)
 
@@ -35,7 +38,7 @@ def _starts(*beginnings: bytes) -> Callable[[bytes], bool]:
 
 
 def _brand(*brands: bytes) -> Callable[[bytes], bool]:
-    """Return a test for files of the ISO family (MP4, HEIF), which name their kind in bytes 8 to 12."""
+    """Return a test for files of the ISO family (MP4, HEIF), which have the name of their kind in bytes 8 to 12."""
     return lambda head: head[4:8] == b"ftyp" and head[8:12] in brands
 
 
@@ -44,7 +47,7 @@ def _words(*words: bytes) -> Callable[[bytes], bool]:
 
 
 def _is_icon(head: bytes) -> bool:
-    """Return whether it is an icon file: it names its number of images (here 1 to 64), and two bytes are 0."""
+    """Return whether it is an icon file: it states its number of images (here 1 to 64), and two bytes are 0."""
     return len(head) >= 22 and head[:4] == b"\0\0\1\0" and 1 <= head[4] <= 64 and head[5] == head[9] == 0
 
 

@@ -1,8 +1,8 @@
-"""From a data set to batches: shuffled, augmented, rescaled, and ready before they are asked for.
+"""The loader: shuffled, augmented and rescaled mini-batches of a data set, prepared in advance by a thread.
 
-Nothing here remembers anything. Which images are in a batch follows from the seed, the epoch and the step,
-and so does their augmentation; a run that starts at step 1,234 sees the batches that an undisturbed
-one sees from there on, to the last bit. Resuming needs no saved random state: the step is enough.
+The loader has no state. The seed, the epoch and the step determine the images of a batch and their augmentation. A run
+that resumes at step 1,234 therefore reads the same batches, bit for bit, as a run that was never interrupted. The
+number of the step is all that a checkpoint needs to store.
 """
 
 from __future__ import annotations
@@ -26,30 +26,34 @@ from .upload import Uploads
 
 Item = TypeVar("Item")
 
-# Every use of the seed has a number of its own, so that no two draw from the same stream.
+# One number for each use of the seed, so that no two uses draw the same random numbers.
 _ORDER, _AUGMENTATION = 1, 2
 
 
 class Loader:
-    """The batches of a data set, epoch after epoch.
+    """The mini-batches of a data set, epoch after epoch.
 
-    Each epoch shows every image once, in a new order; its last batch holds what is left, and may be short.
+    Each epoch contains every image once, in a new order. The last batch of an epoch holds the remaining images and may
+    be smaller.
 
-    seed:     decides the order, the augmentation and the mixing.
-    augment:  what to do to the uint8 images of a batch, or None; see minivit.data.augment. Where the data set's
-              images have sizes of their own, it must bring them to one: `resize(224)` at the least.
-    mix:      what to make of the preprocessed images and their labels, or None; see minivit.data.mixing.
-    shuffle:  False keeps the order of the data set: for evaluation, as does augment=None.
-    part:     the slice of a batch of so many images that is wanted here, where several processes share each batch. The
-              other images, if they are in files, are not read, and black; all else is as it is without. None, or with
-              `mix`, which may take an image into any other: all are wanted.
-    uploads:  the way to a GPU, if the batches shall be there, made for as many batches ahead as `prefetch` (see
-              minivit.data.upload). A batch then lasts until the next one is asked for, and the batches of one call
-              alone may be under way.
-    prefetch: how many finished batches may wait. They are made by a thread of their own while the
-              network is busy; 0 makes each one when it is asked for, without a thread.
+    Args:
+        dataset: the images and labels.
+        batch_size: the number of images in a batch.
+        seed: determines the order, the augmentation and the mixing.
+        augment: a function of the uint8 images of a batch (see `minivit.data.augment`), or None. If the images differ
+            in size, it must resize them, for example `resize(224)`.
+        mix: a function of the preprocessed images and their labels (see `minivit.data.mixing`), or None.
+        shuffle: False keeps the order of the data set, for evaluation.
+        shard: returns this rank's slice of a batch from the number of its images, if several ranks share each batch.
+            Image files outside the slice are not read, and their images are black; everything else is unchanged. With
+            `mix`, which may combine any two images, all files are read. [default: all images]
+        uploads: copies the batches to a GPU (see `minivit.data.upload`); made for `prefetch` batches. A batch is then
+            valid until the next one is requested, and only one call of `batches` may be in use at a time.
+        prefetch: the number of batches that a background thread prepares in advance; 0 prepares each batch when it is
+            requested, without a thread.
 
-    Raises ConfigError for an empty data set, a batch size below 1, or a negative seed or prefetch.
+    Raises:
+        ConfigError: if the data set is empty, the batch size is below 1, or the seed or `prefetch` is negative.
     """
 
     def __init__(
@@ -61,12 +65,12 @@ class Loader:
         augment: Augmentation | None = None,
         mix: Mixing | None = None,
         shuffle: bool = True,
-        part: Callable[[int], slice] | None = None,
+        shard: Callable[[int], slice] | None = None,
         uploads: Uploads | None = None,
         prefetch: int = 2,
     ) -> None:
         if len(dataset) == 0:
-            raise ConfigError(f"There is nothing to load: the data set {dataset.name!r} is empty.")
+            raise ConfigError(f"there is nothing to load: the data set {dataset.name!r} is empty")
 
         self.dataset = dataset
         self.batch_size = integer("the batch size", batch_size, 1)
@@ -74,32 +78,40 @@ class Loader:
         self.augment = augment
         self.mix = mix
         self.shuffle = shuffle
-        self.part = part
+        self.shard = shard
         self.uploads = uploads
         self.prefetch = integer("the number of batches to prefetch", prefetch, 0)
 
     @property
     def steps_per_epoch(self) -> int:
-        """How many batches show every image once; the last of them may be short."""
+        """The number of batches in an epoch; the last one may be smaller."""
         return -(-len(self.dataset) // self.batch_size)
 
     def permutation(self, epoch: int) -> np.ndarray:
-        """The order of the images in this epoch, counted from 0: int64 (N,)."""
+        """Return the order of the images in an epoch, counted from 0: int64 (N,)."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
         rng = np.random.default_rng([self.seed, _ORDER, epoch])
         return rng.permutation(len(self.dataset))
 
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
-        """The batches of steps `start` to `stop - 1`; without `stop`, for ever.
+        """Iterate over the batches of the steps `start` to `stop - 1`.
 
-        To stop early, leave the loop: the thread behind it ends when the iterator is closed or forgotten.
-        Whatever fails while a batch is made is raised here.
+        A loop over them may end early: the background thread ends when the iterator is closed or deleted. An error in
+        that thread is raised here.
 
-        Raises ConfigError if `start` is negative.
+        Args:
+            start: the first step, counted from 0 over the whole run.
+            stop: the step after the last one. [default: no end]
+
+        Yields:
+            The batch of each step.
+
+        Raises:
+            ConfigError: if `start` is negative.
         """
         if start < 0:
-            raise ConfigError(f"The first step must be 0 or more, not {start}.")
+            raise ConfigError(f"the first step must be 0 or more, not {start}")
         batches = self._make_batches(start, stop)
         if self.uploads is None:
             return self._ahead(batches)
@@ -123,32 +135,38 @@ class Loader:
 
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
         rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
-        images = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
-        if isinstance(images, ImageFiles) and self.part is not None and self.mix is None:
-            images = images.only(self.part(len(indices)))
+        pixels = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
+        if isinstance(pixels, ImageFiles) and self.shard is not None and self.mix is None:
+            pixels = pixels.only(self.shard(len(indices)))
         if self.augment is not None:
-            images = self.augment(images, rng)  # uint8 (B, H, W, C)
-        if not isinstance(images, np.ndarray):
-            name = self.dataset.name
-            raise ConfigError(f"The images of {name!r} have sizes of their own: give the loader augment=resize(N).")
+            pixels = self.augment(pixels, rng)  # uint8 (B, H, W, C)
+        if not isinstance(pixels, np.ndarray):
+            raise ConfigError(f"the images of {self.dataset.name!r} differ in size: give the loader augment=resize(N)")
 
-        images, labels = preprocess(images), self.dataset.labels[indices]
+        images, labels = preprocess(pixels), self.dataset.labels[indices]  # float32 (B, H, W, C), int64 (B,)
         if self.mix is not None:
             images, labels = self.mix(images, labels, rng)
         return Batch(step, epoch, images, labels)
 
 
 def prefetched(batches: Iterator[Item], ahead: int) -> Iterator[Item]:
-    """The same batches, made by a background thread that runs up to `ahead` batches ahead.
+    """Iterate over the same batches, prepared by a background thread up to `ahead` batches in advance.
 
-    The thread starts with the first batch that is asked for, and ends with the iterator.
+    The thread starts when the first batch is requested, and ends with the iterator.
+
+    Args:
+        batches: the batches to prepare.
+        ahead: the largest number of finished batches that wait.
+
+    Yields:
+        Each of the batches.
     """
-    # Three kinds of messages go through the queue: a batch, the error that ended them, None at the end.
+    # Three kinds of messages go through the queue: a batch, the error that ended the thread, None at the end.
     waiting: queue.Queue[Item | BaseException | None] = queue.Queue(maxsize=ahead)
     closing = threading.Event()
 
     def put(message: Item | BaseException | None) -> None:
-        # Never wait for ever: the consumer may be gone, and a full queue stays full.
+        # Never wait without a timeout: the consumer may have stopped, and then a full queue stays full.
         while not closing.is_set():
             try:
                 waiting.put(message, timeout=0.05)
@@ -166,7 +184,7 @@ def prefetched(batches: Iterator[Item], ahead: int) -> Iterator[Item]:
         except BaseException as error:
             put(error)
 
-    # A daemon, so that the interpreter can exit although an iterator is still open.
+    # A daemon thread, so that the interpreter can exit while an iterator is open.
     thread = threading.Thread(target=produce, name="minivit-loader", daemon=True)
     thread.start()
     try:
@@ -176,5 +194,5 @@ def prefetched(batches: Iterator[Item], ahead: int) -> Iterator[Item]:
             yield message
     finally:
         closing.set()
-        if not sys.is_finalizing():  # else the thread is frozen already, and waiting would never end
+        if not sys.is_finalizing():  # else the thread is frozen, and the wait would never end
             thread.join()

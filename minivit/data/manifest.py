@@ -1,7 +1,8 @@
-"""The images of a run by name, so that the run can go on after a damaged one was removed.
+"""The manifest of a run: the names of its images, so that the run can resume after a damaged file was removed.
 
-The number and the order of the images decide what a batch holds. Therefore an image that is gone keeps its place in
-the training set, and the next one of its class fills it; all other places are unchanged. The test set leaves it out.
+The number and the order of the images determine the content of each batch. A removed image therefore keeps its place in
+the training set, and the next image of its class fills this place; all other places are unchanged. The test set has one
+image fewer.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from ..utils.text import listed, printable
 from .dataset import AnyDataset, FileDataset, ImageFiles
 from .image_files import check_image
 
-FILE = "pictures.json"  # in a run's folder
-CHECKED = 100_000  # images whose headers are read before a run, 0.2 ms each; of more, an even sample
+FILE = "pictures.json"  # in the folder of a run
+CHECKED = 100_000  # headers that are read before a run, 0.2 ms each; of more images, an evenly spaced sample
 THREADS = 8
 
-Manifest = dict[str, list[list[Any]]]  # "train" and "test": the name of each image within its folder, and its label
+Manifest = dict[str, list[list[Any]]]  # "train" and "test" -> [path inside the folder, label] of each image
 
 
 def manifest_of(train: AnyDataset, test: AnyDataset) -> Manifest | None:
-    """Return the names of all images of two splits; None if they are not files in a user's folder."""
+    """Return the manifest of two splits; None if they are not files in a user's folder."""
     if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
         return None
     return {
@@ -39,20 +40,23 @@ def manifest_of(train: AnyDataset, test: AnyDataset) -> Manifest | None:
 
 
 def write_manifest(folder: Path, manifest: Manifest | None) -> None:
-    """Write the names into a run's folder, unless they are there."""
+    """Write a manifest into the folder of a run, unless the folder has one."""
     if manifest is not None and not (folder / FILE).exists():
         write_json(folder / FILE, manifest)
 
 
 def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
-    """Return the two splits with the places that they had when the run began, if images were only removed since.
+    """Return both splits in the order that they had when the run began, with removed images replaced.
 
-    If any were added, or a class is empty now, the splits are returned as they are.
+    If images were added, or a class is empty now, the splits are returned unchanged.
 
     Args:
-        folder: the run's.
-        train: the training split as it is now.
-        test: the test split as it is now.
+        folder: the folder of the run.
+        train: the present training split.
+        test: the present test split.
+
+    Returns:
+        The training split, then the test split.
 
     Raises:
         DataError: if as many images were added as were removed.
@@ -73,7 +77,7 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
             f"{listed(gone, 3)}: restore the folder, or start a new run"
         )
     if added or not gone:
-        return train, test  # resuming compares the numbers of images, and refuses others
+        return train, test  # resuming compares the numbers of images and refuses a difference
 
     paths, labels = [], [label for _, label in manifest["train"]]
     present: dict[int, list[Path]] = {}
@@ -82,7 +86,7 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
             present.setdefault(label, []).append(now[name])
     if set(labels) - set(present) or max(labels) >= len(train.classes):
         return train, test
-    passed = dict.fromkeys(present, 0)  # by class, how many present images came before
+    passed = dict.fromkeys(present, 0)  # label -> the number of present images before this place
     for name, label in manifest["train"]:
         if name in now:
             paths.append(now[name])
@@ -105,10 +109,10 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
 
 
 def check_images(train: AnyDataset, test: AnyDataset) -> None:
-    """Read the headers of all images in files, so that a damaged one does not end a run after hours.
+    """Check the headers of all image files, so that a damaged file does not end a run after hours.
 
     Raises:
-        ImageError: with the name of the first that cannot be read, and their number.
+        ImageError: if an image cannot be read; it names the first such file and their number.
     """
     paths = [path for dataset in (train, test) if isinstance(dataset, FileDataset) for path in dataset.images.paths]
     paths = paths[:: max(1, len(paths) // CHECKED)]
@@ -133,7 +137,7 @@ def _names(dataset: FileDataset) -> list[str]:
 
 
 def _read_manifest(folder: Path) -> Manifest | None:
-    """Return the names that a run keeps; None if it keeps none, or none that can be used."""
+    """Return the manifest in the folder of a run; None if there is none, or it is damaged."""
     if not (folder / FILE).is_file():
         return None
     found = read_json(folder / FILE)

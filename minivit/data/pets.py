@@ -1,7 +1,7 @@
-"""Oxford-IIIT Pets: 7,349 photographs of 37 breeds of cats and dogs, of many sizes.
+"""Oxford-IIIT Pets: 7,349 photographs of 37 breeds of cats and dogs, of different sizes.
 
-The official lists are used: 3,680 images of `trainval.txt` to train on, 3,669 of `test.txt` to test on, as the
-authors of ViT do. https://www.robots.ox.ac.uk/~vgg/data/pets/, CC BY-SA 4.0 (Parkhi et al., CVPR 2012).
+The splits are the official lists, as for the authors of ViT: 3,680 training images in `trainval.txt` and 3,669 test
+images in `test.txt`. https://www.robots.ox.ac.uk/~vgg/data/pets/, CC BY-SA 4.0 (Parkhi et al., CVPR 2012).
 """
 
 from __future__ import annotations
@@ -22,8 +22,14 @@ NUM_CLASSES = 37
 
 
 @dataclass(frozen=True)
-class Part:
-    """One of the archives: it holds one folder, `inner`, of which the files that end in `suffix` are unpacked."""
+class Archive:
+    """A published archive that contains one folder.
+
+    Attributes:
+        url, md5: its address and its checksum.
+        inner: the folder in it.
+        suffix: only files with this suffix are unpacked.
+    """
 
     url: str
     md5: str
@@ -31,14 +37,14 @@ class Part:
     suffix: str
 
 
-PARTS = (
-    Part(
+ARCHIVES = (
+    Archive(
         "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
         "95a8c909bbe2e81eed6a22bccdf3f68f",
         "annotations",
         ".txt",
     ),
-    Part(
+    Archive(
         "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
         "5c4f3ee8e5d25df40f4fd59a7f44e54c",
         "images",
@@ -48,30 +54,39 @@ PARTS = (
 
 
 def pets(data_dir: str | Path, download: bool = True, progress: bool = True) -> tuple[FileDataset, FileDataset]:
-    """Oxford-IIIT Pets: the training split (3,680 images of 37 classes) and the test split (3,669).
+    """Return Oxford-IIIT Pets: the training split (3,680 images of 37 classes) and the test split (3,669).
 
-    In `data_dir/oxford-iiit-pet` are the folders `images` and `annotations`. One that is not there is unpacked from
-    its archive `images.tar.gz` or `annotations.tar.gz` beside it (the md5 is checked first), and that is downloaded
-    if need be (811 MB together).
+    `data_dir/oxford-iiit-pet` has the folders `images` and `annotations`. A missing folder is unpacked from its archive
+    `images.tar.gz` or `annotations.tar.gz` in the same place, after its md5 is checked. A missing archive is downloaded
+    (811 MB together).
 
-    progress: draw progress bars while downloading and unpacking.
+    Args:
+        data_dir: the folder of the data sets.
+        download: whether missing archives may be downloaded.
+        progress: whether to draw progress bars.
 
-    Raises DataError if a file is damaged or missing from its folder, DownloadError if the download fails,
-    SaveError if the disk cannot be written, and DataNotFoundError if the data are not there and `download` is False.
+    Returns:
+        The training split, then the test split.
+
+    Raises:
+        DataError: if a file is damaged or missing from its folder.
+        DataNotFoundError: if a folder and its archive are missing and `download` is False.
+        DownloadError: if the download fails.
+        SaveError: if the disk cannot be written.
     """
     root = Path(data_dir) / FOLDER
-    for part in PARTS:
-        if not (root / part.inner).is_dir():
-            archive = obtain(part.url, root / part.url.rsplit("/", 1)[1], part.md5, download, progress)
+    for archive in ARCHIVES:
+        if not (root / archive.inner).is_dir():
+            file = obtain(archive.url, root / archive.url.rsplit("/", 1)[1], archive.md5, download, progress)
             unpack(
-                archive,
-                root / part.inner,
-                part.inner,
-                lambda name, part=part: name.endswith(part.suffix),
+                file,
+                root / archive.inner,
+                archive.inner,
+                lambda name, archive=archive: name.endswith(archive.suffix),
                 progress,
                 checksums=True,
             )
-        check_unpacked(root / part.inner)
+        check_unpacked(root / archive.inner)
 
     train, test = (_read_list(root / "annotations" / f"{name}.txt") for name in ("trainval", "test"))
     classes = _class_names(root, train + test)
@@ -82,9 +97,9 @@ Entry = tuple[str, int]  # the name of an image, without .jpg, and its label fro
 
 
 def _read_list(path: Path) -> list[Entry]:
-    """The lines `NAME LABEL SPECIES BREED`, labels from 1; comments start with #."""
+    """Return the entries of a list with lines `NAME LABEL SPECIES BREED`, labels from 1, and comments after #."""
     if not path.is_file():
-        raise DataError(f"{path} is missing; delete its folder, so that it can be unpacked again")
+        raise DataError(f"{path} is missing: delete its folder, so that it is unpacked again")
     entries = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         words = line.split()
@@ -100,12 +115,12 @@ def _read_list(path: Path) -> list[Entry]:
 
 
 def _is_name(word: str) -> bool:
-    """Return whether a word can name a file in the folder: not a path, printable, and short enough for a disk."""
+    """Return whether a word can be a file name in the folder: not a path, printable, and short enough for a disk."""
     return word.isprintable() and not set(word) & set("/\\:\ufffd") and len(word.encode()) <= 200
 
 
 def _class_names(root: Path, entries: list[Entry]) -> tuple[str, ...]:
-    """Images are called after their breed: great_pyrenees_12 is one of the great pyrenees."""
+    """Return the names of the classes, which are in the names of the images: great_pyrenees_12 is a great pyrenees."""
     names = {label: name.rpartition("_")[0].replace("_", " ") for name, label in entries}
     if sorted(names) != list(range(NUM_CLASSES)):
         raise DataError(f"the lists in {root / 'annotations'} have {len(names)} classes instead of {NUM_CLASSES}")
@@ -116,6 +131,6 @@ def _dataset(root: Path, entries: list[Entry], classes: tuple[str, ...]) -> File
     paths = [root / "images" / f"{name}.jpg" for name, _ in entries]
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{path} is missing; delete its folder, so that it can be unpacked again")
+            raise DataError(f"{path} is missing: delete its folder, so that it is unpacked again")
     labels = np.array([label for _, label in entries], np.int64)
     return FileDataset("pets", ImageFiles(paths), labels, classes)

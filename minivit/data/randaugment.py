@@ -1,10 +1,10 @@
-"""RandAugment (arXiv 1909.13719): a few operations, drawn from fourteen, all of one strength.
+"""RandAugment (arXiv 1909.13719): a few operations, drawn at random from fourteen, all with the same magnitude.
 
-The magnitude M is on the paper's scale, from 0 (nothing happens) to 10 (the most). Other programs count differently:
-the 0 to 30 of torchvision and of many papers is three times this. At 10, the ranges are those of AutoAugment (arXiv
-1805.09501, Table 6): shear by 0.3, shift by 0.45 of a side, turn by 30 degrees, colour, contrast, brightness and
-sharpness times 0.1 or 1.9, 4 bits left, everything inverted. What has a direction takes either one with probability
-1/2; what comes into the image from outside is grey.
+The magnitude M is on the paper's scale, from 0 (no change) to 10 (the largest). torchvision and many papers use a scale
+from 0 to 30, which is three times this one. At M = 10, the ranges are those of AutoAugment (arXiv 1805.09501, Table 6):
+shear by 0.3; shift by 0.45 of a side; rotate by 30 degrees; multiply colour, contrast, brightness and sharpness by 0.1
+or 1.9; keep 4 bits per channel; invert all values. An operation with two directions takes each with probability 1/2.
+Pixels from outside the image are grey.
 """
 
 from __future__ import annotations
@@ -24,23 +24,26 @@ if TYPE_CHECKING:
 LARGEST = 10  # M
 GREY = (128, 128, 128)  # 0 to the network
 
-# An image, a strength from 0 to 1, a direction of -1 or 1.
+# A function of an image, a strength from 0 to 1, and a direction of -1 or 1.
 Operation = Callable[["Image.Image", float, int], "Image.Image"]
 
 
 def rand_augment(operations: int = 2, magnitude: float = 10) -> Augmentation:
-    """Do `operations` of the fourteen to each image, one after the other; the same one may come again.
+    """Return an augmentation that applies random operations to each image in turn; an operation may be repeated.
 
-    operations, magnitude: the paper's N, and M from 0 to 10.
+    Args:
+        operations: N, the number of operations for each image.
+        magnitude: M, from 0 to 10.
 
-    Raises ConfigError for fewer than one operation or another magnitude; ShapeError, when it is used, for images
-    that have not three channels.
+    Raises:
+        ConfigError: if `operations` is below 1 or `magnitude` is outside its range.
+        ShapeError: from the augmentation, if the images do not have 3 channels.
     """
     operations = integer("randaugment's number of operations, each of a magnitude from 0 to 10,", operations, 1)
     if not 0 <= magnitude <= LARGEST:
         raise ConfigError(
             f"randaugment must be N,M: N operations, 1 or more, each of magnitude M from 0 to {LARGEST}, not "
-            f"{operations},{magnitude:g}."
+            f"{operations},{magnitude:g}"
         )
     strength = magnitude / LARGEST
     names = tuple(OPERATIONS)
@@ -49,7 +52,7 @@ def rand_augment(operations: int = 2, magnitude: float = 10) -> Augmentation:
         from PIL import Image
 
         if images.shape[3] != 3:
-            raise ShapeError(f"RandAugment takes images of 3 channels, not {images.shape[3]}.")
+            raise ShapeError(f"RandAugment takes images of 3 channels, not {images.shape[3]}")
         chosen = rng.integers(len(names), size=(len(images), operations))
         directions = rng.choice([-1, 1], size=(len(images), operations))
         augmented = np.empty_like(images)
@@ -64,7 +67,7 @@ def rand_augment(operations: int = 2, magnitude: float = 10) -> Augmentation:
 
 
 def parse_randaugment(text: str) -> tuple[int, float]:
-    """(2, 9.0) from "2,9". Raises ConfigError if it is not of that form."""
+    """Return N and M from a text: (2, 9.0) from "2,9"; raise ConfigError if it has another form."""
     count, _, magnitude = text.partition(",")
     try:
         return int(count), float(magnitude)
@@ -72,7 +75,7 @@ def parse_randaugment(text: str) -> tuple[int, float]:
         raise ConfigError(f"randaugment must be N,M, as in 2,9: N operations of magnitude M, not {text!r}") from error
 
 
-# -- the fourteen ---------------------------------------------------------------------------------------
+# -- the fourteen operations ----------------------------------------------------------------------------
 
 
 def _identity(image: Image.Image, strength: float, direction: int) -> Image.Image:
@@ -92,21 +95,21 @@ def _equalize(image: Image.Image, strength: float, direction: int) -> Image.Imag
 
 
 def _solarize(image: Image.Image, strength: float, direction: int) -> Image.Image:
-    """Invert what is at least as light as a threshold, which falls from 256 to 0."""
+    """Invert the values at or above a threshold, which decreases from 256 to 0 with the strength."""
     from PIL import ImageOps
 
     return ImageOps.solarize(image, round(256 * (1 - strength)))
 
 
 def _posterize(image: Image.Image, strength: float, direction: int) -> Image.Image:
-    """Keep the upper bits of each channel: from all eight to four."""
+    """Keep the upper bits of each channel: eight at strength 0, four at strength 1."""
     from PIL import ImageOps
 
     return ImageOps.posterize(image, 8 - round(4 * strength))
 
 
 def _enhance(name: str) -> Operation:
-    """Away from, or beyond, an image without colour, contrast, light or sharpness."""
+    """Return an operation that decreases or increases colour, contrast, brightness or sharpness."""
 
     def operation(image: Image.Image, strength: float, direction: int) -> Image.Image:
         from PIL import ImageEnhance
@@ -123,7 +126,7 @@ def _rotate(image: Image.Image, strength: float, direction: int) -> Image.Image:
 
 
 def _affine(image: Image.Image, *row: float) -> Image.Image:
-    """Pixel (x, y) of the result is at (a x + b y + c, d x + e y + f) of the image."""
+    """Transform an image: pixel (x, y) of the result is pixel (a x + b y + c, d x + e y + f) of the image."""
     from PIL import Image
 
     return image.transform(
@@ -132,7 +135,7 @@ def _affine(image: Image.Image, *row: float) -> Image.Image:
 
 
 def _shear_x(image: Image.Image, strength: float, direction: int) -> Image.Image:
-    """Push rows sideways, the more the farther they are from the middle row."""
+    """Shift each row sideways, in proportion to its distance from the middle row."""
     shear = direction * 0.3 * strength
     return _affine(image, 1, shear, -shear * image.height / 2, 0, 1, 0)
 

@@ -1,4 +1,4 @@
-"""What the options of `minivit train` put together: one augmentation from several."""
+"""The training augmentation that the options of `minivit train` describe."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from .randaugment import parse_randaugment, rand_augment
 def training_augmentation(
     name: str, size: int | tuple[int, int], randaugment: str = "", erasing: float = 0.0
 ) -> Augmentation:
-    """Images of any size to images of one, changed at random.
+    """Return an augmentation that changes images of any size at random and resizes them to one size.
 
-    name:        of AUGMENTATIONS; it settles the size.
-    size:        in pixels; one number, or (height, width).
-    randaugment: "N,M" for N operations of magnitude M afterwards, or "".
-    erasing:     the probability that a box is then erased.
+    Args:
+        name: a name in AUGMENTATIONS, whose augmentation comes first and resizes.
+        size: an integer or (height, width), in pixels.
+        randaugment: "N,M" for N operations of magnitude M, which come second; "" for none.
+        erasing: the probability that a box is then erased.
 
-    Raises ConfigError as the augmentations do.
+    Raises:
+        ConfigError: if an argument is outside its range.
     """
     steps = [AUGMENTATIONS[name](size)]
     if randaugment:

@@ -1,8 +1,8 @@
-"""Grey images of more than 8 bits a pixel: which number is black, and which is white.
+"""Rescale grey images with more than 8 bits per pixel to 0 .. 255: which value is black, and which is white.
 
-In PNG, PGM and JPEG 2000, white is the largest number of the format. A TIFF file may hold 12 bits in 16, or millimetres
-as floats, and its tags may say so. If they do not, an image that would come out nearly black is refused, and so is one
-whose type of number has no usual white.
+In PNG, PGM and JPEG 2000, white is the largest value of the format. A TIFF file may hold 12-bit values in 16 bits, or
+millimetres as floats, and its tags may state the value of white. If they do not, an image is refused if it would be
+nearly black, or if its number type has no usual value of white.
 """
 
 from __future__ import annotations
@@ -22,37 +22,38 @@ BITS, PHOTOMETRIC, SAMPLES, FORMAT = 258, 262, 277, 339
 MAX_SAMPLE, SMIN_SAMPLE, SMAX_SAMPLE = 281, 340, 341
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 
-DARK = 16  # as a share of white, 1/16: what 12 bits are of 16
+DARK = 16  # an image is nearly black below 1/16 of white: the largest 12-bit value is 1/16 of the largest 16-bit value
 
 
 @dataclass
 class Scale:
-    """The scaling of an image's numbers to 0 .. 255.
+    """The linear map of an image's values to 0 .. 255.
 
-    Args:
-        black, white: the numbers that become 0 and 255.
-        inverted: whether they become 255 and 0.
-        known: whether the file says which number is white; if not, an image that is nearly black is refused.
+    Attributes:
+        black, white: the values that become 0 and 255.
+        inverted: True if they become 255 and 0 instead.
+        known: whether the file states the value of white; if not, an image that is nearly black is refused.
+        brightest: the largest value found so far.
     """
 
     black: float = 0.0
     white: float = 65535.0
     inverted: bool = False
     known: bool = True
-    brightest: float = 0.0  # number seen so far
+    brightest: float = 0.0
 
     def to_eight_bits(self, strip: Image.Image) -> Image.Image:
-        """Return a strip of the image in mode "L", or "LA" if one of its numbers is transparent.
+        """Return a strip of the image in mode "L", or in mode "LA" if one of its values is transparent.
 
         Raises:
-            ImageError: for numbers outside black to white.
+            ImageError: if a value is not between black and white.
         """
         from PIL import Image
 
         values = np.asarray(strip)  # (H, W)
         low, high = float(values.min()), float(values.max())
         span = self.white - self.black
-        if not (self.black - span / 512 <= low <= high <= self.white + span / 512):  # also for nan
+        if not (self.black - span / 512 <= low <= high <= self.white + span / 512):  # true for nan too
             raise ImageError(
                 f"has {values.dtype} pixels from {low:g} to {high:g}, where {self.black:g} is black and {self.white:g} "
                 "white; save it with 8 or 16 bits"
@@ -60,12 +61,12 @@ class Scale:
         self.brightest = max(self.brightest, high)
         grey = np.rint((values.astype(np.float64) - self.black) * (255 / span)).clip(0, 255).astype(np.uint8)
         image = Image.fromarray(255 - grey if self.inverted else grey)
-        if (clear := strip.info.get("transparency")) is not None:  # PNG: the one number that is transparent
+        if (clear := strip.info.get("transparency")) is not None:  # PNG: the one transparent value
             image.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
         return image
 
     def check_not_too_dark(self) -> None:
-        """Raise ImageError if the white was assumed and no number came near it."""
+        """Raise ImageError if white was assumed and all values were below 1/16 of it."""
         if not self.known and 0 < self.brightest - self.black < (self.white - self.black) / DARK:
             raise ImageError(
                 f"is nearly black: its largest number is {self.brightest:g} of {self.white:g}; write the number of "
@@ -74,10 +75,10 @@ class Scale:
 
 
 def scale_of(image: Image.Image) -> Scale | None:
-    """Return the scaling of an opened image's numbers to 0 .. 255; None if they have 8 bits already.
+    """Return the map of an opened image's values to 0 .. 255; None if they have 8 bits.
 
     Raises:
-        ImageError: if the file does not say which number is white, and its type of number has no usual white.
+        ImageError: if the file does not state its value of white, and its number type has no usual one.
     """
     deep = image.mode.startswith(("I", "F"))
     if image.format == "TIFF":
@@ -88,7 +89,7 @@ def scale_of(image: Image.Image) -> Scale | None:
 
 
 def check_colours_not_dark(image: Image.Image) -> None:
-    """Raise ImageError if the 16-bit colours of a TIFF file, of which Pillow keeps 8 bits, are nearly black."""
+    """Raise ImageError if a TIFF file with 16-bit colours is nearly black; Pillow has reduced it to 8 bits."""
     if image.format != "TIFF" or image.mode not in ("RGB", "RGBA") or tiff_number(image, BITS) != 16:
         return
     brightest = max(high for _, high in image.getextrema()[:3])  # pyright: ignore[reportGeneralTypeIssues]
@@ -125,7 +126,7 @@ def _scale_of_tiff(image: Image.Image, deep: bool) -> Scale | None:
 
 
 def tiff_number(image: Image.Image, tag: int, default: Any = None) -> Any:
-    """Return the number under a tag of a TIFF file, the first of several; the default if there is none."""
+    """Return the number under a tag of a TIFF file, the first if there are several; `default` if there is none."""
     value = getattr(image, "tag_v2", {}).get(tag, default)
     if isinstance(value, tuple):
         value = value[0] if value else default

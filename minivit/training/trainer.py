@@ -140,7 +140,7 @@ def build_run(
     epochs = total_steps / loader.steps_per_epoch
     set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2])
     if ranks.size > 1:
-        loader.part = lambda count: own_images(count, microbatch_size(count), ranks)
+        loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
 
     optimizer = build_optimizer(config, objective.network, getattr(model.config, "depth", 0))
     trained = list(optimizer.parameters.values())

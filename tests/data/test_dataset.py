@@ -93,12 +93,12 @@ def test_a_contact_sheet_shows_each_image_at_its_place():
     assert np.array_equal(sheet[1:5, 1:6], dataset.images[0])
     assert np.array_equal(sheet[6:10, 13:18], dataset.images[5])
     assert (sheet[0] == 255).all()
-    with pytest.raises(ShapeError, match="needs 12 images; there are 6"):
+    with pytest.raises(ShapeError, match="needs 12 images: there are 6"):
         contact_sheet(dataset, rows=3, columns=4)
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="'mnist'; allowed are: shapes, cifar10, cifar100"):
+    with pytest.raises(ConfigError, match="'mnist': allowed are shapes, cifar10, cifar100"):
         load_dataset("mnist")
 
 

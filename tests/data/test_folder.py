@@ -218,7 +218,7 @@ def test_of_a_batch_that_is_shared_only_the_own_part_is_decoded(tmp_path, decode
 
     for part in (slice(0, 4), slice(4, 10), slice(0, 0)):
         decoded.clear()
-        loader = Loader(train, 10, seed=1, augment=augment, part=lambda count, part=part: part)
+        loader = Loader(train, 10, seed=1, augment=augment, shard=lambda count, part=part: part)
         batch = next(loader.batches(0, 1))
         np.testing.assert_array_equal(batch.images[part], whole.images[part])
         np.testing.assert_array_equal(batch.labels, whole.labels)
@@ -232,7 +232,7 @@ def test_mixing_wants_the_whole_batch(tmp_path, decoded):
     whole = next(Loader(train, 10, **options).batches(0, 1))
     decoded.clear()
 
-    part = next(Loader(train, 10, **options, part=lambda count: slice(0, 3)).batches(0, 1))
+    part = next(Loader(train, 10, **options, shard=lambda count: slice(0, 3)).batches(0, 1))
     np.testing.assert_array_equal(part.images, whole.images)
     assert len(decoded) == 10
 
@@ -326,7 +326,7 @@ def test_a_picture_that_cannot_be_read_is_named_where_the_batch_is_wanted(tmp_pa
 
 def test_pictures_of_many_sizes_need_one(tmp_path):
     write_folder(tmp_path, {"a": 4, "b": 4})
-    with pytest.raises(ConfigError, match="sizes of their own"):
+    with pytest.raises(ConfigError, match="differ in size"):
         list(Loader(image_folder(tmp_path)[0], 3, seed=0).batches(0, 1))
 
 

@@ -374,7 +374,7 @@ def test_a_line_break_in_a_name_does_not_reach_the_terminal(tmp_path):
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(png(numbers(5, 9, 1), 8, 0))
     monkeypatch.setattr(image_files, "_to_rgb", lambda picture: (_ for _ in ()).throw(MemoryError()))
-    with pytest.raises(OutOfMemory, match="does not fit into the memory"):
+    with pytest.raises(OutOfMemory, match="does not fit into the free memory"):
         decode_image(tmp_path / "a.png")
 
 

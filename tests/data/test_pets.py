@@ -36,7 +36,7 @@ def published(folder, monkeypatch, lists=LISTS, pictures=PICTURES):
         "annotations": write_tar(folder / "annotations.tar.gz", annotations),
         "images": write_tar(folder / "images.tar.gz", images),
     }
-    monkeypatch.setattr(module, "PARTS", tuple(replace(part, md5=md5[part.inner]) for part in module.PARTS))
+    monkeypatch.setattr(module, "ARCHIVES", tuple(replace(part, md5=md5[part.inner]) for part in module.ARCHIVES))
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_what_is_missing_is_downloaded_from_the_published_address(tmp_path, root
 
 def test_the_published_checksums():
     """As torchvision lists them: any change here is a mistake."""
-    assert {part.inner: part.md5 for part in module.PARTS} == {
+    assert {part.inner: part.md5 for part in module.ARCHIVES} == {
         "images": "5c4f3ee8e5d25df40f4fd59a7f44e54c",
         "annotations": "95a8c909bbe2e81eed6a22bccdf3f68f",
     }
@@ -106,8 +106,8 @@ def test_nothing_there_and_no_download(tmp_path):
 
 def test_no_network(tmp_path, root, monkeypatch):
     monkeypatch.setattr("minivit.data.download.FIRST_WAIT", 0)
-    parts = tuple(replace(part, url=f"http://127.0.0.1:9/{part.inner}.tar.gz") for part in module.PARTS)
-    monkeypatch.setattr(module, "PARTS", parts)
+    parts = tuple(replace(part, url=f"http://127.0.0.1:9/{part.inner}.tar.gz") for part in module.ARCHIVES)
+    monkeypatch.setattr(module, "ARCHIVES", parts)
     with pytest.raises(DownloadError, match="put it at"):
         pets(tmp_path, progress=False)
 
@@ -125,8 +125,8 @@ def test_an_archive_that_writes_outside_its_folder_is_refused(tmp_path, root, mo
     md5 = write_tar(
         root / "images.tar.gz", {"images/../../evil.jpg": b"x", "images/Abyssinian_2.jpg": picture_bytes(1)}
     )
-    parts = tuple(replace(part, md5=md5) if part.inner == "images" else part for part in module.PARTS)
-    monkeypatch.setattr(module, "PARTS", parts)
+    parts = tuple(replace(part, md5=md5) if part.inner == "images" else part for part in module.ARCHIVES)
+    monkeypatch.setattr(module, "ARCHIVES", parts)
     with pytest.raises(DataError, match="outside its folder"):
         pets(tmp_path, download=False, progress=False)
     assert not (root / "images").exists()
@@ -158,7 +158,7 @@ def test_a_list_that_does_not_fit(tmp_path, root, monkeypatch, text, says):
 
 def test_a_list_that_is_missing(tmp_path, root, monkeypatch):
     published(root, monkeypatch, lists={"trainval.txt": LISTS["trainval.txt"]})
-    with pytest.raises(DataError, match=r"test\.txt is missing; delete its folder"):
+    with pytest.raises(DataError, match=r"test\.txt is missing: delete its folder"):
         pets(tmp_path, progress=False)
 
 

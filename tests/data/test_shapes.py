@@ -234,7 +234,7 @@ def test_no_class_has_colours_of_its_own(train, statistic):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"split": "validation"}, "'validation' of shapes; allowed are: train, test"),
+        ({"split": "validation"}, "'validation' of shapes: allowed are train, test"),
         ({"count": 0}, "an integer of 1 or more, not 0"),
         ({"seed": -1}, "seed of shapes must be an integer of 0 or more, not -1"),
     ],
