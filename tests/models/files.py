@@ -91,5 +91,5 @@ def write_safetensors(path, arrays, kinds=None, metadata=None):
 
 
 def bfloat16(array):
-    """The upper halves of the numbers, as whole numbers of 16 bits."""
+    """The upper halves of the numbers, as integers of 16 bits."""
     return (np.ascontiguousarray(array, np.float32).view(np.uint32) >> 16).astype("<u2")

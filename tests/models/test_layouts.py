@@ -20,7 +20,7 @@ MANIFESTS = {
 
 
 def spelled_out(manifest):
-    """ "encoderblock_{0..11}" stands for twelve names."""
+    """ "encoderblock_{0..11}" is short for twelve names."""
     shapes = {}
     for name, shape in manifest.items():
         match = re.search(r"\{(\d+)\.\.(\d+)\}", name)

@@ -65,7 +65,7 @@ AMBIGUOUS = {
     "[0, 1], resized with a little overshoot": np.clip(PIXELS / 255 * 1.05 - 0.02, -0.02, 1.0),
     "all black in [0, 1]": np.zeros((1, 8, 8, 3), np.float32),
     "floats in [0, 255]": PIXELS.astype(np.float32),
-    "ImageNet's mean and deviation": (PIXELS / 255 - 0.45) / 0.22,
+    "ImageNet's mean and standard deviation": (PIXELS / 255 - 0.45) / 0.22,
 }
 
 

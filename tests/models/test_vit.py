@@ -358,7 +358,7 @@ def test_each_row_of_attention_weights_sums_to_1():
     for name in ("blocks.0.attention.weights", "blocks.1.attention.weights"):
         assert (seen[name] > 0).all()
         np.testing.assert_allclose(seen[name].sum(axis=-1), 1.0, rtol=1e-12)
-        assert np.ptp(seen[name]) > 0.01  # and it is no constant
+        assert np.ptp(seen[name]) > 0.01  # and it is not constant
 
 
 def test_asking_for_intermediates_changes_no_logits():

@@ -240,7 +240,7 @@ FOREIGN = {
     "no header": lambda: npz_bytes(**weights()),
     "another program's": lambda: npz_bytes(**{"embedding/kernel": np.zeros((4, 4, 3, 12))}),
     "nothing inside": lambda: npz_bytes(),
-    "a header that is no JSON": lambda: npz_bytes(minivit=np.array("{"), **weights()),
+    "a header that is not JSON": lambda: npz_bytes(minivit=np.array("{"), **weights()),
     "a header that is a number": lambda: npz_bytes(minivit=np.array(3.0), **weights()),
     "a header that is a list": lambda: npz_bytes(minivit=np.array("[1]"), **weights()),
     "a header of another format": lambda: npz_bytes(minivit=header("other"), **weights()),
@@ -289,7 +289,7 @@ ARCHIVES = {
     "a zip of text": lambda: with_member("readme.txt", "hello"),
     "a zip of compressed text": lambda: with_member("readme.txt", "hello" * 100, zipfile.ZIP_DEFLATED),
     "no array header": lambda: with_member("model/cls.npy", b"\x93NUMPY\x01\x00"),
-    "an array header that is no Python": lambda: with_member("a.npy", array_file("{'descr': ")),
+    "an array header that is not Python": lambda: with_member("a.npy", array_file("{'descr': ")),
     "an open bracket": lambda: with_member("a.npy", array_file("{'descr': '<f4', 'shape': (3, ")),
     "bad indentation": lambda: with_member("a.npy", array_file("  x\n y")),
     "an unknown type": lambda: with_member(
@@ -310,7 +310,7 @@ ARCHIVES = {
     "a negative length": lambda: with_member(
         "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (-3,)}")
     ),
-    "whole numbers of an older Python": lambda: with_member(
+    "integers of an older Python": lambda: with_member(
         "a.npy", array_file("{'descr': '<f4', 'fortran_order': False, 'shape': (3L,)}")
     ),
 }
@@ -384,11 +384,11 @@ FOREIGN_SAFETENSORS = {
         {"model/cls": ("F8_E4M3", [1, 1, 12], 12)}, {"minivit": header().item()}
     ),
     "an unknown type": lambda: safetensors_file({"model/cls": ("Q9", [12], 12)}, {"minivit": header().item()}),
-    "a header that is no JSON": lambda: safetensors_bytes(weights(), metadata={"minivit": "{"}),
+    "a header that is not JSON": lambda: safetensors_bytes(weights(), metadata={"minivit": "{"}),
     "sizes that do not fit": lambda: safetensors_bytes(weights(), metadata={"minivit": header(heads=5).item()}),
     "no arrays of the model": lambda: safetensors_bytes({"x": np.zeros(3)}, metadata={"minivit": header().item()}),
     "an endless header": lambda: struct.pack("<Q", 2**60) + b"{}",
-    "a header that is no text": lambda: struct.pack("<Q", 4) + b"\xff\xfe\xfd\xfc",
+    "a header that is not text": lambda: struct.pack("<Q", 4) + b"\xff\xfe\xfd\xfc",
 }
 
 
