@@ -22,10 +22,9 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "minivit/evaluation/",
         "minivit/experiments/",
         "minivit/insight/",
-        "minivit/training/",
     ),
     "imports": (),
-    "arguments": ("minivit/training/",),
+    "arguments": (),
     "openings": (
         "minivit_lessons/",
         "minivit/__init__.py",
@@ -38,7 +37,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "minivit/experiments/",
         "minivit/insight/",
         "minivit/nn/",
-        "minivit/training/",
     ),
     "words": (
         "minivit_lessons/",
@@ -51,7 +49,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "minivit/experiments/",
         "minivit/insight/",
         "minivit/nn/",
-        "minivit/training/",
     ),
 }
 

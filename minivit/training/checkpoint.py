@@ -79,7 +79,7 @@ def load_checkpoint(
 
 
 def _checked(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
-    """The arrays on the host. Raises NonFiniteLossError if a number is nan or infinite."""
+    """Return the arrays as NumPy's. Raises NonFiniteLossError if a number is nan or infinite."""
     on_host = {name: to_numpy(array) for name, array in arrays.items()}
     for name, array in on_host.items():
         if not np.isfinite(array).all():
@@ -88,6 +88,6 @@ def _checked(arrays: Mapping[str, Array]) -> dict[str, np.ndarray]:
 
 
 def _around(network: Module, model: Classifier) -> list[tuple[str, Tensor]]:
-    """The parameters of a network that are not those of the model inside."""
+    """Return the parameters of a network that are not those of the model inside."""
     inside = {id(tensor) for tensor in model.parameters()}
     return [(name, tensor) for name, tensor in network.named_parameters() if id(tensor) not in inside]

@@ -14,9 +14,13 @@ from ..models import Classifier
 
 @dataclass(frozen=True)
 class Recipe:
-    """A row of the paper's Table 4; the learning rate is to be chosen among `rates` on held-out images.
+    """A row of the paper's Table 4.
 
-    All of them: SGD with momentum 0.9, batches of 512, cosine decay, no weight decay, gradients clipped at 1.
+    All rows have SGD with momentum 0.9, batches of 512, cosine decay, no weight decay, and gradients clipped at 1.
+
+    Attributes:
+        steps: of the optimiser.
+        rates: learning rates, of which one is chosen on held-out images.
     """
 
     steps: int
@@ -34,7 +38,7 @@ RECIPES = {
 
 
 def freeze_all_but_head(model: Classifier) -> None:
-    """Let training change the head alone."""
+    """Let training change only the head."""
     heads = [part for name, part in model.named_parts() if name == "head"]
     of_head = {id(parameter) for head in heads for parameter in head.parameters()}
     for parameter in model.parameters():
@@ -42,7 +46,7 @@ def freeze_all_but_head(model: Classifier) -> None:
 
 
 def layer_scales(names: Iterable[str], depth: int, decay: float) -> dict[str, float]:
-    """Factors of the learning rate that fall by `decay` from each layer to the one below (arXiv 1801.06146).
+    """Return factors of the learning rate that fall by `decay` from each layer to the one below (arXiv 1801.06146).
 
     The head has 1, block i of `depth` has decay^(depth - i), and what comes before the blocks decay^(depth + 1).
     """
@@ -50,7 +54,7 @@ def layer_scales(names: Iterable[str], depth: int, decay: float) -> dict[str, fl
 
 
 def _layer(name: str, depth: int) -> int:
-    """0 for what comes before the blocks, i + 1 for block i, depth + 1 for what comes after."""
+    """Return 0 for what comes before the blocks, i + 1 for block i, and depth + 1 for what comes after."""
     name = name.removeprefix("vit.")  # inside a MaskedPatchModel
     if match := re.match(r"(blocks|later_positions)\.(\d+)\.", name):
         return int(match[2]) + (1 if match[1] == "blocks" else 2)  # later positions i are block i + 1's
@@ -61,18 +65,21 @@ def _layer(name: str, depth: int) -> int:
 def distillation_loss(
     logits: Tensor, labels: Array, teacher_logits: Array, weight: float, temperature: float, smoothing: float = 0.0
 ) -> Tensor:
-    """Soft distillation (arXiv 1503.02531): (1 - weight) CE(labels) + weight T² KL(teacher at T || student at T).
+    """Return the loss of soft distillation (arXiv 1503.02531).
+
+    It is (1 - weight) CE(labels) + weight T² KL(teacher at T || student at T).
 
     Args:
         logits: (B, K), the student's.
-        labels, smoothing: as for `cross_entropy`.
+        labels: as for `cross_entropy`.
         teacher_logits: (B, K); no gradient flows into them.
         weight: from 0 (no teacher) to 1 (no labels).
         temperature: T, above 0; both distributions are softmax(logits / T).
+        smoothing: as for `cross_entropy`.
     """
     softened = Tensor(teacher_logits) * (1.0 / temperature)
-    wanted = engine.softmax(softened).data  # (B, K)
-    own_entropy = engine.cross_entropy(softened, wanted).item()
-    soft = engine.cross_entropy(logits * (1.0 / temperature), wanted) - own_entropy  # the KL divergence
+    target = engine.softmax(softened).data  # (B, K)
+    entropy = engine.cross_entropy(softened, target).item()
+    soft = engine.cross_entropy(logits * (1.0 / temperature), target) - entropy  # the KL divergence
     hard = engine.cross_entropy(logits, labels, smoothing)
     return hard * (1.0 - weight) + soft * (weight * temperature**2)

@@ -1,4 +1,4 @@
-"""Many arrays as one long one: a call for each small array would cost more than what it computes."""
+"""Many arrays as one long array: a call for each small array would cost more than what it computes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..backend.arrays import Array, xp_of
 
 
 def side_by_side(arrays: Sequence[Array]) -> Array:
-    """A new array (n,) of all elements of one array or more, one array after the other."""
+    """Return a new array (n,) of all elements of one array or more, one array after the other."""
     return xp_of(arrays[0]).concatenate([array.reshape(-1) for array in arrays])
 
 
@@ -23,6 +23,6 @@ def all_finite(x: Array) -> bool:
 
 
 def parts_of(flat: Array, like: Sequence[Array]) -> list[Array]:
-    """Views of a long array, one after the other, in the shapes of the arrays `like`."""
+    """Return views of a long array (n,), one after the other, in the shapes of the arrays `like`."""
     ends = accumulate(array.size for array in like)
     return [flat[end - array.size : end].reshape(array.shape) for array, end in zip(like, ends, strict=True)]

@@ -180,7 +180,7 @@ def anchored(config: TrainConfig) -> TrainConfig:
 
 
 def is_folder(dataset: str) -> bool:
-    """Whether a data set's name is that of a folder of pictures."""
+    """Return whether a data set's name is that of a folder of images."""
     return dataset not in DATASETS
 
 
@@ -188,7 +188,7 @@ def options_that_affect_weights(config: TrainConfig) -> dict[str, Any]:
     """Return the options that the weights depend on, without paths: folders and files may be moved."""
     options = {name: value for name, value in asdict(config).items() if name not in OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS}
     if is_folder(config.dataset):
-        options["dataset"] = "a folder of pictures"
+        options["dataset"] = "a folder of images"
     for name in ("weights", "teacher"):
         if options[name] and options[name] not in PRETRAINED:
             options[name] = "a file"

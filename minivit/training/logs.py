@@ -16,11 +16,11 @@ Record = dict[str, Any]
 
 
 class MetricsFile:
-    """metrics.jsonl: a line of JSON for each logged step, each evaluation, and each step left out.
+    """metrics.jsonl: a line of JSON for each logged step, each evaluation, and each skipped step.
 
     A line has `kind` ("train" or "test"), `step` (steps done so far), `epoch` (epochs done so far), `loss`, `accuracy`
     (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations left out). Where
-    mixed precision left a step out, the line has `kind` "overflow", `step`, and the `loss_scale` from then on.
+    mixed precision skipped a step, the line has `kind` "overflow", `step`, and the `loss_scale` from then on.
     """
 
     def __init__(self, path: Path):

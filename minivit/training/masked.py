@@ -1,7 +1,7 @@
-"""Masked patch prediction, the paper's self-supervision (ViT §4.6 and B.1.2): guess the colours of corrupted patches.
+"""Masked patch prediction, the paper's self-supervision (ViT §4.6 and B.1.2): predict the colours of corrupted patches.
 
-Half of an image's patch embeddings are corrupted, and from its last token each corrupted patch's colours are
-predicted. No label is needed; what the encoder learns is then fine-tuned.
+Half of an image's patch embeddings are corrupted. The colours of each corrupted patch are predicted from its token
+after the last block. No label is needed; what the encoder learns is then fine-tuned.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from ..models import ViT
 from ..nn import Linear, Module, init
 from ..nn.layers import parameter
 
-CORRUPTED = 0.5  # of all patches
-MASKED, REPLACED = 0.8, 0.1  # of the corrupted ones; the others stay as they are
+CORRUPTED = 0.5  # share of all patches
+MASKED, REPLACED = 0.8, 0.1  # shares of the corrupted patches; the others stay unchanged
 
 LEVELS = 8  # three bits a channel
 TARGETS = ("mean", "4x4", "pixels")
 
 
 class Corruption(NamedTuple):
-    """Which patches of a batch are corrupted, and how; each (B, N).
+    """Which patches of a batch are corrupted, and how.
 
-    corrupted: the patches whose colours are to be predicted.
-    masked:    those of them that become the mask token.
-    source:    whose embedding each patch receives; its own number but for the replaced ones.
+    Attributes:
+        corrupted: bool (B, N), the patches whose colours are to be predicted.
+        masked: bool (B, N), those of them that become the mask token.
+        source: int64 (B, N), the number of the patch whose embedding each patch receives; its own unless replaced.
     """
 
     corrupted: np.ndarray
@@ -39,14 +40,19 @@ class Corruption(NamedTuple):
 
 
 def draw_corruption(batch: int, patches: int, rng: np.random.Generator) -> Corruption:
-    """Corrupt half of each image's patches: of these, 80 % by the mask, 10 % by another patch, 10 % not at all.
+    """Draw which half of each image's patches is corrupted: 80 % by the mask, 10 % by another patch, 10 % not at all.
 
     The shares are exact, up to rounding, for every image.
+
+    Args:
+        batch: B.
+        patches: N.
+        rng: draws.
     """
     number = max(1, round(CORRUPTED * patches))
     masked_number = round(MASKED * number)
     replaced_number = min(number - masked_number, round(REPLACED * number)) if patches > 1 else 0
-    order = rng.permuted(np.tile(np.arange(patches), (batch, 1)), axis=1)  # (B, N): of each image's patches
+    order = rng.permuted(np.tile(np.arange(patches), (batch, 1)), axis=1)  # (B, N), of each image's patches
 
     rows = np.arange(batch)[:, None]
     corrupted, masked = np.zeros((batch, patches), bool), np.zeros((batch, patches), bool)
@@ -60,9 +66,14 @@ def draw_corruption(batch: int, patches: int, rng: np.random.Generator) -> Corru
 
 
 def corrupt(z: Tensor, mask: Tensor, corruption: Corruption) -> Tensor:
-    """Patch embeddings as a corruption leaves them: (B, N, D) with the mask token (1, 1, D) -> (B, N, D).
+    """Return corrupted patch embeddings (B, N, D).
 
-    As a product with rows that pick one patch each: a copy by position would have to add up gradients one by one.
+    A product with rows that pick one patch each does it: a copy by position would add up gradients one by one.
+
+    Args:
+        z: patch embeddings (B, N, D).
+        mask: the mask token (1, 1, D).
+        corruption: what to do to which patch.
     """
     xp = xp_of(z.data)
     patches = z.shape[1]
@@ -73,13 +84,13 @@ def corrupt(z: Tensor, mask: Tensor, corruption: Corruption) -> Tensor:
 
 
 def colour_targets(images: Array, patch: int, target: str) -> np.ndarray:
-    """What is to be predicted of each patch.
+    """Return what is to be predicted of each patch.
 
     Args:
         images: (B, H, W, 3), floats in [-1, 1].
         patch: P.
-        target: "mean": the mean colour, with three bits a channel, as one of 512 numbers; "4x4": that of each of 4 x 4
-            parts of the patch; "pixels": all pixels.
+        target: "mean": the mean colour, with three bits a channel, as one of 512 numbers; "4x4": the same of each of 4
+            x 4 parts of the patch; "pixels": all pixels.
 
     Returns:
         "mean": int64 (B, N, 1); "4x4": int64 (B, N, 16); "pixels": (B, N, P² C).
@@ -109,9 +120,9 @@ class MaskedPatchModel(Module):
     """A ViT that learns to predict the colours of corrupted patches.
 
     Args:
-        vit: the network to pre-train; its head is not used, and wants no gradient from now on.
+        vit: the network to pre-train; its head is not used, and gets no gradient from now on.
         target: see `colour_targets`.
-        seed: of the mask token and of the prediction layer.
+        seed: draws the mask token and the prediction layer.
     """
 
     def __init__(self, vit: ViT, target: str = "mean", seed: int = 0):
@@ -136,14 +147,14 @@ class MaskedPatchModel(Module):
         return self.vit.config
 
     def forward(self, images: Tensor | Array, *, rng: np.random.Generator) -> tuple[Tensor, np.ndarray]:
-        """Predictions for the corrupted patches, and which they are.
+        """Predict the colours of corrupted patches.
 
         Args:
             images: (B, H, W, C), floats in [-1, 1].
             rng: draws the corruption, then dropout's masks.
 
         Returns:
-            (M, outputs) for the M corrupted patches of the batch in order, and a mask (B, N) with M true values.
+            Predictions (M, outputs) for the M corrupted patches of the batch in order, and which they are: bool (B, N).
         """
         z = self.vit.embed(images)  # (B, N, D)
         corruption = draw_corruption(z.shape[0], z.shape[1], rng)
@@ -153,9 +164,13 @@ class MaskedPatchModel(Module):
         return self.predict_colours(picked), corruption.corrupted
 
     def loss(self, images: Array, *, rng: np.random.Generator) -> tuple[Tensor, int, int]:
-        """The mean loss of the corrupted patches, how many colours were guessed right, and of how many.
+        """Return the mean loss of the corrupted patches, how many colours were predicted right, and of how many.
 
         For "pixels" the loss is the mean squared difference, and nothing counts as right.
+
+        Args:
+            images: (B, H, W, C), floats in [-1, 1].
+            rng: draws the corruption, then dropout's masks.
         """
         predicted, corrupted = self(images, rng=rng)
         wanted = colour_targets(images, self.vit.config.patch_size, self.target)[corrupted]  # (M, ...)

@@ -21,7 +21,13 @@ from .masked import MaskedPatchModel
 
 
 class Outcome(NamedTuple):
-    """The mean loss of some images, how many answers were right, and out of how many."""
+    """What an objective gave for some images.
+
+    Attributes:
+        loss: the mean, a scalar.
+        right: how many of the answers were right.
+        answers: how many there were.
+    """
 
     loss: Tensor
     right: int
@@ -37,22 +43,29 @@ class Objective(Protocol):
         ...
 
     def loss(self, images: Array, labels: Array, rng: np.random.Generator) -> Outcome:
-        """The training loss of preprocessed images (B, H, W, C) with their labels; `rng` draws what is random in it."""
+        """Return the training loss of a micro-batch.
+
+        Args:
+            images: (B, H, W, C), floats in [-1, 1].
+            labels: (B,), or (B, K) where an image has shares of several classes.
+            rng: draws what is random in it.
+        """
         ...
 
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
-        """The same of batch `number` of a test set, without augmentation or a teacher."""
+        """Return the loss of batch `number` of a test set, without augmentation or a teacher."""
         ...
 
 
 class Classes:
-    """Name the class: cross-entropy with smoothed labels, and a teacher's opinion if there is a teacher.
+    """Name the class: cross-entropy with smoothed labels, and with a teacher's logits if there is a teacher.
 
     Args:
         model: the classifier to train.
-        smoothing: of the labels, in training alone.
+        smoothing: of the labels, in training only.
         teacher: a trained classifier of the same images and classes, or None; see `distillation_loss`.
-        teacher_weight, temperature: as there.
+        teacher_weight: as there.
+        temperature: as there.
     """
 
     def __init__(
@@ -64,11 +77,11 @@ class Classes:
         temperature: float = 2.0,
     ):
         if teacher is not None:
-            wanted, found = (c.config for c in (model, teacher))
-            if (wanted.image_shape, wanted.num_classes) != (found.image_shape, found.num_classes):
+            student, found = (classifier.config for classifier in (model, teacher))
+            if (student.image_shape, student.num_classes) != (found.image_shape, found.num_classes):
                 raise ConfigError(
                     f"the teacher sees images {found.image_shape} in {found.num_classes} classes; it must see the "
-                    f"student's {wanted.image_shape} in {wanted.num_classes}"
+                    f"student's {student.image_shape} in {student.num_classes}"
                 )
         self.network = model
         self.smoothing = smoothing
@@ -81,8 +94,10 @@ class Classes:
             loss = engine.cross_entropy(logits, labels, self.smoothing)
         else:
             with no_grad():
-                opinion = self.teacher(images).data
-            loss = distillation_loss(logits, labels, opinion, self.teacher_weight, self.temperature, self.smoothing)
+                teacher_logits = self.teacher(images).data  # (B, K)
+            loss = distillation_loss(
+                logits, labels, teacher_logits, self.teacher_weight, self.temperature, self.smoothing
+            )
         return Outcome(loss, count_correct(logits.data, labels), len(labels))
 
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
@@ -91,7 +106,7 @@ class Classes:
 
 
 class MaskedPatches:
-    """Guess the colours of corrupted patches (ViT §4.6); labels play no part.
+    """Predict the colours of corrupted patches (ViT §4.6); labels are not used.
 
     Args:
         model: the network to pre-train, inside.
@@ -104,13 +119,18 @@ class MaskedPatches:
         return Outcome(*self.network.loss(images, rng=rng))
 
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
-        """The corruption of a test batch follows from its number, so that it is the same at each evaluation."""
+        """Return the loss with a corruption that follows from the batch's number: the same at each evaluation."""
         return Outcome(*self.network.loss(images, rng=np.random.default_rng([number, 11])))
 
 
 def count_correct(logits: Array, labels: Array) -> int:
-    """How many rows have their largest logit at their label; of labels that are shares, the largest counts."""
-    wanted = to_numpy(labels)
-    if wanted.ndim == 2:
-        wanted = wanted.argmax(axis=-1)
-    return int((to_numpy(logits).argmax(axis=-1) == wanted).sum())
+    """Return how many rows of the logits have their largest value at their label.
+
+    Args:
+        logits: (B, K).
+        labels: (B,), or shares of the classes (B, K), of which the largest counts.
+    """
+    expected = to_numpy(labels)  # (B,) or (B, K)
+    if expected.ndim == 2:
+        expected = expected.argmax(axis=-1)
+    return int((to_numpy(logits).argmax(axis=-1) == expected).sum())

@@ -24,7 +24,7 @@ Named = Iterable[tuple[str, Tensor]]
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay belongs here: in the kernels of linear layers.
+    """Return whether a parameter is the kernel of a linear layer, which weight decay is for.
 
     Biases, LayerNorm's scales, the class token and the positions are left alone, as in the authors' big_vision.
     """
@@ -101,11 +101,18 @@ def number(name: str, value: Any, least: float = 0.0, below: float = math.inf) -
 class Group:
     """Parameters that are updated alike, side by side in one long array, and their state beside them in others.
 
-    A call for each small array costs more than what it computes, and on a GPU each is a launch: a step of AdamW on the
-    80 parameters of ViT-Ti_4-CIFAR is 4.
+    A call for each small array costs more than what it computes, and on a GPU each call is a launch: a step of AdamW on
+    the 80 parameters of ViT-Ti_4-CIFAR has 4 launches.
 
-    decays: whether weight decay belongs here.
-    arrays: the weights, and one array for each slot: (n,) each.
+    Args:
+        parameters: by name.
+        slots: how many state arrays each parameter has.
+        decays: whether weight decay is for them.
+
+    Attributes:
+        arrays: the weights, and one array for each slot: (n,) each.
+        places: which part of the arrays is each parameter's.
+        views: each parameter's weights and state, in its shape.
     """
 
     def __init__(self, parameters: dict[str, Tensor], slots: int, decays: bool):
@@ -121,7 +128,7 @@ class Group:
         self._link()
 
     def _link(self) -> None:
-        """Give each parameter its part of the long array; `views` has its weights and state in its shape."""
+        """Give each parameter its part of the long array."""
         self.views = {
             name: [array[self.places[name]].reshape(parameter.shape) for array in self.arrays]
             for name, parameter in self.parameters.items()
@@ -129,10 +136,10 @@ class Group:
         self.take_in()
 
     def take_in(self) -> None:
-        """Take the weights of a parameter that someone has given another array since into its part of the long one.
+        """Copy the weights of a parameter that was given another array into its part of the long array.
 
         Raises:
-            ShapeError: if that array has another shape, or lies on another device.
+            ShapeError: if that array has another shape, or is on another device.
         """
         for name, parameter in self.parameters.items():
             own = self.views[name][0]
@@ -167,9 +174,11 @@ class Optimizer:
         lr: the learning rate; assign to `.lr` to change it between steps.
         weight_decay: how strongly kernels are pulled towards 0 (see `is_kernel`).
 
-    The parameters' arrays are new ones from then on (see `Group`): an array that was taken from one before is its own.
+    Each parameter has a new array from then on (see `Group`): a change of its old array does not reach it.
 
-    `scales`, empty at first, holds factors by which the rate of single parameters differs, by their names.
+    Attributes:
+        scales: factors by which the rate of single parameters differs, by their names; empty at first.
+        steps: how many were taken.
 
     Raises:
         ConfigError: for parameters without names, two of one name, or rates that are not finite numbers from 0 up.
@@ -481,8 +490,9 @@ class Muon(AdamW):
 
     Args:
         momentum: decay of the kernels' running mean.
-        others: as in AdamW. The step of a kernel is scaled to the size that AdamW's would have, so that `lr` and
-            `weight_decay` mean the same for both.
+
+    The other arguments are AdamW's. The step of a kernel is scaled to the size that AdamW's would have, so that `lr`
+    and `weight_decay` mean the same for both.
     """
 
     def __init__(
@@ -521,7 +531,7 @@ class Muon(AdamW):
 
 
 def orthogonalized(x: Array, steps: int = 5) -> Array:
-    """A matrix (m, n) with the singular vectors of `x` and singular values of about 1, by products alone.
+    """Return a matrix (m, n) with the singular vectors of `x` and singular values of about 1, by products alone.
 
     Each step maps every singular value s to 3.4445 s - 4.7750 s³ + 2.0315 s⁵, which lifts small ones fast and then
     keeps them between 0.7 and 1.2 (K. Jordan, https://kellerjordan.github.io/posts/muon).

@@ -128,7 +128,7 @@ def _check_same_run(run: Run, header: dict[str, Any]) -> None:
 
 
 def _check_same_data(run: Run, header: dict[str, Any]) -> None:
-    """A folder may have changed since; the steps still to come would then be of another run."""
+    """Raise CheckpointError if a folder's images or classes changed since: the steps to come would be another run's."""
     images, classes, saved_classes = len(run.data.train), run.data.train.classes, header["classes"]
     before = header.get("images", images)
     if len(saved_classes) != len(classes):

@@ -40,7 +40,7 @@ class Schedule:
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, step: int) -> float:
-        """The rate of step number `step`, counted from 0. The last step of the warm-up has the full rate."""
+        """Return the learning rate of step number `step`, from 0. The last step of the warm-up has the full rate."""
         if step < self.warmup_steps:
             return self.lr * (step + 1) / self.warmup_steps
         if self.decay == "constant":

@@ -20,7 +20,10 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SI
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that ends at once, with what was saved before.
+    """A run that ends at once; what was saved before is whole.
+
+    Args:
+        number: the signal.
 
     Attributes:
         status: the exit status of the process.

@@ -214,7 +214,9 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
     if options.weights:
         model = load_starting_model(options, dataset.classes)
         if model.config.channels != (dataset.image_shape or (0, 0, 3))[2]:
-            raise ConfigError(f"{options.weights} wants {model.config.channels} channels, unlike {dataset.name}")
+            raise ConfigError(
+                f"{options.weights} takes images of {model.config.channels} channels, unlike {dataset.name}"
+            )
         return model.train()
     sizes: dict[str, Any] = {}
     if dataset.image_shape is not None:

@@ -161,7 +161,7 @@ def test_tf32_is_switched_on_for_the_run_that_asks_for_it_and_off_for_the_next(c
 @pytest.mark.parametrize("name", ["tf32", "bfloat16"])
 def test_a_card_that_is_too_old_for_a_precision_is_said(cupy, monkeypatch, name):
     monkeypatch.setattr(cupy.cuda.Device, "compute_capability", "75")
-    with pytest.raises(ConfigError, match=rf"{name} wants a GPU of compute capability 8\.0 or more; cuda has 7\.5"):
+    with pytest.raises(ConfigError, match=rf"{name} needs a GPU of compute capability 8\.0 or more; cuda has 7\.5"):
         check_precision(name, "cuda")
     check_precision("float16", "cuda")
 

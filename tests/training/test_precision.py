@@ -332,7 +332,7 @@ def test_two_hundred_steps_on_shapes_reach_the_accuracy_of_float32_within_a_poin
 
 
 def test_tf32_wants_a_gpu(tiny, tmp_path):
-    with pytest.raises(ConfigError, match="it wants --device cuda"):
+    with pytest.raises(ConfigError, match="it needs --device cuda"):
         run(tmp_path / "run", precision="tf32")
     assert not (tmp_path / "run").exists()
 
