@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import minivit
 from minivit import cli
 from minivit.models import MODEL_NAMES
 from tests.test_dialect import UNCLEAR
@@ -81,11 +82,11 @@ def test_readme_stays_two_screens():
     assert len(README) < 12_000
 
 
-def test_readme_or_the_list_of_pages_links_every_page():
-    listed = README + PAGES["docs/README.md"]
-    targets = {Path(target).name for target in re.findall(r"\]\(([^)#]+)", listed)}
+def test_readme_links_the_list_of_pages_which_links_every_page():
+    listed = {Path(target).name for target in re.findall(r"\]\(([^)#]+)", PAGES["docs/README.md"])}
 
-    assert {Path(name).name for name in PAGES if name.startswith("docs/")} <= targets
+    assert "(docs/README.md)" in README
+    assert {Path(name).name for name in PAGES if name.startswith("docs/")} - {"README.md"} <= listed
 
 
 # -- every page ------------------------------------------------------------------------------------
@@ -127,6 +128,17 @@ def test_readme_and_docs_hold_commands():
     assert len(list(commands_in_blocks(README))) >= 5
     assert sum(len(list(commands_in_blocks(text))) for text in PAGES.values()) >= 25
     assert sum(len(list(commands_in_prose(text))) for text in PAGES.values()) >= 25
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_in_a_page_uses_what_minivit_has(page):
+    for block in re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "minivit":
+                assert hasattr(minivit, node.attr), node.attr
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
 
 
 def test_every_option_that_a_page_names_is_an_option_of_a_command():
