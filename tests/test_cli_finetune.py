@@ -9,7 +9,7 @@ from minivit import cli, load_model, save_weights
 from minivit.data import shapes
 from minivit.training import TrainConfig, batches, loop, trainer
 from minivit.weights import read_arrays
-from tests.models.files import timm_arrays, write_safetensors
+from tests.weights.files import timm_arrays, write_safetensors
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

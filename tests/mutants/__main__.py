@@ -40,7 +40,15 @@ FILES = [
     "minivit/training/schedule.py",
     "minivit/training/distributed/parallel.py",
 ]
-TESTS = ["tests/engine", "tests/nn", "tests/convolution", "tests/models", "tests/training", "tests/gpu"]
+TESTS = [
+    "tests/engine",
+    "tests/nn",
+    "tests/convolution",
+    "tests/models",
+    "tests/weights",
+    "tests/training",
+    "tests/gpu",
+]
 CHOSEN = ["-m", "not parity and not lessons and not mpi and not browser and not slow"]
 SLOWEST_TEST = 4.0  # seconds; a slower one is left out
 SLOW_IMPORTS = [

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointError, load_model
-from tests.models.files import bfloat16, hf_arrays, timm_arrays, write_safetensors
 from tests.support import tiny_vit
+from tests.weights.files import bfloat16, hf_arrays, timm_arrays, write_safetensors
 
 
 def zip_of(**members):

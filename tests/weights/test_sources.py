@@ -14,8 +14,8 @@ from minivit.weights.huggingface import HuggingFace
 from minivit.weights.slots import Slot, SlotSource
 from minivit.weights.sources import SOURCES, source_with_layout
 from minivit.weights.timm import Timm
-from tests.models.files import hf_arrays, timm_arrays, write_safetensors
 from tests.support import randomize, tiny_vit
+from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 
 def small_resnet():

@@ -14,8 +14,8 @@ from minivit.weights import archive, read_arrays, read_header
 from minivit.weights import load as loading
 from minivit.weights.archive import write_archive
 from minivit.weights.google import google_state
-from tests.models.files import hf_arrays, timm_arrays, write_safetensors
 from tests.support import tiny_vit
+from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 STRANGE = [
     None, True, False, 0, -1, 1, 3, 10**8, 10**30, 10**400, 1.5, -0.0, 1e308, float("nan"), float("inf"), "", "12",

@@ -10,8 +10,8 @@ import pytest
 from minivit import CheckpointError, ConfigError, Notice, ViT, cli, create_model, load_model, preprocess, save_weights
 from minivit.engine import softmax
 from minivit.weights.google import google_state
-from tests.models.files import hf_arrays, timm_arrays, write_safetensors
 from tests.support import random_images, tiny_vit
+from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from minivit import CheckpointError, SaveError, cli, load_model, save_weights
 from minivit.weights import read_arrays, read_header, verify_weights, write_arrays
 from minivit.weights.archive import write_archive
-from tests.models.files import timm_arrays, write_safetensors
 from tests.support import tiny_vit
+from tests.weights.files import timm_arrays, write_safetensors
 
 SUFFIXES = [".npz", ".safetensors"]
 suffixes = pytest.mark.parametrize("suffix", SUFFIXES)
