@@ -89,12 +89,21 @@ def train_step(run: Run, batch: Batch) -> StepResult:
             run.optimizer.step(result.gradients)
             run.precision.succeeded()
     if not finite:
-        check_may_be_skipped(run, result.loss, norm)
+        skip_step(run, result.loss, norm)
     return StepResult(result.loss, result.right, result.answers, len(batch.labels), not finite, begun)
 
 
-def check_may_be_skipped(run: Run, loss: float, norm: float) -> None:
-    """Let half precision lower its scale and skip the step. Raises NonFiniteLossError if that would not help."""
+def skip_step(run: Run, loss: float, norm: float) -> None:
+    """Change no weight, and let float16 scale the loss of the next steps less, so that its gradients are finite.
+
+    Args:
+        run: the run.
+        loss: of the step.
+        norm: of its gradients.
+
+    Raises:
+        NonFiniteLossError: if another scale would not help.
+    """
     if not math.isfinite(loss):
         raise not_finite(f"the loss became {loss}", run.step, run.optimizer.lr, run.checkpoint)
     if not run.precision.overflowed():

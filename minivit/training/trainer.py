@@ -129,11 +129,7 @@ def build_run(
     model.to(device)
     notes = run_notes(folder, device)
     set_checkpoint_blocks(model, config)
-    gpu_size = 0
-    if device != "cpu":
-        loader.uploads = uploads = Uploads(loader.prefetch)
-        batches = config.accumulate * len(uploads.slots)
-        gpu_size = gpu_microbatch(model, config.batch_size, device, batches)
+    gpu_size = upload_batches(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
     with ranks.first_before_others():
         objective = build_objective(config, model, config.title, config.seed, device)
@@ -183,16 +179,17 @@ def build_callbacks(run: Run, show: bool, resumed: bool) -> Sequence[Callback]:
         show: whether to show progress.
         resumed: whether the run goes on from its checkpoint.
     """
+    config = run.config
     callbacks: list[Callback | None] = [
         WeightAverage(run, run.average) if run.average else None,  # before anything evaluates or saves the average
         StepCounter(run),  # before anything shows or logs the counts
         MetricsWriter(run.folder) if run.ranks.first else None,  # only the first rank writes files
-        TensorBoard(run.folder) if run.ranks.first and run.config.tensorboard else None,
+        TensorBoard(run.folder) if run.ranks.first and config.tensorboard else None,
         ProgressBar(run, show),
-        StepLog(run),  # after the bar, which shows the counts that a log sets back to 0
+        StepLog(run, config.log_every),  # after the bar, which shows the counts that a log sets back to 0
         Evaluation(run),
         StopSignals(run),  # a signal may have come during the evaluation
-        CheckpointSaver(run, resumed) if run.ranks.first else None,  # a stop calls for a checkpoint
+        CheckpointSaver(run, config.save_every, resumed) if run.ranks.first else None,  # a stop calls for a checkpoint
         LearningCurve(run) if run.ranks.first else None,
     ]
     return [callback for callback in callbacks if callback is not None]
@@ -324,6 +321,13 @@ def microbatch_rule(
         return even_microbatch(asked, step_size, ranks)
 
     return microbatch_size
+
+
+def upload_batches(loader: Loader, options: OptimOptions, model: Classifier, device: str) -> int:
+    """Let a loader copy its batches to a GPU; return how many images fit there in a micro-batch."""
+    loader.uploads = uploads = Uploads(loader.prefetch)
+    batches = options.accumulate * len(uploads.slots)
+    return gpu_microbatch(model, options.batch_size, device, batches)
 
 
 def begin_folder(run: Run, resume: bool) -> None:

@@ -14,21 +14,22 @@ from .callback import Callback, StepResult
 
 
 class CheckpointSaver(Callback):
-    """Writes checkpoint.npz every `save_every` seconds, before each evaluation, when the run stops, and at its end.
+    """Writes checkpoint.npz after so many seconds, before each evaluation, when the run stops, and at its end.
 
     Args:
         run: the run.
+        every: seconds.
         resumed: whether it goes on from a checkpoint, which need not be written again.
     """
 
-    def __init__(self, run: Run, resumed: bool):
-        self.run = run
+    def __init__(self, run: Run, every: float, resumed: bool):
+        self.run, self.every = run, every
         self.saved_step = run.step if resumed else -1
         self.saved_at = time.monotonic()  # seconds
 
     def is_due(self) -> bool:
-        """Return whether `save_every` seconds went by since the last checkpoint."""
-        return time.monotonic() - self.saved_at >= self.run.config.save_every
+        """Return whether the last checkpoint is old enough."""
+        return time.monotonic() - self.saved_at >= self.every
 
     def on_step_end(self, step: StepResult) -> None:
         """Save if the run stops here, or if it is due; after the last step `on_run_end` does so."""

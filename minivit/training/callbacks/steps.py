@@ -27,17 +27,22 @@ class StepCounter(Callback):
 
 
 class StepLog(Callback):
-    """Logs the means since the last log every `log_every` steps and after the last one, and each skipped step."""
+    """Logs the means since the last log, and each skipped step.
 
-    def __init__(self, run: Run):
-        self.run = run
+    Args:
+        run: the run.
+        every: how many steps make a log; the last one makes another.
+    """
+
+    def __init__(self, run: Run, every: int):
+        self.run, self.every = run, every
 
     def on_step_end(self, step: StepResult) -> None:
         """Log what is due, and begin the counts anew."""
         run = self.run
         if step.skipped:
             run.tell("on_log", {"kind": "overflow", "step": run.step, "loss_scale": run.precision.scale})
-        if run.is_due(run.config.log_every):
+        if run.is_due(self.every):
             window = run.progress.window
             run.tell("on_log", run.record("train", window.loss, window.accuracy, window.speed))
             run.progress.window = Window()
