@@ -121,11 +121,8 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Source, Sidecar]:
     """Return the model in an open file, the source that stored it, and what the files beside it say."""
     path = printable(archive.path)
     source = source_of(archive)
-    family = None if source is MINIVIT else family_of(archive.shapes)
-    not_read = f"{path} holds {family}; minivit does not read it"
     if source is None:
-        if family is not None:
-            raise CheckpointError(not_read)
+        _refuse_relatives(archive)
         known = listed((each.name for each in SOURCES), most=20)
         raise CheckpointError(f"{path} is in an unknown layout: minivit reads files of {known}")
     if source.has_sidecar:
@@ -135,8 +132,8 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Source, Sidecar]:
         model = build_if_it_fits(description.config, archive)
         source.fill(model, archive, description)
     except (ConfigError, CheckpointError) as error:
-        if family is not None:
-            raise CheckpointError(not_read) from error
+        if source is not MINIVIT:
+            _refuse_relatives(archive, error)
         raise
     if hints.assumed:
         notice(
@@ -145,6 +142,13 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Source, Sidecar]:
         )
     model.header = description.header
     return model, source, hints.sidecar
+
+
+def _refuse_relatives(archive: Archive, cause: Exception | None = None) -> None:
+    """Raise CheckpointError if a file holds a known network other than a plain ViT, such as a Swin; it is named."""
+    family = family_of(archive.shapes)
+    if family is not None:
+        raise CheckpointError(f"{printable(archive.path)} holds {family}; minivit does not read it") from cause
 
 
 def build_if_it_fits(config: AnyConfig, archive: Archive) -> Classifier:
