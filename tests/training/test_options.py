@@ -1,0 +1,112 @@
+"""Options in groups: each group is whole without the others, and all together are TrainConfig's."""
+
+import inspect
+from dataclasses import fields
+
+import pytest
+
+from minivit.data import shapes
+from minivit.errors import ConfigError
+from minivit.models import create_model
+from minivit.training import TrainConfig, batches, options, trainer
+from minivit.training.distributed.ranks import ALONE
+from minivit.training.objectives import Classes, MaskedPatches
+from minivit.training.optim import SGD
+from minivit.training.options import (
+    AugmentOptions,
+    ComputeOptions,
+    DataOptions,
+    ModelOptions,
+    ObjectiveOptions,
+    OptimOptions,
+    RecordOptions,
+)
+
+GROUPS = [AugmentOptions, ComputeOptions, DataOptions, ModelOptions, ObjectiveOptions, OptimOptions, RecordOptions]
+
+
+def test_every_option_but_the_seed_is_in_one_group():
+    names = [field.name for group in GROUPS for field in fields(group)]
+
+    assert len(names) == len(set(names))
+    assert {*names, "seed"} == {field.name for field in fields(TrainConfig)}
+    assert all(issubclass(TrainConfig, group) for group in GROUPS)
+
+
+def test_the_defaults_are_the_groups():
+    config = TrainConfig()
+    for group in GROUPS:
+        for field in fields(group):
+            assert getattr(config, field.name) == field.default
+
+
+@pytest.mark.parametrize(
+    ("group", "bad"),
+    [
+        (AugmentOptions, {"erasing": 2.0}),
+        (ComputeOptions, {"precision": "half"}),
+        (DataOptions, {"train_images": 0}),
+        (ModelOptions, {"dropout": 2.0}),
+        (ObjectiveOptions, {"objective": "masked-patch", "freeze": True}),
+        (OptimOptions, {"lr": -1.0}),
+        (OptimOptions, {"batch_size": 1.5}),
+        (RecordOptions, {"log_every": 0}),
+    ],
+)
+def test_a_group_checks_its_options_alone_and_in_the_whole(group, bad):
+    for whole in (group, TrainConfig):
+        with pytest.raises(ConfigError):
+            whole(**bad)
+
+
+def test_no_part_of_a_run_takes_all_options():
+    """Only what builds the whole run does."""
+    names = {*(group.__name__ for group in GROUPS)}
+    takes_all = set()
+    for module in (trainer, batches):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__:
+                kinds = {str(parameter.annotation) for parameter in inspect.signature(function).parameters.values()}
+                takes_all |= {name} if "TrainConfig" in kinds else set()
+                assert len(kinds & names) <= 1, name
+    assert takes_all == {"opened_run", "build_run"}
+
+
+def test_each_part_is_built_from_its_group():
+    images = shapes("train", 20)
+    model = trainer.build_model(ModelOptions(image_size=16), images, seed=0)
+    assert model.config.image_size == 16
+
+    optimizer = trainer.build_optimizer(OptimOptions(optimizer="sgd", lr=0.5, layer_decay=0.5), model, depth=4)
+    assert isinstance(optimizer, SGD) and optimizer.lr == 0.5
+    assert optimizer.scales["head.weight"] == 1.0 and optimizer.scales["blocks.3.mlp.fc1.weight"] == 0.5
+
+    schedule = trainer.build_schedule(OptimOptions(lr=0.5, warmup_steps=2), total_steps=10)
+    assert [schedule(step) for step in (0, 1)] == [0.25, 0.5]
+
+    objective = trainer.build_objective(ObjectiveOptions(smoothing=0.3), model, "title", seed=0, device="cpu")
+    assert isinstance(objective, Classes) and objective.smoothing == 0.3
+    masked = trainer.build_objective(ObjectiveOptions(objective="masked-patch"), model, "title", 0, "cpu")
+    assert isinstance(masked, MaskedPatches)
+
+    assert trainer.build_workers(ComputeOptions(workers=3), "cpu", ALONE).count == 3
+    assert trainer.microbatch_rule(ComputeOptions(microbatch=5), model, 64, 0, ALONE)(64) == 5
+    assert trainer.microbatch_rule(ComputeOptions(), model, 64, 32, ALONE)(64) == 32
+
+
+def test_checkpointed_blocks_are_for_vision_transformers():
+    model = create_model("ViT-XS_4-CIFAR", num_classes=10)
+    trainer.set_checkpoint_blocks(model, ModelOptions(checkpoint_blocks=True))
+    assert model.checkpoint_blocks
+    with pytest.raises(ConfigError, match="for Vision Transformers, not a title"):
+        trainer.set_checkpoint_blocks(None, options.ModelOptions(weights="a title", checkpoint_blocks=True))
+
+
+@pytest.mark.parametrize(("given", "steps"), [({"epochs": 2.0}, 20), ({"epochs": 0.01}, 1), ({"steps": 7}, 7)])
+def test_the_length_of_a_run(given, steps):
+    assert OptimOptions(**given).total_steps(steps_per_epoch=10) == steps
+
+
+@pytest.mark.parametrize(("given", "steps"), [({}, 5), ({"warmup": 0.0}, 0), ({"warmup_steps": 500}, 100)])
+def test_the_length_of_the_warm_up(given, steps):
+    assert OptimOptions(**given).steps_of_warmup(total_steps=100) == steps
