@@ -65,11 +65,11 @@ def by_name(named_parameters: Named) -> dict[str, Tensor]:
                 raise ConfigError(f"two parameters are called {name}: give each another name")
             seen.add(id(parameter))
             found[name] = parameter
-    _check_apart(found)
+    _check_no_shared_arrays(found)
     return found
 
 
-def _check_apart(parameters: dict[str, Tensor]) -> None:
+def _check_no_shared_arrays(parameters: dict[str, Tensor]) -> None:
     """Raise ConfigError if two parameters share an array: the optimiser would give each a separate copy."""
     places: list[tuple[int, int, str]] = []  # where each begins and ends in memory
     for name, parameter in parameters.items():
@@ -147,8 +147,8 @@ class Group:
                 continue
             if parameter.shape != own.shape or xp_of(parameter.data) is not xp_of(own):
                 raise ShapeError(
-                    f"{name} had the shape {own.shape} on the {_place(own)} when the optimiser was made and has "
-                    f"{parameter.shape} on the {_place(parameter.data)} now: make the optimiser after such a change"
+                    f"{name} had the shape {own.shape} on the {_device(own)} when the optimiser was made and has "
+                    f"{parameter.shape} on the {_device(parameter.data)} now: make the optimiser after such a change"
                 )
             own[...] = parameter.data
             parameter.data = own
@@ -161,7 +161,7 @@ class Group:
         self._link()  # a copy's parameters are parts of the copied array again
 
 
-def _place(array: Array) -> str:
+def _device(array: Array) -> str:
     return "processor" if xp_of(array) is np else "GPU"
 
 
@@ -222,7 +222,7 @@ class Optimizer:
         self.lr = number("the learning rate", self.lr)
         if unknown := self.scales.keys() - self.parameters.keys():
             raise ConfigError(f"scales name parameters that the optimiser does not have: {', '.join(sorted(unknown))}")
-        given = self._given(gradients)
+        given = self._gradients_by_name(gradients)
         for group in self.groups:
             group.take_in()
         for name, gradient in given.items():
@@ -232,12 +232,12 @@ class Optimizer:
             self.parameters[name].changed_in_place()
         with np.errstate(all="ignore"):  # too small numbers become 0; `_check_weights` finds too large ones
             for group in self.groups:
-                self._step_of(group, given)
+                self._update_group(group, given)
             for group in self.groups:
                 if isinstance(group.arrays[0], np.ndarray):
                     self._check_weights(group)
 
-    def _given(self, gradients: Sequence[Array | None] | None) -> dict[str, Array]:
+    def _gradients_by_name(self, gradients: Sequence[Array | None] | None) -> dict[str, Array]:
         """Return by name the gradients of the parameters to update."""
         if gradients is None:
             gradients = [parameter.grad for parameter in self.parameters.values()]
@@ -304,11 +304,11 @@ class Optimizer:
             f"decay {self.weight_decay:.3g}: try lower ones"
         )
 
-    def _step_of(self, group: Group, given: dict[str, Array]) -> None:
-        """Update a group, run by run: neighbours that all have a gradient, and the same rate."""
+    def _update_group(self, group: Group, given: dict[str, Array]) -> None:
+        """Update a group, stretch by stretch: neighbours that all have a gradient, and the same rate."""
 
         def kind(name: str) -> tuple[bool, float, str]:
-            # On a processor a large parameter is a run by itself: its gradient need not be copied beside others.
+            # On a processor a large parameter is a stretch by itself: its gradient need not be copied beside others.
             large = group.parameters[name].size > BLOCK_ELEMENTS and xp_of(group.arrays[0]) is np
             return name in given, self.scales.get(name, 1.0), name if large else ""
 
@@ -316,12 +316,12 @@ class Optimizer:
             names = list(neighbours)
             if not stepped:
                 continue
-            run = slice(group.places[names[0]].start, group.places[names[-1]].stop)
-            w, *state = (array[run] for array in group.arrays)
+            stretch = slice(group.places[names[0]].start, group.places[names[-1]].stop)
+            w, *state = (array[stretch] for array in group.arrays)
             flat = [given[name].reshape(-1) for name in names]
             g = xp_of(w).concatenate(flat) if len(flat) > 1 else flat[0]
             half = w.dtype.itemsize == 2
-            for block in row_blocks(w):  # they stay in the cache
+            for block in row_blocks(w):  # blocks that stay in the cache
                 weights = wide(w[block])
                 self.update(
                     weights,
@@ -354,9 +354,9 @@ class Optimizer:
         with np.errstate(all="ignore"):
             for group in self.groups:
                 self._check_weights(group)
-        return self._slots()
+        return self._state_arrays()
 
-    def _slots(self) -> dict[str, Array]:
+    def _state_arrays(self) -> dict[str, Array]:
         return {
             f"{slot}/{name}": array
             for group in self.groups
@@ -366,7 +366,7 @@ class Optimizer:
 
     def load_state(self, state: dict[str, Array], steps: int) -> None:
         """Take over what `state()` and `steps` gave."""
-        own = self._slots()
+        own = self._state_arrays()
         if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
             raise CheckpointError(f"the saved optimiser state does not belong to {type(self).__name__} on this model")
         for name, array in own.items():
@@ -507,18 +507,18 @@ class Muon(AdamW):
         super().__init__(named_parameters, lr, betas, eps, weight_decay)
         self.momentum = number("momentum", momentum, below=1.0)
 
-    def _step_of(self, group: Group, given: dict[str, Array]) -> None:
+    def _update_group(self, group: Group, given: dict[str, Array]) -> None:
         inside = {
             name: given[name]
             for name, parameter in group.parameters.items()
             if group.decays and parameter.ndim == 2 and name in given and "blocks." in name
         }
-        super()._step_of(group, {name: gradient for name, gradient in given.items() if name not in inside})
+        super()._update_group(group, {name: gradient for name, gradient in given.items() if name not in inside})
         for name, gradient in inside.items():
             weight, mean, *_ = group.views[name]
-            self._turn(name, weight, mean, gradient)
+            self._move_kernel(name, weight, mean, gradient)
 
-    def _turn(self, name: str, weight: Array, mean: Array, gradient: Array) -> None:
+    def _move_kernel(self, name: str, weight: Array, mean: Array, gradient: Array) -> None:
         """Move one kernel."""
         lr = self.lr * self.scales.get(name, 1.0)
         mean += (1.0 - self.momentum) * (gradient - mean)
@@ -621,7 +621,7 @@ class ExponentialAverage:
         rate = 1.0 - min(self.decay, (1.0 + steps) / (10.0 + steps))
         weights = self._weights()
         with np.errstate(under="ignore"):
-            for block in row_blocks(weights):  # they stay in the cache
+            for block in row_blocks(weights):  # blocks that stay in the cache
                 average = self.flat[block]
                 average += rate * (weights[block] - average)
 
