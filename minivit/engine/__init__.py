@@ -2,7 +2,7 @@
 
 Reading order: `tensor.py` (the tape and the backward walk), `ops.py` (the primitives), `reference.py` (what the
 Vision Transformer needs, composed from primitives), `fused.py` (the same, fast), `gradcheck.py`, `interop.py` (NumPy's
-own functions on Tensors), `backend.py`.
+own functions on Tensors). Where and how arrays compute is the subject of `minivit/backend/`.
 """
 
 from .fused import (

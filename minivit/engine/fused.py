@@ -1,9 +1,9 @@
 """The fused ops that training runs on: each does in a few passes what its twin in `reference.py` composes.
 
-The twin is the definition, the op is the same function made fast; a test holds the two equal, value and
-gradient. Three habits pay, and each op uses what it needs of them: large arrays are written in place or into
-`out=` (a fresh one costs page faults), long element-wise chains run in blocks that stay in the cache, and forward
-saves what backward needs instead of what it was computed from. Without a tape nothing is saved at all.
+The twin is the definition, the op is the same function made fast; tests compare values and gradients of the two. Three
+habits make it fast: write large arrays in place or into `out=`, since a fresh one costs page faults; run long
+element-wise chains in blocks that stay in the cache; in forward, save what backward needs, not what that was computed
+from. Without a tape nothing is saved.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = [
 @op
 @underflow_is_harmless()
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W + b over the last axis: (..., k) with (k, n) and (n,) -> (..., n)."""
+    """Return x W + b over the last axis: (..., k) with (k, n) and (n,) -> (..., n)."""
     a, w, b = (*operands(x, weight), None) if bias is None else operands(x, weight, bias)
     needs_x, needs_weight, needs_bias = needs_grad(x), needs_grad(weight), needs_grad(bias)
     if a.ndim < 1 or w.ndim != 2 or a.shape[-1] != w.shape[0]:
@@ -127,9 +127,19 @@ def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: A
 @op
 @extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
-    """The Gaussian error linear unit x Φ(x) (arXiv 1606.08415), exact ("erf") or as Google computes it ("tanh").
+    """Return the Gaussian error linear unit x Φ(x) (arXiv 1606.08415).
 
     It saves the derivative alone, so that backward is one product.
+
+    Args:
+        x: of any shape.
+        form: "erf" for the exact Φ, "tanh" for the approximation that Google computes.
+
+    Returns:
+        A Tensor of the same shape.
+
+    Raises:
+        ConfigError: for another form.
     """
     if form not in GELU_FORMS:
         raise ConfigError(f"unknown GELU form {form!r}: use 'tanh' or 'erf'")
@@ -187,7 +197,7 @@ GELU_FORMS = {"tanh": gelu_tanh, "erf": gelu_erf}
 @op
 @underflow_is_harmless()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
+    """Return exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
     (a,) = operands(x)
     xp = xp_of(a)
     out = xp.moveaxis(a, axis, -1).copy(order="C")  # (..., n)
@@ -209,7 +219,7 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
     Args:
         qkv: (B, N, 3 D): queries, keys and values side by side, each split into `heads` of D_h = D / heads.
         heads: their number.
-        queries: how many of the first tokens ask; None for all. They attend to all tokens.
+        queries: the number of first tokens that ask, and attend to all tokens; None for all.
 
     Returns:
         (B, queries, D): the heads' results side by side.
@@ -252,7 +262,7 @@ def attend(qkv: Tensor, heads: int, queries: int | None) -> tuple[Tensor, Array]
         q, k, v = ready_for_products(split_heads(x, 3, heads))
         dqkv = xp.empty(x.shape, a.dtype)  # in rows, whatever the order of x, so that the heads are views of it
         dq, dk, dv = split_heads(dqkv, 3, heads)
-        dq[:, :, asked:] = 0.0  # of the tokens that do not ask
+        dq[:, :, asked:] = 0.0  # the tokens that do not ask
         (dh,) = ready_for_products(split_heads(dy, 1, heads))  # (B, heads, queries, D_h)
         matmul(a.swapaxes(-1, -2), dh, out=dv)
         dweights = xp.empty(a.shape, a.dtype)  # (B, heads, queries, N)
@@ -286,7 +296,7 @@ def labels_are_constants(loss: Function) -> Function:
 @op
 @underflow_is_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
-    """The mean over the batch of -sum(target * log softmax(logits)).
+    """Return the mean over the batch of -sum(target * log softmax(logits)).
 
     Args:
         logits: (B, K).

@@ -35,7 +35,7 @@ Axis = int | tuple[int, ...] | None
 
 @op
 def add(a: object, b: object) -> Tensor:
-    """a + b."""
+    """Return a + b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_needing_grad(a, b)
 
@@ -47,7 +47,7 @@ def add(a: object, b: object) -> Tensor:
 
 @op
 def subtract(a: object, b: object) -> Tensor:
-    """a - b."""
+    """Return a - b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_needing_grad(a, b)
 
@@ -59,7 +59,7 @@ def subtract(a: object, b: object) -> Tensor:
 
 @op
 def multiply(a: object, b: object) -> Tensor:
-    """a * b, element by element."""
+    """Return a * b, element by element."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_needing_grad(a, b)
     product = x * y
@@ -75,7 +75,7 @@ def multiply(a: object, b: object) -> Tensor:
 
 @op
 def divide(a: object, b: object) -> Tensor:
-    """a / b, element by element: d(a/b) = da / b - (a/b) db / b."""
+    """Return a / b, element by element: d(a/b) = da / b - (a/b) db / b."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_needing_grad(a, b)
     out = x / y
@@ -91,7 +91,7 @@ def divide(a: object, b: object) -> Tensor:
 
 @op
 def abs(a: Tensor) -> Tensor:
-    """The absolute value of each element; its derivative at 0 is 0."""
+    """Return the absolute value of each element; its derivative at 0 is 0."""
     x = a.data
 
     def vjp(dy: Array):
@@ -102,7 +102,7 @@ def abs(a: Tensor) -> Tensor:
 
 @op
 def negative(a: Tensor) -> Tensor:
-    """-a."""
+    """Return -a."""
 
     def vjp(dy: Array):
         return (-dy,)
@@ -112,7 +112,7 @@ def negative(a: Tensor) -> Tensor:
 
 @op
 def power(a: Tensor, exponent: float) -> Tensor:
-    """a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)
+    """Return a ** exponent, the exponent a plain number. (x ** 3 is 70 times slower than x * x * x.)
 
     a ** 0 is the constant 1, also at 0, where the general rule 0 * a ** -1 would give nan.
     """
@@ -135,7 +135,7 @@ def power(a: Tensor, exponent: float) -> Tensor:
 
 @op
 def exp(a: Tensor) -> Tensor:
-    """e ** a, which is its own derivative."""
+    """Return e ** a, which is its own derivative."""
     out = xp_of(a.data).exp(a.data)
     result = saved(out)
 
@@ -147,7 +147,7 @@ def exp(a: Tensor) -> Tensor:
 
 @op
 def log(a: Tensor) -> Tensor:
-    """The natural logarithm."""
+    """Return the natural logarithm."""
     x = a.data
 
     def vjp(dy: Array):
@@ -158,7 +158,7 @@ def log(a: Tensor) -> Tensor:
 
 @op
 def sqrt(a: Tensor) -> Tensor:
-    """The square root."""
+    """Return the square root."""
     out = xp_of(a.data).sqrt(a.data)
     result = saved(out)
 
@@ -170,7 +170,7 @@ def sqrt(a: Tensor) -> Tensor:
 
 @op
 def tanh(a: Tensor) -> Tensor:
-    """The hyperbolic tangent; its derivative is 1 - tanh²."""
+    """Return the hyperbolic tangent; its derivative is 1 - tanh²."""
     out = xp_of(a.data).tanh(a.data)
     result = saved(out)
 
@@ -183,7 +183,7 @@ def tanh(a: Tensor) -> Tensor:
 
 @op
 def erf(a: Tensor) -> Tensor:
-    """The error function; its derivative is 2/√π exp(-a²)."""
+    """Return the error function; its derivative is 2/√π exp(-a²)."""
     x = a.data
 
     def vjp(dy: Array):
@@ -194,7 +194,7 @@ def erf(a: Tensor) -> Tensor:
 
 @op
 def astype(a: Tensor, dtype: object) -> Tensor:
-    """The same numbers in another floating-point type; the gradient has the first one."""
+    """Return the same numbers in another floating-point type; the gradient has the first one."""
     before = a.dtype
     out = a.data.astype(dtype)
     if not is_float(out.dtype):
@@ -211,7 +211,7 @@ def astype(a: Tensor, dtype: object) -> Tensor:
 
 @op
 def matmul(a: object, b: object) -> Tensor:
-    """a @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
+    """Return a @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = operands(a, b)
     x_shape, y_shape = shapes_needing_grad(a, b)
     if not (getattr(x, "ndim", 0) and getattr(y, "ndim", 0)):
@@ -240,7 +240,7 @@ def matmul(a: object, b: object) -> Tensor:
 
 @op
 def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The sum over `axis` (all axes if None): every summand receives the whole gradient."""
+    """Return the sum over `axis` (all axes if None): every summand receives the whole gradient."""
     x_shape = a.shape
 
     def vjp(dy: Array):
@@ -251,7 +251,7 @@ def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis` (all axes if None); nan if there are no elements, as in NumPy."""
+    """Return the mean over `axis` (all axes if None); nan if there are no elements, as in NumPy."""
     x_shape = a.shape
     total = a.data.sum(axis=axis, keepdims=keepdims)
     count = count_over(x_shape, axis)
@@ -265,7 +265,7 @@ def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The variance over `axis` (all axes if None): the mean of the squared differences from the mean."""
+    """Return the variance over `axis` (all axes if None): the mean of the squared differences from the mean."""
     x = a.data
     total = x.sum(axis=axis, keepdims=True)
     count = count_over(x.shape, axis)
@@ -282,13 +282,13 @@ def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @op
 def max(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
+    """Return the largest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
     return extreme(a, "max", axis, keepdims)
 
 
 @op
 def min(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The smallest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
+    """Return the smallest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
     return extreme(a, "min", axis, keepdims)
 
 
@@ -312,7 +312,7 @@ def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
 
 @op
 def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same elements, in row-major order, in another shape; one length may be -1."""
+    """Return the same elements, in row-major order, in another shape; one length may be -1."""
     x_shape = a.shape
 
     def vjp(dy: Array):
@@ -323,7 +323,7 @@ def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
 
 @op
 def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
-    """The axes in another order, by default reversed."""
+    """Return the axes in another order, by default reversed."""
     out = a.data.transpose(axes)
     order = tuple(range(a.ndim))[::-1] if axes is None else tuple(axis % a.ndim for axis in axes)
     back = tuple(order.index(axis) for axis in range(len(order)))
@@ -336,7 +336,7 @@ def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
 
 @op
 def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
-    """The tensor repeated to `shape`, by NumPy's broadcasting rules."""
+    """Return the tensor repeated to `shape`, by NumPy's broadcasting rules."""
     x_shape = a.shape
 
     def vjp(dy: Array):
@@ -347,7 +347,7 @@ def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
 
 @op
 def getitem(a: Tensor, index: object) -> Tensor:
-    """a[index], with slices, integers, None, Ellipsis, masks and arrays of positions."""
+    """Return a[index], with slices, integers, None, Ellipsis, masks and arrays of positions."""
     x_shape = a.shape
     index = index_for(a.data, index)
 
@@ -359,7 +359,7 @@ def getitem(a: Tensor, index: object) -> Tensor:
 
 @op
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """Several tensors, one after the other along `axis`."""
+    """Return several tensors, one after the other along `axis`."""
     arrays = operands(*tensors)
     xp = xp_of(arrays[0])
     out = xp.concatenate(arrays, axis=axis)

@@ -7,8 +7,8 @@ The idea of reverse-mode differentiation in four steps:
 2. `record` hangs a `Node` on the result: the vjp, and the Nodes of the inputs. That is the tape.
 3. `backward` walks the tape from the loss to the leaves, so that a Node's turn comes only after the turn
    of everything computed from it. Gradients that arrive from several uses of a value are added up.
-4. A Node that had its turn is emptied: the memory of a forward pass is given back while the backward
-   pass runs, and nothing is left for the garbage collector.
+4. A Node that had its turn is emptied: the memory of a forward pass is freed while the backward pass runs,
+   and nothing is left for the garbage collector.
 
 A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured and not one array more.
 """
@@ -52,8 +52,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Node:
     """One entry of the tape: how a value was made, not the value.
 
-    `parents` has an entry for each input of the op: the input's Node, the input itself where it is a leaf
-    whose gradient is needed, or None where none is. `number` counts upwards: a younger Node has a larger one.
+    Attributes:
+        parents: for each input of the op, its Node; the input itself, if it is a leaf whose gradient is needed; None,
+            if its gradient is not needed.
+        vjp: the op's vector-Jacobian product.
+        number: a younger Node has a larger one.
     """
 
     __slots__ = ("number", "parents", "vjp")
@@ -65,7 +68,7 @@ class Node:
 
 
 class Tensor:
-    """An array of floating-point numbers that can take part in automatic differentiation.
+    """An array of floating-point numbers whose gradient can be computed.
 
     Args:
         data: numbers. An array of floats keeps its element type and is not copied; plain numbers, lists
@@ -79,6 +82,12 @@ class Tensor:
 
     Python and NumPy read a Tensor as they read an array: `float(loss)`, `np.asarray(x)`; comparisons give arrays of
     truth values. Gradients stop there (see `interop.py`). As a key of a dict, a Tensor equals only itself.
+
+    Attributes:
+        data: the values.
+        grad: dL/d(this) after `backward`, or None.
+        requires_grad: as above; true for a Tensor that was computed from such Tensors.
+        name: as above.
     """
 
     __slots__ = ("__weakref__", "_changed", "_data", "_grad", "_node", "name", "requires_grad")
@@ -171,21 +180,21 @@ class Tensor:
     # -- leaving the tape ------------------------------------------------------------------------
 
     def item(self) -> float:
-        """The only element, as a Python number. Raises ShapeError if there are several."""
+        """Return the only element, as a Python number. Raises ShapeError if there are several."""
         if self.size != 1:
             raise ShapeError(f"item() needs a tensor of one element; this one has shape {self.shape}")
         return self.data.item()
 
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array; on the CPU it is the array itself, so do not write to it."""
+        """Return the values as a NumPy array; on the CPU it is the array itself, so do not write to it."""
         return to_numpy(self.data)
 
     def detach(self) -> Tensor:
-        """The same values as a constant: gradients stop here."""
+        """Return the same values as a constant: gradients stop here."""
         return Tensor(self.data)
 
     def to(self, device: str) -> Tensor:
-        """The same values on another device, as a new leaf."""
+        """Return the same values on another device, as a new leaf."""
         return Tensor(to_device(self.data, device), self.requires_grad, self.name)
 
     # -- gradients -------------------------------------------------------------------------------
@@ -194,7 +203,7 @@ class Tensor:
         """Add dL/d(leaf) to `.grad` of every leaf that this tensor was computed from.
 
         Args:
-            grad: dL/d(this), of this tensor's shape; 1 if left out, which a single number alone allows.
+            grad: dL/d(this), of this tensor's shape; if left out, it is 1, and the tensor must be a single number.
 
         Raises:
             BackwardError: if no leaf below requires a gradient, if the tape was used already, or if a leaf's values
@@ -330,47 +339,47 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def sum(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The sum over `axis`, over all axes if None."""
+        """Return the sum over `axis`, over all axes if None."""
         return ops.sum(self, axis, keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The mean over `axis`, over all axes if None."""
+        """Return the mean over `axis`, over all axes if None."""
         return ops.mean(self, axis, keepdims)
 
     def var(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The variance over `axis`, over all axes if None."""
+        """Return the variance over `axis`, over all axes if None."""
         return ops.var(self, axis, keepdims)
 
     def max(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The largest element over `axis`, over all axes if None."""
+        """Return the largest element over `axis`, over all axes if None."""
         return ops.max(self, axis, keepdims)
 
     def min(self, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Tensor:
-        """The smallest element over `axis`, over all axes if None."""
+        """Return the smallest element over `axis`, over all axes if None."""
         return ops.min(self, axis, keepdims)
 
     def exp(self) -> Tensor:
-        """e to the power of each element."""
+        """Return e to the power of each element."""
         return ops.exp(self)
 
     def log(self) -> Tensor:
-        """The natural logarithm of each element."""
+        """Return the natural logarithm of each element."""
         return ops.log(self)
 
     def sqrt(self) -> Tensor:
-        """The square root of each element."""
+        """Return the square root of each element."""
         return ops.sqrt(self)
 
     def tanh(self) -> Tensor:
-        """The hyperbolic tangent of each element."""
+        """Return the hyperbolic tangent of each element."""
         return ops.tanh(self)
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
-        """The same elements in another shape: `x.reshape(2, -1)`."""
+        """Return the same elements in another shape: `x.reshape(2, -1)`."""
         return ops.reshape(self, _flatten(shape))
 
     def transpose(self, *axes: int | tuple[int, ...]) -> Tensor:
-        """The axes in another order, by default reversed: `x.transpose(0, 2, 1)`."""
+        """Return the axes in another order, by default reversed: `x.transpose(0, 2, 1)`."""
         return ops.transpose(self, _flatten(axes) or None)
 
     @property
@@ -379,7 +388,7 @@ class Tensor:
         return ops.transpose(self)
 
     def astype(self, dtype: object) -> Tensor:
-        """The same numbers in another floating-point type."""
+        """Return the same numbers in another floating-point type."""
         return ops.astype(self, dtype)
 
 

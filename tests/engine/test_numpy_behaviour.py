@@ -342,7 +342,7 @@ def test_what_is_no_number_is_no_constant(operand):
         Tensor([1.0]) + operand
 
 
-def test_an_op_wants_a_tensor():
+def test_an_op_needs_a_tensor():
     with pytest.raises(DTypeError, match="Tensor"):
         ops.add(1.0, np.ones(3))
     with pytest.raises(DTypeError, match="plain number"):

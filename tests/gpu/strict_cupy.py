@@ -200,7 +200,7 @@ class ndarray:
 
     def set(self, values: np.ndarray, stream: Any = None) -> None:
         if not isinstance(values, np.ndarray):
-            raise TypeError("ndarray.set wants a NumPy array")
+            raise TypeError("ndarray.set needs a NumPy array")
         if values.shape != self.shape or values.dtype != self.dtype:
             raise ValueError(f"Shape mismatch or other types: {values.shape} to {self.shape}")
         Crossings.there += 1

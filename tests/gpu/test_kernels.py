@@ -1,4 +1,4 @@
-"""Each kernel for a GPU against the NumPy function that it stands for.
+"""Each kernel for a GPU against the NumPy function of the same name.
 
 Where there is no card, kernels.cu is compiled for the processor: every thread of a launch is then one of the
 machine's, and those of a warp wait for each other where the card's would exchange numbers.
@@ -48,8 +48,8 @@ def arrays(rng, *shapes):
 
 
 def gelu_arguments(rng, shape):
-    x, out, slope = arrays(rng, shape, shape, shape)
-    return 4 * x, out, slope
+    x, out, derivative = arrays(rng, shape, shape, shape)
+    return 4 * x, out, derivative
 
 
 def row_arguments(rng, shape):

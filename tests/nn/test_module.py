@@ -182,7 +182,7 @@ def test_dropout_depends_on_the_generator_alone():
     assert not np.array_equal(first, layer(x, np.random.default_rng(8)).data)
 
 
-def test_dropout_in_training_wants_a_generator():
+def test_dropout_in_training_needs_a_generator():
     with pytest.raises(ConfigError, match="generator"):
         Dropout(0.5)(Tensor([1.0]), None)
 

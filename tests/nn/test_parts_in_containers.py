@@ -49,7 +49,7 @@ CONTAINERS = {
     "dict": (lambda a, b: {"left": a, "right": b}, both("left", "right")),
     "ordered dict": (lambda a, b: OrderedDict(right=a, left=b), both("right", "left")),
     "default dict": (lambda a, b: defaultdict(list, {"x": a, "y": b}), both("x", "y")),
-    "dict with whole numbers": (lambda a, b: {3: a, np.int64(1): b}, both(3, 1)),
+    "dict with integers": (lambda a, b: {3: a, np.int64(1): b}, both(3, 1)),
     "list of lists": (lambda a, b: [[a], [], [None, b]], both("0.0", "2.1")),
     "dict of tuples": (lambda a, b: {"all": (a, 1, b), "note": "none"}, both("all.0", "all.2")),
     "tuple of dicts": (lambda a, b: ({"a": a}, {"a": b}), both("0.a", "1.a")),
