@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, SaveError
+from ..utils.aliases import old_names
 from ..utils.files import reason_of, write_text
 from ..utils.text import printable, quoted
 
@@ -112,3 +113,6 @@ def _record(line: bytes) -> Record:
         if not isinstance(value, int | float) or isinstance(value, bool) or huge:
             raise ValueError(f"its {name} is {quoted(value)}, not a number")
     return record
+
+
+__getattr__ = old_names(__name__, {"learning_curve": "minivit.training.callbacks.curve.learning_curve"})

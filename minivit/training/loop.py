@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..backend.arrays import to_device
 from ..data import Batch
+from ..utils.aliases import old_names
 from .callbacks.callback import StepResult
 from .config import TrainConfig
 from .distributed.parallel import batch_gradients
@@ -108,3 +109,6 @@ def skip_step(run: Run, loss: float, norm: float) -> None:
         raise not_finite(f"the loss became {loss}", run.step, run.optimizer.lr, run.checkpoint)
     if not run.precision.overflowed():
         raise not_finite(f"the gradient's norm became {norm}", run.step, run.optimizer.lr, run.checkpoint)
+
+
+__getattr__ = old_names(__name__, {"evaluate_dataset": "minivit.training.evaluation.evaluate_dataset"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +13,8 @@ def old_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]
 
     Args:
         module: the name of the module that defines `__getattr__`.
-        new_names: old name -> new name, both in this module.
+        new_names: old name -> new name in this module, or with the module that has it now, as in
+            "minivit.training.evaluation.evaluate_dataset".
     """
 
     def find(name: str) -> Any:
@@ -21,6 +22,7 @@ def old_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         new = new_names[name]
         warnings.warn(f"{module}.{name} is now {new}: use that instead", DeprecationWarning, stacklevel=2)
-        return getattr(sys.modules[module], new)
+        place, _, new_name = new.rpartition(".")
+        return getattr(importlib.import_module(place or module), new_name)
 
     return find
