@@ -1,7 +1,7 @@
-"""How fast minivit is: beside other libraries, beside what the processor could do, and as a model grows.
+"""Measure minivit's speed and memory: beside other libraries, beside the processor's peak, and as a model grows.
 
-`contenders.py` has the same training step in each library, `process.py` runs each in a process of its own,
-`compare.py` lets them take turns, `profile.py` says where our time goes.
+`contenders.py` has the same training step in each library. `process.py` runs each library in a separate process, and
+`compare.py` lets them take turns. `profile.py` measures the share of time of each op.
 """
 
 from .compare import Job, compare, comparison_table

@@ -1,4 +1,4 @@
-"""Libraries side by side: in turns within one run, so that a busy machine slows all of them alike."""
+"""Compare libraries: they take turns, so that other work on the machine slows all of them equally."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from .process import Contender
 
 @dataclass(frozen=True)
 class Measurement:
-    """One library at one job.
+    """The throughput and memory of one library on one job.
 
-    Args:
-        speed: images/s, the median over the rounds.
-        spread: the lower and upper quartile of the same.
-        ratio: minivit's speed over this library's, the median of the rounds' ratios.
-        ratio_spread: the lower and upper quartile of the same.
-        memory: the process's peak resident memory in bytes, if known.
+    Attributes:
+        library, job: what was measured.
+        speed: the median throughput over the rounds, in images per second.
+        spread: the lower and upper quartile of the throughput.
+        ratio: minivit's throughput divided by this library's, the median over the rounds.
+        ratio_spread: the lower and upper quartile of the ratio.
+        memory: the peak resident memory of the process in bytes, or None if unknown.
+        rounds: the throughput of each round, in images per second.
     """
 
     library: str
@@ -33,7 +35,7 @@ class Measurement:
     rounds: list[float]
 
     def as_json(self) -> dict:
-        """Plain numbers and names."""
+        """Return the measurement as values that JSON can store."""
         return asdict(self)
 
 
@@ -45,12 +47,20 @@ def compare(
     seconds: float = 2.0,
     advance: Callable[[], object] = lambda: None,
 ) -> list[Measurement]:
-    """Let minivit and `peers` do `job` in turns: A B C, A B C ...
+    """Measure minivit and `peers` on a job in turns: A B C, A B C ...
 
     Args:
-        rounds: how many turns each takes.
-        seconds: about how long minivit's turn takes; all take the same number of steps.
+        job: the work.
+        peers: the other libraries, names of LIBRARIES.
+        rounds: the number of turns of each library.
+        seconds: the approximate duration of minivit's turn; all libraries take the same number of steps.
         advance: called after each turn, for a progress bar.
+
+    Returns:
+        A measurement of minivit, then of each peer.
+
+    Raises:
+        BenchmarkError: if the process of a library ends too early.
     """
     libraries = ["minivit", *peers]
     speeds: dict[str, list[float]] = {name: [] for name in libraries}
@@ -88,7 +98,7 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def comparison_table(measurements: Sequence[Measurement]) -> str:
-    """The measurements of one job or of several, as a table to print."""
+    """Return the measurements of one or several jobs as a table to print."""
     lines = [
         f"{'model':<16}{'task':<7}{'precision':<10}{'batch':>5}  {'library':<16}{'images/s (quartiles)':>30}"
         f"{'minivit is':>12}{'(quartiles)':>14}{'peak memory':>13}",

@@ -1,13 +1,13 @@
 """The same work in each library: a training step, or inference, of the same model on the same images.
 
-Each library is at its best documented setting. PyTorch: `scaled_dot_product_attention`, fused AdamW, gradients set to
-None, `inference_mode`, as it comes or compiled. JAX: one jitted function for the whole step, its buffers donated.
-minivit: what `minivit train` does, threads over micro-batches. On a GPU every step begins with images in the machine's
-memory and ends when the card is done, in each library.
+Each library uses its best documented settings. PyTorch: `scaled_dot_product_attention`, fused AdamW, gradients set to
+None, `inference_mode`, eager or compiled. JAX: one jitted function for the whole step, with donated buffers. minivit:
+the step of `minivit train`, with threads over micro-batches. On a GPU, every step of each library begins with images in
+the memory of the processor and ends when the GPU has finished.
 """
 
 # pyright: reportMissingImports=false
-# (PyTorch and JAX are there only where someone installed them)
+# (PyTorch and JAX are optional)
 
 from __future__ import annotations
 
@@ -39,18 +39,22 @@ Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to do and how.
+    """The work to measure.
 
-    Args:
+    Attributes:
+        model: the name of a model.
         task: "train" or "infer".
-        device: "cpu", "cuda" or "cuda:i"; JAX is measured on "cpu" alone.
+        batch_size: the number of images in a step.
+        workers: the number of cores for each library.
+        device: "cpu", "cuda" or "cuda:i"; JAX is measured on "cpu" only.
         precision: "float32", "tf32", "float16" or "bfloat16", as for `minivit train`; PyTorch's half precision is its
             `autocast`.
-        workers: the cores that each library gets.
-        microbatch: images in one of minivit's passes; None for its default.
-        checkpoint_blocks: let minivit compute each block a second time instead of keeping what backward needs.
-        changes: fields of `ViTConfig` that differ from the named model's.
-        all_tokens: let minivit too compute what the last block would do for tokens that the head never reads.
+        microbatch: the images in one of minivit's micro-batches; None for its default.
+        all_tokens: whether minivit, as the other libraries, computes tokens of the last block that the head never
+            reads.
+        checkpoint_blocks: whether minivit computes each block a second time during backward, to save memory.
+        changes: fields of `ViTConfig` that differ from those of the named model.
+        seed: the seed of weights and images.
     """
 
     model: str
@@ -66,23 +70,23 @@ class Job:
     seed: int = 0
 
     def build(self) -> ViT:
-        """The model, with minivit's initial weights."""
+        """Return the model with minivit's initial weights."""
         model = create_model(self.model, seed=self.seed, **self.changes)
         model.skip_unused, model.checkpoint_blocks = not self.all_tokens, self.checkpoint_blocks
         return model
 
     def inputs(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The images and labels of step `number`."""
+        """Return the images float32 (B, H, W, C) and labels int64 (B,) of step `number`."""
         rng = np.random.default_rng([self.seed, number])
         config = self.build_config()
         images = rng.random((self.batch_size, *config.image_shape), dtype=np.float32) * 2 - 1  # in [-1, 1]
         return images, rng.integers(0, config.num_classes, self.batch_size)
 
     def build_config(self) -> ViTConfig:
-        """The model's sizes.
+        """Return the sizes of the model.
 
         Raises:
-            ConfigError: if the other libraries' twins, which are plain ViTs, have no such parts.
+            ConfigError: if it is not a plain ViT, which is all that the other libraries have here.
         """
         config = model_config(self.model, **self.changes)
         if not isinstance(config, ViTConfig) or config.backbone is not None:
@@ -91,9 +95,9 @@ class Job:
 
 
 def minivit_work(job: Job, stack: ExitStack) -> Work:
-    """Our own; `stack` closes the threads in the end."""
+    """Return a step of minivit; `stack` closes the threads."""
     model = job.build().to(job.device)
-    workers = stack.enter_context(Workers(job.workers if job.device == "cpu" else 1))  # a GPU does one after the other
+    workers = stack.enter_context(Workers(job.workers if job.device == "cpu" else 1))  # a GPU runs one op at a time
     if job.task == "infer":
         if job.device != "cpu":
             multiply_in_tf32(matrices=job.precision == "tf32", stacks=job.precision == "tf32")
@@ -126,7 +130,7 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
 
 
 def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
-    """PyTorch, eager or compiled."""
+    """Return a step of PyTorch, eager or compiled."""
     import torch
 
     from .torch_vit import TorchViT
@@ -134,7 +138,7 @@ def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
     torch.set_num_threads(job.workers)
     torch.manual_seed(job.seed)
     torch.set_float32_matmul_precision("high" if job.precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = job.precision == "tf32"  # else the patch embedding's convolution would use it
+    torch.backends.cudnn.allow_tf32 = job.precision == "tf32"  # otherwise the patch embedding's convolution uses TF32
     model = TorchViT(job.build_config()).to(job.device)
     network = torch.compile(model) if compiled else model
     half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(job.precision)
@@ -166,7 +170,7 @@ def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
-        loss.item()  # minivit reads it too
+        loss.item()  # minivit reads the loss too
         if kind == "cuda":
             torch.cuda.synchronize(job.device)
 
@@ -174,7 +178,7 @@ def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
 
 
 def jax_work(job: Job, stack: ExitStack) -> Work:
-    """JAX on the CPU, jitted."""
+    """Return a jitted step of JAX on the CPU."""
     import jax
 
     from . import jax_vit
@@ -205,7 +209,7 @@ LIBRARIES: dict[str, Callable[[Job, ExitStack], Work]] = {
 
 
 def installed_peers() -> list[str]:
-    """The other libraries that are here to compare with."""
+    """Return the names of the installed libraries to compare with."""
     return [
         name for name in LIBRARIES if name != "minivit" and importlib.util.find_spec(name.removesuffix("-compiled"))
     ]

@@ -1,4 +1,4 @@
-"""How time and memory of a training step grow with batch, tokens, depth, width and workers, beside theory."""
+"""Measure how time and memory of a training step grow with batch, tokens, depth, width and workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .profile import step_flops
 BASE = {"image_size": 32, "patch_size": 4, "dim": 128, "depth": 4, "heads": 4, "mlp_dim": 512}
 BASE_BATCH = 64
 
-# What grows, and the values that it takes. All else is as in BASE.
+# The values of each axis; everything else is as in BASE.
 AXES: dict[str, Sequence[int]] = {
     "batch": (16, 32, 64, 128, 256),
     "tokens": (16, 64, 256, 576),
@@ -32,14 +32,14 @@ AXES: dict[str, Sequence[int]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One measurement.
+    """The time and memory of one point, measured and predicted.
 
-    Args:
-        axis, value: what was set to what.
-        seconds: of a training step, the median of the rounds.
-        memory: the process's peak in bytes, if known.
-        theory_seconds: the step's products at one speed for all points of the axis, that of its largest one.
-        theory_memory: activations kept by the passes that run at once, and weights, gradients and moments.
+    Attributes:
+        axis, value: the setting that varies, and its value.
+        seconds: the time of a training step, the median over the rounds.
+        memory: the peak memory of the process in bytes, or None if unknown.
+        theory_seconds: the time of the step's matrix products at the speed of the axis' largest point.
+        theory_memory: the bytes of weights, gradients and moments, and of the activations of concurrent micro-batches.
     """
 
     axis: str
@@ -51,13 +51,13 @@ class Point:
 
 
 def jobs(axis: str) -> list[tuple[int, Job]]:
-    """What to measure along an axis: each value with its job; no more workers than cores."""
+    """Return the values of an axis, each with its job; values above the number of cores are left out for workers."""
     found = []
     for value in AXES[axis]:
         changes, batch, workers = dict(BASE), BASE_BATCH, available_cores()
         if axis == "batch":
             batch = value
-        elif axis == "tokens":  # patches; the class token comes on top
+        elif axis == "tokens":  # patches; the class token is one more
             changes["image_size"] = changes["patch_size"] * math.isqrt(value)
         elif axis == "depth":
             changes["depth"] = value
@@ -75,7 +75,14 @@ def jobs(axis: str) -> list[tuple[int, Job]]:
 def measure_growth(
     axis: str, *, rounds: int = 5, seconds: float = 0.5, advance: Callable[[], object] = lambda: None
 ) -> list[Point]:
-    """Measure a training step at every value along an axis, in turns: A B C, A B C ..."""
+    """Measure a training step at every value of an axis, in turns: A B C, A B C ...
+
+    Args:
+        axis: a name in AXES.
+        rounds: the number of turns of each value.
+        seconds: the approximate duration of a turn.
+        advance: called after each turn, for a progress bar.
+    """
     planned = jobs(axis)
     times: dict[int, list[float]] = {value: [] for value, _ in planned}
     with ExitStack() as stack:
@@ -105,9 +112,9 @@ def _theory_memory(job: Job) -> int:
 
 
 def growth_table(points: Sequence[Point]) -> str:
-    """The measurements as a table to print."""
+    """Return the measurements as a table to print."""
     lines = [
-        f"{'axis':<9}{'value':>6}{'ms a step':>12}{'by products':>13}{'peak memory':>13}{'by arrays':>12}",
+        f"{'axis':<9}{'value':>6}{'step (ms)':>12}{'products':>13}{'peak memory':>13}{'arrays':>12}",
     ]
     for p in points:
         memory = "?" if p.memory is None else f"{p.memory / 2**20:,.0f} MB"
@@ -119,7 +126,7 @@ def growth_table(points: Sequence[Point]) -> str:
 
 
 def growth_figure(points: Sequence[Point], path: Path) -> None:
-    """One picture: time above, memory below, a column for each axis; theory dashed."""
+    """Write a figure with a column for each axis, time above memory; the dashed lines are predictions."""
     from matplotlib.figure import Figure
 
     axes_names = list(dict.fromkeys(p.axis for p in points))
@@ -130,16 +137,16 @@ def growth_figure(points: Sequence[Point], path: Path) -> None:
         values = [p.value for p in own]
         time, memory = grid[0][column], grid[1][column]
         time.loglog(values, [1e3 * p.seconds for p in own], "o-", label="measured")
-        time.loglog(values, [1e3 * p.theory_seconds for p in own], "--", color="gray", label="products alone")
-        memory.loglog(values, [(p.memory or math.nan) / 2**20 for p in own], "o-", color="C1", label="peak")
+        time.loglog(values, [1e3 * p.theory_seconds for p in own], "--", color="gray", label="matrix products only")
+        memory.loglog(values, [(p.memory or math.nan) / 2**20 for p in own], "o-", color="C1", label="measured")
         theory = [p.theory_memory / 2**20 for p in own]
-        memory.loglog(values, theory, "--", color="gray", label="arrays alone")
+        memory.loglog(values, theory, "--", color="gray", label="arrays only")
         for plot in (time, memory):
             plot.set_xticks(values, [str(v) for v in values])
             plot.minorticks_off()
         memory.set_xlabel(axis)
-    grid[0][0].set_ylabel("ms a training step")
-    grid[1][0].set_ylabel("memory of the process, MB")
+    grid[0][0].set_ylabel("training step (ms)")
+    grid[1][0].set_ylabel("peak memory (MB)")
     for row in grid:
         row[0].legend(fontsize="small", frameon=False)
         low, high = row[0].get_ylim()

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The hardware and software of a measurement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..backend.cuda import device_name
 
 
 def hardware(device: str = "cpu") -> dict[str, object]:
-    """Processor, cores, memory, system, and the versions that matter; and a GPU's name, if that is the device."""
+    """Return processor, cores, memory, system and the versions of libraries; for a GPU, also its name."""
     blas = [f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         **({} if device == "cpu" else {"gpu": device_name(device)}),

@@ -1,10 +1,10 @@
-"""The Vision Transformer as a jitted JAX function, with AdamW: what minivit is compared with.
+"""The Vision Transformer as a jitted JAX function, with AdamW, to compare with minivit.
 
-Weights are minivit's own, under their names, so that both compute the same numbers.
+The weights are minivit's, under the same names, so that both libraries compute the same numbers.
 """
 
 # pyright: reportMissingImports=false
-# (PyTorch and JAX are there only where someone installed them)
+# (PyTorch and JAX are optional)
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Weights = dict[str, Any]
 
 
 def forward(weights: Weights, images: Any, config: ViTConfig) -> Any:
-    """The logits (B, K) of images (B, H, W, C)."""
+    """Return the logits (B, K) of images (B, H, W, C)."""
     b, (h, w, c), p = len(images), config.image_shape, config.patch_size
     patches = images.reshape(b, h // p, p, w // p, p, c).swapaxes(2, 3).reshape(b, -1, p * p * c)  # (B, N, P² C)
     z = _linear(weights, "embedding", patches)
@@ -51,13 +51,13 @@ def _norm(weights: Weights, name: str, x: Any, config: ViTConfig) -> Any:
 
 
 def loss(weights: Weights, images: Any, labels: Any, config: ViTConfig) -> Any:
-    """Mean cross-entropy."""
+    """Return the mean cross-entropy over the batch."""
     log_probabilities = jax.nn.log_softmax(forward(weights, images, config))
     return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=-1).mean()
 
 
 def training_step(config: ViTConfig, optimizer: AdamW) -> Any:
-    """A jitted function (weights, state, images, labels) -> (weights, state), with the options of `optimizer`."""
+    """Return a jitted function (weights, state, images, labels) -> (weights, state) with the options of `optimizer`."""
     lr, eps, (beta1, beta2) = optimizer.lr, optimizer.eps, optimizer.betas
     decay = {n: optimizer.weight_decay if is_kernel(n, p) else 0.0 for n, p in optimizer.parameters.items()}
 

@@ -1,8 +1,9 @@
-"""How long a step would take on many devices, and what each must hold: a prediction from rates that were measured.
+"""Predict the time of a step on many devices, and the memory of each device, from measured rates.
 
-Data parallelism alone: every device has the whole model, computes its share of the batch, and the gradients are added
-up by a ring all-reduce. Its cost model (Thakur, Rabenseifner and Gropp 2005, doi 10.1177/1094342005051521): each of K
-devices sends and receives 2 (K - 1) / K times the gradients' bytes, in 2 (K - 1) messages for each bucket.
+The prediction is for data parallelism: every device has the whole model and computes a shard of the batch; a ring
+all-reduce sums the gradients. The cost model of the ring (Thakur, Rabenseifner and Gropp 2005, doi
+10.1177/1094342005051521): each of K devices sends and receives 2 (K - 1) / K times the bytes of the gradients, in
+2 (K - 1) messages per bucket.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from .contenders import Job, minivit_work
 from .profile import step_flops
 
 RATE_MODEL, RATE_FLOPS = "ViT-Ti_4-CIFAR", 1e9
-BACKWARD_SHARE = 2 / 3  # of a training step's products
+BACKWARD_SHARE = 2 / 3  # of the matrix products of a training step
 
 
 @dataclass(frozen=True)
 class Devices:
-    """What one device does, and the link between two.
+    """The rates of one device, and of the link between two.
 
-    Args:
-        flops: floating-point operations a second that a training step reaches, products alone counted.
-        bandwidth: bytes a second that one device sends while it receives as many.
-        latency: seconds until a short message is there.
-        workers: micro-batches that one device computes at a time: threads on a processor, 1 on a GPU.
+    Attributes:
+        flops: floating-point operations per second of a training step, counted in matrix products.
+        bandwidth: bytes per second that a device can send while it receives as many.
+        latency: seconds until a short message arrives.
+        workers: the micro-batches that a device computes at a time: threads on a processor, 1 on a GPU.
     """
 
     flops: float
@@ -44,12 +45,16 @@ class Devices:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training step of one model on `count` devices.
+    """The predicted training step of a model on `count` devices.
 
-    compute:  seconds of forward and backward passes on each device.
-    exchange: seconds in which gradients travel.
-    hidden:   how many of those pass beside the backward pass.
-    memory:   bytes on each device: weights, gradients, averages, and what the tapes keep.
+    Attributes:
+        model: the name of the model.
+        batch_size: the images of all devices together.
+        count: the number of devices.
+        compute: seconds of forward and backward passes on each device.
+        exchange: seconds of the exchange of gradients.
+        hidden: seconds of the exchange that overlap with the backward pass.
+        memory: bytes on each device: weights, gradients, moments, averages and kept activations.
     """
 
     model: str
@@ -62,24 +67,32 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Of one step."""
+        """The time of one step in seconds."""
         return self.compute + self.exchange - self.hidden
 
     @property
     def images_per_second(self) -> float:
-        """Of all devices together."""
+        """The throughput of all devices together, in images per second."""
         return self.batch_size / self.seconds
 
     @property
     def efficiency(self) -> float:
-        """The share of the devices' time that goes into computing: 1 if K devices are K times as fast as one."""
+        """The share of the time in which devices compute: 1 if K devices are K times as fast as one."""
         return self.compute / self.seconds
 
 
 def plan(model: str, batch_size: int, count: int, devices: Devices, microbatch: int | None = None) -> Plan:
-    """Predict a step in float32.
+    """Predict a training step in float32.
 
-    Raises ConfigError if the devices cannot share the batch evenly, or a rate is not above 0.
+    Args:
+        model: the name of a model.
+        batch_size: the images of all devices together.
+        count: the number of devices.
+        devices: the rates of the devices and links.
+        microbatch: the images in a micro-batch. [default: as for `minivit train`]
+
+    Raises:
+        ConfigError: if `count` does not divide the batch, or a rate is not above 0.
     """
     if count < 1 or batch_size < 1 or batch_size % count:
         raise ConfigError(f"{count} devices cannot share a batch of {batch_size} images evenly")
@@ -94,10 +107,9 @@ def plan(model: str, batch_size: int, count: int, devices: Devices, microbatch: 
     compute = step_flops(network, "train") * images / devices.flops
     buckets = math.ceil(total.weight_bytes / bucket_bytes(count))
     exchange = ring_seconds(total.weight_bytes, count, devices, buckets)
-    # A bucket is full, and may travel, once the last round's backward pass has reached it; the last one waits for its
-    # end.
-    beside = BACKWARD_SHARE * compute / rounds
-    hidden = min(beside, exchange * (1 - 1 / buckets))
+    # A bucket is sent when the backward pass of the last round has filled it; the last bucket is filled at its end.
+    last_backward = BACKWARD_SHARE * compute / rounds
+    hidden = min(last_backward, exchange * (1 - 1 / buckets))
 
     at_once = min(devices.workers, math.ceil(images / size))
     memory = TRAINING_ARRAYS * total.weight_bytes + total.kept_bytes * size * at_once
@@ -105,28 +117,28 @@ def plan(model: str, batch_size: int, count: int, devices: Devices, microbatch: 
 
 
 def ring_seconds(size: int, count: int, devices: Devices, buckets: int = 1) -> float:
-    """How long a ring of `count` devices takes to add up `size` bytes."""
+    """Return the seconds in which a ring of `count` devices sums arrays of `size` bytes."""
     if count == 1:
         return 0.0
     return 2 * (count - 1) / count * size / devices.bandwidth + 2 * (count - 1) * devices.latency * buckets
 
 
 def rate_model(model: str) -> str:
-    """Which model's rate to measure for this one: its own, or ViT-Ti_4-CIFAR's where a step would take minutes.
+    """Return the model whose rate is measured for this one: itself, or ViT-Ti_4-CIFAR if a step would take minutes.
 
-    Small models reach a lower rate than large ones: they spend more of their time outside of the products.
+    Small models reach a lower rate than large ones, since they spend more of their time outside matrix products.
     """
     return model if costs(create_model(model, seed=None))[-1].flops < RATE_FLOPS else RATE_MODEL
 
 
 def measured_flops(model: str, workers: int, seconds: float = 3.0) -> float:
-    """Floating-point operations a second that training `rate_model(model)` reaches here, in batches of 128."""
+    """Measure the floating-point operations per second of training `rate_model(model)` with batches of 128."""
     job = Job(model=rate_model(model), task="train", batch_size=128, workers=workers)
     network = create_model(job.model, seed=None)
     flops = step_flops(network, "train") * job.batch_size
     with ExitStack() as stack:
         work = minivit_work(job, stack)
-        work(*job.inputs(0))  # the first step sets things up
+        work(*job.inputs(0))  # the first step is slower and not measured
         start, steps = time.perf_counter(), 0
         while time.perf_counter() - start < seconds:
             steps += 1
@@ -135,12 +147,12 @@ def measured_flops(model: str, workers: int, seconds: float = 3.0) -> float:
 
 
 def fits(model: str, devices: Devices, memory: float) -> int:
-    """How many images one device of so many bytes can take at a time; 0 if the model alone is too large."""
+    """Return how many images fit at a time into a device with `memory` bytes; 0 if the model alone is too large."""
     return images_that_fit(create_model(model, seed=None), memory, devices.workers)
 
 
 def plan_table(plans: Sequence[Plan]) -> str:
-    """The plans as a table to print."""
+    """Return the plans as a table to print."""
     lines = [
         f"{'model':<15}{'batch':>7}{'devices':>9}{'compute':>11}{'exchange':>11}{'hidden':>10}{'step':>11}"
         f"{'images/s':>11}{'efficiency':>12}{'memory each':>13}"

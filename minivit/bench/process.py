@@ -1,6 +1,6 @@
-"""One contender in a process of its own, so that threads, memory and warm-up of one do not touch another's.
+"""Run one library in a separate process, so that its threads, memory and warm-up do not affect the others.
 
-The parent writes a line with a number of steps; the child takes them and answers with the seconds.
+The parent writes a line with a number of steps; the child takes these steps and answers with the seconds.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .contenders import LIBRARIES, Job
 
 
 class Contender:
-    """A child process that does `job` with `library`; to use as a context manager.
+    """A child process that does `job` with `library`; use it as a context manager.
 
     Raises:
-        BenchmarkError: if the process ends before it was told to.
+        BenchmarkError: if the process ends too early.
     """
 
     def __init__(self, library: str, job: Job):
@@ -32,14 +32,14 @@ class Contender:
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8"
         )
-        self._answer()  # it is warm
+        self._answer()  # the child has warmed up
 
     def run(self, steps: int) -> float:
-        """Seconds for so many steps, the making of their inputs left out."""
+        """Take a number of steps and return the seconds, without the time to make their inputs."""
         return self._ask(str(steps))["seconds"]
 
     def peak_memory(self) -> int | None:
-        """The largest resident memory so far, in bytes; None where the system does not tell."""
+        """Return the peak resident memory of the child in bytes; None if the system does not report it."""
         return self._ask("memory")["bytes"]
 
     def _ask(self, question: str) -> dict:
@@ -70,9 +70,9 @@ class Contender:
 
 
 def peak_memory() -> int | None:
-    """The largest resident memory of this process so far, in bytes; None where the system does not tell."""
+    """Return the peak resident memory of this process in bytes; None if the system does not report it."""
     status = Path("/proc/self/status")
-    if status.exists():  # Linux; getrusage would count what the parent had when it forked
+    if status.exists():  # Linux; getrusage would include the parent's memory at the fork
         (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
     try:
@@ -83,7 +83,7 @@ def peak_memory() -> int | None:
 
 
 def serve(library: str, job: Job) -> None:
-    """The child: answer the parent's lines until there are no more."""
+    """Answer the parent's lines until there are no more; this is the program of the child."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.workers])  # the same cores for every library
     answers = sys.stdout
@@ -97,7 +97,7 @@ def serve(library: str, job: Job) -> None:
         done = 2
         for line in sys.stdin:
             if line.strip() == "memory":
-                size = peak_memory() if job.device == "cpu" else None  # what a card holds, the system does not tell
+                size = peak_memory() if job.device == "cpu" else None  # the system does not report a GPU's memory
                 print(json.dumps({"bytes": size}), file=answers, flush=True)
                 continue
             seconds = 0.0

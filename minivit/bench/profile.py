@@ -1,4 +1,4 @@
-"""Where our time goes, and the floor that no program could go below."""
+"""Measure the share of time of each op, and the peak rates of the processor, which bound every program."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SAMPLE_SECONDS = 0.002
 
 @dataclass(frozen=True)
 class Floor:
-    """What the processor can do at most, on all the cores that were asked for.
+    """The peak rates of the processor on a number of cores, which give a lower bound on the time of a step.
 
-    Args:
+    Attributes:
         flops: floating-point operations per second in products of large float32 matrices.
-        copy: bytes per second, read and written, when large arrays are copied.
+        copy: bytes per second, read and written, in copies of large arrays.
     """
 
     flops: float
@@ -40,7 +40,7 @@ class Floor:
 
 
 def measure_floor(workers: int, repeats: int = 7) -> Floor:
-    """The best of a few tries at each."""
+    """Measure the peak rates: the best of `repeats` tries on `workers` cores."""
     side, length = 1024, 2**24
     with Workers(workers) as pool:
         rng = np.random.default_rng(0)
@@ -63,9 +63,16 @@ def measure_floor(workers: int, repeats: int = 7) -> Floor:
 
 
 def time_by_op(job: Job, seconds: float = 5.0) -> dict[str, float]:
-    """The share of all threads' time that each op takes, forward (`linear`) and backward (`linear, backward`).
+    """Measure the share of the threads' time that each op takes, forward (`linear`) and backward (`linear, backward`).
 
-    A thread of its own looks every 2 ms at what the working threads are doing; nothing is patched.
+    A separate thread samples the stacks of the working threads every 2 ms; nothing is patched.
+
+    Args:
+        job: the work.
+        seconds: the duration of the measurement.
+
+    Returns:
+        Name of the op -> its share, from 0 to 1, the largest first.
     """
     seen: Counter[str] = Counter()
     with ExitStack() as stack:
@@ -88,12 +95,12 @@ def _sample(seen: Counter[str], done: threading.Event) -> None:
     own = threading.get_ident()
     while not done.wait(SAMPLE_SECONDS):
         for thread, frame in sys._current_frames().items():
-            if thread != own and (name := _doing(frame)):
+            if thread != own and (name := _op_of(frame)):
                 seen[name] += 1
 
 
-def _doing(frame: FrameType | None) -> str | None:
-    """The innermost op, or else what of minivit the thread is in; None if it waits for work."""
+def _op_of(frame: FrameType | None) -> str | None:
+    """Return the innermost op of a stack, or the innermost function of minivit; None if the thread waits for work."""
     inner = frame
     while frame:
         code = frame.f_code
@@ -117,9 +124,13 @@ def _is_op(code: CodeType) -> bool:
 
 
 def engine_overhead(chain: int = 100, repeats: int = 50) -> dict[str, float]:
-    """Seconds of one op on a 4 x 4 array, forward and backward, by op: the median over `repeats` chains of ops.
+    """Measure the seconds of one op on a 4 x 4 array, forward and backward: the median over `repeats` chains of ops.
 
-    So small an array costs next to nothing: this is the engine's own time, with NumPy's for a call.
+    The computation on so small an array takes almost no time, so this is the overhead of the engine and of NumPy's
+    calls.
+
+    Returns:
+        Name of the op -> seconds.
     """
     x = Tensor(np.full((4, 4), 0.25, np.float32), requires_grad=True)
     y = Tensor(np.full((4, 4), 0.25, np.float32), requires_grad=True)
@@ -144,16 +155,16 @@ def engine_overhead(chain: int = 100, repeats: int = 50) -> dict[str, float]:
 
 
 def step_flops(model: Classifier, task: str) -> int:
-    """Floating-point operations for one image in products; backward has two for each of forward."""
+    """Return the floating-point operations per image in matrix products; backward takes twice those of forward."""
     return (3 if task == "train" else 1) * (costs(model)[-1].flops - unread_flops(model))
 
 
 def profile_table(job: Job, shares: dict[str, float], speed: float, floor: Floor) -> str:
-    """Shares of time, and the measured time of an image beside the floor's."""
+    """Return a table of the shares of time, and the measured time per image beside its lower bound."""
     model = job.build()
     total = costs(model)[-1]
     flops = step_flops(model, job.task)
-    # A number that is kept is written once and read once, at least.
+    # A kept number is written at least once and read at least once.
     moved = 2 * total.kept_bytes if job.task == "train" else 0
     lines = [f"{job.model}, {job.task}: share of the threads' time"]
     lines += [f"  {share:6.1%}  {name}" for name, share in shares.items() if share >= 0.005]

@@ -1,7 +1,7 @@
-"""The Vision Transformer written with PyTorch's own layers: what minivit is compared with."""
+"""The Vision Transformer with PyTorch's layers, to compare with minivit."""
 
 # pyright: reportMissingImports=false
-# (PyTorch and JAX are there only where someone installed them)
+# (PyTorch and JAX are optional)
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models import ViTConfig
 
 
 class Block(nn.Module):
-    """Pre-norm encoder block."""
+    """An encoder block with LayerNorm before attention and MLP."""
 
     def __init__(self, config: ViTConfig):
         super().__init__()
@@ -35,7 +35,7 @@ class Block(nn.Module):
 
 
 class TorchViT(nn.Module):
-    """Images (B, H, W, C) in, logits out; weights as PyTorch initialises them."""
+    """A ViT that maps images (B, H, W, C) to logits (B, K), with PyTorch's initial weights."""
 
     def __init__(self, config: ViTConfig):
         super().__init__()

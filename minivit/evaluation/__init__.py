@@ -1,4 +1,4 @@
-"""How good a model's representation is, without training it further."""
+"""Measure the quality of a model's representation without further training."""
 
 from .fewshot import FewShotResult, few_shot, representations, ridge
 

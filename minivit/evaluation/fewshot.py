@@ -1,7 +1,8 @@
-"""Few-shot accuracy: a linear classifier on frozen features, found in closed form (ViT §4.1).
+"""Few-shot accuracy: a linear classifier on frozen features, computed in closed form (ViT §4.1).
 
-The classifier maps the features of a few training images of each class to targets of +1 and -1 by regularised least
-squares. There is nothing to tune and no training run: it tells how much a model's representation knows of a data set.
+The classifier maps the features of a few training images of each class to the targets +1 and -1 by regularised least
+squares. It needs no training run and has nothing to tune. Its accuracy shows how well the model's representation
+separates the classes of a data set.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ..preprocessing import preprocess
 SHOTS = (1, 5, 10, 25)
 SEEDS = 3
 L2 = 2.0**10
-CONSTANT = 100.0  # the constant feature; this large, regularisation hardly touches its weight, as in big_vision
+CONSTANT = 100.0  # the constant feature; it is large so that regularisation hardly changes its weight, as in big_vision
 EPSILON = 1e-5  # added to each feature's standard deviation
 
 Advance = Callable[[int], object]
@@ -34,10 +35,11 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class FewShotResult:
-    """Accuracy on the test split after so many training images of each class, once for each seed.
+    """Few-shot accuracy on the test split for one number of shots.
 
-    shots: training images of each class.
-    accuracies: from 0 to 1.
+    Attributes:
+        shots: the number of training images of each class.
+        accuracies: from 0 to 1, one for each seed.
     """
 
     shots: int
@@ -45,12 +47,12 @@ class FewShotResult:
 
     @property
     def mean(self) -> float:
-        """Over the seeds."""
+        """The mean accuracy over the seeds, from 0 to 1."""
         return math.fsum(self.accuracies) / len(self.accuracies)
 
     @property
     def half_width(self) -> float | None:
-        """The mean's 95 % confidence interval reaches this far to either side (Student's t); None for one seed."""
+        """Half the width of the mean's 95 % confidence interval (Student's t); None for one seed."""
         from scipy.stats import t
 
         count = len(self.accuracies)
@@ -70,46 +72,51 @@ def few_shot(
     workers: Workers | None = None,
     advance: Advance = lambda count: None,
 ) -> list[FewShotResult]:
-    """Accuracy of a closed-form linear classifier on the model's representation.  # ViT §4.1
+    """Return the accuracy of a closed-form linear classifier on the model's representation.  # ViT §4.1
 
-    Only images that are drawn for some seed pass through the model, and each of them once.
+    Each training image that is sampled for any seed passes through the model once; the others do not.
 
     Args:
-        train_set, test_set: the images are drawn from the one, and all of the other are classified.
-        shots: how many images of each class; each gives a result. Fewer are the first of more.
-        seeds: how many draws, seeded 0, 1, 2 ...
+        model: the network.
+        train_set: the data set from which images are sampled.
+        test_set: the data set that is classified.
+        shots: numbers of images of each class; each number gives a result. A smaller sample is part of a larger one.
+        seeds: the number of samples, with the seeds 0, 1, 2 ...
         l2: the strength of regularisation.
-        workers, advance: as for `representations`; `images_needed` says how many images there will be.
+        workers, advance: as for `representations`; `images_needed` returns the total number of images.
+
+    Returns:
+        A result for each number of shots.
 
     Raises:
         ConfigError: if `shots` or `seeds` are below 1, `l2` is not above 0, or a class has fewer images than shots.
     """
     _check_l2(l2)
-    drawn = _draws(train_set, shots, seeds)
-    needed = np.unique(np.concatenate(drawn, axis=None))  # (M,), sorted
+    samples = _sampled_images(train_set, shots, seeds)
+    needed = np.unique(np.concatenate(samples, axis=None))  # (M,), sorted
     train_features = representations(model, train_set, needed, workers=workers, advance=advance)
     test_features = representations(model, test_set, workers=workers, advance=advance)
 
-    def accuracy(draw: np.ndarray, count: int) -> float:
-        chosen = draw[:, :count].ravel()
+    def accuracy(sample: np.ndarray, count: int) -> float:
+        chosen = sample[:, :count].ravel()  # (K * count,)
         rows, labels = np.searchsorted(needed, chosen), train_set.labels[chosen]
         scores = classify(train_features[rows], labels, test_features, len(train_set.classes), l2)
         return float((scores.argmax(axis=1) == test_set.labels).mean())
 
-    return [FewShotResult(count, tuple(accuracy(draw, count) for draw in drawn)) for count in shots]
+    return [FewShotResult(count, tuple(accuracy(sample, count) for sample in samples)) for count in shots]
 
 
 def images_needed(train_set: AnyDataset, test_set: AnyDataset, shots: Sequence[int] = SHOTS, seeds: int = SEEDS) -> int:
-    """How many images `few_shot` passes through the model."""
-    return len(np.unique(np.concatenate(_draws(train_set, shots, seeds), axis=None))) + len(test_set)
+    """Return the number of images that `few_shot` passes through the model."""
+    return len(np.unique(np.concatenate(_sampled_images(train_set, shots, seeds), axis=None))) + len(test_set)
 
 
-def _draws(dataset: AnyDataset, shots: Sequence[int], seeds: int) -> list[np.ndarray]:
-    """For each seed the indices of the images drawn: (K, most shots)."""
+def _sampled_images(dataset: AnyDataset, shots: Sequence[int], seeds: int) -> list[np.ndarray]:
+    """Return the indices of the sampled images for each seed: (K, max(shots))."""
     if seeds < 1:
         raise ConfigError(f"seeds must be 1 or more, not {seeds}")
     if not shots or min(shots) < 1:
-        raise ConfigError(f"shots must be whole numbers of 1 or more, not {', '.join(map(str, shots)) or 'none'}")
+        raise ConfigError(f"shots must be integers of 1 or more, not {', '.join(map(str, shots)) or 'none'}")
     most = max(shots)
     of_class = [np.flatnonzero(dataset.labels == k) for k in range(len(dataset.classes))]
     for name, members in zip(dataset.classes, of_class, strict=True):
@@ -132,42 +139,43 @@ def representations(
     workers: Workers | None = None,
     advance: Advance = lambda count: None,
 ) -> np.ndarray:
-    """What the model's head sees of the images of a data set.
+    """Return the representation of images: the input of the model's head.
 
     Args:
-        dataset: images of another size than the model's are resized (bilinear).
-        indices: which images; all if left out.
-        workers: threads that share the images; None to stay in this one.
+        model: the network.
+        dataset: the images; those of another size than the model's are resized (bilinear).
+        indices: the indices of the images. [default: all]
+        workers: threads that share the images; None to compute in this thread.
         advance: called with the number of images after each micro-batch, for a progress bar.
 
     Returns:
-        (M, D), or as wide as the hidden layer of a pre-training head.
+        (M, D), or (M, hidden width) if the model has a pre-training head.
 
     Raises:
         ShapeError: if the images have another number of channels than the model reads.
     """
     indices = np.arange(len(dataset)) if indices is None else indices
-    pieces = micro_batches(len(indices), default_microbatch(model.config, len(indices)))
+    slices = micro_batches(len(indices), default_microbatch(model.config, len(indices)))
 
-    def run(piece: slice) -> np.ndarray:
-        pixels = _read(dataset, indices[piece], model.config.image_shape)
+    def represent(micro_batch: slice) -> np.ndarray:
+        pixels = _read_pixels(dataset, indices[micro_batch], model.config.image_shape)
         with no_grad():
             return to_numpy(model.represent(preprocess(pixels)).data)
 
     found = []
     with model.evaluating():
-        for features in workers.map(run, pieces) if workers else map(run, pieces):
+        for features in workers.map(represent, slices) if workers else map(represent, slices):
             found.append(features)
             advance(len(features))
     return np.concatenate(found)
 
 
-def _read(dataset: AnyDataset, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """These images of the data set as pixels (B, H, W, C) of the shape (H, W, C)."""
+def _read_pixels(dataset: AnyDataset, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return images of the data set as uint8 (B, H, W, C), resized to the `shape` (H, W, C)."""
     height, width, channels = shape
     pixels = resize_batch(dataset.images[indices], height, width)
     if pixels.shape[-1] != channels:
-        raise ShapeError(f"the images of {dataset.name} have {pixels.shape[-1]} channels; the model wants {channels}")
+        raise ShapeError(f"the images of {dataset.name} have {pixels.shape[-1]} channels: the model reads {channels}")
     return pixels
 
 
@@ -177,15 +185,27 @@ def _read(dataset: AnyDataset, indices: np.ndarray, shape: tuple[int, int, int])
 def classify(
     train_features: np.ndarray, train_labels: np.ndarray, test_features: np.ndarray, classes: int, l2: float = L2
 ) -> np.ndarray:
-    """Scores of test images by regularised least squares on training images: (M, D), (M,), (T, D) -> (T, K).
+    """Return the scores of test images by regularised least squares on training images.
 
-    Both are standardised with the training images' mean and deviation, and have a constant feature beside them.
+    All features are standardised with the mean and standard deviation of the training features. A constant feature is
+    appended.
+
+    Args:
+        train_features: (M, D).
+        train_labels: (M,), integers.
+        test_features: (T, D).
+        classes: K.
+        l2: the strength of regularisation.
+
+    Returns:
+        (T, K); the predicted class has the largest score.
     """
     train, test = train_features.astype(np.float64), test_features.astype(np.float64)
-    mean, deviation = train.mean(axis=0), train.std(axis=0) + EPSILON
+    mean, standard_deviation = train.mean(axis=0), train.std(axis=0) + EPSILON
 
     def standardised(features: np.ndarray) -> np.ndarray:
-        return np.pad((features - mean) / deviation, ((0, 0), (0, 1)), constant_values=CONSTANT)  # (., D + 1)
+        scaled = (features - mean) / standard_deviation
+        return np.pad(scaled, ((0, 0), (0, 1)), constant_values=CONSTANT)  # (M or T, D + 1)
 
     targets = 2.0 * np.eye(classes)[train_labels] - 1.0  # (M, K): +1 for the right class, -1 for the others
     return standardised(test) @ ridge(standardised(train), targets, l2)
@@ -194,17 +214,20 @@ def classify(
 def ridge(
     features: np.ndarray, targets: np.ndarray, l2: float, form: Literal["primal", "dual"] | None = None
 ) -> np.ndarray:
-    """The weights W that minimise |X W - Y|² + l2 |W|², through eigenvectors.  # ViT §4.1
+    """Return the weights W that minimise |X W - Y|² + l2 |W|², computed with eigenvectors.  # ViT §4.1
 
     Args:
         features: X, (M, D).
         targets: Y, (M, K).
         l2: above 0.
-        form: "primal" solves (XᵀX + l2 I) W = XᵀY, D x D; "dual" W = Xᵀ (XXᵀ + l2 I)⁻¹ Y, M x M. They agree; the
-            smaller one is taken if left out.
+        form: "primal" solves (XᵀX + l2 I) W = XᵀY, a D x D system; "dual" computes W = Xᵀ (XXᵀ + l2 I)⁻¹ Y, an M x M
+            system. Both give the same weights. [default: the smaller system]
 
     Returns:
-        (D, K).
+        W, (D, K).
+
+    Raises:
+        ConfigError: if `l2` is not above 0.
     """
     _check_l2(l2)
     if form is None:

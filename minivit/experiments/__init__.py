@@ -1,4 +1,4 @@
-"""The paper's experiments in small: each is one command, and writes numbers, a picture and one honest sentence."""
+"""Small versions of the paper's experiments: each is one command and writes numbers, a figure and a conclusion."""
 
 from .grid import Cell, Experiment, Record, Summary, run_experiment, summarise
 from .paper import EXPERIMENTS

@@ -1,4 +1,4 @@
-"""A grid of short trainings, each cell with several seeds: run, resumed after a stop, summed up and drawn."""
+"""A grid of short runs, each cell with several seeds: train, resume after a stop, summarise and draw."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the picture.
+    """One point of the figure.
 
-    Args:
-        series: the line that it belongs to.
-        x: where it stands: a number, or a name for a table.
-        options: of `TrainConfig`, beyond the experiment's own.
-        before: options of a training whose weights this one starts from, or None; again beyond the experiment's own.
+    Attributes:
+        series: the name of its line.
+        x: its position on the axis: a number, or a name.
+        options: options of `TrainConfig`, in addition to those of the experiment.
+        before: options of an earlier run whose weights this run starts from, in addition to those of the experiment;
+            None to start from random weights.
     """
 
     series: str
@@ -44,17 +45,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is compared.
+    """A comparison of runs.
 
-    Args:
-        name: on the command line.
-        paper: where the paper has it.
-        title: above the picture.
-        x_label: of the picture's axis.
-        options: of `TrainConfig`, for all cells.
-        cells: what is trained.
-        by_compute: whether the picture's axis is the compute spent in training, in floating-point operations.
-        sentence: says in one sentence what the summaries show.
+    Attributes:
+        name: its name on the command line.
+        paper: the place of the original experiment in the paper.
+        title: the title of the figure.
+        x_label: the label of the figure's horizontal axis.
+        options: options of `TrainConfig` for all cells.
+        cells: the points of the figure.
+        sentence: returns the conclusion in one sentence, from the summaries.
+        by_compute: whether the horizontal axis is the compute of training, in floating-point operations.
     """
 
     name: str
@@ -69,11 +70,14 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Record:
-    """One training: its cell and seed, and what came out.
+    """The result of one run.
 
-    accuracy: on the test set, from 0 to 1.
-    seconds:  of training.
-    flops:    floating-point operations of training: three forward passes' for each image, products alone.
+    Attributes:
+        series, x: its cell.
+        seed: its seed.
+        accuracy: on the test set, from 0 to 1.
+        seconds: the training time.
+        flops: floating-point operations of training, counted in matrix products: three forward passes per image.
     """
 
     series: str
@@ -86,9 +90,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Summary:
-    """A cell over its seeds.
+    """The accuracy of a cell over its seeds.
 
-    half_width: the mean's 95 % confidence interval reaches this far to either side (Student's t); 0 for one seed.
+    Attributes:
+        series, x: the cell.
+        seeds: the number of runs.
+        mean: the mean accuracy on the test set, from 0 to 1.
+        half_width: half the width of the mean's 95 % confidence interval (Student's t); 0 for one seed.
+        flops: floating-point operations of training.
     """
 
     series: str
@@ -100,21 +109,26 @@ class Summary:
 
 
 def run_experiment(
-    experiment: Experiment, folder: str | Path, *, seeds: int = 3, show: bool = True, **placement: Any
+    experiment: Experiment, folder: str | Path, *, seeds: int = 3, show: bool = True, **execution: Any
 ) -> list[Summary]:
     """Train every cell with every seed, and write `results.json`, `picture.png` and `sentence.txt` into a folder.
 
-    What was trained before a stop is read from the folder and not trained again, and a training that the stop cut in
-    two goes on. Cells that start from the same training share it.
+    After a stop, finished runs are read from the folder, and an interrupted run resumes. Cells that start from the same
+    earlier run share it.
 
     Args:
-        seeds: trainings of each cell, seeded 0, 1, 2 ...
+        experiment: the comparison.
+        folder: the folder of the results.
+        seeds: the number of runs of each cell, with the seeds 0, 1, 2 ...
         show: whether to draw a progress bar.
-        placement: options of `TrainConfig` that change no result: `data_dir`, `workers`.
+        execution: options of `TrainConfig` that do not change results: `data_dir`, `workers`.
+
+    Returns:
+        A summary of each cell.
 
     Raises:
         ConfigError: if `seeds` is below 1.
-        DataError: if the folder holds results that are damaged or of another experiment.
+        DataError: if the folder holds results that are damaged or belong to another experiment.
     """
     from tqdm.auto import tqdm
 
@@ -124,14 +138,14 @@ def run_experiment(
     records = _read(folder / "results.json", experiment)
     done = {(r.series, r.x, r.seed) for r in records}
     todo = [(c, s) for s in range(seeds) for c in experiment.cells if (c.series, c.x, s) not in done]
-    with tqdm(total=len(todo), unit="training", disable=None if show else True) as bar:
+    with tqdm(total=len(todo), unit="run", disable=None if show else True) as bar:
         for cell, seed in todo:
             bar.set_postfix_str(f"{cell.series}, {cell.x}, seed {seed}")
-            record, trained = _train(experiment, cell, seed, folder / "running", placement)
+            record, run_folder = _train(experiment, cell, seed, folder / "running", execution)
             records.append(record)
             _write(folder / "results.json", experiment, records)
-            if all(cell.options != other.before for other in experiment.cells):  # nobody starts from it
-                shutil.rmtree(trained, ignore_errors=True)
+            if all(cell.options != other.before for other in experiment.cells):  # no other run starts from this one
+                shutil.rmtree(run_folder, ignore_errors=True)
             bar.update()
     shutil.rmtree(folder / "running", ignore_errors=True)
     summaries = summarise(experiment, records)
@@ -141,29 +155,29 @@ def run_experiment(
 
 
 def _train(
-    experiment: Experiment, cell: Cell, seed: int, folder: Path, placement: dict[str, Any]
+    experiment: Experiment, cell: Cell, seed: int, folder: Path, execution: dict[str, Any]
 ) -> tuple[Record, Path]:
-    """A cell's record, and the folder of its last training."""
-    always = {"eval_every": 1e9, **placement}
+    """Train a cell with a seed; return the record and the folder of its last run."""
+    always = {"eval_every": 1e9, **execution}
     flops = seconds = 0.0
     result = None
-    trainings = [cell.options] if cell.before is None else [cell.before, cell.options]
-    for options in trainings:
+    runs = [cell.options] if cell.before is None else [cell.before, cell.options]
+    for options in runs:
         chosen = {**experiment.options, **options, "seed": seed}
         weights = {"weights": str(result.folder / "checkpoint.npz")} if result else {}
         config = TrainConfig(**{**chosen, **always, **weights})
         name = _name({**chosen, "after": result.folder.name if result else ""})
-        result = train(config, folder / name, resume=True, show=False)  # one that is finished makes no step
+        result = train(config, folder / name, resume=True, show=False)  # a finished run takes no step
         if not result.finished:
             raise Stopped(result.signal)
         flops += _training_flops(config, result.steps)
         seconds += result.seconds
-    assert result is not None and result.accuracy is not None  # there is a training, and it ends with an evaluation
+    assert result is not None and result.accuracy is not None  # every run ends with an evaluation
     return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops), result.folder
 
 
 def _name(options: dict[str, Any]) -> str:
-    """A folder's name that differs where the options do."""
+    """Return a folder name that is different for different options."""
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -173,7 +187,7 @@ def _training_flops(config: TrainConfig, steps: int) -> float:
 
 
 def summarise(experiment: Experiment, records: Sequence[Record]) -> list[Summary]:
-    """Each cell that was trained, over its seeds, in the experiment's order."""
+    """Return a summary of each cell that has records, in the order of the experiment."""
     from scipy.stats import t
 
     summaries = []
@@ -198,7 +212,7 @@ def _read(path: Path, experiment: Experiment) -> list[Record]:
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged: {error!r}") from error
     if found != (experiment.name, experiment.options):
-        raise DataError(f"{path} holds results of another experiment or of other options: choose another folder")
+        raise DataError(f"{path} holds results of another experiment or other options: choose another folder")
     return records
 
 
@@ -216,11 +230,11 @@ def _write(path: Path, experiment: Experiment, records: Sequence[Record]) -> Non
     )
 
 
-# -- the picture ---------------------------------------------------------------------------------
+# -- the figure ----------------------------------------------------------------------------------
 
 
 def draw(experiment: Experiment, summaries: Sequence[Summary], path: str | Path) -> None:
-    """Accuracy against x, a line for each series; the bars are 95 % intervals."""
+    """Draw accuracy over x with a line for each series; the error bars are 95 % confidence intervals."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -241,10 +255,10 @@ def draw(experiment: Experiment, summaries: Sequence[Summary], path: str | Path)
     else:
         axes.set_xscale("log")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set(xlabel=experiment.x_label, ylabel="test accuracy")
+    axes.set(xlabel=experiment.x_label, ylabel="test accuracy (%)")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     seeds = max((s.seeds for s in summaries), default=0)
-    axes.set_title(f"{experiment.title}\n(mean and 95 % interval of {seeds} seeds)", fontsize=10)
+    axes.set_title(f"{experiment.title}\n(mean and 95 % confidence interval of {seeds} seeds)", fontsize=10)
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=120)

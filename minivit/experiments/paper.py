@@ -1,4 +1,4 @@
-"""Which experiments of the paper are repeated in small, on CIFAR-10 from scratch, and what each has shown."""
+"""The experiments of the paper that are repeated on a small scale, on CIFAR-10 from scratch, and their conclusions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .grid import Cell, Experiment, Summary
 
 COMMON = {"dataset": "cifar10", "optimizer": "muon", "batch_size": 64, "microbatch": 16}
 
-# One small network of each family; a step of the hybrid costs 1.1 times as many operations as the ViT's, the ResNet's
-# twice as many. The ResNet's rate: 1,000 steps gave 38.2, 48.3, 52.4 and 52.9 % of 5,000 held-out images with 1e-3,
-# 2e-3, 4e-3 and 8e-3.
+# One small network of each family. A step of the hybrid takes 1.1 times as many operations as a step of the ViT, a step
+# of the ResNet 2 times as many. The learning rate of the ResNet was chosen on 5,000 held-out images: after 1,000 steps,
+# 1e-3, 2e-3, 4e-3 and 8e-3 gave accuracies of 38.2, 48.3, 52.4 and 52.9 %.
 FAMILIES = {
     "ViT": {"model": "ViT-XS_4-CIFAR", "lr": 5e-3},
     "hybrid": {"model": "R+ViT-XS_4-CIFAR", "lr": 5e-3},
@@ -31,7 +31,7 @@ def _of(summaries: list[Summary], series: str) -> list[Summary]:
 
 
 def _apart(one: Summary, other: Summary) -> bool:
-    """Whether two intervals do not touch."""
+    """Return whether two confidence intervals do not touch."""
     return abs(one.mean - other.mean) > one.half_width + other.half_width
 
 
@@ -40,7 +40,7 @@ def _touch(one: Summary, other: Summary) -> str:
 
 
 def _data_size_sentence(summaries: list[Summary]) -> str:
-    """Whether the ViT, behind with few images, overtakes the ResNet with many."""
+    """Say whether the ViT, less accurate with few images, is more accurate than the ResNet with many."""
     vit, resnet = _of(summaries, "ViT"), _of(summaries, "ResNet")
     ends = [
         f"with {v.x:,} images the ViT has {_percent(v)} and the ResNet {_percent(r)}"
@@ -52,18 +52,18 @@ def _data_size_sentence(summaries: list[Summary]) -> str:
 
 
 def _compute_sentence(summaries: list[Summary]) -> str:
-    """How the families stand at the most compute that all were given."""
+    """Compare the families at the largest compute that all of them have."""
     budget = min(max(s.flops for s in _of(summaries, series)) for series in FAMILIES)
     ranked = sorted((_at(_of(summaries, series), budget) for series in FAMILIES), key=lambda s: -s.mean)
     listed = ", ".join(f"{s.series} {_percent(s)}" for s in ranked)
     return (
-        f"With {budget / 1e12:.1f} teraFLOPs of training: {listed}, read off the picture's lines; the "
-        f"first two intervals {_touch(*ranked[:2])}."
+        f"With {budget / 1e12:.1f} teraFLOPs of training: {listed}, interpolated between runs; the first two "
+        f"intervals {_touch(*ranked[:2])}."
     )
 
 
 def _at(line: list[Summary], flops: float) -> Summary:
-    """The mean and its interval where a series' line crosses this compute, on the picture's logarithmic axis."""
+    """Interpolate a series at this compute, on the figure's logarithmic axis."""
     line = sorted(line, key=lambda s: s.flops)
     places = np.log([s.flops for s in line])
     mean, half_width = (
@@ -74,19 +74,18 @@ def _at(line: list[Summary], flops: float) -> Summary:
 
 
 def _positions_sentence(summaries: list[Summary]) -> str:
-    """Whether any position embedding beats none, and whether the kinds differ, as in Table 8."""
+    """Say whether every position embedding is better than none, as in Table 8."""
     none = _of(summaries, "none")[0]
     others = [s for s in summaries if s.series != "none"]
     best, worst = max(others, key=lambda s: s.mean), min(others, key=lambda s: s.mean)
-    gap = "clear of" if _apart(worst, none) else "not clear of"
     return (
         f"Without positions {_percent(none)}; with them from {_percent(worst)} ({worst.series}, {worst.x}) to "
-        f"{_percent(best)} ({best.series}, {best.x}): the least of them is {gap} none."
+        f"{_percent(best)} ({best.series}, {best.x}): the intervals of the lowest and of none {_touch(worst, none)}."
     )
 
 
 def _pooling_sentence(summaries: list[Summary]) -> str:
-    """The best rate of each, as in appendix D.3."""
+    """Compare both kinds of classifier, each at its best learning rate, as in appendix D.3."""
     best = {series: max(_of(summaries, series), key=lambda s: s.mean) for series in ("class token", "average pooling")}
     token, pooled = best["class token"], best["average pooling"]
     return (
@@ -96,22 +95,22 @@ def _pooling_sentence(summaries: list[Summary]) -> str:
 
 
 def _self_supervision_sentence(summaries: list[Summary]) -> str:
-    """Whether pre-training on masked patches pays, with few labels and with all."""
+    """Compare runs from scratch with runs after pre-training on masked patches, with few labels and with all."""
     scratch, after = _of(summaries, "from scratch"), _of(summaries, "pre-trained first")
-    told = []
+    compared = []
     for s, a in zip(scratch, after, strict=True):
-        told.append(
+        compared.append(
             f"{s.x:,} labels: from scratch {_percent(s)}, pre-trained first {_percent(a)}; the intervals {_touch(s, a)}"
         )
-    return f"With the same budget of training, {'. '.join(told)}."
+    return f"With the same number of training steps, {'. '.join(compared)}."
 
 
 def _resolution_sentence(summaries: list[Summary]) -> str:
-    """Whether fine-tuning at a higher resolution beats the parent, and training on at its own."""
+    """Compare fine-tuning at a higher resolution with the parent, and with further training at the parent's size."""
     parent, same, higher = (_of(summaries, series)[0] for series in ("parent", "trained on", "fine-tuned"))
     return (
-        f"The parent at 32 pixels has {_percent(parent)}, trained on at 32 pixels {_percent(same)}, fine-tuned at 48 "
-        f"pixels with interpolated positions {_percent(higher)}: the parent's and the last intervals "
+        f"The parent at 32 pixels has {_percent(parent)}, trained further at 32 pixels {_percent(same)}, fine-tuned at "
+        f"48 pixels with interpolated positions {_percent(higher)}: the first and the last interval "
         f"{_touch(parent, higher)}."
     )
 
@@ -119,7 +118,7 @@ def _resolution_sentence(summaries: list[Summary]) -> str:
 _PARENT = {"steps": 6_000, "lr": 5e-3}
 _TRAINED_ON = {"steps": 1_000, "lr": 1e-3}
 
-# ViT Table 8: the kind in the series, the place on the axis
+# ViT Table 8: a series for each kind of embedding, a position on the axis for the place where it is added
 _POSITIONS = [Cell("none", "stem", {"positions": "none"})] + [
     Cell(kind, place, {"positions": kind, "positions_at": place})
     for kind in ("learned", "learned2d", "sincos2d")
@@ -145,8 +144,8 @@ EXPERIMENTS = {
         Experiment(
             name="compute",
             paper="Fig. 5",
-            title="Accuracy against the compute of training, CIFAR-10",
-            x_label="floating-point operations of training",
+            title="Accuracy and compute of training, CIFAR-10",
+            x_label="compute of training (FLOP)",
             options={**COMMON, "augment": "none"},
             cells=tuple(
                 Cell(family, steps, {**options, "steps": steps})
@@ -160,7 +159,7 @@ EXPERIMENTS = {
             name="positions",
             paper="Table 8",
             title="Position embeddings of ViT-XS, 1,000 steps on CIFAR-10",
-            x_label="where they are added",
+            x_label="place where the embeddings are added",
             options={**COMMON, "model": "ViT-XS_4-CIFAR", "lr": 5e-3, "steps": 1_000, "augment": "none"},
             cells=tuple(_POSITIONS),
             sentence=_positions_sentence,

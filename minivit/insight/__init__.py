@@ -1,4 +1,4 @@
-"""Looking inside a model: what its embeddings hold, where it looks, and a page that shows it (ViT §4.5)."""
+"""Inspect a model: its embeddings, its attention, and a page that shows both (ViT §4.5)."""
 
 from ..utils.aliases import old_names
 from .attention import attention_distance, attention_rollout, class_token_attention, patch_distances, rollout

@@ -1,8 +1,8 @@
-"""Where a model looks: its attention weights, summed up in three ways (ViT §4.5, appendices D.7 and D.8).
+"""Summaries of a model's attention weights: distance, rollout, last layer (ViT §4.5, appendices D.7 and D.8).
 
-Attention weights are large (for ViT-B/16 at 224 pixels 22 MB an image), so images pass in micro-batches, and of each
-only the sum is kept. A model without a class token reads the mean of its patches; where the paper follows the class
-token's attention, the mean of all patches' attention takes its place.
+Attention weights are large: 22 MB per image for ViT-B/16 at 224 pixels. Images are therefore processed in
+micro-batches, and only a summary of each is kept. The paper follows the attention of the class token. The head of a
+model without a class token reads the mean of the patches, so the mean of their attention is taken instead.
 """
 
 from __future__ import annotations
@@ -19,72 +19,81 @@ from ..models import ViT, ViTConfig
 from ..models.classifier import default_microbatch
 from ..preprocessing import preprocess
 
-Layers = list[np.ndarray]  # attention weights (B, heads, T, T), first layer to last; T = N + 1 with a class token, or N
+# Attention weights (B, heads, T, T) of each layer, first to last; T = N + 1 with a class token, N without.
+Layers = list[np.ndarray]
 Advance = Callable[[int], object]
 
 
 def attention_distance(
     model: ViT, pixels: np.ndarray, *, workers: Workers | None = None, advance: Advance = lambda count: None
 ) -> np.ndarray:
-    """How far each head looks: the mean distance between a patch and what it attends to.  # ViT §D.7, Fig. 7 right
+    """Return the mean attention distance of each head.  # ViT §D.7, Fig. 7 right
 
-    For each patch, the distances from its centre to every patch's are averaged with its attention as weights; then
-    the mean is taken over patches and images. The class token has no place, so it asks nothing here, and what patches
-    pay to it is left out: their weights over patches are rescaled to sum to 1.
+    The distances from the centre of a patch to the centres of all patches are averaged with the attention weights of
+    this patch. The mean over patches and images follows. The class token has no position, so its attention is left out,
+    and so is the attention of patches to it: their weights over patches are rescaled to sum to 1.
 
     Args:
-        pixels: (B, H, W, C), uint8, or floats in [-1, 1]; the paper takes 128 images.
-        workers: threads that share the images; None to stay in this one.
+        model: a ViT.
+        pixels: (B, H, W, C), uint8, or floats in [-1, 1]; the paper uses 128 images.
+        workers: threads that share the images; None to compute in this thread.
         advance: called with the number of images after each micro-batch, for a progress bar.
 
     Returns:
-        (L, heads), in pixels.
+        float64 (L, heads), in pixels.
 
     Raises:
         ConfigError: if the model has no blocks, or there is no image.
     """
     patches = model.config.num_patches
-    between = patch_distances(model.config)  # (N, N)
+    distances = patch_distances(model.config)  # (N, N)
 
-    def distance(layers: Layers) -> np.ndarray:
+    def mean_distance(layers: Layers) -> np.ndarray:
         found = []
         for weights in layers:
             to_patches = weights[:, :, -patches:, -patches:]  # (B, heads, N, N)
-            far = np.einsum("bhqk,qk->bhq", to_patches, between.astype(weights.dtype))
+            weighted = np.einsum("bhqk,qk->bhq", to_patches, distances.astype(weights.dtype))
             total = to_patches.sum(axis=-1)
-            total = np.maximum(total, np.finfo(total.dtype).tiny)  # 0 where all attention went to the class token
-            found.append((far / total).mean(axis=-1))  # (B, heads)
+            total = np.maximum(total, np.finfo(total.dtype).tiny)  # 0 if all attention is on the class token
+            found.append((weighted / total).mean(axis=-1))  # (B, heads)
         return np.stack(found, axis=1)  # (B, L, heads)
 
-    return _summaries(model, pixels, distance, workers, advance).mean(axis=0, dtype=np.float64)
+    return _summaries(model, pixels, mean_distance, workers, advance).mean(axis=0, dtype=np.float64)
 
 
 def attention_rollout(
     model: ViT, pixels: np.ndarray, *, workers: Workers | None = None, advance: Advance = lambda count: None
 ) -> np.ndarray:
-    """Which patches the model's answer is gathered from, through all layers.  # ViT §4.5, Fig. 6, §D.8
+    """Return attention rollout maps: the share of each patch in the model's output.  # ViT §4.5, Fig. 6, §D.8
 
     Args:
-        pixels, workers, advance: as for `attention_distance`.
+        model, pixels, workers, advance: as for `attention_distance`.
 
     Returns:
-        (B, h, w): the class token's row of `rollout` without its share in itself, so a map sums to less than 1.
+        (B, h, w): the row of the class token in `rollout`, without the class token's own share, so the sum of a map is
+        below 1.
 
     Raises:
         ConfigError: as `attention_distance`.
     """
 
     def maps(layers: Layers) -> np.ndarray:
-        return _what_the_head_reads(rollout(layers), model.config)
+        return _row_read_by_head(rollout(layers), model.config)
 
     return _summaries(model, pixels, maps, workers, advance)
 
 
 def rollout(layers: Sequence[np.ndarray]) -> np.ndarray:
-    """Attention followed through the layers (Abnar and Zuidema, arXiv 2005.00928): (B, heads, T, T) each -> (B, T, T).
+    """Return attention rollout: the share of each input token in each output token (arXiv 2005.00928).
 
-    Heads are averaged; the identity stands for the residual connection; rows are rescaled to sum to 1. The product
-    of all layers says how much of each input token is in each output token.
+    In each layer, the mean over heads plus the identity (the residual connection) is rescaled so that its rows sum to
+    1. The result is the matrix product over all layers.
+
+    Args:
+        layers: attention weights (B, heads, T, T) of each layer, first to last.
+
+    Returns:
+        (B, T, T); its rows sum to 1.
     """
     identity = np.eye(layers[0].shape[-1], dtype=layers[0].dtype)
     flow = identity
@@ -98,10 +107,10 @@ def rollout(layers: Sequence[np.ndarray]) -> np.ndarray:
 def class_token_attention(
     model: ViT, pixels: np.ndarray, *, workers: Workers | None = None, advance: Advance = lambda count: None
 ) -> np.ndarray:
-    """How much the class token attends to each patch in the last block, averaged over the heads.
+    """Return the class token's attention to each patch in the last block, averaged over the heads.
 
     Args:
-        pixels, workers, advance: as for `attention_distance`.
+        model, pixels, workers, advance: as for `attention_distance`.
 
     Returns:
         (B, h, w); each map sums to 1.
@@ -111,22 +120,22 @@ def class_token_attention(
     """
 
     def maps(layers: Layers) -> np.ndarray:
-        found = _what_the_head_reads(layers[-1].mean(axis=1), model.config)
+        found = _row_read_by_head(layers[-1].mean(axis=1), model.config)
         return found / found.sum(axis=(1, 2), keepdims=True)
 
     return _summaries(model, pixels, maps, workers, advance)
 
 
 def patch_distances(config: ViTConfig) -> np.ndarray:
-    """Distances between the centres of all patches, in pixels: float64 (N, N)."""
+    """Return the distances between the centres of all patches, in pixels: float64 (N, N)."""
     (rows, columns), (height, width, _) = config.grid, config.image_shape
     y, x = np.divmod(np.arange(rows * columns), columns)  # (N,) each, raster order
     y, x = y * (height / rows), x * (width / columns)
     return np.hypot(y[:, None] - y, x[:, None] - x)
 
 
-def _what_the_head_reads(rows: np.ndarray, config: ViTConfig) -> np.ndarray:
-    """Of each token's row over all tokens, the class token's, or else the patches' mean: (B, T, T) -> (B, h, w)."""
+def _row_read_by_head(rows: np.ndarray, config: ViTConfig) -> np.ndarray:
+    """Return the class token's row, or the mean of the patches' rows, over the patches: (B, T, T) -> (B, h, w)."""
     has_class_token = rows.shape[-1] > config.num_patches
     to_patches = rows[:, 0, 1:] if has_class_token else rows.mean(axis=1)  # (B, N)
     return to_patches.reshape(-1, *config.grid)
@@ -135,23 +144,24 @@ def _what_the_head_reads(rows: np.ndarray, config: ViTConfig) -> np.ndarray:
 def _summaries(
     model: ViT, pixels: np.ndarray, summary: Callable[[Layers], np.ndarray], workers: Workers | None, advance: Advance
 ) -> np.ndarray:
-    """`summary` of every micro-batch's attention weights, one below the other."""
+    """Return `summary` of the attention weights of every micro-batch, concatenated along the first axis."""
     if not model.config.depth:
-        raise ConfigError("a model without encoder blocks has no attention to look at")
+        raise ConfigError("a model without encoder blocks has no attention weights")
     if not len(pixels):
-        raise ConfigError("attention is looked at in images: give 1 or more")
+        raise ConfigError("attention weights need images: give 1 or more")
 
-    def run(piece: slice) -> np.ndarray:
-        batch = pixels[piece]
+    def summarise(micro_batch: slice) -> np.ndarray:
+        batch = pixels[micro_batch]
         with no_grad():
             _, seen = model(preprocess(batch) if batch.dtype == np.uint8 else batch, return_intermediates=True)
         names = [f"blocks.{i}.attention.weights" for i in range(model.config.depth)]
         return summary([to_numpy(seen[name]) for name in names])
 
-    pieces = micro_batches(len(pixels), default_microbatch(model.config, len(pixels)))
+    slices = micro_batches(len(pixels), default_microbatch(model.config, len(pixels)))
     found = []
     with model.evaluating():
-        for piece, result in zip(pieces, workers.map(run, pieces) if workers else map(run, pieces), strict=True):
+        results = workers.map(summarise, slices) if workers else map(summarise, slices)
+        for micro_batch, result in zip(slices, results, strict=True):
             found.append(result)
-            advance(piece.stop - piece.start)
+            advance(micro_batch.stop - micro_batch.start)
     return np.concatenate(found)

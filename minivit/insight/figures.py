@@ -1,7 +1,7 @@
-"""Figures of a model: what it has learned, and where it looks.
+"""Figures of a model: its embeddings and its attention.
 
-Each `draw_...` function fills a matplotlib figure, or a part of one. Colours are those of viridis and of Okabe and
-Ito's palette, which colour-blind readers can tell apart, and what counts is written beside them as numbers.
+Each `draw_...` function fills a matplotlib figure, or a part of one. The colours are viridis and the palette of Okabe
+and Ito, which colour-blind readers can distinguish; important values are also written as numbers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ..utils.text import printable, write_words
 from .attention import class_token_attention
 from .embeddings import FilterComponents
 
-# What the functions below fill: a matplotlib Figure, or a SubFigure of one. matplotlib is imported when first used.
+# A matplotlib Figure or SubFigure. The type is Any, since matplotlib is imported only when it is used.
 Canvas = Any
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """The colours of a figure around its data: those of what is written, of lines, and of the ground."""
+    """The colours of a figure: text, faint text and frames, background, lines, points."""
 
     ink: str
     faint: str
@@ -39,28 +39,28 @@ class Scheme:
 LIGHT = Scheme(ink="#1b1b1b", faint="#6a6a6a", paper="#ffffff", line="#d55e00", points="#0072b2")
 DARK = Scheme(ink="#e8e8e8", faint="#a0a0a0", paper="#1d1f21", line="#e69f00", points="#56b4e9")
 WRONG = "#b5370c"
-LONGEST_CLASS = 24  # characters of a class above a small image
+LONGEST_CLASS = 24  # characters of a class name above a small image
 
 
 def new_figure(width: float, height: float, scheme: Scheme = LIGHT) -> Canvas:
-    """An empty figure, `width` x `height` inches."""
+    """Return an empty figure of `width` x `height` inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained", facecolor=scheme.paper)
 
 
 def png(figure: Canvas, dpi: int = 110) -> bytes:
-    """The figure as the bytes of a PNG file."""
+    """Return the figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return buffer.getvalue()
 
 
-# -- what the weights hold -----------------------------------------------------------------------
+# -- embeddings ----------------------------------------------------------------------------------
 
 
 def draw_filters(canvas: Canvas, found: FilterComponents, scheme: Scheme = LIGHT, columns: int = 7) -> None:
-    """The patch embedding's components as pictures: grey is 0; below each its share of the variance in percent."""
+    """Draw the components of the patch embedding's filters: grey is 0; below each is its share of the variance."""
     count = len(found.components)
     grid = canvas.subplots(-(-count // columns), columns, squeeze=False).ravel()
     for plot in grid:
@@ -71,7 +71,13 @@ def draw_filters(canvas: Canvas, found: FilterComponents, scheme: Scheme = LIGHT
 
 
 def draw_positions(canvas: Canvas, similarity: np.ndarray, scheme: Scheme = LIGHT) -> None:
-    """A map for each patch, laid out as the patches are: how like every other position embedding its own is."""
+    """Draw a map for each patch at its place in the grid: the similarity of its position embedding to all others.
+
+    Args:
+        canvas: the figure to fill.
+        similarity: (h, w, h, w), from `position_similarity`.
+        scheme: the colours.
+    """
     rows, columns = similarity.shape[:2]
     gap = max(1, round(0.15 * min(rows, columns)))
     mosaic = np.full((rows * (rows + gap) - gap, columns * (columns + gap) - gap), np.nan)
@@ -85,24 +91,28 @@ def draw_positions(canvas: Canvas, similarity: np.ndarray, scheme: Scheme = LIGH
     every = max(1, -(-max(rows, columns) // 16))  # at most 16 numbers on an axis
     plot.set_xticks(np.arange(0, columns, every) * (columns + gap) + (columns - 1) / 2, range(1, columns + 1, every))
     plot.set_yticks(np.arange(0, rows, every) * (rows + gap) + (rows - 1) / 2, range(1, rows + 1, every))
-    plot.set_xlabel("patch's column")
-    plot.set_ylabel("patch's row")
+    plot.set_xlabel("patch column")
+    plot.set_ylabel("patch row")
     bar = canvas.colorbar(image, ax=plot, shrink=0.85)
     bar.set_label("cosine similarity", color=scheme.ink)
-    _ink(plot, scheme)
-    _ink(bar.ax, scheme)
+    _apply_colours(plot, scheme)
+    _apply_colours(bar.ax, scheme)
     for side in plot.spines.values():
         side.set_visible(False)
     plot.tick_params(length=0)
 
 
-# -- where it looks ------------------------------------------------------------------------------
+# -- attention -----------------------------------------------------------------------------------
 
 
 def draw_distances(canvas: Canvas, distances: np.ndarray, uniform: float, scheme: Scheme = LIGHT) -> None:
-    """A point for each head at its layer, the layers' means as a line and as numbers, and what uniform attention gives.
+    """Draw the mean attention distance of each head (a point) and of each layer (a line, and a number).
 
-    distances: (L, heads), in pixels.
+    Args:
+        canvas: the figure to fill.
+        distances: (L, heads), in pixels.
+        uniform: the mean distance under uniform attention, in pixels, drawn as a dashed line.
+        scheme: the colours.
     """
     depth, heads = distances.shape
     layers, means = np.arange(1, depth + 1), distances.mean(axis=1)
@@ -113,17 +123,25 @@ def draw_distances(canvas: Canvas, distances: np.ndarray, uniform: float, scheme
     every = -(-depth // 12)  # at most 12 numbers below the axis
     labels = [f"{layer}\n{mean:.3g}" for layer, mean in zip(layers, means, strict=True)]
     plot.set_xticks(layers[::every], labels[::every])
-    plot.set(xlabel="layer, and below it the mean of its heads", ylabel="mean attention distance (pixels)")
+    plot.set(xlabel="layer, mean of its heads (pixels)", ylabel="mean attention distance (pixels)")
     plot.set(xlim=(0.5, depth + 0.5), ylim=(0, 1.08 * max(distances.max(), uniform)))
     plot.grid(alpha=0.25)
     plot.legend(frameon=False, labelcolor=scheme.ink, loc="lower right", fontsize=9)
-    _ink(plot, scheme)
+    _apply_colours(plot, scheme)
 
 
 def draw_images(
     canvas: Canvas, pixels: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str], scheme: Scheme = LIGHT
 ) -> None:
-    """A column for each image, a row for the images and one for each kind of map under its name."""
+    """Draw a column for each image: the image in the first row, and its maps below.
+
+    Args:
+        canvas: the figure to fill.
+        pixels: (B, H, W, C), uint8.
+        maps: name of the map -> (B, h, w); each is a row.
+        titles: the text above each image.
+        scheme: the colours.
+    """
     grid = canvas.subplots(1 + len(maps), len(pixels), squeeze=False)
     for i, title in enumerate(titles):
         draw_map(grid[0, i], pixels[i], None)
@@ -132,72 +150,88 @@ def draw_images(
             draw_map(grid[row, i], pixels[i], values[i])
     for plot in grid.ravel():
         plot.set(xticks=[], yticks=[])
-        _ink(plot, scheme)
+        _apply_colours(plot, scheme)
     for row, name in enumerate(["image", *maps]):
-        grid[row, 0].set_ylabel(name.replace("'s ", "'s\n"), fontsize=9)  # two lines beside a small image
+        grid[row, 0].set_ylabel(name.replace(" attention", "\nattention"), fontsize=9)  # two lines for a small image
 
 
-def draw_map(plot: Any, picture: np.ndarray, values: np.ndarray | None) -> None:
-    """The picture (H, W, C); with values (h, w) it is grey below their colours, from 0 (dark) to their largest.
+def draw_map(plot: Any, image: np.ndarray, values: np.ndarray | None) -> None:
+    """Draw an image, or a map of values in colours over the image in grey.
 
-    Only the middle half of the greys is used, so that what is light or dark is the values and not the picture.
+    The image uses only the middle half of the greys, so that light and dark come from the values, not from the image.
+
+    Args:
+        plot: matplotlib axes.
+        image: (H, W, C), uint8.
+        values: (h, w), drawn from 0 (dark) to the largest value (bright); None to draw the image alone.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if values is None:
-        plot.imshow(as_rgb(picture), interpolation="nearest")
+        plot.imshow(as_rgb(image), interpolation="nearest")
         return
-    plot.imshow(picture.mean(axis=-1), cmap="gray", interpolation="nearest", vmin=-128, vmax=383)
+    plot.imshow(image.mean(axis=-1), cmap="gray", interpolation="nearest", vmin=-128, vmax=383)
     plot.imshow(
         values, cmap="viridis", vmin=0, alpha=0.65, interpolation="bicubic",
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
     )  # fmt: skip
 
 
-def map_png(picture: np.ndarray, values: np.ndarray | None = None, side: int = 288) -> bytes:
-    """`draw_map` alone, without a frame, `side` pixels along the longer side."""
-    height, width = picture.shape[:2]
+def map_png(image: np.ndarray, values: np.ndarray | None = None, side: int = 288) -> bytes:
+    """Return `draw_map` without a frame as a PNG file whose longer side has `side` pixels."""
+    height, width = image.shape[:2]
     longer = max(height, width)
     figure = new_figure(width / longer, height / longer)
     plot = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    draw_map(plot, picture, values)
+    draw_map(plot, image, values)
     plot.set_axis_off()
     figure.set_layout_engine("none")
     return png(figure, dpi=side)
 
 
 def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: int = 10, title: str = "") -> None:
-    """Write a picture of the first `count` images: what the model says, how sure it is, and where it looks."""
+    """Write a figure of the first `count` images: predicted class, probability, and class-token attention.
+
+    Args:
+        model: a ViT.
+        dataset: images of the model's size.
+        path: the PNG file to write.
+        count: the number of images.
+        title: the text above the figure.
+
+    Raises:
+        SaveError: if the file cannot be written.
+    """
     pixels, labels = dataset.images[:count], dataset.labels[:count]
-    probabilities = model.predict(pixels)
-    said = probabilities.argmax(axis=1)
+    probabilities = model.predict(pixels)  # (B, K)
+    predicted = probabilities.argmax(axis=1)  # (B,)
     titles = [
-        picture_title(dataset.classes[k], float(row[k]), dataset.classes[label])
-        for k, row, label in zip(said, probabilities, labels, strict=True)
+        prediction_title(dataset.classes[k], float(row[k]), dataset.classes[label])
+        for k, row, label in zip(predicted, probabilities, labels, strict=True)
     ]
 
     figure = new_figure(1.25 * count, 3.3)
-    draw_images(figure, pixels, {"class token's attention": class_token_attention(model, pixels)}, titles)
-    for plot, right in zip(figure.axes, said == labels, strict=False):
+    draw_images(figure, pixels, {"class-token attention": class_token_attention(model, pixels)}, titles)
+    for plot, right in zip(figure.axes, predicted == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
     write_words(figure.suptitle("", fontsize=10), title)
     with atomic_file(path) as file:
         file.write(png(figure))
 
 
-def picture_title(said: str, probability: float, truth: str | None) -> str:
-    """What the model says, how sure it is, and what is right if that is something else."""
-    text = f"{printable(said, LONGEST_CLASS)}\n{probability:.0%}"
-    return text if truth in (None, said) else f"{text}\nis: {printable(truth, LONGEST_CLASS)}"
+def prediction_title(predicted: str, probability: float, truth: str | None) -> str:
+    """Return the predicted class with its probability, and the right class if the prediction is wrong."""
+    text = f"{printable(predicted, LONGEST_CLASS)}\n{probability:.0%}"
+    return text if truth in (None, predicted) else f"{text}\nis: {printable(truth, LONGEST_CLASS)}"
 
 
-def as_rgb(picture: np.ndarray) -> np.ndarray:
-    """(H, W, C) as matplotlib shows it: one channel becomes three; of more than three, the mean is shown."""
-    channels = picture.shape[-1]
-    return picture if channels == 3 else np.repeat(picture.mean(-1, keepdims=True).astype(picture.dtype), 3, axis=-1)
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Return an image (H, W, C) as (H, W, 3); if C is not 3, the mean over channels is repeated."""
+    channels = image.shape[-1]
+    return image if channels == 3 else np.repeat(image.mean(-1, keepdims=True).astype(image.dtype), 3, axis=-1)
 
 
-def _ink(plot: Any, scheme: Scheme) -> None:
-    """Give everything that is written around a plot the scheme's colours."""
+def _apply_colours(plot: Any, scheme: Scheme) -> None:
+    """Set the colours of the background, frame, ticks and labels of a plot."""
     plot.set_facecolor(scheme.paper)
     plot.tick_params(colors=scheme.ink, labelsize=9)
     for text in (plot.xaxis.label, plot.yaxis.label, plot.title):

@@ -1,4 +1,4 @@
-"""Everything that is looked at in one model, as arrays: what the page shows and `inspect.json` holds."""
+"""The arrays of an inspection, which the page shows and `inspect.json` stores."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class ShownImages:
-    """Images to look at.
+    """Images to show on the page.
 
-    pixels: uint8 (B, H, W, C), of the model's size.
-    names: what to call each.
-    classes: the names of the model's classes.
-    labels: the right class of each, where it is known.
+    Attributes:
+        pixels: uint8 (B, H, W, C), of the model's size.
+        names: the name of each image.
+        classes: the names of the model's classes.
+        labels: the right class of each image, (B,), or None if it is unknown.
     """
 
     pixels: np.ndarray
@@ -38,14 +39,20 @@ class ShownImages:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a model; a part that it does not have is None, and `missing` says why.
+    """The results of an inspection. A result that the model cannot have is None, and `missing` says why.
 
-    config: the model's sizes.
-    filters: of the patch embedding.
-    similarity: (h, w, h, w), of the position embeddings.
-    distances: (L, heads) in pixels, over `distance_images` images; uniform attention gives `uniform_distance`.
-    attention, rollout: (B, h, w) each, of the pictures.
-    probabilities: (B, K).
+    Attributes:
+        config: the sizes of the model.
+        images: the images that the page shows, B of them.
+        filters: the principal components of the patch embedding's filters.
+        similarity: (h, w, h, w), the cosine similarity of the position embeddings.
+        distances: (L, heads), mean attention distances in pixels.
+        uniform_distance: the mean distance under uniform attention, in pixels.
+        distance_images: the number of images over which distances are averaged.
+        attention: (B, h, w), class-token attention in the last layer.
+        rollout: (B, h, w), attention rollout.
+        probabilities: (B, K).
+        missing: "filters", "positions", "distances" or "maps" -> why this result is None.
     """
 
     config: ViTConfig
@@ -61,18 +68,18 @@ class Inspection:
     missing: dict[str, str] = field(default_factory=dict)
 
     def top_classes(self, image: int, count: int = 5) -> list[tuple[str, float]]:
-        """The likeliest classes of an image with their probabilities, the likeliest first."""
+        """Return the most probable classes of an image with their probabilities, the most probable first."""
         row = self.probabilities[image]
         best = np.argsort(-row, kind="stable")[:count]
         return [(self.images.classes[k], float(row[k])) for k in best]
 
     def truth(self, image: int) -> str | None:
-        """The name of an image's right class, if it is known."""
+        """Return the name of the right class of an image, or None if it is unknown."""
         labels = self.images.labels
         return None if labels is None else self.images.classes[labels[image]]
 
     def numbers(self) -> dict[str, Any]:
-        """All of it but the pixels as JSON values, rounded to six digits."""
+        """Return all results, without the pixels, as JSON values rounded to six decimals."""
         images = [
             {
                 "name": name,
@@ -105,19 +112,20 @@ def inspect_model(
     workers: Workers | None = None,
     advance: Advance = lambda count: None,
 ) -> Inspection:
-    """Look at all there is to see.
+    """Compute all results of an inspection.
 
     Args:
-        images: to show, with what the model says and where it looks.
-        measured_on: uint8 (M, H, W, C), the images over which attention distances are averaged; the pictures
-            themselves if left out.
-        workers, advance: as for `attention_distance`; each image counts once for each of the three ways of looking.
+        model: a ViT.
+        images: the images to show with the model's predictions and attention maps.
+        measured_on: uint8 (M, H, W, C), the images over which attention distances are averaged. [default: `images`]
+        workers, advance: as for `attention_distance`. `advance` counts each image of `measured_on` once, and each of
+            `images` twice (attention and rollout).
     """
     missing: dict[str, str] = {}
 
-    def part(name: str, look: Callable[[], Found]) -> Found | None:
+    def part(name: str, compute: Callable[[], Found]) -> Found | None:
         try:
-            return look()
+            return compute()
         except ConfigError as error:
             missing[name] = str(error)
             return None

@@ -1,7 +1,6 @@
-"""What was found in a model as files: one page of HTML, its figures as PNG, and the numbers as JSON.
+"""The files of an inspection: a page of HTML, its figures as PNG, and the numbers as JSON.
 
-The page holds its pictures within itself and asks the network for nothing; it follows the reader's light or dark
-scheme.
+The page contains its images and loads nothing from the network. It has a light and a dark scheme.
 """
 
 from __future__ import annotations
@@ -29,37 +28,42 @@ from .figures import (
     draw_positions,
     map_png,
     new_figure,
-    picture_title,
     png,
+    prediction_title,
 )
 from .inspection import Inspection
 
 OVERVIEW_TITLES = {
-    "filters": "components of the patch embedding's filters",
-    "positions": "how alike the positions' embeddings are",
-    "attention-distance": "how far each head looks",
+    "filters": "principal components of the patch embedding's filters",
+    "positions": "cosine similarity of position embeddings",
+    "attention-distance": "mean attention distance of each head",
 }
-FILE_DPI, OVERVIEW_DPI, PAGE_DPI = 110, 80, 144  # dots an inch; the page may be zoomed
-SHEET_IMAGES = 10  # the first so many are on the sheet; the page shows all
+FILE_DPI, OVERVIEW_DPI, PAGE_DPI = 110, 80, 144  # dots per inch; the page may be zoomed
+SHEET_IMAGES = 10  # the first images, which the figure `images` shows; the page shows all
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure to be drawn in either scheme: its size in inches, and the function that fills it."""
+    """A figure that can be drawn in either colour scheme.
+
+    Attributes:
+        width, height: in inches.
+        draw: the function that fills the figure: `draw(canvas, scheme=...)`.
+    """
 
     width: float
     height: float
-    draw: Callable[..., None]  # (canvas, scheme=...)
+    draw: Callable[..., None]
 
     def png(self, scheme: Scheme = LIGHT, dpi: int = FILE_DPI) -> bytes:
-        """The bytes of a PNG file."""
+        """Return the figure as the bytes of a PNG file."""
         figure = new_figure(self.width, self.height, scheme)
         self.draw(figure, scheme=scheme)
         return png(figure, dpi)
 
 
 def write_inspection(found: Inspection, folder: str | Path, title: str) -> list[Path]:
-    """Write `inspect.html`, `inspect.json` and a PNG for each figure into a folder; returns their paths.
+    """Write `inspect.html`, `inspect.json` and a PNG file for each figure into a folder, and return their paths.
 
     Raises:
         SaveError: if a file cannot be written.
@@ -78,7 +82,7 @@ def write_inspection(found: Inspection, folder: str | Path, title: str) -> list[
 
 
 def plates(found: Inspection) -> dict[str, Plate]:
-    """The figures that there are, by name: `filters`, `positions`, `attention-distance`, `images`."""
+    """Return the figures of an inspection by name: `filters`, `positions`, `attention-distance`, `images`."""
     made: dict[str, Plate] = {}
     if found.filters is not None:
         rows = -(-len(found.filters.components) // 7)
@@ -93,14 +97,14 @@ def plates(found: Inspection) -> dict[str, Plate]:
 
     shown = min(SHEET_IMAGES, len(found.images))
     maps = {name: values[:shown] for name, values in _maps(found).items()}
-    titles = [picture_title(*found.top_classes(i)[0], found.truth(i)) for i in range(shown)]
+    titles = [prediction_title(*found.top_classes(i)[0], found.truth(i)) for i in range(shown)]
     draw = partial(draw_images, pixels=found.images.pixels[:shown], maps=maps, titles=titles)
     made["images"] = Plate(max(4.0, 1.25 * shown), 0.8 + 1.3 * (1 + len(maps)), draw)
     return made
 
 
 def _overview(found: Inspection) -> Plate:
-    """All figures as one: those of the weights and the distances side by side, the images below."""
+    """Return all figures in one: filters, positions and distances side by side, the images below."""
     made = plates(found)
     images = made.pop("images")
 
@@ -120,9 +124,9 @@ def _overview(found: Inspection) -> Plate:
 
 
 def _maps(found: Inspection) -> dict[str, np.ndarray]:
-    """The maps of the images under their names; a model without a class token gathers by all its patches."""
+    """Return the maps of the images by name; without a class token, they are means over all patches."""
     reads_class_token = getattr(found.config, "classifier", "token") == "token"
-    attention = "class token's attention" if reads_class_token else "patches' attention"
+    attention = "class-token attention" if reads_class_token else "mean patch attention"
     maps = {attention: found.attention, "rollout": found.rollout}
     return {name: values for name, values in maps.items() if values is not None}
 
@@ -131,9 +135,9 @@ def _maps(found: Inspection) -> dict[str, np.ndarray]:
 
 
 def inspect_page(found: Inspection, title: str) -> str:
-    """One self-contained page of HTML: filters, positions, attention distances, and each image with its maps.
+    """Return a self-contained page of HTML: filters, positions, attention distances, and each image with its maps.
 
-    Every picture is inside the page and has a description for those who do not see it.
+    Every figure is part of the page and has a text alternative.
     """
     made = plates(found)
     made.pop("images")
@@ -159,7 +163,7 @@ def _filters_section(found: Inspection, plate: Plate | None) -> str:
         return _missing(found, "filters")
     explained = found.filters.explained
     alt = (
-        f"{len(explained)} small colour pictures, the principal components of the patch embedding's filters; the first "
+        f"{len(explained)} small colour images, the principal components of the patch embedding's filters; the first "
         f"explains {explained[0]:.1%} of their variance, all together {explained.sum():.1%}."
     )
     return _figure(plate, alt)
@@ -182,7 +186,7 @@ def _distances_section(found: Inspection, plate: Plate | None) -> str:
     means = found.distances.mean(axis=1)
     alt = (
         f"Mean attention distance by layer: {means[0]:.1f} pixels in the first, {means[-1]:.1f} in the last; single "
-        f"heads from {found.distances.min():.1f} to {found.distances.max():.1f}."
+        f"heads range from {found.distances.min():.1f} to {found.distances.max():.1f}."
     )
     rows = "".join(
         f"<tr><td>{layer}</td><td>{row.min():.1f}</td><td>{row.mean():.1f}</td><td>{row.max():.1f}</td></tr>"
@@ -190,8 +194,8 @@ def _distances_section(found: Inspection, plate: Plate | None) -> str:
     )
     images = "1 image" if found.distance_images == 1 else f"{found.distance_images} images"
     return (
-        f"<p>Measured on {images}. If a patch attended to all alike, its distance would be "
-        f"{found.uniform_distance:.1f} pixels.</p>{_figure(plate, alt)}<details><summary>The numbers</summary><table>"
+        f"<p>Measured on {images}. Uniform attention to all patches would give {found.uniform_distance:.1f} pixels.</p>"
+        f"{_figure(plate, alt)}<details><summary>The numbers (pixels)</summary><table>"
         f"<tr><th>layer</th><th>nearest head</th><th>mean</th><th>farthest head</th></tr>{rows}</table></details>"
     )
 
@@ -202,14 +206,14 @@ def _images_section(found: Inspection) -> str:
 
 
 def _card(found: Inspection, i: int) -> str:
-    picture, name = found.images.pixels[i], found.images.names[i]
+    image, name = found.images.pixels[i], found.images.names[i]
     top, truth = found.top_classes(i), found.truth(i)
-    tiles = [_tile(map_png(picture), f"The image: {name}.", "the image")]
+    tiles = [_tile(map_png(image), f"The image: {name}.", "image")]
     for title, values in _maps(found).items():
         row, column = np.unravel_index(values[i].argmax(), values[i].shape)
         times = values[i].max() / max(values[i].mean(), np.finfo(values.dtype).tiny)
-        alt = f"{title.capitalize()} over {name}: brightest in patch row {row + 1}, column {column + 1}."
-        tiles.append(_tile(map_png(picture, values[i]), alt, f"{title},<br>at most {times:.1f} × the mean"))
+        alt = f"{title.capitalize()} over {name}: largest in patch row {row + 1}, column {column + 1}."
+        tiles.append(_tile(map_png(image, values[i]), alt, f"{title},<br>largest value {times:.1f} × the mean"))
     rows = "".join(
         f'<tr><td>{_words(label)}</td><td class="number">{share:.1%}</td>'
         f'<td class="bar"><span style="width:{100 * share:.1f}%"></span></td></tr>'
@@ -217,7 +221,7 @@ def _card(found: Inspection, i: int) -> str:
     )
     verdict = ""
     if truth is not None:
-        verdict = "right" if truth == top[0][0] else f"wrong, it is: {truth}"
+        verdict = "right" if truth == top[0][0] else f"wrong, right class: {truth}"
         verdict = f'<span class="verdict">{_words(verdict)}</span>'
     return (
         f'<article><h3>{_words(name)} {verdict}</h3><div class="tiles">{"".join(tiles)}'
@@ -247,7 +251,7 @@ def _figure(plate: Plate, alt: str) -> str:
 
 
 def _words(text: str) -> str:
-    """Foreign words as HTML: what a page would obey is escaped, and what a reader would not see."""
+    """Return foreign text as HTML, with tags and invisible characters escaped."""
     return escape(printable(text))
 
 
@@ -300,46 +304,48 @@ PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <link rel="icon" href="data:,">
-<title>{title}: looking inside</title>
+<title>{title}: inspection</title>
 <style>{style}</style>
 </head>
 <body>
 <main>
 <h1>{title}</h1>
 <p class="faint">{facts}</p>
-<p>What this Vision Transformer has learned, looked at as in section 4.5 of
+<p>This page shows what the Vision Transformer has learned, as in section 4.5 of
 <a href="https://arxiv.org/abs/2010.11929">its paper</a>.</p>
 
 <section>
-<h2>What a patch is searched for</h2>
-<p>A patch becomes a token by D filters. These are their principal components: the few patterns that the filters are
-mixed from. Grey is zero; below each stands its share of the filters' variance. Components have no sign of their own:
-the largest value is made positive. Trained on many images they look like plain waves and colour contrasts.</p>
+<h2>Patch embedding: principal components of its filters</h2>
+<p>The patch embedding applies D filters to each patch. These are the principal components of the filters: each filter
+is the mean filter plus a weighted sum of components. Grey is zero. The number below a component is its share of the
+filters' variance. The sign of a component is arbitrary; its largest value is shown as positive. After training on many
+images, the components look like waves and colour contrasts.</p>
 <p class="source">§4.5, Fig. 7 left</p>
 {filters}
 </section>
 
 <section>
-<h2>What the positions know of each other</h2>
-<p>Each small map belongs to the patch at its place in the grid, and shows how similar the embedding of its position is
-to every other patch's. Nothing tells the model that patches lie in rows and columns: what is seen of them here, it
-has learned.</p>
+<h2>Position embeddings: cosine similarity</h2>
+<p>Each small map belongs to the patch at the same place in the grid. It shows the similarity of this patch's position
+embedding to the embeddings of all patches. The model is not told that patches form rows and columns: any such
+structure in the maps is learned.</p>
 <p class="source">§4.5, Fig. 7 centre; D.4</p>
 {positions}
 </section>
 
 <section>
-<h2>How far each head looks</h2>
-<p>The distance in pixels between a patch and the patches that it attends to, averaged with the attention as weights:
-what a receptive field is to a convolution. Attention to and from the class token is left out.</p>
+<h2>Mean attention distance of each head</h2>
+<p>The distance in pixels between a patch and the patches that it attends to, averaged with the attention weights. It
+corresponds to the receptive field of a convolution. Attention to and from the class token is left out.</p>
 <p class="source">§4.5, Fig. 7 right; D.7</p>
 {distances}
 </section>
 
 <section>
-<h2>What the answer is drawn from</h2>
-<p>Attention in the last layer shows what is gathered last, averaged over the heads. Rollout follows it back through all
-layers, residual connections included, to the patches themselves. Dark is none, bright the most in its image.</p>
+<h2>Predictions and attention maps</h2>
+<p>The first map is the attention of the last layer, averaged over the heads. Rollout combines the attention of all
+layers, residual connections included, into the share of each patch in the output. Dark is zero, bright is the largest
+value in the image.</p>
 <p class="source">§4.5, Fig. 6; D.8; <a href="https://arxiv.org/abs/2005.00928">arXiv 2005.00928</a></p>
 {images}
 </section>

@@ -98,11 +98,11 @@ def test_scores_are_those_of_least_squares_with_penalty_rows():
 def test_each_seed_draws_so_many_of_each_class_and_fewer_are_the_first_of_more():
     data = dataset()
     for shots in (1, 4):
-        for seed, draw in enumerate(module._draws(data, [shots], 3)):
+        for seed, draw in enumerate(module._sampled_images(data, [shots], 3)):
             assert [set(data.labels[row]) for row in draw] == [{0}, {1}, {2}]
             assert len(set(draw.ravel())) == 3 * shots
-            assert np.array_equal(draw, module._draws(data, [9], 3)[seed][:, :shots])
-    one, other, _ = module._draws(data, [9], 3)
+            assert np.array_equal(draw, module._sampled_images(data, [9], 3)[seed][:, :shots])
+    one, other, _ = module._sampled_images(data, [9], 3)
     assert set(one.ravel()) != set(other.ravel())
 
 
@@ -177,7 +177,7 @@ def test_images_of_another_size_are_resized():
 
 
 def test_images_of_other_channels_are_refused():
-    with pytest.raises(ShapeError, match="have 1 channels; the model wants 3"):
+    with pytest.raises(ShapeError, match="have 1 channels: the model reads 3"):
         representations(tiny_vit(), dataset(channels=1))
 
 
@@ -185,7 +185,7 @@ def test_images_of_other_channels_are_refused():
     ("options", "words"),
     [
         ({"shots": [31]}, "class 'a' of means has 30 training images, too few for 31 shots"),
-        ({"shots": [0]}, "shots must be whole numbers of 1 or more, not 0"),
+        ({"shots": [0]}, "shots must be integers of 1 or more, not 0"),
         ({"shots": []}, "not none"),
         ({"seeds": 0}, "seeds must be 1 or more, not 0"),
         ({"l2": -1.0}, "l2 must be above 0, not -1.0"),

@@ -127,7 +127,7 @@ def test_what_the_model_says_is_shown_with_what_is_right(found, page):
         assert share == found.probabilities[i].max()
         assert f"{share:.1%}" in page.text
         assert name == CLASSES[found.probabilities[i].argmax()]
-        assert right[i] or f"wrong, it is: {CLASSES[i]}" in page.text
+        assert right[i] or f"wrong, right class: {CLASSES[i]}" in page.text
     assert right.sum() < 3  # or the line above tests nothing
 
 
