@@ -133,7 +133,7 @@ def test_time_by_op_finds_the_ops_and_adds_up():
     shares = time_by_op(job(batch_size=32), seconds=0.5)
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["linear, backward"] > shares["cross_entropy"] if "cross_entropy" in shares else True
-    assert {"linear", "linear, backward", "attention_with_weights"} <= set(shares)
+    assert {"linear", "linear, backward", "attention"} <= set(shares)
 
 
 def test_time_by_op_charges_the_op_that_is_slow(monkeypatch):
@@ -144,7 +144,7 @@ def test_time_by_op_charges_the_op_that_is_slow(monkeypatch):
 
     monkeypatch.setattr(fused, "softmax_in_place", slow)
     shares = time_by_op(job(), seconds=0.5)
-    assert max(shares, key=shares.__getitem__) == "attention_with_weights"
+    assert max(shares, key=shares.__getitem__) == "attention"
 
 
 def test_the_floor_is_plausible_and_the_profile_names_it():
@@ -194,7 +194,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
             ["--precision", "float32,double"],
             "--precision takes float32, tf32, float16, bfloat16 or several separated by commas",
         ),
-        (["--precision", "tf32"], "wants --device cuda"),
+        (["--precision", "tf32"], "needs --device cuda"),
         (["--precision", "float16", "--task", "infer"], "inference is measured only in float32 and tf32"),
         (["--precision", "float16", "--against", "jax"], "only on the processor in float32"),
         (["--plan", "--precision", "float16"], "--plan and --growth measure the processor in float32"),
