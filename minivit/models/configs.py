@@ -73,18 +73,18 @@ class ViTConfig:
     backbone_width: int = 64
 
     def __post_init__(self) -> None:
-        _settle_integers(self, 1, "patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width")
-        _settle_integers(self, 0, "depth", "num_classes")
+        _check_integers(self, 1, "patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width")
+        _check_integers(self, 0, "depth", "num_classes")
         self._check_image_and_backbone()
         self._check_tokens()
         if self.representation is not None:
-            _settle_integers(self, 1, "representation")
+            _check_integers(self, 1, "representation")
         _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
         for name in ("dropout", "attention_dropout"):
-            rate = _settle_number(self, name)
+            rate = _python_number(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
         _check(self.gelu in tuple(GELU_FORMS), f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
-        eps = _settle_number(self, "norm_eps")
+        eps = _python_number(self, "norm_eps")
         _check(_is_number(eps) and 0 < eps <= 1, "norm_eps must be above 0 and at most 1", eps)
 
     def _check_image_and_backbone(self) -> None:
@@ -192,8 +192,8 @@ class ResNetConfig:
         )
         _check(good, "units must be integers of 1 or more, one for each stage", self.units)
         object.__setattr__(self, "units", tuple(map(operator.index, self.units)))
-        _settle_integers(self, 1, "width", "channels")
-        _settle_integers(self, 0, "num_classes")
+        _check_integers(self, 1, "width", "channels")
+        _check_integers(self, 0, "num_classes")
         _check(self.width % 32 == 0, "width must be a multiple of 32, the groups of GroupNorm", self.width)
         _check(self.stem in STEMS, f"stem must be one of {_listed(STEMS)}", self.stem)
 
@@ -213,7 +213,7 @@ class ResNetConfig:
 AnyConfig = ViTConfig | ResNetConfig
 
 
-def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
+def _check_integers(config: AnyConfig, least: int, *names: str) -> None:
     """Check that fields are integers of `least` or more, and convert NumPy's to Python's, which JSON can write."""
     for name in names:
         value = getattr(config, name)
@@ -221,7 +221,7 @@ def _settle_integers(config: AnyConfig, least: int, *names: str) -> None:
         object.__setattr__(config, name, operator.index(value))
 
 
-def _settle_number(config: AnyConfig, name: str) -> Any:
+def _python_number(config: AnyConfig, name: str) -> Any:
     """Convert a field's NumPy number to Python's, which JSON can write, and return the value."""
     value = getattr(config, name)
     if isinstance(value, np.floating | np.integer):

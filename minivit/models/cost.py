@@ -66,7 +66,7 @@ def _vit_rows(model: ViT) -> list[Cost]:
     block = model.blocks[0] if model.blocks else None
 
     # What the tape keeps is what the ops' vjps capture. LayerNorm: its normalised rows; a linear layer: its input;
-    # attention: queries, keys, values and the weights A; GELU: its slope.
+    # attention: queries, keys, values and the weights A; GELU: its derivative.
     norm_kept = tokens * (d + 1)
     attention_kept = tokens * d + 3 * tokens * d + c.heads * tokens**2 + tokens * d
     mlp_kept = tokens * d + 2 * tokens * c.mlp_dim

@@ -209,11 +209,11 @@ def _bicubic_weights(before: int, after: int) -> np.ndarray:
     for i in range(after):
         place = (i + 0.5) * before / after - 0.5
         for j in range(math.floor(place) - 1, math.floor(place) + 3):
-            weights[i, min(max(j, 0), before - 1)] += _keys(abs(place - j))
+            weights[i, min(max(j, 0), before - 1)] += _keys_kernel(abs(place - j))
     return weights
 
 
-def _keys(x: float, a: float = -0.75) -> float:
+def _keys_kernel(x: float, a: float = -0.75) -> float:
     if x <= 1.0:
         return (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
     return a * (x**3 - 5.0 * x**2 + 8.0 * x - 4.0) if x < 2.0 else 0.0

@@ -287,7 +287,7 @@ class MLP(Module):
 
 
 @rounded_once  # in half precision, scores may be too large before they are divided
-def _answers(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _attend_with_one_query(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return softmax(q kᵀ / √D_h) v: (1, heads, 1, D_h) with (B, heads, T, D_h) twice -> (B, heads, 1, D_h)."""
     scores = q @ k.transpose(0, 1, 3, 2) * q.shape[-1] ** -0.5  # (B, heads, 1, T)
     return engine.softmax(scores) @ v
@@ -311,8 +311,8 @@ class AttentionPooling(Module):
         weight, bias = self.qkv.weight, self.qkv.bias
         q = engine.linear(self.probe, weight[:, :d], bias[:d]).reshape(1, 1, self.heads, d_h)
         kv = engine.linear(z, weight[:, d:], bias[d:]).reshape(b, tokens, 2, self.heads, d_h).transpose(2, 0, 3, 1, 4)
-        heads = _answers(q.transpose(0, 2, 1, 3), kv[0], kv[1]).reshape(b, d)  # one query: its heads are side by side
-        y = self.out(heads)  # (B, D)
+        heads = _attend_with_one_query(q.transpose(0, 2, 1, 3), kv[0], kv[1])  # (B, heads, 1, D_h)
+        y = self.out(heads.reshape(b, d))  # (B, D)
         return y + self.mlp(self.norm(y))
 
 
