@@ -299,6 +299,17 @@ def test_in_python_a_scaling_beside_the_file_is_said_and_not_applied(tmp_path):
     assert np.array_equal(model.embedding.bias.data, hf_arrays()["vit.embeddings.patch_embeddings.projection.bias"])
 
 
+def test_a_scaling_beside_the_file_is_applied_on_request_and_said(tmp_path):
+    folder(tmp_path, hf_arrays(), hf_config(), preprocessor_config={"image_mean": [0.4] * 3, "image_std": [0.2] * 3})
+
+    (notice,), model = said(lambda: load_model(tmp_path, apply_stated_scaling=True))
+    given = load_model(tmp_path, mean=0.4, std=0.2)
+
+    assert re.search(r"scaled by mean=0\.4,0\.4,0\.4 and std=0\.2,0\.2,0\.2, from preprocessor_config\.json", notice)
+    assert all(np.array_equal(model.state()[name], array) for name, array in given.state().items())
+    assert not np.array_equal(model.embedding.bias.data, hf_arrays()["vit.embeddings.patch_embeddings.projection.bias"])
+
+
 # -- on the command line -------------------------------------------------------------------------
 
 
