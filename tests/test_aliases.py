@@ -17,8 +17,20 @@ OLD_NAMES = [
     ("minivit.data.manifest", "roll_of", "manifest_of"),
     ("minivit.data.manifest", "write_roll", "write_manifest"),
     ("minivit.insight", "Pictures", "ShownImages"),
+    ("minivit.models.configs", "MODEL_NAMES", "minivit.models.names.MODEL_NAMES"),
+    ("minivit.models.configs", "SIZES", "minivit.models.names.SIZES"),
+    ("minivit.models.configs", "build", "minivit.models.names.build"),
+    ("minivit.models.configs", "create_model", "minivit.models.names.create_model"),
+    ("minivit.models.configs", "model_config", "minivit.models.names.model_config"),
+    ("minivit.models.positions", "PLACES", "minivit.models.configs.PLACES"),
+    ("minivit.models.positions", "POSITIONS", "minivit.models.configs.POSITIONS"),
     ("minivit.training.logs", "learning_curve", "minivit.training.callbacks.curve.learning_curve"),
     ("minivit.training.loop", "evaluate_dataset", "minivit.training.evaluation.evaluate_dataset"),
+    ("minivit.weights", "FORMAT", "minivit.weights.minivit.FORMAT"),
+    ("minivit.weights", "weights_file", "minivit.weights.find.weights_file"),
+    ("minivit.weights.google", "LAYOUTS", "minivit.weights.sources.SOURCES"),
+    ("minivit.weights.sidecar", "Beside", "Sidecar"),
+    ("minivit.weights.sidecar", "read_beside", "minivit.weights.sources.read_sidecar"),
 ]
 
 

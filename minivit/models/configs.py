@@ -10,6 +10,7 @@ import numpy as np
 
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
+from ..utils.aliases import old_names
 from ..utils.text import quoted
 
 CLASSIFIERS = ("token", "gap", "map")
@@ -253,3 +254,12 @@ def _is_number(value: object) -> bool:
 def _check(good: bool, rule: str, value: object) -> None:
     if not good:
         raise ConfigError(f"{rule}, not {quoted(value)}")
+
+
+__getattr__ = old_names(
+    __name__,
+    {
+        name: f"minivit.models.names.{name}"
+        for name in ("CONFIGS", "MODEL_NAMES", "SIZES", "VITS", "build", "create_model", "model_config")
+    },
+)

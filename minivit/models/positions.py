@@ -16,6 +16,7 @@ from ..engine.tensor import Tensor
 from ..errors import ConfigError
 from ..nn import Module, init
 from ..nn.layers import parameter
+from ..utils.aliases import old_names
 
 RESIZING = ("bilinear", "bicubic")
 
@@ -217,3 +218,8 @@ def _keys_kernel(x: float, a: float = -0.75) -> float:
     if x <= 1.0:
         return (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
     return a * (x**3 - 5.0 * x**2 + 8.0 * x - 4.0) if x < 2.0 else 0.0
+
+
+__getattr__ = old_names(
+    __name__, {"PLACES": "minivit.models.configs.PLACES", "POSITIONS": "minivit.models.configs.POSITIONS"}
+)

@@ -3,6 +3,7 @@
 file -> archive -> source -> configuration and arrays -> model
 """
 
+from ..utils.aliases import old_names
 from .adapt import has_zero_head, with_new_head
 from .archive import SUFFIXES
 from .find import RUN_WEIGHTS, find_weights
@@ -20,3 +21,8 @@ __all__ = [
     "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays", "read_header",
     "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
 ]  # fmt: skip
+
+
+__getattr__ = old_names(
+    __name__, {"FORMAT": "minivit.weights.minivit.FORMAT", "weights_file": "minivit.weights.find.weights_file"}
+)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ..utils.aliases import old_names
 from ..utils.notices import notice
 from .archive import Arrays, Shapes
 from .bit import BiT
@@ -230,3 +231,6 @@ def _unit(theirs: str, ours: str, width_in: int, width: int, projects: bool) -> 
 def _group_norm(theirs: str, ours: str, channels: int) -> Iterator[Slot]:
     yield Slot(f"{theirs}/scale", (1, 1, 1, channels), f"{ours}.weight")
     yield Slot(f"{theirs}/bias", (1, 1, 1, channels), f"{ours}.bias")
+
+
+__getattr__ = old_names(__name__, {"LAYOUTS": "minivit.weights.sources.SOURCES"})

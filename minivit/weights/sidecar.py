@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from ..utils.aliases import old_names
 from ..utils.text import printable, quoted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -167,3 +168,6 @@ def with_scaling_of_preprocessor(sidecar: Sidecar, preprocessor: JsonObject) -> 
     if mean is None or std is None:
         return sidecar
     return replace(sidecar, mean=mean, std=std, scaling_source=PREPROCESSOR)
+
+
+__getattr__ = old_names(__name__, {"Beside": "Sidecar", "read_beside": "minivit.weights.sources.read_sidecar"})
