@@ -77,24 +77,6 @@ def test_imports_point_one_way(path):
         assert own in ("", "__main__", "renamed"), f"{own} has no place in FLOORS"
 
 
-def direct_imports(path: Path) -> set[str]:
-    """The files of this package that a file imports, wherever in it; of `from .. import engine` that is `engine`."""
-    files = {module_name(each) for each in SOURCES}
-    named = imported_modules(path) & files
-    return {name for name in named if not any(other.startswith(f"{name}.") for other in named)} - {module_name(path)}
-
-
-@pytest.mark.parametrize("room", ["models", "weights"])
-def test_no_files_import_each_other_in_a_circle(room):
-    """Files that import none of the rest are taken away, until nothing is left."""
-    rest = {module_name(path): direct_imports(path) for path in SOURCES if part(module_name(path)) == room}
-
-    while independent := [name for name, imports in rest.items() if not imports & rest.keys()]:
-        rest = {name: imports for name, imports in rest.items() if name not in independent}
-
-    assert rest == {}
-
-
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
 def test_the_library_knows_nothing_of_the_course(path):
     text = path.read_text(encoding="utf-8")
