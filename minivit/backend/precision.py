@@ -45,11 +45,6 @@ class Narrow(NamedTuple):
 _narrow: PerThread[Narrow | None] = PerThread(None)  # of the op that runs in this thread, if its inputs were cast
 
 
-def is_half(dtype: np.dtype) -> bool:
-    """Return whether an element type is half precision: float16 or bfloat16."""
-    return dtype.itemsize == 2
-
-
 def wide(x: Array) -> Array:
     """Return an array in half precision as float32, and any other unchanged."""
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x

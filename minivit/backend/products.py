@@ -28,25 +28,29 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
     """
     if x.dtype.itemsize > 2:
         return np.matmul(x, y, out=out) if xp_of(x) is np else gpu_matmul(x, y, out=out)
-    return _half_matmul(x, y, out).astype(x.dtype if out is None else out.dtype, copy=False)
+    product = _product(x, y)
+    if out is None:
+        return product.astype(x.dtype, copy=False)
+    out[...] = product
+    return out
 
 
 def matmul_add(x: Array, y: Array, z: Array | None) -> Array:
     """Return x @ y + z, (m, k) with (k, n) and (n,) -> (m, n), rounded once; the product alone if z is None."""
-    out = matmul(x, y) if x.dtype.itemsize > 2 else _half_matmul(x, y)
+    out = _product(x, y)
     if z is not None:
         out += z
     return out.astype(x.dtype, copy=False)
 
 
-def _half_matmul(x: Array, y: Array, out: Array | None = None) -> Array:
-    """Return x @ y in half precision, or in float32 where that was needed to compute it.
+def _product(x: Array, y: Array) -> Array:
+    """Return x @ y; of half precision in float32, if that is how it was computed.
 
     NumPy has no fast product of such arrays, and CuPy 14 none of stacks of matrices (its pull request 10317).
     """
     if xp_of(x) is np:
-        return np.matmul(wide(x), wide(y), out=out)
-    return gpu_matmul(wide(x), wide(y), out=out) if x.ndim > 2 else gpu_matmul(x, y, out=out)
+        return np.matmul(wide(x), wide(y))
+    return gpu_matmul(wide(x), wide(y)) if x.ndim > 2 else gpu_matmul(x, y)
 
 
 def ready_for_products(x: Array) -> Array:

@@ -32,7 +32,7 @@ def test_a_product_of_halves_is_added_up_in_single_precision(shape):
 def test_a_product_may_be_written_into_an_array():
     for dtype in (np.float16, np.float32):
         x, out = np.full((2, 2), 3.0, dtype), np.zeros((2, 2), np.float32)
-        matmul(x, x, out=out)
+        assert matmul(x, x, out=out) is out
         np.testing.assert_array_equal(out, np.full((2, 2), 18.0))
 
 

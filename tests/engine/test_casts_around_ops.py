@@ -39,6 +39,35 @@ def test_the_table_names_ops_that_exist():
     assert exist >= UNCAST | FLOAT32_RESULT and not UNCAST & FLOAT32_RESULT
 
 
+UNCAST_OPS = {
+    "abs": lambda x: abs(x),
+    "add": lambda x: x + x,
+    "astype": lambda x: x.astype(F16),
+    "broadcast_to": lambda x: ops.broadcast_to(x, (2, *x.shape)),
+    "concatenate": lambda x: ops.concatenate([x, x]),
+    "conv2d": lambda x: convolution.conv2d(x, half(1, 1, 3, 2)),
+    "gelu": fused.gelu,
+    "getitem": lambda x: x[0],
+    "linear": lambda x: fused.linear(x, half(3, 2), half(2)),
+    "matmul": lambda x: x @ half(3, 2),
+    "max_pool": lambda x: convolution.max_pool(x, 2, 2),
+    "negative": lambda x: -x,
+    "patchify": lambda x: fused.patchify(x, 2),
+    "reshape": lambda x: x.reshape(-1),
+    "subtract": lambda x: x - 1.0,
+    "transpose": lambda x: x.T,
+}
+
+
+@pytest.mark.parametrize("name", sorted(UNCAST | UNCAST_OPS.keys()))
+def test_an_op_in_the_table_is_on_the_tape_without_casts(name):
+    x = half(2, 4, 4, 3)
+    node = UNCAST_OPS[name](x)._node
+
+    assert node.vjp.__qualname__ == f"{name}.<locals>.vjp"
+    assert all(parent is None or isinstance(parent, Tensor) for parent in node.parents)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_an_op_sees_half_precision_as_float32_and_other_types_as_they_are(dtype):
     seen = []
@@ -198,6 +227,8 @@ def test_products_and_sums_have_the_type_of_their_arrays(dtype):
         assert found.dtype == dtype
     np.testing.assert_array_equal(matmul_add(x, y, y[0]), np.full((2, 4), 4.0))
     np.testing.assert_array_equal(matmul_add(x, y, None), np.full((2, 4), 3.0))
+    large = np.full((1, 2), 200.0, dtype)  # 80,000 is no half, and 80,000 - 32,000 is one
+    assert matmul_add(large, large.T, np.array([-32_000.0], dtype)) == 48_000.0
 
 
 def test_a_sum_over_axes_adds_halves_up_in_float32():
