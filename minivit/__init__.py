@@ -74,5 +74,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """All names that there are, the ones not yet imported among them."""
+    """Return all public names, also those that are not imported yet."""
     return sorted({*globals(), *__all__, *_MODULES})

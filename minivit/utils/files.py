@@ -164,7 +164,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def safe_name(words: str, longest: int = 100) -> str:
-    """Return a text as a file name that every system allows: no slash, no `:`, at most `longest` bytes.
+    """Return text as a file name that every system allows: no slash, no `:`, at most `longest` bytes.
 
     Args:
         words: the name of a data set, a path or any other text.

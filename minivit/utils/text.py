@@ -23,7 +23,7 @@ JOINERS = "\u200c\u200d"  # between letters of Persian and Hindi, and in many em
 
 
 def printable(text: object, longest: int | None = None) -> str:
-    r"""Return a text with backslash escapes for what a terminal would obey: line breaks, controls, text direction.
+    r"""Return text with backslash escapes for what a terminal would obey: line breaks, controls, text direction.
 
     A byte that is not UTF-8 (`b"caf\xe9"`, which Python keeps as a surrogate) becomes an escape too: `caf\xe9`. All
     other characters, including backslashes, stay unchanged.
@@ -98,7 +98,7 @@ def shell_word(path: object) -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters: "..." replaces the middle of a longer one."""
+    """Return text of at most `longest` characters: "..." replaces the middle if it is longer."""
     if len(text) <= longest:
         return text
     kept = max(2, longest - 3)
