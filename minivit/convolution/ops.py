@@ -70,7 +70,7 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
 
 @op
 def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill: float = -float("inf")) -> Tensor:
-    """The largest number of each window, channel by channel: (B, H, W, C) -> (B, H', W', C).
+    """Return the largest number of each window, channel by channel: (B, H, W, C) -> (B, H', W', C).
 
     Of numbers that tie, the first in raster order gets the gradient.
 

@@ -10,7 +10,7 @@ from .ops import Padding, padded_sides
 
 @rounded_once
 def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME") -> Tensor:
-    """The sum over the kernel's pixels (i, j) of the image, shifted by (i, j), times kernel[i, j]."""
+    """Return the sum over the kernel's pixels (i, j) of the image, shifted by (i, j), times kernel[i, j]."""
     size = kernel.shape[0], kernel.shape[1]
     shifts = _shifts(x, size, stride, padding, 0.0)
     out = shifts[0][0] @ kernel[shifts[0][1]]  # (B, H', W', C) @ (C, D)
@@ -20,7 +20,7 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
 
 
 def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill: float = -float("inf")) -> Tensor:
-    """The maximum over a window's shifts. (Numbers that tie share the gradient here.)"""
+    """Return the maximum over a window's shifts. (Equal maxima share the gradient here.)"""
     shifts = _shifts(x, (size, size), stride, padding, fill)
     stacked = primitives.concatenate([shifted[None] for shifted, _ in shifts])  # (size², B, H', W', C)
     return stacked.max(axis=0)

@@ -232,7 +232,7 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
 
 @op
 def attention_with_weights(qkv: Tensor, heads: int, queries: int | None = None) -> tuple[Tensor, Array]:
-    """As `attention`, and beside it the attention weights softmax(q kᵀ / √D_h), an array (B, heads, queries, N)."""
+    """Return `attention` and the attention weights softmax(q kᵀ / √D_h), an array (B, heads, queries, N)."""
     return attend(qkv, heads, queries)
 
 

@@ -155,7 +155,7 @@ class Module:
     def _refuse_hidden(self) -> None:
         """Raise ConfigError for a Module or parameter in an object that is not a Module, if it is found nowhere else.
 
-        An optimiser or a callback in an attribute holds parameters that are found elsewhere: that is no mistake.
+        An optimiser or a callback in an attribute holds parameters that are found elsewhere, which is right.
         """
         parts = self._all_parts()
         known = {id(tensor) for tensor in self._by_name().values()} | {id(part) for part in parts}
@@ -338,7 +338,7 @@ def _parts_inside(
 
     Args:
         value: anything.
-        look_into: returns what a value holds that is no list, tuple, set or dict: `_items` or `_attributes`.
+        look_into: returns what a value holds that is not a list, tuple, set or dict: `_items` or `_attributes`.
         depth: how many containers deep to look.
     """
     if isinstance(value, Tensor | Module):
@@ -357,7 +357,7 @@ def _parts_inside(
 
 
 def _items(container: object) -> Iterable[object]:
-    """Return the items of a container that is no list, tuple, set or dict; none for any other object."""
+    """Return the items of a container that is not a list, tuple, set or dict; none for any other object."""
     if isinstance(container, Mapping):
         return islice(container.values(), MOST_ITEMS)
     if isinstance(container, Sequence | Set | ValuesView):  # a deque is a Sequence
