@@ -1,4 +1,4 @@
-"""Pictures of attention: one patch that asks, all patches at once, saturated softmax, a trained model's maps."""
+"""Pictures of attention: one query, all queries at once, saturated softmax, a trained model's maps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
 def draw_asking(image: np.ndarray, queries: np.ndarray, keys: np.ndarray, values: np.ndarray, patch: Any) -> Any:
-    """One patch asks all the others: the image, the scores, the weights, and the mean of the values.
+    """Draw one query step by step: the image, the scores, the weights, and the weighted mean of the values.
 
     Args:
         image: (H, W, 3) pixels from 0 to 255.
         queries, keys: (N, D_h).
-        values: (N, 2), places in the grid: row and column.
-        patch: the row and column of the one that asks.
+        values: (N, 2), positions in the grid: row and column.
+        patch: the row and column of the query.
     """
     rows, columns = patch
     side = int(len(keys) ** 0.5)
@@ -41,17 +41,17 @@ def draw_asking(image: np.ndarray, queries: np.ndarray, keys: np.ndarray, values
     _image(answered, image, side, fade=0.45)
     _mark(answered, patch)
     _arrow(answered, np.array(patch, float), weights @ values)
-    answered.set_title("4  answer: the weighted mean place", fontsize=10)
+    answered.set_title("4  answer: weighted mean position", fontsize=10)
     return figure
 
 
 def draw_everyone(image: np.ndarray, weights: np.ndarray, values: np.ndarray, patch: Any) -> Any:
-    """All patches ask: the matrix of weights, one of its rows as a map, and where every patch is sent.
+    """Draw all queries: the matrix of weights, one of its rows as a map, and the answer to every patch.
 
     Args:
         image: (H, W, 3) pixels.
         weights: (N, N), a row for each query.
-        values: (N, 2), places in the grid.
+        values: (N, 2), positions in the grid.
         patch: row and column of the patch whose row is shown as a map.
     """
     side = int(len(weights) ** 0.5)
@@ -73,7 +73,7 @@ def draw_everyone(image: np.ndarray, weights: np.ndarray, values: np.ndarray, pa
     places = np.stack(np.divmod(np.arange(len(weights)), side), axis=1)  # (N, 2)
     answers = weights @ values  # (N, 2)
     for (r, c), (to_r, to_c) in zip(places, answers, strict=True):
-        if (r + c) % 2:  # every second one: more would hide one another
+        if (r + c) % 2:  # every second one, so that the lines stay apart
             sent.plot([c, to_c], [r, to_r], color=BLUE, linewidth=0.6)
     sent.plot(answers[:, 1], answers[:, 0], "o", color=BLUE, markersize=4)
     _arrow(sent, places[index], answers[index])
@@ -82,12 +82,12 @@ def draw_everyone(image: np.ndarray, weights: np.ndarray, values: np.ndarray, pa
 
 
 def draw_saturation(seed: int = 0, keys: int = 16, trials: int = 300) -> Any:
-    """What softmax makes of scores of wide vectors, with and without the division by √D_h.
+    """Draw the weights and derivatives of softmax with and without the division by √D_h.
 
     Args:
-        seed: of the random queries and keys.
-        keys: how many keys a query is compared with.
-        trials: random queries that each point of a line is a mean of.
+        seed: the seed of the random queries and keys.
+        keys: the number of keys of each query.
+        trials: the number of random queries that each point averages.
     """
     rng = np.random.default_rng(seed)
     figure = new_figure(10.6, 3.2)
@@ -114,7 +114,7 @@ def draw_saturation(seed: int = 0, keys: int = 16, trials: int = 300) -> Any:
             slopes.append((weights * (1 - weights)).sum(axis=-1).mean())
         largest.plot(widths, tops, "o-", color=colour, markersize=4, label=name)
         slope.plot(widths, slopes, "o-", color=colour, markersize=4, label=name)
-    for axes, title in ((largest, "largest weight"), (slope, "slope of softmax: Σ w (1 − w)")):
+    for axes, title in ((largest, "largest weight"), (slope, "derivative of softmax: Σ w (1 − w)")):
         axes.set_xscale("log", base=2)
         axes.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1024"])
         axes.set_xlabel("D_h")
@@ -125,12 +125,12 @@ def draw_saturation(seed: int = 0, keys: int = 16, trials: int = 300) -> Any:
 
 
 def draw_maps(image: np.ndarray, weights: Sequence[np.ndarray], patch: Any) -> Any:
-    """What a patch attends to in every head of every block.
+    """Draw what a patch attends to in every head of every block.
 
     Args:
         image: (H, W, 3) pixels.
-        weights: for each block (heads, N + 1, N + 1), the class token first.
-        patch: row and column of the one that asks.
+        weights: one array for each block, (heads, N + 1, N + 1), the class token first.
+        patch: row and column of the query.
     """
     heads, tokens, _ = weights[0].shape
     side = int((tokens - 1) ** 0.5)
@@ -150,12 +150,12 @@ def draw_maps(image: np.ndarray, weights: Sequence[np.ndarray], patch: Any) -> A
 
 
 def draw_side_by_side(maps: Sequence[np.ndarray], titles: Sequence[str], patch: Any) -> Any:
-    """Maps of attention in a row, each in its own colour scale, with the weights as numbers.
+    """Draw maps of attention in a row, each in its own colour scale, with the weights as numbers.
 
     Args:
         maps: each (side, side), weights from 0 to 1.
-        titles: one for each.
-        patch: row and column of the one that asks.
+        titles: one for each map.
+        patch: row and column of the query.
     """
     figure = new_figure(3.3 * len(maps), 3.5)
     for axes, weights, title in zip(figure.subplots(1, len(maps)), maps, titles, strict=True):
@@ -174,7 +174,7 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def _random_scores(rng: np.random.Generator, queries: int, keys: int, width: int) -> np.ndarray:
-    """Dot products of normal vectors: (queries, keys), each query with keys of its own."""
+    """Return dot products of normal vectors, (queries, keys), with separate keys for each query."""
     q = rng.standard_normal((queries, 1, width))
     k = rng.standard_normal((queries, keys, width))
     return (q * k).sum(axis=-1)
@@ -186,7 +186,7 @@ def _bare(axes: Any) -> None:
 
 
 def _image(axes: Any, image: np.ndarray, side: int, fade: float = 1.0) -> None:
-    """The image in the coordinates of the grid of patches, so that patch (r, c) has its centre at x = c, y = r."""
+    """Draw the image in coordinates of patches, so that the centre of patch (r, c) is at x = c, y = r."""
     axes.imshow(image, extent=(-0.5, side - 0.5, side - 0.5, -0.5), alpha=fade, interpolation="nearest")
     for line in range(1, side):
         axes.axhline(line - 0.5, color="white", linewidth=0.5, alpha=0.7)
@@ -195,7 +195,7 @@ def _image(axes: Any, image: np.ndarray, side: int, fade: float = 1.0) -> None:
 
 
 def _map(axes: Any, values: np.ndarray, patch: Any) -> None:
-    """A map from black, nothing, to yellow, its largest weight, which is written below it."""
+    """Draw a map from black for 0 to yellow for its largest weight, which is written below it."""
     axes.imshow(values, cmap="viridis", vmin=0, vmax=values.max())
     _mark(axes, patch)
     axes.set_xlabel(f"largest {100 * values.max():.0f} %", fontsize=8)
@@ -209,7 +209,7 @@ def _mark(axes: Any, patch: Any) -> None:
 
 
 def _numbers(axes: Any, values: np.ndarray, form: str, colours: str) -> None:
-    """A matrix as coloured cells with its numbers in them."""
+    """Draw a matrix as coloured cells with its numbers in them."""
     axes.imshow(values, cmap=colours)
     middle = (values.max() + values.min()) / 2
     for (row, column), value in np.ndenumerate(values):
@@ -220,6 +220,6 @@ def _numbers(axes: Any, values: np.ndarray, form: str, colours: str) -> None:
 
 
 def _arrow(axes: Any, start: np.ndarray, end: np.ndarray) -> None:
-    """From (row, column) to (row, column)."""
+    """Draw an arrow from (row, column) to (row, column)."""
     style = {"arrowstyle": "->", "color": ORANGE, "linewidth": 2.0}
     axes.annotate("", xy=(end[1], end[0]), xytext=(start[1], start[0]), arrowprops=style)

@@ -1,4 +1,4 @@
-"""Pictures of the encoder block: the stream of tokens and what is added to it, packed heads, gradients in depth."""
+"""Pictures of the encoder block: the residual stream, packed heads, gradients in deep stacks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from minivit.preprocessing import preprocess
 from ..display import new_figure
 
 LINES = ("#0072b2", "#d55e00", "#009e73", "#000000", "#cc79a7")  # of Okabe and Ito's palette
-STYLES = ("o-", "s--", "^-.", "D:", "v-")  # so that no line is told by its colour alone
+STYLES = ("o-", "s--", "^-.", "D:", "v-")  # so that lines differ not only in colour
 
 
 def draw_stream(model: ViT, image: np.ndarray, block: int) -> Any:
-    """What a trained block adds to its tokens: z + attention's share = z', z' + the MLP's share = z of the next block.
+    """Draw what a trained block adds to its tokens: z + attention = z', z' + MLP = z of the next block.
 
     Args:
-        model: trained.
+        model: the trained model.
         image: (H, W, 3) pixels from 0 to 255.
-        block: its number.
+        block: the number of the block.
     """
     part = model.blocks[block]
     before = model.embed(preprocess(image[None]))  # (1, N, D)
@@ -33,9 +33,9 @@ def draw_stream(model: ViT, image: np.ndarray, block: int) -> Any:
     thought = part.mlp(part.norm2(halfway))
     panels = (
         ("", "z: what enters", z),
-        ("+", "gathered by attention", gathered),
+        ("+", "added by attention", gathered),
         ("=", "z′: halfway", halfway),
-        ("+", "worked out by the MLP", thought),
+        ("+", "added by the MLP", thought),
         ("=", "z: what leaves", halfway + thought),
     )
     figure = new_figure(10.0, 2.8)
@@ -54,7 +54,7 @@ def draw_stream(model: ViT, image: np.ndarray, block: int) -> Any:
 
 
 def _heat(axes: Any, values: np.ndarray, strongest: float) -> None:
-    """Orange below 0, white at 0, violet above, in nine steps."""
+    """Draw an array in nine colours: orange below 0, white at 0, violet above."""
     from matplotlib import colormaps
 
     colours = colormaps["PuOr"].resampled(9)
@@ -62,7 +62,7 @@ def _heat(axes: Any, values: np.ndarray, strongest: float) -> None:
 
 
 def _entering(model: ViT, embedded: Tensor, block: int) -> Tensor:
-    """The tokens that enter a block, all of them."""
+    """Return all tokens that enter a block."""
     seen: dict[str, np.ndarray] = {}
     model.encode(embedded, seen=seen)
     if block:
@@ -72,11 +72,11 @@ def _entering(model: ViT, embedded: Tensor, block: int) -> Tensor:
 
 
 def draw_packed(qkv: np.ndarray, heads: int) -> Any:
-    """The packed array of queries, keys and values of all heads, with what its columns are.
+    """Draw the packed array of queries, keys and values of all heads, with the meaning of its columns.
 
     Args:
         qkv: (T, 3 D).
-        heads: how many share it.
+        heads: the number of heads.
     """
     width = qkv.shape[1] // (3 * heads)  # D_h
     strongest = float(np.quantile(np.abs(qkv), 0.98))
@@ -95,11 +95,11 @@ def draw_packed(qkv: np.ndarray, heads: int) -> Any:
 
 
 def draw_depth(gradients: Mapping[str, Sequence[float]], differences: Mapping[str, Sequence[float]]) -> Any:
-    """What happens in a deep stack: the gradient that arrives at each block, and how different the tokens are.
+    """Draw the norm of the gradient at each block of deep stacks, and how different the tokens are.
 
     Args:
-        gradients: for each kind of stack, the gradient's length before each block and after the last.
-        differences: for each kind, how different two tokens are at the same places: 1 - their mean cosine.
+        gradients: for each kind of stack, the gradient's norm before each block and after the last.
+        differences: for each kind, 1 - the mean cosine between two tokens at the same points.
     """
     figure = new_figure(10.6, 3.6)
     left, right = figure.subplots(1, 2)
@@ -108,8 +108,8 @@ def draw_depth(gradients: Mapping[str, Sequence[float]], differences: Mapping[st
             axes.plot(range(len(values)), values, style, color=colour, markersize=3.5, linewidth=1.2, label=name)
         axes.set_xlabel("blocks passed")
         axes.set_yscale("log")
-    left.set_title("length of the gradient (it starts at the right)", fontsize=10)
+    left.set_title("norm of the gradient (it starts at the right)", fontsize=10)
     left.legend(fontsize=8, loc="lower right")
-    right.set_ylim(1e-9, 2)  # below, rounding alone
+    right.set_ylim(1e-9, 2)  # below is only rounding
     right.set_title("how different two tokens are (1 − mean cosine)", fontsize=10)
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 from ..display import new_figure
 from ..reading import Call
 
-# From what everything needs to what needs everything; columns of the map.
+# The columns of the map, from what imports nothing to what imports everything.
 COLUMNS = (
     ("engine",), ("nn", "convolution"), ("models",), ("data",), ("training",),
     ("evaluation", "insight", "experiments"), ("bench", "cli"),
@@ -18,11 +18,11 @@ PARTS = {"engine": "#56b4e9", "nn": "#009e73", "models": "#e69f00", "training": 
 
 
 def package_map(sizes: Mapping[str, int], entered: Collection[str]) -> Any:
-    """Every file of the package as a block as high as it has lines of code, in the order of who may import whom.
+    """Draw every file of the package as a block with a height of its lines of code, in the order of imports.
 
     Args:
         sizes: lines of code by file, such as `models/vit.py`.
-        entered: files to be blue, the others are pale.
+        entered: the files to draw in blue; the others are pale.
     """
     figure = new_figure(10.4, 5.3)
     axes = figure.subplots()
@@ -54,7 +54,7 @@ def package_map(sizes: Mapping[str, int], entered: Collection[str]) -> Any:
 
 
 def flame(calls: Sequence[Call]) -> Any:
-    """Calls as boxes: what calls what from bottom to top, one after the other from left to right."""
+    """Draw calls as boxes: a call is above its caller, and later calls are to the right."""
     figure = new_figure(11.5, 4.8)
     axes = figure.subplots()
     width = max(call.end for call in calls)

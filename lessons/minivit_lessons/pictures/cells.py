@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 CELL = 0.52  # inches
-GAP, TITLE = 0.6, 0.75  # in cells: between things side by side, and what a title needs above its array
+GAP, TITLE = 0.6, 0.75  # in cells: the distance between arrays, and the height of a title
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
@@ -18,11 +18,11 @@ class Cells:
     """An array to draw.
 
     Attributes:
-        title: above it.
-        array: of one axis (drawn as a row) or two.
+        title: the text above it.
+        array: one axis, drawn as a row, or two axes.
         marked: the cells with an orange frame, as (row, column).
-        pale: the rows that are drawn pale, as copies of something.
-        digits: after the point.
+        pale: the rows to draw pale, such as copies.
+        digits: the number of digits after the decimal point.
     """
 
     title: str
@@ -36,13 +36,13 @@ Line: TypeAlias = Sequence[Cells | str]
 
 
 def draw_cells(*lines: Line, width: float = 8.0) -> Any:
-    """A figure of arrays, line below line; what is a string stands between the arrays as a sign, such as "+".
+    """Draw lines of arrays; a string, such as "+", is a sign between two arrays.
 
-    The colour of a cell is its number, on one scale for all arrays of a line, with 0 in the middle.
+    The colour of a cell is its number, on one scale for all arrays of a line, with 0 in the centre.
 
     Args:
         lines: each a sequence of `Cells` and strings.
-        width: the figure's largest width in inches; it is scaled down to that.
+        width: the figure's largest width in inches; a larger figure is scaled down.
     """
     from matplotlib.figure import Figure
 

@@ -14,7 +14,7 @@ MARKERS = {"ViT": "o", "ResNet": "s", "hybrid": "^"}
 
 
 def draw_convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray, place: tuple[int, int]) -> Any:
-    """An image, a kernel and the feature map with their numbers; one window and what becomes of it are framed.
+    """Draw an image, a kernel and the feature map with their numbers, and frame one window and its result.
 
     Args:
         image: (H, W).
@@ -50,11 +50,11 @@ def draw_convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray, 
 def draw_data_sizes(
     points: Mapping[str, Sequence[tuple[int, Sequence[float]]]], others: Mapping[str, Sequence[tuple[int, float]]]
 ) -> Any:
-    """Test accuracy against the number of training images: two panels.
+    """Draw test accuracy against the number of training images, in two panels.
 
     Args:
-        points: for each family the accuracies of several seeds at each number of images; a line through their means.
-        others: for each family one accuracy at a few numbers of images.
+        points: for each family, the accuracies of several seeds at each number of images.
+        others: for each family, one accuracy at a few numbers of images.
     """
     figure = new_figure(8.6, 3.4)
     short, long = figure.subplots(1, 2, sharey=True)
@@ -87,7 +87,7 @@ def draw_data_sizes(
 
 
 def draw_shuffled(images: np.ndarray, shuffled: np.ndarray, scores: Mapping[str, tuple[float, float]]) -> Any:
-    """Three images, the same with their patches shuffled, and accuracies before and after as bars."""
+    """Draw images, the same with shuffled patches, and accuracies before and after as bars."""
     figure = new_figure(8.6, 2.8)
     pictures, bars = figure.subfigures(1, 2, width_ratios=[1.0, 1.15])
     for column, axes in enumerate(pictures.subplots(2, len(images)).T):

@@ -1,4 +1,4 @@
-"""Pictures of lesson 11: learning curves, alone and over the band of several seeds."""
+"""Pictures of lesson 11: learning curves, and bands of learning curves of several seeds."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ..display import new_figure
 from ..notebooks import lessons_folder
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
-CHANCE = np.log(10)  # the loss of a model that knows nothing about ten classes
+CHANCE = np.log(10)  # the loss of a model that guesses among ten classes
 
 Run = Mapping[str, Any]  # what lesson 11's `fit` returns: a list for each of step, loss, validation_loss, ...
 
 
 def stored_runs() -> dict[str, Any]:
-    """The runs that `lessons/bands.py` trained: lists of them by name, and those of the diagnosis by letter."""
+    """Return the runs that `lessons/bands.py` trained: lists by name, and those of the diagnosis by letter."""
     return json.loads((lessons_folder() / "bands.json").read_text(encoding="utf-8"))
 
 
 def band(runs: Sequence[Run], what: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The steps, and at each the least and the largest value of several runs."""
+    """Return the steps, and at each the smallest and the largest value of several runs."""
     values = np.array([run[what] for run in runs])
     return np.array(runs[0]["step"]), values.min(axis=0), values.max(axis=0)
 
 
 def draw_band(runs: Sequence[Run]) -> Any:
-    """Left the losses of several seeds, right their accuracies, each as a band."""
+    """Draw the losses and the accuracies of several seeds, each as a band."""
     figure = new_figure(9, 3.2)
     losses, accuracies = figure.subplots(1, 2)
     shade(losses, runs, "loss", BLUE, "training")
@@ -47,7 +47,7 @@ def draw_band(runs: Sequence[Run]) -> Any:
 
 
 def shade(axes: Any, runs: Sequence[Run], what: str, colour: str, name: str, factor: float = 1.0) -> None:
-    """A band between the least and the largest of several runs, and a line for their mean."""
+    """Draw a band between the smallest and the largest value of several runs, and a line for their mean."""
     steps, low, high = band(runs, what)
     middle = np.mean([run[what] for run in runs], axis=0)
     axes.fill_between(steps, factor * low, factor * high, color=colour, alpha=0.25, lw=0)
@@ -55,7 +55,7 @@ def shade(axes: Any, runs: Sequence[Run], what: str, colour: str, name: str, fac
 
 
 def draw_run(run: Run) -> Any:
-    """A run's two losses, and where the one on the validation images was least."""
+    """Draw the two losses of a run, and the step of the smallest validation loss."""
     figure = new_figure(6.4, 3.2)
     axes = figure.subplots()
     axes.plot(run["step"], run["loss"], color=BLUE, lw=1.8, marker="o", ms=3.5, label="training")
@@ -75,7 +75,7 @@ def draw_run(run: Run) -> Any:
 
 
 def draw_over_band(runs: Sequence[Run], new: Mapping[str, Run]) -> Any:
-    """The validation accuracy of new runs over the band of old ones, each with its last number."""
+    """Draw the validation accuracy of new runs over the band of old ones, each with its last value."""
     figure = new_figure(7, 3.4)
     axes = figure.subplots()
     steps, low, high = band(runs, "validation_accuracy")
@@ -93,7 +93,7 @@ def draw_over_band(runs: Sequence[Run], new: Mapping[str, Run]) -> Any:
 
 
 def draw_patients(runs: Sequence[Run], patients: Mapping[str, Run]) -> Any:
-    """Six runs that went wrong: the losses of each over the healthy runs' validation loss, and the last accuracy."""
+    """Draw six runs that went wrong: their losses over the validation loss of healthy runs."""
     figure = new_figure(9.4, 5.2)
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
     steps, low, high = band(runs, "validation_loss")
@@ -115,11 +115,11 @@ def draw_patients(runs: Sequence[Run], patients: Mapping[str, Run]) -> Any:
 
 
 def draw_variants(image: np.ndarray, rows: Mapping[str, np.ndarray]) -> Any:
-    """An image, and a row of its variants under each name.
+    """Draw an image, and a row of its variants for each name.
 
     Args:
         image: (H, W, C), uint8.
-        rows: (count, H, W, C) each.
+        rows: the variants by name, (count, H, W, C) each.
     """
     count = max(len(variants) for variants in rows.values())
     figure = new_figure(1.0 * (1 + count), 1.08 * len(rows))

@@ -14,7 +14,7 @@ STYLES = ("-", "--", ":")
 
 
 def position_colours(table: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """The patches' rows of a position table as colours, by the three directions in which those of `like` differ most.
+    """Return a position table as colours, by the three directions in which the rows of `like` differ most.
 
     Args:
         table: (1, 1 + N, D), the class token in front.
@@ -32,7 +32,7 @@ def position_colours(table: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def draw_problem(image: np.ndarray, larger: np.ndarray, table: np.ndarray, P: int) -> Any:
-    """An image under its grid beside its positions, and a larger image whose patches have no positions yet."""
+    """Draw an image and its positions, and a larger image whose patches have no positions."""
     figure = new_figure(9.0, 2.6)
     first, known, second, unknown = figure.subplots(1, 4)
     rows, more = image.shape[0] // P, larger.shape[0] // P
@@ -54,10 +54,10 @@ def draw_problem(image: np.ndarray, larger: np.ndarray, table: np.ndarray, P: in
 
 
 def draw_resized(weights: np.ndarray, before: np.ndarray, after: np.ndarray) -> Any:
-    """The weights from old to new places, and a table before and after.
+    """Draw the weights from old to new positions, and a table before and after.
 
     Args:
-        weights: (places after, places before), of one side.
+        weights: (positions after, positions before), of one side.
         before, after: tables (1, 1 + N, D) of square grids.
     """
     figure = new_figure(9.0, 3.4)
@@ -68,8 +68,8 @@ def draw_resized(weights: np.ndarray, before: np.ndarray, after: np.ndarray) -> 
             if value > 0.0:
                 colour = "black" if value > 0.5 else "white"
                 matrix.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-    matrix.set_xlabel("old place")
-    matrix.set_ylabel("new place")
+    matrix.set_xlabel("old position")
+    matrix.set_ylabel("new position")
     matrix.set_xticks(range(weights.shape[1]))
     matrix.set_yticks(range(0, len(weights), 1 + len(weights) // 15))
     matrix.set_title("weights of one side", fontsize=10)
@@ -80,7 +80,7 @@ def draw_resized(weights: np.ndarray, before: np.ndarray, after: np.ndarray) -> 
 
 
 def draw_drawings(photographs: np.ndarray, drawings: np.ndarray, names: Sequence[str]) -> Any:
-    """Images above, the same as line drawings below, and what they show."""
+    """Draw images above, the same as line drawings below, with their names."""
     figure = new_figure(4.4, 1.75)
     for column, axes in enumerate(figure.subplots(2, len(names)).T):
         for place, picture in zip(axes, (photographs[column], drawings[column]), strict=True):
@@ -92,11 +92,11 @@ def draw_drawings(photographs: np.ndarray, drawings: np.ndarray, names: Sequence
 
 
 def draw_progress(runs: Mapping[str, Sequence[tuple[int, float]]], level: tuple[str, float], chance: float) -> Any:
-    """Accuracy against the step, a line for each run.
+    """Draw accuracy against the step, with a line for each run.
 
     Args:
         runs: points (step, accuracy) by the name of the run.
-        level: name and accuracy of what has no steps, drawn as a level line.
+        level: name and accuracy of a horizontal line.
         chance: the accuracy of guessing.
     """
     figure = new_figure(7.0, 3.4)
@@ -119,7 +119,7 @@ def draw_progress(runs: Mapping[str, Sequence[tuple[int, float]]], level: tuple[
 
 
 def draw_tables(tables: Mapping[str, np.ndarray], like: np.ndarray, grid: tuple[int, int]) -> Any:
-    """Position tables of one grid side by side, in the colours of `like`."""
+    """Draw position tables of one grid side by side, in the colours of `like`."""
     figure = new_figure(2.6 * len(tables), 2.9)
     for axes, (name, table) in zip(np.ravel(figure.subplots(1, len(tables))), tables.items(), strict=True):
         _draw_table(axes, position_colours(table, like), grid, name)

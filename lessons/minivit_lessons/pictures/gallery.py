@@ -1,4 +1,4 @@
-"""Pictures of lesson 00: two of what the course builds, and accuracies as bars."""
+"""Pictures of lesson 00: two things that the course builds, and accuracies as bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .graph import draw_graph
 
 
 def draw_small_network() -> Any:
-    """Two neurons, a third that adds them up, and the loss: lesson 01's Values, with their gradients."""
+    """Draw two neurons, a third that adds them up, and the loss: lesson 01's Values with their gradients."""
     Value = load_lesson(1, lessons_folder() / SOLUTIONS).names["Value"]
     inputs = [Value(1.0, "x₁"), Value(-1.0, "x₂")]
     weights = np.random.default_rng(4).uniform(-1, 1, 6).round(2)
@@ -31,7 +31,7 @@ def draw_small_network() -> Any:
 
 
 def draw_patches(image: np.ndarray, P: int) -> Any:
-    """An image (H, W, C), and beside it its patches, pulled apart and counted in reading order."""
+    """Draw an image (H, W, C) and its patches, numbered in reading order."""
     rows, columns = image.shape[0] // P, image.shape[1] // P
     gap = max(1, P // 3)
     apart = np.full((rows * (P + gap) - gap, columns * (P + gap) - gap, 3), 255, image.dtype)
@@ -59,7 +59,7 @@ def draw_patches(image: np.ndarray, P: int) -> Any:
 
 
 def draw_accuracies(accuracies: dict[str, float], chance: float) -> Any:
-    """A bar for each, the first in blue, with its number; a line where guessing is."""
+    """Draw a bar for each accuracy, the first in blue, and a line for the accuracy of guessing."""
     figure = new_figure(7, 0.42 * len(accuracies) + 0.8)
     axes = figure.subplots()
     names = list(accuracies)

@@ -1,7 +1,7 @@
-"""A graph of Values as a picture: a box for each number, with its gradient below, and an edge for each local slope.
+"""Pictures of a graph of Values: a box for each Value with its gradient, and an edge for each local derivative.
 
-The boxes stand in columns, the end on the right, and every box one column left of the first that uses it. What is
-computed from what thus reads from left to right; gradients go from right to left.
+The boxes are in columns, the last Value on the right, and every box one column left of the first that uses it.
+Computation goes from left to right, gradients from right to left.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
-COLUMN, ROW = 2.05, 0.9  # from the middle of one box to the next
+COLUMN, ROW = 2.05, 0.9  # from the centre of one box to the next
 WIDTH, HEIGHT = 1.26, 0.68  # of a box
 FONT = 12.0  # points, where a unit is an inch
-THIN = 0.45  # of a row: where an edge passes a column that holds no box of its own
+THIN = 0.45  # the height of a row where an edge passes a column without a box
 
 INK, FAINT = "#1b1b1b", "#8a8a8a"
-LEAF, RESULT = "#d3e6f4", "#eeeeee"  # what was given, and what was computed
-ARRIVED, PARTLY = "#f6c29b", "#fdeadb"  # the gradient is there; some of it is
+LEAF, RESULT = "#d3e6f4", "#eeeeee"  # inputs, and computed Values
+ARRIVED, PARTLY = "#f6c29b", "#fdeadb"  # the gradient is complete, or not yet
 FLOW, EDGE = "#d55e00", "#9bb4c4"
 
 
 class Value(Protocol):
-    """What the picture reads of a number in the graph."""
+    """What the picture reads of a Value in the graph."""
 
     data: float
     grad: float
@@ -36,13 +36,13 @@ class Value(Protocol):
 
 
 def draw_graph(end: Value, gradients: bool = True, slopes: bool = True, scale: float = 0.82) -> Any:
-    """The graph below `end`.
+    """Draw the graph that `end` was computed from.
 
     Args:
-        end: the last number, on the right.
-        gradients: with the numbers in `.grad`, or with question marks in their places.
-        slopes: with the local slopes at the edges; a large graph is clearer without.
-        scale: inches for one unit; the writing grows with it.
+        end: the last Value, on the right.
+        gradients: write the numbers in `.grad`, or else question marks.
+        slopes: write the local derivatives at the edges; a large graph is clearer without.
+        scale: inches for one unit; the text grows with it.
 
     Returns:
         A matplotlib figure.
@@ -54,12 +54,12 @@ def draw_graph(end: Value, gradients: bool = True, slopes: bool = True, scale: f
 
 
 def draw_walk(end: Value, order: Sequence[Value], moments: Iterable[int], scale: float = 0.82) -> Any:
-    """The backward walk at some moments, one below the other.
+    """Draw the backward walk at some moments, one below the other.
 
     Args:
-        end: where the walk began; it is over, and every `.grad` is there.
-        order: of the walk.
-        moments: how many Values have had their turn, for each panel.
+        end: the Value that the walk began with; every `.grad` is complete.
+        order: the order of the walk.
+        moments: for each panel, the number of Values visited before.
         scale: as for `draw_graph`.
 
     Returns:
@@ -74,7 +74,7 @@ def draw_walk(end: Value, order: Sequence[Value], moments: Iterable[int], scale:
     return figure
 
 
-# -- where everything stands ----------------------------------------------------------------------------
+# -- the layout -----------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False)
@@ -90,13 +90,13 @@ class Place:
 
     @property
     def size(self) -> float:
-        """The height that it needs."""
+        """The height of the place."""
         return ROW if self.value is not None else THIN
 
 
 @dataclass(frozen=True)
 class Layout:
-    """All boxes by the id of their Value, and for each edge the places that it goes through."""
+    """All boxes by the id of their Value, and for each edge the places that it passes."""
 
     boxes: dict[int, Place]
     edges: list[tuple[Value, int, list[Place]]]  # the Value, which of its parents, and the way from there to it
@@ -105,7 +105,7 @@ class Layout:
 
 
 def arrange(end: Value) -> Layout:
-    """A place for every Value below `end`, with few crossings."""
+    """Return a layout with a place for every Value that `end` was computed from, with few crossings."""
     values = _values_below(end)  # every one before what it was computed from
     column = {id(end): 0}
     for value in values:
@@ -142,7 +142,7 @@ def arrange(end: Value) -> Layout:
 
 
 def _values_below(end: Value) -> list[Value]:
-    """All Values that `end` was computed from, itself first, each before its parents."""
+    """Return all Values that `end` was computed from, itself first, each before its parents."""
     finished: list[Value] = []
     seen: set[int] = set()
     stack: list[tuple[Value, bool]] = [(end, False)]
@@ -158,8 +158,8 @@ def _values_below(end: Value) -> list[Value]:
 
 
 def _fewest_crossings(columns: list[list[Place]], sweeps: int = 8) -> list[list[Place]]:
-    """The places of each column in a good order: near the middle of what they are joined to, to and fro."""
-    # The first order follows the operands: what stands on the left of a sign stands above.
+    """Return the columns in an order with few crossings: sort each by its neighbours' centre, in sweeps."""
+    # The first order follows the operands: the left one is above.
     order = [columns[0]]
     for places in columns[1:]:
         wanted = [place for right in order[-1] for place in dict.fromkeys(right.left)]
@@ -194,7 +194,7 @@ def _crossings(columns: list[list[Place]]) -> int:
 
 
 def _set_heights(columns: list[list[Place]], sweeps: int = 20) -> None:
-    """Give each place a y, in the order of its column, as near as may be to what it is joined to."""
+    """Give each place a y in the order of its column, as near as possible to its neighbours."""
     for places in columns:
         _spread(places, [0.0] * len(places))
     for sweep in range(sweeps):
@@ -203,10 +203,10 @@ def _set_heights(columns: list[list[Place]], sweeps: int = 20) -> None:
 
 
 def _spread(places: list[Place], wanted: list[float]) -> None:
-    """The heights nearest to the wanted ones, from above to below, so that no two places overlap.
+    """Give places the heights nearest to the wanted ones, from top to bottom, so that no two overlap.
 
-    With the room between neighbours taken off, the heights may only fall: neighbours that would rise are put
-    together at the mean of what they want (the pool-adjacent-violators algorithm).
+    After the distances between neighbours are subtracted, the heights must not rise: neighbours that would rise are
+    pooled at their mean (the pool-adjacent-violators algorithm).
     """
     room, total = [0.0], 0.0
     for a, b in pairwise(places):
@@ -238,14 +238,18 @@ def _figure(layout: Layout, panels: int, scale: float) -> Any:
 def _draw(axes: Any, layout: Layout, scale: float, done: Collection[Value] | None, slopes: bool = True) -> None:
     """Fill axes with the graph.
 
-    `done` holds the Values whose turn in the backward walk has come, in its order; None shows all gradients as they
-    are.
+    Args:
+        axes: the matplotlib axes.
+        layout: where everything is.
+        scale: inches for one unit.
+        done: the Values that the backward walk has visited, in its order; None shows all gradients.
+        slopes: write the local derivatives at the edges.
     """
     axes.set(xlim=(-WIDTH / 2 - 0.05, layout.width - WIDTH / 2 + 0.05), ylim=(-0.05, layout.height + 0.05))
     axes.set_aspect("equal")
     axes.set_axis_off()
     turn = list(done)[-1] if done else None
-    last = turn if turn is not None and turn.parents else None  # a leaf's turn moves nothing
+    last = turn if turn is not None and turn.parents else None  # a leaf passes nothing on
     for value, i, way in layout.edges:
         twins = [k for k, parent in enumerate(value.parents) if parent is value.parents[i]]
         bend = twins.index(i) - (len(twins) - 1) / 2
@@ -257,7 +261,7 @@ def _draw(axes: Any, layout: Layout, scale: float, done: Collection[Value] | Non
 
 
 def _gradient(value: Value, layout: Layout, done: Collection[Value] | None) -> tuple[float | None, bool]:
-    """What has arrived of a Value's gradient, and whether that is all."""
+    """Return the part of a Value's gradient that has arrived, and whether it is complete."""
     if done is None:
         return value.grad, True
     users = [(user, i) for user, i, way in layout.edges if way[0].value is value]
@@ -344,13 +348,13 @@ def _draw_edge(
 
 
 def _port(way: list[Place]) -> float:
-    """How far from the middle of its box's left side an edge ends: edges from above end above."""
+    """Return where an edge ends on its box's left side, from the centre: edges from above end above."""
     before = sorted({id(place): place for place in way[-1].left}.values(), key=lambda place: place.y)
     return 0.16 * (before.index(way[-2]) - (len(before) - 1) / 2)
 
 
 def number(x: float) -> str:
-    """A number in a few characters, with a real minus sign."""
+    """Return a number in a few characters, with a real minus sign."""
     size = abs(x)
     if size != 0 and (size < 0.005 or size >= 10_000):
         text = f"{x:.0e}".replace("e-0", "e-").replace("e+0", "e")

@@ -1,4 +1,4 @@
-"""Pictures of lesson 12: where a model looks, and what happens when that is painted over."""
+"""Pictures of lesson 12: what a model attends to, and what happens if that is painted over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DASHES = ("-", "--", "-.", ":", "-")
 
 
 def draw_maps(pixels: np.ndarray, rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Any:
-    """Images in a row, and below them a row of maps for each name, each map from 0 to its own largest value.
+    """Draw images in a row, and below them a row of maps for each name, each from 0 to its largest value.
 
     Args:
         pixels: (B, H, W, C), uint8.
@@ -28,7 +28,7 @@ def draw_maps(pixels: np.ndarray, rows: Mapping[str, np.ndarray], titles: Sequen
 
 
 def fill_maps(canvas: Any, pixels: np.ndarray, rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> None:
-    """The same on a figure or a part of one."""
+    """Draw images and maps as `draw_maps` does, on a figure or a part of one."""
     grid = canvas.subplots(1 + len(rows), len(pixels), squeeze=False)
     for i, title in zip(range(len(pixels)), titles, strict=False):
         grid[0, i].imshow(pixels[i], interpolation="nearest")
@@ -42,23 +42,23 @@ def fill_maps(canvas: Any, pixels: np.ndarray, rows: Mapping[str, np.ndarray], t
 
 
 def lay_over(axes: Any, picture: np.ndarray, values: np.ndarray) -> Any:
-    """A map (h, w) over the grey picture (H, W, C), a square for each patch; returns the coloured image."""
+    """Draw a map (h, w) over a grey picture (H, W, C), one square for each patch; return the coloured image."""
     height, width = picture.shape[:2]
-    grey = picture.mean(axis=-1) // 64 * 64  # a few levels: the grain would make large files
+    grey = picture.mean(axis=-1) // 64 * 64  # a few levels, for small files
     axes.imshow(grey, cmap="gray", vmin=-80, vmax=335, interpolation="nearest")
     frame = (-0.5, width - 0.5, height - 0.5, -0.5)
     return axes.imshow(values, cmap="viridis", vmin=0, alpha=0.75, interpolation="nearest", extent=frame)
 
 
 def draw_attention(picture: np.ndarray, weights: np.ndarray, patch: int, P: int, title: str) -> Any:
-    """An image with one of its patches framed, and what this patch attends to.
+    """Draw an image with one patch framed, and what this patch attends to.
 
     Args:
         picture: (H, W, C), uint8.
         weights: (N,), the patch's attention to all patches.
-        patch: its number, in reading order.
+        patch: the number of the patch in reading order.
         P: a patch's side in pixels.
-        title: above the map.
+        title: the text above the map.
     """
     from matplotlib.patches import Rectangle
 
@@ -72,7 +72,7 @@ def draw_attention(picture: np.ndarray, weights: np.ndarray, patch: int, P: int,
     coloured.set_clim(0, 100 * weights.max())
     right.set_title(title, fontsize=10)
     bar = figure.colorbar(coloured, ax=right, shrink=0.9)
-    bar.set_label("attention, percent")
+    bar.set_label("attention (%)")
     for axes in (left, right):
         corner = (column * P - 0.5, row * P - 0.5)
         axes.add_patch(Rectangle(corner, P, P, fill=False, edgecolor="white", linewidth=4))
@@ -82,11 +82,11 @@ def draw_attention(picture: np.ndarray, weights: np.ndarray, patch: int, P: int,
 
 
 def draw_filters_and_positions(components: np.ndarray, shares: np.ndarray, maps: np.ndarray, P: int) -> Any:
-    """Left the filters' components as small pictures, right a map of similarities for each patch.
+    """Draw the filters' components as small pictures, and a map of similarities for each patch.
 
     Args:
-        components: (count, P²C), and shares (count,) of the filters' variance, from 0 to 1.
-        shares: see above.
+        components: (count, P²C).
+        shares: (count,), each component's share of the filters' variance, from 0 to 1.
         maps: (h, w, h, w).
         P: a patch's side in pixels.
     """
@@ -103,13 +103,13 @@ def draw_filters_and_positions(components: np.ndarray, shares: np.ndarray, maps:
 def draw_erasure(
     pixels: np.ndarray, maps: Mapping[str, np.ndarray], counts: Sequence[int], curves: Mapping[str, Sequence[float]]
 ) -> Any:
-    """Left some images and their maps, right the accuracy against how many patches are painted over.
+    """Draw some images and their maps, and the accuracy against the number of patches painted over.
 
     Args:
         pixels: (B, H, W, C), uint8.
         maps: (B, h, w) by name.
-        counts: of patches painted over.
-        curves: by name, accuracies from 0 to 1, one for each count.
+        counts: numbers of patches painted over.
+        curves: accuracies from 0 to 1 by name, one for each count.
     """
     figure = new_figure(10.2, 4.2)
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.3])

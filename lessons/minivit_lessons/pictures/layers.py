@@ -1,4 +1,4 @@
-"""The pictures of lesson 04: sizes in a deep network, layer normalisation in space, GELU, and what an MLP learned."""
+"""Pictures of lesson 04: sizes in a deep network, layer normalisation in space, GELU, what an MLP learned."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TWO_CLASSES = LinearSegmentedColormap.from_list("two classes", [BLUE, "#ffffff",
 
 
 def draw_spreads(panels: Mapping[str, Mapping[float, Sequence[float]]]) -> Figure:
-    """How large the numbers are after each layer, a panel for each network and a line for each size of its weights.
+    """Draw how large activations are after each layer, for networks and sizes of their weights.
 
     Args:
-        panels: for each title, standard deviations by depth for each size.
+        panels: for each title, the standard deviations by depth for each size.
     """
     figure = Figure(figsize=(4.6 * len(panels), 3.1), layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -26,7 +26,7 @@ def draw_spreads(panels: Mapping[str, Mapping[float, Sequence[float]]]) -> Figur
         depth = len(next(iter(lines.values()))) - 1
         lines = dict(sorted(lines.items(), reverse=True))
         heights = np.log10([spreads[-1] for spreads in lines.values()])
-        if np.diff(-heights).min(initial=1.0) < 0.4:  # labels would lie on each other
+        if np.diff(-heights).min(initial=1.0) < 0.4:  # labels would overlap
             heights = heights.mean() + 0.5 * (np.arange(len(heights))[::-1] - (len(heights) - 1) / 2)
         for colour, height, (size, spreads) in zip(COLOURS, heights, lines.items(), strict=False):
             axes.semilogy(spreads, color=colour, linewidth=2)
@@ -37,12 +37,12 @@ def draw_spreads(panels: Mapping[str, Mapping[float, Sequence[float]]]) -> Figur
         axes.set(xlabel="layers", xlim=(0, 1.5 * depth), xticks=range(0, depth + 1, 6), ylim=(1e-3, 1e3))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    all_axes[0].set_ylabel("standard deviation of the numbers")
+    all_axes[0].set_ylabel("standard deviation of activations")
     return figure
 
 
 def draw_circle(before: np.ndarray, after: np.ndarray) -> Figure:
-    """Tokens of three numbers before and after layer normalisation, (M, 3) each; a token keeps its colour."""
+    """Draw tokens of three numbers before and after layer normalisation, (M, 3) each, in the same colours."""
     figure = Figure(figsize=(8, 3.9), layout="constrained")
     along, across = np.array([1, -1, 0]) / np.sqrt(2), np.array([1, 1, -2]) / np.sqrt(6)  # they span the plane
     angles = np.arctan2(after @ across, after @ along)  # where on the circle: the token's colour
@@ -69,14 +69,14 @@ def draw_circle(before: np.ndarray, after: np.ndarray) -> Figure:
 def draw_gelu(
     x: np.ndarray, gelu: np.ndarray, gate: np.ndarray, some: np.ndarray, by_chance: Sequence[float]
 ) -> Figure:
-    """The gate Φ(x), GELU beside ReLU, and how far the tanh form is from the exact one.
+    """Draw the gate Φ(x), GELU beside ReLU, and the difference of the tanh form from the exact one.
 
     Args:
         x: numbers in order.
-        gelu: of x, the tanh form.
-        gate: Φ(x), exact.
-        some: fewer numbers, for which chance was asked.
-        by_chance: its answers.
+        gelu: the tanh form of GELU at x.
+        gate: the exact Φ(x).
+        some: fewer numbers, at which the gate was simulated.
+        by_chance: the means of the simulation.
     """
     figure = Figure(figsize=(9, 2.9), layout="constrained")
     first, second, third = figure.subplots(1, 3)
@@ -106,13 +106,13 @@ def draw_gelu(
 
 
 def draw_regions(points: np.ndarray, labels: np.ndarray, maps: Mapping[str, np.ndarray], reach: float) -> Figure:
-    """What networks make of the plane: the probability of class 1 at each place, under the points of both classes.
+    """Draw the probability of class 1 at each point of the plane, and the points of both classes.
 
     Args:
         points: (M, 2) between -reach and reach.
         labels: (M,), 0 or 1.
-        maps: for each title a picture (h, w) of probabilities, its first row at the bottom.
-        reach: the maps' border.
+        maps: for each title, probabilities (h, w), the first row at the bottom.
+        reach: the largest coordinate of the maps.
     """
     figure = Figure(figsize=(3.7 * len(maps), 3.4), layout="constrained")
     all_axes = figure.subplots(1, len(maps), squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""Pictures of optimisers: paths down a valley, rates over a run, losses, and Adam's first steps."""
+"""Pictures of optimisers: paths down a valley, learning rates, losses, and Adam's first steps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 def draw_descent(hessian: np.ndarray, paths: Mapping[str, np.ndarray]) -> Any:
-    """Paths over the contour lines of a quadratic loss ½ wᵀ H w, and the loss after each step.
+    """Draw paths over the contour lines of a quadratic loss ½ wᵀ H w, and the loss after each step.
 
     Args:
         hessian: H, (2, 2).
-        paths: by name, the weights after each step, (steps + 1, 2).
+        paths: the weights after each step by name, (steps + 1, 2).
     """
     figure = new_figure(9.5, 3.5)
     valley, curve = figure.subplots(1, 2, width_ratios=[1.25, 1])
@@ -25,18 +25,18 @@ def draw_descent(hessian: np.ndarray, paths: Mapping[str, np.ndarray]) -> Any:
     for (name, path), colour in zip(paths.items(), COLOURS, strict=False):
         valley.plot(path[:, 0], path[:, 1], ".-", color=colour, linewidth=1.3, markersize=4, label=name)
         curve.plot(_loss(hessian, path), color=colour, linewidth=1.6, label=name)
-    valley.set_title("the way from the dot to the star", fontsize=10)
+    valley.set_title("path from the dot to the star", fontsize=10)
     curve.set_yscale("log")
     curve.set_ylim(1e-3, 1e3)
     curve.set(xlabel="step")
-    curve.set_title("the loss after each step", fontsize=10)
+    curve.set_title("loss after each step", fontsize=10)
     curve.grid(alpha=0.3)
     curve.legend(fontsize=9)
     return figure
 
 
 def _draw_valley(axes: Any, hessian: np.ndarray, begin: np.ndarray) -> None:
-    """The contour lines of the loss, a dot where the paths begin and a star where they should end."""
+    """Draw the contour lines of the loss, a dot at the start of the paths and a star at the minimum."""
     w1, w2 = np.meshgrid(np.linspace(-5, 5, 101), np.linspace(-3, 3, 61))
     height = np.sqrt(_loss(hessian, np.stack([w1, w2], axis=-1)))
     axes.contourf(w1, w2, height, levels=10, cmap="Greys", vmin=0, vmax=2.2 * height.max())
@@ -50,11 +50,11 @@ def _loss(hessian: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def draw_rates(rates: Mapping[str, Sequence[float]], warmup: int) -> Any:
-    """Learning rates over the steps of a run.
+    """Draw learning rates against the steps of a run.
 
     Args:
-        rates: by name, one for each step.
-        warmup: how many steps the rise takes.
+        rates: the rates by name, one for each step.
+        warmup: the number of steps of the warm-up.
     """
     figure = new_figure(7, 2.7)
     axes = figure.subplots()
@@ -68,11 +68,11 @@ def draw_rates(rates: Mapping[str, Sequence[float]], warmup: int) -> Any:
 
 
 def draw_losses(losses: Mapping[str, Sequence[float]], window: int = 10) -> Any:
-    """Training losses over the steps, smoothed, and each as it was behind it.
+    """Draw smoothed training losses against the steps, over the losses themselves.
 
     Args:
-        losses: by name, one for each step.
-        window: over how many steps the mean runs.
+        losses: the losses by name, one for each step.
+        window: the number of steps that the moving mean covers.
     """
     figure = new_figure(7, 3)
     axes = figure.subplots()
@@ -83,19 +83,19 @@ def draw_losses(losses: Mapping[str, Sequence[float]], window: int = 10) -> Any:
     axes.axhline(np.log(10), color="black", linestyle=":", linewidth=1)
     last = max(len(values) for values in losses.values()) - 1
     axes.annotate("ln 10: a guess", (last, np.log(10)), (0, -11), textcoords="offset points", fontsize=8, ha="right")
-    axes.set(xlabel="step", ylabel="loss of the batch")
+    axes.set(xlabel="step", ylabel="mini-batch loss")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9, loc="lower left")
     return figure
 
 
 def draw_first_steps(sizes: Mapping[str, Sequence[float]], paths: Mapping[str, np.ndarray], hessian: np.ndarray) -> Any:
-    """How far each of Adam's first steps goes, in learning rates, and the paths that come of it.
+    """Draw the length of Adam's first steps, in learning rates, and the paths that they make.
 
     Args:
-        sizes: by name, the length of each step over the learning rate.
-        paths: by the same names, the weights after each step, (steps + 1, 2).
-        hessian: of the valley that the paths lie in, (2, 2).
+        sizes: the length of each step divided by the learning rate, by name.
+        paths: the weights after each step, (steps + 1, 2), by the same names.
+        hessian: H of the quadratic loss, (2, 2).
     """
     figure = new_figure(9.5, 3.3)
     length, valley = figure.subplots(1, 2, width_ratios=[1, 1.2])
@@ -105,7 +105,7 @@ def draw_first_steps(sizes: Mapping[str, Sequence[float]], paths: Mapping[str, n
         valley.plot(*paths[name].T, ".-", color=colour, linewidth=1.3, markersize=4)
     valley.set_title("the same in the valley", fontsize=10)
     length.set(xlabel="step", xlim=(0, None), ylim=(0, None))
-    length.set_title("length of a step, in learning rates\n(the slope is always the same)", fontsize=10)
+    length.set_title("length of a step, in learning rates\n(the gradient is always the same)", fontsize=10)
     length.grid(alpha=0.3)
     length.legend(fontsize=9)
     return figure

@@ -1,4 +1,4 @@
-"""The pictures of lesson 06: a shuffled image and two answers, sines of positions, similarities, and wrong tables."""
+"""Pictures of lesson 06: a shuffled image and two answers, sines of positions, similarities, wrong tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 
 
 def draw_answers(images: Sequence[np.ndarray], answers: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Images below one another, and beside each what models answer.
+    """Draw images below one another, and beside each the answers of models.
 
     Args:
-        images: (H, W, C) each.
-        answers: for each model's title, probabilities (images, K).
-        classes: K names.
+        images: arrays (H, W, C).
+        answers: probabilities (images, K) by the model's title.
+        classes: the K names.
     """
     figure = Figure(figsize=(8.4, 2.35 * len(images)), layout="constrained")
     grid = figure.subplots(len(images), 1 + len(answers), width_ratios=[1, *[1.25] * len(answers)], squeeze=False)
@@ -40,7 +40,7 @@ def draw_answers(images: Sequence[np.ndarray], answers: Mapping[str, np.ndarray]
 
 
 def draw_columns(table: np.ndarray, grid: tuple[int, int], speeds: int) -> Figure:
-    """Columns of a table of sines (h w, D) as maps of the image: of each quarter the first `speeds`, in a line."""
+    """Draw the first `speeds` columns of each quarter of a table of sines (h w, D) as maps of the image."""
     quarter = table.shape[1] // 4
     figure = Figure(figsize=(1.3 * speeds + 1.6, 5.0), layout="constrained")
     all_axes = figure.subplots(4, speeds, squeeze=False)
@@ -61,11 +61,11 @@ def draw_columns(table: np.ndarray, grid: tuple[int, int], speeds: int) -> Figur
 
 
 def draw_similarities(tables: Mapping[str, np.ndarray], grid: tuple[int, int]) -> Figure:
-    """For each patch a map of the cosines of its position vector with all others, in the manner of Fig. 7.
+    """Draw for each patch a map of the cosines of its position embedding with all others, as in Fig. 7.
 
     Args:
-        tables: for each title the vectors, (h w, D).
-        grid: h and w.
+        tables: the position embeddings (h w, D) by title.
+        grid: (h, w).
     """
     h, w = grid
     figure = Figure(figsize=(4.7 * len(tables), 4.1), layout="constrained")
@@ -90,7 +90,7 @@ def draw_similarities(tables: Mapping[str, np.ndarray], grid: tuple[int, int]) -
 
 
 def draw_accuracies(accuracies: Mapping[str, float]) -> Figure:
-    """A bar for each accuracy; the first, to compare with, is also a line."""
+    """Draw a bar for each accuracy, and a line for the first, to compare with."""
     figure = Figure(figsize=(7.2, 0.42 * len(accuracies) + 0.7), layout="constrained")
     axes = figure.subplots()
     names, values = list(accuracies), list(accuracies.values())

@@ -1,4 +1,4 @@
-"""Pictures of lesson 15: what a network is shown, what it must guess, and what it guessed."""
+"""Pictures of lesson 15: what a network is shown, what it must predict, and what it predicted."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MARKS = ("o", "s", "^", "D")
 
 
 def colours_of(numbers: np.ndarray) -> np.ndarray:
-    """The 512 colours as pixels, each the middle of what its number stands for: (...,) -> (..., 3) uint8."""
+    """Return the 512 colours as pixels, each the centre of its level: (...,) -> (..., 3) uint8."""
     digits = np.stack([numbers // 64, numbers // 8 % 8, numbers % 8], axis=-1)  # three bits a channel
     return (digits * 32 + 16).astype(np.uint8)
 
 
 def seen_by_the_network(image: np.ndarray, masked: np.ndarray, source: np.ndarray, patch: int) -> np.ndarray:
-    """An image (H, W, 3) with its masked patches chequered and its replaced ones replaced."""
+    """Return an image (H, W, 3) with its masked patches chequered and its replaced ones replaced."""
     rows, columns = image.shape[0] // patch, image.shape[1] // patch
     chequers = np.array(HIDDEN, np.uint8)[np.indices((patch, patch)).sum(axis=0) % 2][:, :, None]  # (P, P, 1)
     seen = image.copy()
@@ -39,7 +39,7 @@ def puzzle(
     numbers: np.ndarray,
     patch: int,
 ) -> Any:
-    """An image, what the network is shown of it, and what it must say, as a figure.
+    """Draw an image, what the network is shown of it, and what it must predict.
 
     Args:
         image: (H, W, 3) pixels.
@@ -48,7 +48,7 @@ def puzzle(
         patch: P.
     """
     figure = new_figure(9.4, 3.5)
-    titles = ("the image", "what the network is shown", "what it must say")
+    titles = ("the image", "what the network is shown", "what it must predict")
     pictures = (image, seen_by_the_network(image, masked, source, patch), wanted(image, corrupted, numbers, patch))
     axes = figure.subplots(1, 3)
     for panel, picture, title in zip(axes, pictures, titles, strict=True):
@@ -66,7 +66,7 @@ def puzzle(
 
 
 def wanted(image: np.ndarray, shown: np.ndarray, numbers: np.ndarray, patch: int) -> np.ndarray:
-    """The colours of the patches that are `shown`, the others white: (H, W, 3) pixels."""
+    """Return the colours of the patches that are `shown`, and white for the others: (H, W, 3) pixels."""
     picture = np.full_like(image, 255)
     columns = image.shape[1] // patch
     for n in np.flatnonzero(shown):
@@ -75,7 +75,7 @@ def wanted(image: np.ndarray, shown: np.ndarray, numbers: np.ndarray, patch: int
 
 
 def rows(pictures: Mapping[str, np.ndarray]) -> Any:
-    """Rows of pictures, each with its name: (M, H, W, 3) pixels."""
+    """Draw rows of pictures, (M, H, W, 3) pixels each, with their names."""
     columns = max(map(len, pictures.values()))
     figure = new_figure(1.35 * columns + 0.6, 1.4 * len(pictures))
     panels = figure.subplots(len(pictures), columns, squeeze=False)
@@ -96,7 +96,7 @@ def guesses(
     guessed: np.ndarray,
     patch: int,
 ) -> Any:
-    """Some images in columns: what was shown, what is right for the corrupted patches, and what was guessed.
+    """Draw images in columns: what was shown, the right colours of corrupted patches, and the predicted ones.
 
     Args:
         images: (M, H, W, 3) pixels.
@@ -122,11 +122,11 @@ def guesses(
 
 
 def few_shot_curves(shots: Sequence[int], accuracies: Mapping[str, np.ndarray]) -> Any:
-    """Accuracy against the number of labelled images of each class.
+    """Draw accuracy against the number of labelled images of each class.
 
     Args:
-        shots: images of each class.
-        accuracies: for each representation (draws, len(shots)).
+        shots: numbers of images of each class.
+        accuracies: (draws, len(shots)) by the name of the representation.
     """
     figure = new_figure(7.2, 3.9)
     axes = figure.subplots()
@@ -148,7 +148,7 @@ def few_shot_curves(shots: Sequence[int], accuracies: Mapping[str, np.ndarray]) 
 
 
 def leak_curves(curves: Mapping[str, Sequence[float]], tests: Mapping[str, float]) -> Any:
-    """Left the training accuracies step by step, right what the same networks know about hidden patches."""
+    """Draw the training accuracies step by step, and the accuracies on hidden patches."""
     figure = new_figure(8.6, 3.3)
     training, test = figure.subplots(1, 2, width_ratios=[2, 1])
     width = 20

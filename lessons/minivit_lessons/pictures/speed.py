@@ -21,7 +21,7 @@ LARGE = 2**23  # float32 elements of an array that no cache holds: 32 MiB
 
 
 class Floor(Protocol):
-    """What a processor can do at most, as `bench.profile.measure_floor` finds it: FLOP/s, and bytes/s to and fro."""
+    """The limits of a processor, as `bench.profile.measure_floor` measures them."""
 
     @property
     def flops(self) -> float:
@@ -36,14 +36,14 @@ class Floor(Protocol):
 
 @dataclass(frozen=True)
 class Measured:
-    """One operation at work.
+    """The measurement of one operation.
 
     Attributes:
-        name: of the operation.
-        flops: arithmetic that it cannot do without; a tanh or exp counts as one.
-        moved: bytes of its inputs and its result, each once.
+        name: the name of the operation.
+        flops: the operations that it needs at least; a tanh or exp counts as one.
+        moved: the bytes of its inputs and its result, each once.
         seconds: the median time.
-        composed: whether it was put together from primitives.
+        composed: whether it is composed of primitives.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Measured:
 
 
 def page_faults() -> int:
-    """How many pages the system has had to hand to this process so far; 0 where that cannot be asked."""
+    """Return the number of page faults of this process so far; 0 if the system does not tell."""
     try:
         import resource
     except ImportError:  # Windows
@@ -73,7 +73,7 @@ def page_faults() -> int:
 
 
 def median_seconds(function: Callable[[], Any], repeats: int = 5) -> float:
-    """The median time of a call, after one call that does not count."""
+    """Return the median time of a call in seconds, after one call that does not count."""
     function()
     times = []
     for _ in range(repeats):
@@ -84,7 +84,7 @@ def median_seconds(function: Callable[[], Any], repeats: int = 5) -> float:
 
 
 def measure_ops(elements: int = LARGE) -> list[Measured]:
-    """Operations of a Vision Transformer on large arrays, on one core, forward and without a tape."""
+    """Measure operations of a Vision Transformer on large arrays, on one core, forward and without a tape."""
     rng = np.random.default_rng(0)
     x = Tensor(rng.standard_normal((elements // 64, 64), dtype=np.float32))
     rows = elements // 768 // 8
@@ -111,7 +111,7 @@ def measure_ops(elements: int = LARGE) -> list[Measured]:
 
 
 def roofline(floor: Floor, measured: Sequence[Measured]) -> Any:
-    """Arithmetic per second against arithmetic per byte, under the roof that memory and processor make."""
+    """Draw arithmetic per second against arithmetic per byte, under the limits of memory and processor."""
     figure = new_figure(8.0, 4.8)
     axes = figure.subplots()
     x = np.geomspace(0.06, 600, 200)
@@ -129,7 +129,7 @@ def roofline(floor: Floor, measured: Sequence[Measured]) -> Any:
         axes.annotate(
             m.name,
             (m.intensity, m.speed / 1e9),
-            xytext=(0, 8) if left else (4, -14),  # below a point that may lie on the roof
+            xytext=(0, 8) if left else (4, -14),  # below a point that may be on the limit
             textcoords="offset points",
             ha="right" if left else "center" if m.intensity > 100 else "left",
             fontsize=9,
@@ -151,7 +151,7 @@ def roofline(floor: Floor, measured: Sequence[Measured]) -> Any:
 
 
 def block_times(milliseconds: Mapping[int, float]) -> Any:
-    """Time of an element-wise chain against the size of its blocks; the last size is the whole array."""
+    """Draw the time of an element-wise chain against the size of its blocks; the last is the whole array."""
     figure = new_figure(7.4, 3.4)
     axes = figure.subplots()
     blocks, times = list(milliseconds), list(milliseconds.values())
@@ -168,7 +168,7 @@ def block_times(milliseconds: Mapping[int, float]) -> Any:
 
 
 def drift(curves: Mapping[str, Sequence[float]]) -> Any:
-    """How far weights have come apart, by step, on a logarithmic scale."""
+    """Draw how far weights have drifted apart, by step, on a logarithmic scale."""
     figure = new_figure(7.2, 3.5)
     axes = figure.subplots()
     for (name, values), colour, style in zip(curves.items(), (BLUE, ORANGE, GREY), ("-", "--", ":"), strict=False):

@@ -24,14 +24,14 @@ def draw_figure_one(
     mlp_dim: int,
     middle: int,
 ) -> Any:
-    """The paper's Fig. 1, drawn from what a model made of one image.
+    """Draw the paper's Fig. 1 from the arrays that a model computed for one image.
 
     Args:
         image: (H, W, C) pixels.
-        tokens: what enters each block, and what leaves the last: depth + 1 arrays (T, D).
+        tokens: the input of each block and the output of the last: depth + 1 arrays (T, D).
         probabilities: (K,).
-        classes: their K names.
-        patch_size, heads, mlp_dim: of the model.
+        classes: the K names.
+        patch_size, heads, mlp_dim: the sizes of the model.
         middle: the number of a patch, counted from 1, to show with its neighbours.
     """
     figure = new_figure(9.6, 6.8)
@@ -52,7 +52,7 @@ def _draw_flow(
     P: int,
     middle: int,
 ) -> None:
-    """The left part, from the image at the bottom to the classes at the top."""
+    """Draw the left part, from the image at the bottom to the classes at the top."""
     (T, D), C = tokens[0].shape, image.shape[2]
     columns = image.shape[1] // P
     first = min(max(2, middle - NEIGHBOURS // 2), T - 1 - NEIGHBOURS)
@@ -104,7 +104,7 @@ def _draw_flow(
 
 
 def _draw_block(axes: Any, shape: tuple[int, ...], heads: int, mlp_dim: int, depth: int) -> None:
-    """The right part: what one block does, from the bottom up."""
+    """Draw the right part: what one block does, from the bottom up."""
     T, D = shape
     x, width = 78.0, 18.0
     axes.add_patch(_rectangle(70, 3.5, 31.5, 62, "#f2f2f2", edge="#999999"))
@@ -137,13 +137,13 @@ def _draw_block(axes: Any, shape: tuple[int, ...], heads: int, mlp_dim: int, dep
 def draw_predictions(
     pixels: np.ndarray, probabilities: np.ndarray, labels: Sequence[int], classes: Sequence[str]
 ) -> Any:
-    """Ten images, each above the three classes that a model finds most likely; the right one in orange.
+    """Draw ten images, each above its three most probable classes, with the right one in orange.
 
     Args:
         pixels: (10, H, W, C).
         probabilities: (10, K).
         labels: the right classes.
-        classes: their names.
+        classes: the K names.
     """
     figure = new_figure(7, 3.2)
     grid = figure.subplots(4, 5)
@@ -162,11 +162,11 @@ def draw_predictions(
 
 
 def draw_accuracies(samples: Mapping[str, np.ndarray], accuracies: Mapping[str, float]) -> Any:
-    """One image as a model gets it, scaled in different ways, and how often the model is right.
+    """Draw one image scaled in different ways, and the accuracy of a model with each.
 
     Args:
-        samples: by name, one channel (H, W) of the image as it goes into the model.
-        accuracies: by the same names, from 0 to 1.
+        samples: one channel (H, W) of the model's input, by name.
+        accuracies: from 0 to 1, by the same names.
     """
     figure = new_figure(2.1 * len(samples), 3.1)
     top, bottom = figure.subplots(2, len(samples), height_ratios=[2.6, 1], squeeze=False)
@@ -184,7 +184,7 @@ def draw_accuracies(samples: Mapping[str, np.ndarray], accuracies: Mapping[str, 
 
 
 def draw_learning(losses: Sequence[float]) -> Any:
-    """The loss of each step, next to that of a model without an opinion on ten classes."""
+    """Draw the loss of each step, and the loss of guessing among ten classes."""
     figure = new_figure(6.5, 2.6)
     axes = figure.subplots()
     axes.axhline(np.log(10), color="black", linestyle=":", linewidth=1)
@@ -203,7 +203,7 @@ def _picture(axes: Any, image: np.ndarray, x: float, y: float, width: float, hei
 
 
 def _strip(axes: Any, vector: np.ndarray, x: float, y: float, height: float, highlight: bool) -> None:
-    """A token as a column of colours."""
+    """Draw a token as a column of colours."""
     reach = 2.5 * float(vector.std()) or 1.0
     extent = (x - 1.1, x + 1.1, y, y + height)
     axes.imshow(vector[:, None], extent=extent, cmap="cividis", vmin=-reach, vmax=reach, aspect="auto", zorder=3)
