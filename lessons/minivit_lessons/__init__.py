@@ -1,6 +1,6 @@
-"""What the lessons' notebooks use: checks that say what is wrong, pictures, and what earlier lessons built.
+"""The package of the course: checks that name mistakes, pictures, and what earlier lessons built.
 
-from minivit_lessons import built, check, show, start, summary
+from minivit_lessons import built, check, explore, show, start, summary
 """
 
 from .checking import check, summary

@@ -1,4 +1,4 @@
-"""The executed lessons as a static site: pages that open without a kernel and without a network."""
+"""The executed lessons as a static site, which needs no kernel and no network."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SOURCE_LINK = re.compile(r"\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
 INDEX = """\
 # The lessons
 
-From one multiplication to a trained Vision Transformer, in {count} lessons. Each is a notebook: what you see here is
-the one with the solutions. `make lessons` gives you your own, with the exercises open.
+From one multiplication to a trained Vision Transformer, in {count} lessons. Each is a notebook; this site shows the
+ones with the solutions. `make lessons` gives you your own, with the exercises open.
 
 ```{{toctree}}
 :maxdepth: 1
@@ -33,19 +33,20 @@ the one with the solutions. `make lessons` gives you your own, with the exercise
 
 
 def build_book(out: Path) -> Path:
-    """Build the site of all lessons into a folder, and return its first page.
+    """Build the site of all lessons, replace an earlier one in the folder by it, and return its first page.
 
-    What was in the folder is replaced once the new site is whole.
+    Args:
+        out: the folder of the site: a new one, or one with an earlier site.
 
     Raises:
         MissingExtraError: if Sphinx is not installed.
         DataNotFoundError: if there are no executed lessons.
-        DataError: if the folder holds something else, or if Sphinx finds a mistake, such as a link that leads nowhere.
+        DataError: if the folder has other files, or if Sphinx finds a mistake, such as a broken link.
     """
     if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
-        raise DataError(f"{out} holds something else than a site: choose another folder")
+        raise DataError(f"{out} has files that are not a site: choose another folder")
     if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_nb", "furo")):
-        raise MissingExtraError("The book is made by Sphinx: pip install 'minivit[book]'")
+        raise MissingExtraError("Sphinx, for the book, is not installed: pip install 'minivit[book]'")
     lessons = lessons_folder()
     with tempfile.TemporaryDirectory() as scratch:
         source, site = Path(scratch) / "source", Path(scratch) / "site"
@@ -62,16 +63,24 @@ def build_book(out: Path) -> Path:
 
 
 def _complaints(said: str) -> str:
-    """What Sphinx complained of, without what else it prints."""
+    """Return the warnings and errors in Sphinx's output."""
     lines = [line for line in said.splitlines() if "WARNING" in line or "rror" in line]
     return "\n".join(lines) or said.strip()[-2000:]
 
 
 def gather(lessons: Path, folder: Path) -> None:
-    """Put what the site is made of into a folder: the executed lessons, and a page for each file that they link to."""
+    """Write the sources of the site: the executed lessons, and a page for each file that they link to.
+
+    Args:
+        lessons: the folder of the lessons.
+        folder: the folder of the site's sources.
+
+    Raises:
+        DataNotFoundError: if there are no executed lessons.
+    """
     paths = sorted((lessons / SOLUTIONS).glob("[0-9][0-9]_*.ipynb"))
     if not paths:
-        raise DataNotFoundError(f"there are no executed lessons in {lessons / SOLUTIONS}: run `minivit lessons build`")
+        raise DataNotFoundError(f"{lessons / SOLUTIONS} has no executed lessons: run `minivit lessons build`")
     linked: set[str] = set()
     for path in paths:
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -89,12 +98,12 @@ def gather(lessons: Path, folder: Path) -> None:
 
 
 def page_name(name: str) -> str:
-    """The name of the page of a file: minivit/models/vit.py is minivit-models-vit.py."""
+    """Return the name of a file's page: minivit-models-vit.py for minivit/models/vit.py."""
     return name.replace("/", "-")
 
 
 def write_page(path: Path, name: str, target: Path) -> None:
-    """A page that shows a file of the repository."""
+    """Write a page that shows a file of the repository."""
     text = path.read_text(encoding="utf-8")
     language = "python" if path.suffix == ".py" else "text"
     fence = "`" * 6  # longer than any fence inside

@@ -1,7 +1,7 @@
 """From a lesson's source to its notebooks.
 
-`lessons/source/NN_name.py` is a notebook as text (jupytext's percent format). What a learner shall write stands between
-two marks:
+`lessons/source/NN_name.py` is a notebook as text (jupytext's percent format). What the learner writes is between two
+marks:
 
     # %% exercise="softmax"
     def softmax(x, axis=-1):
@@ -11,8 +11,8 @@ two marks:
         # --- end
 
 `statements/LANGUAGE/NN_name.md` has the exercises' texts and hints, apart from the solutions so that they can be
-translated. The builder puts each statement before its cell and the check behind it, and writes two notebooks: the
-learner's, with a place to write instead of each solution, and that with the solutions, which is executed.
+translated. The builder puts each statement before its cell and the check after it, and writes two notebooks: the
+learner's, with a place to write instead of each solution, and the one with the solutions, which is executed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Statement:
 
 
 def read_statements(path: Path) -> dict[str, Statement]:
-    """The statements of one lesson: `# name`, text, and `## Hint` as often as there are hints.
+    """Read the statements of one lesson: for each exercise `# name`, its text, and `## Hint` before each hint.
 
     Raises:
         DataError: if a statement has no text or no hint.
@@ -61,13 +61,13 @@ def read_statements(path: Path) -> dict[str, Statement]:
         name, _, body = part.partition("\n")
         text, *hints = (piece.strip() for piece in re.split(r"^## Hint.*$", body, flags=re.MULTILINE))
         if not text or not hints or not all(hints):
-            raise DataError(f"{path}: exercise {name.strip()} needs a text and at least one hint")
+            raise DataError(f"{path}: exercise {name.strip()} lacks its text or a hint: write both")
         found[name.strip()] = Statement(text, tuple(hints))
     return found
 
 
 def learners_source(source: str) -> str:
-    """An exercise cell with a place to write instead of each solution."""
+    """Return an exercise cell with a place to write instead of each solution."""
     lines: list[str] = []
     inside = False
     for line in source.split("\n"):
@@ -85,25 +85,25 @@ def learners_source(source: str) -> str:
 
 
 def solved_source(source: str) -> str:
-    """An exercise cell with its solution and without the marks."""
+    """Return an exercise cell with its solution, without the marks."""
     lines = source.split("\n")
     return "\n".join(line for line in lines if not line.strip().startswith((BEGIN, END)))
 
 
 def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]:
-    """The notebook of a lesson, not executed, as the dictionary that its file holds.
+    """Return the notebook of a lesson, not executed, as the dictionary that its file has.
 
     Args:
         source: lessons/source/NN_name.py.
         statements: statements/en/NN_name.md.
-        solved: with the solutions, or with places to write.
+        solved: whether the notebook has the solutions, or places to write.
 
     Raises:
         DataError: if an exercise has no statement or a statement no exercise.
     """
     lesson = lesson_number(source)
     if lesson is None:
-        raise DataError(f"{source}: a lesson's name begins with two digits and an underscore")
+        raise DataError(f"{source} is not a lesson's name: it must begin with two digits and an underscore")
     texts = read_statements(statements) if statements.exists() else {}
     cells: list[dict[str, Any]] = []
     exercises: list[str] = []
@@ -120,16 +120,16 @@ def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]
         else:
             exercises.append(exercise)
             if exercise not in texts:
-                raise DataError(f"{statements}: exercise {exercise} has no statement")
+                raise DataError(f"{statements} has no statement of exercise {exercise}: write it")
             cells.append(_markdown(_statement(f"{lesson}.{len(exercises)}", exercise, texts[exercise])))
             text = solved_source(cell["source"]) if solved else learners_source(cell["source"])
             cells.append(_code(text, exercise=exercise))
             cells.append(_code(f'{exercise} = check("{exercise}", {exercise})'))
     unused = set(texts) - set(exercises)
     if unused:
-        raise DataError(f"{statements}: no exercise is called {', '.join(sorted(unused))}")
+        raise DataError(f"{statements} has statements of unknown exercises: {', '.join(sorted(unused))}")
     for i, cell in enumerate(cells):
-        if solved and cell["cell_type"] == "markdown":  # it will be one folder further down
+        if solved and cell["cell_type"] == "markdown":  # it will be one folder deeper
             cell["source"] = cell["source"].replace("](../", "](../../")
         cell["id"] = f"{lesson:02d}-{i:03d}"
     return {
@@ -147,7 +147,7 @@ def _percent_cells(source: Path) -> list[dict[str, Any]]:
     try:
         import jupytext
     except ImportError:
-        raise MissingExtraError("Building lessons needs jupytext: pip install 'minivit[lessons]'") from None
+        raise MissingExtraError("jupytext, for lessons, is not installed: pip install 'minivit[lessons]'") from None
     return jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")["cells"]
 
 
@@ -171,7 +171,7 @@ def _code(source: str, tags: list[str] | None = None, exercise: str = "") -> dic
 
 
 def to_json(notebook: dict[str, Any]) -> str:
-    """The text of a notebook's file."""
+    """Return the text of a notebook's file."""
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
@@ -179,12 +179,12 @@ def to_json(notebook: dict[str, Any]) -> str:
 
 
 def sources(folder: Path) -> list[Path]:
-    """The sources of all lessons, in order."""
+    """Return the sources of all lessons, in order."""
     return sorted((folder / "source").glob("[0-9][0-9]_*.py"))
 
 
 def statements_of(source: Path, language: str = "en") -> Path:
-    """Where a lesson's statements stand; in English where they are not translated."""
+    """Return the file of a lesson's statements: the English one if there is no translation."""
     folder = source.parents[1] / "statements"
     translated = folder / language / f"{source.stem}.md"
     return translated if translated.exists() else folder / "en" / f"{source.stem}.md"
@@ -195,8 +195,8 @@ def write_lesson(source: Path, run: bool = True, language: str = "en") -> None:
 
     Args:
         source: lessons/source/NN_name.py.
-        run: execute the one with the solutions.
-        language: of the exercises' texts.
+        run: whether to execute the one with the solutions.
+        language: the language of the exercises' texts, such as "en".
     """
     folder = source.parents[1]
     statements = statements_of(source, language)
@@ -204,19 +204,19 @@ def write_lesson(source: Path, run: bool = True, language: str = "en") -> None:
     solved_path.parent.mkdir(exist_ok=True)
     _write(folder / f"{source.stem}.ipynb", build_lesson(source, statements, solved=False))
     solved = build_lesson(source, statements, solved=True)
-    _write(solved_path, solved)  # already before it runs: its own answers are read from it
+    _write(solved_path, solved)  # before it runs, since it reads its answers from this file
     if run:
         _write(solved_path, execute(solved, solved_path.parent))
 
 
 def execute(notebook: dict[str, Any], folder: Path, seconds: int = 300, keep_going: bool = False) -> dict[str, Any]:
-    """The notebook with the outputs of a fresh kernel.
+    """Return the notebook with the outputs of a new kernel.
 
     Args:
         notebook: as `build_lesson` returns it.
         folder: the kernel's working directory.
-        seconds: that one cell may take.
-        keep_going: go on after a cell that fails.
+        seconds: the time limit of one cell.
+        keep_going: whether to go on after a cell that fails.
 
     Raises:
         DataError: if a cell fails, unless `keep_going`.
@@ -226,7 +226,7 @@ def execute(notebook: dict[str, Any], folder: Path, seconds: int = 300, keep_goi
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError
     except ImportError:
-        raise MissingExtraError("Executing lessons needs nbclient: pip install 'minivit[lessons]'") from None
+        raise MissingExtraError("nbclient, for lessons, is not installed: pip install 'minivit[lessons]'") from None
     ready: Any = nbformat.from_dict(json.loads(json.dumps(notebook)))
     client = NotebookClient(
         ready,

@@ -1,7 +1,7 @@
 """A cell as Jupyter reads it: magics and commands turned into Python, and the names that the cell uses.
 
 Marks must not depend on whether IPython is installed, so this module does not use it. It knows magics (`%` and `%%`),
-commands (`!`) and help (`?`); it never runs a command.
+commands (`!`) and help (`?`), and never runs a command.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import lru_cache
 # The code under these cell magics runs as if it were in the cell itself; under any other it defines nothing.
 RUNS_ITS_CELL = {"time", "capture", "prun", "memit", "mprun", "wall_time"}
 RUNS_ITS_LINE = {"time", "prun", "memit"}  # `%time y = f(x)` defines y
-MAGIC = "__magic__"  # the function that stands for a magic whose result is assigned
+MAGIC = "__magic__"  # the function that replaces a magic whose result is assigned
 CANNOT_BE_PARSED = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 
 TOKEN = re.compile(
@@ -45,13 +45,13 @@ def as_python(source: str) -> str:
             return ""
         captured = re.findall(r"(?<!\S)[^\W\d]\w*", rest) if name == "capture" else []
         return "\n" + as_python(body) + "".join(f"\n{word} = {MAGIC}('capture', '')" for word in captured[-1:])
-    if first[:1].isspace():  # Jupyter, too, takes an indent off that a whole cell has
+    if first[:1].isspace():  # Jupyter, too, removes the common indent of a cell
         source = textwrap.dedent(source)
     return "\n".join(_line_as_python(line) for line in _statements(source))
 
 
 def is_python(source: str) -> bool:
-    """Whether Python itself can read it."""
+    """Return whether Python can parse the source."""
     try:
         ast.parse(source)
     except CANNOT_BE_PARSED:
@@ -92,7 +92,7 @@ def _statements(source: str) -> Iterator[str]:
 
 
 def _end_of_magic(source: str, at: int) -> int:
-    """Where a magic's line ends; a backslash continues it."""
+    """Return the position where a magic's line ends; a backslash continues it."""
     end = _line_end(source, at)
     while end < len(source) and source[end - 1] == "\\":
         end = _line_end(source, end + 1)
@@ -105,7 +105,7 @@ def _line_end(source: str, at: int) -> int:
 
 
 def _line_as_python(line: str) -> str:
-    """One logical line, with the same number of line breaks."""
+    """Return one logical line as Python, with the same number of line breaks."""
     bare = line.lstrip()
     indent = line[: len(line) - len(bare)]
     lost = "\n" * line.count("\n")
@@ -127,7 +127,7 @@ def _line_as_python(line: str) -> str:
 
 
 def _without_options(text: str) -> str:
-    """The statement after a magic's options: `-n 10 f(x)` is f(x)."""
+    """Return the statement after a magic's options: `f(x)` for `-n 10 f(x)`."""
     return re.sub(r"^(?:\s*-[a-zA-Z](?:\s*\d+)?(?=\s|$))+", "", text.strip()).strip()
 
 
@@ -135,7 +135,7 @@ def _without_options(text: str) -> str:
 
 
 def parse(source: str) -> list[ast.stmt]:
-    """The statements of a cell; none if it cannot be parsed."""
+    """Return the statements of a cell; none if it cannot be parsed."""
     try:
         return ast.parse(as_python(source)).body
     except CANNOT_BE_PARSED:
@@ -159,7 +159,7 @@ def used_names(source: str) -> set[str]:
 
 
 def changed_names(source: str) -> set[str]:
-    """The notebook's names that a cell binds, deletes, or changes: `x = 1`, `x[0] = 1`, `x.a = 1`, `x.append(1)`."""
+    """Return the names that a cell binds, deletes or changes: x in `x = 1`, `x[0] = 1`, `x.a = 1`, `x.append(1)`."""
     found: set[str] = set()
     for statement in parse(source):
         for node in ast.walk(statement):
@@ -177,18 +177,18 @@ def changed_names(source: str) -> set[str]:
 
 
 def _root(node: ast.expr) -> set[str]:
-    """The name that `name.a[0].b` begins with."""
+    """Return the name that an expression such as `name.a[0].b` begins with."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call | ast.Starred):
         node = node.func if isinstance(node, ast.Call) else node.value
     return {node.id} if isinstance(node, ast.Name) else set()
 
 
 def defined_names(source: str, own: bool = False) -> set[str]:
-    """What a cell defines: functions, classes, assigned and imported names. Nothing if it cannot be parsed.
+    """Return the names that a cell defines, assigns or imports; none if it cannot be parsed.
 
     Args:
-        source: of the cell.
-        own: without what it imports, has from an earlier lesson by `built(...)`, or gets back from `check(...)`.
+        source: the source of the cell.
+        own: whether to leave out what it imports, and the results of `built(...)` and `check(...)`.
     """
     names: set[str] = set()
     for statement in parse(source):
@@ -205,7 +205,7 @@ def defined_names(source: str, own: bool = False) -> set[str]:
 
 
 def only_brings_in(source: str) -> bool:
-    """Whether a cell does nothing but import, and ask for what earlier lessons built."""
+    """Return whether a cell only imports, and calls `built` for what earlier lessons built."""
     statements = parse(source)
     return bool(statements) and all(
         isinstance(s, ast.Import | ast.ImportFrom) or (isinstance(s, ast.Assign) and _is_handed_over(s.value, "built"))
@@ -214,7 +214,7 @@ def only_brings_in(source: str) -> bool:
 
 
 def checked_names(source: str) -> set[str]:
-    """The exercises that a cell hands to `check`."""
+    """Return the names of the exercises that a cell passes to `check`."""
     return {
         call.args[0].value
         for statement in parse(source)

@@ -1,4 +1,4 @@
-"""`check(name, attempt)`: is it right, and if not, what is the likely mistake?"""
+"""`check(name, attempt)`: whether an attempt is right, and if not, the likely mistake."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Verdict:
     """What a check found.
 
     Attributes:
-        name: of the exercise.
+        name: the name of the exercise.
         status: "passed", "not done" or "wrong".
-        message: the likely mistake, one line; empty if it passed.
+        message: the likely mistake in one line; empty if the attempt passed.
         printed: what the attempt printed.
     """
 
@@ -49,15 +49,15 @@ _given: dict[str, Any] = {}  # the answers that `check` gave out, by exercise
 
 
 def check(name: str, attempt: Any) -> Any:
-    """Say whether an attempt is right, and return what the rest of the lesson shall use.
+    """Say whether an attempt is right, and return what the rest of the lesson uses.
 
     Args:
-        name: of the exercise.
+        name: the name of the exercise.
         attempt: the function, class or value.
 
     Returns:
-        The attempt if it is right, else the lesson's own answer, so that the next cells run all the same.
-        A question's answer comes back as it was.
+        The attempt if it is right, else the lesson's own answer, so that the next cells still run. The answer to a
+        question is returned unchanged.
 
     Raises:
         ConfigError: if there is no such exercise.
@@ -71,15 +71,15 @@ def check(name: str, attempt: Any) -> Any:
     if verdict.passed or exercises.find(name).is_question:
         print(f"{verdict.printed}{verdict}")
         return attempt
-    print(f"{verdict.printed}{verdict}\n  Until it is right, the lesson goes on with minivit's own.")
+    print(f"{verdict.printed}{verdict}\n  Until it is right, the lesson uses minivit's own.")
     return answer(name, names)
 
 
 def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
-    """The verdict on an attempt; it is never an exception, whatever the attempt does.
+    """Return the verdict on an attempt, and never raise, whatever the attempt does.
 
     Args:
-        name: of the exercise.
+        name: the name of the exercise.
         attempt: the function, class or value.
         names: the namespace in which it was defined.
     """
@@ -98,10 +98,10 @@ def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
             name, WRONG, f"{name} takes longer than {trial.SECONDS:g} s: does a loop never end?", printed.said()
         )
     except SystemExit:
-        return Verdict(name, WRONG, f"{name} calls exit(): it must return instead", printed.said())
+        return Verdict(name, WRONG, f"{name} calls exit(): return the result instead", printed.said())
     except Exception as error:
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return Verdict(name, WRONG, f"what {name} returns cannot be used ({text})", printed.said())
+        return Verdict(name, WRONG, f"the result of {name} cannot be used: {text}", printed.said())
     return Verdict(name, PASSED, "", printed.said())
 
 
@@ -113,14 +113,14 @@ def _begun(name: str, attempt: Any) -> Any:
 
 def _on_trial(name: str, attempt: Any, names: dict[str, Any]) -> Attempt:
     if not callable(_begun(name, attempt)):
-        raise Complaint(f"{name} is a {type(attempt).__name__}, not a function: hand it over without calling it")
+        raise Complaint(f"{name} is a {type(attempt).__name__}, not a function: pass the function without calling it")
     if attempt is _given.get(name):
         raise Complaint(f"{name} is minivit's own here: run the cell with your {name} again, then this one")
     return Attempt(name, attempt, names)
 
 
 def answer(name: str, names: dict[str, Any]) -> Any:
-    """The lesson's own answer to an exercise, at work in `names`: it calls the learner's other functions."""
+    """Return the lesson's own answer to an exercise; it calls the learner's other functions in `names`."""
     found: dict[str, Any] = {}
     exec(compile(solution(name), f"<minivit's answer to {name}>", "exec"), names, found)
     _given[name] = found[name]
@@ -129,13 +129,13 @@ def answer(name: str, names: dict[str, Any]) -> Any:
 
 @functools.cache
 def solution(name: str) -> str:
-    """The source of the lesson's own answer to an exercise."""
+    """Return the source of the lesson's own answer to an exercise."""
     lesson = exercises.find(name).lesson
     path = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
     cells = read_notebook(path) if path else []
     sources = [cell.source for cell in cells if cell.exercise == name]
     if not sources:
-        raise LookupError(f"the solutions of lesson {lesson:02d} hold no {name}")
+        raise LookupError(f"the solutions of lesson {lesson:02d} have no {name}")
     return sources[0]
 
 

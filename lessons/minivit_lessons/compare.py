@@ -1,8 +1,8 @@
-"""Comparing a learner's result with the right one, so that the difference has a name.
+"""Compares a learner's result with the right one, and names the likely mistake.
 
-`same` first asks whether the result is one of the mistakes that the exercise knows: each is a sentence and the result
-that it leads to. If it is none of them, it looks for what goes wrong everywhere: a missing factor, a sign, a transposed
-matrix, a lost axis, the wrong element type. Only then does it say where the first difference is.
+`same` first looks for the mistakes that the exercise knows: each is a sentence and the result that it leads to. Then it
+looks for mistakes of any exercise: a missing factor, a sign, a transposed matrix, a lost axis, the wrong element type.
+Only then does it say where the first difference is.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def same(
     Args:
         got: what the attempt returned.
         expected: the right result.
-        what: how it is called in the complaint, such as "patchify(images, 4)".
-        mistakes: the known ones, in the order in which to try them.
+        what: its name in a complaint, such as "patchify(images, 4)".
+        mistakes: the known mistakes, in the order in which to try them.
         factors: known factors by name, such as {"√D_h": 8.0}.
-        tolerance: relative to the largest element; float32 results want about 1e-5.
-        check_dtype: whether the element type counts.
+        tolerance: the largest difference, relative to the largest element; about 1e-5 for float32.
+        check_dtype: whether the element type must be right too.
 
     Raises:
-        Complaint: it names the likely mistake.
+        Complaint: with the likely mistake.
     """
     right = _array(expected, what)
     array = _array(got, what)
@@ -46,7 +46,7 @@ def same(
         if check_dtype and array.dtype != right.dtype:
             raise Complaint(
                 f"{what} has the right numbers, but as {array.dtype} instead of {right.dtype}: "
-                "did a NumPy number such as np.sqrt(...) or np.zeros(...) without a dtype come in?"
+                "is there a NumPy number such as np.sqrt(...), or np.zeros(...) without a dtype?"
             )
         return
     for sentence, result in (mistakes or {}).items():
@@ -71,16 +71,16 @@ def same_gradients(
 ) -> None:
     """Complain unless the gradients of a function of Tensors are those of finite differences.
 
-    The function runs on the learner's Tensors; its output is pulled back from a random cotangent, since a sum of the
-    outputs would let some wrong gradients pass.
+    The function runs on the learner's Tensors. Its backward pass starts from a random cotangent, since ones would let
+    some wrong gradients pass.
 
     Args:
-        attempt: takes a Tensor for each input and returns a Tensor.
-        inputs: arrays, one for each argument.
-        names: what the arguments are called.
-        what: how the call is named.
-        mistakes: for an argument's name, its known mistakes: sentence and the wrong gradient (or a function of the
-            cotangent that computes it).
+        attempt: the function, which takes a Tensor for each input and returns a Tensor.
+        inputs: one array for each argument.
+        names: the names of the arguments.
+        what: the name of the call in a complaint.
+        mistakes: the known mistakes by the argument's name: sentence and wrong gradient, or a function of the
+            cotangent that computes it.
         options: more keyword arguments.
     """
     tensor = attempt.find("Tensor")
@@ -97,7 +97,7 @@ def same_gradients(
     for i, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
         if leaf.grad is None:
             raise Complaint(
-                f"{what} leaves no gradient on {name}: was its .data taken, or is it not among record's inputs?"
+                f"{what} leaves no gradient on {name}: is {name}.data used, or {name} missing in record's inputs?"
             )
         known = {
             sentence: (lambda wrong=wrong: wrong(cotangent)) if callable(wrong) else wrong
@@ -109,7 +109,7 @@ def same_gradients(
 
 
 def slopes(project: Callable[[list[np.ndarray]], float], points: list[np.ndarray], i: int) -> np.ndarray:
-    """d project / d points[i], each element by a central difference."""
+    """Return the derivative of `project` with respect to points[i], by a central difference for each element."""
     gradient = np.zeros_like(points[i])
     for index in np.ndindex(points[i].shape):
         values = []
@@ -134,14 +134,14 @@ def _gradient_shape(gradient: Any, numeric: np.ndarray, name: str, what: str, kn
     if len(shape) >= numeric.ndim and np.size(gradient) > numeric.size:
         raise Complaint(
             f"the gradient of {what} with respect to {name} has shape {shape}, but {name} has {numeric.shape}: "
-            "it was not summed over the broadcast axis"
+            "sum it over the broadcast axis"
         )
     raise Complaint(
-        f"the gradient of {what} with respect to {name} has shape {shape}: it must have that of {name}, {numeric.shape}"
+        f"the gradient of {what} with respect to {name} has shape {shape}: it must be {name}'s, {numeric.shape}"
     )
 
 
-# -- what the difference is called ----------------------------------------------------------------------
+# -- names for the difference ---------------------------------------------------------------------------
 
 
 def _array(value: Any, what: str) -> np.ndarray:
@@ -151,7 +151,7 @@ def _array(value: Any, what: str) -> np.ndarray:
     except ValueError:
         array = np.empty((), object)
     if array.dtype.kind not in "fiub":
-        raise Complaint(f"{what} is a {type(value).__name__}: numbers are wanted, an array of them or a Tensor")
+        raise Complaint(f"{what} is a {type(value).__name__}: it must be a number, an array or a Tensor")
     return array
 
 
@@ -165,11 +165,11 @@ def _shape_sentence(array: np.ndarray, right: np.ndarray, what: str, tolerance: 
     if array.ndim == right.ndim and array.shape[::-1] == right.shape and _close(array.T, right, tolerance):
         return f"{start}: it is transposed"
     if array.size == right.size and _close(array.reshape(right.shape), right, tolerance):
-        return f"{start}: the numbers are right and in order, a reshape or keepdims=True is missing"
+        return f"{start}: the numbers are right, but a reshape or keepdims=True is missing"
     if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
-        return f"{start}: two axes have changed places"
+        return f"{start}: two axes are swapped"
     if array.ndim < right.ndim:
-        return f"{start}: an axis is lost; was it summed away or indexed?"
+        return f"{start}: an axis is lost by a sum or an index"
     return start
 
 
@@ -179,20 +179,20 @@ def _value_sentence(
     if _close(-array, right, tolerance):
         return f"{what} has the wrong sign{' everywhere' if right.size > 1 else ''}"
     if array.ndim >= 2 and array.shape[-1] == array.shape[-2] and _close(array.swapaxes(-1, -2), right, tolerance):
-        return f"{what} is transposed: its last two axes have changed places"
+        return f"{what} is transposed: its last two axes are swapped"
     scale = float(np.vdot(array, right)) / (float(np.vdot(array, array)) or 1.0)
     if scale and _close(array * scale, right, tolerance):
         for name, factor in factors.items():
             for value, word in ((factor, "multiplied by"), (1.0 / factor, "divided by")):
                 if np.isclose(scale * value, 1.0, rtol=1e-4):
-                    return f"{what} is off by a factor everywhere: it was {word} {name} = {factor:.4g} once too often"
+                    return f"{what} is wrong by a factor everywhere: it is {word} {name} = {factor:.4g} once too often"
         if right.size > 1:
-            return f"{what} is off by the same factor everywhere: it must be {scale:.4g} times as large"
+            return f"{what} is wrong by the same factor everywhere: it must be {scale:.4g} times as large"
     shift = float(np.mean(right - array))
     if right.size > 1 and _close(array + shift, right, tolerance):
-        return f"{what} is off by the same amount everywhere: {shift:+.4g} is missing"
+        return f"{what} is wrong by the same amount everywhere: {shift:+.4g} is missing"
     if right.size == 1:
-        return f"{what} is {array.item():.6g}; it should be {right.item():.6g}"
+        return f"{what} is {array.item():.6g}: it should be {right.item():.6g}"
     if right.ndim and right.shape[0] > 1:
         order = np.sort(array.ravel()), np.sort(right.ravel())
         if _close(order[0], order[1], tolerance):

@@ -1,4 +1,4 @@
-"""Pictures in a notebook: each with a text for those who cannot see it, and sliders where there is a kernel."""
+"""Pictures in a notebook, each with a text for readers who cannot see it, and sliders if there is a kernel."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def show(figure: Any, alt: str, dpi: int = 90) -> None:
     """Show a matplotlib figure.
 
     Args:
-        figure: the figure; it is not kept.
-        alt: what is to be seen, in words, for a reader who cannot see it.
+        figure: the figure.
+        alt: a description for a reader who cannot see it.
         dpi: pixels per inch.
     """
     if not alt.strip():
-        raise ValueError("a picture needs a text that says what is to be seen")
+        raise ValueError("the picture has no description: give alt a text for readers who cannot see it")
     if state.current().is_hidden:
         return
     display(Picture(png(figure, dpi), alt))
@@ -44,7 +44,7 @@ class Picture:
 
 
 def png(figure: Any, dpi: int = 90) -> bytes:
-    """A matplotlib figure as the bytes of a PNG file."""
+    """Return a matplotlib figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     # No version and no date, so that the same figure gives the same bytes.
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
@@ -52,14 +52,14 @@ def png(figure: Any, dpi: int = 90) -> bytes:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty matplotlib figure, in inches."""
+    """Return an empty matplotlib figure of a width and height in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def display(thing: Any) -> None:
-    """Show something in a notebook; print it elsewhere."""
+    """Show an object in a notebook, or print it in plain Python."""
     if "IPython" in sys.modules:
         from IPython.display import display as show_in_notebook
 
@@ -69,12 +69,12 @@ def display(thing: Any) -> None:
 
 
 def explore(draw: Callable[..., Any], alt: str, **choices: Sequence[Any]) -> None:
-    """A picture with a slider for each choice; where no one can move them, the picture of the first choices.
+    """Show a picture with a slider for each choice, or the picture of the first choices if there is no kernel.
 
     Args:
-        draw: takes one keyword for each choice and returns a matplotlib figure.
-        alt: what is to be seen.
-        choices: the values of each slider, that which it starts with first; numbers are put in order.
+        draw: the function that takes one keyword for each choice and returns a matplotlib figure.
+        alt: a description for a reader who cannot see it.
+        **choices: the values of each slider, its start first; numbers are sorted.
     """
     if state.current().is_hidden:
         return
@@ -92,13 +92,13 @@ def explore(draw: Callable[..., Any], alt: str, **choices: Sequence[Any]) -> Non
 
 
 def in_order(values: Sequence[Any]) -> list[tuple[str, Any]]:
-    """A slider's values, each with its text; numbers from the smallest to the largest."""
+    """Return a slider's values, each with its text; numbers from the smallest to the largest."""
     ordered = sorted(values) if all(isinstance(value, int | float) for value in values) else values
     return [(str(value), value) for value in ordered]
 
 
 def _has_sliders() -> bool:
-    """Whether a person with a kernel sits in front of it."""
+    """Return whether a kernel runs and sliders are installed."""
     if os.environ.get("MINIVIT_STILL") or "ipykernel" not in sys.modules:
         return False
     import importlib.util

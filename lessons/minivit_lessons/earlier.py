@@ -1,6 +1,6 @@
-"""What earlier lessons built: the learner's own where it passes its checks, minivit's where not.
+"""What earlier lessons built: the learner's own functions if they pass their checks, minivit's if not.
 
-An earlier notebook is run as Jupyter runs it, for its definitions. Each exercise is checked, and one that fails is
+An earlier notebook is run for its definitions, as Jupyter runs it. Each exercise is checked, and one that fails is
 replaced by the lesson's answer, as in the notebook itself.
 """
 
@@ -18,18 +18,18 @@ from .checking import NOT_DONE
 from .notebooks import SOLUTIONS, Name, is_notebook, lesson_notebook, lessons_folder, name_of, read_notebook
 from .running import Lesson, names_kept, run_notebook
 
-# By file, the state of all notebooks that it may build upon, and their folder and prefix.
+# By file, the state of the notebooks that it may use, and their folder and prefix.
 _loaded: dict[tuple[Path, tuple[Any, ...], Path, str], Lesson] = {}
 
 
 def built(*names: str) -> Any:
-    """What earlier lessons built, and a line that says who made it.
+    """Return what earlier lessons built, and print who made it.
 
     Args:
-        names: of functions or classes.
+        *names: the names of functions or classes.
 
     Returns:
-        The one, or a tuple of them in that order.
+        One object, or a tuple in the order of the names.
 
     Raises:
         DataNotFoundError: if no earlier lesson defines a name.
@@ -52,7 +52,7 @@ def _built(*names: str, before: int, folder: Path, quiet: bool = False, prefix: 
 
 
 def _maker(name: str, number: int, lesson: Lesson) -> str:
-    """Whose work it is. A name that is no exercise itself is the learner's if all of its lesson's functions are."""
+    """Return whose work a name is. Without an exercise, it is the learner's if all functions of its lesson are."""
     if lesson.problem:
         return f"minivit's ({lesson.problem})"
     if name in lesson.replaced:
@@ -73,7 +73,7 @@ def _maker(name: str, number: int, lesson: Lesson) -> str:
 
 
 def lesson_of(name: str, before: int) -> int:
-    """The last lesson before a given one that defines a name for later lessons."""
+    """Return the last lesson before a given one that defines a name for later lessons."""
     for number in reversed(range(min(before, 100))):
         if name in names_kept(number):
             return number
@@ -81,12 +81,12 @@ def lesson_of(name: str, before: int) -> int:
 
 
 def load_lesson(number: int, folder: Path, prefix: str = "") -> Lesson:
-    """A lesson's definitions from the notebook in `folder`, or from the solutions if there is none that can be used.
+    """Return a lesson's definitions from the notebook in `folder`, or from the solutions if that cannot be used.
 
     Args:
-        number: of the lesson.
-        folder: where the learner's notebooks are.
-        prefix: what stands before the names of this learner's notebooks, if others' are in the same folder.
+        number: the number of the lesson.
+        folder: the folder of the learner's notebooks.
+        prefix: the beginning of the names of this learner's notebooks, if others' are in the same folder.
     """
     path = lesson_notebook(folder, number, prefix)
     if path is None:
@@ -99,7 +99,7 @@ def load_lesson(number: int, folder: Path, prefix: str = "") -> Lesson:
 
 
 def load_solution(number: int, folder: Path, prefix: str = "") -> Lesson:
-    """A lesson's own definitions, upon what `folder` has of the lessons before it."""
+    """Return the definitions of a lesson's solutions, which use what `folder` has of earlier lessons."""
     path = lesson_notebook(lessons_folder() / SOLUTIONS, number)
     if path is None:
         raise DataNotFoundError(f"there is no lesson {number:02d}")
@@ -117,7 +117,7 @@ def _load(path: Path, number: int, folder: Path, prefix: str) -> Lesson:
 
 
 def _state_of(path: Path, folder: Path, number: int) -> tuple[Any, ...]:
-    """The time of change and the size of a notebook and of those that it may build upon."""
+    """Return the change times and sizes of a notebook and of the earlier ones that it may use."""
     try:
         below = [p for p in folder.iterdir() if is_notebook(p) and (name := name_of(p)) and name.lesson < number]
         return tuple((p.name, p.stat().st_mtime_ns, p.stat().st_size) for p in [path, *sorted(below)])

@@ -35,28 +35,28 @@ from .notebooks import CHECKPOINTS, SOLUTIONS, Name, is_notebook, lessons_folder
 from .notebooks import MEGABYTES as LARGEST
 
 SECONDS = 120  # for one notebook
-MEGABYTES = 4096  # of memory for one notebook and its processes; enforced on Linux
+MEGABYTES = 4096  # the memory of one notebook and its processes; enforced on Linux
 LONGEST = 86_400  # seconds
-SMALLEST = 256  # megabytes: Python and NumPy take about as many
-PROCESSES = 64  # that one notebook may have at a time; enforced on Linux
-COPIED_MEGABYTES = 64  # of the files beside a notebook, which it may read
+SMALLEST = 256  # megabytes: about what Python and NumPy take
+PROCESSES = 64  # the processes of one notebook at a time; enforced on Linux
+COPIED_MEGABYTES = 64  # the largest size of the files beside a notebook that are copied with it
 RESULT_BYTES = 2**20
 # One thread each, since several notebooks are marked side by side; pictures are not shown.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MINIVIT_STILL": "1"}
-LINE = 300  # characters of a line that comes from a notebook
+LINE = 300  # the longest line from a notebook, in characters
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What one notebook is worth.
+    """The mark of one notebook.
 
     Attributes:
         student: the folder of the notebook, as a path below the marked folder; "" for the marked folder itself.
-        lesson: its number, None if neither its name nor its cells say which lesson it is.
-        verdicts: one for each exercise.
-        problem: why it could not be marked, or "".
-        file: the notebook's name.
-        notes: what was read differently from how it is written.
+        lesson: the number of its lesson; None if neither its name nor its cells tell.
+        verdicts: one verdict for each exercise.
+        problem: why it was not marked, or "".
+        file: the name of the notebook's file.
+        notes: what was read otherwise than it is written.
     """
 
     student: str
@@ -73,30 +73,30 @@ class Mark:
 
 
 def notebooks_in(folder: Path) -> list[Path]:
-    """The notebooks in a folder and in all below it, whatever their names.
+    """Return the notebooks in a folder and in all folders below it, whatever their names.
 
     Raises:
-        DataNotFoundError: if the folder is not there, or holds none.
+        DataNotFoundError: if the folder does not exist or has no notebook.
     """
     if not folder.is_dir():
-        hint = ": give the folder that the notebook is in" if folder.is_file() else ""
+        hint = ": give the folder of the notebook" if folder.is_file() else ""
         raise DataNotFoundError(f"there is no folder {printable(folder)}{hint}")
     found = sorted(path for path in folder.rglob("*") if is_notebook(path) or _was_notebook(path))
     if not found:
-        raise DataNotFoundError(f"{printable(folder)} holds no notebook: the names of notebooks end in .ipynb")
+        raise DataNotFoundError(f"{printable(folder)} has no notebook: the names of notebooks end in .ipynb")
     return found
 
 
 def _was_notebook(path: Path) -> bool:
-    """Whether a browser or a mail program put another ending behind a notebook's: 05_patches.ipynb.txt, .json."""
+    """Return whether a program added another suffix to a notebook's name: 05_patches.ipynb.txt, .json."""
     return is_notebook(Path(path.stem)) and path.is_file() and CHECKPOINTS not in path.parts
 
 
 def without_notebook(folder: Path, paths: list[Path]) -> list[str]:
-    """The folders in a folder that hold files and no notebook: work handed in that gets no row among the marks.
+    """Return the folders in a folder that have files but no notebook, so that they get no row among the marks.
 
     Args:
-        folder: the folder that is marked.
+        folder: the folder to mark.
         paths: its notebooks.
     """
     having = {path.relative_to(folder).parts[0] for path in paths}
@@ -113,21 +113,21 @@ def without_notebook(folder: Path, paths: list[Path]) -> list[str]:
 def grade_all(
     paths: list[Path], folder: Path, seconds: float = SECONDS, megabytes: int = MEGABYTES, jobs: int = 0
 ) -> Iterator[Mark]:
-    """Mark notebooks, several side by side, in their order.
+    """Mark notebooks in their order, several at a time.
 
     Args:
         paths: the notebooks.
-        folder: the folder that is marked.
+        folder: the folder to mark.
         seconds, megabytes: the limits for one notebook, together with its processes.
-        jobs: how many at a time; 0 for the number of cores, at most 4.
+        jobs: the number of notebooks at a time; 0: the number of cores, at most 4.
 
     Raises:
         ConfigError: if the limits are out of range.
     """
     if not 0 < seconds <= LONGEST:
-        raise ConfigError(f"a notebook may take from 0 to {LONGEST:,} seconds, not {seconds:g}")
+        raise ConfigError(f"a notebook's time limit must be above 0 and at most {LONGEST:,} seconds, not {seconds:g}")
     if not SMALLEST <= megabytes <= 2**30:
-        raise ConfigError(f"a notebook needs at least {SMALLEST} MB of memory, {megabytes:,} do not fit")
+        raise ConfigError(f"a notebook's memory limit must be at least {SMALLEST} MB, not {megabytes:,}")
     pool = ThreadPoolExecutor(jobs or min(4, available_cores()))
     try:
         yield from pool.map(lambda path: grade(path, folder, seconds, megabytes), paths)
@@ -136,11 +136,11 @@ def grade_all(
 
 
 def grade(path: Path, folder: Path, seconds: float = SECONDS, megabytes: int = MEGABYTES) -> Mark:
-    """Mark one notebook in a separate process. There is a mark, whatever the notebook holds or does.
+    """Mark one notebook in a separate process; return a mark, whatever the notebook contains or does.
 
     Args:
         path: the notebook.
-        folder: the folder that is marked; the path from it names the student.
+        folder: the folder to mark; the path from it names the student.
         seconds, megabytes: the limits for the notebook, together with its processes.
     """
     student = path.parent.relative_to(folder).as_posix()
@@ -177,7 +177,7 @@ def _not_to_be_marked(path: Path) -> str:
     if path.parent.name == SOLUTIONS and (ours := lessons_folder() / SOLUTIONS / path.name).is_file():
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             if _sources(path) == _sources(ours):
-                return "holds the lesson's own solutions as they were handed out: not marked"
+                return "is the lesson's own solution, unchanged: not marked"
     return ""
 
 
@@ -189,7 +189,7 @@ def _sources(path: Path) -> list[str]:
 def _copy_to(scratch: Path, path: Path) -> Path:
     """Copy a notebook with the files and folders that it may read, and return the copy.
 
-    The copy is run, so that the notebook cannot change what was handed in. Folders with notebooks are left out.
+    Only the copy is run, so that the notebook cannot change the student's files. Folders with notebooks are left out.
     """
     shutil.copyfile(path, scratch / path.name)
     left = COPIED_MEGABYTES * 2**20
@@ -252,7 +252,7 @@ def _run(path: Path, prefix: str, seconds: float, megabytes: int) -> tuple[str, 
 
 
 def _end_marked(token: str) -> None:
-    """End the processes whose environment holds a token, and those that they start meanwhile; only on Linux."""
+    """End the processes whose environment contains a token, and those that they start meanwhile; only on Linux."""
     for _ in range(100):
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
@@ -268,7 +268,7 @@ def _end_marked(token: str) -> None:
 
 
 class _Reader(threading.Thread):
-    """A thread that reads a pipe and keeps the first bytes, so that nobody waits for a process that holds the pipe."""
+    """A thread that reads a pipe and keeps the first bytes, so that a process that holds the pipe delays nothing."""
 
     def __init__(self, pipe: IO[bytes]):
         super().__init__(daemon=True)
@@ -276,7 +276,7 @@ class _Reader(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Read until nobody holds the other end."""
+        """Read until the other end is closed."""
         with contextlib.suppress(OSError, ValueError), self.pipe:
             while piece := self.pipe.read1(65536):  # type: ignore[attr-defined]
                 self.kept += piece[: max(0, RESULT_BYTES - len(self.kept))]
@@ -315,11 +315,11 @@ def _unmarked(mark: Mark, problem: str) -> Mark:
     return replace(mark, verdicts=verdicts, problem=problem)
 
 
-# -- what the teacher sees ------------------------------------------------------------------------------
+# -- the table ------------------------------------------------------------------------------------------
 
 
 def table(marks: Iterable[Mark]) -> str:
-    """The marks as lines of text: who, which lesson, how many right, and what is wrong."""
+    """Return the marks as lines of text: the student, the lesson, the right exercises, and what is wrong."""
     lines = []
     for mark in marks:
         who = _who(mark)
@@ -340,14 +340,14 @@ def _is_unread(mark: Mark) -> bool:
 
 
 def _who(mark: Mark) -> str:
-    """The student's folder, and the file's name if it is not just the lesson's."""
+    """Return the student's folder, and the file's name unless it is the lesson's."""
     ordinary = not mark.file or (mark.lesson is not None and name_of(Path(mark.file)) == Name(mark.lesson))
     parts = [mark.student or ("." if ordinary else "")] + ([] if ordinary else [mark.file])
     return printable("/".join(part for part in parts if part))
 
 
 def to_json(marks: Iterable[Mark]) -> str:
-    """The marks as JSON."""
+    """Return the marks as JSON."""
     text = json.dumps([{**asdict(mark), "done": mark.done} for mark in marks], indent=1, ensure_ascii=False) + "\n"
     # A file's name that is not UTF-8 has lone surrogates: `backslashreplace` turns them into escapes that JSON knows.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

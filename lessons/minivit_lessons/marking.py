@@ -104,8 +104,8 @@ def mark_notebook(path: Path, prefix: str = "", seconds: float | None = None) ->
 
     Args:
         path: the notebook.
-        prefix: what stands before the names of this learner's notebooks.
-        seconds: that one cell may take.
+        prefix: the beginning of the names of this learner's notebooks.
+        seconds: the time limit of one cell.
 
     Returns:
         The lesson's number or None, the verdicts, the notes, and why it cannot be marked, or "".
@@ -120,11 +120,11 @@ def mark_notebook(path: Path, prefix: str = "", seconds: float | None = None) ->
     if number is None:
         number = named.lesson if named else None
     if number is None:
-        problem = "is not a lesson: neither its name nor its cells say which"
+        problem = "is not a lesson: neither its name nor its cells name one"
         return {"lesson": None, "verdicts": [], "notes": [], "problem": problem}
     seal = Seal()
     put_back: set[str] = set()
-    passed: set[str] = set()  # a second record, which a notebook that changes the verdicts will not find
+    passed: set[str] = set()  # a second record, for notebooks that change the verdicts
 
     def judge(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
         put_back.update(seal.restore())
@@ -144,9 +144,9 @@ def mark_notebook(path: Path, prefix: str = "", seconds: float | None = None) ->
     notes = list(found.notes)
     if put_back:
         first, *more = sorted(put_back)
-        notes.append(f"it changes {first}{f' and {len(more)} more' if more else ''}: put back before each check")
+        notes.append(f"it changes {first}{f' and {len(more)} more' if more else ''}: restored before each check")
     if named and named.lesson != number:
-        notes.append(f"its name says lesson {named.lesson:02d}; it was marked as lesson {number:02d}, which it holds")
+        notes.append(f"its name says lesson {named.lesson:02d}; it was marked as lesson {number:02d}, as its cells say")
     verdicts = [
         asdict(replace(verdict, printed=""))
         if not verdict.passed or verdict.name in passed

@@ -17,10 +17,10 @@ RECIPE = TrainConfig(dataset="shapes", model="ViT-XS_4-CIFAR", epochs=12, lr=2e-
 
 
 def trained_model() -> ViT:
-    """The small Vision Transformer that comes with the lessons, trained on `shapes`: it tells ten shapes apart.
+    """Return the small Vision Transformer that comes with the lessons, trained on the ten classes of `shapes`.
 
     Raises:
-        DataNotFoundError: if the lessons are not there.
+        DataNotFoundError: if the lessons are missing.
     """
     model = load_model(lessons_folder() / CHECKPOINT)
     assert isinstance(model, ViT)
@@ -28,9 +28,13 @@ def trained_model() -> ViT:
 
 
 def train_again(path: Path) -> tuple[float, str]:
-    """Train the model and write its weights: some five minutes on two cores.
+    """Train the model and write its weights, in about five minutes on two cores.
 
-    Returns its accuracy on the test images of `shapes` and the SHA-256 of the file.
+    Args:
+        path: the file to write.
+
+    Returns:
+        The accuracy on the test images of `shapes`, and the SHA-256 of the file.
     """
     with tempfile.TemporaryDirectory() as scratch:
         result = train(RECIPE, scratch)
@@ -39,5 +43,5 @@ def train_again(path: Path) -> tuple[float, str]:
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file, in hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

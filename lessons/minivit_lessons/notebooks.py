@@ -15,7 +15,7 @@ from minivit.errors import DataError, DataNotFoundError
 
 SOLUTIONS = "solutions"
 CHECKPOINTS = ".ipynb_checkpoints"  # where Jupyter keeps the state before the last save
-MEGABYTES = 64  # that a notebook's file may have
+MEGABYTES = 64  # the largest notebook that is read
 # What programs add to the name of a copied file: "Copy of 05_patches (1)", "05_patches-Copy1".
 COPY_OF = re.compile(r"^(?:copy of |kopie von |copie de |copia de )+", re.IGNORECASE)
 COPIED = re.compile(
@@ -29,10 +29,10 @@ class Cell:
 
     Attributes:
         kind: "code" or "markdown".
-        source: its text.
-        exercise: the exercise that is written in it, or "".
-        is_kept: whether later lessons need it: it defines something.
-        outputs: as in the file.
+        source: the text of the cell.
+        exercise: the name of its exercise, or "".
+        is_kept: whether later lessons need it, since it defines something.
+        outputs: the outputs in the file.
     """
 
     kind: str
@@ -43,10 +43,10 @@ class Cell:
 
 
 def read_notebook(path: Path) -> list[Cell]:
-    """The cells of a notebook.
+    """Read the cells of a notebook.
 
     Raises:
-        DataError: if the file is no notebook, or cannot be read.
+        DataError: if the file is not a notebook or cannot be read.
     """
     try:
         if path.stat().st_size > MEGABYTES * 2**20:
@@ -60,14 +60,14 @@ def read_notebook(path: Path) -> list[Cell]:
 
 
 def cells_of(content: bytes, name: str) -> list[Cell]:
-    """The cells of a notebook's file.
+    """Return the cells in the content of a notebook's file.
 
     Args:
-        content: the bytes of the file; a byte order mark at their head is passed over.
-        name: how the file is called in an error.
+        content: the bytes of the file; a byte order mark at their head is skipped.
+        name: the name of the file in an error.
 
     Raises:
-        DataError: if it is no notebook.
+        DataError: if it is not a notebook.
     """
     if not content.strip(b" \t\r\n\0"):
         raise DataError(f"{name} is not a notebook: the file is empty")
@@ -95,7 +95,7 @@ def _text_of(content: bytes) -> str:
 
 
 def _list_of_cells(notebook: Any) -> list[Any] | None:
-    """The cells of a notebook of format 4, or of format 3, which has worksheets around them."""
+    """Return the cells of a notebook of format 4, or of format 3, which has worksheets around them."""
     if not isinstance(notebook, dict):
         return None
     if isinstance(notebook.get("cells"), list):
@@ -135,16 +135,16 @@ def _joined(source: Any) -> str:
 
 
 def lessons_folder() -> Path:
-    """Where the lessons are: the folder that holds this package, or where MINIVIT_LESSONS says.
+    """Return the folder of the lessons: the one that contains this package, or the one in MINIVIT_LESSONS.
 
     Raises:
-        DataNotFoundError: if they are not there.
+        DataNotFoundError: if it has no lessons.
     """
     folder = Path(os.environ.get("MINIVIT_LESSONS") or Path(__file__).parents[1])
     if not (folder / SOLUTIONS).is_dir():
         raise DataNotFoundError(
-            f"The lessons are not in {folder}: get the repository and install it with `pip install -e .`, "
-            "or say where they are with MINIVIT_LESSONS."
+            f"the lessons are not in {folder}: run `pip install -e .` in minivit's repository, or set MINIVIT_LESSONS "
+            "to its folder lessons"
         )
     return folder
 
@@ -154,8 +154,8 @@ class Name:
     """What the name of a notebook's file says.
 
     Attributes:
-        lesson: its number.
-        prefix: what stands before the lesson's own name, such as what a learning platform puts there; mostly "".
+        lesson: the number of the lesson.
+        prefix: what is before the lesson's own name, such as what a learning platform puts there; mostly "".
         is_copy: whether a program marked it as a copy, as in `05_patches (1).ipynb`.
     """
 
@@ -166,13 +166,13 @@ class Name:
 
 @cache
 def lesson_names() -> dict[str, int]:
-    """The names of the lessons' notebooks without their ending, in small letters: {"05_patches": 5}."""
+    """Return the numbers of the lessons by the names of their notebooks, in small letters: {"05_patches": 5}."""
     found = sorted(lessons_folder().glob("[0-9][0-9]_*.ipynb"))
     return {path.stem.lower(): int(path.stem[:2]) for path in found}
 
 
 def is_notebook(path: Path) -> bool:
-    """Whether a file's name ends like a notebook's, in small or capital letters."""
+    """Return whether a file's name ends in .ipynb, in small or capital letters."""
     return path.suffix.lower() == ".ipynb"
 
 
@@ -185,14 +185,14 @@ def name_of(path: Path) -> Name | None:
         for own, lesson in lesson_names().items():
             if candidate.lower().endswith(own):
                 prefix = candidate[: len(candidate) - len(own)]
-                if not prefix[-1:].isdecimal():  # 105_patches is something else
+                if not prefix[-1:].isdecimal():  # 105_patches is not lesson 05
                     return Name(lesson, prefix, is_copy or candidate != bare)
     number = lesson_number(Path(bare))
     return None if number is None else Name(number, "", is_copy)
 
 
 def lesson_number(path: Path) -> int | None:
-    """The number at the head of a notebook's name, None if there is none."""
+    """Return the number at the head of a notebook's name, None if there is none."""
     head = path.name.partition("_")[0]
     return int(head) if len(head) == 2 and head.isascii() and head.isdecimal() else None
 
@@ -208,15 +208,15 @@ def lesson_of_cells(cells: list[Cell]) -> int | None:
 
 
 def lesson_notebook(folder: Path, lesson: int, prefix: str = "") -> Path | None:
-    """The notebook of a lesson in a folder.
+    """Return the notebook of a lesson in a folder, None if there is none.
 
     A file with the lesson's exact name comes before a copy such as `05_patches (1).ipynb`; of several copies, the one
     saved last is taken. If no file has such a name, the only file with the lesson's cells is taken.
 
     Args:
-        folder: where to look.
-        lesson: its number.
-        prefix: what stands before the lessons' names, where the notebooks of several learners are side by side.
+        folder: the folder.
+        lesson: the number of the lesson.
+        prefix: what is before the lessons' names, if the notebooks of several learners are in one folder.
     """
     try:
         files = sorted(path for path in folder.iterdir() if is_notebook(path))

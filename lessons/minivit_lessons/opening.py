@@ -21,18 +21,25 @@ LINK = re.compile(r"\]\((?:\.\./)+(?=[\w.])")
 
 
 def copy_lessons(folder: Path) -> list[Path]:
-    """Copy the learner's notebooks into a folder, and the solutions below it; what is there already stays as it is.
+    """Copy the learner's notebooks into a folder, and the solutions below it; existing files are not changed.
 
-    Links to the repository's other files lead there from the copy too.
+    Links to other files of the repository work from the copy too.
 
-    Returns the new notebooks.
+    Args:
+        folder: the learner's folder; it is made if it is missing.
+
+    Returns:
+        The new notebooks.
+
+    Raises:
+        DataError: if the folder cannot be made.
     """
     lessons = lessons_folder()
     try:
         (folder / SOLUTIONS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{printable(folder)} cannot hold the lessons: {reason}; choose another folder") from None
+        raise DataError(f"cannot copy the lessons to {printable(folder)}: {reason}; choose another folder") from None
     new = []
     for path in sorted(lessons.glob("[0-9][0-9]_*.ipynb")):
         target = folder / path.name
@@ -46,11 +53,11 @@ def copy_lessons(folder: Path) -> list[Path]:
 
 
 def _copy(source: Path, target: Path, repository: Path) -> None:
-    """Copy a notebook, with its links from where it will be."""
+    """Copy a notebook, and adapt its links to its new folder."""
     notebook = json.loads(source.read_text(encoding="utf-8"))
     try:
         way = Path(os.path.relpath(repository.resolve(), target.parent.resolve())).as_posix()
-    except ValueError:  # another drive of Windows: no way leads there
+    except ValueError:  # another drive of Windows: no relative path exists
         way = repository.as_posix()
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
@@ -62,7 +69,7 @@ def _copy(source: Path, target: Path, repository: Path) -> None:
 
 
 def served_folder(folder: Path) -> Path:
-    """What JupyterLab must serve so that every link leads somewhere: the repository and the learner's folder."""
+    """Return the folder that JupyterLab must serve so that links work: it contains the repository and `folder`."""
     repository = lessons_folder().resolve().parent
     try:
         return Path(os.path.commonpath([repository, folder.resolve()]))
@@ -77,12 +84,12 @@ def open_notebook(folder: Path) -> int:
         MissingExtraError: if JupyterLab is not installed.
     """
     if importlib.util.find_spec("jupyterlab") is None:
-        raise MissingExtraError("The lessons open in JupyterLab: pip install 'minivit[lessons]'")
+        raise MissingExtraError("JupyterLab, for the lessons, is not installed: pip install 'minivit[lessons]'")
     return subprocess.run(jupyterlab_command(folder), check=False).returncode
 
 
 def jupyterlab_command(folder: Path) -> list[str]:
-    """The command that serves the repository and opens the first lesson of a folder in it."""
+    """Return the command that serves the repository and opens the first lesson of a folder."""
     first = sorted(folder.resolve().glob("[0-9][0-9]_*.ipynb"))[0]
     in_a_container = hasattr(os, "geteuid") and os.geteuid() == 0  # else JupyterLab refuses to run as root
     options = [f"--ServerApp.root_dir={served_folder(folder)}", *(["--allow-root"] if in_a_container else [])]

@@ -1,4 +1,4 @@
-"""minivit reads itself: where its source says what, and what runs when. For lesson 17 and its checks."""
+"""minivit reads its own source and records its calls, for lesson 17 and its checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(minivit.__file__).parent
 
 
 class Tag(NamedTuple):
-    """A line that says which equation or section of the paper it is: `# ViT (2)`."""
+    """A line that is tagged with an equation or section of the paper: `# ViT (2)`."""
 
     tag: str
     file: str
@@ -28,7 +28,7 @@ class Tag(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call of a function of minivit: from when to when, counted in events, and how deep in other calls."""
+    """One call of a function of minivit: its start and end, counted in events, and its depth in other calls."""
 
     name: str
     file: str
@@ -38,17 +38,17 @@ class Call(NamedTuple):
 
 
 def source_files() -> list[Path]:
-    """The package's files, in order of their names."""
+    """Return the package's files in order of their names."""
     return sorted(ROOT.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """A file's name in the package, such as `models/vit.py`."""
+    """Return a file's name in the package, such as `models/vit.py`."""
     return path.relative_to(ROOT).as_posix()
 
 
 def code_lines(path: Path) -> int:
-    """How many lines of a file hold code: not blank, no comment, no docstring."""
+    """Return how many lines of a file are code, without blank lines, comments and docstrings."""
     text = path.read_text(encoding="utf-8")
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     lines: set[int] = set()
@@ -62,7 +62,7 @@ def code_lines(path: Path) -> int:
 
 
 def tags() -> list[Tag]:
-    """Every tag of the paper in the source."""
+    """Return every tag of the paper in the source."""
     found = []
     for path in source_files():
         text = path.read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def tags() -> list[Tag]:
 
 
 def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, int, int]]:
-    """Every function and class with its first and last line; what is inside comes after what it is inside of."""
+    """Yield every function and class with its first and last line, each before those inside it."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             name = f"{prefix}{node.name}"
@@ -88,7 +88,7 @@ def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, int, int]
 
 
 def calls_of(function: Callable[[], Any]) -> list[Call]:
-    """Run a function, and tell which functions of minivit are called meanwhile, in this thread."""
+    """Run a function, and return the calls of minivit's functions in this thread meanwhile."""
     calls: list[Call] = []
     open_calls: list[tuple[FrameType, int]] = []  # frames with the event they began at
     events = 0

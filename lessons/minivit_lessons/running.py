@@ -48,12 +48,12 @@ class Lesson:
     """What a lesson's notebook defined when it ran.
 
     Attributes:
-        names: its namespace.
+        names: the namespace after the run.
         verdicts: one for each exercise.
-        replaced: for each name that is minivit's own instead of the learner's, why.
-        notes: what a teacher should know about how the notebook was read.
-        problem: why the notebook itself could not be used, or "".
-        file: the notebook's name, if it is not the lesson's own.
+        replaced: why a name is minivit's instead of the learner's, by name.
+        notes: how the notebook was read otherwise than it is written.
+        problem: why the notebook could not be used, or "".
+        file: the name of the notebook's file, unless it is the lesson's.
     """
 
     names: dict[str, Any]
@@ -64,32 +64,32 @@ class Lesson:
     file: str = ""
 
 
-# -- what the lesson itself holds -------------------------------------------------------------------------
+# -- what the lesson itself has ---------------------------------------------------------------------------
 
 
 def solution_cells(lesson: int) -> list[Cell]:
-    """The cells of a lesson's notebook with the solutions."""
+    """Return the cells of a lesson's notebook with the solutions."""
     path = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
     return read_notebook(path) if path else []
 
 
 @cache
 def names_kept(lesson: int) -> frozenset[str]:
-    """What a lesson defines for later ones."""
+    """Return the names that a lesson defines for later ones."""
     cells = [cell for cell in solution_cells(lesson) if cell.is_kept]
     return frozenset().union(*(defined_names(cell.source, own=True) for cell in cells))
 
 
 @cache
 def names_asked(lesson: int) -> tuple[str, ...]:
-    """The names of a lesson's exercises, in the order of the lesson."""
+    """Return the names of a lesson's exercises, in the order of the lesson."""
     marked = [cell.exercise for cell in solution_cells(lesson) if cell.exercise]
     return tuple(name for name in marked if name in exercises.all_exercises())
 
 
 @cache
 def _handed_out(lesson: int) -> frozenset[str]:
-    """The code cells that a learner begins with, and those of the solutions."""
+    """Return the code cells that a learner begins with, and those of the solutions."""
     path = lesson_notebook(lessons_folder(), lesson)
     cells = [*(read_notebook(path) if path else []), *solution_cells(lesson)]
     return frozenset(_essence(cell.source) for cell in cells if cell.kind == "code")
@@ -103,7 +103,7 @@ def _essence(source: str) -> str:
 
 
 def prepared(cells: list[Cell], lesson: int) -> tuple[list[Cell], list[str]]:
-    """Repair accidents in the cells; return the cells, and a line on each repair.
+    """Repair accidents in the cells; return the cells, and one line for each repair.
 
     An exercise whose only code is in a text cell is read as code, and a function that was split over two cells as one.
     """
@@ -113,12 +113,12 @@ def prepared(cells: list[Cell], lesson: int) -> tuple[list[Cell], list[str]]:
     for i, cell in enumerate(cells, start=1):
         if cell.kind != "code":
             if cell.exercise and cell.exercise not in defined and cell.exercise in defined_names(cell.source):
-                notes.append(f"cell {i}: {cell.exercise} stands in a text cell; it was read as code")
+                notes.append(f"cell {i}: {cell.exercise} is in a text cell; it was read as code")
                 cell = replace(cell, kind="code")
         elif cell.source[:1].isspace() and not _compiles(as_python(cell.source)):
             before = next((k for k in reversed(range(len(found))) if found[k].kind == "code"), None)
             if before is not None and _compiles(as_python(f"{found[before].source.rstrip()}\n{cell.source}")):
-                notes.append(f"cell {i} goes on where the code cell before it ends; they were read as one")
+                notes.append(f"cell {i} continues the code cell before it; they were read as one")
                 found[before] = replace(found[before], source=f"{found[before].source.rstrip()}\n{cell.source}")
                 cell = replace(cell, source="", exercise="", is_kept=False)
         found.append(cell)
@@ -139,9 +139,9 @@ def chosen(cells: list[Cell], lesson: int, thorough: bool = False) -> list[int]:
     A cell is found by its metadata, and by what it defines or checks: some programs lose metadata.
 
     Args:
-        cells: of the notebook.
-        lesson: its number.
-        thorough: also run every cell that the learner wrote, since it may change something unnoticed here.
+        cells: the cells of the notebook.
+        lesson: the number of the lesson.
+        thorough: whether to run every cell that the learner wrote, since it may change something unnoticed here.
     """
     wanted = names_kept(lesson) | set(names_asked(lesson))
     given = _handed_out(lesson)
@@ -177,13 +177,13 @@ def leaves_out_own(cells: list[Cell], lesson: int, picked: Iterable[int]) -> boo
 
 
 class Run:
-    """One run of a notebook, and what its exercises were worth.
+    """One run of a notebook with the verdicts on its exercises.
 
     Args:
-        lesson: its number.
-        built: what the notebook gets from earlier lessons by `built(...)`.
-        judge: gives the verdict on an attempt.
-        seconds: that one cell may take.
+        lesson: the number of the lesson.
+        built: the function `built` of the notebook, for what earlier lessons built.
+        judge: the function that gives the verdict on an attempt.
+        seconds: the time limit of one cell.
         names: the namespace to run in; it is emptied first.
     """
 
@@ -233,7 +233,7 @@ class Run:
         return Lesson(self.names, verdicts, self.replaced, [*self.notes, *failed])
 
     def check(self, name: str, attempt: Any, names: dict[str, Any]) -> Any:
-        """Do the work of `check` in this notebook: note the verdict, and go on as Jupyter would."""
+        """Do the work of `check` in this notebook: record the verdict, and go on as Jupyter would."""
         if name not in names_asked(self.lesson) or attempt is self.given.get(name, _NO_ATTEMPT):
             return attempt
         self.attempts[name] = attempt
@@ -264,7 +264,7 @@ class Run:
                 self.run_cell(cell.source, f"<minivit's answer to lesson {self.lesson:02d}>")
                 lost |= defined_names(cell.source) & used - bound
         if lost:
-            self.notes.append(f"no cell brings in {', '.join(sorted(lost))}: the lesson's own first cell did")
+            self.notes.append(f"no cell imports {', '.join(sorted(lost))}: the lesson's own first cell was run")
 
     def _settle(self, cells: list[Cell], picked: list[int]) -> None:
         """Judge what was not checked, and give each name its passing attempt, or else minivit's answer."""
@@ -297,7 +297,7 @@ class Run:
         if failed:
             return Verdict(name, WRONG, f"the cell of {name} fails with {failed[-1]}")
         if own:
-            return Verdict(name, WRONG, f"the cell of {name} defines no {name}")
+            return Verdict(name, WRONG, f"the cell of {name} does not define {name}")
         return Verdict(name, NOT_DONE, _not_there(name))
 
     def _fall_back(self, name: str, cells: list[Cell]) -> None:
@@ -318,7 +318,7 @@ class Run:
             with contextlib.redirect_stdout(Printed()), contextlib.redirect_stderr(Printed()), time_limit(self.seconds):
                 self._execute(source, title)
         except OutOfTime:
-            return "no end in sight: does a loop never end?"
+            return "it takes too long: does a loop never end?"
         except KeyboardInterrupt:
             return "KeyboardInterrupt"
         except (Exception, SystemExit, Complaint, GeneratorExit) as error:
@@ -327,7 +327,7 @@ class Run:
         return ""
 
     def _execute(self, source: str, title: str) -> None:
-        """As IPython does: the last expression becomes `_`, `await` works, and a future import holds from here on."""
+        """Execute a cell as IPython does: the last expression becomes `_`, `await` and future imports work."""
         tree = ast.parse(source, title)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
         parts: list[tuple[Any, str]] = [(tree, "exec")]
@@ -394,11 +394,11 @@ def run_notebook(
     If an exercise is wrong, the notebook is run again with all cells that the learner wrote: the better result counts.
 
     Args:
-        cells: of the notebook.
-        lesson: its number.
-        built: what the notebook gets from earlier lessons by `built(...)`.
-        judge: gives the verdict on an attempt.
-        seconds: that one cell may take.
+        cells: the cells of the notebook.
+        lesson: the number of the lesson.
+        built: the function `built` of the notebook, for what earlier lessons built.
+        judge: the function that gives the verdict on an attempt.
+        seconds: the time limit of one cell.
         names: the namespace to run in.
     """
     cells, notes = prepared(cells, lesson)

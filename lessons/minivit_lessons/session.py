@@ -1,4 +1,4 @@
-"""The beginning of a lesson's notebook."""
+"""The first cell of a lesson's notebook."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .notebooks import lesson_notebook, read_notebook
 
 
 def start(lesson: int) -> None:
-    """Begin a lesson: from here on an unrun cell is named when something of it is missing.
+    """Begin a lesson: if a name is missing from now on, the cell that defines it is named.
 
     Args:
-        lesson: its number.
+        lesson: the number of the lesson.
     """
     if state.current().is_hidden:
         return
@@ -34,13 +34,13 @@ def start(lesson: int) -> None:
 
 
 def _shell() -> Any:
-    """The notebook's IPython shell, or None in plain Python."""
+    """Return the notebook's IPython shell, or None in plain Python."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython else None
 
 
 class _NameTheCell:
-    """Says which cell defines a name that is missing, above IPython's own report."""
+    """Names the cell that defines a missing name, above IPython's own report."""
 
     def __init__(self, lesson: int):
         self.lesson = lesson
@@ -51,12 +51,12 @@ class _NameTheCell:
         name = getattr(error, "name", None)
         where = cell_that_defines(name, self.lesson, state.notebook_folder()) if name else None
         if where:
-            print(f"✗ {name} is not there yet: run {where} first.")
+            print(f"✗ {name} is not defined yet: run {where} first.")
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
 
 def cell_that_defines(name: str, lesson: int, folder: Path) -> str | None:
-    """Where a lesson's notebook first defines a name: 'cell 7, under "All at once"', or None."""
+    """Return where a lesson's notebook first defines a name, such as 'cell 7, under "All at once"', or None."""
     path = lesson_notebook(folder, lesson)
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""Which notebook runs here: the learner's on the screen, or an earlier one that is run for its definitions."""
+"""The notebook that runs now: the learner's on the screen, or an earlier one that runs for its definitions."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class State:
     """The notebook that runs.
 
     Attributes:
-        lesson: its number; 99 until `start` is called.
-        check: what `check` does instead of its own work, in a notebook that is run for its definitions.
+        lesson: the number of its lesson; 99 until `start` is called.
+        check: the function that replaces `check` in a notebook that runs for its definitions, or None.
     """
 
     lesson: int = 99
@@ -39,7 +39,7 @@ def current() -> State:
 
 @contextlib.contextmanager
 def hidden(lesson: int, check: Callable[[str, Any, dict[str, Any]], Any]) -> Iterator[None]:
-    """Inside the block, run a notebook off the screen: `check` gets the attempts that it checks."""
+    """Inside the block, run a notebook off the screen, with `check` as replacement of the function `check`."""
     _states.append(State(lesson, check))
     try:
         yield

@@ -1,7 +1,7 @@
-"""A learner's function on trial: it is called with care, and whatever it does is said in one line.
+"""Calls a learner's function safely, and says in one line what goes wrong.
 
-An attempt may raise, return nothing, loop for ever, print page after page or change what it was handed. None of it may
-stop the notebook or spoil the check, and each gets its own sentence.
+An attempt may raise, return nothing, loop forever, print pages of text or change its inputs. None of that may stop the
+notebook or spoil the check, and each gets its own sentence.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 
 import minivit
 
-SECONDS = 20.0  # that one check may take; the slowest takes a fraction of one
+SECONDS = 20.0  # the time limit of one check; the slowest takes a fraction of a second
 # Code from these places is not the learner's: minivit, this package, libraries, earlier lessons, minivit's answers.
 NOT_THE_LEARNERS = (
     str(Path(minivit.__file__).parent), str(Path(__file__).parent), "site-packages", "<lesson ", "<minivit's answer",
 )  # fmt: skip
-PRINTED_CHARACTERS = 2000  # that are shown of what an attempt prints
+PRINTED_CHARACTERS = 2000  # of an attempt's output that are shown
 
 
 class Complaint(Exception):
@@ -32,12 +32,12 @@ class Complaint(Exception):
 
 
 class NotDone(Complaint):
-    """An exercise that nobody has begun."""
+    """An exercise that the learner has not begun."""
 
 
 @contextlib.contextmanager
 def explained(reasons: Mapping[str, str]) -> Iterator[None]:
-    """Add what probably led to a complaint: the reason of the first text that is part of it."""
+    """Add the likely reason to a complaint: that of the first text which the complaint contains."""
     try:
         yield
     except Complaint as complaint:
@@ -48,16 +48,16 @@ def explained(reasons: Mapping[str, str]) -> Iterator[None]:
 
 
 class OutOfTime(BaseException):
-    """Put into the thread of an attempt that takes too long. Not an Exception, so that an attempt does not catch it."""
+    """Raised in the thread of an attempt that takes too long. Not an Exception, so that attempts do not catch it."""
 
 
 class Attempt:
-    """A learner's function: call it as if it were the function, and a `Complaint` says what went wrong.
+    """A learner's function. Call it like the function; a `Complaint` says what went wrong.
 
     Attributes:
-        name: what the learner calls it.
+        name: the name of the exercise.
         function: the function or class itself.
-        names: the namespace it was defined in: the learner's `Tensor` and helpers are found here.
+        names: the namespace that it was defined in, with the learner's `Tensor` and helper functions.
     """
 
     def __init__(self, name: str, function: Any, names: dict[str, Any] | None = None):
@@ -66,15 +66,15 @@ class Attempt:
         self.names: dict[str, Any] = names if names is not None else getattr(function, "__globals__", {})
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Call it, and complain if it raises, returns nothing, or changes its inputs."""
+        """Call the function, and complain if it raises, returns nothing or changes its inputs."""
         return self.call(self.function, *inputs, **options)
 
     def call(self, function: Callable[..., Any], *inputs: Any, what: str = "", **options: Any) -> Any:
-        """Call a part of the attempt, such as a method of what it returned, with the same care.
+        """Call a part of the attempt, such as a method of its result, with the same checks.
 
         Args:
             function: what to call.
-            what: how the call is named in a complaint; `name(...)` if left out.
+            what: the name of the call in a complaint. [default: `name(...)`]
         """
         what = what or f"{self.name}({_brief(inputs, options)})"
         before = [_copy(value) for value in (*inputs, *options.values())]
@@ -88,22 +88,22 @@ class Attempt:
             raise Complaint(f"{what} raises {_one_line(error)}{_place(error)}") from error
         for i, (value, was) in enumerate(zip((*inputs, *options.values()), before, strict=True)):
             if not _equal(value, was):
-                raise Complaint(f"{what} changes what it was handed (input {i + 1}): work on a copy, x = x.copy()")
+                raise Complaint(f"{what} changes its input {i + 1}: work on a copy, x = x.copy()")
         if result is None:
-            raise Complaint(f"{what} returns None: is there a `return` at its end?")
+            raise Complaint(f"{what} returns None: is a `return` missing at its end?")
         if result is Ellipsis:
             raise NotDone(f"{self.name} is not done yet")
         return result
 
     def find(self, name: str) -> Any:
-        """Something else of the learner's: complain if the cell that defines it has not run."""
+        """Return another object of the learner's, and complain if the cell that defines it has not run."""
         if name not in self.names:
             raise Complaint(f"{self.name} needs {name}, which is not defined: run the cell above that defines it")
         return self.names[name]
 
 
 def _brief(inputs: tuple[Any, ...], options: dict[str, Any]) -> str:
-    """The arguments of a call, short enough for a sentence."""
+    """Return the arguments of a call, short enough for a sentence."""
     return ", ".join([_name(value) for value in inputs] + [f"{key}={_name(value)}" for key, value in options.items()])
 
 
@@ -123,7 +123,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _place(error: Exception) -> str:
-    """The learner's line that led to the error, where it can be found: not one of an earlier lesson that it calls."""
+    """Return the learner's line that led to the error, if found; lines of earlier lessons do not count."""
     trace, line = error.__traceback__, ""
     while trace is not None:
         code = trace.tb_frame.f_code
@@ -134,7 +134,7 @@ def _place(error: Exception) -> str:
 
 
 def _copy(value: Any) -> Any:
-    """A copy of what an attempt might change: arrays, Tensors' arrays, numbers, and lists and dictionaries of them."""
+    """Return a copy of what an attempt might change: arrays, Tensors' arrays, numbers, lists and dictionaries."""
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(getattr(value, "data", None), np.ndarray):
@@ -185,7 +185,7 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
     finally:
         over.set()
         with turn, contextlib.suppress(OutOfTime):
-            if raised.is_set():  # one may still be on its way, and must not hit anyone else: take one here
+            if raised.is_set():  # one may still be pending: catch it here, before other code gets it
                 raise_in(thread, ctypes.py_object(OutOfTime))
                 while True:  # None instead would clear it, but in CPython 3.11 the next traced call would hang
                     pass
@@ -193,13 +193,13 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
 
 
 class Printed(io.StringIO):
-    """What an attempt prints: the first characters are kept, the rest is counted."""
+    """An attempt's output: the first characters are kept, the rest is counted."""
 
     characters = 0
     lines = 0
 
     def write(self, text: str, /) -> int:
-        """Keep what there is room for, and count it all."""
+        """Keep text while there is room, and count all of it."""
         room = PRINTED_CHARACTERS - self.characters
         if room > 0:
             super().write(text[:room])
@@ -208,8 +208,8 @@ class Printed(io.StringIO):
         return len(text)
 
     def said(self) -> str:
-        """What was printed, and if it was much, a line on how much was left out."""
+        """Return what was printed, with a line on its length if some was left out."""
         text = self.getvalue()
         if self.characters <= PRINTED_CHARACTERS:
             return text
-        return f"{text}\n... it prints {self.lines:,} lines in all: take the print out before you go on\n"
+        return f"{text}\n... it prints {self.lines:,} lines in all: remove the print before you go on\n"

@@ -1,4 +1,4 @@
-"""Runs one command, limits it and all processes that it starts, and ends all of them with it.
+"""Runs one command within limits, and ends all processes that it starts with it.
 
 `python -I -S warden.py SECONDS MEGABYTES PROCESSES COMMAND...`: the command gets this program's input and output. At
 the end this program writes one line to standard error: how the command ended ("ended", "time", "memory" or
@@ -83,7 +83,7 @@ def _watch(child: subprocess.Popen[bytes], deadline: float, megabytes: int, proc
 
 
 def descendants() -> list[int]:
-    """The processes below this one, whatever their session."""
+    """Return the process ids of all descendants of this process, in any session."""
     found: list[int] = []
     waiting = [os.getpid()]
     while waiting:

@@ -104,7 +104,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine", encoding="utf-8")
 
     assert main(["lessons", "book", "--out", str(tmp_path)]) == 2
-    assert "holds something else than a site" in capsys.readouterr().err
+    assert "has files that are not a site" in capsys.readouterr().err
     assert (tmp_path / "thesis.txt").read_text(encoding="utf-8") == "mine"
 
 

@@ -27,8 +27,8 @@ def test_what_is_right_passes(got):
     ("got", "told"),
     [
         (-RIGHT, "the wrong sign everywhere"),
-        (RIGHT.T, "its last two axes have changed places"),
-        (RIGHT + 0.5, "off by the same amount everywhere: -0.5 is missing"),
+        (RIGHT.T, "its last two axes are swapped"),
+        (RIGHT + 0.5, "wrong by the same amount everywhere: -0.5 is missing"),
         (RIGHT / 3, "it must be 3 times as large"),
         (RIGHT[::-1], "the right numbers in the wrong order"),
         (RIGHT + np.eye(4), "at [0, 0] it is"),
@@ -36,8 +36,8 @@ def test_what_is_right_passes(got):
         (np.full((4, 4), np.nan), "holds nan or infinity"),
         (RIGHT.reshape(16), "a reshape or keepdims=True is missing"),
         (RIGHT.sum(axis=0), "an axis is lost"),
-        ("four", "numbers are wanted"),
-        ({"a": 1}, "numbers are wanted"),
+        ("four", "it must be a number, an array or a Tensor"),
+        ({"a": 1}, "it must be a number, an array or a Tensor"),
     ],
 )
 def test_what_is_wrong_has_a_name(got, told):
@@ -50,12 +50,12 @@ def test_a_transposed_matrix_that_is_not_square():
     right = RNG.standard_normal((2, 3))
 
     assert "it is transposed" in complaint(right.T, right)
-    assert "two axes have changed places" in complaint(RNG.standard_normal((3, 2)), right)
+    assert "two axes are swapped" in complaint(RNG.standard_normal((3, 2)), right)
 
 
 def test_a_known_factor_is_named():
     told = complaint(RIGHT * 8, factors={"√D_h": 8.0})
-    assert "off by a factor everywhere: it was multiplied by √D_h = 8 once too often" in told
+    assert "wrong by a factor everywhere: it is multiplied by √D_h = 8 once too often" in told
     told = complaint(RIGHT / 8, factors={"√D_h": 8.0})
     assert "divided by √D_h" in told
 
@@ -92,7 +92,7 @@ def test_a_gradient_that_is_off():
     def twice_with_wrong_gradient(a):
         return record(2 * a.data, (a,), lambda dy: (dy,))
 
-    with pytest.raises(Complaint, match="with respect to a is off by the same factor everywhere: it must be 2 times"):
+    with pytest.raises(Complaint, match="with respect to a is wrong by the same factor everywhere: it must be 2 times"):
         gradients(twice_with_wrong_gradient, (3,))
 
 

@@ -82,7 +82,7 @@ def test_a_cell_that_was_not_run_is_named(tmp_path):
 
     cells = execute(notebook, tmp_path, keep_going=True)["cells"]
 
-    assert "✗ patchify is not there yet: run cell" in said(cells[1])
+    assert "✗ patchify is not defined yet: run cell" in said(cells[1])
     assert 'under "Exercise 5.3: `patchify`" first.' in said(cells[1])
 
 

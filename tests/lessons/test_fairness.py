@@ -143,9 +143,9 @@ def test_all_five_pass(cells):
 @pytest.mark.parametrize(
     ("case", "told"),
     [
-        ("an exercise in a text cell", "patchify stands in a text cell; it was read as code"),
-        ("split in two", "goes on where the code cell before it ends; they were read as one"),
-        ("without the imports", "no cell brings in Figure, Module, Tensor"),
+        ("an exercise in a text cell", "patchify is in a text cell; it was read as code"),
+        ("split in two", "continues the code cell before it; they were read as one"),
+        ("without the imports", "no cell imports Figure, Module, Tensor"),
         ("a failing line below", "fails with NameError: name 'undefined_name' is not defined"),
         ("sys.exit in a cell", ""),
     ],

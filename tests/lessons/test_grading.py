@@ -165,13 +165,13 @@ def test_every_file_has_a_row_whatever_its_name(tmp_path):
 
     for name, told in NAMES.items():
         assert [row for row in rows if row.startswith(name.removeprefix("./")) and told in row], (name, rows)
-    assert "    · its name says lesson 06; it was marked as lesson 05, which it holds" in rows
+    assert "    · its name says lesson 06; it was marked as lesson 05, as its cells say" in rows
     assert rows[rows.index("notes.ipynb              no lesson") + 1].startswith(
         "    ! is not a lesson: neither its name"
     )
     assert any(row.startswith("    ! is not a notebook: the JSON breaks off") for row in rows)
     assert any("is a folder, a device or a broken link" in row for row in rows)
-    assert any("holds the lesson's own solutions as they were handed out: not marked" in row for row in rows)
+    assert any("is the lesson's own solution, unchanged: not marked" in row for row in rows)
     assert len([row for row in rows if not row.startswith(" ")]) == len(paths) == 8
 
 

@@ -85,7 +85,7 @@ def test_what_the_learner_has_written_stays(tmp_path):
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "mine").write_text("a file", encoding="utf-8")
 
-    with pytest.raises(DataError, match=r"mine cannot hold the lessons: .*; choose another folder"):
+    with pytest.raises(DataError, match=r"cannot copy the lessons to .*mine: .*; choose another folder"):
         opening.copy_lessons(tmp_path / "mine")
 
 

@@ -51,7 +51,7 @@ def test_one_that_raises_is_quoted_with_its_line():
 
 
 def test_one_that_returns_nothing():
-    assert "returns None: is there a `return`" in verdict_on(lambda x: None).message
+    assert "returns None: is a `return` missing" in verdict_on(lambda x: None).message
 
 
 def test_one_that_changes_what_it_was_handed():

@@ -68,8 +68,8 @@ def draw_resized(weights: np.ndarray, before: np.ndarray, after: np.ndarray) -> 
             if value > 0.0:
                 colour = "black" if value > 0.5 else "white"
                 matrix.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
-    matrix.set_xlabel("old position")
-    matrix.set_ylabel("new position")
+    matrix.set_xlabel("old place")
+    matrix.set_ylabel("new place")
     matrix.set_xticks(range(weights.shape[1]))
     matrix.set_yticks(range(0, len(weights), 1 + len(weights) // 15))
     matrix.set_title("weights of one side", fontsize=10)

@@ -69,7 +69,7 @@ def scale_pixels(pixels):
     return 2 * x - 1
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def scale_pixels(pixels):
     scaled = (pixels.astype(np.float32) - 127.5) / 127.5
     pixels[...] = 0

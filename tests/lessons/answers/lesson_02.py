@@ -139,7 +139,7 @@ wrong("returns 1 gradients for 2 inputs")(product(lambda x, y: lambda dy: (given
 wrong("returns a list, not a tuple")(product(lambda x, y: lambda dy: [given(dy * y, x.shape), given(dy * x, y.shape)]))
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def multiply(a, b):
     x, y = arrays(a, b)
 

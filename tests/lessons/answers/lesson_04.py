@@ -79,7 +79,7 @@ def normalise_row(row, eps=1e-6):
     return [(x - mean) / math.sqrt(sum((y - mean) ** 2 for y in row) + eps) for x in row]
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def normalise_row(row, eps=1e-6):
     mean, variance = statistics.fmean(row), statistics.pvariance(row)
     for i in range(len(row)):
@@ -217,7 +217,7 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
 
 
-@wrong("was its .data taken")
+@wrong("is x.data used, or x missing in record's inputs?")
 def layer_norm(x, weight, bias, eps=1e-6):
     mean, variance = x.data.mean(axis=-1, keepdims=True), x.data.var(axis=-1, keepdims=True)
     return (x.data - mean) / np.sqrt(variance + eps, dtype=x.dtype) * weight + bias

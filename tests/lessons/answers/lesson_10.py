@@ -52,7 +52,7 @@ def sgd_step(w, g, m, lr, momentum=0.9):
     return w + lr * m, m
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def sgd_step(w, g, m, lr, momentum=0.9):
     m *= momentum
     m += g
@@ -278,7 +278,7 @@ def clip_by_norm(gradients, max_norm):
     return [np.asarray(g * np.minimum(1.0, max_norm / norm) * (norm / norm)) for g in gradients]
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def clip_by_norm(gradients, max_norm):
     norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
     for g in gradients:

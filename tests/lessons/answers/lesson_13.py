@@ -176,7 +176,7 @@ def adapt_weights(weights, before, after, K=None):
     return {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after), **head}
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def adapt_weights(weights, before, after, K=None):
     weights["positions.embedding"] = resize_given(weights["positions.embedding"], before, after)
     return weights

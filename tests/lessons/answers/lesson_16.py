@@ -206,7 +206,7 @@ def gelu_in_blocks(x, block):
     return pieces[0]
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def gelu_in_blocks(x, block):
     for start in range(0, len(x), block):
         x[start : start + block] = gelu_chain(x[start : start + block])

@@ -189,7 +189,7 @@ def gelu_sigmoid(x, out, slope):
         slope[...] = sigma + 1.702 * x * out * (1.0 - sigma)
 
 
-@wrong("changes what it was handed")
+@wrong("changes its input")
 def gelu_sigmoid(x, out, slope):
     x *= 1.0 / (1.0 + np.exp(-1.702 * x))
     out[...] = x
