@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import minivit
 
 ROOT = Path(minivit.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
+COURSE_ROOT = ROOT.parent / "lessons" / "minivit_lessons"
+COURSE_SOURCES = sorted(COURSE_ROOT.rglob("*.py"))
 
 # Each room may import those above it in this list, and itself; docs/architecture.md has the picture.
 # Rooms of one line do not import each other.
@@ -109,6 +112,18 @@ def test_every_file_of_the_package_is_installed_with_it():
     found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file()}
 
     assert {name for name in found if not name.endswith((".py", ".pyc"))} == set(named)
+
+
+def test_the_course_is_installed_with_the_library():
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    packages = settings["packages"]["find"]
+    parts = {path.parent.relative_to(COURSE_ROOT.parent).as_posix().replace("/", ".") for path in COURSE_SOURCES}
+    others = {path for path in COURSE_ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+
+    assert "lessons" in packages["where"]
+    assert all(any(fnmatch(part, pattern) for pattern in packages["include"]) for part in parts)
+    assert all((COURSE_ROOT.parent / part.replace(".", "/") / "__init__.py").is_file() for part in parts)
+    assert others == set()  # they would need an entry in package-data
 
 
 # -- circles of imports --------------------------------------------------------------------------
@@ -292,10 +307,14 @@ SELF_EXPLANATORY = re.compile(
 )
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def described_name(path: Path) -> str:
+    return module_name(path) if ROOT in path.parents else path.relative_to(COURSE_ROOT.parent).as_posix()
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *COURSE_SOURCES], ids=described_name)
 def test_everything_public_is_described(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    name = module_name(path)
+    name = described_name(path)
 
     silent = [
         where

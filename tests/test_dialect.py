@@ -19,8 +19,8 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "lists": (),
     "imports": (),
     "arguments": (),
-    "openings": ("minivit_lessons/",),
-    "words": ("minivit_lessons/", "minivit/engine/"),
+    "openings": (),
+    "words": ("minivit/engine/"),
 }
 
 # Words that a reader may have to read twice, and what to write instead.

@@ -185,7 +185,7 @@ def main() -> None:
 
 
 def _stand_in_for_ipython() -> None:
-    """If IPython is not installed, let `from IPython.display import ...` give functions that do nothing."""
+    """Let `from IPython.display import ...` give functions that do nothing, if IPython is not installed."""
     if importlib.util.find_spec("IPython") is not None:
         return
     for name in ("IPython", "IPython.display"):

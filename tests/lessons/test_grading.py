@@ -10,6 +10,7 @@ from minivit.cli import main
 from minivit_lessons.grading import Mark, grade, grade_all, notebooks_in, table, to_json
 from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
 from minivit_lessons.opening import copy_lessons
+from minivit_lessons.running import names_asked
 
 SOLVED = lesson_notebook(lessons_folder() / SOLUTIONS, 5)
 EMPTY = lesson_notebook(lessons_folder(), 5)
@@ -96,6 +97,26 @@ def test_what_a_notebook_says_of_itself_does_not_count(tmp_path):
     mark = grade(put(tmp_path, SOLVED, cheat), tmp_path)
 
     assert [verdict.name for verdict in mark.verdicts if not verdict.passed] == ["patchify"]
+
+
+BEFORE_THE_MOVE = {"minivit_lessons": "minivit.lessons", "minivit.backend.workers": "minivit.engine.workers"}
+
+
+@pytest.mark.parametrize("lesson", [1, 16])  # the shortest, and the one that imports most
+def test_a_notebook_begun_before_the_course_was_a_package_is_marked_and_not_overwritten(tmp_path, lesson):
+    source = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
+    text = source.read_text(encoding="utf-8")
+    for new, old in BEFORE_THE_MOVE.items():
+        text = text.replace(new, old)
+    own = tmp_path / source.name
+    own.write_text(text, encoding="utf-8")
+
+    assert "from minivit.lessons import built" in text
+    assert own not in copy_lessons(tmp_path)
+    assert own.read_text(encoding="utf-8") == text
+    mark = grade(own, tmp_path)
+    assert mark.done == len(mark.verdicts) == len(names_asked(lesson))
+    assert mark.notes == ()  # no cell failed
 
 
 def test_an_exercise_that_was_deleted_is_missed(tmp_path):

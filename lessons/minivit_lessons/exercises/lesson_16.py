@@ -206,7 +206,7 @@ def gelu_in_blocks(attempt: Attempt) -> None:
 
 
 def _largest(function: Callable[..., Any], x: np.ndarray) -> int:
-    """The most bytes that a call holds at a time."""
+    """Return the peak memory of a call, in bytes."""
     own = not tracemalloc.is_tracing()
     if own:
         tracemalloc.start()
