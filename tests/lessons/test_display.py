@@ -26,7 +26,7 @@ def test_a_picture_is_a_png_with_words(capsys):
 
 
 def test_a_picture_without_words_is_refused():
-    with pytest.raises(ValueError, match="needs a text"):
+    with pytest.raises(ValueError, match="has no description"):
         show(line(), " ")
 
 
