@@ -221,9 +221,9 @@ def test_statements_in_another_language(tmp_path):
 @pytest.mark.parametrize(
     ("statements", "told"),
     [
-        ("# other\nText.\n## Hint\nH.\n", "exercise twice has no statement"),
-        ("# twice\nText.\n", "needs a text and at least one hint"),
-        ("# twice\nText.\n## Hint\nH.\n# more\nText.\n## Hint\nH.\n", "no exercise is called more"),
+        ("# other\nText.\n## Hint\nH.\n", "has no statement of exercise twice"),
+        ("# twice\nText.\n", "lacks its text or a hint"),
+        ("# twice\nText.\n## Hint\nH.\n# more\nText.\n## Hint\nH.\n", "has statements of unknown exercises: more"),
     ],
 )
 def test_statements_that_do_not_fit_are_named(tmp_path, statements, told):
