@@ -109,6 +109,7 @@ def build_run(
     if config.tensorboard:
         require_tensorboard()  # before anything is read or written
 
+    # The data: rank 0 downloads what is missing before the others look for it.
     with ranks.first_before_others():
         data = load_data(config, config.seed, show, folder if resume else None)
     if ranks.size > 1:
@@ -121,23 +122,26 @@ def build_run(
     )
     total_steps = config.total_steps(loader.steps_per_epoch)
 
+    # The model: the starting weights of a resumed run may be gone, and its checkpoint holds all of the model.
     resumed = resume and (folder / CHECKPOINT).exists()
     with ranks.first_before_others():
-        # The starting weights may be gone by now: the checkpoint says all about the model.
         saved = resumed and config.weights
         model = model_like(folder / CHECKPOINT) if saved else build_model(config, data.train, config.seed)
     model.to(device)
     notes = run_notes(folder, device)
     set_checkpoint_blocks(model, config)
+
+    # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = upload_batches(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
-    with ranks.first_before_others():
-        objective = build_objective(config, model, config.title, config.seed, device)
     epochs = total_steps / loader.steps_per_epoch
     set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2])
     if ranks.size > 1:
         loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
 
+    # What is trained for, and by which rule: a masked patch model adds weights, and a teacher may be downloaded.
+    with ranks.first_before_others():
+        objective = build_objective(config, model, config.title, config.seed, device)
     optimizer = build_optimizer(config, objective.network, getattr(model.config, "depth", 0))
     trained = list(optimizer.parameters.values())
     run = Run(
@@ -160,6 +164,8 @@ def build_run(
         sums=GradientSums(trained, bucket_bytes(ranks.size, device)),
         stop=stop or StopRequest(),
     )
+
+    # Its place: that of the first rank's checkpoint, or the beginning.
     if ranks.first and resumed:
         restore_run(run)
     share_first_ranks_state(run)
