@@ -67,7 +67,7 @@ class Enough(KeyboardInterrupt):
 
 
 def enough(*arguments, **options):
-    """Stands for a function that would work for long."""
+    """Replace a function that would run for long."""
     raise Enough
 
 
