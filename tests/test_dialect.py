@@ -20,7 +20,7 @@ NOT_YET: dict[str, tuple[str, ...]] = {
     "imports": (),
     "arguments": (),
     "openings": (),
-    "words": ("minivit/engine/",),
+    "words": (),
 }
 
 # Words that a reader may have to read twice, and what to write instead.
