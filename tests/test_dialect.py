@@ -14,15 +14,6 @@ LIBRARY, COURSE = ROOT / "minivit", ROOT / "lessons" / "minivit_lessons"
 SOURCES = sorted([*LIBRARY.rglob("*.py"), *COURSE.rglob("*.py")])
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Example", "Examples", "Note", "Notes", "Source")
 
-# Rooms that do not follow a rule yet.
-NOT_YET: dict[str, tuple[str, ...]] = {
-    "lists": (),
-    "imports": (),
-    "arguments": (),
-    "openings": (),
-    "words": (),
-}
-
 # Words that a reader may have to read twice, and what to write instead.
 UNCLEAR = {
     r"\bwhole numbers?\b": "integer",
@@ -43,21 +34,9 @@ UNCLEAR = {
     r"\bnobody\b": "nothing, no ...",
 }
 
-# Places where one of them is right, as (file, words around it). Each must still be there.
-EXCUSED: tuple[tuple[str, str], ...] = ()
-
 
 def name_of(path: Path) -> str:
     return path.relative_to(LIBRARY.parent if LIBRARY in path.parents else COURSE.parent).as_posix()
-
-
-def is_excepted(path: Path, rule: str) -> bool:
-    return any(name_of(path).startswith(room) for room in NOT_YET[rule])
-
-
-def skip_if_excepted(path: Path, rule: str) -> None:
-    if is_excepted(path, rule):
-        pytest.skip("this room does not follow the rule yet")
 
 
 # -- what a file says ----------------------------------------------------------------------------
@@ -234,42 +213,27 @@ def tree_of(path: Path) -> ast.Module:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_names_are_described_in_sections(path):
-    skip_if_excepted(path, "lists")
     assert lists_outside_sections(tree_of(path)) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_a_package_imports_itself_relatively(path):
-    skip_if_excepted(path, "imports")
     assert wrong_imports(tree_of(path), LIBRARY in path.parents) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_described_arguments_exist(path):
-    skip_if_excepted(path, "arguments")
     assert arguments_that_do_not_exist(tree_of(path)) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_functions_are_described_by_a_verb(path):
-    skip_if_excepted(path, "openings")
     assert openings_without_a_verb(tree_of(path)) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_words_are_plain(path):
-    skip_if_excepted(path, "words")
-    excused = [words for file, words in EXCUSED if file == name_of(path)]
-    found = unclear_words(path.read_text(encoding="utf-8"))
-
-    assert [(text, instead) for text, instead in found if not any(words in text for words in excused)] == []
-
-
-@pytest.mark.parametrize(("file", "words"), EXCUSED)
-def test_every_excused_place_is_still_there(file, words):
-    (path,) = [path for path in SOURCES if name_of(path) == file]
-
-    assert any(words in text for text, _ in unclear_words(path.read_text(encoding="utf-8")))
+    assert list(unclear_words(path.read_text(encoding="utf-8"))) == []
 
 
 # -- the rules find what they should -------------------------------------------------------------
