@@ -48,7 +48,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
 
     with outliving_output(), joined_ranks() as ranks:
         try:
-            return _run(options, defaults, ranks)
+            return _train_and_report(options, defaults, ranks)
         except Stopped as stopped:
             if ranks.size > 1:
                 raise  # it ends all ranks
@@ -56,14 +56,14 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
             return stopped.status
 
 
-def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
+def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
     from ..training import train
     from ..training.stopping import exit_status
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
     resume = hasattr(options, "resume")
-    config = _resumed(options, given) if resume else _fresh(given, defaults)
-    with _folder(options, config) if ranks.first else nullcontext(Path()) as own:
+    config = _options_of_resumed_run(options, given) if resume else _options_of_new_run(given, defaults)
+    with _run_folder(options, config) if ranks.first else nullcontext(Path()) as own:
         folder = ranks.from_first(own)
         if ranks.first:
             begin, together = "resuming" if resume else "training", f" on {ranks.size} ranks" * (ranks.size > 1)
@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) ->
     return 0
 
 
-def _fresh(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
+def _options_of_new_run(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
     """Return the options of a new run."""
     from ..training import TrainConfig
 
@@ -95,7 +95,7 @@ def _fresh(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**{**kept, **given})
 
 
-def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
+def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
     """Return the options of the run to resume; options that do not affect the weights may be changed."""
     from ..training.folder import options_that_affect_weights, read_config
 
@@ -103,15 +103,15 @@ def _resumed(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
         raise ConfigError("--resume writes into the run's folder: remove --out")
     before = read_config(Path(options.resume))
     config = replace(before, **given)
-    own, saved = options_that_affect_weights(config), options_that_affect_weights(before)
-    if changed := [name for name in own if own[name] != saved[name]]:
+    now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
+    if changed := [name for name in now if now[name] != saved[name]]:
         fixed = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
         raise ConfigError(f"a resumed run keeps its options, so {fixed} cannot change; start a new run for that")
     return config
 
 
 @contextmanager
-def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
+def _run_folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
     """Yield the run's folder: the one that was asked for, or a new one, which is removed again if it stays empty."""
     if given := getattr(options, "resume", None) or getattr(options, "out", None):
         yield Path(given)
@@ -121,7 +121,7 @@ def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
     stem = f"{dataset_title(config.dataset)}-{Path(name).stem if config.weights else name}"
     stem = safe_name(stem, LONGEST_NAME)
     new = not runs.exists()
-    folder = _first_free(runs / stem)
+    folder = _make_first_free(runs / stem)
     try:
         yield folder
     finally:
@@ -131,7 +131,7 @@ def _folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Path]:
                 runs.rmdir()
 
 
-def _first_free(stem: Path) -> Path:
+def _make_first_free(stem: Path) -> Path:
     """Make and return the first of STEM-1, STEM-2 ... that does not exist; two processes never get the same."""
     number = 0
     while True:

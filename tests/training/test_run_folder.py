@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minivit import cli
-from minivit.cli.train import _first_free
+from minivit.cli.train import _make_first_free
 from minivit.errors import ConfigError, FolderInUseError, NonFiniteLossError, Notice, SaveError
 from minivit.training import TrainConfig, folder, loop
 from minivit.training.callbacks.progress import speed_text
@@ -50,7 +50,7 @@ def test_runs_started_at_the_same_time_get_folders_of_their_own(tmp_path):
 
     def claim():
         start.wait()
-        got.append(_first_free(tmp_path / "runs" / "shapes"))
+        got.append(_make_first_free(tmp_path / "runs" / "shapes"))
 
     threads = [threading.Thread(target=claim) for _ in range(8)]
     for thread in threads:
@@ -123,7 +123,7 @@ def test_long_names_of_data_and_weights_make_a_folder_that_can_be_made(tmp_path,
 
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(dataset="folder:" + "é" * 120)
-    with cli.train._folder(Namespace(), config) as made:
+    with cli.train._run_folder(Namespace(), config) as made:
         assert made.is_dir() and len(os.fsencode(made.name)) <= 210
     assert list(tmp_path.iterdir()) == []  # it stayed empty
 
