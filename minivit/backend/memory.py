@@ -12,7 +12,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 
 @cache
 def keep_freed_memory() -> None:
-    """Ask the C library to keep the memory of freed arrays for the next ones, where it is glibc.
+    """Ask the C library to keep the memory of freed arrays for the next ones, if it is glibc.
 
     By default it returns the memory of large arrays to the system, and a new array costs a page fault for each 4 KiB: a
     training step of ViT-Ti_4-CIFAR on 16 images took 270 ms on one core with the default and 218 ms with this.

@@ -140,7 +140,7 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
     places = xp.full((1, number), share, a.dtype)
 
     def group_means(per_channel: Array) -> Array:
-        """(B, 1, C) -> (B, 1, C): each channel gets the mean of its group."""
+        """Return the mean of each channel's group: (B, 1, C) -> (B, 1, C)."""
         grouped = per_channel.reshape(len(per_channel), 1, groups, each)
         means = divided(grouped.sum(axis=-1, keepdims=True), each)
         return xp.broadcast_to(means, grouped.shape).reshape(per_channel.shape)
@@ -181,7 +181,7 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
     rows = w.reshape(math.prod(w.shape[:-1]), w.shape[-1])  # (h w C, D)
 
     def mean(x: Array) -> Array:
-        """(h w C, D) -> (D,)."""
+        """Return the mean over the rows: (h w C, D) -> (D,)."""
         return divided(x.sum(axis=0), len(rows))
 
     centred = rows - mean(rows)
@@ -202,7 +202,7 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
 
 @op
 def relu(x: Tensor) -> Tensor:
-    """max(x, 0); its derivative at 0 is 0."""
+    """Return max(x, 0); its derivative at 0 is 0."""
     (a,) = operands(x)
     xp = xp_of(a)
     out = xp.maximum(a, 0.0)

@@ -1,4 +1,4 @@
-"""The composed twins of `ops.py`: the same functions from the engine's primitives, as one would write them down."""
+"""The composed twins of `ops.py`: the same functions written with the engine's primitives, as in their definitions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def standardize(kernel: Tensor, eps: float = 1e-5, inside: bool = False) -> Tens
 
 
 def relu(x: Tensor) -> Tensor:
-    """x where it is positive, else 0."""
+    """Return x where it is positive, else 0."""
     return x * (x.data > 0.0)
 
 

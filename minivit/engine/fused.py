@@ -214,7 +214,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 @op
 def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
-    """Multi-head self-attention softmax(q kᵀ / √D_h) v without its two projections.  # ViT (6), (7)
+    """Return multi-head self-attention, softmax(q kᵀ / √D_h) v without its projections.  # ViT (6), (7)
 
     Args:
         qkv: (B, N, 3 D): queries, keys and values side by side, each split into `heads` of D_h = D / heads.

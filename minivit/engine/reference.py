@@ -24,7 +24,7 @@ from .tensor import Tensor, rounded_once
 
 @rounded_once
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W + b: each output is a weighted sum of the inputs, and a bias."""
+    """Return x W + b: each output is a weighted sum of the inputs, and a bias."""
     y = x @ weight  # (..., k) @ (k, n) -> (..., n)
     return y if bias is None else y + bias
 
@@ -43,7 +43,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
 @rounded_once
 @extremes_are_harmless()
 def gelu(x: Tensor, form: str = "tanh") -> Tensor:
-    """x Φ(x): the input times the probability that a normal random number is smaller.
+    """Return x Φ(x): the input times the probability that a normal random number is smaller.
 
     "erf" is exact, Φ(x) = (1 + erf(x/√2)) / 2; "tanh" is Google's approximation of Φ.
     """
@@ -58,7 +58,7 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
 @rounded_once
 @extremes_are_harmless()
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """exp(x) / sum(exp(x)): positive numbers that add up to 1.
+    """Return exp(x) / sum(exp(x)): positive numbers that add up to 1.
 
     Softmax does not change when x is shifted. So the largest element is subtracted first, as a constant: no exponential
     is then above 1.
@@ -68,7 +68,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
-    """softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)
+    """Return softmax(q kᵀ / √D_h) v for each head and each of the first `queries` tokens.  # ViT (6), (7)
 
     A query's score with a key is their dot product. Softmax turns the scores of one query into weights, and the result
     is the weighted mean of the values. Division by √D_h keeps the scores' size independent of the heads' width.
@@ -85,7 +85,7 @@ def attention_with_weights(
     rng: np.random.Generator | None = None,
     more_scores: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention and its weights, (B, heads, queries, N), with two options that few models use.
+    """Return attention and its weights, (B, heads, queries, N), with two options that few models use.
 
     Args:
         qkv: (B, N, 3 D).
@@ -114,7 +114,7 @@ def attention_with_weights(
 @rounded_once
 @extremes_are_harmless()
 def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tensor:
-    """-sum(target * log softmax(logits)), averaged over the batch.
+    """Return -sum(target * log softmax(logits)), averaged over the batch.
 
     The logarithm of a softmax is x - log(sum(exp(x))), after the shift of `softmax`; no quotient is computed. Classes
     whose target is 0 are left out: for a logit of -infinity the logarithm is -infinity, and 0 times that is nan.

@@ -470,8 +470,15 @@ def recompute(function: Block, x: Tensor, parameters: Sequence[Tensor], rng: Gen
 def value_and_grad(loss_fn: Callable[[], Tensor], parameters: Sequence[Tensor]) -> tuple[float, list[Array]]:
     """Return the value of `loss_fn()` and its gradient with respect to each parameter, in their order.
 
-    No `.grad` is read or written, so several threads may do this at once with the same parameters, each on its
-    own tape. A parameter that the loss does not depend on has the gradient zero.
+    No `.grad` is read or written, so several threads can do this at once with the same parameters, each on its own
+    tape. The gradient is zero for a parameter that the loss does not depend on.
+
+    Args:
+        loss_fn: returns a Tensor of one element.
+        parameters: leaves.
+
+    Returns:
+        The loss, and an array for each parameter.
     """
     gradients: dict[Tensor, Array] = {}
     value = value_and_stream(loss_fn, gradients.__setitem__)
