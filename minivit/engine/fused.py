@@ -200,12 +200,12 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """Return exp(x) / sum(exp(x)) over `axis`; the largest element is subtracted first, so nothing overflows."""
     (a,) = operands(x)
     xp = xp_of(a)
-    out = xp.moveaxis(a, axis, -1).copy(order="C")  # (..., n)
+    out = xp.moveaxis(a, axis, -1).copy()  # (..., n), stored in rows
     softmax_in_place(out, 1.0)
     result = saved(out)
 
     def vjp(dy: Array):
-        dx = xp.moveaxis(dy, axis, -1).copy(order="C")
+        dx = xp.moveaxis(dy, axis, -1).copy()
         softmax_backward_in_place(dx, result(), 1.0)
         return (xp.moveaxis(dx, -1, axis),)
 

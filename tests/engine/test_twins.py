@@ -16,7 +16,7 @@ from minivit import Tensor, no_grad
 from minivit.backend import arrays as backend
 from minivit.engine import fused, ops, reference
 from minivit.engine.tensor import rounded_once
-from minivit.errors import ConfigError, DTypeError
+from minivit.errors import ConfigError, DTypeError, ShapeError
 from tests.support import close_numbers
 
 seeds = st.integers(0, 2**32 - 1)
@@ -394,6 +394,14 @@ def test_erf_equals_the_standard_librarys():
     x = np.linspace(-6.0, 6.0, 1001)
 
     close_numbers(ops.erf(Tensor(x)).data, [math.erf(v) for v in x], rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight"), [((), (3, 2)), ((), ()), ((3,), (3,)), ((3,), (3, 2, 2)), ((2, 4), (3, 2)), ((4, 3), ())]
+)
+def test_a_linear_map_of_shapes_that_do_not_fit_is_refused(x, weight):
+    with pytest.raises(ShapeError, match=r"linear: an input of shape .* does not fit a weight"):
+        fused.linear(Tensor(np.ones(x)), Tensor(np.ones(weight)))
 
 
 @pytest.mark.parametrize("module", [fused, reference])
