@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
+from ..utils.aliases import old_names
 from .cores import cpu_quota
 from .cuda import to_cuda
 
@@ -148,3 +149,13 @@ def available_cores() -> int:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.ceil(min(cores, cpu_quota())))
+
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "matmul": "minivit.backend.products.matmul",
+        "vecdot": "minivit.backend.products.vecdot",
+        "wide": "minivit.backend.precision.wide",
+    },
+)

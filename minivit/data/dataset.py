@@ -10,6 +10,7 @@ from typing import overload
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
+from ..utils.aliases import old_names
 from .image_files import decode_image, resize_batch
 
 Indices = np.ndarray | list[int] | slice  # indexes the first axis of an array and keeps it: integers, slice or mask
@@ -227,3 +228,6 @@ def contact_sheet(dataset: Dataset, rows: int, columns: int, gap: int = 2) -> np
         left = gap + (i % columns) * (width + gap)
         sheet[top : top + height, left : left + width] = dataset.images[i]
     return sheet
+
+
+__getattr__ = old_names(__name__, {"PictureFiles": "ImageFiles", "glimpse": "indices_to_show"})

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, DataNotFoundError
+from ..utils.aliases import old_names
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .dataset import FileDataset, ImageFiles
@@ -455,3 +456,6 @@ def _dataset(root: Path, files: ClassFiles, classes: tuple[str, ...], note: str)
     labels = [label for label, class_name in enumerate(classes) for _ in files.get(class_name, [])]
     labels = np.array(labels, np.int64)
     return FileDataset(folder_title(root), ImageFiles(paths), labels, classes, note, str(root))
+
+
+__getattr__ = old_names(__name__, {"picture_folder": "image_folder"})

@@ -153,6 +153,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
 __getattr__ = old_names(
     __name__,
     {
+        "Roll": "Manifest",
         "check_pictures": "check_images",
         "roll_of": "manifest_of",
         "write_roll": "write_manifest",

@@ -20,6 +20,7 @@ from ..backend.precision import saved
 from ..backend.products import matmul as multiply_arrays
 from ..backend.products import sum_over
 from ..errors import DTypeError, ShapeError
+from ..utils.aliases import old_names
 from .tensor import Tensor, op, record
 
 __all__ = [
@@ -446,3 +447,6 @@ def restore_axes(dy: Array, shape: tuple[int, ...], axis: Axis, keepdims: bool) 
     reduced = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else [axis]
     reduced = {i % len(shape) for i in reduced} if shape else set()
     return dy.reshape([1 if i in reduced else length for i, length in enumerate(shape)])
+
+
+__getattr__ = old_names(__name__, {"shapes_wanted": "shapes_needing_grad"})

@@ -41,6 +41,7 @@ from ..backend.arrays import (
 from ..backend.precision import autocast
 from ..backend.threads import PerThread
 from ..errors import BackwardError, DTypeError, MinivitError, NotALeafError, ShapeError
+from ..utils.aliases import old_names
 
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
@@ -614,3 +615,6 @@ def _flatten(arguments: tuple[int | tuple[int, ...], ...]) -> tuple[int, ...]:
 from . import interop, ops  # noqa: E402  (a circle: ops make Tensors, and Python finds operators in Tensor's methods)
 
 Tensor.__array_ufunc__ = interop.ForNumPyAlone(interop.array_ufunc)
+
+
+__getattr__ = old_names(__name__, {"wants_grad": "needs_grad"})

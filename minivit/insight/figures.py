@@ -16,6 +16,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..models import ViT
+from ..utils.aliases import old_names
 from ..utils.files import atomic_file
 from ..utils.text import printable, write_words
 from .attention import class_token_attention
@@ -238,3 +239,6 @@ def _apply_colours(plot: Any, scheme: Scheme) -> None:
         text.set_color(scheme.ink)
     for side in plot.spines.values():
         side.set_color(scheme.faint)
+
+
+__getattr__ = old_names(__name__, {"picture_title": "prediction_title"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from ..backend.workers import Workers
 from ..errors import ConfigError
 from ..models import ViT, ViTConfig
+from ..utils.aliases import old_arguments, old_names
 from .attention import Advance, attention_distance, attention_rollout, class_token_attention, patch_distances
 from .embeddings import FilterComponents, filter_components, position_similarity
 
@@ -67,6 +69,12 @@ class Inspection:
     probabilities: np.ndarray
     missing: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def pictures(self) -> ShownImages:
+        """The old name of `images`."""
+        warnings.warn("Inspection.pictures is now images: use that instead", DeprecationWarning, stacklevel=2)
+        return self.images
+
     def top_classes(self, image: int, count: int = 5) -> list[tuple[str, float]]:
         """Return the most probable classes of an image with their probabilities, the most probable first."""
         row = self.probabilities[image]
@@ -104,6 +112,7 @@ class Inspection:
         }
 
 
+@old_arguments(pictures="images")
 def inspect_model(
     model: ViT,
     images: ShownImages,
@@ -150,3 +159,6 @@ def inspect_model(
 
 def _listed(array: np.ndarray | None) -> list | None:
     return None if array is None else np.round(array.astype(np.float64), 6).tolist()
+
+
+__getattr__ = old_names(__name__, {"Pictures": "ShownImages"})

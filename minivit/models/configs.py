@@ -256,10 +256,8 @@ def _check(good: bool, rule: str, value: object) -> None:
         raise ConfigError(f"{rule}, not {quoted(value)}")
 
 
-__getattr__ = old_names(
-    __name__,
-    {
-        name: f"minivit.models.names.{name}"
-        for name in ("CONFIGS", "MODEL_NAMES", "SIZES", "VITS", "build", "create_model", "model_config")
-    },
-)
+NOW_IN_NAMES = (
+    "CONFIGS", "HYBRIDS", "MODEL_NAMES", "PATCH_SIZES", "RESNETS", "SIZES", "SMALL_RESNETS", "SMALL_SIZES", "VITS",
+    "build", "create_model", "model_config",
+)  # fmt: skip
+__getattr__ = old_names(__name__, {name: f"minivit.models.names.{name}" for name in NOW_IN_NAMES})

@@ -115,4 +115,10 @@ def _record(line: bytes) -> Record:
     return record
 
 
-__getattr__ = old_names(__name__, {"learning_curve": "minivit.training.callbacks.curve.learning_curve"})
+__getattr__ = old_names(
+    __name__,
+    {
+        "learning_curve": "minivit.training.callbacks.curve.learning_curve",
+        "require_tensorboard": "minivit.training.callbacks.tensorboard.require_tensorboard",
+    },
+)

@@ -111,4 +111,12 @@ def skip_step(run: Run, loss: float, norm: float) -> None:
         raise not_finite(f"the gradient's norm became {norm}", run.step, run.optimizer.lr, run.checkpoint)
 
 
-__getattr__ = old_names(__name__, {"evaluate_dataset": "minivit.training.evaluation.evaluate_dataset"})
+__getattr__ = old_names(
+    __name__,
+    {
+        "Window": "minivit.training.run.Window",
+        "balanced_sample": "minivit.training.batches.balanced_sample",
+        "evaluate_dataset": "minivit.training.evaluation.evaluate_dataset",
+        "measure_dataset": "minivit.training.evaluation.evaluate_objective",
+    },
+)

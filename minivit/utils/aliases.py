@@ -1,11 +1,14 @@
-"""Old names of functions and classes: they still work, and warn with the new name."""
+"""Old names of functions, classes and arguments: they still work, and warn with the new name."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def old_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:
@@ -26,3 +29,25 @@ def old_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]
         return getattr(importlib.import_module(place or module), new_name)
 
     return find
+
+
+def old_arguments(**new_names: str) -> Callable[[Function], Function]:
+    """Return a decorator that lets a function take keyword arguments under their old names too.
+
+    Args:
+        **new_names: old name = new name.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> Any:
+            for old, new in new_names.items():
+                if old in options and new not in options:
+                    message = f"the argument {old} of {function.__name__} is now {new}: use that instead"
+                    warnings.warn(message, DeprecationWarning, stacklevel=2)
+                    options[new] = options.pop(old)
+            return function(*args, **options)
+
+        return call  # type: ignore[return-value]
+
+    return decorate

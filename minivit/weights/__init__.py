@@ -24,5 +24,12 @@ __all__ = [
 
 
 __getattr__ = old_names(
-    __name__, {"FORMAT": "minivit.weights.minivit.FORMAT", "weights_file": "minivit.weights.find.weights_file"}
+    __name__,
+    {
+        "Channels": "minivit.weights.scaling.Channels",
+        "FORMAT": "minivit.weights.minivit.FORMAT",
+        "Size": "minivit.weights.adapt.Size",
+        "is_neutral": "minivit.weights.scaling.is_neutral",
+        "weights_file": "minivit.weights.find.weights_file",
+    },
 )

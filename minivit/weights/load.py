@@ -12,6 +12,7 @@ from ..errors import CheckpointError, ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ..models.names import build
+from ..utils.aliases import old_arguments
 from ..utils.integers import integer
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
@@ -25,6 +26,7 @@ from .source import Header, Hints, Source
 from .sources import MINIVIT, SOURCES, read_sidecar, source_of
 
 
+@old_arguments(path="weights")
 def load_model(
     weights: str | Path,
     heads: int | None = None,

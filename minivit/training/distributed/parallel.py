@@ -21,6 +21,7 @@ from ...backend.workers import Workers, micro_batches
 from ...data.image_files import Images
 from ...engine.tensor import Tensor, no_grad, value_and_stream
 from ...errors import ConfigError
+from ...utils.aliases import old_names
 from ..flat import parts_of
 from ..objectives import Objective, Outcome
 from .ranks import ALONE, Ranks
@@ -355,3 +356,6 @@ def evaluate(
     everyone = [outcome for outcomes, _ in of_all for outcome in outcomes]
     loss, right, answers, _ = (sum(column) for column in zip(*everyone, strict=True))
     return loss / len(images), right / max(1, answers)
+
+
+__getattr__ = old_names(__name__, {"shared_pieces": "micro_batches_of_rank"})

@@ -25,6 +25,7 @@ import numpy as np
 
 from ...backend.arrays import Array, available_cores, to_numpy, xp_of
 from ...errors import ConfigError, MinivitError, MissingExtraError, RankError
+from ...utils.aliases import old_names
 
 Value = TypeVar("Value")
 
@@ -302,3 +303,6 @@ def check_shareable(batch_size: int, ranks: Ranks) -> None:
             f"{ranks.size} ranks cannot share a batch of {batch_size} images evenly: choose a --batch-size that "
             f"{ranks.size} divides"
         )
+
+
+__getattr__ = old_names(__name__, {"Cards": "JoinedGPUs", "fingerprint": "check_number"})
