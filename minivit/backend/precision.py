@@ -118,7 +118,7 @@ def with_derivative(function: Callable[..., None], x: Array, needs_derivative: b
     Args:
         function: writes its values of the first array into the second, and its derivative into the third unless that
             is None.
-        x: where.
+        x: of any shape.
         needs_derivative: whether to compute the derivative.
 
     Returns:

@@ -44,7 +44,7 @@ def matmul_add(x: Array, y: Array, z: Array | None) -> Array:
 
 
 def _product(x: Array, y: Array) -> Array:
-    """Return x @ y; of half precision in float32, if that is how it was computed.
+    """Return x @ y. The product of arrays in half precision may be float32: it is not rounded here.
 
     NumPy has no fast product of such arrays, and CuPy 14 none of stacks of matrices (its pull request 10317).
     """

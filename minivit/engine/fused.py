@@ -64,7 +64,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @op
 @underflow_is_harmless()
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Tensor:
-    """Layer normalisation over the last axis (arXiv 1607.06450): (x - mean) / sqrt(var + eps) * weight + bias.
+    """Return (x - mean) / sqrt(var + eps) * weight + bias over the last axis: layer normalisation (arXiv 1607.06450).
 
     It saves the normalised rows n and 1/sqrt(var + eps). With g = dy * weight, backward is
     dx = (g - mean(g) - n * mean(g * n)) / sqrt(var + eps); both means are products with `weight`, so that g
@@ -103,7 +103,16 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
 
 @rowwise
 def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Array, inverse: Array) -> None:
-    """Write (x - mean) / sqrt(var + eps) of each row, that times w plus b, and 1 / sqrt(var + eps)."""
+    """Normalise each row.
+
+    Args:
+        x: (m, d).
+        w, b: (d,).
+        eps: added to each variance.
+        out: (m, d), for normal * w + b; may be the same array as `normal`.
+        normal: (m, d), for (x - mean) / sqrt(var + eps).
+        inverse: (m, 1), for 1 / sqrt(var + eps).
+    """
     xp, d = xp_of(x), max(1, x.shape[1])
     xp.subtract(x, (x @ xp.full(x.shape[1], 1.0 / d, x.dtype))[:, None], out=normal)
     inverse[:, 0] = 1.0 / xp.sqrt(vecdot(normal, normal) * (1.0 / d) + eps)
@@ -114,7 +123,10 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
 
 @rowwise
 def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, product: Array) -> None:
-    """Write the gradient of x, and dy * normal, whose sum over the rows is that of w. `normal` is used up."""
+    """Write the gradient of x into `dx`, and dy * normal into `product`: its rows add up to the gradient of w.
+
+    `normal` is overwritten.
+    """
     xp, share = xp_of(dy), 1.0 / max(1, dy.shape[1])
     xp.multiply(dy, normal, out=product)
     xp.multiply(dy, w, out=dx)
@@ -218,8 +230,8 @@ def attention(qkv: Tensor, heads: int, queries: int | None = None) -> Tensor:
 
     Args:
         qkv: (B, N, 3 D): queries, keys and values side by side, each split into `heads` of D_h = D / heads.
-        heads: their number.
-        queries: the number of first tokens that ask, and attend to all tokens; None for all.
+        heads: the number of heads.
+        queries: how many tokens ask, counted from the first; each attends to all tokens. None for all.
 
     Returns:
         (B, queries, D): the heads' results side by side.

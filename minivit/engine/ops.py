@@ -397,7 +397,7 @@ def operands(*inputs: object) -> tuple[Array, ...]:
 
 def _constant(x: Any, like: Array) -> Array:
     """Return a constant operand of `like`: a plain number unchanged, anything else as an array of the same type."""
-    if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # others are unknown to NumPy
+    if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # a type of NumPy's
         return x
     array = xp_of(like).asarray(plain_array(x))
     if not holds_numbers(array.dtype):

@@ -110,14 +110,14 @@ class Tensor:
         self._data = _float_array(data)
         self.changed_in_place()
 
-    data = property(attrgetter("_data"), _set_data, doc="The values. Assign to those of a leaf alone.")
+    data = property(attrgetter("_data"), _set_data, doc="The values. Only those of a leaf may be assigned.")
 
     def changed_in_place(self) -> None:
         """Note that the values were changed, so that `backward` refuses a tape that was recorded with the old ones.
 
         An assignment to `data`, such as `x.data -= step`, notes it automatically; code that writes into the array
-        (`x.data[...] = y`) must call this. The note counts with the numbers of Nodes: a Node with a smaller number is
-        out of date.
+        (`x.data[...] = y`) must call this. The note is the next number of those that
+        Nodes get: a Node with a smaller number was recorded before the change.
         """
         self._changed = next(_numbers)
 
@@ -499,9 +499,18 @@ def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
 
 @underflow_is_harmless()
 def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Tensor, Array]:
-    """Walk the tape from `root`, whose gradient is `dy`; return the gradient of every leaf, to keep or to change.
+    """Walk the tape from `root` to the leaves, and empty it.
 
-    If `ready` is given, it gets each gradient instead, after the turn of the last Node that uses the leaf.
+    Args:
+        root: a Tensor that was computed, or a leaf.
+        dy: dL/d(root), of its shape.
+        ready: gets each leaf and its gradient, after the turn of the last Node that uses the leaf.
+
+    Returns:
+        The gradient of every leaf that `ready` did not get; the caller may keep and change these arrays.
+
+    Raises:
+        BackwardError: if `root` needs no gradient, the tape was used already, or a leaf was changed meanwhile.
     """
     if not root.requires_grad:
         raise BackwardError("backward needs a tensor computed, outside no_grad, from one with requires_grad=True")

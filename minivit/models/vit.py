@@ -196,7 +196,7 @@ class PatchEmbedding(Module):
 
     def __init__(self, config: ViTConfig, rng: RNG):
         self.patch_size = config.patch_size
-        self.used = (config.grid[0] * config.patch_size, config.grid[1] * config.patch_size)
+        self.used = (config.grid[0] * config.patch_size, config.grid[1] * config.patch_size)  # height and width
         patch_values = config.patch_size**2 * config.feature_shape[2]  # P² C
         kernel = init.lecun_normal((patch_values, config.dim), rng)
         self.weight = parameter(kernel)  # E, (P² C, D)
@@ -210,7 +210,7 @@ class PatchEmbedding(Module):
 
 
 class EncoderBlock(Module):
-    """One block of the Transformer encoder: (B, T, D) -> (B, T, D), or the first `wanted` tokens of the result."""
+    """One block of the Transformer encoder: (B, T, D) -> (B, T, D), or (B, wanted, D): the first tokens alone."""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         self.norm1 = LayerNorm(config.dim, config.norm_eps)
@@ -310,6 +310,7 @@ class AttentionPooling(Module):
         d_h = d // self.heads
         weight, bias = self.qkv.weight, self.qkv.bias
         q = engine.linear(self.probe, weight[:, :d], bias[:d]).reshape(1, 1, self.heads, d_h)
+        # (B, T, 2 D) -> (2, B, heads, T, D_h)
         kv = engine.linear(z, weight[:, d:], bias[d:]).reshape(b, tokens, 2, self.heads, d_h).transpose(2, 0, 3, 1, 4)
         heads = _attend_with_one_query(q.transpose(0, 2, 1, 3), kv[0], kv[1])  # (B, heads, 1, D_h)
         y = self.out(heads.reshape(b, d))  # (B, D)

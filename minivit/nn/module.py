@@ -22,8 +22,8 @@ from ..utils.text import printable
 # Most attributes have these types, which hold no parts: they are skipped first, since that is quick.
 PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
 ITERATORS = GeneratorType, map, zip, filter, enumerate, type(iter([])), type(iter(())), type(reversed([]))
-OPAQUE = str, bytes, type, ModuleType, BuiltinFunctionType  # nor do these
-MOST_ITEMS = 1000  # of a container are searched for parts that would be missed; one is enough to find a mistake
+OPAQUE = str, bytes, type, ModuleType, BuiltinFunctionType  # these hold no parts either
+MOST_ITEMS = 1000  # so many items of a container are searched for hidden parts: the first one found is an error
 
 
 class NamedParameters(list[tuple[str, Tensor]]):

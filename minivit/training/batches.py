@@ -25,7 +25,7 @@ class RunData:
     Attributes:
         train: what is trained on.
         test: what is measured on: the test set, or images held out of the training set.
-        manifest: the names of all pictures, if they are files.
+        manifest: the names of all images, if they are files.
     """
 
     train: AnyDataset

@@ -28,7 +28,7 @@ def evaluate_dataset(
 
     Args:
         model: the classifier.
-        dataset: its pictures are resized (bilinear) to the model's image size.
+        dataset: its images are resized (bilinear) to the model's image size.
         workers: the threads.
         device: where the model is.
         advance: called with the number of images after each batch, for a progress bar.
@@ -50,7 +50,7 @@ def evaluate_objective(
 
     Args:
         objective: what is measured.
-        dataset: its pictures are resized (bilinear).
+        dataset: its images are resized (bilinear).
         image_shape: (H, W, C) of what the network sees.
         workers: the threads.
         device: where the network is.
@@ -63,8 +63,8 @@ def evaluate_objective(
     """
     height, width, _ = image_shape
 
-    def prepare(pictures: Images) -> Array:
-        return to_device(preprocess(resize_batch(pictures, height, width)), device)  # (B, H, W, C)
+    def prepare(images: Images) -> Array:
+        return to_device(preprocess(resize_batch(images, height, width)), device)  # (B, H, W, C)
 
     labels = to_device(dataset.labels, device)  # (M,)
     batch_size = max(1, min(EVALUATED_IMAGES, EVALUATED_PIXELS // (height * width)))

@@ -42,6 +42,9 @@ def train(
         ranks: the processes that train together, see `ranks.joined_ranks`; the first of them reads and writes the
             folder.
 
+    Returns:
+        How the run ended.
+
     Raises:
         ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
         FolderInUseError: if another process trains in the folder.
@@ -61,6 +64,13 @@ def train(
 
 def train_step(run: Run, batch: Batch) -> StepResult:
     """Take one optimiser step on a batch; none if a gradient was too large for half precision.
+
+    Args:
+        run: its weights, its optimiser's state and its step change.
+        batch: images, as floats in [-1, 1], and labels.
+
+    Returns:
+        What the callbacks get to know of the step.
 
     Raises:
         NonFiniteLossError: if the loss, a gradient or a weight became infinite or not a number.
@@ -95,7 +105,7 @@ def train_step(run: Run, batch: Batch) -> StepResult:
 
 
 def skip_step(run: Run, loss: float, norm: float) -> None:
-    """Change no weight, and let float16 scale the loss of the next steps less, so that its gradients are finite.
+    """Change no weight; in float16, scale the loss of the next steps less, so that their gradients are finite.
 
     Args:
         run: the run.

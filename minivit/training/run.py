@@ -33,6 +33,10 @@ class Window:
     """Sums over the steps since the last log.
 
     Attributes:
+        images: how many were trained on.
+        loss_sum: the sum of their losses.
+        correct: how many answers were right.
+        answers: how many answers there were.
         seconds: of training.
     """
 
@@ -105,16 +109,25 @@ class Run:
     """The parts of a run, as `trainer.build_run` makes them.
 
     Attributes:
+        config: the options.
         folder: where it is written.
-        notes: its `run_notes`.
+        notes: what `run_notes` returns: the folder and the versions of the libraries.
         device: where this rank computes.
+        ranks: the processes that train together.
+        workers: the threads of this rank.
+        data: the images to train on and to measure on.
+        loader: prepares the batches.
         model: the network that is saved.
         objective: what is trained for; its network is the model, or contains it.
+        optimizer: changes the weights.
+        schedule: the learning rate as a function of the step.
         total_steps: at which step the run ends.
         average: the running average of the weights, if one is kept (--ema).
-        microbatch_size: returns of a batch's number of images that of a micro-batch.
+        precision: how the loss is computed and scaled in half precision.
+        microbatch_size: takes the number of images in a batch, returns that in a micro-batch.
         sums: where the gradients of a step are added up.
         stop: whether this process received a signal to stop.
+        progress: how far the run has come.
         stopping: whether all ranks stop after this step.
         callbacks: in the order in which they are called.
     """
@@ -190,7 +203,7 @@ class Run:
 
     @contextmanager
     def errors_explained(self) -> Iterator[None]:
-        """Inside the block, an error for want of memory or finite numbers says what to do about it."""
+        """Inside the block, an error says what to do, if memory was short or a number infinite or nan."""
         try:
             yield
         except MemoryError as error:  # CuPy's is one, too

@@ -31,7 +31,7 @@ class StepLog(Callback):
 
     Args:
         run: the run.
-        every: how many steps make a log; the last one makes another.
+        every: after how many steps to log; the last step is logged too.
     """
 
     def __init__(self, run: Run, every: int):

@@ -26,10 +26,10 @@ def require_tensorboard() -> Any:
 
 
 class TensorBoard(Callback):
-    """events.out.tfevents...: what is in metrics.jsonl, for TensorBoard.
+    """Writes what is in metrics.jsonl for TensorBoard too, into a file events.out.tfevents.*.
 
-    The file is written anew whenever a run begins or is resumed, from what metrics.jsonl holds by then: so it has each
-    point once, however often a run was killed, and also the points from before it was asked for.
+    Whenever a run begins or resumes, the file is written anew from metrics.jsonl. So it has each point once, however
+    often the run was killed, and it has the points from before --tensorboard was given.
 
     Args:
         folder: the run's.
