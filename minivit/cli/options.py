@@ -121,6 +121,8 @@ def add_run_options(
     """Add options to a parser that leaves out what is not given.
 
     Args:
+        parser: gets the options.
+        table: of each option the name, the type, the unit and the help.
         changed: defaults that differ from `TrainConfig`'s, by field.
         aliases: a second spelling of an option.
     """

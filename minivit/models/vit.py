@@ -210,7 +210,7 @@ class PatchEmbedding(Module):
 
 
 class EncoderBlock(Module):
-    """One block of the Transformer encoder: (B, T, D) -> (B, T, D), or (B, wanted, D): the first tokens alone."""
+    """One block of the Transformer encoder: (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: ViTConfig, rng: RNG):
         self.norm1 = LayerNorm(config.dim, config.norm_eps)
@@ -226,6 +226,15 @@ class EncoderBlock(Module):
         name: str = "",
         wanted: int | None = None,
     ) -> Tensor:
+        """Return the block's tokens.
+
+        Args:
+            z: (B, T, D).
+            rng: draws the masks of dropout.
+            seen: collects the attention weights, under `name`; None to keep none.
+            name: the block's, such as "blocks.3".
+            wanted: how many tokens to return, counted from the first: (B, wanted, D); None for all.
+        """
         kept = z if wanted is None else z[:, :wanted]
         z = self.attention(self.norm1(z), rng, seen, name, wanted) + kept  # ViT (2)
         return self.mlp(self.norm2(z), rng) + z  # ViT (3)
@@ -253,6 +262,12 @@ class MultiHeadSelfAttention(Module):
         name: str = "",
         queries: int | None = None,
     ) -> Tensor:
+        """Return what each token gathered.
+
+        Args:
+            z, rng, seen, name: as in `EncoderBlock.forward`.
+            queries: how many tokens gather, counted from the first: (B, queries, D); None for all.
+        """
         qkv = self.qkv(z)  # (B, T, 3 D)  # ViT (5)
         heads = self._attend(qkv, rng, seen, name, queries)  # (B, queries, D)  # ViT (6), (7)
         return self.dropout(self.out(heads), rng)  # ViT (8)

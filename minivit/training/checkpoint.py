@@ -34,8 +34,11 @@ def save_checkpoint(
     """Write a checkpoint, whole or not at all.
 
     Args:
+        path: the file.
         model: what the file is to be loaded as.
-        network: what is trained: the model itself, or something around it, whose other parameters are kept apart.
+        network: what is trained: the model itself, or a network around it, whose other parameters are saved separately.
+        optimizer: whose state is saved.
+        average: the running average of the weights, if one is kept.
         progress: what to note besides, as JSON values: the step, the seed, the run's options.
 
     Raises:
@@ -55,6 +58,10 @@ def load_checkpoint(
     path: Path, *, model: Classifier, network: Module, optimizer: Optimizer, average: ExponentialAverage | None
 ) -> dict[str, Any]:
     """Put model, optimiser and average back to where `save_checkpoint` saw them; return its header.
+
+    Args:
+        path: the file.
+        model, network, optimizer, average: as for `save_checkpoint`; their arrays are overwritten.
 
     Raises:
         CheckpointNotFoundError, CheckpointError: if the file is missing, damaged, of another model, or holds

@@ -24,7 +24,7 @@ Named = Iterable[tuple[str, Tensor]]
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
-    """Return whether a parameter is the kernel of a linear layer, which weight decay is for.
+    """Return whether a parameter is the kernel of a layer: weight decay applies to these alone.
 
     Biases, LayerNorm's scales, the class token and the positions are left alone, as in the authors' big_vision.
     """
@@ -107,7 +107,7 @@ class Group:
     Args:
         parameters: by name.
         slots: how many state arrays each parameter has.
-        decays: whether weight decay is for them.
+        decays: whether weight decay applies to them.
 
     Attributes:
         arrays: the weights, and one array for each slot: (n,) each.
@@ -177,14 +177,17 @@ class Optimizer:
     Each parameter has a new array from then on (see `Group`): a change of its old array does not reach it.
 
     Attributes:
+        parameters: by name, each once.
         scales: factors by which the rate of single parameters differs, by their names; empty at first.
         steps: how many were taken.
+        groups: parameters that are updated alike, in long arrays.
+        slots: the names of the state arrays that each parameter has; a subclass sets them.
 
     Raises:
         ConfigError: for parameters without names, two of one name, or rates that are not finite numbers from 0 up.
     """
 
-    slots: tuple[str, ...] = ()  # the names of the state arrays that each parameter has
+    slots: tuple[str, ...] = ()
 
     def __init__(self, named_parameters: Named, lr: float, weight_decay: float = 0.0):
         self.parameters = by_name(named_parameters)
@@ -445,7 +448,18 @@ def adam_step(
     w: Array, g: Array, mean: Array, square: Array, rate: float, beta1: float, beta2: float, eps: float, root: float,
     shrink: float, decay: float,
 ) -> None:  # fmt: skip
-    """w <- shrink w - rate mean / (root sqrt(square) + eps), with the running means of g + decay w and its square."""
+    """w <- shrink w - rate mean / (root sqrt(square) + eps), with the running means of g + decay w and its square.
+
+    Args:
+        w, g: the weights, changed in place, and their gradients.
+        mean, square: the running means, changed in place.
+        rate: the learning rate, over 1 - beta1^steps.
+        beta1, beta2: the decay of the running means.
+        eps: added to the root of `square`.
+        root: 1 / sqrt(1 - beta2^steps).
+        shrink: AdamW's weight decay: a factor of the weights; 1 for Adam.
+        decay: Adam's weight decay, added to the gradient; 0 for AdamW.
+    """
     if decay:
         g = g + decay * w
     if shrink != 1.0:

@@ -90,8 +90,9 @@ def share_first_ranks_state(run: Run) -> None:
 
 
 def teacher_check_number(objective: Objective) -> int | None:
-    """Return a number that tells the teacher's weights apart, if there is one: a resumed run may find its file
-    elsewhere.
+    """Return a number that differs if the teacher's weights differ; None without a teacher.
+
+    The path of its file would not do: a resumed run may find the file elsewhere.
     """
     teacher = getattr(objective, "teacher", None)
     return None if teacher is None else sum(check_number(to_numpy(array)) for array in teacher.state().values())
@@ -128,7 +129,7 @@ def _check_same_run(run: Run, header: dict[str, Any]) -> None:
 
 
 def _check_same_data(run: Run, header: dict[str, Any]) -> None:
-    """Raise CheckpointError if a folder's images or classes changed since: the steps to come would be another run's."""
+    """Raise CheckpointError if a folder's images or classes changed since: the next steps would see other batches."""
     images, classes, saved_classes = len(run.data.train), run.data.train.classes, header["classes"]
     before = header.get("images", images)
     if len(saved_classes) != len(classes):

@@ -330,7 +330,14 @@ def microbatch_rule(
 
 
 def upload_batches(loader: Loader, options: OptimOptions, model: Classifier, device: str) -> int:
-    """Let a loader copy its batches to a GPU; return how many images fit there in a micro-batch."""
+    """Let a loader copy its batches to a GPU; return how many images fit there in a micro-batch.
+
+    Args:
+        loader: gets `Uploads`.
+        options: the size of a batch, and how many make a step.
+        model: what is trained.
+        device: the GPU.
+    """
     loader.uploads = uploads = Uploads(loader.prefetch)
     batches = options.accumulate * len(uploads.slots)
     return gpu_microbatch(model, options.batch_size, device, batches)
