@@ -40,14 +40,15 @@ class Corruption(NamedTuple):
 
 
 def draw_corruption(batch: int, patches: int, rng: np.random.Generator) -> Corruption:
-    """Draw which half of each image's patches is corrupted: 80 % by the mask, 10 % by another patch, 10 % not at all.
+    """Draw which half of each image's patches is corrupted.
 
-    The shares are exact, up to rounding, for every image.
+    Of these patches, 80 % get the mask token, 10 % get another patch's embedding, and 10 % stay unchanged. The shares
+    are exact, up to rounding, for every image.
 
     Args:
         batch: B.
         patches: N.
-        rng: draws.
+        rng: draws the patches.
     """
     number = max(1, round(CORRUPTED * patches))
     masked_number = round(MASKED * number)
@@ -68,7 +69,7 @@ def draw_corruption(batch: int, patches: int, rng: np.random.Generator) -> Corru
 def corrupt(z: Tensor, mask: Tensor, corruption: Corruption) -> Tensor:
     """Return corrupted patch embeddings (B, N, D).
 
-    A product with rows that pick one patch each does it: a copy by position would add up gradients one by one.
+    Patches are copied by a product with one-hot rows: the backward pass of indexing would add up gradients one by one.
 
     Args:
         z: patch embeddings (B, N, D).

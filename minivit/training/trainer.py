@@ -103,7 +103,7 @@ def build_run(
         config, folder, resume, show, ranks: as for `opened_run`.
         stop: whether this process received a signal to stop.
     """
-    given, config = config, anchored(config)  # ranks compare what was given: absolute paths may differ by machine
+    given, config = config, anchored(config)
     check_shareable(config.batch_size, ranks)
     device = ranks.device(config.device)
     if config.tensorboard:
