@@ -49,7 +49,7 @@ __all__ = [
     "preprocess", "save_weights", "value_and_grad",
 ]  # fmt: skip
 
-# The module that each name is in which needs NumPy.
+# The modules that need NumPy, and the public names that each has.
 _HOMES = {
     "engine": ("Tensor", "cross_entropy", "gradcheck", "no_grad", "value_and_grad"),
     "models": ("MODEL_NAMES", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model"),

@@ -1,4 +1,4 @@
-"""Indices, and the way back: gradients of picked elements go to where these were picked."""
+"""Indices, and the way back: the gradient of each picked element is added at the position that it was picked from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A setting that each thread has for itself."""
+"""A setting with a separate value in each thread."""
 
 from __future__ import annotations
 

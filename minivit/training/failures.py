@@ -16,7 +16,7 @@ def out_of_memory(model: Classifier, device: str, batch_size: int, microbatch: i
 
     Args:
         model: what is trained.
-        device: where.
+        device: where the step computed.
         batch_size: images in a batch.
         microbatch: images in a micro-batch.
         workers: how many threads compute micro-batches at a time, if the batch has as many.

@@ -25,8 +25,8 @@ Channels = float | Sequence[float]
 def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None) -> None:
     """Make the scaling of pixels a part of the patch embedding: the model then takes images in [-1, 1].
 
-    (pixels / 255 - mean) / std is linear in x = pixels / 127.5 - 1, and so is the embedding that follows: E and b of
-    x are those of the scaled pixels, with E / (2 std) and b + E (0.5 - mean) / std.
+    (pixels / 255 - mean) / std is linear in x = pixels / 127.5 - 1, and so is the embedding that follows. An embedding
+    of x with the kernel E / (2 std) and the bias b + E (0.5 - mean) / std gives the same tokens.
 
     Args:
         model: a `ViT` that cuts patches from the image itself; it is changed.
