@@ -43,7 +43,7 @@ def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None 
         options: which data set, and how much of it.
         seed: draws which images are used.
         show: whether to show the progress of a download.
-        resumed: the run's folder, if it is resumed: pictures that were removed since are replaced.
+        resumed: the run's folder, if it is resumed: images that were removed since are replaced.
 
     Raises:
         ConfigError: if there are fewer images than asked for.
@@ -73,7 +73,7 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
     Args:
         labels: int64 (N,).
         count: at most N.
-        rng: draws them.
+        rng: draws the images.
 
     Returns:
         int64 (count,).
@@ -123,14 +123,14 @@ def augmentation_name(options: AugmentOptions, dataset: str, epochs: float, many
     """Return the augmentation of a run, which depends on its length if the option is "auto".
 
     Crops and flips pay only once a model has seen its images a few times. CIFAR-10, ViT-XS, 3 epochs, 5,000 held-out
-    images: 54.1 % without, 50.3 % with them. Shapes are drawn in every place and turn already. Pictures of many sizes
+    images: 54.1 % without, 50.3 % with them. Shapes are drawn in every place and turn already. Images of many sizes
     are cropped as the authors do.
 
     Args:
         options: what was asked for.
         dataset: the name of the data set.
         epochs: how often the run sees each image.
-        many_sizes: whether the pictures have different sizes.
+        many_sizes: whether the images have different sizes.
     """
     if options.augment != "auto":
         return options.augment
