@@ -104,3 +104,23 @@ def test_the_images_of_an_inspection_are_found_under_their_old_name():
 
     with pytest.warns(DeprecationWarning, match=r"Inspection\.pictures is now images"):
         assert found.pictures is images
+
+
+def test_a_run_takes_its_own_steps_as_it_did(tmp_path):
+    """The cell of a lesson's notebook that was begun before steps had a function of their own."""
+    from minivit.backend.workers import Workers
+    from minivit.training import TrainConfig
+
+    with pytest.warns(DeprecationWarning, match="Run is now"):
+        from minivit.training.loop import Run
+    run = Run(TrainConfig(batch_size=4, steps=10, microbatch=4), tmp_path / "run", resume=False, show=False)
+    batch = next(run.loader.batches(0, run.total_steps))
+    weight = run.model.blocks[0].mlp.fc1.weight
+    before = weight.data.copy()
+
+    with Workers(1) as workers:
+        run.train_step(batch, workers)
+    run.close()
+
+    assert run.step == 1
+    assert np.abs(weight.data - before).max() > 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..backend.arrays import to_device
 from ..data import Batch
@@ -21,8 +22,12 @@ from .distributed.ranks import ALONE, Ranks
 from .failures import not_finite
 from .optim import clip_by_global_norm
 from .precision import divide_by
-from .run import Run, RunResult
+from .run import RunResult
 from .trainer import opened_run
+
+if TYPE_CHECKING:
+    from .run import Run  # under this name the module has its old form, see `old`
+
 
 DROPOUT_STREAM = 3  # every use of the seed has its own number: see also `batches.SUBSET_STREAM` and the loader
 
@@ -124,6 +129,7 @@ def skip_step(run: Run, loss: float, norm: float) -> None:
 __getattr__ = old_names(
     __name__,
     {
+        "Run": "minivit.training.old.Run",
         "Window": "minivit.training.run.Window",
         "balanced_sample": "minivit.training.batches.balanced_sample",
         "evaluate_dataset": "minivit.training.evaluation.evaluate_dataset",
