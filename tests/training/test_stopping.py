@@ -15,8 +15,21 @@ from minivit.weights import read_arrays
 
 from .test_run import assert_same_bits, records, run, weights
 
-pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
+pytestmark = pytest.mark.usefixtures("tiny", "undrawn", "signals_as_in_a_terminal")
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows cannot send itself these signals")
+
+
+@pytest.fixture
+def signals_as_in_a_terminal():
+    """Tests that were started with nohup ignore SIGHUP, and a run would, too."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.getsignal(signal.SIGHUP)
+    if before == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def send(number):
