@@ -133,3 +133,15 @@ def test_attention_weights_are_dropped_where_there_are_a_rate_and_a_generator():
 def test_a_single_number_of_numpy_becomes_an_array():
     array = backend.to_numpy(np.float32(3))
     assert isinstance(array, np.ndarray) and array.shape == () and array == 3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_error_function_keeps_the_element_type(dtype):
+    assert backend.erf(np.zeros(2, dtype)).dtype == dtype
+
+
+def test_an_old_name_in_ops_is_the_new_one():
+    from minivit.engine import ops
+
+    with pytest.warns(DeprecationWarning, match="shapes_needing_grad"):
+        assert ops.shapes_wanted is ops.shapes_needing_grad

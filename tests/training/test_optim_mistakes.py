@@ -453,3 +453,11 @@ def test_rounding_weights_to_half_precision_raises_nothing_where_numpy_is_told_t
         mixed = MixedPrecision(Objective(), net.parameters(), np.dtype(np.float16))
         mixed.refresh()
     assert mixed.flat.dtype == np.float16
+
+
+def test_a_pickled_optimiser_leaves_the_model_behind():
+    net = Net()
+    optimizer = SGD(net.named_parameters(), lr=0.1)
+    state = optimizer.__getstate__()
+    assert state["_model"] is None and state["_parts"] is None
+    assert set(state) == set(vars(optimizer))
