@@ -15,9 +15,10 @@ from minivit.models import MODEL_NAMES
 from tests.test_dialect import UNCLEAR
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("data", "lessons", "results")  # with a README.md; others appear at work, such as pytest's own cache
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("*/README.md")]
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *(ROOT / folder / "README.md" for folder in FOLDERS)]
 }
 README = PAGES["README.md"]
 SHELL = re.compile(r"```(?:sh)?\n(.*?)```", re.DOTALL)
