@@ -7,6 +7,7 @@ Only then does it say where the first difference is.
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,36 @@ def same_gradients(
         numeric = slopes(project, points, i)
         _gradient_shape(leaf.grad, numeric, name, what, known)
         same(leaf.grad, numeric, f"the gradient of {what} with respect to {name}", known, tolerance=tolerance)
+
+
+def complain_of_array(got: Any, name: str, advice: str = "compute with Tensors, so that gradients flow") -> None:
+    """Complain if a function that must return a Tensor returned an array.
+
+    Args:
+        got: what the attempt returned.
+        name: the function.
+        advice: how to keep Tensors.
+
+    Raises:
+        Complaint: if it is an array.
+    """
+    if isinstance(got, np.ndarray):
+        raise Complaint(f"{name} returns an array: {advice}")
+
+
+def peak_memory(function: Callable[..., Any], *inputs: Any) -> int:
+    """Return the peak memory of a call, in bytes, beyond what was in use before."""
+    own = not tracemalloc.is_tracing()
+    if own:
+        tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    try:
+        function(*inputs)
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if own:
+            tracemalloc.stop()
 
 
 def slopes(project: Callable[[list[np.ndarray]], float], points: list[np.ndarray], i: int) -> np.ndarray:

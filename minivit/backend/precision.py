@@ -65,18 +65,18 @@ def autocast(function: Function, tensor: type, uncast: Iterable[str] = UNCAST, s
     if function.__name__ in uncast:
         return function
 
+    def half_type_of(arguments: tuple[Any, ...]) -> np.dtype | None:
+        for x in arguments:
+            if isinstance(x, tensor):  # the first Tensor decides
+                return x.data.dtype if x.data.dtype.itemsize == 2 else None  # type: ignore[attr-defined]
+        return None
+
     @functools.wraps(function)
     def call(*inputs: Any, **options: Any) -> Any:
-        for x in (*inputs, *options.values()) if options else inputs:
-            if isinstance(x, tensor):
-                if x.data.dtype.itemsize == 2:  # type: ignore[attr-defined]
-                    break
-                return function(*inputs, **options)
-        else:
-            return function(*inputs, **options)
-        half = x.data.dtype
-        if any(isinstance(y, tensor) and y.data.dtype != half for y in (*inputs, *options.values())):
-            return function(*inputs, **options)  # which says that the types do not mix
+        arguments = (*inputs, *options.values()) if options else inputs
+        half = half_type_of(arguments)
+        if half is None or any(isinstance(y, tensor) and y.data.dtype != half for y in arguments):
+            return function(*inputs, **options)  # which says so if types do not mix
         narrow = Narrow(half, {})
 
         def cast(y: Any) -> Any:

@@ -21,7 +21,7 @@ from .sizes import (
     shortest_size,
     width_of,
 )
-from .slots import CONVOLUTION_AXES, Slot, SlotSource, linear_slots, norm_slots
+from .slots import CONVOLUTION_AXES, Slot, SlotSource, head_slots, linear_slots, norm_slots
 from .source import Hints
 from .timm import PIXEL_SCALING_OF_PYTORCH_FILES
 
@@ -130,10 +130,7 @@ class HuggingFace(SlotSource):
             yield from linear_slots(f"{theirs}.mlp.fc1", f"{ours}.mlp.fc1", d, c.mlp_dim)
             yield from linear_slots(f"{theirs}.mlp.fc2", f"{ours}.mlp.fc2", c.mlp_dim, d)
         yield from norm_slots("layernorm", "encoder_norm", d)
-        if c.representation is not None:
-            yield from linear_slots("pooler.dense", "pre_logits", d, c.representation)
-        if c.num_classes:
-            yield from linear_slots("classifier", "head", c.representation or d, c.num_classes)
+        yield from head_slots("pooler.dense", "classifier", c)
 
     def understands_config(self, content: Mapping[str, Any]) -> bool:
         """Return whether it names a type of model, or sizes by transformers' names."""

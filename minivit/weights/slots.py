@@ -20,7 +20,7 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError, ConfigError
 from ..models.classifier import Classifier
-from ..models.configs import AnyConfig
+from ..models.configs import AnyConfig, ViTConfig
 from ..nn.module import misfit
 from ..utils.notices import notice
 from ..utils.text import listed, printable
@@ -215,6 +215,14 @@ def linear_slots(theirs: str, ours: str, width_in: int, width: int, third: int |
     """Yield the slots of a linear layer of PyTorch, whose kernel is (out, in)."""
     yield Slot(f"{theirs}.weight", (width, width_in), f"{ours}.weight", LINEAR_AXES, third)
     yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias", None, third)
+
+
+def head_slots(hidden: str, head: str, config: ViTConfig) -> Iterator[Slot]:
+    """Yield the slots of a ViT's head in PyTorch, and before them those of a pre-training head's hidden layer."""
+    if config.representation is not None:
+        yield from linear_slots(hidden, "pre_logits", config.dim, config.representation)
+    if config.num_classes:
+        yield from linear_slots(head, "head", config.representation or config.dim, config.num_classes)
 
 
 def norm_slots(theirs: str, ours: str, width: int) -> Iterator[Slot]:

@@ -22,7 +22,7 @@ from .sizes import (
     size_without_positions,
     width_of,
 )
-from .slots import CONVOLUTION_AXES, Slot, SlotSource, linear_slots, norm_slots
+from .slots import CONVOLUTION_AXES, Slot, SlotSource, head_slots, linear_slots, norm_slots
 from .source import Hints
 
 PATCH_KERNEL = "patch_embed.proj.weight"
@@ -124,10 +124,7 @@ class Timm(SlotSource):
             yield from linear_slots(f"{block}.mlp.fc1", f"{block}.mlp.fc1", d, c.mlp_dim)
             yield from linear_slots(f"{block}.mlp.fc2", f"{block}.mlp.fc2", c.mlp_dim, d)
         yield from norm_slots("fc_norm" if c.pool_before_norm else "norm", "encoder_norm", d)
-        if c.representation is not None:
-            yield from linear_slots("pre_logits.fc", "pre_logits", d, c.representation)
-        if c.num_classes:
-            yield from linear_slots("head", "head", c.representation or d, c.num_classes)
+        yield from head_slots("pre_logits.fc", "head", c)
 
     def understands_config(self, content: Mapping[str, Any]) -> bool:
         """Return whether it names an architecture, as timm's does."""

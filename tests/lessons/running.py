@@ -7,10 +7,16 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from minivit_lessons import check, display
 from minivit_lessons.build import build_lesson, sources, statements_of
 from minivit_lessons.earlier import _built
 from minivit_lessons.notebooks import SOLUTIONS, lesson_number, lessons_folder
+
+# A time limit may strike inside the callback of a weak reference, where Python drops exceptions with a warning;
+# it strikes again.
+struck_in_a_callback = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def run_lesson(number: int, solved: bool = True) -> dict[str, Any]:

@@ -13,9 +13,7 @@ from minivit_lessons.notebooks import SOLUTIONS, lesson_notebook, lessons_folder
 from minivit_lessons.running import names_kept
 from minivit_lessons.session import cell_that_defines
 
-# A time limit may strike inside the callback of a weak reference, where Python drops exceptions with a warning;
-# it strikes again.
-struck_in_a_callback = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+from .running import struck_in_a_callback
 
 LESSONS = lessons_folder()
 SOLVED = lesson_notebook(LESSONS / SOLUTIONS, 5)

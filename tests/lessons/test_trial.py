@@ -12,9 +12,9 @@ from minivit_lessons.checking import NOT_DONE, PASSED, WRONG, check, examine
 from minivit_lessons.exercises import Exercise, _registry
 from minivit_lessons.trial import Attempt, Complaint, OutOfTime, Printed, time_limit
 
-# A time limit may strike inside the callback of a weak reference, where Python drops exceptions with a warning;
-# it strikes again.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+from .running import struck_in_a_callback
+
+pytestmark = struck_in_a_callback
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import same, same_gradients
+from ..compare import complain_of_array, same, same_gradients
 from ..trial import Attempt, Complaint, explained
 from . import exercise
 
@@ -105,8 +105,7 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
     inputs = tensor(x), tensor(weight), tensor(bias)
     with explained({"shapes (2,3,4) (2,3)": "is keepdims=True missing?", "ufunc": "use the Tensor's method .sqrt()"}):
         got = attempt(*inputs) if eps == 1e-6 else attempt(*inputs, eps)
-    if isinstance(got, np.ndarray):
-        raise Complaint("layer_norm returns an array: use the Tensor's methods mean and sqrt, so that gradients flow")
+    complain_of_array(got, "layer_norm", "use the Tensor's methods mean and sqrt, so that gradients flow")
     centred = x - x.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
     normal = centred / np.sqrt(variance + eps)
@@ -165,8 +164,7 @@ def gelu(attempt: Attempt) -> None:
     own = "use the Tensor's method .tanh()"
     with explained({"ufunc": own, "must be real number, not Tensor": own}):
         got = attempt(tensor(x))
-    if isinstance(got, np.ndarray):
-        raise Complaint("gelu returns an array: use the Tensor's operators and its method tanh, so that gradients flow")
+    complain_of_array(got, "gelu", "use the Tensor's operators and its method tanh, so that gradients flow")
     same(
         got,
         _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.044715 * v**3)))),
@@ -379,8 +377,7 @@ def MLP(attempt: Attempt) -> None:
     W1, b1, W2, b2 = (array.astype(np.float64) for array in arrays)
     z = rng.standard_normal((2, 4, 3)).astype(np.float32)
     got = attempt.call(mlp, tensor(z), what="MLP(3, 5, rng)(z)")
-    if isinstance(got, np.ndarray):
-        raise Complaint("MLP returns an array: pass the Tensor through the layers, so that gradients flow")
+    complain_of_array(got, "MLP", "pass the Tensor through the layers, so that gradients flow")
     hidden = np.array([[[sum(t * W1[:, j]) + b1[j] for j in range(5)] for t in image] for image in z.astype(float)])
     bent = _each(hidden, _gelu)
     right = np.array([[[sum(h * W2[:, j]) + b2[j] for j in range(3)] for h in image] for image in bent])

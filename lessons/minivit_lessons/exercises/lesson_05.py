@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import same, same_gradients
+from ..compare import complain_of_array, same, same_gradients
 from ..trial import Attempt, Complaint
 from . import exercise, question
 
@@ -76,8 +76,7 @@ def patchify(attempt: Attempt) -> None:
     right = np.array([[_square(image, P, row, column) for row in range(h) for column in range(w)] for image in images])
     grid = images.reshape(B, h, P, w, P, C)
     got = attempt(tensor(images), P)
-    if isinstance(got, np.ndarray):
-        raise Complaint("patchify returns an array: use the Tensor's reshape and transpose, so that gradients flow")
+    complain_of_array(got, "patchify", "use the Tensor's reshape and transpose, so that gradients flow")
     same(
         got,
         right,
@@ -119,8 +118,7 @@ def unpatchify(attempt: Attempt) -> None:
     patches = np.array([[_square(image, P, r, c) for r in range(h) for c in range(w)] for image in images])
     split = patches.reshape(B, h, w, P, P, C)
     got = attempt(tensor(patches), P, H, W)
-    if isinstance(got, np.ndarray):
-        raise Complaint("unpatchify returns an array: use the Tensor's reshape and transpose, which return Tensors")
+    complain_of_array(got, "unpatchify", "use the Tensor's reshape and transpose, which return Tensors")
     same(
         got,
         images,

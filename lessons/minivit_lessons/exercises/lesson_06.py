@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import same, same_gradients
+from ..compare import complain_of_array, same, same_gradients
 from ..trial import Attempt, Complaint
 from . import exercise, question
 
@@ -48,8 +48,7 @@ def add_class_token(attempt: Attempt) -> None:
     z, cls = rng.standard_normal((B, N, D)), rng.standard_normal((1, 1, D))
     right = np.array([[cls[0, 0].tolist(), *image.tolist()] for image in z])
     got = attempt(tensor(z), tensor(cls))
-    if isinstance(got, np.ndarray):
-        raise Complaint("add_class_token returns an array: use concatenate and broadcast_to, so that gradients flow")
+    complain_of_array(got, "add_class_token", "use concatenate and broadcast_to, so that gradients flow")
     same(
         got,
         right,
@@ -128,10 +127,7 @@ def learned_2d(attempt: Attempt) -> None:
     places = [(row, column) for row in range(h) for column in range(w)]
     right = np.array([[[*X[column], *Y[row]] for row, column in places]])
     got = attempt(tensor(X), tensor(Y))
-    if isinstance(got, np.ndarray):
-        raise Complaint(
-            "learned_2d returns an array: use reshape, broadcast_to and concatenate, so that gradients flow"
-        )
+    complain_of_array(got, "learned_2d", "use reshape, broadcast_to and concatenate, so that gradients flow")
     by_columns = [(row, column) for column in range(w) for row in range(h)]
     same(
         got,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import same, same_gradients
+from ..compare import complain_of_array, same, same_gradients
 from ..trial import Attempt, Complaint
 from . import exercise, question
 
@@ -86,7 +86,7 @@ def attention_weights(attempt: Attempt) -> None:
     for b, h, i, j in np.ndindex(scores.shape):
         scores[b, h, i, j] = sum(q[b, h, i, d] * k[b, h, j, d] for d in range(9))
     got = _four_axes(attempt, [tensor(q), tensor(k)], [tensor(q[0, 0]), tensor(k[0, 0])], "attention_weights")
-    _want_tensor(got, "attention_weights")
+    complain_of_array(got, "attention_weights")
     same(
         got,
         _rows(scores / 3),
@@ -123,7 +123,7 @@ def attention(attempt: Attempt) -> None:
         right[b, h, i] = _mix(weights[b, h, i], v[b, h])
     scores = q @ k.swapaxes(-1, -2)
     got = attempt(tensor(q), tensor(k), tensor(v))
-    _want_tensor(got, "attention")
+    complain_of_array(got, "attention")
     same(
         got,
         right,
@@ -175,7 +175,7 @@ def self_attention(attempt: Attempt) -> None:
     none = np.zeros_like(bias)
     interleaved = np.concatenate([np.arange(part, 3 * D_h, 3) for part in range(3)])
     got = attempt(tensor(z), tensor(U), tensor(bias))
-    _want_tensor(got, "self_attention")
+    complain_of_array(got, "self_attention")
     same(
         got,
         eqs(U, bias),
@@ -221,11 +221,6 @@ def _mix(weights: Any, values: np.ndarray) -> np.ndarray:
     return np.array(
         [sum(weight * row[c] for weight, row in zip(weights, values, strict=True)) for c in range(values.shape[1])]
     )
-
-
-def _want_tensor(got: Any, name: str) -> None:
-    if isinstance(got, np.ndarray):
-        raise Complaint(f"{name} returns an array: compute with Tensors, so that gradients flow")
 
 
 def _four_axes(attempt: Attempt, inputs: list[Any], flat: list[Any], name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import same, same_gradients
+from ..compare import complain_of_array, same, same_gradients
 from ..trial import Attempt, Complaint
 from . import exercise
 
@@ -100,8 +100,7 @@ def merge_heads(attempt: Attempt) -> None:
     for b, h, n, d in np.ndindex(answers.shape):
         right[b, n, h * D_h + d] = answers[b, h, n, d]
     got = attempt(tensor(answers))
-    if isinstance(got, np.ndarray):
-        raise Complaint("merge_heads returns an array: use the Tensor's methods, so that gradients flow")
+    complain_of_array(got, "merge_heads", "use the Tensor's methods, so that gradients flow")
     same(
         got,
         right,

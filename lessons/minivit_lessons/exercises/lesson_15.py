@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import tracemalloc
 from typing import Any
 
 import numpy as np
 
-from ..compare import same, same_gradients
+from ..compare import complain_of_array, peak_memory, same, same_gradients
 from ..trial import Attempt, Complaint
 from . import exercise
 
@@ -153,8 +152,7 @@ def corrupt(attempt: Attempt) -> None:
     picked = np.array([[z[b, source[b, n]] for n in range(N)] for b in range(B)])
     m = masked[:, :, None]
     got = attempt(tensor(z), tensor(mask), masked, source)
-    if isinstance(got, np.ndarray):
-        raise Complaint("corrupt returns an array: compute with Tensors, so that gradients flow")
+    complain_of_array(got, "corrupt")
     same(
         got,
         right,
@@ -251,23 +249,8 @@ def ridge(attempt: Attempt) -> None:
         )
     for M, D in ((4, 800), (800, 4)):
         X, Y = rng.standard_normal((M, D)), rng.standard_normal((M, 2))
-        if _peak_memory(attempt, X, Y) > 800 * 800 * 4:
+        if peak_memory(attempt, X, Y, 1.0) > 800 * 800 * 4:
             raise Complaint(
                 f"ridge with {M} images of {D} features builds a matrix of 800 x 800, but one of 4 x 4 is enough: "
                 "choose the form by comparing M and D"
             )
-
-
-def _peak_memory(attempt: Attempt, X: np.ndarray, Y: np.ndarray) -> int:
-    """Return the peak memory of a call, in bytes."""
-    own = not tracemalloc.is_tracing()
-    if own:
-        tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    tracemalloc.reset_peak()
-    try:
-        attempt(X, Y, 1.0)
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        if own:
-            tracemalloc.stop()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..compare import same, slopes
+from ..compare import peak_memory, same, slopes
 from ..trial import Attempt, Complaint
 from . import exercise
 
@@ -192,7 +191,7 @@ def gelu_in_blocks(attempt: Attempt) -> None:
             tolerance=1e-5,
         )
     x = np.random.default_rng(0).standard_normal(2**18).astype(np.float32)
-    used = attempt.call(_largest, attempt.function, x, what="gelu_in_blocks(x, 4096)") / x.nbytes
+    used = attempt.call(peak_memory, attempt.function, x, 4096, what="gelu_in_blocks(x, 4096)") / x.nbytes
     if used > 2.4:
         raise Complaint(
             f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: compute the formula block by block, "
@@ -203,21 +202,6 @@ def gelu_in_blocks(attempt: Attempt) -> None:
             f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: allocate the result first and write each "
             "block into it, instead of joining the blocks at the end"
         )
-
-
-def _largest(function: Callable[..., Any], x: np.ndarray) -> int:
-    """Return the peak memory of a call, in bytes."""
-    own = not tracemalloc.is_tracing()
-    if own:
-        tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    tracemalloc.reset_peak()
-    try:
-        function(x, 4096)
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        if own:
-            tracemalloc.stop()
 
 
 @exercise(16)
