@@ -51,13 +51,13 @@ OLD_NAMES = [
     ("minivit.training.loop", "evaluate_dataset", "minivit.training.evaluation.evaluate_dataset"),
     ("minivit.training.loop", "measure_dataset", "minivit.training.evaluation.evaluate_objective"),
     ("minivit.weights", "Channels", "minivit.weights.scaling.Channels"),
-    ("minivit.weights", "FORMAT", "minivit.weights.minivit.FORMAT"),
+    ("minivit.weights", "FORMAT", "minivit.weights.sources.minivit.FORMAT"),
     ("minivit.weights", "Size", "minivit.weights.adapt.Size"),
     ("minivit.weights", "is_neutral", "minivit.weights.scaling.is_neutral"),
     ("minivit.weights", "weights_file", "minivit.weights.find.weights_file"),
-    ("minivit.weights.google", "LAYOUTS", "minivit.weights.sources.SOURCES"),
-    ("minivit.weights.sidecar", "Beside", "Sidecar"),
-    ("minivit.weights.sidecar", "read_beside", "minivit.weights.sources.read_sidecar"),
+    ("minivit.weights.sources.google", "LAYOUTS", "minivit.weights.sources.registry.SOURCES"),
+    ("minivit.weights.sources.sidecar", "Beside", "Sidecar"),
+    ("minivit.weights.sources.sidecar", "read_beside", "minivit.weights.sources.registry.read_sidecar"),
 ]
 
 

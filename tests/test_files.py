@@ -28,7 +28,7 @@ from minivit.utils.files import (
     write_json,
     write_text,
 )
-from minivit.weights.archive import write_archive
+from minivit.weights.formats.archive import write_archive
 
 from .support import tiny_vit
 

@@ -5,15 +5,15 @@ file -> archive -> source -> configuration and arrays -> model
 
 from ..utils.aliases import old_names
 from .adapt import has_zero_head, with_new_head
-from .archive import SUFFIXES
 from .find import RUN_WEIGHTS, find_weights
+from .formats.archive import SUFFIXES
 from .load import load_for_pixels, load_model
-from .minivit import config_of, read_arrays, read_header, section, write_arrays
 from .options import channels_of, grid_of, sides_of
 from .published import PRETRAINED, pretrained_weights
 from .save import save_weights
 from .scaling import fold_scaling
-from .source import Header
+from .sources.minivit import config_of, read_arrays, read_header, section, write_arrays
+from .sources.source import Header
 from .verify import verify_weights
 
 __all__ = [
@@ -27,7 +27,7 @@ __getattr__ = old_names(
     __name__,
     {
         "Channels": "minivit.weights.scaling.Channels",
-        "FORMAT": "minivit.weights.minivit.FORMAT",
+        "FORMAT": "minivit.weights.sources.minivit.FORMAT",
         "Size": "minivit.weights.adapt.Size",
         "is_neutral": "minivit.weights.scaling.is_neutral",
         "weights_file": "minivit.weights.find.weights_file",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import CheckpointNotFoundError
 from ..utils.text import listed, printable
-from .archive import SUFFIXES
+from .formats.archive import SUFFIXES
 from .published import pretrained_weights
 
 RUN_WEIGHTS, OTHERS_WEIGHTS = "checkpoint.npz", ("model.safetensors", "model.npz")  # in a folder, in this order

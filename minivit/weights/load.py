@@ -17,13 +17,13 @@ from ..utils.integers import integer
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
 from .adapt import Size, adapted
-from .archive import Archive, open_archive
-from .families import family_of
 from .find import find_weights
+from .formats.archive import Archive, open_archive
 from .scaling import Channels, as_text, fold_scaling, is_neutral
-from .sidecar import Sidecar
-from .source import Header, Hints, Source
-from .sources import MINIVIT, SOURCES, read_sidecar, source_of
+from .sources.families import family_of
+from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
+from .sources.sidecar import Sidecar
+from .sources.source import Header, Hints, Source
 
 
 @old_arguments(path="weights")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..models.classifier import Classifier
-from .source import Header
-from .sources import source_with_layout
+from .sources.registry import source_with_layout
+from .sources.source import Header
 
 
 def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", header: Header | None = None) -> None:

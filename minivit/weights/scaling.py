@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import ViTConfig
 from ..utils.text import quoted
-from .sidecar import Sidecar
+from .sources.sidecar import Sidecar
 
 NEUTRAL = 0.5  # this mean and standard deviation take pixels from [0, 1] to [-1, 1]
 

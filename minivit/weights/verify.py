@@ -6,13 +6,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .archive import open_archive, read_checked
-from .families import family_of
 from .find import weights_file
+from .formats.archive import open_archive, read_checked
 from .load import build_if_it_fits, load_model
-from .minivit import FORMAT
-from .source import Description, Hints
-from .sources import MINIVIT, source_of
+from .sources.families import family_of
+from .sources.minivit import FORMAT
+from .sources.registry import MINIVIT, source_of
+from .sources.source import Description, Hints
 
 
 def verify_weights(path: str | Path) -> dict[str, Any]:

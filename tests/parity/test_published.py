@@ -7,7 +7,7 @@ from safetensors.numpy import save_file
 from minivit import ViT, ViTConfig, load_model, save_weights
 from minivit.models.configs import ResNetConfig
 from minivit.models.resnet import ResNet
-from minivit.weights.sources import SOURCES
+from minivit.weights.sources.registry import SOURCES
 from tests.support import random_images, randomize
 
 pytest.importorskip("torch", reason="parity needs PyTorch: pip install 'minivit[parity]'")

@@ -180,7 +180,7 @@ def test_other_networks_are_named_and_not_misread(tmp_path, family):
 
 
 def test_big_visions_stacked_blocks_are_named(tmp_path):
-    from minivit.weights.google import google_state
+    from minivit.weights.sources.google import google_state
 
     arrays = google_state(tiny_vit(dtype=np.float32))
     stacked = {n.replace("encoderblock_0", "encoderblock"): a[None] for n, a in arrays.items() if "block_1" not in n}
@@ -231,7 +231,7 @@ def test_a_part_that_is_there_under_two_names_is_refused(tmp_path):
 
 
 def test_names_that_were_written_on_windows_are_read(tmp_path):
-    from minivit.weights.google import google_state
+    from minivit.weights.sources.google import google_state
 
     model = tiny_vit(dtype=np.float32)
     np.savez(tmp_path / "w.npz", **{name.replace("/", "\\"): a for name, a in google_state(model).items()})

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from minivit import CheckpointError, SaveError, cli, load_model, save_weights
 from minivit.weights import read_arrays, read_header, verify_weights, write_arrays
-from minivit.weights.archive import write_archive
+from minivit.weights.formats.archive import write_archive
 from tests.support import tiny_vit
 from tests.weights.files import timm_arrays, write_safetensors
 
@@ -171,7 +171,7 @@ def test_an_array_may_have_the_name_of_an_argument_of_numpys(tmp_path, name):
 
 
 def test_googles_layout_holds_the_published_names_alone(tmp_path):
-    from minivit.weights.google import google_state
+    from minivit.weights.sources.google import google_state
 
     model = tiny_vit(dtype=np.float32)
     save_weights(model, tmp_path / "google.npz", layout="google")

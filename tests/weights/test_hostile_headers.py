@@ -10,10 +10,11 @@ import pytest
 
 from minivit import CheckpointError, MinivitError, ResNet, ResNetConfig, load_model
 from minivit.errors import OutOfMemory
-from minivit.weights import archive, read_arrays, read_header
 from minivit.weights import load as loading
-from minivit.weights.archive import write_archive
-from minivit.weights.google import google_state
+from minivit.weights import read_arrays, read_header
+from minivit.weights.formats import archive
+from minivit.weights.formats.archive import write_archive
+from minivit.weights.sources.google import google_state
 from tests.support import tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 

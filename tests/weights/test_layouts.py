@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from minivit import CheckpointError, ConfigError, ResNet, ResNetConfig, ViT, create_model, load_model, save_weights
 from minivit.models.positions import resize_positions
-from minivit.weights.google import google_state
+from minivit.weights.sources.google import google_state
 from tests.support import random_images, randomize, tiny_config, tiny_vit
 
 PUBLISHED = Path(__file__).parent / "published"  # names and shapes of the published files

@@ -10,8 +10,8 @@ from minivit.errors import CheckpointError, DataError
 from minivit.models import MODEL_NAMES
 from minivit.weights import published as pretrained
 from minivit.weights.find import find_weights
-from minivit.weights.google import google_state
 from minivit.weights.published import PRETRAINED, pretrained_weights
+from minivit.weights.sources.google import google_state
 from tests.support import tiny_vit
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from minivit import CheckpointError, ConfigError, Notice, ViT, cli, create_model, load_model, preprocess, save_weights
 from minivit.engine import softmax
-from minivit.weights.google import google_state
+from minivit.weights.sources.google import google_state
 from tests.support import random_images, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 

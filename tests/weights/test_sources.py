@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointError, ConfigError, ResNet, ResNetConfig, ViTConfig, load_model, save_weights
-from minivit.weights import sources
-from minivit.weights.archive import open_archive, write_archive
-from minivit.weights.bit import BiT
-from minivit.weights.google import Google, google_state
-from minivit.weights.huggingface import HuggingFace
-from minivit.weights.slots import Slot, SlotSource
-from minivit.weights.sources import SOURCES, source_with_layout
-from minivit.weights.timm import Timm
+from minivit.weights.formats.archive import open_archive, write_archive
+from minivit.weights.sources import registry as sources
+from minivit.weights.sources.bit import BiT
+from minivit.weights.sources.google import Google, google_state
+from minivit.weights.sources.huggingface import HuggingFace
+from minivit.weights.sources.registry import SOURCES, source_with_layout
+from minivit.weights.sources.slots import Slot, SlotSource
+from minivit.weights.sources.timm import Timm
 from tests.support import randomize, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 

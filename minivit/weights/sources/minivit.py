@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.arrays import to_numpy
-from ..errors import CheckpointError, ConfigError, SaveError
-from ..models.classifier import Classifier
-from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
-from ..nn.module import misfit
-from ..utils.text import listed, printable, quoted
-from .archive import (
+from ...backend.arrays import to_numpy
+from ...errors import CheckpointError, ConfigError, SaveError
+from ...models.classifier import Classifier
+from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ...nn.module import misfit
+from ...utils.text import listed, printable, quoted
+from ..formats.archive import (
     Archive,
     Arrays,
     open_archive,

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
-from ..models.classifier import Classifier
-from ..models.configs import AnyConfig
-from .archive import Archive
+from ...errors import ConfigError
+from ...models.classifier import Classifier
+from ...models.configs import AnyConfig
+from ..formats.archive import Archive
 from .sidecar import JsonObject, Sidecar
 
 Header = dict[str, Any]

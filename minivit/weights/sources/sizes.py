@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import re
 
-from ..errors import CheckpointError, ConfigError
-from ..models.names import SIZES
-from ..utils.text import listed, printable, quoted
-from .archive import Shapes
+from ...errors import CheckpointError, ConfigError
+from ...models.names import SIZES
+from ...utils.text import listed, printable, quoted
+from ..formats.archive import Shapes
 from .source import Hints
 
 # Published models by their width: name, depth, MLP width and heads, for files that do not say how many heads they have.

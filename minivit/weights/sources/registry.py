@@ -1,15 +1,15 @@
 """The sources of weights that minivit knows, in the order in which they are asked whether a file is theirs.
 
-To add one, write `weights/NAME.py` with a subclass of `Source` (or of `SlotSource`, if its files hold named arrays and
-nothing else) and add it to `SOURCES`.
+To add one, write `weights/sources/NAME.py` with a subclass of `Source` (or of `SlotSource`, if its files hold named
+arrays and nothing else) and add it to `SOURCES`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import ConfigError
-from .archive import Archive
+from ...errors import ConfigError
+from ..formats.archive import Archive
 from .bit import BiT
 from .google import Google
 from .huggingface import HuggingFace

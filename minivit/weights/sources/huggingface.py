@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import CheckpointError
-from ..models.configs import ViTConfig
-from ..utils.text import printable, quoted
-from .archive import Shapes
+from ...errors import CheckpointError
+from ...models.configs import ViTConfig
+from ...utils.text import printable, quoted
+from ..formats.archive import Shapes
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names
 from .sizes import (
     check_square_patches,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError
-from ..utils.aliases import old_names
-from ..utils.text import printable, quoted
+from ...errors import CheckpointError
+from ...utils.aliases import old_names
+from ...utils.text import printable, quoted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 LONGEST = 2**24  # bytes; such a file has a few thousand
@@ -170,4 +170,4 @@ def with_scaling_of_preprocessor(sidecar: Sidecar, preprocessor: JsonObject) -> 
     return replace(sidecar, mean=mean, std=std, scaling_source=PREPROCESSOR)
 
 
-__getattr__ = old_names(__name__, {"Beside": "Sidecar", "read_beside": "minivit.weights.sources.read_sidecar"})
+__getattr__ = old_names(__name__, {"Beside": "Sidecar", "read_beside": "minivit.weights.sources.registry.read_sidecar"})

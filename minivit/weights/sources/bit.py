@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..models.configs import ResNetConfig
-from .archive import Shapes
+from ...models.configs import ResNetConfig
+from ..formats.archive import Shapes
 from .sizes import count, names_behind_prefix, shape_of, width_of
 from .slots import Slot, SlotSource
 from .source import Hints

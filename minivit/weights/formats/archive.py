@@ -22,9 +22,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..errors import CheckpointError, CheckpointNotFoundError, ConfigError, MinivitError, OutOfMemory
-from ..utils.files import atomic_file
-from ..utils.text import printable, quoted, shortened
+from ...errors import CheckpointError, CheckpointNotFoundError, ConfigError, MinivitError, OutOfMemory
+from ...utils.files import atomic_file
+from ...utils.text import printable, quoted, shortened
 from .filekinds import kind_of
 
 Arrays = dict[str, np.ndarray]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import ConfigError
-from ..models.classifier import Classifier
-from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
-from ..utils.aliases import old_names
-from ..utils.notices import notice
-from .archive import Arrays, Shapes
+from ...errors import ConfigError
+from ...models.classifier import Classifier
+from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ...utils.aliases import old_names
+from ...utils.notices import notice
+from ..formats.archive import Arrays, Shapes
 from .bit import BiT
 from .sizes import (
     check_square_patches,
@@ -233,4 +233,4 @@ def _group_norm(theirs: str, ours: str, channels: int) -> Iterator[Slot]:
     yield Slot(f"{theirs}/bias", (1, 1, 1, channels), f"{ours}.bias")
 
 
-__getattr__ = old_names(__name__, {"LAYOUTS": "minivit.weights.sources.SOURCES"})
+__getattr__ = old_names(__name__, {"LAYOUTS": "minivit.weights.sources.registry.SOURCES"})

@@ -17,14 +17,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..backend.arrays import to_numpy
-from ..errors import CheckpointError, ConfigError
-from ..models.classifier import Classifier
-from ..models.configs import AnyConfig, ViTConfig
-from ..nn.module import misfit
-from ..utils.notices import notice
-from ..utils.text import listed, printable
-from .archive import Archive, Arrays, Shapes, refuse_non_finite, refuse_other_types, write_archive
+from ...backend.arrays import to_numpy
+from ...errors import CheckpointError, ConfigError
+from ...models.classifier import Classifier
+from ...models.configs import AnyConfig, ViTConfig
+from ...nn.module import misfit
+from ...utils.notices import notice
+from ...utils.text import listed, printable
+from ..formats.archive import Archive, Arrays, Shapes, refuse_non_finite, refuse_other_types, write_archive
 from .source import Description, Header, Hints, Source
 
 QUERY, KEY, VALUE = range(3)
