@@ -64,7 +64,7 @@ def test_the_lines_are_as_many_as_without_odd_names(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "inspect", "info", "lessons", "bench"])
+@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "inspect", "models", "info", "lessons", "bench"])
 def test_an_odd_word_in_an_error_is_escaped(command, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--\x1b[31m\n"])

@@ -13,7 +13,19 @@ from minivit.utils import console
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-COMMANDS = ("train", "finetune", "pretrain", "evaluate", "predict", "fewshot", "inspect", "info", "bench", "experiment")
+COMMANDS = (
+    "train",
+    "finetune",
+    "pretrain",
+    "evaluate",
+    "predict",
+    "fewshot",
+    "inspect",
+    "models",
+    "info",
+    "bench",
+    "experiment",
+)
 MINIVIT = [sys.executable, "-m", "minivit"]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 

@@ -23,6 +23,7 @@ from .finetune import add_finetune
 from .info import add_info
 from .inspect import add_inspect
 from .lessons import add_lessons
+from .models import add_models
 from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
@@ -86,7 +87,8 @@ def build_parser() -> Parser:
     add_fewshot(commands)
     add_inspect(commands)
     add_verify(commands)
-    commands.begin_group("count and compare")
+    commands.begin_group("list, count and compare")
+    add_models(commands)
     add_info(commands)
     add_bench(commands)
     commands.begin_group("learn")

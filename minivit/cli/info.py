@@ -41,7 +41,7 @@ def _info(options: argparse.Namespace) -> int:
         if changes:
             option = f"--{next(iter(changes)).replace('_', '-')}"
             raise ConfigError(f"{option} changes a model: give a MODEL too; `minivit info` lists them")
-        print(table_1() + "\n\nmodels:\n" + "\n".join(MODEL_NAMES))
+        print(table_1() + "\n\nmodels (`minivit models` lists published weights too):\n" + "\n".join(MODEL_NAMES))
         return 0
     print(cost_table(create_model(options.model, seed=None, **changes), options.model))
     return 0
