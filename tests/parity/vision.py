@@ -8,7 +8,7 @@ the compiled ones are missing; calling them is still an error.
 import torch
 
 try:
-    import torchvision  # noqa: F401
+    import torchvision
 except RuntimeError:
     declared = torch.library.Library("torchvision", "DEF")  # kept: the declarations last as long as this object
     for op in ("nms", "qnms"):
