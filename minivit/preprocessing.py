@@ -1,11 +1,15 @@
-"""Convert the pixels of an image to the numbers that the network reads.
+"""Convert an image to the numbers that the network reads.
 
-The loader preprocesses its batches with `preprocess`, and `model.predict` preprocesses the pixels that it receives.
+`Preprocessing` says how weights expect images: resized, cropped and scaled. `minivit.data.fitting` resizes and crops;
+`preprocess` scales pixels. The loader calls it for its batches, and `model.predict` for the pixels that it receives.
 Both `data/` and `models/` import this file, so it is in neither of these rooms.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,169 @@ import numpy as np
 from .errors import ConfigError, DTypeError, ImageError, ShapeError
 
 NEGATIVE = -0.1  # floats with a minimum below this are in [-1, 1] and cannot be in [0, 1]
+
+NEUTRAL = 0.5  # this mean and standard deviation take pixels from [0, 1] to [-1, 1]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # arXiv 2103.00020, in its code
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+RESIZES = ("exact", "shortest", "none")
+INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest", "box", "hamming")
+ROUNDINGS = ("even", "down")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are prepared for a model: resized, cropped at the centre, and scaled by a mean and a standard deviation.
+
+    The result has the model's image size (h, w), which is not part of it: at another image size, sides grow in
+    proportion. The default is what models that minivit trains get.
+
+    Attributes:
+        mean: of each channel, of pixels from 0 to 1; one number counts for all channels.
+        std: the standard deviation of each channel. The model reads (pixels - mean) / std.
+        resize: "exact" gives the image (h, w) / crop_share pixels, whatever its ratio of sides; "shortest" keeps the
+            ratio, so that it just covers (h, w) / crop_share; "none" leaves the image as it is.
+        crop_share: the share of these sides that the central crop to (h, w) keeps, above 0 and at most 1: 0.875 for a
+            crop to 224 after a resize to 256, which timm calls crop_pct.
+        interpolation: Pillow's filter, one of `INTERPOLATIONS`. Where an image shrinks, it averages.
+        crop_rounding: where a crop that is half a pixel off the centre begins: at the "even" number, as torchvision and
+            timm do it, or one "down", as transformers do it.
+        image_size: (height, width) in pixels for which the weights' owner publishes this; None if nobody says.
+
+    Raises:
+        ConfigError: for other values.
+    """
+
+    mean: tuple[float, ...] = (NEUTRAL, NEUTRAL, NEUTRAL)
+    std: tuple[float, ...] = (NEUTRAL, NEUTRAL, NEUTRAL)
+    resize: str = "exact"
+    crop_share: float = 1.0
+    interpolation: str = "bilinear"
+    crop_rounding: str = "even"
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("mean", 0.0), ("std", 1e-6)):
+            values = getattr(self, name)
+            good = isinstance(values, tuple) and values and all(_is_number(v) and least <= v <= 1 for v in values)
+            _check(name, values, bool(good), "a number for each channel, of pixels from 0 to 1")
+        _check("resize", self.resize, self.resize in RESIZES, f"one of {', '.join(RESIZES)}")
+        good = _is_number(self.crop_share) and 0.01 <= self.crop_share <= 1
+        _check("crop-share", self.crop_share, good, "a share from 0.01 to 1")
+        known = ", ".join(INTERPOLATIONS)
+        _check("interpolation", self.interpolation, self.interpolation in INTERPOLATIONS, f"one of {known}")
+        _check("crop-rounding", self.crop_rounding, self.crop_rounding in ROUNDINGS, f"one of {', '.join(ROUNDINGS)}")
+        good = self.image_size is None or (
+            isinstance(self.image_size, tuple) and len(self.image_size) == 2 and all(map(_is_side, self.image_size))
+        )
+        _check("image-size", self.image_size, good, "(height, width) in pixels")
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether mean and standard deviation scale pixels to [-1, 1], as `preprocess` does."""
+        return all(abs(value - NEUTRAL) < 1e-6 for value in (*self.mean, *self.std))
+
+    def resized_to(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) in pixels of the box that a resized image fills or covers, before the crop.
+
+        Args:
+            height, width: the model's image size, in pixels.
+        """
+        # 224 / 0.875 is 256 but 224 / (224 / 242) is 241.99999999999997: the sum keeps what was meant
+        return math.floor(height / self.crop_share + 1e-6), math.floor(width / self.crop_share + 1e-6)
+
+    def size_of_resized(self, rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) in pixels of an image after the resize, before the crop.
+
+        Args:
+            rows, columns: the image's own size, in pixels.
+            height, width: the model's image size, in pixels.
+        """
+        if self.resize == "none":
+            return rows, columns
+        h, w = self.resized_to(height, width)
+        if self.resize == "exact":
+            return h, w
+        if h == w:  # the longer side is rounded down, as torchvision and transformers do it
+            shorter = min(rows, columns)
+            return max(h, rows * h // shorter), max(w, columns * w // shorter)
+        scale = min(rows / h, columns / w)  # rounded, as timm does it
+        return max(1, round(rows / scale)), max(1, round(columns / scale))
+
+    def corner_of_crop(self, rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
+        """Return (top, left) in pixels of the central crop; below 0 if the image is smaller and must be padded.
+
+        Args:
+            rows, columns: the image's size after the resize, in pixels.
+            height, width: the model's image size, in pixels.
+        """
+        return self._start(rows, height), self._start(columns, width)
+
+    def _start(self, side: int, kept: int) -> int:
+        if side < kept:
+            return -((kept - side) // 2)
+        return round((side - kept) / 2) if self.crop_rounding == "even" else (side - kept) // 2
+
+    def described(self, height: int, width: int) -> str:
+        """Return a description, for a model with images of this size in pixels."""
+        h, w = self.resized_to(height, width)
+        how = {
+            "exact": f"resized to {h} x {w} pixels ({self.interpolation})",
+            "shortest": f"shorter side resized to {h} pixels ({self.interpolation})"
+            if h == w
+            else f"resized to cover {h} x {w} pixels ({self.interpolation})",
+            "none": "not resized",
+        }[self.resize]
+        crop = "" if self.resize == "exact" and (h, w) == (height, width) else f", centre crop {height} x {width}"
+        return f"{how}{crop}, mean {_joined(self.mean)}, standard deviation {_joined(self.std)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values, for a model's header."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Any) -> Preprocessing:
+        """Return what `to_json` returned.
+
+        Raises:
+            ConfigError: for anything else.
+        """
+        known = [field.name for field in fields(cls)]
+        if not isinstance(values, Mapping) or not set(values) <= set(known):
+            raise ConfigError(f"preprocessing must be an object with the fields {', '.join(known)}")
+        stated: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**stated)
+
+
+def preprocessing_in(header: Mapping[str, Any]) -> Preprocessing:
+    """Return how a model's images are prepared, as its header says; the default if it says nothing.
+
+    The mean and the standard deviation are those that the model in memory expects. If those of its owner are a part of
+    the patch embedding (`header["folded"]` says which), they are 0.5.
+
+    Args:
+        header: a model's `header`, or that of a file of minivit.
+    """
+    said = header.get("preprocessing")
+    return Preprocessing() if said is None else Preprocessing.from_json(said)
+
+
+def _check(name: str, value: Any, good: bool, rule: str) -> None:
+    if not good:
+        raise ConfigError(f"{name} must be {rule}, not {value!r:.60}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def _joined(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:

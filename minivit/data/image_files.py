@@ -97,25 +97,27 @@ def check_image(path: str | Path) -> None:
         scale_of(image)
 
 
-def resize_image(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image to (height, width, C): bilinear, with an average over pixels where it shrinks.
+def resize_image(pixels: np.ndarray, height: int, width: int, interpolation: str = "bilinear") -> np.ndarray:
+    """Resize an image to (height, width, C), with an average over pixels where it shrinks.
 
     The aspect ratio may change. An image of this size is returned unchanged.
 
     Args:
         pixels: uint8 (H, W, C).
         height, width: the size of the result, in pixels.
+        interpolation: a filter of Pillow, one of `preprocessing.INTERPOLATIONS`.
     """
     from PIL import Image
 
     if pixels.shape[:2] == (height, width):
         return pixels
+    resampling = Image.Resampling[interpolation.upper()]
     if pixels.shape[2] == 3:
-        small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        small = Image.fromarray(pixels).resize((width, height), resampling)
         return np.asarray(small)
 
     channels = [Image.fromarray(np.ascontiguousarray(pixels[:, :, c])) for c in range(pixels.shape[2])]
-    resized = [channel.resize((width, height), Image.Resampling.BILINEAR) for channel in channels]
+    resized = [channel.resize((width, height), resampling) for channel in channels]
     return np.stack([np.asarray(channel) for channel in resized], axis=-1)
 
 
