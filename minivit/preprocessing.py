@@ -31,7 +31,7 @@ ROUNDINGS = ("even", "down")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How images are prepared for a model: resized, cropped at the centre, and scaled by a mean and a standard deviation.
+    """How images are prepared for a model: resized, cropped at the centre, and scaled by mean and standard deviation.
 
     The result has the model's image size (h, w), which is not part of it: at another image size, sides grow in
     proportion. The default is what models that minivit trains get.
@@ -46,7 +46,7 @@ class Preprocessing:
         interpolation: Pillow's filter, one of `INTERPOLATIONS`. Where an image shrinks, it averages.
         crop_rounding: where a crop that is half a pixel off the centre begins: at the "even" number, as torchvision and
             timm do it, or one "down", as transformers do it.
-        image_size: (height, width) in pixels for which the weights' owner publishes this; None if nobody says.
+        image_size: (height, width) in pixels for which the weights' owner publishes this; None if it is not known.
 
     Raises:
         ConfigError: for other values.
