@@ -77,3 +77,19 @@ def workers_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="compute on N threads [default: the cores that this process may use]"
     )
+
+
+def device_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--device`."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...) [default: cpu]",
+    )
+
+
+def threads_of(options: argparse.Namespace) -> int | None:
+    """Return how many threads `Workers` gets: what `--workers` says, else one for a GPU; None for all cores."""
+    given = getattr(options, "workers", None)
+    return 1 if given is None and options.device != "cpu" else given

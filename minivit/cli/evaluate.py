@@ -14,7 +14,7 @@ from ..data import DATASETS, load_dataset, load_test_folder
 from ..errors import ConfigError
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
-from .common import data_dir_option, workers_option
+from .common import data_dir_option, threads_of, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     test_set = _with_the_models_labels(model, header.get("classes"), test_set)
     say_if_head_is_zero(path, model)
     with (
-        Workers(options.workers) as workers,
+        Workers(threads_of(options)) as workers,
         tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,
     ):
-        loss, accuracy = evaluate_dataset(model, test_set, workers, advance=bar.update)
+        loss, accuracy = evaluate_dataset(model, test_set, workers, options.device, bar.update)
     if options.json:
         print(json.dumps({"dataset": name, "images": len(test_set), "loss": loss, "accuracy": accuracy}))
     else:

@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..utils.files import safe_name, write_json
 from ..utils.text import printable, quoted
-from .common import data_dir_option, workers_option
+from .common import data_dir_option, threads_of, workers_option
 from .weights import add_weights_options, load_weights
 
 
@@ -61,7 +61,7 @@ def _fewshot(options: argparse.Namespace) -> int:
     shots = _integers(options.shots)
     sets = load_dataset(options.dataset, options.data_dir)
     total = images_needed(*sets, shots, options.seeds)
-    with Workers(options.workers) as workers, tqdm(total=total, unit="image", disable=None, leave=False) as bar:
+    with Workers(threads_of(options)) as workers, tqdm(total=total, unit="image", disable=None, leave=False) as bar:
         results = few_shot(
             model, *sets, shots=shots, seeds=options.seeds, l2=options.l2, workers=workers, advance=bar.update
         )

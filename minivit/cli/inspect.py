@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import DATASETS, indices_to_show, load_dataset
 from ..errors import ConfigError
 from ..utils.text import printable
-from .common import data_dir_option, workers_option
+from .common import data_dir_option, threads_of, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
     say_if_head_is_zero(path, model)
     looks = len(measured_on) + 2 * len(pictures)
-    with Workers(options.workers) as workers, tqdm(total=looks, unit="image", disable=None, leave=False) as bar:
+    with Workers(threads_of(options)) as workers, tqdm(total=looks, unit="image", disable=None, leave=False) as bar:
         found = inspect_model(model, pictures, measured_on, workers=workers, advance=bar.update)
     folder = Path(options.out) if options.out else path.parent / "inspect"
     title = (header.get("train") or {}).get("model", path.stem)

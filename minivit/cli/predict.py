@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..utils.text import printable
+from .common import threads_of
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 
@@ -44,7 +45,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     pixels = np.stack([read_image(image, height, width) for image in options.images])  # (B, H, W, 3)
     say_if_head_is_zero(path, model)
-    with Workers() as workers:
+    with Workers(threads_of(options)) as workers:
         probabilities = model.predict(pixels, workers=workers)  # (B, K)
     classes = header.get("classes") or [f"class {k}" for k in range(model.config.num_classes)]
     for image, row in zip(options.images, probabilities, strict=True):

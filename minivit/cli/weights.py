@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..backend.arrays import to_device
 from ..errors import ConfigError
 from ..utils.notices import notice
 from ..utils.text import printable
 from ..weights import Header, channels_of, find_weights, grid_of, has_zero_head, load_for_pixels, sides_of
-from .common import weights_option
+from .common import device_option, weights_option
 
 # What a weights file may not say: option, metavar, and help.
 DETAILS = (
@@ -26,7 +29,7 @@ DETAILS = (
 
 
 def add_weights_options(parser: argparse.ArgumentParser, positional: bool = False) -> None:
-    """Add `--weights` and options for what a weights file may not say.
+    """Add `--weights`, options for what a weights file may not say, and `--device`.
 
     Args:
         parser: the command's.
@@ -43,10 +46,12 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
     for name, unit, text in DETAILS:
         kind = _kind(name, readers[name]) if name in readers else int
         parser.add_argument(f"--{name}", type=kind, metavar=unit, help=text)
+    device_option(parser)
 
 
 def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
-    """Return the weights file, its model, and the header of the file. Notices say what was assumed."""
+    """Return the weights file, its model on `--device`, and the header of the file. Notices say what was assumed."""
+    to_device(np.zeros(1, np.float32), options.device)  # an unknown device is said before anything is downloaded
     path = find_weights(options.weights)
     model, header = load_for_pixels(
         path,
@@ -56,7 +61,7 @@ def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
         mean=options.mean,
         std=options.std,
     )
-    return path, model, header
+    return path, model.to(options.device), header
 
 
 def say_if_head_is_zero(path: Path, model: Any) -> None:

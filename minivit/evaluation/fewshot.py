@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..backend.arrays import to_numpy
+from ..backend.arrays import beside, to_numpy
 from ..backend.workers import Workers, micro_batches
 from ..data import AnyDataset
 from ..data.image_files import resize_batch
@@ -155,12 +155,14 @@ def representations(
         ShapeError: if the images have another number of channels than the model reads.
     """
     indices = np.arange(len(dataset)) if indices is None else indices
-    slices = micro_batches(len(indices), default_microbatch(model.config, len(indices)))
+    weights = model.first_parameter().data
+    on_gpu = not isinstance(weights, np.ndarray)
+    slices = micro_batches(len(indices), default_microbatch(model.config, len(indices), on_gpu))
 
     def represent(micro_batch: slice) -> np.ndarray:
         pixels = _read_pixels(dataset, indices[micro_batch], model.config.image_shape)
         with no_grad():
-            return to_numpy(model.represent(preprocess(pixels)).data)
+            return to_numpy(model.represent(beside(weights, preprocess(pixels))).data)
 
     found = []
     with model.evaluating():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..backend.arrays import to_numpy
+from ..backend.arrays import beside, to_numpy
 from ..backend.workers import Workers, micro_batches
 from ..engine.tensor import no_grad
 from ..errors import ConfigError
@@ -150,10 +150,13 @@ def _summaries(
     if not len(pixels):
         raise ConfigError("attention weights need images: give 1 or more")
 
+    weights = model.first_parameter().data
+
     def summarise(micro_batch: slice) -> np.ndarray:
         batch = pixels[micro_batch]
         with no_grad():
-            _, seen = model(preprocess(batch) if batch.dtype == np.uint8 else batch, return_intermediates=True)
+            images = preprocess(batch) if batch.dtype == np.uint8 else batch
+            _, seen = model(beside(weights, images), return_intermediates=True)
         names = [f"blocks.{i}.attention.weights" for i in range(model.config.depth)]
         return summary([to_numpy(seen[name]) for name in names])
 

@@ -37,6 +37,9 @@ class Pixels:
     def evaluating(self):
         yield
 
+    def first_parameter(self):
+        return Tensor(np.zeros(1, np.float32))
+
     def represent(self, images):
         self.seen += [image.tobytes() for image in images]
         return Tensor(images.reshape(len(images), -1))

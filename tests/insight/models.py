@@ -23,6 +23,9 @@ class Looker:
     def evaluating(self):
         yield
 
+    def first_parameter(self):
+        return Tensor(np.zeros(1, np.float32))
+
     def __call__(self, images, return_intermediates=False):
         self.batches.append(len(images))
         chosen = images[:, 0, 0, 0].astype(int)

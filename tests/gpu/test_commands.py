@@ -1,0 +1,81 @@
+"""`--device` of the commands that use a trained model, on the stand-in for a GPU: the same answers, computed there."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivit import cli, save_weights
+from minivit.training import TrainConfig
+from tests.gpu import strict_cupy
+from tests.support import tiny_vit
+
+
+@pytest.fixture(autouse=True)
+def cupy():
+    with strict_cupy.installed() as module:
+        yield module
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with the weights of a model, and two images for each of its two classes."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(2):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    model = tiny_vit(num_classes=2, dtype=np.float32)
+    save_weights(model, "model.npz", header={"classes": ["cat", "dog"]})
+    return tmp_path
+
+
+def answer(arguments, capsys):
+    """What a command prints, and how many launches it took."""
+    before = strict_cupy.Crossings.launches
+    assert cli.main(arguments) == 0
+    return capsys.readouterr().out, strict_cupy.Crossings.launches - before
+
+
+COMMANDS = {
+    "evaluate": ["evaluate", "--weights", "model.npz", "--dataset", "folder:photos"],
+    "predict": ["predict", "photos/cat/0.png", "photos/dog/1.png", "--weights", "model.npz"],
+    "fewshot": ["fewshot", "--weights", "model.npz", "--dataset", "folder:photos", "--shots", "1", "--seeds", "2"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_computes_on_the_device_it_is_given(name, place, capsys):
+    here, launches = answer(COMMANDS[name], capsys)
+    assert launches == 0
+    there, launches = answer([*COMMANDS[name], "--device", "cuda:1"], capsys)
+    assert launches > 20
+    assert here == there
+
+
+def test_an_inspection_on_a_gpu_finds_the_same_numbers(place, capsys, undrawn):
+    command = ["inspect", "model.npz", "photos/cat/0.png"]
+    assert answer([*command, "--out", "here"], capsys)[1] == 0
+    assert answer([*command, "--out", "there", "--device", "cuda"], capsys)[1] > 20
+
+    here, there = (json.loads((place / name / "inspect.json").read_text()) for name in ("here", "there"))
+    assert here["images"][0].pop("top")[0]["class"] == there["images"][0].pop("top")[0]["class"]
+    for part in ("class_token_attention", "rollout"):
+        np.testing.assert_allclose(here["images"][0][part], there["images"][0][part], atol=2e-6)
+    np.testing.assert_allclose(here["position_similarity"], there["position_similarity"], atol=2e-6)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict x.png", "fewshot --dataset shapes", "inspect"])
+def test_an_unknown_device_is_said_before_weights_are_looked_for(command, capsys):
+    words = command.split()
+    weights = ["nowhere.npz"] if words[0] == "inspect" else ["--weights", "nowhere.npz"]
+    assert cli.main([words[0], *(weights if words[0] == "inspect" else []), *words[1:],
+                     *(weights if words[0] != "inspect" else []), "--device", "gpu"]) == 2  # fmt: skip
+    assert "unknown device 'gpu': use 'cpu', 'cuda'" in capsys.readouterr().err
+
+
+def test_the_default_device_is_the_one_of_runs():
+    parser = cli.build_parser()
+    assert parser.parse_args(["predict", "x.png", "--weights", "w"]).device == TrainConfig().device == "cpu"
