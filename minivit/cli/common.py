@@ -63,7 +63,8 @@ def weights_option(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="PATH",
         help="load weights from a file, a checkpoint, the folder of a run, or by a published name such as "
-        "ViT-B_16-imagenet21k+imagenet2012, which is downloaded once (required)",
+        "ViT-Ti_16-224-augreg (`minivit models` lists them; hf-hub:OWNER/NAME works too), which is downloaded once "
+        "(required)",
     )
 
 

@@ -49,8 +49,9 @@ def add_finetune(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--weights", "--pretrained_dir", metavar="PATH", dest="weights",
-        help="start from weights in a file, a checkpoint, the folder of a run, or of a published name such as "
-        "ViT-B_16-imagenet21k (required unless a run is resumed)",
+        help="start from weights in a file, a checkpoint, the folder of a run, or by a published name such as "
+        "ViT-Ti_16-224-augreg, which is downloaded once; `minivit models` lists them, hf-hub:OWNER/NAME works too "
+        "(required unless a run is resumed)",
     )  # fmt: skip
     rows = ", ".join(f"{name} ({r.steps:,} steps; {', '.join(map(str, r.rates))})" for name, r in RECIPES.items())
     parser.add_argument(

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import CheckpointNotFoundError
 from ..utils.text import listed, printable
 from .formats.archive import SUFFIXES
+from .hub import hub_folder, is_hub_name
 from .published import pretrained_weights
 
 RUN_WEIGHTS, OTHERS_WEIGHTS = "checkpoint.npz", ("model.safetensors", "model.npz")  # in a folder, in this order
@@ -15,10 +16,15 @@ RUN_WEIGHTS, OTHERS_WEIGHTS = "checkpoint.npz", ("model.safetensors", "model.npz
 def find_weights(given: str | Path) -> Path:
     """Return a weights file, by its path, by the folder of its run or model, or by the name of published weights.
 
+    Args:
+        given: a path; one of `PRETRAINED`; or `hf-hub:OWNER/NAME[@REVISION]`, a model of the Hugging Face Hub.
+
     Raises:
         CheckpointNotFoundError: if it is neither a file nor such a name.
-        DownloadError, SaveError: as `pretrained_weights` raises them.
+        DownloadError, SaveError, MissingExtraError: as `pretrained_weights` and `hub_folder` raise them.
     """
+    if is_hub_name(given):
+        return weights_file(hub_folder(str(given)))
     path = Path(given)
     looks_like_a_path = isinstance(given, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
     if not looks_like_a_path and not path.exists():
