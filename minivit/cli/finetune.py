@@ -22,6 +22,16 @@ DEFAULTS: dict[str, Any] = {
     "eval_every": 1.0,
 }
 
+# For the head alone: without augmentation, the frozen part computes the representation of each image once, and an epoch
+# takes milliseconds.
+HEAD_DEFAULTS: dict[str, Any] = {
+    "augment": "none",
+    "batch_size": 64,
+    "steps": None,
+    "epochs": 100.0,
+    "eval_every": 10.0,
+}
+
 # Options of a widely used PyTorch command line, where they mean the same.
 ALIASES = {
     "image-size": "img_size",
@@ -58,7 +68,11 @@ def add_finetune(commands: Any) -> None:
         "--recipe", choices=RECIPES, metavar="NAME",
         help=f"train for the steps of a row of the paper's Table 4, which tried these learning rates: {rows}",
     )  # fmt: skip
-    parser.add_argument("--freeze", action="store_true", help="train only the head [default: the whole model]")
+    parser.add_argument(
+        "--freeze", action="store_true",
+        help="train only the head, by default with --epochs 100 --batch-size 64 --augment none --eval-every 10: each "
+        "image then goes through the frozen part once [default: train the whole model]",
+    )  # fmt: skip
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
     add_run_options(parser, [*table, *FINETUNE_OPTIONS], DEFAULTS, ALIASES)
     add_place_options(parser)
@@ -71,4 +85,5 @@ def _finetune(options: argparse.Namespace) -> int:
     if not hasattr(options, "weights") and not hasattr(options, "resume"):
         raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
     recipe = vars(options).pop("recipe", None)
-    return run_training(options, DEFAULTS | ({"steps": RECIPES[recipe].steps} if recipe else {}))
+    defaults = DEFAULTS | (HEAD_DEFAULTS if getattr(options, "freeze", False) else {})
+    return run_training(options, defaults | ({"steps": RECIPES[recipe].steps} if recipe else {}))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import AnyDataset, Loader, default_data_dir, load_dataset, mixing, training_augmentation
+from ..data import AnyDataset, Dataset, Loader, default_data_dir, load_dataset, mixing, training_augmentation
 from ..data.manifest import Manifest, check_images, manifest_of, with_removed_replaced
 from ..errors import ConfigError
 from .distributed.ranks import check_number
@@ -16,6 +16,14 @@ from .options import AugmentOptions, DataOptions
 
 SUBSET_STREAM = 4  # every use of the seed has its own number: see also `loop.DROPOUT_STREAM` and the loader
 AUGMENT_FROM_EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class Represented(Dataset):
+    """A data set whose images have become representations: `images` is float32 (N, D)."""
+
+    def __post_init__(self) -> None:
+        pass  # the checks of a data set are those of pixels
 
 
 @dataclass(frozen=True)

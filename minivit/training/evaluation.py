@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ..backend.arrays import Array, to_device
 from ..backend.workers import Workers
 from ..data import AnyDataset
 from ..data.image_files import Images, resize_batch
 from ..models import Classifier
 from ..preprocessing import preprocess
+from .batches import Represented
 from .distributed.parallel import evaluate
 from .distributed.ranks import ALONE, Ranks
 from .objectives import Classes, Objective
@@ -64,6 +67,8 @@ def evaluate_objective(
     height, width, _ = image_shape
 
     def prepare(images: Images) -> Array:
+        if isinstance(dataset, Represented):
+            return np.asarray(images)  # (B, D)
         return to_device(preprocess(resize_batch(images, height, width)), device)  # (B, H, W, C)
 
     labels = to_device(dataset.labels, device)  # (M,)

@@ -88,8 +88,12 @@ class Classes:
         self.teacher = teacher
         self.teacher_weight, self.temperature = teacher_weight, temperature
 
+    def logits(self, images: Array, rng: np.random.Generator | None = None) -> Tensor:
+        """Return (B, K)."""
+        return self.network(images, rng=rng)
+
     def loss(self, images: Array, labels: Array, rng: np.random.Generator) -> Outcome:
-        logits = self.network(images, rng=rng)
+        logits = self.logits(images, rng)
         if self.teacher is None:
             loss = engine.cross_entropy(logits, labels, self.smoothing)
         else:
@@ -101,7 +105,7 @@ class Classes:
         return Outcome(loss, count_correct(logits.data, labels), len(labels))
 
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
-        logits = self.network(images)
+        logits = self.logits(images)
         return Outcome(engine.cross_entropy(logits, labels), count_correct(logits.data, labels), len(labels))
 
 

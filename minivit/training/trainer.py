@@ -44,6 +44,7 @@ from .distributed.parallel import GradientSums, bucket_bytes, even_microbatch, o
 from .distributed.ranks import ALONE, Ranks, check_shareable
 from .finetuning import freeze_all_but_head, layer_scales
 from .folder import CHECKPOINT, METRICS, anchored, claimed, options_that_affect_weights, run_notes, write_config
+from .frozen import keep_representations, representations_stay
 from .logs import MetricsFile
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
@@ -171,6 +172,9 @@ def build_run(
     share_first_ranks_state(run)
     if run.step:
         run.optimizer.lr = run.schedule(run.step - 1)  # for the record of an evaluation that comes first
+    if representations_stay(config, model, device, ranks, epochs):
+        with build_workers(config, device, ranks) as workers:
+            keep_representations(run, workers, show)
     if ranks.first:
         begin_folder(run, resume)
     run.callbacks = build_callbacks(run, show, resumed)
