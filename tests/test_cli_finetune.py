@@ -1,6 +1,7 @@
 """Pre-training, fine-tuning and distilling from the command line, one from the other."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -240,4 +241,44 @@ def test_verify_reads_a_whole_run(parent, capsys):
     run("verify", parent)
 
     said = capsys.readouterr().out
-    assert "SHA-256" in said and "config.json" in said and "lines of metrics.jsonl" in said
+    assert "SHA-256" in said and "config.json" in said and "; 2 lines of metrics.jsonl" in said
+
+
+def test_one_line_is_a_line(parent, tmp_path, capsys):
+    copy = shutil.copytree(parent, tmp_path / "run")
+    first = (copy / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    (copy / "metrics.jsonl").write_text(first + "\n", encoding="utf-8")
+    capsys.readouterr()
+    run("verify", copy)
+    assert "; 1 line of metrics.jsonl" in capsys.readouterr().out
+
+
+def test_the_head_alone_has_defaults_for_a_small_folder(parent, tmp_path, capsys):
+    capsys.readouterr()
+    run("finetune", "--weights", parent, "--freeze", "--dataset", "shapes", "--epochs", 2, "--out", tmp_path / "run")
+
+    found = options(tmp_path / "run")
+    assert (found["augment"], found["batch_size"], found["eval_every"]) == ("none", 64, 10.0)
+    assert (found["epochs"], found["steps"], found["lr"]) == (2, None, 0.01)
+    said = capsys.readouterr().out.splitlines()
+    assert "all but the head is frozen: 80 images go through the network once" in said
+    assert "60 training images and 20 test images of 10 classes" in said
+    assert said[-2] == (
+        f"weights: {tmp_path}/run/checkpoint.npz   images: {tmp_path}/run/curve.png, {tmp_path}/run/predictions.png"
+    )
+    assert said[-1] == f"classify images of yours:  minivit predict IMAGE --weights {tmp_path}/run"
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("ViT-Ti_4-CIFAR", "cifar10-ViT-Ti_4-CIFAR"),
+        ("cifar10-ViT-Ti_4-CIFAR-1", "cifar10-ViT-Ti_4-CIFAR-1"),  # a run on the same data set
+        ("shapes-ViT-Ti_4-CIFAR-1", "cifar10-shapes-ViT-Ti_4-CIFAR-1"),
+        ("cifar100-x", "cifar10-cifar100-x"),
+        ("weights.npz", "cifar10-weights"),
+        ("ViT-B_16.v2", "cifar10-ViT-B_16.v2"),
+    ],
+)
+def test_a_run_is_named_after_its_data_set_once(title, name):
+    assert cli.train._run_name("cifar10", title) == name

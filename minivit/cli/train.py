@@ -15,7 +15,7 @@ from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
 from ..utils.text import printable, shell_word
-from ..weights import RUN_WEIGHTS, load_model
+from ..weights import RUN_WEIGHTS, SUFFIXES, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:
@@ -76,11 +76,13 @@ def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ran
     if not result.finished:
         print(f"stopped after step {result.steps}; go on with:  minivit train --resume {shell_word(folder)}")
         return exit_status(result.signal)
-    pictures = _draw_predictions(folder, config)
+    figures = _draw_predictions(folder, config)
     if result.accuracy is not None:
         what = "test accuracy" if config.objective == "classes" else "test accuracy of the patches' colours"
         print(f"{what} {result.accuracy:.2%}, test loss {result.loss:.4f}, {result.seconds:.0f} s of training")
-    print(f"weights: {printable(folder / 'checkpoint.npz')}   pictures: {', '.join(map(printable, pictures))}")
+    print(f"weights: {printable(folder / 'checkpoint.npz')}   images: {', '.join(map(printable, figures))}")
+    if config.objective == "classes":
+        print(f"classify images of yours:  minivit predict IMAGE --weights {shell_word(folder)}")
     return 0
 
 
@@ -117,9 +119,7 @@ def _run_folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Pa
         yield Path(given)
         return
     runs = Path("runs")
-    name = config.title if config.weights else config.model
-    stem = f"{dataset_title(config.dataset)}-{Path(name).stem if config.weights else name}"
-    stem = safe_name(stem, LONGEST_NAME)
+    stem = safe_name(_run_name(dataset_title(config.dataset), config.title), LONGEST_NAME)
     new = not runs.exists()
     folder = _make_first_free(runs / stem)
     try:
@@ -129,6 +129,18 @@ def _run_folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Pa
             folder.rmdir()
             if new:
                 runs.rmdir()
+
+
+def _run_name(dataset: str, title: str) -> str:
+    """Return DATASET-MODEL; a run that continues one on the same data set does not name the data set twice.
+
+    Args:
+        dataset: the data set's title.
+        title: the model's name, or that of the weights that the run starts from.
+    """
+    for suffix in SUFFIXES:
+        title = title.removesuffix(suffix)
+    return title if title.startswith(f"{dataset}-") else f"{dataset}-{title}"
 
 
 def _make_first_free(stem: Path) -> Path:

@@ -57,4 +57,4 @@ def _read_run(folder: Path) -> list[str]:
         return []
     read_config(folder)
     lines = len(MetricsFile(folder / METRICS).read())
-    return [CONFIG, f"{lines:,} lines of {METRICS}"]
+    return [CONFIG, f"{lines:,} line{'s' * (lines != 1)} of {METRICS}"]

@@ -86,9 +86,8 @@ def keep_representations(run: Run, workers: Workers, show: bool) -> None:
     """
     data = run.data
     if show:
-        print(
-            f"representations of {len(data.train) + len(data.test):,} images: computed once, for all epochs", flush=True
-        )
+        count = len(data.train) + len(data.test)
+        print(f"all but the head is frozen: {count:,} images go through the network once", flush=True)
     train, test = (_represented(run.model, each, workers, show) for each in (data.train, data.test))
     run.data = RunData(train, test, data.manifest)
     run.loader = RepresentationLoader(train, run.loader.batch_size, seed=run.config.seed)
