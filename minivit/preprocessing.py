@@ -8,8 +8,8 @@ Both `data/` and `models/` import this file, so it is in neither of these rooms.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # arXiv 2103.00020, in its code
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
-RESIZES = ("exact", "shortest", "none")
+RESIZES = ("exact", "shortest", "cover", "none")
 INTERPOLATIONS = ("bilinear", "bicubic", "lanczos", "nearest", "box", "hamming")
 ROUNDINGS = ("even", "down")
 
@@ -39,10 +39,11 @@ class Preprocessing:
     Attributes:
         mean: of each channel, of pixels from 0 to 1; one number counts for all channels.
         std: the standard deviation of each channel. The model reads (pixels - mean) / std.
-        resize: "exact" gives the image (h, w) / crop_share pixels, whatever its ratio of sides; "shortest" keeps the
-            ratio, so that it just covers (h, w) / crop_share; "none" leaves the image as it is.
-        crop_share: the share of these sides that the central crop to (h, w) keeps, above 0 and at most 1: 0.875 for a
-            crop to 224 after a resize to 256, which timm calls crop_pct.
+        resize: "exact" gives the image (h, w) / crop_share pixels, whatever its ratio of sides. "shortest" keeps the
+            ratio and gives the shorter side min(h, w) / crop_share pixels; "cover" keeps it too, and the image just
+            covers (h, w) / crop_share. "none" leaves the image as it is.
+        crop_share: the share of these sides that the central crop to (h, w) keeps: 0.875 for a crop to 224 after a
+            resize to 256. timm calls it crop_pct. Above 1, black is added around the image.
         interpolation: Pillow's filter, one of `INTERPOLATIONS`. Where an image shrinks, it averages.
         crop_rounding: where a crop that is half a pixel off the centre begins: at the "even" number, as torchvision and
             timm do it, or one "down", as transformers do it.
@@ -66,8 +67,8 @@ class Preprocessing:
             good = isinstance(values, tuple) and values and all(_is_number(v) and least <= v <= 1 for v in values)
             _check(name, values, bool(good), "a number for each channel, of pixels from 0 to 1")
         _check("resize", self.resize, self.resize in RESIZES, f"one of {', '.join(RESIZES)}")
-        good = _is_number(self.crop_share) and 0.01 <= self.crop_share <= 1
-        _check("crop-share", self.crop_share, good, "a share from 0.01 to 1")
+        good = _is_number(self.crop_share) and 0.01 <= self.crop_share <= 100
+        _check("crop-share", self.crop_share, good, "a share of the side such as 0.875")
         known = ", ".join(INTERPOLATIONS)
         _check("interpolation", self.interpolation, self.interpolation in INTERPOLATIONS, f"one of {known}")
         _check("crop-rounding", self.crop_rounding, self.crop_rounding in ROUNDINGS, f"one of {', '.join(ROUNDINGS)}")
@@ -82,7 +83,7 @@ class Preprocessing:
         return all(abs(value - NEUTRAL) < 1e-6 for value in (*self.mean, *self.std))
 
     def resized_to(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) in pixels of the box that a resized image fills or covers, before the crop.
+        """Return (height, width) / crop_share in pixels, rounded down: what an image is resized to, by `resize`.
 
         Args:
             height, width: the model's image size, in pixels.
@@ -97,16 +98,16 @@ class Preprocessing:
             rows, columns: the image's own size, in pixels.
             height, width: the model's image size, in pixels.
         """
+        h, w = self.resized_to(height, width)
         if self.resize == "none":
             return rows, columns
-        h, w = self.resized_to(height, width)
         if self.resize == "exact":
             return h, w
-        if h == w:  # the longer side is rounded down, as torchvision and transformers do it
-            shorter = min(rows, columns)
-            return max(h, rows * h // shorter), max(w, columns * w // shorter)
+        if self.resize == "shortest" or h == w:  # the longer side is rounded down, as torchvision and transformers do
+            side, shorter = min(h, w), min(rows, columns)
+            return rows * side // shorter, columns * side // shorter
         scale = min(rows / h, columns / w)  # rounded, as timm does it
-        return max(1, round(rows / scale)), max(1, round(columns / scale))
+        return round(rows / scale), round(columns / scale)
 
     def corner_of_crop(self, rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
         """Return (top, left) in pixels of the central crop; below 0 if the image is smaller and must be padded.
@@ -125,15 +126,18 @@ class Preprocessing:
     def described(self, height: int, width: int) -> str:
         """Return a description, for a model with images of this size in pixels."""
         h, w = self.resized_to(height, width)
-        how = {
-            "exact": f"resized to {h} x {w} pixels ({self.interpolation})",
-            "shortest": f"shorter side resized to {h} pixels ({self.interpolation})"
-            if h == w
-            else f"resized to cover {h} x {w} pixels ({self.interpolation})",
+        if self.resize == "cover" and h == w:
+            return replace(self, resize="shortest").described(height, width)
+        resized = {
+            "exact": f"resized to {h} x {w}",
+            "shortest": f"resized to a shorter side of {min(h, w)}",
+            "cover": f"resized to cover {h} x {w}",
             "none": "not resized",
         }[self.resize]
-        crop = "" if self.resize == "exact" and (h, w) == (height, width) else f", centre crop {height} x {width}"
-        return f"{how}{crop}, mean {_joined(self.mean)}, standard deviation {_joined(self.std)}"
+        how = "" if self.resize == "none" else f" ({self.interpolation})"
+        crop = "" if self.resize == "exact" and (h, w) == (height, width) else f", cropped to {height} x {width}"
+        scaled = "to [-1, 1]" if self.is_neutral else f"by mean={joined(self.mean)} and std={joined(self.std)}"
+        return f"{resized}{how}{crop}, scaled {scaled}"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values, for a model's header."""
@@ -179,8 +183,9 @@ def _is_side(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
 
 
-def _joined(values: tuple[float, ...]) -> str:
-    return ",".join(f"{value:g}" for value in (values[:1] if len(set(values)) == 1 else values))
+def joined(values: Sequence[float]) -> str:
+    """Return a mean or a standard deviation as text: 0.485,0.456,0.406."""
+    return ",".join(f"{value:g}" for value in values)
 
 
 def preprocess(images: np.ndarray) -> np.ndarray:

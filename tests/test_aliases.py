@@ -53,7 +53,6 @@ OLD_NAMES = [
     ("minivit.weights", "Channels", "minivit.weights.scaling.Channels"),
     ("minivit.weights", "FORMAT", "minivit.weights.sources.minivit.FORMAT"),
     ("minivit.weights", "Size", "minivit.weights.adapt.Size"),
-    ("minivit.weights", "is_neutral", "minivit.weights.scaling.is_neutral"),
     ("minivit.weights", "weights_file", "minivit.weights.find.weights_file"),
     ("minivit.weights.sources.google", "LAYOUTS", "minivit.weights.sources.registry.SOURCES"),
     ("minivit.weights.sources.sidecar", "Beside", "Sidecar"),

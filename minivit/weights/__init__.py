@@ -8,7 +8,7 @@ from .adapt import has_zero_head, with_new_head
 from .find import RUN_WEIGHTS, find_weights
 from .formats.archive import SUFFIXES
 from .load import load_for_pixels, load_model
-from .options import channels_of, grid_of, sides_of
+from .options import channels_of, crop_of, grid_of, sides_of
 from .published import PRETRAINED, pretrained_weights
 from .save import save_weights
 from .scaling import fold_scaling
@@ -17,9 +17,9 @@ from .sources.source import Header
 from .verify import verify_weights
 
 __all__ = [
-    "PRETRAINED", "RUN_WEIGHTS", "SUFFIXES", "Header", "channels_of", "config_of", "find_weights", "fold_scaling",
-    "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays", "read_header",
-    "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
+    "PRETRAINED", "RUN_WEIGHTS", "SUFFIXES", "Header", "channels_of", "config_of", "crop_of", "find_weights",
+    "fold_scaling", "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays",
+    "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
 ]  # fmt: skip
 
 
@@ -29,7 +29,6 @@ __getattr__ = old_names(
         "Channels": "minivit.weights.scaling.Channels",
         "FORMAT": "minivit.weights.sources.minivit.FORMAT",
         "Size": "minivit.weights.adapt.Size",
-        "is_neutral": "minivit.weights.scaling.is_neutral",
         "weights_file": "minivit.weights.find.weights_file",
     },
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from ..utils.text import listed, printable, quoted
 from .adapt import Size, adapted
 from .find import find_weights
 from .formats.archive import Archive, open_archive
-from .scaling import Channels, as_text, fold_scaling, is_neutral
+from .images import ImageOptions, Sides, apply, settle
+from .scaling import Channels
 from .sources.families import family_of
 from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
-from .sources.sidecar import Sidecar
-from .sources.source import Header, Hints, Source
+from .sources.source import Description, Header, Hints, Source
+
+ARITHMETIC = ("classifier", "gelu", "norm_eps")  # that arrays do not show, and the caller may say
 
 
 @old_arguments(path="weights")
@@ -34,8 +37,14 @@ def load_model(
     num_classes: int | None = None,
     *,
     grid: tuple[int, int] | None = None,
+    classifier: str | None = None,
+    gelu: str | None = None,
+    norm_eps: float | None = None,
     mean: Channels | None = None,
     std: Channels | None = None,
+    resize: Sides | None = None,
+    crop: Sides | float | None = None,
+    resampling: str | None = None,
     interpolation: str = "bilinear",
     apply_stated_scaling: bool = False,
 ) -> Any:
@@ -56,13 +65,22 @@ def load_model(
         num_classes: if it is not the file's number, the head (with a pre-training head's hidden layer) is replaced by
             a linear one of zeros, as for fine-tuning; 0 leaves the head out.
         grid: the file's patches (rows, columns), if they do not form a square.
+        classifier: what the head reads: "token", "gap" or "map", as `ViTConfig` takes it.
+        gelu: which GELU the blocks compute, as `ViTConfig` takes it, such as "erf" or "tanh".
+        norm_eps: LayerNorm's epsilon.
         mean: of each channel, of pixels from 0 to 1, if the weights were trained on (pixels - mean) / std. It becomes
             part of the patch embedding, exactly, so that the model takes images in [-1, 1] like every other.
             [default: 0.5, which changes nothing]
         std: the standard deviation of each channel. [default: 0.5, which changes nothing]
-        interpolation: "bilinear" as the authors', or "bicubic", as `positions.resize_positions` takes it.
-        apply_stated_scaling: use the mean and std in a file beside the weights, and say in a `Notice` how pixels are
-            scaled for weights that others trained; if False, a `Notice` only names them.
+        resize: how images are resized for the model: the pixels of the shorter side, or (height, width) whatever the
+            image's ratio of sides. It is noted in the model's header, and commands and `read_fitted` follow it.
+        crop: the centre of a resized image that is kept: pixels, or a share of the sides such as 0.875.
+        resampling: the filter with which images are resized: "bilinear", "bicubic" ... (`INTERPOLATIONS`).
+        interpolation: of position embeddings: "bilinear" as the authors', or "bicubic", as
+            `positions.resize_positions` takes it.
+        apply_stated_scaling: use the mean and std that a file beside the weights or the publisher's convention says,
+            and say in a `Notice` how images are prepared for weights that others trained; if False, a `Notice` only
+            names those of a file.
 
     Returns:
         A `ViT` or a `ResNet`. Its `header` is what the file says besides its weights.
@@ -75,14 +93,13 @@ def load_model(
         DownloadError, SaveError: if published weights cannot be downloaded.
     """
     path = find_weights(weights)
-    heads = None if heads is None else integer("heads", heads, 1)
-    hints = Hints(heads, _checked_grid(grid), _size_or_none(image_size))
+    hints = checked_hints(heads, grid, image_size, classifier, gelu, norm_eps)
     with open_archive(path) as archive:
-        model, source, sidecar = _read(archive, hints)
+        model, found = _read(archive, hints)
     model = adapted(model, image_size, num_classes, interpolation)
-    scaled_by = _scale_pixels(model, source, sidecar, (mean, std), apply_stated_scaling, printable(path))
-    if apply_stated_scaling and scaled_by:
-        notice(f"{printable(path)}: {scaled_by}")
+    given = ImageOptions(mean, std, resize, crop, resampling)
+    settled = settle(model.config, found.source, found.hints.sidecar, model.header, given)
+    apply(model, settled, printable(path), apply_stated_scaling)
     return model.eval()
 
 
@@ -98,6 +115,29 @@ def load_for_pixels(weights: str | Path, **options: Any) -> tuple[Any, Header]:
 
 
 # -- the caller's options ------------------------------------------------------------------------
+
+
+def checked_hints(
+    heads: Any = None,
+    grid: Any = None,
+    image_size: Any = None,
+    classifier: Any = None,
+    gelu: Any = None,
+    norm_eps: Any = None,
+) -> Hints:
+    """Return what the caller says of a file's model.
+
+    Args:
+        heads, grid, image_size, classifier, gelu, norm_eps: as for `load_model`.
+
+    Raises:
+        ConfigError: for values that no model has.
+    """
+    heads = None if heads is None else integer("heads", heads, 1)
+    said = {"classifier": classifier, "gelu": gelu, "norm_eps": norm_eps}
+    said = {name: value for name, value in said.items() if value is not None}
+    ViTConfig(**said)  # raises its error for a value that it does not know
+    return Hints(heads, _checked_grid(grid), _size_or_none(image_size), **said)
 
 
 def _checked_grid(grid: Any) -> tuple[int, int] | None:
@@ -119,31 +159,84 @@ def _size_or_none(size: Any) -> tuple[int, int] | None:
 # -- from an archive to a model ------------------------------------------------------------------
 
 
-def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Source, Sidecar]:
-    """Return the model in an open file, the source that stored it, and what the files beside it say."""
-    path = printable(archive.path)
+@dataclass(frozen=True)
+class Identified:
+    """Whose file it is and which model it holds, before any array is read.
+
+    Attributes:
+        source: the source that stored it.
+        hints: what the caller and the files beside it say, and what was assumed.
+        description: the configuration and the header.
+    """
+
+    source: Source
+    hints: Hints
+    description: Description
+
+
+def identify(archive: Archive, hints: Hints) -> Identified:
+    """Return whose an open file is and which model it holds.
+
+    Args:
+        archive: the file.
+        hints: what the caller says, which wins over a `config.json` beside the file.
+
+    Raises:
+        CheckpointError, ConfigError: if it is of no known source, or its arrays are not those of a model.
+    """
     source = source_of(archive)
     if source is None:
         _refuse_relatives(archive)
         known = listed((each.name for each in SOURCES), most=20)
-        raise CheckpointError(f"{path} is in an unknown layout: minivit reads files of {known}")
-    if source.has_sidecar:
-        hints = replace(hints, sidecar=read_sidecar(archive.path))
+        raise CheckpointError(f"{printable(archive.path)} is in an unknown layout: minivit reads files of {known}")
+    sidecar = read_sidecar(archive.path) if source.has_sidecar else hints.sidecar
+    said = {name: getattr(hints, name) for name in ARITHMETIC if getattr(hints, name) is not None}
+    hints = replace(hints, sidecar=replace(sidecar, **said))
     try:
         description = source.describe(archive, hints)
-        model = build_if_it_fits(description.config, archive)
-        source.fill(model, archive, description)
     except (ConfigError, CheckpointError) as error:
         if source is not MINIVIT:
             _refuse_relatives(archive, error)
         raise
-    if hints.assumed:
+    return Identified(source, hints, replace(description, config=_as_the_caller_says(description.config, hints, said)))
+
+
+def _as_the_caller_says(config: AnyConfig, hints: Hints, said: Mapping[str, Any]) -> AnyConfig:
+    """Return the configuration with the caller's arithmetic, which a source may not have looked at.
+
+    Raises:
+        ConfigError: if the model has no such arithmetic.
+    """
+    if not isinstance(config, ViTConfig):
+        if said:
+            name = next(iter(said))
+            raise ConfigError(f"{name} is an option of Vision Transformers, and the file holds a ResNet: leave it out")
+        return config
+    if hints.heads not in (None, config.heads):
+        notice(f"heads={hints.heads} is not used: the weights say that the model has {config.heads} heads")
+    changes = {name: value for name, value in said.items() if getattr(config, name) != value}
+    if "classifier" in changes:
+        changes["class_token"] = config.has_class_token
+    return replace(config, **changes)
+
+
+def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Identified]:
+    """Return the model in an open file, and whose it is."""
+    found = identify(archive, hints)
+    try:
+        model = build_if_it_fits(found.description.config, archive)
+        found.source.fill(model, archive, found.description)
+    except (ConfigError, CheckpointError) as error:
+        if found.source is not MINIVIT:
+            _refuse_relatives(archive, error)
+        raise
+    if found.hints.assumed:
         notice(
-            f"{path} does not say everything: assumed {', '.join(hints.assumed)}; if that is wrong, give heads, grid "
-            "or image_size"
+            f"{printable(archive.path)} does not say everything: assumed {', '.join(found.hints.assumed)}; if that is "
+            "wrong, give heads, grid or image_size"
         )
-    model.header = description.header
-    return model, source, hints.sidecar
+    model.header = found.description.header
+    return model, found
 
 
 def _refuse_relatives(archive: Archive, cause: Exception | None = None) -> None:
@@ -187,40 +280,3 @@ def _least_parameters(config: AnyConfig) -> int:
     head = (config.representation or d) * config.num_classes + d * (config.representation or 0)
     positions = config.num_patches * d if config.positions == "learned" else 0
     return blocks + head + positions + d * config.patch_size**2
-
-
-# -- the scaling of pixels -----------------------------------------------------------------------
-
-
-def _scale_pixels(
-    model: Classifier,
-    source: Source,
-    sidecar: Sidecar,
-    given: tuple[Channels | None, Channels | None],
-    apply_stated: bool,
-    path: str,
-) -> str:
-    """Fold the scaling of pixels into the model, and return a phrase that says it; "" where it is clear.
-
-    Args:
-        model: the model; its patch embedding may be changed.
-        source: whose weights they are.
-        sidecar: what the files beside the weights say.
-        given: the caller's mean and standard deviation.
-        apply_stated: whether to use those of the sidecar; if not, a notice names them.
-        path: the file, for the notice.
-    """
-    mean, std = given
-    if mean is not None or std is not None:
-        fold_scaling(model, mean, std)
-        return f"pixels are scaled by {as_text(mean, std)}, as given"
-    stated = as_text(sidecar.mean, sidecar.std) if sidecar.says_scaling else ""
-    if stated and apply_stated:
-        fold_scaling(model, sidecar.mean, sidecar.std)
-        return f"pixels are scaled by {stated}, from {sidecar.scaling_source} beside the file"
-    if stated and not is_neutral(sidecar):
-        notice(
-            f"{path} was trained on pixels scaled by {stated}, as {sidecar.scaling_source} beside it says: give mean "
-            "and std, or apply_stated_scaling=True, to scale them so"
-        )
-    return f"pixels are scaled to [-1, 1]{source.pixel_scaling}" if source.pixel_scaling else ""

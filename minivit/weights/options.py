@@ -1,4 +1,4 @@
-"""Options of loading as text: 224, 240x320, 6x4 and 0.5,0.5,0.5."""
+"""Options of loading as text: 224, 240x320, 6x4, 0.5,0.5,0.5 and 0.875."""
 
 from __future__ import annotations
 
@@ -52,3 +52,20 @@ def channels_of(name: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
         raise ConfigError(f"{name} must be numbers such as 0.5,0.5,0.5, not {quoted(text)}") from error
+
+
+def crop_of(name: str, text: str) -> float | int | tuple[int, int]:
+    """Return what a crop is given as: the pixels of 224 or 224x160, or a share such as 0.875.
+
+    Args:
+        name: the option, for messages.
+        text: its value.
+
+    Raises:
+        ConfigError: for other texts.
+    """
+    if re.fullmatch(r"0?\.[0-9]{1,17}|1\.0*", text):
+        return float(text)
+    if "." in text:
+        raise ConfigError(f"{name} must be pixels such as 224, or a share up to 1.0 such as 0.875, not {quoted(text)}")
+    return sides_of(name, text)

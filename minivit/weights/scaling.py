@@ -14,10 +14,8 @@ import numpy as np
 from ..errors import ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import ViTConfig
+from ..preprocessing import NEUTRAL, joined
 from ..utils.text import quoted
-from .sources.sidecar import Sidecar
-
-NEUTRAL = 0.5  # this mean and standard deviation take pixels from [0, 1] to [-1, 1]
 
 Channels = float | Sequence[float]
 
@@ -38,8 +36,8 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
     """
     config = model.config
     means, stds = (
-        _one_for_each_channel("mean", mean, config.channels),
-        _one_for_each_channel("std", std, config.channels),
+        one_for_each_channel("mean", mean, config.channels),
+        one_for_each_channel("std", std, config.channels),
     )
     if (means == NEUTRAL).all() and (stds == NEUTRAL).all():
         return
@@ -56,7 +54,7 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
     model.header = {**model.header, "folded": {"mean": means.tolist(), "std": stds.tolist()}}
 
 
-def _one_for_each_channel(name: str, given: Channels | None, channels: int) -> np.ndarray:
+def one_for_each_channel(name: str, given: Channels | None, channels: int) -> np.ndarray:
     """Return a mean or a standard deviation for each channel, (C,)."""
     if given is None:
         raise ConfigError("mean and std belong together: give both")
@@ -71,15 +69,6 @@ def _one_for_each_channel(name: str, given: Channels | None, channels: int) -> n
     return np.broadcast_to(values, (channels,)).copy()
 
 
-def is_neutral(sidecar: Sidecar) -> bool:
-    """Return whether pixels are scaled to [-1, 1], as by `minivit.preprocess`, or no scaling is given."""
-    return all(abs(value - NEUTRAL) < 1e-6 for value in (*(sidecar.mean or ()), *(sidecar.std or ())))
-
-
-def as_text(mean: Any, std: Any) -> str:
+def as_text(mean: Sequence[float], std: Sequence[float]) -> str:
     """Return mean=0.485,0.456,0.406 and std=0.229,0.224,0.225."""
-    return f"mean={_numbers(mean)} and std={_numbers(std)}"
-
-
-def _numbers(values: Any) -> str:
-    return ",".join(f"{value:g}" for value in np.atleast_1d(np.asarray(values, np.float64)).reshape(-1))
+    return f"mean={joined(mean)} and std={joined(std)}"

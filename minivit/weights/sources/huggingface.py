@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import CheckpointError
-from ...models.configs import ViTConfig
+from ...models.configs import AnyConfig, ViTConfig
+from ...preprocessing import Preprocessing
 from ...utils.text import printable, quoted
 from ..formats.archive import Shapes
+from .conventions import HUGGING_FACE, OTHER_SCALING
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names
 from .sizes import (
     check_square_patches,
@@ -23,7 +25,6 @@ from .sizes import (
 )
 from .slots import CONVOLUTION_AXES, Slot, SlotSource, head_slots, linear_slots, norm_slots
 from .source import Hints
-from .timm import PIXEL_SCALING_OF_PYTORCH_FILES
 
 PATCH_KERNEL = "embeddings.patch_embeddings.projection.weight"
 PATCH_BIAS = "embeddings.patch_embeddings.projection.bias"
@@ -67,7 +68,6 @@ class HuggingFace(SlotSource):
     name = "Hugging Face"
     landmark = re.compile(rf"(^|\.){re.escape(PATCH_KERNEL)}$")
     has_sidecar = True
-    pixel_scaling = PIXEL_SCALING_OF_PYTORCH_FILES
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without `vit.`, with version 5's names for a layer's parts.
@@ -131,6 +131,12 @@ class HuggingFace(SlotSource):
             yield from linear_slots(f"{theirs}.mlp.fc2", f"{ours}.mlp.fc2", c.mlp_dim, d)
         yield from norm_slots("layernorm", "encoder_norm", d)
         yield from head_slots("pooler.dense", "classifier", c)
+
+    def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
+        """Return how transformers prepares images for this type of model; a ViT's names are those of ViTMSN too."""
+        if sidecar.model_type in HUGGING_FACE:
+            return HUGGING_FACE[sidecar.model_type], f"as Hugging Face's {sidecar.model_type} models have it"
+        return HUGGING_FACE["vit"], f"as Hugging Face's ViTs have it; {OTHER_SCALING}"
 
     def understands_config(self, content: Mapping[str, Any]) -> bool:
         """Return whether it names a type of model, or sizes by transformers' names."""

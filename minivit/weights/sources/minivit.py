@@ -21,6 +21,7 @@ from ...errors import CheckpointError, ConfigError, SaveError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ...nn.module import misfit
+from ...preprocessing import Preprocessing
 from ...utils.text import listed, printable, quoted
 from ..formats.archive import (
     Archive,
@@ -213,6 +214,11 @@ def _check_fields(header: Header, path: str) -> None:
             rules[name] = isinstance(value, list) and all(isinstance(each, str) for each in value), "a list of names"
         elif name == "dataset":
             rules[name] = isinstance(value, str), "a name"
+        elif name == "preprocessing":
+            try:
+                Preprocessing.from_json(value)
+            except ConfigError as error:
+                raise CheckpointError(f"{path}: {error}") from error
         elif name in ("config", "train", "window", "last_test", "folded"):
             rules[name] = isinstance(value, dict), "an object"
         elif name in ("step", "optimizer_steps", "images"):

@@ -6,6 +6,7 @@ arrays and nothing else) and add it to `SOURCES`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import ConfigError
@@ -14,7 +15,8 @@ from .bit import BiT
 from .google import Google
 from .huggingface import HuggingFace
 from .minivit import Minivit
-from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json, with_scaling_of_preprocessor
+from .processors import fields_of_preprocessor
+from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json
 from .source import Source
 from .timm import Timm
 
@@ -57,9 +59,9 @@ def read_sidecar(path: Path) -> Sidecar:
     config = read_json(path.parent / CONFIG)
     sidecar = Sidecar() if config is None else _sidecar_of_config(config)
     preprocessor = read_json(path.parent / PREPROCESSOR)
-    if sidecar.mean is None and preprocessor is not None:
-        sidecar = with_scaling_of_preprocessor(sidecar, preprocessor)
-    return sidecar
+    if preprocessor is None or sidecar.preprocessing:
+        return sidecar
+    return replace(sidecar, preprocessing=fields_of_preprocessor(preprocessor), preprocessing_source=PREPROCESSOR)
 
 
 def _sidecar_of_config(config: JsonObject) -> Sidecar:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,8 @@ class Sidecar:
         classifier: "token" or "gap".
         sizes: by the name of a field of minivit's configuration; the arrays must agree.
         classes: the names of the classes.
-        mean: of each channel, of pixels from 0 to 1.
-        std: the standard deviation of each channel, of pixels from 0 to 1.
-        scaling_source: the name of the file that says mean and std.
+        preprocessing: fields of `Preprocessing` that a file says, such as mean, std and crop_share.
+        preprocessing_source: the name of the file that says them.
     """
 
     source: str = CONFIG
@@ -50,14 +49,13 @@ class Sidecar:
     classifier: str | None = None
     sizes: Mapping[str, int | None] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    scaling_source: str = CONFIG
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
+    preprocessing_source: str = CONFIG
 
     @property
     def says_scaling(self) -> bool:
         """Whether the files say how pixels were scaled."""
-        return self.mean is not None and self.std is not None
+        return {"mean", "std"} <= self.preprocessing.keys()
 
 
 def read_json(path: Path) -> JsonObject | None:
@@ -119,7 +117,7 @@ class JsonObject:
 
     def number(self, name: str) -> float | None:
         """Return a number above 0 and at most 1."""
-        return self.get(name, lambda v: _is_number(v) and 0 < v <= 1, "a number above 0 and at most 1")
+        return self.get(name, lambda v: is_number(v) and 0 < v <= 1, "a number above 0 and at most 1")
 
     def word(self, name: str) -> str | None:
         """Return a text."""
@@ -132,7 +130,7 @@ class JsonObject:
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
         """Return a list of 1 to 64 finite numbers."""
-        good = lambda v: isinstance(v, list) and 0 < len(v) <= 64 and all(map(_is_number, v))  # noqa: E731
+        good = lambda v: isinstance(v, list) and 0 < len(v) <= 64 and all(map(is_number, v))  # noqa: E731
         value = self.get(name, good, "a list of numbers")
         return None if value is None else tuple(map(float, value))
 
@@ -146,7 +144,8 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(is_positive, value))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number, as JSON has it."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30 and math.isfinite(value)
 
 
@@ -158,16 +157,6 @@ def class_names(names: Any) -> tuple[str, ...] | None:
         return None
     made_up = all(name == f"LABEL_{k}" for k, name in enumerate(names))  # Hugging Face's placeholders
     return None if made_up else tuple(names)
-
-
-def with_scaling_of_preprocessor(sidecar: Sidecar, preprocessor: JsonObject) -> Sidecar:
-    """Return the sidecar with the mean and the standard deviation of a `preprocessor_config.json`, if it has both."""
-    mean, std = preprocessor.numbers("image_mean"), preprocessor.numbers("image_std")
-    if preprocessor.content.get("do_normalize") is False:
-        mean, std = (0.0,), (1.0,)  # pixels from 0 to 1
-    if mean is None or std is None:
-        return sidecar
-    return replace(sidecar, mean=mean, std=std, scaling_source=PREPROCESSOR)
 
 
 __getattr__ = old_names(__name__, {"Beside": "Sidecar", "read_beside": "minivit.weights.sources.registry.read_sidecar"})

@@ -20,6 +20,7 @@ from typing import Any
 from ...errors import ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig
+from ...preprocessing import Preprocessing
 from ..formats.archive import Archive
 from .sidecar import JsonObject, Sidecar
 
@@ -35,7 +36,9 @@ class Hints:
         grid: the (rows, columns) of patches that the caller gives.
         image_size: the (height, width) in pixels that the caller asks for. If the file has as many position embeddings
             as this size has patches, it is the file's size too.
-        sidecar: what the files beside the weights say.
+        sidecar: what the files beside the weights say; where the caller says `classifier`, `gelu` or `norm_eps`, the
+            caller's word stands in for the file's.
+        classifier, gelu, norm_eps: what the caller says of the model's arithmetic.
         assumed: collects what neither the file nor the hints say, such as "heads=3 as ViT-Ti has", for one notice.
     """
 
@@ -43,6 +46,9 @@ class Hints:
     grid: tuple[int, int] | None = None
     image_size: tuple[int, int] | None = None
     sidecar: Sidecar = field(default_factory=Sidecar)
+    classifier: str | None = None
+    gelu: str | None = None
+    norm_eps: float | None = None
     assumed: list[str] = field(default_factory=list)
 
 
@@ -68,14 +74,11 @@ class Source(ABC):
         name: the program or format, as messages call it.
         layout: the word for it in `save_weights(layout=...)`; None if minivit does not write it.
         has_sidecar: whether its files have a `config.json` beside them.
-        pixel_scaling: how pixels are scaled for its weights if no file says so, as the end of a sentence; "" if that is
-            clear.
     """
 
     name: str
     layout: str | None = None
     has_sidecar: bool = False
-    pixel_scaling: str = ""
 
     @abstractmethod
     def recognises(self, archive: Archive) -> bool:
@@ -101,6 +104,18 @@ class Source(ABC):
             CheckpointError: if arrays are missing, unknown, damaged, of another shape, or not finite numbers; their
                 names are listed.
         """
+
+    def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
+        """Return how the publisher's code prepares images, which holds where no file says it, and what is not certain.
+
+        Args:
+            config: the model's configuration.
+            sidecar: what the files beside the weights say.
+
+        Returns:
+            The preprocessing, and the end of a sentence that says why it is assumed; "" if the arrays make it certain.
+        """
+        return Preprocessing(), ""
 
     def understands_config(self, content: Mapping[str, Any]) -> bool:
         """Return whether a `config.json` with this content was written by this source."""

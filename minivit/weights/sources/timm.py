@@ -7,9 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...errors import CheckpointError
-from ...models.configs import ViTConfig
+from ...models.configs import AnyConfig, ViTConfig
+from ...preprocessing import Preprocessing
 from ...utils.text import printable, quoted
 from ..formats.archive import Shapes
+from .conventions import OTHER_SCALING, TIMM
+from .processors import fields_of_pretrained_cfg
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_positive
 from .sizes import (
     check_square_patches,
@@ -41,12 +44,6 @@ ARCHITECTURES = {
 }  # fmt: skip
 PLAIN_NAME = re.compile(rf"(?:vit|deit)_({'|'.join(ARCHITECTURES)})_patch[0-9]+(?:_[0-9]+)?(?:\.\w*)?")
 
-# What to try for files of PyTorch whose owner does not say how pixels were scaled.
-PIXEL_SCALING_OF_PYTORCH_FILES = (
-    " (mean=0.5, std=0.5); if it was trained with ImageNet's, as DeiT, MAE and DINO, give mean=0.485,0.456,0.406 "
-    "std=0.229,0.224,0.225"
-)
-
 
 class Timm(SlotSource):
     """Files with PyTorch's names: linear kernels are (out, in), and queries, keys and values are in one array.
@@ -57,7 +54,6 @@ class Timm(SlotSource):
     name = "timm"
     landmark = re.compile(rf"(^|\.){re.escape(PATCH_KERNEL)}$")
     has_sidecar = True
-    pixel_scaling = PIXEL_SCALING_OF_PYTORCH_FILES
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without a wrapper's prefix (`module.`, `_orig_mod.`, `backbone.` ...).
@@ -126,6 +122,10 @@ class Timm(SlotSource):
         yield from norm_slots("fc_norm" if c.pool_before_norm else "norm", "encoder_norm", d)
         yield from head_slots("pre_logits.fc", "head", c)
 
+    def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
+        """Return how timm prepares images for a ViT; DeiT, MAE and DINO have the same names of arrays."""
+        return TIMM, f"as timm's ViTs have it; {OTHER_SCALING}"
+
     def understands_config(self, content: Mapping[str, Any]) -> bool:
         """Return whether it names an architecture, as timm's does."""
         return isinstance(content.get("architecture"), str)
@@ -162,6 +162,5 @@ class Timm(SlotSource):
             classifier=POOLING.get(pool or ""),
             sizes=sizes,
             classes=class_names(config.content.get("label_names")),
-            mean=pretrained.numbers("mean"),
-            std=pretrained.numbers("std"),
+            preprocessing=fields_of_pretrained_cfg(pretrained),
         )

@@ -1,0 +1,181 @@
+"""How images are prepared for loaded weights: what the caller says, then the files, then the publisher's convention.
+
+The mean and the standard deviation become a part of the patch embedding, so that every model takes images in [-1, 1].
+How an image is resized and cropped stays in the model's header, under "preprocessing".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..models.classifier import Classifier
+from ..models.configs import AnyConfig
+from ..preprocessing import INTERPOLATIONS, NEUTRAL, Preprocessing
+from ..utils.notices import notice
+from ..utils.text import quoted
+from .scaling import Channels, as_text, fold_scaling, one_for_each_channel
+from .sources.sidecar import Sidecar
+from .sources.source import Source
+
+Sides = int | tuple[int, int]
+ALL_FIELDS = {"mean", "std", "resize", "crop_share", "interpolation"}  # if all are said, nothing is assumed
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What the caller says about images; a field is None if nothing is said.
+
+    Attributes:
+        mean, std: of each channel, of pixels from 0 to 1, or one number for all.
+        resize: the pixels of the shorter side; or (height, width), whatever the image's ratio of sides.
+        crop: the centre that is kept: pixels, (height, width), or a share of the sides up to 1.0.
+        resampling: Pillow's filter, one of `preprocessing.INTERPOLATIONS`.
+    """
+
+    mean: Channels | None = None
+    std: Channels | None = None
+    resize: Sides | None = None
+    crop: Sides | float | None = None
+    resampling: str | None = None
+
+    def fields(self, config: AnyConfig) -> dict[str, Any]:
+        """Return the fields of `Preprocessing` that the caller says.
+
+        Args:
+            config: the model's configuration.
+
+        Raises:
+            ConfigError: for values that make no sense.
+        """
+        fields: dict[str, Any] = {}
+        if self.mean is not None or self.std is not None:
+            for name, given in (("mean", self.mean), ("std", self.std)):
+                fields[name] = tuple(map(float, one_for_each_channel(name, given, config.channels)))
+        if self.resampling is not None:
+            if self.resampling not in INTERPOLATIONS:
+                known = ", ".join(INTERPOLATIONS)
+                raise ConfigError(f"resampling must be one of {known}, not {quoted(self.resampling)}")
+            fields["interpolation"] = self.resampling
+        return fields | self._sizes(config.image_shape[:2])
+
+    def _sizes(self, image_size: tuple[int, int]) -> dict[str, Any]:
+        """Return how images are resized, and which share of them is kept, for a model of this image size."""
+        share = self.crop if isinstance(self.crop, float) else None
+        if share is not None and not 0.01 <= share <= 1.0:
+            raise ConfigError(f"crop must be pixels, or a share from 0.01 to 1.0, not {quoted(share)}")
+        if self.resize is None:
+            if share is None and self.crop is not None:
+                raise ConfigError("crop in pixels belongs to a resize: give resize too, or crop as a share")
+            return {} if share is None else {"crop_share": share}
+        if share is not None:
+            raise ConfigError("resize in pixels settles the share: give crop in pixels, or leave it out")
+        height, width = _sides("resize", self.resize)
+        kept = image_size if self.crop is None else _sides("crop", self.crop)
+        if not isinstance(self.resize, tuple | list):
+            return {"resize": "shortest", "crop_share": min(kept) / height}
+        if Preprocessing(crop_share=kept[0] / height).resized_to(*kept) != (height, width):
+            raise ConfigError(
+                f"resize to {height} x {width} and crop to {kept[0]} x {kept[1]} pixels differ in their ratio of "
+                "sides: give another resize"
+            )
+        return {"resize": "exact", "crop_share": kept[0] / height}
+
+
+def _sides(name: str, value: Any) -> tuple[int, int]:
+    sides = list(value) if isinstance(value, list | tuple) else [value, value]
+    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in sides):
+        raise ConfigError(f"{name} must be pixels, or (height, width), not {quoted(value)}")
+    return int(sides[0]), int(sides[1])
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How images are prepared, and who says so.
+
+    Attributes:
+        preprocessing: as the arrays in the file expect it.
+        given: fields that the caller says.
+        stated: fields that a file says.
+        source: the file that says them; "" for the weights file itself.
+        doubt: the end of a sentence that says as what the other fields are assumed; "" if they are certain.
+    """
+
+    preprocessing: Preprocessing
+    given: Mapping[str, Any]
+    stated: Mapping[str, Any]
+    source: str
+    doubt: str
+
+    @property
+    def goes_without_saying(self) -> bool:
+        """Whether everything is in the weights file itself, or is certain from its arrays."""
+        return not (self.given or self.doubt or (self.stated and self.source))
+
+    def phrase(self, config: AnyConfig) -> str:
+        """Return how images are prepared and who says so.
+
+        Args:
+            config: the model's configuration.
+        """
+        parts = [
+            self.preprocessing.described(*config.image_shape[:2]),
+            "as given" if self.given else "",
+            f"from {self.source} beside the file" if self.stated and self.source else "",
+            f"assumed {self.doubt}" if self.doubt else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+def settle(
+    config: AnyConfig, source: Source, sidecar: Sidecar, header: Mapping[str, Any], given: ImageOptions
+) -> Settled:
+    """Return how images are prepared for weights: each field from the first who says it.
+
+    Args:
+        config: the model's configuration, at the image size that it is used with.
+        source: whose weights they are.
+        sidecar: what the files beside the weights say.
+        header: what the weights file says besides its arrays.
+        given: what the caller says.
+    """
+    stated, where = sidecar.preprocessing, sidecar.preprocessing_source
+    if header.get("preprocessing"):
+        stated, where = vars(Preprocessing.from_json(header["preprocessing"])), ""
+    convention, doubt = source.convention(config, sidecar)
+    said = given.fields(config)
+    is_complete = stated.keys() | said.keys() >= ALL_FIELDS
+    whole = replace(convention, **{**stated, **said})
+    return Settled(whole, said, stated, where, "" if is_complete else doubt)
+
+
+def apply(model: Classifier, settled: Settled, path: str, apply_stated: bool) -> None:
+    """Note in a model's header how images are prepared, and make mean and std a part of the patch embedding.
+
+    Args:
+        model: the model; its patch embedding and its header may be changed.
+        settled: how images are prepared.
+        path: the file, for notices.
+        apply_stated: fold in what a file or a convention says too, and say how images are prepared. If False, only
+            what the caller gives is folded in, and a notice names what a file says.
+    """
+    wanted = settled.preprocessing
+    if "mean" in settled.given or (apply_stated and not wanted.is_neutral):
+        fold_scaling(model, wanted.mean, wanted.std)
+        wanted = replace(wanted, mean=(NEUTRAL,) * len(wanted.mean), std=(NEUTRAL,) * len(wanted.std))
+    elif "mean" in settled.stated and not wanted.is_neutral:
+        where = f"{settled.source} beside it" if settled.source else "its header"
+        notice(
+            f"{path} was trained on pixels scaled by {as_text(wanted.mean, wanted.std)}, as {where} says: give mean "
+            "and std, or apply_stated_scaling=True, to scale them so"
+        )
+    if apply_stated and not settled.goes_without_saying:
+        notice(f"{path}: each image is {settled.phrase(model.config)}")
+    if replace(wanted, mean=Preprocessing.mean, std=Preprocessing.std, image_size=None) != Preprocessing() or not (
+        wanted.is_neutral
+    ):
+        model.header = {**model.header, "preprocessing": wanted.to_json()}

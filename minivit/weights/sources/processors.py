@@ -1,0 +1,169 @@
+"""How images are prepared, as transformers' `preprocessor_config.json` and timm's `config.json` say it.
+
+Each function returns fields of `Preprocessing`. What a file does not say is left out: the source's convention holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import CheckpointError, ConfigError
+from ...preprocessing import CLIP_MEAN, CLIP_STD, INTERPOLATIONS, Preprocessing
+from ...utils.notices import notice
+from ...utils.text import printable, quoted
+from .sidecar import JsonObject, is_number, is_positive
+
+PILLOW_FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # by Pillow's number
+
+# What a processor of transformers does if its file leaves something out, by the beginning of its class's name.
+PROCESSORS = {
+    "ViT": Preprocessing(),
+    "DeiT": Preprocessing(crop_share=224 / 256, interpolation="bicubic"),
+    "CLIP": Preprocessing(CLIP_MEAN, CLIP_STD, "shortest", interpolation="bicubic"),
+    "Bit": Preprocessing(CLIP_MEAN, CLIP_STD, "shortest", interpolation="bicubic"),  # DINOv2's
+    "Siglip": Preprocessing(interpolation="bicubic"),
+}
+TIMM_RESIZES = {"center": "cover", "squash": "exact"}  # by crop_mode
+
+
+def fields_of_preprocessor(content: JsonObject) -> dict[str, Any]:
+    """Return what a `preprocessor_config.json` of transformers says.
+
+    Args:
+        content: the file.
+
+    Raises:
+        CheckpointError: for a value that makes no sense.
+    """
+    kind, default = _processor(content)
+    fields: dict[str, Any] = {"crop_rounding": "down"}
+    fields |= _scaling(content, default if kind else None)
+    filter = content.get("resample", lambda v: v in range(len(PILLOW_FILTERS)), "the number of a filter of Pillow")
+    if filter is not None or kind:
+        fields["interpolation"] = default.interpolation if filter is None else PILLOW_FILTERS[filter]
+    fields |= _sizes(content, default, known=bool(kind))
+    return _checked(fields, content)
+
+
+def _processor(content: JsonObject) -> tuple[str, Preprocessing]:
+    """Return which processor's file it is, "" for an unknown one, and what that one does by default."""
+    name = content.word("image_processor_type") or content.word("feature_extractor_type") or ""
+    for kind, default in PROCESSORS.items():
+        if name in (f"{kind}{end}" for end in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil",
+                                               "FeatureExtractor")):  # fmt: skip
+            return kind, default
+    return "", Preprocessing()
+
+
+def _scaling(content: JsonObject, default: Preprocessing | None) -> dict[str, Any]:
+    """Return mean and std, of pixels from 0 to 1; {} if the file does not say them."""
+    mean, std = content.numbers("image_mean"), content.numbers("image_std")
+    if content.content.get("do_normalize") is False:
+        mean, std = (0.0,), (1.0,)  # pixels as they are rescaled
+    elif default is not None:
+        mean, std = mean or default.mean, std or default.std
+    if mean is None or std is None:
+        return {}
+    factor = content.get("rescale_factor", lambda v: is_number(v) and v > 0, "a number above 0") or 1 / 255
+    factor = 1.0 if content.content.get("do_rescale") is False else factor
+    if abs(factor * 255 - 1) < 1e-6:
+        return {"mean": mean, "std": std}
+    # (255 p f - mean) / std = (p - mean / 255 f) / (std / 255 f), for pixels p from 0 to 1
+    return {"mean": tuple(v / (255 * factor) for v in mean), "std": tuple(v / (255 * factor) for v in std)}
+
+
+def _sizes(content: JsonObject, default: Preprocessing, known: bool) -> dict[str, Any]:
+    """Return how images are resized and cropped."""
+    crops = content.content.get("do_center_crop")
+    crops = default.resize == "shortest" or default.crop_share < 1 if crops is None else crops
+    crop = _sides(content, "crop_size") if crops else None
+    if content.content.get("do_resize") is False:
+        return {"resize": "none"} | ({} if crop is None else {"image_size": crop})
+    size = content.content.get("size")
+    if size is None:
+        return {"resize": default.resize, "crop_share": default.crop_share} if known else {}
+    shortest = _shortest_edge(content, size, default)
+    if shortest is not None:
+        share = min(crop) / shortest if crop else 1.0
+        return {"resize": "shortest", "crop_share": share} | ({"image_size": crop} if crop else {})
+    height, width = _sides(content, "size") or (0, 0)
+    if crop is None:
+        return {"resize": "exact", "crop_share": 1.0, "image_size": (height, width)}
+    for share in (crop[0] / height, crop[1] / width):
+        if share >= 0.01 and Preprocessing(crop_share=share).resized_to(*crop) == (height, width):
+            return {"resize": "exact", "crop_share": share, "image_size": crop}
+    notice(
+        f"{printable(content.path)}: a crop to {crop[0]} x {crop[1]} after a resize to {height} x {width} changes the "
+        "ratio of sides, which is left out"
+    )
+    return {"resize": "exact", "crop_share": crop[0] / height, "image_size": crop}
+
+
+def _shortest_edge(content: JsonObject, size: Any, default: Preprocessing) -> int | None:
+    """Return the pixels of the shorter side; None if the size is (height, width)."""
+    if isinstance(size, dict) and size.get("shortest_edge") is not None:
+        if size.get("longest_edge") is not None:
+            raise CheckpointError(
+                f"{printable(content.path)}: a size with shortest_edge and longest_edge is not supported: move the "
+                "file away, and give resize (--resize)"
+            )
+        return content.part("size").integer("shortest_edge")
+    return size if isinstance(size, int) and is_positive(size) and default.resize == "shortest" else None
+
+
+def _sides(content: JsonObject, name: str) -> tuple[int, int] | None:
+    """Return the (height, width) of 224 or {"height": 224, "width": 224}; None if it is absent."""
+    value = content.content.get(name)
+    if value is None or is_positive(value):
+        return None if value is None else (value, value)
+    part = content.part(name)
+    height, width = part.integer("height"), part.integer("width")
+    if height is None or width is None:
+        raise CheckpointError(f"{printable(content.path)}: {name} must have height and width, not {quoted(value)}")
+    return height, width
+
+
+def fields_of_pretrained_cfg(content: JsonObject) -> dict[str, Any]:
+    """Return what timm's `pretrained_cfg` says, with timm's defaults for what it leaves out.
+
+    Args:
+        content: the object.
+
+    Raises:
+        CheckpointError: for a value that makes no sense.
+    """
+    if not content.content:
+        return {}
+    mean, std = content.numbers("mean"), content.numbers("std")
+    fields: dict[str, Any] = {} if mean is None or std is None else {"mean": mean, "std": std}
+    mode = content.word("crop_mode") or "center"
+    if mode not in TIMM_RESIZES:
+        known = " and ".join(TIMM_RESIZES)
+        notice(f"{printable(content.path)}: crop_mode {quoted(mode)} is taken as 'center': only {known} are known")
+    word = (content.word("interpolation") or "bicubic").lower()
+    if word not in INTERPOLATIONS:
+        known = ", ".join(INTERPOLATIONS)
+        raise CheckpointError(f"{printable(content.path)}: interpolation {quoted(word)} is not one of {known}")
+    shape = content.get("input_size", _is_shape, "[C, height, width]")
+    return _checked(
+        fields
+        | {
+            "resize": TIMM_RESIZES.get(mode, "cover"),
+            "crop_share": float(content.number("crop_pct") or 0.875),
+            "interpolation": word,
+            "image_size": (shape[1], shape[2]) if shape else None,
+        },
+        content,
+    )
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(is_positive, value))
+
+
+def _checked(fields: dict[str, Any], content: JsonObject) -> dict[str, Any]:
+    try:
+        Preprocessing(**fields)
+    except ConfigError as error:
+        raise CheckpointError(f"{printable(content.path)}: {error}") from error
+    return fields
