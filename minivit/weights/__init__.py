@@ -6,7 +6,7 @@ file -> archive -> source -> configuration and arrays -> model
 from ..utils.aliases import old_names
 from .adapt import has_zero_head, with_new_head
 from .find import RUN_WEIGHTS, find_weights
-from .formats.archive import SUFFIXES
+from .formats.archive import READ_SUFFIXES, SUFFIXES
 from .load import load_for_pixels, load_model
 from .options import channels_of, crop_of, grid_of, sides_of
 from .published import PRETRAINED, pretrained_weights
@@ -17,9 +17,10 @@ from .sources.source import Header
 from .verify import verify_weights
 
 __all__ = [
-    "PRETRAINED", "RUN_WEIGHTS", "SUFFIXES", "Header", "channels_of", "config_of", "crop_of", "find_weights",
-    "fold_scaling", "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays",
-    "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
+    "PRETRAINED", "READ_SUFFIXES", "RUN_WEIGHTS", "SUFFIXES", "Header", "channels_of", "config_of", "crop_of",
+    "find_weights", "fold_scaling", "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights",
+    "read_arrays", "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head",
+    "write_arrays",
 ]  # fmt: skip
 
 

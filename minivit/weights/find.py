@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from ..errors import CheckpointNotFoundError
+from ..errors import CheckpointError, CheckpointNotFoundError
 from ..utils.text import listed, printable
-from .formats.archive import SUFFIXES
+from .formats.archive import INDEX_SUFFIX, READ_SUFFIXES
+from .formats.shards import read_index
 from .hub import hub_folder, is_hub_name
 from .published import pretrained_weights
 
-RUN_WEIGHTS, OTHERS_WEIGHTS = "checkpoint.npz", ("model.safetensors", "model.npz")  # in a folder, in this order
+RUN_WEIGHTS = "checkpoint.npz"
+
+# Names of weights in a folder, in the order in which they are looked for: a run's, then Hugging Face's and timm's.
+KNOWN_NAMES = (
+    RUN_WEIGHTS, "model.safetensors", f"model.safetensors{INDEX_SUFFIX}", "model.npz", "pytorch_model.bin",
+    f"pytorch_model.bin{INDEX_SUFFIX}", "open_clip_model.safetensors", "open_clip_pytorch_model.bin",
+    "model_best.pth.tar", "last.pth.tar",
+)  # fmt: skip
+
+# Files beside weights that have their suffixes and hold none.
+NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state(_\d+)?)\.(bin|pt|pth)")
 
 
 def find_weights(given: str | Path) -> Path:
@@ -26,7 +38,7 @@ def find_weights(given: str | Path) -> Path:
     if is_hub_name(given):
         return weights_file(hub_folder(str(given)))
     path = Path(given)
-    looks_like_a_path = isinstance(given, Path) or path.suffix in SUFFIXES or len(path.parts) > 1
+    looks_like_a_path = isinstance(given, Path) or path.suffix in (*READ_SUFFIXES, ".json") or len(path.parts) > 1
     if not looks_like_a_path and not path.exists():
         return pretrained_weights(str(given))
     return weights_file(path)
@@ -35,6 +47,8 @@ def find_weights(given: str | Path) -> Path:
 def weights_file(path: str | Path) -> Path:
     """Return a weights file: the path itself, or for a folder the weights of the run or the model in it.
 
+    Weights in several files are found by their index, such as `model.safetensors.index.json`.
+
     Raises:
         CheckpointNotFoundError: for a folder with several weights files, or one that may not be read.
     """
@@ -42,16 +56,28 @@ def weights_file(path: str | Path) -> Path:
     try:
         if not path.is_dir():
             return path
-        for name in (RUN_WEIGHTS, *OTHERS_WEIGHTS):
+        for name in KNOWN_NAMES:
             if (path / name).is_file():
                 return path / name
-        found = sorted(file.name for file in path.iterdir() if file.suffix in SUFFIXES)
+        found = _weights_in(path)
     except OSError as error:
         raise CheckpointNotFoundError(f"{printable(path)} cannot be read: {error.strerror}") from error
     if len(found) == 1:
         return path / found[0]
-    if (path / "model.safetensors.index.json").is_file():
-        raise CheckpointNotFoundError(f"{printable(path)} holds shards of weights: join them in one file first")
     if found:
         raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
     return path / RUN_WEIGHTS  # it does not exist: the reader says so
+
+
+def _weights_in(folder: Path) -> list[str]:
+    """Return the names of weights files and indices in a folder, without the shards that an index names."""
+    names = sorted(file.name for file in folder.iterdir() if file.is_file())
+    indices = [name for name in names if name.endswith(INDEX_SUFFIX)]
+    shards: set[str] = set()
+    for name in indices:
+        try:
+            shards |= set(read_index(folder / name).values())
+        except CheckpointError:
+            continue  # another kind of index; if it is the only file, the reader says what is wrong
+    files = [name for name in names if name.endswith(READ_SUFFIXES) and not NO_WEIGHTS.fullmatch(name)]
+    return sorted({*indices, *files} - shards)

@@ -19,7 +19,7 @@ def verify_weights(path: str | Path) -> dict[str, Any]:
     """Read every array of a weights file, and return what was checked, as JSON values.
 
     Returns:
-        `file`, `format` (".npz" or ".safetensors"), `layout` ("minivit", "Google", "timm" ...), `arrays` and
+        `file`, `format` (".npz", ".safetensors" or ".pth"), `layout` ("minivit", "Google", "timm" ...), `arrays` and
         `numbers` (how many), and `checked`, a list of phrases.
 
     Raises:
@@ -44,7 +44,7 @@ def verify_weights(path: str | Path) -> dict[str, Any]:
     checked = []
     if digests:
         checked.append(f"SHA-256 of the header and of {len(digests)} arrays")
-    elif archive.kind == ".npz":
+    elif archive.has_checksums:
         checked.append("CRC-32 of every array")
     else:
         checked.append("no checksums, for it carries none")

@@ -33,7 +33,11 @@ KINDS = {
     "a page behind a byte order mark": (b"\xef\xbb\xbf\n <html>", "web page"),
     "an XML error": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "web page"),
     "PyTorch's zip": (zip_of(archive__data=b"", **{"archive__data.pkl": pickle.dumps({})}), "PyTorch"),
-    "PyTorch's old file": (pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps({}, 2), "pickle"),
+    "PyTorch's old file": (
+        b"".join(pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {}, {}, [])),
+        "PyTorch file",
+    ),
+    "PyTorch's oldest file": (b"storages" + bytes(249) + b"ustar" + bytes(300), "before version 0.2"),
     "a pickle": (pickle.dumps({"a": 1}, 4), "pickle"),
     "Keras' old file": (b"\x89HDF\r\n\x1a\n" + bytes(200), "HDF5"),
     "Keras' new file": (zip_of(**{"config.json": b"{}", "model.weights.h5": b"x"}), "Keras"),
@@ -50,7 +54,7 @@ KINDS = {
     "a zip of texts": (zip_of(**{"readme.txt": "hello"}), "without arrays"),
     "an index of shards": (
         json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}).encode(),
-        "2 files",
+        "must end in .index.json",
     ),
     "a JSON text": (b'{"hidden_size": 768}', "JSON"),
     "an endless JSON text": (b"[" * 100_000, "JSON"),

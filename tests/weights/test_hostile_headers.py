@@ -12,7 +12,7 @@ from minivit import CheckpointError, MinivitError, ResNet, ResNetConfig, load_mo
 from minivit.errors import OutOfMemory
 from minivit.weights import load as loading
 from minivit.weights import read_arrays, read_header
-from minivit.weights.formats import archive
+from minivit.weights.formats import npz
 from minivit.weights.formats.archive import write_archive
 from minivit.weights.sources.google import google_state
 from tests.support import tiny_vit
@@ -178,8 +178,8 @@ def test_an_array_that_nobody_asks_for_is_not_unpacked(tmp_path, monkeypatch):
     arrays["minivit"] = np.array(json.dumps(header_of(model)))
     np.savez_compressed(tmp_path / "extra.npz", **arrays, other=np.zeros(1000, np.float32))
     np.savez_compressed(tmp_path / "wrong.npz", **arrays, **{"model/more": np.zeros(1000, np.float32)})
-    unpack, unpacked = archive._packed, []
-    monkeypatch.setattr(archive, "_packed", lambda file, m: unpacked.append(m.info.filename) or unpack(file, m))
+    unpack, unpacked = npz._packed, []
+    monkeypatch.setattr(npz, "_packed", lambda file, m: unpacked.append(m.info.filename) or unpack(file, m))
 
     load_model(tmp_path / "extra.npz")
     assert sorted(unpacked) == sorted(f"{name}.npy" for name in arrays)

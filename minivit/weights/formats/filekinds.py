@@ -30,6 +30,7 @@ BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program, not weights"),
     (b"SQLite format 3", "a database, not weights"),
 )
+OLD_PYTORCH_MEMBERS = (b"storages", b"tensors", b"pickle", b"./storages", b"./tensors", b"./pickle", b"sys_info")
 FLAX_MAPS = (*range(0x80, 0x90), 0xDE, 0xDF)  # how a map begins in msgpack
 
 
@@ -53,9 +54,11 @@ def kind_of(path: Path) -> str | None:
     if start[4:8] == b"TFL3":
         return f"a TensorFlow Lite model: {CONVERT}"
     if start[257:262] == b"ustar":
+        if start[:100].rstrip(b"\0") in OLD_PYTORCH_MEMBERS:
+            return "a PyTorch file from before version 0.2 (tar): load it there and save it again with torch.save"
         return "a tar archive: unpack it first"
     if start[0] == 0x80 and start[1] in range(2, 6):  # a pickle of protocol 2 to 5
-        return f"a Python pickle, as PyTorch wrote (.pth, .bin): loading it can run code, so {CONVERT}"
+        return f"a Python pickle that torch.save did not write: loading it can run code, so {CONVERT}"
     if start[0] in FLAX_MAPS and 0xA0 <= start[1] <= 0xDB:  # a map whose first key is text
         return f"a Flax file (msgpack): {CONVERT}, or to .npz"
     if start[0] == 0x08 and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a"):  # ir_version, then another field
@@ -65,14 +68,14 @@ def kind_of(path: Path) -> str | None:
 
 def _kind_of_zip(path: Path) -> str | None:
     if not zipfile.is_zipfile(path):
-        return "a .npz archive (or another zip file) that was cut short: its end is missing"
+        return "a zip archive (.npz, .pth) that was cut short: its end is missing, so copy or download it again"
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return None
-    if any(name.rpartition("/")[2] == "data.pkl" for name in names):
-        return f"a PyTorch file (.pt, .pth, .bin): loading it can run code, so {CONVERT}"
+    if any(name.endswith("data.pkl") for name in names):
+        return None  # a PyTorch file: its reader says what is wrong
     if any(name.endswith((".h5", ".keras")) for name in names):
         return f"a Keras file: {CONVERT}"
     if not any(name.endswith(".npy") for name in names):
@@ -86,9 +89,7 @@ def _kind_of_json(path: Path) -> str:
     except (ValueError, RecursionError):
         content = None
     if isinstance(content, dict) and "weight_map" in content:
-        files = content["weight_map"]
-        parts = len(set(map(str, files.values()))) if isinstance(files, dict) else 0
-        return f"an index of shards ({parts} files): join them in one .safetensors file first"
+        return "an index of shards: its name must end in .index.json"
     return "a text file (JSON), not weights"
 
 
