@@ -136,8 +136,8 @@ def patch_distances(config: ViTConfig) -> np.ndarray:
 
 def _row_read_by_head(rows: np.ndarray, config: ViTConfig) -> np.ndarray:
     """Return the class token's row, or the mean of the patches' rows, over the patches: (B, T, T) -> (B, h, w)."""
-    has_class_token = rows.shape[-1] > config.num_patches
-    to_patches = rows[:, 0, 1:] if has_class_token else rows.mean(axis=1)  # (B, N)
+    front = config.num_front_tokens
+    to_patches = rows[:, 0, front:] if config.has_class_token else rows[:, front:, front:].mean(axis=1)  # (B, N)
     return to_patches.reshape(-1, *config.grid)
 
 

@@ -13,7 +13,9 @@ from ..errors import ConfigError
 from ..utils.aliases import old_names
 from ..utils.text import quoted
 
-CLASSIFIERS = ("token", "gap", "map")
+CLASSIFIERS = ("token", "gap", "map", "token_gap")
+OTHER_ACTIVATIONS = ("quick", "relu")  # besides the forms of GELU
+POSITIONS_FOR = ("all", "class", "patches")
 POSITIONS = ("learned", "learned2d", "sincos2d", "relative", "none")
 PLACES = ("stem", "every", "shared")
 STEMS = ("imagenet", "small")
@@ -36,10 +38,10 @@ class ViTConfig:
             attention's output, after GELU and after the MLP's second layer.
         attention_dropout: the rate for attention weights, 0 in all published models.
         representation: the width of the pre-training head's hidden tanh layer (`pre_logits`); None for no such layer.
-        gelu: "tanh" (Google's) or "erf" (exact, PyTorch's).
+        gelu: the MLP's activation: "tanh" (Google's GELU) or "erf" (exact, PyTorch's); "quick" (CLIP's) or "relu".
         norm_eps: added to the variance in LayerNorm.
-        classifier: what the head reads: the class "token"; "gap", the mean of all patch tokens; or "map", what a
-            learned query gathers from them by attention.
+        classifier: what the head reads: the class "token"; "gap", the mean of all patch tokens; "map", what a learned
+            query gathers from them by attention; or "token_gap", class token and mean side by side (arXiv 2304.07193).
         class_token: whether there is a class token; None for "if the head reads it".
         pool_before_norm: with "gap", the final LayerNorm acts on the mean instead of on the tokens (timm's `fc_norm`).
         positions: "learned" (1-D, the paper's choice), "learned2d", "relative", "sincos2d" or "none" (Table 8).
@@ -47,6 +49,19 @@ class ViTConfig:
             (Table 8).
         backbone: for a hybrid, the number of units in each stage of its ResNet; () is a ResNet's root alone.
         backbone_width: channels of the backbone's root; published hybrids have 64.
+        distillation: a second class token with a head of its own follows the class token, and the logits are the mean
+            of both heads' (DeiT, arXiv 2012.12877).
+        registers: R, the number of register tokens between the class token and the patches (arXiv 2309.16588).
+        positions_for: which tokens get learned positions: "all"; "class", the patches and the class tokens, but not the
+            registers (DINOv2); or "patches" alone (DeiT III, newer files of big_vision).
+        embedding_norm: LayerNorm on the tokens before the first block (CLIP, arXiv 2103.00020).
+        layer_scale: the initial factor of each column of a block's two residual branches (arXiv 2103.17239); None for
+            branches without factors.
+        qkv_bias: whether queries, keys and values have a bias.
+        qk_norm: LayerNorm on each head's queries and keys (arXiv 2302.05442).
+        gated_mlp: the MLP is a SwiGLU (arXiv 2002.05202): its first layer has twice `mlp_dim` outputs, and SiLU of one
+            half is multiplied by the other; `gelu` is not used.
+        pooling_mlp_dim: the MLP's hidden width in the "map" classifier; None for `mlp_dim`.
 
     Raises:
         ConfigError: if the numbers do not fit together.
@@ -72,6 +87,16 @@ class ViTConfig:
     positions_at: str = "stem"
     backbone: tuple[int, ...] | None = None
     backbone_width: int = 64
+    # Parts that the paper's models do not have:
+    distillation: bool = False
+    registers: int = 0
+    positions_for: str = "all"
+    embedding_norm: bool = False
+    layer_scale: float | None = None
+    qkv_bias: bool = True
+    qk_norm: bool = False
+    gated_mlp: bool = False
+    pooling_mlp_dim: int | None = None
 
     def __post_init__(self) -> None:
         _check_integers(self, 1, "patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width")
@@ -84,9 +109,11 @@ class ViTConfig:
         for name in ("dropout", "attention_dropout"):
             rate = _python_number(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
-        _check(self.gelu in tuple(GELU_FORMS), f"gelu must be one of {', '.join(map(repr, GELU_FORMS))}", self.gelu)
+        forms = (*GELU_FORMS, *OTHER_ACTIVATIONS)
+        _check(self.gelu in forms, f"gelu must be one of {_listed(forms)}", self.gelu)
         eps = _python_number(self, "norm_eps")
         _check(_is_number(eps) and 0 < eps <= 1, "norm_eps must be above 0 and at most 1", eps)
+        self._check_later_parts()
 
     def _check_image_and_backbone(self) -> None:
         object.__setattr__(self, "image_size", _image_size(self.image_size))
@@ -104,7 +131,7 @@ class ViTConfig:
     def _check_tokens(self) -> None:
         _check(self.classifier in CLASSIFIERS, f"classifier must be one of {_listed(CLASSIFIERS)}", self.classifier)
         is_flag = self.class_token is None or isinstance(self.class_token, bool)
-        good = is_flag and not (self.classifier == "token" and self.class_token is False)
+        good = is_flag and not (self.reads_class_token and self.class_token is False)
         _check(good, "class_token must be True, False or None, and not False where the head reads it", self.class_token)
         flag = self.pool_before_norm
         _check(isinstance(flag, bool), "pool_before_norm must be True or False", flag)
@@ -115,6 +142,22 @@ class ViTConfig:
         _check(good, f"positions_at must be 'stem' with positions={self.positions!r}", self.positions_at)
         divisor = {"learned2d": 2, "sincos2d": 4}.get(self.positions, 1)
         _check(self.dim % divisor == 0, f"dim must be a multiple of {divisor} for {self.positions} positions", self.dim)
+
+    def _check_later_parts(self) -> None:
+        for name in ("distillation", "embedding_norm", "qkv_bias", "qk_norm", "gated_mlp"):
+            flag = getattr(self, name)
+            _check(isinstance(flag, bool), f"{name} must be True or False", flag)
+        good = not self.distillation or (self.classifier == "token" and self.representation is None)
+        _check(good, "distillation is for classifier='token' without a representation layer", self.classifier)
+        _check_integers(self, 0, "registers")
+        rule = f"positions_for must be one of {_listed(POSITIONS_FOR)}"
+        _check(self.positions_for in POSITIONS_FOR, rule, self.positions_for)
+        if self.layer_scale is not None:
+            start = _python_number(self, "layer_scale")
+            _check(_is_number(start) and 0 < start <= 1, "layer_scale must be above 0 and at most 1, or None", start)
+        if self.pooling_mlp_dim is not None:
+            _check_integers(self, 1, "pooling_mlp_dim")
+            _check(self.classifier == "map", "pooling_mlp_dim is for classifier='map'", self.classifier)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -139,14 +182,40 @@ class ViTConfig:
         return height // self.patch_size, width // self.patch_size
 
     @property
+    def reads_class_token(self) -> bool:
+        """Whether the head reads the class token, alone or beside the patches."""
+        return self.classifier in ("token", "token_gap")
+
+    @property
     def has_class_token(self) -> bool:
-        """Whether a class token stands in front of the patches."""
-        return self.classifier == "token" if self.class_token is None else self.class_token
+        """Whether a class token is in front of the patches."""
+        return self.reads_class_token if self.class_token is None else self.class_token
+
+    @property
+    def num_class_tokens(self) -> int:
+        """The class token and, with distillation, the second one: 0, 1 or 2."""
+        return self.has_class_token + self.distillation
+
+    @property
+    def num_front_tokens(self) -> int:
+        """The tokens in front of the patches: class tokens and registers."""
+        return self.num_class_tokens + self.registers
 
     @property
     def num_tokens(self) -> int:
-        """T: the patches, and the class token if there is one."""
-        return self.num_patches + self.has_class_token
+        """T: the patches, and the tokens in front of them."""
+        return self.num_patches + self.num_front_tokens
+
+    @property
+    def num_positions(self) -> int:
+        """How many of the tokens get a learned position; see `positions_for`."""
+        placed = {"all": self.num_front_tokens, "class": self.num_class_tokens, "patches": 0}
+        return self.num_patches + placed[self.positions_for]
+
+    @property
+    def pooled_dim(self) -> int:
+        """The width of what the tokens are pooled to: D, or twice that for class token and mean side by side."""
+        return 2 * self.dim if self.classifier == "token_gap" else self.dim
 
     @property
     def layer_elements(self) -> int:

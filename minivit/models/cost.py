@@ -62,7 +62,9 @@ def _vit_rows(model: ViT) -> list[Cost]:
     c = model.config
     patches, tokens, d = c.num_patches, c.num_tokens, c.dim
     patch_values = c.patch_size**2 * c.feature_shape[2]
-    pooled = tokens if c.classifier != "token" and not c.pool_before_norm else 1  # how many the last LayerNorm sees
+    pooled = (
+        tokens if c.classifier != "token" and not c.pool_before_norm else 1 + c.distillation
+    )  # in the last LayerNorm
     block = model.blocks[0] if model.blocks else None
 
     # What the tape keeps is what the ops' vjps capture. LayerNorm: its normalised rows; a linear layer: its input;
@@ -70,9 +72,12 @@ def _vit_rows(model: ViT) -> list[Cost]:
     norm_kept = tokens * (d + 1)
     attention_kept = tokens * d + 3 * tokens * d + c.heads * tokens**2 + tokens * d
     mlp_kept = tokens * d + 2 * tokens * c.mlp_dim
+    if c.gated_mlp:  # both halves, tanh and the products on the way
+        mlp_kept = tokens * d + 7 * tokens * c.mlp_dim
 
     rows = _backbone_rows(model.backbone, c.image_shape) if c.backbone is not None else []
-    located = [tensor.size for name, tensor in model.named_parameters() if name == "cls" or "positions" in name]
+    front = ("cls", "distillation_token", "registers", "embedding_norm.weight", "embedding_norm.bias")
+    located = [tensor.size for name, tensor in model.named_parameters() if name in front or "positions" in name]
     rows += [
         Cost("patch embedding", _count(model.embedding), 2 * patches * patch_values * d, patches * patch_values),
         Cost("class token, positions", sum(located), 0, 0),
@@ -80,22 +85,27 @@ def _vit_rows(model: ViT) -> list[Cost]:
     if block:
         qkv_out_flops = 2 * tokens * d * 4 * d
         attend_flops = 2 * 2 * tokens**2 * d
-        mlp_flops = 2 * 2 * tokens * d * c.mlp_dim
+        mlp_flops = 2 * (3 if c.gated_mlp else 2) * tokens * d * c.mlp_dim
         rows += [
             _times(c.depth, "attention", _count(block.attention), qkv_out_flops + attend_flops, attention_kept),
             _times(c.depth, "MLP", _count(block.mlp), mlp_flops, mlp_kept),
             _times(c.depth, "2 LayerNorm", _count(block.norm1) + _count(block.norm2), 0, 2 * norm_kept),
         ]
+        if c.layer_scale is not None:
+            rows.append(_times(c.depth, "2 LayerScale", _count(block.scale1) + _count(block.scale2), 0, 2 * tokens * d))
     rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, pooled * (d + 1)))
     if c.classifier == "map":
-        gather = 2 * 2 * tokens * d * d + 2 * 2 * tokens * d + 2 * d * d + 4 * d * c.mlp_dim
-        rows.append(Cost("attention pooling", _count(model.pooling), gather, 3 * tokens * d + 2 * c.mlp_dim))
+        hidden = c.pooling_mlp_dim or c.mlp_dim
+        gather = 2 * 2 * tokens * d * d + 2 * 2 * tokens * d + 2 * d * d + 4 * d * hidden
+        rows.append(Cost("attention pooling", _count(model.pooling), gather, 3 * tokens * d + 2 * hidden))
     if c.representation is not None:
-        rows.append(
-            Cost("pre-training layer", _count(model.pre_logits), 2 * d * c.representation, d + c.representation)
-        )
+        width = c.pooled_dim
+        kept = width + c.representation
+        rows.append(Cost("pre-training layer", _count(model.pre_logits), 2 * width * c.representation, kept))
     if c.num_classes:
-        rows.append(_head_row(model.head, c.representation or d, c.num_classes))
+        rows.append(_head_row(model.head, c.representation or c.pooled_dim, c.num_classes))
+    if c.num_classes and c.distillation:
+        rows.append(_head_row(model.distillation_head, d, c.num_classes))
     return rows
 
 
@@ -188,9 +198,9 @@ def unread_flops(model: Classifier) -> int:
     c = model.config
     if not (isinstance(model, ViT) and c.depth and c.classifier == "token" and model.skip_unused):
         return 0
-    patches, d = c.num_patches, c.dim
-    attend, out, mlp = 4 * (patches + 1) * d, 2 * d * d, 4 * d * c.mlp_dim  # for one token
-    return patches * (attend + out + mlp)
+    unread, d = c.num_tokens - c.num_class_tokens, c.dim
+    attend, out, mlp = 4 * c.num_tokens * d, 2 * d * d, (6 if c.gated_mlp else 4) * d * c.mlp_dim  # for one token
+    return unread * (attend + out + mlp)
 
 
 def _times(depth: int, part: str, parameters: int, flops: int, kept: int) -> Cost:

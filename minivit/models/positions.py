@@ -1,7 +1,8 @@
 """Position embeddings: the kinds of the paper's appendix D.4 (Table 8), and resizing them (§3.2).
 
 Each kind is a layer that adds a table to the tokens (B, T, D); T is the number of patches N, plus one if a class token
-is in front. `table()` returns what it adds. Relative positions act inside attention instead, see `relative_scores`.
+is in front (more in later ViTs). `table()` returns what it adds. Relative positions act inside attention instead, see
+`relative_scores`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from ..errors import ConfigError
 from ..nn import Module, init
 from ..nn.layers import parameter
 from ..utils.aliases import old_names
+from .configs import ViTConfig
 
 RESIZING = ("bilinear", "bicubic")
+MOST_IN_FRONT = 64  # tokens in front of the patches: class tokens and registers; a table with more is of another grid
 
 RNG = np.random.Generator | None
 
@@ -36,38 +39,50 @@ class Positions(Module):
 
 
 class LearnedPositions(Positions):
-    """One vector for each token, the paper's choice: E_pos.  # ViT (1)"""
+    """One vector for each token, the paper's choice: E_pos.  # ViT (1)
 
-    def __init__(self, tokens: int, dim: int, rng: RNG):
+    Args:
+        tokens: how many tokens get a vector.
+        dim: D.
+        rng: of the initial values; None leaves them at zero.
+        zeros: how many more tokens, in front of the patches, get zeros; later ViTs have such.
+        before: how many tokens are before those.
+    """
+
+    def __init__(self, tokens: int, dim: int, rng: RNG, zeros: int = 0, before: int = 0):
         self.embedding = parameter(init.normal((1, tokens, dim), 0.02, rng))  # E_pos
+        self.zeros, self.before = zeros, before
 
     def table(self) -> Tensor:
-        return self.embedding
+        if not self.zeros:
+            return self.embedding
+        after = _behind_zeros(self.embedding[:, self.before :], self.zeros)
+        return engine.concatenate([self.embedding[:, : self.before], after], axis=1) if self.before else after
 
 
 class LearnedPositions2d(Positions):
-    """One vector of D/2 for each column (X) and each row (Y), concatenated; a class token gets zeros."""
+    """One vector of D/2 for each column (X) and each row (Y), concatenated; the tokens in front get zeros."""
 
-    def __init__(self, grid: tuple[int, int], class_token: bool, dim: int, rng: RNG):
+    def __init__(self, grid: tuple[int, int], front: int, dim: int, rng: RNG):
         self.columns = parameter(init.normal((1, grid[1], dim // 2), 0.02, rng))  # X, (1, w, D/2)
         self.rows = parameter(init.normal((grid[0], 1, dim // 2), 0.02, rng))  # Y, (h, 1, D/2)
-        self.class_token = class_token
+        self.front = front
 
     def table(self) -> Tensor:
         h, w, half = self.rows.shape[0], self.columns.shape[1], self.rows.shape[2]
         x = engine.broadcast_to(self.columns, (h, w, half))
         y = engine.broadcast_to(self.rows, (h, w, half))
-        return _behind_class_token(engine.concatenate([x, y], axis=2).reshape(1, h * w, 2 * half), self.class_token)
+        return _behind_zeros(engine.concatenate([x, y], axis=2).reshape(1, h * w, 2 * half), self.front)
 
 
 class FixedPositions(Positions):
     """Sines and cosines of each patch's column and row (`sincos2d`); nothing is learned."""
 
-    def __init__(self, grid: tuple[int, int], class_token: bool, dim: int):
-        self.grid, self.class_token, self.dim = grid, class_token, dim
+    def __init__(self, grid: tuple[int, int], front: int, dim: int):
+        self.grid, self.front, self.dim = grid, front, dim
 
     def table(self) -> Tensor:
-        return _behind_class_token(Tensor(sincos2d(self.grid, self.dim)[None]), self.class_token)
+        return _behind_zeros(Tensor(sincos2d(self.grid, self.dim)[None]), self.front)
 
     def forward(self, z: Tensor) -> Tensor:
         return z + self.table().data  # a constant takes the tokens' type and device
@@ -89,21 +104,20 @@ def sincos2d(grid: tuple[int, int], dim: int) -> np.ndarray:
     return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
 
 
-def make_positions(kind: str, grid: tuple[int, int], class_token: bool, dim: int, rng: RNG) -> Positions:
-    """Return the layer for one kind of positions; for "relative" and "none" it adds nothing.
+def make_positions(config: ViTConfig, rng: RNG) -> Positions:
+    """Return the layer for a model's kind of positions; for "relative" and "none" it adds nothing.
 
     Args:
-        kind: one of `POSITIONS` in `configs.py`.
-        grid: the patches (h, w).
-        class_token: whether a class token is in front of the patches.
-        dim: D, the width of a token.
+        config: the model's.
         rng: of the initial values; None leaves them at zero.
     """
-    if kind == "learned":
-        return LearnedPositions(grid[0] * grid[1] + class_token, dim, rng)
-    if kind == "learned2d":
-        return LearnedPositions2d(grid, class_token, dim, rng)
-    return FixedPositions(grid, class_token, dim) if kind == "sincos2d" else Positions()
+    c = config
+    if c.positions == "learned":
+        zeros = c.num_tokens - c.num_positions
+        return LearnedPositions(c.num_positions, c.dim, rng, zeros, c.num_positions - c.num_patches)
+    if c.positions == "learned2d":
+        return LearnedPositions2d(c.grid, c.num_front_tokens, c.dim, rng)
+    return FixedPositions(c.grid, c.num_front_tokens, c.dim) if c.positions == "sincos2d" else Positions()
 
 
 def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
@@ -127,10 +141,11 @@ def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
     return scores.reshape(queries, b, heads, tokens).transpose(1, 2, 0, 3)
 
 
-def _behind_class_token(table: Tensor, class_token: bool) -> Tensor:
-    if not class_token:
+def _behind_zeros(table: Tensor, count: int) -> Tensor:
+    """Return a table (1, N, D) behind `count` rows of zeros, (1, count + N, D)."""
+    if not count:
         return table
-    return engine.concatenate([Tensor(xp_of(table.data).zeros((1, 1, table.shape[2]), table.dtype)), table], axis=1)
+    return engine.concatenate([Tensor(xp_of(table.data).zeros((1, count, table.shape[2]), table.dtype)), table], axis=1)
 
 
 # -- another image size --------------------------------------------------------------------------
@@ -144,7 +159,7 @@ def resize_positions(
     The grid is interpolated as an image with D channels; a class token in front keeps its embedding.
 
     Args:
-        table: (1, T, D), T = h w or h w + 1.
+        table: (1, T, D), T = h w + the number of tokens in front.
         before: the table's grid (h, w).
         after: the new grid (h', w').
         method: "bilinear" aligns the centres of the grids' corner patches, as the authors' code does; "bicubic" aligns
@@ -160,7 +175,7 @@ def resize_positions(
         raise ConfigError(f"positions are resized by {' or '.join(map(repr, RESIZING))}, not {method!r}")
     patches = before[0] * before[1]
     front = table.shape[1] - patches
-    if front not in (0, 1):
+    if not 0 <= front <= MOST_IN_FRONT:
         raise ConfigError(f"{table.shape[1]} position embeddings are not those of {before[0]} x {before[1]} patches")
     if before == after:
         return table.copy()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from .classifier import Classifier
 from .configs import ViTConfig
 from .hybrid import Backbone
 from .positions import make_positions, relative_scores
+from .variants import Identity, QueryKeyNorm, activation, gated, make_scale
 
 RNG = np.random.Generator | None
 Intermediates = dict[str, Array]
@@ -57,19 +58,25 @@ class ViT(Classifier):
         self.embedding = PatchEmbedding(config, rng)
         if config.has_class_token:
             self.cls = parameter(init.zeros((1, 1, d)))
-        make = partial(make_positions, config.positions, config.grid, config.has_class_token, d, rng)
-        self.positions = make()
+        if config.distillation:
+            self.distillation_token = parameter(init.zeros((1, 1, d)))
+        if config.registers:
+            self.registers = parameter(init.normal((1, config.registers, d), 0.02, rng))
+        self.positions = make_positions(config, rng)
         self.dropout = Dropout(config.dropout)
+        self.embedding_norm = LayerNorm(d, config.norm_eps) if config.embedding_norm else Identity()
         self.blocks = [EncoderBlock(config, rng) for _ in range(config.depth)]
         if config.positions_at == "every":
-            self.later_positions = [make() for _ in range(config.depth - 1)]  # of each block but the first
+            self.later_positions = [make_positions(config, rng) for _ in range(config.depth - 1)]  # not the first's
         self.encoder_norm = LayerNorm(d, config.norm_eps)
         if config.classifier == "map":
             self.pooling = AttentionPooling(config, rng)
         if config.representation is not None:
-            self.pre_logits = Linear(init.lecun_normal((d, config.representation), rng))
+            self.pre_logits = Linear(init.lecun_normal((config.pooled_dim, config.representation), rng))
         if config.num_classes:
-            self.head = Linear(init.zeros((config.representation or d, config.num_classes)))
+            self.head = Linear(init.zeros((config.representation or config.pooled_dim, config.num_classes)))
+        if config.num_classes and config.distillation:
+            self.distillation_head = Linear(init.zeros((d, config.num_classes)))
         self._rng = np.random.default_rng([seed or 0, 1])  # dropout's, where the caller brings none
 
     @overload
@@ -98,25 +105,41 @@ class ViT(Classifier):
             ShapeError, DTypeError: if these are not images of the model's size, as floats.
         """
         seen: Intermediates | None = {} if return_intermediates else None
-        y = self.represent(images, rng=rng, seen=seen)  # (B, D)
-        logits = self.head(y) if self.config.num_classes else y  # (B, K)
+        if self.config.distillation:
+            logits = self._mean_of_two_heads(self._pooled(images, rng, seen))
+        else:
+            y = self.represent(images, rng=rng, seen=seen)  # (B, D)
+            logits = self.head(y) if self.config.num_classes else y  # (B, K)
         return logits if seen is None else (logits, seen)
 
     def represent(self, images: Tensor | Array, *, rng: RNG = None, seen: Intermediates | None = None) -> Tensor:
         """Return what the head reads: (B, H, W, C) -> (B, D), or the representation's width.
 
+        With distillation, two heads read one class token each; the mean of the two tokens is returned.
+
         Args:
             images, rng: as in `forward`.
             seen: collects the intermediates; None to keep none.
         """
-        z = self.embed(images)  # (B, N, D)
-        _keep(seen, "embedding", z)
-        z = self.encode(z, rng=rng, seen=seen)  # (B, T, D)
-        y = self.pool(z)  # (B, D)
+        y = self._pooled(images, rng, seen)  # (B, D)
+        if self.config.distillation:
+            return y.mean(axis=1)  # (B, 2, D) -> (B, D)
         if self.config.representation is not None:
             y = self.pre_logits(y).tanh()  # ViT §3.1: the pre-training head's hidden layer
         _keep(seen, "representation", y)
         return y
+
+    def _pooled(self, images: Tensor | Array, rng: RNG, seen: Intermediates | None) -> Tensor:
+        z = self.embed(images)  # (B, N, D)
+        _keep(seen, "embedding", z)
+        z = self.encode(z, rng=rng, seen=seen)  # (B, T, D)
+        return self.pool(z)
+
+    def _mean_of_two_heads(self, y: Tensor) -> Tensor:
+        """Return the logits of a distilled model, (B, 2, D) -> (B, K).  # DeiT, arXiv 2012.12877"""
+        if not self.config.num_classes:
+            return y.mean(axis=1)
+        return (self.head(y[:, 0]) + self.distillation_head(y[:, 1])) * 0.5
 
     def embed(self, images: Tensor | Array) -> Tensor:
         """Return the patch embeddings x_p E + b, (B, H, W, C) -> (B, N, D); in a hybrid, of the feature map."""
@@ -138,16 +161,16 @@ class ViT(Classifier):
             all_tokens: compute every token in any case.
         """
         rng = rng or self._rng
-        if self.config.has_class_token:
-            cls = engine.broadcast_to(self.cls, (len(z), 1, self.config.dim))
-            z = engine.concatenate([cls, z], axis=1)  # (B, N + 1, D)
+        front = [engine.broadcast_to(token, (len(z), *token.shape[1:])) for token in self._front_tokens()]
+        if front:
+            z = engine.concatenate([*front, z], axis=1)  # (B, N + 1, D)
         z = self.positions(z)  # ViT (1)
-        z = self.dropout(z, rng)
+        z = self.embedding_norm(self.dropout(z, rng))
         skip = not all_tokens and self._may_skip(seen)
         for i, block in enumerate(self.blocks):
             if i and self.config.positions_at != "stem":  # ViT Table 8
                 z = self.later_positions[i - 1](z) if self.config.positions_at == "every" else self.positions(z)
-            wanted = 1 if skip and i == self.config.depth - 1 else None
+            wanted = self.config.num_class_tokens if skip and i == self.config.depth - 1 else None
             if self.checkpoint_blocks and seen is None:
                 z = engine.recompute(partial(block, wanted=wanted), z, block.parameters(), rng)
             else:
@@ -155,8 +178,18 @@ class ViT(Classifier):
             _keep(seen, f"blocks.{i}.tokens", z)
         return z
 
+    def _front_tokens(self) -> list[Tensor]:
+        """Return the learned tokens in front of the patches: the paper has one, the class token, (1, 1, D)."""
+        names = ("cls", "distillation_token", "registers")
+        return [getattr(self, name) for name in names if hasattr(self, name)]
+
     def pool(self, z: Tensor) -> Tensor:
-        """Return one vector for each image from the last block's tokens: (B, T, D) -> (B, D)."""
+        """Return one vector for each image from the last block's tokens: (B, T, D) -> (B, D).
+
+        With distillation there are two, (B, 2, D); of class token and mean side by side, the width is 2 D.
+        """
+        if self.config.distillation:
+            return self.encoder_norm(z[:, :2])
         if self.config.classifier == "token":
             return self.encoder_norm(z[:, 0])  # the class token alone  # ViT (4)
         if self.config.pool_before_norm:
@@ -164,7 +197,8 @@ class ViT(Classifier):
         z = self.encoder_norm(z)
         if self.config.classifier == "map":
             return self.pooling(z)
-        return self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
+        mean = self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
+        return engine.concatenate([z[:, 0], mean], axis=1) if self.config.classifier == "token_gap" else mean
 
     def features(self, images: Tensor | Array) -> Tensor:
         """Return the patches' final tokens as a grid, for tasks besides classification: (B, H, W, C) -> (B, h, w, D).
@@ -175,8 +209,9 @@ class ViT(Classifier):
         return z.reshape(len(z), *self.config.grid, self.config.dim)
 
     def patches(self, z: Tensor) -> Tensor:
-        """Return the tokens without the class token: (B, T, D) -> (B, N, D)."""
-        return z[:, 1:] if self.config.has_class_token else z
+        """Return the tokens without those in front, such as the class token: (B, T, D) -> (B, N, D)."""
+        front = self.config.num_front_tokens
+        return z[:, front:] if front else z
 
     def _may_skip(self, seen: Intermediates | None) -> bool:
         """Return whether the last block may skip all tokens but the class token, since Eq. 4 reads that one alone.
@@ -217,6 +252,7 @@ class EncoderBlock(Module):
         self.attention = MultiHeadSelfAttention(config, rng)
         self.norm2 = LayerNorm(config.dim, config.norm_eps)
         self.mlp = MLP(config, rng)
+        self.scale1, self.scale2 = make_scale(config), make_scale(config)
 
     def forward(
         self,
@@ -236,8 +272,8 @@ class EncoderBlock(Module):
             wanted: how many tokens to return, counted from the first: (B, wanted, D); None for all.
         """
         kept = z if wanted is None else z[:, :wanted]
-        z = self.attention(self.norm1(z), rng, seen, name, wanted) + kept  # ViT (2)
-        return self.mlp(self.norm2(z), rng) + z  # ViT (3)
+        z = self.scale1(self.attention(self.norm1(z), rng, seen, name, wanted)) + kept  # ViT (2)
+        return self.scale2(self.mlp(self.norm2(z), rng)) + z  # ViT (3)
 
 
 class MultiHeadSelfAttention(Module):
@@ -246,7 +282,8 @@ class MultiHeadSelfAttention(Module):
     def __init__(self, config: ViTConfig, rng: RNG):
         d = config.dim
         self.heads = config.heads
-        self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d))
+        self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d), with_bias=config.qkv_bias)
+        self.norm = QueryKeyNorm(config.heads, d // config.heads, config.norm_eps) if config.qk_norm else Identity()
         self.out = Linear(init.xavier_uniform((d, d), rng))
         if config.positions == "relative":
             self.offsets = parameter(init.normal((2 * config.num_tokens - 1, d // config.heads), 0.02, rng))
@@ -268,7 +305,7 @@ class MultiHeadSelfAttention(Module):
             z, rng, seen, name: as in `EncoderBlock.forward`.
             queries: how many tokens gather, counted from the first: (B, queries, D); None for all.
         """
-        qkv = self.qkv(z)  # (B, T, 3 D)  # ViT (5)
+        qkv = self.norm(self.qkv(z))  # (B, T, 3 D)  # ViT (5)
         heads = self._attend(qkv, rng, seen, name, queries)  # (B, queries, D)  # ViT (6), (7)
         return self.dropout(self.out(heads), rng)  # ViT (8)
 
@@ -291,14 +328,16 @@ class MLP(Module):
 
     def __init__(self, config: ViTConfig, rng: RNG):
         d, hidden = config.dim, config.mlp_dim
-        self.gelu = config.gelu
-        self.fc1 = Linear(init.xavier_uniform((d, hidden), rng), init.normal((hidden,), 1e-6, rng))
+        self.gelu, self.gated = config.gelu, config.gated_mlp
+        inner = 2 * hidden if config.gated_mlp else hidden
+        self.fc1 = Linear(init.xavier_uniform((d, inner), rng), init.normal((inner,), 1e-6, rng))
         self.fc2 = Linear(init.xavier_uniform((hidden, d), rng), init.normal((d,), 1e-6, rng))
         self.dropout = Dropout(config.dropout)
 
     def forward(self, z: Tensor, rng: RNG = None) -> Tensor:
-        hidden = self.dropout(engine.gelu(self.fc1(z), self.gelu), rng)  # (B, T, MLP)
-        return self.dropout(self.fc2(hidden), rng)
+        hidden = self.fc1(z)
+        hidden = gated(hidden) if self.gated else activation(hidden, self.gelu)  # (B, T, MLP)
+        return self.dropout(self.fc2(self.dropout(hidden, rng)), rng)
 
 
 @rounded_once  # in half precision, scores may be too large before they are divided
@@ -318,12 +357,13 @@ class AttentionPooling(Module):
         self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d))
         self.out = Linear(init.xavier_uniform((d, d), rng))
         self.norm = LayerNorm(d, config.norm_eps)
-        self.mlp = MLP(replace(config, dropout=0.0), rng)
+        hidden = config.pooling_mlp_dim or config.mlp_dim
+        self.mlp = MLP(replace(config, dropout=0.0, mlp_dim=hidden, gated_mlp=False), rng)
 
     def forward(self, z: Tensor) -> Tensor:
         b, tokens, d = z.shape
         d_h = d // self.heads
-        weight, bias = self.qkv.weight, self.qkv.bias
+        weight, bias = self.qkv.weight, cast(Tensor, self.qkv.bias)
         q = engine.linear(self.probe, weight[:, :d], bias[:d]).reshape(1, 1, self.heads, d_h)
         # (B, T, 2 D) -> (2, B, heads, T, D_h)
         kv = engine.linear(z, weight[:, d:], bias[d:]).reshape(b, tokens, 2, self.heads, d_h).transpose(2, 0, 3, 1, 4)

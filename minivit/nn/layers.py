@@ -24,11 +24,12 @@ class Linear(Module):
     Args:
         weight: the initial kernel W, (k, n): inputs first, as in the paper's z E and in Google's weights.
         bias: the initial b, (n,); zeros if left out.
+        with_bias: False for x W alone.
     """
 
-    def __init__(self, weight: np.ndarray, bias: np.ndarray | None = None):
+    def __init__(self, weight: np.ndarray, bias: np.ndarray | None = None, with_bias: bool = True):
         self.weight = parameter(weight)
-        self.bias = parameter(init.zeros(weight.shape[1:]) if bias is None else bias)
+        self.bias = parameter(init.zeros(weight.shape[1:]) if bias is None else bias) if with_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return engine.linear(x, self.weight, self.bias)

@@ -137,8 +137,9 @@ class MaskedPatchModel(Module):
         outputs = {"mean": LEVELS**3, "4x4": 16 * LEVELS**3, "pixels": config.patch_size**2 * config.channels}
         self.target = target
         self.vit = vit
-        for tensor in vit.head.parameters() if config.num_classes else ():
-            tensor.requires_grad = False
+        for name, tensor in vit.named_parameters():
+            if name.startswith(("head.", "distillation_head.")):
+                tensor.requires_grad = False
         self.mask = parameter(init.normal((1, 1, config.dim), 0.02, rng))
         self.predict_colours = Linear(init.lecun_normal((config.dim, outputs[target]), rng))
 

@@ -46,7 +46,7 @@ def adapted(
     state = model.state()
     has_new_head = "num_classes" in changes
     for name, parameter in new.named_parameters():
-        if has_new_head and name.startswith("head."):
+        if has_new_head and name.startswith(("head.", "distillation_head.")):
             continue  # zeros
         array = state[name]
         if array.shape != parameter.shape:

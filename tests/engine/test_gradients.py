@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minivit import Tensor, gradcheck, models, nn
 from minivit.engine import fused, ops
-from minivit.models import hybrid, positions, resnet, vit
+from minivit.models import hybrid, positions, resnet, variants, vit
 from minivit.models.classifier import Classifier
 from tests.engine.cases import CASES
 from tests.support import close_numbers, random_images, randomize, set_parameter, tiny_config, tiny_vit
@@ -181,9 +181,12 @@ LAYERS = {
     positions.Positions: lambda: check_layer(positions.Positions(), array(2, 5, 12)),
     positions.LearnedPositions: lambda: check_layer(positions.LearnedPositions(5, 12, rng()), array(2, 5, 12)),
     positions.LearnedPositions2d: lambda: check_layer(
-        positions.LearnedPositions2d((2, 3), True, 12, rng()), array(2, 7, 12)
+        positions.LearnedPositions2d((2, 3), 1, 12, rng()), array(2, 7, 12)
     ),
     positions.FixedPositions: lambda: check_layer(positions.FixedPositions((2, 3), True, 12), array(2, 7, 12)),
+    variants.Identity: lambda: check_layer(variants.Identity(), array(2, 3)),
+    variants.LayerScale: lambda: check_layer(randomize(variants.LayerScale(6, 0.5)), array(2, 3, 6)),
+    variants.QueryKeyNorm: lambda: check_layer(randomize(variants.QueryKeyNorm(2, 3, 1e-6)), array(2, 4, 18)),
     nn.Conv: lambda: check_layer(nn.Conv(array(3, 3, 2, 4), stride=2), array(2, 5, 4, 2)),
     nn.GroupNorm: lambda: check_layer(randomize(nn.GroupNorm(6, groups=2)), array(2, 3, 4, 6)),
     # Seeds for which no ReLU has its kink between the two points of a finite difference.
@@ -227,6 +230,10 @@ def test_a_layers_gradients_agree_with_finite_differences(layer):
         {"positions": "relative"},
         {"positions": "none", "classifier": "gap"},
         {"backbone": (), "backbone_width": 32, "patch_size": 1},
+        {"distillation": True, "registers": 2, "positions_for": "class", "layer_scale": 0.5},
+        {"embedding_norm": True, "gelu": "quick", "qkv_bias": False, "positions_for": "patches"},
+        {"qk_norm": True, "gated_mlp": True, "classifier": "token_gap"},
+        {"classifier": "map", "pooling_mlp_dim": 7, "gated_mlp": True},
     ],
     ids=str,
 )

@@ -164,7 +164,7 @@ REFUSED = [
     ({"dropout": float("nan")}, "dropout", "nan"),
     ({"dropout": "0.1"}, "dropout", "'0.1'"),
     ({"attention_dropout": 1.5}, "attention_dropout", "1.5"),
-    ({"gelu": "relu"}, "gelu must be one of 'tanh', 'erf'", "'relu'"),
+    ({"gelu": "swish"}, "gelu must be one of 'tanh', 'erf'", "'swish'"),
     ({"gelu": ["tanh"]}, "gelu", "['tanh']"),
     ({"norm_eps": 0}, "norm_eps", "0"),
     ({"norm_eps": -1e-6}, "norm_eps", "-1e-06"),

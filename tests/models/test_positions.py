@@ -45,7 +45,7 @@ def test_sincos2d_patch_by_patch(grid, dim):
 
 @pytest.mark.parametrize("class_token", [False, True])
 def test_learned_2d_positions_are_a_column_and_a_row_side_by_side(class_token):
-    layer = LearnedPositions2d((2, 3), class_token, 8, np.random.default_rng(0))
+    layer = LearnedPositions2d((2, 3), int(class_token), 8, np.random.default_rng(0))
 
     table = layer.table().data
 

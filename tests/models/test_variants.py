@@ -1,0 +1,198 @@
+"""The parts of later ViTs, against plain NumPy written from their papers, and what does not fit together."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minivit import ConfigError, ViT, ViTConfig, value_and_grad
+from minivit.models.cost import costs
+from minivit.training.masked import MaskedPatchModel
+from minivit.weights.adapt import adapted, with_new_head
+from tests.models.plain_vit import gelu, layer_norm
+from tests.support import random_images, tiny_config, tiny_vit
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+ACTIVATIONS = {
+    "tanh": lambda x: gelu(x, "tanh"),
+    "erf": lambda x: gelu(x, "erf"),
+    "quick": lambda x: x * sigmoid(1.702 * x),
+    "relu": lambda x: np.where(x > 0.0, x, 0.0),
+}
+
+
+def softmax(x):
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def forward_one(image, w, c):
+    """The logits of one image, token by token; `w` holds the parameters by name."""
+    front = [w["cls"][0, 0]] if "cls" in w else []
+    front += [w["distillation_token"][0, 0]] if c.distillation else []
+    classes = len(front)
+    front += list(w["registers"][0]) if c.registers else []
+    side, d = c.patch_size, c.dim
+    patches = [
+        image[y : y + side, x : x + side].flatten() @ w["embedding.weight"] + w["embedding.bias"]
+        for y in range(0, image.shape[0], side)
+        for x in range(0, image.shape[1], side)
+    ]
+    placed = {"all": len(front), "class": classes, "patches": 0}[c.positions_for]
+    table = list(w["positions.embedding"][0])
+    rows = [*table[:placed], *[np.zeros(d)] * (len(front) - placed), *table[placed:]]
+    z = np.stack([token + row for token, row in zip([*front, *patches], rows, strict=True)])
+    if c.embedding_norm:
+        z = norm(z, w, "embedding_norm", c)
+    for i in range(c.depth):
+        own = {name.removeprefix(f"blocks.{i}."): value for name, value in w.items()}
+        update = attention(norm(z, own, "norm1", c), own, c)
+        z = z + update * own.get("scale1.weight", 1.0)
+        hidden = norm(z, own, "norm2", c) @ own["mlp.fc1.weight"] + own["mlp.fc1.bias"]
+        if c.gated_mlp:
+            a, b = hidden[:, : c.mlp_dim], hidden[:, c.mlp_dim :]
+            hidden = a * sigmoid(a) * b
+        else:
+            hidden = ACTIVATIONS[c.gelu](hidden)
+        z = z + (hidden @ own["mlp.fc2.weight"] + own["mlp.fc2.bias"]) * own.get("scale2.weight", 1.0)
+    z = norm(z, w, "encoder_norm", c)
+    if c.distillation:
+        heads = zip((z[0], z[1]), ("head", "distillation_head"), strict=True)
+        return sum(y @ w[f"{head}.weight"] + w[f"{head}.bias"] for y, head in heads) / 2
+    mean = z[len(front) :].mean(axis=0)
+    y = {"token": z[0], "gap": mean, "token_gap": np.concatenate([z[0], mean])}[c.classifier]
+    return y @ w["head.weight"] + w["head.bias"]
+
+
+def norm(x, w, name, c):
+    return layer_norm(x, w[f"{name}.weight"], w[f"{name}.bias"], c.norm_eps)
+
+
+def attention(x, w, c):
+    width = c.dim // c.heads
+    qkv = x @ w["attention.qkv.weight"] + w.get("attention.qkv.bias", 0.0)
+    out = np.zeros_like(x)
+    for h in range(c.heads):
+        q, k, v = (qkv[:, part * c.dim + h * width : part * c.dim + (h + 1) * width] for part in range(3))
+        if c.qk_norm:
+            q, k = norm(q, w, "attention.norm.queries", c), norm(k, w, "attention.norm.keys", c)
+        for i in range(len(x)):
+            out[i, h * width : (h + 1) * width] = softmax(k @ q[i] / math.sqrt(width)) @ v
+    return out @ w["attention.out.weight"] + w["attention.out.bias"]
+
+
+VARIANTS = [
+    {"distillation": True},
+    {"distillation": True, "positions_for": "patches"},
+    {"registers": 3},
+    {"registers": 3, "positions_for": "class"},
+    {"registers": 2, "positions_for": "patches"},
+    {"registers": 4, "classifier": "gap"},
+    {"positions_for": "patches"},
+    {"embedding_norm": True, "gelu": "quick"},
+    {"layer_scale": 1e-5},
+    {"qkv_bias": False},
+    {"qk_norm": True},
+    {"gated_mlp": True},
+    {"gelu": "relu"},
+    {"classifier": "token_gap"},
+    {"registers": 2, "positions_for": "class", "layer_scale": 1.0, "gated_mlp": True, "classifier": "token_gap"},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_a_later_part_computes_what_its_paper_says(changes):
+    model = tiny_vit(**changes)
+    images = random_images(model.config)
+    w = model.state()
+
+    expected = np.stack([forward_one(image, w, model.config) for image in images])
+
+    np.testing.assert_allclose(model(images).data, expected, rtol=0, atol=1e-10)
+    model.skip_unused = False
+    np.testing.assert_allclose(model(images).data, expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("changes", [*VARIANTS, {"classifier": "map", "pooling_mlp_dim": 7}], ids=str)
+def test_the_costs_count_every_parameter_of_a_later_part(changes):
+    model = ViT(tiny_config(**changes))
+
+    assert costs(model)[-1].parameters == model.num_parameters()
+
+
+def test_attention_pooling_may_have_another_width():
+    model = tiny_vit(classifier="map", pooling_mlp_dim=7, gated_mlp=True)
+
+    assert model.pooling.mlp.fc1.weight.shape == (12, 7)  # plain, also where the blocks' MLPs are gated
+    assert model.blocks[0].mlp.fc1.weight.shape == (12, 40)
+    assert model(random_images(model.config)).shape == (3, 5)
+
+
+def test_without_later_parts_the_parameters_are_the_papers():
+    names = [name for name, _ in ViT(tiny_config()).named_parameters()]
+
+    assert not [name for name in names if "scale" in name or "regist" in name or "distillation" in name]
+    assert len(names) == 4 + 2 * 12 + 4
+
+
+def test_a_distilled_models_representation_is_the_mean_of_two_tokens_and_training_reaches_both_heads():
+    model = tiny_vit(distillation=True)
+    images = random_images(model.config)
+
+    y = model._pooled(images, None, None).data
+    np.testing.assert_allclose(model.represent(images).data, (y[:, 0] + y[:, 1]) / 2, rtol=0, atol=1e-12)
+    headless = ViT(tiny_config(distillation=True, num_classes=0))
+    assert headless(random_images(headless.config)).shape == (3, 12)
+    value_and_grad(lambda: (model(images) * model(images)).sum(), model)
+    assert all(np.abs(parameter.grad).max() > 0 for name, parameter in model.named_parameters() if "head" in name)
+
+
+def test_another_image_size_keeps_the_positions_of_the_tokens_in_front():
+    model = tiny_vit(registers=2, positions_for="class", distillation=True)
+    before = model.positions.embedding.data  # (1, 2 + 4, 12)
+
+    after = adapted(model, image_size=12).positions.embedding.data
+    assert after.shape == (1, 2 + 9, 12)
+    np.testing.assert_array_equal(after[:, :2], before[:, :2])
+    np.testing.assert_allclose(after[0, 2], before[0, 2], rtol=0, atol=1e-12)  # the first patch is in the corner
+
+
+def test_other_classes_replace_both_heads():
+    model = with_new_head(tiny_vit(distillation=True, classifier="token"), 3)
+
+    assert model.head.weight.shape == model.distillation_head.weight.shape == (12, 3)
+    assert not model.head.weight.data.any() and not model.distillation_head.weight.data.any()
+
+
+def test_masked_patch_prediction_trains_no_head_of_a_distilled_model():
+    model = MaskedPatchModel(tiny_vit(distillation=True))
+
+    assert {name for name, p in model.named_parameters() if not p.requires_grad} == {
+        f"vit.{head}.{part}" for head in ("head", "distillation_head") for part in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"distillation": 1}, "distillation must be True or False, not 1"),
+        ({"distillation": True, "classifier": "gap"}, "distillation is for classifier='token'"),
+        ({"distillation": True, "representation": 4}, "distillation is for classifier='token' without"),
+        ({"registers": -1}, "registers must be an integer of 0 or more, not -1"),
+        ({"positions_for": "none"}, "positions_for must be one of 'all', 'class', 'patches', not 'none'"),
+        ({"layer_scale": 0.0}, "layer_scale must be above 0 and at most 1, or None, not 0.0"),
+        ({"layer_scale": True}, "layer_scale must be above 0"),
+        ({"qkv_bias": None}, "qkv_bias must be True or False, not None"),
+        ({"pooling_mlp_dim": 5}, "pooling_mlp_dim is for classifier='map', not 'token'"),
+        ({"classifier": "map", "pooling_mlp_dim": 0}, "pooling_mlp_dim must be an integer of 1 or more, not 0"),
+        ({"classifier": "token_gap", "class_token": False}, "not False where the head reads it"),
+    ],
+    ids=str,
+)
+def test_parts_that_do_not_fit_together_are_refused(changes, rule):
+    with pytest.raises(ConfigError, match=rule):
+        ViTConfig(**changes)
