@@ -49,8 +49,8 @@ class ViTConfig:
             (Table 8).
         backbone: for a hybrid, the number of units in each stage of its ResNet; () is a ResNet's root alone.
         backbone_width: channels of the backbone's root; published hybrids have 64.
-        distillation: a second class token with a head of its own follows the class token, and the logits are the mean
-            of both heads' (DeiT, arXiv 2012.12877).
+        distillation: a second class token follows the first, each with a head, and the logits are the mean of both
+            heads' (DeiT, arXiv 2012.12877).
         registers: R, the number of register tokens between the class token and the patches (arXiv 2309.16588).
         positions_for: which tokens get learned positions: "all"; "class", the patches and the class tokens, but not the
             registers (DINOv2); or "patches" alone (DeiT III, newer files of big_vision).

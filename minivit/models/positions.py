@@ -21,7 +21,6 @@ from ..utils.aliases import old_names
 from .configs import ViTConfig
 
 RESIZING = ("bilinear", "bicubic")
-MOST_IN_FRONT = 64  # tokens in front of the patches: class tokens and registers; a table with more is of another grid
 
 RNG = np.random.Generator | None
 
@@ -152,7 +151,11 @@ def _behind_zeros(table: Tensor, count: int) -> Tensor:
 
 
 def resize_positions(
-    table: np.ndarray, before: tuple[int, int], after: tuple[int, int], method: str = "bilinear"
+    table: np.ndarray,
+    before: tuple[int, int],
+    after: tuple[int, int],
+    method: str = "bilinear",
+    front: int | None = None,
 ) -> np.ndarray:
     """Return position embeddings for another grid of patches.  # ViT §3.2
 
@@ -164,6 +167,7 @@ def resize_positions(
         after: the new grid (h', w').
         method: "bilinear" aligns the centres of the grids' corner patches, as the authors' code does; "bicubic" aligns
             the grids' edges, as timm does (Keys' kernel with a = -0.75, without antialiasing).
+        front: the number of rows in front of the patches'. [default: 1 if the table has one more, else 0]
 
     Returns:
         (1, T', D) of the same type.
@@ -174,8 +178,8 @@ def resize_positions(
     if method not in RESIZING:
         raise ConfigError(f"positions are resized by {' or '.join(map(repr, RESIZING))}, not {method!r}")
     patches = before[0] * before[1]
-    front = table.shape[1] - patches
-    if not 0 <= front <= MOST_IN_FRONT:
+    front = front if front is not None else int(table.shape[1] == patches + 1)
+    if table.shape[1] != front + patches:
         raise ConfigError(f"{table.shape[1]} position embeddings are not those of {before[0]} x {before[1]} patches")
     if before == after:
         return table.copy()
@@ -188,7 +192,12 @@ def resize_positions(
 
 
 def resized(
-    name: str, array: Array, before: tuple[int, int], after: tuple[int, int], method: str = "bilinear"
+    name: str,
+    array: Array,
+    before: tuple[int, int],
+    after: tuple[int, int],
+    method: str = "bilinear",
+    front: int | None = None,
 ) -> Array:
     """Return a parameter of positions for another grid.
 
@@ -197,7 +206,7 @@ def resized(
         array: its values.
         before: its grid (h, w).
         after: the new grid.
-        method: as `resize_positions` takes it.
+        method, front: as `resize_positions` takes them.
 
     Raises:
         ConfigError: for relative positions, whose offsets along the sequence mean something else on another grid.
@@ -210,7 +219,7 @@ def resized(
     if name.endswith("rows"):  # (h, 1, D/2)
         rows = resize_positions(array.swapaxes(0, 1), (before[0], 1), (after[0], 1), method)
         return rows.swapaxes(0, 1)
-    return resize_positions(array, before, after, method)
+    return resize_positions(array, before, after, method, front)
 
 
 def _bilinear_weights(before: int, after: int) -> np.ndarray:

@@ -50,7 +50,8 @@ def adapted(
             continue  # zeros
         array = state[name]
         if array.shape != parameter.shape:
-            array = resized(name, array, before.grid, after.grid, interpolation)
+            front = before.num_positions - before.num_patches
+            array = resized(name, array, before.grid, after.grid, interpolation, front)
         parameter.data = array
     forgotten = {"classes"} if has_new_head else set()
     new.header = {name: value for name, value in model.header.items() if name not in forgotten}

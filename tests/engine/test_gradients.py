@@ -183,7 +183,7 @@ LAYERS = {
     positions.LearnedPositions2d: lambda: check_layer(
         positions.LearnedPositions2d((2, 3), 1, 12, rng()), array(2, 7, 12)
     ),
-    positions.FixedPositions: lambda: check_layer(positions.FixedPositions((2, 3), True, 12), array(2, 7, 12)),
+    positions.FixedPositions: lambda: check_layer(positions.FixedPositions((2, 3), 1, 12), array(2, 7, 12)),
     variants.Identity: lambda: check_layer(variants.Identity(), array(2, 3)),
     variants.LayerScale: lambda: check_layer(randomize(variants.LayerScale(6, 0.5)), array(2, 3, 6)),
     variants.QueryKeyNorm: lambda: check_layer(randomize(variants.QueryKeyNorm(2, 3, 1e-6)), array(2, 4, 18)),
@@ -232,13 +232,30 @@ def test_a_layers_gradients_agree_with_finite_differences(layer):
         {"backbone": (), "backbone_width": 32, "patch_size": 1},
         {"distillation": True, "registers": 2, "positions_for": "class", "layer_scale": 0.5},
         {"embedding_norm": True, "gelu": "quick", "qkv_bias": False, "positions_for": "patches"},
-        {"qk_norm": True, "gated_mlp": True, "classifier": "token_gap"},
+        {"gated_mlp": True, "classifier": "token_gap"},
         {"classifier": "map", "pooling_mlp_dim": 7, "gated_mlp": True},
     ],
     ids=str,
 )
 def test_the_variants_of_the_whole_model_have_right_gradients(changes):
     check_whole_model(**changes)
+
+
+def test_normalised_queries_and_keys_have_the_right_gradient():
+    """The bias of all keys adds the same to each score of a query, so that its gradient is 0 but for rounding."""
+    attention = randomize(vit.MultiHeadSelfAttention(tiny_config(qk_norm=True, qkv_bias=False), None))
+    names = [name for name, _ in attention.named_parameters() if name != "norm.keys.bias"]
+
+    def call(x, *leaves):
+        for name, leaf in zip(names, leaves, strict=True):
+            set_parameter(attention, name, leaf)
+        return attention(x)
+
+    leaves = [tensor.data for name, tensor in attention.named_parameters() if name in names]
+    gradcheck(call, array(2, 5, 12), *leaves)
+
+    attention(Tensor(array(2, 5, 12))).sum().backward()
+    np.testing.assert_allclose(attention.norm.keys.bias.grad, 0.0, rtol=0, atol=1e-12)
 
 
 def test_dropout_of_attention_weights_has_the_right_gradient():
@@ -250,7 +267,7 @@ def test_dropout_of_attention_weights_has_the_right_gradient():
 def test_every_layer_class_has_a_gradient_check():
     defined = {
         value
-        for module in (nn.layers, vit, positions, hybrid, resnet)
+        for module in (nn.layers, vit, positions, variants, hybrid, resnet)
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, nn.Module) and value not in (nn.Module, Classifier)
     }

@@ -138,7 +138,7 @@ def test_the_rollout_of_a_model_is_the_class_tokens_row_without_itself(model, im
 
 def test_the_rollout_without_a_class_token_is_the_mean_of_all_rows():
     layers = random_attention(batch=3, heads=2, tokens=6, depth=2)
-    looker = Looker(layers, image_size=(8, 12), dim=12)
+    looker = Looker(layers, image_size=(8, 12), dim=12, classifier="gap")
     found = attention_rollout(looker, looker.images())
     for i in range(3):
         flow = naive_rollout([weights[i] for weights in layers])

@@ -58,7 +58,7 @@ def test_learned_2d_positions_are_a_column_and_a_row_side_by_side(class_token):
 
 
 def test_fixed_positions_are_no_parameters_and_leave_a_class_token_alone():
-    layer = FixedPositions((2, 2), True, 8)
+    layer = FixedPositions((2, 2), 1, 8)
     z = random(3, 5, 8)
 
     out = layer(Tensor(z)).data
