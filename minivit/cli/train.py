@@ -15,7 +15,7 @@ from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
 from ..utils.text import printable, shell_word
-from ..weights import RUN_WEIGHTS, SUFFIXES, load_model
+from ..weights import READ_SUFFIXES, RUN_WEIGHTS, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _run_name(dataset: str, title: str) -> str:
         dataset: the data set's title.
         title: the model's name, or that of the weights that the run starts from.
     """
-    for suffix in SUFFIXES:
+    for suffix in READ_SUFFIXES:
         title = title.removesuffix(suffix)
     return title if title.startswith(f"{dataset}-") else f"{dataset}-{title}"
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minivit import CheckpointNotFoundError, cli, load_model
+from minivit import CheckpointNotFoundError, cli, load_model, save_weights
 from minivit.errors import CheckpointError, DataError
 from minivit.models import MODEL_NAMES, create_model, model_config
 from minivit.weights import published as pretrained
@@ -15,6 +16,8 @@ from minivit.weights.find import find_weights
 from minivit.weights.published import PRETRAINED, TABLE, pretrained_weights
 from minivit.weights.sources.google import google_state
 from tests.support import tiny_vit
+
+from .local_server import serving
 
 
 @pytest.fixture
@@ -101,6 +104,24 @@ def test_a_name_is_downloaded_into_the_cache_and_loads(publisher, tmp_path):
     assert path == tmp_path / "cache" / "weights" / "ViT-B_16-imagenet21k.npz"
     assert publisher == [(PRETRAINED["ViT-B_16-imagenet21k"], None)]
     assert load_model(path).config.dim == 12
+
+
+def test_a_file_of_the_published_size_comes_from_a_server_and_loads(monkeypatch, tmp_path):
+    row, published = TABLE["ViT-Ti_16-224-augreg"], tmp_path / "published"
+    published.mkdir()
+    model = create_model(row.model, seed=1)
+    save_weights(model, published / "Ti_16.npz", layout="google")
+    assert (published / "Ti_16.npz").stat().st_size == pytest.approx(row.size, rel=0.01)
+    with serving(published) as address:
+        monkeypatch.setitem(TABLE, row.name, replace(row, address=f"{address}/Ti_16.npz"))
+        path = pretrained_weights(row.name, tmp_path / "data", progress=False)
+
+    assert path == tmp_path / "data" / "weights" / "ViT-Ti_16-224-augreg.npz"
+    assert pretrained_weights(row.name, tmp_path / "data", progress=False) == path  # without the server
+    loaded = load_model(path)
+    assert (loaded.config.image_size, loaded.config.num_classes) == (row.image_size, row.classes)
+    assert loaded.num_parameters() == row.parameters
+    assert np.array_equal(loaded.head.weight.data, model.head.weight.data)
 
 
 def test_the_command_line_takes_names_files_and_folders(publisher, tmp_path):
