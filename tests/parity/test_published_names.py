@@ -1,4 +1,4 @@
-"""Names of published PyTorch files: files that the sources' own code writes in the same form are downloaded and load."""
+"""Names of published PyTorch files: files in the form that the sources' own code writes are downloaded and load."""
 
 import hashlib
 from dataclasses import replace
