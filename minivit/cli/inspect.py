@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, indices_to_show, load_dataset
 from ..errors import ConfigError
+from ..preprocessing import preprocessing_in
 from ..utils.text import printable
 from .common import data_dir_option, threads_of, workers_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
@@ -85,13 +86,14 @@ def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConf
     """Return the image files of the command line, to show and to measure on."""
     import numpy as np
 
-    from ..data.image_files import read_image
+    from ..data.fitting import read_fitted
     from ..insight import ShownImages
 
     height, width, channels = config.image_shape
     if channels != 3:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
-    pixels = np.stack([read_image(image, height, width) for image in options.images])  # (B, H, W, 3)
+    preprocessing = preprocessing_in(header)
+    pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
     classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
     return ShownImages(pixels, [Path(image).name for image in options.images], classes), pixels
 
@@ -107,7 +109,7 @@ def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfi
         )
     _, test_set = load_dataset(name, options.data_dir)
     test_set = test_set.subset(indices_to_show(test_set, MEASURED))
-    sample = test_set.resized(*config.image_shape[:2])
+    sample = test_set.resized(*config.image_shape[:2], preprocessing_in(header))
     if sample.image_shape != config.image_shape:
         raise ConfigError(
             f"{name} has images of {sample.image_shape[2]} channels, the model takes {config.channels}: choose another "

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..data import DATASETS
-from .weights import DETAILS
+from .weights import DETAILS, TYPES
 
 # option, type, unit, what it does
 RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
@@ -108,7 +108,7 @@ FINETUNE_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     ("teacher-weight", float, "SHARE", "weight the teacher's loss with SHARE and the labels' loss with the rest"),
     ("temperature", float, "T", "divide the logits of model and teacher by T before their softmax"),
-    *((name, int if name == "heads" else str, unit, text) for name, unit, text in DETAILS),
+    *((name, TYPES.get(name, str), unit, text) for name, unit, text in DETAILS),
 )  # fmt: skip
 
 

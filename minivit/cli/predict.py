@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ..errors import ConfigError
+from ..preprocessing import preprocessing_in
 from ..utils.text import printable
 from .common import threads_of
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
@@ -21,7 +22,10 @@ def add_predict(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="classify the image files IMAGE, resized to the model's image size"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="classify the image files IMAGE, resized and cropped as the weights expect it",
     )
     add_weights_options(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="print N classes for each image [default: 5]")
@@ -33,7 +37,7 @@ def _predict(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ..backend.workers import Workers
-    from ..data.image_files import read_image
+    from ..data.fitting import read_fitted
     from ..training.folder import check_classifies
 
     if options.top < 1:
@@ -43,7 +47,8 @@ def _predict(options: argparse.Namespace) -> int:
     height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
-    pixels = np.stack([read_image(image, height, width) for image in options.images])  # (B, H, W, 3)
+    preprocessing = preprocessing_in(header)
+    pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
     say_if_head_is_zero(path, model)
     with Workers(threads_of(options)) as workers:
         probabilities = model.predict(pixels, workers=workers)  # (B, K)

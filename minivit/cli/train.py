@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import dataset_title, default_data_dir, indices_to_show, load_dataset
 from ..errors import ConfigError, SaveError
+from ..preprocessing import preprocessing_in
 from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
@@ -167,7 +168,8 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
         return [path for path in (curve,) if path.exists()]
     _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=False)
     model = load_model(folder / "checkpoint.npz")
-    shown = test_set.subset(indices_to_show(test_set, 10)).resized(*model.config.image_shape[:2])
+    height, width, _ = model.config.image_shape
+    shown = test_set.subset(indices_to_show(test_set, 10)).resized(height, width, preprocessing_in(model.header))
     if getattr(model.config, "depth", 0):
         title = f"{config.title} on test images of {dataset_title(config.dataset)}"
         predictions_figure(model, shown, sheet, len(shown), title=title)

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import to_device
+from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
+from ..preprocessing import INTERPOLATIONS
 from ..utils.notices import notice
 from ..utils.text import printable
-from ..weights import Header, channels_of, find_weights, grid_of, has_zero_head, load_for_pixels, sides_of
+from ..weights import Header, channels_of, crop_of, find_weights, grid_of, has_zero_head, load_for_pixels, sides_of
 from .common import device_option, weights_option
 
 # What a weights file may not say: option, metavar, and help.
@@ -21,11 +23,23 @@ DETAILS = (
     ("heads", "N", "use N attention heads [default: as the weights or a config.json beside them say]"),
     ("grid", "ROWSxCOLUMNS", "read the position embeddings as a grid of ROWSxCOLUMNS patches, such as 6x4 [default: "
      "square]"),
+    ("classifier", "NAME", "classify from the class token (token), the mean of the patch tokens (gap) or attention "
+     "pooling (map) [default: as the weights or a config.json beside them say]"),
+    ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join(GELU_FORMS)} [default: as a config.json "
+     "beside the weights says, or as the weights' source computes it]"),
+    ("eps", "NUMBER", "add NUMBER to the variance in LayerNorm, such as 1e-6 [default: as for --gelu]"),
     ("mean", "R,G,B", "subtract the mean R,G,B from pixels between 0 and 1, such as 0.485,0.456,0.406 [default: as a "
-     "file beside the weights says, or 0.5]"),
-    ("std", "R,G,B", "divide pixels by the standard deviation R,G,B, such as 0.229,0.224,0.225 [default: as a file "
-     "beside the weights says, or 0.5]"),
+     "file beside the weights says, or as the weights' source has it]"),
+    ("std", "R,G,B", "divide pixels by the standard deviation R,G,B, such as 0.229,0.224,0.225 [default: as for "
+     "--mean]"),
+    ("resize", "PIXELS", "resize the shorter side of images to PIXELS before the crop, such as 256, or to a height and "
+     "width whatever their ratio, such as 224x224 [default: as for --mean]"),
+    ("crop", "PIXELS", "keep PIXELS of the resized image, such as 224, or a share of its sides, such as 0.875 "
+     "[default: as for --mean]"),
+    ("interpolation", "NAME", f"resize images with the filter {', '.join(INTERPOLATIONS)} [default: as for --mean]"),
 )  # fmt: skip
+READERS = {"grid": grid_of, "mean": channels_of, "std": channels_of, "resize": sides_of, "crop": crop_of}
+TYPES = {"heads": int, "eps": float}
 
 
 def add_weights_options(parser: argparse.ArgumentParser, positional: bool = False) -> None:
@@ -42,9 +56,8 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
         help="resize images to PIXELS, such as 224 or 240x320 (height x width), and interpolate the position "
         "embeddings to fit [default: the size that the weights were made for]",
     )  # fmt: skip
-    readers = {"grid": grid_of, "mean": channels_of, "std": channels_of}
     for name, unit, text in DETAILS:
-        kind = _kind(name, readers[name]) if name in readers else int
+        kind = _kind(name, READERS[name]) if name in READERS else TYPES.get(name, str)
         parser.add_argument(f"--{name}", type=kind, metavar=unit, help=text)
     device_option(parser)
 
@@ -58,8 +71,14 @@ def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
         heads=options.heads,
         image_size=options.image_size,
         grid=options.grid,
+        classifier=options.classifier,
+        gelu=options.gelu,
+        norm_eps=options.eps,
         mean=options.mean,
         std=options.std,
+        resize=options.resize,
+        crop=options.crop,
+        resampling=options.interpolation,
     )
     return path, model.to(options.device), header
 

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
+from ..preprocessing import Preprocessing
 from ..utils.integers import integer
+from .fitting import fit_batch
 from .image_files import Images, resize_batch, resize_image
 
 Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # Any is an array or Images
@@ -35,6 +37,24 @@ def resize(size: int | tuple[int, int]) -> Augmentation:
 
     def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
         return resize_batch(images, height, width)
+
+    return augment
+
+
+def fit(size: int | tuple[int, int], preprocessing: Preprocessing) -> Augmentation:
+    """Return an augmentation that resizes and crops each image as weights expect test images. Nothing in it is random.
+
+    Args:
+        size: an integer or (height, width) of the result, in pixels.
+        preprocessing: of the weights.
+
+    Raises:
+        ConfigError: if a side is below 1.
+    """
+    height, width = sides(size)
+
+    def augment(images: Images, rng: np.random.Generator) -> np.ndarray:
+        return fit_batch(images, height, width, preprocessing)
 
     return augment
 

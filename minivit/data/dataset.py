@@ -10,9 +10,12 @@ from typing import overload
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
+from ..preprocessing import Preprocessing
 from ..utils.aliases import old_names
-from .image_files import decode_image, resize_batch
+from .fitting import fit_batch
+from .image_files import decode_image
 
+RESIZED_EXACTLY = Preprocessing()
 Indices = np.ndarray | list[int] | slice  # indexes the first axis of an array and keeps it: integers, slice or mask
 
 
@@ -112,11 +115,15 @@ class Dataset:
         boxes = None if self.boxes is None else self.boxes[indices]
         return replace(self, images=self.images[indices], labels=self.labels[indices], boxes=boxes)
 
-    def resized(self, height: int, width: int) -> Dataset:
-        """Return the data set with images of this size in pixels, without boxes; itself if they have this size."""
-        if self.image_shape[:2] == (height, width):
-            return self
-        return replace(self, images=resize_batch(self.images, height, width), boxes=None)
+    def resized(self, height: int, width: int, preprocessing: Preprocessing = RESIZED_EXACTLY) -> Dataset:
+        """Return the data set with images of this size in pixels, without boxes; itself if nothing changes.
+
+        Args:
+            height, width: the size, in pixels.
+            preprocessing: how the weights expect images to be resized and cropped. [default: resized exactly, bilinear]
+        """
+        images = fit_batch(self.images, height, width, preprocessing)
+        return self if images is self.images else replace(self, images=images, boxes=None)
 
     def _check_images(self) -> None:
         if self.images.dtype != np.uint8:
@@ -176,9 +183,9 @@ class FileDataset:
         """Return the data set of the selected images, as `Dataset.subset`; nothing is decoded."""
         return replace(self, images=self.images[indices], labels=self.labels[indices])
 
-    def resized(self, height: int, width: int) -> Dataset:
-        """Decode and resize all images; raise ImageError if one cannot be read."""
-        images = resize_batch(self.images, height, width)
+    def resized(self, height: int, width: int, preprocessing: Preprocessing = RESIZED_EXACTLY) -> Dataset:
+        """Decode and resize all images, as `Dataset.resized`; raise ImageError if one cannot be read."""
+        images = fit_batch(self.images, height, width, preprocessing)
         return Dataset(self.name, images, self.labels, self.classes, note=self.note)
 
 

@@ -17,12 +17,12 @@ import numpy as np
 from ..backend.arrays import beside, to_numpy
 from ..backend.workers import Workers, micro_batches
 from ..data import AnyDataset
-from ..data.image_files import resize_batch
+from ..data.fitting import fit_batch
 from ..engine.tensor import no_grad
 from ..errors import ConfigError, ShapeError
 from ..models import ResNet, ViT
 from ..models.classifier import default_microbatch
-from ..preprocessing import preprocess
+from ..preprocessing import Preprocessing, preprocess, preprocessing_in
 
 SHOTS = (1, 5, 10, 25)
 SEEDS = 3
@@ -143,7 +143,7 @@ def representations(
 
     Args:
         model: the network.
-        dataset: the images; those of another size than the model's are resized (bilinear).
+        dataset: the images; they are resized and cropped as the model's header says.
         indices: the indices of the images. [default: all]
         workers: threads that share the images; None to compute in this thread.
         advance: called with the number of images after each micro-batch, for a progress bar.
@@ -157,10 +157,11 @@ def representations(
     indices = np.arange(len(dataset)) if indices is None else indices
     weights = model.first_parameter().data
     on_gpu = not isinstance(weights, np.ndarray)
+    preprocessing = preprocessing_in(model.header)
     slices = micro_batches(len(indices), default_microbatch(model.config, len(indices), on_gpu))
 
     def represent(micro_batch: slice) -> np.ndarray:
-        pixels = _read_pixels(dataset, indices[micro_batch], model.config.image_shape)
+        pixels = _read_pixels(dataset, indices[micro_batch], model.config.image_shape, preprocessing)
         with no_grad():
             return to_numpy(model.represent(beside(weights, preprocess(pixels))).data)
 
@@ -172,10 +173,12 @@ def representations(
     return np.concatenate(found)
 
 
-def _read_pixels(dataset: AnyDataset, indices: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return images of the data set as uint8 (B, H, W, C), resized to the `shape` (H, W, C)."""
+def _read_pixels(
+    dataset: AnyDataset, indices: np.ndarray, shape: tuple[int, int, int], preprocessing: Preprocessing
+) -> np.ndarray:
+    """Return images of the data set as uint8 (B, H, W, C), resized and cropped to the `shape` (H, W, C)."""
     height, width, channels = shape
-    pixels = resize_batch(dataset.images[indices], height, width)
+    pixels = fit_batch(dataset.images[indices], height, width, preprocessing)
     if pixels.shape[-1] != channels:
         raise ShapeError(f"the images of {dataset.name} have {pixels.shape[-1]} channels: the model reads {channels}")
     return pixels

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..data import AnyDataset, Dataset, Loader, default_data_dir, load_dataset, mixing, training_augmentation
+from ..data.augment import chain, fit
 from ..data.manifest import Manifest, check_images, manifest_of, with_removed_replaced
 from ..errors import ConfigError
+from ..preprocessing import Preprocessing
 from .distributed.ranks import check_number
 from .options import AugmentOptions, DataOptions
 
@@ -110,7 +112,12 @@ def dataset_fingerprint(data: RunData) -> dict[str, Any]:
 
 
 def set_augmentation(
-    loader: Loader, options: AugmentOptions, dataset: str, epochs: float, image_size: tuple[int, int]
+    loader: Loader,
+    options: AugmentOptions,
+    dataset: str,
+    epochs: float,
+    image_size: tuple[int, int],
+    preprocessing: Preprocessing,
 ) -> None:
     """Let a loader bring its images to one size, and augment and mix them.
 
@@ -120,10 +127,13 @@ def set_augmentation(
         dataset: the name of the data set.
         epochs: how often the run sees each image.
         image_size: the network's (H, W), in pixels.
+        preprocessing: how the network's weights expect images. They are resized and cropped so, except for the
+            augmentation "crop", which cuts boxes of random sizes.
     """
     many_sizes = loader.dataset.image_shape is None
     name = augmentation_name(options, dataset, epochs, many_sizes)
-    loader.augment = training_augmentation(name, image_size, options.randaugment, options.erasing)
+    augment = training_augmentation(name, image_size, options.randaugment, options.erasing)
+    loader.augment = augment if name == "crop" else chain(fit(image_size, preprocessing), augment)
     loader.mix = mixing(options.mixup, options.cutmix, len(loader.dataset.classes))
 
 

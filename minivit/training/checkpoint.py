@@ -19,6 +19,7 @@ from ..errors import CheckpointError, NonFiniteLossError
 from ..models import Classifier
 from ..nn import Module
 from ..weights import read_arrays, section, write_arrays
+from ..weights.images import notes_on_images
 from .optim import ExponentialAverage, Optimizer
 
 
@@ -50,7 +51,8 @@ def save_checkpoint(
     if average:
         arrays |= {f"ema/{name}": array for name, array in average.average.items()}
     on_host = _checked(arrays) | _checked({f"optimizer/{name}": array for name, array in optimizer.state().items()})
-    header = {"config": asdict(model.config), "optimizer_steps": optimizer.steps, **progress}
+    header = {"config": asdict(model.config), "optimizer_steps": optimizer.steps}
+    header |= notes_on_images(model.header) | progress
     write_arrays(path, header, on_host)
 
 

@@ -9,9 +9,11 @@ import numpy as np
 from ..backend.arrays import Array, to_device
 from ..backend.workers import Workers
 from ..data import AnyDataset
-from ..data.image_files import Images, resize_batch
+from ..data.dataset import RESIZED_EXACTLY
+from ..data.fitting import fit_batch
+from ..data.image_files import Images
 from ..models import Classifier
-from ..preprocessing import preprocess
+from ..preprocessing import Preprocessing, preprocess, preprocessing_in
 from .batches import Represented
 from .distributed.parallel import evaluate
 from .distributed.ranks import ALONE, Ranks
@@ -31,12 +33,15 @@ def evaluate_dataset(
 
     Args:
         model: the classifier.
-        dataset: its images are resized (bilinear) to the model's image size.
+        dataset: its images are resized and cropped to the model's image size, as its header says.
         workers: the threads.
         device: where the model is.
         advance: called with the number of images after each batch, for a progress bar.
     """
-    return evaluate_objective(Classes(model), dataset, model.config.image_shape, workers, device, advance)
+    return evaluate_objective(
+        Classes(model), dataset, model.config.image_shape, workers, device, advance,
+        preprocessing=preprocessing_in(model.header),
+    )  # fmt: skip
 
 
 def evaluate_objective(
@@ -48,18 +53,21 @@ def evaluate_objective(
     advance: Callable[[int], object] = lambda count: None,
     ranks: Ranks = ALONE,
     stop: Callable[[], bool] = lambda: False,
+    *,
+    preprocessing: Preprocessing = RESIZED_EXACTLY,
 ) -> tuple[float, float]:
     """Return an objective's mean loss and share of right answers on a data set.
 
     Args:
         objective: what is measured.
-        dataset: its images are resized (bilinear).
+        dataset: its images are resized and cropped.
         image_shape: (H, W, C) of what the network sees.
         workers: the threads.
         device: where the network is.
         advance: called with the number of images after each batch, for a progress bar.
         ranks: with whom to share the batches.
         stop: called after each batch; returns whether to stop.
+        preprocessing: how the network's weights expect images. [default: resized exactly, bilinear]
 
     Raises:
         EvaluationStopped: if `stop` returned True after a batch.
@@ -69,7 +77,7 @@ def evaluate_objective(
     def prepare(images: Images) -> Array:
         if isinstance(dataset, Represented):
             return np.asarray(images)  # (B, D)
-        return to_device(preprocess(resize_batch(images, height, width)), device)  # (B, H, W, C)
+        return to_device(preprocess(fit_batch(images, height, width, preprocessing)), device)  # (B, H, W, C)
 
     labels = to_device(dataset.labels, device)  # (M,)
     batch_size = max(1, min(EVALUATED_IMAGES, EVALUATED_PIXELS // (height * width)))

@@ -17,6 +17,7 @@ from ..backend.workers import Workers
 from ..data import AnyDataset, Batch, Loader
 from ..engine.tensor import Tensor
 from ..models import Classifier
+from ..preprocessing import preprocessing_in
 from .batches import Represented, RunData, augmentation_name
 from .config import TrainConfig
 from .distributed.ranks import Ranks
@@ -102,6 +103,9 @@ def _represented(model: Classifier, dataset: AnyDataset, workers: Workers, show:
     collector = _Collector(model)
     interactive = show and sys.stderr is not None and sys.stderr.isatty()
     with tqdm(total=len(dataset), unit="image", leave=False, dynamic_ncols=True, disable=not interactive) as bar:
-        evaluate_objective(collector, dataset, model.config.image_shape, workers, advance=bar.update)
+        evaluate_objective(
+            collector, dataset, model.config.image_shape, workers, advance=bar.update,
+            preprocessing=preprocessing_in(model.header),
+        )  # fmt: skip
     rows = np.concatenate([collector.found[number] for number in range(len(collector.found))])  # (N, D)
     return Represented(dataset.name, rows, dataset.labels, dataset.classes, note=dataset.note)

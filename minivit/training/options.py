@@ -7,6 +7,7 @@ is all groups together.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_
 from ..errors import ConfigError
 from ..models import model_config
 from ..utils.text import quoted
-from ..weights import channels_of, grid_of
+from ..weights import channels_of, crop_of, grid_of, sides_of
 from .masked import TARGETS
 from .optim import OPTIMIZERS
 from .precision import PRECISIONS
@@ -28,6 +29,12 @@ LARGEST_COUNT, MOST_EPOCHS = 10**15, 10**9
 LARGEST_INTEGER = 2**63 - 1
 PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
 OBJECTIVES = ("classes", "masked-patch")
+
+
+# Options of weights that hold numbers: how each is read.
+OPTIONS_AS_TEXT: dict[str, Callable[[str, str], Any]] = {
+    "grid": grid_of, "mean": channels_of, "std": channels_of, "resize": sides_of, "crop": crop_of,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +123,11 @@ class ModelOptions(Options):
     grid: str = ""
     mean: str = ""
     std: str = ""
+    resize: str = ""
+    crop: str = ""
+    interpolation: str = ""
+    gelu: str | None = None
+    eps: float | None = None
     classifier: str | None = None
     positions: str | None = None
     positions_at: str | None = None
@@ -125,7 +137,7 @@ class ModelOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts(1, "heads")
-        for name, read in (("grid", grid_of), ("mean", channels_of), ("std", channels_of)):
+        for name, read in OPTIONS_AS_TEXT.items():
             if getattr(self, name):
                 read(name, getattr(self, name))
         if not self.weights:

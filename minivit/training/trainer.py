@@ -16,18 +16,17 @@ from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
 from ..models.names import build
 from ..nn import Module
+from ..preprocessing import preprocessing_in
 from ..utils.notices import notice
 from ..utils.text import printable, shell_word
 from ..weights import (
-    channels_of,
     config_of,
     find_weights,
-    grid_of,
     load_for_pixels,
-    load_model,
     read_header,
     with_new_head,
 )
+from ..weights.images import notes_on_images
 from .batches import dataset_fingerprint, load_data, set_augmentation
 from .callbacks.average import WeightAverage
 from .callbacks.callback import Callback
@@ -49,7 +48,7 @@ from .logs import MetricsFile
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer
-from .options import ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions
+from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions
 from .precision import precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run
@@ -136,7 +135,8 @@ def build_run(
     gpu_size = upload_batches(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
     epochs = total_steps / loader.steps_per_epoch
-    set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2])
+    preprocessing = preprocessing_in(model.header)
+    set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2], preprocessing)
     if ranks.size > 1:
         loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
 
@@ -239,9 +239,13 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
         find_weights(options.weights),
         heads=options.heads,
         image_size=options.image_size,
-        grid=grid_of("grid", options.grid) if options.grid else None,
-        mean=channels_of("mean", options.mean) if options.mean else None,
-        std=channels_of("std", options.std) if options.std else None,
+        classifier=options.classifier,
+        gelu=options.gelu,
+        norm_eps=options.eps,
+        resampling=options.interpolation or None,
+        **{
+            name: read(name, getattr(options, name)) for name, read in OPTIONS_AS_TEXT.items() if getattr(options, name)
+        },
     )
     if header.get("classes") == list(classes) and model.config.num_classes:
         return model
@@ -250,7 +254,10 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
 
 def model_like(checkpoint: Path) -> Classifier:
     """Return a model like the one in a checkpoint, with other weights."""
-    return build(config_of(read_header(checkpoint), checkpoint), seed=0).train()
+    header = read_header(checkpoint)
+    model = build(config_of(header, checkpoint), seed=0)
+    model.header = notes_on_images(header)
+    return model.train()
 
 
 def set_checkpoint_blocks(model: Classifier, options: ModelOptions) -> None:
@@ -279,7 +286,7 @@ def build_objective(options: ObjectiveOptions, model: Classifier, title: str, se
         return MaskedPatches(masked)
     if options.freeze:
         freeze_all_but_head(model)
-    teacher = load_model(find_weights(options.teacher)).to(device) if options.teacher else None
+    teacher = load_for_pixels(find_weights(options.teacher))[0].to(device) if options.teacher else None
     return Classes(model, options.smoothing, teacher, options.teacher_weight, options.temperature)
 
 

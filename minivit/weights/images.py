@@ -20,7 +20,7 @@ from ..utils.notices import notice
 from ..utils.text import quoted
 from .scaling import Channels, as_text, fold_scaling, one_for_each_channel
 from .sources.sidecar import Sidecar
-from .sources.source import Source
+from .sources.source import Header, Source
 
 Sides = int | tuple[int, int]
 ALL_FIELDS = {"mean", "std", "resize", "crop_share", "interpolation"}  # if all are said, nothing is assumed
@@ -59,7 +59,7 @@ class ImageOptions:
         if self.resampling is not None:
             if self.resampling not in INTERPOLATIONS:
                 known = ", ".join(INTERPOLATIONS)
-                raise ConfigError(f"resampling must be one of {known}, not {quoted(self.resampling)}")
+                raise ConfigError(f"resampling (--interpolation) must be one of {known}, not {quoted(self.resampling)}")
             fields["interpolation"] = self.resampling
         return fields | self._sizes(config.image_shape[:2])
 
@@ -151,6 +151,15 @@ def settle(
     is_complete = stated.keys() | said.keys() >= ALL_FIELDS
     whole = replace(convention, **{**stated, **said})
     return Settled(whole, said, stated, where, "" if is_complete else doubt)
+
+
+def notes_on_images(header: Mapping[str, Any]) -> Header:
+    """Return what a model's header says of how images are prepared: a run that starts from its weights keeps it.
+
+    Args:
+        header: of the model.
+    """
+    return {name: header[name] for name in ("preprocessing", "folded") if name in header}
 
 
 def apply(model: Classifier, settled: Settled, path: str, apply_stated: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 
+from ...preprocessing import preprocessing_in
 from ..distributed.parallel import EvaluationStopped
 from ..evaluation import evaluate_objective
 from ..run import Run
@@ -47,6 +48,7 @@ class Evaluation(Callback):
                     advance=lambda images: run.tell("on_evaluation_batch_end", images),
                     ranks=run.ranks,
                     stop=run.stop,
+                    preprocessing=preprocessing_in(run.model.header),
                 )
             completed = True
         except EvaluationStopped:
