@@ -1,5 +1,6 @@
 """What NumPy and CuPy spell differently: products of halves, blocks of rows, cores, and the twins' own defaults."""
 
+import importlib
 import math
 import os
 
@@ -140,8 +141,20 @@ def test_the_error_function_keeps_the_element_type(dtype):
     assert backend.erf(np.zeros(2, dtype)).dtype == dtype
 
 
-def test_an_old_name_in_ops_is_the_new_one():
-    from minivit.engine import ops
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("minivit.engine.ops", "shapes_wanted", "minivit.engine.ops.shapes_needing_grad"),
+        ("minivit.engine.tensor", "wants_grad", "minivit.engine.tensor.needs_grad"),
+        ("minivit.backend.arrays", "matmul", "minivit.backend.products.matmul"),
+        ("minivit.backend.arrays", "vecdot", "minivit.backend.products.vecdot"),
+        ("minivit.backend.arrays", "wide", "minivit.backend.precision.wide"),
+        ("minivit.training.distributed.parallel", "shared_pieces",
+         "minivit.training.distributed.parallel.micro_batches_of_rank"),
+    ],
+)  # fmt: skip
+def test_an_old_name_is_the_new_one(module, old, new):
+    home, _, name = new.rpartition(".")
 
-    with pytest.warns(DeprecationWarning, match="shapes_needing_grad"):
-        assert ops.shapes_wanted is ops.shapes_needing_grad
+    with pytest.warns(DeprecationWarning, match=name):
+        assert getattr(importlib.import_module(module), old) is getattr(importlib.import_module(home), name)

@@ -39,6 +39,15 @@ def test_the_table_names_ops_that_exist():
     assert exist >= UNCAST | FLOAT32_RESULT and not UNCAST & FLOAT32_RESULT
 
 
+def test_a_composed_function_with_the_name_of_an_uncast_op_is_rounded_once_too():
+    @rounded_once
+    def add(x, y):
+        return x + y + y
+
+    x, y = (Tensor(np.array([value], np.float16)) for value in (2048.0, 1.0))
+    np.testing.assert_array_equal(add(x, y).data, [2050.0])  # in half precision, 2048 + 1 is 2048
+
+
 UNCAST_OPS = {
     "abs": lambda x: abs(x),
     "add": lambda x: x + x,

@@ -35,6 +35,8 @@ FILES = [
     "minivit/backend/products.py",
     "minivit/backend/threads.py",
     "minivit/backend/workers.py",
+    "minivit/models/positions.py",
+    "minivit/models/variants.py",
     "minivit/models/vit.py",
     "minivit/training/optim.py",
     "minivit/training/schedule.py",
@@ -146,7 +148,7 @@ def known_suite(options: argparse.Namespace, files: Sequence[str]) -> Suite:
         all_files = sorted({*files, *(FILES if options.root == ROOT else [])})
         record(options.root, all_files, stale, CHOSEN, SLOWEST_TEST, path)
         known = read_record(path)
-    return suite_of(known, tests, files, options.patience, options.budget)
+    return suite_of(options.root, known, tests, files, options.patience, options.budget)
 
 
 def test_files(root: Path, paths: Sequence[str]) -> list[Path]:

@@ -14,6 +14,7 @@ import importlib.abc
 import importlib.machinery
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -43,6 +44,7 @@ class Suite:
     """What is known of the tests.
 
     Args:
+        root: the folder that the paths start from.
         paths: the test files.
         seconds: how long each test takes, by its name; those alone that pass and are quick.
         patience: how many seconds of processor time a test may take beyond ten times its own.
@@ -50,6 +52,7 @@ class Suite:
         lines: by file and line, the tests that run it; the test "" is the import of the modules.
     """
 
+    root: Path
     paths: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
     patience: float = 3.0
@@ -61,8 +64,14 @@ class Suite:
         lines = (mutant.first, mutant.last) if mutant.top else mutant.scope
         found = self._between(mutant.file, *lines)
         if not found and (not mutant.top or self.at_import(mutant)):  # a class without functions, a decorator
-            found = self._between(mutant.file, 1, mutant.tree.body[-1].end_lineno)
+            found = self._between(mutant.file, 1, mutant.tree.body[-1].end_lineno) | self._mentioning(mutant.file)
         return found
+
+    def _mentioning(self, file: str) -> set[str]:
+        """The tests in files that mention a module: a test of a table in it may run none of its lines."""
+        name = re.compile(rf"\b{Path(file).stem}\b")
+        files = {path for path in self.paths if name.search((self.root / path).read_text(encoding="utf-8"))}
+        return {test for test in self.seconds if test.partition("::")[0] in files}
 
     def _between(self, file: str, first: int, last: int) -> set[str]:
         found = set().union(*(tests for line, tests in self.lines[file].items() if first <= line <= last))
@@ -190,10 +199,10 @@ def up_to_date(root: Path, known: dict[str, Any], test: str, files: Sequence[str
 
 
 def suite_of(
-    known: dict[str, Any], tests: Sequence[str], files: Sequence[str], patience: float, budget: float
+    root: Path, known: dict[str, Any], tests: Sequence[str], files: Sequence[str], patience: float, budget: float
 ) -> Suite:
     """What is known of some test files, in one."""
-    suite = Suite(list(tests), patience=patience, budget=budget)
+    suite = Suite(root, list(tests), patience=patience, budget=budget)
     for test in tests:
         suite.seconds |= known[test]["seconds"]
         for file in files:
