@@ -3,12 +3,13 @@
 import io
 import json
 import pickle
+import re
 import zipfile
 
 import numpy as np
 import pytest
 
-from minivit import CheckpointError, load_model
+from minivit import CheckpointError, Notice, load_model
 from tests.support import tiny_vit
 from tests.weights.files import bfloat16, hf_arrays, timm_arrays, write_safetensors
 
@@ -209,7 +210,7 @@ def test_what_a_wrapper_puts_in_front_is_seen_through(tmp_path, make, prefix):
     assert all(np.array_equal(plain[name], wrapped[name]) for name in plain)
 
 
-@pytest.mark.parametrize("stranger", ["optimizer.step", "module.extra", "head_2.weight"])
+@pytest.mark.parametrize("stranger", ["step", "module.extra", "head_2.weight", "module.optimizer.step"])
 def test_an_array_beside_the_wrapped_model_is_never_left_out_in_silence(tmp_path, stranger):
     arrays = timm_arrays(prefix="module.") | {stranger: ones(1)}
     path = write_safetensors(tmp_path / "more.safetensors", arrays)
@@ -218,11 +219,63 @@ def test_an_array_beside_the_wrapped_model_is_never_left_out_in_silence(tmp_path
         loaded(path)
 
 
-def test_two_models_in_a_file_are_a_question_and_no_guess(tmp_path):
-    arrays = timm_arrays(prefix="student.") | timm_arrays(prefix="teacher.")
+# What wrappers, trainers and averages make of the names of a model; in what order does not matter.
+WRAPPERS = ["module.", "_orig_mod.", "model.", "backbone.", "net.", "encoder.", "state_dict.", "params.", "student."]
+PREFIXES = [
+    "module._orig_mod.", "_orig_mod.module.", "state_dict.model.", "state_dict.student.backbone.", "model.module.",
+    "student.backbone.", "teacher.backbone.", "model_ema.module.", "state_dict.model._orig_mod.net.encoder.",
+    "".join(WRAPPERS), "".join(WRAPPERS[::-1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
+def test_wrappers_of_any_depth_are_seen_through(tmp_path, make, prefix):
+    write_safetensors(tmp_path / "plain.safetensors", make())
+    arrays = {prefix + name: array for name, array in make().items()}
+    arrays |= {"optimizer.state.0.exp_avg": ones(8), "optimizer_states.0.state.1.step": ones(1), "n_averaged": ones(1)}
+    write_safetensors(tmp_path / "wrapped.safetensors", arrays)
+
+    plain, wrapped = (loaded(tmp_path / f"{name}.safetensors").state() for name in ("plain", "wrapped"))
+
+    assert plain.keys() == wrapped.keys()
+    assert all(np.array_equal(plain[name], wrapped[name]) for name in plain)
+
+
+# The prefix of the weights, and that of their average.
+AVERAGES = [
+    ("state_dict.", "state_dict_ema."), ("model.", "model_ema."), ("model.", "model_ema.module."), ("", "ema."),
+    ("student.module.backbone.", "teacher.backbone."), ("student.", "teacher."), ("model.", "swa_model.module."),
+    ("state_dict.model.", "state_dict.ema_model."), ("state_dict.student.backbone.", "state_dict.teacher.backbone."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prefix", "average"), AVERAGES)
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
+def test_of_weights_and_their_average_the_average_is_taken_and_said(tmp_path, make, prefix, average):
+    arrays = {prefix + name: np.zeros_like(array) for name, array in make().items()}
+    arrays |= {average + name: array for name, array in make().items()}
+    outer = average.removesuffix("backbone.")
+    arrays |= {f"{outer}head.mlp.0.weight": ones(9, 8), "dino_loss.center": ones(9)} if outer != average else {}
+    write_safetensors(tmp_path / "plain.safetensors", make())
     path = write_safetensors(tmp_path / "two.safetensors", arrays)
 
-    with pytest.raises(CheckpointError, match=r"student\., teacher\."):
+    with pytest.warns(Notice) as said:
+        state = loaded(path).state()
+
+    sentences = [str(each.message) for each in said if "2 times" in str(each.message)]
+    assert len(sentences) == 1 and re.search(rf": {re.escape(average[:-1])}(\.vit)? was taken", sentences[0])
+    assert len(sentences[0].replace(str(tmp_path), "")) < 200
+    expected = loaded(tmp_path / "plain.safetensors").state()
+    assert all(np.array_equal(state[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("prefixes", [("first.", "second."), ("ema.", "teacher."), ("a.", "ema.", "model_ema.")])
+def test_several_models_in_a_file_are_a_question_and_no_guess(tmp_path, prefixes):
+    arrays = {prefix + name: array for prefix in prefixes for name, array in timm_arrays().items()}
+    path = write_safetensors(tmp_path / "two.safetensors", arrays)
+
+    with pytest.raises(CheckpointError, match=re.escape(f"several models: {', '.join(prefixes)}; keep")):
         loaded(path)
 
 

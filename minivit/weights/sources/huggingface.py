@@ -18,7 +18,7 @@ from .sizes import (
     count,
     grid_of_positions,
     heads_of,
-    prefix_of,
+    names_of_model,
     shape_of,
     shortest_size,
     width_of,
@@ -74,12 +74,10 @@ class HuggingFace(SlotSource):
 
         A pooler beside a classifier is left out: the classifier reads the class token itself.
         """
-        prefix = prefix_of(shapes, PATCH_KERNEL)
-        outer = prefix.removesuffix("vit.")  # the classifier stands beside `vit.`
-        has_classifier = f"{outer}classifier.weight" in shapes
+        short_names = names_of_model(shapes, PATCH_KERNEL)
+        has_classifier = "classifier.weight" in short_names.values()
         names = {}
-        for name in shapes:
-            short = name.removeprefix(prefix) if name.startswith(prefix) else name.removeprefix(outer)
+        for name, short in short_names.items():
             if has_classifier and short.startswith("pooler."):
                 continue
             for older, newer in OLDER_AND_NEWER_NAMES:

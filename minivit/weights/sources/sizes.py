@@ -7,6 +7,7 @@ that of a `config.json`. What is taken from a published model, or from a square 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -27,12 +28,29 @@ NARROW = 64  # published heads are at least this wide, so a narrower model is as
 
 NEVER = r"a^"  # a pattern that matches no text
 
+AVERAGED = {"ema", "teacher", "averaged", "swa"}  # words in the prefix of weights that were averaged during training
+
+# What training keeps beside the model: names of arrays outside the model's prefix.
+BESIDE_THE_MODEL = re.compile(
+    r"(optimizers?|optimizer_states?|optim|opt|opt_state|(lr_)?schedulers?|(fp16_|grad_|loss_)?scaler|amp|n_averaged"
+    r"|\w*loss|criterion|loops|callbacks|\w*rng_state|\w*_metrics?)(\.|$)"
+    r"|(head\.(mlp\.|last_layer\.)|(dino|ibot)_head\.)"  # the projection heads of DINO and iBOT
+)
+
 
 # -- names ---------------------------------------------------------------------------------------
 
 
 def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
-    """Return what stands before `landmark` in a name, such as a wrapper's `module.`; "" if nothing does.
+    """Return what stands before `landmark` in the names of the model's arrays, such as `module.`; "" if nothing does.
+
+    A file may hold the model several times, each copy under its own prefix. Then this is the rule:
+
+    1. Copies that `skip` finds, such as those in an optimiser's state, do not count.
+    2. If one copy is an average of the weights during training, it is taken: timm evaluates `state_dict_ema`, and the
+       authors of DINO (arXiv 2104.14294) evaluate the teacher. `SlotSource.describe` says so in a notice.
+    3. Else the copy without a prefix is taken; what the others hold is then unknown to the source, which refuses it.
+    4. Else the file does not tell which one is meant: an error lists the prefixes.
 
     Args:
         shapes: the shapes of a file's arrays by name.
@@ -40,16 +58,66 @@ def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
         skip: a pattern; names that it finds are not looked at.
 
     Raises:
-        CheckpointError: if there are several such prefixes, so that the file holds several models.
+        CheckpointError: if there are several copies and the rule takes none.
     """
     prefixes = {
         name.removesuffix(landmark)
         for name in shapes
         if re.search(rf"(^|[/.]){re.escape(landmark)}$", name) and not re.search(skip, name)
     }
+    averaged = [prefix for prefix in prefixes if AVERAGED & set(re.split(r"[._/]", prefix))]
+    if len(prefixes) > 1 and len(averaged) == 1:
+        return averaged[0]
     if len(prefixes) > 1 and "" not in prefixes:
         raise CheckpointError(f"it holds several models: {listed(sorted(prefixes))}; keep the arrays of one of them")
     return min(prefixes, key=len, default="")
+
+
+def names_of_model(shapes: Shapes, landmark: str, skip: str = NEVER) -> dict[str, str]:
+    """Return the names of the model's arrays without the prefix of its wrappers, by their names in the file.
+
+    An array beside the wrapped model loses the part of the prefix that it shares: of `module.vit.cls_token` and
+    `module.classifier.weight`, the second becomes `classifier.weight`. Left out are other copies of the model, and what
+    training keeps beside it: optimisers, losses, and projection heads of self-supervised training. Any other array
+    beside the model keeps its name: it is the head, or the source refuses it as unknown.
+
+    Args:
+        shapes, landmark, skip: as `prefix_of` takes them.
+    """
+    prefix = prefix_of(shapes, landmark, skip)
+    others = [name.removesuffix(landmark) for name in shapes if name.endswith(landmark) and name != prefix + landmark]
+    copies = tuple(_first_difference(other, prefix) for other in others) if prefix else ()
+    names: dict[str, str] = {}
+    shares: dict[str, int] = {}  # how much of the prefix an array shares, by its short name
+    for name in sorted(shapes, key=lambda name: -len(_shared(name, prefix))):
+        shared = _shared(name, prefix)
+        short = name.removeprefix(shared)
+        if shared != prefix and (name.startswith(copies) or BESIDE_THE_MODEL.match(short)):
+            continue
+        if copies and len(shared) < shares.setdefault(short, len(shared)):
+            continue  # the head of another copy, if that copy has no prefix
+        names[name] = short
+    return names
+
+
+def _shared(name: str, prefix: str) -> str:
+    """Return the parts that a name and a prefix have in common from their beginning on, with their dots."""
+    pairs = zip(_parts(name), _parts(prefix), strict=False)
+    return "".join(ours for ours, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _first_difference(other: str, prefix: str) -> str:
+    """Return another copy's prefix up to its first part that `prefix` does not have.
+
+    Of `student.backbone.` beside `teacher.backbone.`, that is `student.`.
+    """
+    shared = _shared(other, prefix)
+    return shared + "".join(_parts(other.removeprefix(shared))[:1])
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts of a name, each with the dot or slash behind it."""
+    return re.findall(r"[^./]*[./]|[^./]+$", name)
 
 
 def names_behind_prefix(shapes: Shapes, landmark: str, skip: str = NEVER) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -143,8 +143,20 @@ class SlotSource(Source):
                     f"{path} has {option} = {getattr(config, option)}, but {sidecar.source} beside it says {size}: one "
                     "of the two belongs to another model"
                 )
+        self._say_which_copy(archive, names)
         known = sidecar.classes is not None and len(sidecar.classes) == config.num_classes
         return Description(config, {"classes": list(sidecar.classes or ())} if known else {})
+
+    def _say_which_copy(self, archive: Archive, names: Mapping[str, str]) -> None:
+        """Give a notice if a file holds an average of the weights beside the weights, and which of them is taken."""
+        ends = {name: match.start() for name in archive.shapes if (match := self.landmark.search(name))}
+        taken = [name[:end] for name, end in ends.items() if name in names]
+        others = [name[:end] for name, end in ends.items() if name not in names and not self.ignored.search(name)]
+        if taken and others:
+            notice(
+                f"{printable(archive.path)} holds the model {1 + len(others)} times: {_shown(taken[0])} was taken, the "
+                f"average that its authors evaluate, not {listed(others, 3) or 'the other'}"
+            )
 
     def fill(self, model: Classifier, archive: Archive, description: Description) -> None:
         """Copy the arrays of a file into the model."""

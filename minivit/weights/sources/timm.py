@@ -19,7 +19,7 @@ from .sizes import (
     count,
     grid_of_positions,
     heads_of,
-    prefix_of,
+    names_of_model,
     shape_of,
     shortest_size,
     size_without_positions,
@@ -60,8 +60,7 @@ class Timm(SlotSource):
 
         An array beside the wrapped model keeps its name: it is the head, or it is refused as unknown.
         """
-        prefix = prefix_of(shapes, PATCH_KERNEL)
-        return {name: name.removeprefix(prefix) for name in shapes}
+        return names_of_model(shapes, PATCH_KERNEL)
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
