@@ -125,10 +125,15 @@ class Settled:
         parts = [
             self.preprocessing.described(*config.image_shape[:2]),
             "as given" if self.given else "",
-            f"from {self.source} beside the file" if self.stated and self.source else "",
+            f"from {place_of(self.source)}" if self.stated and self.source else "",
             f"assumed {self.doubt}" if self.doubt else "",
         ]
         return ", ".join(part for part in parts if part)
+
+
+def place_of(source: str) -> str:
+    """Return where something is said: the name of a file beside the weights, or of a list."""
+    return f"{source} beside the file" if source.endswith(".json") else source
 
 
 def settle(
@@ -177,7 +182,7 @@ def apply(model: Classifier, settled: Settled, path: str, apply_stated: bool) ->
         fold_scaling(model, wanted.mean, wanted.std)
         wanted = replace(wanted, mean=(NEUTRAL,) * len(wanted.mean), std=(NEUTRAL,) * len(wanted.std))
     elif "mean" in settled.stated and not wanted.is_neutral:
-        where = f"{settled.source} beside it" if settled.source else "its header"
+        where = place_of(settled.source) if settled.source else "its header"
         notice(
             f"{path} was trained on pixels scaled by {as_text(wanted.mean, wanted.std)}, as {where} says: give mean "
             "and std, or apply_stated_scaling=True, to scale them so"

@@ -21,6 +21,7 @@ from .adapt import Size, adapted
 from .find import find_weights
 from .formats.archive import Archive, open_archive
 from .images import ImageOptions, Sides, apply, settle
+from .published import sidecar_of_published
 from .scaling import Channels
 from .sources.families import family_of
 from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
@@ -189,7 +190,9 @@ def identify(archive: Archive, hints: Hints) -> Identified:
         _refuse_relatives(archive)
         known = listed((each.name for each in SOURCES), most=20)
         raise CheckpointError(f"{printable(archive.path)} is in an unknown layout: minivit reads files of {known}")
-    sidecar = read_sidecar(archive.path) if source.has_sidecar else hints.sidecar
+    sidecar = sidecar_of_published(archive.path)
+    if sidecar is None:
+        sidecar = read_sidecar(archive.path) if source.has_sidecar else hints.sidecar
     said = {name: getattr(hints, name) for name in ARITHMETIC if getattr(hints, name) is not None}
     hints = replace(hints, sidecar=replace(sidecar, **said))
     try:

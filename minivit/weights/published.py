@@ -16,16 +16,21 @@ Where the table's facts come from:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..data import default_data_dir
 from ..data.download import fetch
 from ..data.kinds import first_bytes, kind_of
 from ..errors import CheckpointError, CheckpointNotFoundError, DataError
+from ..models.configs import ViTConfig
+from ..models.names import model_config
+from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from ..utils.text import quoted, suggestion
 from .formats.archive import open_archive, read_checked
+from .sources.sidecar import Sidecar
 
 VIT_ADDRESS = "https://storage.googleapis.com/vit_models"
 BIT_ADDRESS = "https://storage.googleapis.com/bit_models"
@@ -34,6 +39,8 @@ META_ADDRESS = "https://dl.fbaipublicfiles.com"
 
 PRE_TRAINED = "imagenet21k"  # 21,843 classes at 224 pixels; the ViTs' heads are all zeros
 FINE_TUNED = "imagenet21k+imagenet2012"  # 1,000 classes, at 384 pixels unless the name says 224
+WHO_SAYS = "the list of published weights"
+FOLDER = "weights"  # of the cache, beside the data sets
 FLOAT_BYTES = 4
 HASHED_AT_ONCE = 2**20  # bytes
 
@@ -54,6 +61,8 @@ class Published:
         licence: of the weights.
         address: of the file.
         sha256: the first digits of the file's SHA-256 that the publisher states; "" if none are stated.
+        preprocessing: fields of `Preprocessing` with which the publisher's code evaluates the weights; empty where the
+            arrays show whose they are, and with it how images are prepared.
     """
 
     name: str
@@ -67,6 +76,7 @@ class Published:
     licence: str
     address: str
     sha256: str = ""
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -157,16 +167,23 @@ def _bit() -> Iterable[Published]:
 
 # -- Meta and big_vision -------------------------------------------------------------------------
 
+# The repositories of DeiT, DINO and DINOv2 evaluate alike: a bicubic resize to 256 pixels, then a crop to 224.
+_META_IMAGES = {
+    "mean": IMAGENET_MEAN, "std": IMAGENET_STD, "resize": "shortest", "crop_share": 0.875, "interpolation": "bicubic",
+}  # fmt: skip
+
 
 def _others() -> Iterable[Published]:
-    deit = {"source": "Meta (DeiT)", "trained_on": "ImageNet"}
+    deit = {"source": "Meta (DeiT)", "trained_on": "ImageNet", "preprocessing": _META_IMAGES}
     for name, model, parameters, file in (
         ("DeiT-Ti_16-224", "ViT-Ti_16", 5_717_416, "deit_tiny_patch16_224-a1311bcf.pth"),
         ("DeiT-S_16-224", "ViT-S_16", 22_050_664, "deit_small_patch16_224-cd65a155.pth"),
     ):
         digits = Path(file).stem.rpartition("-")[2]
         yield _published(name, model, parameters, f"{META_ADDRESS}/deit/{file}", sha256=digits, **deit)
-    dino = {"source": "Meta (DINO)", "trained_on": "ImageNet, without labels", "classes": 0}
+    dino = {
+        "source": "Meta (DINO)", "trained_on": "ImageNet, without labels", "classes": 0, "preprocessing": _META_IMAGES,
+    }  # fmt: skip
     for name, model, parameters, file in (
         ("DINO-S_16", "ViT-S_16", 21_665_664, "dino_deitsmall16_pretrain"),
         ("DINO-S_8", "ViT-S_8", 21_670_272, "dino_deitsmall8_pretrain"),
@@ -175,6 +192,7 @@ def _others() -> Iterable[Published]:
     yield _published(
         "DINOv2-S_14", "ViT-S_14", 22_056_192, f"{META_ADDRESS}/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
         image_size=518, classes=0, source="Meta (DINOv2)", trained_on="LVD-142M, without labels",
+        preprocessing=_META_IMAGES,
     )  # fmt: skip
     yield _published(
         "SigLIP-B_16-224", "ViT-B_16", 92_884_224, f"{BIG_VISION_ADDRESS}/siglip/webli_en_b16_224_63724782.npz",
@@ -213,7 +231,7 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
             hint = f"`minivit models` lists the {len(TABLE)} there are"
         raise CheckpointNotFoundError(f"{quoted(name)} is neither a file nor the name of published weights: {hint}")
     row = TABLE[name]
-    path = Path(data_dir or default_data_dir()) / "weights" / row.file
+    path = Path(data_dir or default_data_dir()) / FOLDER / row.file
     if path.exists():
         try:
             with open_archive(path):
@@ -223,6 +241,25 @@ def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: 
                 f"{path} is not a whole weights file{_what_it_is(path)}; delete it, so that it is downloaded again"
             ) from error
     return fetch(row.address, path, None, progress, check=lambda part: _check_whole(part, row.sha256))
+
+
+def sidecar_of_published(path: Path) -> Sidecar | None:
+    """Return what the table says of a file in the cache, as a `config.json` beside it would; None for another file.
+
+    Args:
+        path: the file.
+    """
+    row = TABLE.get(path.stem)
+    if row is None or path.name != row.file or path.parent.name != FOLDER:
+        return None
+    config = model_config(row.model)
+    return Sidecar(
+        source=WHO_SAYS,
+        heads=config.heads if isinstance(config, ViTConfig) else None,
+        image_size=(row.image_size, row.image_size),
+        preprocessing=row.preprocessing,
+        preprocessing_source=WHO_SAYS,
+    )
 
 
 def _check_whole(path: Path, sha256: str = "") -> None:
