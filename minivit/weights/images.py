@@ -19,7 +19,7 @@ from ..preprocessing import INTERPOLATIONS, NEUTRAL, Preprocessing
 from ..utils.notices import notice
 from ..utils.text import quoted
 from .scaling import Channels, as_text, fold_scaling, one_for_each_channel
-from .sources.sidecar import Sidecar
+from .sources.sidecar import Sidecar, place_of
 from .sources.source import Header, Source
 
 Sides = int | tuple[int, int]
@@ -129,11 +129,6 @@ class Settled:
             f"assumed {self.doubt}" if self.doubt else "",
         ]
         return ", ".join(part for part in parts if part)
-
-
-def place_of(source: str) -> str:
-    """Return where something is said: the name of a file beside the weights, or of a list."""
-    return f"{source} beside the file" if source.endswith(".json") else source
 
 
 def settle(

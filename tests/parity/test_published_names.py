@@ -1,12 +1,14 @@
 """Names of published PyTorch files: files in the form that the sources' own code writes are downloaded and load."""
 
 import hashlib
+import warnings
 from dataclasses import replace
 
 import pytest
 
-from minivit import load_model
+from minivit import Notice
 from minivit.errors import CheckpointError, DataError
+from minivit.weights import load_for_pixels
 from minivit.weights.published import TABLE, pretrained_weights
 from tests.weights.local_server import serving
 
@@ -43,7 +45,11 @@ def test_a_published_pytorch_file_is_downloaded_and_loads(name, network, changes
         monkeypatch.setitem(TABLE, name, replace(row, address=f"{address}/file.pth", sha256=digits))
         path = pretrained_weights(name, tmp_path / "data", progress=False)
     assert path.name == f"{name}.pth"
-    model = load_model(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*assumed", category=Notice)
+        model, header = load_for_pixels(path)
+    assert header["folded"]["mean"] == [0.485, 0.456, 0.406]  # timm's models do not say that by their arrays
+    assert (header["preprocessing"]["crop_share"], header["preprocessing"]["resize"]) == (0.875, "shortest")
     assert model.config.image_shape == (row.image_size, row.image_size, 3)
     assert model.config.num_classes == row.classes
     assert model.num_parameters() == row.parameters

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minivit import CheckpointNotFoundError, cli, load_model, save_weights
+from minivit import CheckpointNotFoundError, Notice, cli, load_model, save_weights
 from minivit.errors import CheckpointError, DataError
 from minivit.models import MODEL_NAMES, create_model, model_config
 from minivit.weights import published as pretrained
@@ -103,7 +104,11 @@ def test_a_name_is_downloaded_into_the_cache_and_loads(publisher, tmp_path):
 
     assert path == tmp_path / "cache" / "weights" / "ViT-B_16-imagenet21k.npz"
     assert publisher == [(PRETRAINED["ViT-B_16-imagenet21k"], None)]
-    assert load_model(path).config.dim == 12
+    with pytest.raises(
+        CheckpointError, match="do not fit 224 x 224 pixels, the size in the list of published weights:"
+    ):
+        load_model(path)  # the small model is not what the name says
+    assert load_model(path.rename(tmp_path / "small.npz")).config.dim == 12
 
 
 def test_a_file_of_the_published_size_comes_from_a_server_and_loads(monkeypatch, tmp_path):
@@ -118,7 +123,9 @@ def test_a_file_of_the_published_size_comes_from_a_server_and_loads(monkeypatch,
 
     assert path == tmp_path / "data" / "weights" / "ViT-Ti_16-224-augreg.npz"
     assert pretrained_weights(row.name, tmp_path / "data", progress=False) == path  # without the server
-    loaded = load_model(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Notice)  # nothing is assumed
+        loaded = load_model(path)
     assert (loaded.config.image_size, loaded.config.num_classes) == (row.image_size, row.classes)
     assert loaded.num_parameters() == row.parameters
     assert np.array_equal(loaded.head.weight.data, model.head.weight.data)

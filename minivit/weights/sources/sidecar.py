@@ -58,6 +58,11 @@ class Sidecar:
         return {"mean", "std"} <= self.preprocessing.keys()
 
 
+def place_of(source: str) -> str:
+    """Return where something is said: in a file beside the weights, or in a list."""
+    return f"{source} beside the file" if source.endswith(".json") else source
+
+
 def read_json(path: Path) -> JsonObject | None:
     """Return the object in a JSON file; None if there is no such file, or it holds something else.
 

@@ -15,6 +15,7 @@ from ...errors import CheckpointError, ConfigError
 from ...models.names import SIZES
 from ...utils.text import listed, printable, quoted
 from ..formats.archive import Shapes
+from .sidecar import place_of
 from .source import Hints
 
 # Published models by their width: name, depth, MLP width and heads, for files that do not say how many heads they have.
@@ -219,8 +220,8 @@ def grid_of_positions(
     if hints.sidecar.image_size is not None:
         height, width = hints.sidecar.image_size
         raise ConfigError(
-            f"{tokens} position embeddings do not fit {height} x {width} pixels, the size in {hints.sidecar.source} "
-            "beside the file: give image_size or grid"
+            f"{tokens} position embeddings do not fit {height} x {width} pixels, the size in "
+            f"{place_of(hints.sidecar.source)}: give image_size or grid"
         )
     for patches in counts:
         side = math.isqrt(patches)
