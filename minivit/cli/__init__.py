@@ -18,6 +18,7 @@ from .bench import add_bench
 from .common import Parser
 from .evaluate import add_evaluate
 from .experiment import add_experiment
+from .export import add_export
 from .fewshot import add_fewshot
 from .finetune import add_finetune
 from .info import add_info
@@ -87,6 +88,7 @@ def build_parser() -> Parser:
     add_fewshot(commands)
     add_inspect(commands)
     add_verify(commands)
+    add_export(commands)
     commands.begin_group("list, count and compare")
     add_models(commands)
     add_info(commands)

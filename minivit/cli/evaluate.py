@@ -6,6 +6,7 @@ import argparse
 import json
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .weights import add_weights_options, load_weights, say_if_head_is_zero
 if TYPE_CHECKING:
     from ..data import AnyDataset
     from ..models import Classifier
+    from ..weights import Header
 
 
 def add_evaluate(commands: Any) -> None:
@@ -48,20 +50,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     from ..backend.workers import Workers
     from ..training.evaluation import evaluate_dataset
-    from ..training.folder import check_classifies, noted_data
+    from ..training.folder import check_classifies
 
     path, model, header = load_weights(options)
     check_classifies(header, path)
-    dataset, data_dir = noted_data(header, path)
-    name = options.dataset or dataset
-    if name is None:
-        known = f"one of {', '.join(DATASETS)}, or folder:PATH"
-        raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset, {known}")
-    if name in DATASETS:
-        _, test_set = load_dataset(name, options.data_dir or data_dir)
-    else:
-        test_set = load_test_folder(name, options.data_dir or data_dir, trained_on=dataset)
-    test_set = _with_the_models_labels(model, header.get("classes"), test_set)
+    name, test_set = labelled_test_set(options, path, model, header)
     say_if_head_is_zero(path, model)
     with (
         Workers(threads_of(options)) as workers,
@@ -74,6 +67,36 @@ def _evaluate(options: argparse.Namespace) -> int:
         note = f" ({test_set.note})" if test_set.note else ""
         print(f"{printable(name)}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images{note}")
     return 0
+
+
+def labelled_test_set(
+    options: argparse.Namespace, path: Path, model: Classifier, header: Header
+) -> tuple[str, AnyDataset]:
+    """Return the name and the images of the data set to measure on, with the model's classes and labels.
+
+    Args:
+        options: those of the command line: `dataset`, None for the data set that the model was trained on, and
+            `data_dir`.
+        path: the weights file.
+        model: the trained model.
+        header: of its weights.
+
+    Raises:
+        ConfigError: if no data set is named, or the model does not fit it.
+        DataError, DataNotFoundError: if it cannot be read.
+    """
+    from ..training.folder import noted_data
+
+    dataset, data_dir = noted_data(header, path)
+    name = options.dataset or dataset
+    if name is None:
+        known = f"one of {', '.join(DATASETS)}, or folder:PATH"
+        raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset, {known}")
+    if name in DATASETS:
+        _, test_set = load_dataset(name, options.data_dir or data_dir)
+    else:
+        test_set = load_test_folder(name, options.data_dir or data_dir, trained_on=dataset)
+    return name, _with_the_models_labels(model, header.get("classes"), test_set)
 
 
 def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset: AnyDataset) -> AnyDataset:

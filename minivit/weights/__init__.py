@@ -5,6 +5,7 @@ file -> archive -> source -> configuration and arrays -> model
 
 from ..utils.aliases import old_names
 from .adapt import has_zero_head, with_new_head
+from .export.export import export_model
 from .find import RUN_WEIGHTS, find_weights
 from .formats.archive import READ_SUFFIXES, SUFFIXES
 from .load import load_for_pixels, load_model
@@ -18,9 +19,9 @@ from .verify import verify_weights
 
 __all__ = [
     "PRETRAINED", "READ_SUFFIXES", "RUN_WEIGHTS", "SUFFIXES", "Header", "channels_of", "config_of", "crop_of",
-    "find_weights", "fold_scaling", "grid_of", "has_zero_head", "load_for_pixels", "load_model", "pretrained_weights",
-    "read_arrays", "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head",
-    "write_arrays",
+    "export_model", "find_weights", "fold_scaling", "grid_of", "has_zero_head", "load_for_pixels", "load_model",
+    "pretrained_weights", "read_arrays", "read_header", "save_weights", "section", "sides_of", "verify_weights",
+    "with_new_head", "write_arrays",
 ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Models for other programs: a file or a folder that they load without minivit."""

@@ -1,0 +1,101 @@
+"""What an export says and refuses without any other library."""
+
+import sys
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pytest
+
+from minivit import ViTConfig, cli, export_model, load_model, save_weights
+from minivit.errors import ConfigError, MissingExtraError
+from minivit.weights.export import transformer
+from minivit.weights.export.registry import TARGETS
+from tests.support import random_images, tiny_config, tiny_vit
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working directory, with the weights of a model."""
+    monkeypatch.chdir(tmp_path)
+    save_weights(tiny_vit(dtype=np.float32), "model.npz", header={"classes": list("abcde")})
+    return tmp_path
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_every_option_of_a_model_is_computed_or_without_effect():
+    """A new option of `ViTConfig` must be put into the graph, or be refused."""
+    assert {field.name for field in fields(ViTConfig)} == transformer.COMPUTED | transformer.ONLY_IN_TRAINING
+    assert not transformer.COMPUTED & transformer.ONLY_IN_TRAINING
+
+
+def test_an_option_that_the_graph_does_not_know_is_refused_by_name():
+    @dataclass(frozen=True, kw_only=True)
+    class Newer(ViTConfig):
+        spirals: int = 0
+
+    transformer.check_known(Newer(**vars(tiny_config())))
+    with pytest.raises(ConfigError, match="a model with spirals cannot be exported to ONNX"):
+        transformer.check_known(Newer(**vars(tiny_config()), spirals=3))
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
+def test_a_missing_library_is_named_and_nothing_is_written(missing, place, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    with pytest.raises(MissingExtraError):
+        export_model(load_model("model.npz"), "model.onnx")
+    assert cli.main(["export", "model.npz", "--to", "onnx"]) == 2
+    said = capsys.readouterr().err
+    assert said == "minivit: error: an export to ONNX needs onnx and onnxruntime: pip install 'minivit[onnx]'\n"
+    assert names_in(place) == ["model.npz"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--to google --int8", "int8 means nothing for an export to google: leave it out"),
+        ("--to google --with-preprocessing", "with-preprocessing means nothing for an export to google: leave it out"),
+        ("--to onnx --out x.txt", "an export to onnx is a .onnx file: name it so, not 'x.txt'"),
+        ("--to google --out x.onnx", "an export to google is a .npz file: name it so, not 'x.onnx'"),
+        ("--to onnx --dataset shapes", "a data set is for comparing the int8 model with the float model: add int8"),
+        ("--to onnx --device gpu", "unknown device 'gpu'"),
+    ],
+)
+def test_a_bad_option_is_said_before_weights_are_looked_for(options, sentence, place, capsys):
+    assert cli.main(["export", "nowhere.npz", *options.split()]) == 2
+    assert sentence in capsys.readouterr().err
+    assert names_in(place) == ["model.npz"]
+
+
+def test_an_unknown_format_is_said_with_the_known_ones(place, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["export", "model.npz", "--to", "tensorflow"])
+    known = ", ".join(target.name for target in TARGETS)
+    assert f"invalid choice: 'tensorflow' (choose from {known})" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="unknown export 'tensorflow': use 'onnx', "):
+        export_model("model.npz", "x", to="tensorflow")
+
+
+def test_the_weights_are_not_overwritten(place, capsys):
+    before = (place / "model.npz").read_bytes()
+    assert cli.main(["export", "model.npz", "--to", "google", "--out", "../" + place.name + "/model.npz"]) == 2
+    assert "is the file that the weights are read from: give another --out" in capsys.readouterr().err
+    assert (place / "model.npz").read_bytes() == before
+
+
+def test_an_export_in_a_layout_is_written_beside_the_weights_and_read_back(place, capsys):
+    assert cli.main(["export", "model.npz", "--to", "google"]) == 0
+    assert capsys.readouterr().out == f"model-google.npz: {(place / 'model-google.npz').stat().st_size / 1e3:.1f} kB\n"
+    before, after = load_model("model.npz"), load_model("model-google.npz", heads=3)
+    images = random_images(before.config, dtype=np.float32)
+    np.testing.assert_array_equal(before(images).data, after(images).data)
+
+
+def test_a_path_of_weights_is_enough_in_python(place):
+    (written,) = export_model("model.npz", "copy.safetensors", to="minivit")
+    assert written.path.name == "copy.safetensors"
+    assert written.size == (place / "copy.safetensors").stat().st_size
+    assert load_model("copy.safetensors").header["classes"] == list("abcde")
