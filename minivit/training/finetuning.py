@@ -38,8 +38,8 @@ RECIPES = {
 
 
 def freeze_all_but_head(model: Classifier) -> None:
-    """Let training change only the head."""
-    heads = [part for name, part in model.named_parts() if name == "head"]
+    """Let training change only the head; of a distilled model, both heads."""
+    heads = [part for name, part in model.named_parts() if name in ("head", "distillation_head")]
     of_head = {id(parameter) for head in heads for parameter in head.parameters()}
     for parameter in model.parameters():
         parameter.requires_grad = id(parameter) in of_head

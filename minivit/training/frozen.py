@@ -68,10 +68,12 @@ def representations_stay(config: TrainConfig, model: Classifier, device: str, ra
     """
     changes = config.randaugment or config.erasing or config.mixup or config.cutmix or config.teacher
     drops = getattr(model.config, "dropout", 0) or getattr(model.config, "attention_dropout", 0)
+    one_head = not getattr(model.config, "distillation", False)  # two heads read two tokens, not the representation
     plain = device == "cpu" and ranks.size == 1 and config.precision == "float32"
     return (
         config.freeze
         and plain
+        and one_head
         and not (changes or drops)
         and augmentation_name(config, config.dataset, epochs, many_sizes=True) == "none"
     )

@@ -9,6 +9,7 @@ import pytest
 from minivit import create_model, load_model, save_weights
 from minivit.data import shapes
 from minivit.models import ViT
+from minivit.preprocessing import Preprocessing
 from minivit.training import TrainConfig, batches, frozen, loop, train, trainer
 from minivit.training.distributed.ranks import ALONE
 
@@ -61,7 +62,12 @@ def test_with_augmentation_each_epoch_computes_anew(starting, tmp_path, counted)
     assert sum(counted) == 3 * (60 + 20)
 
 
-def test_the_head_becomes_what_it_becomes_without_the_shortcut(starting, tmp_path, monkeypatch):
+@pytest.mark.parametrize("crop", [1.0, 0.7])
+def test_the_head_becomes_what_it_becomes_without_the_shortcut(crop, tmp_path, monkeypatch):
+    model = create_model("ViT-XS_4-CIFAR", seed=5, num_classes=3)
+    model.header = {"preprocessing": Preprocessing(crop_share=crop).to_json()}
+    starting = tmp_path / "weights.npz"
+    save_weights(model, starting)
     short = train(options(starting), tmp_path / "short", show=False)
     monkeypatch.setattr(trainer, "representations_stay", lambda *_: False)
     long = train(options(starting), tmp_path / "long", show=False)
@@ -131,5 +137,16 @@ def test_where_else_they_do_not_stay(starting):
     drops = create_model("ViT-XS_4-CIFAR", dropout=0.1)
     assert not frozen.representations_stay(config, drops, "cpu", ALONE, 3.0)
     assert not frozen.representations_stay(config, create_model("ViT-XS_4-CIFAR"), "cuda", ALONE, 3.0)
+    two_heads = create_model("ViT-XS_4-CIFAR", distillation=True)
+    assert not frozen.representations_stay(config, two_heads, "cpu", ALONE, 3.0)
     several: Any = SimpleNamespace(size=2)
     assert not frozen.representations_stay(config, create_model("ViT-XS_4-CIFAR"), "cpu", several, 3.0)
+
+
+def test_both_heads_of_a_distilled_model_are_trained(tmp_path):
+    save_weights(create_model("ViT-XS_4-CIFAR", seed=5, num_classes=3, distillation=True), tmp_path / "two.npz")
+    train(options(tmp_path / "two.npz"), tmp_path / "run", show=False)
+
+    before, after = load_model(tmp_path / "two.npz").state(), load_model(tmp_path / "run" / "checkpoint.npz").state()
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"head.weight", "head.bias", "distillation_head.weight", "distillation_head.bias"}
