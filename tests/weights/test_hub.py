@@ -1,5 +1,6 @@
 """Weights of the Hugging Face Hub by name, with a stand-in for `huggingface_hub`."""
 
+import json
 import sys
 import types
 
@@ -105,6 +106,24 @@ def test_shards_are_downloaded(stand):
     names = ("model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
     stand.repositories["a/large"] = dict.fromkeys(names, config)
     assert {path.name for path in hub.hub_folder("hf-hub:a/large").iterdir()} == set(names)
+
+
+def test_shards_load(stand):
+    arrays = timm_arrays()
+    shards = {
+        "model-00001-of-00002.safetensors": sorted(arrays)[:5],
+        "model-00002-of-00002.safetensors": sorted(arrays)[5:],
+    }
+
+    def write(path):
+        save_file({name: arrays[name] for name in shards[path.name]}, path)
+
+    def index(path):
+        path.write_text(json.dumps({"weight_map": {name: file for file, names in shards.items() for name in names}}))
+
+    stand.repositories["a/large"] = {"model.safetensors.index.json": index, **dict.fromkeys(shards, write)}
+    whole = load_model("hf-hub:a/large", heads=2)
+    assert np.array_equal(whole.head.weight.data, arrays["head.weight"].T)
 
 
 @pytest.mark.parametrize(
