@@ -10,7 +10,7 @@ from minivit import create_model, load_model, save_weights
 from minivit.data import shapes
 from minivit.models import ViT
 from minivit.preprocessing import Preprocessing
-from minivit.training import TrainConfig, batches, frozen, loop, train, trainer
+from minivit.training import TrainConfig, batches, evaluation, frozen, loop, train, trainer
 from minivit.training.distributed.ranks import ALONE
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -68,6 +68,7 @@ def test_the_head_becomes_what_it_becomes_without_the_shortcut(crop, tmp_path, m
     model.header = {"preprocessing": Preprocessing(crop_share=crop).to_json()}
     starting = tmp_path / "weights.npz"
     save_weights(model, starting)
+    monkeypatch.setattr(evaluation, "EVALUATED_IMAGES", 16)  # several batches, computed by several threads
     short = train(options(starting), tmp_path / "short", show=False)
     monkeypatch.setattr(trainer, "representations_stay", lambda *_: False)
     long = train(options(starting), tmp_path / "long", show=False)
