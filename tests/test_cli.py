@@ -13,6 +13,7 @@ from PIL import Image
 
 from minivit import cli, create_model, save_weights
 from minivit.data import shapes
+from minivit.insight import figures
 from minivit.training import batches
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -52,6 +53,21 @@ def test_train_writes_its_folder_and_says_where(trained, capsys):
     assert names == {"config.json", "metrics.jsonl", "checkpoint.npz", "curve.png", "predictions.png"}
     config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
     assert (config["steps"], config["batch_size"], config["seed"]) == (2, 16, 5)
+
+
+def test_a_run_with_held_out_images_shows_these_and_calls_them_so(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(figures, "predictions_figure", lambda *given, title: drawn.append((given[1], title)))
+    options = ["--validation", "20", "--steps", "1", "--batch-size", "8", "--out", str(tmp_path / "run")]
+    assert cli.main(["train", *options]) == 0
+
+    said = capsys.readouterr().out
+    assert re.search(r"^validation accuracy \d+\.\d\d%, validation loss", said, re.MULTILINE)
+    assert not re.search("test (loss|accuracy|images)", said)
+    ((shown, title),) = drawn
+    assert "on validation images of shapes" in title
+    of_training = {image.tobytes() for image in shapes("train", 120).images}
+    assert {image.tobytes() for image in shown.images} <= of_training
 
 
 def test_runs_without_out_get_folders_of_their_own(tmp_path, monkeypatch, capsys):

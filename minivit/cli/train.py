@@ -59,6 +59,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
 
 def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
     from ..training import train
+    from ..training.objectives import ACCURACIES
     from ..training.stopping import exit_status
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
@@ -79,8 +80,8 @@ def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ran
         return exit_status(result.signal)
     figures = _draw_predictions(folder, config)
     if result.accuracy is not None:
-        what = "test accuracy" if config.objective == "classes" else "test accuracy of the patches' colours"
-        print(f"{what} {result.accuracy:.2%}, test loss {result.loss:.4f}, {result.seconds:.0f} s of training")
+        accuracy = f"{result.split} {ACCURACIES[config.objective]} {result.accuracy:.2%}"
+        print(f"{accuracy}, {result.split} loss {result.loss:.4f}, {result.seconds:.0f} s of training")
     print(f"weights: {printable(folder / 'checkpoint.npz')}   images: {', '.join(map(printable, figures))}")
     if config.objective == "classes":
         print(f"classify images of yours:  minivit predict IMAGE --weights {shell_word(folder)}")
@@ -160,17 +161,19 @@ def _make_first_free(stem: Path) -> Path:
 
 
 def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
-    """Draw the figures of a finished run: the learning curve, and the model's answers to test images."""
+    """Draw the figures of a finished run: the learning curve, and the model's answers to images it was measured on."""
     from ..insight.figures import predictions_figure
+    from ..training.batches import hold_out, split_measured_on
 
     curve, sheet = folder / "curve.png", folder / "predictions.png"
     if config.objective != "classes":
         return [path for path in (curve,) if path.exists()]
-    _, test_set = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=False)
+    splits = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=False)
+    _, measured = hold_out(config.validation, *splits)
     model = load_model(folder / "checkpoint.npz")
     height, width, _ = model.config.image_shape
-    shown = test_set.subset(indices_to_show(test_set, 10)).resized(height, width, preprocessing_in(model.header))
+    shown = measured.subset(indices_to_show(measured, 10)).resized(height, width, preprocessing_in(model.header))
     if getattr(model.config, "depth", 0):
-        title = f"{config.title} on test images of {dataset_title(config.dataset)}"
+        title = f"{config.title} on {split_measured_on(config)} images of {dataset_title(config.dataset)}"
         predictions_figure(model, shown, sheet, len(shown), title=title)
     return [path for path in (curve, sheet) if path.exists()]

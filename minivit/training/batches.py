@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .options import AugmentOptions, DataOptions
 
 SUBSET_STREAM = 4  # every use of the seed has its own number: see also `loop.DROPOUT_STREAM` and the loader
 AUGMENT_FROM_EPOCHS = 10
+Split = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class RunData:
         train: what is trained on.
         test: what is measured on: the test set, or images held out of the training set.
         manifest: the names of all images, if they are files.
+        split: the name of what is measured on, "test" or "validation".
     """
 
     train: AnyDataset
     test: AnyDataset
     manifest: Manifest | None
+    split: Split = "test"
 
 
 def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None = None) -> RunData:
@@ -63,18 +66,33 @@ def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None 
         train_set, test_set = with_removed_replaced(resumed, train_set, test_set)
     manifest = manifest_of(train_set, test_set)
     check_images(train_set, test_set)
-    held_out, used = options.validation, options.train_images
-    if held_out >= len(train_set):
-        raise ConfigError(f"validation must be below the {len(train_set)} training images, not {held_out}")
-    if held_out:
-        order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
-        train_set, test_set = train_set.subset(order[held_out:]), train_set.subset(order[:held_out])
+    train_set, measured = hold_out(options.validation, train_set, test_set)
+    split, used = split_measured_on(options), options.train_images
     if used is None:
-        return RunData(train_set, test_set, manifest)
+        return RunData(train_set, measured, manifest, split)
     if used > len(train_set):
         raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {used}")
     rng = np.random.default_rng([seed, SUBSET_STREAM])
-    return RunData(train_set.subset(balanced_sample(train_set.labels, used, rng)), test_set, manifest)
+    return RunData(train_set.subset(balanced_sample(train_set.labels, used, rng)), measured, manifest, split)
+
+
+def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
+    """Return the images to train on and those to measure on: `count` of the training set, or the test set if it is 0.
+
+    Raises:
+        ConfigError: if there are fewer training images.
+    """
+    if count >= len(train_set):
+        raise ConfigError(f"validation must be below the {len(train_set)} training images, not {count}")
+    if not count:
+        return train_set, test_set
+    order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
+    return train_set.subset(order[count:]), train_set.subset(order[:count])
+
+
+def split_measured_on(options: DataOptions) -> Split:
+    """Return the name of what a run is measured on."""
+    return "validation" if options.validation else "test"
 
 
 def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -100,7 +118,7 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
 def dataset_fingerprint(data: RunData) -> dict[str, Any]:
     """Return what tells data apart: the classes, how many images, and check numbers of the labels and some images."""
     found: dict[str, Any] = {}
-    for part, dataset in (("training", data.train), ("test", data.test)):
+    for part, dataset in (("training", data.train), (data.split, data.test)):
         some = [dataset.images[i] for i in range(0, len(dataset), max(1, len(dataset) // 4))]
         found |= {
             "the classes": dataset.classes,

@@ -19,9 +19,10 @@ Record = dict[str, Any]
 class MetricsFile:
     """metrics.jsonl: a line of JSON for each logged step, each evaluation, and each skipped step.
 
-    A line has `kind` ("train" or "test"), `step` (steps done so far), `epoch` (epochs done so far), `loss`, `accuracy`
-    (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations left out). Where
-    mixed precision skipped a step, the line has `kind` "overflow", `step`, and the `loss_scale` from then on.
+    A line has `kind` ("train", "test" or "validation"), `step` (steps done so far), `epoch` (epochs done so far),
+    `loss`, `accuracy` (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations
+    left out). Where mixed precision skipped a step, the line has `kind` "overflow", `step`, and the `loss_scale` from
+    then on.
     """
 
     def __init__(self, path: Path):
@@ -82,13 +83,16 @@ class MetricsFile:
             step: the checkpoint's.
             evaluated: the step of the last evaluation that it knows of.
         """
-        kept = [record for record in self.read() if record["step"] <= (evaluated if record["kind"] == "test" else step)]
+        kept = [
+            record for record in self.read() if record["step"] <= (evaluated if record["kind"] in EVALUATIONS else step)
+        ]
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 # The numbers that a line of each kind has besides its step.
 NUMBERS = ("epoch", "loss", "accuracy", "lr", "images_per_second", "seconds")
-FIELDS = {"train": NUMBERS, "test": NUMBERS, "overflow": ("loss_scale",)}
+FIELDS = {"train": NUMBERS, "test": NUMBERS, "validation": NUMBERS, "overflow": ("loss_scale",)}
+EVALUATIONS = ("test", "validation")  # kinds of an evaluation's lines: on the test set, or on held-out images
 
 
 def _record(line: bytes) -> Record:

@@ -19,6 +19,9 @@ from ..nn import Module
 from .finetuning import distillation_loss
 from .masked import MaskedPatchModel
 
+# What the share of right answers is, by the name of an objective.
+ACCURACIES = {"classes": "accuracy", "masked-patch": "accuracy of the patches' colours"}
+
 
 class Outcome(NamedTuple):
     """What an objective gave for some images.

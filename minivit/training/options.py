@@ -137,6 +137,7 @@ class ModelOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts(1, "heads")
+        self._check("eps", self.eps is None or 0 < self.eps <= 1, "above 0 and at most 1")
         for name, read in OPTIONS_AS_TEXT.items():
             if getattr(self, name):
                 read(name, getattr(self, name))

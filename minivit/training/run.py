@@ -13,7 +13,7 @@ from ..backend.workers import Workers
 from ..data import Batch, Loader
 from ..errors import NonFiniteLossError
 from ..models import Classifier
-from .batches import RunData
+from .batches import RunData, Split
 from .callbacks.callback import Callback, Moment
 from .config import TrainConfig
 from .distributed.parallel import GradientSums
@@ -93,6 +93,7 @@ class RunResult:
         accuracy: of the last evaluation; None if there was none.
         seconds: of training, evaluations left out.
         signal: the signal that stopped it; 0 if none did.
+        split: the images of the evaluations: "test", or "validation" if they were held out of the training set.
     """
 
     folder: Path
@@ -102,6 +103,7 @@ class RunResult:
     accuracy: float | None
     seconds: float
     signal: int = 0
+    split: Split = "test"
 
 
 @dataclass(kw_only=True)
@@ -218,7 +220,7 @@ class Run:
         """Return a record for `on_log`.
 
         Args:
-            kind: "train" or "test".
+            kind: "train", "test" or "validation".
             loss: the mean.
             accuracy: from 0 to 1.
             speed: images per second.
@@ -245,8 +247,15 @@ class Run:
 
     def result(self) -> RunResult:
         """Return how the run ended, the same signal on every rank."""
-        test = self.progress.last_test or {}
+        last = self.progress.last_test or {}
         signal = 0 if self.finished else max(self.ranks.gather(self.stop.number))
         return RunResult(
-            self.folder, self.step, self.finished, test.get("loss"), test.get("accuracy"), self.progress.seconds, signal
+            folder=self.folder,
+            steps=self.step,
+            finished=self.finished,
+            loss=last.get("loss"),
+            accuracy=last.get("accuracy"),
+            seconds=self.progress.seconds,
+            signal=signal,
+            split=self.data.split,
         )

@@ -377,7 +377,7 @@ class Metrics(Target):
             {"kind": kind, "step": i, "epoch": i / 5, "loss": 1.0, "accuracy": 0.5, "lr": 1e-3,
              "images_per_second": 9.0, "seconds": 1.0}
             for i in range(1, 5)
-            for kind in ("train", "test")
+            for kind in ("train", "test", "validation")
         ]  # fmt: skip
         lines = [json.dumps(record).encode() for record in records]
         at = rng.randrange(len(lines))

@@ -180,7 +180,7 @@ def test_what_a_kill_or_an_editor_leaves_is_mended(tmp_path, tail, mark):
         (b"\xff", "it is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[1]", "it is not a record, [1]"),
-        (b'{"step": 1}', "its kind is None, not one of train, test, overflow"),
+        (b'{"step": 1}', "its kind is None, not one of train, test, validation, overflow"),
         (b'{"kind": ["train"], "step": 1}', "its kind is ['train']"),
         (b'{"kind": "train", "step": "1"}', "its step is '1', not an integer of 0 or more"),
         (b'{"kind": "train", "step": true}', "its step is True"),

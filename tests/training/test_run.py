@@ -199,6 +199,25 @@ def test_validation_images_come_from_the_training_set_and_are_not_trained_on(tmp
         run(tmp_path, validation=90)
 
 
+def test_a_run_that_is_measured_on_held_out_images_says_validation(tmp_path, capsys):
+    result = train(TrainConfig(**BASE, validation=30), tmp_path, show=True)
+
+    assert result.split == "validation"
+    assert [record["accuracy"] for record in records(tmp_path, "validation")][-1] == result.accuracy
+    assert records(tmp_path, "test") == []
+    said = capsys.readouterr().out
+    assert "60 training images and 30 validation images" in said
+    assert f"validation accuracy {result.accuracy:.2%}" in said and "test" not in said
+    lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+    train(TrainConfig(**BASE, validation=30), tmp_path, resume=True, show=False)
+    assert (tmp_path / "metrics.jsonl").read_text(encoding="utf-8") == lines
+
+
+def test_a_run_without_held_out_images_says_test(tmp_path):
+    assert run(tmp_path).split == "test"
+    assert records(tmp_path, "validation") == []
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing in the loop may catch it."""
 

@@ -33,7 +33,7 @@ class LearningCurve(Callback):
 
 
 def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
-    """Draw loss and accuracy against epochs, of training and test, into a PNG file."""
+    """Draw loss and accuracy against epochs, of training and evaluations, into a PNG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -41,9 +41,12 @@ def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
     styles = {
         "train": {"color": "#0072B2", "lw": 1.2},
         "test": {"color": "#D55E00", "lw": 1.6, "marker": "o", "ms": 4},
+        "validation": {"color": "#009E73", "lw": 1.6, "marker": "o", "ms": 4},
     }
     for kind, style in styles.items():
         chosen = [record for record in records if record["kind"] == kind]
+        if not chosen and kind != "train":
+            continue
         # Larger numbers overflow inside matplotlib.
         epochs, losses, accuracies = (
             np.clip([float(record[name]) for record in chosen], -1e30, 1e30) for name in ("epoch", "loss", "accuracy")

@@ -1,4 +1,4 @@
-"""Measure the model on the test set."""
+"""Measure the model on the test set, or on held-out images."""
 
 from __future__ import annotations
 
@@ -59,4 +59,4 @@ class Evaluation(Callback):
         speed = len(dataset) / max(time.perf_counter() - begun, 1e-9)
         run.progress.last_test = {"loss": loss, "accuracy": accuracy}
         run.progress.evaluated = run.step
-        run.tell("on_log", run.record("test", loss, accuracy, speed))
+        run.tell("on_log", run.record(run.data.split, loss, accuracy, speed))

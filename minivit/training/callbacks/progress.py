@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from ...utils.text import printable
-from ..logs import Record
+from ..logs import EVALUATIONS, Record
+from ..objectives import ACCURACIES
 from ..run import Run
 from .callback import Callback, StepResult
 
@@ -27,10 +28,10 @@ class ProgressBar(Callback):
 
     def on_run_start(self) -> None:
         """Say what is trained on, and what is measured on."""
-        train, test = self.run.data.train, self.run.data.test
+        train, test, split = self.run.data.train, self.run.data.test, self.run.data.split
         note = f" ({test.note})" if test.note else ""
         self._print(
-            f"{len(train):,} training images and {len(test):,} test images of {len(train.classes)} classes{note}"
+            f"{len(train):,} training images and {len(test):,} {split} images of {len(train.classes)} classes{note}"
         )
 
     def on_step_end(self, step: StepResult) -> None:
@@ -44,11 +45,12 @@ class ProgressBar(Callback):
         """Print a line, unless the bar shows the same."""
         if record["kind"] == "train" and not self.interactive:
             self._print(self._line_of_steps(record))
-        elif record["kind"] == "test":
-            name = printable(self.run.data.test.name)
+        elif record["kind"] in EVALUATIONS:
+            name, split = printable(self.run.data.test.name), record["kind"]
+            accuracy = ACCURACIES[self.run.config.objective]
             self._print(
-                f"epoch {record['epoch']:.2f}: {name} test loss {record['loss']:.4f}, "
-                f"test accuracy {record['accuracy']:.2%}"
+                f"epoch {record['epoch']:.2f}: {name} {split} loss {record['loss']:.4f}, "
+                f"{split} {accuracy} {record['accuracy']:.2%}"
             )
 
     def _line_of_steps(self, record: Record) -> str:

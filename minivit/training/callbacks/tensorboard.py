@@ -53,8 +53,8 @@ class TensorBoard(Callback):
             self.on_log(record)
 
     def on_log(self, record: Record) -> None:
-        """Add the numbers of a record of steps or of an evaluation, as `loss/train`, `loss/test` and so on."""
-        if record["kind"] not in ("train", "test"):
+        """Add the numbers of a record of steps or of an evaluation: `loss/train`, `loss/test`, `loss/validation` ..."""
+        if record["kind"] == "overflow":
             return
         values = [
             self.Summary.Value(tag=f"{name}/{record['kind']}", simple_value=record[name])
