@@ -27,7 +27,8 @@ class ViTConfig:
 
     Args:
         image_size: pixels; one number for a square image, or (height, width).
-        patch_size: P, pixels; must divide both sides. In a hybrid, cells of the backbone's feature map.
+        patch_size: P, pixels; must divide both sides, unless `drop_rest`. In a hybrid, cells of the backbone's feature
+            map.
         dim: D, the width of a token.
         depth: L, the number of encoder blocks.
         heads: attention heads; must divide `dim`.
@@ -62,6 +63,10 @@ class ViTConfig:
         gated_mlp: the MLP is a SwiGLU (arXiv 2002.05202): its first layer has twice `mlp_dim` outputs, and SiLU of one
             half is multiplied by the other; `gelu` is not used.
         pooling_mlp_dim: the MLP's hidden width in the "map" classifier; None for `mlp_dim`.
+        final_norm: whether LayerNorm follows the last block. Without it, the head reads the last block's tokens, as
+            transformers' classifier on CLIP (arXiv 2103.00020) does.
+        drop_rest: leave out the pixels at the bottom and the right that no patch covers, instead of refusing such an
+            image size. SigLIP's SO400M (arXiv 2303.15343) has patches of 14 pixels and images of 384.
 
     Raises:
         ConfigError: if the numbers do not fit together.
@@ -97,6 +102,8 @@ class ViTConfig:
     qk_norm: bool = False
     gated_mlp: bool = False
     pooling_mlp_dim: int | None = None
+    final_norm: bool = True
+    drop_rest: bool = False
 
     def __post_init__(self) -> None:
         _check_integers(self, 1, "patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width")
@@ -118,7 +125,8 @@ class ViTConfig:
     def _check_image_and_backbone(self) -> None:
         object.__setattr__(self, "image_size", _image_size(self.image_size))
         if self.backbone is None:
-            fits = all(side % self.patch_size == 0 for side in self.image_shape[:2])
+            sides = self.image_shape[:2]
+            fits = all(side >= self.patch_size if self.drop_rest else side % self.patch_size == 0 for side in sides)
             _check(fits, f"patches of {self.patch_size} pixels must divide the image size", self.image_size)
             return
         good = isinstance(self.backbone, tuple | list) and all(_is_integer(units, 1) for units in self.backbone)
@@ -144,7 +152,7 @@ class ViTConfig:
         _check(self.dim % divisor == 0, f"dim must be a multiple of {divisor} for {self.positions} positions", self.dim)
 
     def _check_later_parts(self) -> None:
-        for name in ("distillation", "embedding_norm", "qkv_bias", "qk_norm", "gated_mlp"):
+        for name in ("distillation", "embedding_norm", "qkv_bias", "qk_norm", "gated_mlp", "final_norm", "drop_rest"):
             flag = getattr(self, name)
             _check(isinstance(flag, bool), f"{name} must be True or False", flag)
         good = not self.distillation or (self.classifier == "token" and self.representation is None)

@@ -93,7 +93,8 @@ def _vit_rows(model: ViT) -> list[Cost]:
         ]
         if c.layer_scale is not None:
             rows.append(_times(c.depth, "2 LayerScale", _count(block.scale1) + _count(block.scale2), 0, 2 * tokens * d))
-    rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, pooled * (d + 1)))
+    if c.final_norm:
+        rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, pooled * (d + 1)))
     if c.classifier == "map":
         hidden = c.pooling_mlp_dim or c.mlp_dim
         gather = 2 * 2 * tokens * d * d + 2 * 2 * tokens * d + 2 * d * d + 4 * d * hidden

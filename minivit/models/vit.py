@@ -68,7 +68,7 @@ class ViT(Classifier):
         self.blocks = [EncoderBlock(config, rng) for _ in range(config.depth)]
         if config.positions_at == "every":
             self.later_positions = [make_positions(config, rng) for _ in range(config.depth - 1)]  # not the first's
-        self.encoder_norm = LayerNorm(d, config.norm_eps)
+        self.encoder_norm = LayerNorm(d, config.norm_eps) if config.final_norm else Identity()
         if config.classifier == "map":
             self.pooling = AttentionPooling(config, rng)
         if config.representation is not None:
@@ -226,7 +226,8 @@ class ViT(Classifier):
 class PatchEmbedding(Module):
     """Cut the image into patches and map each by the same E: (B, H, W, C) -> (B, N, D).
 
-    If patches do not divide a feature map, the rest at the bottom and the right is left out, as in the authors' code.
+    If patches do not divide a feature map (or, with `drop_rest`, the image), the rest at the bottom and the right is
+    left out, as in the authors' code.
     """
 
     def __init__(self, config: ViTConfig, rng: RNG):

@@ -234,6 +234,7 @@ def test_a_layers_gradients_agree_with_finite_differences(layer):
         {"embedding_norm": True, "gelu": "quick", "qkv_bias": False, "positions_for": "patches"},
         {"gated_mlp": True, "classifier": "token_gap"},
         {"classifier": "map", "pooling_mlp_dim": 7, "gated_mlp": True},
+        {"final_norm": False, "drop_rest": True, "image_size": (9, 11)},
     ],
     ids=str,
 )

@@ -39,8 +39,8 @@ def forward_one(image, w, c):
     side, d = c.patch_size, c.dim
     patches = [
         image[y : y + side, x : x + side].flatten() @ w["embedding.weight"] + w["embedding.bias"]
-        for y in range(0, image.shape[0], side)
-        for x in range(0, image.shape[1], side)
+        for y in range(0, image.shape[0] - side + 1, side)
+        for x in range(0, image.shape[1] - side + 1, side)
     ]
     placed = {"all": len(front), "class": classes, "patches": 0}[c.positions_for]
     table = list(w["positions.embedding"][0])
@@ -59,7 +59,7 @@ def forward_one(image, w, c):
         else:
             hidden = ACTIVATIONS[c.gelu](hidden)
         z = z + (hidden @ own["mlp.fc2.weight"] + own["mlp.fc2.bias"]) * own.get("scale2.weight", 1.0)
-    z = norm(z, w, "encoder_norm", c)
+    z = norm(z, w, "encoder_norm", c) if c.final_norm else z
     if c.distillation:
         heads = zip((z[0], z[1]), ("head", "distillation_head"), strict=True)
         return sum(y @ w[f"{head}.weight"] + w[f"{head}.bias"] for y, head in heads) / 2
@@ -100,6 +100,9 @@ VARIANTS = [
     {"gated_mlp": True},
     {"gelu": "relu"},
     {"classifier": "token_gap"},
+    {"final_norm": False, "classifier": "gap", "class_token": True},
+    {"final_norm": False},
+    {"drop_rest": True, "image_size": (11, 9)},
     {"registers": 2, "positions_for": "class", "layer_scale": 1.0, "gated_mlp": True, "classifier": "token_gap"},
 ]
 
@@ -186,6 +189,10 @@ def test_masked_patch_prediction_trains_no_head_of_a_distilled_model():
         ({"positions_for": "none"}, "positions_for must be one of 'all', 'class', 'patches', not 'none'"),
         ({"layer_scale": 0.0}, "layer_scale must be above 0 and at most 1, or None, not 0.0"),
         ({"layer_scale": True}, "layer_scale must be above 0"),
+        ({"image_size": 225}, "patches of 16 pixels must divide the image size, not 225"),
+        ({"image_size": (224, 15), "drop_rest": True}, "patches of 16 pixels must divide the image size, not"),
+        ({"drop_rest": 1}, "drop_rest must be True or False, not 1"),
+        ({"final_norm": "no"}, "final_norm must be True or False, not 'no'"),
         ({"qkv_bias": None}, "qkv_bias must be True or False, not None"),
         ({"pooling_mlp_dim": 5}, "pooling_mlp_dim is for classifier='map', not 'token'"),
         ({"classifier": "map", "pooling_mlp_dim": 0}, "pooling_mlp_dim must be an integer of 1 or more, not 0"),
