@@ -1,33 +1,45 @@
-"""`minivit info`: what a model costs."""
+"""`minivit info`: what a model costs, or what a weights file was taken for."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from ..errors import ConfigError
 from ..models import MODEL_NAMES, create_model
+from ..utils.text import printable
+from ..weights import WeightsDescription, describe_weights, is_weights_name
+from .weights import add_details, details_of, sides_type
+
+SHOWN_CLASSES = 5
 
 
 def add_info(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "info", help="list the models, or count one's parameters, FLOPs and memory", allow_abbrev=False,
-        description="Count the parameters, floating-point operations and memory of a model, part by part.",
+        "info", help="count a model's cost, or say what a weights file holds",
+        allow_abbrev=False,
+        description="Count the parameters, floating-point operations and memory of a model, part by part. For a "
+        "weights file, say what it was taken for: source, sizes, classes, how images are prepared, and what was "
+        "assumed. Only names and shapes are read.",
     )  # fmt: skip
     parser.add_argument(
         "model",
         nargs="?",
-        metavar="MODEL",
-        help="count the model MODEL [default: print the paper's Table 1 and the names of all models]",
+        metavar="MODEL_OR_WEIGHTS",
+        help="count the model MODEL, or describe WEIGHTS: a file, the folder of a run or a model, or a published name "
+        "[default: print the paper's Table 1 and the names of all models]",
     )
     parser.add_argument(
         "--image-size",
-        type=int,
+        type=sides_type,
         metavar="PIXELS",
         help="use images of PIXELS in height and width [default: the model's]",
     )
     parser.add_argument("--num-classes", type=int, metavar="K", help="use K classes [default: the model's]")
+    add_details(parser)
+    parser.add_argument("--json", action="store_true", help="print weights as JSON [default: as a table]")
     parser.set_defaults(run=_info)
 
 
@@ -37,11 +49,75 @@ def _info(options: argparse.Namespace) -> int:
     changes = {
         name: getattr(options, name) for name in ("image_size", "num_classes") if getattr(options, name) is not None
     }
+    details = {name: value for name, value in details_of(options).items() if value is not None}
     if options.model is None:
-        if changes:
-            option = f"--{next(iter(changes)).replace('_', '-')}"
+        if given := {**changes, **details}:
+            option = f"--{next(iter(given)).replace('_', '-')}"
             raise ConfigError(f"{option} changes a model: give a MODEL too; `minivit info` lists them")
         print(table_1() + "\n\nmodels (`minivit models` lists published weights too):\n" + "\n".join(MODEL_NAMES))
         return 0
+    if options.model not in MODEL_NAMES and is_weights_name(options.model):
+        if options.num_classes is not None:
+            raise ConfigError("--num-classes changes a model, not a weights file: leave it out")
+        described = describe_weights(options.model, image_size=options.image_size, **details)
+        print(json.dumps(described.to_json()) if options.json else _table(described))
+        return 0
+    if details or options.json:
+        raise ConfigError(f"{options.model} is not a weights file: leave out all options but the size and the classes")
     print(cost_table(create_model(options.model, seed=None, **changes), options.model))
     return 0
+
+
+def _table(found: WeightsDescription) -> str:
+    """Return the description, a row for each fact."""
+    config: Any = found.config
+    height, width, channels = config.image_shape
+    rows = {
+        "file": printable(found.file),
+        "format": f"{found.format}, {found.arrays:,} arrays of {', '.join(found.types)}, {found.numbers:,} numbers",
+        "source": found.source,
+        "model": _model_in_words(found),
+        "image": f"{height} x {width} pixels, {channels} channels",
+    }
+    if found.model != "ResNet":
+        rows |= {
+            "patches": f"{config.grid[0]} x {config.grid[1]} of {config.patch_size} pixels",
+            "positions": config.positions,
+            "head": f"reads the {_HEADS[config.classifier]}",
+            "arithmetic": f"GELU {config.gelu}, LayerNorm epsilon {config.norm_eps:g}",
+        }
+    rows["classes"] = _classes_in_words(found)
+    rows["images"] = found.preprocessing.described(height, width)
+    if found.preprocessing_said_by:
+        rows["images"] += f", {found.preprocessing_said_by}"
+    if found.folded:
+        mean, std = (",".join(f"{value:g}" for value in found.folded[name]) for name in ("mean", "std"))
+        rows["folded"] = f"mean={mean} and std={std} are a part of the patch embedding"
+    if found.training:
+        rows["trained"] = ", ".join(f"{name} {printable(value)}" for name, value in found.training.items())
+    rows["assumed"] = ", ".join(found.assumed) or "nothing"
+    width = max(map(len, rows))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+
+
+_HEADS = {"token": "class token", "gap": "mean of the patch tokens", "map": "result of attention pooling"}
+
+
+def _model_in_words(found: WeightsDescription) -> str:
+    config: Any = found.config
+    if found.model == "ResNet":
+        units = "-".join(map(str, config.units))
+        return f"ResNet, stages of {units} units, width {config.width}"
+    return (
+        f"{found.model}, {config.depth} blocks of width {config.dim}, {config.heads} heads, MLP width {config.mlp_dim}"
+    )
+
+
+def _classes_in_words(found: WeightsDescription) -> str:
+    count = found.config.num_classes
+    if not count:
+        return "none: the weights have no head"
+    if not found.classes:
+        return f"{count:,}, not named"
+    first = ", ".join(printable(name, 40) for name in found.classes[:SHOWN_CLASSES])
+    return f"{count:,}: {first}{' ...' if count > SHOWN_CLASSES else ''}"

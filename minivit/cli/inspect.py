@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
 from ..utils.text import printable
 from .common import data_dir_option, threads_of, workers_option
-from .weights import add_weights_options, load_weights, say_if_head_is_zero
+from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,8 @@ def _inspect(options: argparse.Namespace) -> int:
     if not isinstance(model, ViT):
         raise ConfigError(f"{path} holds a ResNet, which has no attention to inspect: choose a Vision Transformer")
     choose = _given_pictures if options.images else _test_pictures
-    pictures, measured_on = choose(options, header, model.config)
+    classes = tuple(names_of_classes(path, model, header))
+    pictures, measured_on = choose(options, header, model.config, classes)
 
     say_if_head_is_zero(path, model)
     looks = len(measured_on) + 2 * len(pictures)
@@ -82,7 +83,9 @@ def _inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[ShownImages, np.ndarray]:
+def _given_pictures(
+    options: argparse.Namespace, header: Header, config: ViTConfig, classes: tuple[str, ...]
+) -> tuple[ShownImages, np.ndarray]:
     """Return the image files of the command line, to show and to measure on."""
     import numpy as np
 
@@ -94,11 +97,12 @@ def _given_pictures(options: argparse.Namespace, header: Header, config: ViTConf
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     preprocessing = preprocessing_in(header)
     pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
-    classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
     return ShownImages(pixels, [Path(image).name for image in options.images], classes), pixels
 
 
-def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfig) -> tuple[ShownImages, np.ndarray]:
+def _test_pictures(
+    options: argparse.Namespace, header: Header, config: ViTConfig, classes: tuple[str, ...]
+) -> tuple[ShownImages, np.ndarray]:
     """Return test images of the data set to show, and more of them to measure on."""
     from ..insight import ShownImages
 
@@ -116,7 +120,6 @@ def _test_pictures(options: argparse.Namespace, header: Header, config: ViTConfi
             "data set"
         )
 
-    classes = tuple(header.get("classes") or (f"class {k}" for k in range(config.num_classes)))
     shown = sample.subset(indices_to_show(test_set, SHOWN))
     labels = shown.labels if classes == test_set.classes else None
     names = [f"test image {i} of {name}" for i in range(len(shown))]

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
 from ..utils.text import printable
 from .common import threads_of
-from .weights import add_weights_options, load_weights, say_if_head_is_zero
+from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 
 def add_predict(commands: Any) -> None:
@@ -52,7 +52,7 @@ def _predict(options: argparse.Namespace) -> int:
     say_if_head_is_zero(path, model)
     with Workers(threads_of(options)) as workers:
         probabilities = model.predict(pixels, workers=workers)  # (B, K)
-    classes = header.get("classes") or [f"class {k}" for k in range(model.config.num_classes)]
+    classes = names_of_classes(path, model, header)
     for image, row in zip(options.images, probabilities, strict=True):
         best = np.argsort(-row, kind="stable")[: options.top]
         if options.json:

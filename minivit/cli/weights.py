@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import to_device
+from ..data.imagenet import imagenet_classes
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
 from ..preprocessing import INTERPOLATIONS
@@ -52,35 +53,50 @@ def add_weights_options(parser: argparse.ArgumentParser, positional: bool = Fals
     if not positional:
         weights_option(parser)
     parser.add_argument(
-        "--image-size", type=_kind("image-size", sides_of), metavar="PIXELS",
+        "--image-size", type=sides_type, metavar="PIXELS",
         help="resize images to PIXELS, such as 224 or 240x320 (height x width), and interpolate the position "
         "embeddings to fit [default: the size that the weights were made for]",
     )  # fmt: skip
+    add_details(parser)
+    device_option(parser)
+
+
+def add_details(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what a weights file may not say."""
     for name, unit, text in DETAILS:
         kind = _kind(name, READERS[name]) if name in READERS else TYPES.get(name, str)
         parser.add_argument(f"--{name}", type=kind, metavar=unit, help=text)
-    device_option(parser)
+
+
+def details_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return these options by the names that `load_model` gives them; None for those that were not given."""
+    renamed = {"eps": "norm_eps", "interpolation": "resampling"}
+    return {renamed.get(name, name): getattr(options, name) for name, *_ in DETAILS}
 
 
 def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
     """Return the weights file, its model on `--device`, and the header of the file. Notices say what was assumed."""
     to_device(np.zeros(1, np.float32), options.device)  # an unknown device is said before anything is downloaded
     path = find_weights(options.weights)
-    model, header = load_for_pixels(
-        path,
-        heads=options.heads,
-        image_size=options.image_size,
-        grid=options.grid,
-        classifier=options.classifier,
-        gelu=options.gelu,
-        norm_eps=options.eps,
-        mean=options.mean,
-        std=options.std,
-        resize=options.resize,
-        crop=options.crop,
-        resampling=options.interpolation,
-    )
+    model, header = load_for_pixels(path, image_size=options.image_size, **details_of(options))
     return path, model.to(options.device), header
+
+
+def names_of_classes(path: Path, model: Any, header: Header) -> list[str]:
+    """Return the names of a model's classes: its weights', ImageNet's, which a notice says, or "class 0" and so on.
+
+    Args:
+        path: the weights file.
+        model: the model.
+        header: of the file.
+    """
+    if header.get("classes"):
+        return list(header["classes"])
+    count = model.config.num_classes
+    if names := imagenet_classes(count):
+        notice(f"{printable(path)} does not name its {count:,} classes: assumed ImageNet's, in their usual order")
+        return list(names)
+    return [f"class {k}" for k in range(count)]
 
 
 def say_if_head_is_zero(path: Path, model: Any) -> None:
@@ -102,3 +118,6 @@ def _kind(name: str, read: Callable[[str, str], Any]) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return kind
+
+
+sides_type = _kind("image-size", sides_of)

@@ -10,7 +10,7 @@ from ..utils.text import listed, printable
 from .formats.archive import INDEX_SUFFIX, READ_SUFFIXES
 from .formats.shards import read_index
 from .hub import hub_folder, is_hub_name
-from .published import pretrained_weights
+from .published import PRETRAINED, pretrained_weights
 
 RUN_WEIGHTS = "checkpoint.npz"
 
@@ -42,6 +42,13 @@ def find_weights(given: str | Path) -> Path:
     if not looks_like_a_path and not path.exists():
         return pretrained_weights(str(given))
     return weights_file(path)
+
+
+def is_weights_name(given: str) -> bool:
+    """Return whether a text means weights: it is a path, a published name, or `hf-hub:OWNER/NAME`."""
+    path = Path(given)
+    is_path = path.suffix in (*READ_SUFFIXES, ".json") or len(path.parts) > 1
+    return is_path or is_hub_name(given) or given in PRETRAINED or path.exists()
 
 
 def weights_file(path: str | Path) -> Path:

@@ -116,19 +116,25 @@ class Settled:
         """Whether everything is in the weights file itself, or is certain from its arrays."""
         return not (self.given or self.doubt or (self.stated and self.source))
 
+    @property
+    def said_by(self) -> str:
+        """Who says it, as the end of a sentence; "" if the source of the weights is certain and nothing else counts."""
+        parts = [
+            "as given" if self.given else "",
+            f"from {place_of(self.source)}" if self.stated and self.source else "",
+            "as the file says" if self.stated and not self.source else "",
+            f"assumed {self.doubt}" if self.doubt else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
     def phrase(self, config: AnyConfig) -> str:
         """Return how images are prepared and who says so.
 
         Args:
             config: the model's configuration.
         """
-        parts = [
-            self.preprocessing.described(*config.image_shape[:2]),
-            "as given" if self.given else "",
-            f"from {place_of(self.source)}" if self.stated and self.source else "",
-            f"assumed {self.doubt}" if self.doubt else "",
-        ]
-        return ", ".join(part for part in parts if part)
+        described = self.preprocessing.described(*config.image_shape[:2])
+        return f"{described}, {self.said_by}" if self.said_by else described
 
 
 def settle(

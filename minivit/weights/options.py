@@ -19,7 +19,7 @@ def sides_of(name: str, text: str) -> int | tuple[int, int]:
         ConfigError: for other texts.
     """
     parts = [part.strip() for part in text.lower().replace(",", "x").split("x")]
-    if len(parts) > 2 or not all(re.fullmatch(r"[0-9]{1,9}", part) for part in parts):
+    if len(parts) > 2 or not all(re.fullmatch(r"[0-9]{1,19}", part) for part in parts):
         raise ConfigError(f"{name} must be a number such as 224, or two such as 6x4, not {quoted(text)}")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 

@@ -173,6 +173,10 @@ class SlotSource(Source):
         if self.names_what_is_left_out:
             self._name_what_is_left_out(archive, set(names.values()))
 
+    def check(self, archive: Archive, description: Description) -> None:
+        """Check that the file has an array of the right shape for each slot."""
+        self._checked_names(archive, description.config)
+
     def _checked_names(self, archive: Archive, config: AnyConfig) -> dict[str, str]:
         """Return the name of each array in the file by its standard name, if all are there and fit the model."""
         names: dict[str, str] = {}

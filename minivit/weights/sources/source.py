@@ -117,6 +117,13 @@ class Source(ABC):
         """
         return Preprocessing(), ""
 
+    def check(self, archive: Archive, description: Description) -> None:  # noqa: B027
+        """Check by names and shapes that a file holds the arrays of its description; nothing is read.
+
+        Raises:
+            CheckpointError: if arrays are missing, unknown or of another shape.
+        """
+
     def understands_config(self, content: Mapping[str, Any]) -> bool:
         """Return whether a `config.json` with this content was written by this source."""
         return False
