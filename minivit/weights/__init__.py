@@ -21,8 +21,8 @@ from .verify import verify_weights
 __all__ = [
     "PRETRAINED", "READ_SUFFIXES", "RUN_WEIGHTS", "SUFFIXES", "Header", "WeightsDescription", "channels_of",
     "config_of", "crop_of", "describe_weights", "export_model", "find_weights", "fold_scaling", "grid_of",
-    "has_zero_head", "is_weights_name", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays", "read_header",
-    "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
+    "has_zero_head", "is_weights_name", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays",
+    "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
 ]  # fmt: skip
 
 
