@@ -8,6 +8,7 @@ the head's weights. For ViT-Ti_16 and 500 images, 100 epochs then take a second 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..data import AnyDataset, Batch, Loader
 from ..engine.tensor import Tensor
 from ..models import Classifier
 from ..preprocessing import preprocessing_in
-from .batches import Represented, RunData, augmentation_name
+from .batches import Represented, augmentation_name
 from .config import TrainConfig
 from .distributed.ranks import Ranks
 from .evaluation import evaluate_objective
@@ -92,7 +93,7 @@ def keep_representations(run: Run, workers: Workers, show: bool) -> None:
         count = len(data.train) + len(data.test)
         print(f"all but the head is frozen: {count:,} images go through the network once", flush=True)
     train, test = (_represented(run.model, each, workers, show) for each in (data.train, data.test))
-    run.data = RunData(train, test, data.manifest)
+    run.data = replace(data, train=train, test=test)
     run.loader = RepresentationLoader(train, run.loader.batch_size, seed=run.config.seed)
     run.objective = HeadClasses(run.model, run.config.smoothing)
     run.precision = Precision(run.objective, run.precision.parameters)

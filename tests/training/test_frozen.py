@@ -103,6 +103,13 @@ def test_a_resumed_run_ends_with_the_same_weights_to_the_last_bit(starting, tmp_
         np.testing.assert_array_equal(whole[name], broken[name])
 
 
+def test_held_out_images_are_named_as_without_the_shortcut(starting, tmp_path, capsys):
+    train(options(starting, validation=10), tmp_path / "run")
+    said = capsys.readouterr().out
+    assert "50 training images and 10 validation images of 10 classes" in said
+    assert "validation accuracy" in said and "test accuracy" not in said
+
+
 def test_an_average_of_the_weights_is_kept_too(starting, tmp_path):
     result = train(options(starting, ema=0.9), tmp_path / "run", show=False)
     averaged = load_model(tmp_path / "run" / "checkpoint.npz").head.weight.data
