@@ -167,7 +167,9 @@ FAMILIES = {
     "BEiT": (lambda: timm_arrays() | {"blocks.0.attn.relative_position_bias_table": ones(9, 2)}, "BEiT"),
     "Swin": (lambda: {"patch_embed.proj.weight": ones(8, 3, 4, 4), "layers.0.blocks.0.attn.x": ones(8)}, "Swin"),
     "EVA": (lambda: timm_arrays() | {"rope.freqs": ones(8)}, "rotary"),
-    "torchvision": (lambda: {"conv_proj.weight": ones(8, 3, 4, 4), "class_token": ones(1, 1, 8)}, "torchvision"),
+    "torchvision, several convolutions": (
+        lambda: {"conv_proj.conv_bn_relu_0.0.weight": ones(8, 3, 3, 3), "class_token": ones(1, 1, 8)},
+        "several convolutions"),
     "a ResNet": (lambda: {"conv1.weight": ones(8, 3, 7, 7), "bn1.weight": ones(8)}, "ResNet"),
     "a language model": (lambda: {"model.layers.0.x": ones(8), "model.embed_tokens.weight": ones(8, 8)}, "language"),
     "patches of two sizes": (lambda: timm_arrays() | {"patch_embed.proj.weight": ones(8, 3, 4, 8)}, "4 x 8"),

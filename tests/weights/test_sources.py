@@ -14,6 +14,7 @@ from minivit.weights.sources.huggingface import HuggingFace
 from minivit.weights.sources.registry import SOURCES, source_with_layout
 from minivit.weights.sources.slots import Slot, SlotSource
 from minivit.weights.sources.timm import Timm
+from minivit.weights.sources.torchvision import TorchVision
 from tests.support import randomize, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
@@ -29,6 +30,8 @@ def file_of(name, folder):
         save_weights(tiny_vit(dtype=np.float32), path)
     elif name in ("Google", "BiT"):
         write_archive(path, google_state(tiny_vit(dtype=np.float32) if name == "Google" else small_resnet()))
+    elif name == "torchvision":
+        write_archive(path, TorchVision().arrays_of(tiny_vit(dtype=np.float32, gelu="erf")))
     else:
         write_safetensors(path, timm_arrays() if name == "timm" else hf_arrays())
     return path
@@ -55,6 +58,8 @@ MODELS = {
     "Hugging Face, pooler": (
         HuggingFace(),
         lambda: tiny_vit(dtype=np.float32, gelu="erf", norm_eps=1e-12, representation=12, num_classes=0)),
+    "torchvision": (TorchVision(), lambda: tiny_vit(dtype=np.float32, gelu="erf")),
+    "torchvision, pre_logits": (TorchVision(), lambda: tiny_vit(dtype=np.float32, gelu="erf", representation=7)),
 }  # fmt: skip
 
 
@@ -121,7 +126,7 @@ def test_a_source_is_added_by_one_class_and_one_line(tmp_path, monkeypatch):
 def test_a_layout_that_is_read_and_not_written_says_so(tmp_path):
     with pytest.raises(ConfigError, match="reads the layout of timm but does not write it"):
         Timm().write(tiny_vit(dtype=np.float32), tmp_path / "timm.npz", None)
-    with pytest.raises(ConfigError, match="unknown layout 'timm': use 'minivit' or 'google'"):
+    with pytest.raises(ConfigError, match="unknown layout 'timm': use 'minivit' or"):
         source_with_layout("timm")
 
 
@@ -132,6 +137,7 @@ SCALARS = {
     "BiT": ("BiT", "resnet/head/conv2d/kernel"),
     "timm": ("timm", "head.weight"),
     "Hugging Face": ("Hugging Face", "classifier.weight"),
+    "torchvision": ("torchvision", "heads.head.weight"),
 }
 
 

@@ -28,7 +28,6 @@ FAMILIES: tuple[tuple[str, str], ...] = (
     (r"(^|\.)mask_token$", "a network pre-trained with masks (MAE, BEiT): drop mask_token if it is a plain ViT"),
     (r"\.(q_norm|k_norm|q_bias|v_bias)\b", "a ViT with other queries and keys (q_norm, k_norm, q_bias)"),
     (r"\.mlp\.(w12|w1|w3|fc1_g|fc1_x|gate_proj|weights_in)\.", "a ViT with gated MLPs (SwiGLU)"),
-    (r"encoder\.layers\.encoder_layer_\d+\.|(^|\.)conv_proj\.weight$", "a ViT of torchvision"),
     (r"Transformer/encoderblock/", "a ViT of big_vision with its blocks stacked (scan=True)"),
     (r"(^|\.)(conv1|bn1|layer1)\.", "a convolutional network (ResNet)"),
     (r"(^|\.)(downsample_layers|stages\.\d+\.blocks|stages\.\d+\.\d+)\.", "a convolutional network (ConvNeXt)"),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import Any
 
-from ...errors import ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ...utils.aliases import old_names
-from ...utils.notices import notice
 from ..formats.archive import Arrays, Shapes
 from .bit import BiT
 from .sizes import (
@@ -23,7 +22,7 @@ from .sizes import (
     size_without_positions,
     width_of,
 )
-from .slots import Slot, SlotSource
+from .slots import ANY_VALUE, Slot, SlotSource, refuse_other_parts, say_other_arithmetic
 from .source import Header, Hints
 
 POSITIONS = "Transformer/posembed_input/pos_embedding"
@@ -36,6 +35,13 @@ NEWER_AND_PUBLISHED_NUMBERS = (
     ("/MultiHeadDotProductAttention_0/", "/MultiHeadDotProductAttention_1/"),
     ("/MlpBlock_0/", "/MlpBlock_3/"),
 )
+
+# What the layout has a place for besides a plain ViT, by the options' names.
+WRITABLE: dict[str, Container[Any]] = {
+    "channels": ANY_VALUE, "representation": ANY_VALUE, "backbone": ANY_VALUE, "backbone_width": ANY_VALUE,
+    "positions": ("sincos2d",), "positions_for": ("patches",), "classifier": ("gap", "map"), "class_token": (True,),
+    "pooling_mlp_dim": ANY_VALUE,
+}  # fmt: skip
 
 
 class Google(SlotSource):
@@ -128,15 +134,9 @@ class Google(SlotSource):
             yield from _dense("head", "head", c.representation or d, c.num_classes)
 
     def check_writable(self, config: AnyConfig) -> None:
-        """Raise ConfigError for other positions than the files have, or a norm after the pooling."""
-        if isinstance(config, ResNetConfig):
-            return
-        if config.positions not in ("learned", "sincos2d") or config.positions_at != "stem" or config.pool_before_norm:
-            raise ConfigError(
-                "Google's layout has learned or sincos2d positions at the stem, and the norm before the pooling; this "
-                f"model has {config.positions} positions at {config.positions_at!r} and "
-                f"pool_before_norm={config.pool_before_norm}"
-            )
+        """Raise ConfigError for a part that the files have no place for, such as a norm after the pooling."""
+        if isinstance(config, ViTConfig):
+            refuse_other_parts(config, self.name, **WRITABLE)
 
     def arrays_of(self, model: Classifier) -> Arrays:
         """Return a model's parameters under Google's names; those of a ResNet as BiT names them."""
@@ -146,12 +146,7 @@ class Google(SlotSource):
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's arrays, with a notice if readers of the file would compute other logits."""
-        config = model.config
-        if isinstance(config, ViTConfig) and (config.gelu != "tanh" or config.norm_eps != 1e-6):
-            notice(
-                f"Google's layout does not say that this model has gelu={config.gelu!r} and norm_eps="
-                f"{config.norm_eps:g}: its readers take 'tanh' and 1e-06, which changes the logits"
-            )
+        say_other_arithmetic(model.config, self.name, "tanh", 1e-6)
         super().write(model, path, header)
 
 

@@ -19,6 +19,7 @@ from .processors import fields_of_preprocessor
 from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json
 from .source import Source
 from .timm import Timm
+from .torchvision import TorchVision
 
 MINIVIT = Minivit()
 SOURCES: tuple[Source, ...] = (
@@ -27,6 +28,7 @@ SOURCES: tuple[Source, ...] = (
     Google(),
     Timm(),
     HuggingFace(),
+    TorchVision(),
 )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +30,22 @@ from .source import Description, Header, Hints, Source
 QUERY, KEY, VALUE = range(3)
 LINEAR_AXES = (1, 0)  # PyTorch's linear kernels are (out, in)
 CONVOLUTION_AXES = (2, 3, 1, 0)  # and those of its convolutions (out, in, h, w)
+
+# Options of a ViT that need no place in a layout: sizes that arrays show, dropout, and arithmetic that no array shows.
+WITHOUT_A_PLACE = {
+    "image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "num_classes", "dropout", "attention_dropout",
+    "gelu", "norm_eps",
+}  # fmt: skip
+
+
+class _Anything:
+    """Every value is in it."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+ANY_VALUE = _Anything()
 
 
 @dataclass(frozen=True)
@@ -245,6 +261,52 @@ def norm_slots(theirs: str, ours: str, width: int) -> Iterator[Slot]:
     """Yield the slots of a LayerNorm of PyTorch."""
     yield Slot(f"{theirs}.weight", (width,), f"{ours}.weight")
     yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias")
+
+
+def refuse_other_parts(config: AnyConfig, layout: str, **known: Container[Any]) -> None:
+    """Raise ConfigError if a model has a part that a layout has no place for.
+
+    Args:
+        config: the model's configuration.
+        layout: whose layout it is, for the message.
+        **known: by the name of an option of `ViTConfig`, values that the layout has a place for besides the default,
+            or `ANY_VALUE`.
+
+    Raises:
+        ConfigError: for a ResNet, or a ViT with another part; its options are named.
+    """
+    if not isinstance(config, ViTConfig):
+        raise ConfigError(f"{layout}'s layout is for Vision Transformers, and this model is a ResNet")
+    plain = ViTConfig()
+    other = [
+        f"{each.name}={getattr(config, each.name)!r}"
+        for each in fields(config)
+        if each.name not in WITHOUT_A_PLACE
+        and getattr(config, each.name) not in (getattr(plain, each.name), *_reading(config, each.name))
+        and getattr(config, each.name) not in known.get(each.name, ())
+    ]
+    if other:
+        raise ConfigError(f"{layout}'s layout has no place for {listed(other)}: save this model in minivit's layout")
+
+
+def _reading(config: ViTConfig, option: str) -> tuple[Any, ...]:
+    """Return the other value that says the same as the default: whether there is a class token for the head to read."""
+    return (config.reads_class_token,) if option == "class_token" else ()
+
+
+def say_other_arithmetic(config: AnyConfig, layout: str, gelu: str, norm_eps: float) -> None:
+    """Give a notice if readers of a layout compute another GELU or epsilon than the model: its files do not say them.
+
+    Args:
+        config: the model's configuration.
+        layout: whose layout it is.
+        gelu, norm_eps: what its readers compute.
+    """
+    if isinstance(config, ViTConfig) and (config.gelu, config.norm_eps) != (gelu, norm_eps):
+        notice(
+            f"{layout}'s layout does not say that this model has gelu={config.gelu!r} and norm_eps="
+            f"{config.norm_eps:g}: its readers take {gelu!r} and {norm_eps:g}, which changes the logits"
+        )
 
 
 def _shown(name: str) -> str:
