@@ -41,7 +41,7 @@ PATCH_KERNEL = "conv_proj.weight"
 POSITIONS = "encoder.pos_embedding"
 LAYER = "encoder.layers.encoder_layer_"
 
-# The MLP's two layers: the names of older versions, and those since torchvision 0.15.
+# The MLP's two layers: the older names, and the newer ones.
 OLDER_AND_NEWER_NAMES = ((".mlp.linear_1.", ".mlp.0."), (".mlp.linear_2.", ".mlp.3."))
 
 
