@@ -66,6 +66,10 @@ VARIANTS = {
     "quick GELU": {"gelu": "quick"},
     "ReLU": {"gelu": "relu"},
     "another width in pooling": {"classifier": "map", "pooling_mlp_dim": 9, "gated_mlp": True},
+    "no final norm": {"final_norm": False},
+    "no final norm, distilled": {"final_norm": False, "distillation": True},
+    "no final norm, pooled": {"final_norm": False, "classifier": "gap"},
+    "pixels that no patch covers": {"drop_rest": True, "image_size": (10, 15)},
     "root of a hybrid": {"backbone": (), "backbone_width": 32, "image_size": 32},
     "hybrid": {"backbone": (1, 2), "backbone_width": 32, "image_size": (40, 49), "patch_size": 2},
 }  # fmt: skip

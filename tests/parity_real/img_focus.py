@@ -49,9 +49,7 @@ def with_features(onnx, proto):
 def arrays_of(onnx, proto) -> dict[str, np.ndarray]:
     """The backbone's arrays under the names of Hugging Face's `Dinov2Model`."""
     arrays = {each.name: onnx.numpy_helper.to_array(each) for each in proto.graph.initializer}
-    named = {
-        name.removeprefix("backbone."): array for name, array in arrays.items() if name.startswith("backbone.")
-    }
+    named = {name.removeprefix("backbone."): array for name, array in arrays.items() if name.startswith("backbone.")}
     for node in proto.graph.node:
         linear = re.fullmatch(r"/backbone/(encoder/layer\..*)/MatMul", node.name)
         if linear and node.input[1] in arrays:

@@ -23,7 +23,7 @@ COMPUTED = {
     "image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "num_classes", "channels", "representation", "gelu",
     "norm_eps", "classifier", "class_token", "pool_before_norm", "positions", "positions_at", "backbone",
     "backbone_width", "distillation", "registers", "positions_for", "embedding_norm", "layer_scale", "qkv_bias",
-    "qk_norm", "gated_mlp", "pooling_mlp_dim",
+    "qk_norm", "gated_mlp", "pooling_mlp_dim", "final_norm", "drop_rest",
 }  # fmt: skip
 ONLY_IN_TRAINING = {"dropout", "attention_dropout"}
 
@@ -60,7 +60,8 @@ def add_vit(g: Graph, model: ViT, x: Value) -> Value:
 def _patches(g: Graph, model: ViT, images: Value) -> Value:
     """Return the patch embeddings, (B, H, W, C) -> (B, N, D).  # ViT (1)
 
-    The patch embedding is a convolution whose stride is the patch's side, which every runtime has in a fast form.
+    The patch embedding is a convolution whose stride is the patch's side, which every runtime has in a fast form. It
+    leaves out what no patch covers at the bottom and the right.
     """
     c = model.config
     x = g.transpose(images, (0, 3, 1, 2), "images.channels_first")  # (B, C, H, W)
@@ -224,7 +225,7 @@ def _mean_of_two_heads(g: Graph, model: ViT, z: Value) -> Value:
     """Return the mean of what two heads say of a token each, or the tokens' mean: (B, T, D) -> (B, K).  # DeiT"""
     c = model.config
     z = z if c.depth else g.part(z, 1, 0, 2, "class_tokens")
-    z = g.layer_norm(z, model.encoder_norm, "encoder_norm")  # (B, 2, D)
+    z = _final_norm(g, model, z)  # (B, 2, D)
     if not c.num_classes:
         return g.mean(z, [1], "mean_of_class_tokens")
     first, second = g.split(z, 2, 1, "class_tokens.split")
@@ -239,10 +240,10 @@ def _pooled(g: Graph, model: ViT, z: Value) -> Value:
     c = model.config
     if c.classifier == "token":
         cls = z if c.depth else g.part(z, 1, 0, 1, "class_token")  # the last block has left this token alone
-        return g.reshape(g.layer_norm(cls, model.encoder_norm, "encoder_norm"), (0, c.dim), "pooled")
+        return g.reshape(_final_norm(g, model, cls), (0, c.dim), "pooled")
     if c.pool_before_norm:
-        return g.layer_norm(_mean_of_patches(g, z, c), model.encoder_norm, "encoder_norm")
-    z = g.layer_norm(z, model.encoder_norm, "encoder_norm")
+        return _final_norm(g, model, _mean_of_patches(g, z, c))
+    z = _final_norm(g, model, z)
     if c.classifier == "map":
         return _gathered_by_query(g, model.pooling, z, c)
     mean = _mean_of_patches(g, z, c)
@@ -250,6 +251,10 @@ def _pooled(g: Graph, model: ViT, z: Value) -> Value:
         return mean
     cls = g.reshape(g.part(z, 1, 0, 1, "class_token"), (0, c.dim), "class_token.flat")
     return g.node("Concat", cls, mean, name="pooled", axis=1)
+
+
+def _final_norm(g: Graph, model: ViT, z: Value) -> Value:
+    return g.layer_norm(z, model.encoder_norm, "encoder_norm") if model.config.final_norm else z
 
 
 def _mean_of_patches(g: Graph, z: Value, c: ViTConfig) -> Value:
