@@ -26,8 +26,9 @@ from .arrays import (
     refuse_other_types,
     sha256,
 )
+from .filekinds import LEGACY_START
 from .npz import open_npz, write_npz
-from .pytorch import LEGACY_START, is_pytorch_zip, open_legacy, open_pytorch_zip
+from .pytorch import is_pytorch_zip, open_legacy, open_pytorch_zip
 from .safetensors import open_safetensors, write_safetensors
 from .shards import INDEX_SUFFIX, open_shards
 

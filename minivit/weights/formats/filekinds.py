@@ -30,6 +30,7 @@ BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", "a program, not weights"),
     (b"SQLite format 3", "a database, not weights"),
 )
+LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the integer that a legacy file of PyTorch begins with, as a pickle
 OLD_PYTORCH_MEMBERS = (b"storages", b"tensors", b"pickle", b"./storages", b"./tensors", b"./pickle", b"sys_info")
 FLAX_MAPS = (*range(0x80, 0x90), 0xDE, 0xDF)  # how a map begins in msgpack
 
@@ -58,6 +59,8 @@ def kind_of(path: Path) -> str | None:
             return "a PyTorch file from before version 0.2 (tar): load it there and save it again with torch.save"
         return "a tar archive: unpack it first"
     if start[0] == 0x80 and start[1] in range(2, 6):  # a pickle of protocol 2 to 5
+        if LEGACY_START in start[:64]:
+            return None  # a PyTorch file: its reader says what is wrong
         return f"a Python pickle that torch.save did not write: loading it can run code, so {CONVERT}"
     if start[0] in FLAX_MAPS and 0xA0 <= start[1] <= 0xDB:  # a map whose first key is text
         return f"a Flax file (msgpack): {CONVERT}, or to .npz"

@@ -54,14 +54,12 @@ UNTYPED = ("torch.storage.UntypedStorage", "torch.UntypedStorage", "torch.storag
 MOST_AXES = 32
 DEEPEST = 32  # containers inside each other
 MOST_ENTRIES = 1_000_000  # of all containers together; one that is there twice counts twice
-LONGEST_NAMES = 2**24  # characters of all names together
+LONGEST_NAME, LONGEST_NAMES = 1000, 2**24  # characters of a name, and of all names together
 MOST_VIEWS = 16  # numbers of all tensors, for each number of the storages
 FREE_VIEWS = 2**20  # numbers of tensors beyond that, for small masks that are expanded
 SHRINKS_AT_MOST = 1032  # the most that deflate does
 BLOCK = 2**20  # bytes
 
-# The integer that a legacy file begins with, as a pickle writes it.
-LEGACY_START = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 LEGACY_VERSION = 1001
 
 
@@ -477,12 +475,16 @@ def _leaves(root: Any) -> Iterator[tuple[str, Leaf]]:
             raise Refused(
                 f"has containers with more than {MOST_ENTRIES:,} entries: save the weights alone, with {SAVE}"
             )
-        if isinstance(value, Tensor | Unreadable) or (isinstance(value, NumPyArray) and value.fits()):
+        if not isinstance(value, Leaf | Table | list | tuple) or (isinstance(value, NumPyArray) and not value.fits()):
+            continue
+        if len(prefix) + len(key) > LONGEST_NAME:
+            raise Refused(f"has a name of more than {LONGEST_NAME:,} characters: save the weights alone, with {SAVE}")
+        if isinstance(value, Leaf):
             yield prefix + key, value
-        elif isinstance(value, Table | list | tuple):
-            if len(walks) >= DEEPEST:
-                raise Refused(f"has containers that are nested more than {DEEPEST} deep: save the weights alone")
-            walks.append((f"{prefix}{key}.", _entries(value)))
+            continue
+        if len(walks) >= DEEPEST:
+            raise Refused(f"has containers that are nested more than {DEEPEST} deep: save the weights alone")
+        walks.append((f"{prefix}{key}.", _entries(value)))
 
 
 def _entries(container: Any) -> Iterator[tuple[str | None, Any]]:
