@@ -13,9 +13,8 @@ from typing import Any
 from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
 from ..utils.notices import notices_as_lines
-from ..utils.text import printable
 from .bench import add_bench
-from .common import Parser
+from .common import Parser, complain_of, problem_of
 from .evaluate import add_evaluate
 from .experiment import add_experiment
 from .export import add_export
@@ -29,8 +28,6 @@ from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
 from .verify import add_verify
-
-LONGEST_ERROR = 400  # characters: half for our words, half for a path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with notices_as_lines():
             return options.run(options)
     except MinivitError as error:
-        problem = str(error)
+        problem = problem_of(error)
     except KeyboardInterrupt as stopped:
         complain("minivit: interrupted")
         return getattr(stopped, "status", EXIT_INTERRUPTED)  # SIGTERM has another, see `training.stopping`
@@ -63,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if output_failed(error):
             return close_output(0)
-        problem = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-    complain(f"minivit: error: {printable(problem, LONGEST_ERROR)}")
+        problem = problem_of(error)
+    complain_of(problem)
     return EXIT_BAD_INPUT
 
 

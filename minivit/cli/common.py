@@ -7,11 +7,13 @@ import math
 import re
 from typing import Any, NoReturn
 
+from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT, complain
 from ..utils.text import printable, quoted
 
 LARGEST = 2**63 - 1  # NumPy's largest integer
 LONGEST_MESSAGE = 180  # characters
+LONGEST_ERROR = 400  # characters: half for our words, half for a path
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +32,18 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r"\(choose from .*\)", lambda found: found[0].replace("'", ""), message)
         complain(f"{self.prog}: error: {printable(message, LONGEST_MESSAGE)}; see {self.prog} --help")
         raise SystemExit(EXIT_BAD_INPUT)
+
+
+def problem_of(error: MinivitError | OSError) -> str:
+    """Return the sentence of an error."""
+    if isinstance(error, OSError) and not isinstance(error, MinivitError) and error.filename:
+        return f"{error.strerror or error}: {error.filename}"
+    return str(error)
+
+
+def complain_of(problem: str) -> None:
+    """Write a problem to standard error, in one printable line."""
+    complain(f"minivit: error: {printable(problem, LONGEST_ERROR)}")
 
 
 def integer(text: str) -> int:

@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..errors import MinivitError
+from ..utils.console import EXIT_BAD_INPUT
 from ..utils.text import printable
 from ..weights import RUN_WEIGHTS, find_weights, verify_weights
+from .common import complain_of, problem_of
 
 
 def add_verify(commands: Any) -> None:
@@ -18,7 +21,7 @@ def add_verify(commands: Any) -> None:
         help="check weights for damage",
         description="Read every array of a weights file or of a run's checkpoint and compare it with its checksum: a "
         "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files, none in other .safetensors "
-        "files. The exit status is 2 if anything is damaged.",
+        "files. A damaged or missing file does not keep the others from being checked; the exit status is 2 then.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -34,9 +37,17 @@ def add_verify(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    status = 0
     for given in options.weights:
-        found = verify_weights(find_weights(given))
-        found["checked"] += _read_run(Path(given))
+        try:
+            found = verify_weights(find_weights(given))
+            found["checked"] += _read_run(Path(given))
+        except (MinivitError, OSError) as error:
+            status = EXIT_BAD_INPUT
+            complain_of(problem := problem_of(error))
+            if options.json:
+                print(json.dumps({"file": given, "error": problem}))
+            continue
         if options.json:
             print(json.dumps(found))
             continue
@@ -45,7 +56,7 @@ def _verify(options: argparse.Namespace) -> int:
             f"{printable(found['file'])}: {found['layout']} ({found['format']}), {found['arrays']:,} arrays, "
             f"{found['numbers']:,} numbers; checked: {checked}"
         )
-    return 0
+    return status
 
 
 def _read_run(folder: Path) -> list[str]:

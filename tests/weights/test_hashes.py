@@ -287,6 +287,25 @@ def test_verify_names_damage_and_exits_with_2(tmp_path, capsys):
     assert re.search(r"(CRC-32|checksum) .*'head\.weight\.npy'", capsys.readouterr().err)
 
 
+def test_verify_goes_on_after_a_file_that_is_damaged_or_missing(tmp_path, capsys):
+    _, path = saved(tmp_path, ".npz")
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8\xff\xe0 an image")
+    files = [str(tmp_path / "cat.jpg"), str(path), str(tmp_path / "nowhere.npz"), str(path)]
+
+    assert cli.main(["verify", *files]) == 2
+    said = capsys.readouterr()
+    assert [line.partition(":")[0] for line in said.out.splitlines()] == [str(path)] * 2
+    assert [name in line for name, line in zip(("cat.jpg", "nowhere.npz"), said.err.splitlines(), strict=True)] == [
+        True,
+        True,
+    ]
+
+    assert cli.main(["verify", "--json", *files]) == 2
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["file"] for line in lines] == files
+    assert ["error" in line for line in lines] == [True, False, True, False]
+
+
 def test_a_large_array_is_compared_with_its_hash_alone(tmp_path):
     """Its zip member's own checksum could be right: whoever changes a number may write a whole new archive."""
     arrays = {"a": np.zeros((300, 300), np.float32)}
