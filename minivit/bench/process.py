@@ -30,9 +30,15 @@ class Contender:
         arguments = [sys.executable, "-W", "ignore", "-m", "minivit.bench.process", library, json.dumps(asdict(job))]
         environment = os.environ | {"OMP_NUM_THREADS": str(job.workers), "PYTHONIOENCODING": "utf-8"}
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8"
-        )
-        self._answer()  # the child has warmed up
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8",
+            # In another process group, it does not receive the terminal's Ctrl-C: the parent ends it.
+            process_group=0, creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )  # fmt: skip
+        try:
+            self._answer()  # the child has warmed up
+        except BaseException as error:
+            self.__exit__(type(error))
+            raise
 
     def run(self, steps: int) -> float:
         """Take a number of steps and return the seconds, without the time to make their inputs."""
@@ -62,8 +68,10 @@ class Contender:
     def __enter__(self) -> Contender:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         assert self._process.stdin and self._process.stdout
+        if kind is not None:
+            self._process.kill()  # its steps may take minutes
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -111,6 +113,48 @@ def test_a_process_that_dies_is_told(capfd):
     with pytest.raises(BenchmarkError, match="measures minivit ended with status 1"):
         Contender("minivit", job(model="ViT-Nobody"))
     assert "ViT-Nobody" in capfd.readouterr().err
+
+
+INTERRUPTED = """
+from minivit.bench import Job
+from minivit.bench.process import Contender
+
+try:
+    with Contender("minivit", Job(model="ViT-XS_4-CIFAR", task="train", batch_size=4, workers=1)) as contender:
+        print(contender._process.pid, flush=True)
+        contender.run(10**6)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_ctrl_c_ends_the_process_at_once_without_a_word_of_its_own():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to all processes of the group
+    said, complaints = parent.communicate(timeout=60)
+
+    assert (said, complaints, parent.returncode) == ("interrupted\n", "", 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_a_process_that_is_interrupted_while_it_warms_up_is_ended(monkeypatch):
+    started = []
+
+    def interrupt(contender):
+        started.append(contender._process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Contender, "_answer", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Contender("minivit", job())
+    assert started[0].poll() not in (None, 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the figure is Linux's")
