@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set, ValuesView
-from contextlib import contextmanager, suppress
-from dataclasses import fields, is_dataclass
-from functools import partial
-from itertools import chain, islice
-from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType, SimpleNamespace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
-
-import numpy as np
 
 from ..backend.arrays import Array, copy_into, same_numbers, to_device
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..utils.text import printable
-
-# Most attributes have these types, which hold no parts: they are skipped first, since that is quick.
-PLAIN = frozenset({str, bytes, bytearray, memoryview, array, range, int, float, complex, bool, type(None)})
-ITERATORS = GeneratorType, map, zip, filter, enumerate, type(iter([])), type(iter(())), type(reversed([]))
-OPAQUE = str, bytes, type, ModuleType, BuiltinFunctionType  # these hold no parts either
-MOST_ITEMS = 1000  # so many items of a container are searched for hidden parts: the first one found is an error
+from .search import PLAIN, Owner, holds_members, members_in, members_in_objects
 
 
 class NamedParameters(list[tuple[str, Tensor]]):
@@ -47,7 +35,7 @@ class NamedParameters(list[tuple[str, Tensor]]):
         return list, (list(self),)  # a plain list, since a weak reference cannot be pickled
 
 
-class Module:
+class Module(Owner):
     """The base of every layer and model.
 
     A parameter is a Tensor in an attribute, a part is a Module in one; both may be in lists, tuples and dicts, at any
@@ -71,7 +59,7 @@ class Module:
         for name, value in vars(cls).items():
             if name == "__slots__" and value:
                 raise ConfigError(f"{cls.__name__} has __slots__, where a Module finds no parts: leave them out")
-            if not name.startswith("__") and _holds_parts(value):
+            if not name.startswith("__") and holds_members(value):
                 raise ConfigError(
                     f"{cls.__name__}.{name} belongs to the class, where it is not trained: assign it in __init__, "
                     f"to self.{name}"
@@ -125,7 +113,7 @@ class Module:
             if isinstance(value, Module):
                 yield name, value
             elif type(value) not in PLAIN:
-                yield from _parts_in(name, value, type(self).__name__)
+                yield from members_in(name, value, type(self).__name__)
 
     def _names(self, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Tensor]]:
         """Yield every parameter under each of its names; a part that contains itself is entered once."""
@@ -163,7 +151,7 @@ class Module:
             for name, value in vars(part).items():
                 if type(value) in PLAIN or isinstance(value, Tensor | Module):
                     continue
-                if any(id(hidden) not in known for hidden in _parts_in_objects(value)):
+                if any(id(hidden) not in known for hidden in members_in_objects(value)):
                     raise ConfigError(
                         f"{type(part).__name__}.{name} holds parameters where they are not found: keep layers and "
                         "parameters in attributes, lists, tuples or dicts of classes that derive from minivit.nn.Module"
@@ -262,133 +250,6 @@ class Module:
         for tensor in self.parameters():
             tensor.data, tensor.grad = to_device(tensor.data, device), None
         return self
-
-
-def _parts_in(
-    name: str, value: object, owner: str, above: tuple[int, ...] = ()
-) -> Iterator[tuple[str, Tensor | Module]]:
-    """Yield the parameters and Modules that a value is or holds, with the paths to them.
-
-    Args:
-        name: the path so far.
-        value: of an attribute.
-        owner: the Module's class, for messages.
-        above: the identities of the containers around the value.
-
-    Raises:
-        ConfigError: for a computed Tensor, and for a container in which parameters would be missed.
-    """
-    if type(value) in PLAIN or id(value) in above:
-        return
-    if isinstance(value, Tensor):
-        if not value.is_leaf:
-            raise ConfigError(
-                f"{owner}.{name} is the result of an operation, so no gradient reaches it: keep its array "
-                f"({name}.data), or make a parameter of that array, Tensor(..., requires_grad=True)"
-            )
-        yield name, value
-    elif isinstance(value, Module):
-        yield name, value
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value):
-            yield from _parts_in(f"{name}.{i}", item, owner, (*above, id(value)))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            for path, part in _parts_in(f"{name}.{key}", item, owner, (*above, id(value))):
-                _check_key(key, f"{owner}.{name}")
-                yield path, part
-    elif isinstance(value, ITERATORS):
-        raise ConfigError(
-            f"{owner}.{name} is a {type(value).__name__}, which can be read once: make it a list, so that its "
-            "parts are found"
-        )
-    elif _holds_parts(value):
-        raise ConfigError(
-            f"{owner}.{name} is a {type(value).__name__}, where parameters are not found: keep them in a list, tuple "
-            "or dict"
-        )
-
-
-def _check_key(key: object, where: str) -> None:
-    """Raise ConfigError for a dict's key that cannot be part of a name, or gives another name after a restart."""
-    is_integer = isinstance(key, int | np.integer) and not isinstance(key, bool)
-    if not (is_integer or (isinstance(key, str) and key and key.isprintable() and not set("./\\") & set(key))):
-        raise ConfigError(
-            f"{where} has the key {key!r}, which cannot name parameters: use a text without dots and slashes, or an "
-            "integer"
-        )
-
-
-def _holds_parts(value: object) -> bool:
-    """Return whether a value is a Tensor or a Module, or a container of any kind that holds one."""
-    return any(True for _ in _parts_inside(value, _items))
-
-
-def _parts_in_objects(value: object) -> Iterator[Tensor | Module]:
-    """Yield the Modules and parameters in a value, also in attributes and closures, where a Module does not look."""
-    for part in _parts_inside(value, _attributes):
-        if isinstance(part, Module) or (part.requires_grad and part.is_leaf):
-            yield part
-
-
-def _parts_inside(
-    value: object, look_into: Callable[[Any], Iterable[object]], depth: int = 3
-) -> Iterator[Tensor | Module]:
-    """Yield every Module and Tensor in a value, and in what it holds.
-
-    Args:
-        value: anything.
-        look_into: returns what a value holds that is not a list, tuple, set or dict: `_items` or `_attributes`.
-        depth: how many containers deep to look.
-    """
-    if isinstance(value, Tensor | Module):
-        yield value
-        return
-    if not depth or type(value) in PLAIN or isinstance(value, OPAQUE):
-        return
-    if isinstance(value, dict):
-        inside = chain(islice(value, MOST_ITEMS), islice(value.values(), MOST_ITEMS))
-    elif isinstance(value, list | tuple | set | frozenset):
-        inside = islice(value, MOST_ITEMS)
-    else:
-        inside = look_into(value)
-    for item in inside:
-        yield from _parts_inside(item, look_into, depth - 1)
-
-
-def _items(container: object) -> Iterable[object]:
-    """Return the items of a container that is not a list, tuple, set or dict; none for any other object."""
-    if isinstance(container, Mapping):
-        return islice(container.values(), MOST_ITEMS)
-    if isinstance(container, Sequence | Set | ValuesView):  # a deque is a Sequence
-        return islice(container, MOST_ITEMS)
-    if isinstance(container, np.ndarray):
-        return islice(container.flat, MOST_ITEMS) if container.dtype == object else ()
-    if is_dataclass(container):
-        return [getattr(container, field.name, None) for field in fields(container)]
-    return vars(container).values() if isinstance(container, SimpleNamespace) else ()
-
-
-def _attributes(thing: object) -> Iterable[object]:
-    """Return what an object refers to: its attributes, or what a function or method was made with."""
-    if isinstance(thing, partial):
-        return thing.func, thing.args, thing.keywords
-    if isinstance(thing, MethodType):
-        return (thing.__self__,)
-    if isinstance(thing, FunctionType):
-        return _closure(thing)
-    slots = getattr(type(thing), "__slots__", ())
-    names = (slots,) if isinstance(slots, str) else slots
-    return *getattr(thing, "__dict__", {}).values(), *(getattr(thing, name, None) for name in names)
-
-
-def _closure(function: FunctionType) -> list[object]:
-    """Return the values of a function's variables that belong to the functions around it."""
-    values = []
-    for cell in function.__closure__ or ():
-        with suppress(ValueError):  # a variable that has no value yet
-            values.append(cell.cell_contents)
-    return values
 
 
 def _is_real(array: Array) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ..engine.tensor import Tensor
-from ..nn.module import PLAIN, Module
+from ..nn.module import Module
+from ..nn.search import PLAIN
 
 
 class PartsWatch:
