@@ -58,7 +58,7 @@ def add_vit(g: Graph, model: ViT, x: Value) -> Value:
 
 
 def _patches(g: Graph, model: ViT, images: Value) -> Value:
-    """Return the patch embeddings, (B, H, W, C) -> (B, N, D).  # ViT (1)
+    """Return the patch embeddings, (B, H, W, C) -> (B, N, D).  # Eq. 1
 
     The patch embedding is a convolution whose stride is the patch's side, which every runtime has in a fast form. It
     leaves out what no patch covers at the bottom and the right.
@@ -77,7 +77,7 @@ def _patches(g: Graph, model: ViT, images: Value) -> Value:
 
 
 def _with_front_tokens_and_positions(g: Graph, model: ViT, z: Value) -> Value:
-    """Return the tokens with those in front of the patches, (B, N, D) -> (B, T, D).  # ViT (1)"""
+    """Return the tokens with those in front of the patches, (B, N, D) -> (B, T, D).  # Eq. 1"""
     c = model.config
     front = c.num_front_tokens
     table = _table(model.positions)  # (1, T, D), or nothing
@@ -123,7 +123,7 @@ def _encoded(g: Graph, model: ViT, z: Value) -> Value:
 
 
 def _block(g: Graph, block: Any, z: Value, c: ViTConfig, name: str, wanted: int | None) -> Value:
-    """Return an encoder block's tokens: (B, T, D) -> (B, wanted, D), or (B, T, D).  # ViT (2), (3)"""
+    """Return an encoder block's tokens: (B, T, D) -> (B, wanted, D), or (B, T, D): Eqs. 2 and 3."""
     kept = z if wanted is None else g.part(z, 1, 0, wanted, f"{name}.kept")
     y = _attention(g, block.attention, g.layer_norm(z, block.norm1, f"{name}.norm1"), c, f"{name}.attention", wanted)
     z = g.add(_layer_scale(g, block.scale1, y, c, f"{name}.scale1"), kept, f"{name}.after_attention")
@@ -136,7 +136,7 @@ def _layer_scale(g: Graph, layer: Any, y: Value, c: ViTConfig, name: str) -> Val
 
 
 def _attention(g: Graph, layer: Any, z: Value, c: ViTConfig, name: str, wanted: int | None) -> Value:
-    """Return what tokens gather from all tokens, (B, T, D) -> (B, wanted, D), or (B, T, D).  # ViT (5) to (8)"""
+    """Return what tokens gather from all tokens, (B, T, D) -> (B, wanted, D), or (B, T, D).  # Eq. 5 to (8)"""
     queries, width = wanted or c.num_tokens, c.dim // c.heads
     q, k, v = g.split(g.linear(z, layer.qkv, f"{name}.qkv"), 3, 2, f"{name}.split")  # (B, T, D) each
     if wanted is not None:
@@ -211,7 +211,7 @@ def _activation(g: Graph, x: Value, form: str, name: str) -> Value:
 
 
 def _logits(g: Graph, model: ViT, z: Value) -> Value:
-    """Return the logits, or the representation of a model without a head: (B, T, D) -> (B, K).  # ViT (4)"""
+    """Return the logits, or the representation of a model without a head: (B, T, D) -> (B, K).  # Eq. 4"""
     c = model.config
     if c.distillation:
         return _mean_of_two_heads(g, model, z)
