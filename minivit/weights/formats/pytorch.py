@@ -528,6 +528,10 @@ def open_pytorch_zip(path: Path, file: IO[bytes]) -> Archive:
         )
     for info in entries.values():
         _check_entry(info)
+    has_checksums = any(info.CRC for info in entries.values())
+    if not has_checksums:  # torch.serialization.set_crc32_options(False) leaves them 0
+        for info in entries.values():
+            info.CRC = None  # type: ignore[assignment]  # so that `zipfile` compares none
     if sum(info.file_size for info in entries.values() if _is_stored(info)) > path.stat().st_size:
         raise ValueError("its entries are longer than the file")
     order = archive.read(f"{top}byteorder") if _has(entries, f"{top}byteorder", 16) else b"little"
@@ -550,17 +554,17 @@ def open_pytorch_zip(path: Path, file: IO[bytes]) -> Archive:
 
     def read_bytes(key: str, first: int, count: int, checks: bool) -> np.ndarray:
         info = entries[f"{top}data/{key}"]
-        if checks and key not in checked and not (first == 0 and count == info.file_size):
+        checks = checks and has_checksums and key not in checked
+        is_whole = count == info.file_size
+        if checks and not is_whole:
             _check_crc(archive, info)
-        elif key in checked:
-            checks = False
         data = _stored(file, info, first, count) if _is_stored(info) else _packed(archive, info, first, count)
-        if checks and first == 0 and count == info.file_size and zlib.crc32(data.data) != info.CRC:
+        if checks and is_whole and zlib.crc32(data.data) != info.CRC:
             raise ValueError(f"the checksum of {quoted(info.filename)} does not match its content")
         checked.update([key] if checks else [])
         return data
 
-    return _archive(path, root, makers, read_bytes, is_big_endian=order == b"big", has_checksums=True)
+    return _archive(path, root, makers, read_bytes, order == b"big", has_checksums)
 
 
 def _has(entries: dict[str, zipfile.ZipInfo], name: str, longest: int) -> bool:
