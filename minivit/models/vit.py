@@ -196,7 +196,7 @@ class ViT(Classifier):
             return self.encoder_norm(self.patches(z).mean(axis=1))
         z = self.encoder_norm(z)
         if self.config.classifier == "map":
-            return self.pooling(z)
+            return self.pooling(self._without_registers(z))
         mean = self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
         return engine.concatenate([z[:, 0], mean], axis=1) if self.config.classifier == "token_gap" else mean
 
@@ -212,6 +212,14 @@ class ViT(Classifier):
         """Return the tokens without those in front, such as the class token: (B, T, D) -> (B, N, D)."""
         front = self.config.num_front_tokens
         return z[:, front:] if front else z
+
+    def _without_registers(self, z: Tensor) -> Tensor:
+        """Return the tokens that attention pooling reads: registers are left out, (B, T, D) -> (B, T - R, D)."""
+        if not self.config.registers:
+            return z
+        patches = self.patches(z)
+        classes = self.config.num_class_tokens
+        return engine.concatenate([z[:, :classes], patches], axis=1) if classes else patches
 
     def _may_skip(self, seen: Intermediates | None) -> bool:
         """Return whether the last block may skip all tokens but the class token, since Eq. 4 reads that one alone.

@@ -233,6 +233,7 @@ def test_a_layers_gradients_agree_with_finite_differences(layer):
         {"distillation": True, "registers": 2, "positions_for": "class", "layer_scale": 0.5},
         {"embedding_norm": True, "gelu": "quick", "qkv_bias": False, "positions_for": "patches"},
         {"gated_mlp": True, "classifier": "token_gap"},
+        {"final_norm": False, "registers": 1, "classifier": "map"},
         {"classifier": "map", "pooling_mlp_dim": 7, "gated_mlp": True},
         {"final_norm": False, "drop_rest": True, "image_size": (9, 11)},
     ],

@@ -151,19 +151,31 @@ def ones(*shape):
 
 
 FAMILIES = {
-    "distilled DeiT": (
-        lambda: timm_arrays(tokens=6) | {"dist_token": ones(1, 1, 8), "head_dist.weight": ones(3, 8)}, "dist_token"),
     "DeiT of Hugging Face": (
         lambda: {n.replace("vit.", "deit."): a for n, a in hf_arrays(tokens=6).items()}
         | {"deit.embeddings.distillation_token": ones(1, 1, 8)}, "DeiT"),
-    "LayerScale": (lambda: timm_arrays() | {"blocks.0.ls1.gamma": ones(8)}, "LayerScale"),
+    "LayerScale": (lambda: timm_arrays() | {"blocks.0.ls1.gamma": ones(8)}, "ls2.gamma is missing"),
     "DINOv2": (lambda: hf_arrays(prefix="dinov2.") | {"dinov2.layers.0.layer_scale1.lambda1": ones(8)}, "DINOv2"),
-    "registers": (lambda: timm_arrays(tokens=4) | {"reg_token": ones(1, 4, 8)}, "register"),
-    "CLIP": (lambda: timm_arrays() | {"norm_pre.weight": ones(8), "norm_pre.bias": ones(8)}, "CLIP"),
-    "SigLIP of timm": (lambda: timm_arrays(class_token=False) | {"attn_pool.latent": ones(1, 1, 8)}, "SigLIP"),
+    "CLIP": (lambda: timm_arrays() | {"norm_pre.weight": ones(8), "norm_pre.bias": ones(8)}, "give gelu"),
+    "SigLIP": (lambda: timm_arrays(tokens=4, class_token=False) | {"attn_pool.latent": ones(1, 1, 8)}, "give gelu"),
+    "a Perception Encoder": (
+        lambda: timm_arrays() | {"norm_pre.weight": ones(8), "attn_pool.latent": ones(1, 1, 8)}, "rotary"),
+    "RMSNorm": (lambda: {n: a for n, a in timm_arrays().items() if not re.search(r"norm.*bias", n)}, "RMSNorm"),
+    "no positions": (lambda: {n: a for n, a in timm_arrays().items() if n != "pos_embed"}, "rotary"),
+    "no norm": (
+        lambda: {n: a for n, a in timm_arrays(tokens=4, class_token=False).items() if not n.startswith("norm.")},
+        "no final norm and no class token"),
+    "DeiT III or rotary": (lambda: timm_arrays() | {"blocks.0.gamma_1": ones(8)}, "put a config.json"),
+    "differential attention": (lambda: timm_arrays() | {"blocks.0.attn.lambda_q1": ones(4)}, "differential"),
+    "parallel": (lambda: timm_arrays() | {"blocks.0.attns.1.ls.gamma": ones(4)}, "in parallel"),
+    "EVA-02": (lambda: timm_arrays() | {"blocks.0.attn.q_proj.weight": ones(8, 8)}, "rotary"),
+    "EVA-02 small": (lambda: timm_arrays() | {"blocks.0.attn.q_bias": ones(8)}, "biases"),
+    "BEiT-3": (lambda: timm_arrays() | {"blocks.0.attn.norm.weight": ones(8)}, "inside attention"),
+    "hybrid of timm": (lambda: timm_arrays() | {"patch_embed.backbone.conv.weight": ones(8, 3, 7, 7)}, "hybrid"),
+    "NaFlex": (lambda: {"embeds.proj.weight": ones(8, 48), "blocks.0.norm1.weight": ones(8)}, "NaFlexViT"),
+    "CaiT": (lambda: timm_arrays() | {"blocks_token_only.0.gamma_1": ones(8)}, "CaiT"),
     "SigLIP of Hugging Face": (lambda: {"vision_model.embeddings.patch_embedding.weight": ones(8, 3, 4, 4)}, "SigLIP"),
     "OpenAI's CLIP": (lambda: {"visual.conv1.weight": ones(8, 3, 4, 4)}, "CLIP"),
-    "MAE": (lambda: timm_arrays() | {"mask_token": ones(1, 1, 8), "decoder_embed.weight": ones(8, 8)}, "MAE"),
     "BEiT": (lambda: timm_arrays() | {"blocks.0.attn.relative_position_bias_table": ones(9, 2)}, "BEiT"),
     "Swin": (lambda: {"patch_embed.proj.weight": ones(8, 3, 4, 4), "layers.0.blocks.0.attn.x": ones(8)}, "Swin"),
     "EVA": (lambda: timm_arrays() | {"rope.freqs": ones(8)}, "rotary"),
@@ -173,7 +185,7 @@ FAMILIES = {
     "a ResNet": (lambda: {"conv1.weight": ones(8, 3, 7, 7), "bn1.weight": ones(8)}, "ResNet"),
     "a language model": (lambda: {"model.layers.0.x": ones(8), "model.embed_tokens.weight": ones(8, 8)}, "language"),
     "patches of two sizes": (lambda: timm_arrays() | {"patch_embed.proj.weight": ones(8, 3, 4, 8)}, "4 x 8"),
-    "no biases": (lambda: {n: a for n, a in timm_arrays().items() if "qkv.bias" not in n}, "qkv.bias is missing"),
+    "no biases": (lambda: {n: a for n, a in timm_arrays().items() if "proj.bias" not in n}, "proj.bias is missing"),
 }  # fmt: skip
 
 

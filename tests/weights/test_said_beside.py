@@ -125,14 +125,27 @@ def test_timms_config_says_heads_size_and_pooling(tmp_path):
     assert model.header["classes"] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(("act", "gelu"), [("gelu", "erf"), ("gelu_tanh", "tanh"), (None, "erf")])
+@pytest.mark.parametrize(
+    ("act", "gelu"), [("gelu", "erf"), ("gelu_tanh", "tanh"), ("quick_gelu", "quick"), ("relu", "relu"), (None, "erf")]
+)
 def test_timms_config_says_which_gelu(tmp_path, act, gelu):
     folder(tmp_path, timm_arrays(), timm_config(model_args={"num_heads": 2, "act_layer": act}))
     assert load_model(tmp_path).config.gelu == gelu
 
 
 @pytest.mark.parametrize(
-    "change", [{"act_layer": "relu"}, {"act_layer": "quick_gelu"}, {"norm_layer": "rmsnorm"}, {"act_layer": ["gelu"]}]
+    "change",
+    [
+        {"act_layer": "silu"},
+        {"norm_layer": "rmsnorm"},
+        {"act_layer": ["gelu"]},
+        {"global_pool": "avgmax"},
+        {"block_fn": "ParallelScalingBlock"},
+        {"pool_include_prefix": True},
+        {"attn_layer": "diff"},
+        {"new_thing": 1},
+    ],
+    ids=str,
 )
 def test_arithmetic_that_a_vit_here_lacks_is_refused_by_name(tmp_path, change):
     folder(tmp_path, timm_arrays(), timm_config(model_args={"num_heads": 2} | change))
@@ -211,8 +224,8 @@ def test_positions_are_taken_as_they_are_for_the_grid_that_is_said(tmp_path, gri
 
     assert notices == []
     assert model.config.grid == grid
-    expected = arrays["pos_embed"] if class_position else np.pad(arrays["pos_embed"], ((0, 0), (1, 0), (0, 0)))
-    np.testing.assert_array_equal(model.positions.embedding.data, expected)
+    assert model.config.positions_for == ("all" if class_position else "patches")
+    np.testing.assert_array_equal(model.positions.embedding.data, arrays["pos_embed"])
 
 
 def test_googles_positions_are_taken_as_they_are_for_the_size_that_is_asked_for(tmp_path):

@@ -14,8 +14,12 @@ from minivit.weights.sources.huggingface import HuggingFace
 from minivit.weights.sources.registry import SOURCES, source_with_layout
 from minivit.weights.sources.slots import Slot, SlotSource
 from minivit.weights.sources.timm import Timm
+<<<<<<< HEAD
 from minivit.weights.sources.torchvision import TorchVision
 from tests.support import randomize, tiny_vit
+=======
+from tests.support import random_images, randomize, tiny_vit
+>>>>>>> 3c21b27 (Read timm's DeiT, DINOv2, CLIP and SigLIP, and what their names say)
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 
@@ -54,6 +58,19 @@ MODELS = {
     "timm": (Timm(), lambda: tiny_vit(dtype=np.float32, gelu="erf")),
     "timm, average pooling": (
         Timm(), lambda: tiny_vit(dtype=np.float32, gelu="erf", classifier="gap", pool_before_norm=True)),
+    **{
+        f"timm, {changes}": (Timm(), lambda changes=changes: tiny_vit(dtype=np.float32, gelu="erf", **changes))
+        for changes in (
+            {"distillation": True}, {"registers": 2, "positions_for": "class"}, {"positions_for": "patches"},
+            {"layer_scale": 1e-5, "qkv_bias": False}, {"qk_norm": True, "gated_mlp": True}, {"final_norm": False},
+            {"registers": 2, "positions_for": "patches", "layer_scale": 1e-5, "classifier": "gap",
+             "pool_before_norm": True},
+        )
+    },
+    "timm, attention pooling": (
+        Timm(), lambda: tiny_vit(dtype=np.float32, gelu="erf", classifier="map", pooling_mlp_dim=7)),
+    "timm, norm of embeddings": (
+        Timm(), lambda: tiny_vit(dtype=np.float32, gelu="quick", norm_eps=1e-5, embedding_norm=True)),
     "Hugging Face": (HuggingFace(), lambda: tiny_vit(dtype=np.float32, gelu="erf", norm_eps=1e-12)),
     "Hugging Face, pooler": (
         HuggingFace(),
@@ -82,8 +99,11 @@ def test_what_slots_take_out_of_a_model_comes_back(tmp_path, kind):
     model = make()
 
     write_archive(tmp_path / "weights.npz", source.arrays_of(model))
-    loaded = load_model(tmp_path / "weights.npz", heads=getattr(model.config, "heads", None))
+    options = {"heads": model.config.heads, "gelu": model.config.gelu} if isinstance(model.config, ViTConfig) else {}
+    loaded = load_model(tmp_path / "weights.npz", **options)
 
+    images = random_images(model.config, dtype=np.float32)
+    np.testing.assert_array_equal(loaded(images).data, model(images).data)
     assert loaded.state().keys() == model.state().keys()
     assert all(np.array_equal(loaded.state()[name], array) for name, array in model.state().items())
 
@@ -119,7 +139,8 @@ def test_a_source_is_added_by_one_class_and_one_line(tmp_path, monkeypatch):
     save_weights(model, tmp_path / "lined.npz", layout="lined")
     loaded = load_model(tmp_path / "lined.npz", heads=model.config.heads)
 
-    assert loaded.config == model.config
+    images = random_images(model.config, dtype=np.float32)
+    np.testing.assert_array_equal(loaded(images).data, model(images).data)
     assert all(np.array_equal(loaded.state()[name], array) for name, array in model.state().items())
 
 

@@ -75,6 +75,7 @@ class Google(SlotSource):
         depth = count(shapes, r"Transformer/encoderblock_([0-9]+)/")
         class_token = "cls" in shapes
         pooled = "map" if any(name.startswith("MAPHead_0/") for name in shapes) else "gap"
+        places_class = True  # newer files of big_vision add positions before the class token is put in front
         backbone, backbone_width, stride = None, 64, 1
         if "conv_root/kernel" in shapes:
             channels, backbone_width = shape_of(shapes, "conv_root/kernel", 4)[2:]
@@ -83,7 +84,9 @@ class Google(SlotSource):
             stride = 2 ** (2 + max(0, stages - 1))  # pixels that a cell of the feature map spans
         if POSITIONS in shapes:
             tokens = shape_of(shapes, POSITIONS, 3)[1]
-            rows, columns = grid_of_positions(tokens, class_token, hints, patch_size, stride)
+            fronts = (1, 0) if class_token else (0,)
+            rows, columns = grid_of_positions(tokens, fronts, hints, patch_size, stride)
+            places_class = not class_token or tokens > rows * columns
             size = rows * patch_size * stride, columns * patch_size * stride
         else:
             size = size_without_positions(hints, patch_size * stride)
@@ -103,6 +106,7 @@ class Google(SlotSource):
             positions="learned" if POSITIONS in shapes else "sincos2d",
             backbone=backbone,
             backbone_width=backbone_width,
+            positions_for="all" if places_class else "patches",
         )
 
     def slots(self, config: ViTConfig) -> Iterator[Slot]:
@@ -115,7 +119,7 @@ class Google(SlotSource):
         if c.has_class_token:
             yield Slot("cls", (1, 1, d), "cls")
         if c.positions == "learned":
-            yield Slot(POSITIONS, (1, c.num_tokens, d), "positions.embedding")
+            yield Slot(POSITIONS, (1, c.num_positions, d), "positions.embedding")
         for i in range(c.depth):
             theirs, ours = f"Transformer/encoderblock_{i}", f"blocks.{i}"
             yield from _norm(f"{theirs}/LayerNorm_0", f"{ours}.norm1", d)

@@ -96,7 +96,7 @@ class HuggingFace(SlotSource):
         check_square_patches(kernel, patch_size, width)
         depth = count(shapes, r"layers\.([0-9]+)\.")
         mlp_dim = shape_of(shapes, "layers.0.mlp.fc1.weight", 2)[0] if depth else dim
-        rows, columns = grid_of_positions(shape_of(shapes, POSITIONS, 3)[1], True, hints, patch_size)
+        rows, columns = grid_of_positions(shape_of(shapes, POSITIONS, 3)[1], (1,), hints, patch_size)
         return ViTConfig(
             image_size=shortest_size((rows * patch_size, columns * patch_size)),
             patch_size=patch_size,

@@ -28,12 +28,13 @@ class Sidecar:
 
     Attributes:
         source: the name of the file that says it.
-        model_type: Hugging Face's name of the architecture.
+        model_type: Hugging Face's name of the type of model, or timm's of the architecture.
         heads: attention heads.
         image_size: (height, width) in pixels.
-        gelu: "tanh" or "erf".
+        gelu: the activation, as `ViTConfig` calls it.
         norm_eps: LayerNorm's epsilon.
-        classifier: "token" or "gap".
+        classifier: "token", "gap" or "map".
+        positions: "none" if the model has no position embeddings.
         sizes: by the name of a field of minivit's configuration; the arrays must agree.
         classes: the names of the classes.
         preprocessing: fields of `Preprocessing` that a file says, such as mean, std and crop_share.
@@ -47,6 +48,7 @@ class Sidecar:
     gelu: str | None = None
     norm_eps: float | None = None
     classifier: str | None = None
+    positions: str | None = None
     sizes: Mapping[str, int | None] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)

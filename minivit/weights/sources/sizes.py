@@ -18,12 +18,23 @@ from ..formats.archive import Shapes
 from .sidecar import place_of
 from .source import Hints
 
-# Published models by their width: name, depth, MLP width and heads, for files that do not say how many heads they have.
-PUBLISHED: dict[int, tuple[str, int, int, int]] = {
-    **{size["dim"]: (f"ViT-{name}", size["depth"], size["mlp_dim"], size["heads"]) for name, size in SIZES.items()},
-    1152: ("ViT-SO400M", 27, 4304, 16),  # arXiv 2305.13035
-    1408: ("ViT-g", 40, 6144, 16),  # arXiv 2106.04560
-    1664: ("ViT-G", 48, 8192, 16),  # the same
+# Published models by width, depth and MLP width: name and heads, for files that do not say how many heads they have.
+PUBLISHED: dict[tuple[int, int, int], tuple[str, int]] = {
+    **{(size["dim"], size["depth"], size["mlp_dim"]): (f"ViT-{name}", size["heads"]) for name, size in SIZES.items()},
+    (1152, 27, 4304): ("ViT-SO400M", 16),  # arXiv 2305.13035
+    (1408, 40, 6144): ("ViT-g", 16),  # arXiv 2106.04560
+    (1664, 48, 8192): ("ViT-G", 16),  # the same
+    (1536, 40, 4096): ("DINOv2's ViT-g", 24),  # arXiv 2304.07193, with gated MLPs
+    (256, 10, 1024): ("TinyCLIP's 8M", 4),  # arXiv 2309.12314
+    (512, 12, 2048): ("DeiT III's ViT-M", 8),  # arXiv 2204.07118
+    (384, 36, 1536): ("timm's vit_small_patch16_36x1", 6),  # arXiv 2203.09795
+    (256, 14, 1280): ("timm's vit_wee", 4),
+    (320, 14, 1792): ("timm's vit_little", 5),
+    (512, 20, 2048): ("timm's vit_mediumd", 8),
+    (640, 12, 2560): ("timm's vit_betwixt", 10),
+    (832, 21, 2176): ("timm's vit_so150m2", 13),
+    (896, 12, 3584): ("timm's vit_base_plus", 14),
+    (896, 18, 2304): ("timm's vit_so150m", 14),
 }
 NARROW = 64  # published heads are at least this wide, so a narrower model is assumed to have one
 
@@ -191,13 +202,14 @@ def check_square_patches(shape: tuple[int, ...], height: int, width: int) -> Non
 
 
 def grid_of_positions(
-    tokens: int, class_token: bool, hints: Hints, patch_size: int, stride: int = 1
+    tokens: int, fronts: tuple[int, ...], hints: Hints, patch_size: int, stride: int = 1
 ) -> tuple[int, int]:
     """Return the (rows, columns) of patches that position embeddings belong to.
 
     Args:
         tokens: the number of position embeddings.
-        class_token: whether the model has a class token, which may have an embedding or none.
+        fronts: how many of them may belong to tokens in front of the patches, such as (1, 0) for a class token with
+            an embedding or without one; the most usual number first.
         hints: what the caller and other files say.
         patch_size: cells of the feature map that a patch spans; without a backbone, pixels.
         stride: pixels that a cell spans.
@@ -205,7 +217,7 @@ def grid_of_positions(
     Raises:
         ConfigError: if the number fits neither the given grid or size nor a square.
     """
-    counts = (tokens - 1, tokens) if class_token else (tokens,)
+    counts = tuple(tokens - front for front in fronts)
     if hints.grid is not None:
         if math.prod(hints.grid) in counts:
             return hints.grid
@@ -224,10 +236,10 @@ def grid_of_positions(
             f"{place_of(hints.sidecar.source)}: give image_size or grid"
         )
     for patches in counts:
-        side = math.isqrt(patches)
+        side = math.isqrt(max(patches, 0))
         if asked and math.prod(asked) == patches:
             return asked
-        if patches and side**2 == patches:
+        if patches > 0 and side**2 == patches:
             hints.assumed.append(f"grid=({side}, {side})")
             return side, side
     raise ConfigError(
@@ -291,10 +303,11 @@ def heads_of(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int:
 
 
 def _published_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int | None:
-    name, *sizes, heads = PUBLISHED.get(dim, ("", 0, 0, 1))
     if depth == 0:
-        return heads if dim in PUBLISHED else _any_heads(dim)  # without attention, nothing depends on it
-    if dim in PUBLISHED and [depth, mlp_dim] == sizes:
+        known = (heads for (width, *_), (_, heads) in PUBLISHED.items() if width == dim)
+        return next(known, None) or _any_heads(dim)  # without attention, nothing depends on it
+    if (dim, depth, mlp_dim) in PUBLISHED:
+        name, heads = PUBLISHED[dim, depth, mlp_dim]
         hints.assumed.append(f"heads={heads} as {name} has")
         return heads
     if dim < NARROW:

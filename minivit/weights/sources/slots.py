@@ -58,6 +58,9 @@ class Slot:
         ours: the name of minivit's parameter.
         axes: the order in which its axes are taken, before it is reshaped to the parameter; None keeps the order.
         third: QUERY, KEY or VALUE if it is one third of the parameter's last axis.
+        share: (first, last, parts) if it is another share of the last axis, which is cut into `parts` equal parts:
+            (1, 3, 3) is keys and values.
+        optional: whether files may lack it; the parameter then stays as it is built, such as a bias of zeros.
     """
 
     theirs: str
@@ -65,6 +68,8 @@ class Slot:
     ours: str
     axes: tuple[int, ...] | None = None
     third: int | None = None
+    share: tuple[int, int, int] | None = None
+    optional: bool = False
 
     def put(self, array: np.ndarray, state: Arrays) -> None:
         """Copy an array of the file into its parameter."""
@@ -85,21 +90,15 @@ class Slot:
         Axes of length 1 do not count: some versions store a norm's scale as (1, 1, 1, C), others as (C,).
         """
         lengths = [length for length in shape if length != 1]
-        return lengths == [length for length in self.shape if length != 1] or self.lacks_class_token(shape)
-
-    def lacks_class_token(self, shape: tuple[int, ...]) -> bool:
-        """Return whether an array of this shape holds position embeddings of the patches alone.
-
-        big_vision, and timm on request, add positions before the class token is put in front.
-        """
-        return self.ours == "positions.embedding" and shape == (1, self.shape[1] - 1, self.shape[2])
+        return lengths == [length for length in self.shape if length != 1]
 
     def place(self, parameter: np.ndarray) -> np.ndarray:
-        """Return the part of a parameter that the array fills, as a view: all of it, or one third."""
-        if self.third is None:
+        """Return the part of a parameter that the array fills, as a view: all of it, or a share of its last axis."""
+        if self.third is None and self.share is None:
             return parameter
-        width = parameter.shape[-1] // 3
-        return parameter[..., self.third * width : (self.third + 1) * width]
+        first, last, parts = self.share or (self.third, self.third + 1, 3)
+        width = parameter.shape[-1] // parts
+        return parameter[..., first * width : last * width]
 
 
 class SlotSource(Source):
@@ -179,12 +178,12 @@ class SlotSource(Source):
         names = self._checked_names(archive, description.config)
         path, state = printable(archive.path), model.state()
         for slot in self.slots(description.config):
+            if slot.theirs not in names:
+                continue  # it is optional, or `_checked_names` would have refused the file
             name = names[slot.theirs]
             array = archive.read(name)
             refuse_other_types(array, f"{path}: {_shown(name)}")
             refuse_non_finite(array, f"{path}: {_shown(name)}")
-            if slot.lacks_class_token(array.shape):
-                array = np.concatenate([np.zeros_like(array[:, :1]), array], axis=1)
             slot.put(array, state)
         if self.names_what_is_left_out:
             self._name_what_is_left_out(archive, set(names.values()))
@@ -202,7 +201,9 @@ class SlotSource(Source):
                 problems.append(f"{_shown(name)} and {_shown(names[standard])} are the same array")
             names[standard] = name
         slots = {slot.theirs: slot for slot in self.slots(config)}
-        problems += [f"{standard} is missing" for standard in slots if standard not in names]
+        problems += [
+            f"{theirs} is missing" for theirs, slot in slots.items() if not slot.optional and theirs not in names
+        ]
         problems += [f"{_shown(name)} is unknown" for standard, name in names.items() if standard not in slots]
         problems += [
             f"{_shown(names[standard])} has shape {archive.shapes[names[standard]]} instead of {slot.shape}"
@@ -243,18 +244,33 @@ class SlotSource(Source):
         write_archive(path, self.arrays_of(model))
 
 
-def linear_slots(theirs: str, ours: str, width_in: int, width: int, third: int | None = None) -> Iterator[Slot]:
-    """Yield the slots of a linear layer of PyTorch, whose kernel is (out, in)."""
-    yield Slot(f"{theirs}.weight", (width, width_in), f"{ours}.weight", LINEAR_AXES, third)
-    yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias", None, third)
+def linear_slots(
+    theirs: str,
+    ours: str,
+    width_in: int,
+    width: int,
+    third: int | None = None,
+    share: tuple[int, int, int] | None = None,
+    optional_bias: bool = False,
+) -> Iterator[Slot]:
+    """Yield the slots of a linear layer of PyTorch, whose kernel is (out, in).
+
+    Args:
+        theirs, ours: the layer's name in the file, and minivit's.
+        width_in, width: of the file's layer.
+        third, share: the part of minivit's layer that it is, as `Slot` takes them.
+        optional_bias: whether files may lack the bias, which then is zero.
+    """
+    yield Slot(f"{theirs}.weight", (width, width_in), f"{ours}.weight", LINEAR_AXES, third, share)
+    yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias", None, third, share, optional_bias)
 
 
 def head_slots(hidden: str, head: str, config: ViTConfig) -> Iterator[Slot]:
     """Yield the slots of a ViT's head in PyTorch, and before them those of a pre-training head's hidden layer."""
     if config.representation is not None:
-        yield from linear_slots(hidden, "pre_logits", config.dim, config.representation)
+        yield from linear_slots(hidden, "pre_logits", config.pooled_dim, config.representation)
     if config.num_classes:
-        yield from linear_slots(head, "head", config.representation or config.dim, config.num_classes)
+        yield from linear_slots(head, "head", config.representation or config.pooled_dim, config.num_classes)
 
 
 def norm_slots(theirs: str, ours: str, width: int) -> Iterator[Slot]:

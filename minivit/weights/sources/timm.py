@@ -1,16 +1,22 @@
-"""timm's plain ViTs (huggingface/pytorch-image-models), in .safetensors files, and the `config.json` beside them."""
+"""timm's ViTs (huggingface/pytorch-image-models), and the authors' DeiT, DINO, DINOv2 and MAE, which share the names.
+
+The arrays do not say how many heads a model has, which activation, or which epsilon. The `config.json` beside a file of
+timm says it by the name of the architecture (`timm_names.py`). Without one, it is taken from the published model of
+the same shape, if there is exactly one; otherwise it is asked for.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, ConfigError
 from ...models.configs import AnyConfig, ViTConfig
 from ...preprocessing import Preprocessing
 from ...utils.text import printable, quoted
-from ..formats.archive import Shapes
+from ..formats.archive import Archive, Shapes
 from .conventions import OTHER_SCALING, TIMM
 from .processors import fields_of_pretrained_cfg
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_positive
@@ -25,101 +31,168 @@ from .sizes import (
     size_without_positions,
     width_of,
 )
-from .slots import CONVOLUTION_AXES, Slot, SlotSource, head_slots, linear_slots, norm_slots
-from .source import Hints
+from .slots import CONVOLUTION_AXES, QUERY, Slot, SlotSource, head_slots, linear_slots, norm_slots
+from .source import Description, Hints
+from .timm_names import architecture_of, what_is_missing
 
 PATCH_KERNEL = "patch_embed.proj.weight"
 PRE_LOGITS = "pre_logits.fc.weight"
+KEYS_AND_VALUES = (1, 3, 3)  # the share of the array of queries, keys and values
 
-GELU_FORMS = {"gelu": "erf", "gelu_tanh": "tanh"}  # timm's names, and minivit's
-POOLING = {"token": "token", "avg": "gap"}
+# timm's names of activations and poolings, and minivit's.
+ACTIVATIONS = {"gelu": "erf", "gelu_tanh": "tanh", "quick_gelu": "quick", "relu": "relu"}
+POOLING = {"token": "token", "avg": "gap", "map": "map"}
+
+# Widths of CLIPs that were never published with quick GELU.
+CLIPS_WITH_ERF = (256, 512, 640, 896, 1408)
+
+# SigLIPs in timm: D, L, MLP width, patch size and patches (0 for any number), and the form of GELU.
+SIGLIPS = {
+    (768, 12, 3072, 32, 0): "tanh", (768, 12, 3072, 16, 0): "erf", (1024, 24, 4096, 16, 256): "erf",
+    (1024, 24, 4096, 16, 576): "erf", (1024, 24, 4096, 16, 1024): "tanh", (1152, 27, 4304, 14, 0): "erf",
+    (1152, 27, 4304, 16, 0): "tanh", (1536, 40, 6144, 16, 0): "tanh",
+}  # fmt: skip
 
 # Sizes that the arrays show too: timm's names, and minivit's.
 SIZES = {"embed_dim": "dim", "depth": "depth", "patch_size": "patch_size", "in_chans": "channels"}
 
-# Plain architectures: (D, heads).
-ARCHITECTURES = {
-    "tiny": (192, 3), "small": (384, 6), "base": (768, 12), "large": (1024, 16), "huge": (1280, 16),
-    "giant": (1408, 16), "gigantic": (1664, 16),
+# Arguments of timm's models that the arrays show.
+SHOWN_BY_ARRAYS = {
+    "img_size", "num_classes", "mlp_ratio", "qkv_bias", "proj_bias", "qk_norm", "init_values", "class_token",
+    "no_embed_class", "reg_tokens", "pre_norm", "fc_norm", "final_norm", "scale_attn_norm", "scale_mlp_norm",
 }  # fmt: skip
-PLAIN_NAME = re.compile(rf"(?:vit|deit)_({'|'.join(ARCHITECTURES)})_patch[0-9]+(?:_[0-9]+)?(?:\.\w*)?")
+
+# Arguments that change nothing but training, or how images of another size are taken.
+OF_TRAINING = re.compile(r"\w*_?drop_rate|drop_path_rate|weight_init|fix_init|dynamic_img_(size|pad)|pretrained_strict")
+
+# Arguments for parts that are Python classes, and the names of those that minivit has.
+PARTS = {
+    "block_fn": ("block",), "mlp_layer": ("mlp",), "attn_layer": ("", "attn"), "embed_layer": ("patchembed",),
+    "norm_layer": ("layernorm", "layer_norm"),
+}  # fmt: skip
+
+GAMMA = re.compile(r"\.gamma_([12])$")
+
+# The authors' names for arrays, and timm's.
+SPELLINGS = (
+    (re.compile(r"^blocks\.\d+\.(\d+)\."), r"blocks.\1."),  # DINOv2's blocks are in chunks
+    (GAMMA, r".ls\1.gamma"),  # DeiT III
+    (re.compile(r"\.mlp\.w12\."), ".mlp.fc1."),  # DINOv2-g
+    (re.compile(r"\.mlp\.w3\."), ".mlp.fc2."),
+    (re.compile(r"^register_tokens$"), "reg_token"),
+)
 
 
 class Timm(SlotSource):
-    """Files with PyTorch's names: linear kernels are (out, in), and queries, keys and values are in one array.
-
-    GELU is the exact form and LayerNorm's epsilon 1e-6, unless a `config.json` says otherwise.
-    """
+    """Files with PyTorch's names: linear kernels are (out, in), and queries, keys and values are in one array."""
 
     name = "timm"
     landmark = re.compile(rf"(^|\.){re.escape(PATCH_KERNEL)}$")
     has_sidecar = True
+    names_what_is_left_out = True
+    ignored = re.compile(r"(^|\.)mask_token$")  # of pre-training with masks
+    beside = re.compile(r"mask_token$|decoder_")  # and an MAE's decoder
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
-        """Return names without a wrapper's prefix (`module.`, `_orig_mod.`, `backbone.` ...).
+        """Return names without a wrapper's prefix (`module.`, `backbone.` ...), as timm spells them.
 
-        An array beside the wrapped model keeps its name: it is the head, or it is refused as unknown.
+        What pre-training needs besides the model is left out: a mask token, and an MAE's decoder.
         """
-        return names_of_model(shapes, PATCH_KERNEL)
+        names = {}
+        for name, short in names_of_model(shapes, PATCH_KERNEL).items():
+            if not self.beside.match(short):
+                for theirs, timms in SPELLINGS:
+                    short = theirs.sub(timms, short)
+                names[name] = short
+        return names
+
+    def describe(self, archive: Archive, hints: Hints) -> Description:
+        """Return the configuration that the arrays have, and the names of classes from a file beside the weights."""
+        if any(GAMMA.search(name) for name in archive.shapes) and architecture_of(hints.sidecar.model_type) is None:
+            raise CheckpointError(
+                f"{printable(archive.path)} has gamma_1, as DeiT III and some rotary ViTs: put a config.json beside it "
+                'that says which, such as {"architecture": "deit3_small_patch16_224"}'
+            )
+        return super().describe(archive, hints)
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
+        _check_arithmetic_is_known(shapes, hints)
         dim, channels, patch_size, width = kernel = shape_of(shapes, PATCH_KERNEL, 4)
         check_square_patches(kernel, patch_size, width)
         depth = count(shapes, r"blocks\.([0-9]+)\.")
-        mlp_dim = shape_of(shapes, "blocks.0.mlp.fc1.weight", 2)[0] if depth else dim
-        class_token, pools_before_norm = "cls_token" in shapes, "fc_norm.weight" in shapes
-        reads_class_token = class_token and not pools_before_norm
-        classifier = hints.sidecar.classifier or ("token" if reads_class_token else "gap")
-        two_norms = pools_before_norm and "norm.weight" in shapes
-        if two_norms or (classifier == "token" and not reads_class_token):
-            norms = " and ".join(name for name in ("norm", "fc_norm") if f"{name}.weight" in shapes)
-            raise CheckpointError(
-                f"pooling, class token and final norm do not fit together: it has {classifier!r} pooling, "
-                f"{'a' if class_token else 'no'} class token, and {norms or 'no norm'}"
-            )
+        mlp_dim, gated = _mlp(shapes) if depth else (dim, False)
+        tokens = _Tokens(shapes)
+        classifier = _classifier(shapes, hints)
+        patches, positions_for = 0, "all"
         if "pos_embed" in shapes:
-            rows, columns = grid_of_positions(shape_of(shapes, "pos_embed", 3)[1], class_token, hints, patch_size)
-            size = rows * patch_size, columns * patch_size
+            positions = shape_of(shapes, "pos_embed", 3)[1]
+            rows, columns = grid_of_positions(positions, tokens.fronts, hints, patch_size)
+            size, patches = (rows * patch_size, columns * patch_size), rows * columns
+            positions_for = tokens.placed(positions - patches)
         else:
             size = size_without_positions(hints, patch_size)
+        others = ("fc_norm.weight", "blocks.0.ls1.gamma", "norm_pre.weight")
+        like = _Likeness(
+            (dim, depth, mlp_dim),
+            patch_size,
+            patches,
+            classifier,
+            pre_norm="norm_pre.weight" in shapes,
+            plain=not tokens.fronts[0] and not any(name in shapes for name in others),
+        )
         return ViTConfig(
             image_size=shortest_size(size),
             patch_size=patch_size,
             dim=dim,
             depth=depth,
-            heads=heads_of(dim, hints, depth, mlp_dim),
+            heads=like.heads(hints),
             mlp_dim=mlp_dim,
             num_classes=width_of(shapes, "head.weight", 0),
             channels=channels,
             representation=shape_of(shapes, PRE_LOGITS, 2)[0] if PRE_LOGITS in shapes else None,
             classifier=classifier,
-            class_token=class_token,
-            pool_before_norm=pools_before_norm,
+            class_token="cls_token" in shapes,
+            pool_before_norm="fc_norm.weight" in shapes,
+            final_norm=bool(_norms(shapes)),
             positions="learned" if "pos_embed" in shapes else "none",
-            gelu=hints.sidecar.gelu or "erf",
-            norm_eps=hints.sidecar.norm_eps or 1e-6,
+            gelu="erf" if gated else like.gelu(hints),
+            norm_eps=like.norm_eps(hints),
+            distillation="dist_token" in shapes,
+            registers=tokens.registers,
+            positions_for=positions_for,
+            embedding_norm="norm_pre.weight" in shapes,
+            layer_scale=1e-5 if "blocks.0.ls1.gamma" in shapes else None,
+            qkv_bias="blocks.0.attn.qkv.bias" in shapes or depth == 0,
+            qk_norm="blocks.0.attn.q_norm.weight" in shapes,
+            gated_mlp=gated,
+            pooling_mlp_dim=width_of(shapes, "attn_pool.mlp.fc1.weight", 0) or None,
         )
 
     def slots(self, config: ViTConfig) -> Iterator[Slot]:
-        """Yield the embedding, the blocks, the final norm and the head."""
+        """Yield the embedding, the blocks, the final norm, the pooling and the heads."""
         c, d, p = config, config.dim, config.patch_size
         yield Slot(PATCH_KERNEL, (d, c.channels, p, p), "embedding.weight", CONVOLUTION_AXES)
-        yield Slot("patch_embed.proj.bias", (d,), "embedding.bias")
+        yield Slot("patch_embed.proj.bias", (d,), "embedding.bias", optional=c.embedding_norm)
         if c.has_class_token:
             yield Slot("cls_token", (1, 1, d), "cls")
+        if c.distillation:
+            yield Slot("dist_token", (1, 1, d), "distillation_token")
+        if c.registers:
+            yield Slot("reg_token", (1, c.registers, d), "registers")
         if c.positions == "learned":
-            yield Slot("pos_embed", (1, c.num_tokens, d), "positions.embedding")
+            yield Slot("pos_embed", (1, c.num_positions, d), "positions.embedding")
+        if c.embedding_norm:
+            yield from norm_slots("norm_pre", "embedding_norm", d)
         for i in range(c.depth):
-            block = f"blocks.{i}"
-            yield from norm_slots(f"{block}.norm1", f"{block}.norm1", d)
-            yield from linear_slots(f"{block}.attn.qkv", f"{block}.attention.qkv", d, 3 * d)
-            yield from linear_slots(f"{block}.attn.proj", f"{block}.attention.out", d, d)
-            yield from norm_slots(f"{block}.norm2", f"{block}.norm2", d)
-            yield from linear_slots(f"{block}.mlp.fc1", f"{block}.mlp.fc1", d, c.mlp_dim)
-            yield from linear_slots(f"{block}.mlp.fc2", f"{block}.mlp.fc2", c.mlp_dim, d)
-        yield from norm_slots("fc_norm" if c.pool_before_norm else "norm", "encoder_norm", d)
+            yield from _block(f"blocks.{i}", c)
+        if c.final_norm:
+            yield from norm_slots("fc_norm" if c.pool_before_norm else "norm", "encoder_norm", d)
+        if c.classifier == "map":
+            yield from _pooling(c)
         yield from head_slots("pre_logits.fc", "head", c)
+        if c.distillation and c.num_classes:
+            yield from linear_slots("head_dist", "distillation_head", d, c.num_classes)
 
     def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
         """Return how timm prepares images for a ViT; DeiT, MAE and DINO have the same names of arrays."""
@@ -130,36 +203,238 @@ class Timm(SlotSource):
         return isinstance(content.get("architecture"), str)
 
     def read_config(self, config: JsonObject) -> Sidecar:
-        """Return what timm's `config.json` says: heads, size, pooling, classes and the scaling of pixels."""
+        """Return what timm's `config.json` says: heads, arithmetic, size, pooling, classes, preprocessing."""
+        name = config.content["architecture"]
         pretrained, changes = config.part("pretrained_cfg"), config.part("model_args")
+        _check_arguments(name, changes)
         image_shape = pretrained.get(
             "input_size",
             lambda value: isinstance(value, list) and len(value) == 3 and all(map(is_positive, value)),
             "[C, height, width]",
         )
         sizes: dict[str, Any] = {ours: changes.integer(theirs) for theirs, ours in SIZES.items() if theirs in changes}
-        heads = changes.integer("num_heads")
-        if plain := PLAIN_NAME.fullmatch(config.content["architecture"]):
-            dim, published_heads = ARCHITECTURES[plain[1]]
-            heads = heads or published_heads
-            sizes = {"dim": dim} | sizes
-        pool = changes.word("global_pool") or config.word("global_pool")
-        if pool not in (*POOLING, "", None):
-            raise CheckpointError(f"{printable(config.path)}: global_pool must be 'token' or 'avg', not {quoted(pool)}")
-        act = changes.word("act_layer")
-        if act is not None and act.lower() not in GELU_FORMS:
-            known = ", ".join(GELU_FORMS)
-            raise CheckpointError(f"{printable(config.path)}: act_layer {quoted(act)} is not one of {known}")
-        norm = changes.word("norm_layer")
-        if norm is not None and norm.lower() not in ("layernorm", "layer_norm"):
-            raise CheckpointError(f"{printable(config.path)}: norm_layer must be 'layernorm', not {quoted(norm)}")
+        known = architecture_of(name)
+        if known is not None:
+            sizes = {"dim": known.dim} | sizes
+        act, norm = changes.word("act_layer"), changes.word("norm_layer")
+        positions = changes.word("pos_embed")
         return Sidecar(
             source=CONFIG,
-            heads=heads,
-            gelu=GELU_FORMS[act.lower()] if act else None,
+            model_type=name,
+            heads=changes.integer("num_heads") or (known.heads if known else None),
+            gelu=ACTIVATIONS[act.lower()] if act else known.gelu if known else None,
+            norm_eps=1e-6 if norm else known.norm_eps if known else None,
             image_size=changes.image_size("img_size") or (image_shape and (image_shape[1], image_shape[2])),
-            classifier=POOLING.get(pool or ""),
+            classifier=POOLING.get(changes.word("global_pool") or config.word("global_pool") or ""),
+            positions="none" if positions in ("", "none") else None,
             sizes=sizes,
             classes=class_names(config.content.get("label_names")),
             preprocessing=fields_of_pretrained_cfg(pretrained),
         )
+
+
+# -- what a config.json says ---------------------------------------------------------------------
+
+
+def _check_arguments(name: str, changes: JsonObject) -> None:
+    """Raise CheckpointError if timm's model computes what minivit's ViTs do not.
+
+    Args:
+        name: of the architecture.
+        changes: `model_args`, the arguments that differ from the architecture's.
+    """
+    path = printable(changes.path)
+    if missing := what_is_missing(name):
+        raise CheckpointError(f"{path} says that the model is timm's {quoted(name)}: minivit's ViTs have no {missing}")
+    for argument, value in changes.content.items():
+        if value is None or argument in SHOWN_BY_ARRAYS or argument in SIZES or OF_TRAINING.fullmatch(argument):
+            continue
+        if argument in ("num_heads", "pos_embed"):
+            continue
+        known = {"global_pool": (*POOLING, ""), "act_layer": tuple(ACTIVATIONS), **PARTS}.get(argument)
+        if argument == "pool_include_prefix" and value is False:
+            continue
+        if known is None:
+            raise CheckpointError(f"{path}: minivit does not know {quoted(argument)} in timm's model_args")
+        if not isinstance(value, str) or value.lower() not in known:
+            names = ", ".join(filter(None, known))
+            raise CheckpointError(f"{path}: {argument} {quoted(value)} is not one of {names}")
+
+
+# -- what the arrays say -------------------------------------------------------------------------
+
+
+def _check_arithmetic_is_known(shapes: Shapes, hints: Hints) -> None:
+    """Raise CheckpointError if a model with these arrays may compute what minivit's ViTs do not.
+
+    Some other networks have the same names and shapes, but rotary positions, or norms at other places.
+    """
+    norms = _norms(shapes)
+    if "blocks.0.norm1.weight" in shapes and "blocks.0.norm1.bias" not in shapes:
+        raise CheckpointError("its norms have no bias: they may be RMSNorm, which minivit lacks")
+    if "pos_embed" not in shapes and hints.sidecar.positions != "none":
+        raise CheckpointError("it has no position embeddings (pos_embed): they may be rotary, which minivit lacks")
+    if architecture_of(hints.sidecar.model_type) is not None:
+        return
+    has_class = "cls_token" in shapes
+    if "norm_pre.weight" in shapes and ("attn_pool.latent" in shapes or not norms):
+        raise CheckpointError("norm_pre with attn_pool, or without norm, is a Perception Encoder with rotary positions")
+    if not norms and not has_class:
+        raise CheckpointError("it has no final norm and no class token: its positions may be rotary (Qwen3-VL)")
+    parts = ("cls_token", "reg_token", "blocks.0.attn.qkv.bias", "blocks.0.ls1.gamma")
+    if norms == ["fc_norm"] and not any(name in shapes for name in parts):
+        raise CheckpointError("its norms may follow attention and MLP (timm's ResPostBlock), which minivit lacks")
+
+
+def _norms(shapes: Shapes) -> list[str]:
+    """Return the names of the final norm: `norm`, before the pooling, or `fc_norm`, after it."""
+    return [name for name in ("norm", "fc_norm") if f"{name}.weight" in shapes]
+
+
+def _mlp(shapes: Shapes) -> tuple[int, bool]:
+    """Return the MLP's width, and whether it is a SwiGLU, whose first layer has twice as many outputs."""
+    outputs = shape_of(shapes, "blocks.0.mlp.fc1.weight", 2)[0]
+    width = shape_of(shapes, "blocks.0.mlp.fc2.weight", 2)[1]
+    return (width, True) if outputs == 2 * width else (outputs, False)
+
+
+def _classifier(shapes: Shapes, hints: Hints) -> str:
+    """Return what the head reads.
+
+    Raises:
+        CheckpointError: if pooling, class token and norm do not fit together.
+    """
+    has_class, norms = "cls_token" in shapes, _norms(shapes)
+    reads_class = has_class and norms != ["fc_norm"]
+    found = "map" if "attn_pool.latent" in shapes else "token" if reads_class else "gap"
+    classifier = hints.sidecar.classifier or found
+    if len(norms) == 2 or (classifier == "token" and not reads_class):
+        raise CheckpointError(
+            f"pooling, class token and final norm do not fit together: it has {classifier!r} pooling, "
+            f"{'a' if has_class else 'no'} class token, and {' and '.join(norms) or 'no norm'}"
+        )
+    return classifier
+
+
+class _Tokens:
+    """The tokens in front of the patches, and which of them have a position."""
+
+    def __init__(self, shapes: Shapes):
+        self.classes = ("cls_token" in shapes) + ("dist_token" in shapes)
+        self.registers = shape_of(shapes, "reg_token", 3)[1] if "reg_token" in shapes else 0
+
+    @property
+    def fronts(self) -> tuple[int, ...]:
+        """How many may have a position: all; the class tokens (DINOv2); or none."""
+        return tuple(dict.fromkeys((self.classes + self.registers, self.classes, 0)))
+
+    def placed(self, front: int) -> str:
+        """Return which tokens have a position, as `ViTConfig.positions_for`, if `front` of those in front have one."""
+        if front == self.classes + self.registers:
+            return "all"
+        return "class" if front else "patches"
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """The published models that a file is like, for what its arrays do not say.
+
+    Attributes:
+        sizes: D, L and the MLP's width.
+        patch_size, positions: of the patches, and how many there are.
+        classifier: what the head reads.
+        pre_norm: whether the embeddings are normalised, as CLIP's are.
+        plain: whether only patches are in front of the blocks, and all layers are as SigLIP's.
+    """
+
+    sizes: tuple[int, int, int]
+    patch_size: int
+    positions: int
+    classifier: str
+    pre_norm: bool
+    plain: bool
+
+    def heads(self, hints: Hints) -> int:
+        """Return the number of heads that is said, or that of the published model of this shape."""
+        if hints.heads is None and hints.sidecar.heads is None:
+            if self.sizes == (768, 12, 3072) and self.plain and self.classifier == "gap":
+                raise ConfigError(
+                    "models with these arrays have 12 heads (SigLIP) or 16 (timm's vit_base_patch16_gap): give heads "
+                    "(--heads)"
+                )
+            if self.sizes == (1536, 40, 6144):
+                heads, name = (16, "SigLIP 2's giant") if self.plain else (24, "RADIO's giant")
+                hints.assumed.append(f"heads={heads} as {name} has")
+                return heads
+        dim, depth, mlp_dim = self.sizes
+        return heads_of(dim, hints, depth, mlp_dim)
+
+    def gelu(self, hints: Hints) -> str:
+        """Return the activation that is said, or that of the published models of this shape."""
+        if hints.sidecar.gelu is not None:
+            return hints.sidecar.gelu
+        if self.pre_norm:
+            return self._of_clip(hints)
+        if not self.plain:
+            return "erf"
+        return self._of_siglip(hints)
+
+    def _of_clip(self, hints: Hints) -> str:
+        if self.sizes[0] not in CLIPS_WITH_ERF:
+            raise ConfigError(
+                "the activation of CLIP's MLPs is not in the arrays: give gelu (--gelu), 'quick' for weights of OpenAI "
+                "and MetaCLIP, 'erf' for those of OpenCLIP"
+            )
+        hints.assumed.append("gelu='erf' as CLIPs of this width have")
+        return "erf"
+
+    def _of_siglip(self, hints: Hints) -> str:
+        """Return the activation of a ViT without class token; SigLIPs have one form of GELU or the other."""
+        key = (*self.sizes, self.patch_size)
+        forms = SIGLIPS.get((*key, self.positions)) or SIGLIPS.get((*key, 0))
+        if forms is None and self.classifier == "gap" and self.sizes not in {each[:3] for each in SIGLIPS}:
+            return "erf"
+        if forms is None:
+            raise ConfigError("the form of GELU is not in the arrays: give gelu (--gelu), 'erf' or 'tanh'")
+        hints.assumed.append(f"gelu={forms!r} as SigLIPs of this shape have in timm")
+        return forms
+
+    def norm_eps(self, hints: Hints) -> float:
+        """Return the epsilon that is said, or CLIP's, or that of all others."""
+        if hints.sidecar.norm_eps is None and self.pre_norm:
+            hints.assumed.append("norm_eps=1e-05 as CLIPs have")
+        return hints.sidecar.norm_eps or (1e-5 if self.pre_norm else 1e-6)
+
+
+# -- slots ---------------------------------------------------------------------------------------
+
+
+def _block(name: str, config: ViTConfig) -> Iterator[Slot]:
+    """Yield the slots of a block; its name is the same on both sides."""
+    d, hidden = config.dim, config.mlp_dim
+    yield from norm_slots(f"{name}.norm1", f"{name}.norm1", d)
+    qkv = linear_slots(f"{name}.attn.qkv", f"{name}.attention.qkv", d, 3 * d)
+    yield from qkv if config.qkv_bias else [next(qkv)]
+    if config.qk_norm:
+        yield from norm_slots(f"{name}.attn.q_norm", f"{name}.attention.norm.queries", d // config.heads)
+        yield from norm_slots(f"{name}.attn.k_norm", f"{name}.attention.norm.keys", d // config.heads)
+    yield from linear_slots(f"{name}.attn.proj", f"{name}.attention.out", d, d)
+    if config.layer_scale is not None:
+        yield Slot(f"{name}.ls1.gamma", (d,), f"{name}.scale1.weight")
+    yield from norm_slots(f"{name}.norm2", f"{name}.norm2", d)
+    yield from linear_slots(f"{name}.mlp.fc1", f"{name}.mlp.fc1", d, 2 * hidden if config.gated_mlp else hidden)
+    yield from linear_slots(f"{name}.mlp.fc2", f"{name}.mlp.fc2", hidden, d)
+    if config.layer_scale is not None:
+        yield Slot(f"{name}.ls2.gamma", (d,), f"{name}.scale2.weight")
+
+
+def _pooling(config: ViTConfig) -> Iterator[Slot]:
+    """Yield the slots of attention pooling: timm keeps the query's layer apart from the keys' and values'."""
+    d, hidden = config.dim, config.pooling_mlp_dim or config.mlp_dim
+    yield Slot("attn_pool.latent", (1, 1, d), "pooling.probe")
+    yield from linear_slots("attn_pool.q", "pooling.qkv", d, d, QUERY)
+    yield from linear_slots("attn_pool.kv", "pooling.qkv", d, 2 * d, share=KEYS_AND_VALUES)
+    yield from linear_slots("attn_pool.proj", "pooling.out", d, d)
+    yield from norm_slots("attn_pool.norm", "pooling.norm", d)
+    yield from linear_slots("attn_pool.mlp.fc1", "pooling.mlp.fc1", d, hidden)
+    yield from linear_slots("attn_pool.mlp.fc2", "pooling.mlp.fc2", hidden, d)
