@@ -94,9 +94,12 @@ class Slot:
 
     def place(self, parameter: np.ndarray) -> np.ndarray:
         """Return the part of a parameter that the array fills, as a view: all of it, or a share of its last axis."""
-        if self.third is None and self.share is None:
+        if self.share is not None:
+            first, last, parts = self.share
+        elif self.third is not None:
+            first, last, parts = self.third, self.third + 1, 3
+        else:
             return parameter
-        first, last, parts = self.share or (self.third, self.third + 1, 3)
         width = parameter.shape[-1] // parts
         return parameter[..., first * width : last * width]
 
