@@ -59,12 +59,7 @@ def forward_one(image, w, c):
         else:
             hidden = ACTIVATIONS[c.gelu](hidden)
         z = z + (hidden @ own["mlp.fc2.weight"] + own["mlp.fc2.bias"]) * own.get("scale2.weight", 1.0)
-<<<<<<< HEAD
     z = norm(z, w, "encoder_norm", c) if c.final_norm else z
-=======
-    if c.final_norm:
-        z = norm(z, w, "encoder_norm", c)
->>>>>>> 3c21b27 (Read timm's DeiT, DINOv2, CLIP and SigLIP, and what their names say)
     if c.distillation:
         heads = zip((z[0], z[1]), ("head", "distillation_head"), strict=True)
         return sum(y @ w[f"{head}.weight"] + w[f"{head}.bias"] for y, head in heads) / 2
@@ -105,14 +100,10 @@ VARIANTS = [
     {"gated_mlp": True},
     {"gelu": "relu"},
     {"classifier": "token_gap"},
-<<<<<<< HEAD
     {"final_norm": False, "classifier": "gap", "class_token": True},
     {"final_norm": False},
     {"drop_rest": True, "image_size": (11, 9)},
-=======
-    {"final_norm": False},
     {"final_norm": False, "registers": 2, "positions_for": "patches", "classifier": "gap"},
->>>>>>> 3c21b27 (Read timm's DeiT, DINOv2, CLIP and SigLIP, and what their names say)
     {"registers": 2, "positions_for": "class", "layer_scale": 1.0, "gated_mlp": True, "classifier": "token_gap"},
 ]
 
@@ -210,14 +201,10 @@ def test_masked_patch_prediction_trains_no_head_of_a_distilled_model():
         ({"positions_for": "none"}, "positions_for must be one of 'all', 'class', 'patches', not 'none'"),
         ({"layer_scale": 0.0}, "layer_scale must be above 0 and at most 1, or None, not 0.0"),
         ({"layer_scale": True}, "layer_scale must be above 0"),
-<<<<<<< HEAD
         ({"image_size": 225}, "patches of 16 pixels must divide the image size, not 225"),
         ({"image_size": (224, 15), "drop_rest": True}, "patches of 16 pixels must divide the image size, not"),
         ({"drop_rest": 1}, "drop_rest must be True or False, not 1"),
         ({"final_norm": "no"}, "final_norm must be True or False, not 'no'"),
-=======
-        ({"final_norm": 0}, "final_norm must be True or False, not 0"),
->>>>>>> 3c21b27 (Read timm's DeiT, DINOv2, CLIP and SigLIP, and what their names say)
         ({"qkv_bias": None}, "qkv_bias must be True or False, not None"),
         ({"pooling_mlp_dim": 5}, "pooling_mlp_dim is for classifier='map', not 'token'"),
         ({"classifier": "map", "pooling_mlp_dim": 0}, "pooling_mlp_dim must be an integer of 1 or more, not 0"),

@@ -38,6 +38,8 @@ VARIANTS = {
     "pooled beside a class token": {"classifier": "gap", "class_token": True},
     "pooled before the norm": {"classifier": "gap", "class_token": True, "pool_before_norm": True},
     "attention pooling": {"classifier": "map"},
+    "attention pooling with registers": {"classifier": "map", "registers": 2},
+    "attention pooling with registers and a class token": {"classifier": "map", "class_token": True, "registers": 2},
     "attention pooling with a class token": {"classifier": "map", "class_token": True},
     "2-D positions": {"positions": "learned2d", "image_size": (8, 16)},
     "fixed positions": {"positions": "sincos2d", "classifier": "gap"},

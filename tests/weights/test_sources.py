@@ -14,12 +14,8 @@ from minivit.weights.sources.huggingface import HuggingFace
 from minivit.weights.sources.registry import SOURCES, source_with_layout
 from minivit.weights.sources.slots import Slot, SlotSource
 from minivit.weights.sources.timm import Timm
-<<<<<<< HEAD
 from minivit.weights.sources.torchvision import TorchVision
-from tests.support import randomize, tiny_vit
-=======
 from tests.support import random_images, randomize, tiny_vit
->>>>>>> 3c21b27 (Read timm's DeiT, DINOv2, CLIP and SigLIP, and what their names say)
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 

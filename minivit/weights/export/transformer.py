@@ -263,17 +263,27 @@ def _mean_of_patches(g: Graph, z: Value, c: ViTConfig) -> Value:
     return g.mean(patches, [1], "mean_of_patches")
 
 
+def _without_registers(g: Graph, z: Value, c: ViTConfig) -> Value:
+    """Return the tokens that attention pooling reads, (B, T, D) -> (B, T - R, D)."""
+    patches = g.part(z, 1, c.num_front_tokens, c.num_tokens, "patches")
+    if not c.num_class_tokens:
+        return patches
+    classes = g.part(z, 1, 0, c.num_class_tokens, "class_tokens")
+    return g.node("Concat", classes, patches, name="without_registers", axis=1)
+
+
 def _gathered_by_query(g: Graph, layer: Any, z: Value, c: ViTConfig) -> Value:
-    """Return what a learned query gathers from all tokens, then an MLP: (B, T, D) -> (B, D)."""
-    d, width = c.dim, c.dim // c.heads
+    """Return what a learned query gathers from all tokens but registers, then an MLP: (B, T, D) -> (B, D)."""
+    d, width, tokens = c.dim, c.dim // c.heads, c.num_tokens - c.registers
+    if c.registers:
+        z = _without_registers(g, z, c)
     weight, bias = to_numpy(layer.qkv.weight.data), to_numpy(layer.qkv.bias.data)  # (D, 3 D), (3 D,)
     query = (to_numpy(layer.probe.data).reshape(1, d) @ weight[:, :d] + bias[:d]) * width**-0.5  # (1, D): a constant
     q = g.constant(query.reshape(1, c.heads, 1, width), "pooling.query")
     kv = g.product(z, g.constant(weight[:, d:], "pooling.kv.weight"), "pooling.kv.product")
     kv = g.add(kv, g.constant(bias[d:], "pooling.kv.bias"), "pooling.kv")  # (B, T, 2 D)
     k, v = (
-        g.reshape(part, (0, c.num_tokens, c.heads, width), f"{part}.heads")
-        for part in g.split(kv, 2, 2, "pooling.split")
+        g.reshape(part, (0, tokens, c.heads, width), f"{part}.heads") for part in g.split(kv, 2, 2, "pooling.split")
     )
     k = g.transpose(k, (0, 2, 3, 1), "pooling.k")  # (B, heads, D_h, T)
     v = g.transpose(v, (0, 2, 1, 3), "pooling.v")  # (B, heads, T, D_h)

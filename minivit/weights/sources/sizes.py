@@ -249,10 +249,25 @@ def grid_of_positions(
 
 
 def _grid_of_image(size: tuple[int, int], patch_size: int, stride: int) -> tuple[int, int] | None:
-    """Return the grid of patches of an image, as `ViTConfig.grid`; None if the patches do not divide the image."""
+    """Return the grid of patches of an image, as `ViTConfig.grid`; None if the image is smaller than a patch."""
     height, width = (-(-side // stride) for side in size)  # a feature map is rounded up
-    exact = stride > 1 or (height % patch_size == 0 and width % patch_size == 0)
-    return (height // patch_size, width // patch_size) if exact else None
+    return (height // patch_size, width // patch_size) if min(height, width) >= patch_size else None
+
+
+def image_of_grid(grid: tuple[int, int], patch_size: int, hints: Hints) -> tuple[int, int]:
+    """Return the (height, width) of images that a file's position embeddings are for, of a model without a backbone.
+
+    The size that is said may be larger than the patches by a rest: 384 pixels are 27 patches of 14, and 6 pixels.
+
+    Args:
+        grid: the (rows, columns) of patches.
+        patch_size: pixels of a patch.
+        hints: what the caller and other files say.
+    """
+    said = hints.sidecar.image_size
+    if said is not None and _grid_of_image(said, patch_size, 1) == grid:
+        return said
+    return grid[0] * patch_size, grid[1] * patch_size
 
 
 def size_without_positions(hints: Hints, patch_pixels: int) -> tuple[int, int]:

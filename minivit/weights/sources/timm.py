@@ -25,6 +25,7 @@ from .sizes import (
     count,
     grid_of_positions,
     heads_of,
+    image_of_grid,
     names_of_model,
     shape_of,
     shortest_size,
@@ -127,8 +128,8 @@ class Timm(SlotSource):
         patches, positions_for = 0, "all"
         if "pos_embed" in shapes:
             positions = shape_of(shapes, "pos_embed", 3)[1]
-            rows, columns = grid_of_positions(positions, tokens.fronts, hints, patch_size)
-            size, patches = (rows * patch_size, columns * patch_size), rows * columns
+            grid = grid_of_positions(positions, tokens.fronts, hints, patch_size)
+            size, patches = image_of_grid(grid, patch_size, hints), grid[0] * grid[1]
             positions_for = tokens.placed(positions - patches)
         else:
             size = size_without_positions(hints, patch_size)
@@ -155,6 +156,7 @@ class Timm(SlotSource):
             class_token="cls_token" in shapes,
             pool_before_norm="fc_norm.weight" in shapes,
             final_norm=bool(_norms(shapes)),
+            drop_rest=any(side % patch_size for side in size),
             positions="learned" if "pos_embed" in shapes else "none",
             gelu="erf" if gated else like.gelu(hints),
             norm_eps=like.norm_eps(hints),

@@ -76,7 +76,7 @@ class TorchVision(SlotSource):
         check_square_patches(kernel, patch_size, width)
         depth = count(shapes, rf"{re.escape(LAYER)}([0-9]+)\.")
         mlp_dim = shape_of(shapes, f"{LAYER}0.mlp.0.weight", 2)[0] if depth else dim
-        rows, columns = grid_of_positions(shape_of(shapes, POSITIONS, 3)[1] - 1, False, hints, patch_size)
+        rows, columns = grid_of_positions(shape_of(shapes, POSITIONS, 3)[1], (1,), hints, patch_size)
         has_hidden_layer = "heads.pre_logits.weight" in shapes
         return ViTConfig(
             image_size=shortest_size((rows * patch_size, columns * patch_size)),
