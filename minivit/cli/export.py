@@ -14,12 +14,13 @@ from ..weights import export_model
 from ..weights.export.registry import TARGETS, target_with_name
 from .common import data_dir_option
 from .evaluate import labelled_test_set
+from .repeat import command_of_run
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
     import numpy as np
 
-OPTIONS = ("with_preprocessing", "probabilities", "int8", "images", "dataset")  # those of `ExportOptions`
+OPTIONS = ("with_preprocessing", "probabilities", "int8", "images", "dataset", "licence")  # those of `ExportOptions`
 
 
 def add_export(commands: Any) -> None:
@@ -68,6 +69,11 @@ def add_export(commands: Any) -> None:
     )
     data_dir_option(parser)
     parser.add_argument(
+        "--licence",
+        metavar="NAME",
+        help="state the licence NAME of the weights, such as Apache-2.0 [default: not stated]",
+    )
+    parser.add_argument(
         "--images",
         nargs="+",
         metavar="IMAGE",
@@ -96,6 +102,8 @@ def _export(options: argparse.Namespace) -> int:
         asked["images"] = _pixels(options.images, model)
     if options.dataset:
         _, asked["dataset"] = labelled_test_set(options, path, model, header)
+    if "command" in target.takes:
+        asked["command"] = command_of_run(header)
     bar = nullcontext()
     if options.dataset:
         bar = tqdm(total=len(asked["dataset"]), unit="image", disable=None, leave=False)

@@ -54,6 +54,7 @@ NEEDED = {
     "predict": ["pictures/cat/0.png", "--weights", "weights.npz"],
     "fewshot": ["--weights", "weights.npz", "--dataset", "folder:pictures", "--shots", "1", "--out", "f.json"],
     "inspect": ["weights.npz", "pictures/cat/0.png", "--out", "inspected"],
+    "export": ["weights.npz", "--to", "google", "--out", "exported.npz"],
     "info": ["ViT-XS_4-CIFAR"],
     "bench": ["ViT-XS_4-CIFAR", "--rounds", "1", "--seconds", "0.01", "--against", "none"],
     "experiment": ["positions"],

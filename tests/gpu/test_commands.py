@@ -67,6 +67,18 @@ def test_an_inspection_on_a_gpu_finds_the_same_numbers(place, capsys, undrawn):
     np.testing.assert_allclose(here["position_similarity"], there["position_similarity"], atol=2e-6)
 
 
+def test_an_export_on_a_gpu_is_compared_with_logits_from_there(place, capsys):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    command = ["export", "model.npz", "--to", "onnx", "--out"]
+    here, launches = answer([*command, "here.onnx"], capsys)
+    assert launches == 0
+    there, launches = answer([*command, "there.onnx", "--device", "cuda"], capsys)
+    assert launches > 20
+    assert here.replace("here", "there") == there
+    assert (place / "here.onnx").read_bytes() == (place / "there.onnx").read_bytes()
+
+
 @pytest.mark.parametrize("command", ["evaluate", "predict x.png", "fewshot --dataset shapes", "inspect"])
 def test_an_unknown_device_is_said_before_weights_are_looked_for(command, capsys):
     words = command.split()

@@ -248,7 +248,8 @@ def top5(rows):
 
 def test_a_trained_model_has_the_same_five_best_classes_elsewhere(trained, tmp_path, capsys):
     out = tmp_path / "shapes.onnx"
-    assert cli.main(["export", str(trained), "--to", "onnx", "--with-preprocessing", "--out", str(out)]) == 0
+    command = ["export", str(trained), "--to", "onnx", "--with-preprocessing", "--licence", "CC0-1.0"]
+    assert cli.main([*command, "--out", str(out)]) == 0
     line = capsys.readouterr().out
     model = load_model(trained)
     from minivit.data import shapes
@@ -261,6 +262,9 @@ def test_a_trained_model_has_the_same_five_best_classes_elsewhere(trained, tmp_p
         logits = runtime(out, pixels)["logits"]
         agrees(logits, ours)
         np.testing.assert_array_equal(top5(logits), top5(ours))
+    said = {each.key: each.value for each in onnx_library.load(out).metadata_props}
+    assert said["command"].startswith("minivit train --model ViT-XS_4-CIFAR --dataset shapes --steps 60 ")
+    assert said["licence"] == "CC0-1.0"
     assert line.startswith(f"{out}: {out.stat().st_size / 1e3:.1f} kB, opset 17, logits of 3 random images are within ")
 
 

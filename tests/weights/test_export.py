@@ -1,14 +1,20 @@
 """What an export says and refuses without any other library."""
 
+import shlex
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pytest
 
 from minivit import ViTConfig, cli, export_model, load_model, save_weights
+from minivit.cli import finetune, pretrain, train
+from minivit.cli.repeat import command_of_run
 from minivit.errors import ConfigError, MissingExtraError
+from minivit.training import TrainConfig
+from minivit.training.folder import options_that_affect_weights
 from minivit.weights.export import transformer
+from minivit.weights.export.card import model_card
 from minivit.weights.export.registry import TARGETS
 from tests.support import random_images, tiny_config, tiny_vit
 
@@ -99,3 +105,83 @@ def test_a_path_of_weights_is_enough_in_python(place):
     assert written.path.name == "copy.safetensors"
     assert written.size == (place / "copy.safetensors").stat().st_size
     assert load_model("copy.safetensors").header["classes"] == list("abcde")
+
+
+# -- model cards ---------------------------------------------------------------------------------
+
+HEADER = {
+    "classes": ["cat", "a|b `c`\n# d"],
+    "dataset": "folder:/home/someone/my photos",
+    "images": 1200,
+    "step": 500,
+    "last_test": {"loss": 0.5123, "accuracy": 0.8712},
+}
+
+
+def card(header=HEADER, **options):
+    model = tiny_vit(dtype=np.float32, num_classes=2)
+    model.header = header
+    return model_card(model, "my model", **options)
+
+
+def test_a_card_says_data_command_accuracy_licence_classes_and_preprocessing():
+    text = card(command="minivit train --dataset 'folder:my photos'", licence="Apache-2.0", library="timm", usage="x()")
+
+    assert text.startswith(
+        "---\nlicense: apache-2.0\nlibrary_name: timm\npipeline_tag: image-classification\ntags:\n- minivit\n---\n\n"
+        "# my model\n"
+    )
+    assert "| trained on | my photos, 1,200 images, 500 steps |" in text
+    assert "| command | `minivit train --dataset 'folder:my photos'` |" in text
+    assert "| accuracy | 87.12% (loss 0.5123) at the last evaluation |" in text
+    assert "| licence | Apache-2.0 |" in text
+    assert "| images | resized to 8 x 8 (bilinear), scaled to [-1, 1] |" in text
+    assert "```python\nx()\n```" in text
+    assert "2 blocks of width 12 with 3 heads, patches of 4; images of 8 x 8 pixels; 0.00 million parameters" in text
+
+
+def test_a_card_tells_no_path_and_no_class_name_breaks_it():
+    text = card()
+
+    assert "someone" not in text
+    (classes,) = (line for line in text.splitlines() if line.startswith("2: "))
+    assert classes == r"2: cat, a\|b \`c\`\\n\# d"
+
+
+def test_a_card_says_what_is_not_known():
+    text = card({})
+
+    assert text.startswith("---\npipeline_tag: image-classification\n")
+    for row in ("trained on | not noted", "command | not noted", "accuracy | not measured", "licence | not stated"):
+        assert f"| {row} |" in text
+    assert "## Classes" not in text and "## Use" not in text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "train --dataset shapes --steps 7 --lr 0.002 --seed 3 --workers 1 --device cuda",
+        "train --model ViT-Ti_4-CIFAR --epochs 2.5 --randaugment 2,10 --positions none",
+        "finetune --weights ViT-B_16-imagenet21k --dataset pets --freeze",
+        "finetune --weights ViT-B_16-imagenet21k --epochs 3 --optimizer adamw",
+        "pretrain --steps 20 --target pixels",
+    ],
+)
+def test_the_command_of_a_run_repeats_it(given):
+    def config_of(words):
+        options = vars(cli.build_parser().parse_args(words))
+        defaults = {"finetune": finetune.DEFAULTS, "pretrain": pretrain.DEFAULTS}.get(words[0], {})
+        chosen = {name: value for name, value in options.items() if name != "run"}
+        return train._options_of_new_run(chosen, defaults)
+
+    before = config_of(given.split())
+    command = command_of_run({"train": asdict(before)})
+    assert command.startswith("minivit ") and "cuda" not in command
+    after = config_of(shlex.split(command)[1:])
+    assert options_that_affect_weights(after) == options_that_affect_weights(before)
+
+
+def test_the_command_of_a_run_tells_no_path():
+    noted = {"train": asdict(TrainConfig(dataset="folder:/home/someone/photos", weights="/home/someone/w.npz"))}
+    assert command_of_run(noted).startswith("minivit finetune --weights w.npz --dataset folder:photos ")
+    assert command_of_run({}) is None

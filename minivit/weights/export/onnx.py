@@ -7,10 +7,10 @@ has read it, and ONNX Runtime has returned our logits for a few images.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,9 @@ class Onnx(Target):
 
     name = "onnx"
     suffixes = (".onnx",)
-    takes = frozenset({"with_preprocessing", "probabilities", "int8", "images", "dataset", "advance"})
+    takes = frozenset(
+        {"with_preprocessing", "probabilities", "int8", "images", "dataset", "advance", "command", "licence"}
+    )
 
     def default_path(self, weights: Path) -> Path:
         """Return the weights' path with the suffix .onnx."""
@@ -57,7 +59,13 @@ class Onnx(Target):
 
     def write(self, model: Classifier, path: Path, options: ExportOptions) -> list[Exported]:
         """Write the model, and with `options.int8` a second file, STEM.int8.onnx."""
-        content = onnx_bytes(model, with_preprocessing=options.with_preprocessing, probabilities=options.probabilities)
+        notes = {name: text for name in ("command", "licence") if (text := getattr(options, name))}
+        content = onnx_bytes(
+            model,
+            with_preprocessing=options.with_preprocessing,
+            probabilities=options.probabilities,
+            notes=notes,
+        )
         smaller = quantised(content, model) if options.int8 else None
         pixels = _random_pixels(model, RANDOM_IMAGES) if options.images is None else options.images
         difference, scale = compared_with_model(content, model, pixels, str(path))
@@ -74,7 +82,13 @@ class Onnx(Target):
         return [Exported(file, (f"opset {OPSET}", phrase)) for file, (_, phrase) in contents.items()]
 
 
-def onnx_bytes(model: Classifier, *, with_preprocessing: bool = False, probabilities: bool = False) -> bytes:
+def onnx_bytes(
+    model: Classifier,
+    *,
+    with_preprocessing: bool = False,
+    probabilities: bool = False,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
     """Return a model as the bytes of an ONNX file, which ONNX's own checker accepts.
 
     Args:
@@ -82,6 +96,7 @@ def onnx_bytes(model: Classifier, *, with_preprocessing: bool = False, probabili
         with_preprocessing: take uint8 pixels (B, H, W, C), and scale them inside. Without it, the input is float32,
             scaled as the model expects: to [-1, 1], unless its header says otherwise.
         probabilities: return `probabilities` too, after `logits`.
+        notes: more texts for the metadata, by name.
 
     Raises:
         ConfigError: if an option of the model has no graph, there are no classes for probabilities, or the weights are
@@ -100,7 +115,9 @@ def onnx_bytes(model: Classifier, *, with_preprocessing: bool = False, probabili
     if probabilities:
         outputs.append(PROBABILITIES)
         g.nodes.append(onnx.helper.make_node("Softmax", [LOGITS], [PROBABILITIES], name=PROBABILITIES, axis=-1))
-    content = _proto(onnx, g, model, outputs, with_preprocessing).SerializeToString()
+    proto = _proto(onnx, g, model, outputs, with_preprocessing)
+    onnx.helper.set_model_props(proto, {**metadata(model, with_preprocessing), **notes})
+    content = proto.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
     return content
 
@@ -135,7 +152,7 @@ def _scaled(g: Graph, preprocessing: Preprocessing) -> Value:
 
 
 def _proto(onnx: ModuleType, g: Graph, model: Classifier, outputs: list[str], with_preprocessing: bool) -> Any:
-    """Return ONNX's `ModelProto` of a graph, with metadata."""
+    """Return ONNX's `ModelProto` of a graph."""
     helper, types = onnx.helper, onnx.TensorProto
     height, width, channels = model.config.image_shape
     kind = types.UINT8 if with_preprocessing else types.FLOAT
@@ -145,11 +162,9 @@ def _proto(onnx: ModuleType, g: Graph, model: Classifier, outputs: list[str], wi
     ]  # fmt: skip
     constants = [onnx.numpy_helper.from_array(array, name) for name, array in g.constants.items()]
     graph = helper.make_graph(g.nodes, "minivit", inputs, results, constants)
-    proto = helper.make_model(
+    return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="minivit"
     )
-    helper.set_model_props(proto, metadata(model, with_preprocessing))
-    return proto
 
 
 def _width_of_result(model: Classifier) -> int:

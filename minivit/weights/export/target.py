@@ -28,8 +28,8 @@ class ExportOptions:
         images: uint8 (M, H, W, C) of the model's size, to compare models on; None for random pixels.
         dataset: labelled images, whose labels are the model's, to measure accuracy on; None to measure none.
         advance: called with the number of images after each batch of `dataset`, for a progress bar.
-        command: how the model was made, for the model card.
-        licence: of the weights, for the model card.
+        command: how the model was made, for the model card or the file's metadata.
+        licence: of the weights, likewise.
     """
 
     with_preprocessing: bool = False

@@ -1,0 +1,61 @@
+"""The command that repeats a run, for model cards."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data import DATASETS, dataset_title
+from ..utils.text import shell_word
+from ..weights import PRETRAINED
+from . import finetune, pretrain
+
+if TYPE_CHECKING:
+    from ..weights import Header
+
+
+def command_of_run(header: Header) -> str | None:
+    """Return the command that makes a run with the same weights; None if the header notes no run.
+
+    Paths of this machine are shortened: a folder of images and a file of weights keep their last part.
+
+    Args:
+        header: of the run's checkpoint.
+    """
+    from ..training import TrainConfig
+    from ..training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+
+    noted: dict[str, Any] = header.get("train") or {}
+    if not noted:
+        return None
+    command, changed = "train", {}
+    if noted.get("weights"):
+        command, changed = "finetune", finetune.DEFAULTS
+    elif noted.get("objective", "classes") != "classes":
+        command, changed = "pretrain", pretrain.DEFAULTS
+    defaults = {field.name: field.default for field in fields(TrainConfig)} | changed
+    left_out = {*OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, "epochs" if noted.get("steps") else "steps"}
+    words = ["minivit", command]
+    first = ("weights", "dataset", "model")
+    for name, value in sorted(noted.items(), key=lambda item: item[0] not in first):
+        is_needed = name in first or value != defaults.get(name)
+        if (
+            name in left_out
+            or value in (None, False, "")
+            or not is_needed
+            or (name == "model" and command == "finetune")
+        ):
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        words += [] if value is True else [shell_word(_without_place(name, value))]
+    return " ".join(words)
+
+
+def _without_place(name: str, value: Any) -> Any:
+    """Return an option's value, without the folder that a path is in."""
+    if name == "dataset" and value not in DATASETS:
+        return f"folder:{dataset_title(value)}"
+    if name in ("weights", "teacher") and value not in PRETRAINED:
+        return Path(value).name
+    return value
