@@ -248,26 +248,25 @@ def grid_of_positions(
     )
 
 
-def _grid_of_image(size: tuple[int, int], patch_size: int, stride: int) -> tuple[int, int] | None:
-    """Return the grid of patches of an image, as `ViTConfig.grid`; None if the image is smaller than a patch."""
+def _grid_of_image(size: tuple[int, int], patch_size: int, stride: int) -> tuple[int, int]:
+    """Return the grid of patches of an image, as `ViTConfig.grid`: the rest that no patch covers does not count."""
     height, width = (-(-side // stride) for side in size)  # a feature map is rounded up
-    return (height // patch_size, width // patch_size) if min(height, width) >= patch_size else None
+    return height // patch_size, width // patch_size
 
 
-def image_of_grid(grid: tuple[int, int], patch_size: int, hints: Hints) -> tuple[int, int]:
-    """Return the (height, width) of images that a file's position embeddings are for, of a model without a backbone.
-
-    The size that is said may be larger than the patches by a rest: 384 pixels are 27 patches of 14, and 6 pixels.
+def image_of_grid(grid: tuple[int, int], hints: Hints, patch_size: int) -> tuple[tuple[int, int], bool]:
+    """Return the (height, width) of a model's images, and whether they have a rest that no patch covers.
 
     Args:
-        grid: the (rows, columns) of patches.
-        patch_size: pixels of a patch.
+        grid: the patches (rows, columns).
         hints: what the caller and other files say.
+        patch_size: pixels.
     """
-    said = hints.sidecar.image_size
-    if said is not None and _grid_of_image(said, patch_size, 1) == grid:
-        return said
-    return grid[0] * patch_size, grid[1] * patch_size
+    exact = grid[0] * patch_size, grid[1] * patch_size
+    for size in (hints.sidecar.image_size, hints.image_size):
+        if hints.grid is None and size and _grid_of_image(size, patch_size, 1) == grid:
+            return size, size != exact
+    return exact, False
 
 
 def size_without_positions(hints: Hints, patch_pixels: int) -> tuple[int, int]:

@@ -125,11 +125,11 @@ class Timm(SlotSource):
         mlp_dim, gated = _mlp(shapes) if depth else (dim, False)
         tokens = _Tokens(shapes)
         classifier = _classifier(shapes, hints)
-        patches, positions_for = 0, "all"
+        patches, positions_for, drop_rest = 0, "all", False
         if "pos_embed" in shapes:
             positions = shape_of(shapes, "pos_embed", 3)[1]
             grid = grid_of_positions(positions, tokens.fronts, hints, patch_size)
-            size, patches = image_of_grid(grid, patch_size, hints), grid[0] * grid[1]
+            (size, drop_rest), patches = image_of_grid(grid, hints, patch_size), grid[0] * grid[1]
             positions_for = tokens.placed(positions - patches)
         else:
             size = size_without_positions(hints, patch_size)
@@ -156,7 +156,7 @@ class Timm(SlotSource):
             class_token="cls_token" in shapes,
             pool_before_norm="fc_norm.weight" in shapes,
             final_norm=bool(_norms(shapes)),
-            drop_rest=any(side % patch_size for side in size),
+            drop_rest=drop_rest,
             positions="learned" if "pos_embed" in shapes else "none",
             gelu="erf" if gated else like.gelu(hints),
             norm_eps=like.norm_eps(hints),
