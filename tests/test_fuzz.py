@@ -11,9 +11,12 @@ from minivit.errors import ConfigError
 from .fuzz.harness import HANG, REFUSED, SILENT, TRACEBACK, Report, SilentlyWrong, Target, run_case, run_cases
 from .fuzz.targets import TARGETS
 
-# How many of each: dear ones less.
-DEAR = {"command-line": 25, "run-header": 12, "hugging-face": 20, "timm": 20, "bit-npz": 10}
-CASES = dict.fromkeys(TARGETS, 30) | DEAR
+# How many of each: dear ones less, cheap ones that strangers write more.
+OTHERS = {
+    "pytorch-zip": 100, "pytorch-legacy": 100, "command-line": 25, "run-header": 12, "hugging-face": 20, "timm": 20,
+    "bit-npz": 10,
+}  # fmt: skip
+CASES = dict.fromkeys(TARGETS, 30) | OTHERS
 
 
 @pytest.mark.parametrize("name", TARGETS)

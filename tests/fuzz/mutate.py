@@ -194,6 +194,37 @@ def mutate_tar(data: bytes, rng: Random) -> bytes:
     return buffer.getvalue()
 
 
+INSTRUCTIONS = (
+    b"0", b"1", b"2", b"N", b"(", b")", b"t", b"\x85", b"\x86", b"\x87", b"]", b"}", b"a", b"e", b"s", b"u", b"R", b"b",
+    b"Q", b"\x81", b"\x90", b"\x93", b"\x94", b"h\x01", b"q\x01", b"h\x05", b"q\x05", b"j\xff\xff\xff\xff",
+    b"r\xff\xff\xff\xff", b"X\xff\xff\xff\xff", b"\x8d" + b"\xff" * 8, b"\x8b\xff\xff\xff\x7f", b"K\x00",
+    b"J\xff\xff\xff\xff", b"\x8a\x09" + b"\xff" * 8 + b"\x7f", b"cos\nsystem\n", b"cbuiltins\neval\n",
+    b"X\x0c\x00\x00\x00touch CANARY", b"ccollections\nOrderedDict\n", b"ctorch\nFloatStorage\n",
+    b"ctorch._utils\n_rebuild_tensor_v2\n", b"(ios\nsystem\n", b"\x82\x01", b"\x92", b"o", b".", b"\x80\x05",
+    b"\x95" + b"\xff" * 8,
+)  # fmt: skip
+
+
+def mutate_pickle(data: bytes, rng: Random) -> bytes:
+    """Damage in a pickle: instructions more or less, other numbers in its lengths and offsets."""
+    changed = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at = rng.randrange(max(1, len(changed)))
+        kind = rng.randrange(6)
+        if kind < 3:
+            changed[at:at] = rng.choice(INSTRUCTIONS) * rng.choice((1, 1, 1, 2, 50, 5000))
+        elif kind == 3:  # a small number, such as a length, a stride or a key of the memo
+            places = [i for i, byte in enumerate(changed) if byte in b"KMJhq"]
+            if places:
+                place = rng.choice(places)
+                changed[place + 1 : place + 2] = bytes([rng.randrange(256)])
+        elif kind == 4:
+            del changed[at : at + rng.choice((1, 2, 9, 40))]
+        else:
+            changed = bytearray(mutate_bytes(bytes(changed), rng))
+    return bytes(changed)
+
+
 def mutate_safetensors(data: bytes, rng: Random) -> bytes:
     """Damage in the header of a safetensors file, whose length is then right again."""
     length = int.from_bytes(data[:8], "little")

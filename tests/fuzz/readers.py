@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from random import Random
 from unittest import mock
@@ -21,9 +22,12 @@ from minivit.training.logs import MetricsFile
 from minivit.weights import read_arrays, write_arrays
 
 from ..data.images_on_disk import picture_bytes, write_folder, write_tar
+from ..weights.files import timm_arrays
+from ..weights.no_code import nothing_is_run
+from ..weights.torch_files import Call, File, Name, ordered, pickled
 from .commands import run_command
 from .harness import SilentlyWrong, Target
-from .mutate import json_text, mutate_bytes, mutate_json, mutate_safetensors, mutate_tar, mutate_zip
+from .mutate import json_text, mutate_bytes, mutate_json, mutate_pickle, mutate_safetensors, mutate_tar, mutate_zip
 
 SIZES = {"image_size": 8, "patch_size": 4, "dim": 12, "depth": 2, "heads": 3, "mlp_dim": 20, "num_classes": 5}
 
@@ -142,6 +146,49 @@ class Timm(Weights):
             }  # fmt: skip
             shapes |= {f"blocks.{i}.{name}": shape for name, shape in block.items()}
         return save(random_arrays(shapes))
+
+
+class PyTorchZip(Weights):
+    """Files of PyTorch: checkpoints whose pickle is damaged, inside an archive whose checksums are right."""
+
+    name, suffix, is_legacy = "pytorch-zip", ".pth", False
+
+    def make(self) -> bytes:
+        arrays = timm_arrays(dim=12, mlp=20, classes=5)
+        self.file = File(legacy=self.is_legacy)
+        model = {name: self.file.tensor(array) for name, array in arrays.items()}
+        optimizer = {
+            "state": {0: {"step": self.file.tensor(np.ones(()))}},
+            "param_groups": [{"lr": 0.1, "params": [0]}],
+        }
+        arguments = Call(Name("argparse", "Namespace"), (), {"lr": 0.1})
+        self.pickle = pickled({"model": ordered(model), "optimizer": optimizer, "epoch": 3, "args": arguments})
+        return self.file.write(self.pickle)
+
+    def damaged(self, rng: Random) -> bytes:
+        """The file after some damage: to its pickle, to its archive, to its bytes, or packed in another way."""
+        kind = rng.randrange(4)
+        if kind < 2:
+            method = {} if self.is_legacy else {"method": rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))}
+            return self.file.write(mutate_pickle(self.pickle, rng), **method)
+        if kind == 2 and not self.is_legacy:
+            return mutate_zip(self.good, rng)
+        return mutate_bytes(self.good, rng)
+
+    def run(self, rng: Random) -> None:
+        self.path.write_bytes(self.damaged(rng))
+        with nothing_is_run() as run:
+            try:
+                load_model(self.path, heads=3)
+            finally:
+                assert run == [], f"something was run: {run[0]}"
+        assert not Path("CANARY").exists(), "a command was run"
+
+
+class PyTorchLegacy(PyTorchZip):
+    """Files of PyTorch before 1.6."""
+
+    name, is_legacy = "pytorch-legacy", True
 
 
 HUGGING_FACE = {

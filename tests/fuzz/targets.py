@@ -13,6 +13,8 @@ from .readers import (
     OwnSafetensors,
     Pets,
     Picture,
+    PyTorchLegacy,
+    PyTorchZip,
     RunConfig,
     RunHeader,
     Tar,
@@ -20,7 +22,7 @@ from .readers import (
 )
 
 ALL: tuple[type[Target], ...] = (
-    OwnNpz, OwnSafetensors, GoogleNpz, BitNpz, Timm, HuggingFace, Cifar, Pets, Tar, Picture, RunConfig, RunHeader,
-    Metrics, Notebook, Commands,
+    OwnNpz, OwnSafetensors, GoogleNpz, BitNpz, Timm, HuggingFace, PyTorchZip, PyTorchLegacy, Cifar, Pets, Tar, Picture,
+    RunConfig, RunHeader, Metrics, Notebook, Commands,
 )  # fmt: skip
 TARGETS = {target.name: target for target in ALL}

@@ -29,6 +29,7 @@ def nothing_is_run() -> Iterator[list[str]]:
     """Collect what is imported, run or opened for writing inside the block; it must stay empty."""
     global _seen, _is_hooked
     if not _is_hooked:
+        "\n".encode("unicode_escape")  # printing a sentence imports this codec once
         sys.addaudithook(_hook)
         _is_hooked = True
     _seen = found = []

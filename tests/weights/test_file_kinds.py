@@ -78,6 +78,14 @@ def test_a_file_is_called_what_its_first_bytes_say(tmp_path, kind, name):
     assert len(message.replace(str(tmp_path), "")) < 200
 
 
+@pytest.mark.parametrize("byte", range(256))
+def test_a_file_of_one_byte_is_refused(tmp_path, byte):
+    (tmp_path / "weights.pth").write_bytes(bytes([byte]))
+
+    with pytest.raises(CheckpointError, match=r"weights\.pth is "):
+        load_model(tmp_path / "weights.pth")
+
+
 def test_a_cut_safetensors_file_is_called_cut(tmp_path):
     whole = write_safetensors(tmp_path / "whole.safetensors", timm_arrays()).read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:300])

@@ -58,11 +58,11 @@ def kind_of(path: Path) -> str | None:
         if start[:100].rstrip(b"\0") in OLD_PYTORCH_MEMBERS:
             return "a PyTorch file from before version 0.2 (tar): load it there and save it again with torch.save"
         return "a tar archive: unpack it first"
-    if start[0] == 0x80 and start[1] in range(2, 6):  # a pickle of protocol 2 to 5
+    if start[0] == 0x80 and start[1:2] in (b"\2", b"\3", b"\4", b"\5"):  # a pickle of protocol 2 to 5
         if LEGACY_START in start[:64]:
             return None  # a PyTorch file: its reader says what is wrong
         return f"a Python pickle that torch.save did not write: loading it can run code, so {CONVERT}"
-    if start[0] in FLAX_MAPS and 0xA0 <= start[1] <= 0xDB:  # a map whose first key is text
+    if start[0] in FLAX_MAPS and b"\xa0" <= start[1:2] <= b"\xdb":  # a map whose first key is text
         return f"a Flax file (msgpack): {CONVERT}, or to .npz"
     if start[0] == 0x08 and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a"):  # ir_version, then another field
         return f"an ONNX model: {CONVERT}"
