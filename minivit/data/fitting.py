@@ -9,6 +9,8 @@ import numpy as np
 from ..preprocessing import Preprocessing
 from .image_files import Images, decode_image, resize_image
 
+RATIO = 100  # of the longer side of an image to its shorter one
+
 
 def read_fitted(path: str | Path, height: int, width: int, preprocessing: Preprocessing) -> np.ndarray:
     """Return the image in a file as a model gets it: uint8 (height, width, 3).
@@ -32,6 +34,7 @@ def fit_image(pixels: np.ndarray, height: int, width: int, preprocessing: Prepro
         height, width: the model's image size, in pixels.
         preprocessing: of the model's weights.
     """
+    pixels = _without_far_ends(pixels, preprocessing.resize)
     rows, columns, _ = pixels.shape
     rows, columns = preprocessing.size_of_resized(rows, columns, height, width)
     pixels = resize_image(pixels, rows, columns, preprocessing.interpolation)
@@ -45,6 +48,16 @@ def fit_image(pixels: np.ndarray, height: int, width: int, preprocessing: Prepro
     down, across = max(0, -top), max(0, -left)
     padded[down : down + kept.shape[0], across : across + kept.shape[1]] = kept
     return padded
+
+
+def _without_far_ends(pixels: np.ndarray, resize: str) -> np.ndarray:
+    """Return an image of at most RATIO times its shorter side: the crop keeps the centre, and the rest takes memory."""
+    rows, columns, _ = pixels.shape
+    most = RATIO * min(rows, columns)
+    if resize == "exact" or max(rows, columns) <= most:
+        return pixels
+    top, left = max(0, rows - most) // 2, max(0, columns - most) // 2
+    return pixels[top : top + most, left : left + most]
 
 
 def fit_batch(images: Images, height: int, width: int, preprocessing: Preprocessing) -> np.ndarray:

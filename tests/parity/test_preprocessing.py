@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tests.parity.vision")  # before timm and transformers, which import torchvision
 pytestmark = pytest.mark.parity
 
-SIZES = [(375, 500), (251, 250), (31, 32), (97, 331)]
+SIZES = [(375, 500), (251, 250), (31, 32), (100, 122)]  # the last: a crop 3.5 pixels off
 
 
 def photograph(height, width, seed=0):
