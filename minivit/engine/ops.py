@@ -21,7 +21,7 @@ from ..backend.products import matmul as multiply_arrays
 from ..backend.products import sum_over
 from ..errors import DTypeError, ShapeError
 from ..utils.aliases import old_names
-from .tensor import Tensor, op, record
+from .tensor import Tensor, explained, op, record
 
 __all__ = [
     "abs", "add", "astype", "broadcast_to", "concatenate", "divide", "erf", "exp", "getitem", "log", "matmul", "max",
@@ -30,11 +30,16 @@ __all__ = [
 
 Axis = int | tuple[int, ...] | None
 
+# What is said if shapes do not fit, see `explained`.
+BROADCAST = "the shapes {0} and {1} do not broadcast: from the last axis to the first, lengths must be equal, or 1"
+AXES = "a reduction of the shape {0} names each axis once"
+
 
 # -- arithmetic with broadcasting ----------------------------------------------------------------
 
 
 @op
+@explained(BROADCAST)
 def add(a: object, b: object) -> Tensor:
     """Return a + b."""
     x, y = operands(a, b)
@@ -47,6 +52,7 @@ def add(a: object, b: object) -> Tensor:
 
 
 @op
+@explained(BROADCAST)
 def subtract(a: object, b: object) -> Tensor:
     """Return a - b."""
     x, y = operands(a, b)
@@ -59,6 +65,7 @@ def subtract(a: object, b: object) -> Tensor:
 
 
 @op
+@explained(BROADCAST)
 def multiply(a: object, b: object) -> Tensor:
     """Return a * b, element by element."""
     x, y = operands(a, b)
@@ -75,6 +82,7 @@ def multiply(a: object, b: object) -> Tensor:
 
 
 @op
+@explained(BROADCAST)
 def divide(a: object, b: object) -> Tensor:
     """Return a / b, element by element: d(a/b) = da / b - (a/b) db / b."""
     x, y = operands(a, b)
@@ -211,6 +219,10 @@ def astype(a: Tensor, dtype: object) -> Tensor:
 
 
 @op
+@explained(
+    "the shapes {0} @ {1} do not fit: the first's last axis must be as long as the second's last axis but one, and the "
+    "axes before these must broadcast"
+)
 def matmul(a: object, b: object) -> Tensor:
     """Return a @ b with NumPy's rules: vectors, matrices, and stacks of matrices that broadcast."""
     x, y = operands(a, b)
@@ -240,6 +252,7 @@ def matmul(a: object, b: object) -> Tensor:
 
 
 @op
+@explained(AXES)
 def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the sum over `axis` (all axes if None): every summand receives the whole gradient."""
     x_shape = a.shape
@@ -251,6 +264,7 @@ def sum(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @op
+@explained(AXES)
 def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the mean over `axis` (all axes if None); nan if there are no elements, as in NumPy."""
     x_shape = a.shape
@@ -265,6 +279,7 @@ def mean(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @op
+@explained(AXES)
 def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the variance over `axis` (all axes if None): the mean of the squared differences from the mean."""
     x = a.data
@@ -282,12 +297,14 @@ def var(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @op
+@explained(AXES)
 def max(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the largest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
     return extreme(a, "max", axis, keepdims)
 
 
 @op
+@explained(AXES)
 def min(a: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Return the smallest element over `axis` (all axes if None); elements that tie share the gradient evenly."""
     return extreme(a, "min", axis, keepdims)
@@ -312,6 +329,7 @@ def extreme(a: Tensor, name: str, axis: Axis, keepdims: bool) -> Tensor:
 
 
 @op
+@explained("a Tensor of shape {0} does not fit into the shape {1}: the number of elements must stay the same")
 def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the same elements, in row-major order, in another shape; one length may be -1."""
     x_shape = a.shape
@@ -323,6 +341,7 @@ def reshape(a: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 @op
+@explained("the order of axes {1} does not fit the shape {0}: name each axis once")
 def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
     """Return the axes in another order, by default reversed."""
     out = a.data.transpose(axes)
@@ -336,6 +355,9 @@ def transpose(a: Tensor, axes: Sequence[int] | None = None) -> Tensor:
 
 
 @op
+@explained(
+    "the shape {0} does not broadcast to {1}: from the last axis to the first, lengths must be equal, or 1 in {0}"
+)
 def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
     """Return the tensor repeated to `shape`, by NumPy's broadcasting rules."""
     x_shape = a.shape
@@ -359,6 +381,7 @@ def getitem(a: Tensor, index: object) -> Tensor:
 
 
 @op
+@explained("the shapes {0} cannot be concatenated: all axes but the one of `axis` must be equally long")
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """Return several tensors, one after the other along `axis`."""
     arrays = operands(*tensors)

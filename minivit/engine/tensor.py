@@ -15,6 +15,7 @@ A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured 
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -412,6 +413,41 @@ def op(function: Function) -> Function:
 def rounded_once(function: Function) -> Function:
     """Mark a function that is composed of ops: its result is rounded once, and not after each of them."""
     return autocast(underflow_is_harmless()(function), Tensor, uncast=(), saves=False)
+
+
+class AxisError(ShapeError, np.exceptions.AxisError):
+    """A Tensor has no such axis."""
+
+
+def explained(problem: str) -> Callable[[Function], Function]:
+    """Let a function of Tensors raise ShapeError, in our words, where NumPy finds that shapes do not fit.
+
+    Args:
+        problem: the sentence; in it {0} becomes the shape of the function's first argument, {1} that of the second.
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*inputs: Any, **options: Any) -> Any:
+            try:
+                return function(*inputs, **options)
+            except MinivitError:
+                raise
+            except np.exceptions.AxisError as error:
+                raise AxisError(f"{function.__name__} of shape {_shape_named(inputs[0])}: {error}") from error
+            except ValueError as error:
+                raise ShapeError(problem.format(*map(_shape_named, (*inputs, *options.values())))) from error
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _shape_named(x: object) -> object:
+    """Return the shape of an op's argument; the shapes of several Tensors; an axis or a shape unchanged."""
+    if isinstance(x, list | tuple) and any(isinstance(part, Tensor) for part in x):
+        return " and ".join(str(_shape_named(part)) for part in x)
+    return getattr(x, "shape", x if isinstance(x, tuple) else np.shape(x))  # type: ignore[arg-type]
 
 
 def needs_grad(*inputs: object) -> bool:

@@ -411,6 +411,45 @@ def test_what_minivit_checks_itself_is_a_shape_error(name):
         MISFITS[name]()
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("add", "(2, 3) and (4,)"),
+        ("matmul", "(2, 3) @ (2, 3)"),
+        ("matmul of stacks", "(2, 3, 4) @ (5, 4, 6)"),
+        ("divide an array", "(2,) and (3,)"),
+        ("reshape", "(2, 3) does not fit into the shape (4, 2)"),
+        ("transpose, an axis twice", "(0, 0) does not fit the shape (2, 3)"),
+        ("broadcast_to", "(2,) does not broadcast to (3,)"),
+        ("concatenate", "(2, 3) and (2, 4)"),
+    ],
+)
+def test_both_shapes_are_named(name, words):
+    with pytest.raises(ShapeError) as raised:
+        SHAPES[name]()
+    assert words in str(raised.value) and len(str(raised.value)) < 200
+
+
+SHAPES = MISFITS | {
+    "add": lambda: Tensor(np.ones((2, 3))) + Tensor(np.ones(4)),
+    "matmul": lambda: Tensor(np.ones((2, 3))) @ Tensor(np.ones((2, 3))),
+    "matmul of stacks": lambda: Tensor(np.ones((2, 3, 4))) @ Tensor(np.ones((5, 4, 6))),
+    "divide an array": lambda: [1.0, 2.0] / Tensor(np.ones(3)),
+    "reshape": lambda: Tensor(np.ones((2, 3))).reshape(4, 2),
+    "transpose, an axis twice": lambda: Tensor(np.ones((2, 3))).transpose(0, 0),
+    "concatenate": lambda: ops.concatenate([Tensor(np.ones((2, 3))), Tensor(np.ones((2, 4)))]),
+}
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "max", "min"])
+def test_an_axis_that_is_not_there_is_a_shape_error_and_numpys(name):
+    with pytest.raises(ShapeError, match=rf"{name} of shape \(2, 3\): axis 5 is out of bounds") as raised:
+        getattr(Tensor(np.ones((2, 3))), name)(axis=5)
+    assert isinstance(raised.value, np.exceptions.AxisError)
+    with pytest.raises(ShapeError, match=r"\(2, 3\) names each axis once"):
+        getattr(Tensor(np.ones((2, 3))), name)(axis=(0, 0))
+
+
 def test_an_index_out_of_range_is_an_error():
     with pytest.raises(IndexError):
         Tensor([1.0])[1]
