@@ -25,7 +25,7 @@ def add_info(commands: Any) -> None:
         "assumed. Only names and shapes are read.",
     )  # fmt: skip
     parser.add_argument(
-        "model",
+        "given",
         nargs="?",
         metavar="MODEL_OR_WEIGHTS",
         help="count the model MODEL, or describe WEIGHTS: a file, the folder of a run or a model, or a published name "
@@ -50,21 +50,21 @@ def _info(options: argparse.Namespace) -> int:
         name: getattr(options, name) for name in ("image_size", "num_classes") if getattr(options, name) is not None
     }
     details = {name: value for name, value in details_of(options).items() if value is not None}
-    if options.model is None:
-        if given := {**changes, **details}:
-            option = f"--{next(iter(given)).replace('_', '-')}"
+    if options.given is None:
+        if changed := {**changes, **details}:
+            option = f"--{next(iter(changed)).replace('_', '-')}"
             raise ConfigError(f"{option} changes a model: give a MODEL too; `minivit info` lists them")
         print(table_1() + "\n\nmodels (`minivit models` lists published weights too):\n" + "\n".join(MODEL_NAMES))
         return 0
-    if options.model not in MODEL_NAMES and is_weights_name(options.model):
+    if options.given not in MODEL_NAMES and is_weights_name(options.given):
         if options.num_classes is not None:
             raise ConfigError("--num-classes changes a model, not a weights file: leave it out")
-        described = describe_weights(options.model, image_size=options.image_size, **details)
+        described = describe_weights(options.given, image_size=options.image_size, **details)
         print(json.dumps(described.to_json()) if options.json else _table(described))
         return 0
     if details or options.json:
-        raise ConfigError(f"{options.model} is not a weights file: leave out all options but the size and the classes")
-    print(cost_table(create_model(options.model, seed=None, **changes), options.model))
+        raise ConfigError(f"{options.given} is not a weights file: leave out all options but the size and the classes")
+    print(cost_table(create_model(options.given, seed=None, **changes), options.given))
     return 0
 
 
