@@ -1,5 +1,8 @@
 """The named models: how many parameters they have, and what the configuration refuses."""
 
+import json
+from dataclasses import asdict, fields
+
 import pytest
 
 from minivit import MODEL_NAMES, ConfigError, ViT, ViTConfig, create_model
@@ -211,3 +214,34 @@ def test_micro_batches_are_larger_for_smaller_models(name, images):
 @pytest.mark.parametrize(("batch", "images"), [(1, 1), (3, 1), (4, 1), (5, 2), (64, 16), (1000, 32)])
 def test_a_batch_makes_four_micro_batches_at_least(batch, images):
     assert default_microbatch(model_config("ViT-XS_4-CIFAR"), batch) == images
+
+
+# Each option of a ViT with another value than its default, beside what it needs.
+CHANGES = {
+    "image_size": {"image_size": (32, 48)}, "patch_size": {"patch_size": 8}, "dim": {"dim": 96}, "depth": {"depth": 3},
+    "heads": {"heads": 6}, "mlp_dim": {"mlp_dim": 5}, "num_classes": {"num_classes": 0}, "channels": {"channels": 1},
+    "dropout": {"dropout": 0.1}, "attention_dropout": {"attention_dropout": 0.2},
+    "representation": {"representation": 7}, "gelu": {"gelu": "erf"}, "norm_eps": {"norm_eps": 1e-5},
+    "classifier": {"classifier": "gap"}, "class_token": {"class_token": True, "classifier": "map"},
+    "pool_before_norm": {"pool_before_norm": True, "classifier": "gap"}, "positions": {"positions": "relative"},
+    "positions_at": {"positions_at": "shared"}, "backbone": {"backbone": (3, 4), "patch_size": 2},
+    "backbone_width": {"backbone_width": 32}, "distillation": {"distillation": True}, "registers": {"registers": 4},
+    "positions_for": {"positions_for": "patches"}, "embedding_norm": {"embedding_norm": True},
+    "layer_scale": {"layer_scale": 1e-5}, "qkv_bias": {"qkv_bias": False}, "qk_norm": {"qk_norm": True},
+    "gated_mlp": {"gated_mlp": True}, "pooling_mlp_dim": {"pooling_mlp_dim": 9, "classifier": "map"},
+    "final_norm": {"final_norm": False}, "drop_rest": {"drop_rest": True, "image_size": 225},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("option", [field.name for field in fields(ViTConfig)])
+def test_a_configuration_is_the_same_after_a_way_through_json(option):
+    before = ViTConfig(**CHANGES[option])
+    after = ViTConfig(**json.loads(json.dumps(asdict(before))))
+
+    assert after == before != ViTConfig()
+    assert type(getattr(after, option)) is type(getattr(before, option))
+
+
+def test_a_configuration_of_a_resnet_is_the_same_after_a_way_through_json():
+    before = ResNetConfig(image_size=(32, 48), units=[1, 2], width=32, num_classes=5, channels=1, stem="small")
+    assert ResNetConfig(**json.loads(json.dumps(asdict(before)))) == before

