@@ -13,7 +13,7 @@ from ..preprocessing import Preprocessing
 from .find import find_weights
 from .formats.archive import open_archive
 from .images import ImageOptions, settle
-from .load import checked_hints, identify
+from .load import checked_hints, identify, size_to_follow
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ def describe_weights(weights: str | Path, **options: Any) -> WeightsDescription:
         format, arrays, numbers = archive.kind, len(archive.shapes), archive.size
         types = tuple(sorted({_name_of_type(short) for short in archive.types.values()}))
     config, header = found.description.config, found.description.header
-    if options.get("image_size") is not None:
-        config = replace(config, image_size=options["image_size"])
+    size = options.get("image_size") or size_to_follow(found)
+    if size is not None:
+        config = replace(config, image_size=size)
     settled = settle(config, found.source, found.hints.sidecar, header, ImageOptions(**of_images))
     is_resnet = isinstance(config, ResNetConfig)
     return WeightsDescription(

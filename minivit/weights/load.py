@@ -27,6 +27,7 @@ from .sources.families import family_of
 from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
 from .sources.source import Description, Header, Hints, Source
 
+INTERPOLATING = ("dinov2", "dinov2_with_registers")  # transformers' models that take images of any size
 ARITHMETIC = ("classifier", "gelu", "norm_eps")  # that arrays do not show, and the caller may say
 
 
@@ -97,6 +98,8 @@ def load_model(
     hints = checked_hints(heads, grid, image_size, classifier, gelu, norm_eps)
     with open_archive(path) as archive:
         model, found = _read(archive, hints)
+    if image_size is None and apply_stated_scaling and (stated := size_to_follow(found)):
+        image_size, interpolation = stated, "bicubic"
     model = adapted(model, image_size, num_classes, interpolation)
     given = ImageOptions(mean, std, resize, crop, resampling)
     settled = settle(model.config, found.source, found.hints.sidecar, model.header, given)
@@ -202,6 +205,28 @@ def identify(archive: Archive, hints: Hints) -> Identified:
             _refuse_relatives(archive, error)
         raise
     return Identified(source, hints, replace(description, config=_as_the_caller_says(description.config, hints, said)))
+
+
+def size_to_follow(found: Identified) -> tuple[int, int] | None:
+    """Return the image size that a `preprocessor_config.json` says, if it is another one and the model takes any size.
+
+    DINOv2 was trained at 518 pixels and is published for 224: its code interpolates the position embeddings
+    (bicubically) for each image. For a model that does not, a notice says that the two sizes differ.
+
+    Args:
+        found: whose file it is, and which model it holds.
+    """
+    sidecar, ours = found.hints.sidecar, found.description.config.image_shape[:2]
+    size = sidecar.preprocessing.get("image_size")
+    if size is None or size == ours:
+        return None
+    if sidecar.model_type in INTERPOLATING:
+        return size
+    notice(
+        f"{sidecar.preprocessing_source} prepares images of {size[0]} x {size[1]} pixels, but the weights take "
+        f"{ours[0]} x {ours[1]}: give image_size (--image-size) to change the weights' size"
+    )
+    return None
 
 
 def _as_the_caller_says(config: AnyConfig, hints: Hints, said: Mapping[str, Any]) -> AnyConfig:

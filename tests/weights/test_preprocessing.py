@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivit import CheckpointError, ConfigError, cli, load_model, save_weights
+from minivit import CheckpointError, ConfigError, Notice, cli, load_model, save_weights
 from minivit.data.fitting import fit_batch, fit_image, read_fitted
 from minivit.data.image_files import resize_image
 from minivit.data.imagenet import imagenet_classes
@@ -264,6 +264,15 @@ def test_the_callers_word_wins_over_the_files(tmp_path):
 def test_options_that_make_no_sense_are_refused_by_name(tmp_path, options):
     with pytest.raises(ConfigError, match=r"resize|crop|resampling"):
         describe_weights(folder(tmp_path, timm_arrays()), heads=2, **options)
+
+
+def test_a_size_that_is_not_the_weights_is_said(tmp_path):
+    folder(tmp_path, hf_arrays(), preprocessor_config={"size": {"height": 16, "width": 16}})
+
+    with pytest.warns(Notice, match=r"16 x 16 pixels, but the weights take 8 x 8.*--image-size"):
+        _, header = load_for_pixels(tmp_path, heads=2)
+    assert loaded(tmp_path, heads=2)[0].config.image_size == 8
+    assert preprocessing_in(header).resized_to(8, 8) == (8, 8)
 
 
 def test_the_published_sizes_of_torchvision():
