@@ -148,6 +148,10 @@ def test_a_recipe_sets_the_steps(parent, tmp_path, monkeypatch):
     assert (seen[0].steps, seen[0].batch_size) == (10_000, 512)
     assert (seen[1].steps, seen[1].epochs) == (None, 2)
 
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["finetune", "--weights", str(parent), "--recipe", "pets", "--freeze", "--out", "x"])
+    assert (seen[2].steps, seen[2].freeze) == (500, True)
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),

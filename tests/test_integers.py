@@ -74,7 +74,7 @@ def test_sizes_of_ops_may_be_numpys():
 
 @pytest.mark.parametrize("name", ["batch_size", "accumulate", "steps", "seed", "workers", "microbatch", "log_every"])
 def test_options_of_a_run_may_be_numpys_and_can_be_written(name):
-    config = TrainConfig(**{name: np.int64(3)}, lr=np.float32(0.5), epochs=np.int64(2))
+    config = TrainConfig(**{name: np.int64(3)}, lr=np.float32(0.5), epochs=np.int64(10))
 
     assert json.loads(json.dumps(asdict(config)))[name] == 3
     for bad in (True, np.True_, 3.0, "3"):

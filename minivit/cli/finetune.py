@@ -86,4 +86,7 @@ def _finetune(options: argparse.Namespace) -> int:
         raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
     recipe = vars(options).pop("recipe", None)
     defaults = DEFAULTS | (HEAD_DEFAULTS if getattr(options, "freeze", False) else {})
-    return run_training(options, defaults | ({"steps": RECIPES[recipe].steps} if recipe else {}))
+    if recipe:
+        defaults["steps"] = RECIPES[recipe].steps
+        defaults.pop("epochs", None)
+    return run_training(options, defaults)

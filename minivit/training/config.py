@@ -63,4 +63,13 @@ def config_from_json(values: Any) -> TrainConfig:
     known = {field.name for field in fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}")
-    return TrainConfig(**values)
+    return TrainConfig(**without_unused_epochs(values))
+
+
+def without_unused_epochs(values: dict[str, Any]) -> dict[str, Any]:
+    """Return options without `epochs` where `steps` counts: earlier versions of minivit saved both as they were given.
+
+    Args:
+        values: options by name, as a run saved them.
+    """
+    return {name: value for name, value in values.items() if name != "epochs" or values.get("steps") is None}

@@ -226,6 +226,8 @@ class OptimOptions(Options):
         self._check_counts(1, "batch_size", "accumulate", "steps")
         self._check_counts(0, "warmup_steps")
         self._check("epochs", 0 < self.epochs <= MOST_EPOCHS, f"above 0 and at most {MOST_EPOCHS:,}")
+        if self.steps is not None and self.epochs != OptimOptions.epochs:
+            raise ConfigError("epochs and steps exclude each other: give one of them")
         self._check_one_of("optimizer", OPTIMIZERS)
         self._check_one_of("decay", DECAYS)
         self._check_not_negative("lr", "weight_decay", "clip")

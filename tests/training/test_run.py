@@ -14,6 +14,7 @@ from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, Sav
 from minivit.models import vit
 from minivit.training import TrainConfig, batches, loop, train
 from minivit.training.callbacks.checkpoint import CheckpointSaver
+from minivit.training.folder import read_config
 from minivit.training.objectives import Classes
 from minivit.weights import load_model, read_arrays, write_arrays
 
@@ -25,7 +26,8 @@ BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "lr": 5e-3, "workers": 1
 
 
 def run(folder, resume=False, **changes):
-    return train(TrainConfig(**(BASE | changes)), folder, resume=resume, show=False)
+    base = {name: value for name, value in BASE.items() if name != "epochs" or "steps" not in changes}
+    return train(TrainConfig(**(base | changes)), folder, resume=resume, show=False)
 
 
 def records(folder, kind):
@@ -186,6 +188,23 @@ def test_eval_every_counts_epochs(tmp_path):
 
 def test_steps_end_the_run_exactly(tmp_path):
     assert run(tmp_path, steps=7).steps == 7
+
+
+def test_epochs_and_steps_exclude_each_other():
+    with pytest.raises(ConfigError, match="epochs and steps exclude each other"):
+        TrainConfig(steps=3, epochs=3)
+
+
+def test_a_run_that_was_begun_with_both_lengths_resumes(tmp_path, monkeypatch):
+    """Earlier versions saved both; the steps counted."""
+    begun = run(tmp_path, steps=4)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"epochs": 2.0}), encoding="utf-8")
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    write_arrays(tmp_path / "checkpoint.npz", header | {"train": header["train"] | {"epochs": 2.0}}, arrays)
+
+    config = read_config(tmp_path)
+    assert (config.steps, train(config, tmp_path, resume=True, show=False).steps) == (4, begun.steps)
 
 
 def test_validation_images_come_from_the_training_set_and_are_not_trained_on(tmp_path):
@@ -392,7 +411,7 @@ def test_an_image_size_that_patches_do_not_divide_is_refused_before_data_are_rea
 @pytest.mark.slow
 def test_fifty_steps_of_a_real_model_give_the_same_bits_with_1_2_and_4_workers(tmp_path, monkeypatch):
     monkeypatch.undo()  # the real model on the real shapes, not the tiny ones
-    options = {"model": "ViT-XS_4-CIFAR", "epochs": 1, "steps": 50, "batch_size": 32, "microbatch": 8, "eval_every": 0}
+    options = {"model": "ViT-XS_4-CIFAR", "steps": 50, "batch_size": 32, "microbatch": 8, "eval_every": 0}
 
     def final(name, workers):
         run(tmp_path / name, **options, workers=workers)
