@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from minivit import CheckpointError, load_model  # noqa: E402
+from minivit import CheckpointError, Notice, load_model  # noqa: E402
 from minivit.weights import verify_weights  # noqa: E402
 from minivit.weights.formats.archive import open_archive  # noqa: E402
 from tests.weights.files import timm_arrays, write_safetensors  # noqa: E402
@@ -217,3 +217,37 @@ def test_a_model_from_a_checkpoint_is_the_one_from_safetensors(tmp_path, kind):
 
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
     assert verify_weights(tmp_path / "x.pth")["layout"] == "timm"
+
+
+# -- trainers ------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_timms_trainer(tmp_path):
+    """Its saver writes the weights, their average, the optimiser and the arguments; the average is the one to take."""
+    pytest.importorskip("tests.parity.vision", exc_type=ImportError)
+    timm = pytest.importorskip("timm")
+    from timm.utils import CheckpointSaver, ModelEmaV3
+
+    torch.manual_seed(0)
+    options = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 5}
+    model = timm.create_model("vit_tiny_patch16_224", **options)
+    average = ModelEmaV3(model, decay=0.5)
+    optimizer = torch.optim.AdamW(model.parameters())
+    images = torch.randn(2, 3, 16, 16)
+    for _ in range(2):
+        model(images).square().sum().backward()
+        optimizer.step()
+        average.update(model)
+    saver = CheckpointSaver(
+        model, optimizer, args=argparse.Namespace(lr=0.1, model="vit"), model_ema=average, checkpoint_dir=str(tmp_path)
+    )
+    saver.save_checkpoint(epoch=1, metric=0.5)
+    average.module.eval()
+    with torch.no_grad():
+        expected = average.module(images).numpy()
+
+    with pytest.warns(Notice, match="state_dict_ema was taken"):
+        loaded = load_model(tmp_path / "last.pth.tar", heads=3, image_size=16)
+    logits = loaded(images.permute(0, 2, 3, 1).contiguous().numpy()).numpy()
+
+    assert np.abs(logits - expected).max() < 1e-5
