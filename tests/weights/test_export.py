@@ -10,7 +10,7 @@ import pytest
 from minivit import ViTConfig, cli, export_model, load_model, save_weights
 from minivit.cli import finetune, pretrain, train
 from minivit.cli.repeat import command_of_run
-from minivit.errors import ConfigError, MissingExtraError
+from minivit.errors import ConfigError, DTypeError, MissingExtraError, ShapeError
 from minivit.training import TrainConfig
 from minivit.training.folder import options_that_affect_weights
 from minivit.weights.export import transformer
@@ -105,6 +105,20 @@ def test_a_path_of_weights_is_enough_in_python(place):
     assert written.path.name == "copy.safetensors"
     assert written.size == (place / "copy.safetensors").stat().st_size
     assert load_model("copy.safetensors").header["classes"] == list("abcde")
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "sentence"),
+    [
+        (np.zeros((1, 8, 8, 3)), DTypeError, "images must be uint8 pixels, not float64"),
+        ([1, 2], DTypeError, "images must be uint8 pixels, not list"),
+        (np.zeros((1, 9, 8, 3), np.uint8), ShapeError, r"images must have shape \(M, H, W, C\) = \(M, 8, 8, 3\), not"),
+        (np.zeros((0, 8, 8, 3), np.uint8), ShapeError, r"not \(0, 8, 8, 3\)"),
+    ],
+)
+def test_images_to_compare_on_are_pixels_of_the_models_size(images, error, sentence, place):
+    with pytest.raises(error, match=sentence):
+        export_model("model.npz", "model.onnx", images=images)
 
 
 # -- model cards ---------------------------------------------------------------------------------
