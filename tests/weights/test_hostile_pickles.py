@@ -220,6 +220,28 @@ def test_memory_and_time_are_bounded_by_the_file(tmp_path, kind):
     assert spent < 60  # tracemalloc makes each instruction several times slower
 
 
+@pytest.mark.parametrize("code", [b"X", b"B", b"\x8b", b"T"])
+def test_a_length_that_the_file_does_not_have_is_never_allocated(tmp_path, code):
+    content = File(legacy=True).write(b"\x80\x02" + code + struct.pack("<I", 2**30) + b"abc.")
+
+    tracemalloc.start()
+    loaded(content, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 20 * MEGABYTES
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("a list in itself", "nested more than 32 deep"), ("lists in lists", "nested more than 32 deep"),
+     ("an integer of 1 MB", "an integer of 1,048,576 bytes"), ("names of a long key", "a name of more than"),
+     ("copies of a long list", "more than 1,000,000 entries"), ("a later protocol", "protocol 6")],
+)  # fmt: skip
+def test_the_limit_that_was_met_is_said(tmp_path, kind, words):
+    assert words in loaded(File().write(BOMBS[kind]), tmp_path)
+
+
 def test_a_bomb_beside_good_weights_does_no_more(tmp_path):
     """Shared tuples around a tensor: 2**30 names for one array."""
     file = File()
