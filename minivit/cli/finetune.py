@@ -44,7 +44,7 @@ ALIASES = {
     "clip": "max_grad_norm",
 }
 
-NOT_HERE = ("model", "classifier", "positions", "positions-at", "dropout")  # the weights settle these
+NOT_HERE = ("model", "classifier", "positions", "positions-at")  # the weights settle these
 
 
 def add_finetune(commands: Any) -> None:

@@ -40,6 +40,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "in every block (shared) [default: the model's]",
     ),
     ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
+    (
+        "stochastic-depth", float, "RATE",
+        "leave out the residual branches of the last block for each image with probability RATE during training, of "
+        "earlier blocks with less",
+    ),
     ("epochs", float, "N", "pass over the training images N times; N may be a fraction"),
     ("steps", int, "N", "train for N optimiser steps instead of --epochs"),
     ("batch-size", int, "IMAGES", "train on mini-batches of IMAGES"),
@@ -70,6 +75,15 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     (
         "randaugment", str, "N,M",
         "apply N random operations of magnitude M, from 0 to 10, to each image (RandAugment) [default: none]",
+    ),
+    (
+        "auto-augment", str, "NAME",
+        "apply random operations by the policy that AutoAugment found for CIFAR-10 (cifar10), or one of random "
+        "strength (trivial: TrivialAugment) [default: none]",
+    ),
+    (
+        "color-jitter", float, "AMOUNT",
+        "multiply brightness, contrast and saturation by factors between 1 - AMOUNT and 1 + AMOUNT",
     ),
     ("erasing", float, "P", "fill a box of each image with noise with probability P (random erasing)"),
     ("mixup", float, "ALPHA", "blend pairs of images with a weight drawn from Beta(ALPHA, ALPHA) (mixup); 0: do not"),

@@ -33,6 +33,7 @@ from .folder import folder_title, folder_to_measure, image_folder
 from .loader import Loader
 from .mixing import Mixing, cutmix, mixing, mixup
 from .pets import pets
+from .policies import POLICIES, auto_augment
 from .randaugment import parse_randaugment, rand_augment
 from .recipe import training_augmentation
 from .shapes import shapes
@@ -40,6 +41,7 @@ from .shapes import shapes
 __all__ = [
     "AUGMENTATIONS",
     "DATASETS",
+    "POLICIES",
     "AnyDataset",
     "Augmentation",
     "Batch",
@@ -48,6 +50,7 @@ __all__ = [
     "ImageFiles",
     "Loader",
     "Mixing",
+    "auto_augment",
     "cifar10",
     "cifar100",
     "contact_sheet",

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, ShapeError
 from ..preprocessing import Preprocessing
 from ..utils.integers import integer
 from .fitting import fit_batch
@@ -113,6 +113,38 @@ def standard(padding: int = 4) -> Augmentation:
 
     def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return flip(pad_and_crop(images, padding, rng), rng)
+
+    return augment
+
+
+def jitter_colors(amount: float) -> Augmentation:
+    """Return an augmentation that changes brightness, contrast and saturation of each image, in random order.
+
+    Each is multiplied by a factor drawn between 1 - `amount` and 1 + `amount`.
+
+    Args:
+        amount: from 0 to 1.
+
+    Raises:
+        ConfigError: if `amount` is outside its range.
+        ShapeError: from the augmentation, if the images do not have 3 channels.
+    """
+    if not 0 <= amount <= 1:
+        raise ConfigError(f"color-jitter must be from 0 to 1, not {amount!r}")
+
+    def augment(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        from PIL import Image, ImageEnhance
+
+        if images.shape[3] != 3:
+            raise ShapeError(f"color-jitter takes images of 3 channels, not {images.shape[3]}")
+        changes = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+        jittered = np.empty_like(images)
+        for i, pixels in enumerate(images):
+            image, factors = Image.fromarray(pixels), rng.uniform(1 - amount, 1 + amount, len(changes))
+            for which in rng.permutation(len(changes)):
+                image = changes[which](image).enhance(factors[which])
+            jittered[i] = np.asarray(image)
+        return jittered
 
     return augment
 

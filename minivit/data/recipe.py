@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from .augment import AUGMENTATIONS, Augmentation, chain, random_erasing
+from . import policies
+from .augment import AUGMENTATIONS, Augmentation, chain, jitter_colors, random_erasing
 from .randaugment import parse_randaugment, rand_augment
 
 
 def training_augmentation(
-    name: str, size: int | tuple[int, int], randaugment: str = "", erasing: float = 0.0
+    name: str,
+    size: int | tuple[int, int],
+    randaugment: str = "",
+    erasing: float = 0.0,
+    auto_augment: str = "",
+    color_jitter: float = 0.0,
 ) -> Augmentation:
     """Return an augmentation that changes images of any size at random and resizes them to one size.
 
@@ -15,7 +21,9 @@ def training_augmentation(
         name: a name in AUGMENTATIONS, whose augmentation comes first and resizes.
         size: an integer or (height, width), in pixels.
         randaugment: "N,M" for N operations of magnitude M, which come second; "" for none.
-        erasing: the probability that a box is then erased.
+        erasing: the probability that a box is erased in the end.
+        auto_augment: a name in POLICIES, whose operations come after those; "" for none.
+        color_jitter: how much brightness, contrast and saturation change after that, from 0 to 1.
 
     Raises:
         ConfigError: if an argument is outside its range.
@@ -23,6 +31,10 @@ def training_augmentation(
     steps = [AUGMENTATIONS[name](size)]
     if randaugment:
         steps.append(rand_augment(*parse_randaugment(randaugment)))
+    if auto_augment:
+        steps.append(policies.auto_augment(auto_augment))
+    if color_jitter:
+        steps.append(jitter_colors(color_jitter))
     if erasing:
         steps.append(random_erasing(erasing))
     return chain(*steps)

@@ -62,6 +62,8 @@ class ViTConfig:
         qk_norm: LayerNorm on each head's queries and keys (arXiv 2302.05442).
         gated_mlp: the MLP is a SwiGLU (arXiv 2002.05202): its first layer has twice `mlp_dim` outputs, and SiLU of one
             half is multiplied by the other; `gelu` is not used.
+        stochastic_depth: the rate at which training leaves out the residual branches of the last block, for each image
+            by itself; it rises linearly from 0 in the first block (arXiv 1603.09382).
         pooling_mlp_dim: the MLP's hidden width in the "map" classifier; None for `mlp_dim`.
         final_norm: whether LayerNorm follows the last block. Without it, the head reads the last block's tokens, as
             transformers' classifier on CLIP (arXiv 2103.00020) does.
@@ -101,6 +103,7 @@ class ViTConfig:
     qkv_bias: bool = True
     qk_norm: bool = False
     gated_mlp: bool = False
+    stochastic_depth: float = 0.0
     pooling_mlp_dim: int | None = None
     final_norm: bool = True
     drop_rest: bool = False
@@ -113,7 +116,7 @@ class ViTConfig:
         if self.representation is not None:
             _check_integers(self, 1, "representation")
         _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
-        for name in ("dropout", "attention_dropout"):
+        for name in ("dropout", "attention_dropout", "stochastic_depth"):
             rate = _python_number(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
         forms = (*GELU_FORMS, *OTHER_ACTIVATIONS)

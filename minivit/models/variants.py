@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import engine
+from ..backend.arrays import xp_of
 from ..convolution.ops import relu
 from ..engine.tensor import Tensor, rounded_once
+from ..errors import ConfigError
 from ..nn import LayerNorm, Module
 from ..nn.layers import parameter
 from .configs import ViTConfig
@@ -37,6 +39,30 @@ class LayerScale(Module):
 def make_scale(config: ViTConfig) -> Module:
     """Return what scales a residual branch of a block: nothing in the paper's models."""
     return Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
+
+
+class StochasticDepth(Module):
+    """In training mode, leave out a residual branch for some images and scale up the rest (arXiv 1603.09382).
+
+    Args:
+        rate: the probability of leaving it out, from 0 to below 1.
+    """
+
+    def __init__(self, rate: float):
+        self.rate = rate
+
+    def forward(self, x: Tensor, rng: np.random.Generator | None) -> Tensor:
+        if not (self.training and self.rate):
+            return x
+        if rng is None:
+            raise ConfigError("stochastic depth in training mode needs a random generator: model(images, rng=...)")
+        ones = Tensor(xp_of(x.data).ones((len(x), *[1] * (x.ndim - 1)), x.dtype))  # (B, 1, 1)
+        return x * engine.dropout(ones, self.rate, rng)
+
+
+def depth_rate(config: ViTConfig, block: int) -> float:
+    """Return the rate of stochastic depth in a block, counted from 0."""
+    return config.stochastic_depth * block / max(1, config.depth - 1)
 
 
 class QueryKeyNorm(Module):

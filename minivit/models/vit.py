@@ -26,7 +26,7 @@ from .classifier import Classifier
 from .configs import ViTConfig
 from .hybrid import Backbone
 from .positions import make_positions, relative_scores
-from .variants import Identity, QueryKeyNorm, activation, gated, make_scale
+from .variants import Identity, QueryKeyNorm, StochasticDepth, activation, depth_rate, gated, make_scale
 
 RNG = np.random.Generator | None
 Intermediates = dict[str, Array]
@@ -65,7 +65,7 @@ class ViT(Classifier):
         self.positions = make_positions(config, rng)
         self.dropout = Dropout(config.dropout)
         self.embedding_norm = LayerNorm(d, config.norm_eps) if config.embedding_norm else Identity()
-        self.blocks = [EncoderBlock(config, rng) for _ in range(config.depth)]
+        self.blocks = [EncoderBlock(config, rng, number) for number in range(config.depth)]
         if config.positions_at == "every":
             self.later_positions = [make_positions(config, rng) for _ in range(config.depth - 1)]  # not the first's
         self.encoder_norm = LayerNorm(d, config.norm_eps) if config.final_norm else Identity()
@@ -254,14 +254,21 @@ class PatchEmbedding(Module):
 
 
 class EncoderBlock(Module):
-    """One block of the Transformer encoder: (B, T, D) -> (B, T, D)."""
+    """One block of the Transformer encoder: (B, T, D) -> (B, T, D).
 
-    def __init__(self, config: ViTConfig, rng: RNG):
+    Args:
+        config: the model's.
+        rng: of the initial values; None leaves them at zero.
+        number: of the block, from 0, for stochastic depth.
+    """
+
+    def __init__(self, config: ViTConfig, rng: RNG, number: int = 0):
         self.norm1 = LayerNorm(config.dim, config.norm_eps)
         self.attention = MultiHeadSelfAttention(config, rng)
         self.norm2 = LayerNorm(config.dim, config.norm_eps)
         self.mlp = MLP(config, rng)
         self.scale1, self.scale2 = make_scale(config), make_scale(config)
+        self.depth = StochasticDepth(depth_rate(config, number))
 
     def forward(
         self,
@@ -281,8 +288,8 @@ class EncoderBlock(Module):
             wanted: how many tokens to return, counted from the first: (B, wanted, D); None for all.
         """
         kept = z if wanted is None else z[:, :wanted]
-        z = self.scale1(self.attention(self.norm1(z), rng, seen, name, wanted)) + kept  # ViT (2)
-        return self.scale2(self.mlp(self.norm2(z), rng)) + z  # ViT (3)
+        z = self.depth(self.scale1(self.attention(self.norm1(z), rng, seen, name, wanted)), rng) + kept  # ViT (2)
+        return self.depth(self.scale2(self.mlp(self.norm2(z), rng)), rng) + z  # ViT (3)
 
 
 class MultiHeadSelfAttention(Module):

@@ -150,7 +150,9 @@ def set_augmentation(
     """
     many_sizes = loader.dataset.image_shape is None
     name = augmentation_name(options, dataset, epochs, many_sizes)
-    augment = training_augmentation(name, image_size, options.randaugment, options.erasing)
+    augment = training_augmentation(
+        name, image_size, options.randaugment, options.erasing, options.auto_augment, options.color_jitter
+    )
     loader.augment = augment if name == "crop" else chain(fit(image_size, preprocessing), augment)
     loader.mix = mixing(options.mixup, options.cutmix, len(loader.dataset.classes))
 

@@ -67,8 +67,9 @@ def representations_stay(config: TrainConfig, model: Classifier, device: str, ra
         ranks: the processes that train together.
         epochs: how often the run sees each image.
     """
-    changes = config.randaugment or config.erasing or config.mixup or config.cutmix or config.teacher
-    drops = getattr(model.config, "dropout", 0) or getattr(model.config, "attention_dropout", 0)
+    randomness = ("randaugment", "auto_augment", "color_jitter", "erasing", "mixup", "cutmix", "teacher")
+    changes = any(getattr(config, name) for name in randomness)
+    drops = any(getattr(model.config, name, 0) for name in ("dropout", "attention_dropout", "stochastic_depth"))
     one_head = not getattr(model.config, "distillation", False)  # two heads read two tokens, not the representation
     plain = device == "cpu" and ranks.size == 1 and config.precision == "float32"
     return (

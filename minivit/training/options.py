@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import AUGMENTATIONS, DATASETS, is_dataset, parse_randaugment, rand_augment
+from ..data import AUGMENTATIONS, DATASETS, POLICIES, is_dataset, parse_randaugment, rand_augment
 from ..errors import ConfigError
 from ..models import model_config
 from ..utils.text import quoted
@@ -132,6 +132,7 @@ class ModelOptions(Options):
     positions: str | None = None
     positions_at: str | None = None
     dropout: float = 0.0
+    stochastic_depth: float = 0.0
     checkpoint_blocks: bool = False
 
     def __post_init__(self) -> None:
@@ -157,7 +158,12 @@ class ModelOptions(Options):
         """What differs from the named model: its options that are not at their default."""
         named = ("image_size", "classifier", "positions", "positions_at")
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
-        return changes | ({"dropout": self.dropout} if self.dropout else {})
+        return changes | self.rates
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The rates of dropout and stochastic depth that are not 0."""
+        return {name: rate for name in ("dropout", "stochastic_depth") if (rate := getattr(self, name))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +172,8 @@ class AugmentOptions(Options):
 
     augment: str = "auto"
     randaugment: str = ""
+    auto_augment: str = ""
+    color_jitter: float = 0.0
     erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -174,6 +182,9 @@ class AugmentOptions(Options):
         super().__post_init__()
         self._check_one_of("augment", ("auto", *AUGMENTATIONS))
         self._check("erasing", 0 <= self.erasing <= 1, "a probability from 0 to 1")
+        self._check("color_jitter", 0 <= self.color_jitter <= 1, "from 0 to 1")
+        if self.auto_augment:
+            self._check_one_of("auto_augment", POLICIES)
         self._check_not_negative("mixup", "cutmix")
         if self.randaugment:
             rand_augment(*parse_randaugment(self.randaugment))

@@ -25,6 +25,7 @@ from ..weights import (
     load_for_pixels,
     read_header,
     with_new_head,
+    with_rates,
 )
 from ..weights.images import notes_on_images
 from .batches import dataset_fingerprint, load_data, set_augmentation
@@ -247,6 +248,7 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
             name: read(name, getattr(options, name)) for name, read in OPTIONS_AS_TEXT.items() if getattr(options, name)
         },
     )
+    model = with_rates(model, **options.rates)
     if header.get("classes") == list(classes) and model.config.num_classes:
         return model
     return with_new_head(model, len(classes))

@@ -4,7 +4,7 @@ file -> archive -> source -> configuration and arrays -> model
 """
 
 from ..utils.aliases import old_names
-from .adapt import has_zero_head, with_new_head
+from .adapt import has_zero_head, with_new_head, with_rates
 from .describe import WeightsDescription, describe_weights
 from .export.export import export_model
 from .find import RUN_WEIGHTS, find_weights, is_weights_name
@@ -22,7 +22,8 @@ __all__ = [
     "PRETRAINED", "READ_SUFFIXES", "RUN_WEIGHTS", "SUFFIXES", "Header", "WeightsDescription", "channels_of",
     "config_of", "crop_of", "describe_weights", "export_model", "find_weights", "fold_scaling", "grid_of",
     "has_zero_head", "is_weights_name", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays",
-    "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head", "write_arrays",
+    "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head",
+    "with_rates", "write_arrays",
 ]  # fmt: skip
 
 

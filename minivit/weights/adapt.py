@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..backend.arrays import to_numpy
+from ..errors import ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import ViTConfig
 from ..models.names import build
@@ -61,6 +62,24 @@ def adapted(
 def with_new_head(model: Classifier, num_classes: int) -> Classifier:
     """Return the model with a linear head of zeros for other classes, even if they are as many as before."""
     return adapted(adapted(model, num_classes=0), num_classes=num_classes)
+
+
+def with_rates(model: Classifier, **rates: float) -> Classifier:
+    """Return the model with other rates of dropout or stochastic depth in training; the model itself without any.
+
+    Raises:
+        ConfigError: for a model that has no such part, or a rate outside its range.
+    """
+    if not rates:
+        return model
+    if not isinstance(model.config, ViTConfig):
+        raise ConfigError(f"{next(iter(rates)).replace('_', '-')} is for Vision Transformers, not ResNets")
+    new = build(replace(model.config, **rates), seed=None)  # type: ignore[arg-type]
+    state = model.state()
+    for name, parameter in new.named_parameters():
+        parameter.data = state[name]
+    new.header = model.header
+    return new
 
 
 def has_zero_head(model: Classifier) -> bool:

@@ -184,6 +184,7 @@ LAYERS = {
         positions.LearnedPositions2d((2, 3), 1, 12, rng()), array(2, 7, 12)
     ),
     positions.FixedPositions: lambda: check_layer(positions.FixedPositions((2, 3), 1, 12), array(2, 7, 12)),
+    variants.StochasticDepth: lambda: check_layer(variants.StochasticDepth(0.4), array(6, 2, 3), same_rng),
     variants.Identity: lambda: check_layer(variants.Identity(), array(2, 3)),
     variants.LayerScale: lambda: check_layer(randomize(variants.LayerScale(6, 0.5)), array(2, 3, 6)),
     variants.QueryKeyNorm: lambda: check_layer(randomize(variants.QueryKeyNorm(2, 3, 1e-6)), array(2, 4, 18)),

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from minivit import ConfigError, ViT, ViTConfig
+from minivit import ConfigError, ResNet, ResNetConfig, Tensor, ViT, ViTConfig
 from minivit.models.cost import costs
+from minivit.models.variants import StochasticDepth
 from minivit.training.masked import MaskedPatchModel
-from minivit.weights.adapt import adapted, with_new_head
+from minivit.weights.adapt import adapted, with_new_head, with_rates
 from tests.models.plain_vit import gelu, layer_norm
 from tests.support import random_images, tiny_config, tiny_vit
 
@@ -215,3 +216,49 @@ def test_masked_patch_prediction_trains_no_head_of_a_distilled_model():
 def test_parts_that_do_not_fit_together_are_refused(changes, rule):
     with pytest.raises(ConfigError, match=rule):
         ViTConfig(**changes)
+
+
+def test_stochastic_depth_leaves_out_whole_branches_of_some_images_in_training_alone():
+    model = tiny_vit(stochastic_depth=0.5, depth=3)
+    images = random_images(model.config, batch=64)
+    plain = tiny_vit(depth=3)
+    model.eval()
+    np.testing.assert_array_equal(model(images).data, plain.eval()(images).data)
+
+    model.train()
+    block, z = model.blocks[2], Tensor(np.repeat(random_images(model.config, batch=1).reshape(1, 16, 12)[:, :5], 64, 0))
+    out = block(z, np.random.default_rng(0)).data - z.data  # (64, 5, 12), all images equal
+    assert len({image.tobytes() for image in out.round(9)}) == 4  # attention kept or not, MLP kept or not
+    assert (np.abs(out).max(axis=(1, 2)) == 0).any()
+    assert [block.depth.rate for block in model.blocks] == [0.0, 0.25, 0.5]
+    np.testing.assert_array_equal(
+        model(images, rng=np.random.default_rng(3)).data, model(images, rng=np.random.default_rng(3)).data
+    )
+
+
+def test_a_kept_branch_is_scaled_up_so_that_the_mean_stays():
+    layer = StochasticDepth(0.2)
+    x = Tensor(np.ones((20_000, 2, 3)), requires_grad=True)
+
+    y = layer(x, np.random.default_rng(0))
+
+    assert set(np.unique(y.data)) == {0.0, 1.25}
+    assert abs(y.data.mean() - 1.0) < 0.01
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, y.data)
+    with pytest.raises(ConfigError, match="needs a random generator"):
+        layer(x, None)
+
+
+def test_fine_tuning_may_drop_out_although_the_weights_were_saved_without():
+    model = tiny_vit()
+
+    dropping = with_rates(model, dropout=0.1, stochastic_depth=0.2)
+
+    assert (dropping.config.dropout, dropping.config.stochastic_depth) == (0.1, 0.2)
+    assert all(array is model.state()[name] for name, array in dropping.state().items())
+    assert with_rates(model) is model
+    with pytest.raises(ConfigError, match="dropout is for Vision Transformers"):
+        with_rates(ResNet(ResNetConfig(units=(1,), width=32, stem="small", image_size=8)), dropout=0.1)
+    with pytest.raises(ConfigError, match="stochastic_depth must be at least 0 and below 1"):
+        with_rates(model, stochastic_depth=1.0)

@@ -25,7 +25,7 @@ COMPUTED = {
     "backbone_width", "distillation", "registers", "positions_for", "embedding_norm", "layer_scale", "qkv_bias",
     "qk_norm", "gated_mlp", "pooling_mlp_dim", "final_norm", "drop_rest",
 }  # fmt: skip
-ONLY_IN_TRAINING = {"dropout", "attention_dropout"}
+ONLY_IN_TRAINING = {"dropout", "attention_dropout", "stochastic_depth"}
 
 
 def check_known(config: ViTConfig) -> None:

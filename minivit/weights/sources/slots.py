@@ -34,7 +34,7 @@ CONVOLUTION_AXES = (2, 3, 1, 0)  # and those of its convolutions (out, in, h, w)
 # Options of a ViT that need no place in a layout: sizes that arrays show, dropout, and arithmetic that no array shows.
 WITHOUT_A_PLACE = {
     "image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "num_classes", "dropout", "attention_dropout",
-    "gelu", "norm_eps",
+    "stochastic_depth", "gelu", "norm_eps",
 }  # fmt: skip
 
 
