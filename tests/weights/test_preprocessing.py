@@ -10,10 +10,14 @@ import pytest
 from PIL import Image
 
 from minivit import CheckpointError, ConfigError, Notice, cli, load_model, save_weights
+from minivit.data import Dataset, Loader, load_test_folder
 from minivit.data.fitting import fit_batch, fit_image, read_fitted
 from minivit.data.image_files import resize_image
 from minivit.data.imagenet import imagenet_classes
-from minivit.preprocessing import CLIP_MEAN, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocessing_in
+from minivit.evaluation.fewshot import representations
+from minivit.preprocessing import CLIP_MEAN, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocess, preprocessing_in
+from minivit.training.batches import set_augmentation
+from minivit.training.options import AugmentOptions
 from minivit.weights import describe_weights, load_for_pixels
 from minivit.weights.options import crop_of
 from minivit.weights.sources.conventions import FACEBOOK, HUGGING_FACE, TIMM, torchvision_convention
@@ -338,7 +342,7 @@ def test_every_command_prepares_images_alike(tmp_path, photos, capsys):
 
     capsys.readouterr()
     files = sorted((photos / "test").rglob("*.png"))
-    right = 0
+    rows, labels = [], []
     for file in files:
         row = model.predict(read_fitted(file, 8, 8, wanted))[0]
         assert cli.main(["predict", str(file), "--weights", str(run), "--json"]) == 0
@@ -346,9 +350,28 @@ def test_every_command_prepares_images_alike(tmp_path, photos, capsys):
         assert {each["class"]: pytest.approx(each["probability"], abs=1e-6) for each in top} == dict(
             zip("ab", row, strict=True)
         )
-        right += "ab"[row.argmax()] == file.parent.name
+        rows.append(row)
+        labels.append("ab".index(file.parent.name))
+    loss = -np.log(np.array(rows)[np.arange(len(rows)), labels]).mean()
     assert cli.main(["evaluate", "--weights", str(run), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accuracy"] == pytest.approx(right / len(files))
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(loss, abs=1e-5)
+    assert model.header["last_test"]["loss"] == pytest.approx(loss, abs=1e-5)  # by the run itself
+
+    test_set = load_test_folder(f"folder:{photos}")
+    fitted = [fit_image(image, 8, 8, wanted) for image in test_set.images]
+    expected = model.represent(preprocess(np.stack(fitted))).data
+    np.testing.assert_allclose(representations(model, test_set), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("augment", "alike"), [("none", True), ("crop", False)])
+def test_training_images_are_prepared_as_test_images(augment, alike):
+    images = np.stack([noise(16, 24)] * 2)
+    loader = Loader(Dataset("some", images, np.zeros(2, np.int64), ("a",)), 2, seed=0)
+
+    set_augmentation(loader, AugmentOptions(augment=augment), "some", 1.0, (8, 8), SHORTEST)
+
+    (batch,) = loader.batches(0, 1)
+    assert np.array_equal(batch.images, preprocess(fit_batch(images, 8, 8, SHORTEST))) == alike
 
 
 def test_a_resumed_run_keeps_it(tmp_path, photos):
