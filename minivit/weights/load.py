@@ -169,11 +169,13 @@ class Identified:
 
     Attributes:
         source: the source that stored it.
+        archive: the file, its arrays as the source lists them.
         hints: what the caller and the files beside it say, and what was assumed.
         description: the configuration and the header.
     """
 
     source: Source
+    archive: Archive
     hints: Hints
     description: Description
 
@@ -199,12 +201,15 @@ def identify(archive: Archive, hints: Hints) -> Identified:
     said = {name: getattr(hints, name) for name in ARITHMETIC if getattr(hints, name) is not None}
     hints = replace(hints, sidecar=replace(sidecar, **said))
     try:
+        archive = source.listed(archive)
         description = source.describe(archive, hints)
     except (ConfigError, CheckpointError) as error:
         if source is not MINIVIT:
             _refuse_relatives(archive, error)
         raise
-    return Identified(source, hints, replace(description, config=_as_the_caller_says(description.config, hints, said)))
+    return Identified(
+        source, archive, hints, replace(description, config=_as_the_caller_says(description.config, hints, said))
+    )
 
 
 def size_to_follow(found: Identified) -> tuple[int, int] | None:
@@ -252,8 +257,8 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Identified]:
     """Return the model in an open file, and whose it is."""
     found = identify(archive, hints)
     try:
-        model = build_if_it_fits(found.description.config, archive)
-        found.source.fill(model, archive, found.description)
+        model = build_if_it_fits(found.description.config, found.archive)
+        found.source.fill(model, found.archive, found.description)
     except (ConfigError, CheckpointError) as error:
         if found.source is not MINIVIT:
             _refuse_relatives(archive, error)

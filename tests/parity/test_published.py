@@ -1,5 +1,7 @@
 """Files in the published layouts give the logits that their sources' formulas give, in single and double precision."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -144,5 +146,17 @@ def test_hugging_face(tmp_path, names, dtype):
     check(model, random_images(model.config), lambda x: hf_logits(arrays, x, 3, names), dtype)
 
 
+# The test of each source against other code.
+COMPARED = {
+    "minivit": "test_model.py",
+    "Google": "test_published.py",
+    "BiT": "test_published.py",
+    "timm": "test_published.py",
+    "Hugging Face": "test_published.py",
+    "torchvision": "test_torchvision.py",
+}
+
+
 def test_every_source_is_compared():
-    assert {source.name for source in SOURCES} == {"minivit", "Google", "BiT", "timm", "Hugging Face"}
+    assert {source.name for source in SOURCES} == COMPARED.keys()
+    assert all((Path(__file__).parent / file).is_file() for file in COMPARED.values())

@@ -206,17 +206,6 @@ def test_other_networks_are_named_and_not_misread(tmp_path, family):
         loaded(path)
 
 
-def test_big_visions_stacked_blocks_are_named(tmp_path):
-    from minivit.weights.sources.google import google_state
-
-    arrays = google_state(tiny_vit(dtype=np.float32))
-    stacked = {n.replace("encoderblock_0", "encoderblock"): a[None] for n, a in arrays.items() if "block_1" not in n}
-    np.savez(tmp_path / "scan.npz", **stacked)
-
-    with pytest.raises(CheckpointError, match="stacked"):
-        load_model(tmp_path / "scan.npz")
-
-
 # -- names with something in front ---------------------------------------------------------------
 
 

@@ -38,7 +38,6 @@ FAMILIES: tuple[tuple[str, str], ...] = (
     (r"embeddings\.mask_token$", "a network pre-trained with masks (MAE, BEiT): drop mask_token if it is a plain ViT"),
     (r"\.(q_bias|v_bias)$", "a ViT with separate biases for queries and values (BEiT, EVA)"),
     (r"\.mlp\.(w1|fc1_g|fc1_x|gate_proj|weights_in)\.", "a ViT with gated MLPs in three arrays (AIMv2, EVA-02)"),
-    (r"Transformer/encoderblock/", "a ViT of big_vision with its blocks stacked (scan=True)"),
     (r"(^|\.)(conv1|bn1|layer1)\.", "a convolutional network (ResNet)"),
     (r"(^|\.)(downsample_layers|stages\.\d+\.blocks|stages\.\d+\.\d+)\.", "a convolutional network (ConvNeXt)"),
     (r"(^|\.)(transformer\.h|wte|model\.layers|embed_tokens|word_embeddings)\b", "a language model"),

@@ -10,7 +10,7 @@ from typing import Any
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ...utils.aliases import old_names
-from ..formats.archive import Arrays, Shapes
+from ..formats.archive import Archive, Arrays, Shapes
 from .bit import BiT
 from .sizes import (
     check_square_patches,
@@ -24,9 +24,11 @@ from .sizes import (
 )
 from .slots import ANY_VALUE, Slot, SlotSource, refuse_other_parts, say_other_arithmetic
 from .source import Header, Hints
+from .stacked import unstacked
 
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 PRE_LOGITS = "pre_logits/kernel"
+POOLING = "MAPHead_0"
 OPTIMIZER_STATE = r"(^|/)opt(imizer)?/state(/|$)|(^|/)opt_state(/|$)"
 
 # The parts of a block: newer files number each kind of part separately, the published ones number all parts in turn.
@@ -58,6 +60,10 @@ class Google(SlotSource):
     ignored = re.compile(OPTIMIZER_STATE)
     pixel_scaling = ", as Google's models expect"
 
+    def listed(self, archive: Archive) -> Archive:
+        """Return a file with the arrays of each block one by one: big_vision stacks them with `scan=True`."""
+        return unstacked(archive, self.ignored)
+
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without prefixes (`opt/target/`, `params/` ...), numbered as in the published files."""
         slashed = {name: name.replace("\\", "/") for name in shapes}  # some were written on Windows
@@ -74,8 +80,10 @@ class Google(SlotSource):
         block = "Transformer/encoderblock_0"
         depth = count(shapes, r"Transformer/encoderblock_([0-9]+)/")
         class_token = "cls" in shapes
-        pooled = "map" if any(name.startswith("MAPHead_0/") for name in shapes) else "gap"
+        pooled = "map" if any(name.startswith(f"{POOLING}/") for name in shapes) else "gap"
         places_class = True  # newer files of big_vision add positions before the class token is put in front
+        mlp_dim = shape_of(shapes, f"{block}/MlpBlock_3/Dense_0/kernel", 2)[1] if depth else dim
+        pooling_mlp_dim = shape_of(shapes, f"{POOLING}/MlpBlock_0/Dense_0/kernel", 2)[1] if pooled == "map" else None
         backbone, backbone_width, stride = None, 64, 1
         if "conv_root/kernel" in shapes:
             channels, backbone_width = shape_of(shapes, "conv_root/kernel", 4)[2:]
@@ -97,7 +105,7 @@ class Google(SlotSource):
             dim=dim,
             depth=depth,
             heads=shape_of(shapes, f"{block}/MultiHeadDotProductAttention_1/query/kernel", 3)[1] if depth else 1,
-            mlp_dim=shape_of(shapes, f"{block}/MlpBlock_3/Dense_0/kernel", 2)[1] if depth else dim,
+            mlp_dim=mlp_dim,
             num_classes=width_of(shapes, "head/kernel", -1),
             channels=channels,
             representation=shape_of(shapes, PRE_LOGITS, 2)[1] if PRE_LOGITS in shapes else None,
@@ -107,6 +115,7 @@ class Google(SlotSource):
             backbone=backbone,
             backbone_width=backbone_width,
             positions_for="all" if places_class else "patches",
+            pooling_mlp_dim=pooling_mlp_dim if pooling_mlp_dim != mlp_dim else None,
         )
 
     def slots(self, config: ViTConfig) -> Iterator[Slot]:
@@ -125,13 +134,13 @@ class Google(SlotSource):
             yield from _norm(f"{theirs}/LayerNorm_0", f"{ours}.norm1", d)
             yield from _attention(f"{theirs}/MultiHeadDotProductAttention_1", f"{ours}.attention", c)
             yield from _norm(f"{theirs}/LayerNorm_2", f"{ours}.norm2", d)
-            yield from _mlp(f"{theirs}/MlpBlock_3", f"{ours}.mlp", c)
+            yield from _mlp(f"{theirs}/MlpBlock_3", f"{ours}.mlp", d, c.mlp_dim)
         yield from _norm("Transformer/encoder_norm", "encoder_norm", d)
         if c.classifier == "map":
-            yield Slot("MAPHead_0/probe", (1, 1, d), "pooling.probe")
-            yield from _attention("MAPHead_0/MultiHeadDotProductAttention_0", "pooling", c)
-            yield from _norm("MAPHead_0/LayerNorm_0", "pooling.norm", d)
-            yield from _mlp("MAPHead_0/MlpBlock_0", "pooling.mlp", c)
+            yield Slot(f"{POOLING}/probe", (1, 1, d), "pooling.probe")
+            yield from _attention(f"{POOLING}/MultiHeadDotProductAttention_0", "pooling", c)
+            yield from _norm(f"{POOLING}/LayerNorm_0", "pooling.norm", d)
+            yield from _mlp(f"{POOLING}/MlpBlock_0", "pooling.mlp", d, c.pooling_mlp_dim or c.mlp_dim)
         if c.representation is not None:
             yield from _dense("pre_logits", "pre_logits", d, c.representation)
         if c.num_classes:
@@ -173,7 +182,7 @@ def _published_name(name: str, newer: bool) -> str:
     if name in ("pos_embedding", "Transformer/pos_embedding"):
         return POSITIONS
     if re.match(r"(probe$|MlpBlock_0/|MultiHeadDotProductAttention_0/|LayerNorm_0/)", name):
-        return f"MAPHead_0/{name}"  # the attention pooling of some files has no prefix
+        return f"{POOLING}/{name}"  # the attention pooling of some files has no prefix
     if newer and name.startswith("Transformer/encoderblock_"):
         for new, published in NEWER_AND_PUBLISHED_NUMBERS:
             name = name.replace(new, published)
@@ -199,9 +208,9 @@ def _attention(theirs: str, ours: str, config: ViTConfig) -> Iterator[Slot]:
     yield Slot(f"{theirs}/out/bias", (d,), f"{ours}.out.bias")
 
 
-def _mlp(theirs: str, ours: str, config: ViTConfig) -> Iterator[Slot]:
-    yield from _dense(f"{theirs}/Dense_0", f"{ours}.fc1", config.dim, config.mlp_dim)
-    yield from _dense(f"{theirs}/Dense_1", f"{ours}.fc2", config.mlp_dim, config.dim)
+def _mlp(theirs: str, ours: str, dim: int, hidden: int) -> Iterator[Slot]:
+    yield from _dense(f"{theirs}/Dense_0", f"{ours}.fc1", dim, hidden)
+    yield from _dense(f"{theirs}/Dense_1", f"{ours}.fc2", hidden, dim)
 
 
 def _backbone(config: ViTConfig) -> Iterator[Slot]:

@@ -180,9 +180,9 @@ class SlotSource(Source):
         """Copy the arrays of a file into the model."""
         names = self._checked_names(archive, description.config)
         path, state = printable(archive.path), model.state()
-        for slot in self.slots(description.config):
-            if slot.theirs not in names:
-                continue  # it is optional, or `_checked_names` would have refused the file
+        place = {name: i for i, name in enumerate(archive.shapes)}
+        slots = [slot for slot in self.slots(description.config) if slot.theirs in names]  # the others are optional
+        for slot in sorted(slots, key=lambda slot: place[names[slot.theirs]]):  # in the file's order
             name = names[slot.theirs]
             array = archive.read(name)
             refuse_other_types(array, f"{path}: {_shown(name)}")

@@ -84,6 +84,14 @@ class Source(ABC):
     def recognises(self, archive: Archive) -> bool:
         """Return whether a file is of this source, by the names of its arrays."""
 
+    def listed(self, archive: Archive) -> Archive:
+        """Return a file with its arrays one by one, as `describe` and `fill` take it; some files stack those of blocks.
+
+        Raises:
+            CheckpointError: for a file that claims more than a model can have.
+        """
+        return archive
+
     @abstractmethod
     def describe(self, archive: Archive, hints: Hints) -> Description:
         """Return the model's configuration and what else the file says.
