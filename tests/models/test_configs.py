@@ -220,7 +220,8 @@ def test_a_batch_makes_four_micro_batches_at_least(batch, images):
 CHANGES = {
     "image_size": {"image_size": (32, 48)}, "patch_size": {"patch_size": 8}, "dim": {"dim": 96}, "depth": {"depth": 3},
     "heads": {"heads": 6}, "mlp_dim": {"mlp_dim": 5}, "num_classes": {"num_classes": 0}, "channels": {"channels": 1},
-    "dropout": {"dropout": 0.1}, "attention_dropout": {"attention_dropout": 0.2},
+    "stochastic_depth": {"stochastic_depth": 0.1}, "dropout": {"dropout": 0.1},
+    "attention_dropout": {"attention_dropout": 0.2},
     "representation": {"representation": 7}, "gelu": {"gelu": "erf"}, "norm_eps": {"norm_eps": 1e-5},
     "classifier": {"classifier": "gap"}, "class_token": {"class_token": True, "classifier": "map"},
     "pool_before_norm": {"pool_before_norm": True, "classifier": "gap"}, "positions": {"positions": "relative"},
