@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from typing import Any
 
 from ..errors import ConfigError
-from ..models import MODEL_NAMES, create_model
+from ..models import MODEL_NAMES, ViTConfig, create_model
 from ..utils.text import printable
 from ..weights import WeightsDescription, describe_weights, is_weights_name
 from .weights import add_details, details_of, sides_type
@@ -84,8 +85,10 @@ def _table(found: WeightsDescription) -> str:
             "patches": f"{config.grid[0]} x {config.grid[1]} of {config.patch_size} pixels",
             "positions": config.positions,
             "head": f"reads the {_HEADS[config.classifier]}",
-            "arithmetic": f"GELU {config.gelu}, LayerNorm epsilon {config.norm_eps:g}",
+            "arithmetic": f"{_ACTIVATIONS.get(config.gelu, config.gelu)}, LayerNorm epsilon {config.norm_eps:g}",
         }
+        if others := _other_options(config):
+            rows["options"] = others
     rows["classes"] = _classes_in_words(found)
     rows["images"] = found.preprocessing.described(height, width)
     if found.preprocessing_said_by:
@@ -101,6 +104,21 @@ def _table(found: WeightsDescription) -> str:
 
 
 _HEADS = {"token": "class token", "gap": "mean of the patch tokens", "map": "result of attention pooling"}
+
+_ACTIVATIONS = {"erf": "GELU (erf)", "tanh": "GELU (tanh)", "quick": "quick GELU", "relu": "ReLU"}
+
+# Options that other rows show, or that follow from them.
+_SHOWN = ("image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "num_classes", "channels", "gelu", "norm_eps",
+          "classifier", "positions")  # fmt: skip
+
+
+def _other_options(config: ViTConfig) -> str:
+    """Return the options that differ from the paper's model, such as registers=4; "" if none does."""
+    usual = asdict(ViTConfig())
+    others = {name: value for name, value in asdict(config).items() if name not in _SHOWN and value != usual[name]}
+    if others.get("class_token") == (config.classifier == "token"):
+        del others["class_token"]  # as usual
+    return ", ".join(f"{name}={value}" for name, value in others.items())
 
 
 def _model_in_words(found: WeightsDescription) -> str:

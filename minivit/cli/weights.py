@@ -13,6 +13,7 @@ from ..backend.arrays import to_device
 from ..data.imagenet import imagenet_classes
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
+from ..models.configs import OTHER_ACTIVATIONS
 from ..preprocessing import INTERPOLATIONS
 from ..utils.notices import notice
 from ..utils.text import printable
@@ -26,7 +27,7 @@ DETAILS = (
      "square]"),
     ("classifier", "NAME", "classify from the class token (token), the mean of the patch tokens (gap) or attention "
      "pooling (map) [default: as the weights or a config.json beside them say]"),
-    ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join(GELU_FORMS)} [default: as a config.json "
+    ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join((*GELU_FORMS, *OTHER_ACTIVATIONS))} [default: as a config.json "
      "beside the weights says, or as the weights' source computes it]"),
     ("eps", "NUMBER", "add NUMBER to the variance in LayerNorm, such as 1e-6 [default: as for --gelu]"),
     ("mean", "R,G,B", "subtract the mean R,G,B from pixels between 0 and 1, such as 0.485,0.456,0.406 [default: as a "

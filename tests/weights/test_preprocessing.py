@@ -431,7 +431,7 @@ def test_info_says_what_a_file_was_taken_for(tmp_path, capsys):
 
     assert cli.main(["info", str(tmp_path)]) == 0
     words = capsys.readouterr().out
-    for fact in ("timm", "2 heads", "2 x 2 of 4 pixels", "GELU erf", "1e-06", "ant, bee, cat", "bicubic",
+    for fact in ("timm", "2 heads", "2 x 2 of 4 pixels", "GELU (erf)", "1e-06", "ant, bee, cat", "bicubic",
                  "mean=0.485,0.456,0.406", "config.json", "nothing"):  # fmt: skip
         assert fact in words
 
