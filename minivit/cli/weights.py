@@ -20,6 +20,8 @@ from ..utils.text import printable
 from ..weights import Header, channels_of, crop_of, find_weights, grid_of, has_zero_head, load_for_pixels, sides_of
 from .common import device_option, weights_option
 
+ACTIVATIONS = (*GELU_FORMS, *OTHER_ACTIVATIONS)
+
 # What a weights file may not say: option, metavar, and help.
 DETAILS = (
     ("heads", "N", "use N attention heads [default: as the weights or a config.json beside them say]"),
@@ -27,7 +29,7 @@ DETAILS = (
      "square]"),
     ("classifier", "NAME", "classify from the class token (token), the mean of the patch tokens (gap) or attention "
      "pooling (map) [default: as the weights or a config.json beside them say]"),
-    ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join((*GELU_FORMS, *OTHER_ACTIVATIONS))} [default: as a config.json "
+    ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join(ACTIVATIONS)} [default: as a config.json "
      "beside the weights says, or as the weights' source computes it]"),
     ("eps", "NUMBER", "add NUMBER to the variance in LayerNorm, such as 1e-6 [default: as for --gelu]"),
     ("mean", "R,G,B", "subtract the mean R,G,B from pixels between 0 and 1, such as 0.485,0.456,0.406 [default: as a "
