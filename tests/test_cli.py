@@ -161,7 +161,16 @@ def refused(capsys, *arguments):
     [
         (["train", "--model", "ViT-B_61"], ["ViT-B_61", "did you mean", "ViT-B_16"]),
         (["train", "--dataset", "mnist"], ["mnist", "shapes", "cifar10"]),
-        (["train", "--lr", "-1"], ["lr", "-1", "0 or more"]),
+        (["train", "--model", "ViT-XS"], ["'ViT-XS': did you mean ViT-XS_4-CIFAR?"]),
+        (
+            ["train", "--model", "BiT-R14-CIFAR", "--positions", "none"],
+            ["error: --positions is for Vision Transformers, not BiT-R14-CIFAR"],
+        ),
+        (["train", "--dataset", "CIFAR10"], ["did you mean cifar10?"]),
+        (["train", "--optimizer", "adamW2"], ["error: --optimizer must be one of", "did you mean adamw or adam?"]),
+        (["train", "--classifier", "gapp"], ["error: --classifier must be one of", "did you mean gap?"]),
+        (["train", "--positions-at", "evry"], ["error: --positions-at must be one of", "did you mean every?"]),
+        (["train", "--lr", "-1"], ["error: --lr must be", "-1", "0 or more"]),
         (["train", "--epochs", "1", "--steps", "2"], ["--epochs", "--steps"]),
         (["train", "--device", "tpu"], ["tpu", "cpu", "cuda"]),
         (["train", "--workers", "0"], ["workers", "0"]),
@@ -267,6 +276,37 @@ def _no_network():
     from minivit.errors import DownloadError
 
     return DownloadError("no network: put cifar-10-binary.tar.gz there by hand")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train --datset shapes", "unknown option --datset: did you mean --dataset"),
+        ("train --weights x", "unknown option --weights: `minivit finetune --weights` starts from trained weights"),
+        ("train extra", "unexpected argument 'extra'"),
+        (
+            "finetune --recipe cfar",
+            "--recipe must be one of imagenet, cifar, pets, flowers, vtab, not 'cfar'; did you mean c",
+        ),
+        ("train --lr fast", "--lr must be a finite number"),
+        ("predict a.png --weights x --grid axb", "--grid must be"),
+        ("train --lr", "--lr: expected one argument"),
+        ("experiment poling", "NAME must be one of"),
+    ],
+)
+def test_a_mistake_is_answered_by_its_command_with_a_suggestion(arguments, sentence, capsys):
+    command = arguments.split()[0]
+    with pytest.raises(SystemExit):
+        cli.main(arguments.split())
+    said = capsys.readouterr().err
+    assert said.startswith(f"minivit {command}: error: {sentence}")
+    assert re.search(rf"(; see|\? See) minivit {command} --help\n$", said)
+
+
+def test_a_misspelled_command_is_suggested(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["trian"])
+    assert "unknown command 'trian': did you mean train or pretrain? See minivit --help" in capsys.readouterr().err
 
 
 def test_wrong_usage_exits_with_2(capsys):

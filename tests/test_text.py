@@ -14,7 +14,7 @@ from PIL import Image
 import minivit.utils.text
 from minivit.training.callbacks.curve import learning_curve
 from minivit.utils.files import write_json
-from minivit.utils.text import listed, printable, quoted, shortened, suggestion, write_words
+from minivit.utils.text import did_you_mean, listed, printable, quoted, shortened, suggestion, write_words
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,13 @@ def test_a_value_is_quoted_as_python_writes_it():
 )
 def test_the_nearest_names_are_suggested_whatever_their_capitals(name, said):
     assert suggestion(name, ["ViT-B_16", "ViT-B_8"]) == said
+
+
+def test_names_that_begin_with_the_unknown_one_come_first():
+    known = ["ViT-S_8", "ViT-S_16", "R+ViT-XS_4-CIFAR", "ViT-XS_4-CIFAR"]
+    assert suggestion("vit-xs", known) == "did you mean ViT-XS_4-CIFAR?"
+    assert did_you_mean("ViT-Xs_4", known) == "did you mean ViT-XS_4-CIFAR?"
+    assert did_you_mean("", known) == did_you_mean("z", known) == did_you_mean(3, known) == ""
 
 
 def test_of_many_known_names_a_command_lists_the_rest():

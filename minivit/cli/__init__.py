@@ -14,7 +14,7 @@ from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
 from ..utils.notices import notices_as_lines
 from .bench import add_bench
-from .common import Parser, complain_of, problem_of
+from .common import Parser, as_option, complain_of, problem_of
 from .evaluate import add_evaluate
 from .experiment import add_experiment
 from .export import add_export
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with notices_as_lines():
             return options.run(options)
     except MinivitError as error:
-        problem = problem_of(error)
+        problem = as_option(problem_of(error), options)
     except KeyboardInterrupt as stopped:
         complain("minivit: interrupted")
         return getattr(stopped, "status", EXIT_INTERRUPTED)  # SIGTERM has another, see `training.stopping`

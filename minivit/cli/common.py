@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT, complain
-from ..utils.text import printable, quoted
+from ..utils.text import LONGEST, did_you_mean, printable, quoted
 
 LARGEST = 2**63 - 1  # NumPy's largest integer
 LONGEST_MESSAGE = 180  # characters
@@ -17,20 +17,54 @@ LONGEST_ERROR = 400  # characters: half for our words, half for a path
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that answers a mistake with one printable line.
+    """A parser that answers a mistake with one printable line, and suggests a name for a misspelled one.
 
     `integer` and `number` read its options of type int and float.
+
+    Attributes:
+        elsewhere: options that this command does not have, and what to do instead.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.register("type", int, integer)
         self.register("type", float, number)
+        self.elsewhere: dict[str, str] = {}
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """Parse as argparse does; a command's own parser refuses unknown words, since it knows the options."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._refusal(unknown))
+        return found, unknown
+
+    def _refusal(self, unknown: list[str]) -> str:
+        """Return what is wrong with words that no option takes."""
+        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        if not options:
+            return f"unexpected argument {quoted(unknown[0])}"
+        hint = self.elsewhere.get(options[0]) or did_you_mean(options[0], self._option_string_actions)
+        return f"unknown option {printable(options[0], LONGEST)}{hint and ': '}{hint}"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a word that is not one of an argument's choices, or not a command."""
+        if action.choices is None or value in action.choices:
+            return
+        names = list(map(str, action.choices))
+        hint = did_you_mean(value, names)
+        if isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(None, f"unknown command {quoted(value)}{hint and ': '}{hint}")
+        rule = f"must be one of {', '.join(names)}, not {quoted(value)}{hint and '; '}{hint}"
+        raise argparse.ArgumentError(action, rule)
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is, and exit with status 2."""
-        message = re.sub(r"\(choose from .*\)", lambda found: found[0].replace("'", ""), message)
-        complain(f"{self.prog}: error: {printable(message, LONGEST_MESSAGE)}; see {self.prog} --help")
+        if found := re.fullmatch(r"argument ((?:--)?([\w-]+))\S*: (.*)", message, re.DOTALL):
+            option, name, problem = found.groups()
+            problem = problem.removeprefix(f"{name} ")
+            message = f"{option}{'' if problem.startswith('must ') else ':'} {problem}"
+        message = printable(message, LONGEST_MESSAGE)
+        complain(f"{self.prog}: error: {message}{' See' if message.endswith('?') else '; see'} {self.prog} --help")
         raise SystemExit(EXIT_BAD_INPUT)
 
 
@@ -39,6 +73,19 @@ def problem_of(error: MinivitError | OSError) -> str:
     if isinstance(error, OSError) and not isinstance(error, MinivitError) and error.filename:
         return f"{error.strerror or error}: {error.filename}"
     return str(error)
+
+
+def as_option(problem: str, options: argparse.Namespace) -> str:
+    """Return a sentence about a given option, such as "positions_at must be ...", with --positions-at instead.
+
+    Args:
+        problem: the sentence.
+        options: what was given, by name.
+    """
+    found = re.match(r"([a-z][a-z_-]*) (must|is for) ", problem)
+    if not found or found[1].replace("-", "_") not in vars(options):
+        return problem
+    return f"--{found[1].replace('_', '-')}{problem.removeprefix(found[1])}"
 
 
 def complain_of(problem: str) -> None:

@@ -34,6 +34,7 @@ def add_train(commands: Any) -> None:
     )  # fmt: skip
     add_run_options(parser, RUN_OPTIONS)
     add_place_options(parser)
+    parser.elsewhere["--weights"] = "`minivit finetune --weights` starts from trained weights"
     parser.set_defaults(run=lambda options: run_training(options, {}))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
 from ..utils.aliases import old_names
-from ..utils.text import quoted
+from ..utils.text import did_you_mean, quoted
 
 CLASSIFIERS = ("token", "gap", "map", "token_gap")
 OTHER_ACTIVATIONS = ("quick", "relu")  # besides the forms of GELU
@@ -119,8 +119,7 @@ class ViTConfig:
         for name in ("dropout", "attention_dropout", "stochastic_depth"):
             rate = _python_number(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
-        forms = (*GELU_FORMS, *OTHER_ACTIVATIONS)
-        _check(self.gelu in forms, f"gelu must be one of {_listed(forms)}", self.gelu)
+        _check_one_of(self, "gelu", (*GELU_FORMS, *OTHER_ACTIVATIONS))
         eps = _python_number(self, "norm_eps")
         _check(_is_number(eps) and 0 < eps <= 1, "norm_eps must be above 0 and at most 1", eps)
         self._check_later_parts()
@@ -140,15 +139,15 @@ class ViTConfig:
         _check(min(self.grid) >= 1, "the image size must leave the backbone's feature map one patch", self.image_size)
 
     def _check_tokens(self) -> None:
-        _check(self.classifier in CLASSIFIERS, f"classifier must be one of {_listed(CLASSIFIERS)}", self.classifier)
+        _check_one_of(self, "classifier", CLASSIFIERS)
         is_flag = self.class_token is None or isinstance(self.class_token, bool)
         good = is_flag and not (self.reads_class_token and self.class_token is False)
         _check(good, "class_token must be True, False or None, and not False where the head reads it", self.class_token)
         flag = self.pool_before_norm
         _check(isinstance(flag, bool), "pool_before_norm must be True or False", flag)
         _check(not flag or self.classifier == "gap", "pool_before_norm is for classifier='gap'", self.classifier)
-        _check(self.positions in POSITIONS, f"positions must be one of {_listed(POSITIONS)}", self.positions)
-        _check(self.positions_at in PLACES, f"positions_at must be one of {_listed(PLACES)}", self.positions_at)
+        _check_one_of(self, "positions", POSITIONS)
+        _check_one_of(self, "positions_at", PLACES)
         good = self.positions_at == "stem" or self.positions not in ("none", "relative")
         _check(good, f"positions_at must be 'stem' with positions={self.positions!r}", self.positions_at)
         divisor = {"learned2d": 2, "sincos2d": 4}.get(self.positions, 1)
@@ -161,8 +160,7 @@ class ViTConfig:
         good = not self.distillation or (self.classifier == "token" and self.representation is None)
         _check(good, "distillation is for classifier='token' without a representation layer", self.classifier)
         _check_integers(self, 0, "registers")
-        rule = f"positions_for must be one of {_listed(POSITIONS_FOR)}"
-        _check(self.positions_for in POSITIONS_FOR, rule, self.positions_for)
+        _check_one_of(self, "positions_for", POSITIONS_FOR)
         if self.layer_scale is not None:
             start = _python_number(self, "layer_scale")
             _check(_is_number(start) and 0 < start <= 1, "layer_scale must be above 0 and at most 1, or None", start)
@@ -276,7 +274,7 @@ class ResNetConfig:
         _check_integers(self, 1, "width", "channels")
         _check_integers(self, 0, "num_classes")
         _check(self.width % 32 == 0, "width must be a multiple of 32, the groups of GroupNorm", self.width)
-        _check(self.stem in STEMS, f"stem must be one of {_listed(STEMS)}", self.stem)
+        _check_one_of(self, "stem", STEMS)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -319,8 +317,13 @@ def _image_size(given: Any) -> int | tuple[int, int]:
     return (height, width) if isinstance(given, tuple | list) else height
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(map(repr, names))
+def _check_one_of(config: AnyConfig, name: str, allowed: tuple[str, ...]) -> None:
+    """Check that a field is one of some names; the error suggests the nearest."""
+    value = getattr(config, name)
+    hint = did_you_mean(value, allowed)
+    if value not in allowed:
+        names = ", ".join(map(repr, allowed))
+        raise ConfigError(f"{name} must be one of {names}, not {quoted(value)}{hint and '; '}{hint}")
 
 
 def _is_integer(value: object, least: int) -> bool:

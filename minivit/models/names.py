@@ -84,6 +84,9 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
         raise ConfigError(f"unknown model {quoted(name)}: {suggestion(name, MODEL_NAMES, 'minivit info')}")
     config = CONFIGS[name]
     if unknown := sorted(set(changes) - set(config.__dataclass_fields__)):
+        for kind, theirs in (("Vision Transformers", ViTConfig), ("ResNets", ResNetConfig)):
+            if unknown[0] in theirs.__dataclass_fields__:
+                raise ConfigError(f"{unknown[0]} is for {kind}, not {name}")
         hint = suggestion(unknown[0], config.__dataclass_fields__)
         raise ConfigError(f"unknown model option {', '.join(unknown)}: {hint}")
     return replace(config, **changes)

@@ -7,7 +7,7 @@ is all groups together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from ..data import AUGMENTATIONS, DATASETS, POLICIES, is_dataset, parse_randaugment, rand_augment
 from ..errors import ConfigError
 from ..models import model_config
-from ..utils.text import quoted
+from ..utils.text import did_you_mean, quoted
 from ..weights import channels_of, crop_of, grid_of, sides_of
 from .masked import TARGETS
 from .optim import OPTIMIZERS
@@ -88,11 +88,21 @@ class Options:
             self._check(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
 
     def _check_one_of(self, name: str, choices: Any) -> None:
-        self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}", choices)
 
-    def _check(self, name: str, good: bool, rule: str) -> None:
+    def _check(self, name: str, good: bool, rule: str, known: Iterable[str] = ()) -> None:
+        """Raise ConfigError if an option is not good.
+
+        Args:
+            name: the option.
+            good: whether its value is allowed.
+            rule: what it must be.
+            known: names to suggest in place of a misspelled one.
+        """
         if not good:
-            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {quoted(getattr(self, name))}")
+            value = getattr(self, name)
+            hint = did_you_mean(value, known)
+            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {quoted(value)}{hint and '; '}{hint}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +119,7 @@ class DataOptions(Options):
         self._check_counts(1, "train_images")
         self._check_counts(0, "validation")
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
-        self._check("dataset", _is_dataset(self.dataset), known)
+        self._check("dataset", _is_dataset(self.dataset), known, DATASETS)
 
 
 @dataclass(frozen=True, kw_only=True)

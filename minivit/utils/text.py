@@ -78,13 +78,28 @@ def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
         known: all known names.
         all_named_by: a command that lists all known names; it is mentioned if the answer shows only some.
     """
+    known = list(known)
+    if hint := did_you_mean(name, known, least=0.4):
+        return hint
+    more = f"; `{all_named_by}` lists them" if all_named_by and len(known) > 5 else ""
+    return f"the known ones are {listed(known)}{more}"
+
+
+def did_you_mean(name: object, known: Iterable[str], least: float = 0.6) -> str:
+    """Return "did you mean A or B?" for an unknown name, or "" if none is similar.
+
+    Names that begin with the unknown one come first.
+
+    Args:
+        name: the unknown name, or another value, which no name resembles; upper and lower case count as equal.
+        known: all known names.
+        least: the least similarity, from 0 to 1, as `difflib` measures it.
+    """
     folded = {one.casefold(): one for one in known}
-    asked = name.casefold()[:LONGEST]
-    near = [asked] if asked in folded else difflib.get_close_matches(asked, folded, n=3, cutoff=0.4)
-    if near:
-        return f"did you mean {' or '.join(folded[one] for one in near)}?"
-    more = f"; `{all_named_by}` lists them" if all_named_by and len(folded) > 5 else ""
-    return f"the known ones are {listed(folded.values())}{more}"
+    asked = name.casefold()[:LONGEST] if isinstance(name, str) else ""
+    begun = [one for one in folded if asked and one.startswith(asked)]
+    near = [asked] if asked in folded else begun[:3] or difflib.get_close_matches(asked, folded, n=3, cutoff=least)
+    return f"did you mean {' or '.join(folded[one] for one in near)}?" if near else ""
 
 
 def shell_word(path: object) -> str:

@@ -80,7 +80,7 @@ def test_an_unknown_format_is_said_with_the_known_ones(place, capsys):
     with pytest.raises(SystemExit):
         cli.main(["export", "model.npz", "--to", "tensorflow"])
     known = ", ".join(target.name for target in TARGETS)
-    assert f"invalid choice: 'tensorflow' (choose from {known})" in capsys.readouterr().err
+    assert f"--to must be one of {known}, not 'tensorflow'" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="unknown export 'tensorflow': use 'onnx', "):
         export_model("model.npz", "x", to="tensorflow")
 
