@@ -20,8 +20,9 @@ def add_verify(commands: Any) -> None:
         "verify",
         help="check weights for damage",
         description="Read every array of a weights file or of a run's checkpoint and compare it with its checksum: a "
-        "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files, none in other .safetensors "
-        "files. A damaged or missing file does not keep the others from being checked; the exit status is 2 then.",
+        "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files and in .pth files, none in "
+        "other .safetensors files and old .pth files. "
+        "A damaged or missing file does not keep the others from being checked; the exit status is 2 then.",
         allow_abbrev=False,
     )
     parser.add_argument(
