@@ -211,6 +211,14 @@ def test_a_graph_that_computes_something_else_is_not_written(tmp_path, monkeypat
     assert (tmp_path / "model.onnx").read_text() == "before"
 
 
+def test_a_model_that_onnx_runtime_refuses_is_one_sentence_and_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx, "onnx_bytes", lambda *_, **__: b"no model")
+
+    with pytest.raises(SaveError, match="nothing was written: ONNX Runtime refuses the model: "):
+        export_model(tiny_vit(dtype=np.float32), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_int8_model_that_cannot_be_made_leaves_no_float_model(tmp_path):
     with pytest.raises(ConfigError, match="int8 is for Vision Transformers"):
         export_model(model_of("small"), tmp_path / "model.onnx", int8=True)

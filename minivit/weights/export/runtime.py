@@ -7,8 +7,9 @@ from types import ModuleType
 import numpy as np
 
 from ...backend.arrays import available_cores
-from ...errors import MissingExtraError
+from ...errors import MissingExtraError, SaveError
 from ...preprocessing import Preprocessing, preprocess
+from ...utils.text import printable
 
 
 def onnx_library() -> ModuleType:
@@ -31,6 +32,9 @@ class Session:
     Args:
         content: the bytes of an ONNX file.
         preprocessing: of the model, for a file that does not scale pixels itself.
+
+    Raises:
+        SaveError: if ONNX Runtime does not load it.
     """
 
     def __init__(self, content: bytes, preprocessing: Preprocessing) -> None:
@@ -39,7 +43,10 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = available_cores()  # else it takes all of the machine's, and pins threads to them
         options.log_severity_level = 3  # errors
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own have no common base
+            raise SaveError(f"nothing was written: ONNX Runtime refuses the model: {printable(error, 100)}") from error
         self._input = self._session.get_inputs()[0]
         self._preprocessing = preprocessing
 
