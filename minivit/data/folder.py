@@ -66,6 +66,13 @@ SIDECARS = (
     "segmentation", "segmentations", "trimaps", "bboxes", "splits", "attributes", "parts", "docs", "lists",
 )  # fmt: skip
 
+# What is skipped besides files by suffix.
+PLURALS = {
+    "image outside the class folders": "images outside the class folders",
+    "link that leads nowhere": "links that lead nowhere",
+    "device": "devices",
+}
+
 ClassFiles = dict[str, list[Path]]  # class name -> its files, both sorted
 
 
@@ -77,7 +84,7 @@ class Layout:
         train, test: class name -> its folder; `test` is None if the data set has no test folder.
         train_at, test_at: the folders of the splits, for messages.
         unused: folders that are not read.
-        skipped: the number of skipped files by suffix.
+        skipped: the number of skipped files by suffix, or by one of the `PLURALS`.
     """
 
     train: dict[str, Path]
@@ -355,8 +362,13 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
                 "folder or remove it"
             )
         skipped.update(skipped_here)
-    if at.is_dir() and (loose := sum(map(_is_loose_image, at.iterdir()))):
-        skipped["images outside the class folders"] += loose
+    for path in at.iterdir() if at.is_dir() else ():
+        if path.is_file() and not _ignored(path.name):
+            suffix = path.suffix.lower()
+            if suffix in SUFFIXES:
+                skipped["image outside the class folders"] += 1
+            elif suffix in CONVERTIBLE and suffix != ".pdf":  # that would be a text about the images
+                skipped[suffix] += 1
     return classes
 
 
@@ -373,21 +385,17 @@ def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], .
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
-            skipped["links that lead nowhere"] += 1
+            skipped["link that leads nowhere"] += 1
             continue
         if stat.S_ISDIR(mode):
             found += _images(path, skipped, (*above, place))
         elif not stat.S_ISREG(mode):
-            skipped["devices"] += 1
+            skipped["device"] += 1
         elif _is_image(path):
             found.append(path)
         else:
             skipped[printable(path.suffix.lower(), 12) or "without an ending"] += 1
     return found
-
-
-def _is_loose_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not _ignored(path.name) and path.is_file()
 
 
 def _is_image(path: Path) -> bool:
@@ -424,7 +432,9 @@ def _left_out(layout: Layout, lacking: list[str]) -> str:
 
 def _counted(skipped: Counter[str]) -> str:
     """Return the number of skipped files: "40 .heic, 2 .txt (convert .heic to JPEG or PNG)"."""
-    counts = listed((f"{count:,} {ending}" for ending, count in skipped.most_common()), 6)
+    counts = listed(
+        (f"{count:,} {PLURALS.get(what, what) if count > 1 else what}" for what, count in skipped.most_common()), 6
+    )
     convertible = [ending for ending, _ in skipped.most_common() if ending in CONVERTIBLE]
     return counts + (f" (convert {listed(convertible, 4)} to JPEG or PNG)" if convertible else "")
 

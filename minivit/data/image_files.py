@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import ImageError, OutOfMemory
 from ..utils.aliases import old_names
-from ..utils.text import printable
+from ..utils.text import printable, shell_word
 from .kinds import first_bytes, kind_of
 from .scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_number
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMATS = (
     "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI",
 )  # fmt: skip
-READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF and AVIF can"
+READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM, TGA, QOI, ICO, PCX and SGI"
 
 # Bytes that decoding an image may take, all copies included: enough for 153 megapixels of PNG or plain JPEG.
 MEMORY = 1 << 30
@@ -143,6 +143,8 @@ def _open(path: Path) -> Image.Image:
     from PIL import Image
 
     _keep_pillow_quiet()
+    if path.is_dir():
+        raise ImageError(f"is a folder: name the images in it, such as {shell_word(path)}/*.jpg")
     if not path.is_file():
         raise FileNotFoundError
     if path.stat().st_size == 0:
@@ -187,7 +189,7 @@ def _recognised_kind(path: Path) -> str:
     """Return the end of a message about a file that no decoder recognised."""
     kind = kind_of(first_bytes(path))
     if kind is None:
-        return f" ({READABLE})"
+        return f" ({READABLE} can)"
     name, readable = kind
     if readable:
         return f": it begins like a {name}, but is damaged or unknown to Pillow; save it as JPEG or PNG"

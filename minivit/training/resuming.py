@@ -112,7 +112,7 @@ def _progress_of(header: dict[str, Any]) -> Progress:
 def _check_same_run(run: Run, header: dict[str, Any]) -> None:
     if "train" not in header or "step" not in header:
         raise CheckpointError(f"{run.checkpoint} holds weights but no training state: resume from a run's checkpoint")
-    defaults = {field.name: field.default for field in fields(TrainConfig)}  # of options younger than the run
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}  # of younger options
     saved = options_that_affect_weights(TrainConfig(**(defaults | without_unused_epochs(header["train"]))))
     now = options_that_affect_weights(run.config)
     if changed := sorted(name for name in now if saved[name] != now[name]):

@@ -1,7 +1,9 @@
 """Picture files of every kind that people have, written by Pillow or byte by byte, against closed forms."""
 
+import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,7 +231,14 @@ def refused(path, *words):
 
 def test_what_is_no_file(tmp_path):
     refused(tmp_path / "missing.png", "no image at")
-    refused(tmp_path, "no image at")
+    refused(tmp_path, f"is a folder: name the images in it, such as {tmp_path}/*.jpg")
+
+
+def test_the_error_and_the_page_name_the_same_formats(tmp_path):
+    (tmp_path / "text.png").write_bytes(b"not an image")
+    page = Path(__file__).parents[2] / "docs" / "data.md"
+    (listed,) = re.findall(r"^minivit reads (.*? and \w+) as a viewer", page.read_text(encoding="utf-8"), re.MULTILINE)
+    refused(tmp_path / "text.png", f"is not an image that can be read ({listed} can)")
 
 
 def test_an_empty_file(tmp_path):

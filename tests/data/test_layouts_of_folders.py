@@ -226,6 +226,15 @@ def test_a_class_of_pictures_that_cannot_be_read(tmp_path):
 def test_pictures_outside_the_class_folders_are_counted(tmp_path):
     write_folder(tmp_path, {"a": 5, "b": 5, ".": 2})
     assert "skipped: 2 images outside the class folders" in said(tmp_path)
+    (tmp_path / "0.png").unlink()
+    assert "skipped: 1 image outside the class folders" in said(tmp_path)
+
+
+def test_images_that_cannot_be_read_are_counted_outside_the_class_folders_too(tmp_path):
+    write_folder(tmp_path, {"a": 5, "b": 5})
+    for name in ("IMG_1.HEIC", "readme.pdf", "notes.txt", ".hidden.heic"):
+        (tmp_path / name).write_bytes(b"x")
+    assert said(tmp_path).endswith("skipped: 1 .heic (convert .heic to JPEG or PNG)")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -304,7 +313,7 @@ def test_links_are_followed_once(tmp_path):
     (tmp_path / "set" / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     train, test = image_folder(tmp_path / "set")
     assert len(train) + len(test) == 13
-    assert "skipped: 1 links that lead nowhere" in said(tmp_path / "set")
+    assert "skipped: 1 link that leads nowhere" in said(tmp_path / "set")
 
 
 # -- what a model is measured on ------------------------------------------------------------------------------
