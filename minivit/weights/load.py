@@ -192,6 +192,7 @@ def identify(archive: Archive, hints: Hints) -> Identified:
     """
     source = source_of(archive)
     if source is None:
+        read_sidecar(archive.path)  # a config.json that describes another network says which
         _refuse_relatives(archive)
         known = listed((each.name for each in SOURCES), most=20)
         raise CheckpointError(f"{printable(archive.path)} is in an unknown layout: minivit reads files of {known}")
@@ -264,9 +265,10 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Identified]:
             _refuse_relatives(archive, error)
         raise
     if found.hints.assumed:
+        names = [words.split("=")[0] for words in found.hints.assumed]
         notice(
             f"{printable(archive.path)} does not say everything: assumed {', '.join(found.hints.assumed)}; if that is "
-            "wrong, give heads, grid or image_size"
+            f"wrong, give {' and '.join(names)}"
         )
     model.header = found.description.header
     return model, found

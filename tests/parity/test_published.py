@@ -152,7 +152,8 @@ COMPARED = {
     "Google": "test_published.py",
     "BiT": "test_published.py",
     "timm": "test_published.py",
-    "Hugging Face": "test_published.py",
+    "Hugging Face": "test_huggingface.py",
+    "Hugging Face CLIP": "test_huggingface.py",
     "torchvision": "test_torchvision.py",
 }
 

@@ -159,11 +159,7 @@ def ones(*shape):
 
 
 FAMILIES = {
-    "DeiT of Hugging Face": (
-        lambda: {n.replace("vit.", "deit."): a for n, a in hf_arrays(tokens=6).items()}
-        | {"deit.embeddings.distillation_token": ones(1, 1, 8)}, "DeiT"),
     "LayerScale": (lambda: timm_arrays() | {"blocks.0.ls1.gamma": ones(8)}, "ls2.gamma is missing"),
-    "DINOv2": (lambda: hf_arrays(prefix="dinov2.") | {"dinov2.layers.0.layer_scale1.lambda1": ones(8)}, "DINOv2"),
     "CLIP": (lambda: timm_arrays() | {"norm_pre.weight": ones(8), "norm_pre.bias": ones(8)}, "give gelu"),
     "SigLIP": (lambda: timm_arrays(tokens=4, class_token=False) | {"attn_pool.latent": ones(1, 1, 8)}, "give gelu"),
     "a Perception Encoder": (
@@ -182,7 +178,6 @@ FAMILIES = {
     "hybrid of timm": (lambda: timm_arrays() | {"patch_embed.backbone.conv.weight": ones(8, 3, 7, 7)}, "hybrid"),
     "NaFlex": (lambda: {"embeds.proj.weight": ones(8, 48), "blocks.0.norm1.weight": ones(8)}, "NaFlexViT"),
     "CaiT": (lambda: timm_arrays() | {"blocks_token_only.0.gamma_1": ones(8)}, "CaiT"),
-    "SigLIP of Hugging Face": (lambda: {"vision_model.embeddings.patch_embedding.weight": ones(8, 3, 4, 4)}, "SigLIP"),
     "OpenAI's CLIP": (lambda: {"visual.conv1.weight": ones(8, 3, 4, 4)}, "CLIP"),
     "BEiT": (lambda: timm_arrays() | {"blocks.0.attn.relative_position_bias_table": ones(9, 2)}, "BEiT"),
     "Swin": (lambda: {"patch_embed.proj.weight": ones(8, 3, 4, 4), "layers.0.blocks.0.attn.x": ones(8)}, "Swin"),

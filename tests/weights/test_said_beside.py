@@ -172,7 +172,7 @@ def test_timms_names_of_plain_architectures_say_their_heads(tmp_path):
         ({"image_size": [8]}, ["image_size"]),
         ({"layer_norm_eps": -1}, ["layer_norm_eps"]),
         ({"layer_norm_eps": 10**400}, ["layer_norm_eps"]),
-        ({"hidden_act": "relu"}, ["hidden_act", "'relu'"]),
+        ({"hidden_act": "silu"}, ["hidden_act", "'silu'"]),
         ({"hidden_act": ["gelu"]}, ["hidden_act"]),
         ({"model_type": "dinov2"}, ["'dinov2'"]),
         ({"model_type": "\x1b[31mred"}, ["x1b"]),

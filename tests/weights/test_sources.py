@@ -11,6 +11,7 @@ from minivit.weights.sources import registry as sources
 from minivit.weights.sources.bit import BiT
 from minivit.weights.sources.google import Google, google_state
 from minivit.weights.sources.huggingface import HuggingFace
+from minivit.weights.sources.huggingface_clip import HuggingFaceCLIP
 from minivit.weights.sources.registry import SOURCES, source_with_layout
 from minivit.weights.sources.slots import Slot, SlotSource
 from minivit.weights.sources.timm import Timm
@@ -32,6 +33,9 @@ def file_of(name, folder):
         write_archive(path, google_state(tiny_vit(dtype=np.float32) if name == "Google" else small_resnet()))
     elif name == "torchvision":
         write_archive(path, TorchVision().arrays_of(tiny_vit(dtype=np.float32, gelu="erf")))
+    elif name == "Hugging Face CLIP":
+        model = tiny_vit(dtype=np.float32, embedding_norm=True, gelu="quick", num_classes=0)
+        write_archive(path, HuggingFaceCLIP().arrays_of(model))
     else:
         write_safetensors(path, timm_arrays() if name == "timm" else hf_arrays())
     return path
@@ -73,6 +77,15 @@ MODELS = {
         lambda: tiny_vit(dtype=np.float32, gelu="erf", norm_eps=1e-12, representation=12, num_classes=0)),
     "torchvision": (TorchVision(), lambda: tiny_vit(dtype=np.float32, gelu="erf")),
     "torchvision, pre_logits": (TorchVision(), lambda: tiny_vit(dtype=np.float32, gelu="erf", representation=7)),
+    "Hugging Face, two tokens and heads": (
+        HuggingFace(), lambda: tiny_vit(dtype=np.float32, gelu="erf", norm_eps=1e-12, distillation=True)),
+    "Hugging Face, DINOv2": (
+        HuggingFace(),
+        lambda: tiny_vit(dtype=np.float32, gelu="erf", layer_scale=1.0, registers=2, positions_for="class",
+                         gated_mlp=True, classifier="token_gap", qkv_bias=False)),
+    "Hugging Face CLIP, SigLIP": (
+        HuggingFaceCLIP(),
+        lambda: tiny_vit(dtype=np.float32, classifier="map", pooling_mlp_dim=7, num_classes=0)),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from ..formats.archive import Archive
 from .bit import BiT
 from .google import Google
 from .huggingface import HuggingFace
+from .huggingface_clip import HuggingFaceCLIP
 from .minivit import Minivit
 from .processors import fields_of_preprocessor
 from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json
@@ -28,6 +29,7 @@ SOURCES: tuple[Source, ...] = (
     Google(),
     Timm(),
     HuggingFace(),
+    HuggingFaceCLIP(),
     TorchVision(),
 )
 

@@ -35,6 +35,7 @@ class Sidecar:
         norm_eps: LayerNorm's epsilon.
         classifier: "token", "gap" or "map".
         positions: "none" if the model has no position embeddings.
+        layer_scale: the initial factor of LayerScale.
         sizes: by the name of a field of minivit's configuration; the arrays must agree.
         classes: the names of the classes.
         preprocessing: fields of `Preprocessing` that a file says, such as mean, std and crop_share.
@@ -49,7 +50,8 @@ class Sidecar:
     norm_eps: float | None = None
     classifier: str | None = None
     positions: str | None = None
-    sizes: Mapping[str, int | None] = field(default_factory=dict)
+    layer_scale: float | None = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     preprocessing_source: str = CONFIG
