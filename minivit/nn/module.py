@@ -172,7 +172,7 @@ class Module(Owner):
         self._refuse_hidden()
         return {name: tensor.data for name, tensor in self._by_name().items()}
 
-    def load_state(self, state: Mapping[str, Array], source: str = "the weights") -> None:
+    def load_state(self, state: Mapping[str, Array], source: str = "the state") -> None:
         """Copy arrays into the parameters; nothing changes unless every name and shape fits.
 
         For a parameter with several names, at least one must be there; if there are more, their arrays must be equal.
@@ -259,4 +259,4 @@ def _is_real(array: Array) -> bool:
 def misfit(source: str, problems: list[str]) -> str:
     """Return the sentence that says why weights do not fit a model: the first eight reasons, and how many more."""
     more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-    return f"{source} do not fit this model: {printable(', '.join(problems[:8]), 400)}{more}"
+    return f"{source} does not fit this model: {printable(', '.join(problems[:8]), 400)}{more}"

@@ -217,13 +217,13 @@ def test_a_gpu_without_cupy_names_what_to_install(monkeypatch):
 
 def test_eight_problems_are_listed_and_the_ninth_is_counted():
     problems = [f"p{i} is missing" for i in range(10)]
-    assert misfit("the file", problems[:8]) == f"the file do not fit this model: {', '.join(problems[:8])}"
+    assert misfit("the file", problems[:8]) == f"the file does not fit this model: {', '.join(problems[:8])}"
     assert misfit("the file", problems[:9]).endswith("p7 is missing and 1 more")
     assert misfit("the file", problems).endswith("p7 is missing and 2 more")
 
 
-def test_without_a_source_a_misfit_is_of_the_weights():
-    with pytest.raises(CheckpointError, match="the weights do not fit"):
+def test_without_a_source_a_misfit_is_of_the_state():
+    with pytest.raises(CheckpointError, match="the state does not fit this model: "):
         tiny_vit().load_state({})
 
 

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from minivit import CheckpointError, ConfigError, ResNet, ResNetConfig, ViT, create_model, load_model, save_weights
+from minivit import (
+    CheckpointError,
+    ConfigError,
+    Notice,
+    ResNet,
+    ResNetConfig,
+    ViT,
+    create_model,
+    load_model,
+    save_weights,
+)
 from minivit.models.positions import resize_positions
 from minivit.weights.sources.google import google_state
 from tests.support import random_images, randomize, tiny_config, tiny_vit
@@ -217,6 +227,25 @@ def test_no_positions_in_the_file_are_sines_and_cosines(tmp_path):
 
     assert loaded.config.positions == "sincos2d"
     assert same_logits(loaded, model)
+
+
+def test_the_image_size_that_is_assumed_without_positions_is_the_models(tmp_path):
+    """Patches of 20 pixels do not divide 224."""
+    model = tiny_vit(image_size=60, patch_size=20, classifier="gap", positions="sincos2d")
+    save_weights(model, tmp_path / "google.npz", layout="google")
+
+    with pytest.warns(Notice, match="assumed image_size=220, "):
+        assert load_model(tmp_path / "google.npz").config.image_size == 220
+
+
+def test_a_class_token_that_is_missing_is_asked_for(tmp_path):
+    save_weights(tiny_vit(), tmp_path / "google.npz", layout="google")
+    arrays = dict(np.load(tmp_path / "google.npz"))
+    del arrays["cls"]
+    np.savez(tmp_path / "google.npz", **arrays)
+
+    with pytest.raises(CheckpointError, match="do not fit a square grid: is the class token missing"):
+        load_model(tmp_path / "google.npz")
 
 
 def test_each_source_has_its_own_gelu_and_epsilon(tmp_path):

@@ -242,10 +242,10 @@ def grid_of_positions(
         if patches > 0 and side**2 == patches:
             hints.assumed.append(f"grid=({side}, {side})")
             return side, side
-    raise ConfigError(
-        f"{tokens} position embeddings do not fit a square grid: give grid=(rows, columns) or image_size "
-        "(--grid, --image-size)"
-    )
+    asked_for = "give grid=(rows, columns) or image_size (--grid, --image-size)"
+    if 1 not in fronts and math.isqrt(tokens - 1) ** 2 == tokens - 1 > 0:
+        asked_for = "is the class token missing? If not, give --grid or --image-size"
+    raise ConfigError(f"{tokens} position embeddings do not fit a square grid: {asked_for}")
 
 
 def _grid_of_image(size: tuple[int, int], patch_size: int, stride: int) -> tuple[int, int]:
@@ -278,10 +278,11 @@ def size_without_positions(hints: Hints, patch_pixels: int) -> tuple[int, int]:
     """
     if hints.grid is not None:
         return hints.grid[0] * patch_pixels, hints.grid[1] * patch_pixels
-    given = hints.image_size or hints.sidecar.image_size
-    if given is None:
-        hints.assumed.append("image_size=224")
-    return given or (224 // patch_pixels * patch_pixels, 224 // patch_pixels * patch_pixels)
+    if given := hints.image_size or hints.sidecar.image_size:
+        return given
+    side = max(1, 224 // patch_pixels) * patch_pixels
+    hints.assumed.append(f"image_size={side}")
+    return side, side
 
 
 def shortest_size(size: tuple[int, int]) -> int | tuple[int, int]:
