@@ -65,4 +65,4 @@ def test_the_torch_of_the_workflow_is_the_one_of_the_package(jobs):
     text = str(jobs["parity"])
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 
-    assert re.findall(r"torch==[\d.]+", text) == [name for name in extras["parity"] if name.startswith("torch")]
+    assert re.findall(r"torch==[\d.]+", text) == [name for name in extras["parity"] if name.startswith("torch==")]
