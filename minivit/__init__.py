@@ -9,8 +9,9 @@ The command line is `minivit --help`; the map of the source is docs/architecture
 A name is imported when it is first used, so that the command can answer a Ctrl-C while NumPy is still being loaded.
 """
 
+from __future__ import annotations
+
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from . import renamed  # noqa: F401  (imports by a module's old name still work)
 from .errors import (
@@ -32,7 +33,10 @@ from .errors import (
     ShapeError,
 )
 
+TYPE_CHECKING = False  # True for a type checker; `typing` takes long to import, see `__main__`
 if TYPE_CHECKING:
+    from typing import Any
+
     from .engine import Tensor, cross_entropy, gradcheck, no_grad, value_and_grad
     from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
     from .preprocessing import preprocess

@@ -1,7 +1,8 @@
 """The `minivit` command, also as `python -m minivit`: it prepares signals and streams, then imports the rest.
 
-Ctrl-C ends the command with status 130 at any moment, also during the import of NumPy. Therefore this file and
-`minivit/__init__.py` import nothing large.
+Ctrl-C ends the command with status 130 and one line, also during the import of NumPy. Therefore this file and
+`minivit/__init__.py` import little: until `main` begins, some hundredths of a second after Python itself, Python
+answers Ctrl-C with a traceback.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from types import FrameType
 
-from .utils.console import EXIT_INTERRUPTED, close_output, complain, guard_streams
+TYPE_CHECKING = False  # True for a type checker; `typing` takes long to import
+if TYPE_CHECKING:
+    from types import FrameType
+
+EXIT_INTERRUPTED = 130  # as in `utils.console`, which is not imported yet
 
 
 def main() -> int:
     """Run the command line of this process; returns the exit status."""
     interrupts = Interrupts()
+    from .utils.console import close_output, complain, guard_streams
+
     guard_streams()
     try:
         from .cli import main as run
@@ -52,7 +58,10 @@ class Interrupts:
     def _answer(self, number: int, frame: FrameType | None) -> None:
         self.happened = True
         if self.importing:
-            complain("minivit: interrupted")
+            try:  # noqa: SIM105  (contextlib is not imported yet)
+                os.write(2, b"minivit: interrupted\n")  # standard error, which may not be guarded yet
+            except OSError:
+                pass
             os._exit(EXIT_INTERRUPTED)
         raise KeyboardInterrupt
 

@@ -1,12 +1,16 @@
 """Modules that have moved: an import by the old name still works, and says the new one."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 import warnings
-from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+
+TYPE_CHECKING = False  # True for a type checker; `typing` takes long to import, see `__main__`
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
 
 NEW_NAMES = {
     "minivit.console": "minivit.utils.console",
@@ -51,14 +55,17 @@ NEW_NAMES = {
 }
 
 
-class RenamedModules(MetaPathFinder, Loader):
-    """Finds a module under its old name, before Python finds a second copy of it in the folder of its package."""
+class RenamedModules:
+    """A finder and loader of Python's import system (`importlib.abc`, which takes long to import).
+
+    It finds a module under its old name, before Python finds a second copy of it in the folder of its package.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return how to import a module of `NEW_NAMES`, or one inside it; None for any other name."""
-        return ModuleSpec(fullname, self) if _new_name(fullname) else None
+        return ModuleSpec(fullname, self) if _new_name(fullname) else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return the module under its new name, and warn."""
