@@ -189,7 +189,7 @@ def test_the_command_is_answerable_before_anything_large_is_imported():
     """Whatever is imported before the command answers Ctrl-C prolongs the time in which it does not."""
     root = str(Path(minivit.__file__).parents[1])
     code = (
-        f"import sys; before = set(sys.modules); sys.path[:0] = [{root!r}]; import minivit.__main__; "
+        f"import os, sys; before = set(sys.modules); sys.path[:0] = [{root!r}]; import minivit.__main__; "
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
     # Without site-packages (-S), whose own imports would hide ours.
