@@ -198,7 +198,7 @@ def identify(archive: Archive, hints: Hints) -> Identified:
         raise CheckpointError(f"{printable(archive.path)} is in an unknown layout: minivit reads files of {known}")
     sidecar = sidecar_of_published(archive.path)
     if sidecar is None:
-        sidecar = read_sidecar(archive.path) if source.has_sidecar else hints.sidecar
+        sidecar = read_sidecar(archive.path, source.config_file) if source.has_sidecar else hints.sidecar
     said = {name: getattr(hints, name) for name in ARITHMETIC if getattr(hints, name) is not None}
     hints = replace(hints, sidecar=replace(sidecar, **said))
     try:

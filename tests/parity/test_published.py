@@ -155,6 +155,7 @@ COMPARED = {
     "Hugging Face": "test_huggingface.py",
     "Hugging Face CLIP": "test_huggingface.py",
     "torchvision": "test_torchvision.py",
+    "OpenAI CLIP": "test_clip.py",
 }
 
 

@@ -178,7 +178,7 @@ FAMILIES = {
     "hybrid of timm": (lambda: timm_arrays() | {"patch_embed.backbone.conv.weight": ones(8, 3, 7, 7)}, "hybrid"),
     "NaFlex": (lambda: {"embeds.proj.weight": ones(8, 48), "blocks.0.norm1.weight": ones(8)}, "NaFlexViT"),
     "CaiT": (lambda: timm_arrays() | {"blocks_token_only.0.gamma_1": ones(8)}, "CaiT"),
-    "OpenAI's CLIP": (lambda: {"visual.conv1.weight": ones(8, 3, 4, 4)}, "CLIP"),
+    "OpenAI's CLIP": (lambda: {"visual.class_embedding": ones(8)}, "ln_pre"),
     "BEiT": (lambda: timm_arrays() | {"blocks.0.attn.relative_position_bias_table": ones(9, 2)}, "BEiT"),
     "Swin": (lambda: {"patch_embed.proj.weight": ones(8, 3, 4, 4), "layers.0.blocks.0.attn.x": ones(8)}, "Swin"),
     "EVA": (lambda: timm_arrays() | {"rope.freqs": ones(8)}, "rotary"),

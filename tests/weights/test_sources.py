@@ -12,6 +12,7 @@ from minivit.weights.sources.bit import BiT
 from minivit.weights.sources.google import Google, google_state
 from minivit.weights.sources.huggingface import HuggingFace
 from minivit.weights.sources.huggingface_clip import HuggingFaceCLIP
+from minivit.weights.sources.openai_clip import OpenAIClip
 from minivit.weights.sources.registry import SOURCES, source_with_layout
 from minivit.weights.sources.slots import Slot, SlotSource
 from minivit.weights.sources.timm import Timm
@@ -36,6 +37,8 @@ def file_of(name, folder):
     elif name == "Hugging Face CLIP":
         model = tiny_vit(dtype=np.float32, embedding_norm=True, gelu="quick", num_classes=0)
         write_archive(path, HuggingFaceCLIP().arrays_of(model))
+    elif name == "OpenAI CLIP":
+        write_archive(path, OpenAIClip().arrays_of(tiny_vit(dtype=np.float32, embedding_norm=True)))
     else:
         write_safetensors(path, timm_arrays() if name == "timm" else hf_arrays())
     return path
@@ -75,6 +78,10 @@ MODELS = {
     "Hugging Face, pooler": (
         HuggingFace(),
         lambda: tiny_vit(dtype=np.float32, gelu="erf", norm_eps=1e-12, representation=12, num_classes=0)),
+    "OpenAI CLIP": (
+        OpenAIClip(),
+        lambda: tiny_vit(
+            dtype=np.float32, gelu="quick", norm_eps=1e-5, embedding_norm=True, layer_scale=1e-5)),
     "torchvision": (TorchVision(), lambda: tiny_vit(dtype=np.float32, gelu="erf")),
     "torchvision, pre_logits": (TorchVision(), lambda: tiny_vit(dtype=np.float32, gelu="erf", representation=7)),
     "Hugging Face, two tokens and heads": (

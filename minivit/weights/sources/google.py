@@ -42,7 +42,7 @@ NEWER_AND_PUBLISHED_NUMBERS = (
 WRITABLE: dict[str, Container[Any]] = {
     "channels": ANY_VALUE, "representation": ANY_VALUE, "backbone": ANY_VALUE, "backbone_width": ANY_VALUE,
     "positions": ("sincos2d",), "positions_for": ("patches",), "classifier": ("gap", "map"), "class_token": (True,),
-    "pooling_mlp_dim": ANY_VALUE,
+    "pooling_mlp_dim": ANY_VALUE, "drop_rest": (True,),
 }  # fmt: skip
 
 

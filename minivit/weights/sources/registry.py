@@ -16,6 +16,7 @@ from .google import Google
 from .huggingface import HuggingFace
 from .huggingface_clip import HuggingFaceCLIP
 from .minivit import Minivit
+from .openai_clip import OpenAIClip
 from .processors import fields_of_preprocessor
 from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json
 from .source import Source
@@ -31,6 +32,7 @@ SOURCES: tuple[Source, ...] = (
     HuggingFace(),
     HuggingFaceCLIP(),
     TorchVision(),
+    OpenAIClip(),
 )
 
 
@@ -51,16 +53,17 @@ def source_with_layout(layout: str) -> Source:
     return writers[layout]
 
 
-def read_sidecar(path: Path) -> Sidecar:
+def read_sidecar(path: Path, config_file: str = CONFIG) -> Sidecar:
     """Return what the files beside a weights file say; an empty `Sidecar` if none of them describes a model.
 
     Args:
         path: the weights file.
+        config_file: the name of the file that describes the model.
 
     Raises:
         CheckpointError: for a file that cannot be read, or a value that makes no sense.
     """
-    config = read_json(path.parent / CONFIG)
+    config = read_json(path.parent / config_file)
     sidecar = Sidecar() if config is None else _sidecar_of_config(config)
     preprocessor = read_json(path.parent / PREPROCESSOR)
     if preprocessor is None or sidecar.preprocessing:

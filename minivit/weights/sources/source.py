@@ -22,7 +22,7 @@ from ...models.classifier import Classifier
 from ...models.configs import AnyConfig
 from ...preprocessing import Preprocessing
 from ..formats.archive import Archive
-from .sidecar import JsonObject, Sidecar
+from .sidecar import CONFIG, JsonObject, Sidecar
 
 Header = dict[str, Any]
 
@@ -74,11 +74,13 @@ class Source(ABC):
         name: the program or format, as messages call it.
         layout: the word for it in `save_weights(layout=...)`; None if minivit does not write it.
         has_sidecar: whether its files have a `config.json` beside them.
+        config_file: what that file is called.
     """
 
     name: str
     layout: str | None = None
     has_sidecar: bool = False
+    config_file: str = CONFIG
 
     @abstractmethod
     def recognises(self, archive: Archive) -> bool:

@@ -92,12 +92,13 @@ class Timm(SlotSource):
     has_sidecar = True
     names_what_is_left_out = True
     ignored = re.compile(r"(^|\.)mask_token$")  # of pre-training with masks
-    beside = re.compile(r"mask_token$|decoder_")  # and an MAE's decoder
+    # And an MAE's decoder; OpenCLIP's projection of `visual.trunk`, and its model of texts.
+    beside = re.compile(r"mask_token$|decoder_|head\.proj\.|text\.|logit_(scale|bias)$")
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without a wrapper's prefix (`module.`, `backbone.` ...), as timm spells them.
 
-        What pre-training needs besides the model is left out: a mask token, and an MAE's decoder.
+        What pre-training needs besides the model is left out: a mask token, an MAE's decoder, a model of texts.
         """
         names = {}
         for name, short in names_of_model(shapes, PATCH_KERNEL).items():

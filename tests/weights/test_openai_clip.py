@@ -1,0 +1,123 @@
+"""CLIP's image network in OpenAI's names, without PyTorch: what is asked for, left out and refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from minivit import CheckpointError, Notice, load_model
+from minivit.weights.sources.openai_clip import OpenAIClip
+from tests.support import tiny_vit
+from tests.weights.files import timm_arrays
+
+
+def clip_arrays(**changes):
+    model = tiny_vit(dtype=np.float32, norm_eps=1e-5, embedding_norm=True, **{"gelu": "quick", **changes})
+    arrays = OpenAIClip().arrays_of(model)
+    for name in ("conv1.bias", "proj_bias"):  # CLIP has none
+        del arrays[name]
+    for name in ("embedding.bias", "head.bias"):
+        dict(model.named_parameters())[name].data[:] = 0
+    return model, {f"visual.{name}": array for name, array in arrays.items()}
+
+
+def loaded(folder, arrays, **options):
+    np.savez(folder / "clip.npz", **arrays)
+    return load_model(folder / "clip.npz", **{"gelu": "quick", "heads": 3, **options})
+
+
+def describe(folder, vision, **model):
+    content = {"model_cfg": {"vision_cfg": vision, **model}, "preprocess_cfg": {"mean": [0.1] * 3, "std": [0.2] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+@pytest.mark.parametrize("prefix", ["", "module.", "state_dict.model."])
+def test_the_arrays_are_read_behind_any_prefix(tmp_path, prefix):
+    model, arrays = clip_arrays()
+
+    ours = loaded(tmp_path, {prefix + name: array for name, array in arrays.items()})
+
+    assert ours.config == model.config
+    assert all(np.array_equal(ours.state()[name], array) for name, array in model.state().items())
+
+
+def test_a_model_of_texts_is_left_out_in_one_line(tmp_path):
+    arrays = clip_arrays()[1] | {"token_embedding.weight": np.ones((9, 12), np.float32), "logit_scale": np.float32(1)}
+
+    with pytest.warns(Notice) as said:
+        loaded(tmp_path, arrays)
+
+    lines = [str(each.message) for each in said]
+    assert sum(line.endswith("these arrays were left out: token_embedding.weight") for line in lines) == 1
+    assert sum("the 5 logits are features of an image, not classes" in line for line in lines) == 1
+
+
+def test_the_activation_is_asked_for(tmp_path):
+    with pytest.raises(CheckpointError, match="give gelu='quick'"):
+        loaded(tmp_path, clip_arrays()[1], gelu=None)
+
+
+HEADS = {"ViT-B/32": (768, 12, 3072, 12), "ViT-H/14": (1280, 32, 5120, 16), "another": (128, 2, 512, 2)}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_heads_are_those_of_the_published_model_or_one_for_64_columns(kind):
+    from minivit.weights.sources import openai_clip
+    from minivit.weights.sources.source import Hints
+
+    width, depth, mlp_dim, heads = HEADS[kind]
+    hints = Hints()
+
+    assert openai_clip._heads(width, hints, depth, mlp_dim) == heads
+    assert len(hints.assumed) == 1
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+def test_open_clips_config_says_heads_activation_and_preparation(tmp_path):
+    describe(tmp_path, {"width": 12, "layers": 2, "head_width": 4, "image_size": 8}, quick_gelu=True)
+
+    ours = loaded(tmp_path, clip_arrays()[1], gelu=None, heads=None)
+
+    assert (ours.config.heads, ours.config.gelu) == (3, "quick")
+    assert ours.header["preprocessing"]["mean"] == [0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("vision", "words"),
+    [
+        ({"width": 13}, "dim = 12, but open_clip_config.json"),
+        ({"width": 12, "pool_type": "avg"}, "no such part as 'pool_type'"),
+        ({"width": "wide"}, "width must be an integer"),
+    ],
+)
+def test_an_open_clips_config_that_does_not_fit_is_refused(tmp_path, vision, words):
+    describe(tmp_path, vision)
+
+    with pytest.raises(CheckpointError, match=words):
+        loaded(tmp_path, clip_arrays()[1])
+
+
+def test_a_clip_without_its_first_norm_is_refused(tmp_path):
+    arrays = {name: array for name, array in clip_arrays()[1].items() if "ln_pre" not in name}
+
+    with pytest.raises(CheckpointError, match="lacks ln_pre"):
+        loaded(tmp_path, arrays)
+
+
+def test_a_clip_with_a_resnet_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="CLIP whose image network is a ResNet"):
+        loaded(tmp_path, {"visual.conv1.weight": np.ones((8, 3, 3, 3)), "visual.layer1.0.conv1.weight": np.ones(1)})
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+def test_open_clips_trunk_of_timm_is_read(tmp_path):
+    arrays = timm_arrays(prefix="visual.trunk.")
+    arrays = {name: array for name, array in arrays.items() if ".head." not in name}
+    arrays |= {"visual.head.proj.weight": np.ones((7, 8), np.float32), "text.ln_final.weight": np.ones(8, np.float32)}
+    arrays |= {"logit_scale": np.ones((), np.float32)}
+
+    ours = loaded(tmp_path, arrays, heads=1, gelu="erf")
+
+    assert ours.config.num_classes == 0
+    assert np.array_equal(ours.encoder_norm.weight.data, arrays["visual.trunk.norm.weight"])
