@@ -51,12 +51,17 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("accumulate", int, "BATCHES", "average the gradients of BATCHES mini-batches for each optimiser step"),
     ("optimizer", str, "NAME", "update the weights with adamw, adam, sgd (momentum 0.9) or muon"),
     ("lr", float, "RATE", "set the learning rate after the warm-up to RATE"),
+    ("min-lr", float, "RATE", "lower the learning rate to RATE at the end of --decay instead of 0"),
+    (
+        "betas", str, "B1,B2",
+        "decay the optimiser's running means of gradients and their squares by B1 and B2 a step [default: 0.9,0.999]",
+    ),
     (
         "layer-decay", float, "FACTOR",
         "multiply each layer's learning rate by FACTOR relative to the layer above it; 1: the same rate for all",
     ),
     ("weight-decay", float, "RATE", "decay the weight matrices of linear layers at RATE"),
-    ("decay", str, "NAME", "lower the learning rate to 0 along a cosine or a line (linear), or keep it constant"),
+    ("decay", str, "NAME", "lower the learning rate to --min-lr along a cosine or a line (linear), or keep it constant"),
     ("warmup", float, "SHARE", "raise the learning rate from 0 during the first SHARE of all steps"),
     ("warmup-steps", int, "STEPS", "warm up for STEPS instead of a share of all steps [default: use --warmup]"),
     ("clip", float, "NORM", "clip the norm of all gradients together to NORM; 0: do not clip"),

@@ -234,6 +234,8 @@ class OptimOptions(Options):
     accumulate: int = 1
     optimizer: str = "adamw"
     lr: float = 5e-4
+    min_lr: float = 0.0
+    betas: str = ""
     layer_decay: float = 1.0
     weight_decay: float = 0.05
     decay: str = "cosine"
@@ -251,7 +253,12 @@ class OptimOptions(Options):
             raise ConfigError("epochs and steps exclude each other: give one of them")
         self._check_one_of("optimizer", OPTIMIZERS)
         self._check_one_of("decay", DECAYS)
-        self._check_not_negative("lr", "weight_decay", "clip")
+        self._check_not_negative("lr", "min_lr", "weight_decay", "clip")
+        self._check("min_lr", self.min_lr <= self.lr, f"at most lr = {self.lr:g}")
+        if self.betas:
+            self._check("betas", self.optimizer != "sgd", "left out with --optimizer sgd, which has none")
+            good = all(0 <= beta < 1 for beta in betas_of(self.betas))
+            self._check("betas", good, "two numbers from 0 to below 1, such as 0.9,0.95")
         self._check("layer_decay", 0 < self.layer_decay < math.inf, "above 0")
         self._check("layer_decay", self.layer_decay <= 1, "at most 1")
         self._check_below_1("warmup", "ema")
@@ -293,6 +300,19 @@ class RecordOptions(Options):
         super().__post_init__()
         self._check_counts(1, "log_every")
         self._check_not_negative("eval_every", "save_every")
+
+
+def betas_of(text: str) -> tuple[float, float]:
+    """Return the two numbers of 0.9,0.95.
+
+    Raises:
+        ConfigError: for other texts.
+    """
+    try:
+        first, second = map(float, text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"betas must be two numbers such as 0.9,0.95, not {quoted(text)}") from error
+    return first, second
 
 
 def _is_dataset(name: str) -> bool:

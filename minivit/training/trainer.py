@@ -49,7 +49,7 @@ from .logs import MetricsFile
 from .masked import MaskedPatchModel
 from .objectives import Classes, MaskedPatches, Objective
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer
-from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions
+from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions, betas_of
 from .precision import precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run
@@ -301,7 +301,8 @@ def build_optimizer(options: OptimOptions, network: Module, depth: int) -> Optim
         depth: its number of blocks, for rates that differ by layer.
     """
     trained = [(name, tensor) for name, tensor in network.named_parameters() if tensor.requires_grad]
-    optimizer = OPTIMIZERS[options.optimizer](trained, lr=options.lr, weight_decay=options.weight_decay)
+    betas: dict[str, Any] = {"betas": betas_of(options.betas)} if options.betas else {}
+    optimizer = OPTIMIZERS[options.optimizer](trained, lr=options.lr, weight_decay=options.weight_decay, **betas)
     if options.layer_decay < 1:
         optimizer.scales = layer_scales([name for name, _ in trained], depth, options.layer_decay)
     return optimizer
@@ -314,6 +315,7 @@ def build_schedule(options: OptimOptions, total_steps: int) -> Schedule:
         total_steps=total_steps,
         decay=options.decay,
         warmup_steps=options.steps_of_warmup(total_steps),
+        final_lr=options.min_lr,
     )
 
 

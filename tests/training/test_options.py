@@ -50,6 +50,10 @@ def test_the_defaults_are_the_groups():
         (ObjectiveOptions, {"objective": "masked-patch", "freeze": True}),
         (OptimOptions, {"lr": -1.0}),
         (OptimOptions, {"batch_size": 1.5}),
+        (OptimOptions, {"lr": 1e-3, "min_lr": 2e-3}),
+        (OptimOptions, {"betas": "0.9"}),
+        (OptimOptions, {"betas": "0.9,1.0"}),
+        (OptimOptions, {"betas": "0.9,0.95", "optimizer": "sgd"}),
         (RecordOptions, {"log_every": 0}),
     ],
 )
@@ -110,3 +114,13 @@ def test_the_length_of_a_run(given, steps):
 @pytest.mark.parametrize(("given", "steps"), [({}, 5), ({"warmup": 0.0}, 0), ({"warmup_steps": 500}, 100)])
 def test_the_length_of_the_warm_up(given, steps):
     assert OptimOptions(**given).steps_of_warmup(total_steps=100) == steps
+
+
+def test_the_rate_ends_at_the_least_one_and_the_optimiser_gets_the_betas():
+    network = create_model("ViT-XS_4-CIFAR", num_classes=2)
+    group = OptimOptions(lr=1e-3, min_lr=1e-4, warmup=0.0, betas="0.8,0.95")
+
+    schedule = trainer.build_schedule(group, 10)
+    assert (schedule(0), schedule(10)) == (1e-3, 1e-4)
+    assert trainer.build_optimizer(group, network, 6).betas == (0.8, 0.95)
+    assert trainer.build_optimizer(OptimOptions(), network, 6).betas == (0.9, 0.999)
