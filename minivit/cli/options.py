@@ -61,7 +61,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "multiply each layer's learning rate by FACTOR relative to the layer above it; 1: the same rate for all",
     ),
     ("weight-decay", float, "RATE", "decay the weight matrices of linear layers at RATE"),
-    ("decay", str, "NAME", "lower the learning rate to --min-lr along a cosine or a line (linear), or keep it constant"),
+    ("decay", str, "NAME", "lower the rate to --min-lr along a cosine or a line (linear), or keep it constant"),
     ("warmup", float, "SHARE", "raise the learning rate from 0 during the first SHARE of all steps"),
     ("warmup-steps", int, "STEPS", "warm up for STEPS instead of a share of all steps [default: use --warmup]"),
     ("clip", float, "NORM", "clip the norm of all gradients together to NORM; 0: do not clip"),
