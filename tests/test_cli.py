@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from minivit import cli, create_model, save_weights
 from minivit.data import shapes
 from minivit.insight import figures
 from minivit.training import batches
+from minivit.training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -134,8 +136,23 @@ def test_every_option_of_a_run_is_explained_with_its_default(command, capsys):
     assert len(explained) > 25
     for text in explained:
         name = text.split()[0].strip(",")
-        unlike = {"-h", "--steps", "--weights", "--recipe", "--out", "--resume"}  # no value, or none to speak of
+        unlike = {"-h", "--weights", "--recipe", "--out", "--resume"}  # no value, or none to speak of
         assert "default: " in " ".join(text.split()) or name in unlike, name
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "pretrain"])
+def test_options_of_a_run_are_listed_in_groups(command, capsys):
+    said = help_of(capsys, command)
+
+    titles = re.findall(r"^([a-z]+):$", said, re.MULTILINE)
+    groups = ["data", "model", "length", "optimiser", "augmentation", "objective", "computing", "run"]
+    assert titles == ["options", *groups]
+    of_group = dict(zip(titles, re.split(r"^[a-z]+:$", said, flags=re.MULTILINE)[1:], strict=True))
+    assert of_group["run"].split()[0] == "--resume"
+    for title, option in zip(groups, ("dataset", "image-size", "steps", "lr", "randaugment"), strict=False):
+        assert f"  --{option}" in of_group[title], option
+    assert "default: 60]" in said and "60.0" not in said
+    assert said.startswith(f"usage: minivit {command}") and "--resume DIR" in said.split("\n\n")[0]
 
 
 def test_the_module_runs_too():
@@ -226,6 +243,16 @@ def test_npz_files_of_others_are_refused(picture, tmp_path, capsys):
 def test_a_resumed_run_keeps_its_options(trained, capsys):
     assert "--lr" in refused(capsys, "train", "--resume", trained, "--lr", "0.5")
     assert cli.main(["train", "--resume", str(trained), "--workers", "1"]) == 0
+
+
+def test_the_options_that_a_resumed_run_may_change_are_listed(capsys):
+    names = [f"--{name.replace('_', '-')}" for name in OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS]
+    page = (Path(__file__).parents[1] / "docs" / "runs.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"no effect on the weights and may be given anew:\n(.*)\. Any other", page)
+    assert sorted(re.findall(r"`(--[\w-]+)`", listed)) == sorted(names)
+    assert f"only {', '.join(names[:-1])} and {names[-1]} may be given anew" in " ".join(
+        help_of(capsys, "train").split()
+    )
 
 
 def test_a_run_without_a_checkpoint_is_said_to_begin_again(trained, tmp_path, monkeypatch, capsys):

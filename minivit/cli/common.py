@@ -147,7 +147,8 @@ def device_option(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...) [default: cpu]",
+        help="compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...); cuda has not run on a GPU yet "
+        "[default: cpu]",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
@@ -107,7 +107,10 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "split each mini-batch into micro-batches of IMAGES, which the threads take in turn [default: 1 to 32, by the "
         "model's size]",
     ),
-    ("device", str, "NAME", "compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...)"),
+    (
+        "device", str, "NAME",
+        "compute on cpu, cuda, or one of several GPUs (cuda:0, cuda:1 ...); cuda has not run on a GPU yet",
+    ),
     (
         "precision", str, "NAME",
         "compute in float32, tf32 (faster matrix products on a GPU), float16 or bfloat16 (mixed precision: weights, "
@@ -148,31 +151,77 @@ def add_run_options(
     from ..training import TrainConfig
 
     defaults = {field.name: field.default for field in fields(TrainConfig)} | dict(changed)
+    groups = option_groups(parser)
     for option, kind, unit, text in table:
-        default = defaults[option.replace("-", "_")]
+        name = option.replace("-", "_")
+        default = defaults[name]
         if option == "epochs" and defaults["steps"]:
             default = f"--steps {defaults['steps']}"
+        elif option == "steps" and default is None:
+            default = "use --epochs"
+        elif isinstance(default, float):
+            default = f"{default:g}"
         shown = "" if "default:" in text or default is None else f" [default: {default}]"
         names = [f"--{option}", *([f"--{aliases[option]}"] if option in aliases else [])]
-        parser.add_argument(
-            *names, type=kind, metavar=unit, dest=option.replace("-", "_"), help=(text + shown).replace("%", "%%")
+        groups[_title_of(name)].add_argument(
+            *names, type=kind, metavar=unit, dest=name, help=(text + shown).replace("%", "%%")
         )
 
 
+TITLES = ("data", "model", "length", "optimiser", "augmentation", "objective", "computing", "run")
+
+
+def option_groups(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Return the groups in which `--help` lists the options of a run, by their `TITLES`."""
+    made = {group.title: group for group in parser._action_groups}
+    return {title: made.get(title) or parser.add_argument_group(title) for title in TITLES}
+
+
+def _title_of(name: str) -> str:
+    """Return the title of an option's group: that of the class of `training.options` which has the field."""
+    from ..training import options
+
+    if name in ("epochs", "steps", "batch_size", "accumulate"):
+        return "length"
+    owners = {
+        "data": options.DataOptions,
+        "model": options.ModelOptions,
+        "optimiser": options.OptimOptions,
+        "augmentation": options.AugmentOptions,
+        "objective": options.ObjectiveOptions,
+        "computing": options.ComputeOptions,
+    }
+    return next((title for title, owner in owners.items() if name in owner.__annotations__), "run")
+
+
+def listed_as_options(names: Iterable[str]) -> str:
+    """Return "--workers, --log-every and --device" for the names of fields."""
+    *first, last = (f"--{name.replace('_', '-')}" for name in names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def add_place_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every run has besides: where it goes, and how it is resumed."""
-    parser.add_argument(
+    """Add what every run has besides: how it is resumed, and where it goes."""
+    from ..training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+
+    groups = option_groups(parser)
+    groups["run"].add_argument(
+        "--resume",
+        metavar="DIR",
+        help="resume the run in DIR with the options that it was started with; only "
+        f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew",
+    )
+    groups["run"].add_argument(
+        "--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]"
+    )
+    groups["computing"].add_argument(
         "--checkpoint-blocks",
         action="store_true",
         help="recompute each block's activations in the backward pass instead of keeping them: less memory, a third "
         "more time, the same weights [default: off]",
     )
-    parser.add_argument(
+    groups["run"].add_argument(
         "--tensorboard",
         action="store_true",
         help="write the metrics for TensorBoard too (needs minivit[tensorboard]) [default: off]",
-    )
-    parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
-    parser.add_argument(
-        "--resume", metavar="DIR", help="resume the run in DIR with the options that it was started with"
     )

@@ -27,12 +27,13 @@ def add_pretrain(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "pretrain", help="learn from images without labels", allow_abbrev=False,
+        usage="minivit pretrain [OPTIONS]\n       minivit train --resume DIR",
         description="Predict masked patches (section 4.6 of the paper): half of the patches of each image are "
         "corrupted, and the model learns to predict their colours. Adapt the result to a data set with `minivit "
         "finetune --weights RUN`.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
-    add_run_options(parser, [*PRETRAIN_OPTIONS, *table], DEFAULTS)
     add_place_options(parser)
+    add_run_options(parser, [*PRETRAIN_OPTIONS, *table], DEFAULTS)
     parser.set_defaults(run=lambda options: run_training(options, DEFAULTS))

@@ -17,7 +17,7 @@ from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
 from ..utils.text import printable, shell_word
 from ..weights import READ_SUFFIXES, RUN_WEIGHTS, load_model
-from .options import RUN_OPTIONS, add_place_options, add_run_options
+from .options import RUN_OPTIONS, add_place_options, add_run_options, listed_as_options
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
@@ -30,10 +30,12 @@ def add_train(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "train", help="train a model from scratch", allow_abbrev=False, argument_default=argparse.SUPPRESS,
-        description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
+        usage="minivit train [OPTIONS]\n       minivit train --resume DIR",
+        description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures. "
+        "An example: minivit train --dataset cifar10 --model ViT-XS_4-CIFAR --epochs 3",
     )  # fmt: skip
-    add_run_options(parser, RUN_OPTIONS)
     add_place_options(parser)
+    add_run_options(parser, RUN_OPTIONS)
     parser.elsewhere["--weights"] = "`minivit finetune --weights` starts from trained weights"
     parser.set_defaults(run=lambda options: run_training(options, {}))
 
@@ -110,8 +112,10 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
     config = replace(before, **given)
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
     if changed := [name for name in now if now[name] != saved[name]]:
-        fixed = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-        raise ConfigError(f"a resumed run keeps its options, so {fixed} cannot change; start a new run for that")
+        raise ConfigError(
+            f"{listed_as_options(changed)} would change the weights of the resumed run: start a new run for that "
+            "(minivit train --help lists under --resume what may change)"
+        )
     return config
 
 
