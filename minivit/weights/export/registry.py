@@ -9,9 +9,11 @@ from ...errors import ConfigError
 from .layouts import Layout
 from .onnx import Onnx
 from .target import Target
+from .timm import TimmFolder
 
 TARGETS: tuple[Target, ...] = (
     Onnx(),
+    TimmFolder(),
     Layout("google", (".npz",)),
     Layout("minivit", (".safetensors", ".npz")),
 )

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import CheckpointError, ConfigError
+from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
 from ...preprocessing import Preprocessing
 from ...utils.text import printable, quoted
-from ..formats.archive import Archive, Shapes
+from ..formats.archive import Archive, Arrays, Shapes
 from .conventions import OTHER_SCALING, TIMM
 from .processors import fields_of_pretrained_cfg
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_positive
@@ -34,9 +35,11 @@ from .sizes import (
 )
 from .slots import CONVOLUTION_AXES, QUERY, Slot, SlotSource, head_slots, linear_slots, norm_slots
 from .source import Description, Hints
+from .timm_config import check_timm_has
 from .timm_names import architecture_of, what_is_missing
 
 PATCH_KERNEL = "patch_embed.proj.weight"
+PATCH_BIAS = "patch_embed.proj.bias"
 PRE_LOGITS = "pre_logits.fc.weight"
 KEYS_AND_VALUES = (1, 3, 3)  # the share of the array of queries, keys and values
 
@@ -88,6 +91,7 @@ class Timm(SlotSource):
     """Files with PyTorch's names: linear kernels are (out, in), and queries, keys and values are in one array."""
 
     name = "timm"
+    layout = "timm"
     landmark = re.compile(rf"(^|\.){re.escape(PATCH_KERNEL)}$")
     has_sidecar = True
     names_what_is_left_out = True
@@ -176,7 +180,7 @@ class Timm(SlotSource):
         """Yield the embedding, the blocks, the final norm, the pooling and the heads."""
         c, d, p = config, config.dim, config.patch_size
         yield Slot(PATCH_KERNEL, (d, c.channels, p, p), "embedding.weight", CONVOLUTION_AXES)
-        yield Slot("patch_embed.proj.bias", (d,), "embedding.bias", optional=c.embedding_norm)
+        yield Slot(PATCH_BIAS, (d,), "embedding.bias", optional=c.embedding_norm)
         if c.has_class_token:
             yield Slot("cls_token", (1, 1, d), "cls")
         if c.distillation:
@@ -196,6 +200,24 @@ class Timm(SlotSource):
         yield from head_slots("pre_logits.fc", "head", c)
         if c.distillation and c.num_classes:
             yield from linear_slots("head_dist", "distillation_head", d, c.num_classes)
+
+    def check_writable(self, config: AnyConfig) -> None:
+        """Raise ConfigError for a model that timm's ViTs have no place for."""
+        check_timm_has(config)
+
+    def arrays_of(self, model: Classifier) -> Arrays:
+        """Return a model's parameters under timm's names; there, embeddings that are normalised have no bias.
+
+        Raises:
+            ConfigError: if the model has a part that timm's ViTs do not have.
+        """
+        arrays = super().arrays_of(model)
+        if model.config.embedding_norm and arrays.pop(PATCH_BIAS).any():  # type: ignore[attr-defined]
+            raise ConfigError(
+                "timm's models with a norm of embeddings have no bias in the patch embedding, and this one has: its "
+                "scaling of pixels is a part of the weights"
+            )
+        return arrays
 
     def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
         """Return how timm prepares images for a ViT; DeiT, MAE and DINO have the same names of arrays."""

@@ -1,0 +1,235 @@
+"""timm's names in the spellings of DeiT, DINO, DINOv2 and MAE; what is asked for; what is written and what is not."""
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pytest
+
+from minivit import CheckpointError, ConfigError, ResNet, ResNetConfig, ViT, cli, export_model, load_model, save_weights
+from minivit.weights.sources.timm import Timm
+from minivit.weights.sources.timm_config import architecture_for, timm_config
+from minivit.weights.sources.timm_names import architecture_of
+from tests.support import random_images, tiny_config, tiny_vit
+from tests.weights.files import timm_arrays, write_safetensors
+
+
+def said(call):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        result = call()
+    return [str(each.message) for each in caught], result
+
+
+def file_of(path, model, rename=lambda name: name, **more):
+    arrays = {rename(slot.theirs): slot.get(model.state()) for slot in Timm().slots(model.config)}
+    return write_safetensors(path / "model.safetensors", arrays | more)
+
+
+def is_the_same(loaded, model):
+    images = random_images(model.config, dtype=np.float32)
+    np.testing.assert_array_equal(loaded(images).data, model(images).data)
+    return True
+
+
+# -- spellings -----------------------------------------------------------------------------------
+
+
+def in_chunks(name):
+    return re.sub(r"^blocks\.(\d+)", lambda match: f"blocks.{int(match[1]) // 2}.{match[1]}", name)
+
+
+def gated_as_dinov2(name):
+    return name.replace("mlp.fc1", "mlp.w12").replace("mlp.fc2", "mlp.w3")
+
+
+SPELLINGS = {
+    "DINOv2's chunks": ({"depth": 3, "layer_scale": 0.1}, in_chunks),
+    "DINOv2's registers": (
+        {"registers": 2, "positions_for": "class", "layer_scale": 0.1},
+        lambda name: name.replace("reg_token", "register_tokens")),
+    "DINOv2's giant": ({"gated_mlp": True, "layer_scale": 0.1}, lambda name: in_chunks(gated_as_dinov2(name))),
+    "DINO's checkpoint": ({"num_classes": 0}, lambda name: f"teacher.backbone.{name}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_the_authors_spellings_are_read(tmp_path, spelling):
+    changes, rename = SPELLINGS[spelling]
+    model = tiny_vit(dtype=np.float32, gelu="erf", **changes)
+
+    path = file_of(tmp_path, model, rename, **{rename("mask_token"): np.ones((1, 12), np.float32)})
+    notices, loaded = said(lambda: load_model(path, heads=model.config.heads, image_size=model.config.image_size))
+
+    assert notices == []  # a mask token is ignored without a word
+    assert is_the_same(loaded, model)
+
+
+def test_an_maes_decoder_is_left_out_in_one_line(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf", num_classes=0)
+    decoder = {
+        "mask_token": np.ones((1, 1, 8), np.float32), "decoder_pos_embed": np.ones((1, 5, 8), np.float32),
+        "decoder_embed.weight": np.ones((8, 12), np.float32), "decoder_blocks.0.norm1.weight": np.ones(8, np.float32),
+    }  # fmt: skip
+
+    path = file_of(tmp_path, model, **decoder)
+    (notice,), loaded = said(lambda: load_model(path, heads=model.config.heads, image_size=model.config.image_size))
+
+    assert "holds more than the model; these arrays were left out" in notice
+    assert "decoder_embed.weight" in notice and "mask_token" not in notice
+    assert is_the_same(loaded, model)
+
+
+def test_deit_iiis_scales_are_read_where_a_config_says_that_it_is_one(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf", layer_scale=0.1, positions_for="patches")
+    path = file_of(tmp_path, model, lambda name: re.sub(r"ls([12])\.gamma", r"gamma_\1", name))
+
+    with pytest.raises(CheckpointError, match="put a config"):
+        load_model(path)
+    arguments = {"embed_dim": model.config.dim, "num_heads": model.config.heads, "img_size": model.config.image_size}
+    config = {"architecture": "deit3_small_patch16_224.fb_in1k", "model_args": arguments}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+
+    assert is_the_same(load_model(path), model)
+
+
+# -- what arrays do not say ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vit_base_patch16_224.augreg_in1k", (768, 12, "erf", 1e-6)),
+        ("vit_base_patch16_gap_224", (768, 16, "erf", 1e-6)),
+        ("vit_base_patch16_plus_240", (896, 14, "erf", 1e-6)),
+        ("vit_giant_patch14_reg4_dinov2", (1536, 24, "erf", 1e-6)),
+        ("vit_giant_patch14_clip_224", (1408, 16, "erf", 1e-5)),
+        ("vit_large_patch14_clip_quickgelu_336", (1024, 16, "quick", 1e-5)),
+        ("vit_so400m_patch14_siglip_384", (1152, 16, "erf", 1e-6)),
+        ("vit_so400m_patch16_siglip_384", (1152, 16, "tanh", 1e-6)),
+        ("deit3_medium_patch16_224", (512, 8, "erf", 1e-6)),
+    ],
+)
+def test_names_of_architectures_say_heads_activation_and_epsilon(name, expected):
+    found = architecture_of(name)
+
+    assert (found.dim, found.heads, found.gelu, found.norm_eps) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["vit_base_patch16_rope_ape_224", "vit_base_patch16_rpn_224", "naflexvit_base_patch16_gap"]
+)
+def test_architectures_that_compute_something_else_are_refused_by_name(tmp_path, name):
+    path = write_safetensors(tmp_path / "model.safetensors", timm_arrays())
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": name}), encoding="utf-8")
+
+    with pytest.raises(CheckpointError, match=f"timm's '{name}': minivit's ViTs have no "):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"dim": 768, "depth": 12, "mlp": 3072, "tokens": 4, "class_token": False}, "heads"),
+        ({"dim": 100, "depth": 1, "mlp": 16}, "heads"),
+    ],
+    ids=str,
+)
+def test_what_two_published_models_have_differently_is_asked_for(changes, option):
+    from types import SimpleNamespace
+
+    from minivit.weights.sources.source import Hints
+
+    shapes = {name: array.shape for name, array in timm_arrays(**{**changes, "depth": 1}).items()}
+    for i in range(changes["depth"]):
+        shapes |= {n.replace("blocks.0.", f"blocks.{i}."): s for n, s in shapes.items() if n.startswith("blocks.0.")}
+
+    with pytest.raises(CheckpointError, match=f"give {option}"):
+        Timm().describe(SimpleNamespace(shapes=shapes, path="file"), Hints())
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+
+def test_the_written_names_are_timms(tmp_path):
+    model = tiny_vit(dtype=np.float32, registers=1, layer_scale=0.1)
+
+    save_weights(model, tmp_path / "weights.safetensors", layout="timm")
+
+    names = set(Timm().arrays_of(model))
+    assert {"cls_token", "reg_token", "pos_embed", "patch_embed.proj.bias", "blocks.0.ls1.gamma"} <= names
+    assert {"blocks.1.attn.qkv.weight", "blocks.1.mlp.fc2.bias", "norm.weight", "head.bias"} <= names
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"classifier": "token_gap"}, "classifier='token_gap'"),
+        ({"classifier": "map", "class_token": True}, "a class token beside attention pooling"),
+        ({"classifier": "map", "pooling_mlp_dim": 7}, "another MLP width in attention pooling"),
+        ({"positions": "sincos2d", "dim": 12}, "sincos2d positions"),
+        ({"positions_at": "every"}, "positions at 'every'"),
+        ({"registers": 2, "positions_for": "class"}, "positions for class tokens, but not for registers"),
+        ({"representation": 7}, "a hidden layer before the head"),
+        ({"distillation": True, "registers": 2}, "registers beside distillation"),
+        ({"distillation": True, "positions_for": "patches"}, "no positions for its two class tokens"),
+        ({"backbone": (), "backbone_width": 32, "patch_size": 1, "image_size": 16}, "a backbone"),
+    ],
+    ids=str,
+)
+def test_parts_that_timm_lacks_are_refused_by_name(tmp_path, changes, part):
+    model = ViT(tiny_config(**changes))
+
+    with pytest.raises(ConfigError, match=f"this model has {part}, which timm's ViTs do not have"):
+        save_weights(model, tmp_path / "weights.npz", layout="timm")
+    with pytest.raises(ConfigError, match="timm"):
+        export_model(model, tmp_path / "folder", "timm")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_epsilons_resnets_and_biases_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"norm_eps=1e-12 .*--eps 1e-6"):
+        save_weights(ViT(tiny_config(norm_eps=1e-12)), tmp_path / "weights.npz", layout="timm")
+    with pytest.raises(ConfigError, match="this model is a ResNet"):
+        save_weights(ResNet(ResNetConfig(units=(1,), width=32)), tmp_path / "weights.npz", layout="timm")
+    with pytest.raises(ConfigError, match="no bias in the patch embedding"):
+        save_weights(tiny_vit(embedding_norm=True, norm_eps=1e-5), tmp_path / "weights.npz", layout="timm")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"dim": 192, "depth": 12, "heads": 3, "mlp_dim": 768, "patch_size": 16}, "vit_tiny_patch16_224"),
+        ({"dim": 384, "depth": 12, "heads": 6, "mlp_dim": 1536, "patch_size": 32}, "vit_small_patch32_224"),
+        ({}, "vit_base_patch16_224"),
+        ({"norm_eps": 1e-5}, "vit_base_patch16_clip_224"),
+        ({"gated_mlp": True}, "vit_giant_patch14_dinov2"),
+        ({"distillation": True}, "deit_tiny_distilled_patch16_224"),
+    ],
+    ids=str,
+)
+def test_the_architecture_is_one_that_timm_has(changes, name):
+    config = tiny_config(**({"image_size": 224} | changes if "patch_size" in changes else changes))
+
+    assert architecture_for(config) == name
+    assert architecture_of(name) or "distilled" in name
+
+
+def test_an_exported_folder_says_how_images_are_prepared_and_what_classes_are_called(tmp_path, monkeypatch, capsys):
+    model = tiny_vit(dtype=np.float32)
+    model.header = {"classes": ["ant", "bee", "cow", "dog", "eel"]}
+    model.header["preprocessing"] = {"resize": "cover", "crop_share": 0.9, "interpolation": "bicubic"}
+    save_weights(model, tmp_path / "model.npz", header=model.header)
+
+    assert cli.main(["export", str(tmp_path / "model.npz"), "--to", "timm", "--licence", "CC0-1.0"]) == 0
+    folder = tmp_path / "model-timm"
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+    assert content["label_names"] == model.header["classes"]
+    images = content["pretrained_cfg"]
+    assert (images["crop_mode"], images["crop_pct"], images["interpolation"]) == ("center", 0.9, "bicubic")
+    assert images["mean"] == images["std"] == [0.5] * 3
+    assert "library_name: timm" in (folder / "README.md").read_text(encoding="utf-8")
+    assert load_model(folder).header["classes"] == model.header["classes"]
+    assert content == timm_config(load_model(folder, apply_stated_scaling=True))
