@@ -15,8 +15,9 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
     Args:
         model: the model.
         path: ends in .npz or .safetensors.
-        layout: how the arrays are named: "minivit"; "google" for what the authors' code reads; or "torchvision" for its
-            `VisionTransformer`. Files of the last two say neither which GELU nor which epsilon a model has: their
+        layout: how the arrays are named: "minivit"; "google" for what the authors' code reads; "timm", which
+            `timm_config` says the architecture for; or "torchvision" for its `VisionTransformer`. Files of Google and
+            torchvision say neither which GELU nor which epsilon a model has: their
             readers take the tanh form (Google) or the exact one (torchvision), and 1e-6.
         header: more to note, as JSON values, in minivit's layout; `classes`, a list of names, is what `predict` prints.
             The header of the file that the model was loaded from is kept.
