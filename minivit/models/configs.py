@@ -17,6 +17,11 @@ CLASSIFIERS = ("token", "gap", "map", "token_gap")
 OTHER_ACTIVATIONS = ("quick", "relu")  # besides the forms of GELU
 POSITIONS_FOR = ("all", "class", "patches")
 POSITIONS = ("learned", "learned2d", "sincos2d", "relative", "none")
+NORMS = ("layer", "rms")
+FLAGS = (
+    "distillation", "embedding_norm", "qkv_bias", "qk_norm", "gated_mlp", "final_norm", "drop_rest", "patch_norm",
+    "inner_norm",
+)  # fmt: skip
 PLACES = ("stem", "every", "shared")
 STEMS = ("imagenet", "small")
 
@@ -69,6 +74,9 @@ class ViTConfig:
             transformers' classifier on CLIP (arXiv 2103.00020) does.
         drop_rest: leave out the pixels at the bottom and the right that no patch covers, instead of refusing such an
             image size. SigLIP's SO400M (arXiv 2303.15343) has patches of 14 pixels and images of 384.
+        norm: "layer" for LayerNorm; "rms" for RMSNorm (arXiv 1910.07467) in its place.
+        patch_norm: a norm on each patch's embedding, before positions are added (AIMv2, arXiv 2411.14402).
+        inner_norm: two more norms in each block, before the last layers of attention and MLP (arXiv 2210.06423).
 
     Raises:
         ConfigError: if the numbers do not fit together.
@@ -107,6 +115,9 @@ class ViTConfig:
     pooling_mlp_dim: int | None = None
     final_norm: bool = True
     drop_rest: bool = False
+    norm: str = "layer"
+    patch_norm: bool = False
+    inner_norm: bool = False
 
     def __post_init__(self) -> None:
         _check_integers(self, 1, "patch_size", "dim", "heads", "mlp_dim", "channels", "backbone_width")
@@ -154,11 +165,13 @@ class ViTConfig:
         _check(self.dim % divisor == 0, f"dim must be a multiple of {divisor} for {self.positions} positions", self.dim)
 
     def _check_later_parts(self) -> None:
-        for name in ("distillation", "embedding_norm", "qkv_bias", "qk_norm", "gated_mlp", "final_norm", "drop_rest"):
+        for name in FLAGS:
             flag = getattr(self, name)
             _check(isinstance(flag, bool), f"{name} must be True or False", flag)
         good = not self.distillation or (self.classifier == "token" and self.representation is None)
         _check(good, "distillation is for classifier='token' without a representation layer", self.classifier)
+        _check_one_of(self, "norm", NORMS)
+        _check(self.norm == "layer" or not self.qk_norm, "qk_norm is for norm='layer'", self.norm)
         _check_integers(self, 0, "registers")
         _check_one_of(self, "positions_for", POSITIONS_FOR)
         if self.layer_scale is not None:

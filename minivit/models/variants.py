@@ -86,6 +86,38 @@ class QueryKeyNorm(Module):
         return engine.concatenate([q, k, v], axis=2).reshape(b, tokens, 3 * self.heads * self.width)
 
 
+class RMSNorm(Module):
+    """Divide rows by their root mean square, then scale each column (arXiv 1910.07467): (..., d) -> (..., d).
+
+    Args:
+        dim: d.
+        eps: added to the mean square.
+    """
+
+    def __init__(self, dim: int, eps: float):
+        self.weight = parameter(np.ones(dim, np.float32))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _over_root_mean_square(x, self.eps) * self.weight
+
+
+@rounded_once
+def _over_root_mean_square(x: Tensor, eps: float) -> Tensor:
+    return x / ((x * x).mean(axis=-1, keepdims=True) + eps).sqrt()
+
+
+def make_norm(config: ViTConfig, dim: int | None = None) -> Module:
+    """Return a norm over rows of `dim` numbers: LayerNorm in the paper's models.
+
+    Args:
+        config: the model's configuration.
+        dim: the width of a row. [default: D]
+    """
+    layer = RMSNorm if config.norm == "rms" else LayerNorm
+    return layer(dim or config.dim, config.norm_eps)
+
+
 def activation(x: Tensor, form: str) -> Tensor:
     """Return what the MLP computes between its layers, of any shape.
 

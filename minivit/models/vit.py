@@ -19,14 +19,14 @@ from .. import engine
 from ..backend.arrays import Array
 from ..engine import reference
 from ..engine.tensor import Tensor, rounded_once
-from ..nn import Dropout, LayerNorm, Linear, Module, init
+from ..nn import Dropout, Linear, Module, init
 from ..nn.layers import parameter
 from ..utils.integers import integer
 from .classifier import Classifier
 from .configs import ViTConfig
 from .hybrid import Backbone
 from .positions import make_positions, relative_scores
-from .variants import Identity, QueryKeyNorm, StochasticDepth, activation, depth_rate, gated, make_scale
+from .variants import Identity, QueryKeyNorm, StochasticDepth, activation, depth_rate, gated, make_norm, make_scale
 
 RNG = np.random.Generator | None
 Intermediates = dict[str, Array]
@@ -64,11 +64,11 @@ class ViT(Classifier):
             self.registers = parameter(init.normal((1, config.registers, d), 0.02, rng))
         self.positions = make_positions(config, rng)
         self.dropout = Dropout(config.dropout)
-        self.embedding_norm = LayerNorm(d, config.norm_eps) if config.embedding_norm else Identity()
+        self.embedding_norm = make_norm(config) if config.embedding_norm else Identity()
         self.blocks = [EncoderBlock(config, rng, number) for number in range(config.depth)]
         if config.positions_at == "every":
             self.later_positions = [make_positions(config, rng) for _ in range(config.depth - 1)]  # not the first's
-        self.encoder_norm = LayerNorm(d, config.norm_eps) if config.final_norm else Identity()
+        self.encoder_norm = make_norm(config) if config.final_norm else Identity()
         if config.classifier == "map":
             self.pooling = AttentionPooling(config, rng)
         if config.representation is not None:
@@ -245,12 +245,13 @@ class PatchEmbedding(Module):
         kernel = init.lecun_normal((patch_values, config.dim), rng)
         self.weight = parameter(kernel)  # E, (P² C, D)
         self.bias = parameter(init.zeros((config.dim,)))
+        self.norm = make_norm(config) if config.patch_norm else Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[1:3] != self.used:
             images = images[:, : self.used[0], : self.used[1]]
         patches = engine.patchify(images, self.patch_size)  # (B, N, P² C)
-        return engine.linear(patches, self.weight, self.bias)
+        return self.norm(engine.linear(patches, self.weight, self.bias))
 
 
 class EncoderBlock(Module):
@@ -263,9 +264,9 @@ class EncoderBlock(Module):
     """
 
     def __init__(self, config: ViTConfig, rng: RNG, number: int = 0):
-        self.norm1 = LayerNorm(config.dim, config.norm_eps)
+        self.norm1 = make_norm(config)  # LayerNorm
         self.attention = MultiHeadSelfAttention(config, rng)
-        self.norm2 = LayerNorm(config.dim, config.norm_eps)
+        self.norm2 = make_norm(config)
         self.mlp = MLP(config, rng)
         self.scale1, self.scale2 = make_scale(config), make_scale(config)
         self.depth = StochasticDepth(depth_rate(config, number))
@@ -300,6 +301,7 @@ class MultiHeadSelfAttention(Module):
         self.heads = config.heads
         self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d), with_bias=config.qkv_bias)
         self.norm = QueryKeyNorm(config.heads, d // config.heads, config.norm_eps) if config.qk_norm else Identity()
+        self.inner_norm = make_norm(config) if config.inner_norm else Identity()
         self.out = Linear(init.xavier_uniform((d, d), rng))
         if config.positions == "relative":
             self.offsets = parameter(init.normal((2 * config.num_tokens - 1, d // config.heads), 0.02, rng))
@@ -323,7 +325,7 @@ class MultiHeadSelfAttention(Module):
         """
         qkv = self.norm(self.qkv(z))  # (B, T, 3 D)  # ViT (5)
         heads = self._attend(qkv, rng, seen, name, queries)  # (B, queries, D)  # ViT (6), (7)
-        return self.dropout(self.out(heads), rng)  # ViT (8)
+        return self.dropout(self.out(self.inner_norm(heads)), rng)  # ViT (8)
 
     def _attend(self, qkv: Tensor, rng: RNG, seen: Intermediates | None, name: str, queries: int | None) -> Tensor:
         if self.relative or (self.weight_dropout and self.training):
@@ -347,13 +349,14 @@ class MLP(Module):
         self.gelu, self.gated = config.gelu, config.gated_mlp
         inner = 2 * hidden if config.gated_mlp else hidden
         self.fc1 = Linear(init.xavier_uniform((d, inner), rng), init.normal((inner,), 1e-6, rng))
+        self.inner_norm = make_norm(config, hidden) if config.inner_norm else Identity()
         self.fc2 = Linear(init.xavier_uniform((hidden, d), rng), init.normal((d,), 1e-6, rng))
         self.dropout = Dropout(config.dropout)
 
     def forward(self, z: Tensor, rng: RNG = None) -> Tensor:
         hidden = self.fc1(z)
         hidden = gated(hidden) if self.gated else activation(hidden, self.gelu)  # (B, T, MLP)
-        return self.dropout(self.fc2(self.dropout(hidden, rng)), rng)
+        return self.dropout(self.fc2(self.inner_norm(self.dropout(hidden, rng))), rng)
 
 
 @rounded_once  # in half precision, scores may be too large before they are divided
@@ -372,9 +375,9 @@ class AttentionPooling(Module):
         self.probe = parameter(init.xavier_uniform((1, d), rng).reshape(1, 1, d))
         self.qkv = Linear(init.xavier_uniform((d, 3 * d), rng, fan_out=d))
         self.out = Linear(init.xavier_uniform((d, d), rng))
-        self.norm = LayerNorm(d, config.norm_eps)
+        self.norm = make_norm(config)
         hidden = config.pooling_mlp_dim or config.mlp_dim
-        self.mlp = MLP(replace(config, dropout=0.0, mlp_dim=hidden, gated_mlp=False), rng)
+        self.mlp = MLP(replace(config, dropout=0.0, mlp_dim=hidden, gated_mlp=False, inner_norm=False), rng)
 
     def forward(self, z: Tensor) -> Tensor:
         b, tokens, d = z.shape

@@ -166,6 +166,7 @@ LAYERS = {
     nn.Linear: lambda: check_layer(randomize(nn.Linear(array(4, 3))), array(2, 5, 4)),
     nn.LayerNorm: lambda: check_layer(randomize(nn.LayerNorm(6)), array(2, 3, 6)),
     nn.Dropout: lambda: check_layer(nn.Dropout(0.4), array(3, 7), same_rng),
+    variants.RMSNorm: lambda: check_layer(randomize(variants.RMSNorm(6, 1e-6)), array(2, 3, 6)),
     vit.PatchEmbedding: lambda: check_layer(
         randomize(vit.PatchEmbedding(tiny_config(), None)), random_images(tiny_config(), batch=2)
     ),
@@ -235,6 +236,8 @@ def test_a_layers_gradients_agree_with_finite_differences(layer):
         {"embedding_norm": True, "gelu": "quick", "qkv_bias": False, "positions_for": "patches"},
         {"gated_mlp": True, "classifier": "token_gap"},
         {"final_norm": False, "registers": 1, "classifier": "map"},
+        {"norm": "rms", "patch_norm": True, "inner_norm": True, "classifier": "gap"},
+        {"inner_norm": True, "classifier": "map"},
         {"classifier": "map", "pooling_mlp_dim": 7, "gated_mlp": True},
         {"final_norm": False, "drop_rest": True, "image_size": (9, 11)},
     ],

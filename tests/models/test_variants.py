@@ -43,6 +43,8 @@ def forward_one(image, w, c):
         for y in range(0, image.shape[0] - side + 1, side)
         for x in range(0, image.shape[1] - side + 1, side)
     ]
+    if c.patch_norm:
+        patches = [norm(patch, w, "embedding.norm", c) for patch in patches]
     placed = {"all": len(front), "class": classes, "patches": 0}[c.positions_for]
     table = list(w["positions.embedding"][0])
     rows = [*table[:placed], *[np.zeros(d)] * (len(front) - placed), *table[placed:]]
@@ -59,6 +61,8 @@ def forward_one(image, w, c):
             hidden = a * sigmoid(a) * b
         else:
             hidden = ACTIVATIONS[c.gelu](hidden)
+        if c.inner_norm:
+            hidden = norm(hidden, own, "mlp.inner_norm", c)
         z = z + (hidden @ own["mlp.fc2.weight"] + own["mlp.fc2.bias"]) * own.get("scale2.weight", 1.0)
     z = norm(z, w, "encoder_norm", c) if c.final_norm else z
     if c.distillation:
@@ -70,6 +74,8 @@ def forward_one(image, w, c):
 
 
 def norm(x, w, name, c):
+    if c.norm == "rms":
+        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + c.norm_eps) * w[f"{name}.weight"]
     return layer_norm(x, w[f"{name}.weight"], w[f"{name}.bias"], c.norm_eps)
 
 
@@ -83,6 +89,8 @@ def attention(x, w, c):
             q, k = norm(q, w, "attention.norm.queries", c), norm(k, w, "attention.norm.keys", c)
         for i in range(len(x)):
             out[i, h * width : (h + 1) * width] = softmax(k @ q[i] / math.sqrt(width)) @ v
+    if c.inner_norm:
+        out = norm(out, w, "attention.inner_norm", c)
     return out @ w["attention.out.weight"] + w["attention.out.bias"]
 
 
@@ -104,6 +112,11 @@ VARIANTS = [
     {"final_norm": False, "classifier": "gap", "class_token": True},
     {"final_norm": False},
     {"drop_rest": True, "image_size": (11, 9)},
+    {"norm": "rms", "norm_eps": 1e-2},
+    {"norm": "rms", "patch_norm": True, "gated_mlp": True, "qkv_bias": False, "classifier": "gap"},
+    {"patch_norm": True, "embedding_norm": True},
+    {"inner_norm": True},
+    {"inner_norm": True, "norm": "rms", "gated_mlp": True},
     {"final_norm": False, "registers": 2, "positions_for": "patches", "classifier": "gap"},
     {"registers": 2, "positions_for": "class", "layer_scale": 1.0, "gated_mlp": True, "classifier": "token_gap"},
 ]
@@ -204,6 +217,9 @@ def test_masked_patch_prediction_trains_no_head_of_a_distilled_model():
         ({"layer_scale": True}, "layer_scale must be above 0"),
         ({"image_size": 225}, "patches of 16 pixels must divide the image size, not 225"),
         ({"image_size": (224, 15), "drop_rest": True}, "patches of 16 pixels must divide the image size, not"),
+        ({"norm": "batch"}, "norm must be one of 'layer', 'rms', not 'batch'"),
+        ({"norm": "rms", "qk_norm": True}, "qk_norm is for norm='layer', not 'rms'"),
+        ({"inner_norm": 1}, "inner_norm must be True or False, not 1"),
         ({"drop_rest": 1}, "drop_rest must be True or False, not 1"),
         ({"final_norm": "no"}, "final_norm must be True or False, not 'no'"),
         ({"qkv_bias": None}, "qkv_bias must be True or False, not None"),

@@ -65,6 +65,8 @@ VARIANTS = {
     "no bias": {"qkv_bias": False},
     "norm of queries and keys": {"qk_norm": True, "positions": "relative"},
     "SwiGLU": {"gated_mlp": True},
+    "RMSNorm": {"norm": "rms", "patch_norm": True, "inner_norm": True},
+    "norms inside attention and MLP": {"inner_norm": True, "classifier": "map"},
     "quick GELU": {"gelu": "quick"},
     "ReLU": {"gelu": "relu"},
     "another width in pooling": {"classifier": "map", "pooling_mlp_dim": 9, "gated_mlp": True},

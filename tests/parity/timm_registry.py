@@ -33,7 +33,9 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from minivit import load_model
 from minivit.errors import MinivitError
 from minivit.weights.load import identify
+from minivit.weights.sources.families import family_of
 from minivit.weights.sources.source import Hints
+from minivit.weights.sources.timm import Timm
 from tests.weights.files import write_safetensors
 
 MODULES = ("vision_transformer", "deit")  # all of their names are counted, and these words in the names of others:
@@ -107,7 +109,7 @@ def filled(model):
 def arithmetic(model):
     """What the arrays do not show: heads, activation, epsilon and pooling."""
     block = model.blocks[0]
-    gated = hasattr(block.mlp, "gate_last")
+    gated = hasattr(block.mlp, "gate_last") or hasattr(block.mlp, "fc1_g")  # the activation is SiLU
     return {
         "heads": block.attn.num_heads,
         "gelu": "erf" if gated else ACTIVATIONS.get(type(block.mlp.act).__name__),
@@ -129,20 +131,33 @@ def quietly(call):
         return call()
 
 
-def with_config(model, changes, folder):
-    """Return "right", "refused: ..." or "wrong: ..." for a file and its config.json, as timm writes it."""
+def with_config(model, changes, folder, logits):
+    """Return "right", "refused: ..." or "wrong: ..." for a file and its config.json, as timm writes it.
+
+    Args:
+        model: without numbers.
+        changes: the arguments with which it was made.
+        folder: to write into.
+        logits: whether to compare logits; otherwise, what the arrays do not show.
+    """
     save_config_for_hf(model, str(folder / "config.json"))
     config = json.loads((folder / "config.json").read_text())
     config["model_args"] = {**config.get("model_args", {}), **changes}
     (folder / "config.json").write_text(json.dumps(config))
+    archive = names_and_shapes(model, folder)
     try:
-        quietly(lambda: identify(names_and_shapes(model, folder), Hints()))  # refuses most without an array
-        arrays = {name: tensor.numpy() for name, tensor in filled(model).state_dict().items()}
-        write_safetensors(folder / "model.safetensors", arrays)
-        ours = quietly(lambda: load_model(folder))
+        found = quietly(lambda: identify(archive, Hints())).description.config
     except MinivitError as error:
         return f"refused: {reason(error, folder)}"
-    return compared(model, ours)
+    if problems := unknown_arrays(archive, found):
+        return f"refused: {problems}"
+    if not is_plain(model):
+        return f"wrong: taken for {found}"
+    if (answer := differences(model, found)) != "right" or not logits:
+        return answer
+    arrays = {name: tensor.numpy() for name, tensor in filled(model).state_dict().items()}
+    write_safetensors(folder / "model.safetensors", arrays)
+    return compared(model, quietly(lambda: load_model(folder)))
 
 
 def compared(model, ours):
@@ -154,9 +169,7 @@ def compared(model, ours):
     if found.shape != expected.shape:
         return f"wrong: logits of shape {found.shape}, timm's {expected.shape}"
     error = float(np.abs(found - expected).max() / np.abs(expected).max())
-    if error > TOLERANCE:
-        return f"wrong: logits differ by {error:.1e}"
-    return differences(model, ours.config) if is_plain(model) else "right"
+    return "right" if error <= TOLERANCE else f"wrong: logits differ by {error:.1e}"
 
 
 def differences(model, config):
@@ -190,12 +203,10 @@ def names_and_shapes(model, folder):
 
 def unknown_arrays(archive, config):
     """Return what `Timm.fill` would refuse before it reads an array; "" if nothing."""
-    from minivit.weights.sources.timm import Timm
-
     try:
         Timm()._checked_names(archive, config)
     except MinivitError as error:
-        return reason(error, archive.path.parent)
+        return family_of(archive.shapes) or reason(error, archive.path.parent)
     return ""
 
 
@@ -238,34 +249,55 @@ def key_of(whole, model, changes):
     """Return what two names must share to get the same answers."""
     shapes = tuple((name, tuple(tensor.shape)) for name, tensor in model.state_dict().items())
     hidden = arithmetic(model).values() if is_plain(model) else (type(model).__name__,)
-    embed = getattr(whole, "patch_embed", None)
-    positions = getattr(embed, "num_patches", 0)
+    positions = getattr(getattr(whole, "patch_embed", None), "num_patches", 0)
     return (shapes, *hidden, str(sorted(changes.items())), positions, len(whole.state_dict()))
 
 
-def table(progress=lambda name: None):
-    """Return the answers for all names; names whose models are the same are tried once."""
-    result, known, made = Table(), {}, {}
+def kind_of(model):
+    """Return what two models share that differ in widths alone."""
+    if not is_plain(model):
+        return None
+    kept = {name: value for name, value in arithmetic(model).items() if name != "heads"}
+    placed = model.pos_embed.shape[1] - model.patch_embed.num_patches
+    rest = [side % model.patch_embed.patch_size[0] > 0 for side in model.patch_embed.img_size]
+    return (tuple(model.state_dict()), *kept.values(), placed, *rest)
+
+
+def table(thorough, progress=lambda name: None):
+    """Return the answers for all names; names whose models are the same are tried once.
+
+    Args:
+        thorough: compare logits of all of them; otherwise, of the narrowest model of each kind, and of the others what
+            the arrays do not show.
+        progress: called with each name that is tried.
+    """
+    result, keys, models = Table(), {}, {}
     for name in names():
         weights = timm.get_pretrained_cfg(name)
         of_weights = (name.partition(".")[0], weights.input_size, bool(weights.num_classes)) if weights else name
-        if of_weights in made:
-            result.answers[name] = made[of_weights]
-            continue
-        whole, _ = on_meta(name)
-        model, changes = small(name, whole)
-        key = (name.partition(".")[0] if not is_plain(model) else "", *key_of(whole, model, changes))
-        if key not in known:
-            progress(name)
-            with tempfile.TemporaryDirectory() as folder:
-                bare = without_config(whole, Path(folder))
-                known[key] = with_config(model, changes, Path(folder)), bare
-        result.answers[name] = made[of_weights] = known[key]
+        if of_weights not in keys:
+            whole, _ = on_meta(name)
+            model, changes = small(name, whole)
+            keys[of_weights] = (name.partition(".")[0], *key_of(whole, model, changes))
+            models.setdefault(keys[of_weights], (whole, model, changes))
+        result.answers[name] = keys[of_weights]
+    narrowest = {}
+    for key, (_, model, _) in sorted(models.items(), key=lambda item: sum(p.numel() for p in item[1][1].parameters())):
+        narrowest.setdefault(kind_of(model), key)
+    answers = {}
+    for key, (whole, model, changes) in models.items():
+        progress(key[0])
+        with tempfile.TemporaryDirectory() as folder:
+            bare = without_config(whole, Path(folder))
+            with_logits = thorough or key in narrowest.values()
+            answers[key] = with_config(model, changes, Path(folder), with_logits), bare
+        model.to_empty(device="meta")
+    result.answers = {name: answers[key] for name, key in result.answers.items()}
     return result
 
 
 if __name__ == "__main__":
-    found = table(lambda name: print(name, file=sys.stderr, flush=True)).text()
+    found = table(True, lambda name: print(name, file=sys.stderr, flush=True)).text()
     print(found)
     if len(sys.argv) > 1:
         Path(sys.argv[1]).write_text(found + "\n", encoding="utf-8")

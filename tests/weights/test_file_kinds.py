@@ -164,7 +164,7 @@ FAMILIES = {
     "SigLIP": (lambda: timm_arrays(tokens=4, class_token=False) | {"attn_pool.latent": ones(1, 1, 8)}, "give gelu"),
     "a Perception Encoder": (
         lambda: timm_arrays() | {"norm_pre.weight": ones(8), "attn_pool.latent": ones(1, 1, 8)}, "rotary"),
-    "RMSNorm": (lambda: {n: a for n, a in timm_arrays().items() if not re.search(r"norm.*bias", n)}, "RMSNorm"),
+    "RMSNorm": (lambda: {n: a for n, a in timm_arrays().items() if not re.search(r"norm.*bias", n)}, "give norm_eps"),
     "no positions": (lambda: {n: a for n, a in timm_arrays().items() if n != "pos_embed"}, "rotary"),
     "no norm": (
         lambda: {n: a for n, a in timm_arrays(tokens=4, class_token=False).items() if not n.startswith("norm.")},
@@ -174,7 +174,7 @@ FAMILIES = {
     "parallel": (lambda: timm_arrays() | {"blocks.0.attns.1.ls.gamma": ones(4)}, "in parallel"),
     "EVA-02": (lambda: timm_arrays() | {"blocks.0.attn.q_proj.weight": ones(8, 8)}, "rotary"),
     "EVA-02 small": (lambda: timm_arrays() | {"blocks.0.attn.q_bias": ones(8)}, "biases"),
-    "BEiT-3": (lambda: timm_arrays() | {"blocks.0.attn.norm.weight": ones(8)}, "inside attention"),
+    "BEiT-3": (lambda: timm_arrays() | {"blocks.0.attn.norm.weight": ones(8)}, "attn.norm.bias is missing"),
     "hybrid of timm": (lambda: timm_arrays() | {"patch_embed.backbone.conv.weight": ones(8, 3, 7, 7)}, "hybrid"),
     "NaFlex": (lambda: {"embeds.proj.weight": ones(8, 48), "blocks.0.norm1.weight": ones(8)}, "NaFlexViT"),
     "CaiT": (lambda: timm_arrays() | {"blocks_token_only.0.gamma_1": ones(8)}, "CaiT"),

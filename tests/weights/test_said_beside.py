@@ -137,7 +137,7 @@ def test_timms_config_says_which_gelu(tmp_path, act, gelu):
     "change",
     [
         {"act_layer": "silu"},
-        {"norm_layer": "rmsnorm"},
+        {"norm_layer": "batchnorm"},
         {"act_layer": ["gelu"]},
         {"global_pool": "avgmax"},
         {"block_fn": "ParallelScalingBlock"},

@@ -66,12 +66,17 @@ MODELS = {
         for changes in (
             {"distillation": True}, {"registers": 2, "positions_for": "class"}, {"positions_for": "patches"},
             {"layer_scale": 1e-5, "qkv_bias": False}, {"qk_norm": True, "gated_mlp": True}, {"final_norm": False},
+            {"inner_norm": True, "norm_eps": 1e-5},
             {"registers": 2, "positions_for": "patches", "layer_scale": 1e-5, "classifier": "gap",
              "pool_before_norm": True},
         )
     },
     "timm, attention pooling": (
         Timm(), lambda: tiny_vit(dtype=np.float32, gelu="erf", classifier="map", pooling_mlp_dim=7)),
+    "timm, RMSNorm": (
+        Timm(), lambda: tiny_vit(
+            dtype=np.float32, gelu="erf", norm="rms", patch_norm=True, gated_mlp=True, classifier="gap",
+            qkv_bias=False)),
     "timm, norm of embeddings": (
         Timm(), lambda: tiny_vit(dtype=np.float32, gelu="quick", norm_eps=1e-5, embedding_norm=True)),
     "Hugging Face": (HuggingFace(), lambda: tiny_vit(dtype=np.float32, gelu="erf", norm_eps=1e-12)),
@@ -116,7 +121,11 @@ def test_what_slots_take_out_of_a_model_comes_back(tmp_path, kind):
 
     arrays = {slot.theirs: slot.get(model.state()) for slot in source.slots(model.config)}
     write_archive(tmp_path / "weights.npz", arrays)
-    options = {"heads": model.config.heads, "gelu": model.config.gelu} if isinstance(model.config, ViTConfig) else {}
+    options = (
+        {name: getattr(model.config, name) for name in ("heads", "gelu", "norm_eps")}
+        if isinstance(model.config, ViTConfig)
+        else {}
+    )
     loaded = load_model(tmp_path / "weights.npz", **options)
 
     images = random_images(model.config, dtype=np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...backend.arrays import Array, to_numpy
 from ...engine.tensor import Tensor
+from ...models.variants import RMSNorm
 
 OPSET = 17  # the first with LayerNormalization
 IR_VERSION = 8  # of opset 17's time
@@ -132,11 +133,19 @@ class Graph:
 
         Args:
             x: (..., d).
-            layer: a `nn.LayerNorm`.
+            layer: a `nn.LayerNorm`, or a `models.variants.RMSNorm`.
             name: the layer's.
         """
+        if isinstance(layer, RMSNorm):
+            return self._rms_norm(x, layer, name)
         weight, bias = self.constant(layer.weight, f"{name}.weight"), self.constant(layer.bias, f"{name}.bias")
         return self.node("LayerNormalization", x, weight, bias, name=name, axis=-1, epsilon=float(layer.eps))
+
+    def _rms_norm(self, x: Value, layer: RMSNorm, name: str) -> Value:
+        square = self.node("ReduceMean", self.multiply(x, x, f"{name}.square"), name=f"{name}.mean", axes=[-1])
+        square = self.add(square, self.constant(np.float32(layer.eps), f"{name}.eps"), f"{name}.mean_and_eps")
+        rows = self.node("Div", x, self.node("Sqrt", square, name=f"{name}.root"), name=f"{name}.rows")
+        return self.multiply(rows, self.constant(layer.weight, f"{name}.weight"), name)
 
     def mean(self, x: Value, axes: Sequence[int], name: str) -> Value:
         """Return the mean over some axes, which the result does not have."""

@@ -14,6 +14,7 @@ import numpy as np
 from ...backend.arrays import to_numpy
 from ...errors import ConfigError
 from ...models.configs import ViTConfig
+from ...models.variants import Identity
 from ...models.vit import ViT
 from .convolutional import add_backbone
 from .graph import Graph, Value
@@ -23,7 +24,8 @@ COMPUTED = {
     "image_size", "patch_size", "dim", "depth", "heads", "mlp_dim", "num_classes", "channels", "representation", "gelu",
     "norm_eps", "classifier", "class_token", "pool_before_norm", "positions", "positions_at", "backbone",
     "backbone_width", "distillation", "registers", "positions_for", "embedding_norm", "layer_scale", "qkv_bias",
-    "qk_norm", "gated_mlp", "pooling_mlp_dim", "final_norm", "drop_rest",
+    "qk_norm", "gated_mlp", "pooling_mlp_dim", "final_norm", "drop_rest", "norm",
+    "patch_norm", "inner_norm",
 }  # fmt: skip
 ONLY_IN_TRAINING = {"dropout", "attention_dropout", "stochastic_depth"}
 
@@ -73,7 +75,8 @@ def _patches(g: Graph, model: ViT, images: Value) -> Value:
     side = [c.patch_size, c.patch_size]
     z = g.node("Conv", x, weight, bias, name="embedding", kernel_shape=side, strides=side)  # (B, D, h, w)
     z = g.reshape(z, (0, c.dim, c.num_patches), "embedding.flat")
-    return g.transpose(z, (0, 2, 1), "embedding.tokens")
+    z = g.transpose(z, (0, 2, 1), "embedding.tokens")
+    return g.layer_norm(z, model.embedding.norm, "embedding.norm") if c.patch_norm else z
 
 
 def _with_front_tokens_and_positions(g: Graph, model: ViT, z: Value) -> Value:
@@ -155,6 +158,8 @@ def _attention(g: Graph, layer: Any, z: Value, c: ViTConfig, name: str, wanted: 
         scores = g.add(scores, _relative_scores(g, layer, q, c, queries, name), f"{name}.all_scores")
     heads = g.product(g.softmax(scores, f"{name}.weights"), v, f"{name}.gathered")  # (B, heads, queries, D_h)
     heads = g.reshape(g.transpose(heads, (0, 2, 1, 3), f"{name}.by_token"), (0, queries, c.dim), f"{name}.joined")
+    if c.inner_norm:
+        heads = g.layer_norm(heads, layer.inner_norm, f"{name}.inner_norm")
     return g.linear(heads, layer.out, f"{name}.out")
 
 
@@ -181,6 +186,8 @@ def _mlp(g: Graph, layer: Any, x: Value, name: str) -> Value:
         hidden = g.multiply(_times_sigmoid(g, first, 1.0, f"{name}.silu"), second, f"{name}.gated")
     else:
         hidden = _activation(g, hidden, layer.gelu, f"{name}.gelu")
+    if not isinstance(layer.inner_norm, Identity):
+        hidden = g.layer_norm(hidden, layer.inner_norm, f"{name}.inner_norm")
     return g.linear(hidden, layer.fc2, f"{name}.fc2")
 
 

@@ -57,6 +57,9 @@ SIGLIPS = {
     (1152, 27, 4304, 16, 0): "tanh", (1536, 40, 6144, 16, 0): "tanh",
 }  # fmt: skip
 
+# AIMv2 (arXiv 2411.14402): D, L and MLP width. Its heads are 128 wide.
+AIMV2 = ((1024, 24, 2816), (1536, 24, 4096), (2048, 24, 5632), (3072, 24, 8192))
+
 # Sizes that the arrays show too: timm's names, and minivit's.
 SIZES = {"embed_dim": "dim", "depth": "depth", "patch_size": "patch_size", "in_chans": "channels"}
 
@@ -72,7 +75,7 @@ OF_TRAINING = re.compile(r"\w*_?drop_rate|drop_path_rate|weight_init|fix_init|dy
 # Arguments for parts that are Python classes, and the names of those that minivit has.
 PARTS = {
     "block_fn": ("block",), "mlp_layer": ("mlp",), "attn_layer": ("", "attn"), "embed_layer": ("patchembed",),
-    "norm_layer": ("layernorm", "layer_norm"),
+    "norm_layer": ("layernorm", "layer_norm", "rmsnorm"),
 }  # fmt: skip
 
 GAMMA = re.compile(r"\.gamma_([12])$")
@@ -128,6 +131,7 @@ class Timm(SlotSource):
         check_square_patches(kernel, patch_size, width)
         depth = count(shapes, r"blocks\.([0-9]+)\.")
         mlp_dim, gated = _mlp(shapes) if depth else (dim, False)
+        rms = "blocks.0.norm1.weight" in shapes and "blocks.0.norm1.bias" not in shapes  # RMSNorm has no bias
         tokens = _Tokens(shapes)
         classifier = _classifier(shapes, hints)
         patches, positions_for, drop_rest = 0, "all", False
@@ -145,6 +149,8 @@ class Timm(SlotSource):
             patches,
             classifier,
             pre_norm="norm_pre.weight" in shapes,
+            is_beit3="blocks.0.attn.norm.weight" in shapes,
+            rms=rms,
             plain=not tokens.fronts[0] and not any(name in shapes for name in others),
         )
         return ViTConfig(
@@ -162,6 +168,9 @@ class Timm(SlotSource):
             pool_before_norm="fc_norm.weight" in shapes,
             final_norm=bool(_norms(shapes)),
             drop_rest=drop_rest,
+            norm="rms" if rms else "layer",
+            patch_norm="patch_embed.norm.weight" in shapes,
+            inner_norm="blocks.0.attn.norm.weight" in shapes,
             positions="learned" if "pos_embed" in shapes else "none",
             gelu="erf" if gated else like.gelu(hints),
             norm_eps=like.norm_eps(hints),
@@ -190,11 +199,13 @@ class Timm(SlotSource):
         if c.positions == "learned":
             yield Slot("pos_embed", (1, c.num_positions, d), "positions.embedding")
         if c.embedding_norm:
-            yield from norm_slots("norm_pre", "embedding_norm", d)
+            yield from _norm("norm_pre", "embedding_norm", d, c)
+        if c.patch_norm:
+            yield from _norm("patch_embed.norm", "embedding.norm", d, c)
         for i in range(c.depth):
             yield from _block(f"blocks.{i}", c)
         if c.final_norm:
-            yield from norm_slots("fc_norm" if c.pool_before_norm else "norm", "encoder_norm", d)
+            yield from _norm("fc_norm" if c.pool_before_norm else "norm", "encoder_norm", d, c)
         if c.classifier == "map":
             yield from _pooling(c)
         yield from head_slots("pre_logits.fc", "head", c)
@@ -295,8 +306,6 @@ def _check_arithmetic_is_known(shapes: Shapes, hints: Hints) -> None:
     Some other networks have the same names and shapes, but rotary positions, or norms at other places.
     """
     norms = _norms(shapes)
-    if "blocks.0.norm1.weight" in shapes and "blocks.0.norm1.bias" not in shapes:
-        raise CheckpointError("its norms have no bias: they may be RMSNorm, which minivit lacks")
     if "pos_embed" not in shapes and hints.sidecar.positions != "none":
         raise CheckpointError("it has no position embeddings (pos_embed): they may be rotary, which minivit lacks")
     if architecture_of(hints.sidecar.model_type) is not None:
@@ -318,6 +327,8 @@ def _norms(shapes: Shapes) -> list[str]:
 
 def _mlp(shapes: Shapes) -> tuple[int, bool]:
     """Return the MLP's width, and whether it is a SwiGLU, whose first layer has twice as many outputs."""
+    if "blocks.0.mlp.fc1_g.weight" in shapes:
+        return shape_of(shapes, "blocks.0.mlp.fc1_g.weight", 2)[0], True
     outputs = shape_of(shapes, "blocks.0.mlp.fc1.weight", 2)[0]
     width = shape_of(shapes, "blocks.0.mlp.fc2.weight", 2)[1]
     return (width, True) if outputs == 2 * width else (outputs, False)
@@ -369,6 +380,8 @@ class _Likeness:
         patch_size, positions: of the patches, and how many there are.
         classifier: what the head reads.
         pre_norm: whether the embeddings are normalised, as CLIP's are.
+        is_beit3: whether norms are inside attention and MLP.
+        rms: whether norms are RMSNorm, as AIMv2's are.
         plain: whether only patches are in front of the blocks, and all layers are as SigLIP's.
     """
 
@@ -377,11 +390,16 @@ class _Likeness:
     positions: int
     classifier: str
     pre_norm: bool
+    is_beit3: bool
+    rms: bool
     plain: bool
 
     def heads(self, hints: Hints) -> int:
         """Return the number of heads that is said, or that of the published model of this shape."""
         if hints.heads is None and hints.sidecar.heads is None:
+            if self.rms and self.sizes in AIMV2:
+                hints.assumed.append(f"heads={self.sizes[0] // 128} as AIMv2 has")
+                return self.sizes[0] // 128
             if self.sizes == (768, 12, 3072) and self.plain and self.classifier == "gap":
                 raise ConfigError(
                     "models with these arrays have 12 heads (SigLIP) or 16 (timm's vit_base_patch16_gap): give heads "
@@ -400,7 +418,7 @@ class _Likeness:
             return hints.sidecar.gelu
         if self.pre_norm:
             return self._of_clip(hints)
-        if not self.plain:
+        if not self.plain or self.rms:
             return "erf"
         return self._of_siglip(hints)
 
@@ -425,32 +443,61 @@ class _Likeness:
         return forms
 
     def norm_eps(self, hints: Hints) -> float:
-        """Return the epsilon that is said, or CLIP's, or that of all others."""
-        if hints.sidecar.norm_eps is None and self.pre_norm:
-            hints.assumed.append("norm_eps=1e-05 as CLIPs have")
-        return hints.sidecar.norm_eps or (1e-5 if self.pre_norm else 1e-6)
+        """Return the epsilon that is said, or that of CLIP, BEiT-3 and AIMv2, or that of all others."""
+        if hints.sidecar.norm_eps is not None:
+            return hints.sidecar.norm_eps
+        if self.rms and self.sizes not in AIMV2:
+            raise ConfigError("RMSNorm's epsilon is not in the arrays: give norm_eps (--eps)")
+        whose = "CLIPs have" if self.pre_norm else "BEiT-3 has" if self.is_beit3 else "AIMv2 has" if self.rms else ""
+        if whose:
+            hints.assumed.append(f"norm_eps=1e-05 as {whose}")
+        return 1e-5 if whose else 1e-6
 
 
 # -- slots ---------------------------------------------------------------------------------------
 
 
+def _norm(theirs: str, ours: str, width: int, config: ViTConfig) -> Iterator[Slot]:
+    """Yield the slots of a norm; RMSNorm has a scale alone."""
+    slots = norm_slots(theirs, ours, width)
+    yield from slots if config.norm == "layer" else [next(slots)]
+
+
 def _block(name: str, config: ViTConfig) -> Iterator[Slot]:
     """Yield the slots of a block; its name is the same on both sides."""
-    d, hidden = config.dim, config.mlp_dim
-    yield from norm_slots(f"{name}.norm1", f"{name}.norm1", d)
+    c, d = config, config.dim
+    without_bias = c.norm == "rms"  # AIMv2's layers; minivit's have a bias of zeros
+    yield from _norm(f"{name}.norm1", f"{name}.norm1", d, c)
     qkv = linear_slots(f"{name}.attn.qkv", f"{name}.attention.qkv", d, 3 * d)
-    yield from qkv if config.qkv_bias else [next(qkv)]
-    if config.qk_norm:
-        yield from norm_slots(f"{name}.attn.q_norm", f"{name}.attention.norm.queries", d // config.heads)
-        yield from norm_slots(f"{name}.attn.k_norm", f"{name}.attention.norm.keys", d // config.heads)
-    yield from linear_slots(f"{name}.attn.proj", f"{name}.attention.out", d, d)
-    if config.layer_scale is not None:
+    yield from qkv if c.qkv_bias else [next(qkv)]
+    if c.qk_norm:
+        yield from norm_slots(f"{name}.attn.q_norm", f"{name}.attention.norm.queries", d // c.heads)
+        yield from norm_slots(f"{name}.attn.k_norm", f"{name}.attention.norm.keys", d // c.heads)
+    if c.inner_norm:
+        yield from _norm(f"{name}.attn.norm", f"{name}.attention.inner_norm", d, c)
+    yield from linear_slots(f"{name}.attn.proj", f"{name}.attention.out", d, d, optional_bias=without_bias)
+    if c.layer_scale is not None:
         yield Slot(f"{name}.ls1.gamma", (d,), f"{name}.scale1.weight")
-    yield from norm_slots(f"{name}.norm2", f"{name}.norm2", d)
-    yield from linear_slots(f"{name}.mlp.fc1", f"{name}.mlp.fc1", d, 2 * hidden if config.gated_mlp else hidden)
-    yield from linear_slots(f"{name}.mlp.fc2", f"{name}.mlp.fc2", hidden, d)
-    if config.layer_scale is not None:
+    yield from _norm(f"{name}.norm2", f"{name}.norm2", d, c)
+    yield from _first_layer(f"{name}.mlp", c)
+    if c.inner_norm:
+        yield from _norm(f"{name}.mlp.norm", f"{name}.mlp.inner_norm", c.mlp_dim, c)
+    yield from linear_slots(f"{name}.mlp.fc2", f"{name}.mlp.fc2", c.mlp_dim, d, optional_bias=without_bias)
+    if c.layer_scale is not None:
         yield Slot(f"{name}.ls2.gamma", (d,), f"{name}.scale2.weight")
+
+
+def _first_layer(name: str, config: ViTConfig) -> Iterator[Slot]:
+    """Yield the slots of an MLP's first layer: AIMv2's SwiGLU has two arrays for its halves, DINOv2's has one."""
+    d, hidden = config.dim, config.mlp_dim
+    if not config.gated_mlp:
+        yield from linear_slots(f"{name}.fc1", f"{name}.fc1", d, hidden, optional_bias=config.norm == "rms")
+    elif config.norm == "layer":
+        yield from linear_slots(f"{name}.fc1", f"{name}.fc1", d, 2 * hidden)
+    else:
+        for half, letter in enumerate("gx"):  # the gate, and what is multiplied by it
+            share = (half, half + 1, 2)
+            yield from linear_slots(f"{name}.fc1_{letter}", f"{name}.fc1", d, hidden, share=share, optional_bias=True)
 
 
 def _pooling(config: ViTConfig) -> Iterator[Slot]:
@@ -460,6 +507,6 @@ def _pooling(config: ViTConfig) -> Iterator[Slot]:
     yield from linear_slots("attn_pool.q", "pooling.qkv", d, d, QUERY)
     yield from linear_slots("attn_pool.kv", "pooling.qkv", d, 2 * d, share=KEYS_AND_VALUES)
     yield from linear_slots("attn_pool.proj", "pooling.out", d, d)
-    yield from norm_slots("attn_pool.norm", "pooling.norm", d)
+    yield from _norm("attn_pool.norm", "pooling.norm", d, config)
     yield from linear_slots("attn_pool.mlp.fc1", "pooling.mlp.fc1", d, hidden)
     yield from linear_slots("attn_pool.mlp.fc2", "pooling.mlp.fc2", hidden, d)

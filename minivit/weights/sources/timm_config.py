@@ -43,6 +43,8 @@ def check_timm_has(config: AnyConfig) -> None:
         "positions for class tokens, but not for registers": c.num_positions not in (c.num_patches, c.num_tokens),
         f"classifier={c.classifier!r}": c.classifier not in POOLING,
         "a class token beside attention pooling": c.classifier == "map" and c.has_class_token,
+        "RMSNorm": c.norm != "layer",
+        "a norm of each patch's embedding": c.patch_norm,
         "another MLP width in attention pooling": c.classifier == "map" and _pooling_width(c) != _first_width(c),
         "a hidden layer before the head": c.representation is not None,
         "registers beside distillation": c.distillation and c.registers > 0,
@@ -106,10 +108,12 @@ def _arguments(config: ViTConfig) -> dict[str, Any]:
     return {
         "img_size": list(c.image_shape[:2]), "patch_size": c.patch_size, "in_chans": c.channels,
         "num_classes": c.num_classes, "embed_dim": c.dim, "depth": c.depth, "num_heads": c.heads, "mlp_ratio": ratio,
-        "qkv_bias": c.qkv_bias, "qk_norm": c.qk_norm, "init_values": c.layer_scale or 0.0, "class_token": c.has_class_token,
+        "qkv_bias": c.qkv_bias, "qk_norm": c.qk_norm, "class_token": c.has_class_token,
+        "init_values": c.layer_scale or 0.0,  # timm takes null for the architecture's
         "pos_embed": "none" if c.positions == "none" else "learn",
         "no_embed_class": c.num_positions == c.num_patches and c.num_front_tokens > 0, "reg_tokens": c.registers,
         "pre_norm": c.embedding_norm, "final_norm": c.final_norm, "fc_norm": c.pool_before_norm,
+        "scale_attn_norm": c.inner_norm, "scale_mlp_norm": c.inner_norm,
         "global_pool": POOLING[c.classifier],
     } | ({} if c.gated_mlp else {"act_layer": ACTIVATIONS[c.gelu]})  # fmt: skip
 

@@ -15,8 +15,11 @@ SIZES = {
     "large": (1024, 16), "intern300m": (1024, 16), "so400m": (1152, 16), "huge": (1280, 16), "giant": (1408, 16),
     "giantopt": (1536, 16), "gigantic": (1664, 16),
 }  # fmt: skip
-NAME = re.compile(rf"(?:vit|deit|deit3|flexivit|eva)_({'|'.join(SIZES)})(?:_(\w+))?(?:\..*)?")
-SIZE_WITHOUT_FAMILY = {"test_vit": (64, 2), "test_vit2": (64, 2), "test_vit3": (96, 3)}
+NAME = re.compile(rf"(?:vit|deit|deit3|flexivit|eva|beit3)_({'|'.join(SIZES)})(?:_(\w+))?(?:\..*)?")
+SIZE_WITHOUT_FAMILY = {"test_vit": (64, 2), "test_vit2": (64, 2), "test_vit3": (96, 3), "test_vit4": (96, 3)}
+
+AIMV2 = re.compile(r"aimv2_(\w+?)_patch")  # its heads are 128 wide
+AIMV2_WIDTHS = {"large": 1024, "huge": 1536, "1b": 2048, "3b": 3072}
 
 WIDER_BASE = re.compile(r"patch\d+_plus_")  # vit_base_patch16_plus_240
 WIDER_GIANT = re.compile(r"dinov2|tipsv2|radio")
@@ -29,17 +32,16 @@ TANH_SIGLIPS = re.compile(
 # Architectures whose arrays may look like a ViT's, and what they compute that minivit's ViTs do not.
 OTHERS = (
     (r"rope|dinov3|lingbot|sapiens|^eva02|_pe_|^qwen|^deepseek|^gemma", "rotary positions"),
-    (r"^eva_giant", "queries and values with biases apart (q_bias, v_bias)"),
-    (r"^beit3", "LayerNorm inside attention and MLP (beit3)"),
-    (r"^beit|relpos", "relative position biases"),
+    (r"^eva_giant", "separate biases for queries and values"),
+    (r"^beit(?!3)|relpos", "relative position biases"),
     (r"^samvit", "attention in windows"),
     (r"_rpn_", "LayerNorm after attention and MLP (ResPostBlock)"),
     (r"_xp_|_pwee_", "attention and MLP in parallel"),
     (r"\d+x2_", "several attentions in parallel"),
     (r"_dwee_|_dlittle_|_dpwee_", "differential attention"),
-    (r"^aimv2|^test_vit4", "RMSNorm in place of LayerNorm"),
+    (r"^test_vit3", "registers in attention pooling"),
     (r"^naflexvit", "patches of any image size (NaFlex)"),
-    (r"_mci_|_resnet\d|_r\d*_s\d", "a convolutional stem of timm"),
+    (r"_mci_|_resnet\d|_r\d*_s\d", "convolutional stem like timm's"),
 )  # fmt: skip
 
 
@@ -67,17 +69,21 @@ def architecture_of(name: str | None) -> Architecture | None:
         return None
     if name in SIZE_WITHOUT_FAMILY:
         return Architecture(*SIZE_WITHOUT_FAMILY[name], "erf", 1e-6)
+    if aimv2 := AIMV2.match(name):
+        dim = AIMV2_WIDTHS[aimv2[1]]
+        return Architecture(dim, dim // 128, "erf", 1e-5)
     match = NAME.fullmatch(name)
     if match is None:
         return None
     dim, heads = SIZES[match[1]]
+    eps = 1e-5 if "_clip_" in name or match[0].startswith("beit3") else 1e-6
     if match[1] == "base" and WIDER_BASE.search(name):
         dim, heads = 896, 14
     elif match[1] == "giant" and WIDER_GIANT.search(name):
         dim, heads = 1536, 24
     elif name.startswith("vit_base_patch16_gap_"):
         heads = 16
-    return Architecture(dim, heads, _activation(name), 1e-5 if "_clip_" in name else 1e-6)
+    return Architecture(dim, heads, _activation(name), eps)
 
 
 def _activation(name: str) -> str:
