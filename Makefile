@@ -1,7 +1,7 @@
 # Every target sets up what it needs by itself: a virtual environment in .venv, and the package in it.
 #
 #   make install   minivit in .venv, and no more; `. .venv/bin/activate` puts it on the path
-#   make train     train a small ViT on the embedded shapes, with pictures       (about 5 minutes)
+#   make train     train a small ViT on the embedded shapes, with pictures       (about 4 minutes)
 #   make test      the test suite without its slow tests                         (about 2.5 minutes on 2 cores)
 #   make test-all  the test suite, slow tests (long runs) included               (about 8 minutes)
 #   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries

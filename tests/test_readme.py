@@ -8,10 +8,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import minivit
-from minivit import cli
-from minivit.models import MODEL_NAMES
+from minivit import cli, data
+from minivit.models import MODEL_NAMES, ViT, ViTConfig
+from minivit.training import batches
 from tests.test_dialect import UNCLEAR
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +142,28 @@ def test_python_in_a_page_uses_what_minivit_has(page):
             if isinstance(node, ast.ImportFrom):
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/weights.md"])
+def test_python_of_a_page_runs_as_it_is_typed(page, tmp_path, monkeypatch, undrawn):
+    """With fewer images and steps, and with small models in the files that the page loads."""
+    monkeypatch.chdir(tmp_path)
+    splits = data.shapes("train", 200), data.shapes("test", 50)
+    for module in (data, batches):
+        monkeypatch.setattr(module, "load_dataset", lambda *_, **__: splits)
+    small = {"dim": 8, "depth": 1, "heads": 2, "mlp_dim": 8, "image_size": 32}
+    run = tmp_path / "runs" / "shapes-ViT-XS_4-CIFAR-1"
+    run.mkdir(parents=True)
+    minivit.save_weights(ViT(ViTConfig(patch_size=8, num_classes=10, **small)), run / "checkpoint.npz")
+    published = ViT(ViTConfig(patch_size=32, num_classes=3, gelu="erf", **small))
+    minivit.save_weights(published, tmp_path / "model.safetensors")
+    Image.fromarray(splits[1].images[0]).save(tmp_path / "cat.jpg")
+
+    namespace = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGES[page], re.DOTALL):
+        code = block.replace("steps=100", "steps=2").replace("range(100)", "range(2)")
+        exec(compile(code, page, "exec"), namespace)
+    assert namespace
 
 
 def test_every_option_that_a_page_names_is_an_option_of_a_command():
