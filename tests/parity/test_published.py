@@ -156,6 +156,7 @@ COMPARED = {
     "Hugging Face CLIP": "test_huggingface.py",
     "torchvision": "test_torchvision.py",
     "OpenAI CLIP": "test_clip.py",
+    "vit-pytorch": "test_teaching_code.py",
 }
 
 

@@ -17,6 +17,7 @@ from minivit.weights.sources.registry import SOURCES, source_with_layout
 from minivit.weights.sources.slots import Slot, SlotSource
 from minivit.weights.sources.timm import Timm
 from minivit.weights.sources.torchvision import TorchVision
+from minivit.weights.sources.vit_pytorch import VitPytorch
 from tests.support import random_images, randomize, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
@@ -37,6 +38,8 @@ def file_of(name, folder):
     elif name == "Hugging Face CLIP":
         model = tiny_vit(dtype=np.float32, embedding_norm=True, gelu="quick", num_classes=0)
         write_archive(path, HuggingFaceCLIP().arrays_of(model))
+    elif name == "vit-pytorch":
+        write_archive(path, VitPytorch().arrays_of(tiny_vit(dtype=np.float32, qkv_bias=False)))
     elif name == "OpenAI CLIP":
         write_archive(path, OpenAIClip().arrays_of(tiny_vit(dtype=np.float32, embedding_norm=True)))
     else:

@@ -43,6 +43,8 @@ FAMILIES: tuple[tuple[str, str], ...] = (
     (r"(^|/)txt/|(^|/)img/.*txt", "a model of images and texts (SigLIP, LiT) of big_vision"),
     (r"\.(q_bias|v_bias)$", "a ViT with separate biases for queries and values (BEiT, EVA)"),
     (r"\.mlp\.(w1|fc1_g|fc1_x)\.", "a ViT with gated MLPs in three arrays (EVA-02)"),
+    (r"(^|\.)layers\.\d+\.(self_attn\.in_proj_weight|linear[12]\.weight)$",
+     "PyTorch's nn.TransformerEncoder, whose arrays do not say where it normalises (norm_first) and its activation"),
     (r"(^|\.)(bn1|layer1)\.", "a convolutional network (ResNet)"),
     (r"(^|\.)(downsample_layers|stages\.\d+\.blocks|stages\.\d+\.\d+)\.", "a convolutional network (ConvNeXt)"),
     (r"(^|\.)(transformer\.h|wte|model\.layers|embed_tokens|word_embeddings)\b", "a language model"),

@@ -22,6 +22,7 @@ from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json
 from .source import Source
 from .timm import Timm
 from .torchvision import TorchVision
+from .vit_pytorch import VitPytorch
 
 MINIVIT = Minivit()
 SOURCES: tuple[Source, ...] = (
@@ -33,6 +34,7 @@ SOURCES: tuple[Source, ...] = (
     HuggingFaceCLIP(),
     TorchVision(),
     OpenAIClip(),
+    VitPytorch(),
 )
 
 
