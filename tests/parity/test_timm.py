@@ -29,6 +29,7 @@ VARIANTS = {
     "distilled without head": {"distillation": True, "num_classes": 0},
     "registers": {"registers": 3},
     "registers, positions for patches": {"registers": 3, "positions_for": "patches"},
+    "norms inside attention and MLP": {"inner_norm": True, "norm_eps": 1e-5},
     "LayerScale": {"layer_scale": 1e-5},
     "no bias": {"qkv_bias": False},
     "norm of queries and keys": {"qk_norm": True},
@@ -70,6 +71,15 @@ def test_timm_reads_an_exported_folder_and_so_does_minivit(tmp_path, variant):
     assert loaded.state().keys() == model.state().keys()
     assert all(np.array_equal(loaded.state()[name], array) for name, array in model.state().items())
     np.testing.assert_array_equal(loaded(images).data, model(images).data)
+
+
+def test_timm_reads_a_dinov2_whose_registers_have_no_position(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf", registers=2, positions_for="class").eval()
+    images = random_images(model.config, dtype=np.float32)
+
+    (written,) = export_model(model, tmp_path / "folder", "timm")
+
+    agrees(timms_logits(timm.create_model(f"local-dir:{written.path}", pretrained=True), images), model(images).data)
 
 
 @pytest.mark.parametrize("variant", ["plain", "registers", "distilled", "SwiGLU"])

@@ -170,7 +170,8 @@ def test_the_written_names_are_timms(tmp_path):
         ({"classifier": "map", "pooling_mlp_dim": 7}, "another MLP width in attention pooling"),
         ({"positions": "sincos2d", "dim": 12}, "sincos2d positions"),
         ({"positions_at": "every"}, "positions at 'every'"),
-        ({"registers": 2, "positions_for": "class"}, "positions for class tokens, but not for registers"),
+        ({"norm": "rms"}, "RMSNorm"),
+        ({"patch_norm": True}, "a norm of each patch's embedding"),
         ({"representation": 7}, "a hidden layer before the head"),
         ({"distillation": True, "registers": 2}, "registers beside distillation"),
         ({"distillation": True, "positions_for": "patches"}, "no positions for its two class tokens"),
@@ -186,6 +187,19 @@ def test_parts_that_timm_lacks_are_refused_by_name(tmp_path, changes, part):
     with pytest.raises(ConfigError, match="timm"):
         export_model(model, tmp_path / "folder", "timm")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_position_of_dinov2s_class_token_becomes_a_part_of_the_token(tmp_path):
+    model = tiny_vit(dtype=np.float32, registers=2, positions_for="class", gelu="erf")
+
+    save_weights(model, tmp_path / "weights.npz", layout="timm")
+    with pytest.raises(CheckpointError, match=r"4 position embeddings fit several grids.*give grid"):
+        load_model(tmp_path / "weights.npz", heads=model.config.heads)  # 2 x 2 patches, or 1 and 3 tokens in front
+    loaded = load_model(tmp_path / "weights.npz", heads=model.config.heads, grid=(2, 2))
+
+    images = random_images(model.config, dtype=np.float32)
+    assert loaded.config.positions_for == "patches"
+    np.testing.assert_allclose(loaded(images).data, model(images).data, rtol=0, atol=1e-5)
 
 
 def test_other_epsilons_resnets_and_biases_are_refused(tmp_path):

@@ -235,11 +235,17 @@ def grid_of_positions(
             f"{tokens} position embeddings do not fit {height} x {width} pixels, the size in "
             f"{place_of(hints.sidecar.source)}: give image_size or grid"
         )
+    squares = [patches for patches in counts if patches > 0 and math.isqrt(patches) ** 2 == patches]
+    if len(squares) > 1 and not (asked and math.prod(asked) in counts):
+        raise ConfigError(
+            f"{tokens} position embeddings fit several grids: give grid=(rows, columns) or image_size (--grid, "
+            "--image-size)"
+        )
     for patches in counts:
         side = math.isqrt(max(patches, 0))
         if asked and math.prod(asked) == patches:
             return asked
-        if patches > 0 and side**2 == patches:
+        if patches in squares:
             hints.assumed.append(f"grid=({side}, {side})")
             return side, side
     asked_for = "give grid=(rows, columns) or image_size (--grid, --image-size)"

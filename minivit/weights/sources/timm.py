@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ...errors import CheckpointError, ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
@@ -217,12 +219,20 @@ class Timm(SlotSource):
         check_timm_has(config)
 
     def arrays_of(self, model: Classifier) -> Arrays:
-        """Return a model's parameters under timm's names; there, embeddings that are normalised have no bias.
+        """Return a model's parameters under timm's names.
+
+        In timm, embeddings that are normalised have no bias, and positions are for all tokens or for patches alone.
 
         Raises:
             ConfigError: if the model has a part that timm's ViTs do not have.
         """
         arrays = super().arrays_of(model)
+        positions, config = arrays.get("pos_embed"), model.config
+        if isinstance(config, ViTConfig) and positions is not None and config.num_positions != config.num_tokens:
+            front = config.num_positions - config.num_patches  # DINOv2's class token has a position, its registers none
+            if front:  # a position is a constant: timm adds this one to the token
+                arrays["cls_token"] = arrays["cls_token"] + positions[:, :front]
+                arrays["pos_embed"] = np.ascontiguousarray(positions[:, front:])
         if model.config.embedding_norm and arrays.pop(PATCH_BIAS).any():  # type: ignore[attr-defined]
             raise ConfigError(
                 "timm's models with a norm of embeddings have no bias in the patch embedding, and this one has: its "

@@ -40,7 +40,6 @@ def check_timm_has(config: AnyConfig) -> None:
         "a backbone": c.backbone is not None,
         f"{c.positions} positions": c.positions not in ("learned", "none"),
         f"positions at {c.positions_at!r}": c.positions_at != "stem",
-        "positions for class tokens, but not for registers": c.num_positions not in (c.num_patches, c.num_tokens),
         f"classifier={c.classifier!r}": c.classifier not in POOLING,
         "a class token beside attention pooling": c.classifier == "map" and c.has_class_token,
         "RMSNorm": c.norm != "layer",
@@ -111,7 +110,7 @@ def _arguments(config: ViTConfig) -> dict[str, Any]:
         "qkv_bias": c.qkv_bias, "qk_norm": c.qk_norm, "class_token": c.has_class_token,
         "init_values": c.layer_scale or 0.0,  # timm takes null for the architecture's
         "pos_embed": "none" if c.positions == "none" else "learn",
-        "no_embed_class": c.num_positions == c.num_patches and c.num_front_tokens > 0, "reg_tokens": c.registers,
+        "no_embed_class": c.num_positions < c.num_tokens, "reg_tokens": c.registers,
         "pre_norm": c.embedding_norm, "final_norm": c.final_norm, "fc_norm": c.pool_before_norm,
         "scale_attn_norm": c.inner_norm, "scale_mlp_norm": c.inner_norm,
         "global_pool": POOLING[c.classifier],
