@@ -16,9 +16,10 @@ def save_weights(model: Classifier, path: str | Path, layout: str = "minivit", h
         model: the model.
         path: ends in .npz or .safetensors.
         layout: how the arrays are named: "minivit"; "google" for what the authors' code reads; "timm", which
-            `timm_config` says the architecture for; or "torchvision" for its `VisionTransformer`. Files of Google and
-            torchvision say neither which GELU nor which epsilon a model has: their
-            readers take the tanh form (Google) or the exact one (torchvision), and 1e-6.
+            `timm_config` says the architecture for; "torchvision" for its `VisionTransformer`; or "huggingface" for
+            transformers, which needs a `config.json` too (`export_model` writes both). Files of Google and torchvision
+            say neither which GELU nor which epsilon a model has: their readers take the tanh form (Google) or the exact
+            one (torchvision), and 1e-6.
         header: more to note, as JSON values, in minivit's layout; `classes`, a list of names, is what `predict` prints.
             The header of the file that the model was loaded from is kept.
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit import CheckpointError, ViT, load_model
+from minivit import CheckpointError, ViT, export_model, load_model
+from minivit.engine import softmax
+from minivit.preprocessing import Preprocessing
 from minivit.weights.sources.huggingface_config import ACTIVATIONS, HEADS, IMAGE_SIZE, MODEL_TYPES
+from tests.support import tiny_vit
 
 from . import vision  # noqa: F401  transformers asks for a torchvision that fits
 
@@ -348,3 +351,81 @@ def test_it_is_a_vit_of_minivit(tmp_path):
     model.save_pretrained(tmp_path)
 
     assert isinstance(load_model(tmp_path), ViT)
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+DINOV2 = {"gelu": "erf", "layer_scale": 0.1, "classifier": "token_gap", "mlp_dim": 24}
+WRITTEN = {
+    "ViT": ({}, "ViTForImageClassification"),
+    "ViT, other arithmetic": (
+        {"gelu": "quick", "norm_eps": 1e-3, "qkv_bias": False, "image_size": (8, 12)}, "ViTForImageClassification"),
+    "ViT, one channel": ({"gelu": "relu", "channels": 1}, "ViTForImageClassification"),
+    "ViT, patches do not fill the image": ({"image_size": (10, 15), "drop_rest": True}, "ViTForImageClassification"),
+    "ViT, pooler": ({"num_classes": 0, "representation": 7}, "ViTModel"),
+    "DeiT": ({"registers": 1}, "DeiTForImageClassification"),
+    "DeiT, two heads": ({"distillation": True, "gelu": "erf"}, "DeiTForImageClassificationWithTeacher"),
+    "I-JEPA": ({"classifier": "gap"}, "IJepaForImageClassification"),
+    "DINOv2": (DINOV2, "Dinov2ForImageClassification"),
+    "DINOv2, bare": (DINOV2 | {"num_classes": 0, "classifier": "token"}, "Dinov2Model"),
+    "registers": (DINOV2 | {"registers": 3, "positions_for": "class", "gated_mlp": True, "mlp_dim": 16},
+                  "Dinov2WithRegistersForImageClassification"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_an_exported_folder_is_loaded_by_transformers_and_comes_back(tmp_path, name):
+    options, cls = WRITTEN[name]
+    ours = tiny_vit(dtype=np.float32, **options)
+    ours.header = {"classes": [f"kind {k}" for k in range(5)]} if ours.config.num_classes else {}
+
+    export_model(ours, tmp_path / "folder", to="huggingface")
+
+    auto = transformers.AutoModelForImageClassification if ours.config.num_classes else transformers.AutoModel
+    model, loading = auto.from_pretrained(tmp_path / "folder", output_loading_info=True)
+    assert type(model).__name__ == cls
+    assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    agrees(ours, model.eval(), logits if ours.config.num_classes else pooled)
+    found, notices = loaded(tmp_path / "folder")
+    assert notices == [] and found.config == ours.config
+    assert found.header.get("classes") == ours.header.get("classes")
+    assert all(np.array_equal(found.state()[key], array) for key, array in ours.state().items())
+
+
+PREPARED = {
+    "to the size": Preprocessing(),
+    "resized, cropped": Preprocessing(resize="exact", crop_share=0.75, interpolation="bicubic"),
+    "shorter side": Preprocessing(resize="shortest", crop_share=0.8),
+    "cover": Preprocessing(resize="cover", crop_share=0.9, interpolation="bicubic"),
+    "other scaling": Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.2), "shortest", interpolation="bicubic"),
+}
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_the_pipeline_prepares_a_picture_as_minivit_does(tmp_path, name):
+    from PIL import Image
+
+    from minivit.data.fitting import read_fitted
+
+    ours = tiny_vit(dtype=np.float32, image_size=24, gelu="erf")
+    ours.header = {"preprocessing": PREPARED[name].to_json(), "classes": list("abcde")}
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8)
+    Image.fromarray(pixels).resize((70, 50), Image.Resampling.BICUBIC).save(tmp_path / "picture.png")
+
+    export_model(ours, tmp_path / "folder", to="huggingface", licence="Apache-2.0")
+    classify = transformers.pipeline("image-classification", model=str(tmp_path / "folder"), device="cpu")
+    theirs_top = classify(str(tmp_path / "picture.png"), top_k=5)
+
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "folder")
+    prepared = processor(images=Image.open(tmp_path / "picture.png"), return_tensors="np")["pixel_values"]
+    prepared = prepared.transpose(0, 2, 3, 1)  # (1, H, W, C)
+    shares = softmax(ours(prepared)).data[0]
+    best = sorted(zip(shares, "abcde", strict=True), reverse=True)
+    assert [each["label"] for each in theirs_top] == [label for _, label in best]
+    np.testing.assert_allclose([each["score"] for each in theirs_top], [share for share, _ in best], atol=1e-5)
+
+    # PyTorch resizes with weights of 16 bits, Pillow with 22: few pixels differ, by one level of 255.
+    levels = (prepared[0] * PREPARED[name].std + PREPARED[name].mean) * 255
+    difference = np.abs(read_fitted(tmp_path / "picture.png", 24, 24, PREPARED[name]) - levels)
+    assert difference.max() < 1.01 and difference.mean() < 0.06
+    assert "license: apache-2.0" in (tmp_path / "folder" / "README.md").read_text()

@@ -2,11 +2,26 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from minivit import CheckpointError, load_model
+from minivit import (
+    CheckpointError,
+    ConfigError,
+    Notice,
+    ResNet,
+    ResNetConfig,
+    SaveError,
+    cli,
+    export_model,
+    load_model,
+    save_weights,
+)  # fmt: skip
+from minivit.preprocessing import Preprocessing
+from minivit.weights.export.huggingface import preprocessor_json
+from minivit.weights.formats.archive import open_archive
 from minivit.weights.sources.huggingface import HuggingFace, with_joined_gates
 from minivit.weights.sources.huggingface_clip import HuggingFaceCLIP
 from minivit.weights.sources.huggingface_config import mlp_width
@@ -121,7 +136,7 @@ def test_clips_activation_is_asked_for(tmp_path):
 
 def test_heads_that_nothing_says_are_asked_for(tmp_path):
     source = HuggingFace()
-    arrays = source.arrays_of(tiny_vit(dtype=np.float32, dim=384, heads=4, layer_scale=1.0))
+    arrays = source.arrays_of(tiny_vit(dtype=np.float32, dim=384, heads=4, num_classes=0))
     with pytest.raises(CheckpointError, match="give heads"):
         load_model(write_safetensors(tmp_path / "wide.safetensors", arrays))
 
@@ -273,3 +288,123 @@ def test_pixels_that_no_patch_covers_are_dropped(tmp_path, size):
     assert (found.config.drop_rest, found.config.grid) == (True, (2, 2))
     images = random_images(found.config, dtype=np.float32)
     np.testing.assert_allclose(found(images).data, model(images[:, :8, :8]).data, rtol=0, atol=1e-6)
+
+
+# -- writing -------------------------------------------------------------------------------------
+
+DINOV2 = KINDS["dinov2"][1]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize("kind", [kind for kind, case in KINDS.items() if case[0] is HuggingFace])
+def test_what_is_written_has_transformers_names_and_comes_back(tmp_path, kind, suffix):
+    _, options, wrapper, config = KINDS[kind]
+    model = tiny_vit(dtype=np.float32, **options)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+    save_weights(model, tmp_path / f"model{suffix}", layout="huggingface")
+
+    with open_archive(tmp_path / f"model{suffix}") as archive:
+        assert f"{wrapper}embeddings.patch_embeddings.projection.weight" in archive.shapes or kind == "vit_msn"
+        assert archive.text == ({"format": "pt"} if suffix == ".safetensors" else {})
+    assert same(loaded(tmp_path / f"model{suffix}")[0], model)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"gelu": "quick", "qkv_bias": False, "dropout": 0.1}, {"image_size": (8, 12)}, {"distillation": True},
+    {"num_classes": 0, "representation": 7}, DINOV2,
+], ids=str)  # fmt: skip
+def test_a_folder_says_everything(tmp_path, options):
+    model = tiny_vit(dtype=np.float32, **options)
+    model.header = {"preprocessing": Preprocessing(crop_share=0.8).to_json()}
+
+    (written,) = export_model(model, tmp_path / "new" / "folder", to="huggingface", command="minivit train")
+
+    assert {file.name for file in written.path.iterdir()} == {
+        "config.json", "model.safetensors", "preprocessor_config.json", "README.md"}  # fmt: skip
+    found, said = loaded(written.path)
+    assert said == "" and found.config == replace(model.config, dropout=0.0)
+    assert found.header["preprocessing"]["crop_share"] == 0.8
+    card = (written.path / "README.md").read_text()
+    assert "library_name: transformers" in card and "`minivit train`" in card
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"classifier": "map"}, "ViT's layout has no place for classifier='map'"),
+        ({"representation": 7}, "ViT's layout has no place for representation=7"),
+        ({"positions": "sincos2d"}, "ViT's layout has no place for positions='sincos2d'"),
+        ({"qk_norm": True}, "qk_norm=True"),
+        ({"gated_mlp": True}, "gated_mlp=True"),
+        ({"registers": 2}, "registers=2"),
+        ({"embedding_norm": True}, "embedding_norm=True"),
+        ({"classifier": "gap", "class_token": True}, "IJepa's layout has no place for class_token=True"),
+        ({"classifier": "gap", "pool_before_norm": True}, "pool_before_norm=True"),
+        ({"distillation": True, "num_classes": 0}, "has not num_classes=0"),
+        (DINOV2 | {"classifier": "token"}, "has not classifier='token' with 5 classes"),
+        (DINOV2 | {"mlp_dim": 20}, "has not mlp_dim=20 for dim=12"),
+        (DINOV2 | {"registers": 2}, "has not positions_for='all'"),
+    ],
+    ids=str,
+)
+def test_a_part_that_no_class_has_is_named_and_nothing_is_written(tmp_path, options, part):
+    model = tiny_vit(dtype=np.float32, **options)
+
+    for write in (lambda: save_weights(model, tmp_path / "model.safetensors", layout="huggingface"),
+                  lambda: export_model(model, tmp_path / "folder", to="huggingface")):  # fmt: skip
+        with pytest.raises(ConfigError, match=part) as caught:
+            write()
+        assert len(str(caught.value)) < 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resnet_and_a_folder_that_is_there_are_refused(tmp_path):
+    resnet = ResNet(ResNetConfig(units=(1,), width=32, num_classes=3, stem="small", image_size=32))
+    with pytest.raises(ConfigError, match="is a ResNet"):
+        export_model(resnet, tmp_path / "folder", to="huggingface")
+
+    (tmp_path / "note.txt").write_text("kept")
+    with pytest.raises(ConfigError, match="exists: remove it"):
+        export_model(tiny_vit(dtype=np.float32), tmp_path, to="huggingface")
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_a_folder_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, value):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minivit.weights.export.huggingface.write_json", full)
+
+    with pytest.raises(SaveError, match="cannot be written: No space"):
+        export_model(tiny_vit(dtype=np.float32), tmp_path / "folder", to="huggingface")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_a_folder(tmp_path, capsys):
+    save_weights(tiny_vit(dtype=np.float32), tmp_path / "model.npz")
+
+    assert cli.main(["export", str(tmp_path / "model.npz"), "--to", "huggingface"]) == 0
+    assert "a ViTForImageClassification" in capsys.readouterr().out
+    assert load_model(tmp_path / "model-huggingface").config.num_classes == 5
+
+
+@pytest.mark.parametrize(
+    ("preprocessing", "kind", "size", "crop"),
+    [
+        (Preprocessing(), "ViT", {"height": 24, "width": 16}, None),
+        (Preprocessing(crop_share=0.8), "DeiT", {"height": 30, "width": 20}, {"height": 24, "width": 16}),
+        (Preprocessing(resize="shortest", crop_share=0.8), "CLIP", {"shortest_edge": 20}, {"height": 24, "width": 16}),
+    ],
+)
+def test_the_image_processor_is_the_one_that_does_the_same(preprocessing, kind, size, crop):
+    values = preprocessor_json(preprocessing, (24, 16, 3))
+
+    assert values["image_processor_type"] == f"{kind}ImageProcessor"
+    assert (values["size"], values.get("crop_size")) == (size, crop)
+    assert values["resample"] == 2 and values["image_mean"] == [0.5] * 3
+
+
+def test_a_resize_that_transformers_lacks_is_said():
+    with pytest.warns(Notice, match="resizes their shorter side"):
+        preprocessor_json(Preprocessing(resize="cover"), (24, 16, 3))

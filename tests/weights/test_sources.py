@@ -97,7 +97,7 @@ MODELS = {
     "Hugging Face, DINOv2": (
         HuggingFace(),
         lambda: tiny_vit(dtype=np.float32, gelu="erf", layer_scale=1.0, registers=2, positions_for="class",
-                         gated_mlp=True, classifier="token_gap", qkv_bias=False)),
+                         mlp_dim=16, gated_mlp=True, classifier="token_gap", qkv_bias=False)),
     "Hugging Face CLIP, SigLIP": (
         HuggingFaceCLIP(),
         lambda: tiny_vit(dtype=np.float32, classifier="map", pooling_mlp_dim=7, num_classes=0)),

@@ -6,6 +6,7 @@ To add one, write `weights/export/NAME.py` with a subclass of `Target` and add i
 from __future__ import annotations
 
 from ...errors import ConfigError
+from .huggingface import HuggingFaceFolder
 from .layouts import Layout
 from .onnx import Onnx
 from .target import Target
@@ -14,6 +15,7 @@ from .timm import TimmFolder
 TARGETS: tuple[Target, ...] = (
     Onnx(),
     TimmFolder(),
+    HuggingFaceFolder(),
     Layout("google", (".npz",)),
     Layout("minivit", (".safetensors", ".npz")),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,10 @@ from ...models.configs import AnyConfig, ViTConfig
 from ...preprocessing import Preprocessing
 from ...utils.notices import notice
 from ...utils.text import printable, quoted
-from ..formats.archive import Archive, Shapes
+from ..formats.archive import Archive, Shapes, write_archive
 from .conventions import HUGGING_FACE, OTHER_SCALING
 from .huggingface_config import ACTIVATIONS, MODEL_TYPES, is_config, read_model_config
+from .huggingface_written import transformers_class_of
 from .sidecar import JsonObject, Sidecar
 from .sizes import (
     check_square_patches,
@@ -34,7 +36,7 @@ from .sizes import (
     width_of,
 )
 from .slots import CONVOLUTION_AXES, Slot, SlotSource, head_slots, linear_slots, norm_slots
-from .source import Description, Hints
+from .source import Description, Header, Hints
 
 PATCHES = "embeddings.patch_embeddings.projection"
 CLASS_TOKEN, SECOND_TOKEN = "embeddings.cls_token", "embeddings.distillation_token"
@@ -66,6 +68,7 @@ class HuggingFace(SlotSource):
     """
 
     name = "Hugging Face"
+    layout: str | None = "huggingface"
     landmark = re.compile(rf"(^|\.){re.escape(PATCHES)}\.weight$")
     has_sidecar = True
     beside_the_model: ClassVar[tuple[tuple[str, str], ...]] = (
@@ -219,6 +222,25 @@ class HuggingFace(SlotSource):
         yield from head_slots("pooler.dense", "cls_classifier" if c.distillation else "classifier", c)
         if c.num_classes and c.distillation:
             yield from linear_slots("distillation_classifier", "distillation_head", d, c.num_classes)
+
+    # -- writing -------------------------------------------------------------------------------------
+
+    def check_writable(self, config: AnyConfig) -> None:
+        """Raise ConfigError if no class of transformers computes what the model does."""
+        transformers_class_of(config)
+
+    def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
+        """Write a model's arrays with the names that transformers gives them, and what it asks of a file besides."""
+        wrapper = transformers_class_of(model.config).wrapper
+        arrays = {
+            name if "classifier." in name else f"{wrapper}{name}": array
+            for name, array in self.arrays_of(model).items()
+        }
+        config = model.config
+        if isinstance(config, ViTConfig) and config.layer_scale is not None and config.registers:
+            arrays[f"{wrapper}embeddings.mask_token"] = np.zeros((1, config.dim), np.float32)  # only pre-training's
+        text = {"format": "pt"} if Path(path).suffix == ".safetensors" else None  # transformers 4 asks for it
+        write_archive(path, arrays, text)
 
     # -- the files beside the weights ----------------------------------------------------------------
 

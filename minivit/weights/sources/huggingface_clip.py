@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 from ...errors import ConfigError
@@ -18,7 +19,7 @@ from .huggingface import HuggingFace
 from .sidecar import Sidecar
 from .sizes import count, grid_of_positions, heads_of, image_of_grid, shape_of, shortest_size, width_of
 from .slots import CONVOLUTION_AXES, LINEAR_AXES, Slot, linear_slots, norm_slots
-from .source import Description, Hints
+from .source import Description, Header, Hints, Source
 
 PATCHES, POSITIONS = "embeddings.patch_embedding", "embeddings.position_embedding.weight"
 CLASS_TOKEN, PROJECTION, PROBE = "embeddings.class_embedding", "visual_projection", "head.probe"
@@ -32,6 +33,7 @@ class HuggingFaceCLIP(HuggingFace):
     """
 
     name = "Hugging Face CLIP"
+    layout: str | None = None
     landmark = re.compile(rf"(^|\.){re.escape(PATCHES)}\.weight$")
     beside_the_model: ClassVar[tuple[tuple[str, str], ...]] = (
         (r"(^|\.)text_(model|projection)\.", "a model of texts: the vision model"),
@@ -143,6 +145,13 @@ class HuggingFaceCLIP(HuggingFace):
             is_projection = c.embedding_norm and c.classifier == "token"
             head = PROJECTION if is_projection else "classifier"
             yield from linear_slots(head, "head", d, c.num_classes, optional_bias=is_projection)
+
+    def check_writable(self, config: AnyConfig) -> None:
+        """Accept every model: these files are read and not written."""
+
+    def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
+        """Refuse to write."""
+        Source.write(self, model, path, header)
 
     def convention(self, config: AnyConfig, sidecar: Sidecar) -> tuple[Preprocessing, str]:
         """Return how transformers prepares images for CLIP or SigLIP."""

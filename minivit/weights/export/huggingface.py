@@ -1,0 +1,90 @@
+"""A folder that Hugging Face transformers loads: weights, `config.json`, preprocessing and a model card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConfigError, SaveError
+from ...models.classifier import Classifier
+from ...preprocessing import Preprocessing, preprocessing_in
+from ...utils.files import write_json, write_text
+from ...utils.notices import notice
+from ...utils.text import printable
+from ..save import save_weights
+from ..sources.huggingface_written import config_json, transformers_class_of
+from ..sources.processors import PILLOW_FILTERS
+from ..sources.sidecar import CONFIG, PREPROCESSOR
+from .card import model_card
+from .target import Exported, ExportOptions, Target
+
+USAGE = """
+from transformers import pipeline
+
+classify = pipeline("image-classification", model="FOLDER")
+print(classify("image.jpg"))
+"""
+
+
+class HuggingFaceFolder(Target):
+    """A folder for `AutoModelForImageClassification.from_pretrained` and `pipeline`."""
+
+    name = "huggingface"
+    suffixes = ()
+    takes = frozenset({"command", "licence"})
+
+    def write(self, model: Classifier, path: Path, options: ExportOptions) -> list[Exported]:
+        """Write the folder, completely or not at all."""
+        written = transformers_class_of(model.config)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise ConfigError(f"{printable(path)} exists: remove it, or name another folder (--out)")
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            part.mkdir(parents=True)
+            save_weights(model, part / "model.safetensors", self.name)
+            write_json(part / CONFIG, config_json(model.config, model.header.get("classes")))  # type: ignore[arg-type]
+            write_json(part / PREPROCESSOR, preprocessor_json(preprocessing_in(model.header), model.config.image_shape))
+            usage = USAGE if model.config.num_classes else ""
+            card = model_card(
+                model, path.name, usage=usage, library="transformers", command=options.command, licence=options.licence
+            )
+            write_text(part / "README.md", card)
+            part.replace(path)  # over an empty folder, too
+        except OSError as error:
+            raise SaveError(f"{printable(path)} cannot be written: {error.strerror}") from error
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return [Exported(path, (f"a {written.name}",))]
+
+
+def preprocessor_json(preprocessing: Preprocessing, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+    """Return the `preprocessor_config.json` of a model, as one of transformers' image processors reads it.
+
+    Args:
+        preprocessing: how images are prepared for the model.
+        image_shape: its images' (H, W, C).
+    """
+    height, width, channels = image_shape
+    resized = dict(zip(("height", "width"), preprocessing.resized_to(height, width), strict=True))
+    crops = preprocessing.resize != "exact" or resized != {"height": height, "width": width}
+    exact = preprocessing.resize in ("exact", "none")
+    if preprocessing.resize == "cover" and height != width:
+        notice(
+            "transformers has no processor that resizes images to cover a rectangle: preprocessor_config.json resizes "
+            "their shorter side"
+        )
+    mean, std = preprocessing.mean, preprocessing.std
+    values: dict[str, Any] = {
+        "image_processor_type": f"{'DeiT' if exact and crops else 'ViT' if exact else 'CLIP'}ImageProcessor",
+        "do_resize": preprocessing.resize != "none",
+        "size": resized if exact else {"shortest_edge": min(resized.values())},
+        "resample": PILLOW_FILTERS.index(preprocessing.interpolation),
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(mean if len(mean) == channels else mean * channels),
+        "image_std": list(std if len(std) == channels else std * channels),
+    }
+    return values | ({"do_center_crop": True, "crop_size": {"height": height, "width": width}} if crops else {})
