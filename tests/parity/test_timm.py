@@ -1,10 +1,13 @@
 """timm reads what minivit writes, and minivit reads what timm writes, with equal logits."""
 
+import re
+
 import numpy as np
 import pytest
 
 import tests.parity.vision  # noqa: F401  before timm
 from minivit import export_model, load_model, save_weights
+from minivit.training import TrainConfig, train
 from minivit.weights.sources.timm_config import timm_config
 from tests.support import random_images, tiny_vit
 
@@ -93,3 +96,69 @@ def test_timm_reads_a_weights_file_as_a_checkpoint(tmp_path, variant):
     network = timm.create_model(content["architecture"], checkpoint_path=path, **content["model_args"])
 
     agrees(timms_logits(network, images), model(images).data)
+
+
+# -- a run, out and back -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"classifier": "gap"}], ids=str)
+def test_a_trained_run_goes_to_timm_and_comes_back(tmp_path, options):
+    config = TrainConfig(
+        model="ViT-XS_4-CIFAR", dataset="shapes", steps=2, batch_size=20, train_images=40, eval_every=0.0, **options
+    )
+    assert train(config, tmp_path / "run", show=False).finished
+    model = load_model(tmp_path / "run").eval()
+    images = random_images(model.config, dtype=np.float32)
+
+    (written,) = export_model(tmp_path / "run", tmp_path / "folder", "timm")
+    network = timm.create_model(f"local-dir:{written.path}", pretrained=True)
+    back = load_model(written.path)
+
+    agrees(timms_logits(network, images), model(images).data)
+    np.testing.assert_array_equal(back(images).data, model(images).data)
+    assert all(np.array_equal(back.state()[name], array) for name, array in model.state().items())
+    assert back.header["classes"] == model.header["classes"]
+
+
+# -- the authors' files --------------------------------------------------------------------------
+
+
+def perturbed(network):
+    with torch.no_grad():
+        for tensor in network.state_dict().values():
+            tensor += 0.1 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(tensor.numel()))
+    return network.eval()
+
+
+def as_dinov2_has_it(name):
+    """The blocks are in chunks of two; registers and SwiGLU have other names."""
+    name = re.sub(r"^blocks\.(\d+)", lambda match: f"blocks.{int(match[1]) // 2}.{match[1]}", name)
+    return name.replace("reg_token", "register_tokens").replace("mlp.fc1", "mlp.w12").replace("mlp.fc2", "mlp.w3")
+
+
+SIZES = {"embed_dim": 48, "num_heads": 3, "depth": 3, "num_classes": 5}
+AUTHORS = {
+    "DeiT": ("deit_tiny_distilled_patch16_224", {}, lambda name: f"model.{name}"),
+    "DINO": ("vit_small_patch16_224", {"num_classes": 0}, lambda name: f"teacher.module.backbone.{name}"),
+    "DINOv2": ("vit_giant_patch14_reg4_dinov2", {"mlp_ratio": 4, "num_classes": 0}, as_dinov2_has_it),
+    "MAE": ("vit_base_patch16_224", {"num_classes": 0}, lambda name: name),
+    "MAE, fine-tuned": ("vit_base_patch16_224", {"global_pool": "avg"}, lambda name: f"model.{name}"),
+}
+
+
+@pytest.mark.parametrize("author", AUTHORS)
+def test_the_authors_files_are_read(tmp_path, author):
+    architecture, changes, rename = AUTHORS[author]
+    side = 42 if "patch14" in architecture else 48
+    network = perturbed(timm.create_model(architecture, img_size=side, **{**SIZES, **changes}))
+    arrays = {rename(name): tensor.clone() for name, tensor in network.state_dict().items()}
+    if author in ("DINOv2", "MAE"):
+        arrays["mask_token"] = torch.ones(1, 1, 48)
+    if author == "MAE":
+        arrays |= {"decoder_embed.weight": torch.ones(8, 48), "decoder_pred.bias": torch.ones(768)}
+
+    torch.save(arrays, tmp_path / "weights.pth")
+    model = load_model(tmp_path / "weights.pth", heads=3, image_size=side)
+
+    images = random_images(model.config, dtype=np.float32)
+    agrees(model(images).data, timms_logits(network, images))

@@ -236,18 +236,19 @@ def grid_of_positions(
             f"{place_of(hints.sidecar.source)}: give image_size or grid"
         )
     squares = [patches for patches in counts if patches > 0 and math.isqrt(patches) ** 2 == patches]
-    if len(squares) > 1 and not (asked and math.prod(asked) in counts):
+    if asked and math.prod(asked) in squares:
+        return asked
+    if len(squares) > 1:
         raise ConfigError(
             f"{tokens} position embeddings fit several grids: give grid=(rows, columns) or image_size (--grid, "
             "--image-size)"
         )
-    for patches in counts:
-        side = math.isqrt(max(patches, 0))
-        if asked and math.prod(asked) == patches:
-            return asked
-        if patches in squares:
-            hints.assumed.append(f"grid=({side}, {side})")
-            return side, side
+    if squares:
+        side = math.isqrt(squares[0])
+        hints.assumed.append(f"grid=({side}, {side})")
+        return side, side
+    if asked and math.prod(asked) in counts:
+        return asked
     asked_for = "give grid=(rows, columns) or image_size (--grid, --image-size)"
     if 1 not in fronts and math.isqrt(tokens - 1) ** 2 == tokens - 1 > 0:
         asked_for = "is the class token missing? If not, give --grid or --image-size"
