@@ -10,7 +10,8 @@ The idea of reverse-mode differentiation in four steps:
 4. A Node that had its turn is emptied: the memory of a forward pass is freed while the backward pass runs,
    and nothing is left for the garbage collector.
 
-A Node refers to Nodes, never to Tensors: the tape keeps what the vjps captured and not one array more.
+A Node refers to Nodes and to leaves, which receive gradients, never to computed Tensors: the tape keeps what the vjps
+captured and not one array more.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class Tensor:
         return Tensor(self.data)
 
     def to(self, device: str) -> Tensor:
-        """Return the same values on another device, as a new leaf."""
+        """Return the same values on another device, as a new leaf: gradients stop there."""
         return Tensor(to_device(self.data, device), self.requires_grad, self.name)
 
     # -- gradients -------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ class Tensor:
                 were changed since the tape was recorded.
             ShapeError: if `grad` is missing on a tensor of several elements, or of another shape.
         """
-        for leaf, gradient in run_backward(self, _seed(self, grad)).items():
+        for leaf, gradient in run_backward(self, _first_gradient(self, grad)).items():
             if leaf.grad is None:
                 leaf.grad = gradient
             else:
@@ -462,7 +463,7 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
         data: the result.
         inputs: what the op was given, Tensors and constants.
         vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant. It may return
-            `dy` itself, views of it, or new arrays (no such array twice), and it never changes `dy`.
+            `dy` itself, views of it, or new arrays, each for one input alone; and it never changes `dy`.
     """
     out = Tensor.__new__(Tensor)
     out._data = as_array(data)
@@ -528,7 +529,9 @@ def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
     So a gradient can be added to others, or sent away, while the rest of the backward pass still runs.
     """
     loss = loss_fn()
-    for leaf, gradient in run_backward(loss, _seed(loss, None), ready).items():  # a loss that is itself a leaf
+    for leaf, gradient in run_backward(
+        loss, _first_gradient(loss, None), ready
+    ).items():  # a loss that is itself a leaf
         ready(leaf, gradient)
     return loss.item()
 
@@ -553,12 +556,13 @@ def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Te
     start = root._node or root
     pending: dict[Node | Tensor, Array] = {start: dy}  # gradients that have arrived so far
     added: set[Node | Tensor] = set()  # whose pending array is a sum made here, safe to add to
-    borrowed = {start}  # leaves whose array may be part of another gradient
+    borrowed = {start}  # leaves whose array may be part of another gradient; `start` has the caller's, if it is a leaf
 
     def finished(leaf: Tensor) -> Array:
         return _owned(leaf, pending.pop(leaf), leaf in borrowed and leaf not in added)
 
     order = _oldest_first(start)
+    # The last Node on the walk that uses a leaf is the oldest. It is written last here, over the younger ones.
     last_use = {leaf: node for node in reversed(order) for leaf in _leaves(node.parents)} if ready else {}
     while order:
         node = order.pop()
@@ -622,20 +626,20 @@ def _used_up(dy: Array) -> tuple[Array | None, ...]:
     raise BackwardError("backward ran through this tape already and emptied it: compute the loss again")
 
 
-def _seed(root: Tensor, grad: object) -> Array:
+def _first_gradient(root: Tensor, grad: object) -> Array:
     """Return dL/d(root), by default 1."""
     xp = xp_of(root.data)
     if grad is None:
         if root.size != 1:
             raise ShapeError(f"backward() starts from a single number; pass a gradient of shape {root.shape}")
         return xp.ones_like(root.data)
-    seed = plain_array(grad.data if isinstance(grad, Tensor) else grad)
-    if not holds_numbers(seed.dtype):
-        raise DTypeError(f"a gradient must be numbers: found {type(grad).__name__} of {seed.dtype}")
-    seed = xp.asarray(seed, dtype=root.dtype)
-    if seed.shape != root.shape:
-        raise ShapeError(f"the gradient has shape {seed.shape}, the tensor {root.shape}")
-    return seed
+    gradient = plain_array(grad.data if isinstance(grad, Tensor) else grad)
+    if not holds_numbers(gradient.dtype):
+        raise DTypeError(f"a gradient must be numbers: found {type(grad).__name__} of {gradient.dtype}")
+    gradient = xp.asarray(gradient, dtype=root.dtype)
+    if gradient.shape != root.shape:
+        raise ShapeError(f"the gradient has shape {gradient.shape}, the tensor {root.shape}")
+    return gradient
 
 
 # -- arguments -----------------------------------------------------------------------------------

@@ -79,6 +79,13 @@ class ViT(Classifier):
             self.distillation_head = Linear(init.zeros((d, config.num_classes)))
         self._rng = np.random.default_rng([seed or 0, 1])  # dropout's, where the caller brings none
 
+    def __repr__(self) -> str:
+        """Return the sizes: image, patches, blocks, classes and parameters."""
+        c = self.config
+        height, width, _ = c.image_shape
+        sizes = f"{height} x {width} pixels, patches of {c.patch_size}, {c.depth} blocks of width {c.dim}"
+        return f"ViT({sizes}, {c.num_classes:,} classes; {self.num_parameters():,} parameters)"
+
     @overload
     def __call__(self, images: Tensor | Array, *, rng: RNG = None) -> Tensor: ...
     @overload
@@ -163,18 +170,18 @@ class ViT(Classifier):
         rng = rng or self._rng
         front = [engine.broadcast_to(token, (len(z), *token.shape[1:])) for token in self._front_tokens()]
         if front:
-            z = engine.concatenate([*front, z], axis=1)  # (B, N + 1, D)
-        z = self.positions(z)  # ViT (1)
+            z = engine.concatenate([*front, z], axis=1)  # [x_class; x_p E], (B, N + 1, D)  # ViT (1)
+        z = self.positions(z)  # + E_pos  # ViT (1)
         z = self.embedding_norm(self.dropout(z, rng))
         skip = not all_tokens and self._may_skip(seen)
         for i, block in enumerate(self.blocks):
             if i and self.config.positions_at != "stem":  # ViT Table 8
                 z = self.later_positions[i - 1](z) if self.config.positions_at == "every" else self.positions(z)
-            wanted = self.config.num_class_tokens if skip and i == self.config.depth - 1 else None
+            queries = self.config.num_class_tokens if skip and i == self.config.depth - 1 else None
             if self.checkpoint_blocks and seen is None:
-                z = engine.recompute(partial(block, wanted=wanted), z, block.parameters(), rng)
+                z = engine.recompute(partial(block, queries=queries), z, block.parameters(), rng)
             else:
-                z = block(z, rng, seen, f"blocks.{i}", wanted)
+                z = block(z, rng, seen, f"blocks.{i}", queries)
             _keep(seen, f"blocks.{i}.tokens", z)
         return z
 
@@ -224,8 +231,8 @@ class ViT(Classifier):
     def _may_skip(self, seen: Intermediates | None) -> bool:
         """Return whether the last block may skip all tokens but the class token, since Eq. 4 reads that one alone.
 
-        Not if intermediates are returned, or if dropout draws for all tokens. Skipping makes training and inference of
-        ViT-Ti_4-CIFAR 1.13 times as fast.
+        It may not if intermediates are returned, or if dropout draws for all tokens. Skipping makes training and
+        inference of ViT-Ti_4-CIFAR 1.13 times as fast.
         """
         drops = self.training and (self.config.dropout or self.config.attention_dropout)
         return self.skip_unused and self.config.classifier == "token" and seen is None and not drops
@@ -248,6 +255,7 @@ class PatchEmbedding(Module):
         self.norm = make_norm(config) if config.patch_norm else Identity()
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return x_p E + b of each patch: (B, H, W, C) -> (B, N, D)."""
         if images.shape[1:3] != self.used:
             images = images[:, : self.used[0], : self.used[1]]
         patches = engine.patchify(images, self.patch_size)  # (B, N, P² C)
@@ -277,7 +285,7 @@ class EncoderBlock(Module):
         rng: RNG = None,
         seen: Intermediates | None = None,
         name: str = "",
-        wanted: int | None = None,
+        queries: int | None = None,
     ) -> Tensor:
         """Return the block's tokens.
 
@@ -286,10 +294,10 @@ class EncoderBlock(Module):
             rng: draws the masks of dropout.
             seen: collects the attention weights, under `name`; None to keep none.
             name: the block's, such as "blocks.3".
-            wanted: how many tokens to return, counted from the first: (B, wanted, D); None for all.
+            queries: how many tokens to return, counted from the first: (B, queries, D); None for all.
         """
-        kept = z if wanted is None else z[:, :wanted]
-        z = self.depth(self.scale1(self.attention(self.norm1(z), rng, seen, name, wanted)), rng) + kept  # ViT (2)
+        kept = z if queries is None else z[:, :queries]
+        z = self.depth(self.scale1(self.attention(self.norm1(z), rng, seen, name, queries)), rng) + kept  # ViT (2)
         return self.depth(self.scale2(self.mlp(self.norm2(z), rng)), rng) + z  # ViT (3)
 
 
@@ -328,6 +336,10 @@ class MultiHeadSelfAttention(Module):
         return self.dropout(self.out(self.inner_norm(heads)), rng)  # ViT (8)
 
     def _attend(self, qkv: Tensor, rng: RNG, seen: Intermediates | None, name: str, queries: int | None) -> Tensor:
+        """Return what each head gathered, side by side: (B, T, 3 D) -> (B, queries, D); see `forward`.
+
+        The fused attention has no relative scores and no dropout of weights: with these, its composed twin computes.
+        """
         if self.relative or (self.weight_dropout and self.training):
             dropout = (self.weight_dropout, rng) if self.training else (0.0, None)
             scores = partial(relative_scores, offsets=self.offsets) if self.relative else None

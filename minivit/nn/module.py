@@ -100,6 +100,10 @@ class Module(Owner):
         """Return how many numbers the parameters hold."""
         return sum(tensor.size for tensor in self.parameters())
 
+    def __repr__(self) -> str:
+        """Return the kind of part and how many numbers its parameters hold: "Linear(4,160 parameters)"."""
+        return f"{type(self).__name__}({sum(tensor.size for _, tensor in self._first_names()):,} parameters)"
+
     def named_parts(self) -> Iterator[tuple[str, Module]]:
         """Yield the Modules directly inside this one, each once; those in a list are named by their position."""
         seen = {id(self)}

@@ -106,11 +106,20 @@ def train_step(run: Run, batch: Batch) -> StepResult:
             run.precision.succeeded()
     if not finite:
         skip_step(run, result.loss, norm)
-    return StepResult(result.loss, result.right, result.answers, len(batch.labels), not finite, begun)
+    return StepResult(
+        loss=result.loss,
+        right=result.right,
+        answers=result.answers,
+        images=len(batch.labels),
+        skipped=not finite,
+        begun=begun,
+    )
 
 
 def skip_step(run: Run, loss: float, norm: float) -> None:
-    """Change no weight; in float16, scale the loss of the next steps less, so that their gradients are finite.
+    """Leave the weights as they are; in float16, scale the loss of the next steps less, to keep their gradients finite.
+
+    A skipped step counts: the schedule and the batches go on as if it had been taken.
 
     Args:
         run: the run.

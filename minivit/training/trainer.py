@@ -133,7 +133,7 @@ def build_run(
     set_checkpoint_blocks(model, config)
 
     # The batches: how they are cut, augmented, and brought to a GPU.
-    gpu_size = upload_batches(loader, config, model, device) if device != "cpu" else 0
+    gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
     epochs = total_steps / loader.steps_per_epoch
     preprocessing = preprocessing_in(model.header)
@@ -344,8 +344,8 @@ def microbatch_rule(
     return microbatch_size
 
 
-def upload_batches(loader: Loader, options: OptimOptions, model: Classifier, device: str) -> int:
-    """Let a loader copy its batches to a GPU; return how many images fit there in a micro-batch.
+def prepare_uploads(loader: Loader, options: OptimOptions, model: Classifier, device: str) -> int:
+    """Give a loader what copies its batches to a GPU; return how many images fit there in a micro-batch.
 
     Args:
         loader: gets `Uploads`.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from minivit import CheckpointError, ConfigError, MissingExtraError, Tensor
+from minivit import CheckpointError, ConfigError, MissingExtraError, Tensor, create_model
 from minivit.nn import Dropout, LayerNorm, Linear, Module
 from minivit.nn.layers import Conv, GroupNorm, parameter
 from minivit.nn.module import misfit
@@ -213,6 +213,13 @@ def test_a_gpu_without_cupy_names_what_to_install(monkeypatch):
 
     with pytest.raises(MissingExtraError, match=r"minivit\[cuda"):
         tiny_vit().to("cuda")
+
+
+def test_a_part_and_a_model_say_what_they_are():
+    model = create_model("ViT-XS_4-CIFAR")
+    sizes = "32 x 32 pixels, patches of 4, 4 blocks of width 64, 10 classes"
+    assert repr(model) == f"ViT({sizes}; {model.num_parameters():,} parameters)"
+    assert repr(model.head) == "Linear(650 parameters)"
 
 
 def test_eight_problems_are_listed_and_the_ninth_is_counted():

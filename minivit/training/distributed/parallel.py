@@ -2,7 +2,7 @@
 
 A batch is cut into micro-batches whose size does not depend on the number of workers, and their gradients are added
 first to last, so 1, 2 or 8 workers give the same bits. Where several processes (ranks) train together, each does so
-with its shard of the batch, and their sums are added up.
+with its shard of the batch, and an all-reduce adds up their sums.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from ..objectives import Objective, Outcome
 from .ranks import ALONE, Ranks
 
 LossOf = Callable[[Array, Array, np.random.Generator], Outcome]
+# The size of a message in bytes, see `bucket_bytes`: small enough that the first is sent early. In a ring each rank
+# sends a part of it, which would take longer to announce than to send if it were much smaller.
 BUCKET_BYTES, BUCKET_BYTES_A_RANK = 4 * 2**20, 2**19
 
 
@@ -182,9 +184,10 @@ class GradientSums:
 
     @contextmanager
     def added_up(self, ranks: Ranks) -> Iterator[None]:
-        """Inside the block, replace each full bucket by the sum over all ranks, on a thread beside the backward pass.
+        """Inside the block, replace each full bucket by the sum over all ranks (all-reduce), beside the backward pass.
 
-        The buckets are sent in their order, which is the same on every rank. When the block ends, all have arrived.
+        Another thread sends the buckets in their order, which is the same on every rank. When the block ends, all have
+        arrived.
         """
         if ranks.size == 1:
             yield
