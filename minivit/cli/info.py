@@ -103,7 +103,10 @@ def _table(found: WeightsDescription) -> str:
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
 
 
-_HEADS = {"token": "class token", "gap": "mean of the patch tokens", "map": "result of attention pooling"}
+_HEADS = {
+    "token": "class token", "gap": "mean of the patch tokens", "map": "result of attention pooling",
+    "token_gap": "class token and the mean of the patch tokens",
+}  # fmt: skip
 
 _ACTIVATIONS = {"erf": "GELU (erf)", "tanh": "GELU (tanh)", "quick": "quick GELU", "relu": "ReLU"}
 

@@ -1,6 +1,7 @@
 """Files with transformers' names and what is beside them: models come back, and what does not fit is one sentence."""
 
 import json
+import re
 import warnings
 from dataclasses import replace
 
@@ -174,7 +175,23 @@ def test_the_halves_of_a_gated_mlp_are_joined(tmp_path):
     write_safetensors(path, halves)
 
     assert same(loaded(path)[0], model)
-    assert with_joined_gates.__doc__  # and of a file without halves, the archive itself is used
+
+
+def test_a_file_without_such_halves_is_used_as_it_is(tmp_path):
+    _, path = file_of("dinov2_with_registers", tmp_path)
+
+    with open_archive(path) as archive:
+        assert with_joined_gates(archive) is archive
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_info_says_what_it_is(tmp_path, capsys, kind):
+    model, path = file_of(kind, tmp_path)
+
+    assert cli.main(["info", str(path)]) == 0
+    table = capsys.readouterr().out
+    assert re.search(r"source +Hugging Face", table) and "assumed     nothing" in table
+    assert f"LayerNorm epsilon {model.config.norm_eps:g}" in table and "2 blocks of width 12, 3 heads" in table
 
 
 # -- arrays that are not the model's -------------------------------------------------------------
