@@ -231,6 +231,7 @@ CHANGES = {
     "layer_scale": {"layer_scale": 1e-5}, "qkv_bias": {"qkv_bias": False}, "qk_norm": {"qk_norm": True},
     "gated_mlp": {"gated_mlp": True}, "pooling_mlp_dim": {"pooling_mlp_dim": 9, "classifier": "map"},
     "final_norm": {"final_norm": False}, "drop_rest": {"drop_rest": True, "image_size": 225},
+    "norm": {"norm": "rms"}, "patch_norm": {"patch_norm": True}, "inner_norm": {"inner_norm": True},
 }  # fmt: skip
 
 
