@@ -239,6 +239,32 @@ def test_dinov2_on_images_of_another_size(tmp_path):
     agrees(load_model(tmp_path, image_size=(28, 20), interpolation="bicubic"), model, output)
 
 
+def test_dinov2_is_used_at_the_size_of_its_image_processor(tmp_path):
+    """The published ones have positions for 518 pixels, and a processor that makes images of 224."""
+    from PIL import Image
+
+    from minivit.data.fitting import read_fitted
+    from minivit.preprocessing import preprocessing_in
+    from minivit.weights import load_for_pixels
+
+    model, _ = theirs("DINOv2")
+    model.save_pretrained(tmp_path)
+    sides = {"height": 12, "width": 12}
+    transformers.BitImageProcessor(size={"shortest_edge": 12}, crop_size=sides).save_pretrained(tmp_path)
+    Image.new("RGB", (40, 30), (200, 60, 20)).save(tmp_path / "picture.png")
+    top = transformers.pipeline("image-classification", model=str(tmp_path), device="cpu")(
+        str(tmp_path / "picture.png")
+    )
+
+    with pytest.warns(minivit.Notice, match="cropped to 12 x 12"):
+        ours, header = load_for_pixels(tmp_path)
+
+    assert ours.config.image_shape == (12, 12, 3)
+    shares = ours.predict(read_fitted(tmp_path / "picture.png", 12, 12, preprocessing_in(header))[None])[0]
+    for each in top:
+        assert abs(shares[model.config.label2id[each["label"]]] - each["score"]) < 1e-4
+
+
 # -- what config.json leaves out -----------------------------------------------------------------
 
 CONFIGS = {
