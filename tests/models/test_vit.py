@@ -9,6 +9,7 @@ import pytest
 from minivit import ConfigError, DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
 from minivit.backend.workers import Workers
 from minivit.models import vit
+from minivit.nn import LayerNorm
 from tests.models import plain_vit
 from tests.support import random_images, tiny_config, tiny_vit
 
@@ -640,7 +641,7 @@ def test_checkpointed_blocks_give_the_same_intermediates():
 
 def by_hand(x, module):
     """A Linear or a LayerNorm of the model, in plain NumPy."""
-    if isinstance(module, vit.LayerNorm):
+    if isinstance(module, LayerNorm):
         return plain_vit.layer_norm(x, module.weight.data, module.bias.data, 1e-6)
     return x @ module.weight.data + module.bias.data
 

@@ -37,7 +37,7 @@ OTHERS = (
     (r"^samvit", "attention in windows"),
     (r"_rpn_", "LayerNorm after attention and MLP (ResPostBlock)"),
     (r"_xp_|_pwee_", "attention and MLP in parallel"),
-    (r"\d+x2_", "several attentions in parallel"),
+    (r"\d+x2_", "attentions in parallel"),
     (r"_dwee_|_dlittle_|_dpwee_", "differential attention"),
     (r"^test_vit3", "registers in attention pooling"),
     (r"^naflexvit", "patches of any image size (NaFlex)"),
