@@ -106,3 +106,14 @@ def test_a_part_without_a_place_in_googles_layout_is_refused(tmp_path, changes):
     option = list(changes)[-1]
     with pytest.raises(ConfigError, match=re.escape(f"Google's layout has no place for {option}=")):
         save_weights(tiny_vit(dtype=np.float32, **changes), tmp_path / "vit.npz", layout="google")
+
+
+def test_a_naflex_model_is_named(tmp_path):
+    arrays = {
+        f"params/img/{name}": array
+        for name, array in google_state(tiny_vit(dtype=np.float32, classifier="map")).items()
+    }
+    arrays["params/img/embedding/kernel"] = arrays["params/img/embedding/kernel"].reshape(48, 12)
+
+    with pytest.raises(CheckpointError, match="NaFlex model of SigLIP 2"):
+        loaded(tmp_path, arrays)

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
+from ...errors import CheckpointError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ...utils.aliases import old_names
@@ -75,6 +76,10 @@ class Google(SlotSource):
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT or hybrid with these arrays."""
+        if len(shapes["embedding/kernel"]) == 2 and f"{POOLING}/probe" in shapes:
+            raise CheckpointError(
+                "it is a NaFlex model of SigLIP 2, for images of any ratio of sides: minivit has none"
+            )
         patch_size, width, channels, dim = kernel = shape_of(shapes, "embedding/kernel", 4)
         check_square_patches(kernel, patch_size, width)
         block = "Transformer/encoderblock_0"
