@@ -136,8 +136,8 @@ def test_other_classes_are_not_measured_as_if_they_were_the_same(photos, tmp_pat
     others = write_folder(tmp_path / "others", {"cat": 5, "emu": 5})
     more = write_folder(tmp_path / "more", {"cat": 5, "dog": 5, "emu": 5})
     evaluate = ["evaluate", "--weights", tmp_path / "run", "--dataset"]
-    assert "'emu' where the model learned 'dog'" in refused(capsys, *evaluate, others)
-    assert "3 classes" in refused(capsys, *evaluate, more)
+    assert "the model has no class 'emu'" in refused(capsys, *evaluate, others)
+    assert "no class 'emu', unlike more: it has cat, dog" in refused(capsys, *evaluate, more)
 
 
 def test_a_damaged_picture_ends_the_run_with_its_name(photos, tmp_path, capsys):
@@ -190,7 +190,7 @@ def test_a_folder_of_another_class_is_refused_by_name(photos, tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", photos) == 0
     emus = write_folder(tmp_path / "emus", {"emu": 3})
     message = refused(capsys, "evaluate", "--weights", tmp_path / "run", "--dataset", emus)
-    assert "emus has 1 classes; the model knows 2, and not emu" in message
+    assert "the model has no class 'emu', unlike emus: it has cat, dog" in message
 
 
 def test_a_folder_is_measured_whole_unless_it_was_trained_on(photos, tmp_path, capsys):

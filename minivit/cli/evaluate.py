@@ -129,13 +129,10 @@ def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset:
 
     places = {_spelled_alike(name): place for place, name in enumerate(known)}
     unknown = [name for name in dataset.classes if _spelled_alike(name) not in places]
-    if unknown and count == len(known):
-        theirs = {_spelled_alike(name) for name in dataset.classes}
-        ours = next(name for name in known if _spelled_alike(name) not in theirs)
-        raise ConfigError(f"{dataset.name} has the class {quoted(unknown[0])} where the model learned {quoted(ours)}")
     if unknown:
         raise ConfigError(
-            f"{dataset.name} has {count} classes; the model knows {len(known)}, and not {listed(unknown, 3)}"
+            f"the model has no class {listed(map(quoted, unknown), 3)}, unlike {dataset.name}: "
+            f"it has {listed(known, 4)}"
         )
     if count < len(known):
         notice(f"{dataset.name} has {count} of the model's {len(known)} classes: {listed(dataset.classes)}")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..utils.console import complain
 from ..utils.text import printable
 from .common import data_dir_option, workers_option
 
@@ -18,7 +19,7 @@ def add_experiment(commands: Any) -> None:
     parser = commands.add_parser(
         "experiment", help="repeat an experiment of the paper with small models", allow_abbrev=False,
         description="Train small models on CIFAR-10 with several seeds each, and write the numbers, a figure and a "
-        "sentence that sums them up. A stopped experiment goes on after its last finished run.",
+        "sentence that sums them up. A stopped experiment continues where it was, with the same command.",
     )  # fmt: skip
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=f"repeat the experiment NAME: {listed}")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train each model with N seeds [default: 3]")
@@ -33,9 +34,13 @@ def _experiment(options: argparse.Namespace) -> int:
 
     experiment = EXPERIMENTS[options.name]
     folder = Path(options.out) if options.out else Path("runs") / f"experiment-{options.name}"
-    summaries = run_experiment(
-        experiment, folder, seeds=options.seeds, data_dir=options.data_dir or "", workers=options.workers
-    )
+    try:
+        summaries = run_experiment(
+            experiment, folder, seeds=options.seeds, data_dir=options.data_dir or "", workers=options.workers
+        )
+    except KeyboardInterrupt:
+        complain("minivit: stopped; the same command continues where it was")
+        raise
     for s in summaries:
         print(f"{s.series:<16} {s.x!s:>8}  {s.mean:7.2%} ± {s.half_width:6.2%}  ({s.seeds} seeds)")
     print((folder / "sentence.txt").read_text(encoding="utf-8").strip())

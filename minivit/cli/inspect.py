@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..data import DATASETS, indices_to_show, load_dataset
 from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
-from ..utils.text import printable
+from ..utils.notices import notice
+from ..utils.text import listed, printable
 from .common import data_dir_option, threads_of, workers_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
@@ -122,5 +123,7 @@ def _test_pictures(
 
     shown = sample.subset(indices_to_show(test_set, SHOWN))
     labels = shown.labels if classes == test_set.classes else None
+    if labels is None:
+        notice(f"{name} has other classes than the model, which answers with {listed(classes, 4)}")
     names = [f"test image {i} of {name}" for i in range(len(shown))]
     return ShownImages(shown.images, names, classes, labels), sample.images

@@ -32,10 +32,10 @@ DETAILS = (
     ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join(ACTIVATIONS)} [default: as a config.json "
      "beside the weights says, or as the weights' source computes it]"),
     ("eps", "NUMBER", "add NUMBER to the variance in LayerNorm, such as 1e-6 [default: as for --gelu]"),
-    ("mean", "R,G,B", "subtract the mean R,G,B from pixels between 0 and 1, such as 0.485,0.456,0.406 [default: as a "
-     "file beside the weights says, or as the weights' source has it]"),
-    ("std", "R,G,B", "divide pixels by the standard deviation R,G,B, such as 0.229,0.224,0.225 [default: as for "
-     "--mean]"),
+    ("mean", "R,G,B", "subtract the mean R,G,B from pixels between 0 and 1, such as 0.485,0.456,0.406; needs --std "
+     "[default: as a file beside the weights says, or as the weights' source has it]"),
+    ("std", "R,G,B", "divide pixels by the standard deviation R,G,B, such as 0.229,0.224,0.225; needs --mean [default: "
+     "as for --mean]"),
     ("resize", "PIXELS", "resize the shorter side of images to PIXELS before the crop, such as 256, or to a height and "
      "width whatever their ratio, such as 224x224 [default: as for --mean]"),
     ("crop", "PIXELS", "keep PIXELS of the resized image, such as 224, or a share of its sides, such as 0.875 "

@@ -451,7 +451,9 @@ def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, C
         train[name] = [file for file in files if file not in held_out]
         test[name] = [file for file in files if file in held_out]
     if not any(test.values()):
-        raise DataError(f"{printable(root)} has one image in each class: too few to hold any out for testing")
+        raise DataError(
+            f"{printable(root)} has one image in each class: too few to hold any out for testing; add images"
+        )
     return train, test
 
 

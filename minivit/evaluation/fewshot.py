@@ -122,7 +122,8 @@ def _sampled_images(dataset: AnyDataset, shots: Sequence[int], seeds: int) -> li
     for name, members in zip(dataset.classes, of_class, strict=True):
         if len(members) < most:
             raise ConfigError(
-                f"class {name!r} of {dataset.name} has {len(members)} training images, too few for {most} shots"
+                f"class {name!r} of {dataset.name} has {len(members)} training images, too few for {most} shots: "
+                f"give fewer, such as --shots {','.join(str(shots) for shots in SHOTS if shots <= len(members)) or '1'}"
             )
     generators = [np.random.default_rng(seed) for seed in range(seeds)]
     return [np.stack([rng.permutation(members)[:most] for members in of_class]) for rng in generators]

@@ -140,7 +140,14 @@ class ViTConfig:
         if self.backbone is None:
             sides = self.image_shape[:2]
             fits = all(side >= self.patch_size if self.drop_rest else side % self.patch_size == 0 for side in sides)
-            _check(fits, f"patches of {self.patch_size} pixels must divide the image size", self.image_size)
+            if not fits:
+                near = sorted(
+                    {max(1, side // self.patch_size + more) * self.patch_size for side in sides for more in (0, 1)}
+                )
+                raise ConfigError(
+                    f"patches of {self.patch_size} pixels must divide the image size, not {quoted(self.image_size)}; "
+                    f"{' or '.join(map(str, near))} would do"
+                )
             return
         good = isinstance(self.backbone, tuple | list) and all(_is_integer(units, 1) for units in self.backbone)
         _check(good, "backbone must be the units of each stage, integers of 1 or more", self.backbone)

@@ -71,7 +71,7 @@ def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None 
     if used is None:
         return RunData(train_set, measured, manifest, split)
     if used > len(train_set):
-        raise ConfigError(f"train-images must be at most the {len(train_set)} there are, not {used}")
+        raise ConfigError(f"train-images must be at most the {len(train_set):,} there are, not {used:,}")
     rng = np.random.default_rng([seed, SUBSET_STREAM])
     return RunData(train_set.subset(balanced_sample(train_set.labels, used, rng)), measured, manifest, split)
 
@@ -83,7 +83,7 @@ def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[A
         ConfigError: if there are fewer training images.
     """
     if count >= len(train_set):
-        raise ConfigError(f"validation must be below the {len(train_set)} training images, not {count}")
+        raise ConfigError(f"validation must be below the {len(train_set):,} training images, not {count:,}")
     if not count:
         return train_set, test_set
     order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed

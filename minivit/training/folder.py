@@ -51,7 +51,7 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
     with ExitStack() as stack:
         try:
             if folder.exists() and not folder.is_dir():
-                raise ConfigError(f"{printable(folder)} is a file: a run needs a folder, choose another --out")
+                raise ConfigError(f"{printable(folder)} is a file: a run needs a folder, choose another one")
             made = [path for path in (folder, *folder.parents) if not path.exists()]
             stack.callback(_remove_empty, made)
             folder.mkdir(parents=True, exist_ok=True)
@@ -77,8 +77,11 @@ def _check_free(folder: Path) -> None:
     name = printable(folder)
     if CONFIG in found and _is_run(folder):
         word = shell_word(folder)
-        raise ConfigError(f"{name} holds a run already: resume it with --resume {word}, or choose another --out")
-    raise ConfigError(f"{name} holds {listed(found)} already, but no run that can be resumed: choose another --out")
+        raise ConfigError(
+            f"{name} holds a run already: resume it (minivit train --resume {word}, in Python resume=True), or choose "
+            "another folder"
+        )
+    raise ConfigError(f"{name} holds {listed(found)} already, but no run that can be resumed: choose another folder")
 
 
 def _is_run(folder: Path) -> bool:

@@ -74,7 +74,9 @@ class StopRequest:
         if not first or not self.steps_begun:
             raise Stopped(self.number)
         if self.show:
-            self._say("stopping: this step is finished and saved (once more: stop at once, with what was saved before)")
+            self._say(
+                "stopping: this step will be finished and saved (once more: stop at once, with what was saved before)"
+            )
 
     def _say(self, text: str) -> None:
         # Not with print: the signal may have come while its buffer was being written.

@@ -73,7 +73,8 @@ def load_model(
         mean: of each channel, of pixels from 0 to 1, if the weights were trained on (pixels - mean) / std. It becomes
             part of the patch embedding, exactly, so that the model takes images in [-1, 1] like every other.
             [default: 0.5, which changes nothing]
-        std: the standard deviation of each channel. [default: 0.5, which changes nothing]
+        std: the standard deviation of each channel; `mean` and `std` are given together. [default: 0.5, which changes
+            nothing]
         resize: how images are resized for the model: the pixels of the shorter side, or (height, width) whatever the
             image's ratio of sides. It is noted in the model's header, and commands and `read_fitted` follow it.
         crop: the centre of a resized image that is kept: pixels, or a share of the sides such as 0.875.

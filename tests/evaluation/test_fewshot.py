@@ -187,7 +187,10 @@ def test_images_of_other_channels_are_refused():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"shots": [31]}, "class 'a' of means has 30 training images, too few for 31 shots"),
+        (
+            {"shots": [31]},
+            "class 'a' of means has 30 training images, too few for 31 shots: give fewer, such as --shots 1,5,10,25",
+        ),
         ({"shots": [0]}, "shots must be integers of 1 or more, not 0"),
         ({"shots": []}, "not none"),
         ({"seeds": 0}, "seeds must be 1 or more, not 0"),

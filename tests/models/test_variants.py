@@ -215,7 +215,7 @@ def test_masked_patch_prediction_trains_no_head_of_a_distilled_model():
         ({"positions_for": "none"}, "positions_for must be one of 'all', 'class', 'patches', not 'none'"),
         ({"layer_scale": 0.0}, "layer_scale must be above 0 and at most 1, or None, not 0.0"),
         ({"layer_scale": True}, "layer_scale must be above 0"),
-        ({"image_size": 225}, "patches of 16 pixels must divide the image size, not 225"),
+        ({"image_size": 225}, "patches of 16 pixels must divide the image size, not 225; 224 or 240 would do"),
         ({"image_size": (224, 15), "drop_rest": True}, "patches of 16 pixels must divide the image size, not"),
         ({"norm": "batch"}, "norm must be one of 'layer', 'rms', not 'batch'"),
         ({"norm": "rms", "qk_norm": True}, "qk_norm is for norm='layer', not 'rms'"),

@@ -81,7 +81,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_is_resumed_and_not_be
     run(tmp_path, steps=1)
     for name in ("checkpoint.npz", "metrics.jsonl", "curve.png"):
         (tmp_path / name).unlink()
-    with pytest.raises(ConfigError, match="holds a run already: resume it with --resume"):
+    with pytest.raises(ConfigError, match=r"holds a run already: resume it \(minivit train --resume .*resume=True"):
         run(tmp_path, steps=1)
     assert run(tmp_path, steps=1, resume=True).finished
 
