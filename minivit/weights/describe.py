@@ -80,7 +80,7 @@ def describe_weights(weights: str | Path, **options: Any) -> WeightsDescription:
     path = find_weights(weights)
     with open_archive(path) as archive:
         found = identify(archive, checked_hints(**options))
-        found.source.check(archive, found.description)
+        found.source.check(found.archive, found.description)
         format, arrays, numbers = archive.kind, len(archive.shapes), archive.size
         types = tuple(sorted({_name_of_type(short) for short in archive.types.values()}))
     config, header = found.description.config, found.description.header

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minivit import CheckpointError, ConfigError, Notice, ViT, load_model, save_weights
+from minivit.weights.describe import describe_weights
 from minivit.weights.formats.archive import open_archive
 from minivit.weights.sources.google import Google, google_state
 from minivit.weights.sources.source import Description
@@ -39,6 +40,13 @@ def test_stacked_blocks_are_read_one_by_one(tmp_path, prefix):
     state = loaded(tmp_path, arrays).state()
 
     assert all(np.array_equal(state[name], array) for name, array in model.state().items())
+
+
+@pytest.mark.filterwarnings("ignore::minivit.Notice")
+def test_a_file_of_stacked_blocks_is_described(tmp_path):
+    np.savez(tmp_path / "scan.npz", **stacked(tiny_vit(dtype=np.float32, depth=3)))
+
+    assert describe_weights(tmp_path / "scan.npz").config.depth == 3
 
 
 @pytest.mark.filterwarnings("ignore::minivit.Notice")

@@ -17,6 +17,7 @@ TARGETS: tuple[Target, ...] = (
     TimmFolder(),
     HuggingFaceFolder(),
     Layout("google", (".npz",)),
+    Layout("torchvision", (".safetensors",)),
     Layout("minivit", (".safetensors", ".npz")),
 )
 
