@@ -125,3 +125,10 @@ def test_a_naflex_model_is_named(tmp_path):
 
     with pytest.raises(CheckpointError, match="NaFlex model of SigLIP 2"):
         loaded(tmp_path, arrays)
+
+
+def test_an_optimisers_state_alone_is_no_model(tmp_path):
+    arrays = {f"opt/state/{name}": array for name, array in google_state(tiny_vit(dtype=np.float32)).items()}
+
+    with pytest.raises(CheckpointError, match="embedding/kernel is missing"):
+        loaded(tmp_path, arrays)

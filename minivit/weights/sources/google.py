@@ -76,7 +76,7 @@ class Google(SlotSource):
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT or hybrid with these arrays."""
-        if len(shapes["embedding/kernel"]) == 2 and f"{POOLING}/probe" in shapes:
+        if len(shapes.get("embedding/kernel", ())) == 2 and f"{POOLING}/probe" in shapes:
             raise CheckpointError(
                 "it is a NaFlex model of SigLIP 2, for images of any ratio of sides: minivit has none"
             )

@@ -34,7 +34,7 @@ class VitPytorch(SlotSource):
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
-        if len(shapes[PATCH_KERNEL]) == 1:
+        if len(shapes.get(PATCH_KERNEL, ())) == 1:
             raise CheckpointError("it has LayerNorm on the patches before they are embedded: minivit has no such part")
         dim, patch_values = shape_of(shapes, PATCH_KERNEL, 2)
         patch_size, channels = _patch(patch_values)
