@@ -398,6 +398,16 @@ def test_a_folder_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("layout", ["huggingface", "google"])
+def test_weights_that_are_not_finite_are_not_written(tmp_path, layout):
+    model = tiny_vit(dtype=np.float32)
+    model.head.bias.data[0] = np.nan
+
+    with pytest.raises(SaveError, match=r"head\.bias holds numbers that are nan"):
+        save_weights(model, tmp_path / "model.npz", layout=layout)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_writes_a_folder(tmp_path, capsys):
     save_weights(tiny_vit(dtype=np.float32), tmp_path / "model.npz")
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ...backend.arrays import to_numpy
-from ...errors import CheckpointError, ConfigError
+from ...errors import CheckpointError, ConfigError, SaveError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
 from ...nn.module import misfit
@@ -235,9 +235,13 @@ class SlotSource(Source):
 
         Raises:
             ConfigError: if the model has a part that the layout has no place for.
+            SaveError: if weights are nan or infinite.
         """
         self.check_writable(model.config)
         state = {name: to_numpy(array) for name, array in model.state().items()}
+        for name, array in state.items():
+            if not np.isfinite(array).all():
+                raise SaveError(f"{name} holds numbers that are nan or infinite: nothing was written")
         return {slot.theirs: slot.get(state) for slot in self.slots(model.config)}
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
