@@ -113,7 +113,9 @@ class ViT(Classifier):
         """
         seen: Intermediates | None = {} if return_intermediates else None
         if self.config.distillation:
-            logits = self._mean_of_two_heads(self._pooled(images, rng, seen))
+            y = self._pooled(images, rng, seen)  # (B, 2, D)
+            _keep(seen, "representation", y.mean(axis=1))
+            logits = self._mean_of_two_heads(y)  # (B, K)
         else:
             y = self.represent(images, rng=rng, seen=seen)  # (B, D)
             logits = self.head(y) if self.config.num_classes else y  # (B, K)

@@ -174,6 +174,8 @@ def test_a_distilled_models_representation_is_the_mean_of_two_tokens_and_trainin
 
     y = model._pooled(images, None, None).data
     np.testing.assert_allclose(model.represent(images).data, (y[:, 0] + y[:, 1]) / 2, rtol=0, atol=1e-12)
+    _, seen = model(images, return_intermediates=True)
+    np.testing.assert_allclose(seen["representation"], model.represent(images).data, rtol=0, atol=1e-12)
     headless = ViT(tiny_config(distillation=True, num_classes=0))
     assert headless(random_images(headless.config)).shape == (3, 12)
     (model(images) * model(images)).sum().backward()
