@@ -330,6 +330,12 @@ def test_a_mistake_is_answered_by_its_command_with_a_suggestion(arguments, sente
     assert re.search(rf"(; see|\? See) minivit {command} --help\n$", said)
 
 
+def test_what_cannot_run_is_not_announced(trained, capsys):
+    for options in (["--device", "tpu"], ["--out", str(trained)]):
+        assert cli.main(["train", *options]) == 2
+        assert "training" not in capsys.readouterr().out
+
+
 def test_a_misspelled_command_is_suggested(capsys):
     with pytest.raises(SystemExit):
         cli.main(["trian"])

@@ -9,6 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ..backend.arrays import to_device
 from ..data import dataset_title, default_data_dir, indices_to_show, load_dataset
 from ..errors import ConfigError, SaveError
 from ..preprocessing import preprocessing_in
@@ -62,12 +65,16 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
 
 def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
     from ..training import train
+    from ..training.folder import check_free
     from ..training.objectives import ACCURACIES
     from ..training.stopping import exit_status
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
     resume = hasattr(options, "resume")
     config = _options_of_resumed_run(options, given) if resume else _options_of_new_run(given, defaults)
+    to_device(np.zeros(1, np.float32), config.device)  # an unknown device is said before the run is announced
+    if hasattr(options, "out"):
+        check_free(Path(options.out))
     with _run_folder(options, config) if ranks.first else nullcontext(Path()) as own:
         folder = ranks.from_first(own)
         if ranks.first:

@@ -145,8 +145,8 @@ class ViTConfig:
                     {max(1, side // self.patch_size + more) * self.patch_size for side in sides for more in (0, 1)}
                 )
                 raise ConfigError(
-                    f"patches of {self.patch_size} pixels must divide the image size, not {quoted(self.image_size)}; "
-                    f"{' or '.join(map(str, near))} would do"
+                    f"patches of {quoted(self.patch_size)} pixels must divide the image size, not "
+                    f"{quoted(self.image_size)}; {' or '.join(map(quoted, near))} would do"
                 )
             return
         good = isinstance(self.backbone, tuple | list) and all(_is_integer(units, 1) for units in self.backbone)

@@ -59,7 +59,7 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
             raise SaveError(f"could not make the folder {printable(folder)}: {reason_of(error)}") from error
         held = stack.enter_context(locked(folder))
         if not resume:
-            _check_free(folder)
+            check_free(folder)
         remove_parts(folder)
         yield held
 
@@ -70,7 +70,8 @@ def _remove_empty(made: list[Path]) -> None:
             path.rmdir()
 
 
-def _check_free(folder: Path) -> None:
+def check_free(folder: Path) -> None:
+    """Raise ConfigError if a folder holds a run, or other files with a run's names."""
     names = (CONFIG, METRICS, CHECKPOINT, *PICTURES)
     if not (found := [name for name in names if os.path.lexists(folder / name)]):
         return

@@ -265,6 +265,7 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Identified]:
         if found.source is not MINIVIT:
             _refuse_relatives(archive, error)
         raise
+    _check_not_ignored(found.description.config, hints, archive)
     if found.hints.assumed:
         names = [words.split("=")[0] for words in found.hints.assumed]
         notice(
@@ -273,6 +274,20 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Identified]:
         )
     model.header = found.description.header
     return model, found
+
+
+def _check_not_ignored(config: AnyConfig, hints: Hints, archive: Archive) -> None:
+    """Raise ConfigError if the caller's heads or grid are not the model's: the file itself states another."""
+    path = printable(archive.path)
+    if not isinstance(config, ViTConfig):
+        if hints.heads is not None or hints.grid is not None:
+            raise ConfigError(f"{path} holds a ResNet, which has neither heads nor a grid: remove --heads and --grid")
+        return
+    if config.depth and hints.heads not in (None, config.heads):
+        raise ConfigError(f"{path} says {config.heads} heads, not {hints.heads}: remove --heads")
+    if hints.grid not in (None, config.grid):
+        (rows, columns), asked = config.grid, " x ".join(map(str, hints.grid or ()))
+        raise ConfigError(f"{path} says a grid of {rows} x {columns} patches, not {asked}: remove --grid")
 
 
 def _refuse_relatives(archive: Archive, cause: Exception | None = None) -> None:

@@ -238,6 +238,19 @@ def test_the_image_size_that_is_assumed_without_positions_is_the_models(tmp_path
         assert load_model(tmp_path / "google.npz").config.image_size == 220
 
 
+@pytest.mark.parametrize("layout", ["minivit", "google"])
+def test_heads_and_a_grid_that_a_file_contradicts_are_refused(tmp_path, layout):
+    path = tmp_path / "model.npz"
+    save_weights(tiny_vit(), path, layout=layout)
+    right = load_model(path).config
+
+    with pytest.raises(ConfigError, match=f"says {right.heads} heads, not 7: remove --heads"):
+        load_model(path, heads=7)
+    with pytest.raises((ConfigError, CheckpointError), match="3 x 5"):
+        load_model(path, grid=(3, 5))
+    assert load_model(path, heads=right.heads, grid=right.grid).config == right
+
+
 def test_a_class_token_that_is_missing_is_asked_for(tmp_path):
     save_weights(tiny_vit(), tmp_path / "google.npz", layout="google")
     arrays = dict(np.load(tmp_path / "google.npz"))
