@@ -29,8 +29,8 @@ def add_fewshot(commands: Any) -> None:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        required=True,
-        help=f"draw images from {', '.join(DATASETS)} or folder:PATH (required)",
+        help=f"draw images from {', '.join(DATASETS)} or folder:PATH [default: the data set that the model was trained "
+        "on]",
     )
     data_dir_option(parser)
     shots = ",".join(map(str, SHOTS))
@@ -56,8 +56,14 @@ def _fewshot(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..backend.workers import Workers
+    from ..training.folder import noted_data
 
-    path, model, _ = load_weights(options)
+    path, model, header = load_weights(options)
+    trained_on, data_dir = noted_data(header, path)
+    options.dataset = options.dataset or trained_on
+    options.data_dir = options.data_dir or data_dir
+    if options.dataset is None:
+        raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset")
     shots = _integers(options.shots)
     sets = load_dataset(options.dataset, options.data_dir)
     total = images_needed(*sets, shots, options.seeds)

@@ -32,6 +32,7 @@ class Pixels:
     def __init__(self, size=8):
         self.config = tiny_config(image_size=size)
         self.seen = []
+        self.header = {}
 
     @contextmanager
     def evaluating(self):
@@ -224,6 +225,11 @@ def test_the_command_prints_a_table_and_writes_the_numbers(weights, capsys):
         assert row.split()[:2] == [str(result["shots"]), f"{result['mean']:.2%}"]
         assert row.split()[-3:] == [f"{accuracy:.2%}" for accuracy in result["accuracies"]]
         assert f"to {min(1, result['mean'] + result['half_width_95']):.2%}" in row
+
+
+def test_weights_that_name_no_data_set_ask_for_one(weights, capsys):
+    assert cli.main(["fewshot", "--weights", str(weights)]) == 2
+    assert "give --dataset" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
