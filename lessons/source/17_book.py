@@ -184,7 +184,7 @@ dropout_seed = (7, 3, 10, 2)
 # saved but the step: a resumed run draws the same masks.
 #
 # One more. Eq. 4 reads a single token, and minivit makes use of it: see `skip_unused` in `ViT.encode`, and what
-# `wanted` does in `EncoderBlock.forward`.
+# `queries` does in `EncoderBlock.forward`.
 
 # %% exercise="tokens_in_last_mlp"
 # --- solution -> tokens_in_last_mlp = ...  # (with skip_unused, without it)

@@ -55,11 +55,11 @@ def test_the_table_of_contents_names_what_is_there():
         ("minivit/engine/fused.py", 'GELU_FORMS = {"tanh"'),
         ("minivit/engine/reference.py", 'if form == "erf":'),
         ("tests/engine/test_twins.py", "def test_gelu(shape, form, dtype, seed)"),
-        ("minivit/models/vit.py", "wanted = self.config.num_class_tokens if skip"),
+        ("minivit/models/vit.py", "queries = self.config.num_class_tokens if skip"),
         ("minivit/training/distributed/parallel.py", "rng = np.random.default_rng([*seed, number])"),
         ("docs/departures.md", "# Where minivit departs"),
         ("minivit/engine/tensor.py", "it never changes `dy`"),
-        ("minivit/engine/tensor.py", "(no such array twice)"),
+        ("minivit/engine/tensor.py", "each for one input alone"),
     ],
 )
 def test_what_the_lesson_sends_its_reader_to_is_there(file, text):

@@ -85,9 +85,10 @@ def test_every_option_of_augmentation_reaches_the_batches(tmp_path, monkeypatch)
     train_step = loop.train_step
     monkeypatch.setattr(loop, "train_step", lambda run, batch: seen.append(batch) or train_step(run, batch))
     run(tmp_path / "plain", steps=3)
-    run(tmp_path / "all", steps=3, augment="crop", randaugment="1,5", erasing=0.5, mixup=0.5)
+    options = {"randaugment": "1,5", "erasing": 0.5, "auto_augment": "trivial", "color_jitter": 0.2}
+    run(tmp_path / "all", steps=3, augment="crop", mixup=0.5, **options)
     run(tmp_path / "cutmix", steps=3, cutmix=1.0)
-    assert asked[:2] == [("none", (8, 8), "", 0.0), ("crop", (8, 8), "1,5", 0.5)]
+    assert asked[:2] == [("none", (8, 8), "", 0.0, "", 0.0), ("crop", (8, 8), "1,5", 0.5, "trivial", 0.2)]
     assert [batch.labels.shape for batch in seen] == [(20,)] * 3 + [(20, 3)] * 6
     for plain, mixed in zip(seen[:3], seen[3:6], strict=True):
         assert (mixed.labels[np.arange(20), plain.labels] > 0).all()
