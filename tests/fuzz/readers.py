@@ -49,12 +49,14 @@ class Weights(Target):
 
     suffix = ".npz"
 
+    heads: int | None = 3  # what the file may not say
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.good = self.make()
         self.path = folder / f"weights{self.suffix}"
         self.path.write_bytes(self.good)
-        load_model(self.path, heads=3)  # without damage it is read
+        load_model(self.path, heads=self.heads)  # without damage it is read
 
     def make(self) -> bytes:
         """A good file."""
@@ -67,7 +69,7 @@ class Weights(Target):
 
     def run(self, rng: Random) -> None:
         self.path.write_bytes(self.damaged(rng))
-        load_model(self.path, heads=3)
+        load_model(self.path, heads=self.heads)
 
 
 class OwnNpz(Weights):
@@ -114,6 +116,7 @@ class BitNpz(Weights):
     """Files of Big Transfer's authors: residual networks."""
 
     name = "bit-npz"
+    heads = None
 
     def make(self) -> bytes:
         path = self.folder / "good.npz"
@@ -179,7 +182,7 @@ class PyTorchZip(Weights):
         self.path.write_bytes(self.damaged(rng))
         with nothing_is_run() as run:
             try:
-                load_model(self.path, heads=3)
+                load_model(self.path, heads=self.heads)
             finally:
                 assert run == [], f"something was run: {run[0]}"
         assert not Path("CANARY").exists(), "a command was run"

@@ -126,7 +126,7 @@ def tokens_in_last_mlp(value: Any) -> None:
         )
     if given == (right[0], right[1] - 1):
         raise Complaint("tokens_in_last_mlp: without skip_unused the class token passes too, beside the 64 patches")
-    raise Complaint(f"tokens_in_last_mlp: not {given}: look at `wanted` in ViT.encode and EncoderBlock.forward")
+    raise Complaint(f"tokens_in_last_mlp: not {given}: look at `queries` in ViT.encode and EncoderBlock.forward")
 
 
 def tokens_seen(skip_unused: bool) -> int:
