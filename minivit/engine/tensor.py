@@ -448,7 +448,7 @@ def _shape_named(x: object) -> object:
     """Return the shape of an op's argument; the shapes of several Tensors; an axis or a shape unchanged."""
     if isinstance(x, list | tuple) and any(isinstance(part, Tensor) for part in x):
         return " and ".join(str(_shape_named(part)) for part in x)
-    return getattr(x, "shape", x if isinstance(x, tuple) else np.shape(x))  # type: ignore[arg-type]
+    return x if isinstance(x, tuple) else np.shape(x)  # type: ignore[arg-type]
 
 
 def needs_grad(*inputs: object) -> bool:

@@ -384,6 +384,7 @@ MISFITS = {
     "transpose, an axis twice": lambda: Tensor(np.ones((2, 3))).transpose(0, 0),
     "transpose, no such axis": lambda: Tensor(np.ones((2, 3))).transpose(0, 3),
     "broadcast_to": lambda: ops.broadcast_to(Tensor(np.ones(2)), (3,)),
+    "concatenate with an array": lambda: ops.concatenate([Tensor(np.ones((2, 3))), np.ones((2, 4))]),
     "concatenate": lambda: ops.concatenate([Tensor(np.ones((2, 3))), Tensor(np.ones((2, 4)))], axis=0),
     "sum over no such axis": lambda: Tensor(np.ones(2)).sum(axis=1),
     "linear": lambda: fused.linear(Tensor(np.ones((2, 3))), Tensor(np.ones((4, 5)))),
@@ -422,6 +423,7 @@ def test_what_minivit_checks_itself_is_a_shape_error(name):
         ("transpose, an axis twice", "(0, 0) does not fit the shape (2, 3)"),
         ("broadcast_to", "(2,) does not broadcast to (3,)"),
         ("concatenate", "(2, 3) and (2, 4)"),
+        ("concatenate with an array", "(2, 3) and (2, 4)"),
     ],
 )
 def test_both_shapes_are_named(name, words):

@@ -12,6 +12,7 @@ from minivit.models.positions import (
     LearnedPositions2d,
     relative_scores,
     resize_positions,
+    resized,
     sincos2d,
 )
 from tests.support import random_images, tiny_config, tiny_vit
@@ -204,3 +205,19 @@ def test_a_slope_stays_a_slope():
 def test_bad_input_is_named(arguments, words):
     with pytest.raises(ConfigError, match=words):
         resize_positions(*arguments)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_columns_and_rows_are_resized_each_along_its_side(method):
+    columns, rows = random(1, 4, 6), random(3, 1, 6, seed=1)  # of a grid of 3 rows and 4 columns
+
+    wider = resized("positions.columns", columns, (3, 4), (5, 7), method)
+    taller = resized("positions.rows", rows, (3, 4), (5, 7), method)
+
+    assert wider.shape == (1, 7, 6) and taller.shape == (5, 1, 6)
+    whole = resize_positions(np.tile(columns, (1, 3, 1)), (3, 4), (3, 7), method).reshape(3, 7, 6)
+    for row in whole:  # each row of a grid is resized as the columns are
+        np.testing.assert_allclose(wider[0], row, rtol=0, atol=1e-12)
+    whole = resize_positions(np.repeat(rows, 4, axis=1).reshape(1, 12, 6), (3, 4), (5, 4), method).reshape(5, 4, 6)
+    for column in range(4):
+        np.testing.assert_allclose(taller[:, 0], whole[:, column], rtol=0, atol=1e-12)
