@@ -284,7 +284,10 @@ def test_of_weights_and_their_average_the_average_is_taken_and_said(tmp_path, ma
     assert all(np.array_equal(state[name], expected[name]) for name in expected)
 
 
-@pytest.mark.parametrize("prefixes", [("first.", "second."), ("ema.", "teacher."), ("a.", "ema.", "model_ema.")])
+@pytest.mark.parametrize("prefixes", [
+    ("first.", "second."), ("ema.", "teacher."), ("a.", "ema.", "model_ema."), ("model.", "teacher."),
+    ("state_dict.model.", "state_dict.teacher."),
+])  # fmt: skip
 def test_several_models_in_a_file_are_a_question_and_no_guess(tmp_path, prefixes):
     arrays = {prefix + name: array for prefix in prefixes for name, array in timm_arrays().items()}
     path = write_safetensors(tmp_path / "two.safetensors", arrays)

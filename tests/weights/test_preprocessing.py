@@ -186,8 +186,14 @@ IMAGENET = {"image_mean": list(IMAGENET_MEAN), "image_std": list(IMAGENET_STD)}
          Preprocessing(crop_rounding="down")),
         ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3},
          Preprocessing(crop_rounding="down")),
+        ({"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 8}, "crop_pct": 0.8},
+         Preprocessing(resize="shortest", crop_share=0.8, interpolation="bicubic", crop_rounding="down",
+                       image_size=(8, 8))),
+        ({"feature_extractor_type": "ConvNextFeatureExtractor", "size": 384},
+         Preprocessing(interpolation="bicubic", crop_rounding="down", image_size=(384, 384))),
     ],
-    ids=["ViT", "older ViT", "CLIP", "older CLIP", "DeiT", "as they are", "0 to 255", "0 to 2"],
+    ids=["ViT", "older ViT", "CLIP", "older CLIP", "DeiT", "as they are", "0 to 255", "0 to 2", "ConvNeXt",
+         "ConvNeXt at 384"],
 )  # fmt: skip
 def test_what_a_preprocessor_config_says(tmp_path, said, expected):
     found = prepared(folder(tmp_path, hf_arrays(), preprocessor_config=said), heads=2)
@@ -224,7 +230,8 @@ def test_what_timms_pretrained_cfg_says(tmp_path, said, expected):
     [
         {"size": "large"}, {"size": {"shortest_edge": 8, "longest_edge": 9}}, {"size": {"height": 8}}, {"resample": 9},
         {"resample": "bicubic"}, {"image_mean": [300.0], "image_std": [1.0]}, {"rescale_factor": 0, **IMAGENET},
-        {"crop_size": -1, "do_center_crop": True, "size": 8},
+        {"crop_size": -1, "do_center_crop": True, "size": 8}, {"crop_pct": 0.9, "size": 8},
+        {"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": True},
     ],
     ids=str,
 )  # fmt: skip

@@ -22,7 +22,15 @@ PROCESSORS = {
     "CLIP": Preprocessing(CLIP_MEAN, CLIP_STD, "shortest", interpolation="bicubic"),
     "Bit": Preprocessing(CLIP_MEAN, CLIP_STD, "shortest", interpolation="bicubic"),  # DINOv2's
     "Siglip": Preprocessing(interpolation="bicubic"),
+    "ConvNext": Preprocessing(resize="shortest", crop_share=224 / 256, interpolation="bicubic"),
 }
+WARPS_FROM = 384  # pixels from which a ConvNext processor resizes to a square without a crop
+
+# Fields of other processors that change pixels, in ways that `Preprocessing` does not have.
+UNSUPPORTED_FIELDS = (
+    "do_pad", "do_flip_channel_order", "do_thumbnail", "do_align_long_axis", "do_grayscale", "do_color_quantize",
+    "rescale_offset", "include_top", "offset",
+)  # fmt: skip
 TIMM_RESIZES = {"center": "cover", "squash": "exact"}  # by crop_mode
 
 
@@ -36,12 +44,14 @@ def fields_of_preprocessor(content: JsonObject) -> dict[str, Any]:
         CheckpointError: for a value that makes no sense.
     """
     kind, default = _processor(content)
+    _refuse_other_pixels(content, kind)
     fields: dict[str, Any] = {"crop_rounding": "down"}
     fields |= _scaling(content, default if kind else None)
     filter = content.get("resample", lambda v: v in range(len(PILLOW_FILTERS)), "the number of a filter of Pillow")
     if filter is not None or kind:
         fields["interpolation"] = default.interpolation if filter is None else PILLOW_FILTERS[filter]
-    fields |= _sizes(content, default, known=bool(kind))
+    is_convnext = kind == "ConvNext" and content.content.get("do_resize") is not False
+    fields |= _sizes_of_convnext(content, default) if is_convnext else _sizes(content, default, known=bool(kind))
     return _checked(fields, content)
 
 
@@ -53,6 +63,24 @@ def _processor(content: JsonObject) -> tuple[str, Preprocessing]:
                                                "FeatureExtractor")):  # fmt: skip
             return kind, default
     return "", Preprocessing()
+
+
+def _refuse_other_pixels(content: JsonObject, kind: str) -> None:
+    """Raise CheckpointError for a field that prepares pixels in a way that minivit does not have.
+
+    Args:
+        content: the file.
+        kind: the processor's, "" for an unknown one; the known ones ignore fields of others.
+    """
+    fields = UNSUPPORTED_FIELDS if kind else ("crop_pct", *UNSUPPORTED_FIELDS)
+    found = next((name for name in fields if content.content.get(name)), None)
+    if kind == "ConvNext" and content.content.get("do_center_crop"):
+        found = "do_center_crop"
+    if found is not None:
+        raise CheckpointError(
+            f"{printable(content.path)}: {found}={quoted(content.content[found], 20)} is not supported: move the file "
+            "away, and give mean, std, resize and crop (--mean ...)"
+        )
 
 
 def _scaling(content: JsonObject, default: Preprocessing | None) -> dict[str, Any]:
@@ -97,6 +125,18 @@ def _sizes(content: JsonObject, default: Preprocessing, known: bool) -> dict[str
         "ratio of sides, which is left out"
     )
     return {"resize": "exact", "crop_share": crop[0] / height, "image_size": crop}
+
+
+def _sizes_of_convnext(content: JsonObject, default: Preprocessing) -> dict[str, Any]:
+    """Return how a ConvNext processor resizes and crops: below 384 pixels, its size is what a crop of crop_pct keeps."""
+    size = content.content.get("size")
+    side = WARPS_FROM if size is None else _shortest_edge(content, size, default)
+    if side is None:
+        raise CheckpointError(f"{printable(content.path)}: size must have shortest_edge, not {quoted(size)}")
+    if side >= WARPS_FROM:
+        return {"resize": "exact", "crop_share": 1.0, "image_size": (side, side)}
+    resized = int(side / (content.number("crop_pct") or default.crop_share))
+    return {"resize": "shortest", "crop_share": side / resized, "image_size": (side, side)}
 
 
 def _shortest_edge(content: JsonObject, size: Any, default: Preprocessing) -> int | None:

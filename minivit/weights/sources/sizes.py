@@ -40,7 +40,8 @@ NARROW = 64  # published heads are at least this wide, so a narrower model is as
 
 NEVER = r"a^"  # a pattern that matches no text
 
-AVERAGED = {"ema", "teacher", "averaged", "swa"}  # words in the prefix of weights that were averaged during training
+AVERAGED = {"ema", "averaged", "swa"}  # words in the prefix of weights that were averaged during training
+TEACHER, STUDENT = "teacher", "student"  # beside a student, the teacher is its average, as in DINO
 
 # What training keeps beside the model: names of arrays outside the model's prefix.
 BESIDE_THE_MODEL = re.compile(
@@ -60,7 +61,8 @@ def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
 
     1. Copies that `skip` finds, such as those in an optimiser's state, do not count.
     2. If one copy is an average of the weights during training, it is taken: timm evaluates `state_dict_ema`, and the
-       authors of DINO (arXiv 2104.14294) evaluate the teacher. `SlotSource.describe` says so in a notice.
+       authors of DINO (arXiv 2104.14294) evaluate the teacher of a student. `SlotSource.describe` says so in a notice.
+       Another teacher, such as that of a distillation, is not known to be an average.
     3. Else the copy without a prefix is taken; what the others hold is then unknown to the source, which refuses it.
     4. Else the file does not tell which one is meant: an error lists the prefixes.
 
@@ -77,7 +79,10 @@ def prefix_of(shapes: Shapes, landmark: str, skip: str = NEVER) -> str:
         for name in shapes
         if re.search(rf"(^|[/.]){re.escape(landmark)}$", name) and not re.search(skip, name)
     }
-    averaged = [prefix for prefix in prefixes if AVERAGED & set(re.split(r"[._/]", prefix))]
+    words = {prefix: set(re.split(r"[._/]", prefix)) for prefix in prefixes}
+    averaged = [prefix for prefix in prefixes if words[prefix] & (AVERAGED | {TEACHER})]
+    if not any(STUDENT in each for each in words.values()):
+        averaged = averaged if len(averaged) > 1 else [prefix for prefix in averaged if words[prefix] & AVERAGED]
     if len(prefixes) > 1 and len(averaged) == 1:
         return averaged[0]
     if len(prefixes) > 1 and "" not in prefixes:
