@@ -128,7 +128,7 @@ def _sizes(content: JsonObject, default: Preprocessing, known: bool) -> dict[str
 
 
 def _sizes_of_convnext(content: JsonObject, default: Preprocessing) -> dict[str, Any]:
-    """Return how a ConvNext processor resizes and crops: below 384 pixels, its size is what a crop of crop_pct keeps."""
+    """Return how a ConvNext processor resizes: below 384 pixels, a crop of crop_pct keeps its size."""
     size = content.content.get("size")
     side = WARPS_FROM if size is None else _shortest_edge(content, size, default)
     if side is None:
