@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -260,6 +261,39 @@ def other_type(name):
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "float4_e2m1fn_x2"])
 def test_floats_of_eight_bits_are_refused_by_the_arrays_name(tmp_path, name):
     assert f"'x' holds {name} values" in refusal(other_type(name), tmp_path)
+
+
+@formats
+@pytest.mark.parametrize(("value", "words"), [(None, "None"), ([0.0, 1.0], "a list of numbers"), (1.0, "a number"),
+                                              ([[1, 2], [3, 4]], "a list of numbers")])  # fmt: skip
+def test_a_bias_that_is_no_tensor_is_refused_by_name(tmp_path, legacy, value, words):
+    content = torch_file({"model": timm_arrays() | {"blocks.0.attn.qkv.bias": value}, "epoch": 3}, legacy)
+
+    assert f"'model.blocks.0.attn.qkv.bias' is {words}, not a tensor" in refusal(content, tmp_path)
+
+
+def test_other_values_of_a_state_dict_are_named_and_those_of_a_run_are_not(tmp_path):
+    run = {"epoch": 3, "args": {"sizes": [1, 2], "bias": None}, "optimizer": None}
+    for arrays, named in (({}, False), ({"cls_token": None, "version": 2}, True)):
+        state = timm_arrays(class_token=False, tokens=4) | arrays
+        (tmp_path / "weights.pth").write_bytes(torch_file(run | {"model": state}))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            load_model(tmp_path / "weights.pth", classifier="gap", heads=1, grid=(2, 2), gelu="erf")
+        sentences = [str(each.message) for each in said if "not tensors" in str(each.message)]
+        assert [sentence.endswith("left out: model.cls_token") for sentence in sentences] == [True] * named
+
+
+@pytest.mark.parametrize("rebuild", ["_rebuild_sparse_tensor", "_rebuild_qtensor", "_rebuild_meta_tensor_no_storage"])
+@pytest.mark.parametrize("name", ["head.weight", "norm.weight"])
+@pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
+def test_a_model_with_such_a_tensor_is_refused_with_the_reason(tmp_path, make, name, rebuild):
+    file, names = File(), {"head.weight": "classifier.weight", "norm.weight": "vit.layernorm.weight"}
+    odd = {name if make is timm_arrays else names[name]: Call(Name("torch._utils", rebuild), (1, 2))}
+    (tmp_path / "weights.pth").write_bytes(file.write(file.tree(make()) | odd))
+
+    with pytest.raises(CheckpointError, match=rf"'{next(iter(odd))}' is a .*: save it"):
+        load_model(tmp_path / "weights.pth", heads=1)
 
 
 @formats

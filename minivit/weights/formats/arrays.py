@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -43,6 +43,8 @@ class Archive:
         read_unchecked: the same without that checksum, for arrays whose SHA-256 is known.
         has_checksums: whether the format has a checksum of each array.
         held: the numbers in the file, if several arrays may share some; None if they do not.
+        unreadable: what arrays are that `read` refuses, such as sparse ones, and what to do, by name; their shapes here
+            are ().
     """
 
     path: Path
@@ -54,6 +56,13 @@ class Archive:
     read_unchecked: Read
     has_checksums: bool = False
     held: int | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def refuse_unreadable(self, names: Iterable[str]) -> None:
+        """Raise CheckpointError if one of these arrays is unreadable."""
+        for name in names:
+            if name in self.unreadable:
+                raise CheckpointError(f"{printable(self.path)}: {quoted(name)} is {self.unreadable[name]}")
 
     @property
     def size(self) -> int:

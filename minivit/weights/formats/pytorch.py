@@ -5,12 +5,14 @@ file: in the zip format (PyTorch 1.6 and newer) the entry `NAME/data/KEY`, in th
 pickles. All names, shapes and types are known before any number is read, and a view never reaches outside its storage.
 
 `{"model": {"cls_token": tensor}, "epoch": 3}` gives the array `model.cls_token`: the names of containers are joined by
-dots, elements of lists are numbered, and what is not an array is left out.
+dots, elements of lists are numbered, and what is not an array is left out. In a state dict, None or a list of numbers
+in the place of an array is refused if its name is that of a weight or a bias, and else named in a notice.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 import zipfile
@@ -23,7 +25,8 @@ from typing import IO, Any
 import numpy as np
 
 from ...errors import CheckpointError
-from ...utils.text import printable, quoted
+from ...utils.notices import notice
+from ...utils.text import listed, printable, quoted
 from .arrays import Archive, numbers, of_unknown_type, readers_errors
 from .pickles import MOST_BYTES, Global, Machine, Placeholder, Refused, Table, UnknownGlobal
 
@@ -55,6 +58,7 @@ MOST_AXES = 32
 DEEPEST = 32  # containers inside each other
 MOST_ENTRIES = 1_000_000  # of all containers together; one that is there twice counts twice
 LONGEST_NAME, LONGEST_NAMES = 1000, 2**24  # characters of a name, and of all names together
+MOST_OTHERS = 1000  # values in the place of arrays that are looked at
 MOST_VIEWS = 16  # numbers of all tensors, for each number of the storages
 FREE_VIEWS = 2**20  # numbers of tensors beyond that, for small masks that are expanded
 SHRINKS_AT_MOST = 1032  # the most that deflate does
@@ -440,28 +444,50 @@ HARMLESS = (
 # -- names ---------------------------------------------------------------------------------------
 
 Leaf = Tensor | Unreadable | NumPyArray
+PARAMETER = re.compile(r"(.*\.)?(weight|bias)", re.DOTALL)  # the names that nearly all parameters of PyTorch have
 
 
-def named_arrays(root: Any) -> dict[str, Leaf]:
+def named_arrays(root: Any) -> tuple[dict[str, Leaf], dict[str, Any]]:
     """Return the arrays in nested containers by their names: the keys on the way to them, with dots between.
+
+    The second dictionary has the values of state dicts that are in the place of an array: None and lists of numbers.
 
     Raises:
         Refused: if the containers are nested too deeply or have too many entries.
     """
     found: dict[str, Leaf] = {}
+    in_place_of_arrays: list[tuple[str, str, Any]] = []
+    state_dicts: set[str] = set()  # the prefixes of containers with parameters
     characters = 0
-    for name, leaf in _leaves(root):
+    for prefix, key, leaf in _leaves(root):
+        if not isinstance(leaf, Leaf):
+            in_place_of_arrays.append((prefix, key, leaf))
+            continue
+        name = prefix + key
+        if PARAMETER.fullmatch(key):
+            state_dicts.add(prefix)
         characters += len(name)
         if characters > LONGEST_NAMES:
             raise Refused(f"holds arrays whose names have more than {LONGEST_NAMES:,} characters")
         if name in found:
             raise ValueError(f"two of its arrays have the name {quoted(name)}")
         found[name] = leaf
-    return found
+    in_state_dicts = (each for each in in_place_of_arrays if each[0] in state_dicts)
+    return found, {prefix + key: value for prefix, key, value in itertools.islice(in_state_dicts, MOST_OTHERS)}
 
 
-def _leaves(root: Any) -> Iterator[tuple[str, Leaf]]:
-    """Yield the name and value of each array, without recursion: a file may nest containers without end."""
+def _is_in_place_of_array(value: Any) -> bool:
+    """Return whether a value is None or a list that begins with numbers."""
+    for _ in range(2):  # a list of numbers, or a list of lists
+        value = value[0] if isinstance(value, list) and value else value
+    return value is None or isinstance(value, float | int)
+
+
+def _leaves(root: Any) -> Iterator[tuple[str, str, Any]]:
+    """Yield the prefix, key and value of each array, without recursion: a file may nest containers without end.
+
+    What may be in the place of an array is yielded too.
+    """
     walks = [("", _entries(root))]
     visited = 0
     while walks:
@@ -475,12 +501,15 @@ def _leaves(root: Any) -> Iterator[tuple[str, Leaf]]:
             raise Refused(
                 f"has containers with more than {MOST_ENTRIES:,} entries: save the weights alone, with {SAVE}"
             )
+        is_number = isinstance(value, float | int) and not PARAMETER.fullmatch(key)
+        if not is_number and _is_in_place_of_array(value) and len(prefix) + len(key) <= LONGEST_NAME:
+            yield prefix, key, value
         if not isinstance(value, Leaf | Table | list | tuple) or (isinstance(value, NumPyArray) and not value.fits()):
             continue
         if len(prefix) + len(key) > LONGEST_NAME:
             raise Refused(f"has a name of more than {LONGEST_NAME:,} characters: save the weights alone, with {SAVE}")
         if isinstance(value, Leaf):
-            yield prefix + key, value
+            yield prefix, key, value
             continue
         if len(walks) >= DEEPEST:
             raise Refused(f"has containers that are nested more than {DEEPEST} deep: save the weights alone")
@@ -715,11 +744,12 @@ def _archive(
         has_checksums: whether the file has checksums.
     """
     try:
-        leaves = named_arrays(root)
+        leaves, in_place_of_arrays = named_arrays(root)
     except Refused as error:
         raise CheckpointError(f"{printable(path)} {error}") from error
     if not leaves:
         raise CheckpointError(f"{printable(path)} is a PyTorch file without named arrays: save them with {SAVE}")
+    _say_what_is_no_array(path, in_place_of_arrays)
     held = sum(_size(storage) // _item_size(storage.type_name or "uint8") for storage in makers.storages.values())
     shapes = {name: () if isinstance(leaf, Unreadable) else leaf.shape for name, leaf in leaves.items()}
     held += sum(math.prod(leaf.shape) for leaf in leaves.values() if isinstance(leaf, NumPyArray))
@@ -745,7 +775,27 @@ def _archive(
     return Archive(
         path, KIND, shapes, {name: _type_of(leaf) for name, leaf in leaves.items()}, {}, read,
         lambda name: read(name, checks=False), has_checksums, held,
+        {name: f"{leaf.kind}: {leaf.remedy}" for name, leaf in leaves.items() if isinstance(leaf, Unreadable)},
     )  # fmt: skip
+
+
+def _say_what_is_no_array(path: Path, values: dict[str, Any]) -> None:
+    """Refuse a weight or a bias that is no array, and name other such values of a state dict in a notice.
+
+    Raises:
+        CheckpointError: naming the first weight or bias.
+    """
+    for name, value in values.items():
+        if PARAMETER.fullmatch(name):
+            what = "None" if value is None else "a number" if isinstance(value, int | float) else "a list of numbers"
+            raise CheckpointError(
+                f"{printable(path)}: {quoted(name)} is {what}, not a tensor: save it as a tensor, or leave it out"
+            )
+    if values:
+        notice(
+            f"{printable(path)} holds values beside its arrays that are not tensors; they were left out: "
+            f"{listed(values, most=3)}"
+        )
 
 
 def _type_of(leaf: Leaf) -> str:

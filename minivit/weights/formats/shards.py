@@ -118,4 +118,5 @@ def _joined(path: Path, shards: list[Archive], owners: dict[str, Archive]) -> Ar
         read_unchecked,
         all(shard.has_checksums for shard in shards),
         sum(shard.size for shard in shards),
+        {name: shard.unreadable[name] for name, shard in owners.items() if name in shard.unreadable},
     )

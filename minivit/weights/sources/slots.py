@@ -152,6 +152,7 @@ class SlotSource(Source):
         path, sidecar = printable(archive.path), hints.sidecar
         try:
             names = self.standard_names(archive.shapes)
+            archive.refuse_unreadable(names)
             config = self.infer({standard: archive.shapes[name] for name, standard in names.items()}, hints)
         except (ConfigError, CheckpointError) as error:
             raise CheckpointError(f"{path} ({self.name}'s layout) holds no model that fits: {error}") from error
