@@ -749,7 +749,7 @@ def _archive(
         raise CheckpointError(f"{printable(path)} {error}") from error
     if not leaves:
         raise CheckpointError(f"{printable(path)} is a PyTorch file without named arrays: save them with {SAVE}")
-    _say_what_is_no_array(path, in_place_of_arrays)
+    _check_values_in_place_of_arrays(path, in_place_of_arrays)
     held = sum(_size(storage) // _item_size(storage.type_name or "uint8") for storage in makers.storages.values())
     shapes = {name: () if isinstance(leaf, Unreadable) else leaf.shape for name, leaf in leaves.items()}
     held += sum(math.prod(leaf.shape) for leaf in leaves.values() if isinstance(leaf, NumPyArray))
@@ -779,8 +779,8 @@ def _archive(
     )  # fmt: skip
 
 
-def _say_what_is_no_array(path: Path, values: dict[str, Any]) -> None:
-    """Refuse a weight or a bias that is no array, and name other such values of a state dict in a notice.
+def _check_values_in_place_of_arrays(path: Path, values: dict[str, Any]) -> None:
+    """Refuse None or numbers as a weight or a bias, and name other such values of a state dict in a notice.
 
     Raises:
         CheckpointError: naming the first weight or bias.
