@@ -143,7 +143,8 @@ def test_the_costs_count_every_parameter_of_a_later_part(changes):
 
 
 def test_attention_pooling_may_have_another_width():
-    model = tiny_vit(classifier="map", pooling_mlp_dim=7, gated_mlp=True)
+    model = tiny_vit(classifier="map", pooling_mlp_dim=7, gated_mlp=True, inner_norm=True)
+    assert not [name for name, _ in model.pooling.mlp.named_parameters() if not name.startswith(("fc1.", "fc2."))]
 
     assert model.pooling.mlp.fc1.weight.shape == (12, 7)  # plain, also where the blocks' MLPs are gated
     assert model.blocks[0].mlp.fc1.weight.shape == (12, 40)
@@ -159,6 +160,13 @@ def test_attention_pooling_reads_no_registers(class_token):
         parameter.data = model.state()[name]
 
     np.testing.assert_allclose(model(images).data, without(images).data, rtol=0, atol=1e-12)
+
+
+def test_new_norms_leave_the_scale_as_it_is():
+    model = ViT(tiny_config(norm="rms"))
+
+    scales = [tensor.data for name, tensor in model.named_parameters() if "norm" in name and name.endswith("weight")]
+    assert len(scales) == 2 * 2 + 1 and all((scale == 1.0).all() for scale in scales)
 
 
 def test_without_later_parts_the_parameters_are_the_papers():
