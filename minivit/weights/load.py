@@ -29,6 +29,7 @@ from .sources.source import Description, Header, Hints, Source
 
 INTERPOLATING = ("dinov2", "dinov2_with_registers")  # transformers' models that take images of any size
 ARITHMETIC = ("classifier", "gelu", "norm_eps")  # that arrays do not show, and the caller may say
+NOT_OPTIONS = {"mlp", "positions_for"}  # that may be assumed, and the caller cannot say
 
 
 @old_arguments(path="weights")
@@ -267,13 +268,20 @@ def _read(archive: Archive, hints: Hints) -> tuple[Classifier, Identified]:
         raise
     _check_not_ignored(found.description.config, hints, archive)
     if found.hints.assumed:
-        names = [words.split("=")[0] for words in found.hints.assumed]
         notice(
-            f"{printable(archive.path)} does not say everything: assumed {', '.join(found.hints.assumed)}; if that is "
-            f"wrong, give {' and '.join(names)}"
+            f"{printable(archive.path)} does not say everything: assumed {', '.join(found.hints.assumed)}; "
+            f"if that is wrong, {_what_to_give(found.hints.assumed)}"
         )
     model.header = found.description.header
     return model, found
+
+
+def _what_to_give(assumed: list[str]) -> str:
+    """Return what the user can do about a wrong assumption; of many options, the names are not repeated."""
+    names = [name for name in (words.partition("=")[0] for words in assumed) if name not in NOT_OPTIONS]
+    if not names:
+        return "minivit does not read the file"
+    return f"give {' and '.join(names) if len(names) <= 3 else 'the right ones'}"
 
 
 def _check_not_ignored(config: AnyConfig, hints: Hints, archive: Archive) -> None:

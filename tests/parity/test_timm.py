@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import tests.parity.vision  # noqa: F401  before timm
-from minivit import export_model, load_model, save_weights
+from minivit import CheckpointError, Notice, export_model, load_model, save_weights
 from minivit.training import TrainConfig, train
 from minivit.weights.sources.timm_config import timm_config
 from tests.support import random_images, tiny_vit
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
+save_for_hf = pytest.importorskip("timm.models").save_for_hf
 
 VARIANTS = {
     "plain": {},
@@ -118,6 +119,69 @@ def test_a_trained_run_goes_to_timm_and_comes_back(tmp_path, options):
     np.testing.assert_array_equal(back(images).data, model(images).data)
     assert all(np.array_equal(back.state()[name], array) for name, array in model.state().items())
     assert back.header["classes"] == model.header["classes"]
+
+
+# -- what minivit's ViTs do not compute ----------------------------------------------------------
+
+
+SMALL = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 4, "num_classes": 5}
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_timms_attention_pooling_beside_a_class_token_is_refused(tmp_path, bare):
+    """timm's pooling leaves the class token out: minivit's logits would differ by 2 percent."""
+    network = timm.create_model("vit_tiny_patch16_224", global_pool="map", **SMALL)
+    if bare:
+        path = tmp_path / "weights.pth"
+        torch.save(network.state_dict(), path)
+    else:
+        path = tmp_path / "folder"
+        save_for_hf(network, path, model_args=SMALL)
+
+    with pytest.raises(CheckpointError, match="beside a class token"):
+        load_model(path, heads=4)
+
+
+def test_an_architecture_whose_pooling_reads_registers_is_refused_by_name(tmp_path):
+    save_for_hf(timm.create_model("test_vit3"), tmp_path / "folder")
+
+    with pytest.raises(CheckpointError, match="'test_vit3': minivit's ViTs have no registers in attention pooling"):
+        load_model(tmp_path / "folder")
+
+
+def test_a_rectangle_of_24_patches_is_not_taken_for_a_square_of_25(tmp_path):
+    network = perturbed(timm.create_model("vit_tiny_patch16_224", **{**SMALL, "img_size": (32, 48)}))
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+
+    with pytest.raises(CheckpointError, match="give grid"):
+        load_model(path, heads=4)
+    model = load_model(path, heads=4, grid=(4, 6))
+
+    images = random_images(model.config, dtype=np.float32)
+    agrees(model(images).data, timms_logits(network, images))
+
+
+OTHER_ARITHMETIC = {
+    "quick GELU": ({"act_layer": "quick_gelu"}, {"gelu": "quick"}),
+    "ReLU": ({"act_layer": "relu"}, {"gelu": "relu"}),
+    "mean, norm before": ({"global_pool": "avg", "fc_norm": False}, {"classifier": "gap"}),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_ARITHMETIC)
+def test_what_a_bare_file_does_not_say_is_named_and_can_be_given(tmp_path, kind):
+    changes, options = OTHER_ARITHMETIC[kind]
+    network = perturbed(timm.create_model("vit_tiny_patch16_224", **SMALL, **changes))
+    path = tmp_path / "weights.pth"
+    torch.save(network.state_dict(), path)
+
+    with pytest.warns(Notice, match="assumed .*gelu='erf', norm_eps=1e-06, classifier='token'"):
+        load_model(path, heads=4)
+    model = load_model(path, heads=4, **options)
+
+    images = random_images(model.config, dtype=np.float32)
+    agrees(model(images).data, timms_logits(network, images))
 
 
 # -- the authors' files --------------------------------------------------------------------------

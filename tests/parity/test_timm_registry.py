@@ -7,7 +7,8 @@ import tests.parity.vision  # noqa: F401  before timm
 
 pytest.importorskip("timm")
 
-from tests.parity.timm_registry import table
+from minivit import ViTConfig
+from tests.parity.timm_registry import differences, on_meta, table
 
 RIGHT = 480  # names, of timm 1.0.31
 
@@ -19,6 +20,13 @@ def answers():
 
 def test_no_vit_of_timm_is_misread(answers):
     assert answers.wrong() == []
+
+
+def test_pooling_that_reads_tokens_in_front_counts_as_misread():
+    model, _ = on_meta("test_vit3")
+    as_its_arrays_look = ViTConfig(dim=96, heads=3, gelu="erf", norm_eps=1e-6, classifier="map", class_token=False)
+
+    assert "pool_include_prefix" in differences(model, as_its_arrays_look)
 
 
 def test_most_are_read_with_their_config(answers):

@@ -118,6 +118,11 @@ def arithmetic(model):
     }
 
 
+def pools_tokens_in_front(model):
+    """Whether pooling reads class tokens and registers too, which minivit's does not."""
+    return getattr(model, "pool_include_prefix", False) and model.num_prefix_tokens > 0
+
+
 def is_plain(model):
     return type(model) in (VisionTransformer, VisionTransformerDistilled) and type(model.blocks[0]) is Block
 
@@ -176,6 +181,8 @@ def differences(model, config):
     """Return "right", or what is wrong: an epsilon may be so, and logits of random weights still agree."""
     truth = arithmetic(model)
     found = {name: (getattr(config, name), value) for name, value in truth.items() if getattr(config, name) != value}
+    if pools_tokens_in_front(model):
+        found["pool_include_prefix"] = (False, True)
     return f"wrong: {found}" if found else "right"
 
 
@@ -248,7 +255,8 @@ class Table:
 def key_of(whole, model, changes):
     """Return what two names must share to get the same answers."""
     shapes = tuple((name, tuple(tensor.shape)) for name, tensor in model.state_dict().items())
-    hidden = arithmetic(model).values() if is_plain(model) else (type(model).__name__,)
+    hidden = (*arithmetic(model).values(),) if is_plain(model) else (type(model).__name__,)
+    hidden += (pools_tokens_in_front(model),)
     positions = getattr(getattr(whole, "patch_embed", None), "num_patches", 0)
     return (shapes, *hidden, str(sorted(changes.items())), positions, len(whole.state_dict()))
 
@@ -258,6 +266,7 @@ def kind_of(model):
     if not is_plain(model):
         return None
     kept = {name: value for name, value in arithmetic(model).items() if name != "heads"}
+    kept["pooled"] = pools_tokens_in_front(model)
     placed = model.pos_embed.shape[1] - model.patch_embed.num_patches
     rest = [side % model.patch_embed.patch_size[0] > 0 for side in model.patch_embed.img_size]
     return (tuple(model.state_dict()), *kept.values(), placed, *rest)

@@ -439,7 +439,8 @@ def test_info_says_what_a_file_was_taken_for(tmp_path, capsys):
     assert cli.main(["info", str(tmp_path)]) == 0
     words = capsys.readouterr().out
     for fact in ("timm", "2 heads", "2 x 2 of 4 pixels", "GELU (erf)", "1e-06", "ant, bee, cat", "bicubic",
-                 "mean=0.485,0.456,0.406", "config.json", "nothing"):  # fmt: skip
+                 "mean=0.485,0.456,0.406", "config.json",
+                 "assumed     gelu='erf', norm_eps=1e-06, classifier='token'"):  # fmt: skip
         assert fact in words
 
     options = ["--heads", "4", "--gelu", "tanh", "--eps", "1e-5", "--crop", "0.5"]

@@ -15,6 +15,8 @@ from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
+ARITHMETIC = {"classifier": "token", "gelu": "erf", "norm_eps": 1e-6}  # what arrays of timm do not show
+
 
 def hf_config(**changes):
     return {
@@ -118,7 +120,7 @@ def test_timms_config_says_heads_size_and_pooling(tmp_path):
     pretrained = {"input_size": [3, 8, 12], "mean": [0.5] * 3, "std": [0.5] * 3}
     folder(tmp_path, arrays, timm_config(pretrained_cfg=pretrained, global_pool="avg", label_names=["a", "b", "c"]))
 
-    notices, model = said(lambda: load_model(tmp_path))
+    notices, model = said(lambda: load_model(tmp_path, gelu="erf", norm_eps=1e-6))
 
     assert notices == []
     assert (model.config.heads, model.config.image_size, model.config.classifier) == (2, (8, 12), "gap")
@@ -220,7 +222,7 @@ def test_positions_are_taken_as_they_are_for_the_grid_that_is_said(tmp_path, gri
     path = folder(tmp_path, arrays, beside)
     options = {"grid": grid} if how == "grid" else {"image_size": tuple(size)} if how == "image_size" else {}
 
-    notices, model = said(lambda: load_model(path, heads=2, **options))
+    notices, model = said(lambda: load_model(path, heads=2, **ARITHMETIC, **options))
 
     assert notices == []
     assert model.config.grid == grid
@@ -346,10 +348,11 @@ def test_predict_says_which_scaling_it_used(tmp_path, capsys, picture):
     path = folder(tmp_path, timm_arrays())
     pixels = np.full((1, 8, 8, 3), (200, 30, 30), np.uint8)
 
-    plain, lines = predicted(capsys, picture, "--weights", path, "--heads", 2, "--grid", "2x2")
+    options = ["--heads", 2, "--grid", "2x2", "--classifier", "token", "--gelu", "erf", "--eps", "1e-6"]
+    plain, lines = predicted(capsys, picture, "--weights", path, *options)
     assert len(lines) == 1 and "scaled to [-1, 1]" in lines[0]
 
-    given, lines = predicted(capsys, picture, "--weights", path, "--heads", 2, "--grid", "2x2",
+    given, lines = predicted(capsys, picture, "--weights", path, *options,
                              "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")  # fmt: skip
     assert len(lines) == 1 and "mean=0.485,0.456,0.406" in lines[0]
     expected = load_model(path, heads=2, mean=IMAGENET[0], std=IMAGENET[1]).predict(pixels)[0]

@@ -125,7 +125,7 @@ def test_what_slots_take_out_of_a_model_comes_back(tmp_path, kind):
     arrays = {slot.theirs: slot.get(model.state()) for slot in source.slots(model.config)}
     write_archive(tmp_path / "weights.npz", arrays)
     options = (
-        {name: getattr(model.config, name) for name in ("heads", "gelu", "norm_eps")}
+        {name: getattr(model.config, name) for name in ("heads", "grid", "gelu", "norm_eps")}
         if isinstance(model.config, ViTConfig)
         else {}
     )

@@ -27,6 +27,10 @@ def file_of(path, model, rename=lambda name: name, **more):
     return write_safetensors(path / "model.safetensors", arrays | more)
 
 
+def options_of(model):
+    return {name: getattr(model.config, name) for name in ("heads", "image_size", "classifier", "gelu", "norm_eps")}
+
+
 def is_the_same(loaded, model):
     images = random_images(model.config, dtype=np.float32)
     np.testing.assert_array_equal(loaded(images).data, model(images).data)
@@ -60,9 +64,10 @@ def test_the_authors_spellings_are_read(tmp_path, spelling):
     model = tiny_vit(dtype=np.float32, gelu="erf", **changes)
 
     path = file_of(tmp_path, model, rename, **{rename("mask_token"): np.ones((1, 12), np.float32)})
-    notices, loaded = said(lambda: load_model(path, heads=model.config.heads, image_size=model.config.image_size))
+    notices, loaded = said(lambda: load_model(path, **options_of(model)))
 
-    assert notices == []  # a mask token is ignored without a word
+    assert [notice for notice in notices if "mask_token" in notice] == []  # it is ignored without a word
+    assert len(notices) == ("giant" in spelling)  # the gate's activation is assumed
     assert is_the_same(loaded, model)
 
 
@@ -74,7 +79,7 @@ def test_an_maes_decoder_is_left_out_in_one_line(tmp_path):
     }  # fmt: skip
 
     path = file_of(tmp_path, model, **decoder)
-    (notice,), loaded = said(lambda: load_model(path, heads=model.config.heads, image_size=model.config.image_size))
+    (notice,), loaded = said(lambda: load_model(path, **options_of(model)))
 
     assert "holds more than the model; these arrays were left out" in notice
     assert "decoder_embed.weight" in notice and "mask_token" not in notice
@@ -147,6 +152,66 @@ def test_what_two_published_models_have_differently_is_asked_for(changes, option
 
     with pytest.raises(CheckpointError, match=f"give {option}"):
         Timm().describe(SimpleNamespace(shapes=shapes, path="file"), Hints())
+
+
+@pytest.mark.parametrize(
+    ("changes", "assumed"),
+    [
+        ({}, ["heads=1", "gelu='erf'", "norm_eps=1e-06", "classifier='token'", "grid=(2, 2)"]),
+        ({"classifier": "gap"}, ["gelu='erf'", "norm_eps=1e-06", "classifier='gap'"]),
+        ({"classifier": "gap", "class_token": True, "pool_before_norm": True}, ["classifier='gap'"]),
+        ({"gated_mlp": True}, ["mlp='swiglu'", "norm_eps=1e-06", "classifier='token'"]),
+        ({"layer_scale": 0.1, "positions_for": "patches"}, ["grid=(2, 2), positions_for='patches'"]),
+    ],
+    ids=str,
+)
+def test_a_notice_names_all_that_arrays_do_not_show(tmp_path, changes, assumed):
+    path = file_of(tmp_path, tiny_vit(dtype=np.float32, gelu="erf", **changes))
+
+    (notice,), _ = said(lambda: load_model(path))
+
+    assert [words for words in assumed if words not in notice] == []
+    assert len(notice.replace(str(tmp_path), "")) < 200
+    assert ("gelu=" in notice) != ("gated_mlp" in changes)
+
+
+def test_a_notice_leaves_out_what_the_caller_says(tmp_path):
+    path = file_of(tmp_path, tiny_vit(dtype=np.float32))
+
+    (notice,), _ = said(lambda: load_model(path, heads=2, gelu="tanh", grid=(2, 2)))
+
+    assert notice.endswith("assumed norm_eps=1e-06, classifier='token'; if that is wrong, give norm_eps and classifier")
+
+
+def test_a_wrong_gate_cannot_be_given(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf", gated_mlp=True)
+
+    (notice,), _ = said(lambda: load_model(file_of(tmp_path, model), **options_of(model)))
+
+    assert notice.endswith("assumed mlp='swiglu'; if that is wrong, minivit does not read the file")
+
+
+def test_positions_of_a_square_or_of_a_rectangle_and_the_class_token_are_asked_about(tmp_path):
+    model = tiny_vit(dtype=np.float32, gelu="erf", image_size=(16, 24))  # 4 x 6 patches and the class token: 25
+    assert model.config.grid == (4, 6)
+    path = file_of(tmp_path, model)
+
+    with pytest.raises(CheckpointError, match=r"25 position embeddings are a square grid .*give grid"):
+        load_model(path, heads=model.config.heads)
+    assert is_the_same(load_model(path, heads=model.config.heads, grid=(4, 6)), model)
+
+
+@pytest.mark.parametrize("beside", [None, {"architecture": "vit_tiny_patch16_224", "global_pool": "map"}], ids=str)
+def test_attention_pooling_beside_a_class_token_is_refused(tmp_path, beside):
+    """timm's pooling leaves the class token out."""
+    model = tiny_vit(dtype=np.float32, gelu="erf", classifier="map", class_token=True)
+    path = file_of(tmp_path, model)
+    if beside:
+        arguments = {"embed_dim": model.config.dim, "num_heads": model.config.heads}
+        (tmp_path / "config.json").write_text(json.dumps({**beside, "model_args": arguments}), encoding="utf-8")
+
+    with pytest.raises(CheckpointError, match=r"attention pooling \(attn_pool\) beside a class token"):
+        load_model(path, heads=model.config.heads, image_size=model.config.image_size)
 
 
 # -- writing -------------------------------------------------------------------------------------

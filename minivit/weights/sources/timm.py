@@ -24,6 +24,7 @@ from .conventions import OTHER_SCALING, TIMM
 from .processors import fields_of_pretrained_cfg
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_positive
 from .sizes import (
+    PUBLISHED,
     check_square_patches,
     count,
     grid_of_positions,
@@ -142,6 +143,8 @@ class Timm(SlotSource):
             grid = grid_of_positions(positions, tokens.fronts, hints, patch_size)
             (size, drop_rest), patches = image_of_grid(grid, hints, patch_size), grid[0] * grid[1]
             positions_for = tokens.placed(positions - patches)
+            is_published = (dim, depth, mlp_dim) in PUBLISHED or "blocks.0.ls1.gamma" in shapes
+            _note_positions(positions, positions_for, is_published or tokens.registers > 0, hints)
         else:
             size = size_without_positions(hints, patch_size)
         others = ("fc_norm.weight", "blocks.0.ls1.gamma", "norm_pre.weight")
@@ -155,12 +158,15 @@ class Timm(SlotSource):
             rms=rms,
             plain=not tokens.fronts[0] and not any(name in shapes for name in others),
         )
+        heads, norm_eps = like.heads(hints), like.norm_eps(hints)
+        gelu = "erf" if gated else like.gelu(hints)
+        _note_what_arrays_do_not_show(gelu, norm_eps, classifier, gated, depth, hints)
         return ViTConfig(
             image_size=shortest_size(size),
             patch_size=patch_size,
             dim=dim,
             depth=depth,
-            heads=like.heads(hints),
+            heads=heads,
             mlp_dim=mlp_dim,
             num_classes=width_of(shapes, "head.weight", 0),
             channels=channels,
@@ -174,8 +180,8 @@ class Timm(SlotSource):
             patch_norm="patch_embed.norm.weight" in shapes,
             inner_norm="blocks.0.attn.norm.weight" in shapes,
             positions="learned" if "pos_embed" in shapes else "none",
-            gelu="erf" if gated else like.gelu(hints),
-            norm_eps=like.norm_eps(hints),
+            gelu=gelu,
+            norm_eps=norm_eps,
             distillation="dist_token" in shapes,
             registers=tokens.registers,
             positions_for=positions_for,
@@ -359,7 +365,59 @@ def _classifier(shapes: Shapes, hints: Hints) -> str:
             f"pooling, class token and final norm do not fit together: it has {classifier!r} pooling, "
             f"{'a' if has_class else 'no'} class token, and {' and '.join(norms) or 'no norm'}"
         )
+    if classifier == "map" and has_class:
+        raise CheckpointError(
+            "it has attention pooling (attn_pool) beside a class token (cls_token): timm's pooling does not read the "
+            "class token, minivit's does"
+        )
     return classifier
+
+
+def _note_what_arrays_do_not_show(
+    gelu: str, norm_eps: float, classifier: str, gated: bool, depth: int, hints: Hints
+) -> None:
+    """Note the activation, epsilon and pooling in `hints.assumed`, unless someone says them.
+
+    Args:
+        gelu, norm_eps, classifier: as `ViTConfig` takes them.
+        gated: whether the MLPs are gated; the gate's activation is not in the arrays either.
+        depth: the number of blocks.
+        hints: what the caller and other files say.
+    """
+    said, noted = hints.sidecar, {words.partition("=")[0] for words in hints.assumed}
+    if said.source != CONFIG:  # minivit's list of published weights
+        return
+    is_known = architecture_of(said.model_type) is not None
+    if depth and gated and not is_known:
+        hints.assumed.append("mlp='swiglu'")
+    if depth and not gated and said.gelu is None and "gelu" not in noted:
+        hints.assumed.append(f"gelu={gelu!r}")
+    if said.norm_eps is None and "norm_eps" not in noted:
+        hints.assumed.append(f"norm_eps={norm_eps:g}")
+    if said.classifier is None and classifier != "map" and not is_known:
+        hints.assumed.append(f"classifier={classifier!r}")
+
+
+def _note_positions(positions: int, positions_for: str, is_usual: bool, hints: Hints) -> None:
+    """Note that tokens in front of the patches have no position, if the grid was assumed too.
+
+    Args:
+        positions: the number of position embeddings.
+        positions_for: as `ViTConfig` takes it.
+        is_usual: whether models like this one were published without these positions.
+        hints: what the caller and other files say.
+
+    Raises:
+        ConfigError: if no such model was published: the grid may be a rectangle, with a position for every token.
+    """
+    if positions_for == "all" or not any(words.startswith("grid=") for words in hints.assumed):
+        return
+    if not is_usual:
+        raise ConfigError(
+            f"{positions} position embeddings are a square grid without the class token, or another grid with it: "
+            "give grid=(rows, columns) or image_size (--grid, --image-size)"
+        )
+    hints.assumed.append(f"positions_for={positions_for!r}")
 
 
 class _Tokens:
