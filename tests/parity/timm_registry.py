@@ -15,7 +15,6 @@ import tempfile
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -32,6 +31,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 # isort: on
 from minivit import load_model
 from minivit.errors import MinivitError
+from minivit.weights.formats.archive import Archive
 from minivit.weights.load import identify
 from minivit.weights.sources.families import family_of
 from minivit.weights.sources.source import Hints
@@ -204,8 +204,8 @@ def without_config(whole, folder):
 def names_and_shapes(model, folder):
     """What minivit reads of a file before any array."""
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    size = sum(int(np.prod(shape)) for shape in shapes.values())
-    return SimpleNamespace(shapes=shapes, path=folder / "model.safetensors", size=size, text={}, kind=".safetensors")
+    types = dict.fromkeys(shapes, "<f4")
+    return Archive(folder / "model.safetensors", ".safetensors", shapes, types, {}, shapes.get, shapes.get)
 
 
 def unknown_arrays(archive, config):
