@@ -13,6 +13,7 @@ from ..utils.text import LONGEST, did_you_mean, printable, quoted
 
 LARGEST = 2**63 - 1  # NumPy's largest integer
 LONGEST_MESSAGE = 180  # characters
+OTHER_NAMES = {"norm_eps": "eps"}  # options by the names of their fields, where these differ
 LONGEST_ERROR = 400  # characters: half for our words, half for a path
 
 
@@ -29,6 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **options)
         self.register("type", int, integer)
         self.register("type", float, number)
+        self._negative_number_matcher = re.compile(r"-\.?[0-9][0-9.,eE+-]*$")  # -1,1,1 is a value too, not an option
         self.elsewhere: dict[str, str] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
@@ -83,9 +85,11 @@ def as_option(problem: str, options: argparse.Namespace) -> str:
         options: what was given, by name.
     """
     found = re.match(r"([a-z][a-z_-]*) (must|is for) ", problem)
-    if not found or found[1].replace("-", "_") not in vars(options):
+    name = found[1].replace("-", "_") if found else ""
+    name = OTHER_NAMES.get(name, name)
+    if not found or name not in vars(options):
         return problem
-    return f"--{found[1].replace('_', '-')}{problem.removeprefix(found[1])}"
+    return f"--{name.replace('_', '-')}{problem.removeprefix(found[1])}"
 
 
 def complain_of(problem: str) -> None:

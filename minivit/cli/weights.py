@@ -38,7 +38,8 @@ DETAILS = (
      "as for --mean]"),
     ("resize", "PIXELS", "resize the shorter side of images to PIXELS before the crop, such as 256, or to a height and "
      "width whatever their ratio, such as 224x224 [default: as for --mean]"),
-    ("crop", "PIXELS", "keep PIXELS of the resized image, such as 224, or a share of its sides, such as 0.875 "
+    ("crop", "PIXELS", "keep the centre of the resized image: an integer such as 224 is pixels (needs --resize), a "
+     "number with a decimal point such as 0.875 a share of the sides "
      "[default: as for --mean]"),
     ("interpolation", "NAME", f"resize images with the filter {', '.join(INTERPOLATIONS)} [default: as for --mean]"),
 )  # fmt: skip

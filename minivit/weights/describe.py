@@ -81,8 +81,9 @@ def describe_weights(weights: str | Path, **options: Any) -> WeightsDescription:
     with open_archive(path) as archive:
         found = identify(archive, checked_hints(**options))
         found.source.check(found.archive, found.description)
-        format, arrays, numbers = archive.kind, len(archive.shapes), archive.size
-        types = tuple(sorted({_name_of_type(short) for short in archive.types.values()}))
+        held = {name: short for name, short in archive.types.items() if short[1:2] not in ("U", "S")}  # without texts
+        format, arrays, numbers = archive.kind, len(held), archive.size - (len(archive.types) - len(held))
+        types = tuple(sorted({_name_of_type(short) for short in held.values()}))
     config, header = found.description.config, found.description.header
     size = options.get("image_size") or size_to_follow(found)
     if size is not None:

@@ -32,9 +32,11 @@ def find_weights(given: str | Path) -> Path:
         given: a path; one of `PRETRAINED`; or `hf-hub:OWNER/NAME[@REVISION]`, a model of the Hugging Face Hub.
 
     Raises:
-        CheckpointNotFoundError: if it is neither a file nor such a name.
+        CheckpointNotFoundError: if it is neither a file nor such a name, or is empty.
         DownloadError, SaveError, MissingExtraError: as `pretrained_weights` and `hub_folder` raise them.
     """
+    if given == "":
+        raise CheckpointNotFoundError("the name of the weights is empty: give a path or a published name (--weights)")
     if is_hub_name(given):
         return weights_file(hub_folder(str(given)))
     path = Path(given)
@@ -57,7 +59,7 @@ def weights_file(path: str | Path) -> Path:
     Weights in several files are found by their index, such as `model.safetensors.index.json`.
 
     Raises:
-        CheckpointNotFoundError: for a folder with several weights files, or one that may not be read.
+        CheckpointNotFoundError: for a folder with no or several weights files, or one that may not be read.
     """
     path = Path(path)
     try:
@@ -73,7 +75,9 @@ def weights_file(path: str | Path) -> Path:
         return path / found[0]
     if found:
         raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
-    return path / RUN_WEIGHTS  # it does not exist: the reader says so
+    raise CheckpointNotFoundError(
+        f"{printable(path)} holds no weights file ({RUN_WEIGHTS}, model.safetensors ...): name a file or another folder"
+    )
 
 
 def _weights_in(folder: Path) -> list[str]:

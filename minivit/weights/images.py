@@ -70,12 +70,16 @@ class ImageOptions:
             raise ConfigError(f"crop must be pixels, or a share from 0.01 to 1.0, not {quoted(share)}")
         if self.resize is None:
             if share is None and self.crop is not None:
-                raise ConfigError("crop in pixels belongs to a resize: give resize too, or crop as a share")
+                raise ConfigError("crop in pixels belongs to a resize: give --resize too, or a share such as 0.875")
             return {} if share is None else {"crop_share": share}
         if share is not None:
             raise ConfigError("resize in pixels settles the share: give crop in pixels, or leave it out")
         height, width = _sides("resize", self.resize)
         kept = image_size if self.crop is None else _sides("crop", self.crop)
+        if not 0.01 <= min(kept) / height <= 100:
+            raise ConfigError(
+                f"resize must be at most 100 times the crop of {min(kept)} pixels and at least 1/100, not {height}"
+            )
         if not isinstance(self.resize, tuple | list):
             return {"resize": "shortest", "crop_share": min(kept) / height}
         if Preprocessing(crop_share=kept[0] / height).resized_to(*kept) != (height, width):

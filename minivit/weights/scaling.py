@@ -57,7 +57,7 @@ def fold_scaling(model: Classifier, mean: Channels | None, std: Channels | None)
 def one_for_each_channel(name: str, given: Channels | None, channels: int) -> np.ndarray:
     """Return a mean or a standard deviation for each channel, (C,)."""
     if given is None:
-        raise ConfigError("mean and std belong together: give both (--mean, --std)")
+        raise ConfigError(f"mean and std belong together: give {name} too (--{name})")
     rule = f"{name} must be one number or {channels}, one for each channel, of pixels from 0 to 1"
     try:
         values = np.asarray(given, np.float64).reshape(-1)

@@ -478,6 +478,72 @@ def test_arithmetic_that_no_model_has_is_refused(tmp_path, capsys, option):
     assert option[0].strip("-") in capsys.readouterr().err + str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--eps", "0"], "--eps must be above 0"), (["--resize", "100000"], "--resize must be at most 100 times"),
+        (["--crop", "2"], "give --resize too"), (["--mean", "1"], "give std too (--std)"),
+        (["--std", "1"], "give mean too (--mean)"), (["--mean", "0.5", "--std", "-1,1,1"], "std must be one number"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_a_wrong_option_is_called_by_its_name(tmp_path, capsys, options, sentence):
+    path = write_safetensors(tmp_path / "model.safetensors", timm_arrays())
+
+    assert cli.main(["info", str(path), *options]) == 2
+
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nothing", "nothing at"),
+        ("empty", "empty holds no weights file (checkpoint.npz"),
+        ("", "is empty: give a path"),
+    ],
+)
+def test_where_no_weights_are_the_place_is_said_as_given(tmp_path, capsys, name, sentence):
+    (tmp_path / "empty").mkdir()
+
+    assert cli.main(["predict", "image.png", "--weights", name and str(tmp_path / name)]) == 2
+
+    said = capsys.readouterr().err
+    assert sentence in said and ("checkpoint.npz" in said) == (name == "empty")
+
+
+def test_a_model_of_several_labels_an_image_is_said_to_be_one(tmp_path):
+    config = {
+        "model_type": "vit",
+        "num_attention_heads": 4,
+        "image_size": 8,
+        "patch_size": 4,
+        "hidden_size": 8,
+        "num_hidden_layers": 2,
+        "intermediate_size": 16,
+        "problem_type": "multi_label_classification",
+    }
+
+    with pytest.warns(Notice, match=r"config\.json: trained for several labels an image .* softmax"):
+        load_model(folder(tmp_path, hf_arrays(), config=config))
+
+
+def test_pixels_beside_the_patches_are_said(tmp_path):
+    path = write_safetensors(tmp_path / "model.safetensors", timm_arrays())
+
+    with pytest.warns(Notice, match=r"9 x 10 pixels have a rest .* reads 8 x 8"):
+        assert load_model(path, heads=2, image_size=(9, 10)).config.drop_rest
+
+
+def test_the_header_of_a_run_does_not_count_as_an_array(tmp_path):
+    save_weights(tiny_vit(), tmp_path / "model.npz")
+
+    found = describe_weights(tmp_path)
+
+    assert found.types == ("float64",) and found.arrays == len(tiny_vit().state())
+    assert found.numbers == sum(array.size for array in tiny_vit().state().values())
+
+
 def test_what_cannot_be_loaded_cannot_be_described(tmp_path, capsys):
     arrays = timm_arrays()
     del arrays["blocks.1.norm2.bias"]

@@ -54,7 +54,8 @@ def open_archive(path: str | Path) -> Iterator[Archive]:
     path = Path(path)
     with readers_errors(path):
         if not path.is_file():
-            raise CheckpointNotFoundError(f"no weights file at {printable(path)}")
+            found = "no weights file" if path.exists() else "nothing"
+            raise CheckpointNotFoundError(f"{found} at {printable(path)}: check the path")
         if path.name.endswith(INDEX_SUFFIX):
             shards = open_shards(path, _open_file)
         else:

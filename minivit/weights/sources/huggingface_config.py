@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import CheckpointError
+from ...utils.notices import notice
 from ...utils.text import printable, quoted
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_number
 
@@ -82,6 +83,11 @@ def read_model_config(config: JsonObject) -> Sidecar:
         raise CheckpointError(
             f"{printable(config.path)}: minivit does not read models of type {quoted(model_type)}; of transformers' "
             f"types it reads {KNOWN_TYPES}"
+        )
+    if config.content.get("problem_type") == "multi_label_classification":
+        notice(
+            f"{printable(config.path)}: trained for several labels an image (problem_type): predict's probabilities "
+            "are a softmax, of one label an image"
         )
     vision = _vision_part(config) if model_type in WITH_TEXT else config
     defaults = MODEL_TYPES.get(WITH_TEXT.get(model_type or "", model_type or ""))

@@ -13,6 +13,7 @@ import re
 
 from ...errors import CheckpointError, ConfigError
 from ...models.names import SIZES
+from ...utils.notices import notice
 from ...utils.text import listed, printable, quoted
 from ..formats.archive import Shapes
 from .sidecar import place_of
@@ -277,6 +278,11 @@ def image_of_grid(grid: tuple[int, int], hints: Hints, patch_size: int) -> tuple
     exact = grid[0] * patch_size, grid[1] * patch_size
     for size in (hints.sidecar.image_size, hints.image_size):
         if hints.grid is None and size and _grid_of_image(size, patch_size, 1) == grid:
+            if size not in (exact, hints.sidecar.image_size):
+                notice(
+                    f"images of {size[0]} x {size[1]} pixels have a rest beside patches of {patch_size} pixels: the "
+                    f"model reads {exact[0]} x {exact[1]} of them"
+                )
             return size, size != exact
     return exact, False
 
