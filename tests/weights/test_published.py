@@ -134,6 +134,7 @@ def test_a_file_of_the_published_size_comes_from_a_server_and_loads(monkeypatch,
 def test_the_command_line_takes_names_files_and_folders(publisher, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
+    (run / "checkpoint.npz").write_bytes(b"")
     (tmp_path / "BiT-M-R50x1").write_bytes(b"")  # a file of that name is meant before the name
 
     assert find_weights("ViT-B_16-imagenet21k").name == "ViT-B_16-imagenet21k.npz"
