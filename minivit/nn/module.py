@@ -260,7 +260,18 @@ def _is_real(array: Array) -> bool:
     return array.dtype.kind in "fiub"
 
 
+LONGEST_PROBLEMS = 130  # characters: with a path the sentence stays under 200
+
+
 def misfit(source: str, problems: list[str]) -> str:
-    """Return the sentence that says why weights do not fit a model: the first eight reasons, and how many more."""
-    more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-    return f"{source} does not fit this model: {printable(', '.join(problems[:8]), 400)}{more}"
+    """Return the sentence that says why weights do not fit a model: the first reasons, and how many more.
+
+    There are eight reasons at most, and no more than 130 characters; none is cut in the middle.
+    """
+    shown: list[str] = []
+    for problem in problems[:8]:
+        if shown and len(", ".join([*shown, problem])) > LONGEST_PROBLEMS:
+            break
+        shown.append(printable(problem, LONGEST_PROBLEMS))
+    rest = len(problems) - len(shown)
+    return f"{source} does not fit this model: {', '.join(shown)}{f' and {rest} more' if rest else ''}"

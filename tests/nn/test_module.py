@@ -229,6 +229,11 @@ def test_eight_problems_are_listed_and_the_ninth_is_counted():
     assert misfit("the file", problems).endswith("p7 is missing and 2 more")
 
 
+def test_problems_are_never_cut_in_the_middle():
+    problems = [f"encoder.layer.{i}.attention.dense.weight has shape (8, 16) instead of (16, 8)" for i in range(10)]
+    assert misfit("the file", problems) == f"the file does not fit this model: {problems[0]} and 9 more"
+
+
 def test_without_a_source_a_misfit_is_of_the_state():
     with pytest.raises(CheckpointError, match="the state does not fit this model: "):
         tiny_vit().load_state({})
