@@ -226,9 +226,7 @@ class ViT(Classifier):
         """Return the tokens that attention pooling reads: registers are left out, (B, T, D) -> (B, T - R, D)."""
         if not self.config.registers:
             return z
-        patches = self.patches(z)
-        classes = self.config.num_class_tokens
-        return engine.concatenate([z[:, :classes], patches], axis=1) if classes else patches
+        return engine.concatenate([z[:, : self.config.num_class_tokens], self.patches(z)], axis=1)
 
     def _may_skip(self, seen: Intermediates | None) -> bool:
         """Return whether the last block may skip all tokens but the class token, since Eq. 4 reads that one alone.

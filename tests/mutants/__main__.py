@@ -35,7 +35,6 @@ FILES = [
     "minivit/backend/products.py",
     "minivit/backend/threads.py",
     "minivit/backend/workers.py",
-    "minivit/models/positions.py",
     "minivit/models/variants.py",
     "minivit/models/vit.py",
     "minivit/training/optim.py",
