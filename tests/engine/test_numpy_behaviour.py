@@ -489,8 +489,8 @@ def test_a_length_may_be_a_numpy_number():
         ),
         (
             "matmul",
-            "the shapes (2, 3) @ (2, 3) do not fit: the first's last axis must be as long as the second's last axis but "
-            "one, and the axes before these must broadcast",
+            "the shapes (2, 3) @ (2, 3) do not fit: the first's last axis must be as long as the second's last axis "
+            "but one, and the axes before these must broadcast",
         ),
         (
             "reshape",
@@ -499,8 +499,8 @@ def test_a_length_may_be_a_numpy_number():
         ("transpose, an axis twice", "the order of axes (0, 0) does not fit the shape (2, 3): name each axis once"),
         (
             "broadcast_to",
-            "the shape (2,) does not broadcast to (3,): from the last axis to the first, lengths must be equal, or 1 in "
-            "(2,)",
+            "the shape (2,) does not broadcast to (3,): from the last axis to the first, lengths must be equal, or 1 "
+            "in (2,)",
         ),
         (
             "concatenate",
