@@ -271,3 +271,13 @@ def test_a_parameter_of_two_names_that_is_nan_under_both_is_the_same():
     tied, values = Tied(), np.float32([np.nan, 1.0])
     tied.load_state({"first": values, "second": values.copy()})
     np.testing.assert_array_equal(tied.first.data, values)
+
+
+def test_a_misfit_lists_eight_reasons_of_130_characters_at_most():
+    assert misfit("it", list("abcdefghij")) == "it does not fit this model: a, b, c, d, e, f, g, h and 2 more"
+    half = "a" * 64
+    assert misfit("it", [half, half]) == f"it does not fit this model: {half}, {half}"  # 130 characters
+    assert misfit("it", [half, half + "b"]) == f"it does not fit this model: {half} and 1 more"
+    assert misfit("it", [half, "b" * 100, "c"]) == f"it does not fit this model: {half} and 2 more"  # in their order
+    alone = misfit("it", ["b" * 200, "c"])
+    assert "bbb" in alone and alone.endswith(" and 1 more") and len(alone) < 175
