@@ -8,8 +8,7 @@ from .. import engine
 from ..backend.arrays import xp_of
 from ..convolution.ops import relu
 from ..engine.tensor import Tensor, rounded_once
-from ..errors import ConfigError
-from ..nn import LayerNorm, Module
+from ..nn import Dropout, LayerNorm, Module
 from ..nn.layers import parameter
 from .configs import ViTConfig
 
@@ -41,21 +40,17 @@ def make_scale(config: ViTConfig) -> Module:
     return Identity() if config.layer_scale is None else LayerScale(config.dim, config.layer_scale)
 
 
-class StochasticDepth(Module):
+class StochasticDepth(Dropout):
     """In training mode, leave out a residual branch for some images and scale up the rest (arXiv 1603.09382).
 
     Args:
         rate: the probability of leaving it out, from 0 to below 1.
     """
 
-    def __init__(self, rate: float):
-        self.rate = rate
+    name = "stochastic depth"
 
-    def forward(self, x: Tensor, rng: np.random.Generator | None) -> Tensor:
-        if not (self.training and self.rate):
-            return x
-        if rng is None:
-            raise ConfigError("stochastic depth in training mode needs a random generator: model(images, rng=...)")
+    def drop(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return the branch times 0 or 1 / (1 - rate), drawn for each image: (B, ...) -> (B, ...)."""
         ones = Tensor(xp_of(x.data).ones((len(x), *[1] * (x.ndim - 1)), x.dtype))  # (B, 1, 1)
         return x * engine.dropout(ones, self.rate, rng)
 

@@ -99,7 +99,12 @@ class Dropout(Module):
 
     Args:
         rate: from 0 to below 1.
+
+    Attributes:
+        name: what messages call it.
     """
+
+    name = "dropout"
 
     def __init__(self, rate: float):
         self.rate = rate
@@ -108,5 +113,9 @@ class Dropout(Module):
         if not (self.training and self.rate):
             return x
         if rng is None:
-            raise ConfigError("dropout in training mode needs a random generator: model(images, rng=...)")
+            raise ConfigError(f"{self.name} in training mode needs a random generator: model(images, rng=...)")
+        return self.drop(x, rng)
+
+    def drop(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return what dropout makes of x, of the same shape."""
         return engine.dropout(x, self.rate, rng)

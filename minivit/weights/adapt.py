@@ -43,9 +43,22 @@ def adapted(
     after = replace(before, **changes)
     if after == before:
         return model
+    return _with_config(model, after, interpolation, has_new_head="num_classes" in changes)
+
+
+def _with_config(
+    model: Classifier, after: Any, interpolation: str = "bilinear", has_new_head: bool = False
+) -> Classifier:
+    """Return a model with another configuration and the weights of this one, of which no array is copied.
+
+    Args:
+        model: the weights.
+        after: the configuration.
+        interpolation: of position embeddings, if the grid differs.
+        has_new_head: whether the head is new, of zeros, and the names of classes are forgotten.
+    """
+    before, state = model.config, model.state()
     new = build(after, seed=None)
-    state = model.state()
-    has_new_head = "num_classes" in changes
     for name, parameter in new.named_parameters():
         if has_new_head and name.startswith(("head.", "distillation_head.")):
             continue  # zeros
@@ -74,12 +87,7 @@ def with_rates(model: Classifier, **rates: float) -> Classifier:
         return model
     if not isinstance(model.config, ViTConfig):
         raise ConfigError(f"{next(iter(rates)).replace('_', '-')} is for Vision Transformers, not ResNets")
-    new = build(replace(model.config, **rates), seed=None)  # type: ignore[arg-type]
-    state = model.state()
-    for name, parameter in new.named_parameters():
-        parameter.data = state[name]
-    new.header = model.header
-    return new
+    return _with_config(model, replace(model.config, **rates))  # type: ignore[arg-type]
 
 
 def has_zero_head(model: Classifier) -> bool:

@@ -25,12 +25,12 @@ from .huggingface_config import ACTIVATIONS, MODEL_TYPES, is_config, read_model_
 from .huggingface_written import transformers_class_of
 from .sidecar import JsonObject, Sidecar
 from .sizes import (
-    check_square_patches,
     count,
     grid_of_positions,
     heads_of,
     image_of_grid,
     names_of_model,
+    patch_sizes,
     shape_of,
     shortest_size,
     width_of,
@@ -182,9 +182,7 @@ class HuggingFace(SlotSource):
         """
         if len(shapes.get(kernel, ())) == 5:
             raise CheckpointError("its patches have 3 axes: it is a model of videos (VideoMAE, ViViT)")
-        dim, channels, patch_size, width = shape = shape_of(shapes, kernel, 4)
-        check_square_patches(shape, patch_size, width)
-        return dim, channels, patch_size
+        return patch_sizes(shapes, kernel)
 
     def arithmetic(self, hints: Hints, model_type: str) -> tuple[str, float]:
         """Return the activation and LayerNorm's epsilon; what is not said is assumed as a type of model has it.

@@ -18,7 +18,7 @@ from .conventions import HUGGING_FACE
 from .huggingface import HuggingFace
 from .sidecar import Sidecar
 from .sizes import count, grid_of_positions, heads_of, image_of_grid, shape_of, shortest_size, width_of
-from .slots import CONVOLUTION_AXES, LINEAR_AXES, Slot, linear_slots, norm_slots
+from .slots import CONVOLUTION_AXES, Slot, attention_slots, linear_slots, norm_slots
 from .source import Description, Header, Hints, Source
 
 PATCHES, POSITIONS = "embeddings.patch_embedding", "embeddings.position_embedding.weight"
@@ -136,9 +136,7 @@ class HuggingFaceCLIP(HuggingFace):
             yield from norm_slots("post_layernorm", "encoder_norm", d)
         if c.classifier == "map":
             yield Slot(PROBE, (1, 1, d), "pooling.probe")
-            yield Slot("head.attention.in_proj_weight", (3 * d, d), "pooling.qkv.weight", LINEAR_AXES)
-            yield Slot("head.attention.in_proj_bias", (3 * d,), "pooling.qkv.bias")
-            yield from linear_slots("head.attention.out_proj", "pooling.out", d, d)
+            yield from attention_slots("head.attention", "pooling", d)
             yield from norm_slots("head.layernorm", "pooling.norm", d)
             yield from _mlp("head.mlp", "pooling.mlp", d, c.pooling_mlp_dim or c.mlp_dim)
         if c.num_classes:

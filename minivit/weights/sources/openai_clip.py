@@ -16,16 +16,16 @@ from ..formats.archive import Archive, Shapes
 from .conventions import CLIP
 from .sidecar import JsonObject, Sidecar
 from .sizes import (
-    check_square_patches,
     count,
     grid_of_positions,
     heads_of,
     image_of_grid,
     names_behind_prefix,
+    patch_sizes,
     shape_of,
     shortest_size,
 )
-from .slots import CONVOLUTION_AXES, LINEAR_AXES, Slot, SlotSource, linear_slots, norm_slots
+from .slots import CONVOLUTION_AXES, Slot, SlotSource, attention_slots, linear_slots, norm_slots
 from .source import Description, Hints
 
 LANDMARK = "ln_pre.weight"
@@ -66,8 +66,7 @@ class OpenAIClip(SlotSource):
         """Return the ViT with these arrays."""
         if LANDMARK not in shapes:
             raise CheckpointError("it lacks ln_pre, the norm before the first block that CLIP has")
-        dim, channels, patch_size, width = kernel = shape_of(shapes, PATCH_KERNEL, 4)
-        check_square_patches(kernel, patch_size, width)
+        dim, channels, patch_size = patch_sizes(shapes, PATCH_KERNEL)
         depth = count(shapes, rf"{re.escape(BLOCK)}([0-9]+)\.")
         mlp_dim = shape_of(shapes, f"{BLOCK}0.mlp.c_fc.weight", 2)[0] if depth else dim
         grid = grid_of_positions(shape_of(shapes, POSITIONS, 2)[0], (1,), hints, patch_size)
@@ -99,9 +98,7 @@ class OpenAIClip(SlotSource):
         for i in range(c.depth):
             theirs, ours = f"{BLOCK}{i}", f"blocks.{i}"
             yield from norm_slots(f"{theirs}.ln_1", f"{ours}.norm1", d)
-            yield Slot(f"{theirs}.attn.in_proj_weight", (3 * d, d), f"{ours}.attention.qkv.weight", LINEAR_AXES)
-            yield Slot(f"{theirs}.attn.in_proj_bias", (3 * d,), f"{ours}.attention.qkv.bias")
-            yield from linear_slots(f"{theirs}.attn.out_proj", f"{ours}.attention.out", d, d)
+            yield from attention_slots(f"{theirs}.attn", f"{ours}.attention", d)
             yield from norm_slots(f"{theirs}.ln_2", f"{ours}.norm2", d)
             yield from linear_slots(f"{theirs}.mlp.c_fc", f"{ours}.mlp.fc1", d, c.mlp_dim)
             yield from linear_slots(f"{theirs}.mlp.c_proj", f"{ours}.mlp.fc2", c.mlp_dim, d)

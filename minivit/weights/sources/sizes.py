@@ -204,6 +204,21 @@ def check_square_patches(shape: tuple[int, ...], height: int, width: int) -> Non
         raise CheckpointError(f"its patches have {height} x {width} pixels (shape {shape}): minivit's are square")
 
 
+def patch_sizes(shapes: Shapes, kernel: str) -> tuple[int, int, int]:
+    """Return what a PyTorch patch embedding shows: the width of a token, the image's channels, the patches' pixels.
+
+    Args:
+        shapes: of the arrays by their standard names.
+        kernel: the name of the patch embedding's, whose shape is (D, C, P, P).
+
+    Raises:
+        CheckpointError: if there is no such array, or its patches are not square.
+    """
+    dim, channels, patch_size, width = shape = shape_of(shapes, kernel, 4)
+    check_square_patches(shape, patch_size, width)
+    return dim, channels, patch_size
+
+
 # -- the grid and the image ----------------------------------------------------------------------
 
 

@@ -273,6 +273,13 @@ def linear_slots(
     yield Slot(f"{theirs}.bias", (width,), f"{ours}.bias", None, third, share, optional_bias)
 
 
+def attention_slots(theirs: str, ours: str, dim: int) -> Iterator[Slot]:
+    """Yield the slots of PyTorch's `nn.MultiheadAttention`, which keeps queries, keys and values in one, as minivit."""
+    yield Slot(f"{theirs}.in_proj_weight", (3 * dim, dim), f"{ours}.qkv.weight", LINEAR_AXES)
+    yield Slot(f"{theirs}.in_proj_bias", (3 * dim,), f"{ours}.qkv.bias")
+    yield from linear_slots(f"{theirs}.out_proj", f"{ours}.out", dim, dim)
+
+
 def head_slots(hidden: str, head: str, config: ViTConfig) -> Iterator[Slot]:
     """Yield the slots of a ViT's head in PyTorch, and before them those of a pre-training head's hidden layer."""
     if config.representation is not None:

@@ -25,12 +25,12 @@ from .processors import fields_of_pretrained_cfg
 from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_positive
 from .sizes import (
     PUBLISHED,
-    check_square_patches,
     count,
     grid_of_positions,
     heads_of,
     image_of_grid,
     names_of_model,
+    patch_sizes,
     shape_of,
     shortest_size,
     size_without_positions,
@@ -130,8 +130,7 @@ class Timm(SlotSource):
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
         _check_arithmetic_is_known(shapes, hints)
-        dim, channels, patch_size, width = kernel = shape_of(shapes, PATCH_KERNEL, 4)
-        check_square_patches(kernel, patch_size, width)
+        dim, channels, patch_size = patch_sizes(shapes, PATCH_KERNEL)
         depth = count(shapes, r"blocks\.([0-9]+)\.")
         mlp_dim, gated = _mlp(shapes) if depth else (dim, False)
         rms = "blocks.0.norm1.weight" in shapes and "blocks.0.norm1.bias" not in shapes  # RMSNorm has no bias

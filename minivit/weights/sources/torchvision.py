@@ -14,11 +14,11 @@ from ..formats.archive import Shapes
 from .conventions import torchvision_convention
 from .sidecar import Sidecar
 from .sizes import (
-    check_square_patches,
     count,
     grid_of_positions,
     heads_of,
     names_of_model,
+    patch_sizes,
     shape_of,
     shortest_size,
     width_of,
@@ -26,9 +26,9 @@ from .sizes import (
 from .slots import (
     ANY_VALUE,
     CONVOLUTION_AXES,
-    LINEAR_AXES,
     Slot,
     SlotSource,
+    attention_slots,
     head_slots,
     linear_slots,
     norm_slots,
@@ -72,8 +72,7 @@ class TorchVision(SlotSource):
         """Return the ViT with these arrays."""
         if PATCH_KERNEL not in shapes:
             raise CheckpointError("its patches come from several convolutions (conv_stem_configs): minivit has one")
-        dim, channels, patch_size, width = kernel = shape_of(shapes, PATCH_KERNEL, 4)
-        check_square_patches(kernel, patch_size, width)
+        dim, channels, patch_size = patch_sizes(shapes, PATCH_KERNEL)
         depth = count(shapes, rf"{re.escape(LAYER)}([0-9]+)\.")
         mlp_dim = shape_of(shapes, f"{LAYER}0.mlp.0.weight", 2)[0] if depth else dim
         rows, columns = grid_of_positions(shape_of(shapes, POSITIONS, 3)[1], (1,), hints, patch_size)
@@ -102,10 +101,7 @@ class TorchVision(SlotSource):
         for i in range(c.depth):
             theirs, ours = f"{LAYER}{i}", f"blocks.{i}"
             yield from norm_slots(f"{theirs}.ln_1", f"{ours}.norm1", d)
-            attention = f"{theirs}.self_attention"
-            yield Slot(f"{attention}.in_proj_weight", (3 * d, d), f"{ours}.attention.qkv.weight", LINEAR_AXES)
-            yield Slot(f"{attention}.in_proj_bias", (3 * d,), f"{ours}.attention.qkv.bias")
-            yield from linear_slots(f"{attention}.out_proj", f"{ours}.attention.out", d, d)
+            yield from attention_slots(f"{theirs}.self_attention", f"{ours}.attention", d)
             yield from norm_slots(f"{theirs}.ln_2", f"{ours}.norm2", d)
             yield from linear_slots(f"{theirs}.mlp.0", f"{ours}.mlp.fc1", d, c.mlp_dim)
             yield from linear_slots(f"{theirs}.mlp.3", f"{ours}.mlp.fc2", c.mlp_dim, d)
