@@ -1,6 +1,6 @@
 """Convert an image to the numbers that the network reads.
 
-`Preprocessing` says how weights expect images: resized, cropped and scaled. `minivit.data.fitting` resizes and crops;
+`Preprocessing` says how weights expect images: resized, cropped and scaled. `minivit.images.fitting` resizes and crops;
 `preprocess` scales pixels. The loader calls it for its batches, and `model.predict` for the pixels that it receives.
 Both `data/` and `models/` import this file, so it is in neither of these rooms.
 """
@@ -230,7 +230,7 @@ def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
     if isinstance(images, str | bytes | Path):
         raise DTypeError(
             f"predict takes pixels, not the name of a file ({str(images)[:40]!r}): read it first with "
-            "minivit.data.image_files.read_image(path, height, width)"
+            "minivit.images.decoding.read_image(path, height, width)"
         )
     if isinstance(images, list | tuple):
         parts = [_pixels(image, image_shape) for image in images]

@@ -24,6 +24,7 @@ FLOORS = [
     ["errors"],
     ["utils"],
     ["preprocessing", "backend"],
+    ["images"],
     ["engine"],
     ["convolution"],
     ["nn"],

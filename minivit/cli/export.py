@@ -119,7 +119,7 @@ def _pixels(names: list[str], model: Any) -> np.ndarray:
     """Return image files as the model gets them, uint8 (M, H, W, 3)."""
     import numpy as np
 
-    from ..data.fitting import read_fitted
+    from ..images.fitting import read_fitted
     from ..preprocessing import preprocessing_in
 
     height, width, channels = model.config.image_shape

@@ -90,7 +90,7 @@ def _given_pictures(
     """Return the image files of the command line, to show and to measure on."""
     import numpy as np
 
-    from ..data.fitting import read_fitted
+    from ..images.fitting import read_fitted
     from ..insight import ShownImages
 
     height, width, channels = config.image_shape

@@ -37,7 +37,7 @@ def _predict(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ..backend.workers import Workers
-    from ..data.fitting import read_fitted
+    from ..images.fitting import read_fitted
     from ..training.folder import check_classifies
 
     if options.top < 1:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, ShapeError
+from ..images.decoding import Images, resize_batch, resize_image
+from ..images.fitting import fit_batch
 from ..preprocessing import Preprocessing
 from ..utils.integers import integer
-from .fitting import fit_batch
-from .image_files import Images, resize_batch, resize_image
 
 Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # Any is an array or Images
 

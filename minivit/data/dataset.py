@@ -10,10 +10,10 @@ from typing import overload
 import numpy as np
 
 from ..errors import DTypeError, ShapeError
+from ..images.decoding import decode_image
+from ..images.fitting import fit_batch
 from ..preprocessing import Preprocessing
 from ..utils.aliases import old_names
-from .fitting import fit_batch
-from .image_files import decode_image
 
 RESIZED_EXACTLY = Preprocessing()
 Indices = np.ndarray | list[int] | slice  # indexes the first axis of an array and keeps it: integers, slice or mask

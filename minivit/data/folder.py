@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, DataNotFoundError
+from ..images.kinds import first_bytes, kind_of
 from ..utils.aliases import old_names
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .dataset import FileDataset, ImageFiles
-from .kinds import first_bytes, kind_of
 
 HELD_OUT = 5  # one image in five of each class
 

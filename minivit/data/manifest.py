@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, ImageError
+from ..images.decoding import check_image
 from ..utils.aliases import old_names
 from ..utils.files import read_json, write_json
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .dataset import AnyDataset, FileDataset, ImageFiles
-from .image_files import check_image
 
 FILE = "pictures.json"  # in the folder of a run
 CHECKED = 100_000  # headers that are read before a run, 0.2 ms each; of more images, an evenly spaced sample

@@ -17,9 +17,9 @@ import numpy as np
 from ..backend.arrays import beside, to_numpy
 from ..backend.workers import Workers, micro_batches
 from ..data import AnyDataset
-from ..data.fitting import fit_batch
 from ..engine.tensor import no_grad
 from ..errors import ConfigError, ShapeError
+from ..images.fitting import fit_batch
 from ..models import ResNet, ViT
 from ..models.classifier import default_microbatch
 from ..preprocessing import Preprocessing, preprocess, preprocessing_in

@@ -10,8 +10,8 @@ from ..backend.arrays import Array, to_device
 from ..backend.workers import Workers
 from ..data import AnyDataset
 from ..data.dataset import RESIZED_EXACTLY
-from ..data.fitting import fit_batch
-from ..data.image_files import Images
+from ..images.decoding import Images
+from ..images.fitting import fit_batch
 from ..models import Classifier
 from ..preprocessing import Preprocessing, preprocess, preprocessing_in
 from .batches import Represented

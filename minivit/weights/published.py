@@ -23,8 +23,8 @@ from typing import Any
 
 from ..data import default_data_dir
 from ..data.download import fetch
-from ..data.kinds import first_bytes, kind_of
 from ..errors import CheckpointError, CheckpointNotFoundError, DataError
+from ..images.kinds import first_bytes, kind_of
 from ..models.configs import ViTConfig
 from ..models.names import model_config
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD

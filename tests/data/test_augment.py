@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from minivit.data import augment as augment_module
 from minivit.data import flip, pad_and_crop, random_erasing, random_resized_crop, resize, standard
 from minivit.data.augment import AUGMENTATIONS, chain
-from minivit.data.image_files import resize_image
 from minivit.errors import ConfigError
+from minivit.images.decoding import resize_image
 
 
 def random_images(count: int, height: int = 7, width: int = 5, channels: int = 3) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from minivit.data import Dataset, contact_sheet, load_dataset, preprocess
-from minivit.data.image_files import resize_image
 from minivit.errors import ConfigError, DataNotFoundError, DTypeError, MinivitError, ShapeError
+from minivit.images.decoding import resize_image
 
 
 def parts(count: int = 6) -> dict:

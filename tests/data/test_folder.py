@@ -11,9 +11,9 @@ import pytest
 
 from minivit.data import FileDataset, ImageFiles, Loader, dataset, image_folder, is_dataset, load_dataset, resize
 from minivit.data.augment import chain, crop_and_flip, random_erasing
-from minivit.data.image_files import decode_image, resize_image
 from minivit.data.mixing import mixup
 from minivit.errors import ConfigError, DataError, DataNotFoundError, ImageError, ShapeError
+from minivit.images.decoding import decode_image, resize_image
 
 from .images_on_disk import write_folder, write_picture
 

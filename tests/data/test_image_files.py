@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivit.data.image_files import decode_image, read_image, resize_image
 from minivit.errors import ImageError, MinivitError
+from minivit.images.decoding import decode_image, read_image, resize_image
 
 
 def random_pixels(*shape: int, seed: int = 0) -> np.ndarray:

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image, features
 from PIL import __version__ as pillow
 
-from minivit.data import image_files
-from minivit.data.image_files import check_image, decode_image
 from minivit.errors import ImageError, OutOfMemory
+from minivit.images import decoding
+from minivit.images.decoding import check_image, decode_image
 
 HEIGHT, WIDTH = 5, 9
 
@@ -243,7 +243,7 @@ def expected_colours(values: np.ndarray, mode: str) -> np.ndarray:
 def test_a_format_and_a_mode(tmp_path, monkeypatch, suffix, mode, strip):
     if suffix in MISSING and not features.check(MISSING[suffix]):
         pytest.skip(f"this Pillow cannot write {suffix}")
-    monkeypatch.setattr(image_files, "STRIP", strip)  # whole, and two rows at a time
+    monkeypatch.setattr(decoding, "STRIP", strip)  # whole, and two rows at a time
     side = (16, 16) if suffix == "ico" else (HEIGHT, WIDTH)
     values = np.rint(numbers(*side, COLOURS[mode])).astype(np.uint8)
     picture = Image.frombytes(mode, side[::-1], values.tobytes())
@@ -373,7 +373,7 @@ def test_a_line_break_in_a_name_does_not_reach_the_terminal(tmp_path):
 
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(png(numbers(5, 9, 1), 8, 0))
-    monkeypatch.setattr(image_files, "_to_rgb", lambda picture: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(decoding, "_to_rgb", lambda picture: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(OutOfMemory, match="does not fit into the free memory"):
         decode_image(tmp_path / "a.png")
 
@@ -397,7 +397,7 @@ def large_png(width: int, height: int, depth: int, colour: int) -> bytes:
 
 @pytest.fixture
 def small_memory(monkeypatch):
-    monkeypatch.setattr(image_files, "MEMORY", 1 << 20)
+    monkeypatch.setattr(decoding, "MEMORY", 1 << 20)
 
 
 @pytest.mark.parametrize(("depth", "colour"), [(8, 2), (16, 6), (16, 2), (16, 0), (8, 6)])
@@ -418,10 +418,10 @@ def test_what_a_decoder_needs_is_counted(tmp_path, monkeypatch, suffix, options)
     if needs and needs not in features.get_supported():
         pytest.skip(f"this Pillow cannot write {suffix}")
     Image.new("RGB", (100, 100)).save(tmp_path / f"a.{suffix}", **options)
-    monkeypatch.setattr(image_files, "MEMORY", 100 * 100 * 8)  # enough for the picture and its RGB
+    monkeypatch.setattr(decoding, "MEMORY", 100 * 100 * 8)  # enough for the picture and its RGB
     with pytest.raises(ImageError, match="too many pixels"):
         check_image(tmp_path / f"a.{suffix}")
-    monkeypatch.setattr(image_files, "MEMORY", 100 * 100 * 32)
+    monkeypatch.setattr(decoding, "MEMORY", 100 * 100 * 32)
     assert decode_image(tmp_path / f"a.{suffix}").max() <= 2
 
 
@@ -446,10 +446,10 @@ def test_no_second_picture_is_in_memory_while_one_is_decoded(tmp_path, depth, co
     """4 bytes a pixel are Pillow's (2 of 16-bit grey) and 3 are the result's; it took some 20 when all was copied."""
     (tmp_path / "a.png").write_bytes(large_png(2000, 2000, depth, colour))
     program = (
-        "import sys\nfrom minivit.data import image_files\nfrom minivit.data.image_files import *\n"
-        "image_files.STRIP = 1 << 16\n"
+        "import sys\nfrom minivit.images import decoding\nfrom minivit.images.decoding import *\n"
+        "decoding.STRIP = 1 << 16\n"
         "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) * 1024\n"
-        "image_files.check_image(sys.argv[1]); before = peak(); decode_image(sys.argv[1])\n"
+        "decoding.check_image(sys.argv[1]); before = peak(); decode_image(sys.argv[1])\n"
         "print((peak() - before) / 4e6)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "a.png")]
@@ -482,7 +482,7 @@ def damaged(tmp_path) -> list[str]:
 
 def test_a_damaged_picture_is_refused_without_another_word(tmp_path):
     program = (
-        "import sys\nfrom minivit.data.image_files import decode_image\nfrom minivit.errors import ImageError\n"
+        "import sys\nfrom minivit.images.decoding import decode_image\nfrom minivit.errors import ImageError\n"
         "refused = 0\n"
         "for path in sys.argv[1:]:\n"
         "    try: decode_image(path)\n"

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from minivit import ResNet, ResNetConfig, ViT, ViTConfig, load_model, save_weights
 from minivit.data import archive, cifar
-from minivit.data.image_files import read_image
+from minivit.images.decoding import read_image
 from minivit.training.callbacks.curve import learning_curve
 from minivit.training.config import TrainConfig, config_from_json
 from minivit.training.logs import MetricsFile

@@ -243,7 +243,7 @@ def test_dinov2_is_used_at_the_size_of_its_image_processor(tmp_path):
     """The published ones have positions for 518 pixels, and a processor that makes images of 224."""
     from PIL import Image
 
-    from minivit.data.fitting import read_fitted
+    from minivit.images.fitting import read_fitted
     from minivit.preprocessing import preprocessing_in
     from minivit.weights import load_for_pixels
 
@@ -431,7 +431,7 @@ PREPARED = {
 def test_the_pipeline_prepares_a_picture_as_minivit_does(tmp_path, name):
     from PIL import Image
 
-    from minivit.data.fitting import read_fitted
+    from minivit.images.fitting import read_fitted
 
     ours = tiny_vit(dtype=np.float32, image_size=24, gelu="erf")
     ours.header = {"preprocessing": PREPARED[name].to_json(), "classes": list("abcde")}

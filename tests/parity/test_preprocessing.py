@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from minivit import cli, load_model, save_weights
-from minivit.data.fitting import fit_image, read_fitted
+from minivit.images.fitting import fit_image, read_fitted
 from minivit.preprocessing import preprocessing_in
 from minivit.weights import load_for_pixels
 from minivit.weights.sources.conventions import torchvision_convention

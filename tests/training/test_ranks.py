@@ -13,9 +13,9 @@ import pytest
 
 from minivit.backend.workers import Workers
 from minivit.data import dataset
-from minivit.data.image_files import decode_image
 from minivit.engine import Tensor
 from minivit.errors import ConfigError, MissingExtraError, RankError
+from minivit.images.decoding import decode_image
 from minivit.training import TrainConfig, batches, loop, train, trainer
 from minivit.training.distributed import parallel
 from minivit.training.distributed import ranks as ranks_module

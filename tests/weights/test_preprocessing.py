@@ -11,10 +11,10 @@ from PIL import Image
 
 from minivit import CheckpointError, ConfigError, Notice, cli, load_model, save_weights
 from minivit.data import Dataset, Loader, load_test_folder
-from minivit.data.fitting import fit_batch, fit_image, read_fitted
-from minivit.data.image_files import resize_image
 from minivit.data.imagenet import imagenet_classes
 from minivit.evaluation.fewshot import representations
+from minivit.images.decoding import resize_image
+from minivit.images.fitting import fit_batch, fit_image, read_fitted
 from minivit.preprocessing import CLIP_MEAN, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, preprocess, preprocessing_in
 from minivit.training.batches import set_augmentation
 from minivit.training.options import AugmentOptions

@@ -18,9 +18,9 @@ import numpy as np
 from ...backend.arrays import Array, xp_of
 from ...backend.cuda import current_gpu, use_gpu
 from ...backend.workers import Workers, micro_batches
-from ...data.image_files import Images
 from ...engine.tensor import Tensor, no_grad, value_and_stream
 from ...errors import ConfigError
+from ...images.decoding import Images
 from ...utils.aliases import old_names
 from ..flat import parts_of
 from ..objectives import Objective, Outcome

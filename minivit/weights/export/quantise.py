@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.fitting import fit_batch
 from ...errors import ConfigError
+from ...images.fitting import fit_batch
 from ...models.classifier import Classifier
 from ...models.vit import ViT
 from ...preprocessing import preprocessing_in

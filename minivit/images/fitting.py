@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..preprocessing import Preprocessing
-from .image_files import Images, decode_image, resize_image
+from .decoding import Images, decode_image, resize_image
 
 RATIO = 100  # of the longer side of an image to its shorter one
 
