@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, DataNotFoundError
-from ..images.kinds import first_bytes, kind_of
+from ..images.kinds import first_bytes, heic_is_readable, kind_of
 from ..utils.aliases import old_names
 from ..utils.notices import notice
 from ..utils.text import listed, printable
@@ -40,9 +40,11 @@ SUFFIXES = (
     ".qoi", ".ico", ".pcx", ".sgi",
 )  # fmt: skip
 
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")  # read if pillow-heif is installed
+
 # The suffixes of image files that cannot be read but can be converted, for advice in a notice.
 CONVERTIBLE = (
-    ".heic", ".heif", ".hif", ".jxl", ".psd", ".psb", ".xcf", ".svg", ".eps", ".pdf", ".raw", ".dng", ".cr2", ".cr3",
+    *HEIC_SUFFIXES, ".jxl", ".psd", ".psb", ".xcf", ".svg", ".eps", ".pdf", ".raw", ".dng", ".cr2", ".cr3",
     ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".exr", ".hdr", ".dcm", ".fits", ".nii", ".dds",
 )  # fmt: skip
 
@@ -334,7 +336,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _has_images(folder: Path) -> bool:
     """Return whether a file directly in the folder has the suffix of an image."""
-    return any(child.suffix.lower() in SUFFIXES and not _ignored(child.name) for child in folder.iterdir())
+    return any(_names_an_image(child) and not _ignored(child.name) for child in folder.iterdir())
 
 
 def _named(folders: Iterable[Path]) -> dict[str, Path]:
@@ -365,7 +367,7 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
     for path in at.iterdir() if at.is_dir() else ():
         if path.is_file() and not _ignored(path.name):
             suffix = path.suffix.lower()
-            if suffix in SUFFIXES:
+            if _names_an_image(path):
                 skipped["image outside the class folders"] += 1
             elif suffix in CONVERTIBLE and suffix != ".pdf":  # that would be a text about the images
                 skipped[suffix] += 1
@@ -398,10 +400,16 @@ def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], .
     return found
 
 
-def _is_image(path: Path) -> bool:
+def _names_an_image(path: Path) -> bool:
+    """Return whether a file has the suffix of an image that can be read."""
     suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
+    return suffix in SUFFIXES or (suffix in HEIC_SUFFIXES and heic_is_readable())
+
+
+def _is_image(path: Path) -> bool:
+    if _names_an_image(path):
         return True
+    suffix = path.suffix.lower()
     if suffix and not suffix[1:].isdecimal():  # IMG.0001 ends in a number, not a suffix
         return False
     kind = kind_of(first_bytes(path))
@@ -436,7 +444,10 @@ def _counted(skipped: Counter[str]) -> str:
         (f"{count:,} {PLURALS.get(what, what) if count > 1 else what}" for what, count in skipped.most_common()), 6
     )
     convertible = [ending for ending, _ in skipped.most_common() if ending in CONVERTIBLE]
-    return counts + (f" (convert {listed(convertible, 4)} to JPEG or PNG)" if convertible else "")
+    if not convertible:
+        return counts
+    extra = ", or pip install 'minivit[heic]'" if set(convertible) & set(HEIC_SUFFIXES) else ""
+    return f"{counts} (convert {listed(convertible, 4)} to JPEG or PNG{extra})"
 
 
 # -- splitting ------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ import numpy as np
 from ..errors import ImageError, OutOfMemory
 from ..utils.aliases import old_names
 from ..utils.text import printable, shell_word
-from .kinds import first_bytes, kind_of
+from .kinds import HEIC, HEIC_REMEDY, first_bytes, heic_is_readable, kind_of
 from .scaling import BITS, SAMPLES, check_colours_not_dark, scale_of, tiff_number
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 # The formats that are tried on a file, whatever its name. Pillow knows more formats, among them EPS, which it runs in
 # another program. TGA is tried on files that are marked as TGA: see `_is_marked_as_tga`.
 FORMATS = (
-    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI",
+    "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "ICO", "PCX", "SGI", "HEIF",
 )  # fmt: skip
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000, PNM, TGA, QOI, ICO, PCX and SGI"
 
@@ -42,7 +43,7 @@ STRIP = 1 << 20  # pixels that are converted to RGB at a time
 # Bytes per pixel of Pillow's image by mode (all other modes: 4), and of a decoder's memory by format. Measured with
 # Pillow 13 on images of 20 megapixels.
 STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-DECODER = {"WEBP": 14, "AVIF": 8, "QOI": 3, "SGI": 3, "PPM": 4, "ICO": 4}
+DECODER = {"WEBP": 14, "AVIF": 8, "QOI": 3, "SGI": 3, "PPM": 4, "ICO": 4, "HEIF": 8}
 
 TGA_SUFFIXES, TGA_END = (".tga", ".icb", ".vda", ".vst"), b"TRUEVISION-XFILE.\0"
 PILLOW_MODULES = r"PIL\."
@@ -193,15 +194,19 @@ def _recognised_kind(path: Path) -> str:
     name, readable = kind
     if readable:
         return f": it begins like a {name}, but is damaged or unknown to Pillow; save it as JPEG or PNG"
-    return f": it is a {name}" if "(" in name else f": it is a {name}; convert it to JPEG or PNG"
+    if "(" in name:
+        return f": it is a {name}"
+    return f": it is a {name}; {HEIC_REMEDY if name == HEIC else 'convert it to JPEG or PNG'}"
 
 
 @cache
 def _installed_formats() -> list[str]:
-    """Return the FORMATS that the installed Pillow can read."""
+    """Return the FORMATS that the installed Pillow can read, HEIC among them if pillow-heif is installed."""
     from PIL import Image
 
     Image.init()
+    if heic_is_readable():
+        import_module("pillow_heif").register_heif_opener()  # libheif decodes no more pixels than the header states
     return [name for name in FORMATS if name in Image.OPEN]
 
 

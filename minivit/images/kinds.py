@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 HEAD = 512  # bytes, enough to recognise a kind
+HEIC = "HEIC image"
+HEIC_REMEDY = "convert it to JPEG or PNG, or pip install 'minivit[heic]'"
 
 
 def kind_of(head: bytes) -> tuple[str, bool] | None:
@@ -23,8 +27,14 @@ def kind_of(head: bytes) -> tuple[str, bool] | None:
             return f"{name} image", True
     for name, test in OTHERS.items():
         if test(head):
-            return name, False
+            return name, name == HEIC and heic_is_readable()
     return None
+
+
+@cache
+def heic_is_readable() -> bool:
+    """Return whether pillow-heif is installed, with which Pillow reads HEIC images."""
+    return find_spec("pillow_heif") is not None
 
 
 def first_bytes(path: str | Path) -> bytes:
@@ -73,7 +83,7 @@ READABLE: dict[str, Callable[[bytes], bool]] = {
 }
 
 OTHERS: dict[str, Callable[[bytes], bool]] = {
-    "HEIC image": _brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    HEIC: _brand(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     "JPEG XL image": _starts(b"\xff\x0a", b"\0\0\0\x0cJXL "),
     "Photoshop file": _starts(b"8BPS"),
     "camera's raw file": lambda head: (

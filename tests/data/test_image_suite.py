@@ -338,7 +338,7 @@ NOT_PICTURES = {
 
 
 @pytest.mark.parametrize("name", NOT_PICTURES)
-def test_a_file_is_called_what_it_is(tmp_path, name):
+def test_a_file_is_called_what_it_is(without_heic, tmp_path, name):
     (tmp_path / "a.jpg").write_bytes(NOT_PICTURES[name])
     with pytest.raises(ImageError, match=f"a.jpg is not an image that can be read: it is a {name}") as caught:
         decode_image(tmp_path / "a.jpg")
