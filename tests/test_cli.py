@@ -155,6 +155,20 @@ def test_options_of_a_run_are_listed_in_groups(command, capsys):
     assert said.startswith(f"usage: minivit {command}") and "--resume DIR" in said.split("\n\n")[0]
 
 
+def test_the_shape_of_the_model_is_in_the_run_and_its_weights(tmp_path, capsys):
+    shape = ["--patch-size", "8", "--dim", "48", "--depth", "1", "--heads", "4", "--mlp-ratio", "1.5"]
+    short = ["--steps", "1", "--train-images", "16", "--batch-size", "16", "--eval-every", "0"]
+    assert cli.main(["train", *shape, *short, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert [config[name] for name in ("patch_size", "dim", "depth", "heads", "mlp_ratio")] == [8, 48, 1, 4, 1.5]
+    assert cli.main(["info", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "1 blocks of width 48, 4 heads, MLP width 72" in said and "4 x 4 of 8 pixels" in said
+    assert cli.main(["train", "--resume", str(tmp_path)]) == 0
+
+
 def test_the_module_runs_too():
     done = subprocess.run([sys.executable, "-m", "minivit", "info"], capture_output=True, text=True, check=True)
     assert "ViT-B_16" in done.stdout
@@ -178,7 +192,10 @@ def refused(capsys, *arguments):
     [
         (["train", "--model", "ViT-B_61"], ["ViT-B_61", "did you mean", "ViT-B_16"]),
         (["train", "--dataset", "mnist"], ["mnist", "shapes", "cifar10"]),
-        (["train", "--model", "ViT-XS"], ["'ViT-XS': did you mean ViT-XS_4-CIFAR?"]),
+        (["train", "--model", "ViT-XS"], ["'ViT-XS': did you mean ViT-XS_4-CIFAR or ViT-XS_8-64px"]),
+        (["train", "--dim", "100", "--heads", "3"], ["error: --heads must divide dim = 100", "4, 5, 10"]),
+        (["train", "--dim", "100", "--heads", "7", "--depth", "0"], ["error: --depth must be an integer from 1"]),
+        (["train", "--patch-size", "5"], ["patches of 5 pixels", "patches of 4 or 8"]),
         (
             ["train", "--model", "BiT-R14-CIFAR", "--positions", "none"],
             ["error: --positions is for Vision Transformers, not BiT-R14-CIFAR"],

@@ -44,7 +44,9 @@ ALIASES = {
     "clip": "max_grad_norm",
 }
 
-NOT_HERE = ("model", "classifier", "positions", "positions-at")  # the weights settle these
+NOT_HERE = (  # the weights settle these; `FINETUNE_OPTIONS` has heads, for weights that do not name their number
+    "model", "classifier", "positions", "positions-at", "patch-size", "dim", "depth", "heads", "mlp-ratio",
+)  # fmt: skip
 
 
 def add_finetune(commands: Any) -> None:

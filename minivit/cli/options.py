@@ -25,6 +25,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "model", str, "NAME",
         "train the model NAME (`minivit info` lists them); the data set sets its number of classes and image size",
     ),
+    ("patch-size", int, "PIXELS", "cut images into patches of PIXELS in height and width [default: the model's]"),
+    ("dim", int, "WIDTH", "give each token WIDTH numbers; --heads must divide WIDTH [default: the model's]"),
+    ("depth", int, "BLOCKS", "stack BLOCKS encoder blocks [default: the model's]"),
+    ("heads", int, "N", "use N attention heads [default: the model's]"),
+    ("mlp-ratio", float, "RATIO", "make the MLP RATIO times as wide as a token [default: the model's]"),
     (
         "classifier", str, "NAME",
         "classify from the class token (token), the mean of the patch tokens (gap) or attention pooling (map) "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +127,12 @@ class ViTConfig:
         self._check_tokens()
         if self.representation is not None:
             _check_integers(self, 1, "representation")
-        _check(self.dim % self.heads == 0, f"heads must divide dim = {self.dim}", self.heads)
+        if self.dim % self.heads:
+            few = divisors(self.dim)[:7]
+            would_do = ", ".join(map(quoted, few)) + " ..." * (few[-1] < self.dim)
+            raise ConfigError(
+                f"heads must divide dim = {quoted(self.dim)}, not {quoted(self.heads)}; {would_do} would do"
+            )
         for name in ("dropout", "attention_dropout", "stochastic_depth"):
             rate = _python_number(self, name)
             _check(_is_number(rate) and 0.0 <= rate < 1.0, f"{name} must be at least 0 and below 1", rate)
@@ -144,9 +150,13 @@ class ViTConfig:
                 near = sorted(
                     {max(1, side // self.patch_size + more) * self.patch_size for side in sides for more in (0, 1)}
                 )
+                known = divisors(math.gcd(*sides))
+                below = [patch for patch in known if patch < self.patch_size][-1:]
+                above = [patch for patch in known if patch > self.patch_size][:1]
                 raise ConfigError(
                     f"patches of {quoted(self.patch_size)} pixels must divide the image size, not "
-                    f"{quoted(self.image_size)}; {' or '.join(map(quoted, near))} would do"
+                    f"{quoted(self.image_size)}; {' or '.join(map(quoted, near))} would do, or patches of "
+                    f"{' or '.join(map(quoted, below + above))}"
                 )
             return
         good = isinstance(self.backbone, tuple | list) and all(_is_integer(units, 1) for units in self.backbone)
@@ -310,6 +320,11 @@ class ResNetConfig:
 
 
 AnyConfig = ViTConfig | ResNetConfig
+
+
+def divisors(number: int) -> list[int]:
+    """Return the integers from 1 to 10,000 that divide a number without a rest."""
+    return [divisor for divisor in range(1, min(number, 10_000) + 1) if number % divisor == 0]
 
 
 def _check_integers(config: AnyConfig, least: int, *names: str) -> None:

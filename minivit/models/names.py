@@ -28,6 +28,9 @@ SMALL_SIZES: dict[str, dict[str, Any]] = {
     "Ti": {"dim": 192, "depth": 6, "heads": 3, "mlp_dim": 768},
 }
 
+# For images of other sizes, which a laptop trains: 64 to 196 patches. Attention costs the square of their number.
+SMALL_PATCHES = {64: 8, 128: 16, 224: 16}  # pixels of an image's side and of a patch's
+
 # The published hybrids (ViT §3.1): a ResNet's feature map instead of the image, under the names of their files.
 HYBRIDS: dict[str, tuple[str, dict[str, Any]]] = {
     "R+ViT-Ti_16": ("Ti", {"backbone": (), "patch_size": 8}),
@@ -57,6 +60,11 @@ CONFIGS: dict[str, AnyConfig] = {
     },
     **{
         f"ViT-{size}_4-CIFAR": ViTConfig(image_size=32, patch_size=4, num_classes=10, **sizes)
+        for size, sizes in SMALL_SIZES.items()
+    },
+    **{
+        f"ViT-{size}_{patch}-{image}px": ViTConfig(image_size=image, patch_size=patch, num_classes=10, **sizes)
+        for image, patch in SMALL_PATCHES.items()
         for size, sizes in SMALL_SIZES.items()
     },
     "R+ViT-XS_4-CIFAR": ViTConfig(
@@ -90,6 +98,33 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
         hint = suggestion(unknown[0], config.__dataclass_fields__)
         raise ConfigError(f"unknown model option {', '.join(unknown)}: {hint}")
     return replace(config, **changes)
+
+
+def model_for_image_size(size: int) -> str:
+    """Return the name of a small model for images of `size` pixels, in height and width.
+
+    It is the one made for the nearest size, if its patches divide `size` and are 7 or more to a side; or else
+    `ViT-XS_4-CIFAR`, which has the smallest patches.
+    """
+    for side in sorted(SMALL_PATCHES, key=lambda side: abs(side - size)):
+        patch = SMALL_PATCHES[side]
+        if size % patch == 0 and size // patch >= 7:
+            return f"ViT-XS_{patch}-{side}px"
+    return "ViT-XS_4-CIFAR"
+
+
+def mlp_width(name: str, dim: int | None, ratio: float | None) -> dict[str, int]:
+    """Return the width of the MLP, as a change of a named model whose tokens have another width.
+
+    Args:
+        name: one of `MODEL_NAMES`; another one is refused by `model_config`, and so is a ResNet, which has no MLP.
+        dim: the new width of a token; None for the model's.
+        ratio: the MLP's width over that of a token; None for the model's.
+    """
+    config = CONFIGS.get(name)
+    if not isinstance(config, ViTConfig):
+        return {"mlp_dim": 1}
+    return {"mlp_dim": max(1, round((dim or config.dim) * (ratio or config.mlp_dim / config.dim)))}
 
 
 def build(config: AnyConfig, seed: int | None = 0) -> Classifier:

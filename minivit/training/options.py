@@ -17,6 +17,7 @@ import numpy as np
 from ..data import AUGMENTATIONS, DATASETS, POLICIES, is_dataset, parse_randaugment, rand_augment
 from ..errors import ConfigError
 from ..models import model_config
+from ..models.names import mlp_width
 from ..utils.text import did_you_mean, quoted
 from ..weights import channels_of, crop_of, grid_of, sides_of
 from .masked import TARGETS
@@ -27,6 +28,7 @@ from .schedule import DECAYS
 # Larger numbers of steps, images and epochs would overflow a run's arithmetic.
 LARGEST_COUNT, MOST_EPOCHS = 10**15, 10**9
 LARGEST_INTEGER = 2**63 - 1
+LARGEST_RATIO = 64.0  # of the MLP's width to a token's; usual are 2 to 8/3 and 4
 PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
 OBJECTIVES = ("classes", "masked-patch")
 
@@ -129,7 +131,11 @@ class ModelOptions(Options):
     image_size: int | None = None
     model: str = "ViT-XS_4-CIFAR"
     weights: str = ""
+    patch_size: int | None = None
+    dim: int | None = None
+    depth: int | None = None
     heads: int | None = None
+    mlp_ratio: float | None = None
     grid: str = ""
     mean: str = ""
     std: str = ""
@@ -147,13 +153,20 @@ class ModelOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_counts(1, "heads")
+        self._check_counts(1, "patch_size", "dim", "depth", "heads")
+        good = self.mlp_ratio is None or 0 < self.mlp_ratio <= LARGEST_RATIO
+        self._check("mlp_ratio", good, f"above 0 and at most {LARGEST_RATIO:g}")
         self._check("eps", self.eps is None or 0 < self.eps <= 1, "above 0 and at most 1")
         for name, read in OPTIONS_AS_TEXT.items():
             if getattr(self, name):
                 read(name, getattr(self, name))
-        if not self.weights:
-            model_config(self.model, **self.model_changes)
+        if self.weights:
+            for name in ("patch_size", "dim", "depth", "mlp_ratio"):
+                self._check(
+                    name, getattr(self, name) is None, "left out: the starting weights settle the model's shape"
+                )
+        else:
+            model_config(self.model, **self._shape_to_check)
 
     @property
     def title(self) -> str:
@@ -166,9 +179,19 @@ class ModelOptions(Options):
     @property
     def model_changes(self) -> dict[str, Any]:
         """What differs from the named model: its options that are not at their default."""
-        named = ("image_size", "classifier", "positions", "positions_at")
+        named = ("image_size", "patch_size", "dim", "depth", "heads", "classifier", "positions", "positions_at")
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        if self.mlp_ratio is not None or self.dim is not None:
+            changes |= mlp_width(self.model, self.dim, self.mlp_ratio)
         return changes | self.rates
+
+    @property
+    def _shape_to_check(self) -> dict[str, Any]:
+        """The changes, at an image size that every patch divides if only the data set will say which it is."""
+        changes = self.model_changes
+        if self.patch_size is not None and self.image_size is None:
+            changes["image_size"] = 32 * self.patch_size  # a hybrid's backbone divides it by up to 32
+        return changes
 
     @property
     def rates(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ from minivit import MODEL_NAMES, ConfigError, ViT, ViTConfig, create_model
 from minivit.models import model_config
 from minivit.models.classifier import default_microbatch
 from minivit.models.configs import ResNetConfig
+from minivit.models.names import model_for_image_size
 
 # At 224 pixels and 1,000 classes, as the authors' code counts them.
 PUBLISHED = {
@@ -95,6 +96,45 @@ def test_the_patch_and_image_size_are_in_the_name(name):
     assert name in MODEL_NAMES
     assert c.patch_size == int(name.removesuffix("-CIFAR").rpartition("_")[2])
     assert (c.image_size, c.num_classes) == ((32, 10) if name.endswith("CIFAR") else (224, 1000))
+
+
+@pytest.mark.parametrize(("size", "patches"), [(64, 64), (128, 64), (224, 196)])
+def test_small_models_for_larger_images_have_few_patches(size, patches):
+    names = [name for name in MODEL_NAMES if name.endswith(f"-{size}px")]
+
+    assert len(names) == 2
+    for name in names:
+        assert model_config(name).image_size == size
+        assert model_config(name).num_patches == patches
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "patches"),
+    [
+        (32, "ViT-XS_4-CIFAR", 64),
+        (48, "ViT-XS_4-CIFAR", 144),
+        (56, "ViT-XS_8-64px", 49),
+        (64, "ViT-XS_8-64px", 64),
+        (96, "ViT-XS_8-64px", 144),
+        (104, "ViT-XS_8-64px", 169),
+        (112, "ViT-XS_16-128px", 49),
+        (160, "ViT-XS_16-128px", 100),
+        (224, "ViT-XS_16-224px", 196),
+        (100, "ViT-XS_4-CIFAR", 625),
+    ],
+)
+def test_a_small_model_for_each_image_size(size, name, patches):
+    assert model_for_image_size(size) == name
+    assert model_config(name, image_size=size).num_patches == patches
+
+
+def test_a_mistake_in_the_shape_names_what_would_do():
+    with pytest.raises(ConfigError, match=r"dim = 100, not 3; 1, 2, 4, 5, 10, 20, 25 \.\.\. would do"):
+        ViTConfig(dim=100, heads=3)
+    with pytest.raises(ConfigError, match=r"30 or 35 would do, or patches of 4 or 8$"):
+        ViTConfig(image_size=32, patch_size=5)
+    with pytest.raises(ConfigError, match=r"or patches of 4 or 8$"):
+        ViTConfig(image_size=(32, 40), patch_size=5)
 
 
 def test_every_name_makes_a_model():

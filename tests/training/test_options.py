@@ -63,6 +63,41 @@ def test_a_group_checks_its_options_alone_and_in_the_whole(group, bad):
             whole(**bad)
 
 
+def test_the_shape_of_the_named_model_can_be_changed():
+    options = ModelOptions(patch_size=8, dim=96, depth=2, heads=3)
+    model = trainer.build_model(options, shapes("train", 20), seed=0)
+
+    assert model.config.grid == (4, 4)
+    assert len(model.blocks) == 2
+    assert model.blocks[0].mlp.fc1.weight.shape == (96, 192)  # as in the named model, twice as wide as a token
+    assert ModelOptions(mlp_ratio=4.0).model_changes == {"mlp_dim": 256}
+
+
+@pytest.mark.parametrize(
+    ("bad", "sentence"),
+    [
+        ({"dim": 100, "heads": 3}, "heads must divide dim = 100"),
+        ({"dim": 10, "heads": 1, "positions": "sincos2d"}, "multiple of 4"),
+        ({"depth": 0}, "depth must be an integer from 1"),
+        ({"mlp_ratio": 0.0}, "mlp-ratio must be above 0"),
+        ({"patch_size": 5, "image_size": 32}, "patches of 4 or 8"),
+        ({"model": "BiT-R14-CIFAR", "mlp_ratio": 2.0}, "mlp_dim is for Vision Transformers"),
+        ({"weights": "some.npz", "dim": 96}, "dim must be left out"),
+        ({"model": "ViT-XS_4-CIFR", "dim": 96}, "unknown model"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused_before_anything_is_read(bad, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        ModelOptions(**bad)
+
+
+def test_a_patch_size_is_compared_with_the_image_size_of_the_data():
+    ModelOptions(model="ViT-Ti_16", patch_size=5)  # 224 pixels are not divided by 5; those of the data may be
+    ModelOptions(model="R+ViT-XS_4-CIFAR", patch_size=2)
+    with pytest.raises(ConfigError, match="patches of 4 or 8"):
+        trainer.build_model(ModelOptions(patch_size=5), shapes("train", 20), seed=0)
+
+
 def test_no_part_of_a_run_takes_all_options():
     """Only what builds the whole run does."""
     names = {*(group.__name__ for group in GROUPS)}
