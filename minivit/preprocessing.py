@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import ConfigError, DTypeError, ImageError, ShapeError
+from .errors import ConfigError, DTypeError, ImageError
 
 NEGATIVE = -0.1  # floats with a minimum below this are in [-1, 1] and cannot be in [0, 1]
 
@@ -202,7 +201,7 @@ def preprocess(images: np.ndarray) -> np.ndarray:
     Raises:
         DTypeError: if `images` is a masked array, or not uint8: floats may have been rescaled already.
     """
-    _refuse_masked(images)
+    refuse_masked(images)
     if getattr(images, "dtype", None) != np.uint8:
         found = getattr(images, "dtype", type(images).__name__)
         raise DTypeError(f"preprocess takes uint8 pixels from 0 to 255, not {found}")
@@ -213,66 +212,8 @@ def preprocess(images: np.ndarray) -> np.ndarray:
     return rescaled
 
 
-def gathered(images: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Return images as one array (B, H, W, C); no value is changed.
-
-    Args:
-        images: an array (B, H, W, C) or (H, W, C), a Pillow image, or a list of arrays or Pillow images.
-        image_shape: the (H, W, C) that the model reads.
-
-    Returns:
-        The pixels (B, H, W, C) with their element type.
-
-    Raises:
-        DTypeError: if `images` is not pixels, but a path, for example.
-        ShapeError: if the images have another shape.
-    """
-    if isinstance(images, str | bytes | Path):
-        raise DTypeError(
-            f"predict takes pixels, not the name of a file ({str(images)[:40]!r}): read it first with "
-            "minivit.images.decoding.read_image(path, height, width)"
-        )
-    if isinstance(images, list | tuple):
-        parts = [_pixels(image, image_shape) for image in images]
-        if len({part.shape for part in parts}) > 1:
-            shapes = ", ".join(map(str, sorted({part.shape for part in parts})[:4]))
-            raise ShapeError(f"images in a list must have one shape, not {shapes}")
-        images = np.stack(parts) if parts else np.zeros((0, *image_shape), np.uint8)
-    else:
-        images = _pixels(images, image_shape)
-    if tuple(images.shape) == tuple(image_shape):
-        images = images[None]
-    if images.ndim != 4 or tuple(images.shape[1:]) != tuple(image_shape):
-        h, w, c = image_shape
-        hint = "; put the channels last" if tuple(images.shape[-3:]) == (c, h, w) else ""
-        raise ShapeError(f"images must have shape (B, H, W, C) = (B, {h}, {w}, {c}), not {tuple(images.shape)}{hint}")
-    return images
-
-
-def _pixels(image: Any, image_shape: tuple[int, int, int]) -> Any:
-    """Return the pixels of one image, or of an array of images, as an array."""
-    if type(image).__module__.startswith("PIL."):
-        mode = {1: "L", 3: "RGB", 4: "RGBA"}.get(image_shape[2])
-        if image.mode != mode or image.size != image_shape[1::-1]:
-            raise ShapeError(
-                f"a Pillow image must be of mode {mode} and {image_shape[1]} x {image_shape[0]} pixels, not "
-                f"{image.mode} and {image.size[0]} x {image.size[1]}: use its convert() and resize()"
-            )
-        return np.asarray(image).reshape(image_shape)
-    _refuse_masked(image)
-    image = getattr(image, "data", image) if type(image).__name__ == "Tensor" else image
-    if hasattr(image, "__cuda_array_interface__"):
-        return image
-    try:
-        array = np.asarray(image)
-    except (ValueError, TypeError):
-        array = np.empty((), object)
-    if array.dtype.kind not in "uif" and array.dtype.name != "bfloat16":
-        raise DTypeError(f"images must be arrays of pixels, not {type(image).__name__} of {array.dtype}")
-    return array
-
-
-def _refuse_masked(images: Any) -> None:
+def refuse_masked(images: Any) -> None:
+    """Raise DTypeError for a masked array."""
     if isinstance(images, np.ma.MaskedArray):
         raise DTypeError("masked pixels have no values: fill them first, with images.filled(0)")
 

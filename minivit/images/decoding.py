@@ -75,15 +75,38 @@ def decode_image(path: str | Path) -> np.ndarray:
         OutOfMemory: if less memory is free than decoding takes.
     """
     path = Path(path)
-    with _errors_that_name(path):
-        with _open(path) as image:
-            _check_memory(image)
-            scale_of(image)  # raises its error before anything is decoded
-            image.load()
-            _check_memory(image)  # again: in some formats, the size is known only after decoding
-            orientation = _orientation(image)
-            pixels = _to_rgb(image)
-        return _upright(pixels, orientation)
+    with _errors_that_name(path), _open(path) as image:
+        return _decoded(image)
+
+
+def pixels_of(image: Image.Image, name: str = "the image") -> np.ndarray:
+    """Return the pixels of a Pillow image as `decode_image` returns those of a file: uint8 (H, W, 3).
+
+    Args:
+        image: the image; it may be one that is opened and not decoded yet.
+        name: what the message of an error begins with.
+
+    Raises:
+        ImageError: if it is damaged, does not state its value of white, or would take more than MEMORY bytes.
+    """
+    try:
+        return _decoded(image)
+    except ImageError as error:
+        raise ImageError(f"{name} {error}") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{name} does not fit into the free memory: make it smaller") from error
+    except Exception as error:  # as in `_errors_that_name`
+        raise ImageError(f"{name} cannot be read: {_reason(error)}") from error
+
+
+def _decoded(image: Image.Image) -> np.ndarray:
+    """Return the pixels of an opened image: uint8 (H, W, 3), upright."""
+    _check_memory(image)
+    scale_of(image)  # raises its error before anything is decoded
+    image.load()
+    _check_memory(image)  # again: in some formats, the size is known only after decoding
+    orientation = _orientation(image)
+    return _upright(_to_rgb(image), orientation)
 
 
 def check_image(path: str | Path) -> None:

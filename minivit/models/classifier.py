@@ -14,8 +14,9 @@ from ..backend.arrays import Array, beside, is_array, is_float, to_numpy
 from ..backend.workers import Workers, micro_batches
 from ..engine.tensor import Tensor, no_grad
 from ..errors import ConfigError, DTypeError, ShapeError
+from ..images.given import GivenImages
 from ..nn import Module
-from ..preprocessing import gathered, in_known_range, preprocess
+from ..preprocessing import preprocess, preprocessing_in
 from ..utils.integers import integer
 
 MICROBATCH_ELEMENTS, GPU_MICROBATCH_ELEMENTS = 330_000, 2**26
@@ -59,11 +60,12 @@ class Classifier(Module):
         *,
         value_range: tuple[float, float] | None = None,
     ) -> np.ndarray:
-        """Return class probabilities of pixels or preprocessed images, in evaluation mode and without a tape.
+        """Return class probabilities of images, in evaluation mode and without a tape.
 
         Args:
             images: (B, H, W, C), or one image (H, W, C), or a list of them: integer pixels from 0 to 255, or floats in
-                [-1, 1]. Pillow images of the model's size and colours are taken too.
+                [-1, 1]. Also a path, a Pillow image, uint8 pixels of another size, or a list of these: they are
+                resized and cropped as the weights expect it, as `minivit predict` does, a micro-batch at a time.
             batch_size: how many images go through the model at a time. [default: `default_microbatch`]
             workers: threads that share the images; None to compute in this thread.
             value_range: the numbers for black and white, if they are others, such as (0, 1).
@@ -73,27 +75,27 @@ class Classifier(Module):
 
         Raises:
             ConfigError: for a model without a head.
-            DTypeError, ShapeError, ImageError: if these are not images of the model's size, or if their numbers may
-                have another range, such as floats in [0, 1].
+            DTypeError, ShapeError, ImageError: if these are not images, a file cannot be read, or numbers may have
+                another range, such as floats in [0, 1].
         """
         if not self.config.num_classes:
             raise ConfigError("a model without a head predicts nothing: load it with num_classes=K, and train its head")
-        images = in_known_range(gathered(images, self.config.image_shape), value_range)
+        given = GivenImages(images, self.config.image_shape, preprocessing_in(self.header), value_range)
         if batch_size is not None:
             batch_size = integer("the batch size", batch_size, 1)
-        probabilities = np.empty((len(images), self.config.num_classes), np.float32)
+        probabilities = np.empty((len(given), self.config.num_classes), np.float32)
         weights = self.first_parameter().data
 
         def predict_micro_batch(part: slice) -> None:
-            batch = images[part]
+            batch = given[part]
             batch = preprocess(batch) if batch.dtype == np.uint8 else batch
             batch = beside(weights, batch)
             with no_grad():
                 probabilities[part] = to_numpy(engine.softmax(self(batch)).data)
 
-        shared = len(images) if workers else 4 * len(images)  # one thread does not need four micro-batches
+        shared = len(given) if workers else 4 * len(given)  # one thread does not need four micro-batches
         on_gpu = not isinstance(weights, np.ndarray)
-        parts = micro_batches(len(images), batch_size or default_microbatch(self.config, shared, on_gpu))
+        parts = micro_batches(len(given), batch_size or default_microbatch(self.config, shared, on_gpu))
         with self.evaluating():
             if workers and len(parts) == 1:
                 with workers.together():
