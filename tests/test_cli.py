@@ -202,12 +202,12 @@ def refused(capsys, *arguments):
         ),
         (["train", "--dataset", "CIFAR10"], ["did you mean cifar10?"]),
         (["train", "--optimizer", "adamW2"], ["error: --optimizer must be one of", "did you mean adamw or adam?"]),
-        (["train", "--classifier", "gapp"], ["error: --classifier must be one of", "did you mean gap?"]),
+        (["train", "--pool", "gapp"], ["error: --pool must be one of", "did you mean gap?"]),
         (["train", "--positions-at", "evry"], ["error: --positions-at must be one of", "did you mean every?"]),
         (["train", "--lr", "-1"], ["error: --lr must be", "-1", "0 or more"]),
         (["train", "--epochs", "1", "--steps", "2"], ["--epochs", "--steps"]),
         (["train", "--device", "tpu"], ["tpu", "cpu", "cuda"]),
-        (["train", "--workers", "0"], ["workers", "0"]),
+        (["train", "--num-threads", "0"], ["--num-threads must", "0"]),
         (["train", "--model", "ViT-S_14"], ["14", "32"]),
         (["train", "--resume", "nowhere"], ["nowhere", "config.json"]),
         (["info", "ViT-B_16", "--image-size", "225"], ["225", "16"]),
@@ -259,7 +259,7 @@ def test_npz_files_of_others_are_refused(picture, tmp_path, capsys):
 
 def test_a_resumed_run_keeps_its_options(trained, capsys):
     assert "--lr" in refused(capsys, "train", "--resume", trained, "--lr", "0.5")
-    assert cli.main(["train", "--resume", str(trained), "--workers", "1"]) == 0
+    assert cli.main(["train", "--resume", str(trained), "--num-threads", "1"]) == 0
 
 
 def test_the_options_that_a_resumed_run_may_change_are_listed(capsys):

@@ -16,7 +16,7 @@ from .test_cli import refused, small_shapes
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-TINY = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--workers", "1"]
+TINY = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--num-threads", "1"]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_evaluation_and_prediction_resize_alike(photos, tmp_path, capsys):
 
 def test_pictures_of_many_sizes_take_the_models_size(photos, tmp_path):
     out = tmp_path / "run"
-    options = ["--steps", "1", "--batch-size", "4", "--workers", "1", "--eval-every", "0", "--out", str(out)]
+    options = ["--steps", "1", "--batch-size", "4", "--num-threads", "1", "--eval-every", "0", "--out", str(out)]
     assert cli.main(["train", "--dataset", str(photos), *options]) == 0
     assert load_model(out / "checkpoint.npz").config.image_size == 32
 
@@ -96,7 +96,7 @@ def test_a_folders_pictures_are_cropped_at_random_in_long_runs(photos, tmp_path,
     monkeypatch.setattr(
         batches, "training_augmentation", lambda *options: asked.append(options[0]) or original(*options)
     )
-    options = [*TINY[:4], "--epochs", epochs, "--batch-size", "10", "--workers", "1", "--eval-every", "0"]
+    options = [*TINY[:4], "--epochs", epochs, "--batch-size", "10", "--num-threads", "1", "--eval-every", "0"]
     assert cli.main(["train", "--dataset", str(photos), *map(str, options), "--out", str(tmp_path / "run")]) == 0
     assert asked == [name]
 

@@ -56,7 +56,7 @@ def test_fine_tuning_starts_from_the_weights_with_a_head_as_they_have_it(parent,
     before, after = weights(parent), weights(tmp_path / "run")
     assert all(np.array_equal(before.state()[name], after.state()[name]) for name in before.state())
     found = options(tmp_path / "run")
-    assert (found["optimizer"], found["weight_decay"], found["clip"]) == ("sgd", 0.0, 1.0)
+    assert (found["optimizer"], found["weight_decay"], found["clip_grad"]) == ("sgd", 0.0, 1.0)
 
 
 def test_a_higher_resolution_interpolates_the_positions(parent, tmp_path):

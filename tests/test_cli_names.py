@@ -46,7 +46,7 @@ def test_a_run_ends_with_all_its_files_and_every_reader_of_it_says_the_names(nam
     }
 
     assert cli.main(["predict", str(picture), "--weights", str(run)]) == 0
-    assert cli.main(["evaluate", "--weights", str(run), "--workers", "1"]) == 0
+    assert cli.main(["evaluate", "--weights", str(run), "--num-threads", "1"]) == 0
     said = capsys.readouterr()
     assert tame(said.out + said.err)
 

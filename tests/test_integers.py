@@ -72,7 +72,9 @@ def test_sizes_of_ops_may_be_numpys():
     np.testing.assert_array_equal(patchify(x, np.int64(4)).data, patchify(x, 4).data)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "accumulate", "steps", "seed", "workers", "microbatch", "log_every"])
+@pytest.mark.parametrize(
+    "name", ["batch_size", "grad_accum_steps", "steps", "seed", "num_threads", "microbatch", "log_every"]
+)
 def test_options_of_a_run_may_be_numpys_and_can_be_written(name):
     config = TrainConfig(**{name: np.int64(3)}, lr=np.float32(0.5), epochs=np.int64(10))
 

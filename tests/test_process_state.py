@@ -44,7 +44,7 @@ from minivit.insight import ShownImages, inspect_model, write_inspection
 from minivit.training import TrainConfig, batches, train
 
 batches.load_dataset = lambda *arguments, **options: (shapes("train", 16), shapes("test", 8))
-options = TrainConfig(steps=1, batch_size=8, workers=2, eval_every=1.0, log_every=1)
+options = TrainConfig(steps=1, batch_size=8, num_threads=2, eval_every=1.0, log_every=1)
 out = sys.argv[1]
 train(options, out + "/run", show=False)
 model = minivit.load_model(out + "/run/checkpoint.npz")

@@ -344,7 +344,7 @@ with Workers(1):  # holds the library for products to one thread, so that ours d
 # | paper | here | minivit |
 # |---|---|---|
 # | core-days | FLOP / (FLOP/s) | `minivit bench`, [`bench/profile.py`](../minivit/bench/profile.py) |
-# | batch 4096 (Table 3) | `micro_batches` | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), `--accumulate` |
+# | batch 4096 (Table 3) | `micro_batches` | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), `--grad-accum-steps` |
 # | LN, GELU, softmax | one operation each | [`engine/fused.py`](../minivit/engine/fused.py), twins in `reference.py` |
 #
 # On purpose minivit keeps both: the composed twin is the definition and is read, the fused one runs, and a test

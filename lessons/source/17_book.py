@@ -42,7 +42,7 @@ from minivit_lessons.pictures import book
 
 # %%
 folder = tempfile.TemporaryDirectory()
-config = TrainConfig(batch_size=4, steps=10, microbatch=4, workers=1)
+config = TrainConfig(batch_size=4, steps=10, microbatch=4, num_threads=1)
 run = build_run(config, Path(folder.name) / "run")
 batch = next(run.loader.batches(0, run.total_steps))
 

@@ -43,9 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: after `--help`, and for options that do not exist.
     """
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = argparse.Namespace()
     try:
         with notices_as_lines():
+            options = parser.parse_args(arguments)
             return options.run(options)
     except MinivitError as error:
         problem = as_option(problem_of(error), options)

@@ -47,7 +47,10 @@ def add_bench(commands: Any) -> None:
         help="compute in float32, tf32, float16 or bfloat16; separate several with commas [default: float32]",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="compute on N threads [default: the cores that this process may use]"
+        "--num-threads",
+        type=int,
+        metavar="N",
+        help="compute on N threads [default: the cores that this process may use]",
     )
     parser.add_argument(
         "--microbatch",
@@ -123,7 +126,7 @@ def _bench(options: argparse.Namespace) -> int:
     from ..training.precision import HALF
     from ..utils.files import write_json
 
-    for name in ("batch_size", "rounds", "seconds", "workers", "microbatch"):
+    for name in ("batch_size", "rounds", "seconds", "num_threads", "microbatch"):
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
@@ -140,7 +143,7 @@ def _bench(options: argparse.Namespace) -> int:
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
     jobs = [
         Job(
-            model=model, task=task, batch_size=options.batch_size, workers=options.workers or available_cores(),
+            model=model, task=task, batch_size=options.batch_size, workers=options.num_threads or available_cores(),
             microbatch=options.microbatch, all_tokens=options.all_tokens, device=options.device, precision=precision,
         )
         for model in options.models
@@ -210,7 +213,7 @@ def _plan(options: argparse.Namespace) -> int:
         counts = [int(count) for count in options.plan.split(",")]
     except ValueError as error:
         raise ConfigError(f"--plan takes integers separated by commas, such as 1,2,8, not {options.plan!r}") from error
-    workers = options.workers or (available_cores() if options.rate is None else 1)
+    workers = options.num_threads or (available_cores() if options.rate is None else 1)
     print(f"float32; link {options.link:g} GB/s each way, latency {options.latency:g} us")
     plans, devices = [], {}
     # Rates that are given are another device's: a GPU takes its share in one pass.

@@ -5,16 +5,31 @@ from __future__ import annotations
 import argparse
 import math
 import re
+import sys
+import textwrap
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..errors import MinivitError
+from ..training.old_options import NEW_NAMES
 from ..utils.console import EXIT_BAD_INPUT, complain
+from ..utils.notices import notice
 from ..utils.text import LONGEST, did_you_mean, printable, quoted
 
 LARGEST = 2**63 - 1  # NumPy's largest integer
 LONGEST_MESSAGE = 180  # characters
-OTHER_NAMES = {"norm_eps": "eps"}  # options by the names of their fields, where these differ
+OTHER_NAMES = {"classifier": "pool", "norm_eps": "eps"}  # options by the names of their fields, where these differ
 LONGEST_ERROR = 400  # characters: half for our words, half for a path
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Help that never breaks an option such as --batch-size at the end of a line."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(indent + line for line in self._split_lines(text, width))
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +42,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        super().__init__(*arguments, **{"formatter_class": HelpFormatter, **options})
         self.register("type", int, integer)
         self.register("type", float, number)
         self._negative_number_matcher = re.compile(r"-\.?[0-9][0-9.,eE+-]*$")  # -1,1,1 is a value too, not an option
@@ -35,10 +50,37 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """Parse as argparse does; a command's own parser refuses unknown words, since it knows the options."""
-        found, unknown = super().parse_known_args(args, namespace)
+        words = sys.argv[1:] if args is None else args
+        found, unknown = super().parse_known_args(self._with_known_names(words), namespace)
         if unknown:
             self.error(self._refusal(unknown))
         return found, unknown
+
+    def _with_known_names(self, words: Sequence[str]) -> list[str]:
+        """Return the words of a command with its options as it spells them, such as --lr-schedule for --lr_schedule.
+
+        A notice says which names are old.
+        """
+        found, rest = list(words), len(words)
+        if "--" in found:
+            rest = found.index("--")  # what follows is not read as options
+        for place, word in enumerate(found[:rest]):
+            option, equals, value = word.partition("=")
+            if option.startswith("--") and (name := self._known_name(option)) != option:
+                found[place] = f"{name}{equals}{value}"
+        return found
+
+    def _known_name(self, option: str) -> str:
+        """Return an option as this command spells it; the option itself if the command has none like it."""
+        for name in (option, option.replace("_", "-"), option.replace("-", "_").replace("__", "--", 1)):
+            if name in self._option_string_actions:
+                return name
+        old = option[2:].replace("-", "_")
+        new = f"--{NEW_NAMES.get(old, '').replace('_', '-')}"
+        if new not in self._option_string_actions:
+            return option
+        notice(f"{option} is called {new} now")
+        return new
 
     def _refusal(self, unknown: list[str]) -> str:
         """Return what is wrong with words that no option takes."""
@@ -138,10 +180,13 @@ def data_dir_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", metavar="DIR", help="read data sets from DIR [default: $MINIVIT_DATA or data]")
 
 
-def workers_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--workers`."""
+def threads_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--num-threads`."""
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="compute on N threads [default: the cores that this process may use]"
+        "--num-threads",
+        type=int,
+        metavar="N",
+        help="compute on N threads [default: the cores that this process may use]",
     )
 
 
@@ -157,6 +202,6 @@ def device_option(parser: argparse.ArgumentParser) -> None:
 
 
 def threads_of(options: argparse.Namespace) -> int | None:
-    """Return how many threads `Workers` gets: what `--workers` says, else one for a GPU; None for all cores."""
-    given = getattr(options, "workers", None)
+    """Return how many threads `Workers` gets: what `--num-threads` says, else one for a GPU; None for all cores."""
+    given = getattr(options, "num_threads", None)
     return 1 if given is None and options.device != "cpu" else given

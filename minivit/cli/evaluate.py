@@ -15,7 +15,7 @@ from ..data import DATASETS, load_dataset, load_test_folder
 from ..errors import ConfigError
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
-from .common import data_dir_option, threads_of, workers_option
+from .common import data_dir_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_evaluate(commands: Any) -> None:
         help=f"measure on {', '.join(DATASETS)} or folder:PATH [default: the data set that the model was trained on]",
     )
     data_dir_option(parser)
-    workers_option(parser)
+    threads_option(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON [default: as a sentence]")
     parser.set_defaults(run=_evaluate)
 

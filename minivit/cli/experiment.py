@@ -8,7 +8,7 @@ from typing import Any
 
 from ..utils.console import complain
 from ..utils.text import printable
-from .common import data_dir_option, workers_option
+from .common import data_dir_option, threads_option
 
 
 def add_experiment(commands: Any) -> None:
@@ -25,7 +25,7 @@ def add_experiment(commands: Any) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train each model with N seeds [default: 3]")
     parser.add_argument("--out", metavar="DIR", help="write to DIR [default: runs/experiment-NAME]")
     data_dir_option(parser)
-    workers_option(parser)
+    threads_option(parser)
     parser.set_defaults(run=_experiment)
 
 
@@ -36,7 +36,7 @@ def _experiment(options: argparse.Namespace) -> int:
     folder = Path(options.out) if options.out else Path("runs") / f"experiment-{options.name}"
     try:
         summaries = run_experiment(
-            experiment, folder, seeds=options.seeds, data_dir=options.data_dir or "", workers=options.workers
+            experiment, folder, seeds=options.seeds, data_dir=options.data_dir or "", num_threads=options.num_threads
         )
     except KeyboardInterrupt:
         complain("minivit: stopped; the same command continues where it was")

@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..utils.files import safe_name, write_json
 from ..utils.text import printable, quoted
-from .common import data_dir_option, threads_of, workers_option
+from .common import data_dir_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights
 
 
@@ -43,7 +43,7 @@ def add_fewshot(commands: Any) -> None:
     parser.add_argument(
         "--l2", type=float, default=L2, metavar="NUMBER", help=f"weight the L2 penalty with NUMBER [default: {L2:g}]"
     )
-    workers_option(parser)
+    threads_option(parser)
     parser.add_argument(
         "--out",
         metavar="FILE",

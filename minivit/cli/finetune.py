@@ -17,7 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.0,
     "batch_size": 512,
     "steps": 500,
-    "smoothing": 0.0,
+    "label_smoothing": 0.0,
     "augment": "crop",
     "eval_every": 1.0,
 }
@@ -39,13 +39,13 @@ ALIASES = {
     "lr": "learning_rate",
     "weight-decay": "weight_decay",
     "steps": "num_steps",
-    "decay": "decay_type",
+    "lr-schedule": "decay_type",
     "warmup-steps": "warmup_steps",
-    "clip": "max_grad_norm",
+    "clip-grad": "max_grad_norm",
 }
 
 NOT_HERE = (  # the weights settle these; `FINETUNE_OPTIONS` has heads, for weights that do not name their number
-    "model", "classifier", "positions", "positions-at", "patch-size", "dim", "depth", "heads", "mlp-ratio",
+    "model", "pool", "positions", "positions-at", "patch-size", "dim", "depth", "heads", "mlp-ratio",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
 from ..utils.notices import notice
 from ..utils.text import listed, printable
-from .common import data_dir_option, threads_of, workers_option
+from .common import data_dir_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def add_inspect(commands: Any) -> None:
         "trained on]",
     )
     data_dir_option(parser)
-    workers_option(parser)
+    threads_option(parser)
     parser.set_defaults(run=_inspect)
 
 

@@ -31,8 +31,8 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("heads", int, "N", "use N attention heads [default: the model's]"),
     ("mlp-ratio", float, "RATIO", "make the MLP RATIO times as wide as a token [default: the model's]"),
     (
-        "classifier", str, "NAME",
-        "classify from the class token (token), the mean of the patch tokens (gap) or attention pooling (map) "
+        "pool", str, "NAME",
+        "classify from the class token (token), the mean of the patch tokens (avg) or attention pooling (map) "
         "[default: the model's]",
     ),
     (
@@ -53,10 +53,10 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("epochs", float, "N", "pass over the training images N times; N may be a fraction"),
     ("steps", int, "N", "train for N optimiser steps instead of --epochs"),
     ("batch-size", int, "IMAGES", "train on mini-batches of IMAGES"),
-    ("accumulate", int, "BATCHES", "average the gradients of BATCHES mini-batches for each optimiser step"),
+    ("grad-accum-steps", int, "BATCHES", "average the gradients of BATCHES mini-batches for each optimiser step"),
     ("optimizer", str, "NAME", "update the weights with adamw, adam, sgd (momentum 0.9) or muon"),
     ("lr", float, "RATE", "set the learning rate after the warm-up to RATE"),
-    ("min-lr", float, "RATE", "lower the learning rate to RATE at the end of --decay instead of 0"),
+    ("min-lr", float, "RATE", "lower the learning rate to RATE at the end of --lr-schedule instead of 0"),
     (
         "betas", str, "B1,B2",
         "decay the optimiser's running means of gradients and their squares by B1 and B2 a step [default: 0.9,0.999]",
@@ -66,13 +66,13 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "multiply each layer's learning rate by FACTOR relative to the layer above it; 1: the same rate for all",
     ),
     ("weight-decay", float, "RATE", "decay the weight matrices of linear layers at RATE"),
-    ("decay", str, "NAME", "lower the rate to --min-lr along a cosine or a line (linear), or keep it constant"),
+    ("lr-schedule", str, "NAME", "lower the rate to --min-lr along a cosine or a line (linear), or keep it constant"),
     ("warmup", float, "SHARE", "raise the learning rate from 0 during the first SHARE of all steps"),
     ("warmup-steps", int, "STEPS", "warm up for STEPS instead of a share of all steps [default: use --warmup]"),
-    ("clip", float, "NORM", "clip the norm of all gradients together to NORM; 0: do not clip"),
-    ("smoothing", float, "SHARE", "spread SHARE of each label over all classes (label smoothing)"),
+    ("clip-grad", float, "NORM", "clip the norm of all gradients together to NORM; 0: do not clip"),
+    ("label-smoothing", float, "SHARE", "spread SHARE of each label over all classes (label smoothing)"),
     (
-        "ema", float, "DECAY",
+        "ema-decay", float, "DECAY",
         "keep a moving average of the weights, with decay DECAY a step, and evaluate it; 0: do not average",
     ),
     ("validation", int, "IMAGES", "hold out IMAGES of the training set and evaluate on them instead of the test set"),
@@ -104,7 +104,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     ("seed", int, "N", "seed the initial weights, the order of images, augmentation and dropout with N"),
     (
-        "workers", int, "N",
+        "num-threads", int, "N",
         "compute on N threads; the result is the same for every N [default: the cores that this process may use]",
     ),
     (
@@ -186,7 +186,7 @@ def _title_of(name: str) -> str:
     """Return the title of an option's group: that of the class of `training.options` which has the field."""
     from ..training import options
 
-    if name in ("epochs", "steps", "batch_size", "accumulate"):
+    if name in ("epochs", "steps", "batch_size", "grad_accum_steps"):
         return "length"
     owners = {
         "data": options.DataOptions,
@@ -200,7 +200,7 @@ def _title_of(name: str) -> str:
 
 
 def listed_as_options(names: Iterable[str]) -> str:
-    """Return "--workers, --log-every and --device" for the names of fields."""
+    """Return "--num-threads, --log-every and --device" for the names of fields."""
     *first, last = (f"--{name.replace('_', '-')}" for name in names)
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -220,7 +220,7 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]"
     )
     groups["computing"].add_argument(
-        "--checkpoint-blocks",
+        "--grad-checkpointing",
         action="store_true",
         help="recompute each block's activations in the backward pass instead of keeping them: less memory, a third "
         "more time, the same weights [default: off]",

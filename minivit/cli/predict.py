@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
 from ..utils.text import printable
-from .common import threads_of
+from .common import threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 
@@ -28,6 +28,7 @@ def add_predict(commands: Any) -> None:
         help="classify the image files IMAGE, resized and cropped as the weights expect it",
     )
     add_weights_options(parser)
+    threads_option(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="print N classes for each image [default: 5]")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each image [default: a table]")
     parser.set_defaults(run=_predict)

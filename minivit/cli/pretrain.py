@@ -20,7 +20,7 @@ PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "(pixels)",
     ),
 )
-NOT_HERE = ("smoothing", "ema", "mixup", "cutmix", "layer-decay", "classifier")  # they need labels or a head
+NOT_HERE = ("label-smoothing", "ema-decay", "mixup", "cutmix", "layer-decay", "pool")  # they need labels or a head
 
 
 def add_pretrain(commands: Any) -> None:

@@ -24,9 +24,9 @@ def command_of_run(header: Header) -> str | None:
         header: of the run's checkpoint.
     """
     from ..training import TrainConfig
-    from ..training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+    from ..training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, as_written_now
 
-    noted: dict[str, Any] = header.get("train") or {}
+    noted: dict[str, Any] = as_written_now(header.get("train") or {})
     if not noted:
         return None
     command, changed = "train", {}

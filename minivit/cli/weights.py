@@ -17,7 +17,17 @@ from ..models.configs import OTHER_ACTIVATIONS
 from ..preprocessing import INTERPOLATIONS
 from ..utils.notices import notice
 from ..utils.text import printable
-from ..weights import Header, channels_of, crop_of, find_weights, grid_of, has_zero_head, load_for_pixels, sides_of
+from ..weights import (
+    Header,
+    channels_of,
+    crop_of,
+    find_weights,
+    grid_of,
+    has_zero_head,
+    load_for_pixels,
+    pool_of,
+    sides_of,
+)
 from .common import device_option, weights_option
 
 ACTIVATIONS = (*GELU_FORMS, *OTHER_ACTIVATIONS)
@@ -27,8 +37,8 @@ DETAILS = (
     ("heads", "N", "use N attention heads [default: as the weights or a config.json beside them say]"),
     ("grid", "ROWSxCOLUMNS", "read the position embeddings as a grid of ROWSxCOLUMNS patches, such as 6x4 [default: "
      "square]"),
-    ("classifier", "NAME", "classify from the class token (token), the mean of the patch tokens (gap) or attention "
-     "pooling (map) [default: as the weights or a config.json beside them say]"),
+    ("pool", "NAME", "classify from the class token (token), the mean of the patch tokens (avg) or attention pooling "
+     "(map) [default: as the weights or a config.json beside them say]"),
     ("gelu", "NAME", f"compute the activation NAME in the blocks: {', '.join(ACTIVATIONS)} [default: as a config.json "
      "beside the weights says, or as the weights' source computes it]"),
     ("eps", "NUMBER", "add NUMBER to the variance in LayerNorm, such as 1e-6 [default: as for --gelu]"),
@@ -43,7 +53,14 @@ DETAILS = (
      "[default: as for --mean]"),
     ("interpolation", "NAME", f"resize images with the filter {', '.join(INTERPOLATIONS)} [default: as for --mean]"),
 )  # fmt: skip
-READERS = {"grid": grid_of, "mean": channels_of, "std": channels_of, "resize": sides_of, "crop": crop_of}
+READERS = {
+    "grid": grid_of,
+    "pool": pool_of,
+    "mean": channels_of,
+    "std": channels_of,
+    "resize": sides_of,
+    "crop": crop_of,
+}
 TYPES = {"heads": int, "eps": float}
 
 
@@ -74,7 +91,7 @@ def add_details(parser: argparse.ArgumentParser) -> None:
 
 def details_of(options: argparse.Namespace) -> dict[str, Any]:
     """Return these options by the names that `load_model` gives them; None for those that were not given."""
-    renamed = {"eps": "norm_eps", "interpolation": "resampling"}
+    renamed = {"pool": "classifier", "eps": "norm_eps", "interpolation": "resampling"}
     return {renamed.get(name, name): getattr(options, name) for name, *_ in DETAILS}
 
 

@@ -121,7 +121,7 @@ def run_experiment(
         folder: the folder of the results.
         seeds: the number of runs of each cell, with the seeds 0, 1, 2 ...
         show: whether to draw a progress bar.
-        execution: options of `TrainConfig` that do not change results: `data_dir`, `workers`.
+        execution: options of `TrainConfig` that do not change results: `data_dir`, `num_threads`.
 
     Returns:
         A summary of each cell.
@@ -183,7 +183,7 @@ def _name(options: dict[str, Any]) -> str:
 
 def _training_flops(config: TrainConfig, steps: int) -> float:
     forward = costs(create_model(config.model, seed=None, **config.model_changes))[-1].flops
-    return 3.0 * forward * steps * config.batch_size * config.accumulate
+    return 3.0 * forward * steps * config.batch_size * config.grad_accum_steps
 
 
 def summarise(experiment: Experiment, records: Sequence[Record]) -> list[Summary]:

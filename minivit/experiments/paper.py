@@ -171,8 +171,8 @@ EXPERIMENTS = {
             x_label="highest learning rate",
             options={**COMMON, "model": "ViT-XS_4-CIFAR", "optimizer": "adamw", "steps": 1_000, "augment": "none"},
             cells=tuple(
-                Cell(series, lr, {"classifier": classifier, "lr": lr})
-                for series, classifier in (("class token", "token"), ("average pooling", "gap"))
+                Cell(series, lr, {"pool": pool, "lr": lr})
+                for series, pool in (("class token", "token"), ("average pooling", "avg"))
                 for lr in (5e-4, 1e-3, 2e-3, 4e-3)
             ),
             sentence=_pooling_sentence,
@@ -182,7 +182,7 @@ EXPERIMENTS = {
             paper="section 3.2",
             title="Fine-tuning at a higher resolution, ViT-XS on CIFAR-10",
             x_label="image size",
-            options={**COMMON, "model": "ViT-XS_4-CIFAR", "classifier": "gap", "augment": "standard"},
+            options={**COMMON, "model": "ViT-XS_4-CIFAR", "pool": "avg", "augment": "standard"},
             cells=(
                 Cell("parent", "32 px", _PARENT),
                 Cell("trained on", "32 px", _TRAINED_ON, before=_PARENT),
@@ -198,7 +198,7 @@ EXPERIMENTS = {
             options={
                 **COMMON,
                 "model": "ViT-XS_4-CIFAR",
-                "classifier": "gap",
+                "pool": "avg",
                 "augment": "standard",
                 "lr": 5e-3,
             },

@@ -73,7 +73,7 @@ def load_checkpoint(
     if "optimizer_steps" not in header or "step" not in header:
         raise CheckpointError(f"{path} holds weights but no training state: a run cannot be resumed from it")
     if bool(average) != any(name.startswith("ema/") for name in arrays):
-        raise CheckpointError(f"{path} and this run disagree on whether the weights are averaged (--ema)")
+        raise CheckpointError(f"{path} and this run disagree on whether the weights are averaged (--ema-decay)")
     saved, around = section(arrays, "objective/"), dict(_around(network, model))
     if {name: array.shape for name, array in saved.items()} != {name: t.shape for name, t in around.items()}:
         raise CheckpointError(f"{path} is of a run with another objective")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..utils.text import listed, quoted
+from .old_options import takes_old_names, with_new_names
 from .options import (
     AugmentOptions,
     ComputeOptions,
@@ -24,14 +25,15 @@ ALWAYS_WRITTEN = ("dataset", "model", "seed")  # in each run's config.json, by e
 OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS = (
     "data_dir",
     "device",
-    "workers",
-    "checkpoint_blocks",
+    "num_threads",
+    "grad_checkpointing",
     "log_every",
     "save_every",
     "tensorboard",
 )
 
 
+@takes_old_names
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(
     DataOptions, ModelOptions, AugmentOptions, ObjectiveOptions, OptimOptions, ComputeOptions, RecordOptions
@@ -44,7 +46,7 @@ class TrainConfig(
         super().__post_init__()
         self._check_counts(0, "seed")
         if self.objective == "masked-patch":
-            self._check("ema", not self.ema, "left alone where patches are masked")
+            self._check("ema_decay", not self.ema_decay, "left alone where patches are masked")
 
 
 def config_from_json(values: Any) -> TrainConfig:
@@ -60,16 +62,23 @@ def config_from_json(values: Any) -> TrainConfig:
         raise ConfigError(f"it does not hold a run's options, but {quoted(values)}")
     if missing := [name for name in ALWAYS_WRITTEN if name not in values]:
         raise ConfigError(f"it does not hold a run's options: {listed(missing)} is missing")
+    values = as_written_now(values)
     known = {field.name for field in fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
         raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}")
-    return TrainConfig(**without_unused_epochs(values))
+    return TrainConfig(**values)
 
 
-def without_unused_epochs(values: dict[str, Any]) -> dict[str, Any]:
-    """Return options without `epochs` where `steps` counts: earlier versions of minivit saved both as they were given.
+def as_written_now(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that an earlier version of minivit saved as this one saves them.
+
+    They get their new names, and `epochs` is left out where `steps` counts: it used to be saved too.
 
     Args:
         values: options by name, as a run saved them.
+
+    Raises:
+        ConfigError: if an option has both its old and its new name.
     """
-    return {name: value for name, value in values.items() if name != "epochs" or values.get("steps") is None}
+    named = with_new_names(values)
+    return {name: value for name, value in named.items() if name != "epochs" or named.get("steps") is None}

@@ -24,7 +24,7 @@ def out_of_memory(model: Classifier, device: str, batch_size: int, microbatch: i
     memory, workers = device_memory(device), min(workers, math.ceil(batch_size / microbatch))
     fits = microbatch // 2 if memory is None else images_that_fit(model, memory, workers)
     fits = min(fits, microbatch // 2)  # the estimate was too good, or others use the memory as well
-    advice = f"try --microbatch {fits}" if fits else "try --checkpoint-blocks or a smaller model"
+    advice = f"try --microbatch {fits}" if fits else "try --grad-checkpointing or a smaller model"
     size = "" if memory is None else f" of {memory / 1e9:.1f} GB"
     return OutOfMemory(
         f"the memory{size} of {device} is too small for {workers} micro-batches of {microbatch} images at a "
@@ -43,7 +43,7 @@ def not_finite(what: str, step: int, lr: float, checkpoint: Path) -> NonFiniteLo
     """
     return NonFiniteLossError(
         f"{what} at step {step} with learning rate {lr:.3g}; {last_good(checkpoint)}; try a lower "
-        "--lr or --weight-decay, a longer --warmup or a smaller --clip"
+        "--lr or --weight-decay, a longer --warmup or a smaller --clip-grad"
     )
 
 

@@ -96,7 +96,7 @@ def keep_representations(run: Run, workers: Workers, show: bool) -> None:
     train, test = (_represented(run.model, each, workers, show) for each in (data.train, data.test))
     run.data = replace(data, train=train, test=test)
     run.loader = RepresentationLoader(train, run.loader.batch_size, seed=run.config.seed)
-    run.objective = HeadClasses(run.model, run.config.smoothing)
+    run.objective = HeadClasses(run.model, run.config.label_smoothing)
     run.precision = Precision(run.objective, run.precision.parameters)
     run.microbatch_size = lambda images: images  # a head needs no cutting
 

@@ -98,7 +98,7 @@ def train_step(run: Run, batch: Batch) -> StepResult:
             scale=run.precision.scale,
         )
         divide_by(run.sums.flat, run.precision.scale)
-        norm = clip_by_global_norm(run.sums.flat, run.config.clip or math.inf)
+        norm = clip_by_global_norm(run.sums.flat, run.config.clip_grad or math.inf)
         run.progress.step += 1
         finite = math.isfinite(result.loss) and math.isfinite(norm)
         if finite:

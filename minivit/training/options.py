@@ -19,7 +19,7 @@ from ..errors import ConfigError
 from ..models import model_config
 from ..models.names import mlp_width
 from ..utils.text import did_you_mean, quoted
-from ..weights import channels_of, crop_of, grid_of, sides_of
+from ..weights import channels_of, crop_of, grid_of, pool_of, sides_of
 from .masked import TARGETS
 from .optim import OPTIMIZERS
 from .precision import PRECISIONS
@@ -144,12 +144,12 @@ class ModelOptions(Options):
     interpolation: str = ""
     gelu: str | None = None
     eps: float | None = None
-    classifier: str | None = None
+    pool: str | None = None
     positions: str | None = None
     positions_at: str | None = None
     dropout: float = 0.0
     stochastic_depth: float = 0.0
-    checkpoint_blocks: bool = False
+    grad_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,6 +157,9 @@ class ModelOptions(Options):
         good = self.mlp_ratio is None or 0 < self.mlp_ratio <= LARGEST_RATIO
         self._check("mlp_ratio", good, f"above 0 and at most {LARGEST_RATIO:g}")
         self._check("eps", self.eps is None or 0 < self.eps <= 1, "above 0 and at most 1")
+        if self.pool is not None:
+            classifier = pool_of("pool", self.pool)
+            object.__setattr__(self, "pool", "avg" if classifier == "gap" else classifier)  # one name for one thing
         for name, read in OPTIONS_AS_TEXT.items():
             if getattr(self, name):
                 read(name, getattr(self, name))
@@ -178,9 +181,11 @@ class ModelOptions(Options):
 
     @property
     def model_changes(self) -> dict[str, Any]:
-        """What differs from the named model: its options that are not at their default."""
-        named = ("image_size", "patch_size", "dim", "depth", "heads", "classifier", "positions", "positions_at")
+        """What differs from the named model, by the fields of `ViTConfig`."""
+        named = ("image_size", "patch_size", "dim", "depth", "heads", "positions", "positions_at")
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
+        if self.pool is not None:
+            changes["classifier"] = pool_of("pool", self.pool)
         if self.mlp_ratio is not None or self.dim is not None:
             changes |= mlp_width(self.model, self.dim, self.mlp_ratio)
         return changes | self.rates
@@ -233,7 +238,7 @@ class ObjectiveOptions(Options):
     teacher: str = ""
     teacher_weight: float = 0.5
     temperature: float = 2.0
-    smoothing: float = 0.1
+    label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -241,7 +246,7 @@ class ObjectiveOptions(Options):
         self._check_one_of("target", TARGETS)
         self._check("temperature", 0 < self.temperature < math.inf, "above 0")
         self._check("teacher_weight", 0 <= self.teacher_weight <= 1, "from 0 to 1")
-        self._check_below_1("smoothing")
+        self._check_below_1("label_smoothing")
         if self.objective == "masked-patch":
             for name in ("freeze", "teacher"):
                 self._check(name, not getattr(self, name), "left alone where patches are masked")
@@ -254,29 +259,29 @@ class OptimOptions(Options):
     epochs: float = 10.0
     steps: int | None = None
     batch_size: int = 64
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     optimizer: str = "adamw"
     lr: float = 5e-4
     min_lr: float = 0.0
     betas: str = ""
     layer_decay: float = 1.0
     weight_decay: float = 0.05
-    decay: str = "cosine"
+    lr_schedule: str = "cosine"
     warmup: float = 0.05
     warmup_steps: int | None = None
-    clip: float = 1.0
-    ema: float = 0.0
+    clip_grad: float = 1.0
+    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_counts(1, "batch_size", "accumulate", "steps")
+        self._check_counts(1, "batch_size", "grad_accum_steps", "steps")
         self._check_counts(0, "warmup_steps")
         self._check("epochs", 0 < self.epochs <= MOST_EPOCHS, f"above 0 and at most {MOST_EPOCHS:,}")
         if self.steps is not None and self.epochs != OptimOptions.epochs:
             raise ConfigError("epochs and steps exclude each other: give one of them")
         self._check_one_of("optimizer", OPTIMIZERS)
-        self._check_one_of("decay", DECAYS)
-        self._check_not_negative("lr", "min_lr", "weight_decay", "clip")
+        self._check_one_of("lr_schedule", DECAYS)
+        self._check_not_negative("lr", "min_lr", "weight_decay", "clip_grad")
         self._check("min_lr", self.min_lr <= self.lr, f"at most lr = {self.lr:g}")
         if self.betas:
             self._check("betas", self.optimizer != "sgd", "left out with --optimizer sgd, which has none")
@@ -284,7 +289,7 @@ class OptimOptions(Options):
             self._check("betas", good, "two numbers from 0 to below 1, such as 0.9,0.95")
         self._check("layer_decay", 0 < self.layer_decay < math.inf, "above 0")
         self._check("layer_decay", self.layer_decay <= 1, "at most 1")
-        self._check_below_1("warmup", "ema")
+        self._check_below_1("warmup", "ema_decay")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Return how many optimiser steps the run takes."""
@@ -299,14 +304,14 @@ class OptimOptions(Options):
 class ComputeOptions(Options):
     """On what, in how many threads and in which precision a step computes."""
 
-    workers: int | None = None
+    num_threads: int | None = None
     microbatch: int | None = None
     device: str = "cpu"
     precision: str = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_counts(1, "workers", "microbatch")
+        self._check_counts(1, "num_threads", "microbatch")
         self._check_one_of("precision", PRECISIONS)
 
 

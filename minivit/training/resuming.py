@@ -11,7 +11,7 @@ from ..utils.notices import notice
 from ..utils.text import quoted
 from ..weights import read_header
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainConfig, without_unused_epochs
+from .config import TrainConfig, as_written_now
 from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
@@ -113,7 +113,7 @@ def _check_same_run(run: Run, header: dict[str, Any]) -> None:
     if "train" not in header or "step" not in header:
         raise CheckpointError(f"{run.checkpoint} holds weights but no training state: resume from a run's checkpoint")
     defaults: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}  # of younger options
-    saved = options_that_affect_weights(TrainConfig(**(defaults | without_unused_epochs(header["train"]))))
+    saved = options_that_affect_weights(TrainConfig(**(defaults | as_written_now(header["train"]))))
     now = options_that_affect_weights(run.config)
     if changed := sorted(name for name in now if saved[name] != now[name]):
         raise CheckpointError(

@@ -124,7 +124,7 @@ class Run:
         optimizer: changes the weights.
         schedule: the learning rate as a function of the step.
         total_steps: at which step the run ends.
-        average: the running average of the weights, if one is kept (--ema).
+        average: the running average of the weights, if one is kept (--ema-decay).
         precision: how the loss is computed and scaled in half precision.
         microbatch_size: takes the number of images in a batch, returns that in a micro-batch.
         sums: where the gradients of a step are added up.

@@ -23,6 +23,7 @@ from ..weights import (
     config_of,
     find_weights,
     load_for_pixels,
+    pool_of,
     read_header,
     with_new_head,
     with_rates,
@@ -118,7 +119,7 @@ def build_run(
         ranks.check_same("data", dataset_fingerprint(data))
     loader = Loader(
         data.train,
-        config.batch_size * config.accumulate,  # one optimiser step sees them all
+        config.batch_size * config.grad_accum_steps,  # one optimiser step sees them all
         seed=config.seed,
     )
     total_steps = config.total_steps(loader.steps_per_epoch)
@@ -130,7 +131,7 @@ def build_run(
         model = model_like(folder / CHECKPOINT) if saved else build_model(config, data.train, config.seed)
     model.to(device)
     notes = run_notes(folder, device)
-    set_checkpoint_blocks(model, config)
+    set_grad_checkpointing(model, config)
 
     # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
@@ -160,7 +161,7 @@ def build_run(
         optimizer=optimizer,
         schedule=build_schedule(config, total_steps),
         total_steps=total_steps,
-        average=ExponentialAverage(model.named_parameters(), config.ema) if config.ema else None,
+        average=ExponentialAverage(model.named_parameters(), config.ema_decay) if config.ema_decay else None,
         precision=precision(config.precision, device, objective, trained),
         microbatch_size=microbatch_size,
         sums=GradientSums(trained, bucket_bytes(ranks.size, device)),
@@ -240,7 +241,7 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
         find_weights(options.weights),
         heads=options.heads,
         image_size=options.image_size,
-        classifier=options.classifier,
+        classifier=pool_of("pool", options.pool) if options.pool else None,
         gelu=options.gelu,
         norm_eps=options.eps,
         resampling=options.interpolation or None,
@@ -262,12 +263,12 @@ def model_like(checkpoint: Path) -> Classifier:
     return model.train()
 
 
-def set_checkpoint_blocks(model: Classifier, options: ModelOptions) -> None:
+def set_grad_checkpointing(model: Classifier, options: ModelOptions) -> None:
     """Let a Vision Transformer compute each block a second time in the backward pass, if that was asked for."""
     if isinstance(model, ViT):
-        model.checkpoint_blocks = options.checkpoint_blocks
-    elif options.checkpoint_blocks:
-        raise ConfigError(f"checkpoint-blocks is for Vision Transformers, not {options.title}")
+        model.checkpoint_blocks = options.grad_checkpointing
+    elif options.grad_checkpointing:
+        raise ConfigError(f"grad-checkpointing is for Vision Transformers, not {options.title}")
 
 
 def build_objective(options: ObjectiveOptions, model: Classifier, title: str, seed: int, device: str) -> Objective:
@@ -289,7 +290,7 @@ def build_objective(options: ObjectiveOptions, model: Classifier, title: str, se
     if options.freeze:
         freeze_all_but_head(model)
     teacher = load_for_pixels(find_weights(options.teacher))[0].to(device) if options.teacher else None
-    return Classes(model, options.smoothing, teacher, options.teacher_weight, options.temperature)
+    return Classes(model, options.label_smoothing, teacher, options.teacher_weight, options.temperature)
 
 
 def build_optimizer(options: OptimOptions, network: Module, depth: int) -> Optimizer:
@@ -313,7 +314,7 @@ def build_schedule(options: OptimOptions, total_steps: int) -> Schedule:
     return Schedule(
         lr=options.lr,
         total_steps=total_steps,
-        decay=options.decay,
+        decay=options.lr_schedule,
         warmup_steps=options.steps_of_warmup(total_steps),
         final_lr=options.min_lr,
     )
@@ -321,7 +322,7 @@ def build_schedule(options: OptimOptions, total_steps: int) -> Schedule:
 
 def build_workers(options: ComputeOptions, device: str, ranks: Ranks) -> Workers:
     """Return the threads of this rank, not started yet; a GPU computes one micro-batch at a time."""
-    return Workers(options.workers or (ranks.cores if device == "cpu" else 1))
+    return Workers(options.num_threads or (ranks.cores if device == "cpu" else 1))
 
 
 def microbatch_rule(
@@ -354,7 +355,7 @@ def prepare_uploads(loader: Loader, options: OptimOptions, model: Classifier, de
         device: the GPU.
     """
     loader.uploads = uploads = Uploads(loader.prefetch)
-    batches = options.accumulate * len(uploads.slots)
+    batches = options.grad_accum_steps * len(uploads.slots)
     return gpu_microbatch(model, options.batch_size, device, batches)
 
 

@@ -10,7 +10,7 @@ from .export.export import export_model
 from .find import RUN_WEIGHTS, find_weights, is_weights_name
 from .formats.archive import READ_SUFFIXES, SUFFIXES
 from .load import load_for_pixels, load_model
-from .options import channels_of, crop_of, grid_of, sides_of
+from .options import channels_of, crop_of, grid_of, pool_of, sides_of
 from .published import PRETRAINED, pretrained_weights
 from .save import save_weights
 from .scaling import fold_scaling
@@ -21,7 +21,7 @@ from .verify import verify_weights
 __all__ = [
     "PRETRAINED", "READ_SUFFIXES", "RUN_WEIGHTS", "SUFFIXES", "Header", "WeightsDescription", "channels_of",
     "config_of", "crop_of", "describe_weights", "export_model", "find_weights", "fold_scaling", "grid_of",
-    "has_zero_head", "is_weights_name", "load_for_pixels", "load_model", "pretrained_weights", "read_arrays",
+    "has_zero_head", "is_weights_name", "load_for_pixels", "load_model", "pool_of", "pretrained_weights", "read_arrays",
     "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head",
     "with_rates", "write_arrays",
 ]  # fmt: skip

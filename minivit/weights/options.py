@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 from ..errors import ConfigError
-from ..utils.text import quoted
+from ..utils.text import did_you_mean, quoted
+
+# what the head reads, by timm's names -> `ViTConfig.classifier`
+POOLS = {"token": "token", "avg": "gap", "map": "map", "token_gap": "token_gap"}
 
 
 def sides_of(name: str, text: str) -> int | tuple[int, int]:
@@ -69,3 +72,20 @@ def crop_of(name: str, text: str) -> float | int | tuple[int, int]:
     if "." in text:
         raise ConfigError(f"{name} must be pixels such as 224, or a share up to 1.0 such as 0.875, not {quoted(text)}")
     return sides_of(name, text)
+
+
+def pool_of(name: str, text: str) -> str:
+    """Return the `classifier` of `ViTConfig` for what the head reads: gap for avg; gap itself is allowed too.
+
+    Args:
+        name: the option, for messages.
+        text: its value.
+
+    Raises:
+        ConfigError: for other texts.
+    """
+    known = {*POOLS, *POOLS.values()}
+    if text not in known:
+        hint = did_you_mean(text, sorted(known))
+        raise ConfigError(f"{name} must be one of {', '.join(POOLS)}, not {quoted(text)}{hint and '; '}{hint}")
+    return POOLS.get(text, text)

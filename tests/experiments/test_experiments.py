@@ -54,7 +54,7 @@ def trainings(monkeypatch):
 
 
 def test_every_cell_is_trained_with_every_seed_and_its_options(trainings, tmp_path):
-    summaries = run_experiment(experiment(), tmp_path, seeds=3, show=False, workers=1)
+    summaries = run_experiment(experiment(), tmp_path, seeds=3, show=False, num_threads=1)
 
     assert [(c.steps, c.lr, c.seed) for c in trainings] == [
         (steps, lr, seed) for seed in range(3) for steps, lr in ((1, 5e-4), (2, 5e-4), (1, 1e-3))

@@ -366,7 +366,7 @@ class RunHeader(Target):
         super().__init__(folder)
         write_folder(folder / "pictures", {"cat": 4, "dog": 4})
         self.data, self.good = folder / "pictures", folder / "good"
-        options = f"--model ViT-XS_4-CIFAR --image-size 8 --steps 1 --batch-size 4 --workers 1 --out {self.good}"
+        options = f"--model ViT-XS_4-CIFAR --image-size 8 --steps 1 --batch-size 4 --num-threads 1 --out {self.good}"
         run_command(["train", "--dataset", f"folder:{self.data}", *options.split()])
         self.header, self.arrays = read_arrays(self.good / "checkpoint.npz")
 
@@ -389,11 +389,12 @@ class RunHeader(Target):
             ["train", "--resume", str(run)],
             ["predict", picture, "--weights", str(run)],
             ["predict", picture, "--weights", str(run), "--json"],
-            ["evaluate", "--weights", str(run), "--workers", "1"],
-            ["inspect", str(run), picture, "--workers", "1"],
-            ["fewshot", "--weights", str(run), "--dataset", f"folder:{self.data}", "--shots", "1", "--workers", "1"],
+            ["evaluate", "--weights", str(run), "--num-threads", "1"],
+            ["inspect", str(run), picture, "--num-threads", "1"],
+            ["fewshot", "--weights", str(run), "--dataset", f"folder:{self.data}", "--shots", "1",
+             "--num-threads", "1"],
             ["finetune", "--weights", str(run), "--dataset", f"folder:{self.data}", "--steps", "1", "--batch-size", "4",
-             "--workers", "1", "--out", str(run / "tuned")],
+             "--num-threads", "1", "--out", str(run / "tuned")],
         )  # fmt: skip
         run_command(list(rng.choice(lines)))
 
@@ -414,7 +415,7 @@ class RunConfig(Target):
         if rng.random() < 0.5:
             config_from_json(mutate_json(good, rng))
         else:
-            run_command(["train", "--resume", str(run), "--workers", "1"])
+            run_command(["train", "--resume", str(run), "--num-threads", "1"])
 
 
 class Metrics(Target):

@@ -219,7 +219,7 @@ def test_gradients_on_a_card_go_by_way_of_the_machine_to_other_ranks(cupy):
 def test_a_run_on_the_second_gpu_computes_there_on_all_threads(cupy, tmp_path, precision):
     config = TrainConfig(
         dataset="shapes", steps=2, batch_size=16, microbatch=4, train_images=32, validation=20, device="cuda:1",
-        workers=3, ema=0.9, precision=precision, log_every=1,
+        num_threads=3, ema_decay=0.9, precision=precision, log_every=1,
     )  # fmt: skip
     assert train(config, tmp_path, show=False).finished
     cupy.cuda.Device(0).use()

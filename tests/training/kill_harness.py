@@ -27,11 +27,11 @@ from minivit.weights import read_arrays
 COMMANDS = ("train", "finetune", "pretrain")
 WAYS = ("SIGKILL", "SIGTERM", "SIGHUP", "full disk")
 STEPS = 40
-OPTIONS = ["--dataset", "shapes", "--steps", STEPS, "--batch-size", 12, "--microbatch", 4, "--lr", 2e-3, "--workers", 1,
-           "--log-every", 3, "--save-every", 0.02]  # fmt: skip
+OPTIONS = ["--dataset", "shapes", "--steps", STEPS, "--batch-size", 12, "--microbatch", 4, "--lr", 2e-3,
+           "--num-threads", 1, "--log-every", 3, "--save-every", 0.02]  # fmt: skip
 MODEL = ["--model", "ViT-XS_4-CIFAR", "--dropout", 0.1]
 MORE = {
-    "train": [*MODEL, "--ema", 0.99, "--mixup", 0.3],
+    "train": [*MODEL, "--ema-decay", 0.99, "--mixup", 0.3],
     "finetune": ["--layer-decay", 0.9, "--image-size", 16],
     "pretrain": [*MODEL, "--optimizer", "adam"],
 }

@@ -18,7 +18,7 @@ from minivit.training.distributed.ranks import joined_ranks
 
 OPTIONS = {
     "model": "ViT-XS_4-CIFAR", "steps": 50, "batch_size": 128, "microbatch": 16, "lr": 2e-3, "eval_every": 1.0,
-    "log_every": 1, "save_every": 0.0, "workers": 1,
+    "log_every": 1, "save_every": 0.0, "num_threads": 1,
 }  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def test_an_error_is_told_and_everything_closed(tmp_path, monkeypatch):
 
 
 def test_the_order_of_callbacks_is_that_of_their_list(tmp_path):
-    config = TrainConfig(**BASE, ema=0.9, tensorboard=True)
+    config = TrainConfig(**BASE, ema_decay=0.9, tensorboard=True)
     run = trainer.build_run(config, tmp_path)
     run.tell("close")
     names = [type(callback).__name__ for callback in run.callbacks]
@@ -97,19 +97,19 @@ def stopping_in_evaluations(patch, rank=0):
 
 
 def test_an_evaluation_that_is_stopped_again_and_again_is_still_made(tmp_path, monkeypatch):
-    run(tmp_path / "whole", ema=0.9)
+    run(tmp_path / "whole", ema_decay=0.9)
     with monkeypatch.context() as patch:
         stopping_in_evaluations(patch)
-        first = run(tmp_path / "stopped", ema=0.9)
-        again = run(tmp_path / "stopped", resume=True, ema=0.9)
+        first = run(tmp_path / "stopped", ema_decay=0.9)
+        again = run(tmp_path / "stopped", resume=True, ema_decay=0.9)
     assert (first.steps, again.steps) == (5, 5)  # no step is taken before the evaluation was made
-    assert run(tmp_path / "stopped", resume=True, ema=0.9).finished
+    assert run(tmp_path / "stopped", resume=True, ema_decay=0.9).finished
     assert_same_bits(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     assert [record["step"] for record in records(tmp_path / "stopped", "test")] == [5, 10]
 
 
 def test_ranks_resume_a_run_that_one_of_them_stopped_in_an_evaluation(tmp_path, monkeypatch):
-    config = TrainConfig(**BASE | {"batch_size": 18}, ema=0.9)
+    config = TrainConfig(**BASE | {"batch_size": 18}, ema_decay=0.9)
 
     def on_two(folder, resume=False):
         return on_ranks(2, lambda ranks: train(config, folder, resume=resume, show=False, ranks=ranks))

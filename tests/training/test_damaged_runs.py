@@ -59,7 +59,7 @@ def test_an_option_of_an_odd_type_is_refused_by_its_name_or_is_a_value(name):
         ("lr", "fast", "lr must be a number, not 'fast'"),
         ("freeze", 1, "freeze must be true or false, not 1"),
         ("weights", None, "weights must be text, not None"),
-        ("workers", 2.0, "workers must be an integer, not 2.0"),
+        ("num_threads", 2.0, "num-threads must be an integer, not 2.0"),
         ("epochs", 1e308, r"epochs must be above 0 and at most 1,000,000,000, not 1e\+308"),
         ("steps", 10**16, "steps must be an integer from 1 to 1,000,000,000,000,000, not"),
         ("lr", 10**400, "lr must be a number of 64 bits"),

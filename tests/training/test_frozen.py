@@ -32,7 +32,7 @@ def starting(tmp_path_factory):
 def options(starting, **changes):
     defaults = {
         "weights": str(starting), "freeze": True, "augment": "none", "epochs": 3.0, "batch_size": 16, "lr": 0.05,
-        "optimizer": "sgd", "smoothing": 0.0, "weight_decay": 0.0,
+        "optimizer": "sgd", "label_smoothing": 0.0, "weight_decay": 0.0,
     }  # fmt: skip
     return TrainConfig(**{**defaults, **changes})
 
@@ -111,7 +111,7 @@ def test_held_out_images_are_named_as_without_the_shortcut(starting, tmp_path, c
 
 
 def test_an_average_of_the_weights_is_kept_too(starting, tmp_path):
-    result = train(options(starting, ema=0.9), tmp_path / "run", show=False)
+    result = train(options(starting, ema_decay=0.9), tmp_path / "run", show=False)
     averaged = load_model(tmp_path / "run" / "checkpoint.npz").head.weight.data
     plain = train(options(starting), tmp_path / "plain", show=False)
     assert np.abs(averaged - load_model(tmp_path / "plain" / "checkpoint.npz").head.weight.data).max() > 1e-6

@@ -32,7 +32,7 @@ def full_after(monkeypatch, calls):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_sentence_names_the_size_and_a_smaller_one(tiny, tmp_path, monkeypatch, workers):
     full_after(monkeypatch, calls=8)
-    config = TrainConfig(steps=9, batch_size=16, microbatch=8, workers=workers, eval_every=0.0, save_every=0.0)
+    config = TrainConfig(steps=9, batch_size=16, microbatch=8, num_threads=workers, eval_every=0.0, save_every=0.0)
     with pytest.raises(OutOfMemory, match=rf"too small for {workers} micro-batches of 8 images at a time: try --micro"):
         train(config, tmp_path / "run", show=False)
     assert read_arrays(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 4  # two micro-batches a step
@@ -40,14 +40,14 @@ def test_the_sentence_names_the_size_and_a_smaller_one(tiny, tmp_path, monkeypat
 
 
 def test_the_advice_is_what_fits_by_the_estimate_and_less_than_what_did_not(tiny, monkeypatch):
-    config = TrainConfig(steps=9, batch_size=64, microbatch=64, workers=1, eval_every=0.0)
+    config = TrainConfig(steps=9, batch_size=64, microbatch=64, num_threads=1, eval_every=0.0)
     model = trainer.build_model(config, None, config.seed)
     tapes = images_that_fit(model, 2e5)
     assert 1 < tapes < 64
     monkeypatch.setattr(failures, "device_memory", lambda device: 2e5)
     assert str(out_of_memory(model, "cpu", 64, 64, 1)).endswith(f"try --microbatch {min(tapes, 32)}")
     assert str(out_of_memory(model, "cpu", 64, 2, 1)).endswith("try --microbatch 1")
-    assert str(out_of_memory(model, "cpu", 64, 1, 1)).endswith("try --checkpoint-blocks or a smaller model")
+    assert str(out_of_memory(model, "cpu", 64, 1, 1)).endswith("try --grad-checkpointing or a smaller model")
     monkeypatch.setattr(failures, "device_memory", lambda device: None)
     assert str(out_of_memory(model, "cpu", 64, 64, 1)).startswith("the memory of cpu is too small")
 
@@ -66,6 +66,6 @@ def test_this_machine_has_some_memory():
 
 def test_the_command_line_says_it_in_one_line(tiny, tmp_path, monkeypatch, capsys):
     full_after(monkeypatch, calls=0)
-    assert main(["train", "--steps", "2", "--out", str(tmp_path / "run"), "--workers", "1"]) == 2
+    assert main(["train", "--steps", "2", "--out", str(tmp_path / "run"), "--num-threads", "1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("minivit: error: the memory") and error.count("\n") == 1

@@ -111,7 +111,7 @@ def test_cards_that_cannot_add_up_among_themselves_go_by_way_of_the_machine_and_
 
 def test_two_ranks_with_a_micro_batch_each_give_the_bits_of_one_rank_with_both(tmp_path):
     """Then there is only one sum, of two arrays; dropout and the average are the same too."""
-    options = ("microbatch=64", "dropout=0.1", "ema=0.9", "dataset=shapes")
+    options = ("microbatch=64", "dropout=0.1", "ema_decay=0.9", "dataset=shapes")
     for size in (1, 2):
         assert run(size, tmp_path / str(size), *options)[0] == 0
     assert weights(tmp_path / "1") == weights(tmp_path / "2")

@@ -123,22 +123,22 @@ def test_each_part_is_built_from_its_group():
     schedule = trainer.build_schedule(OptimOptions(lr=0.5, warmup_steps=2), total_steps=10)
     assert [schedule(step) for step in (0, 1)] == [0.25, 0.5]
 
-    objective = trainer.build_objective(ObjectiveOptions(smoothing=0.3), model, "title", seed=0, device="cpu")
+    objective = trainer.build_objective(ObjectiveOptions(label_smoothing=0.3), model, "title", seed=0, device="cpu")
     assert isinstance(objective, Classes) and objective.smoothing == 0.3
     masked = trainer.build_objective(ObjectiveOptions(objective="masked-patch"), model, "title", 0, "cpu")
     assert isinstance(masked, MaskedPatches)
 
-    assert trainer.build_workers(ComputeOptions(workers=3), "cpu", ALONE).count == 3
+    assert trainer.build_workers(ComputeOptions(num_threads=3), "cpu", ALONE).count == 3
     assert trainer.microbatch_rule(ComputeOptions(microbatch=5), model, 64, 0, ALONE)(64) == 5
     assert trainer.microbatch_rule(ComputeOptions(), model, 64, 32, ALONE)(64) == 32
 
 
 def test_checkpointed_blocks_are_for_vision_transformers():
     model = create_model("ViT-XS_4-CIFAR", num_classes=10)
-    trainer.set_checkpoint_blocks(model, ModelOptions(checkpoint_blocks=True))
+    trainer.set_grad_checkpointing(model, ModelOptions(grad_checkpointing=True))
     assert model.checkpoint_blocks
     with pytest.raises(ConfigError, match="for Vision Transformers, not a title"):
-        trainer.set_checkpoint_blocks(None, options.ModelOptions(weights="a title", checkpoint_blocks=True))
+        trainer.set_grad_checkpointing(None, options.ModelOptions(weights="a title", grad_checkpointing=True))
 
 
 @pytest.mark.parametrize(("given", "steps"), [({"epochs": 2.0}, 20), ({"epochs": 0.01}, 1), ({"steps": 7}, 7)])

@@ -8,6 +8,7 @@ import pytest
 from minivit import ConfigError, load_model
 from minivit.data import shapes
 from minivit.training import TrainConfig, batches, train
+from minivit.weights import pool_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -18,8 +19,8 @@ def small_data(monkeypatch):
 
 
 OPTIONS = {
-    "ViT with the patches' mean": {"classifier": "gap", "positions": "sincos2d"},
-    "ViT with attention pooling": {"classifier": "map", "positions": "learned2d", "positions_at": "every"},
+    "ViT with the patches' mean": {"pool": "avg", "positions": "sincos2d"},
+    "ViT with attention pooling": {"pool": "map", "positions": "learned2d", "positions_at": "every"},
     "ViT with relative positions": {"positions": "relative", "dropout": 0.1},
     "hybrid": {"model": "R+ViT-XS_4-CIFAR"},
     "ResNet": {"model": "BiT-R14-CIFAR"},
@@ -29,7 +30,14 @@ OPTIONS = {
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_few_steps_on_the_same_images_lower_the_loss_and_the_model_comes_back(tmp_path, kind):
     config = TrainConfig(
-        **OPTIONS[kind], epochs=4, batch_size=48, microbatch=12, lr=1e-3, warmup=0.0, decay="constant", log_every=1
+        **OPTIONS[kind],
+        epochs=4,
+        batch_size=48,
+        microbatch=12,
+        lr=1e-3,
+        warmup=0.0,
+        lr_schedule="constant",
+        log_every=1,
     )
 
     result = train(config, tmp_path / "run", show=False)
@@ -43,14 +51,16 @@ def test_a_few_steps_on_the_same_images_lower_the_loss_and_the_model_comes_back(
     right = model.predict(shapes("test", 10).images).argmax(axis=1) == shapes("test", 10).labels
     assert right.mean() == result.accuracy
     for name, value in OPTIONS[kind].items():
-        if name != "model":
+        if name == "pool":
+            assert model.config.classifier == pool_of("pool", value)
+        elif name != "model":
             assert getattr(model.config, name) == value
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": "BiT-R14-CIFAR", "classifier": "gap"}, "classifier"),
+        ({"model": "BiT-R14-CIFAR", "pool": "avg"}, "classifier"),
         ({"model": "BiT-R14-CIFAR", "dropout": 0.1}, "dropout"),
         ({"positions": "polar"}, "'polar'"),
         ({"positions": "none", "positions_at": "every"}, "positions_at"),
@@ -63,4 +73,4 @@ def test_options_that_a_model_has_not_are_refused(options, words):
 
 def test_blocks_are_checkpointed_in_transformers_alone(tmp_path):
     with pytest.raises(ConfigError, match="BiT-R14-CIFAR"):
-        train(TrainConfig(model="BiT-R14-CIFAR", checkpoint_blocks=True), tmp_path / "run", show=False)
+        train(TrainConfig(model="BiT-R14-CIFAR", grad_checkpointing=True), tmp_path / "run", show=False)

@@ -185,7 +185,7 @@ def records(folder, kind):
 @pytest.mark.parametrize(("name", "apart"), [("float16", 0.01), ("bfloat16", 0.06)])
 def test_a_run_takes_the_steps_of_a_run_in_float32(tiny, tmp_path, name, apart):
     """With plain descent, whose steps are as long as the gradients, and far enough for stale weights to show."""
-    options = {"optimizer": "sgd", "lr": 0.1, "clip": 0.0, "steps": 20}
+    options = {"optimizer": "sgd", "lr": 0.1, "clip_grad": 0.0, "steps": 20}
     moved = {}
     for each in ("float32", name):
         run(tmp_path / each, precision=each, **options)
@@ -309,7 +309,7 @@ def test_ranks_in_half_precision_stay_together(tiny, tmp_path, monkeypatch):
 
 SHORT_RUN = {
     "dataset": "shapes", "image_size": 16, "steps": 200, "batch_size": 128, "microbatch": 32, "optimizer": "muon",
-    "lr": 1e-2, "ema": 0.95, "eval_every": 100.0,
+    "lr": 1e-2, "ema_decay": 0.95, "eval_every": 100.0,
 }  # fmt: skip
 
 

@@ -353,7 +353,15 @@ def test_an_evaluation_that_one_rank_stops_stops_on_all():
 
 # -- whole runs ----------------------------------------------------------------------------------
 
-OPTIONS = {"epochs": 2.0, "batch_size": 8, "microbatch": 2, "log_every": 1, "lr": 2e-3, "dropout": 0.1, "ema": 0.9}
+OPTIONS = {
+    "epochs": 2.0,
+    "batch_size": 8,
+    "microbatch": 2,
+    "log_every": 1,
+    "lr": 2e-3,
+    "dropout": 0.1,
+    "ema_decay": 0.9,
+}
 
 
 def run(folder, size=1, **options):
@@ -485,7 +493,7 @@ def test_the_first_rank_loads_before_the_others_so_that_one_alone_downloads(tiny
 
 def test_placement_may_differ_between_ranks(tiny, tmp_path):
     def one(ranks):
-        return train(TrainConfig(**OPTIONS, workers=1 + ranks.rank), tmp_path, show=False, ranks=ranks).finished
+        return train(TrainConfig(**OPTIONS, num_threads=1 + ranks.rank), tmp_path, show=False, ranks=ranks).finished
 
     assert on_ranks(2, one) == [True, True]
 

@@ -22,7 +22,7 @@ from .conftest import tiny_dataset
 
 pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
-BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "lr": 5e-3, "workers": 1, "log_every": 2}
+BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "lr": 5e-3, "num_threads": 1, "log_every": 2}
 
 
 def run(folder, resume=False, **changes):
@@ -125,7 +125,7 @@ def test_checkpointed_blocks_change_no_bit_and_may_change_on_resuming(tmp_path, 
     monkeypatch.setattr(vit.engine, "recompute", lambda *inputs: calls.append(1) or original(*inputs))
     run(tmp_path / "plain")
     assert not calls
-    run(tmp_path / "again", checkpoint_blocks=True)
+    run(tmp_path / "again", grad_checkpointing=True)
     assert calls
     assert_same_bits(weights(tmp_path / "plain"), weights(tmp_path / "again"))
     assert run(tmp_path / "again", resume=True).finished
@@ -147,7 +147,7 @@ def test_the_folder_holds_config_metrics_checkpoint_and_picture(tmp_path):
 
 
 def test_the_checkpoint_is_the_model_that_was_evaluated(tmp_path):
-    result = run(tmp_path, ema=0.9)
+    result = run(tmp_path, ema_decay=0.9)
     test_set = tiny_dataset(40, 2)
     said = load_model(tmp_path / "checkpoint.npz").predict(test_set.images).argmax(axis=1)
     assert np.mean(said == test_set.labels) == result.accuracy
@@ -163,7 +163,7 @@ def test_the_logged_loss_is_the_mean_since_the_last_log(tmp_path):
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
-    for name, options in {"a": {}, "b": {"workers": 2}, "c": {"seed": 1}}.items():
+    for name, options in {"a": {}, "b": {"num_threads": 2}, "c": {"seed": 1}}.items():
         run(tmp_path / name, dropout=0.1, **options)
     assert_same_bits(weights(tmp_path / "a"), weights(tmp_path / "b"))
     a, c = weights(tmp_path / "a"), weights(tmp_path / "c")
@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
 
 
 def test_accumulating_two_batches_is_one_batch_of_twice_the_size(tmp_path):
-    run(tmp_path / "two", batch_size=10, accumulate=2)
+    run(tmp_path / "two", batch_size=10, grad_accum_steps=2)
     run(tmp_path / "one", batch_size=20)
     assert_same_bits(weights(tmp_path / "two"), weights(tmp_path / "one"))
 
@@ -260,7 +260,7 @@ EVERYTHING = {"augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 
     ("step", "more"), [(0, {}), (1, {}), (4, {}), (5, {}), (9, {}), (3, EVERYTHING), (7, EVERYTHING)]
 )
 def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, step, more):
-    options = {"dropout": 0.1, "ema": 0.9, "save_every": 0.0, "log_every": 3, **more}
+    options = {"dropout": 0.1, "ema_decay": 0.9, "save_every": 0.0, "log_every": 3, **more}
     run(tmp_path / "whole", **options)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, step)
@@ -389,10 +389,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("batch_size", 0), ("accumulate", 0), ("microbatch", -1), ("log_every", 0), ("epochs", float("nan")),
-        ("steps", 0), ("lr", -1.0), ("lr", float("inf")), ("weight_decay", -0.1), ("warmup", 1.0), ("smoothing", 1.0),
-        ("ema", 1.0), ("clip", -1.0), ("optimizer", "lion"), ("decay", "stairs"), ("dataset", "mnist"),
-        ("model", "ViT-Z_1"), ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0),
+        ("batch_size", 0), ("grad_accum_steps", 0), ("microbatch", -1), ("log_every", 0), ("epochs", float("nan")),
+        ("steps", 0), ("lr", -1.0), ("lr", float("inf")), ("weight_decay", -0.1), ("warmup", 1.0),
+        ("label_smoothing", 1.0), ("ema_decay", 1.0), ("clip_grad", -1.0), ("optimizer", "lion"),
+        ("lr_schedule", "stairs"), ("dataset", "mnist"), ("model", "ViT-Z_1"),
+        ("dropout", 1.0), ("seed", -1), ("validation", -1), ("eval_every", -1.0),
         ("save_every", -1.0), ("image_size", 0), ("dataset", "folder:"), ("augment", "squeeze"),
         ("mixup", -0.1), ("cutmix", float("inf")), ("erasing", 1.1), ("randaugment", "2"), ("randaugment", "2,11"),
     ],
@@ -415,7 +416,7 @@ def test_fifty_steps_of_a_real_model_give_the_same_bits_with_1_2_and_4_workers(t
     options = {"model": "ViT-XS_4-CIFAR", "steps": 50, "batch_size": 32, "microbatch": 8, "eval_every": 0}
 
     def final(name, workers):
-        run(tmp_path / name, **options, workers=workers)
+        run(tmp_path / name, **options, num_threads=workers)
         return weights(tmp_path / name)
 
     one = final("one", 1)

@@ -27,7 +27,7 @@ from .test_run import Killed, assert_same_bits, kill_after, run, weights
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-SMALL = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--workers", "1",
+SMALL = ["--model", "ViT-XS_4-CIFAR", "--image-size", "8", "--steps", "2", "--batch-size", "4", "--num-threads", "1",
          "--eval-every", "0"]  # fmt: skip
 
 

@@ -64,8 +64,8 @@ def watched(run, batch):
 loop.train_step = watched
 train(
     TrainConfig(
-        model="ViT-XS_4-CIFAR", image_size=16, dropout=0.1, steps=steps, batch_size=8, microbatch=4, workers=2,
-        ema=0.99, augment="standard", mixup=0.2, eval_every=1.0, log_every=5, save_every=2.0,
+        model="ViT-XS_4-CIFAR", image_size=16, dropout=0.1, steps=steps, batch_size=8, microbatch=4, num_threads=2,
+        ema_decay=0.99, augment="standard", mixup=0.2, eval_every=1.0, log_every=5, save_every=2.0,
     ),
     out, show=False,
 )

@@ -111,7 +111,7 @@ def test_signals_while_saving_wait_until_it_is_saved(tmp_path, monkeypatch):
 
 
 @posix
-@pytest.mark.parametrize("more", [{}, {"ema": 0.9}, {"epochs": 1}])
+@pytest.mark.parametrize("more", [{}, {"ema_decay": 0.9}, {"epochs": 1}])
 def test_a_signal_during_an_evaluation_ends_it_at_once_and_loses_nothing(tmp_path, monkeypatch, more):
     run(tmp_path / "whole", **more)
     monkeypatch.setattr(evaluation, "EVALUATED_PIXELS", 8 * 8 * 10)  # four passes over 40 images
@@ -207,5 +207,5 @@ def test_an_output_that_is_gone_does_not_end_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", Gone())
     monkeypatch.setattr(sys, "stderr", None)
-    result = loop.train(TrainConfig(epochs=1, batch_size=20, workers=1, log_every=2), tmp_path, show=True)
+    result = loop.train(TrainConfig(epochs=1, batch_size=20, num_threads=1, log_every=2), tmp_path, show=True)
     assert result.finished

@@ -12,7 +12,7 @@ from minivit.training import TrainConfig, loop, train
 
 pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
-BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "workers": 1, "log_every": 2, "tensorboard": True}
+BASE = {"epochs": 2, "batch_size": 20, "microbatch": 7, "num_threads": 1, "log_every": 2, "tensorboard": True}
 
 
 def run(folder, resume=False, **changes):

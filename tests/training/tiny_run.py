@@ -14,12 +14,12 @@ CONFIG = TrainConfig(
     steps=60,
     batch_size=24,
     microbatch=8,
-    ema=0.99,
+    ema_decay=0.99,
     lr=2e-3,
     eval_every=0.0,
     log_every=5,
     save_every=0.0,  # after every step: a kill then often hits a save
-    workers=2,
+    num_threads=2,
 )
 
 

@@ -174,7 +174,7 @@ def test_a_card_says_what_is_not_known():
 @pytest.mark.parametrize(
     "given",
     [
-        "train --dataset shapes --steps 7 --lr 0.002 --seed 3 --workers 1 --device cuda",
+        "train --dataset shapes --steps 7 --lr 0.002 --seed 3 --num-threads 1 --device cuda",
         "train --model ViT-Ti_4-CIFAR --epochs 2.5 --randaugment 2,10 --positions none",
         "finetune --weights ViT-B_16-imagenet21k --dataset pets --freeze",
         "finetune --weights ViT-B_16-imagenet21k --epochs 3 --optimizer adamw",

@@ -339,7 +339,7 @@ def test_every_command_prepares_images_alike(tmp_path, photos, capsys):
     folder(tmp_path, hf_arrays(), preprocessor_config=said)
     run = tmp_path / "run"
     options = ["--dataset", f"folder:{photos}", "--steps", 3, "--batch-size", 4, "--augment", "none", "--lr", 0.1]
-    options += ["--workers", 1, "--heads", 2, "--warmup", 0]
+    options += ["--num-threads", 1, "--heads", 2, "--warmup", 0]
     assert cli.main(["finetune", "--weights", str(tmp_path), *map(str, options), "--out", str(run)]) == 0
 
     model = load_model(run)
@@ -384,9 +384,9 @@ def test_training_images_are_prepared_as_test_images(augment, alike):
 def test_a_resumed_run_keeps_it(tmp_path, photos):
     said = {"size": {"shortest_edge": 12}, "crop_size": 8, "do_center_crop": True, **IMAGENET}
     folder(tmp_path, hf_arrays(), preprocessor_config=said)
-    options = ["--dataset", f"folder:{photos}", "--batch-size", 4, "--workers", 1, "--heads", 2, "--eval-every", 0]
+    options = ["--dataset", f"folder:{photos}", "--batch-size", 4, "--num-threads", 1, "--heads", 2, "--eval-every", 0]
     for name, steps in (("half", 2), ("whole", 4)):
-        given = [*options, "--steps", steps, "--decay", "constant", "--warmup", 0, "--out", tmp_path / name]
+        given = [*options, "--steps", steps, "--lr-schedule", "constant", "--warmup", 0, "--out", tmp_path / name]
         assert cli.main(["finetune", "--weights", str(tmp_path), *map(str, given)]) == 0
     before = load_model(tmp_path / "half").header
     assert cli.main(["train", "--resume", str(tmp_path / "half")]) == 0
@@ -460,14 +460,14 @@ def test_info_reads_no_array_and_takes_a_run_too(tmp_path, capsys, monkeypatch):
     assert "heads=1" in words and "grid=(2, 2)" in words  # what was assumed
 
     run = ["train", "--model", "ViT-XS_4-CIFAR", "--train-images", "20", "--steps", "1", "--eval-every", "0"]
-    assert cli.main([*run, "--out", str(tmp_path / "run"), "--workers", "1"]) == 0
+    assert cli.main([*run, "--out", str(tmp_path / "run"), "--num-threads", "1"]) == 0
     capsys.readouterr()
     assert cli.main(["info", str(tmp_path / "run")]) == 0
     words = capsys.readouterr().out
     assert "minivit" in words and "dataset shapes, step 1" in words and "scaled to [-1, 1]" in words
 
 
-@pytest.mark.parametrize("option", [["--heads", "0"], ["--gelu", "soft"], ["--eps", "0"], ["--classifier", "all"]])
+@pytest.mark.parametrize("option", [["--heads", "0"], ["--gelu", "soft"], ["--eps", "0"], ["--pool", "all"]])
 def test_arithmetic_that_no_model_has_is_refused(tmp_path, capsys, option):
     path = write_safetensors(tmp_path / "model.safetensors", timm_arrays())
 

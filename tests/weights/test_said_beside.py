@@ -348,7 +348,7 @@ def test_predict_says_which_scaling_it_used(tmp_path, capsys, picture):
     path = folder(tmp_path, timm_arrays())
     pixels = np.full((1, 8, 8, 3), (200, 30, 30), np.uint8)
 
-    options = ["--heads", 2, "--grid", "2x2", "--classifier", "token", "--gelu", "erf", "--eps", "1e-6"]
+    options = ["--heads", 2, "--grid", "2x2", "--pool", "token", "--gelu", "erf", "--eps", "1e-6"]
     plain, lines = predicted(capsys, picture, "--weights", path, *options)
     assert len(lines) == 1 and "scaled to [-1, 1]" in lines[0]
 

@@ -1,4 +1,4 @@
-"""Keep a running average of the weights (--ema)."""
+"""Keep a running average of the weights (--ema-decay)."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class VitPytorch(SlotSource):
             )
         if hints.sidecar.classifier != "token":
             raise ConfigError(
-                "the arrays do not say what the head reads: give classifier='token' (--classifier token) if the model "
+                "the arrays do not say what the head reads: give classifier='token' (--pool token) if the model "
                 "was made with pool='cls'; pool='mean' is not supported"
             )
         rows, columns = grid_of_positions(shape_of(shapes, "pos_embedding", 3)[1], (1,), hints, patch_size)
