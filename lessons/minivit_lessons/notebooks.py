@@ -11,9 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import minivit
 from minivit.errors import DataError, DataNotFoundError
 
 SOLUTIONS = "solutions"
+INSTALLED = Path(__file__).parent / "course"  # the lessons of a wheel; in the repository they are around this package
 CHECKPOINTS = ".ipynb_checkpoints"  # where Jupyter keeps the state before the last save
 MEGABYTES = 64  # the largest notebook that is read
 # What programs add to the name of a copied file: "Copy of 05_patches (1)", "05_patches-Copy1".
@@ -135,18 +137,47 @@ def _joined(source: Any) -> str:
 
 
 def lessons_folder() -> Path:
-    """Return the folder of the lessons: the one that contains this package, or the one in MINIVIT_LESSONS.
+    """Return the folder of the lessons: the one in MINIVIT_LESSONS, the installed one, or the repository's.
 
     Raises:
         DataNotFoundError: if it has no lessons.
     """
-    folder = Path(os.environ.get("MINIVIT_LESSONS") or Path(__file__).parents[1])
+    folder = Path(os.environ.get("MINIVIT_LESSONS") or (INSTALLED if INSTALLED.is_dir() else Path(__file__).parents[1]))
     if not (folder / SOLUTIONS).is_dir():
         raise DataNotFoundError(
-            f"the lessons are not in {folder}: run `pip install -e .` in minivit's repository, or set MINIVIT_LESSONS "
-            "to its folder lessons"
+            f"the lessons are not in {folder}: install minivit again, or set MINIVIT_LESSONS to the folder lessons of "
+            "its repository"
         )
     return folder
+
+
+def lessons_of_the_repository() -> Path:
+    """Return the folder of the lessons for a change to them.
+
+    Raises:
+        DataNotFoundError: if these are the installed lessons, or there are none.
+    """
+    folder = lessons_folder()
+    if not is_in_repository():
+        raise DataNotFoundError(f"{folder} has no sources of lessons: this command works in minivit's repository alone")
+    return folder
+
+
+def is_in_repository() -> bool:
+    """Return whether the lessons are those of the repository, which has their sources and the files they link to."""
+    return (lessons_folder() / "source").is_dir()
+
+
+def linked_file(name: str) -> Path | None:
+    """Return a file to which lessons link, None if it is not installed.
+
+    Args:
+        name: its path in the repository, such as `minivit/models/vit.py`.
+    """
+    if is_in_repository():
+        return lessons_folder().parent / name
+    path = Path(minivit.__file__).parent / Path(name).relative_to("minivit") if name.startswith("minivit/") else None
+    return path if path is not None and path.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,20 @@ from minivit.errors import DataError, MissingExtraError
 from minivit.utils.files import atomic_file
 from minivit.utils.text import printable
 
-from .notebooks import SOLUTIONS, lessons_folder
+from .notebooks import SOLUTIONS, is_in_repository, lessons_folder, linked_file
 
 # A link from a lesson to another file of the repository, such as [vit.py](../minivit/models/vit.py).
-LINK = re.compile(r"\]\((?:\.\./)+(?=[\w.])")
+LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+)((?:#[^)]*)?)\)")
+SOURCE = "minivit-source"  # a name that no `import` takes for a package
+# What a notebook says to install, in the repository and outside of it.
+INSTALL = re.compile(r"%pip install -e (?:\.\.(?!\[)|\\?\"\.\.\[lessons\]\\?\")")
 
 
 def copy_lessons(folder: Path) -> list[Path]:
     """Copy the learner's notebooks into a folder, and the solutions below it; existing files are not changed.
 
-    Links to other files of the repository work from the copy too.
+    Links to other files work from the copy too. Without the repository, the linked files are copied into the folder
+    `minivit-source`: JupyterLab shows no file of an environment such as `.venv`.
 
     Args:
         folder: the learner's folder; it is made if it is missing.
@@ -44,32 +48,57 @@ def copy_lessons(folder: Path) -> list[Path]:
     for path in sorted(lessons.glob("[0-9][0-9]_*.ipynb")):
         target = folder / path.name
         if not target.exists():
-            _copy(path, target, lessons.parent)
+            _copy(path, target, folder)
             new.append(target)
         solution = lessons / SOLUTIONS / path.name
         if solution.is_file() and not (folder / SOLUTIONS / path.name).exists():
-            _copy(solution, folder / SOLUTIONS / path.name, lessons.parent)
+            _copy(solution, folder / SOLUTIONS / path.name, folder)
     return new
 
 
-def _copy(source: Path, target: Path, repository: Path) -> None:
-    """Copy a notebook, and adapt its links to its new folder."""
+def _copy(source: Path, target: Path, folder: Path) -> None:
+    """Copy a notebook into a learner's folder or below it, and adapt its links to its new place."""
+
+    def moved(link: re.Match[str]) -> str:
+        text, name, anchor = link.groups()
+        file = _at_hand(name, folder)
+        return text if file is None else f"[{text}]({_way(file, target.parent)}{anchor})"
+
     notebook = json.loads(source.read_text(encoding="utf-8"))
-    try:
-        way = Path(os.path.relpath(repository.resolve(), target.parent.resolve())).as_posix()
-    except ValueError:  # another drive of Windows: no relative path exists
-        way = repository.as_posix()
     for cell in notebook["cells"]:
+        lines = [cell["source"]] if isinstance(cell["source"], str) else cell["source"]
         if cell["cell_type"] == "markdown":
-            lines = cell["source"]
-            moved = [LINK.sub(f"]({way}/", line) for line in ([lines] if isinstance(lines, str) else lines)]
-            cell["source"] = moved[0] if isinstance(lines, str) else moved
+            lines = [LINK.sub(moved, line) for line in lines]
+        if not is_in_repository():
+            lines = [INSTALL.sub("%pip install minivit[lessons]", line) for line in lines]
+        cell["source"] = lines[0] if isinstance(cell["source"], str) else lines
     with atomic_file(target) as file:
         file.write((json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n").encode("utf-8"))
 
 
+def _at_hand(name: str, folder: Path) -> Path | None:
+    """Return where a learner finds a linked file: in the repository, or else copied into the folder."""
+    file = linked_file(name)
+    if file is None or is_in_repository():
+        return file
+    copy = folder / SOURCE / name
+    if not copy.exists():
+        with atomic_file(copy) as written:
+            written.write(file.read_bytes())
+    return copy
+
+
+def _way(file: Path, start: Path) -> str:
+    try:
+        return Path(os.path.relpath(file.resolve(), start.resolve())).as_posix()
+    except ValueError:  # another drive of Windows: no relative path exists
+        return file.as_posix()
+
+
 def served_folder(folder: Path) -> Path:
-    """Return the folder that JupyterLab must serve so that links work: it contains the repository and `folder`."""
+    """Return the folder that JupyterLab must serve so that links work: it contains `folder` and the repository."""
+    if not is_in_repository():
+        return folder.resolve()
     repository = lessons_folder().resolve().parent
     try:
         return Path(os.path.commonpath([repository, folder.resolve()]))

@@ -82,7 +82,7 @@ def _with_the_course(run: Callable[[argparse.Namespace], int]) -> Callable[[argp
     def checked(options: argparse.Namespace) -> int:
         if importlib.util.find_spec("minivit_lessons") is None:
             raise MissingExtraError(
-                "the package minivit_lessons is not installed: run `pip install -e .` in minivit's repository"
+                "the package minivit_lessons, which comes with minivit, is not installed: install minivit again"
             )
         return run(options)
 
@@ -95,11 +95,10 @@ def _build(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from minivit_lessons.build import sources, write_lesson
-    from minivit_lessons.notebooks import lesson_number, lessons_folder
+    from minivit_lessons.notebooks import lesson_number, lessons_of_the_repository
 
-    wanted = [
-        path for path in sources(lessons_folder()) if not options.numbers or lesson_number(path) in options.numbers
-    ]
+    paths = sources(lessons_of_the_repository())
+    wanted = [path for path in paths if not options.numbers or lesson_number(path) in options.numbers]
     for path in tqdm(wanted, unit="lesson", disable=len(wanted) < 2):
         began = time.perf_counter()
         write_lesson(path, run=not options.no_run, language=options.language)
@@ -143,9 +142,9 @@ def _book(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace) -> int:
     from minivit_lessons.model import CHECKPOINT, train_again
-    from minivit_lessons.notebooks import lessons_folder
+    from minivit_lessons.notebooks import lessons_of_the_repository
 
-    path = lessons_folder() / CHECKPOINT
+    path = lessons_of_the_repository() / CHECKPOINT
     accuracy, digest = train_again(path)
     print(f"test accuracy {accuracy:.2%}\nwritten: {printable(path)}\nSHA-256: {digest}")
     return 0

@@ -15,8 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from minivit import cli
 from minivit.errors import DataError, MissingExtraError
-from minivit_lessons import opening
+from minivit_lessons import notebooks, opening
 from minivit_lessons.notebooks import SOLUTIONS, lessons_folder
 
 REPOSITORY = lessons_folder().resolve().parent
@@ -63,6 +64,54 @@ def test_every_link_leads_to_a_file_that_is_served(mine):
 def test_in_the_usual_place_the_notebooks_are_as_they_are_in_the_repository(usual):
     for path in sorted(usual.rglob("*.ipynb")):
         assert path.read_bytes() == (REPOSITORY / "lessons" / path.relative_to(usual)).read_bytes()
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """The lessons as a wheel brings them: no sources, and nothing of the repository around them."""
+    course = tmp_path / "site-packages" / "minivit_lessons" / "course"
+    shutil.copytree(REPOSITORY / "lessons" / SOLUTIONS, course / SOLUTIONS)
+    for path in (REPOSITORY / "lessons").glob("*.ipynb"):
+        shutil.copy(path, course)
+    monkeypatch.delenv("MINIVIT_LESSONS", raising=False)
+    monkeypatch.setattr(notebooks, "INSTALLED", course)
+    return tmp_path / "mine"
+
+
+def test_installed_lessons_bring_the_files_that_they_link_to(installed):
+    opening.copy_lessons(installed)
+
+    copies = sorted(installed.rglob("*.ipynb"))
+    found = [target for path in copies for target in links(path)]
+    assert len(copies) == 36
+    assert [target for target in found if not target.is_file() or installed not in target.parents] == []
+    source = installed / "minivit-source" / "minivit" / "models" / "vit.py"
+    assert source in found
+    assert source.read_bytes() == (REPOSITORY / "minivit" / "models" / "vit.py").read_bytes()
+    assert opening.served_folder(installed) == installed.resolve()
+    assert opening.copy_lessons(installed) == []
+
+
+def test_a_link_to_what_is_not_installed_becomes_its_text(installed):
+    opening.copy_lessons(installed)
+
+    text = (installed / "16_speed.ipynb").read_text(encoding="utf-8")
+    assert "results/bench/growth.txt" in (REPOSITORY / "lessons" / "16_speed.ipynb").read_text(encoding="utf-8")
+    assert "results/bench/growth.txt" not in text and "training step in results/bench)" in text
+
+
+def test_installed_lessons_name_the_package_and_not_a_folder_to_install(installed):
+    opening.copy_lessons(installed)
+
+    texts = [path.read_text(encoding="utf-8") for path in installed.rglob("*.ipynb")]
+    assert all("%pip install minivit[lessons]" in text and "install -e" not in text for text in texts)
+
+
+@pytest.mark.parametrize("words", [["build"], ["model"]])
+def test_installed_lessons_are_not_changed(installed, capsys, words):
+    assert cli.main(["lessons", *words]) == 2
+
+    assert "this command works in minivit's repository alone" in capsys.readouterr().err
 
 
 def test_the_solutions_are_where_the_first_lesson_says(mine):

@@ -50,7 +50,7 @@ TESTS = [
     "tests/training",
     "tests/gpu",
 ]
-CHOSEN = ["-m", "not parity and not lessons and not mpi and not browser and not slow"]
+CHOSEN = ["-m", "not parity and not lessons and not mpi and not package and not browser and not slow"]
 SLOWEST_TEST = 4.0  # seconds; a slower one is left out
 SLOW_IMPORTS = [
     "hypothesis.extra.numpy",
