@@ -52,7 +52,7 @@ def picture(tmp_path):
 
 def test_train_writes_its_folder_and_says_where(trained, capsys):
     names = {path.name for path in trained.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "checkpoint.npz", "curve.png", "predictions.png"}
+    assert names == {"config.json", "metrics.jsonl", "checkpoint.npz", "best.npz", "curve.png", "predictions.png"}
     config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
     assert (config["steps"], config["batch_size"], config["seed"]) == (2, 16, 5)
 
@@ -64,7 +64,7 @@ def test_a_run_with_held_out_images_shows_these_and_calls_them_so(tmp_path, monk
     assert cli.main(["train", *options]) == 0
 
     said = capsys.readouterr().out
-    assert re.search(r"^validation accuracy \d+\.\d\d%, validation loss", said, re.MULTILINE)
+    assert re.search(r"^last and best: validation accuracy \d+\.\d\d%, validation loss", said, re.MULTILINE)
     assert not re.search("test (loss|accuracy|images)", said)
     ((shown, title),) = drawn
     assert "on validation images of shapes" in title

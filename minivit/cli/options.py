@@ -122,6 +122,14 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "sums and statistics stay in float32)",
     ),
     ("eval-every", float, "EPOCHS", "evaluate every EPOCHS and after the last step; 0: never"),
+    (
+        "monitor", str, "NAME",
+        "keep the weights of the evaluation with the highest accuracy or the lowest loss in best.npz",
+    ),
+    (
+        "patience", int, "EVALUATIONS",
+        "stop after so many EVALUATIONS in a row without a better one, by --monitor; 0: do not stop early",
+    ),
     ("log-every", int, "STEPS", "write a line to metrics.jsonl every STEPS"),
     ("save-every", float, "SECONDS", "write a checkpoint every SECONDS; 0: after every step"),
 )  # fmt: skip

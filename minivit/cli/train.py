@@ -23,7 +23,7 @@ from ..weights import READ_SUFFIXES, RUN_WEIGHTS, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options, listed_as_options
 
 if TYPE_CHECKING:
-    from ..training import TrainConfig
+    from ..training import RunResult, TrainConfig
     from ..training.distributed.ranks import Ranks
 
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
@@ -65,8 +65,7 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
 
 def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
     from ..training import train
-    from ..training.folder import check_free
-    from ..training.objectives import ACCURACIES
+    from ..training.folder import BEST, CHECKPOINT, check_free
     from ..training.stopping import exit_status
 
     given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
@@ -88,14 +87,51 @@ def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ran
     if not result.finished:
         print(f"stopped after step {result.steps}; go on with:  minivit train --resume {shell_word(folder)}")
         return exit_status(result.signal)
-    figures = _draw_predictions(folder, config)
-    if result.accuracy is not None:
-        accuracy = f"{result.split} {ACCURACIES[config.objective]} {result.accuracy:.2%}"
-        print(f"{accuracy}, {result.split} loss {result.loss:.4f}, {result.seconds:.0f} s of training")
-    print(f"weights: {printable(folder / 'checkpoint.npz')}   images: {', '.join(map(printable, figures))}")
+    use_best = config.patience > 0 and result.best is not None
+    weights = folder / (BEST if use_best else CHECKPOINT)
+    figures = _draw_predictions(folder, config, weights)
+    for line in lines_on_results(result, config):
+        print(line)
+    print(f"weights: {printable(weights)}   images: {', '.join(map(printable, figures))}")
     if config.objective == "classes":
-        print(f"classify images of yours:  minivit predict IMAGE --weights {shell_word(folder)}")
+        where = shell_word(weights if use_best else folder)
+        print(f"classify images of yours:  minivit predict IMAGE --weights {where}")
     return 0
+
+
+def lines_on_results(result: RunResult, config: TrainConfig) -> list[str]:
+    """Return what a finished run says of its last and its best evaluation.
+
+    Args:
+        result: how it ended.
+        config: its options.
+    """
+    from ..training.folder import BEST
+    from ..training.objectives import ACCURACIES
+
+    split, best = result.split, result.best
+    if result.accuracy is None:
+        return [f"{result.seconds:.0f} s of training, without an evaluation"]
+
+    def line(title: str, epoch: float, accuracy: float, loss: float | None) -> str:
+        measured = f"{split} {ACCURACIES[config.objective]} {accuracy:.2%}, {split} loss {loss:.4f}"
+        return f"{title}: {measured} at epoch {epoch:.2f}"
+
+    best_is_last = best is not None and best.step == result.steps
+    title = "last and best" if best_is_last else "last"
+    lines = [line(title, result.epoch, result.accuracy, result.loss) + f", {result.seconds:.0f} s of training"]
+    if best is None:
+        return lines
+    if not best_is_last:
+        lines.append(line(f"best by {config.monitor}", best.epoch, best.accuracy, best.loss) + f", in {BEST}")
+    if result.stopped_early:
+        lines.append(f"stopped early: no better {config.monitor} in {config.patience} evaluations (--patience)")
+    if split == "test" and (config.patience or not best_is_last):
+        lines.append(
+            "the best was chosen on the test images, so its figure is optimistic: --validation N holds out images for "
+            "the choice"
+        )
+    return lines
 
 
 def _options_of_new_run(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
@@ -172,8 +208,8 @@ def _make_first_free(stem: Path) -> Path:
             raise SaveError(f"could not make the folder {printable(folder)}: {reason_of(error)}") from error
 
 
-def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
-    """Draw the figures of a finished run: the learning curve, and the model's answers to images it was measured on."""
+def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[Path]:
+    """Draw the answers of a finished run's weights to images it was measured on; return its figures."""
     from ..insight.figures import predictions_figure
     from ..training.batches import hold_out, split_measured_on
 
@@ -182,7 +218,7 @@ def _draw_predictions(folder: Path, config: TrainConfig) -> list[Path]:
         return [path for path in (curve,) if path.exists()]
     splits = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=False)
     _, measured = hold_out(config.validation, *splits)
-    model = load_model(folder / "checkpoint.npz")
+    model = load_model(weights)
     height, width, _ = model.config.image_shape
     shown = measured.subset(indices_to_show(measured, 10)).resized(height, width, preprocessing_in(model.header))
     if getattr(model.config, "depth", 0):

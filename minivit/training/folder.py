@@ -20,6 +20,7 @@ from ..weights import PRETRAINED
 from .config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, config_from_json
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
+BEST = "best.npz"
 PICTURES = (CURVE, "predictions.png")
 NOTES = "run"  # the key of `run_notes` in config.json and in the checkpoint's header
 
@@ -72,7 +73,7 @@ def _remove_empty(made: list[Path]) -> None:
 
 def check_free(folder: Path) -> None:
     """Raise ConfigError if a folder holds a run, or other files with a run's names."""
-    names = (CONFIG, METRICS, CHECKPOINT, *PICTURES)
+    names = (CONFIG, METRICS, CHECKPOINT, BEST, *PICTURES)
     if not (found := [name for name in names if os.path.lexists(folder / name)]):
         return
     name = printable(folder)

@@ -31,6 +31,7 @@ LARGEST_INTEGER = 2**63 - 1
 LARGEST_RATIO = 64.0  # of the MLP's width to a token's; usual are 2 to 8/3 and 4
 PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
 OBJECTIVES = ("classes", "masked-patch")
+MONITORED = ("accuracy", "loss")
 
 
 # Options of weights that hold numbers: how each is read.
@@ -177,7 +178,7 @@ class ModelOptions(Options):
         if not self.weights:
             return self.model
         path = Path(self.weights)
-        return path.parent.name if path.name == "checkpoint.npz" and path.parent.name else path.name
+        return path.parent.name if path.name in ("checkpoint.npz", "best.npz") and path.parent.name else path.name
 
     @property
     def model_changes(self) -> dict[str, Any]:
@@ -317,9 +318,11 @@ class ComputeOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions(Options):
-    """When a run is measured, logged and saved."""
+    """When a run is measured, logged and saved, and which of its weights are the best."""
 
     eval_every: float = 1.0
+    monitor: str = "accuracy"
+    patience: int = 0
     log_every: int = 50
     save_every: float = 60.0
     tensorboard: bool = False
@@ -327,7 +330,11 @@ class RecordOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts(1, "log_every")
+        self._check_counts(0, "patience")
         self._check_not_negative("eval_every", "save_every")
+        self._check_one_of("monitor", MONITORED)
+        measured = not self.patience or self.eval_every > 0
+        self._check("patience", measured, "0 with --eval-every 0: it counts evaluations, and there are none")
 
 
 def betas_of(text: str) -> tuple[float, float]:

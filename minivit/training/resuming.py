@@ -16,7 +16,9 @@ from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
 from .objectives import Objective
-from .run import Progress, Run, Window
+from .run import Measured, Progress, Run, Window
+
+MEASURED = ("epoch", "loss", "accuracy")
 
 
 def save_run(run: Run) -> None:
@@ -29,12 +31,8 @@ def save_run(run: Run) -> None:
     header = {
         **asdict(run.progress),
         "precision": run.precision.state(),
-        "train": asdict(run.config),
-        "classes": list(run.data.train.classes),
-        "images": len(run.data.train),
-        "dataset": run.config.dataset,
         "teacher": teacher_check_number(run.objective),
-        NOTES: run.notes,
+        **described(run),
     }
     try:
         save_checkpoint(
@@ -47,6 +45,18 @@ def save_run(run: Run) -> None:
         )
     except NonFiniteLossError as error:
         raise not_finite(str(error), run.step, run.optimizer.lr, run.checkpoint) from error
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return what each of a run's files of weights notes: on which images, and with which options."""
+    return {
+        "train": asdict(run.config),
+        "classes": list(run.data.train.classes),
+        "images": len(run.data.train),
+        "dataset": run.config.dataset,
+        "split": run.data.split,
+        NOTES: run.notes,
+    }
 
 
 def restore_run(run: Run) -> None:
@@ -99,12 +109,14 @@ def teacher_check_number(objective: Objective) -> int | None:
 
 
 def _progress_of(header: dict[str, Any]) -> Progress:
-    step, test = int(header["step"]), header["last_test"]
+    step, test, best = int(header["step"]), header["last_test"], header.get("best")
     return Progress(
         step=step,
         seconds=float(header["seconds"]),
         evaluated=int(header.get("evaluated", step)),
         last_test=None if test is None else {name: float(test[name]) for name in ("loss", "accuracy")},
+        best=None if best is None else Measured(int(best["step"]), *(float(best[name]) for name in MEASURED)),
+        waited=int(header.get("waited", 0)),
         window=Window(**header["window"]),
     )
 

@@ -62,6 +62,35 @@ class Window:
         return self.images / max(self.seconds, 1e-9)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One evaluation.
+
+    Attributes:
+        step: after which it was made.
+        epoch: the same in epochs.
+        loss: the mean.
+        accuracy: from 0 to 1.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    accuracy: float
+
+    def better_than(self, other: Measured | None, monitor: str) -> bool:
+        """Return whether this evaluation improves on another one; on none, unless its value is not a number.
+
+        Args:
+            other: the best so far.
+            monitor: what is compared: "accuracy", or "loss", of which less is better.
+        """
+        value = getattr(self, monitor)
+        if other is None:
+            return not math.isnan(value)
+        return value > other.accuracy if monitor == "accuracy" else value < other.loss
+
+
 @dataclass
 class Progress:
     """How far a run has come: what a checkpoint notes beside arrays, and what a resumed run takes over.
@@ -71,6 +100,8 @@ class Progress:
         seconds: of training, evaluations left out.
         evaluated: the step of the last evaluation.
         last_test: loss and accuracy of the last evaluation; None if there was none.
+        best: the evaluation whose weights are in best.npz; None if there was none.
+        waited: how many evaluations have followed it.
         window: the steps since the last log.
     """
 
@@ -78,6 +109,8 @@ class Progress:
     seconds: float = 0.0
     evaluated: int = 0
     last_test: dict[str, float] | None = None
+    best: Measured | None = None
+    waited: int = 0
     window: Window = field(default_factory=Window)
 
 
@@ -94,6 +127,9 @@ class RunResult:
         seconds: of training, evaluations left out.
         signal: the signal that stopped it; 0 if none did.
         split: the images of the evaluations: "test", or "validation" if they were held out of the training set.
+        epoch: epochs done.
+        best: the evaluation whose weights are in best.npz; None if there was none.
+        stopped_early: whether it ended before its last step, since --patience evaluations brought no improvement.
     """
 
     folder: Path
@@ -104,6 +140,9 @@ class RunResult:
     seconds: float
     signal: int = 0
     split: Split = "test"
+    epoch: float = 0.0
+    best: Measured | None = None
+    stopped_early: bool = False
 
 
 @dataclass(kw_only=True)
@@ -174,7 +213,12 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.step == self.total_steps and not self.evaluation_is_due()
+        return (self.step == self.total_steps or self.out_of_patience) and not self.evaluation_is_due()
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether so many evaluations brought no improvement that the run ends."""
+        return 0 < self.config.patience <= self.progress.waited
 
     def is_due(self, every: int) -> bool:
         """Return whether something that happens every so many steps, and at the end, happens now."""
@@ -195,12 +239,12 @@ class Run:
 
         A batch on a GPU lasts until the next one is asked for, see `Uploads`.
         """
-        if self.stopping:
+        if self.stopping or self.out_of_patience:
             return
         with self.errors_explained():
             for batch in self.loader.batches(self.step, self.total_steps):
                 yield batch
-                if self.stopping:
+                if self.stopping or self.out_of_patience:
                     return
 
     @contextmanager
@@ -258,4 +302,7 @@ class Run:
             seconds=self.progress.seconds,
             signal=signal,
             split=self.data.split,
+            epoch=self.epoch,
+            best=self.progress.best,
+            stopped_early=self.out_of_patience and self.step < self.total_steps,
         )

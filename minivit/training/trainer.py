@@ -31,6 +31,7 @@ from ..weights import (
 from ..weights.images import notes_on_images
 from .batches import dataset_fingerprint, load_data, set_augmentation
 from .callbacks.average import WeightAverage
+from .callbacks.best import BestWeights
 from .callbacks.callback import Callback
 from .callbacks.checkpoint import CheckpointSaver
 from .callbacks.curve import LearningCurve
@@ -195,6 +196,7 @@ def build_callbacks(run: Run, show: bool, resumed: bool) -> Sequence[Callback]:
     callbacks: list[Callback | None] = [
         WeightAverage(run, run.average) if run.average else None,  # before anything evaluates or saves the average
         StepCounter(run),  # before anything shows or logs the counts
+        BestWeights(run),  # before anything logs an evaluation or saves the run: a checkpoint notes which was the best
         MetricsWriter(run.folder) if run.ranks.first else None,  # only the first rank writes files
         TensorBoard(run.folder) if run.ranks.first and config.tensorboard else None,
         ProgressBar(run, show),

@@ -1,0 +1,63 @@
+"""Keep the weights of the best evaluation (best.npz), and notice when none has been better for long (--patience)."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import asdict
+
+from ...backend.arrays import to_numpy
+from ...weights import write_arrays
+from ...weights.images import notes_on_images
+from ..folder import BEST
+from ..logs import EVALUATIONS, Record
+from ..resuming import described
+from ..run import Measured, Run
+from .callback import Callback
+
+
+class BestWeights(Callback):
+    """Writes best.npz, weights alone, whenever an evaluation improves on the best one.
+
+    If a kill comes between an evaluation and the next checkpoint, the resumed run makes the evaluation again and
+    writes the same file.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def on_log(self, record: Record) -> None:
+        """Compare an evaluation with the best one, on every rank; the first one writes."""
+        if record["kind"] not in EVALUATIONS:
+            return
+        run, progress = self.run, self.run.progress
+        found = Measured(*(record[name] for name in ("step", "epoch", "loss", "accuracy")))
+        if not found.better_than(progress.best, run.config.monitor):
+            progress.waited += 1
+            return
+        progress.best, progress.waited = found, 0
+        if run.ranks.first:
+            self.save(found)
+
+    def save(self, best: Measured) -> None:
+        """Write what was evaluated: the model, or the average of its weights.
+
+        Args:
+            best: the evaluation.
+
+        Raises:
+            SaveError: if it cannot be written; an older file is unchanged.
+        """
+        run = self.run
+        header = {
+            "config": asdict(run.model.config),
+            **notes_on_images(run.model.header),
+            **described(run),
+            "step": best.step,
+            "epoch": best.epoch,
+            "last_test": {"loss": best.loss, "accuracy": best.accuracy},
+            "monitor": run.config.monitor,
+        }
+        with run.average.applied() if run.average else nullcontext():
+            arrays = {f"model/{name}": to_numpy(array) for name, array in run.model.state().items()}
+            with run.stop.saving():
+                write_arrays(run.folder / BEST, header, arrays)
