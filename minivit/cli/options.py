@@ -215,14 +215,15 @@ def listed_as_options(names: Iterable[str]) -> str:
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Add what every run has besides: how it is resumed, and where it goes."""
-    from ..training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+    from ..training.config import LENGTH, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
 
     groups = option_groups(parser)
     groups["run"].add_argument(
         "--resume",
         metavar="DIR",
         help="resume the run in DIR with the options that it was started with; only "
-        f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew",
+        f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew, and {listed_as_options(LENGTH)} to "
+        "let a run, also a finished one, go on to another length",
     )
     groups["run"].add_argument(
         "--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]"

@@ -147,19 +147,30 @@ def _options_of_new_run(given: dict[str, Any], defaults: dict[str, Any]) -> Trai
 
 def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
     """Return the options of the run to resume; options that do not affect the weights may be changed."""
+    from ..training.config import LENGTH
     from ..training.folder import options_that_affect_weights, read_config
 
     if hasattr(options, "out"):
         raise ConfigError("--resume writes into the run's folder: remove --out")
     before = read_config(Path(options.resume))
-    config = replace(before, **given)
+    config = replace(before, **_one_length(given), **given)
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
-    if changed := [name for name in now if now[name] != saved[name]]:
+    if changed := [name for name in now if now[name] != saved[name] and name not in LENGTH]:
         raise ConfigError(
             f"{listed_as_options(changed)} would change the weights of the resumed run: start a new run for that "
             "(minivit train --help lists under --resume what may change)"
         )
     return config
+
+
+def _one_length(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the default of --epochs if --steps is given, and the other way round: they exclude each other."""
+    from ..training import TrainConfig
+
+    if "epochs" in given and "steps" in given:
+        raise ConfigError("--epochs and --steps exclude each other: give one of them")
+    others = {"epochs": "steps", "steps": "epochs"}
+    return {others[name]: getattr(TrainConfig, others[name]) for name in given if name in others}
 
 
 @contextmanager

@@ -32,6 +32,9 @@ OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS = (
     "tensorboard",
 )
 
+# A resumed run may change these too: it goes on to another length.
+LENGTH = ("epochs", "steps", "patience")
+
 
 @takes_old_names
 @dataclass(frozen=True, kw_only=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from ..backend.arrays import to_numpy
-from ..errors import CheckpointError, MinivitError, NonFiniteLossError
+from ..errors import CheckpointError, ConfigError, MinivitError, NonFiniteLossError
 from ..utils.notices import notice
 from ..utils.text import quoted
 from ..weights import read_header
+from .batches import augmentation_name
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainConfig, as_written_now
+from .config import LENGTH, TrainConfig, as_written_now
 from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
@@ -67,7 +69,8 @@ def restore_run(run: Run) -> None:
     """
     header = read_header(run.checkpoint)
     try:
-        _check_same_run(run, header)
+        saved = _options_in(header, run.checkpoint)
+        _check_same_run(run, header, saved)
         load_checkpoint(
             run.checkpoint,
             model=run.model,
@@ -77,6 +80,7 @@ def restore_run(run: Run) -> None:
         )
         run.progress = _progress_of(header)
         run.precision.load_state(header.get("precision", []))
+        _note_new_length(run, header, saved)
     except MinivitError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -121,13 +125,57 @@ def _progress_of(header: dict[str, Any]) -> Progress:
     )
 
 
-def _check_same_run(run: Run, header: dict[str, Any]) -> None:
+def _options_in(header: dict[str, Any], checkpoint: Path) -> TrainConfig:
+    """Return the options that a checkpoint was saved with."""
     if "train" not in header or "step" not in header:
-        raise CheckpointError(f"{run.checkpoint} holds weights but no training state: resume from a run's checkpoint")
+        raise CheckpointError(f"{checkpoint} holds weights but no training state: resume from a run's checkpoint")
     defaults: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}  # of younger options
-    saved = options_that_affect_weights(TrainConfig(**(defaults | as_written_now(header["train"]))))
-    now = options_that_affect_weights(run.config)
-    if changed := sorted(name for name in now if saved[name] != now[name]):
+    return TrainConfig(**(defaults | as_written_now(header["train"])))
+
+
+def _note_new_length(run: Run, header: dict[str, Any], saved: TrainConfig) -> None:
+    """Note the lengths that a run had before, and say where another one begins.
+
+    From there on everything follows a run of the new length, and the evaluations that --patience counts begin anew.
+
+    Args:
+        run: with its new options, at the step of its checkpoint.
+        header: of the checkpoint.
+        saved: the options in it.
+
+    Raises:
+        ConfigError: if the run has come further than the new length.
+    """
+    notes, steps_per_epoch = header.get(NOTES), run.loader.steps_per_epoch
+    lengths = list(notes.get("lengths", [])) if isinstance(notes, dict) else []
+    before, now, step = saved.total_steps(steps_per_epoch), run.total_steps, run.step
+    if now < step:
+        raise ConfigError(
+            f"the run has taken {step:,} steps ({run.epoch:.4g} epochs) already: give --steps {step} or more, or "
+            f"--epochs {run.epoch:.4g} or more"
+        )
+    if now != before or saved.patience != run.config.patience:
+        run.progress.waited = 0
+    if now != before:
+        lengths.append({"until_step": step, "total_steps": before})
+        notice(
+            f"going on from step {step:,} to step {now:,} instead of {before:,}, on the learning rate of a run that "
+            f"long: {run.schedule(step):.3g} at first"
+        )
+        many_sizes = run.data.train.image_shape is None
+        old, new = (
+            augmentation_name(run.config, run.config.dataset, steps / steps_per_epoch, many_sizes)
+            for steps in (before, now)
+        )
+        if old != new:
+            notice(f"in a run that long, --augment auto means {new}, not {old}: images are augmented so from here on")
+    if lengths:
+        run.notes["lengths"] = lengths
+
+
+def _check_same_run(run: Run, header: dict[str, Any], before: TrainConfig) -> None:
+    saved, now = (options_that_affect_weights(config) for config in (before, run.config))
+    if changed := sorted(name for name in now if saved[name] != now[name] and name not in LENGTH):
         raise CheckpointError(
             f"{run.checkpoint} is of a run with other options: "
             + ", ".join(f"{name} was {quoted(saved[name])}, now {quoted(now[name])}" for name in changed)
