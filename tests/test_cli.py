@@ -28,7 +28,6 @@ def small_shapes(name, data_dir=None, **options):
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
     monkeypatch.setattr(batches, "load_dataset", small_shapes)
-    monkeypatch.setattr(cli.train, "load_dataset", small_shapes)
     monkeypatch.setattr(cli.evaluate, "load_dataset", small_shapes)
 
 
@@ -38,7 +37,6 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "shapes"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "load_dataset", small_shapes)
-        patch.setattr(cli.train, "load_dataset", small_shapes)
         assert cli.main(["train", "--steps", "2", "--batch-size", "16", "--seed", "5", "--out", str(folder)]) == 0
     return folder
 
@@ -281,7 +279,6 @@ def test_a_run_without_a_checkpoint_is_said_to_begin_again(trained, tmp_path, mo
 
 def test_a_loss_that_becomes_nan_is_one_line_without_numpys_warnings(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(batches, "load_dataset", small_shapes)
-    monkeypatch.setattr(cli.train, "load_dataset", small_shapes)
     run = [
         "train",
         "--steps",

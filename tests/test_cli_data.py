@@ -8,7 +8,7 @@ from PIL import Image
 
 from minivit import cli
 from minivit.data import load_dataset, load_test_folder
-from minivit.training import batches
+from minivit.training import TrainConfig, batches, train
 from minivit.weights import load_model, read_arrays
 
 from .data.images_on_disk import write_folder, write_picture
@@ -71,7 +71,7 @@ def test_pictures_of_many_sizes_take_the_models_size(photos, tmp_path):
 
 
 def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, capsys):
-    for module in (batches, cli.train, cli.evaluate):
+    for module in (batches, cli.evaluate):
         monkeypatch.setattr(module, "load_dataset", small_shapes)
     assert trained(tmp_path / "run", "--dataset", "shapes") == 0
     assert load_model(tmp_path / "run" / "checkpoint.npz").config.image_size == 8
@@ -254,3 +254,97 @@ def test_a_picture_in_the_place_of_another_is_not_trained_on_as_if_it_were_the_s
     (photos / "cat" / "0.png").rename(photos / "cat" / "00.png")
     message = refused(capsys, "train", "--resume", tmp_path / "run")
     assert "has cat/00.png, which this run did not begin with, and lacks cat/0.png" in message
+
+
+# -- what was found, the share held out, and three splits -------------------------------------------------
+
+
+def test_what_was_found_is_said_before_the_first_step(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos, "--split", "0.5") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == [
+        "photos: 12 images of 2 classes: cat 6, dog 6",
+        "6 to train on, 6 held out to test on (50 % of each class)",
+        "9 x 6 to 8 x 8 pixels",
+    ]
+    assert lines[4].startswith("step")
+
+
+def test_a_quiet_run_says_nothing(photos, tmp_path, capsys):
+    config = TrainConfig(dataset=str(photos), image_size=8, model="ViT-XS_4-CIFAR", steps=1, batch_size=4, workers=1)
+    train(config, tmp_path / "run", show=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_share_is_kept_by_the_run(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos, "--split", "0.5") == 0
+    manifest = json.loads((tmp_path / "run" / "pictures.json").read_text(encoding="utf-8"))
+    assert len(manifest["test"]) == 6
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert "6 held out to test on (50 % of each class)" in capsys.readouterr().out
+    assert "--split would change" in refused(capsys, "train", "--resume", tmp_path / "run", "--split", "0.4")
+
+
+@pytest.mark.parametrize("share", ["0", "1", "-0.2", "20"])
+def test_a_share_is_between_0_and_1(photos, tmp_path, capsys, share):
+    message = refused(capsys, "train", *TINY, "--dataset", photos, "--split", share, "--out", tmp_path / "run")
+    assert "--split must be a share above 0 and below 1" in message
+
+
+def test_a_share_is_refused_where_there_are_test_images(tmp_path, capsys):
+    photos = write_folder(tmp_path / "photos", {f"{s}/{c}": 2 for s in ("train", "test") for c in "ab"})
+    message = refused(capsys, "train", *TINY, "--dataset", photos, "--split", "0.3", "--out", tmp_path / "run")
+    assert "--split must be left out for" in message and "its test images are in test/" in message
+    assert not (tmp_path / "run").exists()
+    message = refused(capsys, "train", *TINY, "--dataset", "shapes", "--split", "0.3")
+    assert "--split must be left out for shapes, which has test images, not 0.3" in message
+
+
+@pytest.fixture
+def three(tmp_path):
+    return write_folder(
+        tmp_path / "photos", {f"{s}/{c}": n for s, n in (("train", 4), ("val", 3), ("test", 2)) for c in ("cat", "dog")}
+    )
+
+
+def logged(run) -> set[str]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return {json.loads(line)["kind"] for line in lines}
+
+
+@pytest.mark.drawn
+def test_a_run_is_measured_on_the_validation_folder_and_evaluate_on_the_test_folder(three, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", three) == 0
+    out = capsys.readouterr().out
+    assert "8 to train on (train/), 6 to validate on (val/), 4 left for minivit evaluate (test/)" in out
+    assert "validation accuracy" in out and "test accuracy" not in out
+    assert logged(tmp_path / "run") == {"train", "validation"}
+    manifest = json.loads((tmp_path / "run" / "pictures.json").read_text(encoding="utf-8"))
+    assert [len(manifest[part]) for part in ("train", "validation")] == [8, 6]
+    assert measured(capsys, "--weights", tmp_path / "run")[0]["images"] == 4
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+
+
+def test_images_held_out_of_training_come_before_a_validation_folder(three, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", three, "--validation", "3") == 0
+    out = capsys.readouterr().out
+    assert "5 to train on (train/), 3 of the training images held out to validate on, 4 left for" in out
+    assert "not used: val/" in out
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_a_run_that_began_on_the_test_folder_goes_on_with_it(three, tmp_path, capsys, with_manifest):
+    """As all did before validation folders were used; some had no list of their images."""
+    (three / "val").rename(tmp_path / "val")
+    run = tmp_path / "run"
+    assert trained(run, "--dataset", three) == 0
+    (tmp_path / "val").rename(three / "val")
+    if not with_manifest:
+        (run / "pictures.json").unlink()
+    before = logged(run)
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert before == logged(run) == {"train", "test"}
+    assert "4 to test on (test/)" in out and "not used: val/" in out

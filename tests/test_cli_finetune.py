@@ -23,7 +23,6 @@ def small_data(monkeypatch):
         return shapes("train", 60), shapes("test", 20)
 
     monkeypatch.setattr(batches, "load_dataset", load)
-    monkeypatch.setattr(cli.train, "load_dataset", load)
     monkeypatch.setattr(cli.evaluate, "load_dataset", load)
 
 
@@ -33,7 +32,6 @@ def parent(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parent") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
-        patch.setattr(cli.train, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
         assert cli.main(["train", *SMALL, "--lr", "2e-3", "--out", str(folder)]) == 0
     return folder
 

@@ -15,6 +15,11 @@ from .weights import DETAILS, TYPES
 RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("dataset", str, "NAME", f"train on {', '.join(DATASETS)}, or folder:PATH with a folder of images for each class"),
     ("train-images", int, "N", "train on N images, class-balanced, sampled with --seed [default: all]"),
+    (
+        "split", float, "SHARE",
+        "hold out SHARE of each class of a folder without test images, chosen by name, and test on it "
+        "[default: 0.2]",
+    ),
     ("data-dir", str, "DIR", "read data sets from DIR, or download them to it [default: $MINIVIT_DATA or data]"),
     (
         "image-size", int, "PIXELS",

@@ -8,12 +8,13 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 
 from ..backend.arrays import to_device
-from ..data import dataset_title, default_data_dir, indices_to_show, load_dataset
-from ..errors import ConfigError, SaveError
+from ..data import dataset_title, indices_to_show
+from ..errors import ConfigError, Notice, SaveError
 from ..preprocessing import preprocessing_in
 from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
@@ -222,17 +223,18 @@ def _make_first_free(stem: Path) -> Path:
 def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[Path]:
     """Draw the answers of a finished run's weights to images it was measured on; return its figures."""
     from ..insight.figures import predictions_figure
-    from ..training.batches import hold_out, split_measured_on
+    from ..training.batches import find_data
 
     curve, sheet = folder / "curve.png", folder / "predictions.png"
     if config.objective != "classes":
         return [path for path in (curve,) if path.exists()]
-    splits = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=False)
-    _, measured = hold_out(config.validation, *splits)
+    with catch_warnings():
+        simplefilter("ignore", Notice)  # all was said when the run began
+        data = find_data(config, config.seed, folder)
     model = load_model(weights)
     height, width, _ = model.config.image_shape
-    shown = measured.subset(indices_to_show(measured, 10)).resized(height, width, preprocessing_in(model.header))
+    shown = data.test.subset(indices_to_show(data.test, 10)).resized(height, width, preprocessing_in(model.header))
     if getattr(model.config, "depth", 0):
-        title = f"{config.title} on {split_measured_on(config)} images of {dataset_title(config.dataset)}"
+        title = f"{config.title} on {data.split} images of {dataset_title(config.dataset)}"
         predictions_figure(model, shown, sheet, len(shown), title=title)
     return [path for path in (curve, sheet) if path.exists()]

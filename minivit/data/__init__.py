@@ -29,7 +29,7 @@ from .cifar import cifar10, cifar100
 from .dataset import AnyDataset, Dataset, FileDataset, ImageFiles, contact_sheet, indices_to_show
 from .download import fetch
 from .flowers import flowers
-from .folder import folder_title, folder_to_measure, image_folder
+from .folder import folder_splits, folder_title, folder_to_measure, image_folder
 from .loader import Loader
 from .mixing import Mixing, cutmix, mixing, mixup
 from .pets import pets
@@ -37,6 +37,7 @@ from .policies import POLICIES, auto_augment
 from .randaugment import parse_randaugment, rand_augment
 from .recipe import training_augmentation
 from .shapes import shapes
+from .splits import FolderSplits, Splits
 
 __all__ = [
     "AUGMENTATIONS",
@@ -47,9 +48,11 @@ __all__ = [
     "Batch",
     "Dataset",
     "FileDataset",
+    "FolderSplits",
     "ImageFiles",
     "Loader",
     "Mixing",
+    "Splits",
     "auto_augment",
     "cifar10",
     "cifar100",
@@ -64,6 +67,7 @@ __all__ = [
     "indices_to_show",
     "is_dataset",
     "load_dataset",
+    "load_folder",
     "load_test_folder",
     "mixing",
     "mixup",
@@ -93,6 +97,7 @@ def load_dataset(
     download: bool = True,
     seed: int = 0,
     progress: bool = True,
+    split: float | None = None,
 ) -> tuple[AnyDataset, AnyDataset]:
     """Return the training split and the test split of a data set.
 
@@ -104,16 +109,19 @@ def load_dataset(
         seed: the seed that draws `shapes`, and that splits a folder without test images. The published data sets do
             not depend on it.
         progress: whether to draw a progress bar during a download, and to give a notice of what a folder holds.
+        split: the share of each class to hold out for testing, of a folder without test images. [default: 0.2]
 
     Returns:
         The training split, then the test split.
 
     Raises:
-        ConfigError: if the name is unknown.
+        ConfigError: if the name is unknown, or `split` is given for a data set that has test images.
         DataError, DataNotFoundError, DownloadError, SaveError: as `cifar10` and `image_folder`.
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if name in DATASETS:
+        if split is not None:
+            raise ConfigError(f"split must be left out for {name}, which has test images")
         try:
             return DATASETS[name](folder, download, seed, progress)
         except MinivitError:
@@ -123,7 +131,20 @@ def load_dataset(
             raise DataError(f"{name} cannot be read from {printable(where)}: {reason_of(error)}") from error
     if not is_dataset(name):
         raise ConfigError(f"unknown data set {name!r}: allowed are {', '.join(DATASETS)} and {FOLDER}PATH")
-    return image_folder(_folder_at(name, folder), seed, progress)
+    return image_folder(_folder_at(name, folder), seed, progress, split)
+
+
+def load_folder(
+    name: str, data_dir: str | Path | None = None, *, split: float | None = None, with_validation: bool = True
+) -> FolderSplits:
+    """Return the splits of a folder, as `folder_splits`.
+
+    Args:
+        name, data_dir: as for `load_dataset`.
+        split, with_validation: as for `folder_splits`.
+    """
+    folder = default_data_dir() if data_dir is None else Path(data_dir)
+    return folder_splits(_folder_at(name, folder), split=split, with_validation=with_validation)
 
 
 def load_test_folder(

@@ -5,8 +5,9 @@
     photos/test/cat/3.jpg
 
 `train` may also be called training, train_set, seg_train or the like, and `test` may be called testing, val, valid,
-validation or the like; if there are several, the first of these is taken. Without a test folder, a fifth of each class
-is held out: the images whose names have the smallest SHA-256. This choice depends only on the names and the seed, not
+validation or the like. A run in a folder with train, val and test is measured on val, and test is left for
+`minivit evaluate`. Without a test folder, a share of each class is held out, a fifth unless another one is asked for:
+the images whose names have the smallest SHA-256. This choice depends only on the names and the seed, not
 on the order in which the disk lists the files or on the other classes, and adding an image changes it for few others.
 """
 
@@ -19,19 +20,20 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, DataNotFoundError
+from ..errors import ConfigError, DataError, DataNotFoundError
 from ..images.kinds import first_bytes, heic_is_readable, kind_of
 from ..utils.aliases import old_names
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .dataset import FileDataset, ImageFiles
+from .splits import FolderSplits, share_in_words, without_test_images
 
-HELD_OUT = 5  # one image in five of each class
+HELD_OUT = 0.2  # of each class, unless another share is asked for
 
 # The suffixes of image files. A file without a suffix is opened to see whether it is an image.
 SUFFIXES = (
@@ -85,6 +87,7 @@ class Layout:
     Attributes:
         train, test: class name -> its folder; `test` is None if the data set has no test folder.
         train_at, test_at: the folders of the splits, for messages.
+        val, val_at: the same of a validation folder beside a test folder.
         unused: folders that are not read.
         skipped: the number of skipped files by suffix, or by one of the `PLURALS`.
     """
@@ -93,11 +96,15 @@ class Layout:
     train_at: Path
     test: dict[str, Path] | None = None
     test_at: Path | None = None
+    val: dict[str, Path] | None = None
+    val_at: Path | None = None
     unused: list[Path] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tuple[FileDataset, FileDataset]:
+def image_folder(
+    path: str | Path, seed: int = 0, progress: bool = False, split: float | None = None
+) -> tuple[FileDataset, FileDataset]:
     """Return the training split and the test split of a folder with a folder for each class.
 
     A class folder may hold further folders. Hidden files, files of the operating system (`Thumbs.db`, `__MACOSX`) and
@@ -109,6 +116,7 @@ def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tup
         seed: the seed that selects the test images if there is no test folder.
         progress: whether to give a notice of what the folder holds, if files were skipped or folders have other names
             than at the top of this file.
+        split: the share of each class to hold out for testing if there is no test folder. [default: 0.2]
 
     Returns:
         The training split, then the test split.
@@ -117,38 +125,79 @@ def image_folder(path: str | Path, seed: int = 0, progress: bool = False) -> tup
         DataNotFoundError: if there is no such folder.
         DataError: if the folder cannot be read, has fewer than two classes, a class has no images, or the test split
             has a class that the training split lacks.
+        ConfigError: if a share is asked for and there is a test folder.
     """
     root, layout = _root_and_layout(path)
-    with _system_errors(root):
-        if layout.test_at and not layout.train:
-            raise DataError(
-                f"{printable(root)} has a folder {printable(layout.test_at.name)}, but no folder train with class "
-                "folders in it: add one"
-            )
-        train = _read_classes(layout.train, layout.train_at, layout.skipped)
-        if layout.test is None:
-            train, test = _hold_out(train, layout.train_at, seed)
-            note = "tested on a fifth of each class, held out"
-        else:
-            test, note = _read_classes(layout.test, layout.test_at or root, layout.skipped), ""
-            if unknown := sorted(set(test) - set(train)):
-                raise DataError(
-                    f"{printable(layout.test_at)} has classes that {printable(layout.train_at)} lacks: "
-                    f"{listed(unknown)}"
-                )
-    if len(train) < 2:
-        raise DataError(f"{printable(root)} has one class, {next(iter(train))!r}: a classifier needs two or more")
-    classes = tuple(train)
-    name = folder_title(root)
-    parts = _dataset(root, train, classes, note), _dataset(root, test, classes, note)
+    splits = _splits_of(root, layout, seed, split, with_validation=False)
     if progress:
-        lacking = [name for name in classes if not test.get(name)]
-        split = f"{len(parts[0]):,} training and {len(parts[1]):,} test images of {len(classes)} classes"
-        held_out = "a fifth of each class held out" if layout.test is None else f"in {_split_names(layout)}"
-        left_out = _left_out(layout, lacking)
+        left_out = [*without_test_images(splits), *splits.left_out]
         if left_out or not _is_plain(root, layout):
-            notice(f"{printable(name)}: {split} ({held_out}){left_out}")
-    return parts
+            counts = f"{len(splits.train):,} training and {len(splits.test):,} test images"
+            place = f"{splits.places['test']} held out" if splits.held_out else f"in {_split_names(layout)}"
+            found = f"{printable(splits.train.name)}: {counts} of {len(splits.train.classes)} classes ({place})"
+            notice("; ".join([found, *left_out]))
+    return splits.train, splits.test
+
+
+def folder_splits(
+    path: str | Path, seed: int = 0, split: float | None = None, with_validation: bool = True
+) -> FolderSplits:
+    """Return the splits of a folder, with a validation split if it has folders for all three.
+
+    Args:
+        path, seed, split: as for `image_folder`.
+        with_validation: whether to read a validation folder beside a test folder.
+
+    Raises:
+        DataNotFoundError, DataError, ConfigError: as `image_folder`.
+    """
+    return _splits_of(*_root_and_layout(path), seed, split, with_validation)
+
+
+def _splits_of(root: Path, layout: Layout, seed: int, share: float | None, with_validation: bool) -> FolderSplits:
+    if layout.test_at and not layout.train:
+        raise DataError(
+            f"{printable(root)} has a folder {printable(layout.test_at.name)}, but no folder train with class "
+            "folders in it: add one"
+        )
+    if share is not None and layout.test_at:
+        raise ConfigError(
+            f"split must be left out for {printable(root)}: its test images are in {printable(layout.test_at.name)}/"
+        )
+    if layout.val_at and not with_validation:
+        layout = replace(layout, val=None, val_at=None, unused=[*layout.unused, layout.val_at])
+    places = {"train": _place(root, layout.train_at)}
+    with _system_errors(root):
+        files = {"train": _read_classes(layout.train, layout.train_at, layout.skipped)}
+        for part, folders, at in (
+            ("test", layout.test, layout.test_at),
+            ("validation", layout.val, layout.val_at),
+        ):
+            if folders is not None and at is not None:
+                places[part] = _place(root, at)
+                files[part] = _read_classes(folders, at, layout.skipped)
+                _check_known(files[part], at, files["train"], layout.train_at)
+    held_out = "test" not in files
+    if held_out:
+        files["train"], files["test"] = _hold_out(files["train"], layout.train_at, seed, share or HELD_OUT)
+        places["test"] = f"{share_in_words(share or HELD_OUT)} of each class"
+    if len(files["train"]) < 2:
+        raise DataError(
+            f"{printable(root)} has one class, {next(iter(files['train']))!r}: a classifier needs two or more"
+        )
+    note = f"tested on {places['test']}, held out" if held_out else ""
+    return FolderSplits(
+        **{part: _dataset(root, found, tuple(files["train"]), note) for part, found in files.items()},
+        places=places,
+        held_out=held_out,
+        left_out=tuple(_left_out(layout.unused, layout.skipped)),
+    )
+
+
+def _check_known(files: ClassFiles, at: Path, training: ClassFiles, train_at: Path) -> None:
+    """Raise DataError if a split has a class that the training split lacks."""
+    if unknown := sorted(set(files) - set(training)):
+        raise DataError(f"{printable(at)} has classes that {printable(train_at)} lacks: {listed(unknown)}")
 
 
 def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
@@ -169,8 +218,9 @@ def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
         files = _read_classes(test, at, layout.skipped)
     name, classes = folder_title(root), tuple(files)
     note = "all images of the folder" if layout.test is None else ""
-    if progress and (left_out := _left_out(layout, [])):
-        notice(f"{printable(name)}: {sum(map(len, files.values())):,} images of {len(classes)} classes{left_out}")
+    if progress and (left_out := _left_out(layout.unused, layout.skipped)):
+        counts = f"{sum(map(len, files.values())):,} images of {len(classes)} classes"
+        notice("; ".join([f"{printable(name)}: {counts}", *left_out]))
     return _dataset(root, files, classes, note)
 
 
@@ -254,25 +304,33 @@ def _split_layout(root: Path, folders: list[Path], splits: dict[Path, Path], rol
         both = listed(folder.name for folder in having["train"])
         raise DataError(f"{printable(root)} has several training folders, {both}: rename the right one to train")
     test = next(iter(having["test"] + having["val"]), None)
+    val = having["val"][0] if having["test"] and having["val"] else None
     return Layout(
         train=_named(_folders(splits[train])) if train else {},
         train_at=train or root,
         test=_named(_folders(splits[test])) if test else None,
         test_at=test,
-        unused=[folder for folder in folders if folder not in (train, test)],
+        val=_named(_folders(splits[val])) if val else None,
+        val_at=val,
+        unused=[folder for folder in folders if folder not in (train, test, val)],
     )
 
 
 def _splits_inside_classes(root: Path, folders: list[Path]) -> Layout | None:
     """Return the layout of cat/train/1.jpg and cat/test/2.jpg if all classes have it, or None."""
-    train, test = {}, {}
+    train, test, val = {}, {}, {}
     for name, folder in _named(folders).items():
         roles = {split_of(child.name): child for child in reversed(_folders(folder))}
         tested = roles.get("test") or roles.get("val")
         if "train" not in roles or tested is None:
             return None
         train[name], test[name] = roles["train"], tested
-    return Layout(train, root / "CLASS" / "train", test, root / "CLASS" / "test")
+        if tested != roles.get("val") and "val" in roles:
+            val[name] = roles["val"]
+    layout = Layout(train, root / "CLASS" / "train", test, root / "CLASS" / "test")
+    if len(val) == len(train):
+        layout.val, layout.val_at = val, root / "CLASS" / "val"
+    return layout
 
 
 def _refuse_unknown_splits(root: Path, folders: list[Path]) -> None:
@@ -431,11 +489,15 @@ def _split_names(layout: Layout) -> str:
     return f"{printable(layout.train_at.name)}/ and {printable(layout.test_at.name if layout.test_at else '')}/"
 
 
-def _left_out(layout: Layout, lacking: list[str]) -> str:
-    """Return the end of a notice about a folder: what is missing, unused or skipped."""
-    said = f"; no test images of {listed(lacking)}" if lacking else ""
-    said += f"; not used: {listed(f'{folder.name}/' for folder in layout.unused)}" if layout.unused else ""
-    return said + (f"; skipped: {_counted(layout.skipped)}" if layout.skipped else "")
+def _place(root: Path, at: Path) -> str:
+    """Return "train/" for the folder of a split; "" for the data set's folder."""
+    return "" if at == root else f"{printable(at.name)}/"
+
+
+def _left_out(unused: list[Path], skipped: Counter[str]) -> list[str]:
+    """Return what a notice says of folders that are not used and files that were skipped, if there are any."""
+    said = [f"not used: {listed(f'{folder.name}/' for folder in unused)}"] if unused else []
+    return said + ([f"skipped: {_counted(skipped)}"] if skipped else [])
 
 
 def _counted(skipped: Counter[str]) -> str:
@@ -453,11 +515,11 @@ def _counted(skipped: Counter[str]) -> str:
 # -- splitting ------------------------------------------------------------------------------------------
 
 
-def _hold_out(classes: ClassFiles, root: Path, seed: int) -> tuple[ClassFiles, ClassFiles]:
-    """Split each class: a fifth, at least one image of two or more, for testing; the rest for training."""
+def _hold_out(classes: ClassFiles, root: Path, seed: int, share: float) -> tuple[ClassFiles, ClassFiles]:
+    """Split each class: a share for testing, the rest for training; at least one image for each, of two or more."""
     train, test = {}, {}
     for name, files in classes.items():
-        count = max(1, round(len(files) / HELD_OUT)) if len(files) > 1 else 0
+        count = min(max(1, round(len(files) * share)), len(files) - 1)
         held_out = set(sorted(files, key=lambda file: _hash_of(file.relative_to(root), seed))[:count])
         train[name] = [file for file in files if file not in held_out]
         test[name] = [file for file in files if file in held_out]

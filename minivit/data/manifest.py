@@ -21,21 +21,29 @@ from ..utils.files import read_json, write_json
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .dataset import AnyDataset, FileDataset, ImageFiles
+from .splits import Split, names_of
 
 FILE = "pictures.json"  # in the folder of a run
 CHECKED = 100_000  # headers that are read before a run, 0.2 ms each; of more images, an evenly spaced sample
 THREADS = 8
 
-Manifest = dict[str, list[list[Any]]]  # "train" and "test" -> [path inside the folder, label] of each image
+# "train", and "test" or "validation", whichever the run is measured on -> [path inside the folder, label] of each image
+Manifest = dict[str, list[list[Any]]]
 
 
-def manifest_of(train: AnyDataset, test: AnyDataset) -> Manifest | None:
-    """Return the manifest of two splits; None if they are not files in a user's folder."""
+def manifest_of(train: AnyDataset, test: AnyDataset, split: Split = "test") -> Manifest | None:
+    """Return the manifest of two splits; None if they are not files in a user's folder.
+
+    Args:
+        train: the training split.
+        test: what the run is measured on.
+        split: the name of that.
+    """
     if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
         return None
     return {
-        part: [[name, int(label)] for name, label in zip(_names(dataset), dataset.labels, strict=True)]
-        for part, dataset in (("train", train), ("test", test))
+        part: [[name, int(label)] for name, label in zip(names_of(dataset), dataset.labels, strict=True)]
+        for part, dataset in (("train", train), (split, test))
     }
 
 
@@ -45,15 +53,18 @@ def write_manifest(folder: Path, manifest: Manifest | None) -> None:
         write_json(folder / FILE, manifest)
 
 
-def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
-    """Return both splits in the order that they had when the run began, with removed images replaced.
+def with_removed_replaced(
+    folder: Path, train: AnyDataset, test: AnyDataset, split: Split = "test"
+) -> tuple[AnyDataset, AnyDataset]:
+    """Return both splits as they were when the run began, with removed images replaced.
 
     If images were added, or a class is empty now, the splits are returned unchanged.
 
     Args:
         folder: the folder of the run.
         train: the present training split.
-        test: the present test split.
+        test: what is measured on now.
+        split: the name of that.
 
     Returns:
         The training split, then the test split.
@@ -61,11 +72,15 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
     Raises:
         DataError: if as many images were added as were removed.
     """
-    manifest = _read_manifest(folder)
-    if manifest is None or not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
+    manifest = read_manifest(folder)
+    if (
+        manifest is None
+        or split not in manifest
+        or not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root)
+    ):
         return train, test
-    now = dict(zip(_names(train), train.images.paths, strict=True)) | dict(
-        zip(_names(test), test.images.paths, strict=True)
+    now = dict(zip(names_of(train), train.images.paths, strict=True)) | dict(
+        zip(names_of(test), test.images.paths, strict=True)
     )
     before = {name for part in manifest.values() for name, _ in part}
     gone = sorted(before - set(now))
@@ -76,7 +91,7 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
             f"{printable(train.root)} has {listed(added, 3)}, which this run did not begin with, and lacks "
             f"{listed(gone, 3)}: restore the folder, or start a new run"
         )
-    if added or not gone:
+    if added:
         return train, test  # resuming compares the numbers of images and refuses a difference
 
     paths, labels = [], [label for _, label in manifest["train"]]
@@ -93,11 +108,12 @@ def with_removed_replaced(folder: Path, train: AnyDataset, test: AnyDataset) -> 
             passed[label] += 1
         else:
             paths.append(present[label][passed[label] % len(present[label])])
-    kept = [(now[name], label) for name, label in manifest["test"] if name in now]
-    notice(
-        f"{len(gone):,} images of this run are gone ({listed(gone, 3)}): in training the next one of the class "
-        "replaces each, and the test set leaves them out"
-    )
+    kept = [(now[name], label) for name, label in manifest[split] if name in now]
+    if gone:
+        notice(
+            f"{len(gone):,} images of this run are gone ({listed(gone, 3)}): in training the next one of the class "
+            "replaces each, and the test set leaves them out"
+        )
     return (
         replace(train, images=ImageFiles(paths), labels=np.array(labels, np.int64)),
         replace(
@@ -131,17 +147,12 @@ def _problem_of(path: Path) -> str:
     return ""
 
 
-def _names(dataset: FileDataset) -> list[str]:
-    root = Path(dataset.root)
-    return [path.relative_to(root).as_posix() for path in dataset.images.paths]
-
-
-def _read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in the folder of a run; None if there is none, or it is damaged."""
     if not (folder / FILE).is_file():
         return None
     found = read_json(folder / FILE)
-    if not isinstance(found, dict) or set(found) != {"train", "test"}:
+    if not isinstance(found, dict) or set(found) not in ({"train", "test"}, {"train", "validation"}):
         return None
     if not all(isinstance(part, list) for part in found.values()):
         return None

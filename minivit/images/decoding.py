@@ -121,6 +121,17 @@ def check_image(path: str | Path) -> None:
         scale_of(image)
 
 
+def size_of(path: str | Path) -> tuple[int, int]:
+    """Return the (width, height) in pixels that an image file's header states, before it is turned upright.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    path = Path(path)
+    with _errors_that_name(path), _open(path) as image:
+        return image.size
+
+
 def resize_image(pixels: np.ndarray, height: int, width: int, interpolation: str = "bilinear") -> np.ndarray:
     """Resize an image to (height, width, C), with an average over pixels where it shrinks.
 

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ..data import AnyDataset, Dataset, Loader, default_data_dir, load_dataset, mixing, training_augmentation
+from ..data import (
+    DATASETS,
+    AnyDataset,
+    Dataset,
+    Loader,
+    Splits,
+    default_data_dir,
+    load_dataset,
+    load_folder,
+    mixing,
+    training_augmentation,
+)
 from ..data.augment import chain, fit
-from ..data.manifest import Manifest, check_images, manifest_of, with_removed_replaced
+from ..data.manifest import Manifest, check_images, manifest_of, read_manifest, with_removed_replaced
+from ..data.splits import Split, report
 from ..errors import ConfigError
 from ..preprocessing import Preprocessing
+from ..utils.console import say
 from .distributed.ranks import check_number
+from .folder import CHECKPOINT
 from .options import AugmentOptions, DataOptions
 
 SUBSET_STREAM = 4  # every use of the seed has its own number: see also `loop.DROPOUT_STREAM` and the loader
 AUGMENT_FROM_EPOCHS = 10
-Split = Literal["test", "validation"]
 
 
 @dataclass(frozen=True)
@@ -35,45 +48,79 @@ class RunData:
 
     Attributes:
         train: what is trained on.
-        test: what is measured on: the test set, or images held out of the training set.
+        test: what is measured on: the test set, the validation set, or images held out of the training set.
         manifest: the names of all images, if they are files.
         split: the name of what is measured on, "test" or "validation".
+        splits: the data set that they are of; None if it is not known.
     """
 
     train: AnyDataset
     test: AnyDataset
     manifest: Manifest | None
     split: Split = "test"
+    splits: Splits | None = None
 
 
 def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None = None) -> RunData:
-    """Return what to train on and what to measure on.
-
-    `validation` images are held out of the training set and measured on, if asked for; of the rest, `train_images` are
-    used.
+    """Return what to train on and what to measure on; say what was found, and check that it can be read.
 
     Args:
         options: which data set, and how much of it.
         seed: draws which images are used.
-        show: whether to show the progress of a download.
+        show: whether to say what was found, and to show the progress of a download.
         resumed: the run's folder, if it is resumed: images that were removed since are replaced.
 
     Raises:
         ConfigError: if there are fewer images than asked for.
+        ImageError: if an image cannot be read.
     """
-    train_set, test_set = load_dataset(options.dataset, options.data_dir or default_data_dir(), progress=show)
+    data = find_data(options, seed, resumed, progress=show)
+    if show and data.splits is not None:
+        for line in report(data.splits, data.train, data.test, data.split):
+            say(line)
+    check_images(data.train, data.test)
+    return data
+
+
+def find_data(options: DataOptions, seed: int, resumed: Path | None = None, progress: bool = False) -> RunData:
+    """Return what to train on and what to measure on, as `load_data`; nothing is said or checked.
+
+    A data set with a validation folder is measured on that; otherwise `validation` images are held out of the training
+    set and measured on, if asked for, or else the test set. Of the training images left, `train_images` are used.
+
+    Args:
+        options, seed, resumed: as for `load_data`.
+        progress: whether to show the progress of a download.
+    """
+    splits = _splits(options, resumed, progress)
+    split: Split = "test" if splits.validation is None else "validation"
+    train_set, measured = splits.train, splits.parts[split]
     if resumed:
-        train_set, test_set = with_removed_replaced(resumed, train_set, test_set)
-    manifest = manifest_of(train_set, test_set)
-    check_images(train_set, test_set)
-    train_set, measured = hold_out(options.validation, train_set, test_set)
-    split, used = split_measured_on(options), options.train_images
-    if used is None:
-        return RunData(train_set, measured, manifest, split)
-    if used > len(train_set):
-        raise ConfigError(f"train-images must be at most the {len(train_set):,} there are, not {used:,}")
-    rng = np.random.default_rng([seed, SUBSET_STREAM])
-    return RunData(train_set.subset(balanced_sample(train_set.labels, used, rng)), measured, manifest, split)
+        train_set, measured = with_removed_replaced(resumed, train_set, measured, split)
+    manifest = manifest_of(train_set, measured, split)
+    if options.validation:
+        split, (train_set, measured) = "validation", hold_out(options.validation, train_set, measured)
+    if (used := options.train_images) is not None:
+        if used > len(train_set):
+            raise ConfigError(f"train-images must be at most the {len(train_set):,} there are, not {used:,}")
+        rng = np.random.default_rng([seed, SUBSET_STREAM])
+        train_set = train_set.subset(balanced_sample(train_set.labels, used, rng))
+    return RunData(train_set, measured, manifest, split, splits)
+
+
+def _splits(options: DataOptions, resumed: Path | None, progress: bool) -> Splits:
+    """Return the splits of a run's data set; a validation folder counts unless other images are measured on."""
+    data_dir = options.data_dir or default_data_dir()
+    if options.dataset in DATASETS:
+        return Splits(*load_dataset(options.dataset, data_dir, progress=progress))
+    with_validation = not options.validation and not (resumed and measures_test_set(resumed))
+    return load_folder(options.dataset, data_dir, split=options.split, with_validation=with_validation)
+
+
+def measures_test_set(folder: Path) -> bool:
+    """Return whether the run in a folder began on the test set, as all did before validation folders were used."""
+    manifest = read_manifest(folder)
+    return (folder / CHECKPOINT).exists() if manifest is None else "test" in manifest
 
 
 def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
@@ -88,11 +135,6 @@ def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[A
         return train_set, test_set
     order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
     return train_set.subset(order[count:]), train_set.subset(order[:count])
-
-
-def split_measured_on(options: DataOptions) -> Split:
-    """Return the name of what a run is measured on."""
-    return "validation" if options.validation else "test"
 
 
 def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -116,6 +116,7 @@ class DataOptions(Options):
     data_dir: str = ""
     train_images: int | None = None
     validation: int = 0
+    split: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -123,6 +124,9 @@ class DataOptions(Options):
         self._check_counts(0, "validation")
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
         self._check("dataset", _is_dataset(self.dataset), known, DATASETS)
+        if self.split is not None:
+            self._check("split", self.dataset not in DATASETS, f"left out for {self.dataset}, which has test images")
+            self._check("split", 0 < self.split < 1, "a share above 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)

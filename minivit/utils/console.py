@@ -108,6 +108,12 @@ def outliving_output() -> Iterator[None]:
             guard.outlived = before
 
 
+def say(text: str) -> None:
+    """Write a line to standard output if it is open: a run does not end with its reader."""
+    with suppress(OSError, ValueError, AttributeError):
+        print(text, flush=True)
+
+
 def complain(text: str) -> None:
     """Write a line to standard error if it is open."""
     with suppress(OSError, ValueError, AttributeError):

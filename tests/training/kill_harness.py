@@ -58,7 +58,7 @@ def child(arguments: list[str]) -> int:
             os.write(1, b"ready\n")
         return step(run, batch)
 
-    batches.load_dataset = cli.train.load_dataset = small  # type: ignore[assignment]
+    batches.load_dataset = small  # type: ignore[assignment]
     loop.train_step = announced  # type: ignore[method-assign]
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     return cli.main(arguments)

@@ -26,14 +26,6 @@ class ProgressBar(Callback):
         self.steps = self._bar(run.total_steps, "step", initial=run.step)
         self.evaluation: Any = None  # a second bar below the first
 
-    def on_run_start(self) -> None:
-        """Say what is trained on, and what is measured on."""
-        train, test, split = self.run.data.train, self.run.data.test, self.run.data.split
-        note = f" ({test.note})" if test.note else ""
-        self._print(
-            f"{len(train):,} training images and {len(test):,} {split} images of {len(train.classes)} classes{note}"
-        )
-
     def on_step_end(self, step: StepResult) -> None:
         """Advance the bar; behind it are the means since the last log."""
         window = self.run.progress.window

@@ -1,0 +1,140 @@
+"""The splits of a data set, and what is said about them before a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from ..errors import ImageError
+from ..images.decoding import size_of
+from ..utils.text import listed, printable
+from .dataset import AnyDataset, FileDataset
+
+Split = Literal["test", "validation"]  # what a run is measured on
+
+FEW = 8  # classes whose counts are all said
+HEADERS = 200  # of files that are opened to say how large the images are, 0.2 ms each
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images of a data set by use.
+
+    Attributes:
+        train: to train on.
+        test: to measure a trained model on.
+        validation: to measure on during training; None if the data set has none.
+        places: "train", "test", "validation" -> how the split was found, such as "train/" or "a fifth of each class".
+        held_out: whether the test images were held out of the others.
+        left_out: what else was found: folders that are not used, files that were skipped.
+    """
+
+    train: AnyDataset
+    test: AnyDataset
+    validation: AnyDataset | None = None
+    places: dict[str, str] = field(default_factory=dict)
+    held_out: bool = False
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, AnyDataset]:
+        """The splits that there are, by name."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: dataset for name, dataset in found.items() if dataset is not None}
+
+
+@dataclass(frozen=True)
+class FolderSplits(Splits):
+    """The splits of a folder: files."""
+
+    train: FileDataset
+    test: FileDataset
+    validation: FileDataset | None = None
+
+
+def names_of(dataset: FileDataset) -> list[str]:
+    """Return the path of each image inside the folder of the data set, with forward slashes."""
+    root = Path(dataset.root)
+    return [path.relative_to(root).as_posix() for path in dataset.images.paths]
+
+
+def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split) -> list[str]:
+    """Return in three lines what a folder holds and how a run uses it; in one line for a published data set.
+
+    Args:
+        splits: the data set.
+        train: the images to train on: those of the training split, or some of them.
+        measured: the images to measure on.
+        split: what these are.
+    """
+    if not (isinstance(splits.train, FileDataset) and splits.train.root):
+        note = f" ({measured.note})" if measured.note else ""
+        return [
+            f"{len(train):,} training images and {len(measured):,} {split} images of {len(train.classes)} classes{note}"
+        ]
+    lines = [_said_of_classes(splits), _said_of_uses(splits, train, measured, split)]
+    last = [_said_of_sizes(splits), *splits.left_out]
+    return [*lines, "; ".join(part for part in last if part)]
+
+
+def _said_of_classes(splits: Splits) -> str:
+    """Return "photos: 300 images of 3 classes: beach 200, city 80, forest 20"."""
+    classes = splits.train.classes
+    counts = np.bincount(np.concatenate([part.labels for part in splits.parts.values()]), minlength=len(classes))
+    order = np.argsort(-counts, kind="stable")
+    head = f"{printable(splits.train.name)}: {counts.sum():,} images of {len(classes)} classes"
+    if len(classes) <= FEW:
+        return f"{head}: {listed((f'{classes[k]} {counts[k]:,}' for k in order), FEW)}"
+    largest, smallest = order[0], order[-1]
+    return (
+        f"{head}, from {counts[smallest]:,} ({printable(classes[smallest], 40)}) to {counts[largest]:,} "
+        f"({printable(classes[largest], 40)}) images each"
+    )
+
+
+def _said_of_uses(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split) -> str:
+    """Return "240 to train on, 60 held out to test on (a fifth of each class)"."""
+
+    def place(name: str) -> str:
+        found = splits.places.get(name, "")
+        return f" ({found})" if found else ""
+
+    left = f", {len(splits.test):,} left for minivit evaluate{place('test')}"
+    if split == "test":
+        uses = f", {len(measured):,} {'held out ' * splits.held_out}to test on{place('test')}"
+    elif splits.validation is None:
+        uses = f", {len(measured):,} of the training images held out to validate on" + left
+    else:
+        uses = f", {len(measured):,} to validate on{place('validation')}" + left
+    return "; ".join([f"{len(train):,} to train on{place('train')}{uses}", *without_test_images(splits)])
+
+
+def without_test_images(splits: Splits) -> list[str]:
+    """Return "no test images of cat", if that is so."""
+    lacking = [name for k, name in enumerate(splits.test.classes) if not np.any(splits.test.labels == k)]
+    return [f"no test images of {listed(lacking)}"] if lacking else []
+
+
+def _said_of_sizes(splits: Splits) -> str:
+    """Return "640 x 480 to 4,032 x 3,024 pixels" as the headers of some files state; "" if none can be read."""
+    paths = [path for part in splits.parts.values() if isinstance(part, FileDataset) for path in part.images.paths]
+    sizes: Counter[tuple[int, int]] = Counter()
+    for path in paths[:: max(1, len(paths) // HEADERS)]:
+        try:
+            sizes[size_of(path)] += 1
+        except ImageError:
+            continue  # `check_images` names it
+    if not sizes:
+        return ""
+    smallest, largest = (choose(sizes, key=lambda size: size[0] * size[1]) for choose in (min, max))
+    both = [f"{width:,} x {height:,}" for width, height in (smallest, largest)]
+    return f"{both[0]} pixels" if len(sizes) == 1 else f"{both[0]} to {both[1]} pixels"
+
+
+def share_in_words(share: float) -> str:
+    """Return "a fifth", or "30 %"."""
+    return "a fifth" if share == 0.2 else f"{100 * share:.4g} %"
