@@ -85,12 +85,35 @@ def test_evaluate_agrees_with_the_run(trained, capsys):
     assert cli.main(["evaluate", "--weights", str(trained), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     last = json.loads((trained / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    assert said == {
+    assert {name: said[name] for name in ("dataset", "images", "loss", "accuracy")} == {
         "dataset": "shapes",
         "images": 30,
         "loss": pytest.approx(last["loss"]),
         "accuracy": last["accuracy"],
     }
+    assert sum(each["images"] for each in said["per_class"]) == 30
+    assert sum(each["right"] for each in said["per_class"]) == round(30 * last["accuracy"])
+
+
+def test_evaluate_says_in_text_what_it_says_as_json_and_writes_it_to_a_new_folder(trained, tmp_path, capsys):
+    out = tmp_path / "report"
+    assert cli.main(["evaluate", "--weights", str(trained), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert cli.main(["evaluate", "--weights", str(trained), "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert f"shapes: accuracy {said['accuracy']:.2%} (95% interval" in text
+    assert (
+        f"balanced accuracy {said['balanced_accuracy']:.2%}, calibration error {said['calibration_error']:.2%}" in text
+    )
+    assert f"top-5 accuracy {said['top_5_accuracy']:.2%}" in text
+    assert f"report: {out / 'report.md'}" in text
+    written = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert written == {**said, "weights": str(trained / "checkpoint.npz")}
+    assert (out / "report.md").read_text(encoding="utf-8").startswith(f"# {trained.name} on shapes\n")
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    message = refused(capsys, "evaluate", "--weights", str(trained), "--out", str(out))
+    assert "exists: remove it, or name another folder (--out)" in message
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
 def test_predict_prints_the_likeliest_classes_first(trained, picture, capsys):

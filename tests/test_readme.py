@@ -144,7 +144,7 @@ def test_python_in_a_page_uses_what_minivit_has(page):
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/weights.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/measuring.md", "docs/weights.md"])
 def test_python_of_a_page_runs_as_it_is_typed(page, tmp_path, monkeypatch, undrawn):
     """With fewer images and steps, and with small models in the files that the page loads."""
     monkeypatch.chdir(tmp_path)

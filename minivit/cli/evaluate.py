@@ -1,4 +1,4 @@
-"""`minivit evaluate`: measure the loss and accuracy of a trained model."""
+"""`minivit evaluate`: measure a trained model on a test set."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import DATASETS, load_dataset, load_test_folder
+from ..data import DATASETS, dataset_title, load_dataset, load_test_folder
 from ..errors import ConfigError
+from ..utils.files import check_free_folder
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
+from ..weights import RUN_WEIGHTS
 from .common import data_dir_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
@@ -28,9 +30,11 @@ def add_evaluate(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "evaluate",
-        help="measure loss and accuracy on a test set",
-        description="Measure a model's loss and accuracy on a test set, or on all images of a folder that is not split "
-        "into training and test. Classes are matched by name; the data set may lack some of the model's.",
+        help="measure accuracy, loss and calibration on a test set",
+        description="Measure a model on a test set, or on all images of a folder that is not split into training and "
+        "test. Classes are matched by name; the data set may lack some of the model's. It prints loss, accuracy with "
+        "its 95%% interval, top-5 accuracy, balanced accuracy (the mean over classes), the expected calibration error, "
+        "and the classes (the worst, if there are many).",
         allow_abbrev=False,
     )
     add_weights_options(parser)
@@ -41,7 +45,13 @@ def add_evaluate(commands: Any) -> None:
     )
     data_dir_option(parser)
     threads_option(parser)
-    parser.add_argument("--json", action="store_true", help="print the result as JSON [default: as a sentence]")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="write a report to the new folder DIR: report.md, confusion matrix, most confident mistakes and "
+        "reliability diagram as figures, and all numbers and predictions as CSV and JSON [default: none]",
+    )
+    parser.add_argument("--json", action="store_true", help="print all numbers as JSON [default: as text]")
     parser.set_defaults(run=_evaluate)
 
 
@@ -49,9 +59,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from ..backend.workers import Workers
-    from ..training.evaluation import evaluate_dataset
+    from ..evaluation.folder import write_report
+    from ..evaluation.reporting import report
+    from ..training.evaluation import predict_dataset
     from ..training.folder import check_classifies
 
+    if options.out:
+        check_free_folder(Path(options.out))  # before an hour of work
     path, model, header = load_weights(options)
     check_classifies(header, path)
     name, test_set = labelled_test_set(options, path, model, header)
@@ -60,13 +74,28 @@ def _evaluate(options: argparse.Namespace) -> int:
         Workers(threads_of(options)) as workers,
         tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,
     ):
-        loss, accuracy = evaluate_dataset(model, test_set, workers, options.device, bar.update)
+        loss, probabilities = predict_dataset(model, test_set, workers, options.device, bar.update)
+    found = report(probabilities, test_set.labels, test_set.classes, loss=loss)
+    notes = {"dataset": name}
+    if options.out:
+        title = f"{_short_name(path)} on {dataset_title(name)}"
+        write_report(found, probabilities, test_set, options.out, title=title, notes={**notes, "weights": str(path)})
     if options.json:
-        print(json.dumps({"dataset": name, "images": len(test_set), "loss": loss, "accuracy": accuracy}))
-    else:
-        note = f" ({test_set.note})" if test_set.note else ""
-        print(f"{printable(name)}: accuracy {accuracy:.2%}, loss {loss:.4f} on {len(test_set):,} test images{note}")
+        print(json.dumps({**notes, **found.as_json()}))
+        return 0
+    note = f" ({test_set.note})" if test_set.note else ""
+    first, second = found.summary().split("\n")
+    print(f"{printable(name)}: {first} on {found.images:,} test images{note}")
+    print(f"{second}\n\n{found.class_table()}")
+    if options.out:
+        print(f"\nreport: {printable(Path(options.out) / 'report.md')}")
     return 0
+
+
+def _short_name(path: Path) -> str:
+    """Return the name of a run for the weights in its folder, and that of the file for others."""
+    folder = path.absolute().parent
+    return folder.name if (folder / "config.json").exists() and (folder / RUN_WEIGHTS).exists() else path.name
 
 
 def labelled_test_set(

@@ -1,16 +1,30 @@
-"""`minivit predict`: classify image files."""
+"""`minivit predict`: classify image files, one or many."""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import glob
 import json
-from typing import Any
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TextIO
 
-from ..errors import ConfigError
-from ..preprocessing import preprocessing_in
+import numpy as np
+
+from ..errors import ConfigError, ImageError, OutOfMemory, SaveError
+from ..preprocessing import Preprocessing, preprocessing_in
+from ..utils.console import EXIT_BAD_INPUT, EXIT_SOME_FAILED, complain
+from ..utils.files import reason_of
 from ..utils.text import printable
-from .common import threads_of, threads_option
+from .common import complain_of, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
+
+MOST_AT_A_TIME = 64  # images of a batch, by default
+AHEAD = 1  # batches that are read while the model computes
 
 
 def add_predict(commands: Any) -> None:
@@ -18,55 +32,268 @@ def add_predict(commands: Any) -> None:
     parser = commands.add_parser(
         "predict",
         help="classify images",
-        description="Print the most probable classes of each image.",
+        description="Print the most probable classes of each image. A file that cannot be read gets a line that says "
+        "why, and the others are classified; the exit status is then 1, or 2 if no file could be read.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="classify the image files IMAGE, resized and cropped as the weights expect it",
+        help="classify the image file IMAGE, all images in a folder and its subfolders, or the files that a pattern "
+        "such as 'photos/*.jpg' matches; they are resized and cropped as the weights expect it",
     )
     add_weights_options(parser)
     threads_option(parser)
     parser.add_argument("--top", type=int, default=5, metavar="N", help="print N classes for each image [default: 5]")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON for each image [default: a table]")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="IMAGES",
+        help=f"read and classify IMAGES at a time [default: 1 to {MOST_AT_A_TIME}, by the model's size]",
+    )
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument("--json", action="store_true", help="print one line of JSON for each image [default: a table]")
+    written.add_argument(
+        "--csv",
+        metavar="FILE",
+        help="write a row for each image to FILE, which must end in .csv, or print it if FILE is -: the file, its "
+        "class, the probability, the other classes and their probabilities, and the error if it could not be read",
+    )
     parser.set_defaults(run=_predict)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    import numpy as np
+    from tqdm.auto import tqdm
 
     from ..backend.workers import Workers
-    from ..images.fitting import read_fitted
     from ..training.folder import check_classifies
 
-    if options.top < 1:
-        raise ConfigError(f"--top must be 1 or more, not {options.top}")
+    for name in ("top", "batch_size"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be 1 or more, not {getattr(options, name)}")
+    if options.csv is not None:
+        _check_csv_name(options.csv)
+    files = image_files(options.images)
     path, model, header = load_weights(options)
     check_classifies(header, path)
     height, width, channels = model.config.image_shape
     if channels != 3:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
-    preprocessing = preprocessing_in(header)
-    pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
     say_if_head_is_zero(path, model)
-    with Workers(threads_of(options)) as workers:
-        probabilities = model.predict(pixels, workers=workers)  # (B, K)
     classes = names_of_classes(path, model, header)
-    for image, row in zip(options.images, probabilities, strict=True):
-        best = np.argsort(-row, kind="stable")[: options.top]
-        if options.json:
-            print(
-                json.dumps(
-                    {
-                        "image": image,
-                        "top": [{"class": classes[k], "probability": float(row[k])} for k in best],
-                    }
-                )
-            )
-        else:
-            print(printable(image))
-            for k in best:
-                print(f"  {row[k]:7.2%}  {printable(classes[k])}")
-    return 0
+    failed = 0
+    shown_in_terminal = options.csv in (None, "-") and sys.stdout.isatty()  # the rows are then progress enough
+    with (
+        Workers(threads_of(options)) as workers,
+        tqdm(total=len(files), unit="image", disable=shown_in_terminal or None, leave=False) as bar,
+        _writer(options, len(classes)) as writer,
+    ):
+        size = options.batch_size or _default_batch_size(model.config, workers.count, options.device)
+        with closing(read_batches(files, size, (height, width), preprocessing_in(header), workers.count)) as batches:
+            for batch in batches:
+                rows = iter(model.predict(batch.pixels, workers=workers))  # (B, K)
+                for file, error in zip(batch.files, batch.errors, strict=True):
+                    if error:
+                        failed += 1
+                        with tqdm.external_write_mode(sys.stderr):
+                            writer.error(file, str(error))
+                        continue
+                    row = next(rows)
+                    best = np.argsort(-row, kind="stable")[: options.top]
+                    writer.answer(file, [(classes[k], float(row[k])) for k in best])
+                writer.flush()
+                bar.update(len(batch.files))
+    if failed and len(files) > 1:
+        complain(f"minivit: {failed:,} of {len(files):,} images could not be read")
+    return EXIT_BAD_INPUT if failed == len(files) else EXIT_SOME_FAILED if failed else 0
+
+
+# -- which files, and their pixels ---------------------------------------------------------------------
+
+
+def image_files(words: Sequence[str]) -> list[str]:
+    """Return the files that words of the command line name: files as they are, images in folders, matches of patterns.
+
+    Args:
+        words: paths, or patterns with `*`, `?` or `[` that the shell did not replace.
+
+    Raises:
+        ConfigError: if nothing matches a pattern.
+        DataError: if a folder holds no images.
+    """
+    from ..data.folder import images_below
+
+    files: list[str] = []
+    for word in words:
+        for name in _matches(word):
+            files += map(str, images_below(Path(name))) if Path(name).is_dir() else [name]
+    return files
+
+
+def _matches(word: str) -> list[str]:
+    """Return the paths that a pattern matches, sorted; the word itself if it is not a pattern, or exists."""
+    if glob.escape(word) == word or Path(word).exists():
+        return [word]
+    matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 (a pattern may begin at a root)
+    if not matches:
+        raise ConfigError(f"no file matches {printable(word)}: give image files, a folder or another pattern")
+    return matches
+
+
+class ReadBatch(NamedTuple):
+    """Files that were read together.
+
+    Attributes:
+        files: their names.
+        errors: of each file, why it could not be read, or None.
+        pixels: uint8 (B, H, W, 3) of the B files that could be read.
+    """
+
+    files: Sequence[str]
+    errors: Sequence[ImageError | OutOfMemory | None]
+    pixels: np.ndarray
+
+
+def read_batches(
+    files: Sequence[str], size: int, image_size: tuple[int, int], preprocessing: Preprocessing, threads: int
+) -> Generator[ReadBatch, None, None]:
+    """Iterate over files in batches; a batch is read by several threads while the caller uses the one before.
+
+    Args:
+        files: their names.
+        size: files of a batch.
+        image_size: the model's (H, W), in pixels.
+        preprocessing: how the model's weights expect images.
+        threads: how many read at the same time.
+    """
+    from ..data.loader import prefetched
+    from ..images.fitting import read_fitted
+
+    def read(file: str) -> np.ndarray | ImageError | OutOfMemory:
+        try:
+            return read_fitted(file, *image_size, preprocessing)
+        except (ImageError, OutOfMemory) as error:
+            return error
+
+    def batches() -> Iterator[ReadBatch]:
+        with ThreadPoolExecutor(threads, "minivit-reader") as pool:
+            for start in range(0, len(files), size):
+                names = files[start : start + size]
+                found = list(pool.map(read, names))
+                pixels = np.empty((sum(isinstance(one, np.ndarray) for one in found), *image_size, 3), np.uint8)
+                for row, image in zip(pixels, (one for one in found if isinstance(one, np.ndarray)), strict=True):
+                    row[...] = image
+                yield ReadBatch(names, [None if isinstance(one, np.ndarray) else one for one in found], pixels)
+
+    return prefetched(batches(), AHEAD)
+
+
+def _default_batch_size(config: Any, threads: int, device: str) -> int:
+    """Return how many images are read at a time: a micro-batch for each thread, so that slow models show progress."""
+    from ..models.classifier import default_microbatch
+
+    micro_batch = default_microbatch(config, 4 * MOST_AT_A_TIME, device != "cpu")
+    return max(1, min(MOST_AT_A_TIME, threads * micro_batch))
+
+
+# -- how the answers are written -----------------------------------------------------------------------
+
+
+class Writer(Protocol):
+    """Where the answers go."""
+
+    def answer(self, file: str, best: Sequence[tuple[str, float]]) -> None:
+        """Write the most probable classes of a file with their probabilities."""
+
+    def error(self, file: str, problem: str) -> None:
+        """Write why a file could not be read."""
+
+    def flush(self) -> None:
+        """Let a reader see what was written."""
+
+
+class Table:
+    """Lines for people, on standard output."""
+
+    def answer(self, file: str, best: Sequence[tuple[str, float]]) -> None:
+        """Print the name of the file and a line for each class."""
+        print(printable(file))
+        for name, probability in best:
+            print(f"  {probability:7.2%}  {printable(name)}")
+
+    def error(self, file: str, problem: str) -> None:
+        """Say on standard error why a file, which the problem names, could not be read."""
+        sys.stdout.flush()
+        complain_of(problem)
+
+    def flush(self) -> None:
+        """Let a reader see what was printed."""
+        sys.stdout.flush()
+
+
+class JsonLines(Table):
+    """A line of JSON for each file, on standard output."""
+
+    def answer(self, file: str, best: Sequence[tuple[str, float]]) -> None:
+        """Print the classes and their probabilities."""
+        top = [{"class": name, "probability": probability} for name, probability in best]
+        print(json.dumps({"image": file, "top": top}))
+
+    def error(self, file: str, problem: str) -> None:
+        """Print what is wrong."""
+        print(json.dumps({"image": file, "error": problem}))
+
+
+class CsvRows:
+    """A row for each file.
+
+    Args:
+        stream: gets the rows.
+        top: how many classes a row names.
+    """
+
+    def __init__(self, stream: TextIO, top: int) -> None:
+        self._stream, self._top = stream, top
+        self._rows = csv.writer(stream, lineterminator="\n")
+        others = [f"{name}_{place}" for place in range(2, top + 1) for name in ("class", "probability")]
+        self._rows.writerow(["file", "class", "probability", *others, "error"])
+
+    def answer(self, file: str, best: Sequence[tuple[str, float]]) -> None:
+        """Write the classes and their probabilities."""
+        self._rows.writerow([file, *(cell for name, p in best for cell in (name, f"{p:.6g}")), ""])
+
+    def error(self, file: str, problem: str) -> None:
+        """Write what is wrong, in the last column."""
+        self._rows.writerow([file, *[""] * (2 * self._top), problem])
+
+    def flush(self) -> None:
+        """Let a reader see what was written."""
+        self._stream.flush()
+
+
+@contextmanager
+def _writer(options: argparse.Namespace, classes: int) -> Iterator[Writer]:
+    """Yield what writes the answers as the options say."""
+    if options.csv is None:
+        yield JsonLines() if options.json else Table()
+        return
+    try:
+        with nullcontext(sys.stdout) if options.csv == "-" else _opened(Path(options.csv)) as stream:
+            yield CsvRows(stream, min(options.top, classes))
+    except OSError as error:
+        if options.csv == "-" or isinstance(error, SaveError):
+            raise
+        raise SaveError(f"could not write {printable(options.csv)}: {reason_of(error)}") from error
+
+
+def _opened(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _check_csv_name(name: str) -> None:
+    """Refuse a name that may be that of an image: `--csv *.jpg` would otherwise overwrite the first of them."""
+    path = Path(name)
+    if name != "-" and path.suffix.lower() != ".csv" and not (path.exists() and not path.is_file()):
+        raise ConfigError(f"--csv must be a file that ends in .csv, or -, not {printable(name)}")

@@ -432,6 +432,26 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
     return classes
 
 
+def images_below(folder: Path) -> list[Path]:
+    """Return all images in a folder and its subfolders, sorted by their paths; a notice counts what is skipped.
+
+    Raises:
+        DataError: if it holds none, or cannot be read.
+    """
+    skipped: Counter[str] = Counter()
+    try:
+        found = sorted(_images(folder, skipped, ()), key=lambda file: file.as_posix())
+    except OSError as error:
+        where = printable(error.filename or folder)
+        raise DataError(f"{where} cannot be read: {error.strerror}") from error
+    said = f": skipped {_counted(skipped)}" if skipped else ""
+    if not found:
+        raise DataError(f"{printable(folder)} holds no images (files ending in .jpg, .png or the like){said}")
+    if skipped:
+        notice(f"{printable(folder)}{said}")
+    return found
+
+
 def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
     """Return all images in a folder and its subfolders; `above` are the folders that contain it, to stop at cycles."""
     here = folder.stat()

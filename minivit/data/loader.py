@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -149,7 +149,7 @@ class Loader:
         return Batch(step, epoch, images, labels)
 
 
-def prefetched(batches: Iterator[Item], ahead: int) -> Iterator[Item]:
+def prefetched(batches: Iterator[Item], ahead: int) -> Generator[Item, None, None]:
     """Iterate over the same batches, prepared by a background thread up to `ahead` batches in advance.
 
     The thread starts when the first batch is requested, and ends with the iterator.

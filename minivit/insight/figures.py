@@ -1,14 +1,12 @@
 """Figures of a model: its embeddings and its attention.
 
-Each `draw_...` function fills a matplotlib figure, or a part of one. The colours are viridis and the palette of Okabe
-and Ito, which colour-blind readers can distinguish; important values are also written as numbers.
+Each `draw_...` function fills a matplotlib figure, or a part of one. The colours are viridis and those of
+`utils.figures`; important values are also written as numbers.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +15,11 @@ import numpy as np
 from ..data import Dataset
 from ..models import ViT
 from ..utils.aliases import old_names
+from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, Scheme, new_figure, png
 from ..utils.files import atomic_file
 from ..utils.text import printable, write_words
 from .attention import class_token_attention
 from .embeddings import FilterComponents
-
-# A matplotlib Figure or SubFigure. The type is Any, since matplotlib is imported only when it is used.
-Canvas = Any
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """The colours of a figure: text, faint text and frames, background, lines, points."""
-
-    ink: str
-    faint: str
-    paper: str
-    line: str
-    points: str
-
-
-LIGHT = Scheme(ink="#1b1b1b", faint="#6a6a6a", paper="#ffffff", line="#d55e00", points="#0072b2")
-DARK = Scheme(ink="#e8e8e8", faint="#a0a0a0", paper="#1d1f21", line="#e69f00", points="#56b4e9")
-WRONG = "#b5370c"
-LONGEST_CLASS = 24  # characters of a class name above a small image
-
-
-def new_figure(width: float, height: float, scheme: Scheme = LIGHT) -> Canvas:
-    """Return an empty figure of `width` x `height` inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained", facecolor=scheme.paper)
-
-
-def png(figure: Canvas, dpi: int = 110) -> bytes:
-    """Return the figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
-    return buffer.getvalue()
-
 
 # -- embeddings ----------------------------------------------------------------------------------
 

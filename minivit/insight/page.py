@@ -15,22 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..utils.figures import DARK, LIGHT, Canvas, Scheme, new_figure, png
 from ..utils.files import atomic_file, write_text
 from ..utils.text import printable
-from .figures import (
-    DARK,
-    LIGHT,
-    Canvas,
-    Scheme,
-    draw_distances,
-    draw_filters,
-    draw_images,
-    draw_positions,
-    map_png,
-    new_figure,
-    png,
-    prediction_title,
-)
+from .figures import draw_distances, draw_filters, draw_images, draw_positions, map_png, prediction_title
 from .inspection import Inspection
 
 OVERVIEW_TITLES = {

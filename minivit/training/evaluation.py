@@ -1,4 +1,4 @@
-"""Loss and accuracy on a whole data set."""
+"""Loss, accuracy and predictions on a whole data set."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..backend.arrays import Array, to_device
+from .. import engine
+from ..backend.arrays import Array, to_device, to_numpy
 from ..backend.workers import Workers
 from ..data import AnyDataset
 from ..data.dataset import RESIZED_EXACTLY
+from ..engine.tensor import Tensor
 from ..images.decoding import Images
 from ..images.fitting import fit_batch
 from ..models import Classifier
@@ -17,7 +19,7 @@ from ..preprocessing import Preprocessing, preprocess, preprocessing_in
 from .batches import Represented
 from .distributed.parallel import evaluate
 from .distributed.ranks import ALONE, Ranks
-from .objectives import Classes, Objective
+from .objectives import Classes, Objective, Outcome
 
 EVALUATED_PIXELS, EVALUATED_IMAGES = 100 * 64 * 64, 100  # of one batch, at most
 
@@ -55,6 +57,7 @@ def evaluate_objective(
     stop: Callable[[], bool] = lambda: False,
     *,
     preprocessing: Preprocessing = RESIZED_EXACTLY,
+    keep: Callable[[slice, Outcome], object] = lambda part, outcome: None,
 ) -> tuple[float, float]:
     """Return an objective's mean loss and share of right answers on a data set.
 
@@ -68,6 +71,7 @@ def evaluate_objective(
         ranks: with whom to share the batches.
         stop: called after each batch; returns whether to stop.
         preprocessing: how the network's weights expect images. [default: resized exactly, bilinear]
+        keep: called by any thread with the place of each batch that this rank measured, and what it gave.
 
     Raises:
         EvaluationStopped: if `stop` returned True after a batch.
@@ -84,4 +88,43 @@ def evaluate_objective(
     return evaluate(
         objective, dataset.images, labels, prepare,
         workers=workers, batch_size=batch_size, advance=advance, ranks=ranks, stop=stop,
+        keep=keep,
     )  # fmt: skip
+
+
+def predict_dataset(
+    model: Classifier,
+    dataset: AnyDataset,
+    workers: Workers,
+    device: str = "cpu",
+    advance: Callable[[int], object] = lambda count: None,
+) -> tuple[float, np.ndarray]:
+    """Return the mean loss of a model on a data set, and the probabilities of each image: float32 (N, K).
+
+    Args:
+        model, dataset, workers, device, advance: as for `evaluate_dataset`.
+    """
+    probabilities = np.empty((len(dataset), model.config.num_classes), np.float32)
+
+    def keep(part: slice, outcome: Outcome) -> None:
+        probabilities[part] = to_numpy(engine.softmax(Tensor(outcome.logits)).data)
+
+    loss, _ = evaluate_objective(
+        Classes(model), dataset, model.config.image_shape, workers, device, advance,
+        preprocessing=preprocessing_in(model.header), keep=keep,
+    )  # fmt: skip
+    return loss, probabilities
+
+
+def count_confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return the confusion matrix: how many images of each class (rows) were predicted to be of which class (columns).
+
+    Args:
+        labels: (N,), the classes of the images.
+        predicted: (N,), the predicted classes.
+        classes: K, their number.
+
+    Returns:
+        int64 (K, K).
+    """
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)

@@ -30,11 +30,13 @@ class Outcome(NamedTuple):
         loss: the mean, a scalar.
         right: how many of the answers were right.
         answers: how many there were.
+        logits: (B, K), if the answers are classes and were measured.
     """
 
     loss: Tensor
     right: int
     answers: int
+    logits: Array | None = None
 
 
 class Objective(Protocol):
@@ -109,7 +111,8 @@ class Classes:
 
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
         logits = self.logits(images)
-        return Outcome(engine.cross_entropy(logits, labels), count_correct(logits.data, labels), len(labels))
+        loss = engine.cross_entropy(logits, labels)
+        return Outcome(loss, count_correct(logits.data, labels), len(labels), logits.data)
 
 
 class MaskedPatches:

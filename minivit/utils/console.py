@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 EXIT_OUTPUT = 1  # standard output could not be written
+EXIT_SOME_FAILED = 1  # some files of many could not be read
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED, EXIT_TERMINATED = 130, 143  # as a shell counts: 128 + SIGINT, 128 + SIGTERM
 EXIT_READER_LEFT = 141  # 128 + SIGPIPE

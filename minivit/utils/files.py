@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import sys
 import time
@@ -18,7 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import DataError, FolderInUseError, SaveError
+from ..errors import ConfigError, DataError, FolderInUseError, MinivitError, SaveError
+from .text import printable
 
 PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name, so that a long file name does not get longer
 LOCK = ".lock"
@@ -62,6 +64,40 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         if part is not None:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which gets this name when the `with` block ends without an error.
+
+    Args:
+        path: the folder; it must not exist, or be empty.
+
+    Raises:
+        ConfigError: if it holds something already.
+        SaveError: if it cannot be written.
+    """
+    path = Path(path)
+    check_free_folder(path)
+    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
+    try:
+        part.mkdir(parents=True)
+        yield part
+        if path.exists():
+            path.rmdir()  # it is empty; Windows replaces no folder
+        _replace(part, path)
+    except OSError as error:
+        if isinstance(error, MinivitError):
+            raise
+        raise SaveError(f"{printable(path)} cannot be written: {reason_of(error)}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def check_free_folder(path: Path) -> None:
+    """Raise ConfigError if a path is a file, or a folder that is not empty."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ConfigError(f"{printable(path)} exists: remove it, or name another folder (--out)")
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -320,6 +320,7 @@ def evaluate(
     objective: Objective, images: Images, labels: np.ndarray, prepare: Callable[[Images], Array], *,
     workers: Workers, batch_size: int = 100, advance: Callable[[int], object] = lambda count: None,
     ranks: Ranks = ALONE, stop: Callable[[], bool] = lambda: False,
+    keep: Callable[[slice, Outcome], object] = lambda part, outcome: None,
 ) -> tuple[float, float]:  # fmt: skip
     """Return the mean loss and the share of right answers over a data set, with the network in evaluation mode.
 
@@ -333,6 +334,7 @@ def evaluate(
         advance: called with the number of images after each batch, for a progress bar.
         ranks: with whom to share the batches; all get the same result.
         stop: called after each batch; returns whether to stop.
+        keep: called by any thread with the place of each batch that this rank measured, and what it gave.
 
     Raises:
         EvaluationStopped: if `stop` returned True on any rank.
@@ -343,6 +345,7 @@ def evaluate(
         part = slices[number]
         with no_grad():
             outcome = objective.measure(prepare(images[part]), labels[part], number)
+            keep(part, outcome)
         count = len(labels[part])
         return outcome.loss.item() * count, outcome.right, outcome.answers, count
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-from ...errors import ConfigError, SaveError
 from ...models.classifier import Classifier
 from ...preprocessing import Preprocessing, preprocessing_in
-from ...utils.files import write_json, write_text
+from ...utils.files import whole_folder, write_json, write_text
 from ...utils.notices import notice
-from ...utils.text import printable
 from ..save import save_weights
 from ..sources.huggingface_written import config_json, transformers_class_of
 from ..sources.processors import PILLOW_FILTERS
@@ -38,11 +34,7 @@ class HuggingFaceFolder(Target):
     def write(self, model: Classifier, path: Path, options: ExportOptions) -> list[Exported]:
         """Write the folder, completely or not at all."""
         written = transformers_class_of(model.config)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ConfigError(f"{printable(path)} exists: remove it, or name another folder (--out)")
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            part.mkdir(parents=True)
+        with whole_folder(path) as part:
             save_weights(model, part / "model.safetensors", self.name)
             write_json(part / CONFIG, config_json(model.config, model.header.get("classes")))  # type: ignore[arg-type]
             write_json(part / PREPROCESSOR, preprocessor_json(preprocessing_in(model.header), model.config.image_shape))
@@ -51,11 +43,6 @@ class HuggingFaceFolder(Target):
                 model, path.name, usage=usage, library="transformers", command=options.command, licence=options.licence
             )
             write_text(part / "README.md", card)
-            part.replace(path)  # over an empty folder, too
-        except OSError as error:
-            raise SaveError(f"{printable(path)} cannot be written: {error.strerror}") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return [Exported(path, (f"a {written.name}",))]
 
 

@@ -1,0 +1,266 @@
+"""`minivit predict` with one file and with many: which files, in which form the answers come, and what bad files do."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minivit import cli, load_model, save_weights
+from minivit.cli.predict import image_files
+from minivit.errors import ConfigError, DataError, Notice
+
+from .data.images_on_disk import write_picture
+from .support import tiny_vit
+
+CLASSES = ["cat, grey", 'the "dog"', "Zürich", "=1+1", "猫"]
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "model.npz"
+    save_weights(tiny_vit(dtype=np.float32), path, header={"classes": CLASSES})
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Seven images in a folder with a subfolder, and a text; the working directory is beside them."""
+    monkeypatch.chdir(tmp_path)
+    for number in range(5):
+        write_picture(tmp_path / "photos" / f"{number}.png", number)
+    for number in (5, 6):
+        write_picture(tmp_path / "photos" / "a, b" / f"ü{number}.png", number)
+    (tmp_path / "photos" / "notes.txt").write_text("a note", encoding="utf-8")
+    return tmp_path / "photos"
+
+
+ALL = [f"photos/{n}.png" for n in range(5)] + [f"photos/a, b/ü{n}.png" for n in (5, 6)]
+
+
+def predict(capsys, *arguments, status=0):
+    capsys.readouterr()
+    assert cli.main(["predict", *map(str, arguments)]) == status
+    return capsys.readouterr()
+
+
+def rows_of(text):
+    return list(csv.reader(text.splitlines()))
+
+
+# -- which files ------------------------------------------------------------------------------------
+
+
+def same(paths):
+    return [os.path.normpath(path) for path in paths]
+
+
+def test_a_folder_gives_its_images_and_those_of_its_subfolders_sorted(photos):
+    with pytest.warns(Notice, match=r"photos: skipped 1 .txt"):
+        assert same(image_files(["photos"])) == same(sorted(ALL))
+
+
+def test_a_pattern_that_no_shell_replaced_is_replaced(photos):
+    assert same(image_files(["photos/*.png"])) == same(ALL[:5])
+    assert same(image_files(["photos/**/*.png"])) == same(sorted(ALL))
+    assert same(image_files(["photos/[12].png", "photos/0.png"])) == same([ALL[1], ALL[2], ALL[0]])
+    assert same(image_files(["photos/a*"])) == same(ALL[5:])  # a folder that a pattern matches
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(photos):
+    write_picture(photos / "[1].png")
+    assert image_files(["photos/[1].png"]) == ["photos/[1].png"]
+
+
+def test_a_pattern_without_a_match_and_a_folder_without_images_are_refused(photos, tmp_path):
+    with pytest.raises(ConfigError, match=r"no file matches photos/\*.jpg: give"):
+        image_files(["photos/*.jpg"])
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.heic.txt").touch()
+    with pytest.raises(DataError, match=r"texts holds no images .*: skipped 1 .txt"):
+        image_files(["photos/1.png", "texts"])
+
+
+# -- the answers -------------------------------------------------------------------------------------
+
+
+def expected(files):
+    return load_model("model.npz").predict(files)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_csv_has_a_row_for_each_file_in_order_with_what_the_model_says(photos, weights, capsys, size):
+    predict(capsys, *ALL, "--weights", weights, "--csv", "out/answers.csv", "--top", 3, "--batch-size", size)
+
+    with Path("out/answers.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = list(csv.reader(file))
+    assert header == ["file", "class", "probability", "class_2", "probability_2", "class_3", "probability_3", "error"]
+    assert [row[0] for row in rows] == ALL
+    for row, probabilities in zip(rows, expected(ALL), strict=True):
+        order = np.argsort(-probabilities)[:3]
+        assert row[1:7:2] == [CLASSES[k] for k in order]
+        assert [float(cell) for cell in row[2:8:2]] == pytest.approx(probabilities[order].tolist(), rel=1e-4)
+        assert row[-1] == ""
+
+
+def test_csv_and_json_lines_on_standard_output(photos, weights, capsys):
+    said = rows_of(predict(capsys, *ALL, "--weights", weights, "--csv", "-", "--top", 9).out)
+    lines = predict(capsys, *ALL, "--weights", weights, "--json", "--top", 9).out.splitlines()
+
+    assert len(said[0]) == 2 + 2 * len(CLASSES)  # no more columns than classes
+    for row, line in zip(said[1:], lines, strict=True):
+        answer = json.loads(line)
+        assert (row[0], row[1:-1:2]) == (answer["image"], [one["class"] for one in answer["top"]])
+
+
+def test_names_that_no_table_may_hold_plainly_are_quoted(weights, tmp_path, capsys):
+    if sys.platform == "win32":
+        pytest.skip("Windows has no such names")
+    odd = [tmp_path / 'a "b",\nc.png', tmp_path / os.fsdecode(b"caf\xe9.png")]
+    try:
+        for path in odd:
+            write_picture(path)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    predict(capsys, *odd, "--weights", weights, "--csv", tmp_path / "answers.csv")
+
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        names = [row[0] for row in csv.reader(file)]
+    assert names[1:] == [str(odd[0]), str(odd[1]).replace("\udce9", r"\udce9")]
+
+
+def test_rows_are_in_the_file_before_the_next_batch_is_computed(photos, weights, capsys, monkeypatch):
+    seen = []
+    whole = type(load_model("model.npz")).predict
+
+    def look(self, pixels, *arguments, **options):
+        with Path("answers.csv").open(encoding="utf-8") as file:
+            seen.append(len(file.readlines()))
+        return whole(self, pixels, *arguments, **options)
+
+    monkeypatch.setattr("minivit.models.classifier.Classifier.predict", look)
+    predict(capsys, *ALL, "--weights", weights, "--csv", "answers.csv", "--batch-size", 2)
+
+    assert seen[1:] == [3, 5, 7]
+
+
+# -- bad files -----------------------------------------------------------------------------------------
+
+
+def damage(photos):
+    (photos / "0.png").write_bytes((photos / "0.png").read_bytes()[:60])
+    (photos / "3.png").write_text("a text", encoding="utf-8")
+    return ["photos/0.png", "photos/3.png", "photos/none.png"]
+
+
+def test_a_bad_file_is_a_line_and_the_others_are_classified(photos, weights, capsys):
+    bad = damage(photos)
+    files = [*ALL, "photos/none.png"]
+
+    said = predict(capsys, *files, "--weights", weights, "--csv", "-", "--batch-size", 3, status=1)
+    rows = rows_of(said.out)
+    assert said.err == "minivit: 3 of 8 images could not be read\n"
+    assert [row[0] for row in rows[1:]] == files
+    assert [row[0] for row in rows[1:] if row[-1]] == bad
+    assert all(row[0] in row[-1] and set(row[1:-1]) == {""} for row in rows[1:] if row[-1])
+    good = {row[0]: float(row[2]) for row in rows[1:] if not row[-1]}
+    assert list(good.values()) == pytest.approx(expected(list(good)).max(axis=1).tolist(), rel=1e-4)
+
+    lines = [
+        json.loads(line)
+        for line in predict(capsys, *files, "--weights", weights, "--json", status=1).out.split("\n")[:-1]
+    ]
+    assert [line["image"] for line in lines if "error" in line] == bad
+    assert not any("error" in line and "top" in line for line in lines)
+
+    table = predict(capsys, *files, "--weights", weights, status=1)
+    assert [line for line in table.out.splitlines() if not line.startswith(" ")] == [f for f in files if f not in bad]
+    errors = table.err.splitlines()
+    assert len(errors) == 4 and all(name in line for name, line in zip(bad, errors, strict=False))
+
+
+def test_if_no_file_can_be_read_the_status_is_2(photos, weights, capsys):
+    bad = damage(photos)
+
+    table = predict(capsys, *bad, "--weights", weights, status=2)
+    assert table.out == "" and table.err.splitlines()[-1] == "minivit: 3 of 3 images could not be read"
+    rows = rows_of(predict(capsys, *bad, "--weights", weights, "--csv", "-", status=2).out)
+    assert [row[0] for row in rows[1:]] == bad
+    assert predict(capsys, bad[0], "--weights", weights, status=2).err.count("\n") == 1
+
+
+# -- mistakes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["photos/1.png", "answers.txt", "photos.CSV.gz"])
+def test_a_csv_file_must_be_called_so_that_no_image_is_overwritten(photos, weights, capsys, name):
+    before = (photos / "1.png").read_bytes()
+
+    said = predict(capsys, "--csv", name, "photos/2.png", "--weights", weights, status=2)
+
+    assert said.err == f"minivit: error: --csv must be a file that ends in .csv, or -, not {name}\n"
+    assert (photos / "1.png").read_bytes() == before and not Path("answers.txt").exists()
+
+
+@pytest.mark.parametrize(("option", "value"), [("--top", 0), ("--batch-size", 0), ("--batch-size", -3)])
+def test_counts_below_1_are_refused(photos, weights, capsys, option, value):
+    said = predict(capsys, "photos", "--weights", weights, option, value, status=2)
+    assert said.err == f"minivit: error: {option} must be 1 or more, not {value}\n"
+
+
+def test_json_and_csv_exclude_each_other(photos, weights, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "photos", "--weights", str(weights), "--json", "--csv", "x.csv"])
+    assert "--csv" in capsys.readouterr().err and not Path("x.csv").exists()
+
+
+def test_a_csv_file_that_cannot_be_written_is_named(photos, weights, capsys):
+    said = predict(capsys, "photos/1.png", "--weights", weights, "--csv", "photos/1.png/x.csv", status=2)
+    assert said.err.startswith("minivit: error: could not write photos/1.png/x.csv: ")
+
+
+# -- many ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def thousands(tmp_path):
+    """1,500 images that hard links make from one file, and a model that sees each as 64 x 64 pixels."""
+    first = write_picture(tmp_path / "many" / "0000.png")
+    for number in range(1, 1500):
+        try:
+            os.link(first, tmp_path / "many" / f"{number:04}.png")
+        except OSError:
+            pytest.skip("this file system has no hard links")
+    path = tmp_path / "larger.npz"
+    save_weights(tiny_vit(dtype=np.float32, image_size=64, patch_size=32), path, header={"classes": CLASSES})
+    return tmp_path / "many", path
+
+
+def test_memory_does_not_grow_with_the_number_of_files(thousands, tmp_path, capsys):
+    """All pixels together would take 18 MB."""
+    many, weights = thousands
+    predict(capsys, many / "0000.png", "--weights", weights)  # what an import and the first image take
+    tracemalloc.start()
+    try:
+        predict(capsys, many, "--weights", weights, "--csv", tmp_path / "answers.csv")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 9e6
+    assert len((tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()) == 1501
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_reader_that_leaves_ends_the_command(thousands):
+    many, weights = thousands
+    command = f'"{sys.executable}" -m minivit predict "{many}" --weights "{weights}" --json'
+    shell = f"{command} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (141, b"")
+    assert len(done.stdout.splitlines()) == 1
