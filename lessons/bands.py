@@ -41,7 +41,7 @@ def main() -> None:
         "patients": {letter: patient(names, data, cause) for letter, cause in CAUSES.items()},
     }
     path = HERE / "bands.json"
-    path.write_text(json.dumps(runs, indent=None) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(runs, indent=None) + "\n", encoding="utf-8", newline="\n")
     for name in ("augmented", "plain", "four times the images"):
         last = [run["validation_accuracy"][-1] for run in runs[name]]
         print(f"{name}: {min(last):.1%} to {max(last):.1%}")

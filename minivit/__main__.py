@@ -24,6 +24,7 @@ def main() -> int:
     from .utils.console import close_output, complain, guard_streams
 
     guard_streams()
+    limit_accelerate()
     try:
         from .cli import main as run
 
@@ -39,6 +40,12 @@ def main() -> int:
     interrupts.ignore()
     status = close_output(status)
     return EXIT_INTERRUPTED if interrupts.happened and status else status
+
+
+def limit_accelerate() -> None:
+    """Let Apple's Accelerate, which reads this once, use one thread: minivit has its own, see `backend.accelerate`."""
+    if sys.platform == "darwin":
+        os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")
 
 
 class Interrupts:

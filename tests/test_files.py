@@ -9,18 +9,21 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from minivit import save_weights
 from minivit.errors import DataError, FolderInUseError, SaveError
+from minivit.utils import files
 from minivit.utils.files import (
     LOCK,
     PART_PREFIX,
     PART_SUFFIX,
     atomic_file,
     locked,
+    put_in_place,
     read_json,
     read_text,
     remove_parts,
@@ -180,6 +183,82 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path):
     assert read == [b"through the pipe"] and stat.S_ISFIFO(pipe.stat().st_mode)
 
 
+@pytest.fixture
+def on_windows(monkeypatch):
+    """Windows, where a reader holds a file for as many attempts as `.held` says."""
+    state = SimpleNamespace(held=0, waits=[], now=0.0)
+    replace = Path.replace
+
+    def refused(part, path):
+        if state.held > 0:
+            state.held -= 1
+            raise PermissionError(errno.EACCES, "Access is denied", str(path))
+        return replace(part, path)
+
+    def wait(seconds):
+        state.waits.append(seconds)
+        state.now += seconds
+
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(files, "time", SimpleNamespace(sleep=wait, monotonic=lambda: state.now))
+    monkeypatch.setattr(Path, "replace", refused)
+    return state
+
+
+def test_a_file_that_a_viewer_holds_for_a_moment_is_replaced_on_windows(tmp_path, on_windows):
+    path = tmp_path / "checkpoint.npz"
+    write_archive(path, {"a": np.zeros(3)})
+    on_windows.held = 2
+
+    write_archive(path, {"a": np.ones(3)})
+
+    assert len(on_windows.waits) == 2 and sum(on_windows.waits) < 1
+    with np.load(path) as saved:
+        assert np.array_equal(saved["a"], np.ones(3))
+    assert [other.name for other in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+def test_a_file_that_a_viewer_holds_on_is_named_and_kept(tmp_path, on_windows):
+    path = tmp_path / "notes.txt"
+    write_text(path, "old")
+    on_windows.held = 10**9
+
+    with pytest.raises(SaveError, match="another program has it open: close that program; what was there before"):
+        write_text(path, "new")
+
+    assert 5 < sum(on_windows.waits) < 15
+    assert path.read_text(encoding="utf-8") == "old"
+    assert [other.name for other in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_elsewhere_no_permission_is_no_reason_to_wait(tmp_path, on_windows, monkeypatch):
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="linux"))
+    on_windows.held = 1
+
+    with pytest.raises(SaveError, match="Access is denied"):
+        write_text(tmp_path / "notes.txt", "new")
+
+    assert on_windows.waits == []
+
+
+def test_a_folder_takes_the_place_of_an_empty_one_which_windows_does_not_replace(tmp_path, monkeypatch):
+    replace = Path.replace
+
+    def as_windows_does(part, path):
+        assert not path.exists()
+        return replace(part, path)
+
+    monkeypatch.setattr(Path, "replace", as_windows_does)
+    part, folder = tmp_path / ".part", tmp_path / "folder"
+    part.mkdir()
+    folder.mkdir()
+    write_text(part / "file", "x")
+
+    put_in_place(part, folder)
+
+    assert (folder / "file").is_file() and not part.exists()
+
+
 def test_what_killed_processes_left_is_removed(tmp_path):
     (tmp_path / f"{PART_PREFIX}1-ab{PART_SUFFIX}").write_bytes(b"half")
     (tmp_path / ".other.part").write_bytes(b"somebody's")
@@ -317,6 +396,8 @@ def test_where_the_file_system_knows_no_locks_it_goes_on_without(tmp_path, monke
         ("con", "_con"),
         ("LPT1.txt", "_LPT1.txt"),
         ("concert", "concert"),
+        ("com¹.txt", "_com¹.txt"),
+        ("CONOUT$", "_CONOUT$"),
     ],
 )
 def test_a_name_of_a_users_words_is_allowed_everywhere(tmp_path, words, name):

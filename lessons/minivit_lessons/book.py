@@ -95,12 +95,12 @@ def gather(lessons: Path, folder: Path) -> None:
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = SOURCE_LINK.sub(to_page, "".join(cell["source"]))
-        (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+        (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8", newline="\n")
     (folder / "files").mkdir()
     for name, file in sorted(linked.items()):
         write_page(file, name, folder / "files" / f"{page_name(name)}.md")
     names = "\n".join(path.stem for path in paths)
-    (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8")
+    (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8", newline="\n")
 
 
 def page_name(name: str) -> str:
@@ -113,4 +113,6 @@ def write_page(path: Path, name: str, target: Path) -> None:
     text = path.read_text(encoding="utf-8")
     language = "python" if path.suffix == ".py" else "text"
     fence = "`" * 6  # longer than any fence inside
-    target.write_text(f"---\norphan: true\n---\n# {name}\n\n{fence}{language}\n{text}\n{fence}\n", encoding="utf-8")
+    target.write_text(
+        f"---\norphan: true\n---\n# {name}\n\n{fence}{language}\n{text}\n{fence}\n", encoding="utf-8", newline="\n"
+    )

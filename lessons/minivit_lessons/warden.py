@@ -92,7 +92,7 @@ def descendants() -> list[int]:
         with contextlib.suppress(OSError):
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 with contextlib.suppress(OSError):
-                    children += map(int, (thread / "children").read_text().split())
+                    children += map(int, (thread / "children").read_text(encoding="ascii").split())
         found += children
         waiting += children
     return found
@@ -100,10 +100,12 @@ def descendants() -> list[int]:
 
 def _megabytes(pids: list[int], source: str) -> float:
     """Return the memory of all processes: `statm` counts a shared page for each of them, `smaps_rollup` once."""
+    if not PROC:
+        return 0
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            text = Path(f"/proc/{pid}/{source}").read_text()
+            text = Path(f"/proc/{pid}/{source}").read_text(encoding="ascii")
             if source == "statm":
                 total += int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
             else:

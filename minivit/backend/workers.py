@@ -14,6 +14,7 @@ from typing import TypeVar
 from threadpoolctl import ThreadpoolController
 
 from ..utils.integers import integer
+from .accelerate import limit_accelerate
 from .arrays import available_cores
 from .cuda import current_gpu, use_gpu
 from .memory import keep_freed_memory
@@ -40,25 +41,36 @@ class Workers:
         keep_freed_memory()
         self._blas = ThreadpoolController()
         self._one_blas_thread = self._blas.limit(limits=1, user_api="blas")
+        self._restore_accelerate = limit_accelerate(1)
         if self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count, "minivit-worker", use_gpu, (current_gpu(),))
+            self._pool = ThreadPoolExecutor(self.count, "minivit-worker", _begin_thread, (current_gpu(),))
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+        self._restore_accelerate()
         self._one_blas_thread.restore_original_limits()
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """Give BLAS as many threads as there are workers inside `with workers.together():`, for undivided work."""
-        with self._blas.limit(limits=self.count, user_api="blas"):
-            yield
+        restore_accelerate = limit_accelerate(self.count)
+        try:
+            with self._blas.limit(limits=self.count, user_api="blas"):
+                yield
+        finally:
+            restore_accelerate()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Yield `function(item)` for each item, in the items' order; the calls run at the same time."""
         return map(function, items) if self._pool is None else self._pool.map(function, items)
+
+
+def _begin_thread(gpu: int | None) -> None:
+    use_gpu(gpu)
+    limit_accelerate(1)
 
 
 def micro_batches(count: int, size: int) -> list[slice]:

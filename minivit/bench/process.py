@@ -28,7 +28,8 @@ class Contender:
     def __init__(self, library: str, job: Job):
         self.library = library
         arguments = [sys.executable, "-W", "ignore", "-m", "minivit.bench.process", library, json.dumps(asdict(job))]
-        environment = os.environ | {"OMP_NUM_THREADS": str(job.workers), "PYTHONIOENCODING": "utf-8"}
+        limits = {name: str(job.workers) for name in ("OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")}
+        environment = os.environ | limits | {"PYTHONIOENCODING": "utf-8"}
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8",
             # In another process group, it does not receive the terminal's Ctrl-C: the parent ends it.

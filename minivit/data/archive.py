@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PureWindowsPath
 
 from ..errors import DataError, SaveError
-from ..utils.files import read_json, write_json
+from ..utils.files import put_in_place, read_json, write_json
 from ..utils.text import printable
 
 CHUNK = 1 << 20  # bytes read at a time
@@ -147,7 +147,7 @@ def new_folder(folder: Path, checksums: bool = False) -> Iterator[Path]:
         if checksums:
             write_checksums(unfinished)
         unfinished.chmod(0o755)  # mkdtemp makes folders that only the owner may read
-        unfinished.replace(folder)
+        put_in_place(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)  # it no longer exists if all went well
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, DataNotFoundError, DownloadError, FolderInUseError, MinivitError, SaveError
-from ..utils.files import locked, read_json, write_json
+from ..utils.files import locked, put_in_place, read_json, write_json
 
 CHUNK = 1 << 13  # bytes read at a time: as many are lost when a connection breaks
 TIMEOUT = 30.0  # seconds without a byte until an attempt counts as failed
@@ -85,7 +85,7 @@ def _fetch(
         except DataError:
             part.unlink()
             raise
-        part.replace(output_file)
+        put_in_place(part, Path(output_file))
 
     for resumed in (part.exists(), False):
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
@@ -152,6 +153,8 @@ def _blas() -> str:
     running = [entry for entry in threadpool_info() if entry.get("user_api") == "blas"]
     running.sort(key=lambda entry: "numpy" not in str(entry.get("filepath")))  # SciPy may have brought another
     kernels = running[0].get("architecture") if running else None
+    if blas.get("name") == "accelerate":  # a part of macOS, without a version
+        return f"Accelerate of macOS {platform.mac_ver()[0]}"
     return " ".join(str(word) for word in (blas.get("name"), blas.get("version"), kernels) if word)
 
 

@@ -24,7 +24,7 @@ from .text import printable
 
 PART_PREFIX, PART_SUFFIX = ".minivit-", ".part"  # around a random name, so that a long file name does not get longer
 LOCK = ".lock"
-WINDOWS_PATIENCE = 2.0  # seconds: Windows replaces a file only after all its readers have closed it
+WINDOWS_PATIENCE, WINDOWS_PAUSE = 10.0, 0.05  # seconds, see `put_in_place`
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(descriptor)
-        _replace(part, path)
+        put_in_place(part, path)
     except OSError as error:
         raise SaveError(f"could not write {path}: {reason_of(error)}; what was there before is unchanged") from error
     finally:
@@ -83,9 +83,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         part.mkdir(parents=True)
         yield part
-        if path.exists():
-            path.rmdir()  # it is empty; Windows replaces no folder
-        _replace(part, path)
+        put_in_place(part, path)
     except OSError as error:
         if isinstance(error, MinivitError):
             raise
@@ -131,16 +129,34 @@ def _temporary_file(path: Path, before: os.stat_result | None) -> tuple[Path, in
     return part, descriptor
 
 
-def _replace(part: Path, path: Path) -> None:
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a finished file or folder its name; a file of that name, or an empty folder, is replaced.
+
+    Windows refuses that while another program has the old file or a part of the new one open, such as a viewer or a
+    virus scanner: wait up to `WINDOWS_PATIENCE` for it.
+
+    Args:
+        part: the file or folder under its temporary name.
+        path: its name.
+
+    Raises:
+        OSError: if it cannot be renamed.
+    """
+    if part.is_dir():
+        with suppress(OSError):
+            path.rmdir()  # Windows replaces no folder, not even an empty one
     deadline = time.monotonic() + WINDOWS_PATIENCE
     while True:
         try:
             part.replace(path)
             return
-        except PermissionError:
-            if sys.platform != "win32" or time.monotonic() > deadline:
+        except PermissionError as error:
+            if sys.platform != "win32":
                 raise
-            time.sleep(0.02)
+            if time.monotonic() > deadline:
+                reason = "another program has it open: close that program"
+                raise PermissionError(error.errno, reason, str(path)) from error
+            time.sleep(WINDOWS_PAUSE)
 
 
 def remove_parts(folder: Path) -> None:
@@ -209,7 +225,7 @@ def safe_name(words: str, longest: int = 100) -> str:
     kept = "".join(c if c.isprintable() and c not in '<>:"/\\|?*' else "_" for c in words)
     kept = kept.encode("utf-8", "replace")[:longest].decode("utf-8", "ignore").strip(" .") or "_"
     stem = kept.split(".")[0].strip().upper()  # Windows reserves some names for devices, with any suffix
-    device = stem in ("CON", "PRN", "AUX", "NUL") or re.fullmatch(r"(COM|LPT)[0-9]", stem)
+    device = stem in ("CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$") or re.fullmatch(r"(COM|LPT)[0-9¹²³]", stem)
     return f"_{kept}" if device else kept
 
 
