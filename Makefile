@@ -109,8 +109,8 @@ GPU_TESTS := tests/gpu/test_numbers.py tests/gpu/test_kernels.py tests/gpu/test_
 GPU_BENCH := $(BIN)/minivit bench --device cuda --task train --precision float32,tf32,bfloat16,float16 --against torch,torch-compiled
 bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
 	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)
-	$(GPU_BENCH) ViT-Ti_4-CIFAR --batch-size 512 --json results/gpu/ViT-Ti_4-CIFAR.json
-	$(GPU_BENCH) ViT-B_16 --batch-size 64 --json results/gpu/ViT-B_16.json
+	$(GPU_BENCH) ViT-Ti_4-CIFAR --batch-size 512 --out results/gpu/ViT-Ti_4-CIFAR.json
+	$(GPU_BENCH) ViT-B_16 --batch-size 64 --out results/gpu/ViT-B_16.json
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest .mutants build *.egg-info .pytest_cache .ruff_cache .hypothesis

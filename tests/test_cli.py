@@ -166,11 +166,11 @@ def test_options_of_a_run_are_listed_in_groups(command, capsys):
     said = help_of(capsys, command)
 
     titles = re.findall(r"^([a-z]+):$", said, re.MULTILINE)
-    groups = ["data", "model", "length", "optimiser", "augmentation", "objective", "computing", "run"]
-    assert titles == ["options", *groups]
+    groups = ["data", "model", "optimisation", "augmentation", "regularisation", "hardware", "output"]
+    assert titles == ["options", *groups, "examples"]
     of_group = dict(zip(titles, re.split(r"^[a-z]+:$", said, flags=re.MULTILINE)[1:], strict=True))
-    assert of_group["run"].split()[0] == "--resume"
-    for title, option in zip(groups, ("dataset", "image-size", "steps", "lr", "randaugment"), strict=False):
+    firsts = ("dataset", "image-size", "lr", "randaugment", "dropout", "num-threads", "resume")
+    for title, option in zip(groups, firsts, strict=True):
         assert f"  --{option}" in of_group[title], option
     assert "default: 60]" in said and "60.0" not in said
     assert said.startswith(f"usage: minivit {command}") and "--resume DIR" in said.split("\n\n")[0]
@@ -380,7 +380,7 @@ def test_a_misspelled_command_is_suggested(capsys):
 
 
 def test_wrong_usage_exits_with_2(capsys):
-    for arguments in (["fly"], ["train", "--learning-rate", "1"], ["predict"], []):
+    for arguments in (["fly"], ["train", "--learning-rate", "1"], ["predict"], ["lessons"]):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         assert ended.value.code == 2

@@ -7,14 +7,19 @@ status 2; Ctrl-C with status 130; standard output that cannot be written with 1,
 from __future__ import annotations
 
 import argparse
+import platform
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from .. import __version__
 from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, close_output, complain, output_failed
 from ..utils.notices import notices_as_lines
 from .bench import add_bench
-from .common import Parser, as_option, complain_of, problem_of
+from .common import as_option, complain_of, problem_of
 from .evaluate import add_evaluate
 from .experiment import add_experiment
 from .export import add_export
@@ -24,6 +29,7 @@ from .info import add_info
 from .inspect import add_inspect
 from .lessons import add_lessons
 from .models import add_models
+from .parser import Parser
 from .predict import add_predict
 from .pretrain import add_pretrain
 from .train import add_train
@@ -40,9 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
 
     Raises:
-        SystemExit: after `--help`, and for options that do not exist.
+        SystemExit: after `--help` and `--version`, and for options that do not exist.
     """
     parser = build_parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help()
+        return 0
     options = argparse.Namespace()
     try:
         with notices_as_lines():
@@ -70,11 +79,15 @@ def build_parser() -> Parser:
     """Return the parser of all commands with their options."""
     parser = Parser(
         prog="minivit",
-        usage="minivit [-h] COMMAND ...",
+        usage="minivit [-h] [--version] COMMAND ...",
         description="Train and use Vision Transformers (arXiv 2010.11929), from scratch in NumPy.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument(
+        "--version", action="version", help="print the versions of minivit, Python and NumPy",
+        version=f"minivit {__version__}, Python {platform.python_version()}, NumPy {np.__version__}",
+    )  # fmt: skip
     commands = Commands(parser)
     commands.begin_group("train a model")
     add_train(commands)

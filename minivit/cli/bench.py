@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, MissingExtraError
 from ..utils.text import printable
+from .common import json_option
+
+EXAMPLES = (
+    "minivit bench ViT-Ti_4-CIFAR ViT-XS_4-CIFAR --quick",
+    "minivit bench ViT-B_16 --task infer --batch-size 8 --against torch",
+    "minivit bench --plan 1,2,4,8 --rate 30",
+)
 
 
 def add_bench(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "bench", help="compare speed and memory with PyTorch and JAX", allow_abbrev=False,
+        "bench", examples=EXAMPLES, help="compare speed and memory with PyTorch and JAX", allow_abbrev=False,
         description="Measure speed and memory of training and inference, in turns with the other libraries that are "
         "installed, and show which operations minivit's time goes to.",
     )  # fmt: skip
@@ -26,15 +34,28 @@ def add_bench(commands: Any) -> None:
         help="measure the models MODEL (`minivit info` lists them) [default: ViT-Ti_4-CIFAR]",
     )
     parser.add_argument(
-        "--task", choices=("train", "infer", "both"), default="both", metavar="NAME",
+        "--task", group="measurement", choices=("train", "infer", "both"), default="both", metavar="NAME",
         help="measure training (train), inference (infer) or both [default: both]",
     )  # fmt: skip
     parser.add_argument(
-        "--batch-size", type=int, default=128, metavar="IMAGES", help="use batches of IMAGES [default: 128]"
+        "--batch-size",
+        group="measurement",
+        type=int,
+        default=128,
+        metavar="IMAGES",
+        help="use batches of IMAGES [default: 128]",
     )
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="measure each library N times [default: 9]")
     parser.add_argument(
-        "--seconds", type=float, default=2.0, metavar="S", help="measure for about S seconds each time [default: 2.0]"
+        "--rounds", group="measurement", type=int, default=9, metavar="N",
+        help="measure each library N times [default: 9]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds",
+        group="measurement",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="measure for about S seconds each time [default: 2.0]",
     )
     parser.add_argument(
         "--device",
@@ -60,49 +81,56 @@ def add_bench(commands: Any) -> None:
     )
     parser.add_argument(
         "--against",
+        group="measurement",
         metavar="NAMES",
         help="compare with torch, torch-compiled, jax or none; separate several with commas [default: torch and jax if "
         "installed; on a GPU or in half precision only torch]",
     )
     parser.add_argument(
-        "--all-tokens", action="store_true",
+        "--all-tokens", group="measurement", action="store_true",
         help="compute all tokens in minivit's last block, as the other libraries do, also those that the head does not "
         "read [default: off]",
     )  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="run 3 short rounds, in less than a minute [default: off]")
+    parser.add_argument(
+        "--quick", group="measurement", action="store_true",
+        help="run 3 short rounds, in less than a minute [default: off]",
+    )  # fmt: skip
     parser.add_argument(
         "--no-profile",
+        group="measurement",
         action="store_true",
         help="leave out the time by operation [default: show it for a processor]",
     )
-    parser.add_argument("--json", metavar="FILE", help="write all results to FILE as JSON too [default: do not]")
+    json_option(parser, "one JSON object", "tables")
+    parser.add_argument("--out", metavar="FILE", help="write all results to FILE as JSON too [default: do not]")
     parser.add_argument(
-        "--growth", metavar="DIR",
+        "--growth", group="measurement", metavar="DIR",
         help="measure instead how time and memory grow with batch size, tokens, depth, width and threads, and write "
-        "growth.json and growth.png to DIR",
+        "growth.json and growth.png to DIR [default: do not]",
     )  # fmt: skip
     parser.add_argument(
-        "--plan", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
+        "--plan", group="prediction", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
         help="predict instead the time of a training step on so many devices, from --rate, --link and --latency "
-        "[default: 1,2,4,8,16,32,64]",
+        "[default: do not; without DEVICES: 1,2,4,8,16,32,64]",
     )  # fmt: skip
     parser.add_argument(
-        "--rate", type=float, metavar="TFLOPS",
+        "--rate", group="prediction", type=float, metavar="TFLOPS",
         help="assume that a device computes TFLOPS x 10^12 operations a second [default: measure this machine]",
     )  # fmt: skip
     parser.add_argument(
-        "--link", type=float, default=1.25, metavar="GB/S",
+        "--link", group="prediction", type=float, default=1.25, metavar="GB/S",
         help="assume that a device sends and receives GB/S x 10^9 bytes a second [default: 1.25, 10-gigabit Ethernet]",
     )  # fmt: skip
     parser.add_argument(
         "--latency",
+        group="prediction",
         type=float,
         default=20.0,
         metavar="US",
         help="assume that a short message takes US microseconds [default: 20]",
     )
     parser.add_argument(
-        "--memory", type=float, metavar="GB",
+        "--memory", group="prediction", type=float, metavar="GB",
         help="print how many images fit into a device's memory of GB x 10^9 bytes too [default: do not]",
     )  # fmt: skip
     parser.set_defaults(run=_bench)
@@ -130,6 +158,8 @@ def _bench(options: argparse.Namespace) -> int:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be above 0, not {value}")
+    if written := [name for name in options.models if name.endswith(".json")]:
+        raise ConfigError(f"--json prints to standard output: to write a file, give --out {printable(written[0])}")
     precisions = _precisions(options)
     to_device(np.zeros(1), options.device)  # a GPU that cannot be used is told before anything runs
     if (options.plan or options.growth) and (options.device != "cpu" or precisions != ["float32"]):
@@ -137,7 +167,7 @@ def _bench(options: argparse.Namespace) -> int:
     if options.plan:
         return _plan(options)
     if options.growth:
-        return _growth(Path(options.growth), 3 if options.quick else options.rounds)
+        return _growth(Path(options.growth), 3 if options.quick else options.rounds, options.json)
     peers = _peers(options.against, options.device == "cpu" and precisions == ["float32"])
     rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
@@ -162,14 +192,15 @@ def _bench(options: argparse.Namespace) -> int:
         for job in jobs:
             measured.append(compare(job, peers, rounds=rounds, seconds=seconds, advance=bar.update))
             report["measurements"] += [m.as_json() for m in measured[-1]]
-            if options.json:
-                write_json(Path(options.json), report)  # kept, should the memory be too small for the next
-    print(comparison_table([m for several in measured for m in several]))
+            if options.out:
+                write_json(Path(options.out), report)  # kept, should the memory be too small for the next
+    say = (lambda text: None) if options.json else print
+    say(comparison_table([m for several in measured for m in several]))
     if not options.no_profile and options.device == "cpu":
         floor = measure_floor(jobs[0].workers)
         for job, (own, *_) in zip(jobs, measured, strict=True):
             shares = time_by_op(job, 1.0 if options.quick else 5.0)
-            print("\n" + profile_table(job, shares, own.speed, floor))
+            say("\n" + profile_table(job, shares, own.speed, floor))
             report["profiles"].append(
                 {
                     "model": job.model,
@@ -181,13 +212,15 @@ def _bench(options: argparse.Namespace) -> int:
             )
         report["overhead_seconds"] = engine_overhead()
         tiny = ", ".join(f"{name} {1e6 * s:.1f}" for name, s in report["overhead_seconds"].items())
-        print(f"\na tiny op, forward and backward, in microseconds: {tiny}")
+        say(f"\na tiny op, forward and backward, in microseconds: {tiny}")
+    if options.out:
+        write_json(Path(options.out), report)
     if options.json:
-        write_json(Path(options.json), report)
+        print(json.dumps(report))
     return 0
 
 
-def _growth(folder: Path, rounds: int) -> int:
+def _growth(folder: Path, rounds: int, as_json: bool) -> int:
     from tqdm.auto import tqdm
 
     from ..bench import hardware
@@ -198,10 +231,14 @@ def _growth(folder: Path, rounds: int) -> int:
     with tqdm(total=rounds * sum(len(jobs(axis)) for axis in AXES), unit="turn", disable=None, leave=False) as bar:
         for axis in AXES:
             points += measure_growth(axis, rounds=rounds, advance=bar.update)
-    print(growth_table(points))
-    write_json(folder / "growth.json", {"hardware": hardware(), "points": [asdict(p) for p in points]})
+    report = {"hardware": hardware(), "points": [asdict(p) for p in points]}
+    write_json(folder / "growth.json", report)
     growth_figure(points, folder / "growth.png")
-    print(f"\nwritten: {printable(folder / 'growth.json')}, {printable(folder / 'growth.png')}")
+    if as_json:
+        print(json.dumps(report))
+    else:
+        print(growth_table(points))
+        print(f"\nwritten: {printable(folder / 'growth.json')}, {printable(folder / 'growth.png')}")
     return 0
 
 
@@ -214,21 +251,23 @@ def _plan(options: argparse.Namespace) -> int:
     except ValueError as error:
         raise ConfigError(f"--plan takes integers separated by commas, such as 1,2,8, not {options.plan!r}") from error
     workers = options.num_threads or (available_cores() if options.rate is None else 1)
-    print(f"float32; link {options.link:g} GB/s each way, latency {options.latency:g} us")
+    say = (lambda text: None) if options.json else print
+    say(f"float32; link {options.link:g} GB/s each way, latency {options.latency:g} us")
     plans, devices = [], {}
     # Rates that are given are another device's: a GPU takes its share in one pass.
     microbatch = options.microbatch or (options.batch_size if options.rate else None)
     for model in options.models:
         rate = 1e12 * options.rate if options.rate else measured_flops(model, workers)
         how = "" if options.rate else f", measured on {rate_model(model)} with {workers} threads"
-        print(f"{model} on one device: {rate / 1e12:.3g} TFLOP/s{how}")
+        say(f"{model} on one device: {rate / 1e12:.3g} TFLOP/s{how}")
         devices[model] = Devices(rate, 1e9 * options.link, 1e-6 * options.latency, workers)
         plans += [plan(model, options.batch_size, count, devices[model], microbatch) for count in counts]
-    print(plan_table(plans))
-    for model in options.models if options.memory else ():
-        print(
-            f"{model}: {fits(model, devices[model], 1e9 * options.memory):,} images at a time fit {options.memory:g} GB"
-        )
+    say(plan_table(plans))
+    fitting = {model: fits(model, devices[model], 1e9 * options.memory) for model in options.models if options.memory}
+    for model, images in fitting.items():
+        say(f"{model}: {images:,} images at a time fit {options.memory:g} GB")
+    if options.json:
+        print(json.dumps({"plans": [{**asdict(p), "seconds": p.seconds} for p in plans], "images_that_fit": fitting}))
     return 0
 
 

@@ -17,7 +17,7 @@ from ..utils.files import check_free_folder
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
 from ..weights import RUN_WEIGHTS
-from .common import data_dir_option, threads_of, threads_option
+from .common import data_dir_option, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -25,11 +25,17 @@ if TYPE_CHECKING:
     from ..models import Classifier
     from ..weights import Header
 
+EXAMPLES = (
+    "minivit evaluate --weights runs/first",
+    "minivit evaluate --weights ViT-Ti_16-224-augreg --dataset folder:photos --json",
+)
+
 
 def add_evaluate(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "evaluate",
+        examples=EXAMPLES,
         help="measure accuracy, loss and calibration on a test set",
         description="Measure a model on a test set, or on all images of a folder that is not split into training and "
         "test. Classes are matched by name; the data set may lack some of the model's. It prints loss, accuracy with "
@@ -51,7 +57,7 @@ def add_evaluate(commands: Any) -> None:
         help="write a report to the new folder DIR: report.md, confusion matrix, most confident mistakes and "
         "reliability diagram as figures, and all numbers and predictions as CSV and JSON [default: none]",
     )
-    parser.add_argument("--json", action="store_true", help="print all numbers as JSON [default: as text]")
+    json_option(parser, "all numbers as one JSON object", "text")
     parser.set_defaults(run=_evaluate)
 
 

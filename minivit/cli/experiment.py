@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..utils.console import complain
 from ..utils.text import printable
-from .common import data_dir_option, threads_option
+from .common import data_dir_option, json_option, threads_option
+
+EXAMPLES = (
+    "minivit experiment pooling",
+    "minivit experiment data-size --seeds 5 --num-threads 2",
+)
 
 
 def add_experiment(commands: Any) -> None:
@@ -17,7 +24,7 @@ def add_experiment(commands: Any) -> None:
 
     listed = "; ".join(f"{e.name} ({e.paper})" for e in EXPERIMENTS.values())
     parser = commands.add_parser(
-        "experiment", help="repeat an experiment of the paper with small models", allow_abbrev=False,
+        "experiment", examples=EXAMPLES, help="repeat an experiment of the paper with small models", allow_abbrev=False,
         description="Train small models on CIFAR-10 with several seeds each, and write the numbers, a figure and a "
         "sentence that sums them up. A stopped experiment continues where it was, with the same command.",
     )  # fmt: skip
@@ -26,6 +33,7 @@ def add_experiment(commands: Any) -> None:
     parser.add_argument("--out", metavar="DIR", help="write to DIR [default: runs/experiment-NAME]")
     data_dir_option(parser)
     threads_option(parser)
+    json_option(parser, "one line of JSON for each model of the figure", "a table and a sentence")
     parser.set_defaults(run=_experiment)
 
 
@@ -41,6 +49,10 @@ def _experiment(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         complain("minivit: stopped; the same command continues where it was")
         raise
+    if options.json:
+        for s in summaries:
+            print(json.dumps(asdict(s)))
+        return 0
     for s in summaries:
         print(f"{s.series:<16} {s.x!s:>8}  {s.mean:7.2%} ± {s.half_width:6.2%}  ({s.seeds} seeds)")
     print((folder / "sentence.txt").read_text(encoding="utf-8").strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from ..errors import ConfigError
 from ..utils.text import printable
 from ..weights import export_model
 from ..weights.export.registry import TARGETS, target_with_name
-from .common import data_dir_option
+from .common import data_dir_option, json_option
 from .evaluate import labelled_test_set
 from .repeat import command_of_run
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
 
 OPTIONS = ("with_preprocessing", "probabilities", "int8", "images", "dataset", "licence")  # those of `ExportOptions`
 
+EXAMPLES = (
+    "minivit export runs/first --to onnx --with-preprocessing",
+    "minivit export runs/first --to onnx --int8 --dataset cifar10",
+)
+
 
 def add_export(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "export",
+        examples=EXAMPLES,
         help="write a model for another program, such as ONNX Runtime",
         description="Write a model for another program. An ONNX file is checked before it gets its name: ONNX Runtime "
         "must return the same logits as minivit, to 1e-4 of the largest.",
@@ -79,6 +86,7 @@ def add_export(commands: Any) -> None:
         metavar="IMAGE",
         help="onnx: compare answers on the image files IMAGE [default: random pixels]",
     )
+    json_option(parser, "one line of JSON for each file written", "a sentence")
     add_weights_options(parser, positional=True)
     parser.set_defaults(run=_export)
 
@@ -111,6 +119,9 @@ def _export(options: argparse.Namespace) -> int:
     with bar:
         written = export_model(model, out, options.to, **asked)
     for each in written:
+        if options.json:
+            print(json.dumps({"file": str(each.path), "bytes": each.size, "checked": list(each.checked)}))
+            continue
         print(f"{printable(each.path)}: {', '.join((_size_text(each.size), *each.checked))}")
     return 0
 

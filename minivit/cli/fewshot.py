@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,20 @@ from ..errors import ConfigError
 from ..evaluation.fewshot import L2, SEEDS, SHOTS, FewShotResult, few_shot, images_needed
 from ..utils.files import safe_name, write_json
 from ..utils.text import printable, quoted
-from .common import data_dir_option, threads_of, threads_option
+from .common import data_dir_option, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights
+
+EXAMPLES = (
+    "minivit fewshot --weights runs/first",
+    "minivit fewshot --weights ViT-Ti_16-224-augreg --dataset pets --shots 1,5,10",
+)
 
 
 def add_fewshot(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "fewshot",
+        examples=EXAMPLES,
         help="measure how well a few images of each class suffice",
         description="Draw a few training images of each class, fit a linear classifier to the model's representation "
         "of them (regularised least squares, section 4.1 of the paper), and measure its accuracy on the test set.",
@@ -49,6 +56,7 @@ def add_fewshot(commands: Any) -> None:
         metavar="FILE",
         help="write the results to FILE as JSON [default: fewshot-DATASET.json beside the weights]",
     )
+    json_option(parser, "what is written as one JSON object", "a table")
     parser.set_defaults(run=_fewshot)
 
 
@@ -75,14 +83,15 @@ def _fewshot(options: argparse.Namespace) -> int:
     out = (
         Path(options.out) if options.out else path.parent / f"fewshot-{safe_name(dataset_title(options.dataset))}.json"
     )
-    write_json(
-        out,
-        {
-            "weights": str(path), "dataset": options.dataset, "note": sets[1].note, "test_images": len(sets[1]),
-            "l2": options.l2,
-            "results": [{**asdict(r), "mean": r.mean, "half_width_95": r.half_width} for r in results],
-        },
-    )  # fmt: skip
+    report = {
+        "weights": str(path), "dataset": options.dataset, "note": sets[1].note, "test_images": len(sets[1]),
+        "l2": options.l2,
+        "results": [{**asdict(r), "mean": r.mean, "half_width_95": r.half_width} for r in results],
+    }  # fmt: skip
+    write_json(out, report)
+    if options.json:
+        print(json.dumps(report))
+        return 0
     print(_table(results))
     print(f"accuracy on {len(sets[1]):,} test images of {printable(options.dataset)}; numbers: {printable(out)}")
     return 0

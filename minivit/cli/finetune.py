@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import ConfigError
-from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_place_options, add_run_options, option_groups
+from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_place_options, add_run_options
 from .train import run_training
 
 # As in ViT Table 4: SGD with momentum, cosine decay, no weight decay, clipping at 1; so many steps as for small sets.
@@ -48,33 +48,38 @@ NOT_HERE = (  # the weights settle these; `FINETUNE_OPTIONS` has heads, for weig
     "model", "pool", "positions", "positions-at", "patch-size", "dim", "depth", "heads", "mlp-ratio",
 )  # fmt: skip
 
+EXAMPLES = (
+    "minivit finetune --weights ViT-Ti_16-224-augreg --dataset folder:photos --freeze",
+    "minivit finetune --weights runs/first --dataset pets --steps 500 --lr 0.003",
+    "minivit finetune --resume runs/pets",
+)
+
 
 def add_finetune(commands: Any) -> None:
     """Add the command."""
     from ..training.finetuning import RECIPES
 
     parser = commands.add_parser(
-        "finetune", help="adapt trained weights to a data set", allow_abbrev=False,
+        "finetune", examples=EXAMPLES, help="adapt trained weights to a data set", allow_abbrev=False,
         usage="minivit finetune --weights PATH [OPTIONS]\n       minivit finetune --resume DIR",
         description="Replace the head of trained weights by a new one of zeros and train the whole model on a data "
-        "set. If the weights name the same classes as the data set, their head is kept. An example: minivit finetune "
-        "--weights ViT-Ti_16-224-augreg --dataset folder:photos --freeze",
+        "set. If the weights name the same classes as the data set, their head is kept.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     add_place_options(parser)
-    groups = option_groups(parser)
-    groups["model"].add_argument(
+    parser.add_argument(
         "--weights", "--pretrained_dir", metavar="PATH", dest="weights",
         help="start from weights in a file, a checkpoint, the folder of a run, or by a published name such as "
         "ViT-Ti_16-224-augreg, which is downloaded once; `minivit models` lists them, hf-hub:OWNER/NAME works too "
         "(required unless a run is resumed)",
     )  # fmt: skip
     rows = ", ".join(f"{name} ({r.steps:,} steps; {', '.join(map(str, r.rates))})" for name, r in RECIPES.items())
-    groups["length"].add_argument(
+    parser.add_argument(
         "--recipe", choices=RECIPES, metavar="NAME",
-        help=f"train for the steps of a row of the paper's Table 4, which tried these learning rates: {rows}",
+        help=f"train for the steps of a row of the paper's Table 4, which tried these learning rates: {rows} "
+        "[default: --steps 500]",
     )  # fmt: skip
-    groups["objective"].add_argument(
+    parser.add_argument(
         "--freeze", action="store_true",
         help="train only the head, by default with --epochs 100 --batch-size 64 --augment none --eval-every 10: each "
         "image then goes through the frozen part once [default: train the whole model]",

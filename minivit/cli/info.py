@@ -11,15 +11,22 @@ from ..errors import ConfigError
 from ..models import MODEL_NAMES, ViTConfig, create_model
 from ..utils.text import printable
 from ..weights import WeightsDescription, describe_weights, is_weights_name
+from .common import json_option
 from .weights import add_details, details_of, sides_type
 
 SHOWN_CLASSES = 5
+
+EXAMPLES = (
+    "minivit info                         # names of models, and Table 1",
+    "minivit info ViT-B_16 --image-size 384",
+    "minivit info model.safetensors --json",
+)
 
 
 def add_info(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "info", help="count a model's cost, or say what a weights file holds",
+        "info", examples=EXAMPLES, help="count a model's cost, or say what a weights file holds",
         allow_abbrev=False,
         description="Count the parameters, floating-point operations and memory of a model, part by part. For a "
         "weights file, say what it was taken for: source, sizes, classes, how images are prepared, and what was "
@@ -40,12 +47,12 @@ def add_info(commands: Any) -> None:
     )
     parser.add_argument("--num-classes", type=int, metavar="K", help="use K classes [default: the model's]")
     add_details(parser)
-    parser.add_argument("--json", action="store_true", help="print weights as JSON [default: as a table]")
+    json_option(parser, "one JSON object", "a table")
     parser.set_defaults(run=_info)
 
 
 def _info(options: argparse.Namespace) -> int:
-    from ..models.cost import cost_table, table_1
+    from ..models.cost import cost_table, costs, table_1
 
     changes = {
         name: getattr(options, name) for name in ("image_size", "num_classes") if getattr(options, name) is not None
@@ -55,6 +62,8 @@ def _info(options: argparse.Namespace) -> int:
         if changed := {**changes, **details}:
             option = f"--{next(iter(changed)).replace('_', '-')}"
             raise ConfigError(f"{option} changes a model: give a MODEL too; `minivit info` lists them")
+        if options.json:
+            raise ConfigError("--json describes a model: give a MODEL too, or list all with `minivit models --json`")
         print(table_1() + "\n\nmodels (`minivit models` lists published weights too):\n" + "\n".join(MODEL_NAMES))
         return 0
     if options.given not in MODEL_NAMES and is_weights_name(options.given):
@@ -63,9 +72,15 @@ def _info(options: argparse.Namespace) -> int:
         described = describe_weights(options.given, image_size=options.image_size, **details)
         print(json.dumps(described.to_json()) if options.json else _table(described))
         return 0
-    if details or options.json:
+    if details:
         raise ConfigError(f"{options.given} is not a weights file: leave out all options but the size and the classes")
-    print(cost_table(create_model(options.given, seed=None, **changes), options.given))
+    model = create_model(options.given, seed=None, **changes)
+    if options.json:
+        print(
+            json.dumps({"model": options.given, **asdict(model.config), "costs": [asdict(row) for row in costs(model)]})
+        )
+    else:
+        print(cost_table(model, options.given))
     return 0
 
 

@@ -24,11 +24,17 @@ if TYPE_CHECKING:
 SHOWN = 10  # test images on the page
 MEASURED = 128  # test images over which attention distances are averaged  # ViT §D.7
 
+EXAMPLES = (
+    "minivit inspect runs/first",
+    "minivit inspect ViT-Ti_16-224-augreg cat.jpg dog.jpg --out pages/cats",
+)
+
 
 def add_inspect(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "inspect",
+        examples=EXAMPLES,
         help="draw a model's filters, position embeddings and attention",
         description="Write the page inspect.html, which needs no network. It shows the filters of the patch embedding, "
         "the similarity of position embeddings, the attention distances, and for each image the most probable classes, "

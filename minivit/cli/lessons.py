@@ -9,18 +9,25 @@ from typing import Any
 
 from ..errors import MissingExtraError
 from ..utils.text import listed, printable
+from .common import json_option
+
+EXAMPLES = (
+    "minivit lessons open",
+    "minivit lessons grade handed-in --out marks.json",
+)
 
 
 def add_lessons(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "lessons", help="open the lessons, or mark the notebooks of a class", allow_abbrev=False,
+        "lessons", examples=EXAMPLES, help="open the lessons, or mark the notebooks of a class", allow_abbrev=False,
         description="Work through the lessons, notebooks that lead from one multiplication to a trained Vision "
         "Transformer. Begin with `minivit lessons open`.",
     )  # fmt: skip
     parts = parser.add_subparsers(title="what to do", required=True, metavar="ACTION")
     open_ = parts.add_parser(
-        "open", help="copy the lessons to your own folder and open them in JupyterLab", allow_abbrev=False,
+        "open", examples=("minivit lessons open", "minivit lessons open my-course --no-browser"),
+        help="copy the lessons to your own folder and open them in JupyterLab", allow_abbrev=False,
         description="Copy the lessons to a folder of yours and open the first in JupyterLab. Notebooks that are in the "
         "folder already are not changed.",
     )  # fmt: skip
@@ -32,31 +39,38 @@ def add_lessons(commands: Any) -> None:
     )
     open_.set_defaults(run=_with_the_course(_open))
     grade = parts.add_parser(
-        "grade", help="mark the notebooks in a folder, such as a class's", allow_abbrev=False,
+        "grade", examples=("minivit lessons grade handed-in", "minivit lessons grade handed-in --out marks.json"),
+        help="mark the notebooks in a folder, such as a class's", allow_abbrev=False,
         description="Mark every notebook in a folder and in the folders inside it, such as one folder for each "
         "student. Each notebook runs in a separate process: if one fails or never ends, the others are still marked.",
     )  # fmt: skip
     grade.add_argument("folder", metavar="DIR", help="mark the notebooks in DIR")
+    json_option(grade, "a JSON array of the marks", "a table")
+    grade.add_argument("--out", metavar="FILE", help="write the marks to FILE as JSON too [default: do not]")
     grade.add_argument(
-        "--json", metavar="FILE", help="write the marks to FILE as JSON too [default: print a table only]"
+        "--seconds",
+        group="limits",
+        type=float,
+        default=120,
+        metavar="N",
+        help="stop each notebook after N seconds [default: 120]",
     )
     grade.add_argument(
-        "--seconds", type=float, default=120, metavar="N", help="stop each notebook after N seconds [default: 120]"
-    )
-    grade.add_argument(
-        "--megabytes", type=int, default=4096, metavar="N",
+        "--megabytes", group="limits", type=int, default=4096, metavar="N",
         help="stop each notebook that takes more than N MB of memory [default: 4096]",
     )  # fmt: skip
     grade.set_defaults(run=_with_the_course(_grade))
     book = parts.add_parser(
-        "book", help="write the solved lessons as a static site", allow_abbrev=False,
+        "book", examples=("minivit lessons book --out site",),
+        help="write the solved lessons as a static site", allow_abbrev=False,
         description="Write the executed lessons with their solutions as a static site, which needs no kernel and no "
         "network.",
     )  # fmt: skip
     book.add_argument("--out", default="site", metavar="DIR", help="write the site to DIR [default: site]")
     book.set_defaults(run=_with_the_course(_book))
     build = parts.add_parser(
-        "build", help="write the notebooks from their sources in lessons/source", allow_abbrev=False,
+        "build", examples=("minivit lessons build 3 --no-run",),
+        help="write the notebooks from their sources in lessons/source", allow_abbrev=False,
         description="Write the two notebooks of each lesson from its source in lessons/source, and execute the one "
         "with the solutions.",
     )  # fmt: skip
@@ -70,7 +84,8 @@ def add_lessons(commands: Any) -> None:
     )  # fmt: skip
     build.set_defaults(run=_with_the_course(_build))
     model = parts.add_parser(
-        "model", help="train again the small model that comes with the lessons", allow_abbrev=False,
+        "model", examples=("minivit lessons model",),
+        help="train again the small model that comes with the lessons", allow_abbrev=False,
         description="Train again the small model that comes with the lessons: about five minutes on two cores.",
     )  # fmt: skip
     model.set_defaults(run=_with_the_course(_model))
@@ -122,12 +137,15 @@ def _grade(options: argparse.Namespace) -> int:
         notice(f"not marked, since they hold no notebook (.ipynb): {listed(left_out)}")
     marking = grade_all(paths, folder, options.seconds, options.megabytes)
     marks = list(tqdm(marking, total=len(paths), unit="notebook", disable=None))
+    if options.out:
+        write_text(options.out, to_json(marks))  # first, so that a failure to print does not lose it
     if options.json:
-        write_text(options.json, to_json(marks))  # first, so that a failure to print does not lose it
+        print(to_json(marks), end="")
+        return 0
     for line in table(marks).split("\n"):
         print(printable(line))
-    if options.json:
-        print(f"written: {printable(options.json)}")
+    if options.out:
+        print(f"written: {printable(options.out)}")
     return 0
 
 

@@ -12,15 +12,22 @@ from ..errors import ConfigError
 from ..models import MODEL_NAMES, model_config
 from ..utils.text import quoted
 from ..weights.published import TABLE, Published
+from .common import json_option
 
 COLUMNS = ("name", "parameters", "file", "image", "classes", "trained on", "source", "licence")
 NUMBERS = COLUMNS[1:5]  # to the right
+
+EXAMPLES = (
+    "minivit models --filter dino",
+    "minivit models --json",
+)
 
 
 def add_models(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "models",
+        examples=EXAMPLES,
         help="list the weights to download and the models to train, by name",
         description="List published weights, the smallest file first: names for --weights, which downloads a file "
         "once. Then list the models that can be trained from scratch: names for --model.",
@@ -30,7 +37,7 @@ def add_models(commands: Any) -> None:
         "--filter", default="", metavar="TEXT",
         help="list only rows with TEXT in any column, such as 224, DINO or Meta; capitals do not matter [default: all]",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print one line of JSON for each name [default: tables]")
+    json_option(parser, "one line of JSON for each name", "tables")
     parser.set_defaults(run=_models)
 
 

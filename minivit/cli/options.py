@@ -169,7 +169,6 @@ def add_run_options(
     from ..training import TrainConfig
 
     defaults = {field.name: field.default for field in fields(TrainConfig)} | dict(changed)
-    groups = option_groups(parser)
     for option, kind, unit, text in table:
         name = option.replace("-", "_")
         default = defaults[name]
@@ -181,35 +180,7 @@ def add_run_options(
             default = f"{default:g}"
         shown = "" if "default:" in text or default is None else f" [default: {default}]"
         names = [f"--{option}", *([f"--{aliases[option]}"] if option in aliases else [])]
-        groups[_title_of(name)].add_argument(
-            *names, type=kind, metavar=unit, dest=name, help=(text + shown).replace("%", "%%")
-        )
-
-
-TITLES = ("data", "model", "length", "optimiser", "augmentation", "objective", "computing", "run")
-
-
-def option_groups(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Return the groups in which `--help` lists the options of a run, by their `TITLES`."""
-    made = {group.title: group for group in parser._action_groups}
-    return {title: made.get(title) or parser.add_argument_group(title) for title in TITLES}
-
-
-def _title_of(name: str) -> str:
-    """Return the title of an option's group: that of the class of `training.options` which has the field."""
-    from ..training import options
-
-    if name in ("epochs", "steps", "batch_size", "grad_accum_steps"):
-        return "length"
-    owners = {
-        "data": options.DataOptions,
-        "model": options.ModelOptions,
-        "optimiser": options.OptimOptions,
-        "augmentation": options.AugmentOptions,
-        "objective": options.ObjectiveOptions,
-        "computing": options.ComputeOptions,
-    }
-    return next((title for title, owner in owners.items() if name in owner.__annotations__), "run")
+        parser.add_argument(*names, type=kind, metavar=unit, dest=name, help=(text + shown).replace("%", "%%"))
 
 
 def listed_as_options(names: Iterable[str]) -> str:
@@ -222,24 +193,22 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Add what every run has besides: how it is resumed, and where it goes."""
     from ..training.config import LENGTH, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
 
-    groups = option_groups(parser)
-    groups["run"].add_argument(
+    parser.add_argument(
         "--resume",
         metavar="DIR",
         help="resume the run in DIR with the options that it was started with; only "
         f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew, and {listed_as_options(LENGTH)} to "
-        "let a run, also a finished one, go on to another length",
+        "let a run, also a finished one, go on to another length "
+        "[default: begin a new run]",
     )
-    groups["run"].add_argument(
-        "--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]"
-    )
-    groups["computing"].add_argument(
+    parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
+    parser.add_argument(
         "--grad-checkpointing",
         action="store_true",
         help="recompute each block's activations in the backward pass instead of keeping them: less memory, a third "
         "more time, the same weights [default: off]",
     )
-    groups["run"].add_argument(
+    parser.add_argument(
         "--tensorboard",
         action="store_true",
         help="write the metrics for TensorBoard too (needs minivit[tensorboard]) [default: off]",

@@ -20,9 +20,14 @@ from ..preprocessing import Preprocessing, preprocessing_in
 from ..utils.console import EXIT_BAD_INPUT, EXIT_SOME_FAILED, complain
 from ..utils.files import reason_of
 from ..utils.text import printable
-from .common import complain_of, threads_of, threads_option
+from .common import complain_of, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
+EXAMPLES = (
+    "minivit predict cat.jpg dog.jpg --weights runs/first --top 3",
+    "minivit predict photos --weights runs/first --csv answers.csv",
+    "minivit predict 'photos/*.jpg' --weights ViT-B_16-224-augreg --json",
+)
 MOST_AT_A_TIME = 64  # images of a batch, by default
 AHEAD = 1  # batches that are read while the model computes
 
@@ -31,6 +36,7 @@ def add_predict(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "predict",
+        examples=EXAMPLES,
         help="classify images",
         description="Print the most probable classes of each image. A file that cannot be read gets a line that says "
         "why, and the others are classified; the exit status is then 1, or 2 if no file could be read.",
@@ -52,8 +58,8 @@ def add_predict(commands: Any) -> None:
         metavar="IMAGES",
         help=f"read and classify IMAGES at a time [default: 1 to {MOST_AT_A_TIME}, by the model's size]",
     )
-    written = parser.add_mutually_exclusive_group()
-    written.add_argument("--json", action="store_true", help="print one line of JSON for each image [default: a table]")
+    written = parser.group("output").add_mutually_exclusive_group()
+    json_option(written, "one line of JSON for each image", "a table")
     written.add_argument(
         "--csv",
         metavar="FILE",

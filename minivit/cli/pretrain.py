@@ -22,11 +22,16 @@ PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
 )
 NOT_HERE = ("label-smoothing", "ema-decay", "mixup", "cutmix", "layer-decay", "pool")  # they need labels or a head
 
+EXAMPLES = (
+    "minivit pretrain --dataset cifar10 --epochs 20 --out runs/masked",
+    "minivit finetune --weights runs/masked --dataset cifar10",
+)
+
 
 def add_pretrain(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "pretrain", help="learn from images without labels", allow_abbrev=False,
+        "pretrain", examples=EXAMPLES, help="learn from images without labels", allow_abbrev=False,
         usage="minivit pretrain [OPTIONS]\n       minivit train --resume DIR",
         description="Predict masked patches (section 4.6 of the paper): half of the patches of each image are "
         "corrupted, and the model learns to predict their colours. Adapt the result to a data set with `minivit "

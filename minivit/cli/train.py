@@ -29,14 +29,21 @@ if TYPE_CHECKING:
 
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
+EXAMPLES = (
+    "minivit train                             # shapes that minivit draws itself",
+    "minivit train --dataset cifar10 --epochs 10 --lr 1e-3 --out runs/first",
+    "minivit train --dataset folder:photos --patch-size 16 --image-size 128",
+    "minivit train --resume runs/first",
+)
+
 
 def add_train(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
-        "train", help="train a model from scratch", allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        "train", examples=EXAMPLES,
+        help="train a model from scratch", allow_abbrev=False, argument_default=argparse.SUPPRESS,
         usage="minivit train [OPTIONS]\n       minivit train --resume DIR",
-        description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures. "
-        "An example: minivit train --dataset cifar10 --model ViT-XS_4-CIFAR --epochs 3",
+        description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
     )  # fmt: skip
     add_place_options(parser)
     add_run_options(parser, RUN_OPTIONS)

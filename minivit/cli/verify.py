@@ -11,13 +11,19 @@ from ..errors import MinivitError
 from ..utils.console import EXIT_BAD_INPUT
 from ..utils.text import printable
 from ..weights import RUN_WEIGHTS, find_weights, verify_weights
-from .common import complain_of, problem_of
+from .common import complain_of, json_option, problem_of
+
+EXAMPLES = (
+    "minivit verify runs/first",
+    "minivit verify model.safetensors old.npz --json",
+)
 
 
 def add_verify(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "verify",
+        examples=EXAMPLES,
         help="check weights for damage",
         description="Read every array of a weights file or of a run's checkpoint and compare it with its checksum: a "
         "SHA-256 in files that minivit wrote, the zip archive's CRC-32 in other .npz files and in .pth files, none in "
@@ -31,9 +37,7 @@ def add_verify(commands: Any) -> None:
         metavar="RUN_OR_WEIGHTS",
         help="check the folder of a run, a weights file or published weights",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print one line of JSON for each file [default: a sentence]"
-    )
+    json_option(parser, "one line of JSON for each file", "a sentence")
     parser.set_defaults(run=_verify)
 
 

@@ -215,7 +215,7 @@ def test_hardware_names_what_matters():
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     path = tmp_path / "bench.json"
     arguments = ["bench", "ViT-XS_4-CIFAR", "--batch-size", "4", "--rounds", "2", "--seconds", "0.05"]
-    assert main([*arguments, "--against", "none", "--task", "train", "--num-threads", "1", "--json", str(path)]) == 0
+    assert main([*arguments, "--against", "none", "--task", "train", "--num-threads", "1", "--out", str(path)]) == 0
     out = capsys.readouterr().out
     assert "minivit" in out and "images/s" in out and "GFLOP/s" in out
     report = json.loads(path.read_text(encoding="utf-8"))

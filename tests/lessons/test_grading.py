@@ -49,7 +49,7 @@ def test_a_class_in_one_go(tmp_path, capsys):
     (tmp_path / "c" / "05_patches.ipynb").write_text("broken", encoding="utf-8")
     out = tmp_path / "marks.json"
 
-    assert main(["lessons", "grade", str(tmp_path), "--json", str(out)]) == 0
+    assert main(["lessons", "grade", str(tmp_path), "--out", str(out)]) == 0
 
     marks = json.loads(out.read_text(encoding="utf-8"))
     assert [(mark["student"], mark["done"]) for mark in marks] == [("a", 5), ("b", 0), ("c", 0)]
