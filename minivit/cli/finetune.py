@@ -49,7 +49,7 @@ NOT_HERE = (  # the weights settle these; `FINETUNE_OPTIONS` has heads, for weig
 )  # fmt: skip
 
 EXAMPLES = (
-    "minivit finetune --weights ViT-Ti_16-224-augreg --dataset folder:photos --freeze",
+    "minivit finetune --weights ViT-Ti_16-224-augreg --dataset pets --freeze",
     "minivit finetune --weights runs/first --dataset pets --steps 500 --lr 0.003",
     "minivit finetune --resume runs/pets",
 )

@@ -21,23 +21,26 @@ LONGEST_MESSAGE = 180  # characters
 # The groups of --help, in order, each with the options that are in it whatever the command.
 GROUPS = {
     "data": (
-        "dataset", "data-dir", "train-images", "validation", "images", "shots",
+        "dataset", "data-dir", "train-images", "split", "validation", "skip-broken", "check-data", "sampler",
+        "images", "shots",
     ),
     "model": (
         "weights", "model", "patch-size", "dim", "depth", "heads", "mlp-ratio", "image-size", "num-classes", "pool",
         "positions", "positions-at", "grid", "gelu", "eps", "mean", "std", "resize", "crop", "interpolation",
     ),
     "optimisation": (
-        "epochs", "steps", "recipe", "batch-size", "grad-accum-steps", "optimizer", "lr", "min-lr", "lr-schedule",
-        "warmup", "warmup-steps", "betas", "layer-decay", "clip-grad", "ema-decay", "objective", "target", "freeze",
-        "teacher", "teacher-weight", "temperature", "seed", "seeds", "l2",
+        "recipe", "config", "epochs", "steps", "batch-size", "grad-accum-steps", "optimizer", "lr", "min-lr",
+        "lr-schedule", "warmup", "warmup-steps", "betas", "layer-decay", "clip-grad", "ema-decay", "objective", "target",
+        "freeze", "teacher", "teacher-weight", "temperature", "class-weights", "patience", "monitor", "seed", "seeds", "l2",
     ),
-    "augmentation": ("augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix"),
+    "augmentation": (
+        "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "repeated-augmentation",
+    ),
     "regularisation": ("dropout", "stochastic-depth", "weight-decay", "label-smoothing"),
     "hardware": ("device", "num-threads", "microbatch", "precision", "grad-checkpointing"),
     "output": (
-        "out", "resume", "eval-every", "log-every", "save-every", "tensorboard", "json", "top", "filter", "no-browser",
-        "no-run", "language", "to", "with-preprocessing", "probabilities", "int8", "licence",
+        "out", "resume", "eval-every", "log-every", "save-every", "tensorboard", "json", "csv", "top", "filter",
+        "no-browser", "no-run", "language", "to", "with-preprocessing", "probabilities", "int8", "licence",
     ),
 }  # fmt: skip
 GROUP_OF = {f"--{option}": title for title, options in GROUPS.items() for option in options}

@@ -54,6 +54,7 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("--top", type=int, default=5, metavar="N", help="print N classes for each image [default: 5]")
     parser.add_argument(
         "--batch-size",
+        group="hardware",
         type=int,
         metavar="IMAGES",
         help=f"read and classify IMAGES at a time [default: 1 to {MOST_AT_A_TIME}, by the model's size]",
@@ -64,7 +65,8 @@ def add_predict(commands: Any) -> None:
         "--csv",
         metavar="FILE",
         help="write a row for each image to FILE, which must end in .csv, or print it if FILE is -: the file, its "
-        "class, the probability, the other classes and their probabilities, and the error if it could not be read",
+        "class, the probability, the other classes and their probabilities, and the error if it could not be read "
+        "[default: do not]",
     )
     parser.set_defaults(run=_predict)
 
