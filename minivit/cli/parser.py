@@ -30,8 +30,9 @@ GROUPS = {
     ),
     "optimisation": (
         "recipe", "config", "epochs", "steps", "batch-size", "grad-accum-steps", "optimizer", "lr", "min-lr",
-        "lr-schedule", "warmup", "warmup-steps", "betas", "layer-decay", "clip-grad", "ema-decay", "objective", "target",
-        "freeze", "teacher", "teacher-weight", "temperature", "class-weights", "patience", "monitor", "seed", "seeds", "l2",
+        "lr-schedule", "warmup", "warmup-steps", "betas", "layer-decay", "clip-grad", "ema-decay", "objective",
+        "target", "freeze", "teacher", "teacher-weight", "temperature", "class-weights", "patience", "monitor", "seed",
+        "seeds", "l2",
     ),
     "augmentation": (
         "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "repeated-augmentation",
