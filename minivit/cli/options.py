@@ -107,6 +107,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "paste a box of another image into each, with an area drawn from Beta(ALPHA, ALPHA) (CutMix); 0: do not; with "
         "--mixup too, each batch gets one of the two at random",
     ),
+    (
+        "repeated-augmentation", int, "N",
+        "put N differently augmented copies of each image into a batch; an epoch has as many steps, and shows 1/N of "
+        "the images",
+    ),
     ("seed", int, "N", "seed the initial weights, the order of images, augmentation and dropout with N"),
     (
         "num-threads", int, "N",

@@ -34,7 +34,7 @@ class Loader:
     """The mini-batches of a data set, epoch after epoch.
 
     Each epoch contains every image once, in a new order. The last batch of an epoch holds the remaining images and may
-    be smaller.
+    be smaller. With `repeats`, an epoch has as many steps and as many images, but each of them several times.
 
     Args:
         dataset: the images and labels.
@@ -43,6 +43,9 @@ class Loader:
         augment: a function of the uint8 images of a batch (see `minivit.data.augment`), or None. If the images differ
             in size, it must resize them, for example `resize(224)`.
         mix: a function of the preprocessed images and their labels (see `minivit.data.mixing`), or None.
+        repeats: how often each image of an epoch appears in it, one after the other, each time with other random
+            numbers (repeated augmentation, arXiv 1901.09335). An epoch then contains 1 / `repeats` of the images,
+            others in each epoch.
         shuffle: False keeps the order of the data set, for evaluation.
         shard: returns this rank's slice of a batch from the number of its images, if several ranks share each batch.
             Image files outside the slice are not read, and their images are black; everything else is unchanged. With
@@ -64,6 +67,7 @@ class Loader:
         seed: int,
         augment: Augmentation | None = None,
         mix: Mixing | None = None,
+        repeats: int = 1,
         shuffle: bool = True,
         shard: Callable[[int], slice] | None = None,
         uploads: Uploads | None = None,
@@ -77,6 +81,7 @@ class Loader:
         self.seed = integer("the seed of a loader", seed, 0)
         self.augment = augment
         self.mix = mix
+        self.repeats = integer("the number of repeats", repeats, 1)
         self.shuffle = shuffle
         self.shard = shard
         self.uploads = uploads
@@ -93,6 +98,11 @@ class Loader:
             return np.arange(len(self.dataset))
         rng = np.random.default_rng([self.seed, _ORDER, epoch])
         return rng.permutation(len(self.dataset))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the images of an epoch in the order of its batches, with their repeats: int64 (N,)."""
+        order = self.permutation(epoch)
+        return np.repeat(order, self.repeats)[: len(order)]
 
     def batches(self, start: int = 0, stop: int | None = None) -> Iterator[Batch]:
         """Iterate over the batches of the steps `start` to `stop - 1`.
@@ -122,12 +132,12 @@ class Loader:
 
     def _make_batches(self, start: int, stop: int | None) -> Iterator[Batch]:
         step = start
-        order, order_of = np.empty(0, np.int64), -1  # the permutation in use, and its epoch
+        order, order_of = np.empty(0, np.int64), -1  # the order in use, and its epoch
 
         while stop is None or step < stop:
             epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
             if epoch != order_of:
-                order, order_of = self.permutation(epoch), epoch
+                order, order_of = self.order(epoch), epoch
 
             first = step_in_epoch * self.batch_size
             yield self._make_batch(step, epoch, order[first : first + self.batch_size])

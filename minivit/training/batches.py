@@ -32,6 +32,7 @@ from .options import AugmentOptions, DataOptions
 
 SUBSET_STREAM = 4  # every use of the seed has its own number: see also `loop.DROPOUT_STREAM` and the loader
 AUGMENT_FROM_EPOCHS = 10
+RANDOMNESS = ("randaugment", "auto_augment", "color_jitter", "erasing", "mixup", "cutmix")  # besides --augment
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def set_augmentation(
     image_size: tuple[int, int],
     preprocessing: Preprocessing,
 ) -> None:
-    """Let a loader bring its images to one size, and augment and mix them.
+    """Let a loader bring its images to one size, and repeat, augment and mix them.
 
     Args:
         loader: of the training images.
@@ -189,14 +190,23 @@ def set_augmentation(
         image_size: the network's (H, W), in pixels.
         preprocessing: how the network's weights expect images. They are resized and cropped so, except for the
             augmentation "crop", which cuts boxes of random sizes.
+
+    Raises:
+        ConfigError: if images are repeated and nothing changes them.
     """
     many_sizes = loader.dataset.image_shape is None
     name = augmentation_name(options, dataset, epochs, many_sizes)
+    if options.repeated_augmentation > 1 and name == "none" and not any(getattr(options, each) for each in RANDOMNESS):
+        raise ConfigError(
+            f"repeated-augmentation {options.repeated_augmentation} would repeat images that nothing changes: give "
+            "--augment standard or crop, or another augmentation"
+        )
     augment = training_augmentation(
         name, image_size, options.randaugment, options.erasing, options.auto_augment, options.color_jitter
     )
     loader.augment = augment if name == "crop" else chain(fit(image_size, preprocessing), augment)
     loader.mix = mixing(options.mixup, options.cutmix, len(loader.dataset.classes))
+    loader.repeats = options.repeated_augmentation
 
 
 def augmentation_name(options: AugmentOptions, dataset: str, epochs: float, many_sizes: bool = False) -> str:

@@ -48,6 +48,8 @@ class TrainConfig(
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts(0, "seed")
+        images = self.batch_size * self.grad_accum_steps  # of an optimiser step
+        self._check("repeated_augmentation", self.repeated_augmentation <= images, f"at most the batch of {images:,}")
         if self.objective == "masked-patch":
             self._check("ema_decay", not self.ema_decay, "left alone where patches are masked")
 

@@ -19,7 +19,7 @@ from ..data import AnyDataset, Batch, Loader
 from ..engine.tensor import Tensor
 from ..models import Classifier
 from ..preprocessing import preprocessing_in
-from .batches import Represented, augmentation_name
+from .batches import RANDOMNESS, Represented, augmentation_name
 from .config import TrainConfig
 from .distributed.ranks import Ranks
 from .evaluation import evaluate_objective
@@ -67,8 +67,7 @@ def representations_stay(config: TrainConfig, model: Classifier, device: str, ra
         ranks: the processes that train together.
         epochs: how often the run sees each image.
     """
-    randomness = ("randaugment", "auto_augment", "color_jitter", "erasing", "mixup", "cutmix", "teacher")
-    changes = any(getattr(config, name) for name in randomness)
+    changes = any(getattr(config, name) for name in (*RANDOMNESS, "teacher"))
     drops = any(getattr(model.config, name, 0) for name in ("dropout", "attention_dropout", "stochastic_depth"))
     one_head = not getattr(model.config, "distillation", False)  # two heads read two tokens, not the representation
     plain = device == "cpu" and ranks.size == 1 and config.precision == "float32"

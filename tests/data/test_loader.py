@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minivit.data import Dataset, Loader, standard
+from minivit.data import Dataset, Loader, mixup, standard
 from minivit.errors import ConfigError
 
 
@@ -75,6 +75,47 @@ def test_order_differs_by_epoch_and_by_seed():
     for one, other in itertools.combinations(orders, 2):
         assert not np.array_equal(one, other)
     assert np.array_equal(loader.permutation(1), Loader(numbered(200), 50, seed=0).permutation(1))
+
+
+@settings(max_examples=25, deadline=None)
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 15), repeats=st.integers(1, 5))
+def test_repeated_images_follow_each_other_in_an_epoch_of_as_many_steps(count, batch_size, repeats):
+    plain = Loader(numbered(count), batch_size, seed=0, prefetch=0)
+    loader = Loader(numbered(count), batch_size, seed=0, repeats=repeats, prefetch=0)
+    steps = loader.steps_per_epoch
+
+    batches = list(loader.batches(0, 2 * steps))
+
+    assert steps == plain.steps_per_epoch
+    assert [len(batch.labels) for batch in batches] == [len(batch.labels) for batch in plain.batches(0, 2 * steps)]
+    for epoch in (0, 1):
+        shown = list(itertools.chain.from_iterable(map(numbers, batches[epoch * steps : (epoch + 1) * steps])))
+        expected = [image for image in plain.permutation(epoch) for _ in range(repeats)]
+        assert shown == expected[:count]
+
+
+def test_the_copies_of_an_image_are_augmented_differently_and_the_same_wherever_one_starts():
+    rng = np.random.default_rng(0)
+    dataset = Dataset("noise", rng.integers(0, 256, (30, 8, 8, 3), np.uint8), np.arange(30) % 7, tuple("abcdefg"))
+    loader = Loader(dataset, 12, seed=3, augment=standard(2), mix=mixup(0.5, 7), repeats=3)
+    batches = list(loader.batches(0, 9))
+
+    for start in (1, 4, 8):
+        for one, other in zip(batches[start:], loader.batches(start, 9), strict=True):
+            assert_same(one, other)
+
+    loader.mix = None
+    first = next(loader.batches(0, 1))
+    copies = first.images.reshape(4, 3, -1)
+    assert first.labels.reshape(4, 3).tolist() == [[label] * 3 for label in first.labels[::3]]
+    different = [len({copy.tobytes() for copy in image}) for image in copies]
+    assert max(different) == 3 and sum(different) >= 8  # of 50 equally likely results, copies agree by chance
+
+
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2"])
+def test_a_number_of_repeats_that_is_none_is_refused(bad):
+    with pytest.raises(ConfigError, match="repeats must be an integer of 1 or more"):
+        Loader(numbered(3), 2, seed=0, repeats=bad)
 
 
 def test_without_shuffling_the_order_is_that_of_the_data_set():

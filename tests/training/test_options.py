@@ -5,10 +5,12 @@ from dataclasses import fields
 
 import pytest
 
-from minivit.data import shapes
+from minivit.data import Loader, shapes
 from minivit.errors import ConfigError
 from minivit.models import create_model
+from minivit.preprocessing import Preprocessing
 from minivit.training import TrainConfig, batches, options, trainer
+from minivit.training.batches import set_augmentation
 from minivit.training.distributed.ranks import ALONE
 from minivit.training.objectives import Classes, MaskedPatches
 from minivit.training.optim import SGD
@@ -44,6 +46,7 @@ def test_the_defaults_are_the_groups():
     ("group", "bad"),
     [
         (AugmentOptions, {"erasing": 2.0}),
+        (AugmentOptions, {"repeated_augmentation": 0}),
         (ComputeOptions, {"precision": "half"}),
         (DataOptions, {"train_images": 0}),
         (ModelOptions, {"dropout": 2.0}),
@@ -61,6 +64,23 @@ def test_a_group_checks_its_options_alone_and_in_the_whole(group, bad):
     for whole in (group, TrainConfig):
         with pytest.raises(ConfigError):
             whole(**bad)
+
+
+def test_repeats_that_a_batch_cannot_hold_are_refused():
+    assert TrainConfig(batch_size=4, grad_accum_steps=2, repeated_augmentation=8).repeated_augmentation == 8
+    with pytest.raises(ConfigError, match="repeated-augmentation must be at most the batch of 8, not 9"):
+        TrainConfig(batch_size=4, grad_accum_steps=2, repeated_augmentation=9)
+
+
+@pytest.mark.parametrize("changes", [{"augment": "standard"}, {"erasing": 0.5}, {"mixup": 0.2}])
+def test_repeated_images_must_be_changed_by_something(changes):
+    loader = Loader(shapes("train", 20), 4, seed=0)
+    arguments = ("shapes", 20.0, (32, 32), Preprocessing())
+
+    with pytest.raises(ConfigError, match=r"repeated-augmentation 3 would repeat images that nothing changes: give"):
+        set_augmentation(loader, AugmentOptions(repeated_augmentation=3), *arguments)
+    set_augmentation(loader, AugmentOptions(repeated_augmentation=3, **changes), *arguments)
+    assert loader.repeats == 3
 
 
 def test_the_shape_of_the_named_model_can_be_changed():

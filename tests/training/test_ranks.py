@@ -399,6 +399,13 @@ def test_ranks_train_as_one_does(tiny, tmp_path, size):
     )
 
 
+def test_ranks_share_repeated_and_mixed_images(tiny, tmp_path):
+    options = {"augment": "standard", "mixup": 0.4, "repeated_augmentation": 3, "epochs": 1.0}
+    run(tmp_path / "one", **options)
+    run(tmp_path / "many", 2, **options)
+    assert_same_run(tmp_path / "one", tmp_path / "many")
+
+
 def test_a_rank_reads_the_pictures_of_its_part_alone(tmp_path, monkeypatch):
     write_folder(tmp_path / "photos", {f"{part}/{name}": 16 for part in ("train", "test") for name in "ab"})
     options = {"dataset": f"folder:{tmp_path / 'photos'}", "model": "ViT-XS_4-CIFAR", "image_size": 8, "epochs": 1.0}

@@ -253,7 +253,9 @@ def kill_after(monkeypatch, step):
     monkeypatch.setattr(loop, "train_step", train_step)
 
 
-EVERYTHING = {"augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0}
+EVERYTHING = {
+    "augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0, "repeated_augmentation": 3,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
