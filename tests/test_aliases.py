@@ -50,6 +50,7 @@ OLD_NAMES = [
     ("minivit.training.loop", "balanced_sample", "minivit.training.batches.balanced_sample"),
     ("minivit.training.loop", "evaluate_dataset", "minivit.training.evaluation.evaluate_dataset"),
     ("minivit.training.loop", "measure_dataset", "minivit.training.evaluation.evaluate_objective"),
+    ("minivit.training.loop", "train", "minivit.training.trainer.train"),
     ("minivit.weights", "Channels", "minivit.weights.scaling.Channels"),
     ("minivit.weights", "FORMAT", "minivit.weights.sources.minivit.FORMAT"),
     ("minivit.weights", "Size", "minivit.weights.adapt.Size"),

@@ -157,14 +157,14 @@ home_of_equation_2 = "EncoderBlock.forward"
 # | [08](08_block.ipynb) | heads | [`models/vit.py`](../minivit/models/vit.py) | `MultiHeadSelfAttention` |
 # | [09](09_vit.ipynb) | the model, and what it costs | [`models/cost.py`](../minivit/models/cost.py) | `costs` |
 # | [10](10_optimisers.ipynb) | steps | [`training/optim.py`](../minivit/training/optim.py) | `AdamW` |
-# | [11](11_training.ipynb) | the loop | [`training/loop.py`](../minivit/training/loop.py) | `train` |
+# | [11](11_training.ipynb) | the loop | [`training/loop.py`](../minivit/training/loop.py) | `train_run` |
 # | [12](12_inside.ipynb) | where a model looks | [`insight/attention.py`](../minivit/insight/attention.py) | `attention_rollout` |
 # | [13](13_finetuning.ipynb) | positions for another size | [`models/positions.py`](../minivit/models/positions.py) | `resize_positions` |
 # | [14](14_hybrids.ipynb) | convolution | [`convolution/ops.py`](../minivit/convolution/ops.py) | `conv2d` |
 # | [15](15_selfsupervision.ipynb) | masked patches | [`training/masked.py`](../minivit/training/masked.py) | `corrupt` |
 # | [16](16_speed.ipynb) | threads, sums in order | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py) | `batch_gradients` |
 #
-# The loop, `train`, fits on a screen. A run that is killed and resumed ends with the same weights, bit for bit, and the
+# The loop, `train_run`, fits on a screen. A run that is killed and resumed ends with the same weights, bit for bit, and the
 # file's docstring says why: all that happens depends on the options and the step alone. Random numbers too.
 #
 # Dropout draws random masks, in several threads at once. Where does their randomness come from? Follow `seed=` from the

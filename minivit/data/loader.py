@@ -92,6 +92,11 @@ class Loader:
         """The number of batches in an epoch; the last one may be smaller."""
         return -(-len(self.dataset) // self.batch_size)
 
+    @property
+    def images_per_step(self) -> float:
+        """The mean size of a batch."""
+        return len(self.dataset) / self.steps_per_epoch
+
     def permutation(self, epoch: int) -> np.ndarray:
         """Return the order of the images in an epoch, counted from 0: int64 (N,)."""
         if not self.shuffle:
@@ -153,10 +158,16 @@ class Loader:
         if not isinstance(pixels, np.ndarray):
             raise ConfigError(f"the images of {self.dataset.name!r} differ in size: give the loader augment=resize(N)")
 
-        images, labels = preprocess(pixels), self.dataset.labels[indices]  # float32 (B, H, W, C), int64 (B,)
+        images, labels = self._rescaled(pixels), self.dataset.labels[indices]  # float32 (B, H, W, C), int64 (B,)
         if self.mix is not None:
             images, labels = self.mix(images, labels, rng)
         return Batch(step, epoch, images, labels)
+
+    def _rescaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Return pixels as the network reads them; a data set that a script gave may hold such floats already."""
+        stored = self.dataset.images
+        prepared = isinstance(stored, np.ndarray) and stored.dtype.kind == "f"
+        return pixels if prepared else preprocess(pixels)
 
 
 def prefetched(batches: Iterator[Item], ahead: int) -> Generator[Item, None, None]:

@@ -72,13 +72,22 @@ def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split
         split: what these are.
     """
     if not (isinstance(splits.train, FileDataset) and splits.train.root):
-        note = f" ({measured.note})" if measured.note else ""
-        return [
-            f"{len(train):,} training images and {len(measured):,} {split} images of {len(train.classes)} classes{note}"
-        ]
+        return [counted(train, measured, split)]
     lines = [_said_of_classes(splits), _said_of_uses(splits, train, measured, split)]
     last = [_said_of_sizes(splits), *splits.left_out]
     return [*lines, "; ".join(part for part in last if part)]
+
+
+def counted(train: AnyDataset, measured: AnyDataset, split: Split) -> str:
+    """Return "240 training images and 60 test images of 3 classes"; "" if there are none of either.
+
+    Args:
+        train, measured, split: as for `report`.
+    """
+    note = f" ({measured.note})" if measured.note else ""
+    pairs = ((train, "training"), (measured, split))
+    counts = [f"{len(images):,} {name} images" for images, name in pairs if len(images)]
+    return f"{' and '.join(counts)} of {len(train.classes)} classes{note}" if counts else ""
 
 
 def _said_of_classes(splits: Splits) -> str:

@@ -160,20 +160,20 @@ def _train(
     """Train a cell with a seed; return the record and the folder of its last run."""
     always = {"eval_every": 1e9, **execution}
     flops = seconds = 0.0
-    result = None
+    result = before = None
     runs = [cell.options] if cell.before is None else [cell.before, cell.options]
     for options in runs:
         chosen = {**experiment.options, **options, "seed": seed}
-        weights = {"weights": str(result.folder / "checkpoint.npz")} if result else {}
+        weights = {"weights": str(before / "checkpoint.npz")} if before else {}
         config = TrainConfig(**{**chosen, **always, **weights})
-        name = _name({**chosen, "after": result.folder.name if result else ""})
-        result = train(config, folder / name, resume=True, show=False)  # a finished run takes no step
+        before = folder / _name({**chosen, "after": before.name if before else ""})
+        result = train(config, before, resume=True, show=False)  # a finished run takes no step
         if not result.finished:
             raise Stopped(result.signal)
         flops += _training_flops(config, result.steps)
         seconds += result.seconds
-    assert result is not None and result.accuracy is not None  # every run ends with an evaluation
-    return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops), result.folder
+    assert before and result and result.accuracy is not None  # every run ends with an evaluation
+    return Record(cell.series, cell.x, seed, result.accuracy, round(seconds, 1), flops), before
 
 
 def _name(options: dict[str, Any]) -> str:

@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING
 from ..utils.lazy import names_on_demand
 
 if TYPE_CHECKING:
+    from .callbacks.callback import Callback, StepResult
     from .config import TrainConfig
-    from .loop import train
     from .optim import SGD, Adam, AdamW, ExponentialAverage, Muon, Optimizer, clip_by_global_norm
     from .run import RunResult
     from .schedule import Schedule
+    from .trainer import Trainer, train
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "ExponentialAverage", "Muon", "Optimizer", "RunResult", "Schedule", "TrainConfig",
-    "clip_by_global_norm", "train",
+    "SGD", "Adam", "AdamW", "Callback", "ExponentialAverage", "Muon", "Optimizer", "RunResult", "Schedule",
+    "StepResult", "TrainConfig", "Trainer", "clip_by_global_norm", "train",
 ]  # fmt: skip
 
 __getattr__ = names_on_demand(
     __name__,
     {
+        "callbacks.callback": ("Callback", "StepResult"),
         "config": ("TrainConfig",),
-        "loop": ("train",),
         "optim": ("SGD", "Adam", "AdamW", "ExponentialAverage", "Muon", "Optimizer", "clip_by_global_norm"),
         "run": ("RunResult",),
         "schedule": ("Schedule",),
+        "trainer": ("Trainer", "train"),
     },
 )

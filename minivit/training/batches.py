@@ -22,7 +22,7 @@ from ..data import (
 )
 from ..data.augment import chain, fit
 from ..data.manifest import Manifest, check_images, manifest_of, read_manifest, with_removed_replaced
-from ..data.splits import Split, report
+from ..data.splits import Split, counted, report
 from ..errors import ConfigError
 from ..preprocessing import Preprocessing
 from ..utils.console import say
@@ -44,12 +44,21 @@ class Represented(Dataset):
 
 
 @dataclass(frozen=True)
+class Prepared(Dataset):
+    """A data set whose images are prepared already: `images` is float32 (N, H, W, C), as the network reads them."""
+
+    def _check_images(self) -> None:
+        pass  # the check is for pixels
+
+
+@dataclass(frozen=True)
 class RunData:
     """The images of a run.
 
     Attributes:
         train: what is trained on.
-        test: what is measured on: the test set, the validation set, or images held out of the training set.
+        test: what is measured on: the test set, the validation set, or images held out of the training set; empty if
+            nothing is.
         manifest: the names of all images, if they are files.
         split: the name of what is measured on, "test" or "validation".
         splits: the data set that they are of; None if it is not known.
@@ -62,7 +71,13 @@ class RunData:
     splits: Splits | None = None
 
 
-def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None = None) -> RunData:
+def load_data(
+    options: DataOptions,
+    seed: int,
+    show: bool,
+    resumed: Path | None = None,
+    given: tuple[AnyDataset, AnyDataset] | None = None,
+) -> RunData:
     """Return what to train on and what to measure on; say what was found, and check that it can be read.
 
     Args:
@@ -70,30 +85,39 @@ def load_data(options: DataOptions, seed: int, show: bool, resumed: Path | None 
         seed: draws which images are used.
         show: whether to say what was found, and to show the progress of a download.
         resumed: the run's folder, if it is resumed: images that were removed since are replaced.
+        given: a script's training and test set, instead of the options' data set.
 
     Raises:
         ConfigError: if there are fewer images than asked for.
         ImageError: if an image cannot be read.
     """
-    data = find_data(options, seed, resumed, progress=show)
-    if show and data.splits is not None:
+    data = find_data(options, seed, resumed, progress=show, given=given)
+    if show and given is not None and (line := counted(data.train, data.test, data.split)):
+        say(line)
+    elif show and data.splits is not None:
         for line in report(data.splits, data.train, data.test, data.split):
             say(line)
     check_images(data.train, data.test)
     return data
 
 
-def find_data(options: DataOptions, seed: int, resumed: Path | None = None, progress: bool = False) -> RunData:
+def find_data(
+    options: DataOptions,
+    seed: int,
+    resumed: Path | None = None,
+    progress: bool = False,
+    given: tuple[AnyDataset, AnyDataset] | None = None,
+) -> RunData:
     """Return what to train on and what to measure on, as `load_data`; nothing is said or checked.
 
     A data set with a validation folder is measured on that; otherwise `validation` images are held out of the training
     set and measured on, if asked for, or else the test set. Of the training images left, `train_images` are used.
 
     Args:
-        options, seed, resumed: as for `load_data`.
+        options, seed, resumed, given: as for `load_data`.
         progress: whether to show the progress of a download.
     """
-    splits = _splits(options, resumed, progress)
+    splits = _splits(options, resumed, progress) if given is None else Splits(*given)
     split: Split = "test" if splits.validation is None else "validation"
     train_set, measured = splits.train, splits.parts[split]
     if resumed:
@@ -194,6 +218,10 @@ def set_augmentation(
     Raises:
         ConfigError: if images are repeated and nothing changes them.
     """
+    loader.mix = mixing(options.mixup, options.cutmix, len(loader.dataset.classes))
+    if isinstance(loader.dataset, Prepared):
+        check_not_augmented(options)
+        return
     many_sizes = loader.dataset.image_shape is None
     name = augmentation_name(options, dataset, epochs, many_sizes)
     if options.repeated_augmentation > 1 and name == "none" and not any(getattr(options, each) for each in RANDOMNESS):
@@ -205,8 +233,18 @@ def set_augmentation(
         name, image_size, options.randaugment, options.erasing, options.auto_augment, options.color_jitter
     )
     loader.augment = augment if name == "crop" else chain(fit(image_size, preprocessing), augment)
-    loader.mix = mixing(options.mixup, options.cutmix, len(loader.dataset.classes))
     loader.repeats = options.repeated_augmentation
+
+
+def check_not_augmented(options: AugmentOptions) -> None:
+    """Raise ConfigError if pixels are to be augmented, for images that are floats already."""
+    asked = [name for name in ("randaugment", "auto_augment", "color_jitter", "erasing") if getattr(options, name)]
+    asked += ["augment"] * (options.augment not in ("auto", "none"))
+    if asked:
+        raise ConfigError(
+            f"{asked[0].replace('_', '-')} changes uint8 pixels, and these images are floats: give pixels from 0 to "
+            "255, or leave it out"
+        )
 
 
 def augmentation_name(options: AugmentOptions, dataset: str, epochs: float, many_sizes: bool = False) -> str:

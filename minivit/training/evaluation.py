@@ -16,7 +16,7 @@ from ..images.decoding import Images
 from ..images.fitting import fit_batch
 from ..models import Classifier
 from ..preprocessing import Preprocessing, preprocess, preprocessing_in
-from .batches import Represented
+from .batches import Prepared, Represented
 from .distributed.parallel import evaluate
 from .distributed.ranks import ALONE, Ranks
 from .objectives import Classes, Objective, Outcome
@@ -81,6 +81,8 @@ def evaluate_objective(
     def prepare(images: Images) -> Array:
         if isinstance(dataset, Represented):
             return np.asarray(images)  # (B, D)
+        if isinstance(dataset, Prepared):
+            return to_device(np.asarray(images), device)  # (B, H, W, C)
         return to_device(preprocess(fit_batch(images, height, width, preprocessing)), device)  # (B, H, W, C)
 
     labels = to_device(dataset.labels, device)  # (M,)

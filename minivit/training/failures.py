@@ -32,14 +32,14 @@ def out_of_memory(model: Classifier, device: str, batch_size: int, microbatch: i
     )
 
 
-def not_finite(what: str, step: int, lr: float, checkpoint: Path) -> NonFiniteLossError:
+def not_finite(what: str, step: int, lr: float, checkpoint: Path | None) -> NonFiniteLossError:
     """Return the error for a loss, a gradient or a weight that is infinite or not a number.
 
     Args:
         what: the beginning of the sentence.
         step: the step that gave it, counted from 1.
         lr: the learning rate of that step.
-        checkpoint: the run's.
+        checkpoint: the run's; None if it writes none.
     """
     return NonFiniteLossError(
         f"{what} at step {step} with learning rate {lr:.3g}; {last_good(checkpoint)}; try a lower "
@@ -47,6 +47,7 @@ def not_finite(what: str, step: int, lr: float, checkpoint: Path) -> NonFiniteLo
     )
 
 
-def last_good(checkpoint: Path) -> str:
+def last_good(checkpoint: Path | None) -> str:
     """Return in words where the weights from before a failure are."""
-    return f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "no checkpoint was saved yet"
+    saved = checkpoint is not None and checkpoint.exists()
+    return f"the last good checkpoint is {checkpoint}" if saved else "no checkpoint was saved yet"

@@ -19,6 +19,7 @@ from ..utils.files import locked, read_json, reason_of, remove_parts, write_json
 from ..utils.text import listed, printable, shell_word
 from ..weights import PRETRAINED
 from .config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, config_from_json
+from .options import OWN_DATA
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
 BEST = "best.npz"
@@ -126,9 +127,10 @@ def read_config(folder: Path) -> TrainConfig:
     return relocated(config, notes, folder)
 
 
-def run_notes(folder: Path, device: str) -> Notes:
+def run_notes(folder: Path | None, device: str) -> Notes:
     """Return what a run notes besides its options: its folder, and the versions that decide its last bits."""
-    return {"folder": str(folder.absolute()), "versions": versions(device)}
+    where = {} if folder is None else {"folder": str(folder.absolute())}
+    return where | {"versions": versions(device)}
 
 
 def versions(device: str) -> dict[str, str]:
@@ -189,7 +191,7 @@ def anchored(config: TrainConfig) -> TrainConfig:
 
 def is_folder(dataset: str) -> bool:
     """Return whether a data set's name is that of a folder of images."""
-    return dataset not in DATASETS
+    return dataset not in (*DATASETS, OWN_DATA)
 
 
 def options_that_affect_weights(config: TrainConfig) -> dict[str, Any]:
@@ -257,11 +259,12 @@ def noted_data(header: dict[str, Any], checkpoint: Path) -> tuple[str | None, st
         checkpoint: its file.
 
     Returns:
-        The data set's name, None if the file does not say; the folder, None for the default one.
+        The data set's name, None if it is not said or a script had its own; the folder, None for the default one.
     """
     train, notes = header.get("train"), header.get(NOTES)
     options = train if isinstance(train, dict) else {}
     dataset, data_dir = header.get("dataset"), options.get("data_dir")
+    dataset = None if dataset == OWN_DATA else dataset
     folder = checkpoint.absolute().parent
     if isinstance(data_dir, str) and data_dir:
         data_dir = path_now(data_dir, notes, folder)

@@ -103,6 +103,8 @@ def keep_representations(run: Run, workers: Workers, show: bool) -> None:
 def _represented(model: Classifier, dataset: AnyDataset, workers: Workers, show: bool) -> Represented:
     from tqdm.auto import tqdm
 
+    if not len(dataset):
+        return Represented(dataset.name, np.zeros((0, 0), np.float32), dataset.labels, dataset.classes)
     collector = _Collector(model)
     interactive = show and sys.stderr is not None and sys.stderr.isatty()
     with tqdm(total=len(dataset), unit="image", leave=False, dynamic_ncols=True, disable=not interactive) as bar:

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..backend.arrays import to_device
 from ..data import Batch
 from ..utils.aliases import old_names
 from .callbacks.callback import StepResult
-from .config import TrainConfig
 from .distributed.parallel import batch_gradients
-from .distributed.ranks import ALONE, Ranks
 from .failures import not_finite
 from .optim import clip_by_global_norm
 from .precision import divide_by
 from .run import RunResult
-from .trainer import opened_run
 
 if TYPE_CHECKING:
     from .run import Run  # under this name the module has its old form, see `old`
@@ -32,39 +28,24 @@ if TYPE_CHECKING:
 DROPOUT_STREAM = 3  # every use of the seed has its own number: see also `batches.SUBSET_STREAM` and the loader
 
 
-def train(
-    config: TrainConfig, out: str | Path, *, resume: bool = False, show: bool = True, ranks: Ranks = ALONE
-) -> RunResult:
-    """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
-
-    Ctrl-C, SIGTERM and SIGHUP end the run after the current step, or in the middle of an evaluation, and save it.
+def train_run(run: Run) -> RunResult:
+    """Take the steps of a run that are left, or those until it is to stop.
 
     Args:
-        config: the options.
-        out: the run's folder; it is made if it does not exist. No other process may use it meanwhile.
-        resume: go on from the folder's checkpoint (from the start if there is none yet).
-        show: whether to show progress.
-        ranks: the processes that train together, see `ranks.joined_ranks`; the first of them reads and writes the
-            folder.
+        run: from `trainer.opened_run`; its weights, its optimiser's state and its progress change.
 
     Returns:
         How the run ended.
 
     Raises:
-        ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
-        FolderInUseError: if another process trains in the folder.
-        SaveError: if the folder cannot be written to.
-        RankError: if the ranks were started with different options or data.
         NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is older.
-        KeyboardInterrupt: if a signal came before the first step, or a second one before the run was saved.
     """
-    with opened_run(config, Path(out), resume=resume, show=show, ranks=ranks) as run:
-        run.tell("on_run_start")
-        for batch in run.batches():
-            step = train_step(run, batch)
-            run.tell("on_step_end", step)
-        run.tell("on_run_end")
-        return run.result()
+    run.tell("on_run_start")
+    for batch in run.batches():
+        step = train_step(run, batch)
+        run.tell("on_step_end", step)
+    run.tell("on_run_end")
+    return run.result()
 
 
 def train_step(run: Run, batch: Batch) -> StepResult:
@@ -130,9 +111,9 @@ def skip_step(run: Run, loss: float, norm: float) -> None:
         NonFiniteLossError: if another scale would not help.
     """
     if not math.isfinite(loss):
-        raise not_finite(f"the loss became {loss}", run.step, run.optimizer.lr, run.checkpoint)
+        raise not_finite(f"the loss became {loss}", run.step, run.optimizer.lr, run.last_saved)
     if not run.precision.overflowed():
-        raise not_finite(f"the gradient's norm became {norm}", run.step, run.optimizer.lr, run.checkpoint)
+        raise not_finite(f"the gradient's norm became {norm}", run.step, run.optimizer.lr, run.last_saved)
 
 
 __getattr__ = old_names(
@@ -143,5 +124,6 @@ __getattr__ = old_names(
         "balanced_sample": "minivit.training.batches.balanced_sample",
         "evaluate_dataset": "minivit.training.evaluation.evaluate_dataset",
         "measure_dataset": "minivit.training.evaluation.evaluate_objective",
+        "train": "minivit.training.trainer.train",
     },
 )

@@ -13,7 +13,7 @@ from .distributed.ranks import ALONE, Ranks
 
 
 class Run:
-    """A run that takes its own steps. New code calls `trainer.build_run` and `loop.train_step`.
+    """A run that takes its own steps. New code uses `Trainer`, or `trainer.build_run` and `loop.train_step`.
 
     Args:
         config: the options.

@@ -32,6 +32,7 @@ LARGEST_RATIO = 64.0  # of the MLP's width to a token's; usual are 2 to 8/3 and 
 PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
 OBJECTIVES = ("classes", "masked-patch")
 MONITORED = ("accuracy", "loss")
+OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
 
 # Options of weights that hold numbers: how each is read.
@@ -123,7 +124,7 @@ class DataOptions(Options):
         self._check_counts(1, "train_images")
         self._check_counts(0, "validation")
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
-        self._check("dataset", _is_dataset(self.dataset), known, DATASETS)
+        self._check("dataset", self.dataset == OWN_DATA or _is_dataset(self.dataset), known, DATASETS)
         if self.split is not None:
             self._check("split", self.dataset not in DATASETS, f"left out for {self.dataset}, which has test images")
             self._check("split", 0 < self.split < 1, "a share above 0 and below 1")
@@ -173,7 +174,7 @@ class ModelOptions(Options):
                 self._check(
                     name, getattr(self, name) is None, "left out: the starting weights settle the model's shape"
                 )
-        else:
+        elif self.model != OWN_MODEL:
             model_config(self.model, **self._shape_to_check)
 
     @property
@@ -286,7 +287,8 @@ class OptimOptions(Options):
         self._check("epochs", 0 < self.epochs <= MOST_EPOCHS, f"above 0 and at most {MOST_EPOCHS:,}")
         if self.steps is not None and self.epochs != OptimOptions.epochs:
             raise ConfigError("epochs and steps exclude each other: give one of them")
-        self._check_one_of("optimizer", OPTIMIZERS)
+        if self.optimizer != OWN_OPTIMIZER:
+            self._check_one_of("optimizer", OPTIMIZERS)
         self._check_one_of("lr_schedule", DECAYS)
         self._check_not_negative("lr", "min_lr", "weight_decay", "clip_grad")
         self._check("min_lr", self.min_lr <= self.lr, f"at most lr = {self.lr:g}")

@@ -118,7 +118,7 @@ def _progress_of(header: dict[str, Any]) -> Progress:
         step=step,
         seconds=float(header["seconds"]),
         evaluated=int(header.get("evaluated", step)),
-        last_test=None if test is None else {name: float(test[name]) for name in ("loss", "accuracy")},
+        last_test=None if test is None else {name: float(test[name]) for name in ("loss", "accuracy", *test)},
         best=None if best is None else Measured(int(best["step"]), *(float(best[name]) for name in MEASURED)),
         waited=int(header.get("waited", 0)),
         window=Window(**header["window"]),

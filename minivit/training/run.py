@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..backend.workers import Workers
 from ..data import Batch, Loader
-from ..errors import NonFiniteLossError
+from ..errors import ConfigError, NonFiniteLossError
 from ..models import Classifier
 from .batches import RunData, Split
 from .callbacks.callback import Callback, Moment
@@ -21,6 +21,7 @@ from .distributed.ranks import Ranks
 from .failures import last_good, out_of_memory
 from .folder import CHECKPOINT, Notes
 from .logs import Record
+from .metrics import Metric
 from .objectives import Objective
 from .optim import ExponentialAverage, Optimizer
 from .precision import Precision
@@ -119,9 +120,9 @@ class RunResult:
     """How a run ended.
 
     Attributes:
-        folder: the run's.
+        folder: the run's; None if nothing was written.
         steps: the number of optimiser steps.
-        finished: False if a signal, such as Ctrl-C, stopped it.
+        finished: False if a signal, such as Ctrl-C, or a callback stopped it.
         loss: of the last evaluation; None if there was none.
         accuracy: of the last evaluation; None if there was none.
         seconds: of training, evaluations left out.
@@ -130,9 +131,10 @@ class RunResult:
         epoch: epochs done.
         best: the evaluation whose weights are in best.npz; None if there was none.
         stopped_early: whether it ended before its last step, since --patience evaluations brought no improvement.
+        metrics: what the user's metrics gave at the last evaluation, by their names.
     """
 
-    folder: Path
+    folder: Path | None
     steps: int
     finished: bool
     loss: float | None
@@ -143,6 +145,7 @@ class RunResult:
     epoch: float = 0.0
     best: Measured | None = None
     stopped_early: bool = False
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -151,7 +154,7 @@ class Run:
 
     Attributes:
         config: the options.
-        folder: where it is written.
+        out: its folder; None if nothing is written.
         notes: what `run_notes` returns: the folder and the versions of the libraries.
         device: where this rank computes.
         ranks: the processes that train together.
@@ -167,14 +170,15 @@ class Run:
         precision: how the loss is computed and scaled in half precision.
         microbatch_size: takes the number of images in a batch, returns that in a micro-batch.
         sums: where the gradients of a step are added up.
-        stop: whether this process received a signal to stop.
+        stop: whether this process was told to stop.
+        metrics: what is measured on the test set besides loss and accuracy, by name.
         progress: how far the run has come.
         stopping: whether all ranks stop after this step.
         callbacks: in the order in which they are called.
     """
 
     config: TrainConfig
-    folder: Path
+    out: Path | None
     notes: Notes
     device: str
     ranks: Ranks
@@ -191,6 +195,7 @@ class Run:
     microbatch_size: Callable[[int], int]
     sums: GradientSums
     stop: StopRequest
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     stopping: bool = False
     callbacks: Sequence[Callback] = ()
@@ -206,9 +211,34 @@ class Run:
         return self.step / self.loader.steps_per_epoch
 
     @property
+    def writes(self) -> bool:
+        """Whether this process writes the run's files: it has a folder, and this is the first rank."""
+        return self.out is not None and self.ranks.first
+
+    @property
+    def folder(self) -> Path:
+        """Where it is written; what is called only if `writes` may ask.
+
+        Raises:
+            ConfigError: if nothing is written.
+        """
+        if self.out is None:
+            raise ConfigError("this run writes nothing: give the Trainer a folder, out=...")
+        return self.out
+
+    @property
     def checkpoint(self) -> Path:
         """The file of its checkpoint, which may not exist yet."""
         return self.folder / CHECKPOINT
+
+    @property
+    def last_saved(self) -> Path | None:
+        """The file of its checkpoint, if there is one."""
+        return self.checkpoint if self.out is not None and self.checkpoint.exists() else None
+
+    def ask_to_stop(self) -> None:
+        """Stop after the present step, as a signal does: what a callback calls, on any rank."""
+        self.stop.asked = True
 
     @property
     def finished(self) -> bool:
@@ -226,9 +256,9 @@ class Run:
 
     def evaluation_is_due(self) -> bool:
         """Return whether the model is to be evaluated now: every `eval_every` epochs and at the end, once; never if
-        that is 0.
+        that is 0, or there is nothing to measure on.
         """
-        every = self.config.eval_every * self.loader.steps_per_epoch
+        every = self.config.eval_every * self.loader.steps_per_epoch if len(self.data.test) else 0
         if not every or self.step <= self.progress.evaluated:
             return False
         passed = math.floor(self.step / every + 1e-9) > math.floor((self.step - 1) / every + 1e-9)
@@ -258,7 +288,7 @@ class Run:
                 self.model, self.device, self.loader.batch_size, microbatch, self.workers.count
             ) from error
         except NonFiniteLossError as error:  # it names the weight
-            raise NonFiniteLossError(f"{error}; {last_good(self.checkpoint)}") from error
+            raise NonFiniteLossError(f"{error}; {last_good(self.last_saved)}") from error
 
     def record(self, kind: str, loss: float, accuracy: float, speed: float) -> Record:
         """Return a record for `on_log`.
@@ -281,7 +311,7 @@ class Run:
         }
 
     def interrupted(self) -> bool:
-        """Return whether any rank received a signal to stop: then all stop after the same step."""
+        """Return whether any rank was told to stop, by a signal or a callback: then all stop after the same step."""
         return any(self.ranks.gather(self.stop()))
 
     def tell(self, moment: Moment, *what: Any) -> None:
@@ -294,7 +324,7 @@ class Run:
         last = self.progress.last_test or {}
         signal = 0 if self.finished else max(self.ranks.gather(self.stop.number))
         return RunResult(
-            folder=self.folder,
+            folder=self.out,
             steps=self.step,
             finished=self.finished,
             loss=last.get("loss"),
@@ -305,4 +335,5 @@ class Run:
             epoch=self.epoch,
             best=self.progress.best,
             stopped_early=self.out_of_patience and self.step < self.total_steps,
+            metrics={name: value for name, value in last.items() if name not in ("loss", "accuracy")},
         )

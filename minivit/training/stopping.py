@@ -40,22 +40,24 @@ def exit_status(number: int) -> int:
 
 
 class StopRequest:
-    """Whether this process was told to stop.
+    """Whether this process was told to stop, by a signal or by a callback.
 
     Attributes:
         number: the first signal that came; 0 if none did.
+        asked: whether a callback asked for it.
         steps_begun: whether there is something to save. Until then a signal ends the process at once.
     """
 
     def __init__(self, show: bool = False):
         self.show = show
         self.number = 0
+        self.asked = False
         self.steps_begun = False
         self._saving = False
 
     def __call__(self) -> bool:
-        """Return whether a signal came."""
-        return self.number != 0
+        """Return whether it was told to stop."""
+        return self.asked or self.number != 0
 
     @contextmanager
     def saving(self) -> Iterator[None]:

@@ -1,12 +1,18 @@
-"""Where a run is built: each part from its group of options, and the callbacks in the order in which they run."""
+"""Where a run is built: each part from its group of options, and the callbacks in the order in which they run.
+
+`Trainer` is the door for scripts, and `train` that of the command line, which uses a Trainer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..backend.arrays import to_numpy
 from ..backend.workers import Workers
 from ..data import AnyDataset, Loader
 from ..data.upload import Uploads
@@ -25,6 +31,7 @@ from ..weights import (
     load_for_pixels,
     pool_of,
     read_header,
+    save_weights,
     with_new_head,
     with_rates,
 )
@@ -44,46 +51,247 @@ from .callbacks.tensorboard import TensorBoard, require_tensorboard
 from .config import TrainConfig
 from .distributed.parallel import GradientSums, bucket_bytes, even_microbatch, own_images
 from .distributed.ranks import ALONE, Ranks, check_shareable
+from .evaluation import evaluate_objective
 from .finetuning import freeze_all_but_head, layer_scales
 from .folder import CHECKPOINT, METRICS, anchored, claimed, options_that_affect_weights, run_notes, write_config
 from .frozen import keep_representations, representations_stay
+from .given import Given, as_test_set, check_complete, expected_of, in_notebook, is_named, note_classes, settled
 from .logs import MetricsFile
+from .loop import train_run
 from .masked import MaskedPatchModel
-from .objectives import Classes, MaskedPatches, Objective
+from .metrics import Metric, measured_by
+from .objectives import Classes, MaskedPatches, Objective, Outcome
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer
 from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions, betas_of
 from .precision import precision
 from .resuming import restore_run, share_first_ranks_state
-from .run import Run
+from .run import Run, RunResult
 from .schedule import Schedule
 from .stopping import StopRequest, stop_signals
 
 
+class Trainer:
+    """Trains a model: a script's own or one that the options name, on its own data or a data set by name.
+
+        trainer = Trainer(model, (images, labels), (test_images, test_labels), TrainConfig(epochs=3, lr=1e-3))
+        result = trainer.fit()
+
+    Data are one of these:
+
+    - `(images, labels)`: images are uint8 (N, H, W, C), which the trainer scales, resizes to the model's size and
+      augments; or floats in [-1, 1] of the model's size, which it takes as they are. Labels are integers (N,) from 0.
+    - a data set of minivit, or an object with `__len__` and `__getitem__` that gives (image, label), as PyTorch's. The
+      image is a Pillow image or uint8 (H, W, C) of any size.
+    - batches (images, labels): a list, PyTorch's DataLoader, or a function that returns an iterator; or a generator,
+      which ends the run when it ends. They are neither shuffled nor augmented, and the run cannot be resumed.
+
+    Args:
+        model: a model, or any `nn.Module` that turns images (B, H, W, C) into logits (B, K). [default: the options']
+        train_data: the training images. [default: the options' data set]
+        test_data: what is measured on; nothing if it is left out.
+        config: the options.
+        callbacks: what happens beside the loop, see `Callback`.
+        metrics: functions of probabilities (N, K) and labels (N,) that return a number, by name, or a list of
+            functions. They see the whole test set at each evaluation.
+        optimizer: over parameters of the model; the others stay as they are. Its learning rate is the highest of the
+            schedule. [default: the options']
+        classes: the names of the classes. [default: the data set's or the model's, else numbers]
+        out: the folder of the run: options, metrics, checkpoint and learning curve. [default: nothing is written]
+        show: whether to show progress.
+        signals: whether Ctrl-C ends the run after the present step; else it raises KeyboardInterrupt, as anywhere.
+            [default: outside notebooks]
+        ranks: the processes that train together, see `ranks.joined_ranks`.
+
+    Attributes:
+        config: the options of the run.
+        model: what is trained; None until `fit` has built the options' model.
+
+    Raises:
+        ConfigError, ShapeError, DTypeError, ImageError, DataError: if a part does not fit the others.
+    """
+
+    def __init__(
+        self,
+        model: Module | None = None,
+        train_data: Any = None,
+        test_data: Any = None,
+        config: TrainConfig | None = None,
+        callbacks: Sequence[Callback] = (),
+        metrics: Mapping[str, Metric] | Sequence[Metric] = (),
+        optimizer: Optimizer | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        out: str | Path | None = None,
+        show: bool = True,
+        signals: bool | None = None,
+        ranks: Ranks = ALONE,
+    ):
+        self.config, self.given = settled(
+            model, train_data, test_data, config, callbacks, metrics, optimizer, classes, show=show, ranks=ranks
+        )
+        self.model: Module | None = model
+        self.out = None if out is None else Path(out)
+        self.show, self.ranks = show, ranks
+        self.signals = not in_notebook() if signals is None else signals
+        self._peak = optimizer.lr if optimizer else 0.0  # a schedule changes the optimiser's rate
+        self._run: Run | None = None
+
+    def fit(self, *, resume: bool = False) -> RunResult:
+        """Train, and return how it ended.
+
+        A second call trains on from the model's present weights, with the schedule from its beginning.
+
+        Args:
+            resume: go on from the checkpoint in `out`, from the start if there is none yet. The run ends with the same
+                bits as one that was never interrupted if its data give the same items again.
+
+        Raises:
+            ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
+            FolderInUseError: if another process trains in the folder.
+            SaveError: if the folder cannot be written to.
+            RankError: if the ranks were started with different options or data.
+            NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is older.
+            KeyboardInterrupt: if a signal came before the first step, or a second one before the run was saved.
+        """
+        if resume and self.out is None:
+            raise ConfigError("nothing was written that a run could go on from: give the Trainer a folder, out=...")
+        if resume and self.given.batches:
+            raise ConfigError("a run on batches of a script cannot be resumed: give arrays or a data set instead")
+        if self.given.optimizer:
+            self.given.optimizer.lr = self._peak
+        with opened_run(
+            self.config, self.out, resume=resume, show=self.show, ranks=self.ranks, given=self.given,
+            signals=self.signals,
+        ) as run:  # fmt: skip
+            self._run = run
+            self.model = self.model or run.model
+            if is_named(run.data.train.classes):
+                note_classes(run.model, run.data.train.classes)
+            try:
+                return train_run(run)
+            finally:
+                run.model.eval()
+                if self.given.optimizer:
+                    self.given.optimizer.lr = self._peak
+
+    def evaluate(self, data: Any = None) -> dict[str, float]:
+        """Return loss, accuracy and the metrics, by name, of the model or of the average of its weights (--ema-decay).
+
+        Args:
+            data: as the trainer takes it. [default: the trainer's test data]
+
+        Raises:
+            ConfigError: if there is nothing to measure on, or no model yet.
+        """
+        model, run, device = self._classifier(), self._run, self.ranks.device(self.config.device)
+        if data is not None:
+            dataset = as_test_set(data, "data", None, expected_of(model, None), self.show)
+        elif run is not None:
+            dataset = run.data.test
+        else:
+            dataset = load_data(self.config, self.config.seed, self.show, given=self.given.data).test
+        if not len(dataset):
+            raise ConfigError("there is nothing to measure on: give the Trainer test_data, or evaluate(data)")
+        objective = run.objective if run is not None and data is None else Classes(model)
+        logits: dict[int, np.ndarray] = {}
+
+        def keep(part: slice, outcome: Outcome) -> None:
+            if self.given.metrics:
+                logits[part.start] = to_numpy(outcome.logits)  # (B, K)
+
+        model.to(device)
+        with build_workers(self.config, device, self.ranks) as workers, self._averaged():
+            loss, accuracy = evaluate_objective(
+                objective, dataset, model.config.image_shape, workers, device,
+                preprocessing=preprocessing_in(model.header), keep=keep,
+            )  # fmt: skip
+        found = measured_by(self.given.metrics, [logits], dataset.labels) if self.given.metrics else {}
+        return {"loss": loss, "accuracy": accuracy, **found}
+
+    def save(self, path: str | Path) -> None:
+        """Write the weights, or their average (--ema-decay), for `minivit.load_model`; see `save_weights`.
+
+        Args:
+            path: ends in .npz or .safetensors.
+
+        Raises:
+            ConfigError: for another suffix, or if there is no model yet.
+            SaveError: if the file cannot be written.
+        """
+        with self._averaged():
+            save_weights(self._classifier(), path)
+
+    def _classifier(self) -> Classifier:
+        """Return the model as a run uses it."""
+        model = self.given.model or (self._run and self._run.model)
+        if model is None:
+            raise ConfigError("there is no model yet: call fit() first, or give the Trainer a model")
+        return model
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Return a context in which the model has the average of its weights, if the run kept one."""
+        average = self._run.average if self._run else None
+        return average.applied() if average else nullcontext()
+
+
+def train(
+    config: TrainConfig, out: str | Path, *, resume: bool = False, show: bool = True, ranks: Ranks = ALONE
+) -> RunResult:
+    """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
+
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current step, or in the middle of an evaluation, and save it.
+
+    Args:
+        config: the options.
+        out: the run's folder; it is made if it does not exist. No other process may use it meanwhile.
+        resume: go on from the folder's checkpoint (from the start if there is none yet).
+        show: whether to show progress.
+        ranks: the processes that train together, see `ranks.joined_ranks`; the first of them reads and writes the
+            folder.
+
+    Returns:
+        How the run ended.
+
+    Raises:
+        As `Trainer.fit`.
+    """
+    return Trainer(config=config, out=out, show=show, signals=True, ranks=ranks).fit(resume=resume)
+
+
 @contextmanager
 def opened_run(
-    config: TrainConfig, folder: Path, *, resume: bool = False, show: bool = True, ranks: Ranks = ALONE
+    config: TrainConfig,
+    folder: Path | None,
+    *,
+    resume: bool = False,
+    show: bool = True,
+    ranks: Ranks = ALONE,
+    given: Given | None = None,
+    signals: bool = True,
 ) -> Iterator[Run]:
     """Yield a run, ready for its next step; its folder is locked and signals are requests inside the `with` block.
 
     Args:
         config: the options.
-        folder: the run's.
+        folder: the run's; None to write nothing.
         resume: go on from the folder's checkpoint, if there is one.
         show: whether to show progress.
         ranks: the processes that train together.
+        given: the parts that a script brings.
+        signals: whether signals stop the run after the present step; else they act as they did before.
     """
     show = show and ranks.first
-    with stop_signals(show) as stop, ExitStack() as stack:
-        if ranks.first and not stack.enter_context(claimed(folder, resume)):
+    with stop_signals(show) if signals else nullcontext(StopRequest(show)) as stop, ExitStack() as stack:
+        if folder and ranks.first and not stack.enter_context(claimed(folder, resume)):
             notice(f"the file system of {printable(folder)} has no locks: start no second process on this run")
-        run = build_run(config, folder, resume=resume, show=show, ranks=ranks, stop=stop)
+        run = build_run(config, folder, resume=resume, show=show, ranks=ranks, stop=stop, given=given)
         stack.enter_context(run.workers)
         stop.steps_begun = True
         try:
             yield run
         except BaseException as error:
             run.tell("on_exception", error)
-            if isinstance(error, ImageError):
+            if isinstance(error, ImageError) and folder and given is None:
                 where = shell_word(folder)
                 raise ImageError(f"{error}; remove or replace it, then: minivit train --resume {where}") from error
             raise
@@ -93,20 +301,23 @@ def opened_run(
 
 def build_run(
     config: TrainConfig,
-    folder: Path,
+    folder: Path | None,
     *,
     resume: bool = False,
     show: bool = False,
     ranks: Ranks = ALONE,
     stop: StopRequest | None = None,
+    given: Given | None = None,
 ) -> Run:
     """Return a run at its first step, or at that of its checkpoint, and write `config.json`.
 
     Args:
-        config, folder, resume, show, ranks: as for `opened_run`.
-        stop: whether this process received a signal to stop.
+        config, folder, resume, show, ranks, given: as for `opened_run`.
+        stop: whether this process was told to stop.
     """
-    given, config = config, anchored(config)
+    given = given or Given()
+    check_complete(config, given, folder)
+    asked, config = config, anchored(config)
     check_shareable(config.batch_size, ranks)
     device = ranks.device(config.device)
     if config.tensorboard:
@@ -114,11 +325,11 @@ def build_run(
 
     # The data: rank 0 downloads what is missing before the others look for it.
     with ranks.first_before_others():
-        data = load_data(config, config.seed, show, folder if resume else None)
+        data = load_data(config, config.seed, show, folder if resume else None, given.data)
     if ranks.size > 1:
-        ranks.check_same("options", options_that_affect_weights(given))
+        ranks.check_same("options", options_that_affect_weights(asked))
         ranks.check_same("data", dataset_fingerprint(data))
-    loader = Loader(
+    loader: Loader = given.batches or Loader(
         data.train,
         config.batch_size * config.grad_accum_steps,  # one optimiser step sees them all
         seed=config.seed,
@@ -126,31 +337,38 @@ def build_run(
     total_steps = config.total_steps(loader.steps_per_epoch)
 
     # The model: the starting weights of a resumed run may be gone, and its checkpoint holds all of the model.
-    resumed = resume and (folder / CHECKPOINT).exists()
+    checkpoint = folder / CHECKPOINT if resume and folder and (folder / CHECKPOINT).exists() else None
     with ranks.first_before_others():
-        saved = resumed and config.weights
-        model = model_like(folder / CHECKPOINT) if saved else build_model(config, data.train, config.seed)
+        if given.model:
+            model = given.model.train()
+        elif checkpoint and config.weights:
+            model = model_like(checkpoint)
+        else:
+            model = build_model(config, data.train, config.seed)
     model.to(device)
     notes = run_notes(folder, device)
-    set_grad_checkpointing(model, config)
+    if given.model is None or config.grad_checkpointing:
+        set_grad_checkpointing(model, config)
 
     # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
     epochs = total_steps / loader.steps_per_epoch
     preprocessing = preprocessing_in(model.header)
-    set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2], preprocessing)
-    if ranks.size > 1:
+    if not given.batches:
+        set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2], preprocessing)
+    if ranks.size > 1 and not given.batches:
         loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
 
     # What is trained for, and by which rule: a masked patch model adds weights, and a teacher may be downloaded.
     with ranks.first_before_others():
         objective = build_objective(config, model, config.title, config.seed, device)
-    optimizer = build_optimizer(config, objective.network, getattr(model.config, "depth", 0))
+    depth = getattr(model.config, "depth", 0)
+    optimizer = given.optimizer or build_optimizer(config, objective.network, depth)
     trained = list(optimizer.parameters.values())
     run = Run(
         config=config,
-        folder=folder,
+        out=folder,
         notes=notes,
         device=device,
         ranks=ranks,
@@ -167,10 +385,11 @@ def build_run(
         microbatch_size=microbatch_size,
         sums=GradientSums(trained, bucket_bytes(ranks.size, device)),
         stop=stop or StopRequest(),
+        metrics=given.metrics,
     )
 
     # Its place: that of the first rank's checkpoint, or the beginning.
-    if ranks.first and resumed:
+    if ranks.first and checkpoint:
         restore_run(run)
     share_first_ranks_state(run)
     if run.step:
@@ -178,33 +397,37 @@ def build_run(
     if representations_stay(config, model, device, ranks, epochs):
         with build_workers(config, device, ranks) as workers:
             keep_representations(run, workers, show)
-    if ranks.first:
+    if run.writes:
         begin_folder(run, resume)
-    run.callbacks = build_callbacks(run, show, resumed)
+    for callback in given.callbacks:
+        callback.run = run
+    run.callbacks = build_callbacks(run, show, checkpoint is not None, given.callbacks)
     return run
 
 
-def build_callbacks(run: Run, show: bool, resumed: bool) -> Sequence[Callback]:
+def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callback] = ()) -> Sequence[Callback]:
     """Return what happens beside the loop. At each moment the callbacks are called in this order.
 
     Args:
         run: the run.
         show: whether to show progress.
         resumed: whether the run goes on from its checkpoint.
+        given: a script's.
     """
     config = run.config
     callbacks: list[Callback | None] = [
         WeightAverage(run, run.average) if run.average else None,  # before anything evaluates or saves the average
         StepCounter(run),  # before anything shows or logs the counts
         BestWeights(run),  # before anything logs an evaluation or saves the run: a checkpoint notes which was the best
-        MetricsWriter(run.folder) if run.ranks.first else None,  # only the first rank writes files
-        TensorBoard(run.folder) if run.ranks.first and config.tensorboard else None,
+        MetricsWriter(run.folder) if run.writes else None,  # only the first rank writes files
+        TensorBoard(run.folder) if run.writes and config.tensorboard else None,
         ProgressBar(run, show),
         StepLog(run, config.log_every),  # after the bar, which shows the counts that a log sets back to 0
         Evaluation(run),
+        *given,  # they see what was measured, and may ask to stop
         StopSignals(run),  # a signal may have come during the evaluation
-        CheckpointSaver(run, config.save_every, resumed) if run.ranks.first else None,  # a stop calls for a checkpoint
-        LearningCurve(run) if run.ranks.first else None,
+        CheckpointSaver(run, config.save_every, resumed) if run.writes else None,  # a stop calls for a checkpoint
+        LearningCurve(run) if run.writes else None,
     ]
     return [callback for callback in callbacks if callback is not None]
 

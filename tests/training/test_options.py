@@ -128,7 +128,7 @@ def test_no_part_of_a_run_takes_all_options():
                 kinds = {str(parameter.annotation) for parameter in inspect.signature(function).parameters.values()}
                 takes_all |= {name} if "TrainConfig" in kinds else set()
                 assert len(kinds & names) <= 1, name
-    assert takes_all == {"opened_run", "build_run"}
+    assert takes_all == {"train", "opened_run", "build_run"}
 
 
 def test_each_part_is_built_from_its_group():

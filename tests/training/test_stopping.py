@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from minivit.training import TrainConfig, batches, evaluation, loop, resuming, stopping
+from minivit.training import TrainConfig, batches, evaluation, loop, resuming, stopping, train
 from minivit.training.callbacks.checkpoint import CheckpointSaver
 from minivit.training.callbacks.progress import ProgressBar
 from minivit.training.stopping import Stopped, StopRequest, exit_status, stop_signals
@@ -207,5 +207,5 @@ def test_an_output_that_is_gone_does_not_end_the_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", Gone())
     monkeypatch.setattr(sys, "stderr", None)
-    result = loop.train(TrainConfig(epochs=1, batch_size=20, num_threads=1, log_every=2), tmp_path, show=True)
+    result = train(TrainConfig(epochs=1, batch_size=20, num_threads=1, log_every=2), tmp_path, show=True)
     assert result.finished

@@ -35,7 +35,7 @@ class BestWeights(Callback):
             progress.waited += 1
             return
         progress.best, progress.waited = found, 0
-        if run.ranks.first:
+        if run.writes:
             self.save(found)
 
     def save(self, best: Measured) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..logs import Record
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 
 class StepResult(NamedTuple):
@@ -34,7 +37,17 @@ Moment = Literal[
 
 
 class Callback:
-    """What happens beside the training loop. A callback gets what it needs when it is made: the run, or its folder."""
+    """What happens beside the training loop: a subclass overrides the moments at which it does something.
+
+    A run's own callbacks get what they need when they are made. To those that a script passes to `Trainer`, the trainer
+    gives the run as `self.run` before the first moment: its step is `self.run.step`, its network `self.run.model`, and
+    `self.run.ask_to_stop()` ends it after the present step.
+
+    Attributes:
+        run: the run.
+    """
+
+    run: Run
 
     def on_run_start(self) -> None:
         """Called before the first step, in a resumed run too."""

@@ -5,9 +5,14 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 
+import numpy as np
+
+from ...backend.arrays import to_numpy
 from ...preprocessing import preprocessing_in
 from ..distributed.parallel import EvaluationStopped
 from ..evaluation import evaluate_objective
+from ..metrics import measured_by
+from ..objectives import Outcome
 from ..run import Run
 from .callback import Callback, StepResult
 
@@ -35,6 +40,12 @@ class Evaluation(Callback):
         """Measure on all ranks, and log the result."""
         run, dataset = self.run, self.run.data.test
         completed = False
+        logits: dict[int, np.ndarray] = {}  # of each batch that this rank measured, by its first image
+
+        def keep(part: slice, outcome: Outcome) -> None:
+            if run.metrics:
+                logits[part.start] = to_numpy(outcome.logits)  # (B, K)
+
         run.tell("on_evaluation_start")
         begun = time.perf_counter()
         try:
@@ -49,6 +60,7 @@ class Evaluation(Callback):
                     ranks=run.ranks,
                     stop=run.stop,
                     preprocessing=preprocessing_in(run.model.header),
+                    keep=keep,
                 )
             completed = True
         except EvaluationStopped:
@@ -57,6 +69,7 @@ class Evaluation(Callback):
         finally:
             run.tell("on_evaluation_end", completed)
         speed = len(dataset) / max(time.perf_counter() - begun, 1e-9)
-        run.progress.last_test = {"loss": loss, "accuracy": accuracy}
+        found = measured_by(run.metrics, run.ranks.gather(logits), dataset.labels) if run.metrics else {}
+        run.progress.last_test = {"loss": loss, "accuracy": accuracy, **found}
         run.progress.evaluated = run.step
-        run.tell("on_log", run.record(run.data.split, loss, accuracy, speed))
+        run.tell("on_log", run.record(run.data.split, loss, accuracy, speed) | found)

@@ -43,12 +43,12 @@ class ProgressBar(Callback):
             self._print(
                 f"epoch {record['epoch']:.2f}: {name} {split} loss {record['loss']:.4f}, "
                 f"{split} {accuracy} {record['accuracy']:.2%}"
+                + "".join(f", {name} {record[name]:.4g}" for name in self.run.metrics)
             )
 
     def _line_of_steps(self, record: Record) -> str:
         run, speed = self.run, record["images_per_second"]
-        images_per_step = len(run.data.train) / run.loader.steps_per_epoch
-        seconds_left = (run.total_steps - run.step) * images_per_step / max(speed, 1e-9)
+        seconds_left = (run.total_steps - run.step) * run.loader.images_per_step / max(speed, 1e-9)
         return (
             f"step {run.step:>6}/{run.total_steps}  epoch {run.epoch:6.2f}  loss {record['loss']:.3f}, "
             f"accuracy {record['accuracy']:.1%}, {speed_text(speed)} images/s  lr {record['lr']:.2e}  "

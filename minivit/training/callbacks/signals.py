@@ -1,4 +1,4 @@
-"""Stop the run when a signal asks for it."""
+"""Stop the run when a signal or a callback asks for it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .callback import Callback, StepResult
 
 
 class StopSignals(Callback):
-    """Lets all ranks stop after the same step if any of them received a signal (see `stopping`)."""
+    """Lets all ranks stop after the same step if a signal or a callback told any of them to (see `stopping`)."""
 
     def __init__(self, run: Run):
         self.run = run
