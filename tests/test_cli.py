@@ -346,7 +346,7 @@ def _no_network():
     ("arguments", "sentence"),
     [
         ("train --datset shapes", "unknown option --datset: did you mean --dataset"),
-        ("train --weights x", "unknown option --weights: `minivit finetune --weights` starts from trained weights"),
+        ("train --weights x --dim 8", "the weights settle the model: leave out --weights or --dim"),
         ("train extra", "unexpected argument 'extra'"),
         (
             "finetune --recipe cfar",

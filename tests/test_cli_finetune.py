@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,6 +47,24 @@ def weights(folder):
 
 def options(folder):
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def test_train_starts_from_weights_with_its_own_defaults(parent, tmp_path, capsys):
+    run("train", "--weights", parent, *SMALL[2:], "--lr", 0, "--out", tmp_path / "run")
+
+    before, after = weights(parent), weights(tmp_path / "run")
+    assert all(np.array_equal(before.state()[name], after.state()[name]) for name in before.state())
+    assert (options(tmp_path / "run")["optimizer"], options(tmp_path / "run")["weight_decay"]) == ("adamw", 0.05)
+    assert f"{parent.name} has the same 10 classes: its head is kept" in capsys.readouterr().err
+
+
+def test_weights_of_other_classes_get_a_new_head_and_say_so(parent, tmp_path, monkeypatch, capsys):
+    others = [replace(shapes(part, 20), classes=tuple("abcdefghij")) for part in ("train", "test")]
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: others)
+    monkeypatch.setattr(cli.train, "load_dataset", lambda *_, **__: others)
+    run("train", "--weights", parent, *SMALL[2:], "--lr", 0, "--out", tmp_path / "run")
+    assert not weights(tmp_path / "run").state()["head.weight"].any()
+    assert f"{parent.name} has other classes: it gets a new head for 10 classes" in capsys.readouterr().err
 
 
 def test_fine_tuning_starts_from_the_weights_with_a_head_as_they_have_it(parent, tmp_path):
@@ -105,7 +124,7 @@ def test_pre_training_gives_weights_that_fine_tuning_takes(tmp_path, target):
     pretrained = weights(tmp_path / "pre")
     assert not pretrained.head.weight.data.any()  # nothing was named yet
     assert {path.name for path in (tmp_path / "pre").iterdir()} == {
-        "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
+        "config.json", "metrics.jsonl", "checkpoint.npz", "best.npz", "curve.png"
     }  # fmt: skip
     assert weights(tmp_path / "run").head.weight.data.any()
 
@@ -174,7 +193,8 @@ def test_bad_input_gets_one_sentence(parent, tmp_path, monkeypatch, capsys, argu
 
     assert cli.main([*arguments, "--out", "run"]) == 2
 
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    said = capsys.readouterr().err.strip().splitlines()
+    (line,) = (line for line in said if "its head is kept" not in line)
     for word in words:
         assert word in line
     assert not (tmp_path / "run" / "config.json").exists()

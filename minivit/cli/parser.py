@@ -66,9 +66,6 @@ class Parser(argparse.ArgumentParser):
         *arguments: as for `argparse.ArgumentParser`.
         examples: commands that its help ends with.
         **options: as for `argparse.ArgumentParser`.
-
-    Attributes:
-        elsewhere: options that this command does not have, and what to do instead.
     """
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
@@ -79,7 +76,6 @@ class Parser(argparse.ArgumentParser):
         self.register("type", int, integer)
         self.register("type", float, number)
         self._negative_number_matcher = re.compile(r"-\.?[0-9][0-9.,eE+-]*$")  # -1,1,1 is a value too, not an option
-        self.elsewhere: dict[str, str] = {}
 
     def add_argument(self, *names: str, group: str = "", **options: Any) -> argparse.Action:  # type: ignore[override]
         """Add an argument to a group of the help.
@@ -148,7 +144,7 @@ class Parser(argparse.ArgumentParser):
             if unknown[0].endswith(".json") and {"--json", "--out"} <= set(self._option_string_actions):
                 return f"--json prints to standard output: to write a file, give --out {printable(unknown[0], LONGEST)}"
             return f"unexpected argument {quoted(unknown[0])}"
-        hint = self.elsewhere.get(options[0]) or did_you_mean(options[0], self._option_string_actions)
+        hint = did_you_mean(options[0], self._option_string_actions)
         return f"unknown option {printable(options[0], LONGEST)}{hint and ': '}{hint}"
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ..training import RunResult, TrainConfig
     from ..training.distributed.ranks import Ranks
 
+SETTLED_BY_WEIGHTS = (
+    "model", "pool", "positions", "positions_at", "patch_size", "dim", "depth", "heads", "mlp_ratio",
+)  # fmt: skip
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
 EXAMPLES = (
@@ -41,14 +44,24 @@ def add_train(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "train", examples=EXAMPLES,
-        help="train a model from scratch", allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        help="train a model, from scratch or from weights", allow_abbrev=False, argument_default=argparse.SUPPRESS,
         usage="minivit train [OPTIONS]\n       minivit train --resume DIR",
         description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
     )  # fmt: skip
     add_place_options(parser)
     add_run_options(parser, RUN_OPTIONS)
-    parser.elsewhere["--weights"] = "`minivit finetune --weights` starts from trained weights"
-    parser.set_defaults(run=lambda options: run_training(options, {}))
+    parser.add_argument(
+        "--weights", metavar="PATH",
+        help="start from weights in a file, the folder of a run or by a published name, with the defaults of train; "
+        "`minivit finetune` has defaults for that, and options for weights of other programs [default: new weights]",
+    )  # fmt: skip
+    parser.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    if hasattr(options, "weights") and (settled := [name for name in SETTLED_BY_WEIGHTS if hasattr(options, name)]):
+        raise ConfigError(f"the weights settle the model: leave out --weights or {listed_as_options(settled)}")
+    return run_training(options, {})
 
 
 def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:

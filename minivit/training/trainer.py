@@ -475,8 +475,12 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
         },
     )
     model = with_rates(model, **options.rates)
-    if header.get("classes") == list(classes) and model.config.num_classes:
+    named = header.get("classes")
+    if named == list(classes) and model.config.num_classes:
+        notice(f"{printable(options.title)} has the same {len(classes):,} classes: its head is kept")
         return model
+    why = "has other classes" if named else "names no classes"
+    notice(f"{printable(options.title)} {why}: it gets a new head for {len(classes):,} classes")
     return with_new_head(model, len(classes))
 
 
