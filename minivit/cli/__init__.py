@@ -20,6 +20,7 @@ from ..utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_LEFT, 
 from ..utils.notices import notices_as_lines
 from .bench import add_bench
 from .common import as_option, complain_of, problem_of
+from .completion import add_completion
 from .evaluate import add_evaluate
 from .experiment import add_experiment
 from .export import add_export
@@ -107,6 +108,8 @@ def build_parser() -> Parser:
     commands.begin_group("learn")
     add_lessons(commands)
     add_experiment(commands)
+    commands.begin_group("use the shell")
+    add_completion(commands, parser)
     parser.epilog = (
         f"{commands.listing()}\n\n`minivit COMMAND --help` explains the options of a command. `minivit train`\n"
         "draws its images itself and trains a small model in minutes: begin with it."
@@ -140,7 +143,7 @@ class Commands:
             **options: the other arguments of the parser.
         """
         self._lines.append(f"  {name:<12}{help}")
-        return self._subparsers.add_parser(name, **options)
+        return self._subparsers.add_parser(name, help=help, **options)
 
     def listing(self) -> str:
         """Return all commands, a line each, under the titles of their groups."""

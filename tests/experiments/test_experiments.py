@@ -59,7 +59,7 @@ def test_every_cell_is_trained_with_every_seed_and_its_options(trainings, tmp_pa
     assert [(c.steps, c.lr, c.seed) for c in trainings] == [
         (steps, lr, seed) for seed in range(3) for steps, lr in ((1, 5e-4), (2, 5e-4), (1, 1e-3))
     ]
-    assert {c.workers for c in trainings} == {1}
+    assert {c.num_threads for c in trainings} == {1}
     assert [(s.series, s.x, s.seeds) for s in summaries] == [("a", 1, 3), ("a", 2, 3), ("b", 1, 3)]
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "picture.png", "sentence.txt"}
     assert (tmp_path / "sentence.txt").read_text(encoding="utf-8") == "3 cells\n"
