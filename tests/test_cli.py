@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from minivit.data import shapes
 from minivit.insight import figures
 from minivit.training import batches
 from minivit.training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+from minivit.training.recipes import OPTIONS, load_recipe
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -190,6 +192,48 @@ def test_the_shape_of_the_model_is_in_the_run_and_its_weights(tmp_path, capsys):
     assert cli.main(["train", "--resume", str(tmp_path)]) == 0
 
 
+def test_recipes_are_listed_and_printed(capsys):
+    assert cli.main(["recipes"]) == 0
+    listed = capsys.readouterr().out
+    for word in ("minivit train --recipe NAME", "cifar10-long", "83.55 %", "results/shapes", "pets"):
+        assert word in listed
+    assert cli.main(["recipes", "cifar10"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["lr"] == 5e-3
+    assert cli.main(["recipes", "pets", "--json"]) == 0
+    (found,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert found["name"] == "pets" and found["options"]["steps"] == 500
+
+
+@pytest.mark.parametrize("command", [cli.train, cli.finetune, cli.pretrain])
+def test_the_defaults_in_the_help_are_the_recipes(command):
+    name = command.__name__.rpartition(".")[2]
+    if name == "train":
+        sets = {option for one in ("shapes", "cifar10", "folder") for option in load_recipe(one).options}
+        assert sets - {"dataset", "pool", "positions", "image_size"} == set(command.OF_RECIPE)
+        for option, words in command.OF_RECIPE.items():
+            assert words.endswith(f", or {OPTIONS[option]:g}" if option in ("lr", "epochs") else f" {OPTIONS[option]}")
+        return
+    for option, value in load_recipe(name).options.items():
+        words = command.OF_RECIPE.get(option, OPTIONS[option])
+        assert words == (f"{value:g}" if isinstance(value, float) else value), option
+
+
+def test_a_run_takes_the_recipe_of_its_data_and_says_so(tmp_path, capsys):
+    short = ["--steps", "1", "--train-images", "16", "--batch-size", "16", "--eval-every", "0"]
+    first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
+    assert cli.main(["train", *short, "--out", str(first)]) == 0
+    assert "options of the recipe shapes: --lr 0.002 (--recipe none: plain defaults)" in capsys.readouterr().out
+    assert cli.main(["train", *short, "--recipe", "none", "--out", str(second)]) == 0
+    assert "options of the recipe" not in capsys.readouterr().out
+    assert cli.main(["train", "--config", str(first), "--seed", "1", "--out", str(third)]) == 0
+    assert cli.main(["train", "--resume", str(third)]) == 0
+
+    read = [json.loads((folder / "config.json").read_text(encoding="utf-8")) for folder in (first, second, third)]
+    assert [config["recipe"] for config in read] == ["shapes", "", "shapes"]
+    assert [config["lr"] for config in read] == [2e-3, 5e-4, 2e-3]
+    assert {name for name in read[0] if read[0][name] != read[2][name]} == {"seed", "run"}
+
+
 def test_the_module_runs_too():
     done = subprocess.run([sys.executable, "-m", "minivit", "info"], capture_output=True, text=True, check=True)
     assert "ViT-B_16" in done.stdout
@@ -216,6 +260,14 @@ def refused(capsys, *arguments):
         (["train", "--model", "ViT-XS"], ["'ViT-XS': did you mean ViT-XS_4-CIFAR or ViT-XS_8-64px"]),
         (["train", "--dim", "100", "--heads", "3"], ["error: --heads must divide dim = 100", "4, 5, 10"]),
         (["train", "--dim", "100", "--heads", "7", "--depth", "0"], ["error: --depth must be an integer from 1"]),
+        (["train", "--recipe", "cifr10"], ["unknown recipe 'cifr10': did you mean cifar10"]),
+        (["train", "--recipe", "pets"], ["the recipe pets is for minivit finetune"]),
+        (["train", "--recipe", "none", "--config", "x"], ["--config and --recipe exclude each other"]),
+        (["train", "--config", "nowhere"], ["nowhere does not exist", "config.json"]),
+        (["train", "--resume", "x", "--recipe", "none"], ["remove --recipe"]),
+        (["train", "--validation", "100000"], ["--validation must be below"]),
+        (["finetune", "--recipe", "none"], ["--weights"]),
+        (["recipes", "cifr10"], ["did you mean cifar10"]),
         (["train", "--patch-size", "5"], ["patches of 5 pixels", "patches of 4 or 8"]),
         (
             ["train", "--model", "BiT-R14-CIFAR", "--positions", "none"],
@@ -348,10 +400,6 @@ def _no_network():
         ("train --datset shapes", "unknown option --datset: did you mean --dataset"),
         ("train --weights x --dim 8", "the weights settle the model: leave out --weights or --dim"),
         ("train extra", "unexpected argument 'extra'"),
-        (
-            "finetune --recipe cfar",
-            "--recipe must be one of imagenet, cifar, pets, flowers, vtab, not 'cfar'; did you mean c",
-        ),
         ("train --lr fast", "--lr must be a finite number"),
         ("predict a.png --weights x --grid axb", "--grid must be"),
         ("train --lr", "--lr: expected one argument"),

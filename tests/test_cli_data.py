@@ -67,7 +67,14 @@ def test_pictures_of_many_sizes_take_the_models_size(photos, tmp_path):
     out = tmp_path / "run"
     options = ["--steps", "1", "--batch-size", "4", "--num-threads", "1", "--eval-every", "0", "--out", str(out)]
     assert cli.main(["train", "--dataset", str(photos), *options]) == 0
-    assert load_model(out / "checkpoint.npz").config.image_size == 32
+    assert load_model(out / "checkpoint.npz").config.image_size == 64  # of the model in the recipe for folders
+
+
+def test_the_model_is_chosen_for_the_image_size_and_said(photos, tmp_path, capsys):
+    options = ["--steps", "1", "--batch-size", "4", "--num-threads", "1", "--eval-every", "0", "--image-size", "128"]
+    assert cli.main(["train", "--dataset", str(photos), *options, "--out", str(tmp_path / "run")]) == 0
+    assert "--model ViT-XS_16-128px: the small model for images of 128 pixels" in capsys.readouterr().out
+    assert load_model(tmp_path / "run").config.num_patches == 64
 
 
 def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, capsys):

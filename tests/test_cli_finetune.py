@@ -155,6 +155,7 @@ def test_a_resumed_pre_training_ends_at_the_same_weights(tmp_path, monkeypatch):
 
 def test_a_recipe_sets_the_steps(parent, tmp_path, monkeypatch):
     seen = []
+    monkeypatch.setattr(cli.train, "_count_training_images", lambda config, ranks: 50_000)
     monkeypatch.setattr("minivit.training.train", lambda config, *_, **__: seen.append(config) or 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
@@ -162,7 +163,7 @@ def test_a_recipe_sets_the_steps(parent, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         cli.main(["finetune", "--weights", str(parent), "--recipe", "pets", "--epochs", "2", "--out", "x"])
 
-    assert (seen[0].steps, seen[0].batch_size) == (10_000, 512)
+    assert (seen[0].steps, seen[0].batch_size, seen[0].eval_every) == (10_000, 512, 6.0)  # of 102 epochs
     assert (seen[1].steps, seen[1].epochs) == (None, 2)
 
     with pytest.raises(ZeroDivisionError):

@@ -33,6 +33,7 @@ from .models import add_models
 from .parser import Parser
 from .predict import add_predict
 from .pretrain import add_pretrain
+from .recipes import add_recipes
 from .train import add_train
 from .verify import add_verify
 
@@ -103,6 +104,7 @@ def build_parser() -> Parser:
     add_export(commands)
     commands.begin_group("list, count and compare")
     add_models(commands)
+    add_recipes(commands)
     add_info(commands)
     add_bench(commands)
     commands.begin_group("learn")

@@ -9,29 +9,6 @@ from ..errors import ConfigError
 from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_place_options, add_run_options
 from .train import run_training
 
-# As in ViT Table 4: SGD with momentum, cosine decay, no weight decay, clipping at 1; so many steps as for small sets.
-DEFAULTS: dict[str, Any] = {
-    "dataset": "cifar10",
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "weight_decay": 0.0,
-    "batch_size": 512,
-    "steps": 500,
-    "label_smoothing": 0.0,
-    "augment": "crop",
-    "eval_every": 1.0,
-}
-
-# For the head alone: without augmentation, the frozen part computes the representation of each image once, and an epoch
-# takes milliseconds.
-HEAD_DEFAULTS: dict[str, Any] = {
-    "augment": "none",
-    "batch_size": 64,
-    "steps": None,
-    "epochs": 100.0,
-    "eval_every": 10.0,
-}
-
 # Options of a widely used PyTorch command line, where they mean the same.
 ALIASES = {
     "image-size": "img_size",
@@ -44,6 +21,15 @@ ALIASES = {
     "clip-grad": "max_grad_norm",
 }
 
+# Defaults of the recipe `finetune`, in words.
+OF_RECIPE = {
+    "dataset": "cifar10",
+    "optimizer": "sgd",
+    "lr": "0.01",
+    "weight_decay": "0",
+    "label_smoothing": "0",
+    **dict.fromkeys(("epochs", "steps", "batch_size", "augment", "eval_every"), "by the number of images"),
+}
 NOT_HERE = (  # the weights settle these; `FINETUNE_OPTIONS` has heads, for weights that do not name their number
     "model", "pool", "positions", "positions-at", "patch-size", "dim", "depth", "heads", "mlp-ratio",
 )  # fmt: skip
@@ -57,8 +43,6 @@ EXAMPLES = (
 
 def add_finetune(commands: Any) -> None:
     """Add the command."""
-    from ..training.finetuning import RECIPES
-
     parser = commands.add_parser(
         "finetune", examples=EXAMPLES, help="adapt trained weights to a data set", allow_abbrev=False,
         usage="minivit finetune --weights PATH [OPTIONS]\n       minivit finetune --resume DIR",
@@ -73,30 +57,17 @@ def add_finetune(commands: Any) -> None:
         "ViT-Ti_16-224-augreg, which is downloaded once; `minivit models` lists them, hf-hub:OWNER/NAME works too "
         "(required unless a run is resumed)",
     )  # fmt: skip
-    rows = ", ".join(f"{name} ({r.steps:,} steps; {', '.join(map(str, r.rates))})" for name, r in RECIPES.items())
-    parser.add_argument(
-        "--recipe", choices=RECIPES, metavar="NAME",
-        help=f"train for the steps of a row of the paper's Table 4, which tried these learning rates: {rows} "
-        "[default: --steps 500]",
-    )  # fmt: skip
     parser.add_argument(
         "--freeze", action="store_true",
         help="train only the head, by default with --epochs 100 --batch-size 64 --augment none --eval-every 10: each "
         "image then goes through the frozen part once [default: train the whole model]",
     )  # fmt: skip
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
-    add_run_options(parser, [*table, *FINETUNE_OPTIONS], DEFAULTS, ALIASES)
+    add_run_options(parser, [*table, *FINETUNE_OPTIONS], OF_RECIPE, ALIASES)
     parser.set_defaults(run=_finetune)
 
 
 def _finetune(options: argparse.Namespace) -> int:
-    from ..training.finetuning import RECIPES
-
-    if not hasattr(options, "weights") and not hasattr(options, "resume"):
+    if not any(hasattr(options, name) for name in ("weights", "resume", "config")):
         raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
-    recipe = vars(options).pop("recipe", None)
-    defaults = DEFAULTS | (HEAD_DEFAULTS if getattr(options, "freeze", False) else {})
-    if recipe:
-        defaults["steps"] = RECIPES[recipe].steps
-        defaults.pop("epochs", None)
-    return run_training(options, defaults)
+    return run_training(options, "finetune")

@@ -83,7 +83,8 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("validation", int, "IMAGES", "hold out IMAGES of the training set and evaluate on them instead of the test set"),
     (
         "augment", str, "NAME",
-        "augment images with crop (random resized crops and flips, as the paper's authors fine-tune), standard (shifts "
+        "augment images with crop (random resized crops and flips, as the paper's authors fine-tune), gentle (crops of "
+        "half of the area or more, and flips), standard (shifts "
         "of up to 1/8 of the side, and flips) or none; auto: in runs of 10 epochs or more, standard for CIFAR and crop "
         "for images of many sizes",
     ),
@@ -160,7 +161,7 @@ FINETUNE_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
 def add_run_options(
     parser: argparse.ArgumentParser,
     table: Collection[tuple[str, Any, str, str]],
-    changed: Mapping[str, Any] = MappingProxyType({}),
+    of_recipe: Mapping[str, str] = MappingProxyType({}),
     aliases: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Add options to a parser that leaves out what is not given.
@@ -168,18 +169,16 @@ def add_run_options(
     Args:
         parser: gets the options.
         table: of each option the name, the type, the unit and the help.
-        changed: defaults that differ from `TrainConfig`'s, by field.
+        of_recipe: defaults in words, by field, where the command's recipe has others than `TrainConfig`.
         aliases: a second spelling of an option.
     """
     from ..training import TrainConfig
 
-    defaults = {field.name: field.default for field in fields(TrainConfig)} | dict(changed)
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
     for option, kind, unit, text in table:
         name = option.replace("-", "_")
-        default = defaults[name]
-        if option == "epochs" and defaults["steps"]:
-            default = f"--steps {defaults['steps']}"
-        elif option == "steps" and default is None:
+        default = of_recipe.get(name, defaults[name])
+        if option == "steps" and default is None:
             default = "use --epochs"
         elif isinstance(default, float):
             default = f"{default:g}"
@@ -207,6 +206,18 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         "[default: begin a new run]",
     )
     parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="take the options that are not given from the recipe NAME (`minivit recipes` lists them), or none for the "
+        "plain defaults [default: the data set's recipe]",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="take the options that are not given from a run's folder, its config.json, or a .toml file like a recipe "
+        "[default: use --recipe]",
+    )
     parser.add_argument(
         "--grad-checkpointing",
         action="store_true",

@@ -8,8 +8,6 @@ from typing import Any
 from .options import RUN_OPTIONS, add_place_options, add_run_options
 from .train import run_training
 
-DEFAULTS: dict[str, Any] = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "adam", "lr": 2e-4}
-
 PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("objective", str, "NAME", "train with the objective masked-patch, the prediction of corrupted patches"),
     (
@@ -20,6 +18,7 @@ PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "(pixels)",
     ),
 )
+OF_RECIPE = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "muon", "lr": "0.005"}
 NOT_HERE = ("label-smoothing", "ema-decay", "mixup", "cutmix", "layer-decay", "pool")  # they need labels or a head
 
 EXAMPLES = (
@@ -40,5 +39,13 @@ def add_pretrain(commands: Any) -> None:
     )  # fmt: skip
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
     add_place_options(parser)
-    add_run_options(parser, [*PRETRAIN_OPTIONS, *table], DEFAULTS)
-    parser.set_defaults(run=lambda options: run_training(options, DEFAULTS))
+    add_run_options(parser, [*PRETRAIN_OPTIONS, *table], OF_RECIPE)
+    parser.set_defaults(run=_pretrain)
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from ..training.recipes import NONE
+
+    if getattr(options, "recipe", None) == NONE:
+        vars(options).setdefault("objective", "masked-patch")  # without it, the command would be `train`
+    return run_training(options, "pretrain")

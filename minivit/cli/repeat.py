@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ..data import DATASETS, dataset_title
 from ..utils.text import shell_word
 from ..weights import PRETRAINED
-from . import finetune, pretrain
 
 if TYPE_CHECKING:
     from ..weights import Header
@@ -24,25 +23,28 @@ def command_of_run(header: Header) -> str | None:
         header: of the run's checkpoint.
     """
     from ..training import TrainConfig
-    from ..training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, as_written_now
+    from ..training.config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, as_written_now
 
     noted: dict[str, Any] = as_written_now(header.get("train") or {})
     if not noted:
         return None
-    command, changed = "train", {}
+    command = "train"
     if noted.get("weights"):
-        command, changed = "finetune", finetune.DEFAULTS
+        command = "finetune"
     elif noted.get("objective", "classes") != "classes":
-        command, changed = "pretrain", pretrain.DEFAULTS
-    defaults = {field.name: field.default for field in fields(TrainConfig)} | changed
-    left_out = {*OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, "epochs" if noted.get("steps") else "steps"}
-    words = ["minivit", command]
+        command = "pretrain"
+    defaults = {field.name: field.default for field in fields(TrainConfig)}
+    unused = "epochs" if noted.get("steps") else "steps"
+    left_out = {*OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, *NOTES_AMONG_OPTIONS, unused}
+    words = ["minivit", command, "--recipe", "none"]  # so that a recipe which is changed later changes nothing
     first = ("weights", "dataset", "model")
     for name, value in sorted(noted.items(), key=lambda item: item[0] not in first):
         is_needed = name in first or value != defaults.get(name)
         if (
             name in left_out
-            or value in (None, False, "")
+            or value is None
+            or value is False
+            or value == ""
             or not is_needed
             or (name == "model" and command == "finetune")
         ):

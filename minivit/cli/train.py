@@ -26,16 +26,26 @@ from .options import RUN_OPTIONS, add_place_options, add_run_options, listed_as_
 if TYPE_CHECKING:
     from ..training import RunResult, TrainConfig
     from ..training.distributed.ranks import Ranks
+    from ..training.recipes import Resolved
 
 SETTLED_BY_WEIGHTS = (
     "model", "pool", "positions", "positions_at", "patch_size", "dim", "depth", "heads", "mlp_ratio",
 )  # fmt: skip
+# Defaults that each data set's recipe has for itself, in words.
+OF_RECIPE = {
+    "model": "the recipe's, or ViT-XS_4-CIFAR",
+    "epochs": "the recipe's, or 10",
+    "optimizer": "the recipe's, or adamw",
+    "lr": "the recipe's, or 0.0005",
+}
+NOT_OF_THE_RUN = ("run", "out", "resume", "recipe", "config")  # what a command takes beside the options of a run
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
 
 EXAMPLES = (
     "minivit train                             # shapes that minivit draws itself",
-    "minivit train --dataset cifar10 --epochs 10 --lr 1e-3 --out runs/first",
-    "minivit train --dataset folder:photos --patch-size 16 --image-size 128",
+    "minivit train --dataset cifar10 --epochs 10 --out runs/first",
+    "minivit train --config runs/first --seed 1  # like that run, but for the seed",
+    "minivit train --dataset folder:photos --image-size 128",
     "minivit train --resume runs/first",
 )
 
@@ -49,7 +59,7 @@ def add_train(commands: Any) -> None:
         description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
     )  # fmt: skip
     add_place_options(parser)
-    add_run_options(parser, RUN_OPTIONS)
+    add_run_options(parser, RUN_OPTIONS, OF_RECIPE)
     parser.add_argument(
         "--weights", metavar="PATH",
         help="start from weights in a file, the folder of a run or by a published name, with the defaults of train; "
@@ -61,22 +71,22 @@ def add_train(commands: Any) -> None:
 def _train(options: argparse.Namespace) -> int:
     if hasattr(options, "weights") and (settled := [name for name in SETTLED_BY_WEIGHTS if hasattr(options, name)]):
         raise ConfigError(f"the weights settle the model: leave out --weights or {listed_as_options(settled)}")
-    return run_training(options, {})
+    return run_training(options, "train")
 
 
-def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
+def run_training(options: argparse.Namespace, command: str) -> int:
     """Begin or resume a run, and say how it ended; returns the exit status.
 
     Args:
         options: what was given, and nothing else.
-        defaults: of the command, where they differ from `TrainConfig`'s.
+        command: "train", "finetune" or "pretrain", whose recipe gives the other options.
     """
     from ..training.distributed.ranks import joined_ranks
     from ..training.stopping import Stopped
 
     with outliving_output(), joined_ranks() as ranks:
         try:
-            return _train_and_report(options, defaults, ranks)
+            return _train_and_report(options, command, ranks)
         except Stopped as stopped:
             if ranks.size > 1:
                 raise  # it ends all ranks
@@ -84,14 +94,14 @@ def run_training(options: argparse.Namespace, defaults: dict[str, Any]) -> int:
             return stopped.status
 
 
-def _train_and_report(options: argparse.Namespace, defaults: dict[str, Any], ranks: Ranks) -> int:
+def _train_and_report(options: argparse.Namespace, command: str, ranks: Ranks) -> int:
     from ..training import train
     from ..training.folder import BEST, CHECKPOINT, check_free
     from ..training.stopping import exit_status
 
-    given = {name: value for name, value in vars(options).items() if name not in ("run", "out", "resume")}
+    given = {name: value for name, value in vars(options).items() if name not in NOT_OF_THE_RUN}
     resume = hasattr(options, "resume")
-    config = _options_of_resumed_run(options, given) if resume else _options_of_new_run(given, defaults)
+    config = _options_of_resumed_run(options, given) if resume else _options_of_new_run(options, given, command, ranks)
     to_device(np.zeros(1, np.float32), config.device)  # an unknown device is said before the run is announced
     if hasattr(options, "out"):
         check_free(Path(options.out))
@@ -155,15 +165,50 @@ def lines_on_results(result: RunResult, config: TrainConfig) -> list[str]:
     return lines
 
 
-def _options_of_new_run(given: dict[str, Any], defaults: dict[str, Any]) -> TrainConfig:
-    """Return the options of a new run."""
+def _options_of_new_run(options: argparse.Namespace, given: dict[str, Any], command: str, ranks: Ranks) -> TrainConfig:
+    """Return the options of a new run: what was given, on top of a recipe or a file; say what these add."""
     from ..training import TrainConfig
+    from ..training.finetuning import fitted_to_data
+    from ..training.recipes import resolved
 
     if "epochs" in given and "steps" in given:
         raise ConfigError("--epochs and --steps exclude each other: give one of them")
-    length = {"epochs", "steps"} if {"epochs", "steps"} & set(given) else set()  # what is given replaces either default
-    kept = {name: value for name, value in defaults.items() if name not in length}
-    return TrainConfig(**{**kept, **given})
+    found = resolved(command, given, getattr(options, "recipe", None), getattr(options, "config", None))
+    config = TrainConfig(**found.options)
+    sentences = [*_words_of_recipe(found), *found.notes]
+    if command == "finetune" and not config.weights:
+        raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
+    needs_data = command == "finetune" and found.source and bool(fitted_to_data(1, found.options)[0])
+    if needs_data or config.validation:
+        images = _count_training_images(config, ranks)
+        if needs_data:
+            fitted, sentence = fitted_to_data(images, found.options)
+            config = TrainConfig(**found.options, **fitted)
+            sentences.append(sentence)
+    if ranks.first:
+        for sentence in sentences:
+            print(printable(sentence), flush=True)
+    return config
+
+
+def _words_of_recipe(found: Resolved) -> list[str]:
+    """Return a line with what a recipe adds, as the command line spells it."""
+    if not found.from_recipe:
+        return []
+    words = [
+        f"--{name.replace('_', '-')}"
+        + ("" if value is True else f" {value:g}" if isinstance(value, float) else f" {value}")
+        for name, value in found.from_recipe.items()
+    ]
+    return [f"options of the recipe {found.source}: {' '.join(words)} (--recipe none: plain defaults)"]
+
+
+def _count_training_images(config: TrainConfig, ranks: Ranks) -> int:
+    """Return how many images a run trains on; too large a --validation is refused."""
+    from ..training.batches import find_data
+
+    with ranks.first_before_others():
+        return len(find_data(config, config.seed, progress=ranks.first).train)
 
 
 def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) -> TrainConfig:
@@ -171,8 +216,10 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
     from ..training.config import LENGTH
     from ..training.folder import options_that_affect_weights, read_config
 
-    if hasattr(options, "out"):
-        raise ConfigError("--resume writes into the run's folder: remove --out")
+    for name in ("out", "recipe", "config"):
+        if hasattr(options, name):
+            reason = "writes into the run's folder" if name == "out" else "keeps the options of the run"
+            raise ConfigError(f"--resume {reason}: remove --{name}")
     before = read_config(Path(options.resume))
     config = replace(before, **_one_length(given), **given)
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)

@@ -304,9 +304,16 @@ def crop_and_flip(size: int | tuple[int, int]) -> Augmentation:
     return chain(random_resized_crop(size), flip)
 
 
+def gentle_crop_and_flip(size: int | tuple[int, int]) -> Augmentation:
+    """Return `random_resized_crop` to half of the area or more, then `flip`, for few images."""
+    return chain(random_resized_crop(size, area=(0.5, 1.0)), flip)
+
+
 # The choices of `--augment`; each function takes the image size.
 AUGMENTATIONS: dict[str, Callable[[int | tuple[int, int]], Augmentation]] = {
     "none": resize,
     "standard": resized_standard,
     "crop": crop_and_flip,
+    "gentle": gentle_crop_and_flip,
 }
+CROPS = ("crop", "gentle")  # they take a box of the image as it is, before it is resized

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from .callbacks.callback import Callback, StepResult
     from .config import TrainConfig
     from .optim import SGD, Adam, AdamW, ExponentialAverage, Muon, Optimizer, clip_by_global_norm
+    from .recipes import recipe
     from .run import RunResult
     from .schedule import Schedule
     from .trainer import Trainer, train
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Callback", "ExponentialAverage", "Muon", "Optimizer", "RunResult", "Schedule",
-    "StepResult", "TrainConfig", "Trainer", "clip_by_global_norm", "train",
+    "StepResult", "TrainConfig", "Trainer", "clip_by_global_norm", "recipe", "train",
 ]  # fmt: skip
 
 __getattr__ = names_on_demand(
@@ -26,6 +27,7 @@ __getattr__ = names_on_demand(
         "callbacks.callback": ("Callback", "StepResult"),
         "config": ("TrainConfig",),
         "optim": ("SGD", "Adam", "AdamW", "ExponentialAverage", "Muon", "Optimizer", "clip_by_global_norm"),
+        "recipes": ("recipe",),
         "run": ("RunResult",),
         "schedule": ("Schedule",),
         "trainer": ("Trainer", "train"),

@@ -20,7 +20,7 @@ from ..data import (
     mixing,
     training_augmentation,
 )
-from ..data.augment import chain, fit
+from ..data.augment import CROPS, chain, fit
 from ..data.manifest import Manifest, check_images, manifest_of, read_manifest, with_removed_replaced
 from ..data.splits import Split, counted, report
 from ..errors import ConfigError
@@ -213,7 +213,7 @@ def set_augmentation(
         epochs: how often the run sees each image.
         image_size: the network's (H, W), in pixels.
         preprocessing: how the network's weights expect images. They are resized and cropped so, except for the
-            augmentation "crop", which cuts boxes of random sizes.
+            augmentations of `CROPS`, which cut boxes of random sizes.
 
     Raises:
         ConfigError: if images are repeated and nothing changes them.
@@ -232,7 +232,7 @@ def set_augmentation(
     augment = training_augmentation(
         name, image_size, options.randaugment, options.erasing, options.auto_augment, options.color_jitter
     )
-    loader.augment = augment if name == "crop" else chain(fit(image_size, preprocessing), augment)
+    loader.augment = augment if name in CROPS else chain(fit(image_size, preprocessing), augment)
     loader.repeats = options.repeated_augmentation
 
 

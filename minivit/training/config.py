@@ -35,6 +35,8 @@ OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS = (
 # A resumed run may change these too: it goes on to another length.
 LENGTH = ("epochs", "steps", "patience")
 
+NOTES_AMONG_OPTIONS = ("recipe",)  # they say where the others come from, and have no effect
+
 
 @takes_old_names
 @dataclass(frozen=True, kw_only=True)

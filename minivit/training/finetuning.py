@@ -1,40 +1,58 @@
-"""What fine-tuning adds to training (ViT §3.2, Table 4): recipes, frozen parts, rates by layer, and a teacher."""
+"""What fine-tuning adds to training (ViT §3.2): a length for the data, frozen parts, rates by layer, and a teacher."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .. import engine
 from ..backend.arrays import Array
 from ..engine.tensor import Tensor
 from ..models import Classifier
 
+# As many steps as the paper takes for small data sets (ViT Table 4), but few images are not seen too often, and many
+# not too rarely. Its batches of 512 images are for large data sets: of 300 images, they would leave one step an epoch.
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 500, 3.0, 30.0
+MOST_EVALUATIONS = 20
+BATCHES = ((2_000, 32), (20_000, 128))  # below so many images, batches of this size
+LARGE_BATCH = 512
+FEW_IMAGES = 5_000  # with fewer, crops keep half of an image or more: the part that tells its class stays in sight
 
-@dataclass(frozen=True)
-class Recipe:
-    """A row of the paper's Table 4.
 
-    All rows have SGD with momentum 0.9, batches of 512, cosine decay, no weight decay, and gradients clipped at 1.
+def fitted_to_data(images: int, chosen: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return the options of a fine-tuning run that the number of images decides, and a sentence.
 
-    Attributes:
-        steps: of the optimiser.
-        rates: learning rates, of which one is chosen on held-out images.
+    Args:
+        images: how many there are to train on.
+        chosen: the options that were chosen, by name.
+
+    Returns:
+        The options, without the chosen ones; the sentence, "" if no option is left.
     """
-
-    steps: int
-    rates: tuple[float, ...]
-
-
-# ViT Table 4
-RECIPES = {
-    "imagenet": Recipe(20_000, (0.003, 0.01, 0.03, 0.06)),
-    "cifar": Recipe(10_000, (0.001, 0.003, 0.01, 0.03)),
-    "pets": Recipe(500, (0.001, 0.003, 0.01, 0.03)),
-    "flowers": Recipe(500, (0.001, 0.003, 0.01, 0.03)),
-    "vtab": Recipe(2_500, (0.01,)),
-}
+    batch = chosen.get("batch_size") or next((size for most, size in BATCHES if images < most), LARGE_BATCH)
+    steps_per_epoch = -(-images // (batch * chosen.get("grad_accum_steps", 1)))
+    epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, STEPS / steps_per_epoch))
+    fitted: dict[str, Any] = {"batch_size": batch, "augment": "gentle" if images < FEW_IMAGES else "crop"}
+    said = {"batch_size": f"batches of {batch}", "augment": "gentle crops" if images < FEW_IMAGES else "crops"}
+    if chosen.get("steps"):
+        epochs = chosen["steps"] / steps_per_epoch
+    elif chosen.get("epochs"):
+        epochs = chosen["epochs"]
+    elif LEAST_EPOCHS < epochs < MOST_EPOCHS:
+        fitted["steps"], said["steps"] = STEPS, f"{STEPS} steps ({epochs:.1f} epochs)"
+    else:
+        fitted["epochs"], said["epochs"] = epochs, f"{epochs:g} epochs"
+    fitted["eval_every"] = float(max(1, math.ceil(epochs / MOST_EVALUATIONS)))
+    said["eval_every"] = (
+        "an evaluation every epoch"
+        if epochs <= MOST_EVALUATIONS
+        else (f"an evaluation every {fitted['eval_every']:g} epochs")
+    )
+    left = {name: value for name, value in fitted.items() if name not in chosen}
+    words = [text for name, text in said.items() if name in left]
+    return left, f"for {images:,} training images: {', '.join(words)}" if words else ""
 
 
 def freeze_all_but_head(model: Classifier) -> None:

@@ -18,7 +18,7 @@ from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveErr
 from ..utils.files import locked, read_json, reason_of, remove_parts, write_json
 from ..utils.text import listed, printable, shell_word
 from ..weights import PRETRAINED
-from .config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, config_from_json
+from .config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, config_from_json
 from .options import OWN_DATA
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
@@ -196,7 +196,8 @@ def is_folder(dataset: str) -> bool:
 
 def options_that_affect_weights(config: TrainConfig) -> dict[str, Any]:
     """Return the options that the weights depend on, without paths: folders and files may be moved."""
-    options = {name: value for name, value in asdict(config).items() if name not in OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS}
+    without_effect = (*OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, *NOTES_AMONG_OPTIONS)
+    options = {name: value for name, value in asdict(config).items() if name not in without_effect}
     if is_folder(config.dataset):
         options["dataset"] = "a folder of images"
     for name in ("weights", "teacher"):

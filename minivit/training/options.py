@@ -326,8 +326,9 @@ class ComputeOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions(Options):
-    """When a run is measured, logged and saved, and which of its weights are the best."""
+    """When a run is measured, logged and saved, which weights are the best, and its recipe, as a note."""
 
+    recipe: str = ""
     eval_every: float = 1.0
     monitor: str = "accuracy"
     patience: int = 0

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minivit import SGD, Adam, AdamW, Muon, Tensor, cross_entropy, gradcheck
-from minivit.training.finetuning import RECIPES, distillation_loss, freeze_all_but_head, layer_scales
+from minivit.training import TrainConfig
+from minivit.training.finetuning import distillation_loss, fitted_to_data, freeze_all_but_head, layer_scales
 from tests.support import random_images, tiny_vit
 
 
@@ -94,11 +95,36 @@ def test_the_gradient_of_distillation_agrees_with_finite_differences():
     gradcheck(loss, rng.standard_normal((3, 4)), tolerance=1e-6)
 
 
-def test_recipes_are_the_papers_table_4():
-    assert {name: (r.steps, r.rates) for name, r in RECIPES.items()} == {
-        "imagenet": (20_000, (0.003, 0.01, 0.03, 0.06)),
-        "cifar": (10_000, (0.001, 0.003, 0.01, 0.03)),
-        "pets": (500, (0.001, 0.003, 0.01, 0.03)),
-        "flowers": (500, (0.001, 0.003, 0.01, 0.03)),
-        "vtab": (2_500, (0.01,)),
-    }
+@pytest.mark.parametrize(
+    ("images", "chosen", "expected"),
+    [
+        (50, {}, {"epochs": 30.0, "batch_size": 32, "augment": "gentle", "eval_every": 2.0}),
+        (300, {}, {"epochs": 30.0, "batch_size": 32, "augment": "gentle", "eval_every": 2.0}),
+        (1_000, {}, {"steps": 500, "batch_size": 32, "augment": "gentle", "eval_every": 1.0}),
+        (10_000, {}, {"steps": 500, "batch_size": 128, "augment": "crop", "eval_every": 1.0}),
+        (50_000, {}, {"steps": 500, "batch_size": 512, "augment": "crop", "eval_every": 1.0}),
+        (1_281_167, {}, {"epochs": 3.0, "batch_size": 512, "augment": "crop", "eval_every": 1.0}),
+        (300, {"epochs": 100.0}, {"batch_size": 32, "augment": "gentle", "eval_every": 5.0}),
+        (300, {"steps": 2_000, "batch_size": 8}, {"augment": "gentle", "eval_every": 3.0}),
+        (1_000, {"batch_size": 8, "grad_accum_steps": 4}, {"steps": 500, "augment": "gentle", "eval_every": 1.0}),
+        (300, {"steps": 1, "batch_size": 8, "augment": "crop", "eval_every": 1.0}, {}),
+    ],
+)
+def test_fine_tuning_looks_at_the_number_of_images(images, chosen, expected):
+    fitted, sentence = fitted_to_data(images, chosen)
+
+    assert fitted == expected
+    assert bool(sentence) == bool(expected)
+    TrainConfig(**chosen, **fitted)
+    epochs = fitted.get("epochs") or chosen.get("epochs")
+    if epochs:
+        assert epochs / fitted["eval_every"] <= 20
+
+
+def test_what_the_number_of_images_chose_is_said():
+    assert fitted_to_data(300, {})[1] == (
+        "for 300 training images: batches of 32, gentle crops, 30 epochs, an evaluation every 2 epochs"
+    )
+    assert fitted_to_data(1_000, {"augment": "none"})[1] == (
+        "for 1,000 training images: batches of 32, 500 steps (15.6 epochs), an evaluation every epoch"
+    )

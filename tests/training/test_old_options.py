@@ -100,7 +100,9 @@ def test_a_run_begun_under_old_names_ends_with_the_same_bits(tmp_path, monkeypat
 
 def test_the_command_that_repeats_an_old_run_has_new_names():
     old = {"train": {"dataset": "shapes", "model": "ViT-XS_4-CIFAR", "seed": 0, "smoothing": 0.3, "ema": 0.0}}
-    assert command_of_run(old) == "minivit train --dataset shapes --model ViT-XS_4-CIFAR --label-smoothing 0.3"
+    assert command_of_run(old) == (
+        "minivit train --recipe none --dataset shapes --model ViT-XS_4-CIFAR --label-smoothing 0.3"
+    )
 
 
 # -- on the command line ---------------------------------------------------------------------------

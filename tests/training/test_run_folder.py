@@ -330,7 +330,7 @@ def test_only_one_of_the_two_lengths_has_a_default(capsys):
     with pytest.raises(SystemExit):
         cli.main(["finetune", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "N may be a fraction [default: --steps 500]" in text
+    assert "N may be a fraction [default: by the number of images]" in text
 
 
 def test_the_folder_module_knows_the_files_by_the_names_that_the_commands_use():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from minivit import ViTConfig, cli, export_model, load_model, save_weights
-from minivit.cli import finetune, pretrain, train
+from minivit.cli import train
 from minivit.cli.repeat import command_of_run
 from minivit.errors import ConfigError, DTypeError, MissingExtraError, ShapeError
 from minivit.training import TrainConfig
+from minivit.training.distributed.ranks import ALONE
 from minivit.training.folder import options_that_affect_weights
 from minivit.weights.export import transformer
 from minivit.weights.export.card import model_card
@@ -181,12 +182,13 @@ def test_a_card_says_what_is_not_known():
         "pretrain --steps 20 --target pixels",
     ],
 )
-def test_the_command_of_a_run_repeats_it(given):
+def test_the_command_of_a_run_repeats_it(given, monkeypatch):
+    monkeypatch.setattr(train, "_count_training_images", lambda config, ranks: 3_680)
+
     def config_of(words):
-        options = vars(cli.build_parser().parse_args(words))
-        defaults = {"finetune": finetune.DEFAULTS, "pretrain": pretrain.DEFAULTS}.get(words[0], {})
-        chosen = {name: value for name, value in options.items() if name != "run"}
-        return train._options_of_new_run(chosen, defaults)
+        options = cli.build_parser().parse_args(words)
+        chosen = {name: value for name, value in vars(options).items() if name not in train.NOT_OF_THE_RUN}
+        return train._options_of_new_run(options, chosen, words[0], ALONE)
 
     before = config_of(given.split())
     command = command_of_run({"train": asdict(before)})
@@ -197,5 +199,5 @@ def test_the_command_of_a_run_repeats_it(given):
 
 def test_the_command_of_a_run_tells_no_path():
     noted = {"train": asdict(TrainConfig(dataset="folder:/home/someone/photos", weights="/home/someone/w.npz"))}
-    assert command_of_run(noted).startswith("minivit finetune --weights w.npz --dataset folder:photos ")
+    assert command_of_run(noted).startswith("minivit finetune --recipe none --weights w.npz --dataset folder:photos")
     assert command_of_run({}) is None

@@ -1,0 +1,62 @@
+"""`minivit recipes`: the options that are known to work for a kind of data."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..utils.files import read_text
+
+
+def add_recipes(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "recipes",
+        help="list the recipes for --recipe, or print one",
+        allow_abbrev=False,
+        description="List the recipes of `minivit train`, `finetune` and `pretrain` with what they reach and the "
+        "command that measured it, or print the file of one. A run takes the recipe of its data set by itself.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print the file of the recipe NAME [default: list all]")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each [default: a table]")
+    parser.set_defaults(run=_recipes)
+
+
+def _recipes(options: argparse.Namespace) -> int:
+    from ..training.recipes import COMMANDS, load_recipe, recipe_names, with_recipe
+
+    if options.name is not None and not options.json:
+        print(read_text(load_recipe(options.name).path), end="")
+        return 0
+    recipes = [load_recipe(name) for name in ([options.name] if options.name else recipe_names())]
+    if options.json:
+        for recipe in recipes:
+            print(json.dumps({"name": recipe.name, **recipe.about, "options": with_recipe(recipe, {}).options}))
+        return 0
+    for command in COMMANDS:
+        of_command = [recipe for recipe in recipes if recipe.command == command]
+        print(f"for minivit {command} --recipe NAME:\n")
+        width = max(len(recipe.name) for recipe in of_command)
+        for recipe in of_command:
+            about = recipe.about
+            print(f"  {recipe.name:<{width}}  {about['title']}{_default_words(about)}")
+            print(f"  {'':<{width}}  {_result_words(about)}")
+            if "measured" in about:
+                print(f"  {'':<{width}}  measured with: {about['measured']}")
+                print(f"  {'':<{width}}  log: {about['log']}")
+        print()
+    print("`minivit recipes NAME` prints a recipe's file, with a reason for each option.")
+    return 0
+
+
+def _default_words(about: dict[str, Any]) -> str:
+    """Return in words for which data a recipe is the default."""
+    return f" (the default for {', '.join(about['for'])})" if "for" in about else ""
+
+
+def _result_words(about: dict[str, Any]) -> str:
+    """Return what a recipe reaches, in which time, if it was measured."""
+    if "reaches" not in about:
+        return "accuracy not measured here"
+    return about["reaches"] + (f"; {about['time']} on 2 cores" if "time" in about else "")

@@ -1,0 +1,337 @@
+"""Recipes: options that are known to work for a kind of data, each in a readable file (`minivit/recipes/NAME.toml`).
+
+A file holds options by name, perhaps options for a condition (`[when."optimizer = adamw"]`), the recipe that it differs
+from (`like`), and what is known of it (`[about]`). Later layers win: a recipe's options, then the command line's.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..data import DATASETS
+from ..errors import ConfigError, MinivitError
+from ..models import model_config
+from ..models.configs import ViTConfig
+from ..models.names import model_for_image_size
+from ..utils.files import read_json, read_text
+from ..utils.text import did_you_mean, printable, quoted, suggestion
+from .config import TrainConfig, as_written_now, config_from_json
+from .folder import CONFIG, NOTES, relocated
+
+FOLDER = Path(__file__).parent.parent / "recipes"
+NONE = "none"  # the name for no recipe
+COMMANDS = ("train", "finetune", "pretrain")
+FACTS = ("for", "command", "title", "time", "reaches", "measured", "log", "rates")  # the keys of [about]
+OPTIONS: dict[str, Any] = {option.name: option.default for option in fields(TrainConfig)}
+
+OF_THE_OPTIMIZER = ("lr", "min_lr", "betas", "weight_decay")  # good for one optimiser, not for another
+OF_THE_MODEL = ("patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at")
+
+Layer = dict[str, Any]  # options by field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a file says.
+
+    Attributes:
+        name: the file's, without its ending.
+        path: the file.
+        options: by field of `TrainConfig`.
+        rules: options for a condition: (field, value, options, the condition among them).
+        like: the name of the recipe that it differs from; "" for none.
+        about: what is known of it, see `FACTS`.
+    """
+
+    name: str
+    path: Path
+    options: Layer
+    rules: tuple[tuple[str, Any, Layer], ...] = ()
+    like: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """The command that it is for; "" for any."""
+        return self.about.get("command", "")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The options of a run, and where they come from.
+
+    Attributes:
+        options: by field, those of the recipe and those that were given.
+        source: the recipe's name, the file's or the run's path; "" for plain defaults.
+        from_recipe: the options that the recipe adds to the given ones, where they differ from the plain defaults.
+        notes: sentences about what follows from the given options.
+    """
+
+    options: Layer
+    source: str = ""
+    from_recipe: Layer = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def recipe_names() -> list[str]:
+    """Return the names of all recipes of minivit."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return a recipe of minivit.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    if name not in recipe_names():
+        raise ConfigError(f"unknown recipe {quoted(name)}: {suggestion(name, recipe_names(), 'minivit recipes')}")
+    return read_recipe(FOLDER / f"{name}.toml")
+
+
+@cache
+def read_recipe(path: Path) -> Recipe:
+    """Return what a file says.
+
+    Raises:
+        ConfigError: if it is not a recipe; the sentence names the file and the key.
+        DataError, DataNotFoundError: if it cannot be read.
+    """
+    try:
+        values = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{printable(path)} is not TOML: {printable(error, 100)}") from error
+    like, about, rules = values.pop("like", ""), values.pop("about", {}), values.pop("when", {})
+    if like and like not in recipe_names():
+        raise ConfigError(
+            f"{printable(path)}: like is an unknown recipe, {quoted(like)}: {suggestion(like, recipe_names())}"
+        )
+    if not isinstance(about, dict) or not isinstance(rules, dict):
+        raise ConfigError(f'{printable(path)}: about and when are tables, [about] and [when."optimizer = adamw"]')
+    for fact in about:
+        if fact not in FACTS:
+            raise ConfigError(f"{printable(path)}: unknown key {quoted(fact)} in [about]: {suggestion(fact, FACTS)}")
+    return Recipe(
+        name=path.stem,
+        path=path,
+        options=_options_in(values, path),
+        rules=tuple(_rule_in(condition, options, path) for condition, options in rules.items()),
+        like=like,
+        about=about,
+    )
+
+
+def _options_in(values: Any, path: Path) -> Layer:
+    """Return options by field; a file may spell them with hyphens, and under their old names."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{printable(path)}: a condition is followed by options, not by {quoted(values)}")
+    spelled = {name.replace("-", "_"): value for name, value in values.items()}
+    if {"epochs", "steps"} <= set(spelled):
+        raise ConfigError(f"{printable(path)}: epochs and steps exclude each other: give one of them")
+    options = as_written_now(spelled)
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise ConfigError(f"{printable(path)}: unknown option {quoted(name)}: {_nearest(name)}")
+        if isinstance(value, dict | list):
+            raise ConfigError(f"{printable(path)}: {name} takes one value, not {quoted(value)}")
+    return options
+
+
+def _nearest(name: str) -> str:
+    return did_you_mean(name, OPTIONS) or "`minivit train --help` lists the options"
+
+
+def _rule_in(condition: str, options: Any, path: Path) -> tuple[str, Any, Layer]:
+    """Return a rule such as [when."optimizer = adamw"] as its field, its value and its options."""
+    found = re.fullmatch(r"\s*([\w-]+)\s*=\s*(\S+)\s*", condition)
+    name = found[1].replace("-", "_") if found else ""
+    if not found or name not in OPTIONS:
+        hint = _nearest(name) if found else 'write OPTION = VALUE, such as [when."optimizer = adamw"]'
+        raise ConfigError(f"{printable(path)}: unknown condition {quoted(condition)}: {hint}")
+    try:
+        value = tomllib.loads(f"value = {found[2]}")["value"]  # true, false or a number
+    except tomllib.TOMLDecodeError:
+        value = found[2]
+    return name, value, {name: value} | _options_in(options, path)
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def recipe(name: str, **given: Any) -> TrainConfig:
+    """Return the options of a recipe, with some changed: `recipe("cifar10", epochs=3)`.
+
+    Args:
+        name: one of `recipe_names()`, or the path of a .toml file.
+        **given: options that replace the recipe's.
+
+    Raises:
+        ConfigError: for an unknown name or options that do not fit.
+    """
+    source = read_recipe(Path(name)) if name.endswith(".toml") else load_recipe(name)
+    return TrainConfig(**with_recipe(source, given).options)
+
+
+def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
+    """Return options on top of a recipe's.
+
+    Args:
+        source: the recipe.
+        given: options that replace the recipe's, by field.
+    """
+    given = dict(given)
+    below = _below(source, given)
+    notes: list[str] = []
+    options = _merged(below, given)
+    if "image_size" in given and "model" not in given and "model" in below and "model" not in options:
+        options["model"] = model_for_image_size(given["image_size"])
+        notes.append(f"--model {options['model']}: the small model for images of {given['image_size']} pixels")
+    mine = {name: value for name, value in below.items() if options.get(name) == value != OPTIONS[name]}
+    mine = {name: value for name, value in mine.items() if name not in given}
+    if source.path.parent == FOLDER:
+        options["recipe"] = source.name
+    return Resolved(options, source.name, mine, tuple(notes))
+
+
+def _below(source: Recipe, given: Layer) -> Layer:
+    """Return a recipe's own options, those of the recipes that it is like, and of the rules that hold, in one layer."""
+    layers: list[Layer] = []
+    chain = [source]
+    while chain[-1].like:
+        chain.append(load_recipe(chain[-1].like))
+        if chain[-1] in chain[:-1]:
+            raise ConfigError(f"{printable(source.path)}: like leads back to the recipe itself")
+    plain = _merged(*(one.options for one in reversed(chain)), given)
+    for one in reversed(chain):
+        layers += [one.options]
+        layers += [options for name, value, options in one.rules if plain.get(name, OPTIONS[name]) == value]
+    return _merged(*layers)
+
+
+def _merged(*layers: Layer) -> Layer:
+    """Return the options of several layers, of which a later one wins.
+
+    Options that only make sense together go together: a length is in epochs or in steps, a learning rate belongs to its
+    optimiser, and the parts of a Vision Transformer to one.
+    """
+    merged: Layer = {}
+    for layer in layers:
+        dropped: Iterable[str] = ()
+        if {"epochs", "steps"} & set(layer):
+            dropped = (*dropped, "epochs", "steps")
+        if "optimizer" in merged and layer.get("optimizer", merged["optimizer"]) != merged["optimizer"]:
+            dropped = (*dropped, *OF_THE_OPTIMIZER)
+        if layer.get("weights"):  # they settle the model
+            dropped = (*dropped, "model", "image_size", *OF_THE_MODEL)
+        elif "model" in layer:
+            dropped = (*dropped, "image_size", *(() if _is_transformer(layer["model"]) else OF_THE_MODEL))
+        elif "image_size" in layer and "image_size" in merged:
+            dropped = (*dropped, "model")
+        merged = {name: value for name, value in merged.items() if name not in dropped} | layer
+    return merged
+
+
+def _is_transformer(model: Any) -> bool:
+    try:
+        return isinstance(model_config(model), ViTConfig)
+    except (MinivitError, TypeError):
+        return True  # an unknown name is refused elsewhere
+
+
+# -- what a command starts from ------------------------------------------------------------------
+
+
+def default_recipe(command: str, given: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of a command, if none is named: that of the data set, or of the command.
+
+    Args:
+        command: one of `COMMANDS`.
+        given: options by field.
+    """
+    if command != "train":
+        return load_recipe(command)
+    dataset = given.get("dataset", OPTIONS["dataset"])
+    kind = dataset if dataset in DATASETS else "folder"
+    return next(one for one in map(load_recipe, recipe_names()) if kind in one.about.get("for", ()))
+
+
+def resolved(command: str, given: Mapping[str, Any], recipe: str | None = None, config: str | None = None) -> Resolved:
+    """Return the options of a run: what was given, on top of a recipe, or of a file's options.
+
+    Args:
+        command: one of `COMMANDS`.
+        given: options by field.
+        recipe: the name of a recipe, or "none" for the plain defaults. [default: the data set's]
+        config: the path of a run, of its `config.json`, or of a file like a recipe. [default: none]
+
+    Raises:
+        ConfigError: for an unknown recipe, one of another command, or a file with a mistake.
+    """
+    given = dict(given)
+    if config is not None and recipe is not None:
+        raise ConfigError("--config and --recipe exclude each other: give one of them")
+    if config is not None:
+        return _of_file(command, given, Path(config).expanduser())
+    if recipe == NONE:
+        return Resolved(given)
+    source = default_recipe(command, given) if recipe is None else load_recipe(recipe)
+    if source.command != command:
+        raise ConfigError(f"the recipe {recipe} is for minivit {source.command}, not minivit {command}")
+    return with_recipe(source, given)
+
+
+def _of_file(command: str, given: Layer, path: Path) -> Resolved:
+    """Return options on top of those of a run, or of a .toml file, below which is the recipe of its data set."""
+    if path.suffix != ".toml":
+        options = options_of_run(path)
+        if {"epochs", "steps"} & set(given):
+            options = {name: value for name, value in options.items() if name not in ("epochs", "steps")}
+        return Resolved(options | given, printable(path))
+    source = read_recipe(path)
+    if not source.like:
+        source = replace(source, like=default_recipe(source.command or command, source.options | given).name)
+    found = with_recipe(source, given)
+    try:
+        TrainConfig(**found.options)
+    except ConfigError as error:
+        name = re.split(r"[ =]", str(error))[0].replace("-", "_")
+        if name in source.options and name not in given:
+            raise ConfigError(f"{printable(path)}: {error}") from error
+        raise
+    return replace(found, source=printable(path))
+
+
+def options_of_run(path: Path) -> Layer:
+    """Return the options of a run by field.
+
+    Args:
+        path: its folder, or its `config.json`.
+
+    Raises:
+        ConfigError: if it is neither.
+        DataError, DataNotFoundError: if it cannot be read.
+    """
+    file = path / CONFIG if path.is_dir() else path
+    if not file.is_file():
+        what = f"has no {CONFIG}" if path.is_dir() else "does not exist"
+        raise ConfigError(f"{printable(path)} {what}: --config takes a run's folder, its {CONFIG} or a .toml file")
+    values = read_json(file)
+    notes = values.pop(NOTES, None) if isinstance(values, dict) else None
+    if isinstance(values, dict) and (unknown := sorted(set(as_written_now(values)) - set(OPTIONS))):
+        raise ConfigError(f"{printable(file)}: unknown option {quoted(unknown[0])}: {_nearest(unknown[0])}")
+    try:
+        config = relocated(config_from_json(values), notes, file.parent)
+    except ConfigError as error:
+        raise ConfigError(f"{printable(file)}: {error}") from error
+    options = {name: getattr(config, name) for name in OPTIONS}
+    del options["steps" if options["steps"] is None else "epochs"]
+    return options

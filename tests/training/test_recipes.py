@@ -1,0 +1,266 @@
+"""Recipes: what their files hold, which layer of options wins, and what is said of a mistake."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+import minivit
+from minivit.data import DATASETS
+from minivit.errors import ConfigError, DataError
+from minivit.training import TrainConfig, recipe
+from minivit.training.folder import options_that_affect_weights
+from minivit.training.recipes import (
+    default_recipe,
+    load_recipe,
+    options_of_run,
+    recipe_names,
+    resolved,
+    with_recipe,
+)
+
+ROOT = Path(minivit.__file__).parent.parent
+
+
+# -- the files -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_recipe_says_what_it_is_and_begins_a_run(name):
+    found = load_recipe(name)
+
+    assert found.path.read_text(encoding="utf-8").startswith("# ")
+    assert found.about["title"]
+    started_from = {"weights": "some.npz"} if found.command == "finetune" else {}
+    config = TrainConfig(**with_recipe(found, started_from).options)
+    assert config.recipe == name
+    assert (config.objective == "masked-patch") == (found.command == "pretrain")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_a_recipe_reaches_is_in_the_results(name):
+    about = load_recipe(name).about
+    assert ("reaches" in about) == ("measured" in about) == ("log" in about)
+    if "reaches" not in about:
+        return
+    assert (ROOT / about["log"]).is_dir()
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    for figure in re.findall(r"[\d.]+(?= %)", about["reaches"]):
+        assert re.search(rf"\b{re.escape(figure)}\d?\s?%", page), figure
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"), [("cifar10", "cifar10-xs-40-epochs/seed-0"), ("cifar10-long", "cifar10-xs-125-epochs")]
+)
+def test_the_recipes_of_cifar10_are_the_measured_runs(name, folder):
+    measured = TrainConfig(**options_of_run(ROOT / "results" / folder))
+    mine = recipe(name, microbatch=32, eval_every=measured.eval_every)
+    assert options_that_affect_weights(mine) == options_that_affect_weights(measured)
+
+
+def test_each_data_set_has_one_recipe():
+    owners = [kind for name in recipe_names() for kind in load_recipe(name).about.get("for", ())]
+    assert sorted(owners) == sorted([*DATASETS, "folder"])
+    assert default_recipe("train", {}).name == "shapes"
+    assert default_recipe("train", {"dataset": "cifar100"}).name == "cifar10"
+    assert default_recipe("train", {"dataset": "folder:photos"}).name == "folder"
+    assert default_recipe("finetune", {"dataset": "pets"}).name == "finetune"
+
+
+def test_recipes_of_the_papers_table_4():
+    found = {name: load_recipe(name) for name in ("imagenet", "cifar", "pets", "flowers", "vtab")}
+    assert {name: (one.options["steps"], one.about["rates"]) for name, one in found.items()} == {
+        "imagenet": (20_000, [0.003, 0.01, 0.03, 0.06]),
+        "cifar": (10_000, [0.001, 0.003, 0.01, 0.03]),
+        "pets": (500, [0.001, 0.003, 0.01, 0.03]),
+        "flowers": (500, [0.001, 0.003, 0.01, 0.03]),
+        "vtab": (2_500, [0.01]),
+    }
+    for one in found.values():
+        options = with_recipe(one, {"weights": "some.npz"}).options
+        assert (options["optimizer"], options["batch_size"], options["weight_decay"]) == ("sgd", 512, 0.0)
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def test_from_python():
+    config = recipe("cifar10", epochs=3)
+
+    assert (config.epochs, config.optimizer, config.lr, config.pool) == (3, "muon", 5e-3, "avg")
+    assert TrainConfig().lr == 5e-4  # the plain defaults are as they were
+    with pytest.raises(ConfigError, match="did you mean cifar10"):
+        recipe("cifar-10")
+
+
+def test_what_is_given_wins():
+    found = resolved("train", {"dataset": "cifar10", "steps": 400, "lr": 1e-3})
+
+    assert found.options["lr"] == 1e-3 and found.options["optimizer"] == "muon"
+    assert "epochs" not in found.options and found.options["steps"] == 400
+    assert found.source == "cifar10"
+    assert {"lr", "steps", "dataset"}.isdisjoint(found.from_recipe) and found.from_recipe["optimizer"] == "muon"
+    assert resolved("train", {"dataset": "cifar10"}, recipe="none").options == {"dataset": "cifar10"}
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 2e-3), ("sgd", 0.01), ("muon", 5e-3)])
+def test_a_learning_rate_belongs_to_its_optimiser(optimizer, lr):
+    assert recipe("cifar10", optimizer=optimizer).lr == lr
+    assert recipe("cifar10", optimizer=optimizer, lr=0.1).lr == 0.1
+
+
+def test_an_optimiser_of_which_the_recipe_says_nothing_gets_the_plain_rate():
+    assert recipe("shapes", optimizer="muon").lr == TrainConfig().lr != recipe("shapes").lr
+
+
+def test_parts_of_a_transformer_are_left_out_of_other_networks_and_of_trained_weights():
+    assert recipe("cifar10", model="BiT-R14-CIFAR").positions is None
+    assert recipe("cifar10", model="ViT-Ti_4-CIFAR").positions == "sincos2d"
+    assert recipe("cifar10", weights="some.npz").pool is None
+
+
+def test_the_image_size_chooses_the_model_where_nobody_did():
+    given = {"dataset": "folder:photos", "image_size": 224}
+    found = resolved("train", given)
+
+    assert found.options["model"] == "ViT-XS_16-224px"
+    assert found.notes == ("--model ViT-XS_16-224px: the small model for images of 224 pixels",)
+    assert "model" not in found.from_recipe
+    assert resolved("train", given | {"model": "ViT-Ti_16-224px"}).options["model"] == "ViT-Ti_16-224px"
+    assert "image_size" not in resolved("train", {"dataset": "folder:photos", "model": "ViT-Ti_16"}).options
+    assert resolved("train", {"dataset": "cifar10", "image_size": 64}).options["model"] == "ViT-XS_4-CIFAR"
+
+
+def test_the_head_alone_has_options_of_its_own():
+    found = resolved("finetune", {"weights": "some.npz", "freeze": True}).options
+    assert (found["augment"], found["batch_size"], found["epochs"], found["eval_every"]) == ("none", 64, 100, 10)
+    row = resolved("finetune", {"weights": "some.npz", "freeze": True}, recipe="pets").options
+    assert (row["augment"], row["batch_size"], row["steps"]) == ("none", 64, 500) and "epochs" not in row
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "sentence"),
+    [
+        ("train", "pets", "the recipe pets is for minivit finetune, not minivit train"),
+        ("finetune", "cifar10", "the recipe cifar10 is for minivit train, not minivit finetune"),
+        ("train", "cifar11", "did you mean cifar10"),
+    ],
+)
+def test_a_recipe_of_another_command_is_refused(command, name, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        resolved(command, {}, recipe=name)
+    with pytest.raises(ConfigError, match="exclude each other"):
+        resolved(command, {}, recipe=name, config="x")
+
+
+# -- a file of one's own -------------------------------------------------------------------------
+
+
+def write(folder, text):
+    path = folder / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_file_stands_between_the_command_line_and_the_recipe_of_the_data(tmp_path):
+    path = write(tmp_path, 'dataset = "cifar10"\nlr = 0.004\nseed = 3\nlabel-smoothing = 0.2\n')
+    found = resolved("train", {"seed": 5}, config=path)
+
+    assert found.options["lr"] == 0.004 and found.options["seed"] == 5 and found.options["label_smoothing"] == 0.2
+    assert found.options["optimizer"] == "muon"
+    config = TrainConfig(**found.options)
+    assert config.recipe == ""  # it is not that of minivit
+
+
+def test_a_file_can_be_like_a_recipe_and_have_conditions(tmp_path):
+    path = write(tmp_path, 'like = "cifar10-long"\nlr = 4e-3\n[when."optimizer = sgd"]\nlr = 0.03\n')
+
+    assert resolved("train", {}, config=path).options["cutmix"] == 1.0
+    assert recipe(path).lr == 4e-3
+    assert recipe(path, optimizer="sgd").lr == 0.03
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("lrr = 1", "unknown option 'lrr': did you mean lr"),
+        ("zzz = 1", "unknown option 'zzz': `minivit train --help` lists the options"),
+        ("lr = '1e-3'", "lr must be a number, not '1e-3'"),
+        ("optimizer = 'adamV'", "optimizer must be one of .* did you mean adam"),
+        ("lr = [1]", "lr takes one value"),
+        ("lr", "is not TOML"),
+        ("epochs = 1\nsteps = 2", "epochs and steps exclude each other"),
+        ("like = 'cifar11'", "like is an unknown recipe, 'cifar11': did you mean cifar10"),
+        ("[about]\ntime_ = '1'", "unknown key 'time_' in .about.: did you mean time"),
+        ("[when.'optimiser = sgd']\nlr = 1", "unknown condition 'optimiser = sgd': did you mean optimizer"),
+        ("[when.'optimizer sgd']\nlr = 1", "unknown condition 'optimizer sgd': write OPTION = VALUE"),
+        ("[when.'optimizer = sgd']\nlrr = 1", "unknown option 'lrr': did you mean lr"),
+        ("when = 3", "are tables"),
+        ("[optim]\nlr = 1", "unknown option 'optim': did you mean"),
+    ],
+)
+def test_a_mistake_in_a_file_names_the_file_and_the_key(tmp_path, text, sentence):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError, match=sentence) as caught:
+        resolved("train", {}, config=path)
+    assert str(caught.value).startswith(path)
+    assert len(str(caught.value)) - len(path) < 200
+
+
+def test_a_value_that_the_command_line_replaces_is_not_the_files_mistake(tmp_path):
+    path = write(tmp_path, "heads = 3\ndim = 96\n")
+    assert TrainConfig(**resolved("train", {}, config=path).options).heads == 3
+    with pytest.raises(ConfigError) as caught:
+        resolved("train", {"heads": 5}, config=path)
+    assert str(caught.value).startswith("heads must divide dim = 96")
+
+
+# -- a run like another --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_run(tmp_path):
+    config = asdict(TrainConfig(dataset="shapes", steps=7, lr=0.1, seed=3, recipe="shapes"))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**config, "run": {"folder": str(folder)}}), encoding="utf-8")
+    return folder
+
+
+def test_a_run_like_another_but(other_run):
+    for path in (other_run, other_run / "config.json"):
+        found = resolved("train", {"seed": 4}, config=str(path))
+        assert TrainConfig(**found.options) == TrainConfig(dataset="shapes", steps=7, lr=0.1, seed=4, recipe="shapes")
+    assert TrainConfig(**resolved("train", {"epochs": 2.0}, config=str(other_run)).options).steps is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "sentence"),
+    [
+        (
+            '{"dataset": "shapes", "model": "ViT-XS_4-CIFAR", "seed": 0, "lrr": 1}',
+            ConfigError,
+            "'lrr': did you mean lr",
+        ),
+        ('{"dataset": "shapes"}', ConfigError, "model, seed is missing"),
+        ("[]", ConfigError, "does not hold a run's options"),
+        ("{", DataError, "not valid JSON"),
+    ],
+)
+def test_a_mistake_in_a_config_json_names_the_file(tmp_path, text, error, sentence):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(error, match=sentence) as caught:
+        resolved("train", {}, config=str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"has no config\.json: --config takes"):
+        resolved("train", {}, config=str(tmp_path))
+    with pytest.raises(ConfigError, match="does not exist"):
+        resolved("train", {}, config=str(tmp_path / "nothing"))
+    with pytest.raises(DataError, match="could not read"):
+        resolved("train", {}, config=str(tmp_path / "nothing.toml"))
