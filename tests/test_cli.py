@@ -398,7 +398,6 @@ def _no_network():
     ("arguments", "sentence"),
     [
         ("train --datset shapes", "unknown option --datset: did you mean --dataset"),
-        ("train --weights x --dim 8", "the weights settle the model: leave out --weights or --dim"),
         ("train extra", "unexpected argument 'extra'"),
         ("train --lr fast", "--lr must be a finite number"),
         ("predict a.png --weights x --grid axb", "--grid must be"),

@@ -184,6 +184,7 @@ def test_a_recipe_sets_the_steps(parent, tmp_path, monkeypatch):
         (["pretrain", "--target", "median"], ["target", "mean", "median"]),
         (["pretrain", "--objective", "contrast"], ["objective", "contrast"]),
         (["pretrain", "--model", "BiT-R14-CIFAR", "--dataset", "shapes"], ["BiT-R14-CIFAR"]),
+        (["train", "--weights", "PARENT", "--dim", "8"], ["leave out --weights or --dim"]),
         (["train", "--train-images", "61", "--dataset", "shapes"], ["train-images", "60", "61"]),
     ],
 )

@@ -141,7 +141,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "patience", int, "EVALUATIONS",
         "stop after so many EVALUATIONS in a row without a better one, by --monitor; 0: do not stop early",
     ),
-    ("log-every", int, "STEPS", "write a line to metrics.jsonl every STEPS"),
+    ("log-every", int, "STEPS", "write a line to metrics.jsonl every STEPS, and once an epoch if it has fewer"),
     ("save-every", float, "SECONDS", "write a checkpoint every SECONDS; 0: after every step"),
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, Sav
 from minivit.models import vit
 from minivit.training import TrainConfig, batches, loop, train
 from minivit.training.callbacks.checkpoint import CheckpointSaver
+from minivit.training.callbacks.curve import learning_curve
 from minivit.training.folder import read_config
 from minivit.training.objectives import Classes
 from minivit.weights import load_model, read_arrays, write_arrays
@@ -160,6 +161,34 @@ def test_the_logged_loss_is_the_mean_since_the_last_log(tmp_path):
     five = [record["loss"] for record in records(tmp_path / "five", "train")]
     images = [20, 20, 20, 20, 10]  # 90 images: the epoch's last batch is short
     assert five[0] == pytest.approx(np.average(each[:5], weights=images))
+
+
+def test_an_epoch_of_few_steps_is_logged_once(tmp_path):
+    run(tmp_path, epochs=3, log_every=50)
+    assert [(record["step"], record["epoch"]) for record in records(tmp_path, "train")] == [(5, 1), (10, 2), (15, 3)]
+
+
+@pytest.mark.parametrize(
+    ("options", "of_loss", "of_accuracy"),
+    [
+        ({"label_smoothing": 0.0}, "train", "train"),
+        ({"label_smoothing": 0.1}, "train (label smoothing 0.1)", "train"),
+        ({"label_smoothing": 0.1, "cutmix": 1.0}, "train (label smoothing 0.1, CutMix)", "train (CutMix)"),
+        ({"label_smoothing": 0.0, "mixup": 0.2}, "train (mixup)", "train (mixup)"),
+    ],
+)
+def test_losses_that_are_not_comparable_are_named(tmp_path, monkeypatch, capsys, options, of_loss, of_accuracy):
+    shown = {}
+
+    def legends(figure, *_, **__):
+        shown.update({axes.get_ylabel(): [line.get_label() for line in axes.lines] for axes in figure.axes})
+
+    monkeypatch.setattr("minivit.training.callbacks.curve.learning_curve", learning_curve)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", legends)
+    train(TrainConfig(**BASE | {"epochs": 1}, **options), tmp_path)
+    assert shown == {"loss": [of_loss, "test"], "accuracy (%)": [of_accuracy, "test"]}
+    said = "the training loss has" in capsys.readouterr().out
+    assert said == ("(" in of_loss)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):

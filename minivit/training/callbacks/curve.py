@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ...data import dataset_title
 from ...utils.files import atomic_file
 from ...utils.text import write_words
+from ..config import TrainConfig
 from ..folder import CURVE, METRICS
 from ..logs import MetricsFile, Record
 from ..run import Run
@@ -29,11 +31,39 @@ class LearningCurve(Callback):
         if records := MetricsFile(run.folder / METRICS).read():
             note = f" ({run.data.train.note})" if run.data.train.note else ""
             title = f"{run.config.title} on {dataset_title(run.config.dataset)}{note}"
-            learning_curve(records, run.folder / CURVE, title)
+            extras = extras_of_training_loss(run.config)
+            learning_curve(records, run.folder / CURVE, title, extras, mixings(run.config))
 
 
-def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
-    """Draw loss and accuracy against epochs, of training and evaluations, into a PNG file."""
+def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
+    """Return what the loss in training has and that of an evaluation has not; if there is nothing, they are comparable.
+
+    Args:
+        config: the options of the run.
+    """
+    if config.objective != "classes":
+        return ()
+    smoothing = (f"label smoothing {config.label_smoothing:g}",) * bool(config.label_smoothing)
+    return (*smoothing, *("a teacher",) * bool(config.teacher), *mixings(config))
+
+
+def mixings(config: TrainConfig) -> tuple[str, ...]:
+    """Return the names of the ways in which training images are mixed, which lowers the accuracy in training too."""
+    return ("mixup",) * bool(config.mixup) + ("CutMix",) * bool(config.cutmix)
+
+
+def learning_curve(
+    records: list[Record], path: Path, title: str = "", of_loss: Sequence[str] = (), of_accuracy: Sequence[str] = ()
+) -> None:
+    """Draw loss and accuracy against epochs, of training and evaluations, into a PNG file.
+
+    Args:
+        records: of `metrics.jsonl`.
+        path: the file.
+        title: above both.
+        of_loss: why the losses of training are not those of evaluations, for the legend, such as "CutMix".
+        of_accuracy: the same for accuracies.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -53,8 +83,9 @@ def learning_curve(records: list[Record], path: Path, title: str = "") -> None:
         )
         if len(chosen) <= FEW_POINTS:  # a single point would draw no line
             style = {"marker": ".", **style}
-        loss_axes.plot(epochs, losses, label=kind, **style)
-        accuracy_axes.plot(epochs, 100 * accuracies, label=kind, **style)
+        for axes, values, extras in ((loss_axes, losses, of_loss), (accuracy_axes, 100 * accuracies, of_accuracy)):
+            note = f" ({', '.join(extras)})" if extras and kind == "train" else ""
+            axes.plot(epochs, values, label=f"{kind}{note}", **style)
     loss_axes.set(xlabel="epoch", ylabel="loss")
     accuracy_axes.set(xlabel="epoch", ylabel="accuracy (%)")
     for axes in (loss_axes, accuracy_axes):

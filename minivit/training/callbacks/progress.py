@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ...utils.text import printable
+from ...utils.text import listed, printable
 from ..logs import EVALUATIONS, Record
 from ..objectives import ACCURACIES
 from ..run import Run
 from .callback import Callback, StepResult
+from .curve import extras_of_training_loss
 
 
 class ProgressBar(Callback):
@@ -25,6 +26,12 @@ class ProgressBar(Callback):
         self.interactive = show and sys.stderr is not None and sys.stderr.isatty()
         self.steps = self._bar(run.total_steps, "step", initial=run.step)
         self.evaluation: Any = None  # a second bar below the first
+
+    def on_run_start(self) -> None:
+        """Say what makes the losses of training differ from those of evaluations."""
+        extras = extras_of_training_loss(self.run.config)
+        if extras and self.run.config.eval_every and not self.run.finished:
+            self._print(f"the training loss has {listed(extras)}, the {self.run.data.split} loss has not")
 
     def on_step_end(self, step: StepResult) -> None:
         """Advance the bar; behind it are the means since the last log."""

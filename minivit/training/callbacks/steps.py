@@ -31,11 +31,11 @@ class StepLog(Callback):
 
     Args:
         run: the run.
-        every: after how many steps to log; the last step is logged too.
+        every: after how many steps to log, or once an epoch if that has fewer; the last step is logged too.
     """
 
     def __init__(self, run: Run, every: int):
-        self.run, self.every = run, every
+        self.run, self.every = run, min(every, run.loader.steps_per_epoch or every)
 
     def on_step_end(self, step: StepResult) -> None:
         """Log what is due, and begin the counts anew."""
