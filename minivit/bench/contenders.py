@@ -184,7 +184,7 @@ def jax_work(job: Job, stack: ExitStack) -> Work:
     from . import jax_vit
 
     model = job.build()
-    weights = {name: jax.numpy.asarray(array) for name, array in model.state().items()}
+    weights = {name: jax.numpy.asarray(array) for name, array in model.state_dict().items()}
     if job.task == "infer":
         infer = jax.jit(lambda w, x: jax.nn.softmax(jax_vit.forward(w, x, model.config)))
         return lambda images, labels: np.asarray(infer(weights, images))

@@ -209,6 +209,18 @@ class ViT(Classifier):
         mean = self.patches(z).mean(axis=1)  # ViT D.3: global average pooling
         return engine.concatenate([z[:, 0], mean], axis=1) if self.config.classifier == "token_gap" else mean
 
+    def forward_features(self, images: Tensor | Array, *, rng: RNG = None) -> Tensor:
+        """Return all tokens after the final LayerNorm, before pooling: (B, H, W, C) -> (B, T, D), as in timm.
+
+        The tokens in front, such as the class token, come first; `patches` leaves them out. With `pool_before_norm` the
+        tokens are not normalised, since the norm comes after pooling.
+
+        Args:
+            images, rng: as in `forward`.
+        """
+        z = self.encode(self.embed(images), rng=rng, all_tokens=True)  # (B, T, D)
+        return z if self.config.pool_before_norm else self.encoder_norm(z)
+
     def features(self, images: Tensor | Array) -> Tensor:
         """Return the patches' final tokens as a grid, for tasks besides classification: (B, H, W, C) -> (B, h, w, D).
 

@@ -168,7 +168,7 @@ class Module(Owner):
 
     # -- state -----------------------------------------------------------------------------------
 
-    def state(self) -> dict[str, Array]:
+    def state_dict(self) -> dict[str, Array]:
         """Return the parameters' arrays by name: the model's own, not copies.
 
         A parameter with several names is there under each, so that a model with separate parameters can load it.
@@ -176,7 +176,7 @@ class Module(Owner):
         self._refuse_hidden()
         return {name: tensor.data for name, tensor in self._by_name().items()}
 
-    def load_state(self, state: Mapping[str, Array], source: str = "the state") -> None:
+    def load_state_dict(self, state: Mapping[str, Array], source: str = "the state") -> None:
         """Copy arrays into the parameters; nothing changes unless every name and shape fits.
 
         For a parameter with several names, at least one must be there; if there are more, their arrays must be equal.
@@ -213,6 +213,14 @@ class Module(Owner):
         for name, tensor in there.items():
             copy_into(tensor.data, state[name])
             tensor.changed_in_place()
+
+    def state(self) -> dict[str, Array]:
+        """Return `state_dict()`, by its older and shorter name."""
+        return self.state_dict()
+
+    def load_state(self, state: Mapping[str, Array], source: str = "the state") -> None:
+        """Call `load_state_dict`, by its older and shorter name."""
+        self.load_state_dict(state, source)
 
     # -- modes -----------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def save_checkpoint(
         NonFiniteLossError: if an array holds nan or an infinity; an older checkpoint is unchanged.
         SaveError: if it cannot be written; an older checkpoint is unchanged.
     """
-    arrays = {f"model/{name}": array for name, array in model.state().items()}
+    arrays = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"objective/{name}": tensor.data for name, tensor in _around(network, model)}
     if average:
         arrays |= {f"ema/{name}": array for name, array in average.average.items()}
@@ -77,7 +77,7 @@ def load_checkpoint(
     saved, around = section(arrays, "objective/"), dict(_around(network, model))
     if {name: array.shape for name, array in saved.items()} != {name: t.shape for name, t in around.items()}:
         raise CheckpointError(f"{path} is of a run with another objective")
-    model.load_state(section(arrays, "model/"), source=str(path))
+    model.load_state_dict(section(arrays, "model/"), source=str(path))
     for name, tensor in around.items():
         tensor.data[...] = xp_of(tensor.data).asarray(saved[name])
         tensor.changed_in_place()

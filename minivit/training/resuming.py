@@ -109,7 +109,7 @@ def teacher_check_number(objective: Objective) -> int | None:
     The path of its file would not do: a resumed run may find the file elsewhere.
     """
     teacher = getattr(objective, "teacher", None)
-    return None if teacher is None else sum(check_number(to_numpy(array)) for array in teacher.state().values())
+    return None if teacher is None else sum(check_number(to_numpy(array)) for array in teacher.state_dict().values())
 
 
 def _progress_of(header: dict[str, Any]) -> Progress:

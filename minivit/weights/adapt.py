@@ -57,7 +57,7 @@ def _with_config(
         interpolation: of position embeddings, if the grid differs.
         has_new_head: whether the head is new, of zeros, and the names of classes are forgotten.
     """
-    before, state = model.config, model.state()
+    before, state = model.config, model.state_dict()
     new = build(after, seed=None)
     for name, parameter in new.named_parameters():
         if has_new_head and name.startswith(("head.", "distillation_head.")):

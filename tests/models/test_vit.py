@@ -612,6 +612,50 @@ def test_features_lie_where_their_patches_do(changes):
     assert not difference.any()
 
 
+POOLED_BY_HAND = {
+    "token": ({}, lambda model, z: z[:, 0]),
+    "map": ({"classifier": "map"}, lambda model, z: model.pooling(Tensor(z)).data),
+    "mean": ({"classifier": "gap"}, lambda model, z: z.mean(axis=1)),
+    "mean beside a class token": ({"classifier": "gap", "class_token": True}, lambda model, z: z[:, 1:].mean(axis=1)),
+    "registers": ({"classifier": "gap", "registers": 2}, lambda model, z: z[:, 2:].mean(axis=1)),
+    "two tokens": ({"distillation": True}, lambda model, z: z[:, :2].mean(axis=1)),
+    "before the norm": (
+        {"classifier": "gap", "pool_before_norm": True},
+        lambda model, z: by_hand(z.mean(axis=1), model.encoder_norm),
+    ),
+    "no norm": ({"final_norm": False}, lambda model, z: z[:, 0]),
+}
+
+
+@pytest.mark.parametrize("kind", POOLED_BY_HAND)
+def test_forward_features_are_the_tokens_that_are_pooled(kind):
+    changes, pool = POOLED_BY_HAND[kind]
+    model = tiny_vit(image_size=(8, 12), **changes)
+    if kind != "no norm":
+        model.encoder_norm.bias.data[...] = 0.3
+    images = random_images(model.config)
+
+    found = model.forward_features(images)
+
+    assert found.shape == (3, 6 + model.config.num_front_tokens, 12)
+    np.testing.assert_allclose(pool(model, found.data), model.represent(images).data, atol=1e-12)
+    if kind != "before the norm":
+        grid = model.patches(found).data.reshape(3, 2, 3, 12)
+        np.testing.assert_allclose(grid, model.features(images).data, atol=1e-12)
+
+
+def test_forward_features_draw_dropout_from_the_generator_that_is_given():
+    model = tiny_vit(dropout=0.5).train()
+    images = random_images(model.config)
+
+    first, again, other = (model.forward_features(images, rng=np.random.default_rng(s)).data for s in (1, 1, 2))
+
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    pooled = model.pool(model.encode(model.embed(images), rng=np.random.default_rng(1)))
+    np.testing.assert_allclose(pooled.data, first[:, 0], atol=1e-12)
+
+
 def test_what_patches_do_not_divide_of_a_feature_map_is_left_out_below_and_to_the_right():
     model = tiny_vit(image_size=(24, 40), patch_size=4, backbone=(), backbone_width=32)
     images = random_images(model.config)

@@ -130,6 +130,38 @@ def test_load_state_lists_all_that_is_wrong_and_changes_nothing():
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_the_state_has_the_fields_names_and_the_older_ones():
+    source, target = tiny_vit(seed=1), tiny_vit(seed=2)
+    assert list(source.state_dict()) == [name for name, _ in source.named_parameters()] == list(source.state())
+    for name, tensor in source.named_parameters():
+        assert source.state_dict()[name] is tensor.data is source.state()[name]
+
+    target.load_state_dict(source.state_dict())
+    np.testing.assert_array_equal(target.cls.data, source.cls.data)
+    source.cls.data[...] = 7.0
+    target.load_state(source.state())
+    np.testing.assert_array_equal(target.cls.data, source.cls.data)
+    for load in (target.load_state, target.load_state_dict):
+        with pytest.raises(CheckpointError, match=r"^my file does not fit this model"):
+            load({}, source="my file")
+        with pytest.raises(CheckpointError, match=r"^the state does not fit this model"):
+            load({})
+
+
+def test_a_class_that_changes_its_state_changes_it_under_both_names():
+    class Renamed(Linear):
+        def state_dict(self):
+            return {f"own.{name}": array for name, array in super().state_dict().items()}
+
+        def load_state_dict(self, state, source="the state"):
+            super().load_state_dict({name.removeprefix("own."): array for name, array in state.items()}, source)
+
+    layer = Renamed(np.ones((2, 3)))
+    assert list(layer.state()) == ["own.weight", "own.bias"]
+    layer.load_state({"own.weight": np.zeros((2, 3)), "own.bias": np.ones(3)})
+    assert not layer.weight.data.any() and layer.bias.data.all()
+
+
 def test_a_long_list_of_problems_is_cut():
     with pytest.raises(CheckpointError, match=r"and \d+ more") as caught:
         tiny_vit().load_state({})

@@ -72,6 +72,9 @@ def test_timm_reads_an_exported_folder_and_so_does_minivit(tmp_path, variant):
     loaded = load_model(written.path)
 
     agrees(timms_logits(network, images), model(images).data)
+    with torch.no_grad():
+        tokens = network.forward_features(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    agrees(tokens, model.forward_features(images).data)
     assert loaded.state().keys() == model.state().keys()
     assert all(np.array_equal(loaded.state()[name], array) for name, array in model.state().items())
     np.testing.assert_array_equal(loaded(images).data, model(images).data)

@@ -58,6 +58,6 @@ class BestWeights(Callback):
             "monitor": run.config.monitor,
         }
         with run.average.applied() if run.average else nullcontext():
-            arrays = {f"model/{name}": to_numpy(array) for name, array in run.model.state().items()}
+            arrays = {f"model/{name}": to_numpy(array) for name, array in run.model.state_dict().items()}
             with run.stop.saving():
                 write_arrays(run.folder / BEST, header, arrays)

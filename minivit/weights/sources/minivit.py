@@ -88,7 +88,7 @@ class Minivit(Source):
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's arrays and its header; the header of the file that it was loaded from is kept."""
-        arrays = {f"{WEIGHTS}{name}": to_numpy(array) for name, array in model.state().items()}
+        arrays = {f"{WEIGHTS}{name}": to_numpy(array) for name, array in model.state_dict().items()}
         kept = {name: value for name, value in model.header.items() if name not in OF_A_CHECKPOINT}
         write_arrays(path, kept | {"config": asdict(model.config)} | (header or {}), arrays)
 

@@ -180,7 +180,7 @@ class SlotSource(Source):
     def fill(self, model: Classifier, archive: Archive, description: Description) -> None:
         """Copy the arrays of a file into the model."""
         names = self._checked_names(archive, description.config)
-        path, state = printable(archive.path), model.state()
+        path, state = printable(archive.path), model.state_dict()
         place = {name: i for i, name in enumerate(archive.shapes)}
         slots = [slot for slot in self.slots(description.config) if slot.theirs in names]  # the others are optional
         for slot in sorted(slots, key=lambda slot: place[names[slot.theirs]]):  # in the file's order
@@ -239,7 +239,7 @@ class SlotSource(Source):
             SaveError: if weights are nan or infinite.
         """
         self.check_writable(model.config)
-        state = {name: to_numpy(array) for name, array in model.state().items()}
+        state = {name: to_numpy(array) for name, array in model.state_dict().items()}
         for name, array in state.items():
             if not np.isfinite(array).all():
                 raise SaveError(f"{name} holds numbers that are nan or infinite: nothing was written")
