@@ -292,7 +292,7 @@ def public_definitions(body, prefix):
 
 # Named and behaving as NumPy's, or described where the base class or the class itself is.
 SELF_EXPLANATORY = re.compile(
-    r"\.Tensor\.(shape|ndim|size|dtype|sum|mean|max|exp|log|sqrt|tanh|reshape|transpose|T|astype)$|\.(forward|update|table)$|\.objectives\.\w+\.(loss|measure)$"
+    r"\.Tensor\.(shape|ndim|size|dtype|sum|mean|max|exp|log|sqrt|tanh|reshape|transpose|T|astype)$|\.(forward|update|table)$|\.objectives\.\w+\.(loss|measure|weight_of)$"
 )
 
 

@@ -77,6 +77,15 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("clip-grad", float, "NORM", "clip the norm of all gradients together to NORM; 0: do not clip"),
     ("label-smoothing", float, "SHARE", "spread SHARE of each label over all classes (label smoothing)"),
     (
+        "class-weights", str, "NAME",
+        "weight the loss of each class by N / (K n), for n of N images in one of K classes (balanced), or all alike "
+        "(none)",
+    ),
+    (
+        "sampler", str, "NAME",
+        "draw each training image once an epoch (shuffled), or each class equally often (balanced)",
+    ),
+    (
         "ema-decay", float, "DECAY",
         "keep a moving average of the weights, with decay DECAY a step, and evaluate it; 0: do not average",
     ),

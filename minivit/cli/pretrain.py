@@ -19,7 +19,9 @@ PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
 )
 OF_RECIPE = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "muon", "lr": "0.005"}
-NOT_HERE = ("label-smoothing", "ema-decay", "mixup", "cutmix", "layer-decay", "pool")  # they need labels or a head
+NOT_HERE = (  # they need labels or a head
+    "label-smoothing", "class-weights", "sampler", "ema-decay", "mixup", "cutmix", "layer-decay", "pool",
+)  # fmt: skip
 
 EXAMPLES = (
     "minivit pretrain --dataset cifar10 --epochs 20 --out runs/masked",

@@ -34,7 +34,8 @@ class Loader:
     """The mini-batches of a data set, epoch after epoch.
 
     Each epoch contains every image once, in a new order. The last batch of an epoch holds the remaining images and may
-    be smaller. With `repeats`, an epoch has as many steps and as many images, but each of them several times.
+    be smaller. With `repeats` or `balanced`, an epoch has as many steps and as many images, but some of them several
+    times.
 
     Args:
         dataset: the images and labels.
@@ -47,6 +48,7 @@ class Loader:
             numbers (repeated augmentation, arXiv 1901.09335). An epoch then contains 1 / `repeats` of the images,
             others in each epoch.
         shuffle: False keeps the order of the data set, for evaluation.
+        balanced: True draws each class equally often, see `balanced_order`; the epoch has as many images as without.
         shard: returns this rank's slice of a batch from the number of its images, if several ranks share each batch.
             Image files outside the slice are not read, and their images are black; everything else is unchanged. With
             `mix`, which may combine any two images, all files are read. [default: all images]
@@ -69,6 +71,7 @@ class Loader:
         mix: Mixing | None = None,
         repeats: int = 1,
         shuffle: bool = True,
+        balanced: bool = False,
         shard: Callable[[int], slice] | None = None,
         uploads: Uploads | None = None,
         prefetch: int = 2,
@@ -83,6 +86,7 @@ class Loader:
         self.mix = mix
         self.repeats = integer("the number of repeats", repeats, 1)
         self.shuffle = shuffle
+        self.balanced = balanced
         self.shard = shard
         self.uploads = uploads
         self.prefetch = integer("the number of batches to prefetch", prefetch, 0)
@@ -102,7 +106,7 @@ class Loader:
         if not self.shuffle:
             return np.arange(len(self.dataset))
         rng = np.random.default_rng([self.seed, _ORDER, epoch])
-        return rng.permutation(len(self.dataset))
+        return balanced_order(self.dataset.labels, rng) if self.balanced else rng.permutation(len(self.dataset))
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the images of an epoch in the order of its batches, with their repeats: int64 (N,)."""
@@ -168,6 +172,30 @@ class Loader:
         stored = self.dataset.images
         prepared = isinstance(stored, np.ndarray) and stored.dtype.kind == "f"
         return pixels if prepared else preprocess(pixels)
+
+
+def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return as many images as there are labels, in random order, of each class as many as of any other, or one more.
+
+    A class with more images than its share is sampled without replacement. The images of one with fewer are repeated:
+    each is drawn as often as any other, or once more. Classes without images are left out.
+
+    Args:
+        labels: int64 (N,).
+        rng: draws the images.
+
+    Returns:
+        int64 (N,), their places.
+    """
+    by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
+    by_class = [places for places in by_class if len(places)]
+    shares = np.full(len(by_class), len(labels) // len(by_class))
+    shares[rng.permutation(len(by_class))[: len(labels) % len(by_class)]] += 1
+    drawn = [
+        np.concatenate([rng.permutation(places) for _ in range(-(-share // len(places)))])[:share]
+        for places, share in zip(by_class, shares, strict=True)
+    ]
+    return rng.permutation(np.concatenate(drawn))
 
 
 def prefetched(batches: Iterator[Item], ahead: int) -> Generator[Item, None, None]:

@@ -19,6 +19,7 @@ from ..data import AnyDataset, Batch, Loader
 from ..engine.tensor import Tensor
 from ..models import Classifier
 from ..preprocessing import preprocessing_in
+from .balance import class_weights_of
 from .batches import RANDOMNESS, Represented, augmentation_name
 from .config import TrainConfig
 from .distributed.ranks import Ranks
@@ -94,8 +95,10 @@ def keep_representations(run: Run, workers: Workers, show: bool) -> None:
         print(f"all but the head is frozen: {count:,} images go through the network once", flush=True)
     train, test = (_represented(run.model, each, workers, show) for each in (data.train, data.test))
     run.data = replace(data, train=train, test=test)
-    run.loader = RepresentationLoader(train, run.loader.batch_size, seed=run.config.seed)
-    run.objective = HeadClasses(run.model, run.config.label_smoothing)
+    balanced = run.config.sampler == "balanced"
+    run.loader = RepresentationLoader(train, run.loader.batch_size, seed=run.config.seed, balanced=balanced)
+    class_weights = class_weights_of(run.config, train, run.device)
+    run.objective = HeadClasses(run.model, run.config.label_smoothing, class_weights=class_weights)
     run.precision = Precision(run.objective, run.precision.parameters)
     run.microbatch_size = lambda images: images  # a head needs no cutting
 

@@ -77,6 +77,7 @@ def train_step(run: Run, batch: Batch) -> StepResult:
             sums=run.sums,
             ranks=run.ranks,
             scale=run.precision.scale,
+            weight_of=run.objective.weight_of,
         )
         divide_by(run.sums.flat, run.precision.scale)
         norm = clip_by_global_norm(run.sums.flat, run.config.clip_grad or math.inf)

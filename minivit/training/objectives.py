@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .. import engine
-from ..backend.arrays import Array, to_numpy
+from ..backend.arrays import Array, to_numpy, xp_of
+from ..engine.fused import target_probabilities
 from ..engine.tensor import Tensor, no_grad
 from ..errors import ConfigError
 from ..models import Classifier
@@ -61,6 +62,10 @@ class Objective(Protocol):
         """Return the loss of batch `number` of a test set, without augmentation or a teacher."""
         ...
 
+    def weight_of(self, labels: Array) -> float:
+        """Return the weight of some images in the mean loss of their batch: their number, if all count alike."""
+        ...
+
 
 class Classes:
     """Name the class: cross-entropy with smoothed labels, and with a teacher's logits if there is a teacher.
@@ -71,6 +76,7 @@ class Classes:
         teacher: a trained classifier of the same images and classes, or None; see `distillation_loss`.
         teacher_weight: as there.
         temperature: as there.
+        class_weights: (K,), on the model's device, or None; see `weighted_cross_entropy`. Not with a teacher.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Classes:
         teacher: Classifier | None = None,
         teacher_weight: float = 0.5,
         temperature: float = 2.0,
+        class_weights: Array | None = None,
     ):
         if teacher is not None:
             student, found = (classifier.config for classifier in (model, teacher))
@@ -92,6 +99,7 @@ class Classes:
         self.smoothing = smoothing
         self.teacher = teacher
         self.teacher_weight, self.temperature = teacher_weight, temperature
+        self.class_weights = class_weights
 
     def logits(self, images: Array, rng: np.random.Generator | None = None) -> Tensor:
         """Return (B, K)."""
@@ -99,7 +107,9 @@ class Classes:
 
     def loss(self, images: Array, labels: Array, rng: np.random.Generator) -> Outcome:
         logits = self.logits(images, rng)
-        if self.teacher is None:
+        if self.class_weights is not None:
+            loss = weighted_cross_entropy(logits, labels, self.class_weights, self.smoothing)
+        elif self.teacher is None:
             loss = engine.cross_entropy(logits, labels, self.smoothing)
         else:
             with no_grad():
@@ -113,6 +123,9 @@ class Classes:
         logits = self.logits(images)
         loss = engine.cross_entropy(logits, labels)
         return Outcome(loss, count_correct(logits.data, labels), len(labels), logits.data)
+
+    def weight_of(self, labels: Array) -> float:
+        return len(labels) if self.class_weights is None else total_weight(labels, self.class_weights)
 
 
 class MaskedPatches:
@@ -131,6 +144,36 @@ class MaskedPatches:
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
         """Return the loss with a corruption that follows from the batch's number: the same at each evaluation."""
         return Outcome(*self.network.loss(images, rng=np.random.default_rng([number, 11])))
+
+    def weight_of(self, labels: Array) -> float:
+        return len(labels)
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Array, weights: Array, smoothing: float = 0.0) -> Tensor:
+    """Return the weighted mean of the cross-entropies of a batch, as PyTorch's `cross_entropy` with `weight`.
+
+    Each class's part of a target, after smoothing, is multiplied by the class's weight. The sum over images is divided
+    by the sum of the weights of their labels; for probabilities as labels (mixup), by their number.
+
+    Args:
+        logits: (B, K).
+        labels: (B,) class numbers, or (B, K) target probabilities.
+        weights: (K,), above 0.
+        smoothing: as for `cross_entropy`.
+    """
+    like = xp_of(logits.data).empty(logits.shape, weights.dtype)  # targets are as exact as the weights
+    targets = target_probabilities(labels, like, smoothing) * weights  # (B, K)
+    return engine.cross_entropy(logits, targets) * (len(labels) / total_weight(labels, weights))
+
+
+def total_weight(labels: Array, weights: Array) -> float:
+    """Return what the sum of weighted losses is divided by.
+
+    Args:
+        labels: (B,) class numbers, or (B, K) target probabilities.
+        weights: (K,).
+    """
+    return len(labels) if labels.ndim == 2 else float(weights[labels].sum(dtype=np.float64))
 
 
 def count_correct(logits: Array, labels: Array) -> int:

@@ -31,6 +31,7 @@ LARGEST_INTEGER = 2**63 - 1
 LARGEST_RATIO = 64.0  # of the MLP's width to a token's; usual are 2 to 8/3 and 4
 PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
 OBJECTIVES = ("classes", "masked-patch")
+SAMPLERS, CLASS_WEIGHTS = ("shuffled", "balanced"), ("none", "balanced")
 MONITORED = ("accuracy", "loss")
 OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
@@ -118,11 +119,13 @@ class DataOptions(Options):
     train_images: int | None = None
     validation: int = 0
     split: float | None = None
+    sampler: str = "shuffled"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts(1, "train_images")
         self._check_counts(0, "validation")
+        self._check_one_of("sampler", SAMPLERS)
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
         self._check("dataset", self.dataset == OWN_DATA or _is_dataset(self.dataset), known, DATASETS)
         if self.split is not None:
@@ -247,6 +250,7 @@ class ObjectiveOptions(Options):
     teacher_weight: float = 0.5
     temperature: float = 2.0
     label_smoothing: float = 0.1
+    class_weights: str = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -255,6 +259,10 @@ class ObjectiveOptions(Options):
         self._check("temperature", 0 < self.temperature < math.inf, "above 0")
         self._check("teacher_weight", 0 <= self.teacher_weight <= 1, "from 0 to 1")
         self._check_below_1("label_smoothing")
+        self._check_one_of("class_weights", CLASS_WEIGHTS)
+        if self.class_weights != "none":
+            self._check("class_weights", not self.teacher, "none with a teacher, whose loss has no classes")
+            self._check("class_weights", self.objective == "classes", "none where patches are masked")
         if self.objective == "masked-patch":
             for name in ("freeze", "teacher"):
                 self._check(name, not getattr(self, name), "left alone where patches are masked")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.arrays import to_numpy
+from ..backend.arrays import Array, to_numpy
 from ..backend.workers import Workers
 from ..data import AnyDataset, Loader
 from ..data.upload import Uploads
@@ -36,6 +36,7 @@ from ..weights import (
     with_rates,
 )
 from ..weights.images import notes_on_images
+from .balance import check_balance, class_weights_of
 from .batches import dataset_fingerprint, load_data, set_augmentation
 from .callbacks.average import WeightAverage
 from .callbacks.best import BestWeights
@@ -329,10 +330,13 @@ def build_run(
     if ranks.size > 1:
         ranks.check_same("options", options_that_affect_weights(asked))
         ranks.check_same("data", dataset_fingerprint(data))
+    if not given.batches:
+        check_balance(config, data.train, show and ranks.first and not resume)
     loader: Loader = given.batches or Loader(
         data.train,
         config.batch_size * config.grad_accum_steps,  # one optimiser step sees them all
         seed=config.seed,
+        balanced=config.sampler == "balanced",
     )
     total_steps = config.total_steps(loader.steps_per_epoch)
 
@@ -362,7 +366,8 @@ def build_run(
 
     # What is trained for, and by which rule: a masked patch model adds weights, and a teacher may be downloaded.
     with ranks.first_before_others():
-        objective = build_objective(config, model, config.title, config.seed, device)
+        weights = class_weights_of(config, data.train, device)
+        objective = build_objective(config, model, config.title, config.seed, device, weights)
     depth = getattr(model.config, "depth", 0)
     optimizer = given.optimizer or build_optimizer(config, objective.network, depth)
     trained = list(optimizer.parameters.values())
@@ -500,7 +505,14 @@ def set_grad_checkpointing(model: Classifier, options: ModelOptions) -> None:
         raise ConfigError(f"grad-checkpointing is for Vision Transformers, not {options.title}")
 
 
-def build_objective(options: ObjectiveOptions, model: Classifier, title: str, seed: int, device: str) -> Objective:
+def build_objective(
+    options: ObjectiveOptions,
+    model: Classifier,
+    title: str,
+    seed: int,
+    device: str,
+    class_weights: Array | None = None,
+) -> Objective:
     """Return what the model is trained for.
 
     Args:
@@ -509,6 +521,7 @@ def build_objective(options: ObjectiveOptions, model: Classifier, title: str, se
         title: the model's name, for errors.
         seed: draws the weights that masked patch prediction adds.
         device: where it computes.
+        class_weights: (K,), of the classes in the loss; None if all count alike.
     """
     if options.objective == "masked-patch":
         if not isinstance(model, ViT):
@@ -519,7 +532,7 @@ def build_objective(options: ObjectiveOptions, model: Classifier, title: str, se
     if options.freeze:
         freeze_all_but_head(model)
     teacher = load_for_pixels(find_weights(options.teacher))[0].to(device) if options.teacher else None
-    return Classes(model, options.label_smoothing, teacher, options.teacher_weight, options.temperature)
+    return Classes(model, options.label_smoothing, teacher, options.teacher_weight, options.temperature, class_weights)
 
 
 def build_optimizer(options: OptimOptions, network: Module, depth: int) -> Optimizer:

@@ -127,6 +127,43 @@ def test_without_shuffling_the_order_is_that_of_the_data_set():
     ]
 
 
+def unbalanced(*counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    labels = np.random.default_rng(5).permutation(labels).astype(np.int64)
+    images = np.zeros((len(labels), 2, 2, 3), np.uint8)
+    return Dataset("unbalanced", images, labels, tuple(map(str, range(len(counts)))))
+
+
+@pytest.mark.parametrize("counts", [(50, 8, 3), (7, 7, 7), (1, 1, 30), (5,), (40, 0, 3), (2, 3, 5)])
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_a_balanced_epoch_draws_each_class_and_each_image_of_a_class_equally_often(counts, epoch):
+    dataset = unbalanced(*counts)
+    order = Loader(dataset, 10, seed=0, balanced=True).permutation(epoch)
+
+    assert len(order) == len(dataset)
+    of_classes = np.bincount(dataset.labels[order], minlength=len(counts))[np.array(counts) > 0]
+    assert of_classes.max() - of_classes.min() <= 1
+    of_images = np.bincount(order, minlength=len(dataset))
+    for label in np.unique(dataset.labels):
+        drawn = of_images[dataset.labels == label]
+        assert drawn.max() - drawn.min() <= 1
+
+
+def test_a_balanced_order_is_random_and_follows_from_seed_and_epoch():
+    dataset = unbalanced(50, 8, 3)
+    loader = Loader(dataset, 10, seed=0, balanced=True)
+    orders = [loader.permutation(epoch) for epoch in range(30)]
+    orders.append(Loader(dataset, 5, seed=1, balanced=True).permutation(0))
+
+    for one, other in itertools.combinations(orders, 2):
+        assert not np.array_equal(one, other)
+    assert np.array_equal(orders[2], Loader(dataset, 7, seed=0, balanced=True).permutation(2))
+    assert len(np.unique(np.concatenate(orders))) == 61  # a class's images that one epoch leaves out come in another
+    assert len(np.unique(dataset.labels[orders[0][:20]])) == 3  # the classes are mixed
+    extra = [np.bincount(dataset.labels[loader.permutation(epoch)]).argmax() for epoch in range(20)]
+    assert len(set(extra)) == 3  # of 61 = 3 * 20 + 1 images, no class always gets one more
+
+
 @pytest.mark.parametrize("start", [0, 1, 3, 4, 7, 11])
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_starting_anywhere_gives_the_batches_of_an_undisturbed_run(start, prefetch):
@@ -134,12 +171,14 @@ def test_starting_anywhere_gives_the_batches_of_an_undisturbed_run(start, prefet
     images = rng.integers(0, 256, (37, 8, 8, 3), dtype=np.uint8)
     dataset = Dataset("random", images, rng.integers(0, 3, 37), ("a", "b", "c"))
 
-    undisturbed = list(Loader(dataset, 10, seed=3, augment=standard(2)).batches(0, 12))
-    resumed = list(Loader(dataset, 10, seed=3, augment=standard(2), prefetch=prefetch).batches(start, 12))
+    for balanced in (False, True):
+        options = {"seed": 3, "augment": standard(2), "balanced": balanced}
+        undisturbed = list(Loader(dataset, 10, **options).batches(0, 12))
+        resumed = list(Loader(dataset, 10, **options, prefetch=prefetch).batches(start, 12))
 
-    assert len(resumed) == 12 - start
-    for one, other in zip(undisturbed[start:], resumed, strict=True):
-        assert_same(one, other)
+        assert len(resumed) == 12 - start
+        for one, other in zip(undisturbed[start:], resumed, strict=True):
+            assert_same(one, other)
 
 
 def test_augmentation_differs_by_step_and_by_seed():

@@ -9,6 +9,7 @@ from torch.nn import functional  # noqa: E402
 
 from minivit import Tensor  # noqa: E402
 from minivit.engine import fused  # noqa: E402
+from minivit.training.objectives import weighted_cross_entropy  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -108,6 +109,24 @@ def test_cross_entropy_of_probabilities(smoothing, dtype, tolerance):
     compare(
         lambda x: fused.cross_entropy(x, soft, smoothing),
         lambda x: functional.cross_entropy(x, torch.tensor(soft), label_smoothing=smoothing),
+        [3.0 * array(33, 10)],
+        dtype,
+        tolerance,
+    )
+
+
+@precision
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("mixed", [False, True], ids=["numbers", "probabilities"])
+def test_cross_entropy_with_class_weights(mixed, smoothing, dtype, tolerance):
+    rng = np.random.default_rng(6)
+    weights = rng.uniform(0.1, 5.0, 10).astype(dtype)
+    labels = rng.dirichlet(np.ones(10), 33).astype(dtype) if mixed else rng.integers(0, 10, 33)
+    compare(
+        lambda x: weighted_cross_entropy(x, labels, weights, smoothing),
+        lambda x: functional.cross_entropy(
+            x, torch.tensor(labels), weight=torch.tensor(weights), label_smoothing=smoothing
+        ),
         [3.0 * array(33, 10)],
         dtype,
         tolerance,

@@ -286,9 +286,11 @@ EVERYTHING = {
     "augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0, "repeated_augmentation": 3,
 }  # fmt: skip
 
+BALANCED = {"class_weights": "balanced", "sampler": "balanced"}
+
 
 @pytest.mark.parametrize(
-    ("step", "more"), [(0, {}), (1, {}), (4, {}), (5, {}), (9, {}), (3, EVERYTHING), (7, EVERYTHING)]
+    ("step", "more"), [(0, {}), (1, {}), (4, {}), (5, {}), (9, {}), (3, EVERYTHING), (7, EVERYTHING), (6, BALANCED)]
 )
 def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, step, more):
     options = {"dropout": 0.1, "ema_decay": 0.9, "save_every": 0.0, "log_every": 3, **more}

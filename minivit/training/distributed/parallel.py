@@ -232,6 +232,7 @@ def batch_gradients(
     sums: GradientSums | None = None,
     ranks: Ranks = ALONE,
     scale: float = 1.0,
+    weight_of: Callable[[Array], float] = len,
 ) -> BatchResult:
     """Return loss and gradients of one batch, computed micro-batch by micro-batch.
 
@@ -247,14 +248,17 @@ def batch_gradients(
         sums: where to add up, kept from batch to batch; the result's gradients are its arrays.
         ranks: with whom to share the batch; all get the same result.
         scale: multiplies the loss before the backward pass, and so the gradients in the sums.
+        weight_of: an objective's: takes labels, and returns the weight of their images in the batch's mean loss;
+            `loss_of` returns the weighted mean of its micro-batch. [default: all images count alike]
     """
     sums = sums or GradientSums(parameters)
     slices, own = micro_batches_of_rank(len(images), microbatch, ranks)
     places = {id(parameter): place for place, parameter in enumerate(parameters)}
+    whole = weight_of(labels)
 
     def run(number: int) -> tuple[float, int, int]:
         part = slices[number]
-        share = (part.stop - part.start) / len(images)
+        share = weight_of(labels[part]) / whole
         right = answers = 0
         unused = set(range(len(parameters)))
 

@@ -1,0 +1,85 @@
+"""Classes with many and with few training images: weights that let them count alike, and a line that names these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..backend.arrays import Array, to_device
+from ..data import AnyDataset
+from ..errors import ConfigError
+from ..utils.notices import notice
+from ..utils.text import listed, quoted
+from .config import TrainConfig
+from .options import ObjectiveOptions
+
+UNBALANCED = 3  # a class with more than so many times the images of another is worth a line
+
+
+def balanced_class_weights(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return weights that give each class the same sum over all images: N / (K n_k) for a class of n_k images.
+
+    They are scikit-learn's `class_weight="balanced"`; their mean over images is 1.
+
+    Args:
+        labels: int64 (N,).
+        classes: the K names.
+
+    Returns:
+        float32 (K,).
+
+    Raises:
+        ConfigError: if a class has no images.
+    """
+    counts = np.bincount(labels, minlength=len(classes))  # (K,)
+    _check_no_class_is_empty("class-weights", counts, classes)
+    return (len(labels) / (len(classes) * counts)).astype(np.float32)
+
+
+def class_weights_of(options: ObjectiveOptions, train_set: AnyDataset, device: str) -> Array | None:
+    """Return the weights of the classes in the loss, (K,) on a device; None if all count alike.
+
+    Args:
+        options: whether they are balanced.
+        train_set: the training images.
+        device: where the loss is computed.
+
+    Raises:
+        ConfigError: if they are to be balanced, and a class has no training images.
+    """
+    if options.class_weights == "none":
+        return None
+    return to_device(balanced_class_weights(train_set.labels, train_set.classes), device)
+
+
+def check_balance(config: TrainConfig, train_set: AnyDataset, show: bool) -> None:
+    """Say what to do if a class has many more training images than another, and nothing was done.
+
+    Args:
+        config: the options.
+        train_set: the training images.
+        show: whether to say it.
+
+    Raises:
+        ConfigError: if each class is to be drawn equally often, and one has no training images.
+    """
+    names, counts = train_set.classes, np.bincount(train_set.labels, minlength=len(train_set.classes))
+    if config.sampler == "balanced":
+        _check_no_class_is_empty("sampler", counts, names)
+    elif show and config.class_weights == "none" and config.objective == "classes":
+        most, least = int(counts.argmax()), int(np.where(counts, counts, counts.max()).argmin())
+        if counts[most] > UNBALANCED * counts[least]:
+            notice(
+                f"class {quoted(names[most], 30)} has {counts[most]:,} training images, {quoted(names[least], 30)} has "
+                f"{counts[least]:,}: --class-weights balanced lets all classes count alike"
+            )
+
+
+def _check_no_class_is_empty(option: str, counts: np.ndarray, classes: Sequence[str]) -> None:
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        raise ConfigError(
+            f"{option} balanced needs training images of each class: {listed(map(quoted, empty), 3, 22)} "
+            f"{'has' if len(empty) == 1 else 'have'} none"
+        )
