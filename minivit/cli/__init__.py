@@ -29,10 +29,12 @@ from .finetune import add_finetune
 from .info import add_info
 from .inspect import add_inspect
 from .lessons import add_lessons
+from .lr_find import add_lr_find
 from .models import add_models
 from .parser import Parser
 from .predict import add_predict
 from .pretrain import add_pretrain
+from .preview import add_preview
 from .recipes import add_recipes
 from .train import add_train
 from .verify import add_verify
@@ -95,6 +97,8 @@ def build_parser() -> Parser:
     add_train(commands)
     add_finetune(commands)
     add_pretrain(commands)
+    add_preview(commands)
+    add_lr_find(commands)
     commands.begin_group("use a trained model")
     add_predict(commands)
     add_evaluate(commands)

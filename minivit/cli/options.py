@@ -202,6 +202,22 @@ def listed_as_options(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add what gives the options that are not given: a recipe or a file."""
+    parser.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="take the options that are not given from the recipe NAME (`minivit recipes` lists them), or none for the "
+        "plain defaults [default: the data set's recipe]",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="take the options that are not given from a run's folder, its config.json, or a .toml file like a recipe "
+        "[default: use --recipe]",
+    )
+
+
 def add_place_options(parser: argparse.ArgumentParser) -> None:
     """Add what every run has besides: how it is resumed, and where it goes."""
     from ..training.config import LENGTH, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
@@ -215,18 +231,7 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         "[default: begin a new run]",
     )
     parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
-    parser.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help="take the options that are not given from the recipe NAME (`minivit recipes` lists them), or none for the "
-        "plain defaults [default: the data set's recipe]",
-    )
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="take the options that are not given from a run's folder, its config.json, or a .toml file like a recipe "
-        "[default: use --recipe]",
-    )
+    add_recipe_options(parser)
     parser.add_argument(
         "--grad-checkpointing",
         action="store_true",

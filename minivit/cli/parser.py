@@ -32,7 +32,7 @@ GROUPS = {
         "recipe", "config", "epochs", "steps", "batch-size", "grad-accum-steps", "optimizer", "lr", "min-lr",
         "lr-schedule", "warmup", "warmup-steps", "betas", "layer-decay", "clip-grad", "ema-decay", "objective",
         "target", "freeze", "teacher", "teacher-weight", "temperature", "class-weights", "patience", "monitor", "seed",
-        "seeds", "l2",
+        "seeds", "l2", "test-steps", "lowest", "highest",
     ),
     "augmentation": (
         "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "repeated-augmentation",
@@ -41,7 +41,7 @@ GROUPS = {
     "hardware": ("device", "num-threads", "microbatch", "precision", "grad-checkpointing"),
     "output": (
         "out", "resume", "eval-every", "log-every", "save-every", "tensorboard", "json", "csv", "top", "filter",
-        "no-browser", "no-run", "language", "to", "with-preprocessing", "probabilities", "int8", "licence",
+        "batches", "no-browser", "no-run", "language", "to", "with-preprocessing", "probabilities", "int8", "licence",
     ),
 }  # fmt: skip
 GROUP_OF = {f"--{option}": title for title, options in GROUPS.items() for option in options}

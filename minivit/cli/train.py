@@ -101,7 +101,7 @@ def _train_and_report(options: argparse.Namespace, command: str, ranks: Ranks) -
 
     given = {name: value for name, value in vars(options).items() if name not in NOT_OF_THE_RUN}
     resume = hasattr(options, "resume")
-    config = _options_of_resumed_run(options, given) if resume else _options_of_new_run(options, given, command, ranks)
+    config = _options_of_resumed_run(options, given) if resume else options_of_new_run(options, given, command, ranks)
     to_device(np.zeros(1, np.float32), config.device)  # an unknown device is said before the run is announced
     if hasattr(options, "out"):
         check_free(Path(options.out))
@@ -165,7 +165,7 @@ def lines_on_results(result: RunResult, config: TrainConfig) -> list[str]:
     return lines
 
 
-def _options_of_new_run(options: argparse.Namespace, given: dict[str, Any], command: str, ranks: Ranks) -> TrainConfig:
+def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], command: str, ranks: Ranks) -> TrainConfig:
     """Return the options of a new run: what was given, on top of a recipe or a file; say what these add."""
     from ..training import TrainConfig
     from ..training.finetuning import fitted_to_data

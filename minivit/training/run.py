@@ -25,7 +25,6 @@ from .metrics import Metric
 from .objectives import Objective
 from .optim import ExponentialAverage, Optimizer
 from .precision import Precision
-from .schedule import Schedule
 from .stopping import StopRequest
 
 
@@ -188,7 +187,7 @@ class Run:
     model: Classifier
     objective: Objective
     optimizer: Optimizer
-    schedule: Schedule
+    schedule: Callable[[int], float]
     total_steps: int
     average: ExponentialAverage | None
     precision: Precision

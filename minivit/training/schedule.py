@@ -49,3 +49,25 @@ class Schedule:
         done = min(done, 1.0)
         left = 0.5 * (1.0 + math.cos(math.pi * done)) if self.decay == "cosine" else 1.0 - done
         return self.final_lr + (self.lr - self.final_lr) * left
+
+
+@dataclass(frozen=True)
+class ExponentialRise:
+    """Rise from `lowest` at step 0 to `highest` at the last step, by the same factor in each step.
+
+    Args:
+        lowest, highest: the rates.
+        total_steps: how many steps there are.
+    """
+
+    lowest: float
+    highest: float
+    total_steps: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lowest < self.highest < math.inf:
+            raise ConfigError(f"rates must rise from above 0, not from {self.lowest:g} to {self.highest:g}")
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of step number `step`, from 0."""
+        return self.lowest * (self.highest / self.lowest) ** (step / max(1, self.total_steps - 1))

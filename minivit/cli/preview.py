@@ -1,0 +1,96 @@
+"""`minivit preview`: draw the first batches of a run as the model sees them."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigError
+from ..utils.text import printable
+from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_recipe_options, add_run_options
+from .train import NOT_OF_THE_RUN, options_of_new_run
+
+if TYPE_CHECKING:
+    from ..training import TrainConfig
+
+EXAMPLES = (
+    "minivit preview --dataset folder:photos --augment crop --cutmix 1",
+    "minivit preview --weights ViT-Ti_16-224-augreg --dataset folder:photos",
+    "minivit preview runs/first",
+)
+
+
+def add_preview(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "preview", examples=EXAMPLES, help="draw training batches as the model sees them", allow_abbrev=False,
+        usage="minivit preview [RUN] [OPTIONS of train or finetune]", argument_default=argparse.SUPPRESS,
+        description="Draw the first batches of a run as the model sees them: augmented, resized, and mixed, with their "
+        "labels below, and some of the images before they are changed. The run itself would train on the same images.",
+    )  # fmt: skip
+    add_options_of_a_run(parser)
+    parser.add_argument("--out", metavar="FILE", help="write the figure to FILE [default: preview.png]")
+    parser.add_argument("--batches", type=int, metavar="N", help="draw N batches [default: 1]")
+    parser.add_argument("--images", type=int, metavar="N", help="draw N images of each batch [default: 32]")
+    parser.set_defaults(run=_preview)
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from ..insight.preview import preview_figure, preview_of
+
+    batches, images = (taken(options, name, default) for name, default in (("batches", 1), ("images", 32)))
+    for name, count, most in (("batches", batches, 20), ("images", images, 512)):
+        if not 1 <= count <= most:
+            raise ConfigError(f"--{name} must be from 1 to {most}, not {count}")
+    path = figure_path(options, "preview.png")
+    found = preview_of(config_of(options), batches)
+    preview_figure(found, path, images)
+    print(printable(found.caption.replace("\n", "; ")))
+    print(f"images: {printable(path)}")
+    return 0
+
+
+# -- what `lr-find` has too ----------------------------------------------------------------------------
+
+
+def add_options_of_a_run(parser: argparse.ArgumentParser) -> None:
+    """Add the options of train and finetune, and a run's folder to take them from."""
+    parser.add_argument("folder", nargs="?", metavar="RUN", help="take the options of the run in the folder RUN")
+    parser.add_argument(
+        "--weights",
+        metavar="PATH",
+        help="start from weights with the defaults of `minivit finetune` [default: train from scratch]",
+    )
+    parser.add_argument("--freeze", action="store_true", help="train only the head [default: train the whole model]")
+    add_recipe_options(parser)
+    names = {name for name, *_ in RUN_OPTIONS}
+    add_run_options(parser, [*RUN_OPTIONS, *(row for row in FINETUNE_OPTIONS if row[0] not in names)])
+
+
+def taken(options: argparse.Namespace, name: str, default: Any) -> Any:
+    """Remove an option of this command from what was given, and return its value, or the default."""
+    return vars(options).pop(name, default)
+
+
+def figure_path(options: argparse.Namespace, default: str) -> Path:
+    """Return where the figure goes; nothing but a PNG file is overwritten."""
+    path = Path(taken(options, "out", default))
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--out must be a file that ends in .png, not {printable(path)}")
+    return path
+
+
+def config_of(options: argparse.Namespace) -> TrainConfig:
+    """Return the options of the run that train or, with weights, finetune would begin."""
+    from ..training.distributed.ranks import ALONE
+    from ..training.folder import read_config
+
+    given = {name: value for name, value in vars(options).items() if name not in (*NOT_OF_THE_RUN, "folder")}
+    if hasattr(options, "folder"):
+        for name in ("recipe", "config"):
+            if hasattr(options, name):
+                raise ConfigError(f"RUN gives the options: leave out RUN or --{name}")
+        return replace(read_config(Path(options.folder)), **given)
+    return options_of_new_run(options, given, "finetune" if "weights" in given else "train", ALONE)

@@ -1,0 +1,261 @@
+"""`minivit preview` and `minivit lr-find`: a run's own batches and steps, and no run left behind."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minivit import cli, preprocess, save_weights
+from minivit.cli.preview import config_of
+from minivit.errors import NonFiniteLossError
+from minivit.insight.preview import augmentation_in_words, label_in_words, pixels_of_batch, preview_of
+from minivit.training import TrainConfig, loop, range_test, train
+from minivit.training.range_test import RangeTest, smoothed_mean
+from minivit.training.schedule import ExponentialRise
+
+from .data.images_on_disk import write_folder
+from .support import tiny_vit
+
+SMALL = {"model": "ViT-XS_4-CIFAR", "dim": 12, "depth": 1, "heads": 2, "train_images": 60, "eval_every": 0.0}
+SMALL_WORDS = ["--dim", "12", "--depth", "1", "--heads", "2", "--train-images", "60", "--batch-size", "16"]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return f"folder:{write_folder(tmp_path / 'photos', {'cat': 12, 'dog': 9})}"
+
+
+def first_batches_of_the_run(config, folder, monkeypatch, count):
+    """The batches that the steps of a run get."""
+    batches, train_step = [], loop.train_step
+
+    def keep(run, batch):
+        batches.append(batch)
+        return train_step(run, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", keep)
+        train(config, folder, show=False)
+    return batches[:count]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"augment": "standard", "randaugment": "2,5", "erasing": 0.5, "repeated_augmentation": 3},
+        {"augment": "crop", "mixup": 0.4, "cutmix": 1.0, "seed": 5},
+    ],
+)
+def test_a_preview_has_the_very_batches_of_the_run(photos, tmp_path, monkeypatch, options):
+    config = TrainConfig(
+        **SMALL | {"dataset": photos, "image_size": 16, "train_images": 15, "batch_size": 6}, steps=2, **options
+    )
+
+    previewed = preview_of(config, 2)
+    own = first_batches_of_the_run(config, tmp_path / "run", monkeypatch, 2)
+
+    assert len(own) == len(previewed.batches) == 2
+    for mine, theirs in zip(previewed.batches, own, strict=True):
+        np.testing.assert_array_equal(mine.images, theirs.images)
+        np.testing.assert_array_equal(mine.labels, theirs.labels)
+
+
+def test_a_frozen_run_is_previewed_in_images(photos, tmp_path):
+    save_weights(tiny_vit(dtype=np.float32, num_classes=2), tmp_path / "model.npz")
+    config = TrainConfig(dataset=photos, weights=str(tmp_path / "model.npz"), freeze=True, steps=2)
+
+    found = preview_of(config)
+
+    assert found.batches[0].images.shape[1:] == (8, 8, 3)
+
+
+def test_originals_are_those_of_the_batch(photos):
+    """Without augmentation, and in their own size, they are what the model sees."""
+    for options in ({"dataset": "shapes"}, {"dataset": "shapes", "erasing": 0.001, "repeated_augmentation": 2}):
+        found = preview_of(TrainConfig(**SMALL, batch_size=16, **options))
+        assert len(found.originals) == 8
+        for original, image in zip(found.originals, found.batches[0].images, strict=False):
+            np.testing.assert_array_equal(preprocess(original), image)
+            np.testing.assert_array_equal(pixels_of_batch(image), original)
+
+
+def test_labels_in_words():
+    classes = ["cat", "dog", "a very long name of a class indeed"]
+    assert label_in_words(np.int64(1), classes) == "dog"
+    assert label_in_words(np.array([0.3, 0.7, 0.0]), classes) == "0.70 dog + 0.30 cat"
+    assert label_in_words(np.array([0.0, 1.0, 0.0]), classes) == "dog"
+    assert len(label_in_words(np.int64(2), classes)) == 20
+
+
+def test_augmentation_in_words():
+    mixed = {"mixup": 0.2, "cutmix": 1.0, "repeated_augmentation": 3}
+    changed = {"augment": "crop", "randaugment": "2,9", "auto_augment": "trivial", "color_jitter": 0.3, "erasing": 0.25}
+    said = augmentation_in_words(TrainConfig(**mixed, **changed), "crop")
+    for words in ("random resized crops", "RandAugment 2,9", "trivial", "jitter 0.3", "0.25", "mixup 0.2", "CutMix 1"):
+        assert words in said
+    assert "each image 3 times" in said
+    assert augmentation_in_words(TrainConfig(), "none") == "none (--augment auto chose none)"
+
+
+def test_the_command_writes_a_page_says_what_it_shows_and_leaves_nothing_else(photos, tmp_path, capsys):
+    before = set(tmp_path.iterdir())
+    arguments = [
+        "preview",
+        "--dataset",
+        photos,
+        "--image-size",
+        "16",
+        *SMALL_WORDS[:-4],
+        "--cutmix",
+        "1",
+        "--augment",
+        "crop",
+    ]
+    assert cli.main([*arguments, "--batches", "2", "--images", "3", "--out", "page.png"]) == 0
+
+    said = capsys.readouterr().out
+    assert "augmentation: random resized crops, and flips, CutMix 1" in said
+    assert said.endswith("images: page.png\n")
+    with Image.open("page.png") as page:
+        assert page.size[0] > 300 and page.size[1] > 300 and len(page.convert("RGB").getcolors(10**6)) > 100
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "page.png"}
+
+
+def test_a_run_is_previewed_with_its_options(photos, tmp_path, capsys):
+    train(TrainConfig(**SMALL, dataset="shapes", steps=1, batch_size=16, mixup=0.3), tmp_path / "run", show=False)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+
+    assert cli.main(["preview", str(tmp_path / "run")]) == 0
+
+    assert "mixup 0.3" in capsys.readouterr().out and Path("preview.png").is_file()
+    assert {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()} == before
+
+
+def test_with_weights_the_defaults_are_those_of_fine_tuning(photos):
+    parser = cli.build_parser()
+    assert config_of(parser.parse_args(["preview", "--weights", "w", "--dataset", photos])).optimizer == "sgd"
+    assert config_of(parser.parse_args(["preview", "--dataset", photos])).optimizer != "sgd"
+    plain = config_of(parser.parse_args(["preview", "--dataset", photos, "--recipe", "none"]))
+    assert plain == TrainConfig(dataset=photos)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["preview", "--out", "photo.jpg"], "--out must be a file that ends in .png, not photo.jpg"),
+        (["preview", "--batches", "0"], "--batches must be from 1 to 20, not 0"),
+        (["preview", "--images", "1000"], "--images must be from 1 to 512, not 1000"),
+        (["preview", "nowhere"], "nowhere"),
+        (["preview", "nowhere", "--config", "x"], "RUN gives the options: leave out RUN or --config"),
+        (["lr-find", "--out", "runs"], "--out must be a file that ends in .png, not runs"),
+        (["lr-find", "--test-steps", "5"], "--test-steps must be from 20 to 100,000, not 5"),
+        (["lr-find", "--lowest", "1", "--highest", "0.1"], "--lowest must be above 0 and below --highest, 0.1, not 1"),
+    ],
+)
+def test_mistakes_are_said_and_nothing_is_written(tmp_path, monkeypatch, capsys, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    message = capsys.readouterr().err
+    assert said in message and len(message) < 250 and message.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- the range test -------------------------------------------------------------------------------------
+
+
+def test_rates_rise_by_the_same_factor_from_the_lowest_to_the_highest():
+    rise = ExponentialRise(1e-6, 10.0, 8)
+    rates = np.array([rise(step) for step in range(8)])
+
+    np.testing.assert_allclose(rates, 10.0 ** np.arange(-6, 2), rtol=1e-9)
+
+
+def test_the_smoothed_loss_is_a_mean_in_which_recent_losses_count_more():
+    assert smoothed_mean([3.0]) == 3.0
+    assert smoothed_mean([2.0] * 50) == pytest.approx(2.0)
+    assert smoothed_mean([0.0, 1.0]) == pytest.approx(1 / 1.9)
+
+
+def found(losses):
+    rates = 10.0 ** np.linspace(-6, 1, len(losses))
+    return RangeTest(
+        rates, np.array(losses), np.array([smoothed_mean(losses[: i + 1]) for i in range(len(losses))]), True
+    )
+
+
+def test_a_tenth_of_the_rate_of_the_smallest_loss_is_suggested():
+    valley = [2.3] * 40 + list(np.linspace(2.3, 1.0, 20)) + list(np.linspace(1.0, 9.0, 10))
+    test = found(valley)
+
+    assert test.suggestion == pytest.approx(test.rates[test.best] / 10, rel=0.05)
+    assert test.suggestion == float(f"{test.suggestion:.1e}")
+
+
+def test_nothing_is_suggested_where_the_loss_does_not_fall():
+    noise = np.random.default_rng(0).normal(0, 0.1, 70)
+    assert found(list(2.3 + 0.02 * np.arange(70) + noise)).suggestion is None
+    assert found(list(2.3 + 0.3 * noise)).suggestion is None
+
+
+def test_the_losses_are_those_of_the_runs_own_steps(tmp_path, monkeypatch):
+    config = TrainConfig(**SMALL, batch_size=16, mixup=0.2, dropout=0.1)
+    test = range_test.range_test(config, 20, 1e-4, 1e-2)
+
+    losses, train_step = [], loop.train_step
+
+    def keep(run, batch):
+        run.schedule = ExponentialRise(1e-4, 1e-2, 20)
+        step = train_step(run, batch)
+        losses.append(step.loss)
+        return step
+
+    monkeypatch.setattr(loop, "train_step", keep)
+    train(TrainConfig(**SMALL, batch_size=16, mixup=0.2, dropout=0.1, steps=20), tmp_path / "run", show=False)
+    np.testing.assert_array_equal(test.losses, losses)
+
+
+def test_a_loss_that_is_not_finite_is_the_end_of_the_test_unless_it_begins_so(monkeypatch):
+    config, train_step = TrainConfig(**SMALL, batch_size=16), loop.train_step
+
+    def fails_at(number):
+        def step(run, batch):
+            if run.step == number:
+                raise NonFiniteLossError("the loss became nan")
+            return train_step(run, batch)
+
+        monkeypatch.setattr(range_test, "train_step", step)
+        return range_test.range_test(config, 20)
+
+    assert len(fails_at(13).losses) == 13 and fails_at(13).diverged
+    with pytest.raises(NonFiniteLossError):
+        fails_at(0)
+
+
+def test_the_command_suggests_a_rate_to_copy_and_leaves_no_run_and_the_weights_alone(photos, tmp_path, capsys):
+    weights = tmp_path / "model.npz"
+    save_weights(tiny_vit(dtype=np.float32, num_classes=2), weights)
+    before = weights.read_bytes(), set(tmp_path.iterdir())
+
+    arguments = [
+        "--weights",
+        weights,
+        "--dataset",
+        "shapes",
+        "--train-images",
+        60,
+        "--batch-size",
+        16,
+        "--image-size",
+        8,
+    ]
+    assert cli.main(["lr-find", *map(str, arguments), "--test-steps", "60"]) == 0
+
+    said = capsys.readouterr().out
+    assert re.search(r"it diverged after \d+ steps; figure: lr-find.png", said)
+    rate = float(re.search(r"--lr (\S+)\n", said)[1])
+    assert 1e-4 < rate < 1
+    assert (weights.read_bytes(), set(tmp_path.iterdir()) - before[1]) == (before[0], {tmp_path / "lr-find.png"})
