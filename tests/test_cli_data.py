@@ -1,6 +1,9 @@
 """Training, evaluating and predicting on people's own pictures, from the command line."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 
 from minivit import cli
 from minivit.data import load_dataset, load_test_folder
+from minivit.errors import ImageError
 from minivit.training import TrainConfig, batches, train
 from minivit.weights import load_model, read_arrays
 
@@ -355,3 +359,120 @@ def test_a_run_that_began_on_the_test_folder_goes_on_with_it(three, tmp_path, ca
     out = capsys.readouterr().out
     assert before == logged(run) == {"train", "test"}
     assert "4 to test on (test/)" in out and "not used: val/" in out
+
+
+# -- broken images, found before the first step -----------------------------------------------------------
+
+
+@pytest.fixture
+def broken(photos):
+    """Photos of which three cannot be read; one of them has a good header."""
+    cut = write_picture(photos / "cat" / "cut.jpg", size=(40, 40))
+    cut.write_bytes(cut.read_bytes()[:-60])
+    (photos / "cat" / "empty.jpg").write_bytes(b"")
+    (photos / "dog" / "page.jpg").write_bytes(b"<html>not found</html>")
+    return photos
+
+
+def test_all_broken_images_are_listed_and_the_run_does_not_begin(broken, tmp_path, capsys):
+    message = refused(capsys, "train", *TINY, "--dataset", broken, "--out", tmp_path / "run", "--check-data")
+    assert "3 of 15 images cannot be read; remove or replace them, or add --skip-broken" in message
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ImageError, match=r"3 of 15 .*, such as cat/cut.jpg: is an image"):
+        train(TrainConfig(dataset=str(broken), check_data=True), tmp_path / "run", show=False)
+
+
+def test_what_is_listed(broken, tmp_path, capsys):
+    assert cli.main(["train", *TINY, "--dataset", str(broken), "--out", str(tmp_path / "run"), "--check-data"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[4].startswith("cat/cut.jpg: is an image that is cut short or damaged: ")
+    assert lines[5:] == [
+        "cat/empty.jpg: is empty",
+        "dog/page.jpg: is not an image that can be read: it is a web page; convert it to JPEG or PNG",
+    ]
+
+
+def test_a_long_list_is_written_into_the_folder_of_the_run(photos, tmp_path, capsys):
+    for number in range(30):
+        (photos / "cat" / f"{number}.jpg").write_bytes(b"")
+    options = ["train", *TINY, "--dataset", photos, "--out", tmp_path / "run"]
+    refused(capsys, *options, "--check-data")
+    assert len((tmp_path / "run" / "broken-images.txt").read_text(encoding="utf-8").splitlines()) == 30
+    for path in (photos / "cat").glob("*.jpg"):
+        path.unlink()
+    assert cli.main([str(option) for option in options]) == 0  # the folder holds no run yet
+
+
+def test_a_sound_folder_is_checked_and_trained_on_and_checked_once(photos, tmp_path, capsys):
+    _, test = load_dataset(str(photos))
+    (photos / "cat" / "copy.png").write_bytes(test.images.paths[0].read_bytes())
+    assert trained(tmp_path / "run", "--dataset", photos, "--check-data") == 0
+    out, err = capsys.readouterr()
+    assert "all 13 images can be read" in out
+    assert "test images are training images too (cat/copy.png is cat/" in err
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert "can be read" not in capsys.readouterr().out
+    assert cli.main(["train", "--resume", str(tmp_path / "run"), "--check-data"]) == 0
+    assert "all 13 images can be read" in capsys.readouterr().out
+
+
+def test_broken_images_are_left_out_and_said_in_a_run_and_after_it(broken, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", broken, "--skip-broken") == 0
+    assert "; left out: 3 that cannot be read" in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "run" / "pictures.json").read_text(encoding="utf-8"))
+    names = {name for part in ("train", "test") for name, _ in manifest["train"] + manifest["test"]}
+    assert {name for name, _ in manifest["broken"]} == {"cat/cut.jpg", "cat/empty.jpg", "dog/page.jpg"}
+    assert len(names) == 12 and not names & {name for name, _ in manifest["broken"]}
+    assert "--skip-broken is for folders of images" in refused(capsys, "train", "--dataset", "shapes", "--skip-broken")
+
+
+SKIPPING = {"image_size": 8, "model": "ViT-XS_4-CIFAR", "steps": 12, "batch_size": 4, "num_threads": 1, "split": 0.4}
+
+KILLED = """
+import os, signal, sys
+from minivit.training import TrainConfig, loop, train
+step = loop.train_step
+def dying(run, batch):
+    if run.step == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(run, batch)
+loop.train_step = dying
+train(TrainConfig(dataset=sys.argv[1], skip_broken=True, save_every=0.0, **eval(sys.argv[3])), sys.argv[2], show=False)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_run_that_was_killed_goes_on_with_the_same_images_whatever_became_of_the_broken_ones(
+    broken, tmp_path, capsys
+):
+    for number in range(6, 16):
+        write_picture(broken / "cat" / f"{number}.png", number)
+    options = TrainConfig(dataset=str(broken), skip_broken=True, save_every=0.0, **SKIPPING)
+    train(options, tmp_path / "whole", show=False)
+
+    command = [sys.executable, "-c", KILLED, str(broken), str(tmp_path / "run"), repr(SKIPPING)]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert read_arrays(tmp_path / "run" / "checkpoint.npz")[0]["step"] == 7
+    write_picture(broken / "cat" / "cut.jpg")  # repaired
+    (broken / "cat" / "empty.jpg").unlink()  # and another number of files: a hash would hold out others now
+    (broken / "dog" / "page.jpg").unlink()
+    assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
+    assert "gone" not in capsys.readouterr().err
+
+    (_, expected), (_, found) = (read_arrays(tmp_path / run / "checkpoint.npz") for run in ("whole", "run"))
+    assert expected.keys() == found.keys()
+    assert all(array.tobytes() == found[name].tobytes() for name, array in expected.items())
+    manifests = [(tmp_path / run / "pictures.json").read_text(encoding="utf-8") for run in ("whole", "run")]
+    assert manifests[0] == manifests[1]
+
+
+def test_an_image_that_breaks_later_still_ends_the_run_with_its_name(broken, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", broken, "--skip-broken") == 0
+    victim = broken / json.loads((tmp_path / "run" / "pictures.json").read_text(encoding="utf-8"))["train"][0][0]
+    victim.write_bytes(victim.read_bytes()[:60])
+    resume = ["train", "--resume", str(tmp_path / "run"), "--steps", "30"]
+    capsys.readouterr()
+    assert cli.main(resume) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"{victim} is an image that is cut short or damaged" in last and "remove or replace it" in last
+    assert refused(capsys, *resume, "--check-data").endswith("1 of 12 images cannot be read; remove or replace them")

@@ -233,6 +233,15 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
     add_recipe_options(parser)
     parser.add_argument(
+        "--check-data", action="store_true",
+        help="read every image before the run, list those that cannot be read, and name copies of training images in "
+        "the test set [default: read the headers]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--skip-broken", action="store_true",
+        help="read every image of a folder before the run, and leave out those that cannot be read [default: refuse]",
+    )  # fmt: skip
+    parser.add_argument(
         "--grad-checkpointing",
         action="store_true",
         help="recompute each block's activations in the backward pass instead of keeping them: less memory, a third "

@@ -221,7 +221,7 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
             reason = "writes into the run's folder" if name == "out" else "keeps the options of the run"
             raise ConfigError(f"--resume {reason}: remove --{name}")
     before = read_config(Path(options.resume))
-    config = replace(before, **_one_length(given), **given)
+    config = replace(before, **_one_length(given), **{"check_data": False, **given})  # checked once is enough
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
     if changed := [name for name in now if now[name] != saved[name] and name not in LENGTH]:
         raise ConfigError(

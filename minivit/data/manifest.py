@@ -7,9 +7,11 @@ image fewer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,24 +29,29 @@ FILE = "pictures.json"  # in the folder of a run
 CHECKED = 100_000  # headers that are read before a run, 0.2 ms each; of more images, an evenly spaced sample
 THREADS = 8
 
-# "train", and "test" or "validation", whichever the run is measured on -> [path inside the folder, label] of each image
+# "train", and "test" or "validation", whichever the run is measured on -> [path inside the folder, label] of each;
+# "broken" -> [path, what is wrong] of each image that the run leaves out
 Manifest = dict[str, list[list[Any]]]
 
 
-def manifest_of(train: AnyDataset, test: AnyDataset, split: Split = "test") -> Manifest | None:
+def manifest_of(
+    train: AnyDataset, test: AnyDataset, split: Split = "test", broken: Mapping[str, str] = MappingProxyType({})
+) -> Manifest | None:
     """Return the manifest of two splits; None if they are not files in a user's folder.
 
     Args:
         train: the training split.
         test: what the run is measured on.
         split: the name of that.
+        broken: the images that are left out: path inside the folder -> what is wrong.
     """
     if not (isinstance(train, FileDataset) and isinstance(test, FileDataset) and train.root):
         return None
-    return {
+    manifest: Manifest = {
         part: [[name, int(label)] for name, label in zip(names_of(dataset), dataset.labels, strict=True)]
         for part, dataset in (("train", train), (split, test))
     }
+    return manifest | ({"broken": [list(pair) for pair in broken.items()]} if broken else {})
 
 
 def write_manifest(folder: Path, manifest: Manifest | None) -> None:
@@ -82,7 +89,7 @@ def with_removed_replaced(
     now = dict(zip(names_of(train), train.images.paths, strict=True)) | dict(
         zip(names_of(test), test.images.paths, strict=True)
     )
-    before = {name for part in manifest.values() for name, _ in part}
+    before = {name for part in ("train", split) for name, _ in manifest[part]}
     gone = sorted(before - set(now))
     added = sorted(set(now) - before)
     same_classes = {Path(name).parent for name in added} <= {Path(name).parent for name in before}
@@ -124,8 +131,13 @@ def with_removed_replaced(
     )
 
 
-def check_images(train: AnyDataset, test: AnyDataset) -> None:
+def check_images(train: AnyDataset, test: AnyDataset, resumed: bool = False) -> None:
     """Check the headers of all image files, so that a damaged file does not end a run after hours.
+
+    Args:
+        train: the images to train on.
+        test: the images to measure on.
+        resumed: whether the run goes on, and cannot leave out others than it did.
 
     Raises:
         ImageError: if an image cannot be read; it names the first such file and their number.
@@ -135,8 +147,9 @@ def check_images(train: AnyDataset, test: AnyDataset) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         bad = [problem for problem in pool.map(_problem_of, paths) if problem]
     if bad:
-        more = f" ({len(bad):,} such images)" if len(bad) > 1 else ""
-        raise ImageError(f"{bad[0]}; remove or replace it{more}")
+        more = f" ({len(bad):,} such images: --check-data lists them)" if len(bad) > 1 else ""
+        skip = ", or add --skip-broken" if isinstance(train, FileDataset) and train.root and not resumed else ""
+        raise ImageError(f"{bad[0]}; remove or replace it{skip}{more}")
 
 
 def _problem_of(path: Path) -> str:
@@ -152,13 +165,21 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not (folder / FILE).is_file():
         return None
     found = read_json(folder / FILE)
-    if not isinstance(found, dict) or set(found) not in ({"train", "test"}, {"train", "validation"}):
+    if not isinstance(found, dict) or set(found) - {"broken"} not in ({"train", "test"}, {"train", "validation"}):
         return None
     if not all(isinstance(part, list) for part in found.values()):
         return None
-    entries = [entry for part in found.values() for entry in part]
+    broken = found.get("broken", [])
+    entries = [entry for name, part in found.items() for entry in part if name != "broken"]
     good = all(isinstance(e, list) and [type(x) for x in e] == [str, int] and e[1] >= 0 for e in entries)
+    good &= all(isinstance(e, list) and [type(x) for x in e] == [str, str] for e in broken)
     return found if good and found["train"] else None
+
+
+def broken_in(manifest: Manifest | None) -> dict[str, str]:
+    """Return the images that a run leaves out: path inside the folder -> what is wrong."""
+    pairs = manifest.get("broken", []) if manifest else []
+    return {str(name): str(problem) for name, problem in pairs}
 
 
 __getattr__ = old_names(

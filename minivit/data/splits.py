@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ..errors import ImageError
+from ..errors import DataError, ImageError
 from ..images.decoding import size_of
 from ..utils.text import listed, printable
 from .dataset import AnyDataset, FileDataset
@@ -46,6 +47,24 @@ class Splits:
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: dataset for name, dataset in found.items() if dataset is not None}
 
+    def without(self, names: Collection[str]) -> Splits:
+        """Return the splits without some files; what was held out stays held out.
+
+        Args:
+            names: paths inside the folder of the data set, with forward slashes.
+
+        Raises:
+            DataError: if a class has no training images left.
+        """
+        if not names:
+            return self
+        kept = {part: _without(dataset, set(names)) for part, dataset in self.parts.items()}
+        classes = self.train.classes
+        if empty := [classes[k] for k in range(len(classes)) if not np.any(kept["train"].labels == k)]:
+            raise DataError(f"no training image of {listed(empty)} can be read: replace them, or remove the class")
+        left_out = f"left out: {len(names):,} that cannot be read"
+        return replace(self, **kept, left_out=(*self.left_out, left_out))
+
 
 @dataclass(frozen=True)
 class FolderSplits(Splits):
@@ -58,8 +77,18 @@ class FolderSplits(Splits):
 
 def names_of(dataset: FileDataset) -> list[str]:
     """Return the path of each image inside the folder of the data set, with forward slashes."""
-    root = Path(dataset.root)
-    return [path.relative_to(root).as_posix() for path in dataset.images.paths]
+    return [name_of(path, dataset) for path in dataset.images.paths]
+
+
+def name_of(path: Path, dataset: FileDataset) -> str:
+    """Return the path of an image inside the folder of its data set; the whole path if that is not a user's folder."""
+    return (path.relative_to(dataset.root) if dataset.root else path).as_posix()
+
+
+def _without(dataset: AnyDataset, names: set[str]) -> AnyDataset:
+    if not isinstance(dataset, FileDataset):
+        return dataset
+    return dataset.subset(np.array([name not in names for name in names_of(dataset)], bool))
 
 
 def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split) -> list[str]:
@@ -72,7 +101,8 @@ def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split
         split: what these are.
     """
     if not (isinstance(splits.train, FileDataset) and splits.train.root):
-        return [counted(train, measured, split)]
+        line = counted(train, measured, split)
+        return [line] if line else []
     lines = [_said_of_classes(splits), _said_of_uses(splits, train, measured, split)]
     last = [_said_of_sizes(splits), *splits.left_out]
     return [*lines, "; ".join(part for part in last if part)]

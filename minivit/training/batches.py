@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ..data import (
     DATASETS,
     AnyDataset,
     Dataset,
+    FileDataset,
     Loader,
     Splits,
     default_data_dir,
@@ -21,11 +23,14 @@ from ..data import (
     training_augmentation,
 )
 from ..data.augment import CROPS, chain, fit
-from ..data.manifest import Manifest, check_images, manifest_of, read_manifest, with_removed_replaced
-from ..data.splits import Split, counted, report
-from ..errors import ConfigError
+from ..data.checking import find_broken, find_copies, lines_about, sentence_about_copies
+from ..data.manifest import Manifest, broken_in, check_images, manifest_of, read_manifest, with_removed_replaced
+from ..data.splits import Split, report
+from ..errors import ConfigError, ImageError
 from ..preprocessing import Preprocessing
 from ..utils.console import say
+from ..utils.notices import notice
+from ..utils.text import printable
 from .distributed.ranks import check_number
 from .folder import CHECKPOINT
 from .options import AugmentOptions, DataOptions
@@ -61,14 +66,14 @@ class RunData:
             nothing is.
         manifest: the names of all images, if they are files.
         split: the name of what is measured on, "test" or "validation".
-        splits: the data set that they are of; None if it is not known.
+        splits: the data set that they are of.
     """
 
     train: AnyDataset
     test: AnyDataset
     manifest: Manifest | None
-    split: Split = "test"
-    splits: Splits | None = None
+    split: Split
+    splits: Splits
 
 
 def load_data(
@@ -77,6 +82,7 @@ def load_data(
     show: bool,
     resumed: Path | None = None,
     given: tuple[AnyDataset, AnyDataset] | None = None,
+    folder: Path | None = None,
 ) -> RunData:
     """Return what to train on and what to measure on; say what was found, and check that it can be read.
 
@@ -84,45 +90,68 @@ def load_data(
         options: which data set, and how much of it.
         seed: draws which images are used.
         show: whether to say what was found, and to show the progress of a download.
-        resumed: the run's folder, if it is resumed: images that were removed since are replaced.
+        resumed: the run's folder, if it is resumed: it goes on with the images that it began with, those that were
+            removed since are replaced.
         given: a script's training and test set, instead of the options' data set.
+        folder: where to write a long list of images that cannot be read.
 
     Raises:
         ConfigError: if there are fewer images than asked for.
         ImageError: if an image cannot be read.
     """
-    data = find_data(options, seed, resumed, progress=show, given=given)
-    if show and given is not None and (line := counted(data.train, data.test, data.split)):
+    manifest = read_manifest(resumed) if resumed else None
+    splits = _splits(options, resumed, show) if given is None else Splits(*given)
+    left_out, broken = broken_in(manifest), dict[str, str]()
+    choosing = options.skip_broken and manifest is None  # the manifest of a run that goes on says what it leaves out
+    if options.check_data or choosing:
+        broken = find_broken(splits.without(left_out), show)
+    if choosing:
+        left_out, broken = broken, {}
+    data = _used(options, seed, resumed, splits.without(left_out), left_out)
+    for line in report(data.splits, data.train, data.test, data.split) if show else ():
         say(line)
-    elif show and data.splits is not None:
-        for line in report(data.splits, data.train, data.test, data.split):
-            say(line)
-    check_images(data.train, data.test)
+    if broken:
+        refuse(broken, data.splits, folder, show, resumed=manifest is not None)
+    if options.check_data:
+        say_all_is_well(data, show)
+    elif not choosing:
+        check_images(data.train, data.test, resumed=manifest is not None)
     return data
 
 
-def find_data(
-    options: DataOptions,
-    seed: int,
-    resumed: Path | None = None,
-    progress: bool = False,
-    given: tuple[AnyDataset, AnyDataset] | None = None,
+def find_data(options: DataOptions, seed: int, resumed: Path | None = None) -> RunData:
+    """Return what to train on and what to measure on, as `load_data`; nothing is said or checked."""
+    left_out = broken_in(read_manifest(resumed)) if resumed else {}
+    return _used(options, seed, resumed, _splits(options, resumed, False).without(left_out), left_out)
+
+
+def _splits(options: DataOptions, resumed: Path | None, progress: bool) -> Splits:
+    """Return the splits of a run's data set; a validation folder counts unless other images are measured on."""
+    data_dir = options.data_dir or default_data_dir()
+    if options.dataset in DATASETS:
+        return Splits(*load_dataset(options.dataset, data_dir, progress=progress))
+    with_validation = not options.validation and not (resumed and measures_test_set(resumed))
+    return load_folder(options.dataset, data_dir, split=options.split, with_validation=with_validation)
+
+
+def _used(
+    options: DataOptions, seed: int, resumed: Path | None, splits: Splits, left_out: Mapping[str, str]
 ) -> RunData:
-    """Return what to train on and what to measure on, as `load_data`; nothing is said or checked.
+    """Return the images that a run uses.
 
     A data set with a validation folder is measured on that; otherwise `validation` images are held out of the training
     set and measured on, if asked for, or else the test set. Of the training images left, `train_images` are used.
 
     Args:
-        options, seed, resumed, given: as for `load_data`.
-        progress: whether to show the progress of a download.
+        options, seed, resumed: as for `load_data`.
+        splits: the data set, without the images that are left out.
+        left_out: those that cannot be read: path inside the folder -> what is wrong.
     """
-    splits = _splits(options, resumed, progress) if given is None else Splits(*given)
     split: Split = "test" if splits.validation is None else "validation"
     train_set, measured = splits.train, splits.parts[split]
     if resumed:
         train_set, measured = with_removed_replaced(resumed, train_set, measured, split)
-    manifest = manifest_of(train_set, measured, split)
+    manifest = manifest_of(train_set, measured, split, left_out)
     if options.validation:
         split, (train_set, measured) = "validation", hold_out(options.validation, train_set, measured)
     if (used := options.train_images) is not None:
@@ -133,13 +162,34 @@ def find_data(
     return RunData(train_set, measured, manifest, split, splits)
 
 
-def _splits(options: DataOptions, resumed: Path | None, progress: bool) -> Splits:
-    """Return the splits of a run's data set; a validation folder counts unless other images are measured on."""
-    data_dir = options.data_dir or default_data_dir()
-    if options.dataset in DATASETS:
-        return Splits(*load_dataset(options.dataset, data_dir, progress=progress))
-    with_validation = not options.validation and not (resumed and measures_test_set(resumed))
-    return load_folder(options.dataset, data_dir, split=options.split, with_validation=with_validation)
+def refuse(broken: Mapping[str, str], splits: Splits, folder: Path | None, show: bool, resumed: bool) -> None:
+    """Name the images that cannot be read, and raise ImageError.
+
+    Args:
+        broken: path inside the data set's folder -> what is wrong.
+        splits: the data set.
+        folder: where to write a long list.
+        show: whether to name them.
+        resumed: whether the run goes on, and cannot leave out others than it did.
+    """
+    for line in lines_about(broken, folder) if show else ():
+        say(line)
+    name, problem = next(iter(broken.items()))
+    first = "" if show else f", such as {printable(name)}: {problem}"
+    total = sum(len(part) for part in splits.parts.values())
+    skip = "" if resumed else ", or add --skip-broken"
+    raise ImageError(f"{len(broken):,} of {total:,} images cannot be read{first}; remove or replace them{skip}")
+
+
+def say_all_is_well(data: RunData, show: bool) -> None:
+    """Say that every image was read; give a notice of images that are both trained and measured on."""
+    files = sum(len(part) for part in data.splits.parts.values() if isinstance(part, FileDataset))
+    if show and files:
+        say(f"all {files:,} images can be read")
+    others = {data.split: data.test} | ({} if data.splits.validation is None else {"test": data.splits.test})
+    for split, dataset in others.items():
+        if copies := find_copies(data.train, dataset):
+            notice(sentence_about_copies(copies, split))
 
 
 def measures_test_set(folder: Path) -> bool:

@@ -24,6 +24,7 @@ ALWAYS_WRITTEN = ("dataset", "model", "seed")  # in each run's config.json, by e
 # differently, and its micro-batches draw other dropout masks.)
 OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS = (
     "data_dir",
+    "check_data",
     "device",
     "num_threads",
     "grad_checkpointing",

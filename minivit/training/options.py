@@ -120,6 +120,8 @@ class DataOptions(Options):
     validation: int = 0
     split: float | None = None
     sampler: str = "shuffled"
+    check_data: bool = False
+    skip_broken: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,6 +133,8 @@ class DataOptions(Options):
         if self.split is not None:
             self._check("split", self.dataset not in DATASETS, f"left out for {self.dataset}, which has test images")
             self._check("split", 0 < self.split < 1, "a share above 0 and below 1")
+        if self.skip_broken and self.dataset in DATASETS:
+            raise ConfigError(f"skip-broken is for folders of images, not {self.dataset}, whose files are known by md5")
 
 
 @dataclass(frozen=True, kw_only=True)

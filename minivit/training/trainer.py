@@ -292,7 +292,7 @@ def opened_run(
             yield run
         except BaseException as error:
             run.tell("on_exception", error)
-            if isinstance(error, ImageError) and folder and given is None:
+            if isinstance(error, ImageError) and folder and given in (None, Given()):  # the options say it all
                 where = shell_word(folder)
                 raise ImageError(f"{error}; remove or replace it, then: minivit train --resume {where}") from error
             raise
@@ -326,7 +326,7 @@ def build_run(
 
     # The data: rank 0 downloads what is missing before the others look for it.
     with ranks.first_before_others():
-        data = load_data(config, config.seed, show, folder if resume else None, given.data)
+        data = load_data(config, config.seed, show, folder if resume else None, given.data, folder)
     if ranks.size > 1:
         ranks.check_same("options", options_that_affect_weights(asked))
         ranks.check_same("data", dataset_fingerprint(data))

@@ -1,0 +1,120 @@
+"""Read every image of a data set before a run: which cannot be read, and which are in two splits at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..backend.arrays import available_cores
+from ..errors import ImageError
+from ..images.decoding import decode_image
+from ..utils.files import write_text
+from ..utils.text import listed, printable
+from .dataset import AnyDataset, FileDataset
+from .splits import Splits, name_of
+
+Broken = Mapping[str, str]  # path inside the folder of the data set -> what is wrong with the file
+
+LISTED = 20  # broken images that are said; a file lists more
+LIST = "broken-images.txt"
+
+
+def find_broken(splits: Splits, progress: bool = False) -> dict[str, str]:
+    """Decode every image file of a data set, on all cores, and return those that cannot be read.
+
+    Args:
+        splits: the data set. Images in memory are not checked.
+        progress: whether to show a bar with the time left, in a terminal.
+
+    Returns:
+        The path of each inside the data set's folder, and what is wrong with it.
+    """
+    from tqdm.auto import tqdm
+
+    files = [(path, name_of(path, part)) for part in _files(splits.parts.values()) for path in part.images.paths]
+    broken = {}
+    with (
+        ThreadPoolExecutor(available_cores()) as pool,  # Pillow's decoders run beside Python, so threads are enough
+        tqdm(total=len(files), unit="image", desc="reading", disable=None if progress else True, leave=False) as bar,
+    ):
+        try:
+            for (path, name), waiting in [(file, pool.submit(_problem_of, file[0])) for file in files]:
+                if problem := waiting.result():
+                    broken[name] = problem.removeprefix(f"{printable(path)} ")
+                bar.update()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the rest
+    return broken
+
+
+def _problem_of(path: Path) -> str:
+    try:
+        decode_image(path)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+def lines_about(broken: Broken, folder: Path | None) -> list[str]:
+    """Return a line for each broken image, or the first of them and where all are listed.
+
+    Args:
+        broken: what `find_broken` returns.
+        folder: where to write the list if it is long; None if nowhere.
+    """
+    lines = [f"{printable(name)}: {problem}" for name, problem in broken.items()]
+    if len(lines) <= LISTED:
+        return lines
+    more = f"and {len(lines) - LISTED:,} more"
+    if folder is not None:
+        write_text(folder / LIST, "".join(f"{line}\n" for line in lines))
+        more += f": {printable(folder / LIST)} lists all"
+    return [*lines[:LISTED], more]
+
+
+def find_copies(train: AnyDataset, others: AnyDataset) -> list[tuple[str, str]]:
+    """Return the files of a split whose bytes are those of a training file: (its name, the training file's).
+
+    Args:
+        train: the training images.
+        others: images that a model is measured on.
+    """
+    sizes: dict[int, list[tuple[Path, str]]] = defaultdict(list)
+    for part in _files([train]):
+        for path in part.images.paths:
+            sizes[path.stat().st_size].append((path, name_of(path, part)))
+    digests: dict[int, dict[bytes, str]] = {}  # of the training files of one size
+    found = []
+    for part in _files([others]):
+        for path in part.images.paths:
+            size = path.stat().st_size
+            if size not in sizes:
+                continue
+            if size not in digests:
+                digests[size] = {_digest(same): name for same, name in sizes[size]}
+            if (name := digests[size].get(_digest(path))) is not None:
+                found.append((name_of(path, part), name))
+    return found
+
+
+def sentence_about_copies(copies: list[tuple[str, str]], split: str) -> str:
+    """Return what a notice says about images that are in two splits.
+
+    Args:
+        copies: what `find_copies` returns.
+        split: the name of the split that is measured on.
+    """
+    pairs = listed((f"{other} is {name}" for other, name in copies), 2)
+    return f"{len(copies):,} {split} images are training images too ({pairs}): the {split} accuracy will be too high"
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
+
+
+def _files(parts: Iterable[AnyDataset]) -> list[FileDataset]:
+    return [part for part in parts if isinstance(part, FileDataset)]
