@@ -229,7 +229,7 @@ def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, 
     (photos / "dog" / "8.jpg").write_bytes(b"<html>not found</html>")
     message = refused(capsys, "train", *TINY, "--dataset", photos, "--out", tmp_path / "run")
     assert "8.jpg is not an image that can be read: it is a web page" in message
-    assert "remove or replace it (2 such images)" in message
+    assert "remove or replace it, or add --skip-broken (2 such images: --check-data lists them)" in message
     assert not (tmp_path / "run").exists()
 
 
