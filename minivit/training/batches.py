@@ -119,10 +119,15 @@ def load_data(
     return data
 
 
-def find_data(options: DataOptions, seed: int, resumed: Path | None = None) -> RunData:
-    """Return what to train on and what to measure on, as `load_data`; nothing is said or checked."""
+def find_data(options: DataOptions, seed: int, resumed: Path | None = None, progress: bool = False) -> RunData:
+    """Return what to train on and what to measure on, as `load_data`; nothing is said or checked.
+
+    Args:
+        options, seed, resumed: as for `load_data`.
+        progress: whether to show the progress of a download.
+    """
     left_out = broken_in(read_manifest(resumed)) if resumed else {}
-    return _used(options, seed, resumed, _splits(options, resumed, False).without(left_out), left_out)
+    return _used(options, seed, resumed, _splits(options, resumed, progress).without(left_out), left_out)
 
 
 def _splits(options: DataOptions, resumed: Path | None, progress: bool) -> Splits:
