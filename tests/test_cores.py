@@ -6,8 +6,10 @@ import os
 import pytest
 
 from minivit.backend import arrays as backend
+from minivit.backend import workers
 from minivit.backend.cores import cpu_quota
 from minivit.backend.workers import Workers
+from minivit.errors import Notice
 
 
 def tree(root, cgroup, files):
@@ -62,3 +64,12 @@ def test_there_are_as_many_workers_as_affinity_and_quota_allow(monkeypatch, affi
     monkeypatch.setattr(backend, "cpu_quota", lambda: quota)
     assert backend.available_cores() == cores
     assert Workers().count == cores
+
+
+def test_far_more_threads_than_cores_are_not_started(monkeypatch):
+    monkeypatch.setattr(workers, "available_cores", lambda: 2)
+    with pytest.warns(Notice, match="1,000 threads would wait for each other on 2 cores: 64 are used"):
+        assert workers.Workers(1_000).count == 64
+    assert workers.Workers(64).count == 64
+    monkeypatch.setattr(workers, "available_cores", lambda: 96)
+    assert workers.Workers(96).count == 96

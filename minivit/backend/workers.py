@@ -14,10 +14,13 @@ from typing import TypeVar
 from threadpoolctl import ThreadpoolController
 
 from ..utils.integers import integer
+from ..utils.notices import notice
 from .accelerate import limit_accelerate
 from .arrays import available_cores
 from .cuda import current_gpu, use_gpu
 from .memory import keep_freed_memory
+
+MOST_THREADS = 64  # on any machine; on one with more cores, as many as these
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,6 +38,10 @@ class Workers:
 
     def __init__(self, count: int | None = None):
         self.count = available_cores() if count is None else integer("the number of workers", count, 1)
+        most = max(MOST_THREADS, available_cores())
+        if self.count > most:
+            notice(f"{self.count:,} threads would wait for each other on {available_cores()} cores: {most} are used")
+            self.count = most
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Workers:

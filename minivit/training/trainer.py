@@ -45,6 +45,7 @@ from .callbacks.checkpoint import CheckpointSaver
 from .callbacks.curve import LearningCurve
 from .callbacks.evaluation import Evaluation
 from .callbacks.metrics import MetricsWriter
+from .callbacks.outlook import Outlook
 from .callbacks.progress import ProgressBar
 from .callbacks.signals import StopSignals
 from .callbacks.steps import StepCounter, StepLog
@@ -419,14 +420,15 @@ def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callbac
         resumed: whether the run goes on from its checkpoint.
         given: a script's.
     """
-    config = run.config
+    config, bar = run.config, ProgressBar(run, show)
     callbacks: list[Callback | None] = [
         WeightAverage(run, run.average) if run.average else None,  # before anything evaluates or saves the average
         StepCounter(run),  # before anything shows or logs the counts
         BestWeights(run),  # before anything logs an evaluation or saves the run: a checkpoint notes which was the best
         MetricsWriter(run.folder) if run.writes else None,  # only the first rank writes files
         TensorBoard(run.folder) if run.writes and config.tensorboard else None,
-        ProgressBar(run, show),
+        bar,
+        Outlook(run, bar),
         StepLog(run, config.log_every),  # after the bar, which shows the counts that a log sets back to 0
         Evaluation(run),
         *given,  # they see what was measured, and may ask to stop

@@ -64,8 +64,8 @@ def test_the_order_of_callbacks_is_that_of_their_list(tmp_path):
     run.tell("close")
     names = [type(callback).__name__ for callback in run.callbacks]
     assert names == [
-        "WeightAverage", "StepCounter", "BestWeights", "MetricsWriter", "TensorBoard", "ProgressBar", "StepLog",
-        "Evaluation", "StopSignals", "CheckpointSaver", "LearningCurve",
+        "WeightAverage", "StepCounter", "BestWeights", "MetricsWriter", "TensorBoard", "ProgressBar", "Outlook",
+        "StepLog", "Evaluation", "StopSignals", "CheckpointSaver", "LearningCurve",
     ]  # fmt: skip
 
 

@@ -31,7 +31,7 @@ class ProgressBar(Callback):
         """Say what makes the losses of training differ from those of evaluations."""
         extras = extras_of_training_loss(self.run.config)
         if extras and self.run.config.eval_every and not self.run.finished:
-            self._print(f"the training loss has {listed(extras)}, the {self.run.data.split} loss has not")
+            self.say(f"the training loss has {listed(extras)}, the {self.run.data.split} loss has not")
 
     def on_step_end(self, step: StepResult) -> None:
         """Advance the bar; behind it are the means since the last log."""
@@ -43,11 +43,11 @@ class ProgressBar(Callback):
     def on_log(self, record: Record) -> None:
         """Print a line, unless the bar shows the same."""
         if record["kind"] == "train" and not self.interactive:
-            self._print(self._line_of_steps(record))
+            self.say(self._line_of_steps(record))
         elif record["kind"] in EVALUATIONS:
             name, split = printable(self.run.data.test.name), record["kind"]
             accuracy = ACCURACIES[self.run.config.objective]
-            self._print(
+            self.say(
                 f"epoch {record['epoch']:.2f}: {name} {split} loss {record['loss']:.4f}, "
                 f"{split} {accuracy} {record['accuracy']:.2%}"
                 + "".join(f", {name} {record[name]:.4g}" for name in self.run.metrics)
@@ -83,7 +83,7 @@ class ProgressBar(Callback):
 
         return tqdm(total=total, unit=unit, dynamic_ncols=True, disable=not self.interactive, **options)
 
-    def _print(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Print a line that stays. A closed output, as after `| head`, does not end a run."""
         try:
             if self.interactive:
