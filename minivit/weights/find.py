@@ -21,6 +21,9 @@ KNOWN_NAMES = (
     "model_best.pth.tar", "last.pth.tar",
 )  # fmt: skip
 
+# One of several files of a model, such as model-00001-of-00002.safetensors: alone it may pass for a smaller model.
+SHARD = re.compile(r".*-(?P<number>\d{5})-of-(?P<count>\d{5})\.\w+")
+
 # Files beside weights that have their suffixes and hold none.
 NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state(_\d+)?)\.(bin|pt|pth)")
 
@@ -64,6 +67,7 @@ def weights_file(path: str | Path) -> Path:
     path = Path(path)
     try:
         if not path.is_dir():
+            _refuse_shard(path)
             return path
         for name in KNOWN_NAMES:
             if (path / name).is_file():
@@ -73,11 +77,26 @@ def weights_file(path: str | Path) -> Path:
         raise CheckpointNotFoundError(f"{printable(path)} cannot be read: {error.strerror}") from error
     if len(found) == 1:
         return path / found[0]
+    if found and all(SHARD.fullmatch(name) for name in found):
+        raise CheckpointNotFoundError(
+            f"{printable(path)} holds {listed(found, 3)}, but not the index that says what is where "
+            f"(model.safetensors{INDEX_SUFFIX}): put it beside them"
+        )
     if found:
         raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
     raise CheckpointNotFoundError(
         f"{printable(path)} holds no weights file ({RUN_WEIGHTS}, model.safetensors ...): name a file or another folder"
     )
+
+
+def _refuse_shard(path: Path) -> None:
+    """Raise CheckpointError for one of several files of a model."""
+    match = SHARD.fullmatch(path.name)
+    if match is not None and int(match["count"]) > 1:
+        raise CheckpointError(
+            f"{printable(path)} is file {int(match['number'])} of {int(match['count'])} of a model: name their folder, "
+            f"or their index (*{INDEX_SUFFIX})"
+        )
 
 
 def _weights_in(folder: Path) -> list[str]:

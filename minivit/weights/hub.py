@@ -16,7 +16,7 @@ PREFIX = "hf-hub:"
 NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?", re.ASCII)
 
 # What a model needs; the pickled files are downloaded only if there is no safetensors file.
-SETTINGS = ("config.json", "preprocessor_config.json")
+SETTINGS = ("config.json", "preprocessor_config.json", "processor_config.json")
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 

@@ -29,7 +29,7 @@ from .sources.source import Description, Header, Hints, Source
 
 INTERPOLATING = ("dinov2", "dinov2_with_registers")  # transformers' models that take images of any size
 ARITHMETIC = ("classifier", "gelu", "norm_eps")  # that arrays do not show, and the caller may say
-NOT_OPTIONS = {"mlp", "positions_for"}  # that may be assumed, and the caller cannot say
+NOT_OPTIONS = {"mlp", "positions_for", "final_norm"}  # that may be assumed, and the caller cannot say
 
 
 @old_arguments(path="weights")

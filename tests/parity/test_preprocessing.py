@@ -100,6 +100,28 @@ def test_transformers_processors(tmp_path, capsys, photo, kind, options):
     assert difference.max() < 1.01 and difference.mean() < 0.06
 
 
+@pytest.mark.parametrize("also_alone", [False, True])
+def test_a_processor_inside_of_one_for_images_and_texts(tmp_path, capsys, photo, also_alone):
+    """transformers 5 saves a CLIPProcessor so; beside an older `preprocessor_config.json` it counts."""
+    transformers = pytest.importorskip("transformers")
+    hf_folder(tmp_path / "hf")
+    if also_alone:
+        transformers.ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "hf")
+    inner = transformers.CLIPImageProcessor(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32})
+    content = {"image_processor": json.loads(inner.to_json_string()), "processor_class": "CLIPProcessor"}
+    (tmp_path / "hf" / "processor_config.json").write_text(json.dumps(content), encoding="utf-8")
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / "hf")
+    network = transformers.ViTForImageClassification.from_pretrained(tmp_path / "hf").eval()
+    with torch.no_grad():
+        logits = network(processor(images=Image.open(photo), return_tensors="pt")["pixel_values"]).logits
+    expected = torch.softmax(logits, -1)[0].numpy()
+
+    found = predicted(capsys, photo, tmp_path / "hf")
+
+    assert type(processor).__name__.startswith("CLIP")
+    assert max(abs(found[f"kind {k}"] - expected[k]) for k in range(7)) < 1e-4
+
+
 # -- timm ----------------------------------------------------------------------------------------
 
 

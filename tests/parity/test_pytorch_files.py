@@ -251,3 +251,37 @@ def test_a_checkpoint_of_timms_trainer(tmp_path):
     logits = loaded(images.permute(0, 2, 3, 1).contiguous().numpy()).numpy()
 
     assert np.abs(logits - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("wrap", ["module", "sequential"])
+def test_a_network_of_ones_own_around_timms_backbone(tmp_path, wrap):
+    """A backbone without head, a linear layer, and a measure and a loss beside them, as Lightning's modules have."""
+    pytest.importorskip("tests.parity.vision", exc_type=ImportError)
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    options = {"img_size": 16, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 3, "num_classes": 0}
+    backbone = timm.create_model("vit_tiny_patch16_224", **options)
+
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = backbone
+            linear = torch.nn.Linear(24, 5)
+            self.classifier = linear if wrap == "module" else torch.nn.Sequential(torch.nn.Dropout(0.5), linear)
+            self.loss_fn = torch.nn.CrossEntropyLoss(weight=torch.ones(5))
+            self.train_acc = torch.nn.Module()
+            self.train_acc.register_buffer("tp", torch.zeros(5))
+
+        def forward(self, images):
+            return self.classifier(self.backbone(images))
+
+    network, images = Own().eval(), torch.randn(2, 3, 16, 16)
+    torch.save({"state_dict": network.state_dict(), "epoch": 3}, tmp_path / "last.ckpt")
+    with torch.no_grad():
+        expected = network(images).numpy()
+
+    with pytest.warns(Notice, match="was taken for the head"):
+        loaded = load_model(tmp_path / "last.ckpt", heads=3, image_size=16)
+    logits = loaded(images.permute(0, 2, 3, 1).contiguous().numpy()).numpy()
+
+    assert np.abs(logits - expected).max() < 1e-5

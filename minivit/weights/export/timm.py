@@ -5,9 +5,10 @@ timm.create_model("local-dir:FOLDER", pretrained=True)
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from ...errors import ConfigError
+from ...errors import ConfigError, MinivitError
 from ...models.classifier import Classifier
 from ...utils.files import write_json, write_text
 from ...utils.text import quoted
@@ -41,7 +42,12 @@ class TimmFolder(Target):
             model, path.name, usage=usage, library="timm", command=options.command, licence=options.licence
         )
         path.mkdir(parents=True, exist_ok=True)
-        save_weights(model, path / "model.safetensors", "timm")
+        try:
+            save_weights(model, path / "model.safetensors", "timm")
+        except MinivitError:
+            with suppress(OSError):  # it holds something
+                path.rmdir()
+            raise
         write_text(path / "README.md", card)
         write_json(path / "config.json", content)
         return [Exported(path)]

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ...utils.aliases import old_names
@@ -155,6 +155,11 @@ class Google(SlotSource):
         """Raise ConfigError for a part that the files have no place for, such as a norm after the pooling."""
         if isinstance(config, ViTConfig):
             refuse_other_parts(config, self.name, **WRITABLE)
+            if config.classifier == "gap" and config.has_class_token:
+                raise ConfigError(
+                    f"{self.name}'s layout has no place for a class token beside the mean of the patches: readers take "
+                    "the class token; save this model in minivit's layout"
+                )
 
     def arrays_of(self, model: Classifier) -> Arrays:
         """Return a model's parameters under Google's names; those of a ResNet as BiT names them."""

@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import CheckpointError
 from ...utils.notices import notice
 from ...utils.text import printable, quoted
-from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_number
+from .sidecar import CONFIG, JsonObject, Sidecar, is_number, said_classes
 
 # Their names for the activation, and minivit's. "gelu_new" and its like are the tanh form.
 ACTIVATIONS = {
@@ -104,7 +104,7 @@ def read_model_config(config: JsonObject) -> Sidecar:
         norm_eps=vision.number("layer_norm_eps"),
         layer_scale=_layer_scale(vision) if defaults and defaults.has_ratio else None,
         sizes=_sizes(vision, defaults),
-        classes=class_names(config.content.get("id2label")),
+        classes=said_classes(config, "id2label"),
     )
 
 

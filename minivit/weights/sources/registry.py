@@ -18,7 +18,7 @@ from .huggingface_clip import HuggingFaceCLIP
 from .minivit import Minivit
 from .openai_clip import OpenAIClip
 from .processors import fields_of_preprocessor
-from .sidecar import CONFIG, PREPROCESSOR, JsonObject, Sidecar, read_json
+from .sidecar import CONFIG, PREPROCESSOR, PROCESSOR, JsonObject, Sidecar, read_json
 from .source import Source
 from .timm import Timm
 from .torchvision import TorchVision
@@ -67,10 +67,19 @@ def read_sidecar(path: Path, config_file: str = CONFIG) -> Sidecar:
     """
     config = read_json(path.parent / config_file)
     sidecar = Sidecar() if config is None else _sidecar_of_config(config)
-    preprocessor = read_json(path.parent / PREPROCESSOR)
+    preprocessor = _preprocessor_in(path.parent)
     if preprocessor is None or sidecar.preprocessing:
         return sidecar
-    return replace(sidecar, preprocessing=fields_of_preprocessor(preprocessor), preprocessing_source=PREPROCESSOR)
+    fields = fields_of_preprocessor(preprocessor)
+    return replace(sidecar, preprocessing=fields, preprocessing_source=preprocessor.path.name)
+
+
+def _preprocessor_in(folder: Path) -> JsonObject | None:
+    """Return what transformers says in a folder of how images are prepared; like it, the newer file counts first."""
+    processor = read_json(folder / PROCESSOR)
+    if processor is not None and "image_processor" in processor:
+        return processor.part("image_processor")
+    return read_json(folder / PREPROCESSOR)
 
 
 def _sidecar_of_config(config: JsonObject) -> Sidecar:

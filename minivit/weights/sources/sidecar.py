@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,11 @@ from typing import Any
 
 from ...errors import CheckpointError
 from ...utils.aliases import old_names
+from ...utils.notices import notice
 from ...utils.text import printable, quoted
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+PROCESSOR = "processor_config.json"  # transformers 5 writes it for models of images and texts, instead or beside
 LONGEST = 2**24  # bytes; such a file has a few thousand
 
 
@@ -138,9 +141,10 @@ class JsonObject:
         return None if value is None else (value, value) if isinstance(value, int) else tuple(value)
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """Return a list of 1 to 64 finite numbers."""
+        """Return a list of 1 to 64 finite numbers; one number is a list."""
         good = lambda v: isinstance(v, list) and 0 < len(v) <= 64 and all(map(is_number, v))  # noqa: E731
-        value = self.get(name, good, "a list of numbers")
+        single: Any = self.content.get(name)
+        value = [single] if is_number(single) else self.get(name, good, "a list of numbers")
         return None if value is None else tuple(map(float, value))
 
 
@@ -156,6 +160,20 @@ def _is_pair(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Return whether a value is a finite number, as JSON has it."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30 and math.isfinite(value)
+
+
+def said_classes(content: JsonObject, name: str) -> tuple[str, ...] | None:
+    """Return the names of classes in a field, None if there are none; a notice says which names cannot be used."""
+    said = content.content.get(name)
+    names = class_names(said)
+    if names is None and said and not _is_placeholder(said):
+        notice(f"{printable(content.path)}: {name} does not name classes 0, 1, 2 ... in turn: its names are not used")
+    return names
+
+
+def _is_placeholder(names: Any) -> bool:
+    values = names.values() if isinstance(names, dict) else names
+    return isinstance(names, dict | list) and all(re.fullmatch(r"LABEL_\d+", str(value)) for value in values)
 
 
 def class_names(names: Any) -> tuple[str, ...] | None:

@@ -47,7 +47,8 @@ TEACHER, STUDENT = "teacher", "student"  # beside a student, the teacher is its 
 # What training keeps beside the model: names of arrays outside the model's prefix.
 BESIDE_THE_MODEL = re.compile(
     r"(optimizers?|optimizer_states?|optim|opt|opt_state|(lr_)?schedulers?|(fp16_|grad_|loss_)?scaler|amp|n_averaged"
-    r"|\w*loss|criterion|loops|callbacks|\w*rng_state|\w*_metrics?)(\.|$)"
+    r"|\w*loss(_fn|_fct|_func|_function)?|criterion|loops|callbacks|\w*rng_state|(\w*_)?metrics?"
+    r"|(\w*_)?(acc|accuracy|f1|auroc|auc|precision|recall|confmat|confusion_matrix))(\.|$)"  # torchmetrics in Lightning
     r"|(head\.(mlp\.|last_layer\.)|(dino|ibot)_head\.)"  # the projection heads of DINO and iBOT
 )
 

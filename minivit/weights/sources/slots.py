@@ -164,6 +164,11 @@ class SlotSource(Source):
                 )
         self._say_which_copy(archive, names)
         known = sidecar.classes is not None and len(sidecar.classes) == config.num_classes
+        if sidecar.classes is not None and config.num_classes and not known:
+            notice(
+                f"{sidecar.source} beside {path} names {len(sidecar.classes):,} classes, but the head has "
+                f"{config.num_classes:,}: the names are not used"
+            )
         return Description(config, {"classes": list(sidecar.classes or ())} if known else {})
 
     def _say_which_copy(self, archive: Archive, names: Mapping[str, str]) -> None:

@@ -18,11 +18,12 @@ from ...errors import CheckpointError, ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
 from ...preprocessing import Preprocessing
+from ...utils.notices import notice
 from ...utils.text import printable, quoted
 from ..formats.archive import Archive, Arrays, Shapes
 from .conventions import OTHER_SCALING, TIMM
 from .processors import fields_of_pretrained_cfg
-from .sidecar import CONFIG, JsonObject, Sidecar, class_names, is_positive
+from .sidecar import CONFIG, JsonObject, Sidecar, is_positive, said_classes
 from .sizes import (
     PUBLISHED,
     count,
@@ -92,6 +93,9 @@ SPELLINGS = (
     (re.compile(r"^register_tokens$"), "reg_token"),
 )
 
+# Common names of a linear layer that is put on a backbone; `nn.Sequential(Dropout, Linear)` has it at `head.1`.
+NEW_HEAD = re.compile(r"((?:head|heads|fc|classifier|linear|mlp_head|cls_head)(?:\.\d+)?)\.(weight|bias)")
+
 
 class Timm(SlotSource):
     """Files with PyTorch's names: linear kernels are (out, in), and queries, keys and values are in one array."""
@@ -101,9 +105,9 @@ class Timm(SlotSource):
     landmark = re.compile(rf"(^|\.){re.escape(PATCH_KERNEL)}$")
     has_sidecar = True
     names_what_is_left_out = True
-    ignored = re.compile(r"(^|\.)mask_token$")  # of pre-training with masks
+    ignored = re.compile(r"(^|\.)(mask_token|masked_embed)$")  # of pre-training with masks, and iBOT's
     # And an MAE's decoder; OpenCLIP's projection of `visual.trunk`, and its model of texts.
-    beside = re.compile(r"mask_token$|decoder_|head\.proj\.|text\.|logit_(scale|bias)$")
+    beside = re.compile(r"mask_token$|masked_embed$|decoder_|head\.proj\.|text\.|logit_(scale|bias)$")
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without a wrapper's prefix (`module.`, `backbone.` ...), as timm spells them.
@@ -116,7 +120,7 @@ class Timm(SlotSource):
                 for theirs, timms in SPELLINGS:
                     short = theirs.sub(timms, short)
                 names[name] = short
-        return names
+        return _with_new_head(names, shapes)
 
     def describe(self, archive: Archive, hints: Hints) -> Description:
         """Return the configuration that the arrays have, and the names of classes from a file beside the weights."""
@@ -125,7 +129,11 @@ class Timm(SlotSource):
                 f"{printable(archive.path)} has gamma_1, as DeiT III and some rotary ViTs: put a config.json beside it "
                 'that says which, such as {"architecture": "deit3_small_patch16_224"}'
             )
-        return super().describe(archive, hints)
+        found = super().describe(archive, hints)
+        heads = [name for name, short in self.standard_names(archive.shapes).items() if short == "head.weight"]
+        if heads and not re.search(r"(^|\.)head\.weight$", heads[0]):
+            notice(f"{printable(archive.path)}: {printable(heads[0].rpartition('.')[0])} was taken for the head")
+        return found
 
     def infer(self, shapes: Shapes, hints: Hints) -> ViTConfig:
         """Return the ViT with these arrays."""
@@ -160,6 +168,8 @@ class Timm(SlotSource):
         heads, norm_eps = like.heads(hints), like.norm_eps(hints)
         gelu = "erf" if gated else like.gelu(hints)
         _note_what_arrays_do_not_show(gelu, norm_eps, classifier, gated, depth, hints)
+        if not _norms(shapes) and architecture_of(hints.sidecar.model_type) is None:
+            hints.assumed.append("final_norm=False")  # timm has such models, and a file may be cut short
         return ViTConfig(
             image_size=shortest_size(size),
             patch_size=patch_size,
@@ -279,7 +289,7 @@ class Timm(SlotSource):
             classifier=POOLING.get(changes.word("global_pool") or config.word("global_pool") or ""),
             positions="none" if positions in ("", "none") else None,
             sizes=sizes,
-            classes=class_names(config.content.get("label_names")),
+            classes=said_classes(config, "label_names"),
             preprocessing=fields_of_pretrained_cfg(pretrained),
         )
 
@@ -310,6 +320,24 @@ def _check_arguments(name: str, changes: JsonObject) -> None:
         if not isinstance(value, str) or value.lower() not in known:
             names = ", ".join(filter(None, known))
             raise CheckpointError(f"{path}: {argument} {quoted(value)} is not one of {names}")
+
+
+# -- names -------------------------------------------------------------------------------------------
+
+
+def _with_new_head(names: dict[str, str], shapes: Shapes) -> dict[str, str]:
+    """Return standard names in which the only linear layer beside a backbone without a head is the head.
+
+    Args:
+        names: the standard names, by the names in the file.
+        shapes: the shapes of the arrays, by the names in the file.
+    """
+    if "head.weight" in names.values():
+        return names
+    own = {name: match for name, short in names.items() if (match := NEW_HEAD.fullmatch(short))}
+    stems = {match[1] for match in own.values()}
+    is_linear = any(match[2] == "weight" and len(shapes[name]) == 2 for name, match in own.items())
+    return names | {name: f"head.{match[2]}" for name, match in own.items()} if len(stems) == 1 and is_linear else names
 
 
 # -- what the arrays say -------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class TorchVision(SlotSource):
         for older, newer in OLDER_AND_NEWER_NAMES:
             names = {name: short.replace(older, newer) for name, short in names.items()}
         heads = {short.rpartition(".")[0] for short in names.values() if short.startswith("heads.")}
-        if len(heads) == 1 and re.fullmatch(r"heads(\.[0-9]+)?", own := next(iter(heads))):
+        if len(heads) == 1 and re.fullmatch(r"heads(\.head)?(\.[0-9]+)?", own := next(iter(heads))):
             names = {name: re.sub(rf"^{re.escape(own)}\.", "heads.head.", short) for name, short in names.items()}
         return names
 
