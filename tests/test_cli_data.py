@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from minivit import cli
 from minivit.data import load_dataset, load_test_folder
 from minivit.errors import ImageError
+from minivit.evaluation import measured as evaluation_measured
 from minivit.training import TrainConfig, batches, train
 from minivit.weights import load_model, read_arrays
 
@@ -477,3 +479,120 @@ def test_an_image_that_breaks_later_still_ends_the_run_with_its_name(broken, tmp
     last = capsys.readouterr().err.splitlines()[-1]
     assert f"{victim} is an image that is cut short or damaged" in last and "remove or replace it" in last
     assert refused(capsys, *resume, "--check-data").endswith("1 of 12 images cannot be read; remove or replace them")
+
+
+# -- which images are measured ----------------------------------------------------------------------------
+
+
+def count_of(capsys, *arguments) -> int:
+    return measured(capsys, *arguments)[0]["images"]
+
+
+def test_each_part_of_the_folder_that_was_trained_on(photos, tmp_path, capsys):
+    run = tmp_path / "run"
+    assert trained(run, "--dataset", photos, "--split", "0.5") == 0
+    last = json.loads((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    counts = {part: count_of(capsys, "--weights", run, "--split", part) for part in ("all", "train", "test")}
+    assert counts == {"all": 12, "train": 6, "test": 6}
+    found, _ = measured(capsys, "--weights", run)
+    assert (found["images"], found["accuracy"]) == (6, last["accuracy"])
+    assert found["loss"] == pytest.approx(last["loss"])
+    message = refused(capsys, "evaluate", "--weights", run, "--split", "val")
+    assert "--split must be train, test or all" in message
+    assert cli.main(["evaluate", "--weights", str(run), "--split", "train"]) == 0
+    assert "on 6 training images (it was trained on these)" in capsys.readouterr().out
+    assert cli.main(["evaluate", "--weights", str(run)]) == 0
+    assert "on 6 test images (tested on 50 % of each class, held out)" in capsys.readouterr().out
+
+
+def test_images_that_were_added_are_not_measured_as_held_out(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    before = measured(capsys, "--weights", tmp_path / "run")[0]
+    for number in range(20, 40):
+        write_picture(photos / "cat" / f"{number}.png", number)
+    after, err = measured(capsys, "--weights", tmp_path / "run")
+    assert "20 images were added since the run began and are not measured: --split all does" in err
+    assert (after["images"], after["loss"]) == (before["images"], before["loss"])
+    assert count_of(capsys, "--weights", tmp_path / "run", "--split", "all") == 32
+
+
+def test_weights_without_their_run_find_the_same_images_by_the_share(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos, "--split", "0.5") == 0
+    expected = measured(capsys, "--weights", tmp_path / "run")[0]
+    (tmp_path / "run" / "checkpoint.npz").rename(tmp_path / "alone.npz")
+    assert measured(capsys, "--weights", tmp_path / "alone.npz")[0]["loss"] == pytest.approx(expected["loss"])
+
+
+def test_broken_images_that_a_run_left_out_are_left_out_of_its_measure(broken, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", broken, "--skip-broken") == 0
+    counts = [count_of(capsys, "--weights", tmp_path / "run", "--split", part) for part in ("all", "train", "test")]
+    assert counts[0] == counts[1] + counts[2] == 12
+
+
+def test_each_part_of_three(three, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", three) == 0
+    parts = ("all", "train", "val", "test")
+    assert [count_of(capsys, "--weights", tmp_path / "run", "--split", part) for part in parts] == [18, 8, 6, 4]
+    others = write_folder(
+        tmp_path / "others", {f"{s}/{c}": n for s, n in (("train", 5), ("val", 1)) for c in ("cat", "dog")}
+    )
+    options = ["--weights", tmp_path / "run", "--dataset", others]
+    assert [count_of(capsys, *options, "--split", part) for part in parts] == [12, 10, 2, 2]  # val, the only one
+    (others / "val").rename(others / "test")
+    message = refused(capsys, "evaluate", *options, "--split", "val")
+    assert "--split must be one that" in message and "it has test, train" in message
+
+
+def test_a_part_of_a_folder_without_splits_is_refused(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    copy = write_folder(tmp_path / "copy", {"cat": 3, "dog": 3})
+    options = ["--weights", tmp_path / "run", "--dataset", copy]
+    assert count_of(capsys, *options) == count_of(capsys, *options, "--split", "all") == 6
+    assert "it has no splits; --split all measures all of it" in refused(
+        capsys, "evaluate", *options, "--split", "test"
+    )
+
+
+def test_images_held_out_to_validate_on_can_be_measured(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos, "--validation", "3") == 0
+    parts = ("all", "train", "val", "test")
+    assert [count_of(capsys, "--weights", tmp_path / "run", "--split", part) for part in parts] == [12, 7, 3, 2]
+
+
+def test_parts_of_a_published_data_set(tmp_path, monkeypatch, capsys):
+    for module in (batches, cli.evaluate, evaluation_measured):
+        monkeypatch.setattr(module, "load_dataset", small_shapes)
+    assert trained(tmp_path / "run", "--dataset", "shapes", "--validation", "20") == 0
+    parts = ("all", "train", "val", "test")
+    counts = [count_of(capsys, "--weights", tmp_path / "run", "--split", part) for part in parts]
+    assert counts == [150, 100, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(("Cat", "DOG"), "Cat as cat, DOG as dog"), (("cat", "Dog"), "Dog as dog")]
+)
+def test_classes_are_matched_whatever_their_case_and_that_is_said(photos, tmp_path, capsys, names, said):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    same = write_folder(tmp_path / "same", {"cat": 3, "dog": 4})
+    other = write_folder(tmp_path / "other", dict(zip(names, (3, 4), strict=True)))
+    expected = measured(capsys, "--weights", tmp_path / "run", "--dataset", same)[0]
+    found, err = measured(capsys, "--weights", tmp_path / "run", "--dataset", other)
+    assert found["loss"] == pytest.approx(expected["loss"])
+    assert f"classes are matched whatever their case: {said}" in err
+
+
+def test_two_spellings_of_a_class_are_not_guessed_at(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos) == 0
+    both = write_folder(tmp_path / "both", {"Cat": 3, "CAT": 3})
+    if len(list(both.iterdir())) == 1:
+        pytest.skip("this disk knows no case")
+    message = refused(capsys, "evaluate", "--weights", tmp_path / "run", "--dataset", both)
+    assert "the model has no class 'CAT', 'Cat', unlike both: it has cat, dog" in message
+
+
+def test_accents_are_matched_however_they_are_spelled(tmp_path, capsys):
+    for form in ("NFC", "NFD"):
+        write_folder(tmp_path / form, {unicodedata.normalize(form, "café"): 4, "tea": 4})
+    assert trained(tmp_path / "run", "--dataset", tmp_path / "NFC") == 0
+    found, err = measured(capsys, "--weights", tmp_path / "run", "--dataset", tmp_path / "NFD")
+    assert found["images"] == 8 and "case" not in err

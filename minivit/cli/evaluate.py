@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import DATASETS, dataset_title, load_dataset, load_test_folder
+from ..data import DATASETS, dataset_title, load_dataset
 from ..errors import ConfigError
 from ..utils.files import check_free_folder
 from ..utils.notices import notice
@@ -49,6 +50,13 @@ def add_evaluate(commands: Any) -> None:
         metavar="NAME",
         help=f"measure on {', '.join(DATASETS)} or folder:PATH [default: the data set that the model was trained on]",
     )
+    parser.add_argument(
+        "--split",
+        choices=("all", "train", "val", "test"),
+        metavar="NAME",
+        help="measure on the images of train, val or test, or on all [default: test; all of a folder without splits, "
+        "or what was held out of it in training]",
+    )
     data_dir_option(parser)
     threads_option(parser)
     parser.add_argument(
@@ -82,7 +90,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     ):
         loss, probabilities = predict_dataset(model, test_set, workers, options.device, bar.update)
     found = report(probabilities, test_set.labels, test_set.classes, loss=loss)
-    notes = {"dataset": name}
+    notes = {"dataset": name} | ({"split": options.split} if options.split else {})
     if options.out:
         title = f"{_short_name(path)} on {dataset_title(name)}"
         write_report(found, probabilities, test_set, options.out, title=title, notes={**notes, "weights": str(path)})
@@ -91,7 +99,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         return 0
     note = f" ({test_set.note})" if test_set.note else ""
     first, second = found.summary().split("\n")
-    print(f"{printable(name)}: {first} on {found.images:,} test images{note}")
+    kind = {"all": "", "train": "training ", "val": "validation "}.get(options.split, "test ")
+    print(f"{printable(name)}: {first} on {found.images:,} {kind}images{note}")
     print(f"{second}\n\n{found.class_table()}")
     if options.out:
         print(f"\nreport: {printable(Path(options.out) / 'report.md')}")
@@ -120,6 +129,7 @@ def labelled_test_set(
         ConfigError: if no data set is named, or the model does not fit it.
         DataError, DataNotFoundError: if it cannot be read.
     """
+    from ..evaluation.measured import images_to_measure
     from ..training.folder import noted_data
 
     dataset, data_dir = noted_data(header, path)
@@ -127,10 +137,12 @@ def labelled_test_set(
     if name is None:
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
         raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset, {known}")
-    if name in DATASETS:
+    split = getattr(options, "split", None)
+    if name in DATASETS and split is None:
         _, test_set = load_dataset(name, options.data_dir or data_dir)
     else:
-        test_set = load_test_folder(name, options.data_dir or data_dir, trained_on=dataset)
+        folder = path.absolute().parent
+        test_set = images_to_measure(name, options.data_dir or data_dir, split, header, dataset, folder)
     return name, _with_the_models_labels(model, header.get("classes"), test_set)
 
 
@@ -162,17 +174,36 @@ def _with_the_models_labels(model: Classifier, known: list[str] | None, dataset:
             notice("these weights do not name their classes: class k is taken as the k-th folder by name")
         return dataset
 
-    places = {_spelled_alike(name): place for place, name in enumerate(known)}
-    unknown = [name for name in dataset.classes if _spelled_alike(name) not in places]
-    if unknown:
+    places = _places_of(dataset.classes, known)
+    if unknown := [name for name in dataset.classes if name not in places]:
         raise ConfigError(
             f"the model has no class {listed(map(quoted, unknown), 3)}, unlike {dataset.name}: "
             f"it has {listed(known, 4)}"
         )
     if count < len(known):
         notice(f"{dataset.name} has {count} of the model's {len(known)} classes: {listed(dataset.classes)}")
-    place_of = np.array([places[_spelled_alike(name)] for name in dataset.classes], np.int64)
+    place_of = np.array([places[name] for name in dataset.classes], np.int64)
     return replace(dataset, labels=place_of[dataset.labels], classes=tuple(known))
+
+
+def _places_of(names: Sequence[str], known: list[str]) -> dict[str, int]:
+    """Return the place of each name among the known classes; those that are not there are left out.
+
+    A name that differs in upper and lower case alone counts if no other one is meant, and is said.
+    """
+    exact = {_spelled_alike(name): place for place, name in enumerate(known)}
+    places = {name: exact[_spelled_alike(name)] for name in names if _spelled_alike(name) in exact}
+    rest = [name for name in names if name not in places]
+    for name in rest:
+        folded = _spelled_alike(name).casefold()
+        near = [place for place, one in enumerate(known) if _spelled_alike(one).casefold() == folded]
+        rivals = [other for other in names if _spelled_alike(other).casefold() == folded]
+        if len(near) == len(rivals) == 1:
+            places[name] = near[0]
+    if changed := [name for name in rest if name in places]:
+        pairs = listed((f"{name} as {known[places[name]]}" for name in changed), 3)
+        notice(f"classes are matched whatever their case: {pairs}")
+    return places
 
 
 def _spelled_alike(name: str) -> str:

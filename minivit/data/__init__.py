@@ -63,6 +63,7 @@ __all__ = [
     "fetch",
     "flip",
     "flowers",
+    "folder_at",
     "image_folder",
     "indices_to_show",
     "is_dataset",
@@ -131,7 +132,7 @@ def load_dataset(
             raise DataError(f"{name} cannot be read from {printable(where)}: {reason_of(error)}") from error
     if not is_dataset(name):
         raise ConfigError(f"unknown data set {name!r}: allowed are {', '.join(DATASETS)} and {FOLDER}PATH")
-    return image_folder(_folder_at(name, folder), seed, progress, split)
+    return image_folder(folder_at(name, folder), seed, progress, split)
 
 
 def load_folder(
@@ -144,7 +145,7 @@ def load_folder(
         split, with_validation: as for `folder_splits`.
     """
     folder = default_data_dir() if data_dir is None else Path(data_dir)
-    return folder_splits(_folder_at(name, folder), split=split, with_validation=with_validation)
+    return folder_splits(folder_at(name, folder), split=split, with_validation=with_validation)
 
 
 def load_test_folder(
@@ -166,15 +167,16 @@ def load_test_folder(
     folder = default_data_dir() if data_dir is None else Path(data_dir)
     if not is_dataset(name):
         load_dataset(name)  # raises the error that names what is allowed
-    path = _folder_at(name, folder)
+    path = folder_at(name, folder)
     known = trained_on is not None and trained_on not in DATASETS
-    if known and _folder_at(str(trained_on), folder).resolve() == path.resolve():
+    if known and folder_at(str(trained_on), folder).resolve() == path.resolve():
         return image_folder(path, 0, progress)[1]
     return folder_to_measure(path, progress)
 
 
-def _folder_at(name: str, data_dir: Path) -> Path:
+def folder_at(name: str, data_dir: str | Path | None = None) -> Path:
     """Return the folder of this name in the working directory or, if there is none, in data_dir."""
+    data_dir = default_data_dir() if data_dir is None else Path(data_dir)
     path = Path(name.removeprefix(FOLDER)).expanduser()
     try:
         return path if path.is_dir() or not (data_dir / path).is_dir() else data_dir / path

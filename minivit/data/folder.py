@@ -224,6 +224,40 @@ def folder_to_measure(path: str | Path, progress: bool = False) -> FileDataset:
     return _dataset(root, files, classes, note)
 
 
+PARTS = ("train", "val", "test")
+
+
+def folder_part(path: str | Path, part: str) -> FileDataset:
+    """Return the images of one split of a folder, or all that it has.
+
+    One class is enough.
+
+    Args:
+        path: as for `image_folder`.
+        part: "all", "train", "val" or "test".
+
+    Raises:
+        ConfigError: if the folder has no such split.
+        DataNotFoundError, DataError: as `image_folder`.
+    """
+    root, layout = _root_and_layout(path)
+    places = {"train": (layout.train, layout.train_at), "test": (layout.test, layout.test_at)}
+    places["val"] = (layout.val, layout.val_at)
+    if layout.test_at and split_of(layout.test_at.name) == "val":
+        places["val"] = places["test"]  # the only one beside train
+    found = {name: (folders, at) for name, (folders, at) in places.items() if folders and at and at != root}
+    if part != "all" and part not in found:
+        has = f"it has {listed(sorted(found))}" if found else "it has no splits; --split all measures all of it"
+        raise ConfigError(f"split must be one that {printable(root)} has, not {part}: {has}")
+    chosen = list({at: (folders, at) for folders, at in places.values() if folders and at}.values())
+    files: ClassFiles = {}
+    with _system_errors(root):
+        for folders, at in chosen if part == "all" else [found[part]]:
+            for name, paths in _read_classes(folders, at, layout.skipped).items():
+                files[name] = [*files.get(name, []), *paths]
+    return _dataset(root, files, tuple(sorted(files)), "all images of the folder" if part == "all" else "")
+
+
 def folder_title(path: str | Path) -> str:
     """Return the name of the data set in this folder: the last part of its path."""
     return printable(Path(path).resolve().name) or "folder"
