@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .models import MODEL_NAMES, ResNet, ResNetConfig, ViT, ViTConfig, create_model
     from .preprocessing import preprocess
     from .training.optim import SGD, Adam, AdamW, Muon
-    from .weights import export_model, load_model, save_weights
+    from .weights import export_model, list_models, load_model, load_weights, save_weights
 
 __version__ = "0.1.0"
 
@@ -50,14 +50,14 @@ __all__ = [
     "ConfigError", "DTypeError", "DataError", "DataNotFoundError", "DownloadError", "GradientError", "ImageError",
     "MinivitError", "MissingExtraError", "Muon", "NonFiniteLossError", "Notice", "ResNet", "ResNetConfig", "SaveError",
     "ShapeError", "Tensor", "ViT", "ViTConfig", "create_model", "cross_entropy", "export_model", "gradcheck",
-    "load_model", "no_grad", "preprocess", "save_weights", "value_and_grad",
+    "list_models", "load_model", "load_weights", "no_grad", "preprocess", "save_weights", "value_and_grad",
 ]  # fmt: skip
 
 # The modules that need NumPy, and the public names that each has.
 _HOMES = {
     "engine": ("Tensor", "cross_entropy", "gradcheck", "no_grad", "value_and_grad"),
     "models": ("MODEL_NAMES", "ResNet", "ResNetConfig", "ViT", "ViTConfig", "create_model"),
-    "weights": ("export_model", "load_model", "save_weights"),
+    "weights": ("export_model", "list_models", "load_model", "load_weights", "save_weights"),
     "preprocessing": ("preprocess",),
     "training.optim": ("SGD", "Adam", "AdamW", "Muon"),
 }

@@ -285,6 +285,8 @@ def test_importing_minivit_takes_at_most_0_3_s_more_than_importing_numpy():
 def public_definitions(body, prefix):
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            if {"overload", "setter"} & {ast.unparse(each).rpartition(".")[2] for each in node.decorator_list}:
+                continue  # described where the function or the property is
             yield f"{prefix}.{node.name}", node
             if isinstance(node, ast.ClassDef):
                 yield from public_definitions(node.body, f"{prefix}.{node.name}")

@@ -15,6 +15,7 @@ import numpy as np
 from ..backend.arrays import to_device
 from ..data import dataset_title, indices_to_show
 from ..errors import ConfigError, Notice, SaveError
+from ..models import ViT
 from ..preprocessing import preprocessing_in
 from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
@@ -301,7 +302,7 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
     model = load_model(weights)
     height, width, _ = model.config.image_shape
     shown = data.test.subset(indices_to_show(data.test, 10)).resized(height, width, preprocessing_in(model.header))
-    if getattr(model.config, "depth", 0):
+    if isinstance(model, ViT) and model.config.depth:
         title = f"{config.title} on {data.split} images of {dataset_title(config.dataset)}"
         predictions_figure(model, shown, sheet, len(shown), title=title)
     return [path for path in (curve, sheet) if path.exists()]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from ..images.given import GivenImages
 from ..nn import Module
 from ..preprocessing import preprocess, preprocessing_in
 from ..utils.integers import integer
+from ..utils.text import quoted
 
 MICROBATCH_ELEMENTS, GPU_MICROBATCH_ELEMENTS = 330_000, 2**26
 
@@ -51,6 +53,49 @@ class Classifier(Module):
 
     config: Any
     header: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, which `save_weights` keeps; empty if they are not known.
+
+        Raises:
+            ConfigError: if other names are assigned than the model has classes, or something else than names.
+        """
+        return tuple(self.header.get("classes") or ())
+
+    @classes.setter
+    def classes(self, names: Sequence[str]) -> None:
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"classes must be a list of names, not {quoted(names)}")
+        if len(names) != self.config.num_classes:
+            raise ConfigError(f"the model has {self.config.num_classes} classes, and {len(names)} names were given")
+        self.header = {**self.header, "classes": list(names)}
+
+    def summary(self) -> str:
+        """Return a table of the parts: output for one image, parameters, FLOPs, and memory in training."""
+        cost = importlib.import_module(".cost", __package__)  # it knows all networks, and they are built on this file
+        return cost.cost_table(self, type(self).__name__)
+
+    def __str__(self) -> str:
+        """Return a table of the parts, their shapes and how many numbers their parameters hold: what print shows."""
+        rows: list[tuple[str, str, int]] = []
+        own = {name: tensor for name, tensor in self.named_parameters() if "." not in name}
+        rows += [(name, " x ".join(map(str, tensor.shape)), tensor.size) for name, tensor in own.items()]
+        parts: dict[str, list[Module]] = {}
+        for name, part in self.named_parts():
+            if not part.num_parameters():
+                continue
+            parts.setdefault(name.partition(".")[0], []).append(part)
+        for name, alike in parts.items():
+            largest = max(
+                (tensor for part in alike for tensor in part.parameters()), key=lambda t: t.size, default=None
+            )
+            shape = " x ".join(map(str, largest.shape)) if largest is not None and len(alike) == 1 else ""
+            kind = f"{len(alike)} x {type(alike[0]).__name__}" if len(alike) > 1 else shape
+            rows.append((name, kind, sum(part.num_parameters() for part in alike)))
+        rows.append(("total", "", self.num_parameters()))
+        lines = [f"{name:<20}{shape:<24}{count:>14,}" for name, shape, count in rows]
+        return "\n".join([repr(self), f"{'part':<20}{'shape':<24}{'parameters':>14}", *lines])
 
     def predict(
         self,

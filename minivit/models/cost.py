@@ -33,12 +33,14 @@ class Cost:
             Matrix products alone are counted, as is usual: the rest is a few percent. A training step costs three
             times as many.
         kept: how many float32 numbers a training step keeps for each image until its backward pass.
+        output: the shape of what it computes for one image; () if it computes nothing itself.
     """
 
     part: str
     parameters: int
     flops: int
     kept: int
+    output: tuple[int, ...] = ()
 
     @property
     def weight_bytes(self) -> int:
@@ -79,30 +81,46 @@ def _vit_rows(model: ViT) -> list[Cost]:
     front = ("cls", "distillation_token", "registers", "embedding_norm.weight", "embedding_norm.bias")
     located = [tensor.size for name, tensor in model.named_parameters() if name in front or "positions" in name]
     rows += [
-        Cost("patch embedding", _count(model.embedding), 2 * patches * patch_values * d, patches * patch_values),
-        Cost("class token, positions", sum(located), 0, 0),
+        Cost(
+            "patch embedding",
+            _count(model.embedding),
+            2 * patches * patch_values * d,
+            patches * patch_values,
+            (patches, d),
+        ),
+        Cost("class token, positions", sum(located), 0, 0, (tokens, d)),
     ]
     if block:
         qkv_out_flops = 2 * tokens * d * 4 * d
         attend_flops = 2 * 2 * tokens**2 * d
         mlp_flops = 2 * (3 if c.gated_mlp else 2) * tokens * d * c.mlp_dim
         rows += [
-            _times(c.depth, "attention", _count(block.attention), qkv_out_flops + attend_flops, attention_kept),
-            _times(c.depth, "MLP", _count(block.mlp), mlp_flops, mlp_kept),
-            _times(c.depth, "2 LayerNorm", _count(block.norm1) + _count(block.norm2), 0, 2 * norm_kept),
+            _times(
+                c.depth, "attention", _count(block.attention), qkv_out_flops + attend_flops, attention_kept, (tokens, d)
+            ),
+            _times(c.depth, "MLP", _count(block.mlp), mlp_flops, mlp_kept, (tokens, d)),
+            _times(c.depth, "2 LayerNorm", _count(block.norm1) + _count(block.norm2), 0, 2 * norm_kept, (tokens, d)),
         ]
         if c.layer_scale is not None:
-            rows.append(_times(c.depth, "2 LayerScale", _count(block.scale1) + _count(block.scale2), 0, 2 * tokens * d))
+            rows.append(
+                _times(
+                    c.depth, "2 LayerScale", _count(block.scale1) + _count(block.scale2), 0, 2 * tokens * d, (tokens, d)
+                )
+            )
     if c.final_norm:
-        rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, pooled * (d + 1)))
+        rows.append(Cost("final LayerNorm", _count(model.encoder_norm), 0, pooled * (d + 1), (pooled, d)))
     if c.classifier == "map":
         hidden = c.pooling_mlp_dim or c.mlp_dim
         gather = 2 * 2 * tokens * d * d + 2 * 2 * tokens * d + 2 * d * d + 4 * d * hidden
-        rows.append(Cost("attention pooling", _count(model.pooling), gather, 3 * tokens * d + 2 * hidden))
+        rows.append(Cost("attention pooling", _count(model.pooling), gather, 3 * tokens * d + 2 * hidden, (d,)))
     if c.representation is not None:
         width = c.pooled_dim
         kept = width + c.representation
-        rows.append(Cost("pre-training layer", _count(model.pre_logits), 2 * width * c.representation, kept))
+        rows.append(
+            Cost(
+                "pre-training layer", _count(model.pre_logits), 2 * width * c.representation, kept, (c.representation,)
+            )
+        )
     if c.num_classes:
         rows.append(_head_row(model.head, c.representation or c.pooled_dim, c.num_classes))
     if c.num_classes and c.distillation:
@@ -113,13 +131,21 @@ def _vit_rows(model: ViT) -> list[Cost]:
 def _resnet_rows(model: ResNet) -> list[Cost]:
     c = model.config
     flops, kept, grid = _conv_cost(model.root, c.image_shape[:2])
-    rows = [Cost("root", _count(model.root), flops, kept)]
+    rows = [Cost("root", _count(model.root), flops, kept, (*grid, model.root.weight.shape[3]))]
     if c.stem == "imagenet":
         grid = _halved(grid)
     for number, stage in enumerate(model.stages, 1):
         flops, kept, grid = _stage_cost(stage, grid)
-        rows.append(Cost(f"stage {number}: {len(stage.units)} units", _count(stage), flops, kept))
-    rows.append(Cost("final GroupNorm", _count(model.norm), 0, grid[0] * grid[1] * model.norm.weight.size * 5 // 4))
+        rows.append(_stage_row(number, stage, flops, kept, grid))
+    rows.append(
+        Cost(
+            "final GroupNorm",
+            _count(model.norm),
+            0,
+            grid[0] * grid[1] * model.norm.weight.size * 5 // 4,
+            (*grid, model.norm.weight.size),
+        )
+    )
     if c.num_classes:
         rows.append(_head_row(model.head, model.norm.weight.size, c.num_classes))
     return rows
@@ -129,12 +155,17 @@ def _backbone_rows(backbone: Backbone, image_shape: tuple[int, int, int]) -> lis
     flops, kept, grid = _conv_cost(backbone.conv_root, image_shape[:2])
     width = backbone.gn_root.weight.size
     kept += grid[0] * grid[1] * width * 9 // 4  # GroupNorm's normalised numbers, ReLU's mask, max-pooling's input
-    rows = [Cost("backbone: root", _count(backbone.conv_root) + _count(backbone.gn_root), flops, kept)]
+    rows = [Cost("backbone: root", _count(backbone.conv_root) + _count(backbone.gn_root), flops, kept, (*grid, width))]
     grid = _halved(grid)
     for number, stage in enumerate(backbone.stages, 1):
         flops, kept, grid = _stage_cost(stage, grid)
-        rows.append(Cost(f"stage {number}: {len(stage.units)} units", _count(stage), flops, kept))
+        rows.append(_stage_row(number, stage, flops, kept, grid))
     return rows
+
+
+def _stage_row(number: int, stage: Any, flops: int, kept: int, grid: Grid) -> Cost:
+    channels = stage.units[-1].conv3.weight.shape[3]
+    return Cost(f"stage {number}: {len(stage.units)} units", _count(stage), flops, kept, (*grid, channels))
 
 
 def _stage_cost(stage: Any, grid: Grid) -> tuple[int, int, Grid]:
@@ -163,7 +194,7 @@ def _halved(grid: Grid) -> Grid:
 
 
 def _head_row(head: Module, width: int, classes: int) -> Cost:
-    return Cost("head", _count(head), 2 * width * classes, width + 2 * classes)
+    return Cost("head", _count(head), 2 * width * classes, width + 2 * classes, (classes,))
 
 
 def images_that_fit(model: Classifier, memory: float, passes: int = 1) -> int:
@@ -204,8 +235,8 @@ def unread_flops(model: Classifier) -> int:
     return unread * (attend + out + mlp)
 
 
-def _times(depth: int, part: str, parameters: int, flops: int, kept: int) -> Cost:
-    return Cost(f"{depth} x {part}", depth * parameters, depth * flops, depth * kept)
+def _times(depth: int, part: str, parameters: int, flops: int, kept: int, output: tuple[int, ...]) -> Cost:
+    return Cost(f"{depth} x {part}", depth * parameters, depth * flops, depth * kept, output)
 
 
 def _count(part: Module) -> int:
@@ -222,14 +253,15 @@ def cost_table(model: Classifier, name: str) -> str:
     lines = [
         f"{name}: {_sizes(model)}",
         "",
-        f"{'part':<24}{'parameters':>14}{'weights':>11}{'FLOPs/image':>14}{'kept/image':>12}",
+        f"{'part':<24}{'output':>14}{'parameters':>14}{'weights':>11}{'FLOPs/image':>14}{'kept/image':>12}",
     ]
     rows = costs(model)
     for row in rows:
         if row is rows[-1]:
-            lines.append("-" * 75)
+            lines.append("-" * 89)
+        output = " x ".join(map(str, row.output))
         lines.append(
-            f"{row.part:<24}{row.parameters:>14,}{row.weight_bytes / 2**20:>8.2f} MB"
+            f"{row.part:<24}{output:>14}{row.parameters:>14,}{row.weight_bytes / 2**20:>8.2f} MB"
             f"{row.flops / 1e6:>12.1f} M{row.kept_bytes / 2**20:>9.2f} MB"
         )
     state_bytes = TRAINING_ARRAYS * rows[-1].weight_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, overload
 
 from ..errors import ConfigError, OutOfMemory
 from ..utils.text import printable, quoted, suggestion
@@ -77,6 +77,19 @@ CONFIGS: dict[str, AnyConfig] = {
 }
 MODEL_NAMES = tuple(CONFIGS)
 
+# The same names for editors, which complete them, and for type checkers, which then know the network.
+ViTName = Literal[
+    "ViT-Ti_8", "ViT-Ti_14", "ViT-Ti_16", "ViT-Ti_32", "ViT-S_8", "ViT-S_14", "ViT-S_16", "ViT-S_32", "ViT-B_8",
+    "ViT-B_14", "ViT-B_16", "ViT-B_32", "ViT-L_8", "ViT-L_14", "ViT-L_16", "ViT-L_32", "ViT-H_8", "ViT-H_14",
+    "ViT-H_16", "ViT-H_32", "R+ViT-Ti_16", "R26+ViT-S_32", "R26+ViT-B_32", "R50+ViT-B_16", "R50+ViT-L_32",
+    "ViT-XS_4-CIFAR", "ViT-Ti_4-CIFAR", "ViT-XS_8-64px", "ViT-Ti_8-64px", "ViT-XS_16-128px", "ViT-Ti_16-128px",
+    "ViT-XS_16-224px", "ViT-Ti_16-224px", "R+ViT-XS_4-CIFAR",
+]  # fmt: skip
+ResNetName = Literal[
+    "BiT-R50x1", "BiT-R50x2", "BiT-R50x3", "BiT-R50x4", "BiT-R101x1", "BiT-R101x2", "BiT-R101x3", "BiT-R101x4",
+    "BiT-R152x1", "BiT-R152x2", "BiT-R152x3", "BiT-R152x4", "BiT-R14-CIFAR", "BiT-R20-CIFAR",
+]  # fmt: skip
+
 
 def model_config(name: str, **changes: Any) -> AnyConfig:
     """Return the configuration called `name`, with some fields changed.
@@ -149,6 +162,12 @@ def build(config: AnyConfig, seed: int | None = 0) -> Classifier:
         raise ConfigError(f"the model is too large for any memory: {printable(error, 90)}; {advice}") from error
 
 
+@overload
+def create_model(name: ViTName, *, seed: int | None = 0, **changes: Any) -> ViT: ...
+@overload
+def create_model(name: ResNetName, *, seed: int | None = 0, **changes: Any) -> ResNet: ...
+@overload
+def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any: ...
 def create_model(name: str, *, seed: int | None = 0, **changes: Any) -> Any:
     """Return a freshly initialised model: `create_model("ViT-B_16", num_classes=1000, image_size=224)`.
 

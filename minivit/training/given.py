@@ -210,7 +210,7 @@ def as_test_set(given: Any, name: str, train_set: AnyDataset | None, expected: E
         return Prepared(train_set.name, np.zeros((0, 1, 1, 1), np.float32), train_set.labels[:0], train_set.classes)
     found = as_dataset(given, name, expected, show)
     dataset = found.whole() if isinstance(found, OwnBatches) else found
-    if expected.classes and dataset.classes != expected.classes:
+    if is_named(expected.classes) and is_named(dataset.classes) and dataset.classes != expected.classes:
         pair = next(pair for pair in zip(dataset.classes, expected.classes, strict=False) if pair[0] != pair[1])
         raise ConfigError(f"{name} has the class {quoted(pair[0])} where the training has {quoted(pair[1])}")
     return dataset

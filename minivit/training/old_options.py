@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 from ..errors import ConfigError
 from ..utils.notices import notice
+from ..utils.text import quoted, suggestion
 
 Config = TypeVar("Config")
 
@@ -42,9 +44,15 @@ def with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
 def takes_old_names(config: type[Config]) -> type[Config]:
     """Let a class take options as keywords and give them as attributes under their old names too, with a notice."""
     initialise = config.__init__
+    known = [field.name for field in fields(config)]  # type: ignore[arg-type]
 
     @functools.wraps(initialise)
-    def initialise_with_new_names(self: Config, **options: Any) -> None:
+    def initialise_with_new_names(self: Config, *values: Any, **options: Any) -> None:
+        if values:
+            raise ConfigError(f"{config.__name__} takes options by name, such as lr=1e-3, not {quoted(values[0])}")
+        if unknown := [name for name in options if name not in known and name not in NEW_NAMES]:
+            hint = suggestion(unknown[0], known, "minivit train --help")
+            raise ConfigError(f"{config.__name__} has no option {quoted(unknown[0])}: {hint}")
         for old in NEW_NAMES:
             if old in options:
                 _tell(old)

@@ -58,7 +58,7 @@ class OwnModel(Classifier):
         if not module.parameters():
             raise ConfigError(f"{type(module).__name__} has no parameters to train: assign its layers in __init__")
         with no_grad(), module.evaluating():
-            logits: Any = module(images)
+            logits: Any = module(Tensor(images))
         found = f"shape {logits.shape}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         if not isinstance(logits, Tensor) or logits.ndim != 2 or logits.shape[0] != len(images):
             raise ShapeError(

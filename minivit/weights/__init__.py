@@ -9,9 +9,9 @@ from .describe import WeightsDescription, describe_weights
 from .export.export import export_model
 from .find import RUN_WEIGHTS, find_weights, is_weights_name
 from .formats.archive import READ_SUFFIXES, SUFFIXES
-from .load import load_for_pixels, load_model
+from .load import load_for_pixels, load_model, load_weights
 from .options import channels_of, crop_of, grid_of, pool_of, sides_of
-from .published import PRETRAINED, pretrained_weights
+from .published import PRETRAINED, list_models, pretrained_weights
 from .save import save_weights
 from .scaling import fold_scaling
 from .sources.minivit import config_of, read_arrays, read_header, section, write_arrays
@@ -21,9 +21,9 @@ from .verify import verify_weights
 __all__ = [
     "PRETRAINED", "READ_SUFFIXES", "RUN_WEIGHTS", "SUFFIXES", "Header", "WeightsDescription", "channels_of",
     "config_of", "crop_of", "describe_weights", "export_model", "find_weights", "fold_scaling", "grid_of",
-    "has_zero_head", "is_weights_name", "load_for_pixels", "load_model", "pool_of", "pretrained_weights", "read_arrays",
-    "read_header", "save_weights", "section", "sides_of", "verify_weights", "with_new_head",
-    "with_rates", "write_arrays",
+    "has_zero_head", "is_weights_name", "list_models", "load_for_pixels", "load_model", "load_weights", "pool_of",
+    "pretrained_weights", "read_arrays", "read_header", "save_weights", "section", "sides_of", "verify_weights",
+    "with_new_head", "with_rates", "write_arrays",
 ]  # fmt: skip
 
 

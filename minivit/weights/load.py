@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from ..errors import CheckpointError, ConfigError
 from ..models.classifier import Classifier
 from ..models.configs import AnyConfig, ResNetConfig, ViTConfig
 from ..models.names import build
+from ..models.resnet import ResNet
+from ..models.vit import ViT
+from ..nn import Module
 from ..utils.aliases import old_arguments
 from ..utils.integers import integer
 from ..utils.notices import notice
@@ -21,14 +24,17 @@ from .adapt import Size, adapted
 from .find import find_weights
 from .formats.archive import Archive, open_archive
 from .images import ImageOptions, Sides, apply, settle
+from .options import channels_of, crop_of, grid_of, pool_of, sides_of
 from .published import sidecar_of_published
 from .scaling import Channels
 from .sources.families import family_of
+from .sources.minivit import AVERAGED_WEIGHTS, WEIGHTS, read_arrays, section
 from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
 from .sources.source import Description, Header, Hints, Source
 
 INTERPOLATING = ("dinov2", "dinov2_with_registers")  # transformers' models that take images of any size
 ARITHMETIC = ("classifier", "gelu", "norm_eps")  # that arrays do not show, and the caller may say
+INSIDE = "module."  # what a run calls a script's own network, see `training.own_model`
 NOT_OPTIONS = {"mlp", "positions_for", "final_norm"}  # that may be assumed, and the caller cannot say
 
 
@@ -39,18 +45,20 @@ def load_model(
     image_size: Size | None = None,
     num_classes: int | None = None,
     *,
-    grid: tuple[int, int] | None = None,
+    grid: tuple[int, int] | str | None = None,
     classifier: str | None = None,
+    pool: str | None = None,
     gelu: str | None = None,
     norm_eps: float | None = None,
-    mean: Channels | None = None,
-    std: Channels | None = None,
-    resize: Sides | None = None,
-    crop: Sides | float | None = None,
+    eps: float | None = None,
+    mean: Channels | str | None = None,
+    std: Channels | str | None = None,
+    resize: Sides | str | None = None,
+    crop: Sides | float | str | None = None,
     resampling: str | None = None,
     interpolation: str = "bilinear",
     apply_stated_scaling: bool = False,
-) -> Any:
+) -> ViT | ResNet:
     """Return the model in a weights file, in evaluation mode: minivit's, Google's, timm's or Hugging Face's.
 
     Whose file it is, and which model, is read off the names and shapes of its arrays. Each source has its own GELU and
@@ -59,9 +67,12 @@ def load_model(
     the file nor the caller nor a `config.json` says something, it is assumed with a `Notice`, or loading fails and
     asks for it.
 
+    What the command line takes is taken here too: `pool`, `eps`, and texts such as grid="6x4" or crop="0.875". The
+    command line's --interpolation is `resampling` here.
+
     Args:
         weights: a file; the folder of a run or of Hugging Face's or timm's files; or the name of published weights (one
-            of `PRETRAINED`), which are downloaded once.
+            of `PRETRAINED`, or `hf-hub:OWNER/NAME`), which are downloaded once.
         heads: attention heads, where the file cannot tell (timm, Hugging Face).
         image_size: pixels, or (height, width). If the file has as many position embeddings as this size has patches,
             they are kept unchanged; else they are interpolated to its grid.  # ViT §3.2
@@ -69,8 +80,10 @@ def load_model(
             a linear one of zeros, as for fine-tuning; 0 leaves the head out.
         grid: the file's patches (rows, columns), if they do not form a square.
         classifier: what the head reads: "token", "gap" or "map", as `ViTConfig` takes it.
+        pool: the same by the command line's names: "token", "avg" or "map".
         gelu: which GELU the blocks compute, as `ViTConfig` takes it, such as "erf" or "tanh".
         norm_eps: LayerNorm's epsilon.
+        eps: the same by the command line's name.
         mean: of each channel, of pixels from 0 to 1, if the weights were trained on (pixels - mean) / std. It becomes
             part of the patch embedding, exactly, so that the model takes images in [-1, 1] like every other.
             [default: 0.5, which changes nothing]
@@ -97,16 +110,49 @@ def load_model(
         DownloadError, SaveError: if published weights cannot be downloaded.
     """
     path = find_weights(weights)
-    hints = checked_hints(heads, grid, image_size, classifier, gelu, norm_eps)
+    classifier = _either("classifier", classifier, "pool", None if pool is None else pool_of("pool", pool))
+    norm_eps = _either("norm_eps", norm_eps, "eps", eps)
+    hints = checked_hints(heads, _parsed("grid", grid, grid_of), image_size, classifier, gelu, norm_eps)
     with open_archive(path) as archive:
         model, found = _read(archive, hints)
     if image_size is None and apply_stated_scaling and (stated := size_to_follow(found)):
         image_size, interpolation = stated, "bicubic"
     model = adapted(model, image_size, num_classes, interpolation)
-    given = ImageOptions(mean, std, resize, crop, resampling)
+    scaling = _parsed("mean", mean, channels_of), _parsed("std", std, channels_of)
+    given = ImageOptions(*scaling, _parsed("resize", resize, sides_of), _parsed("crop", crop, crop_of), resampling)
     settled = settle(model.config, found.source, found.hints.sidecar, model.header, given)
     apply(model, settled, printable(path), apply_stated_scaling)
-    return model.eval()
+    known: Any = model.eval()
+    return known
+
+
+def load_weights(model: Module, path: str | Path) -> None:
+    """Copy the weights in a file of minivit into a model of the same parameters, such as a script's own network.
+
+    Args:
+        model: any Module; `load_model` builds those that minivit knows.
+        path: what `save_weights` or `Trainer.save` wrote, or a run's checkpoint, of which averaged weights count.
+
+    Raises:
+        CheckpointNotFoundError, CheckpointError: if it is missing, damaged, or does not fit the model.
+    """
+    _, arrays = read_arrays(path)
+    state = section(arrays, AVERAGED_WEIGHTS) or section(arrays, WEIGHTS)
+    if not any(name.startswith(INSIDE) for name in model.state()):
+        state = {name.removeprefix(INSIDE): array for name, array in state.items()}
+    model.load_state(state, source=printable(path))
+
+
+def _parsed(name: str, value: Any, read: Callable[[str, str], Any]) -> Any:
+    """Return an argument that may be text as the command line takes it."""
+    return read(name, value) if isinstance(value, str) else value
+
+
+def _either(name: str, value: Any, other_name: str, other: Any) -> Any:
+    """Return an argument that has two names. Raises ConfigError if it is given under both."""
+    if value is not None and other is not None:
+        raise ConfigError(f"{name} and {other_name} mean the same: give one of them")
+    return other if value is None else value
 
 
 def load_for_pixels(weights: str | Path, **options: Any) -> tuple[Any, Header]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..data.download import fetch
 from ..errors import CheckpointError, CheckpointNotFoundError, DataError
 from ..images.kinds import first_bytes, kind_of
 from ..models.configs import ViTConfig
-from ..models.names import model_config
+from ..models.names import MODEL_NAMES, model_config
 from ..preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from ..utils.text import quoted, suggestion
 from .formats.archive import open_archive, read_checked
@@ -207,6 +208,17 @@ TABLE: dict[str, Published] = {
 
 # From name to address.
 PRETRAINED: dict[str, str] = {name: row.address for name, row in TABLE.items()}
+
+
+def list_models(pattern: str = "*", *, weights: bool = False) -> list[str]:
+    """Return the names that `create_model` knows, or with `weights=True` those of published weights.
+
+    Args:
+        pattern: which names, as in "ViT-B*": `*` is any text and `?` any character, of either case.
+        weights: whether to list what `load_model` downloads by name, instead of architectures.
+    """
+    known: Iterable[str] = PRETRAINED if weights else MODEL_NAMES
+    return [name for name in known if fnmatchcase(name.casefold(), pattern.casefold())]
 
 
 def pretrained_weights(name: str, data_dir: str | Path | None = None, progress: bool = True) -> Path:

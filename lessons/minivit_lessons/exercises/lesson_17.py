@@ -133,7 +133,7 @@ def tokens_seen(skip_unused: bool) -> int:
     """Return how many tokens of an image pass through the last block's MLP in evaluation mode."""
     model = create_model("ViT-XS_4-CIFAR", num_classes=10).eval()
     model.skip_unused = skip_unused  # type: ignore[attr-defined]
-    mlp = model.blocks[-1].mlp  # type: ignore[attr-defined]
+    mlp: Any = model.blocks[-1].mlp  # type: ignore[attr-defined]
     shapes, forward = [], mlp.forward
 
     def watched(z: Tensor, *more: Any) -> Tensor:

@@ -246,6 +246,10 @@ def config_of(header: Header, path: str | Path) -> AnyConfig:
     values = header.get("config")
     if not isinstance(values, dict):
         raise CheckpointError(f"{where} does not describe a model: config in its header is {quoted(values)}")
+    if set(values) == {"image_shape", "num_classes"}:  # see `training.own_model`
+        raise CheckpointError(
+            f"{where} holds the weights of a script's own network: make it, then minivit.load_weights(network, path)"
+        )
     kind = ResNetConfig if "units" in values else ViTConfig
     if unknown := sorted(set(values) - {each.name for each in fields(kind)}):
         raise CheckpointError(

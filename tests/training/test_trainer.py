@@ -1,0 +1,440 @@
+"""A Trainer for scripts: their own arrays, data sets, batches, networks, optimisers, metrics and callbacks."""
+
+import json
+import signal
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import minivit
+from minivit.errors import CheckpointError, ConfigError, MinivitError, Notice
+from minivit.nn import Linear, Module
+from minivit.training import SGD, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
+
+from .conftest import tiny_dataset, tiny_model
+from .ranks_on_threads import on_ranks
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+DATA, TEST = tiny_dataset(90, 1), tiny_dataset(40, 2)
+ARRAYS, TEST_ARRAYS = (DATA.images, DATA.labels), (TEST.images, TEST.labels)
+CONFIG = TrainConfig(epochs=2.0, batch_size=20, num_threads=1, lr=3e-3, log_every=3, warmup=0.0)
+
+
+def trained(model=None, data=ARRAYS, test=None, config=CONFIG, **more):
+    """A trainer after its run."""
+    found = Trainer(model or tiny_model(), data, test, config, show=False, **more)
+    found.fit()
+    return found
+
+
+def weights(model):
+    return {name: array.copy() for name, array in model.state().items()}
+
+
+def same(first, second):
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+class Pixels(Module):
+    """A script's own network: one layer on all pixels."""
+
+    def __init__(self, size=8 * 8 * 3, classes=3):
+        rng = np.random.default_rng(0)
+        self.layer = Linear(0.05 * rng.standard_normal((size, classes)).astype(np.float32))
+
+    def forward(self, images):
+        return self.layer(images.reshape(len(images), -1))
+
+
+class Items:
+    """A data set as PyTorch's: items are (image, label)."""
+
+    def __init__(self, images=DATA.images, labels=DATA.labels):
+        self.images, self.numbers = list(images), [int(label) for label in labels]
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, place):
+        return self.images[place], self.numbers[place]
+
+
+# -- the same run by every way -------------------------------------------------------------------
+
+
+def test_the_command_lines_run_and_a_scripts_have_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: (DATA, TEST))
+    monkeypatch.setattr(trainer, "build_model", lambda options, dataset, seed: tiny_model(seed))
+    train(CONFIG, tmp_path, show=False)
+    by_name = minivit.load_model(tmp_path)
+    assert same(weights(by_name), weights(trained(test=TEST_ARRAYS).model))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DATA,
+        (DATA.images.astype(int), DATA.labels.tolist()),
+        (list(DATA.images), DATA.labels.astype(np.uint8)),
+        (minivit.preprocess(DATA.images), DATA.labels),
+        ([Image.fromarray(image) for image in DATA.images], DATA.labels),
+        Items(),
+        Items([Image.fromarray(image) for image in DATA.images]),
+    ],
+    ids=["Dataset", "integers", "lists", "floats", "Pillow", "items", "Pillow items"],
+)
+def test_the_kind_of_data_changes_no_bit(data):
+    assert same(weights(trained().model), weights(trained(data=data).model))
+
+
+def test_a_killed_run_of_a_script_resumes_to_the_same_bits(tmp_path):
+    class Kill(Callback):
+        def on_step_end(self, step):
+            if self.run.step == 6:
+                raise SystemExit
+
+    whole = trained(test=TEST, out=tmp_path / "whole").model
+    config = replace(CONFIG, save_every=0.0)
+    with pytest.raises(SystemExit):
+        trained(test=TEST, config=config, callbacks=[Kill()], out=tmp_path / "cut")
+    again = Trainer(tiny_model(seed=5), ARRAYS, TEST, config, show=False, out=tmp_path / "cut")
+    assert again.fit(resume=True).finished
+    assert same(weights(whole), weights(again.model))
+
+
+def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, show=False).fit()
+    assert result.finished and result.folder is None and result.accuracy is not None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_fit_trains_on():
+    both = trained(test=TEST)
+    first = both.evaluate()
+    assert both.fit().finished
+    assert both.evaluate()["loss"] < first["loss"]
+
+
+# -- what is measured, saved and told ------------------------------------------------------------
+
+
+def least_class(probabilities, labels):
+    assert probabilities.dtype == np.float32 and np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.array_equal(labels, TEST.labels)
+    return float(np.mean(probabilities.argmin(axis=1) == labels))
+
+
+def test_metrics_are_in_the_result_the_log_and_on_the_console(tmp_path, capsys):
+    found = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, metrics=[least_class], out=tmp_path)
+    result = found.fit()
+    probabilities = found.model.predict(TEST.images)
+    expected = np.mean(probabilities.argmin(axis=1) == TEST.labels)
+    assert result.metrics == {"least_class": pytest.approx(expected)}
+    assert found.evaluate() == {"loss": result.loss, "accuracy": result.accuracy, **result.metrics}
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["least_class"] for line in lines if line["kind"] == "test"][-1] == result.metrics["least_class"]
+    assert f"least_class {expected:.4g}" in capsys.readouterr().out
+
+
+def test_metrics_see_the_images_in_their_order_on_two_ranks(monkeypatch):
+    monkeypatch.setattr("minivit.training.evaluation.EVALUATED_IMAGES", 7)
+
+    def run(ranks):
+        return Trainer(
+            tiny_model(), DATA, TEST, CONFIG, metrics={"order": least_class}, show=False, signals=False, ranks=ranks
+        ).fit()
+
+    alone, (first, second) = run(trainer.ALONE), on_ranks(2, run)
+    assert first.metrics == second.metrics == pytest.approx(alone.metrics)
+
+
+def test_evaluate_measures_before_a_run_and_on_other_data():
+    found = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, show=False)
+    before = found.evaluate()
+    probabilities = found.model.predict(TEST.images)
+    assert before["accuracy"] == pytest.approx(np.mean(probabilities.argmax(axis=1) == TEST.labels))
+    few = (TEST.images[:10], TEST.labels[:10])
+    assert found.evaluate(few)["accuracy"] == np.mean(probabilities[:10].argmax(axis=1) == TEST.labels[:10])
+
+
+def test_evaluate_and_save_use_the_average_of_the_weights(tmp_path):
+    found = trained(test=TEST, config=replace(CONFIG, ema_decay=0.9), out=tmp_path / "run")
+    found.save(tmp_path / "mine.npz")
+    averaged, evaluated = minivit.load_model(tmp_path / "mine.npz"), minivit.load_model(tmp_path / "run")
+    assert same(weights(averaged), weights(evaluated)) and not same(weights(averaged), weights(found.model))
+    assert found.evaluate()["loss"] == found.evaluate(TEST)["loss"]
+
+
+def test_the_names_of_classes_are_kept(tmp_path):
+    found = trained(classes=["low", "middle", "high"])
+    found.save(tmp_path / "mine.npz")
+    assert found.model.classes == minivit.load_model(tmp_path / "mine.npz").classes == ("low", "middle", "high")
+    assert trained(data=DATA).model.classes == DATA.classes
+    assert trained().model.classes == ()  # numbers are no names
+
+
+def test_a_callback_sees_the_run_and_may_stop_it(tmp_path):
+    class Stop(Callback):
+        def on_run_start(self):
+            self.seen = []
+
+        def on_step_end(self, step):
+            self.seen.append((self.run.step, step.images))
+            if self.run.step == 3:
+                self.run.ask_to_stop()
+
+    stop = Stop()
+    found = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, [stop], show=False, out=tmp_path)
+    result = found.fit()
+    assert (result.finished, result.steps, result.signal) == (False, 3, 0)
+    assert stop.seen == [(1, 20), (2, 20), (3, 20)]
+    assert (tmp_path / "checkpoint.npz").exists()
+    again = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, show=False, out=tmp_path)
+    assert again.fit(resume=True).finished
+    assert same(weights(again.model), weights(trained(test=TEST).model))
+
+
+def test_signals_are_left_alone_in_notebooks_and_threads(monkeypatch):
+    before, seen = signal.getsignal(signal.SIGINT), []
+
+    class Look(Callback):
+        def on_run_start(self):
+            seen.append(signal.getsignal(signal.SIGINT) == before)
+
+    trained(callbacks=[Look()])
+    monkeypatch.setattr(given, "sys", type("sys", (), {"modules": {"ipykernel": None}}))
+    trained(callbacks=[Look()])
+    trained(callbacks=[Look()], signals=True)
+    thread = threading.Thread(target=lambda: trained(callbacks=[Look()], signals=True))
+    thread.start()
+    thread.join()
+    assert seen == [False, True, False, True]
+
+
+# -- a script's own network and optimiser --------------------------------------------------------
+
+
+def test_a_module_of_the_script_learns_is_saved_and_loaded(tmp_path):
+    network = Pixels()
+    found = trained(network, config=replace(CONFIG, epochs=6.0), test=TEST, out=tmp_path / "run")
+    assert found.evaluate()["accuracy"] > 0.9 and found.model is network
+    found.save(tmp_path / "mine.npz")
+    for path in (tmp_path / "mine.npz", tmp_path / "run" / "checkpoint.npz"):
+        with pytest.raises(CheckpointError, match=r"a script's own network: make it, then minivit.load_weights"):
+            minivit.load_model(path)
+        again = Pixels()
+        minivit.load_weights(again, path)
+        assert same(weights(again), weights(network))
+
+
+def test_a_module_gets_floats_of_any_range():
+    seen = []
+
+    class Watched(Pixels):
+        def forward(self, images):
+            seen.append(float(images.data.max()))
+            return super().forward(images)
+
+    trained(Watched(), ((DATA.images * 10.0), DATA.labels), config=replace(CONFIG, lr=1e-6))
+    assert max(seen) == 10.0 * DATA.images.max()
+
+
+def test_an_optimiser_of_the_script_has_the_say_over_its_rates():
+    model = tiny_model()
+    before = weights(model)
+    head = [(name, tensor) for name, tensor in model.named_parameters() if name.startswith("head")]
+    found = trained(model, optimizer=SGD(head, lr=0.02, weight_decay=0.0), config=replace(CONFIG, lr=5e-4))
+    assert (found.config.lr, found.config.weight_decay, found.config.optimizer) == (0.02, 0.0, "own optimizer")
+    changed = {name for name, array in model.state().items() if not np.array_equal(array, before[name])}
+    assert changed == {"head.weight", "head.bias"}
+    assert found.given.optimizer.lr == 0.02  # not where the schedule ended
+    with pytest.raises(
+        ConfigError, match=r"lr is 0.003 in the options and 0.02 in the optimiser: give it in one place"
+    ):
+        trained(model, optimizer=SGD(head, lr=0.02))
+
+
+# -- batches -------------------------------------------------------------------------------------
+
+
+def made(count=5):
+    for start in range(0, 20 * count, 20):
+        yield DATA.images[start : start + 20], DATA.labels[start : start + 20]
+
+
+def test_batches_of_a_script_are_read_once_an_epoch():
+    by_list = trained(data=list(made()), test=TEST)
+    steps = TrainConfig(steps=10, batch_size=20, num_threads=1, lr=3e-3, log_every=3, warmup=0.0)
+    by_function = trained(data=made, test=list(made()), config=steps)
+    assert by_list._run.step == 10
+    assert same(weights(by_list.model), weights(by_function.model))
+    assert by_function.evaluate()["accuracy"] == by_function.evaluate(ARRAYS)["accuracy"]
+
+
+def test_a_generator_ends_the_run_when_it_ends():
+    config = TrainConfig(steps=9, num_threads=1)
+    assert trained(data=made(), config=replace(config, steps=5))._run.step == 5
+    with pytest.raises(MinivitError, match=r"train_data ended after 5 of 9 batches: give steps=5, or a list"):
+        trained(data=made(), config=config)
+    with pytest.raises(ConfigError, match=r"train_data has no length: give the number of batches"):
+        trained(data=made())
+
+
+def test_batches_cannot_be_resumed(tmp_path):
+    found = trained(data=list(made()), out=tmp_path)
+    with pytest.raises(ConfigError, match="a run on batches of a script cannot be resumed"):
+        found.fit(resume=True)
+
+
+# -- the command line and a script's run ---------------------------------------------------------
+
+
+def test_a_scripts_run_is_resumed_by_the_script_alone(tmp_path):
+    trained(out=tmp_path, config=replace(CONFIG, epochs=1.0))
+    with pytest.raises(ConfigError, match=r"has the data and model of a script: go on with it there, Trainer\("):
+        train(replace(CONFIG, epochs=1.0, dataset="own data", model="own model"), tmp_path, resume=True, show=False)
+
+
+# -- mistakes ------------------------------------------------------------------------------------
+
+IMAGES, LABELS = ARRAYS
+MODEL = "train_data: images"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        ({"data": (IMAGES / 255.0, LABELS)},
+         "train_data: images must be floats in [-1, 1], and these are 0 to 0.8196: give uint8 pixels from 0 to 255, "
+         "which the trainer scales"),
+        ({"data": (IMAGES.astype(np.float32), LABELS)},
+         "train_data: images must be floats in [-1, 1], and these are 0 to 209: give uint8 pixels from 0 to 255, "
+         "which the trainer scales"),
+        ({"data": (IMAGES.astype(int) - 9, LABELS)},
+         "train_data: images must be from 0 to 255, and these are -9 to 200: give uint8 pixels from 0 to 255, "
+         "which the trainer scales"),
+        ({"data": (IMAGES.transpose(0, 3, 1, 2), LABELS)},
+         "train_data: images must have the shape (N, H, W, C), not (90, 3, 8, 8): put the channels last with "
+         "images.transpose(0, 2, 3, 1)"),
+        ({"data": (IMAGES[..., 0], LABELS)},
+         "train_data: images must have the shape (N, H, W, C), not (90, 8, 8): add channels with images[..., None]"),
+        ({"data": (IMAGES[..., :1], LABELS)},
+         "train_data: images have 1 channels, and the model reads 3: create_model(..., channels=1)"),
+        ({"data": (IMAGES, LABELS + 1)},
+         "train_data: labels run from 1 to 3, and the model's 3 classes are 0 to 2: count from 0, labels - 1"),
+        ({"data": (IMAGES, 2 * LABELS)},
+         "train_data: labels run from 0 to 4, and the model's 3 classes are 0 to 2: create_model(..., num_classes=5)"),
+        ({"data": (IMAGES, LABELS - 1)},
+         "train_data: labels run from -1 to 1, and the model's 3 classes are 0 to 2: count from 0"),
+        ({"data": (IMAGES, np.eye(3)[LABELS])},
+         "train_data: labels must have the shape (N,), not (90, 3): one-hot labels need .argmax(axis=1)"),
+        ({"data": (IMAGES, LABELS[:, None])},
+         "train_data: labels must have the shape (N,), not (90, 1): give labels[:, 0]"),
+        ({"data": (IMAGES, LABELS.astype(float))},
+         "train_data: labels must be integers from 0 to K - 1, not float64: labels.astype(int) converts them"),
+        ({"data": (IMAGES, np.array(["a", "b", "c"])[LABELS])},
+         "train_data: labels must be integers from 0 to K - 1, not <U1: np.unique(labels, return_inverse=True)[1] "
+         "numbers them"),
+        ({"data": (IMAGES, LABELS[:80])},
+         "train_data has 90 images and 80 labels: there must be one for each image"),
+        ({"data": (IMAGES[:0], LABELS[:0])}, "train_data has no images"),
+        ({"data": IMAGES}, "train_data must be a pair (images, labels), a data set, or batches of such pairs, not an "
+         "array of shape (90, 8, 8, 3)"),
+        ({"data": "cifar10"}, "train_data must be a pair (images, labels), a data set, or batches of such pairs, not "
+         "'cifar10'; a data set by name is an option, TrainConfig(dataset=...)"),
+        ({"data": Items(minivit.preprocess(IMAGES))}, "train_data[0]: the image must be a Pillow image or uint8 "
+         "pixels (H, W, C), not float32: leave out ToTensor() and Normalize()"),
+        ({"data": Items(labels=LABELS + 1)},
+         "train_data: labels run from 1 to 3, and the model's 3 classes are 0 to 2: count from 0, labels - 1"),
+        ({"data": [{"image": 1}]}, "train_data[0] must be (image, label), not dict"),
+        ({"test": (IMAGES, LABELS + 1)},
+         "test_data: labels run from 1 to 3, and the model's 3 classes are 0 to 2: count from 0, labels - 1"),
+        ({"data": tiny_dataset(9, 1), "model": tiny_model(num_classes=10)},
+         "train_data has 3 classes, and the model 10: create_model(..., num_classes=3)"),
+        ({"config": {"lr": 1e-3, "epochs": 3}}, "config must be a TrainConfig, not a dict: TrainConfig(lr=0.001, "
+         "epochs=3)"),
+        ({"config": TrainConfig(dataset="cifar10")}, "dataset is 'cifar10', but train_data is given: leave one of "
+         "them out"),
+        ({"config": TrainConfig(pool="avg")}, "pool is 'avg', but the model is given: leave one of them out"),
+        ({"model": "ViT-B_16"}, "model must be a model, not its name: minivit.create_model('ViT-B_16', "
+         "num_classes=...)"),
+        ({"model": Pixels}, "model must be a model, not its class: Pixels(...)"),
+        ({"model": tiny_model(num_classes=0)}, "the model has no head: create or load it with num_classes=K"),
+        ({"optimizer": AdamW(tiny_model().named_parameters())}, "the optimiser updates embedding.weight, "
+         "embedding.bias and 30 more, not the parameters of this model: make it of model.named_parameters()"),
+        ({"optimizer": "adamw"}, "optimizer must be one of minivit's, such as "
+         "minivit.AdamW(model.named_parameters()), not 'adamw'; by name it is an option, TrainConfig(optimizer=...)"),
+        ({"callbacks": [Callback]}, "a callback must be an object, not its class: Callback()"),
+        ({"callbacks": Callback()}, None),
+        ({"callbacks": [print]}, "a callback must be a minivit.training.Callback, not builtin_function_or_method"),
+        ({"metrics": {"loss": least_class}}, "a metric cannot be called 'loss': the names kind, step, epoch, loss, "
+         "accuracy, lr, images_per_second, seconds are taken"),
+        ({"metrics": {"top": 2}}, "a metric must be a function of probabilities (N, K) and labels (N,), not 2: "
+         'metrics={"top-2": function}'),
+        ({"metrics": [least_class, least_class]}, "two metrics are called least_class: give a dict, with a name for "
+         "each"),
+        ({"classes": ["a", "b"]}, "classes has 2 names, and the model 3 classes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_of_a_script_gets_one_sentence(mistake, sentence):
+    model, data, test = (mistake.pop(name, usual) for name, usual in
+                         (("model", tiny_model()), ("data", ARRAYS), ("test", None)))  # fmt: skip
+    mistake = dict(mistake)
+    with pytest.raises(MinivitError) as error:
+        Trainer(model, data, test, mistake.pop("config", CONFIG), show=False, **mistake)
+    assert len(str(error.value)) < 200
+    assert sentence is None or str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lr": "1e-3"}, "lr must be a number, not '1e-3'"),
+        ({"batchsize": 3}, "TrainConfig has no option 'batchsize': did you mean batch_size or patch_size or resize?"),
+    ],
+)
+def test_a_mistake_in_the_options_gets_one_sentence(options, sentence):
+    with pytest.raises(ConfigError) as error:
+        TrainConfig(**options)
+    assert str(error.value) == sentence
+
+
+def test_nothing_to_measure_on_or_to_go_on_from_is_said():
+    found = trained()
+    with pytest.raises(ConfigError, match=r"nothing to measure on: give the Trainer test_data, or evaluate\(data\)"):
+        found.evaluate()
+    with pytest.raises(ConfigError, match="nothing was written that a run could go on from"):
+        found.fit(resume=True)
+    with pytest.raises(ConfigError, match="there is no model yet: call fit"):
+        Trainer().save("mine.npz")
+
+
+def test_images_of_another_size_are_resized_with_a_notice():
+    large = DATA.images.repeat(2, axis=1).repeat(2, axis=2)
+    with pytest.warns(Notice, match="train_data: images of 16 x 16 pixels are resized to the model's 8 x 8"):
+        found = trained(data=(large, DATA.labels))
+    assert found.model.config.image_size == 8
+
+
+def test_images_of_any_size_are_taken(tmp_path):
+    different = [image if place % 2 else image.repeat(2, axis=0) for place, image in enumerate(DATA.images)]
+    found = trained(data=(different, DATA.labels), test=(different[:9], DATA.labels[:9]))
+    assert found._run.progress.last_test is not None
+
+
+def test_pandas_columns_and_scalars_of_other_libraries_are_labels():
+    class Column:
+        def __array__(self, dtype=None, copy=None):
+            return DATA.labels
+
+    assert same(weights(trained().model), weights(trained(data=(DATA.images, Column())).model))
+
+
+def test_float_images_are_not_augmented():
+    with pytest.raises(ConfigError, match=r"augment changes uint8 pixels, and these images are floats"):
+        trained(data=(minivit.preprocess(DATA.images), DATA.labels), config=replace(CONFIG, augment="standard"))
