@@ -20,7 +20,7 @@ from ..preprocessing import preprocessing_in
 from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
-from ..utils.text import printable, shell_word
+from ..utils.text import printable, quoted, shell_word
 from ..weights import READ_SUFFIXES, RUN_WEIGHTS, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options, listed_as_options
 
@@ -121,8 +121,8 @@ def _train_and_report(options: argparse.Namespace, command: str, ranks: Ranks) -
         return exit_status(result.signal)
     use_best = config.patience > 0 and result.best is not None
     weights = folder / (BEST if use_best else CHECKPOINT)
-    figures = _draw_predictions(folder, config, weights)
-    for line in lines_on_results(result, config):
+    figures = [*_draw_predictions(folder, config, weights), *_draw_confusion(folder, config, result)]
+    for line in [*lines_on_results(result, config), *lines_on_confusion(result)]:
         print(line)
     print(f"weights: {printable(weights)}   images: {', '.join(map(printable, figures))}")
     if config.objective == "classes":
@@ -164,6 +164,18 @@ def lines_on_results(result: RunResult, config: TrainConfig) -> list[str]:
             "the choice"
         )
     return lines
+
+
+def lines_on_confusion(result: RunResult) -> list[str]:
+    """Return the line that names the two classes which the last evaluation confused most often; none if it was right.
+
+    Args:
+        result: how a run ended.
+    """
+    if result.confusion is None:
+        return []
+    first, second, images = result.confusion.most_frequent()
+    return [f"most often confused: {quoted(first)} and {quoted(second)}, {images:,} images"] if images else []
 
 
 def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], command: str, ranks: Ranks) -> TrainConfig:
@@ -306,3 +318,18 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
         title = f"{config.title} on {data.split} images of {dataset_title(config.dataset)}"
         predictions_figure(model, shown, sheet, len(shown), title=title)
     return [path for path in (curve, sheet) if path.exists()]
+
+
+def _draw_confusion(folder: Path, config: TrainConfig, result: RunResult) -> list[Path]:
+    """Draw the confusion matrix of the last evaluation, if this process made one; return its figure."""
+    from ..evaluation.figures import confusion_figure
+    from ..utils.figures import png
+    from ..utils.files import atomic_file
+
+    path = folder / "confusion.png"
+    if result.confusion is None:
+        return [path] if path.exists() else []
+    title = f"{config.title} on {result.split} images of {dataset_title(config.dataset)}, last evaluation"
+    with atomic_file(path) as file:
+        file.write(png(confusion_figure(*result.confusion, title)))
+    return [path]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -116,6 +117,25 @@ def predict_dataset(
         preprocessing=preprocessing_in(model.header), keep=keep,
     )  # fmt: skip
     return loss, probabilities
+
+
+class Confusion(NamedTuple):
+    """Which classes an evaluation confused.
+
+    Attributes:
+        matrix: int64 (K, K), from `count_confusions`.
+        classes: the K names.
+    """
+
+    matrix: np.ndarray
+    classes: Sequence[str]
+
+    def most_frequent(self) -> tuple[str, str, int]:
+        """Return the two classes that were taken for each other most often, and for how many images."""
+        mistakes = self.matrix - np.diag(np.diag(self.matrix))
+        pairs = mistakes + mistakes.T  # (K, K), symmetric
+        first, second = divmod(int(pairs.argmax()), len(self.classes))
+        return self.classes[first], self.classes[second], int(pairs[first, second])
 
 
 def count_confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from .options import OWN_DATA
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
 BEST = "best.npz"
-PICTURES = (CURVE, "predictions.png")
+PICTURES = (CURVE, "predictions.png", "confusion.png")
 NOTES = "run"  # the key of `run_notes` in config.json and in the checkpoint's header
 
 Notes = dict[str, Any]

@@ -18,6 +18,7 @@ from .callbacks.callback import Callback, Moment
 from .config import TrainConfig
 from .distributed.parallel import GradientSums
 from .distributed.ranks import Ranks
+from .evaluation import Confusion
 from .failures import last_good, out_of_memory
 from .folder import CHECKPOINT, Notes
 from .logs import Record
@@ -131,6 +132,7 @@ class RunResult:
         best: the evaluation whose weights are in best.npz; None if there was none.
         stopped_early: whether it ended before its last step, since --patience evaluations brought no improvement.
         metrics: what the user's metrics gave at the last evaluation, by their names.
+        confusion: of the last evaluation, for up to 50 classes; None if this process made none.
     """
 
     folder: Path | None
@@ -145,6 +147,7 @@ class RunResult:
     best: Measured | None = None
     stopped_early: bool = False
     metrics: Mapping[str, float] = field(default_factory=dict)
+    confusion: Confusion | None = None
 
 
 @dataclass(kw_only=True)
@@ -172,6 +175,7 @@ class Run:
         stop: whether this process was told to stop.
         metrics: what is measured on the test set besides loss and accuracy, by name.
         progress: how far the run has come.
+        confusion: of the last evaluation that this process made, for up to 50 classes.
         stopping: whether all ranks stop after this step.
         callbacks: in the order in which they are called.
     """
@@ -196,6 +200,7 @@ class Run:
     stop: StopRequest
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
+    confusion: Confusion | None = None
     stopping: bool = False
     callbacks: Sequence[Callback] = ()
 
@@ -335,4 +340,5 @@ class Run:
             best=self.progress.best,
             stopped_early=self.out_of_patience and self.step < self.total_steps,
             metrics={name: value for name, value in last.items() if name not in ("loss", "accuracy")},
+            confusion=self.confusion,
         )

@@ -10,11 +10,14 @@ import numpy as np
 from ...backend.arrays import to_numpy
 from ...preprocessing import preprocessing_in
 from ..distributed.parallel import EvaluationStopped
-from ..evaluation import evaluate_objective
+from ..evaluation import Confusion, count_confusions, evaluate_objective
 from ..metrics import measured_by
 from ..objectives import Outcome
 from ..run import Run
 from .callback import Callback, StepResult
+
+UNSEEN = -1
+MOST_CLASSES = 50  # of a confusion matrix in a run's folder
 
 
 class Evaluation(Callback):
@@ -41,8 +44,11 @@ class Evaluation(Callback):
         run, dataset = self.run, self.run.data.test
         completed = False
         logits: dict[int, np.ndarray] = {}  # of each batch that this rank measured, by its first image
+        predicted = np.full(len(dataset), UNSEEN)  # (N,), by this rank
 
         def keep(part: slice, outcome: Outcome) -> None:
+            if outcome.logits is not None:
+                predicted[part] = to_numpy(outcome.logits).argmax(axis=-1)
             if run.metrics:
                 logits[part.start] = to_numpy(outcome.logits)  # (B, K)
 
@@ -72,4 +78,18 @@ class Evaluation(Callback):
         found = measured_by(run.metrics, run.ranks.gather(logits), dataset.labels) if run.metrics else {}
         run.progress.last_test = {"loss": loss, "accuracy": accuracy, **found}
         run.progress.evaluated = run.step
+        run.confusion = self.confusion(predicted)
         run.tell("on_log", run.record(run.data.split, loss, accuracy, speed) | found)
+
+    def confusion(self, predicted: np.ndarray) -> Confusion | None:
+        """Return the confusion matrix of all ranks; None if the objective has no classes, or there are many.
+
+        Args:
+            predicted: (N,), what this rank predicted, UNSEEN for the images of other ranks.
+        """
+        run, dataset = self.run, self.run.data.test
+        if run.config.objective != "classes" or len(dataset.classes) > MOST_CLASSES:
+            return None
+        own = predicted != UNSEEN
+        counts = count_confusions(dataset.labels[own], predicted[own], len(dataset.classes))
+        return Confusion(np.sum(run.ranks.gather(counts), axis=0), dataset.classes)  # (K, K), of all ranks
