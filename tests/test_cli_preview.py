@@ -19,7 +19,7 @@ from .data.images_on_disk import write_folder
 from .support import tiny_vit
 
 SMALL = {"model": "ViT-XS_4-CIFAR", "dim": 12, "depth": 1, "heads": 2, "train_images": 60, "eval_every": 0.0}
-SMALL_WORDS = ["--dim", "12", "--depth", "1", "--heads", "2", "--train-images", "60", "--batch-size", "16"]
+SMALL_WORDS = ["--dim", "12", "--depth", "1", "--heads", "2"]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_the_command_writes_a_page_says_what_it_shows_and_leaves_nothing_else(ph
         photos,
         "--image-size",
         "16",
-        *SMALL_WORDS[:-4],
+        *SMALL_WORDS,
         "--cutmix",
         "1",
         "--augment",
@@ -123,6 +123,15 @@ def test_the_command_writes_a_page_says_what_it_shows_and_leaves_nothing_else(ph
     with Image.open("page.png") as page:
         assert page.size[0] > 300 and page.size[1] > 300 and len(page.convert("RGB").getcolors(10**6)) > 100
     assert set(tmp_path.iterdir()) - before == {tmp_path / "page.png"}
+
+
+def test_broken_images_are_left_out_if_that_was_asked_for(photos, tmp_path, capsys):
+    whole = (tmp_path / "photos" / "cat" / "3.png").read_bytes()
+    (tmp_path / "photos" / "cat" / "3.png").write_bytes(whole[:-40])
+
+    options = ["preview", "--dataset", photos, "--image-size", "16", *SMALL_WORDS, "--images", "1"]
+    assert cli.main([*options, "--skip-broken"]) == 0
+    assert Path("preview.png").is_file()
 
 
 def test_a_run_is_previewed_with_its_options(photos, tmp_path, capsys):

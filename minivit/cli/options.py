@@ -202,8 +202,8 @@ def listed_as_options(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def add_recipe_options(parser: argparse.ArgumentParser) -> None:
-    """Add what gives the options that are not given: a recipe or a file."""
+def add_flags_and_files(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a run that are flags, and what gives the options that are not given: a recipe or a file."""
     parser.add_argument(
         "--recipe",
         metavar="NAME",
@@ -216,22 +216,6 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         help="take the options that are not given from a run's folder, its config.json, or a .toml file like a recipe "
         "[default: use --recipe]",
     )
-
-
-def add_place_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every run has besides: how it is resumed, and where it goes."""
-    from ..training.config import LENGTH, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
-
-    parser.add_argument(
-        "--resume",
-        metavar="DIR",
-        help="resume the run in DIR with the options that it was started with; only "
-        f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew, and {listed_as_options(LENGTH)} to "
-        "let a run, also a finished one, go on to another length "
-        "[default: begin a new run]",
-    )
-    parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
-    add_recipe_options(parser)
     parser.add_argument(
         "--check-data", action="store_true",
         help="read every image before the run, list those that cannot be read, and name copies of training images in "
@@ -252,3 +236,19 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the metrics for TensorBoard too (needs minivit[tensorboard]) [default: off]",
     )
+
+
+def add_place_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every run has besides: how it is resumed, and where it goes."""
+    from ..training.config import LENGTH, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        help="resume the run in DIR with the options that it was started with; only "
+        f"{listed_as_options(OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS)} may be given anew, and {listed_as_options(LENGTH)} to "
+        "let a run, also a finished one, go on to another length "
+        "[default: begin a new run]",
+    )
+    parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
+    add_flags_and_files(parser)

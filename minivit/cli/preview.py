@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..utils.text import printable
-from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_recipe_options, add_run_options
+from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_flags_and_files, add_run_options
 from .train import NOT_OF_THE_RUN, options_of_new_run
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def add_options_of_a_run(parser: argparse.ArgumentParser) -> None:
         help="start from weights with the defaults of `minivit finetune` [default: train from scratch]",
     )
     parser.add_argument("--freeze", action="store_true", help="train only the head [default: train the whole model]")
-    add_recipe_options(parser)
+    add_flags_and_files(parser)
     names = {name for name, *_ in RUN_OPTIONS}
     add_run_options(parser, [*RUN_OPTIONS, *(row for row in FINETUNE_OPTIONS if row[0] not in names)])
 
