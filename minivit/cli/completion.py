@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import shlex
 from collections.abc import Iterable
 from typing import Any
@@ -50,10 +51,10 @@ def add_completion(commands: Any, whole: argparse.ArgumentParser) -> None:
 
 def _completion(options: argparse.Namespace, whole: argparse.ArgumentParser) -> int:
     try:
-        import shtab
+        shtab = importlib.import_module("shtab")
     except ImportError as error:
         raise MissingExtraError("shtab is not installed: pip install 'minivit[completion]'") from error
-    _mark(whole, values_of_options())
+    _mark(whole, values_of_options(), shtab)
     print(shtab.complete(whole, options.shell))
     return 0
 
@@ -88,26 +89,24 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _mark(parser: argparse.ArgumentParser, values: dict[str, tuple[str, ...]]) -> None:
+def _mark(parser: argparse.ArgumentParser, values: dict[str, tuple[str, ...]], shtab: Any) -> None:
     """Tell shtab how the value of each argument is completed, here and in the parsers of all commands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             action.help = "what to do"  # shtab leaves out what is hidden
             for each in action.choices.values():
-                _mark(each, values)
+                _mark(each, values, shtab)
         elif action.choices is not None:
             action.choices = tuple(action.choices)  # shtab takes a dict for commands
         elif action.nargs != 0:
             name = next((option for option in action.option_strings if option in values), "")
             known = values[name] if name else PATHS.get(str(action.metavar), ())
             if known:
-                action.complete = _functions(known)  # type: ignore[attr-defined]
+                action.complete = _functions(known, shtab)  # type: ignore[attr-defined]
 
 
-def _functions(known: Iterable[str]) -> dict[str, Any]:
+def _functions(known: Iterable[str], shtab: Any) -> dict[str, Any]:
     """Return, for each shell, the function that completes one of several words, files or folders."""
-    import shtab
-
     words = [word for word in known if word not in (FILES, FOLDERS)]
     paths = shtab.FILE if FILES in known else shtab.DIRECTORY if FOLDERS in known else {}
     if not words:
