@@ -12,7 +12,9 @@ import pytest
 from minivit import cli
 from minivit.cli import completion
 from minivit.data import DATASETS
+from minivit.errors import ConfigError
 from minivit.models import MODEL_NAMES
+from minivit.training import TrainConfig
 from minivit.weights import PRETRAINED
 
 CASES = [  # what is typed, the last word not yet whole; some words that are offered; some that are not
@@ -23,6 +25,7 @@ CASES = [  # what is typed, the last word not yet whole; some words that are off
     (("train", "--model", "ViT-XS_4"), {"ViT-XS_4-CIFAR"}, {"ViT-B_16"}),
     (("finetune", "--weights", "DINOv2-"), {"DINOv2-S_14"}, {"DINO-S_16"}),
     (("finetune", "--recipe", "p"), {"pets"}, {"flowers"}),
+    (("recipes", "fl"), {"flowers"}, {"pets"}),
     (("predict", "pho"), {"photo.jpg", "photos"}, {"notes.txt"}),
     (("inspect", "DINO-S"), {"DINO-S_16", "DINO-S_8"}, {"photo.jpg"}),
     (("lessons", "g"), {"grade"}, {"open"}),
@@ -169,23 +172,19 @@ def test_a_script_for_each_shell_has_the_names(shell, folder, capsys):
         assert word in text, word
 
 
-def test_each_value_that_is_offered_is_one_that_the_options_take():
-    from minivit.errors import ConfigError
-    from minivit.training import TrainConfig
+@pytest.mark.parametrize(
+    "option",
+    ["--augment", "--auto-augment", "--dataset", "--lr-schedule", "--model", "--monitor", "--optimizer", "--pool",
+     "--precision"],
+)  # fmt: skip
+def test_each_value_that_is_offered_is_one_that_the_option_takes(option):
+    name = option.removeprefix("--").replace("-", "_")
+    for value in completion.values_of_options()[option]:
+        assert getattr(TrainConfig(**{name: value}), name) == value
+    with pytest.raises(ConfigError):
+        TrainConfig(**{name: "no-such-value"})
 
-    for option, values in completion.values_of_options().items():
-        name = option.removeprefix("--").replace("-", "_")
-        if option in (
-            "--weights",
-            "--teacher",
-            "--gelu",
-            "--interpolation",
-            "--device",
-            "--objective",
-            "--positions-at",
-        ):
-            continue  # they say no more than a file's name, or need other options
-        for value in values:
-            assert getattr(TrainConfig(**{name: value}), name) == value
-        with pytest.raises(ConfigError):
-            TrainConfig(**{name: "no such value"})
+
+def test_the_recipes_that_are_offered_are_all():
+    found = completion.values_of_options()
+    assert set(found["--recipe"]) == {*found["recipes NAME"], "none"} >= {"cifar10", "pets"}

@@ -60,11 +60,12 @@ def _completion(options: argparse.Namespace, whole: argparse.ArgumentParser) -> 
 
 
 def values_of_options() -> dict[str, tuple[str, ...]]:
-    """Return the values that an option takes, by the option; `FILES` and `FOLDERS` are those of the disk."""
+    """Return the values of options and arguments, by name; `FILES` and `FOLDERS` are those of the disk."""
     from ..training.masked import TARGETS
     from ..training.optim import OPTIMIZERS
     from ..training.options import OBJECTIVES
     from ..training.precision import PRECISIONS
+    from ..training.recipes import NONE, recipe_names
     from ..training.schedule import DECAYS
 
     return {
@@ -83,9 +84,11 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
         "--positions": tuple(POSITIONS),
         "--positions-at": tuple(PLACES),
         "--precision": tuple(PRECISIONS),
+        "--recipe": (*recipe_names(), NONE),
         "--target": tuple(TARGETS),
         "--teacher": (FILES, *PRETRAINED),
         "--weights": (FILES, *PRETRAINED),
+        "recipes NAME": tuple(recipe_names()),
     }
 
 
@@ -99,7 +102,8 @@ def _mark(parser: argparse.ArgumentParser, values: dict[str, tuple[str, ...]], s
         elif action.choices is not None:
             action.choices = tuple(action.choices)  # shtab takes a dict for commands
         elif action.nargs != 0:
-            name = next((option for option in action.option_strings if option in values), "")
+            command = f"{parser.prog.rpartition(' ')[2]} {action.metavar}"
+            name = next((each for each in (*action.option_strings, command) if each in values), "")
             known = values[name] if name else PATHS.get(str(action.metavar), ())
             if known:
                 action.complete = _functions(known, shtab)  # type: ignore[attr-defined]

@@ -7,19 +7,21 @@ import json
 from typing import Any
 
 from ..utils.files import read_text
+from .common import json_option
 
 
 def add_recipes(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "recipes",
+        examples=("minivit recipes", "minivit recipes cifar10 > mine.toml", "minivit train --config mine.toml"),
         help="list the recipes for --recipe, or print one",
         allow_abbrev=False,
         description="List the recipes of `minivit train`, `finetune` and `pretrain` with what they reach and the "
         "command that measured it, or print the file of one. A run takes the recipe of its data set by itself.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="print the file of the recipe NAME [default: list all]")
-    parser.add_argument("--json", action="store_true", help="print a line of JSON for each [default: a table]")
+    json_option(parser, "one line of JSON for each recipe", "a table")
     parser.set_defaults(run=_recipes)
 
 

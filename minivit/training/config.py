@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..errors import ConfigError
-from ..utils.text import listed, quoted
+from ..utils.text import did_you_mean, listed, quoted
 from .old_options import takes_old_names, with_new_names
 from .options import (
     AugmentOptions,
@@ -74,7 +74,8 @@ def config_from_json(values: Any) -> TrainConfig:
     values = as_written_now(values)
     known = {field.name for field in fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
-        raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}")
+        hint = did_you_mean(unknown[0], known)
+        raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}{hint and '; '}{hint}")
     return TrainConfig(**values)
 
 
