@@ -36,7 +36,7 @@ HERE := not parity and not lessons and not mpi and not package
 install: .venv/ready
 
 train: .venv/ready
-	$(BIN)/minivit train --dataset shapes --epochs 12 --lr 2e-3 $(TRAIN_OPTIONS)
+	$(BIN)/minivit train --dataset shapes $(TRAIN_OPTIONS)
 
 test: .venv/ready-test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "$(HERE) and not slow"
