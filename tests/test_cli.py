@@ -53,7 +53,8 @@ def picture(tmp_path):
 def test_train_writes_its_folder_and_says_where(trained, capsys):
     names = {path.name for path in trained.iterdir()}
     assert names == {
-        "config.json", "metrics.jsonl", "checkpoint.npz", "best.npz", "curve.png", "predictions.png", "confusion.png",
+        "config.json", "metrics.jsonl", "checkpoint.npz", "best.npz", "README.md", "curve.png", "predictions.png",
+        "confusion.png",
     }  # fmt: skip
     config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
     assert (config["steps"], config["batch_size"], config["seed"]) == (2, 16, 5)

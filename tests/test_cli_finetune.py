@@ -61,7 +61,6 @@ def test_train_starts_from_weights_with_its_own_defaults(parent, tmp_path, capsy
 def test_weights_of_other_classes_get_a_new_head_and_say_so(parent, tmp_path, monkeypatch, capsys):
     others = [replace(shapes(part, 20), classes=tuple("abcdefghij")) for part in ("train", "test")]
     monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: others)
-    monkeypatch.setattr(cli.train, "load_dataset", lambda *_, **__: others)
     run("train", "--weights", parent, *SMALL[2:], "--lr", 0, "--out", tmp_path / "run")
     assert not weights(tmp_path / "run").state()["head.weight"].any()
     assert f"{parent.name} has other classes: it gets a new head for 10 classes" in capsys.readouterr().err
@@ -124,7 +123,7 @@ def test_pre_training_gives_weights_that_fine_tuning_takes(tmp_path, target):
     pretrained = weights(tmp_path / "pre")
     assert not pretrained.head.weight.data.any()  # nothing was named yet
     assert {path.name for path in (tmp_path / "pre").iterdir()} == {
-        "config.json", "metrics.jsonl", "checkpoint.npz", "best.npz", "curve.png"
+        "config.json", "metrics.jsonl", "checkpoint.npz", "best.npz", "README.md", "curve.png"
     }  # fmt: skip
     assert weights(tmp_path / "run").head.weight.data.any()
 

@@ -1,9 +1,10 @@
-"""The processor time that a container allows the process inside it."""
+"""The processor: its name, and the time that a container allows the process inside it."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 from pathlib import Path, PurePosixPath
 
 
@@ -35,6 +36,16 @@ def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
             inside = PurePosixPath(place.lstrip("/"))
             quotas += [quota_of(top / folder) for folder in (inside, *inside.parents)]
     return min(quotas)
+
+
+def processor_name() -> str:
+    """Return the processor's name, such as "AMD EPYC 7763 64-Core Processor"; its architecture if nothing says it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _quota_in_version_2(folder: Path) -> float:

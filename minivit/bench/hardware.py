@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from ..backend.arrays import available_cores
+from ..backend.cores import processor_name
 from ..backend.cuda import device_name
 
 
@@ -19,7 +19,7 @@ def hardware(device: str = "cpu") -> dict[str, object]:
     blas = [f"{pool['internal_api']} {pool['version']}" for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         **({} if device == "cpu" else {"gpu": device_name(device)}),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": available_cores(),
         "memory_bytes": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -28,15 +28,6 @@ def hardware(device: str = "cpu") -> dict[str, object]:
         "blas": ", ".join(blas),
         **{name: found for name in ("torch", "jax", "cupy-cuda12x", "cupy-cuda13x") if (found := _version(name))},
     }
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _memory() -> int | None:

@@ -15,7 +15,6 @@ from ..weights import export_model
 from ..weights.export.registry import TARGETS, target_with_name
 from .common import data_dir_option, json_option
 from .evaluate import labelled_test_set
-from .repeat import command_of_run
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def _export(options: argparse.Namespace) -> int:
     if options.dataset:
         _, asked["dataset"] = labelled_test_set(options, path, model, header)
     if "command" in target.takes:
+        from ..training.repeat import command_of_run
+
         asked["command"] = command_of_run(header)
     bar = nullcontext()
     if options.dataset:

@@ -97,6 +97,7 @@ def run_training(options: argparse.Namespace, command: str) -> int:
 
 def _train_and_report(options: argparse.Namespace, command: str, ranks: Ranks) -> int:
     from ..training import train
+    from ..training.callbacks.readme import show_pictures
     from ..training.folder import BEST, CHECKPOINT, check_free
     from ..training.stopping import exit_status
 
@@ -122,6 +123,7 @@ def _train_and_report(options: argparse.Namespace, command: str, ranks: Ranks) -
     use_best = config.patience > 0 and result.best is not None
     weights = folder / (BEST if use_best else CHECKPOINT)
     figures = [*_draw_predictions(folder, config, weights), *_draw_confusion(folder, config, result)]
+    show_pictures(folder)
     for line in [*lines_on_results(result, config), *lines_on_confusion(result)]:
         print(line)
     print(f"weights: {printable(weights)}   images: {', '.join(map(printable, figures))}")

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, Trai
 from .options import OWN_DATA
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
-BEST = "best.npz"
+BEST, README = "best.npz", "README.md"
 PICTURES = (CURVE, "predictions.png", "confusion.png")
 NOTES = "run"  # the key of `run_notes` in config.json and in the checkpoint's header
 
@@ -75,7 +76,7 @@ def _remove_empty(made: list[Path]) -> None:
 
 def check_free(folder: Path) -> None:
     """Raise ConfigError if a folder holds a run, or other files with a run's names."""
-    names = (CONFIG, METRICS, CHECKPOINT, BEST, *PICTURES)
+    names = (CONFIG, METRICS, CHECKPOINT, BEST, README, *PICTURES)
     if not (found := [name for name in names if os.path.lexists(folder / name)]):
         return
     name = printable(folder)
@@ -125,6 +126,20 @@ def read_config(folder: Path) -> TrainConfig:
     except ConfigError as error:
         raise ConfigError(f"{printable(path)}: {error}") from error
     return relocated(config, notes, folder)
+
+
+def begun_at(folder: Path) -> str:
+    """Return when the run in a folder was begun, in UTC, such as "2026-11-29 05:30": now, unless its notes say it."""
+    path = folder / CONFIG
+    values = read_json(path) if path.is_file() else {}
+    notes = values.get(NOTES) if isinstance(values, dict) else None
+    noted = notes.get("begun") if isinstance(notes, dict) else None
+    return noted if isinstance(noted, str) else now()
+
+
+def now() -> str:
+    """Return the time in UTC, to the minute."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def run_notes(folder: Path | None, device: str) -> Notes:

@@ -47,6 +47,7 @@ from .callbacks.evaluation import Evaluation
 from .callbacks.metrics import MetricsWriter
 from .callbacks.outlook import Outlook
 from .callbacks.progress import ProgressBar
+from .callbacks.readme import RunReadme
 from .callbacks.signals import StopSignals
 from .callbacks.steps import StepCounter, StepLog
 from .callbacks.tensorboard import TensorBoard, require_tensorboard
@@ -55,7 +56,16 @@ from .distributed.parallel import GradientSums, bucket_bytes, even_microbatch, o
 from .distributed.ranks import ALONE, Ranks, check_shareable
 from .evaluation import evaluate_objective
 from .finetuning import freeze_all_but_head, layer_scales
-from .folder import CHECKPOINT, METRICS, anchored, claimed, options_that_affect_weights, run_notes, write_config
+from .folder import (
+    CHECKPOINT,
+    METRICS,
+    anchored,
+    begun_at,
+    claimed,
+    options_that_affect_weights,
+    run_notes,
+    write_config,
+)
 from .frozen import keep_representations, representations_stay
 from .given import Given, as_test_set, check_complete, expected_of, in_notebook, is_named, note_classes, settled
 from .logs import MetricsFile
@@ -435,6 +445,7 @@ def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callbac
         StopSignals(run),  # a signal may have come during the evaluation
         CheckpointSaver(run, config.save_every, resumed) if run.writes else None,  # a stop calls for a checkpoint
         LearningCurve(run) if run.writes else None,
+        RunReadme(run) if run.writes else None,  # the last, since it says how all ended
     ]
     return [callback for callback in callbacks if callback is not None]
 
@@ -608,4 +619,5 @@ def begin_folder(run: Run, resume: bool) -> None:
     if resume:
         MetricsFile(run.folder / METRICS).rewind(run.step or -1, run.progress.evaluated or -1)
     run.folder.mkdir(parents=True, exist_ok=True)
+    run.notes["begun"] = begun_at(run.folder)
     write_config(run.folder, run.config, run.notes)

@@ -65,7 +65,7 @@ def test_the_order_of_callbacks_is_that_of_their_list(tmp_path):
     names = [type(callback).__name__ for callback in run.callbacks]
     assert names == [
         "WeightAverage", "StepCounter", "BestWeights", "MetricsWriter", "TensorBoard", "ProgressBar", "Outlook",
-        "StepLog", "Evaluation", "StopSignals", "CheckpointSaver", "LearningCurve",
+        "StepLog", "Evaluation", "StopSignals", "CheckpointSaver", "LearningCurve", "RunReadme",
     ]  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def test_only_the_first_rank_writes(tmp_path):
         return {type(callback).__name__ for callback in run.callbacks}
 
     first, second = on_ranks(2, callbacks)
-    assert first - second == {"MetricsWriter", "CheckpointSaver", "LearningCurve"}
+    assert first - second == {"MetricsWriter", "CheckpointSaver", "LearningCurve", "RunReadme"}
 
 
 def stopping_in_evaluations(patch, rank=0):

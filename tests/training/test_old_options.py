@@ -7,12 +7,12 @@ from dataclasses import asdict, fields, replace
 import pytest
 
 from minivit import cli
-from minivit.cli.repeat import command_of_run
 from minivit.errors import ConfigError, Notice
 from minivit.training import TrainConfig
 from minivit.training.config import config_from_json
 from minivit.training.folder import read_config
 from minivit.training.old_options import NEW_NAMES
+from minivit.training.repeat import command_of_run
 from minivit.weights import read_arrays, write_arrays
 
 from .test_run import Killed, assert_same_bits, kill_after, run, weights

@@ -408,7 +408,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
     def full(descriptor):
         saves.append(descriptor)
-        if len(saves) == 7:  # config.json, then metrics.jsonl and a checkpoint after each step
+        if len(saves) == 8:  # config.json and README.md, then metrics.jsonl and a checkpoint after each step
             raise OSError(errno.ENOSPC, "No space left on device")
         original(descriptor)
 

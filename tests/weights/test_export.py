@@ -9,11 +9,11 @@ import pytest
 
 from minivit import ViTConfig, cli, export_model, load_model, save_weights
 from minivit.cli import train
-from minivit.cli.repeat import command_of_run
 from minivit.errors import ConfigError, DTypeError, MissingExtraError, ShapeError
 from minivit.training import TrainConfig
 from minivit.training.distributed.ranks import ALONE
 from minivit.training.folder import options_that_affect_weights
+from minivit.training.repeat import command_of_run
 from minivit.weights.export import transformer
 from minivit.weights.export.card import model_card
 from minivit.weights.export.registry import TARGETS
@@ -188,7 +188,7 @@ def test_the_command_of_a_run_repeats_it(given, monkeypatch):
     def config_of(words):
         options = cli.build_parser().parse_args(words)
         chosen = {name: value for name, value in vars(options).items() if name not in train.NOT_OF_THE_RUN}
-        return train._options_of_new_run(options, chosen, words[0], ALONE)
+        return train.options_of_new_run(options, chosen, words[0], ALONE)
 
     before = config_of(given.split())
     command = command_of_run({"train": asdict(before)})

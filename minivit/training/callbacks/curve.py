@@ -44,7 +44,8 @@ def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
     if config.objective != "classes":
         return ()
     smoothing = (f"label smoothing {config.label_smoothing:g}",) * bool(config.label_smoothing)
-    return (*smoothing, *("a teacher",) * bool(config.teacher), *mixings(config))
+    balanced = ("class weights",) * (config.class_weights != "none")
+    return (*smoothing, *balanced, *("a teacher",) * bool(config.teacher), *mixings(config))
 
 
 def mixings(config: TrainConfig) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def model_card(
         "licence": printable(licence) if licence else "not stated",
         "images": preprocessing_in(model.header).described(*model.config.image_shape[:2]),
     }
-    parts = [_front_matter(model, library, licence), f"# {_cell(title)}", _table(rows)]
+    parts = [_front_matter(model, library, licence), f"# {cell(title)}", _table(rows)]
     if usage:
         parts.append(f"## Use\n\n```python\n{usage.strip()}\n```")
     if classes := _classes(model):
@@ -82,7 +82,7 @@ def _data(header: Any) -> str:
     if not name:
         return "not noted"
     images, steps, start = header.get("images"), header.get("step"), (header.get("train") or {}).get("weights")
-    text = _cell(dataset_title(name))
+    text = cell(dataset_title(name))
     text += f", {images:,} images" if images else ""
     text += f", {steps:,} steps" if steps else ""
     return text + (", from other weights (fine-tuned)" if start else "")
@@ -97,11 +97,11 @@ def _classes(model: Classifier) -> str:
     names = model.header.get("classes") or []
     if not model.config.num_classes or not names:
         return ""
-    shown = ", ".join(_cell(name) for name in names[:SHOWN_CLASSES])
+    shown = ", ".join(cell(name) for name in names[:SHOWN_CLASSES])
     rest = len(names) - SHOWN_CLASSES
     return f"{len(names):,}: {shown}" + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Return a name from outside as text of a table: no line break, and nothing that Markdown takes for a mark."""
     return "".join(f"\\{c}" if c in "|\\`*_<>[]#" else c for c in printable(text))

@@ -1,4 +1,4 @@
-"""The command that repeats a run, for model cards."""
+"""The command that repeats a run, for its README.md and for model cards."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..data import DATASETS, dataset_title
 from ..utils.text import shell_word
 from ..weights import PRETRAINED
+from .config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, as_written_now
 
 if TYPE_CHECKING:
     from ..weights import Header
@@ -22,9 +23,6 @@ def command_of_run(header: Header) -> str | None:
     Args:
         header: of the run's checkpoint.
     """
-    from ..training import TrainConfig
-    from ..training.config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, as_written_now
-
     noted: dict[str, Any] = as_written_now(header.get("train") or {})
     if not noted:
         return None
