@@ -200,3 +200,38 @@ def test_a_file_after_json_is_answered_with_out(words, capsys):
 def test_info_json_without_a_model_says_where_the_names_are(capsys):
     assert cli.main(["info", "--json"]) == 2
     assert "`minivit models --json`" in capsys.readouterr().err
+
+
+# -- intervals -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("--eval-every 2", 2.0), ("--eval-every 2epochs", 2.0), ("--eval-every 0.5epoch", 0.5),
+        ("--eval-every 1e9", 1e9),
+        ("--log-every 50", 50), ("--log-every 50steps", 50), ("--log-every 1step", 1),
+        ("--save-every 60", 60.0), ("--save-every 60s", 60.0), ("--save-every 1.5seconds", 1.5),
+    ],
+)  # fmt: skip
+def test_an_interval_may_say_its_unit(words, value):
+    options = cli.build_parser().parse_args(["train", *words.split()])
+    found = getattr(options, words.split()[0][2:].replace("-", "_"))
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("--eval-every 500steps", "--eval-every must be in epochs, such as 2 or 2epochs, not '500steps'"),
+        ("--log-every 60s", "--log-every must be in steps, such as 2 or 2steps, not '60s'"),
+        ("--save-every 1epoch", "--save-every must be in seconds, such as 2 or 2s, not '1epoch'"),
+        ("--save-every s", "--save-every must be a finite number"),
+        ("--log-every 1.5steps", "--log-every must be an integer, not '1.5'"),
+    ],
+)
+def test_another_unit_is_refused(words, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.build_parser().parse_args(["train", *words.split()])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err

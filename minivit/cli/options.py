@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
 from ..data import DATASETS
+from ..utils.text import quoted
+from .parser import integer, number
 from .weights import DETAILS, TYPES
+
+
+def in_unit(name: str, spellings: tuple[str, ...], read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a reader of a number that may have its unit behind it: 60 or 60s.
+
+    Args:
+        name: of the unit, for messages.
+        spellings: what may stand behind the number; the first is shown.
+        read: reads the number.
+    """
+
+    def kind(text: str) -> Any:
+        found = re.fullmatch(r"(.*[0-9.]) ?([a-z]+)", text)
+        if found and found[2] not in spellings:
+            raise argparse.ArgumentTypeError(f"must be in {name}, such as 2 or 2{spellings[0]}, not {quoted(text)}")
+        return read(found[1] if found else text)
+
+    return kind
+
+
+in_epochs = in_unit("epochs", ("epochs", "epoch"), number)
+in_steps = in_unit("steps", ("steps", "step"), integer)
+in_seconds = in_unit("seconds", ("s", "seconds", "second"), number)
 
 # option, type, unit, what it does
 RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
@@ -141,7 +167,10 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "compute in float32, tf32 (faster matrix products on a GPU), float16 or bfloat16 (mixed precision: weights, "
         "sums and statistics stay in float32)",
     ),
-    ("eval-every", float, "EPOCHS", "evaluate every EPOCHS and after the last step; 0: never"),
+    (
+        "eval-every", in_epochs, "EPOCHS",
+        "evaluate every EPOCHS, such as 2 or 2epochs, and after the last step; 0: never",
+    ),
     (
         "monitor", str, "NAME",
         "keep the weights of the evaluation with the highest accuracy or the lowest loss in best.npz",
@@ -150,8 +179,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "patience", int, "EVALUATIONS",
         "stop after so many EVALUATIONS in a row without a better one, by --monitor; 0: do not stop early",
     ),
-    ("log-every", int, "STEPS", "write a line to metrics.jsonl every STEPS, and once an epoch if it has fewer"),
-    ("save-every", float, "SECONDS", "write a checkpoint every SECONDS; 0: after every step"),
+    (
+        "log-every", in_steps, "STEPS",
+        "write a line to metrics.jsonl every STEPS, such as 50 or 50steps, and once an epoch if it has fewer",
+    ),
+    ("save-every", in_seconds, "SECONDS", "write a checkpoint every SECONDS, such as 60 or 60s; 0: after every step"),
 )  # fmt: skip
 
 # What fine-tuning adds.
