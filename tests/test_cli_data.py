@@ -596,3 +596,20 @@ def test_accents_are_matched_however_they_are_spelled(tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", tmp_path / "NFC") == 0
     found, err = measured(capsys, "--weights", tmp_path / "run", "--dataset", tmp_path / "NFD")
     assert found["images"] == 8 and "case" not in err
+
+
+def test_few_shots_are_tested_on_what_the_run_held_out(photos, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", photos, "--split", "0.5") == 0
+    assert cli.main(["fewshot", "--weights", str(tmp_path / "run"), "--shots", "1", "--seeds", "1"]) == 0
+    assert "on 6 test images" in capsys.readouterr().out
+
+
+def test_the_images_to_inspect_are_those_that_the_run_held_out(photos, tmp_path, monkeypatch):
+    assert trained(tmp_path / "run", "--dataset", photos, "--split", "0.5") == 0
+    seen = []
+    original = evaluation_measured.images_to_measure
+    monkeypatch.setattr(
+        evaluation_measured, "images_to_measure", lambda *given: seen.append(original(*given)) or seen[-1]
+    )
+    assert cli.main(["inspect", str(tmp_path / "run"), "--out", str(tmp_path / "looks")]) == 0
+    assert len(seen[0]) == 6

@@ -73,7 +73,9 @@ def _fewshot(options: argparse.Namespace) -> int:
     if options.dataset is None:
         raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset")
     shots = _integers(options.shots)
-    sets = load_dataset(options.dataset, options.data_dir)
+    noted = header.get("train") if options.dataset == trained_on else None
+    share = noted.get("split") if isinstance(noted, dict) else None  # what the run held out is tested on
+    sets = load_dataset(options.dataset, options.data_dir, split=share)
     total = images_needed(*sets, shots, options.seeds)
     with Workers(threads_of(options)) as workers, tqdm(total=total, unit="image", disable=None, leave=False) as bar:
         results = few_shot(

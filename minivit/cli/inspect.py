@@ -77,7 +77,7 @@ def _inspect(options: argparse.Namespace) -> int:
         raise ConfigError(f"{path} holds a ResNet, which has no attention to inspect: choose a Vision Transformer")
     choose = _given_pictures if options.images else _test_pictures
     classes = tuple(names_of_classes(path, model, header))
-    pictures, measured_on = choose(options, header, model.config, classes)
+    pictures, measured_on = choose(options, path, header, model.config, classes)
 
     say_if_head_is_zero(path, model)
     looks = len(measured_on) + 2 * len(pictures)
@@ -91,7 +91,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _given_pictures(
-    options: argparse.Namespace, header: Header, config: ViTConfig, classes: tuple[str, ...]
+    options: argparse.Namespace, path: Path, header: Header, config: ViTConfig, classes: tuple[str, ...]
 ) -> tuple[ShownImages, np.ndarray]:
     """Return the image files of the command line, to show and to measure on."""
     import numpy as np
@@ -108,17 +108,23 @@ def _given_pictures(
 
 
 def _test_pictures(
-    options: argparse.Namespace, header: Header, config: ViTConfig, classes: tuple[str, ...]
+    options: argparse.Namespace, path: Path, header: Header, config: ViTConfig, classes: tuple[str, ...]
 ) -> tuple[ShownImages, np.ndarray]:
     """Return test images of the data set to show, and more of them to measure on."""
+    from ..evaluation.measured import images_to_measure
     from ..insight import ShownImages
+    from ..training.folder import noted_data
 
-    name = options.dataset or header.get("dataset")
+    own, data_dir = noted_data(header, path)
+    name = options.dataset or own
     if name is None:
         raise ConfigError(
             "the weights do not name the data set that they were trained on: give image files or --dataset"
         )
-    _, test_set = load_dataset(name, options.data_dir)
+    if name in DATASETS:
+        _, test_set = load_dataset(name, options.data_dir)
+    else:  # what its run held out
+        test_set = images_to_measure(name, options.data_dir or data_dir, None, header, own, path.absolute().parent)
     test_set = test_set.subset(indices_to_show(test_set, MEASURED))
     sample = test_set.resized(*config.image_shape[:2], preprocessing_in(header))
     if sample.image_shape != config.image_shape:

@@ -84,7 +84,8 @@ def settled(
         _refuse_if_given(config, ("dataset",), "train_data is given")
         changes["dataset"] = OWN_DATA
     elif model is not None:
-        train_data, test_data = load_dataset(config.dataset, config.data_dir or default_data_dir(), progress=show)
+        data_dir = config.data_dir or default_data_dir()
+        train_data, test_data = load_dataset(config.dataset, data_dir, progress=show, split=config.split)
     data, batches, network = None, None, None
     if train_data is not None:
         expected = expected_of(model, classes)
