@@ -81,7 +81,9 @@ def _of_its_own(name: str, data_dir: str | None, split: str, header: dict[str, A
     if split == "val":
         measured = data.test if data.split == "validation" else data.splits.validation
         if measured is None:
-            raise ConfigError(f"split must be train, test or all: this run in {printable(name)} held out no validation")
+            raise ConfigError(
+                f"split must be train, test or all: the run on {printable(name)} has no validation images"
+            )
         return measured
     if manifest is None or "test" not in manifest or not isinstance(data.splits.test, FileDataset):
         return data.splits.test
