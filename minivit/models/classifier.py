@@ -17,7 +17,7 @@ from ..engine.tensor import Tensor, no_grad
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..images.given import GivenImages
 from ..nn import Module
-from ..preprocessing import preprocess, preprocessing_in
+from ..preprocessing import Preprocessing, preprocess, preprocessing_in
 from ..utils.integers import integer
 from ..utils.text import quoted
 
@@ -110,7 +110,8 @@ class Classifier(Module):
         Args:
             images: (B, H, W, C), or one image (H, W, C), or a list of them: integer pixels from 0 to 255, or floats in
                 [-1, 1]. Also a path, a Pillow image, uint8 pixels of another size, or a list of these: they are
-                resized and cropped as the weights expect it, as `minivit predict` does, a micro-batch at a time.
+                resized and cropped as the weights expect it, as `minivit predict` does, a micro-batch at a time. If
+                the header names a mean and a standard deviation, images are scaled by these.
             batch_size: how many images go through the model at a time. [default: `default_microbatch`]
             workers: threads that share the images; None to compute in this thread.
             value_range: the numbers for black and white, if they are others, such as (0, 1).
@@ -125,7 +126,8 @@ class Classifier(Module):
         """
         if not self.config.num_classes:
             raise ConfigError("a model without a head predicts nothing: load it with num_classes=K, and train its head")
-        given = GivenImages(images, self.config.image_shape, preprocessing_in(self.header), value_range)
+        preprocessing = preprocessing_in(self.header)
+        given = GivenImages(images, self.config.image_shape, preprocessing, value_range)
         if batch_size is not None:
             batch_size = integer("the batch size", batch_size, 1)
         probabilities = np.empty((len(given), self.config.num_classes), np.float32)
@@ -134,7 +136,7 @@ class Classifier(Module):
         def predict_micro_batch(part: slice) -> None:
             batch = given[part]
             batch = preprocess(batch) if batch.dtype == np.uint8 else batch
-            batch = beside(weights, batch)
+            batch = _scaled(beside(weights, batch), preprocessing)
             with no_grad():
                 probabilities[part] = to_numpy(engine.softmax(self(batch)).data)
 
@@ -171,6 +173,19 @@ class Classifier(Module):
             return images
         dtype = self.first_parameter().dtype
         return Tensor(images if images.dtype == dtype else images.astype(dtype))
+
+
+def _scaled(images: Array, preprocessing: Preprocessing) -> Array:
+    """Return images in [-1, 1] as the weights expect them: scaled by the mean and standard deviation, if they say any.
+
+    Args:
+        images: (B, H, W, C).
+        preprocessing: its `mean` and `std` are of pixels from 0 to 1.
+    """
+    if {*preprocessing.mean, *preprocessing.std} == {0.5}:
+        return images
+    mean, std = (beside(images, np.array(each, images.dtype)) for each in (preprocessing.mean, preprocessing.std))
+    return (images * 0.5 + (0.5 - mean)) / std
 
 
 def default_microbatch(config: Config, batch_size: int, on_gpu: bool = False) -> int:

@@ -119,7 +119,7 @@ def test_the_wheel_has_the_library_the_course_and_no_tests(built):
     assert {name.partition("/")[0] for name in names} == {
         "minivit", "minivit_lessons", f"minivit-{PROJECT['version']}.dist-info",
     }  # fmt: skip
-    assert not [name for name in names if "test" in Path(name).name]
+    assert not [name for name in names if Path(name).name.startswith(("test_", "conftest"))]
 
 
 def test_the_source_distribution_has_tests_that_pass(built, tmp_path):

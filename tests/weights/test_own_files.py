@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from minivit import CheckpointError, ConfigError, export_model, load_model, save_weights
 from minivit.errors import CheckpointNotFoundError
+from minivit.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.support import random_images, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 from tests.weights.test_timm import is_the_same, said
@@ -129,6 +131,7 @@ VIT = {"model_type": "vit", "num_attention_heads": 2, "image_size": 8, "patch_si
 
 
 def hf_folder(path, **config):
+    path.mkdir(exist_ok=True)
     write_safetensors(path / "model.safetensors", hf_arrays())
     (path / "config.json").write_text(json.dumps(VIT | config), encoding="utf-8")
     return path
@@ -203,3 +206,43 @@ def test_a_refused_export_to_timm_leaves_no_folder(tmp_path):
         export_model(model, tmp_path / "folder", "timm")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("layout", "header", "warned"),
+    [
+        ("google", {}, False),
+        ("google", {"preprocessing": Preprocessing((0.4, 0.4, 0.4), (0.2, 0.2, 0.2)).to_json()}, True),
+        ("torchvision", {}, True),
+        ("torchvision", {"preprocessing": Preprocessing(IMAGENET_MEAN, IMAGENET_STD).to_json()}, False),
+    ],
+)
+def test_a_layout_that_does_not_say_how_pixels_are_scaled_says_so_when_it_is_written(tmp_path, layout, header, warned):
+    model = tiny_vit(gelu="erf" if layout == "torchvision" else "tanh")
+    model.header = header
+
+    notices, _ = said(lambda: save_weights(model, tmp_path / "a.npz", layout=layout))
+
+    assert [f"{layout.capitalize()}'s" in each.capitalize() for each in notices] == [True] * warned
+    assert all("does not say how pixels are scaled" in each for each in notices)
+
+
+# -- pictures -----------------------------------------------------------------------------------------
+
+
+def test_predict_scales_pixels_as_the_header_says_whether_or_not_it_is_a_part_of_the_weights(tmp_path):
+    hf_folder(tmp_path)
+    content = {"image_processor_type": "ViTImageProcessor", "image_mean": [0.2, 0.3, 0.4], "image_std": [0.1, 0.2, 0.3]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(content), encoding="utf-8")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (3, 8, 8, 3), np.uint8)
+
+    apart = load_model(tmp_path)
+    folded = load_model(tmp_path, apply_stated_scaling=True)
+
+    expected = folded.predict(pixels)
+    assert np.ptp(expected, axis=0).max() > 1e-3
+    for images in (pixels, pixels / 127.5 - 1, list(pixels), [Image.fromarray(each) for each in pixels]):
+        np.testing.assert_allclose(apart.predict(images), expected, atol=1e-5)
+    plain = load_model(hf_folder(tmp_path / "plain"))
+    assert np.abs(plain.predict(pixels) - expected).max() > 1e-3

@@ -10,6 +10,7 @@ from typing import Any
 from ...errors import CheckpointError, ConfigError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ResNetConfig, ViTConfig
+from ...preprocessing import Preprocessing
 from ...utils.aliases import old_names
 from ..formats.archive import Archive, Arrays, Shapes
 from .bit import BiT
@@ -23,7 +24,7 @@ from .sizes import (
     size_without_positions,
     width_of,
 )
-from .slots import ANY_VALUE, Slot, SlotSource, refuse_other_parts, say_other_arithmetic
+from .slots import ANY_VALUE, Slot, SlotSource, refuse_other_parts, say_other_arithmetic, say_other_scaling
 from .source import Header, Hints
 from .stacked import unstacked
 
@@ -170,6 +171,7 @@ class Google(SlotSource):
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's arrays, with a notice if readers of the file would compute other logits."""
         say_other_arithmetic(model.config, self.name, "tanh", 1e-6)
+        say_other_scaling(model.header, self.name, Preprocessing())
         super().write(model, path, header)
 
 

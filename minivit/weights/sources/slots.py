@@ -22,6 +22,7 @@ from ...errors import CheckpointError, ConfigError, SaveError
 from ...models.classifier import Classifier
 from ...models.configs import AnyConfig, ViTConfig
 from ...nn.module import misfit
+from ...preprocessing import Preprocessing, joined, preprocessing_in
 from ...utils.notices import notice
 from ...utils.text import listed, printable
 from ..formats.archive import Archive, Arrays, Shapes, refuse_non_finite, refuse_other_types, write_archive
@@ -343,6 +344,27 @@ def say_other_arithmetic(config: AnyConfig, layout: str, gelu: str, norm_eps: fl
             f"{layout}'s layout does not say that this model has gelu={config.gelu!r} and norm_eps="
             f"{config.norm_eps:g}: its readers take {gelu!r} and {norm_eps:g}, which changes the logits"
         )
+
+
+def say_other_scaling(header: Header, layout: str, expected: Preprocessing) -> None:
+    """Give a notice if readers of a layout scale pixels otherwise than the model expects: its files do not say how.
+
+    Args:
+        header: the model's.
+        layout: whose layout it is.
+        expected: how its readers prepare images.
+    """
+    ours = preprocessing_in(header)
+    if _by_channel(ours) != _by_channel(expected):
+        notice(
+            f"{layout}'s layout does not say how pixels are scaled: this model expects mean={joined(ours.mean)} and "
+            f"std={joined(ours.std)}, its readers take {joined(expected.mean)} and {joined(expected.std)}"
+        )
+
+
+def _by_channel(preprocessing: Preprocessing) -> list[tuple[float, ...]]:
+    """Return mean and standard deviation, one number where all channels have the same."""
+    return [each if len(set(each)) > 1 else each[:1] for each in (preprocessing.mean, preprocessing.std)]
 
 
 def _shown(name: str) -> str:

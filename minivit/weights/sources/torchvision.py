@@ -34,6 +34,7 @@ from .slots import (
     norm_slots,
     refuse_other_parts,
     say_other_arithmetic,
+    say_other_scaling,
 )
 from .source import Header, Hints
 
@@ -121,4 +122,5 @@ class TorchVision(SlotSource):
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
         """Write a model's arrays, with a notice if torchvision's code would compute other logits."""
         say_other_arithmetic(model.config, self.name, "erf", 1e-6)
+        say_other_scaling(model.header, self.name, torchvision_convention(model.config))
         super().write(model, path, header)
