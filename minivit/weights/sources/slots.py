@@ -346,7 +346,7 @@ def say_other_arithmetic(config: AnyConfig, layout: str, gelu: str, norm_eps: fl
         )
 
 
-def say_other_scaling(header: Header, layout: str, expected: Preprocessing) -> None:
+def say_other_scaling(header: Mapping[str, Any], layout: str, expected: Preprocessing) -> None:
     """Give a notice if readers of a layout scale pixels otherwise than the model expects: its files do not say how.
 
     Args:
