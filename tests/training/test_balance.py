@@ -214,6 +214,17 @@ def test_options_reach_the_loss_and_the_order(of_counts, tmp_path):
     assert len(set(found.values())) == 6, found
 
 
+def test_a_weighted_run_has_the_same_loss_for_every_micro_batch(of_counts, tmp_path):
+    of_counts(30, 9, 3)
+    for microbatch in (1, 3, 10):
+        run(tmp_path / str(microbatch), log_every=1, microbatch=microbatch, class_weights="balanced", lr=0.05)
+
+    found = [list(map(float, losses(tmp_path / name))) for name in ("1", "3", "10")]
+    assert len(set(found[0])) > 1  # the weights change
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-4)
+    np.testing.assert_allclose(found[1], found[2], rtol=1e-4)
+
+
 def test_a_sampler_without_all_classes_is_refused(of_counts, tmp_path):
     of_counts(30, 0, 3)
     for options in ({"sampler": "balanced"}, {"class_weights": "balanced"}):
