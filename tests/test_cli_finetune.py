@@ -152,6 +152,44 @@ def test_a_resumed_pre_training_ends_at_the_same_weights(tmp_path, monkeypatch):
         np.testing.assert_array_equal(whole[name], broken[name])
 
 
+def test_a_run_goes_on_though_its_weights_and_its_teacher_have_moved(parent, tmp_path, monkeypatch, capsys):
+    for name in ("start", "teacher"):
+        shutil.copytree(parent, tmp_path / name)
+    begin = ["finetune", "--weights", tmp_path / "start", "--teacher", tmp_path / "teacher", *SMALL[2:], "--steps", 4]
+    run(*begin, "--out", tmp_path / "whole")
+
+    steps, original = iter(range(9)), loop.train_step
+    monkeypatch.setattr(
+        trainer, "train_step", lambda *args: original(*args) if next(steps) < 2 else 1 / 0, raising=False
+    )
+    monkeypatch.setattr(loop, "train_step", lambda *args: original(*args) if next(steps) < 2 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main([str(word) for word in (*begin, "--save-every", 0, "--out", tmp_path / "broken")])
+    monkeypatch.undo()
+    monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: (shapes("train", 60), shapes("test", 20)))
+    for name in ("start", "teacher"):
+        (tmp_path / name).rename(tmp_path / f"{name} elsewhere")
+
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", str(tmp_path / "broken")]) == 2
+    said = capsys.readouterr().err
+    assert "the run's teacher is no longer at" in said and "finetune --resume" in said and "--teacher PATH" in said
+    run("finetune", "--resume", tmp_path / "broken", "--teacher", tmp_path / "teacher elsewhere")
+    (_, whole), (_, broken) = (read_arrays(tmp_path / name / "checkpoint.npz") for name in ("whole", "broken"))
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], broken[name])
+
+    (tmp_path / "broken" / "checkpoint.npz").unlink()  # as if it had been stopped before its first one
+    capsys.readouterr()
+    assert cli.main(["finetune", "--resume", str(tmp_path / "broken"), "--teacher", str(parent)]) == 2
+    assert "starting weights are no longer at" in capsys.readouterr().err
+
+
+def test_weights_of_a_run_that_began_without_them_are_refused(parent, capsys):
+    assert cli.main(["finetune", "--resume", str(parent), "--weights", str(parent)]) == 2
+    assert "has no --weights: leave that out" in capsys.readouterr().err
+
+
 def test_a_recipe_sets_the_steps(parent, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(cli.train, "_count_training_images", lambda config, ranks: 50_000)

@@ -236,6 +236,9 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
             reason = "writes into the run's folder" if name == "out" else "keeps the options of the run"
             raise ConfigError(f"--resume {reason}: remove --{name}")
     before = read_config(Path(options.resume))
+    for name in ("weights", "teacher"):
+        if name in given and not getattr(before, name):
+            raise ConfigError(f"the run in {printable(options.resume)} has no --{name}: leave that out")
     config = replace(before, **_one_length(given), **{"check_data": False, **given})  # checked once is enough
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
     if changed := [name for name in now if now[name] != saved[name] and name not in LENGTH]:
@@ -243,7 +246,25 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
             f"{listed_as_options(changed)} would change the weights of the resumed run: start a new run for that "
             "(minivit train --help lists under --resume what may change)"
         )
+    _check_found(config, Path(options.resume))
     return config
+
+
+def _check_found(config: TrainConfig, folder: Path) -> None:
+    """Raise ConfigError if a resumed run needs a file that has moved: its teacher, or without a checkpoint its weights.
+
+    Args:
+        config: the run's options.
+        folder: the run's.
+    """
+    needed = {"teacher": config.teacher, "weights": "" if (folder / RUN_WEIGHTS).exists() else config.weights}
+    for name, noted in needed.items():
+        if Path(noted).is_absolute() and not Path(noted).exists():  # published names stay names
+            what = "teacher is" if name == "teacher" else "starting weights are"
+            raise ConfigError(
+                f"the run's {what} no longer at {printable(noted, 60)}; say where: minivit finetune --resume "
+                f"{shell_word(folder)} --{name} PATH"
+            )
 
 
 def _one_length(given: dict[str, Any]) -> dict[str, Any]:
