@@ -409,7 +409,7 @@ def test_predict_restores_the_mode_even_after_an_error(training):
     model.predict(random_images(model.config))
     assert model.training is training and model.blocks[1].mlp.dropout.training is training
 
-    with pytest.raises(ShapeError):
+    with pytest.raises(DTypeError):
         model.predict(np.zeros((2, 9, 9, 3)))
     assert model.training is training and model.blocks[1].mlp.dropout.training is training
 
