@@ -40,7 +40,7 @@ def add_evaluate(commands: Any) -> None:
         help="measure accuracy, loss and calibration on a test set",
         description="Measure a model on a test set, or on all images of a folder that is not split into training and "
         "test. Classes are matched by name; the data set may lack some of the model's. It prints loss, accuracy with "
-        "its 95%% interval, top-5 accuracy, balanced accuracy (the mean over classes), the expected calibration error, "
+        "its 95% interval, top-5 accuracy, balanced accuracy (the mean over classes), the expected calibration error, "
         "and the classes (the worst, if there are many).",
         allow_abbrev=False,
     )
