@@ -348,6 +348,12 @@ def test_the_options_that_a_resumed_run_may_change_are_listed(capsys):
     )
 
 
+def test_info_says_the_last_and_the_best_evaluation_of_a_run(trained, capsys):
+    assert cli.main(["info", str(trained)]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"last_test \(loss [\d.]+, accuracy [\d.]+\), best \(step 2, epoch [\d.]+, loss", said)
+
+
 def test_a_run_without_a_checkpoint_is_said_to_begin_again(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(batches, "load_dataset", small_shapes)
     shutil.copy(trained / "config.json", tmp_path)

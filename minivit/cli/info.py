@@ -112,10 +112,18 @@ def _table(found: WeightsDescription) -> str:
         mean, std = (",".join(f"{value:g}" for value in found.folded[name]) for name in ("mean", "std"))
         rows["folded"] = f"mean={mean} and std={std} are a part of the patch embedding"
     if found.training:
-        rows["trained"] = ", ".join(f"{name} {printable(value)}" for name, value in found.training.items())
+        rows["trained"] = ", ".join(f"{name} {_in_words(value)}" for name, value in found.training.items())
     rows["assumed"] = ", ".join(found.assumed) or "nothing"
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+
+
+def _in_words(value: Any) -> str:
+    """Return a value of a header: of an evaluation, its numbers by name."""
+    if not isinstance(value, dict):
+        return printable(value)
+    numbers = (f"{printable(name)} {n:.4g}" for name, n in value.items() if isinstance(n, int | float))
+    return f"({', '.join(numbers)})"
 
 
 _HEADS = {

@@ -103,7 +103,9 @@ def describe_weights(weights: str | Path, **options: Any) -> WeightsDescription:
         preprocessing=settled.preprocessing,
         preprocessing_said_by=settled.said_by,
         folded=dict(header.get("folded") or {}),
-        training={name: header[name] for name in ("dataset", "step", "last_test") if header.get(name) is not None},
+        training={
+            name: header[name] for name in ("dataset", "step", "last_test", "best") if header.get(name) is not None
+        },
         assumed=tuple(found.hints.assumed),
     )
 
