@@ -14,6 +14,7 @@ from ..data import AnyDataset, default_data_dir, load_dataset
 from ..errors import ConfigError
 from ..models import Classifier
 from ..nn import Module
+from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
 from .batches import Prepared
 from .callbacks.callback import Callback
@@ -96,6 +97,8 @@ def settled(
             network = classifier_around(model, example_of(found))
             expected = expected_of(network, classes)
             check_labels(train_set, "train_data", expected)
+            if not classes:
+                _say_if_renamed(expected.known, train_set.classes)
         data = train_set, as_test_set(test_data, "test_data", train_set, expected, show)
     if network is not None:
         _refuse_if_given(config, FOR_A_NEW_MODEL, "the model is given")
@@ -185,8 +188,8 @@ def expected_of(model: Any, classes: Sequence[str] | None) -> Expected:
     if names and len(names) != count:
         raise ConfigError(f"classes has {len(names)} names, and the model {count} classes")
     own = isinstance(model, OwnModel)
-    known = names or tuple(model.header.get("classes") or ())
-    return Expected(None if own else model.config.image_shape, count, known, own_scale=own)
+    known = tuple(model.header.get("classes") or ())
+    return Expected(None if own else model.config.image_shape, count, names, known, own_scale=own)
 
 
 def check_labels(dataset: AnyDataset, name: str, expected: Expected) -> None:
@@ -205,16 +208,41 @@ def as_test_set(given: Any, name: str, train_set: AnyDataset | None, expected: E
         show: whether to show the progress of reading labels.
     """
     if train_set is not None:
-        expected = replace(expected, num_classes=len(train_set.classes), classes=train_set.classes)
+        expected = replace(expected, num_classes=len(train_set.classes), known=train_set.classes)
     if given is None:
         assert train_set is not None
         return Prepared(train_set.name, np.zeros((0, 1, 1, 1), np.float32), train_set.labels[:0], train_set.classes)
+    if not expected.classes:
+        _check_same_classes(getattr(given, "classes", ()), name, expected.known)
     found = as_dataset(given, name, expected, show)
-    dataset = found.whole() if isinstance(found, OwnBatches) else found
-    if is_named(expected.classes) and is_named(dataset.classes) and dataset.classes != expected.classes:
-        pair = next(pair for pair in zip(dataset.classes, expected.classes, strict=False) if pair[0] != pair[1])
-        raise ConfigError(f"{name} has the class {quoted(pair[0])} where the training has {quoted(pair[1])}")
-    return dataset
+    return found.whole() if isinstance(found, OwnBatches) else found
+
+
+def _check_same_classes(classes: Any, name: str, known: tuple[str, ...]) -> None:
+    """Raise ConfigError if what is measured on numbers its classes in another way than what was trained on.
+
+    Args:
+        classes: the names that the data set has, if it has any.
+        name: of the argument, for messages.
+        known: the names of the classes that were trained on.
+    """
+    own = list(map(str, classes)) if isinstance(classes, list | tuple) else []
+    if not is_named(known) or not is_named(own):
+        return
+    for place, one in enumerate(own):
+        if known[place : place + 1] != (one,):
+            has = f"where the training has {quoted(known[place])}" if place < len(known) else "which the training lacks"
+            raise ConfigError(f"{name} has the class {quoted(one)} {has}: number the classes alike")
+
+
+def _say_if_renamed(known: Sequence[str], classes: Sequence[str]) -> None:
+    """Say that a model gets other names for its classes than it had."""
+    if is_named(known) and is_named(classes) and tuple(known) != tuple(classes):
+        pair = next(pair for pair in zip(known, classes, strict=True) if pair[0] != pair[1])
+        notice(
+            f"the model's class {quoted(pair[0])} is {quoted(pair[1])} from now on, as in train_data: its head has to "
+            "learn that"
+        )
 
 
 def is_named(classes: Sequence[str]) -> bool:

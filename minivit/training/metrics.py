@@ -57,7 +57,8 @@ def measured_by(
     """
     found = {first: batch for of_rank in logits for first, batch in of_rank.items()}
     probabilities = softmax(np.concatenate([found[first] for first in sorted(found)]))  # (M, K)
-    return {name: _number(name, metric(probabilities, labels)) for name, metric in metrics.items()}
+    # Copies: a metric that sorts in place would change what the others, and later evaluations, see.
+    return {name: _number(name, metric(probabilities.copy(), labels.copy())) for name, metric in metrics.items()}
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

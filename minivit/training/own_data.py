@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -32,19 +32,21 @@ class Expected:
     Attributes:
         image_shape: the (H, W, C) that it reads; None if any will do.
         num_classes: K; None if it is not known yet.
-        classes: the names of the classes; empty if there are none.
+        classes: the names of the classes that replace those of the data; empty if there are none.
+        known: the names of the model's classes or of the training set's; empty if there are none.
         own_scale: whether floats may have any range: the model is a script's, which knows what it reads.
     """
 
     image_shape: tuple[int, int, int] | None = None
     num_classes: int | None = None
     classes: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
     own_scale: bool = False
 
     def names(self, labels: np.ndarray) -> tuple[str, ...]:
         """Return the names of the classes, or their numbers."""
         count = self.num_classes or int(labels.max(initial=-1)) + 1
-        return self.classes or tuple(map(str, range(count)))
+        return self.classes or self.known or tuple(map(str, range(count)))
 
 
 # -- what was given ------------------------------------------------------------------------------
@@ -101,7 +103,7 @@ def _checked_dataset(dataset: AnyDataset, name: str, expected: Expected) -> AnyD
         raise ConfigError(
             f"{name} has {count} classes, and the model {expected.num_classes}: create_model(..., num_classes={count})"
         )
-    return dataset
+    return replace(dataset, classes=expected.classes) if expected.classes else dataset
 
 
 # -- arrays --------------------------------------------------------------------------------------
@@ -295,8 +297,10 @@ def _from_items(given: Any, first: Any, name: str, expected: Expected, show: boo
     item_pixels(_pair(first, f"{name}[0]")[0], f"{name}[0]", channels)
     labels = labels_of(_labels_of_items(given, name, show), name, len(given), expected)
     names = getattr(given, "classes", ())
-    named = isinstance(names, list | tuple) and len(names) == expected.num_classes
-    classes = expected.classes or (tuple(map(str, names)) if named else expected.names(labels))
+    own = tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+    count = expected.num_classes
+    fit = len(own) > labels.max() if count is None else len(own) == count
+    classes = expected.classes or (own if fit else expected.names(labels))
     return FileDataset(OWN_DATA, ItemImages(given, range(len(given)), channels, name), labels, classes)
 
 

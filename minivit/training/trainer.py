@@ -94,8 +94,9 @@ class Trainer:
       augments; or floats in [-1, 1] of the model's size, which it takes as they are. Labels are integers (N,) from 0.
     - a data set of minivit, or an object with `__len__` and `__getitem__` that gives (image, label), as PyTorch's. The
       image is a Pillow image or uint8 (H, W, C) of any size.
-    - batches (images, labels): a list, PyTorch's DataLoader, or a function that returns an iterator; or a generator,
-      which ends the run when it ends. They are neither shuffled nor augmented, and the run cannot be resumed.
+    - batches (images, labels): a list, PyTorch's DataLoader, or a function that returns an iterator; or a generator
+      with as many batches as `TrainConfig(steps=...)`. They are neither shuffled nor augmented, and the run cannot be
+      resumed.
 
     Args:
         model: a model, or any `nn.Module` that turns images (B, H, W, C) into logits (B, K). [default: the options']
@@ -145,6 +146,7 @@ class Trainer:
         self.out = None if out is None else Path(out)
         self.show, self.ranks = show, ranks
         self.signals = not in_notebook() if signals is None else signals
+        self._classes = classes
         self._peak = optimizer.lr if optimizer else 0.0  # a schedule changes the optimiser's rate
         self._run: Run | None = None
 
@@ -197,7 +199,7 @@ class Trainer:
         """
         model, run, device = self._classifier(), self._run, self.ranks.device(self.config.device)
         if data is not None:
-            dataset = as_test_set(data, "data", None, expected_of(model, None), self.show)
+            dataset = as_test_set(data, "data", None, expected_of(model, self._classes), self.show)
         elif run is not None:
             dataset = run.data.test
         else:
@@ -338,6 +340,10 @@ def build_run(
     # The data: rank 0 downloads what is missing before the others look for it.
     with ranks.first_before_others():
         data = load_data(config, config.seed, show, folder if resume else None, given.data, folder)
+    if config.patience and not len(data.test):
+        raise ConfigError(
+            f"patience is {config.patience}, but nothing is measured: give the Trainer test_data, or validation=N"
+        )
     if ranks.size > 1:
         ranks.check_same("options", options_that_affect_weights(asked))
         ranks.check_same("data", dataset_fingerprint(data))

@@ -178,6 +178,55 @@ def test_the_names_of_classes_are_kept(tmp_path):
     assert trained().model.classes == ()  # numbers are no names
 
 
+class NamedItems(Items):
+    def __init__(self, classes, labels=DATA.labels):
+        super().__init__(labels=labels)
+        self.classes = list(classes)
+
+
+def test_a_data_sets_names_of_classes_win_over_the_models_with_a_notice():
+    for data in (NamedItems("abc"), replace(DATA, classes=("a", "b", "c"))):
+        model = tiny_model()
+        model.header = {**model.header, "classes": ["c", "b", "a"]}
+        with pytest.warns(Notice, match="the model's class 'c' is 'a' from now on, as in train_data"):
+            assert trained(model, data).model.classes == ("a", "b", "c")
+        assert trained(data=data, test=data, classes=["x", "y", "z"]).model.classes == ("x", "y", "z")
+
+
+@pytest.mark.parametrize("made", [NamedItems, lambda classes: replace(DATA, classes=tuple(classes))])
+def test_data_that_number_their_classes_in_another_way_are_not_measured(made):
+    found = trained(data=made("abc"))
+    with pytest.raises(ConfigError, match="data has the class 'b' where the training has 'a': number the classes"):
+        found.evaluate(made("bca"))
+    with pytest.raises(ConfigError, match="test_data has the class 'b' where the training has 'a'"):
+        Trainer(tiny_model(), made("abc"), made("bca"), CONFIG, show=False)
+    assert found.evaluate(made("abc"))["accuracy"] == found.evaluate(ARRAYS)["accuracy"]
+
+
+def test_a_subset_of_the_classes_has_to_have_their_numbers():
+    found = trained(data=NamedItems("abc"))
+    with pytest.raises(ConfigError, match="data has the class 'b' where the training has 'a'"):
+        found.evaluate(NamedItems("bc", np.maximum(DATA.labels - 1, 0)))
+    with pytest.raises(ConfigError, match="data has the class 'd' which the training lacks"):
+        found.evaluate(NamedItems("abcd"))
+    found.evaluate(NamedItems("ab", np.minimum(DATA.labels, 1)))
+
+
+def test_a_metric_that_changes_its_arrays_changes_nothing_else():
+    def greedy(probabilities, labels):
+        probabilities[:], labels[:] = 0, 0
+        return 0.0
+
+    found = trained(test=TEST, metrics={"greedy": greedy, "least": least_class})
+    assert found.evaluate()["least"] == trained(test=TEST, metrics={"least": least_class}).evaluate()["least"]
+    assert np.array_equal(found._run.data.test.labels, TEST.labels) and TEST.labels.any()
+
+
+def test_patience_needs_something_to_measure_on():
+    with pytest.raises(ConfigError, match="patience is 2, but nothing is measured: give the Trainer test_data, or va"):
+        trained(config=replace(CONFIG, patience=2))
+
+
 def test_a_callback_sees_the_run_and_may_stop_it(tmp_path):
     class Stop(Callback):
         def on_run_start(self):
