@@ -15,6 +15,7 @@ from ..data import AnyDataset, Batch, Dataset, FileDataset, ImageFiles, Loader
 from ..data.dataset import RESIZED_EXACTLY, Indices
 from ..errors import ConfigError, DataError, DTypeError, MinivitError, ShapeError
 from ..images.fitting import fit_batch
+from ..nn import Module
 from ..preprocessing import in_known_range, preprocess
 from ..utils.notices import notice
 from ..utils.text import quoted
@@ -69,6 +70,8 @@ def as_dataset(given: Any, name: str, expected: Expected, show: bool = False) ->
     if isinstance(given, str | bytes | Mapping) or given is None:
         hint = "; a data set by name is an option, TrainConfig(dataset=...)" if isinstance(given, str) else ""
         raise ConfigError(f"{name} must be {KINDS}, not {quoted(given)}{hint}")
+    if isinstance(given, Module):
+        raise ConfigError(f"{name} must be {KINDS}, not a model: Trainer(model, train_data, test_data, config)")
     if _is_pair(given):
         images, labels = given
         return _from_arrays(images, labels, name, expected)

@@ -30,6 +30,7 @@ COMMANDS = ("train", "finetune", "pretrain")
 FACTS = ("for", "command", "title", "time", "reaches", "measured", "log", "rates")  # the keys of [about]
 OPTIONS: dict[str, Any] = {option.name: option.default for option in fields(TrainConfig)}
 
+A_LENGTH = ("epochs", "steps")  # one of them
 OF_THE_OPTIMIZER = ("lr", "min_lr", "betas", "weight_decay")  # good for one optimiser, not for another
 OF_THE_MODEL = ("patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at")
 
@@ -293,13 +294,20 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
     """Return options on top of those of a run, or of a .toml file, below which is the recipe of its data set."""
     if path.suffix != ".toml":
         options = options_of_run(path)
-        if {"epochs", "steps"} & set(given):
-            options = {name: value for name, value in options.items() if name not in ("epochs", "steps")}
-        return Resolved(options | given, printable(path))
+        _check_not_settled(options, given, path)
+        dropped = _replaced_by(given, options)
+        changed = [name for name in dropped if name not in ("model", "image_size", *given, *A_LENGTH)]
+        words = [f"--{name.replace('_', '-')}" for name in changed if options.get(name) != OPTIONS[name]]
+        notes = (
+            (f"left out of {printable(path)}, for it does not fit what was given: {' '.join(words)}",) if words else ()
+        )
+        kept = {name: value for name, value in options.items() if name not in dropped}
+        return Resolved(kept | given, printable(path), notes=notes)
     source = read_recipe(path)
     if not source.like:
         source = replace(source, like=default_recipe(source.command or command, source.options | given).name)
     found = with_recipe(source, given)
+    _check_not_settled(found.options, given, path)
     try:
         TrainConfig(**found.options)
     except ConfigError as error:
@@ -308,6 +316,32 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
             raise ConfigError(f"{printable(path)}: {error}") from error
         raise
     return replace(found, source=printable(path))
+
+
+def _check_not_settled(options: Layer, given: Layer, path: Path) -> None:
+    """Raise ConfigError if a model is given, and a file's options say from which weights to start."""
+    settled = [name for name in ("model", "positions", "positions_at") if name in given]
+    if options.get("weights") and not given.get("weights") and settled:
+        raise ConfigError(
+            f"{printable(path)} starts from weights, which settle the model: leave out "
+            f"--{settled[0].replace('_', '-')}, or begin without --config"
+        )
+
+
+def _replaced_by(given: Layer, options: Layer) -> list[str]:
+    """Return the options of a run that make no sense any more beside the ones that were given."""
+    dropped: list[str] = []
+    if set(A_LENGTH) & set(given):
+        dropped += A_LENGTH
+    if given.get("optimizer", options["optimizer"]) != options["optimizer"]:
+        dropped += OF_THE_OPTIMIZER
+    if given.get("weights"):
+        dropped += ["model", "image_size", *OF_THE_MODEL]
+    elif "model" in given and not _is_transformer(given["model"]):
+        dropped += OF_THE_MODEL
+    if given.get("dataset") in DATASETS:  # they are for folders
+        dropped += ["split", "skip_broken"]
+    return dropped
 
 
 def options_of_run(path: Path) -> Layer:

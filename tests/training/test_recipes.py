@@ -236,6 +236,34 @@ def test_a_run_like_another_but(other_run):
     assert TrainConfig(**resolved("train", {"epochs": 2.0}, config=str(other_run)).options).steps is None
 
 
+def a_run(folder, **options):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(asdict(TrainConfig(**options))), encoding="utf-8")
+    return str(folder)
+
+
+def test_what_does_not_fit_any_more_is_left_out_of_a_run_with_a_note(tmp_path):
+    other = a_run(tmp_path / "a", optimizer="muon", lr=5e-3, depth=1, pool="avg", dataset="folder:x", split=0.3)
+    adamw = resolved("train", {"optimizer": "adamw"}, config=other)
+    assert TrainConfig(**adamw.options).lr == TrainConfig.lr
+    assert [note.split(": ")[1] for note in adamw.notes] == ["--lr"]
+    tuned = resolved("finetune", {"weights": "some.npz"}, config=other)
+    assert TrainConfig(**tuned.options).pool is TrainConfig(**tuned.options).depth is None
+    assert [note.split(": ")[1] for note in tuned.notes] == ["--depth --pool"]
+    shapes = resolved("train", {"dataset": "shapes"}, config=other)
+    assert TrainConfig(**shapes.options).split is None and shapes.notes[0].endswith(": --split")
+    same = resolved("train", {"optimizer": "muon", "lr": 1.0}, config=other)
+    assert TrainConfig(**same.options).lr == 1.0 and not same.notes
+
+
+def test_a_model_beside_a_file_that_starts_from_weights_is_refused(tmp_path):
+    other = a_run(tmp_path / "a", weights="some.npz")
+    (tmp_path / "mine.toml").write_text('weights = "some.npz"', encoding="utf-8")
+    for path in (other, str(tmp_path / "mine.toml")):
+        with pytest.raises(ConfigError, match="starts from weights, which settle the model: leave out --model, or"):
+            resolved("train", {"model": "ViT-B_16"}, config=path)
+
+
 @pytest.mark.parametrize(
     ("text", "error", "sentence"),
     [
