@@ -81,7 +81,7 @@ def load_data(
     seed: int,
     show: bool,
     resumed: Path | None = None,
-    given: tuple[AnyDataset, AnyDataset] | None = None,
+    given: tuple[AnyDataset, ...] | None = None,
     folder: Path | None = None,
 ) -> RunData:
     """Return what to train on and what to measure on; say what was found, and check that it can be read.
@@ -92,7 +92,7 @@ def load_data(
         show: whether to say what was found, and to show the progress of a download.
         resumed: the run's folder, if it is resumed: it goes on with the images that it began with, those that were
             removed since are replaced.
-        given: a script's training and test set, instead of the options' data set.
+        given: a script's training, test and perhaps validation set, instead of the options' data set.
         folder: where to write a long list of images that cannot be read.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import AnyDataset, default_data_dir, load_dataset
+from ..data import AnyDataset, default_data_dir, load_dataset, load_folder
 from ..errors import ConfigError
 from ..models import Classifier
 from ..nn import Module
@@ -20,6 +20,7 @@ from .batches import Prepared
 from .callbacks.callback import Callback
 from .config import TrainConfig
 from .distributed.ranks import Ranks
+from .folder import is_folder
 from .metrics import Metric, metrics_by_name
 from .optim import Optimizer
 from .options import OWN_DATA, OWN_MODEL, OWN_OPTIMIZER
@@ -43,7 +44,7 @@ class Given:
     """The parts of a run that a script brings; what it does not bring is built from the options.
 
     Attributes:
-        data: the training set and the test set, which may be empty.
+        data: the training set, the test set, which may be empty, and the validation set of a folder that has one.
         batches: the batches of the training set, if the script makes them itself.
         model: the network.
         optimizer: over parameters of the network.
@@ -51,7 +52,7 @@ class Given:
         metrics: what else is measured on the test set, by name.
     """
 
-    data: tuple[AnyDataset, AnyDataset] | None = None
+    data: tuple[AnyDataset, ...] | None = None
     batches: OwnBatches | None = None
     model: Classifier | None = None
     optimizer: Optimizer | None = None
@@ -79,6 +80,7 @@ def settled(
     """
     config = checked_config(config)
     changes: dict[str, Any] = {}
+    validation: tuple[AnyDataset, ...] = ()
     if train_data is None and test_data is not None:
         raise ConfigError("test_data needs train_data: give both, or neither for the data set of the options")
     if train_data is not None:
@@ -86,7 +88,12 @@ def settled(
         changes["dataset"] = OWN_DATA
     elif model is not None:
         data_dir = config.data_dir or default_data_dir()
-        train_data, test_data = load_dataset(config.dataset, data_dir, progress=show, split=config.split)
+        if is_folder(config.dataset):
+            splits = load_folder(config.dataset, data_dir, split=config.split, with_validation=not config.validation)
+            train_data, test_data = splits.train, splits.test
+            validation = () if splits.validation is None else (splits.validation,)
+        else:
+            train_data, test_data = load_dataset(config.dataset, data_dir, progress=show)
     data, batches, network = None, None, None
     if train_data is not None:
         expected = expected_of(model, classes)
@@ -99,7 +106,7 @@ def settled(
             check_labels(train_set, "train_data", expected)
             if not classes:
                 _say_if_renamed(expected.known, train_set.classes)
-        data = train_set, as_test_set(test_data, "test_data", train_set, expected, show)
+        data = train_set, as_test_set(test_data, "test_data", train_set, expected, show), *validation
     if network is not None:
         _refuse_if_given(config, FOR_A_NEW_MODEL, "the model is given")
         if isinstance(network, OwnModel):

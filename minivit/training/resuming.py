@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
 from .objectives import Objective
+from .options import OWN_MODEL
 from .run import Measured, Progress, Run, Window
 
 MEASURED = ("epoch", "loss", "accuracy")
@@ -34,6 +36,7 @@ def save_run(run: Run) -> None:
         **asdict(run.progress),
         "precision": run.precision.state(),
         "teacher": teacher_check_number(run.objective),
+        "labels": check_number(run.data.train.labels),
         **described(run),
     }
     try:
@@ -181,6 +184,8 @@ def _check_same_run(run: Run, header: dict[str, Any], before: TrainConfig) -> No
             + ", ".join(f"{name} was {quoted(saved[name])}, now {quoted(now[name])}" for name in changed)
         )
     _check_same_data(run, header)
+    if run.config.model == OWN_MODEL and (different := _differences(run, header)):
+        raise CheckpointError(f"{run.checkpoint} is of another model: {', '.join(different)}")
     teacher = teacher_check_number(run.objective)
     if header.get("teacher", teacher) != teacher:
         raise CheckpointError(
@@ -188,8 +193,19 @@ def _check_same_run(run: Run, header: dict[str, Any], before: TrainConfig) -> No
         )
 
 
+def _differences(run: Run, header: dict[str, Any]) -> list[str]:
+    """Return in words how a script's model differs from the one in a checkpoint, in what the weights do not show."""
+    now, saved = (json.loads(json.dumps(config)) for config in (asdict(run.model.config), header["config"]))
+    return [
+        f"{name} was {quoted(saved[name], 30)}, now {quoted(now[name], 30)}"
+        for name in now
+        if name in saved and saved[name] != now[name]
+    ]
+
+
 def _check_same_data(run: Run, header: dict[str, Any]) -> None:
     """Raise CheckpointError if a folder's images or classes changed since: the next steps would see other batches."""
+    labels = check_number(run.data.train.labels)
     images, classes, saved_classes = len(run.data.train), run.data.train.classes, header["classes"]
     before = header.get("images", images)
     if len(saved_classes) != len(classes):
@@ -198,6 +214,8 @@ def _check_same_data(run: Run, header: dict[str, Any]) -> None:
         change = f"had {before:,} training images and has {images:,} now"
     elif renamed := [pair for pair in zip(saved_classes, classes, strict=True) if pair[0] != pair[1]]:
         change = f"had the class {quoted(renamed[0][0])} where it has {quoted(renamed[0][1])} now"
+    elif header.get("labels", labels) != labels:
+        change = "had its training images in another order, or with other labels"
     else:
         return
     raise CheckpointError(

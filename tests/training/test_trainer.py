@@ -178,6 +178,34 @@ def test_the_names_of_classes_are_kept(tmp_path):
     assert trained().model.classes == ()  # numbers are no names
 
 
+def test_a_run_of_a_script_resumes_with_the_same_data_and_model_alone(tmp_path):
+    class StopAtStep3(Callback):
+        def on_step_end(self, step):
+            if self.run.step == 3:
+                self.run.ask_to_stop()
+
+    assert trained(out=tmp_path, callbacks=[StopAtStep3()])._run.step == 3
+    turned = (DATA.images[::-1], DATA.labels[::-1])
+    with pytest.raises(CheckpointError, match="had its training images in another order, or with other labels"):
+        Trainer(tiny_model(), turned, None, CONFIG, out=tmp_path, show=False).fit(resume=True)
+    other = tiny_model(heads=1)
+    with pytest.raises(CheckpointError, match="is of another model: heads was 3, now 1"):
+        Trainer(other, ARRAYS, None, CONFIG, out=tmp_path, show=False).fit(resume=True)
+    assert Trainer(tiny_model(), ARRAYS, None, CONFIG, out=tmp_path, show=False).fit(resume=True).finished
+
+
+def test_a_scripts_model_is_measured_on_the_validation_images_of_a_folder(tmp_path):
+    for part, count in (("train", 6), ("val", 3), ("test", 2)):
+        for name in "abc":
+            (tmp_path / part / name).mkdir(parents=True)
+            for image in range(count):
+                Image.fromarray(DATA.images[image]).save(tmp_path / part / name / f"{part}{image}.png")
+    result = Trainer(tiny_model(), config=replace(CONFIG, dataset=f"folder:{tmp_path}"), show=False).fit()
+    assert result.split == "validation" and result.confusion.matrix.sum() == 9
+    held_out = replace(CONFIG, dataset=f"folder:{tmp_path}", validation=5)
+    assert Trainer(tiny_model(), config=held_out, show=False).fit().confusion.matrix.sum() == 5
+
+
 class NamedItems(Items):
     def __init__(self, classes, labels=DATA.labels):
         super().__init__(labels=labels)
@@ -394,6 +422,8 @@ MODEL = "train_data: images"
         ({"data": (IMAGES[:0], LABELS[:0])}, "train_data has no images"),
         ({"data": IMAGES}, "train_data must be a pair (images, labels), a data set, or batches of such pairs, not an "
          "array of shape (90, 8, 8, 3)"),
+        ({"data": tiny_model()}, "train_data must be a pair (images, labels), a data set, or batches of such pairs, "
+         "not a model: Trainer(model, train_data, test_data, config)"),
         ({"data": "cifar10"}, "train_data must be a pair (images, labels), a data set, or batches of such pairs, not "
          "'cifar10'; a data set by name is an option, TrainConfig(dataset=...)"),
         ({"data": Items(minivit.preprocess(IMAGES))}, "train_data[0]: the image must be a Pillow image or uint8 "
