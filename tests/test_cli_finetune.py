@@ -324,9 +324,8 @@ def test_the_head_alone_has_defaults_for_a_small_folder(parent, tmp_path, capsys
     said = capsys.readouterr().out.splitlines()
     assert "all but the head is frozen: 80 images go through the network once" in said
     assert "60 training images and 20 test images of 10 classes" in said
-    assert said[-2] == (
-        f"weights: {tmp_path}/run/checkpoint.npz   images: {tmp_path}/run/curve.png, {tmp_path}/run/predictions.png"
-    )
+    figures = ", ".join(f"{tmp_path}/run/{name}.png" for name in ("curve", "predictions", "confusion"))
+    assert said[-2] == f"weights: {tmp_path}/run/checkpoint.npz   images: {figures}"
     assert said[-1] == f"classify images of yours:  minivit predict IMAGE --weights {tmp_path}/run"
 
 
