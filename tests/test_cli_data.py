@@ -388,10 +388,10 @@ def test_all_broken_images_are_listed_and_the_run_does_not_begin(broken, tmp_pat
 def test_what_is_listed(broken, tmp_path, capsys):
     assert cli.main(["train", *TINY, "--dataset", str(broken), "--out", str(tmp_path / "run"), "--check-data"]) == 2
     *_, cut, empty, page = capsys.readouterr().out.splitlines()
-    assert cut.startswith("cat/cut.jpg: is an image that is cut short or damaged: ")
+    assert cut.startswith("cat/cut.jpg is an image that is cut short or damaged: ")
     assert [empty, page] == [
-        "cat/empty.jpg: is empty",
-        "dog/page.jpg: is not an image that can be read: it is a web page; convert it to JPEG or PNG",
+        "cat/empty.jpg is empty",
+        "dog/page.jpg is not an image that can be read: it is a web page; convert it to JPEG or PNG",
     ]
 
 

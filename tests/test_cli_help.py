@@ -13,7 +13,7 @@ import pytest
 
 import minivit
 from minivit import cli
-from minivit.cli.parser import GROUPS, Parser
+from minivit.cli.parser import GROUP_OF, GROUPS, Parser
 
 THEIRS = ("measurement", "prediction", "limits")  # groups of single commands
 PREPARATIONS = {"train", "finetune", "pretrain"}  # their groups are the settled ones alone
@@ -54,6 +54,10 @@ def test_each_option_is_in_one_group_with_unit_and_default(parser, action):
     if action.nargs != 0:
         assert action.metavar or action.choices, "no unit"
     assert re.search(r"\[default: [^]]+\]|\(required", action.help), "no default"
+
+
+def test_class_weights_are_beside_what_else_changes_the_loss():
+    assert GROUP_OF["--class-weights"] == GROUP_OF["--label-smoothing"] == "regularisation"
 
 
 def test_no_option_is_in_two_groups():

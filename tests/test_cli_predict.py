@@ -95,8 +95,9 @@ def expected(files):
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_csv_has_a_row_for_each_file_in_order_with_what_the_model_says(photos, weights, capsys, size):
-    predict(capsys, *ALL, "--weights", weights, "--csv", "out/answers.csv", "--top", 3, "--batch-size", size)
+    said = predict(capsys, *ALL, "--weights", weights, "--csv", "out/answers.csv", "--top", 3, "--batch-size", size)
 
+    assert said.out == f"answers: out/answers.csv, {len(ALL)} images\n"
     with Path("out/answers.csv").open(encoding="utf-8", newline="") as file:
         header, *rows = list(csv.reader(file))
     assert header == ["file", "class", "probability", "class_2", "probability_2", "class_3", "probability_3", "error"]

@@ -98,6 +98,7 @@ def test_augmentation_in_words():
     for words in ("random resized crops", "RandAugment 2,9", "trivial", "jitter 0.3", "0.25", "mixup 0.2", "CutMix 1"):
         assert words in said
     assert "each image 3 times" in said
+    assert augmentation_in_words(TrainConfig(), "gentle").startswith("random resized crops of half of the area or more")
     assert augmentation_in_words(TrainConfig(), "none") == "none (--augment auto chose none)"
 
 
@@ -120,6 +121,7 @@ def test_the_command_writes_a_page_says_what_it_shows_and_leaves_nothing_else(ph
     said = capsys.readouterr().out
     assert "augmentation: random resized crops, and flips, CutMix 1" in said
     assert said.endswith("images: page.png\n")
+    assert "photos: 21 images of 2 classes: cat 12, dog 9\n" in said and " held out to test on" in said
     with Image.open("page.png") as page:
         assert page.size[0] > 300 and page.size[1] > 300 and len(page.convert("RGB").getcolors(10**6)) > 100
     assert set(tmp_path.iterdir()) - before == {tmp_path / "page.png"}
@@ -132,6 +134,12 @@ def test_broken_images_are_left_out_if_that_was_asked_for(photos, tmp_path, caps
     options = ["preview", "--dataset", photos, "--image-size", "16", *SMALL_WORDS, "--images", "1"]
     assert cli.main([*options, "--skip-broken"]) == 0
     assert Path("preview.png").is_file()
+    assert "; left out: 1 that cannot be read\n" in capsys.readouterr().out
+
+
+def test_gentle_crops_are_called_cut(photos):
+    found = preview_of(TrainConfig(**SMALL | {"train_images": 10}, dataset=photos, image_size=16, augment="gentle"))
+    assert "images are cut and resized to 16 x 16" in found.caption
 
 
 def test_a_run_is_previewed_with_its_options(photos, tmp_path, capsys):

@@ -31,13 +31,13 @@ GROUPS = {
     "optimisation": (
         "recipe", "config", "epochs", "steps", "batch-size", "grad-accum-steps", "optimizer", "lr", "min-lr",
         "lr-schedule", "warmup", "warmup-steps", "betas", "layer-decay", "clip-grad", "ema-decay", "objective",
-        "target", "freeze", "teacher", "teacher-weight", "temperature", "class-weights", "patience", "monitor", "seed",
+        "target", "freeze", "teacher", "teacher-weight", "temperature", "patience", "monitor", "seed",
         "seeds", "l2", "test-steps", "lowest", "highest",
     ),
     "augmentation": (
         "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "repeated-augmentation",
     ),
-    "regularisation": ("dropout", "stochastic-depth", "weight-decay", "label-smoothing"),
+    "regularisation": ("dropout", "stochastic-depth", "weight-decay", "label-smoothing", "class-weights"),
     "hardware": ("device", "num-threads", "microbatch", "precision", "grad-checkpointing"),
     "output": (
         "out", "resume", "eval-every", "log-every", "save-every", "tensorboard", "json", "csv", "top", "filter",

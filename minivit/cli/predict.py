@@ -114,6 +114,8 @@ def _predict(options: argparse.Namespace) -> int:
                 bar.update(len(batch.files))
     if failed and len(files) > 1:
         complain(f"minivit: {failed:,} of {len(files):,} images could not be read")
+    if options.csv not in (None, "-"):
+        print(f"answers: {printable(options.csv)}, {len(files) - failed:,} images")
     return EXIT_BAD_INPUT if failed == len(files) else EXIT_SOME_FAILED if failed else 0
 
 

@@ -47,6 +47,8 @@ def _preview(options: argparse.Namespace) -> int:
     path = figure_path(options, "preview.png")
     found = preview_of(config_of(options), batches)
     preview_figure(found, path, images)
+    for line in found.report:
+        print(line)
     print(printable(found.caption.replace("\n", "; ")))
     print(f"images: {printable(path)}")
     return 0

@@ -177,7 +177,11 @@ def lines_on_confusion(result: RunResult) -> list[str]:
     if result.confusion is None:
         return []
     first, second, images = result.confusion.most_frequent()
-    return [f"most often confused: {quoted(first)} and {quoted(second)}, {images:,} images"] if images else []
+    return (
+        [f"most often confused in the last evaluation: {quoted(first)} and {quoted(second)}, {images:,} images"]
+        if images
+        else []
+    )
 
 
 def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], command: str, ranks: Ranks) -> TrainConfig:

@@ -65,7 +65,7 @@ def lines_about(broken: Broken, folder: Path | None) -> list[str]:
         broken: what `find_broken` returns.
         folder: where to write the list if it is long; None if nowhere.
     """
-    lines = [f"{printable(name)}: {problem}" for name, problem in broken.items()]
+    lines = [f"{printable(name)} {problem}" for name, problem in broken.items()]
     if len(lines) <= LISTED:
         return lines
     more = f"and {len(lines) - LISTED:,} more"

@@ -154,7 +154,9 @@ def map_png(image: np.ndarray, values: np.ndarray | None = None, side: int = 288
 
 
 def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: int = 10, title: str = "") -> None:
-    """Write a figure of the first `count` images: predicted class, probability, and class-token attention.
+    """Write a figure of the first `count` images: predicted class, probability, and attention.
+
+    Without a class token, the attention is the mean over the patch tokens.
 
     Args:
         model: a ViT.
@@ -175,7 +177,8 @@ def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: in
     ]
 
     figure = new_figure(1.25 * count, 3.3)
-    draw_images(figure, pixels, {"class-token attention": class_token_attention(model, pixels)}, titles)
+    attention = "class-token attention" if model.config.has_class_token else "mean patch attention"
+    draw_images(figure, pixels, {attention: class_token_attention(model, pixels)}, titles)
     for plot, right in zip(figure.axes, predicted == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
     write_words(figure.suptitle("", fontsize=10), title)

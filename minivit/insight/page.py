@@ -113,8 +113,8 @@ def _overview(found: Inspection) -> Plate:
 
 def _maps(found: Inspection) -> dict[str, np.ndarray]:
     """Return the maps of the images by name; without a class token, they are means over all patches."""
-    reads_class_token = getattr(found.config, "classifier", "token") == "token"
-    attention = "class-token attention" if reads_class_token else "mean patch attention"
+    has_class_token = getattr(found.config, "has_class_token", True)
+    attention = "class-token attention" if has_class_token else "mean patch attention"
     maps = {attention: found.attention, "rollout": found.rollout}
     return {name: values for name, values in maps.items() if values is not None}
 

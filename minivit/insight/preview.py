@@ -13,6 +13,8 @@ import numpy as np
 
 from ..backend.arrays import to_numpy
 from ..data import Batch, dataset_title
+from ..data.augment import CROPS
+from ..data.splits import report
 from ..preprocessing import preprocessing_in
 from ..training.batches import augmentation_name
 from ..training.config import TrainConfig
@@ -30,6 +32,7 @@ WORDS = {
     "none": "none",
     "standard": "shifts by up to an eighth of the side, and flips",
     "crop": "random resized crops, and flips",
+    "gentle": "random resized crops of half of the area or more, and flips",
 }
 
 
@@ -42,12 +45,14 @@ class Preview:
         originals: uint8 (H, W, C) each, the images of the first batch before they are changed; the first few.
         classes: the names of the classes.
         caption: the data, the sizes and the augmentation in words.
+        report: what the data set holds and how the run uses it, in lines.
     """
 
     batches: Sequence[Batch]
     originals: Sequence[np.ndarray]
     classes: Sequence[str]
     caption: str
+    report: Sequence[str] = ()
 
 
 def preview_of(config: TrainConfig, batches: int = 1) -> Preview:
@@ -69,13 +74,15 @@ def preview_of(config: TrainConfig, batches: int = 1) -> Preview:
     epochs = run.total_steps / loader.steps_per_epoch
     many_sizes = loader.dataset.image_shape is None
     name = augmentation_name(config, config.dataset, epochs, many_sizes)
-    prepared = f"cut and resized to {height} x {width}, scaled to [-1, 1]" if name == "crop" else prepared
+    prepared = f"cut and resized to {height} x {width}, scaled to [-1, 1]" if name in CROPS else prepared
     caption = (
         f"{dataset_title(config.dataset)}: batches of {loader.batch_size:,} of {len(loader.dataset):,} training images "
         f"in {len(loader.dataset.classes):,} classes, seed {config.seed}\nimages are {prepared}\n"
         f"augmentation: {augmentation_in_words(config, name)}"
     )
-    return Preview(found, files, loader.dataset.classes, caption)
+    data = run.data
+    lines = report(data.splits, data.train, data.test, data.split)
+    return Preview(found, files, loader.dataset.classes, caption, lines)
 
 
 def augmentation_in_words(config: TrainConfig, name: str) -> str:
@@ -83,7 +90,7 @@ def augmentation_in_words(config: TrainConfig, name: str) -> str:
 
     Args:
         config: its options.
-        name: the first augmentation: "none", "standard" or "crop".
+        name: the first augmentation: "none", "standard", "crop" or "gentle".
     """
     parts = [
         WORDS.get(name, name) if name != "none" else "",

@@ -48,8 +48,13 @@ def command_of_run(header: Header) -> str | None:
         ):
             continue
         words.append(f"--{name.replace('_', '-')}")
-        words += [] if value is True else [shell_word(_without_place(name, value))]
+        words += [] if value is True else [shell_word(as_typed(_without_place(name, value)))]
     return " ".join(words)
+
+
+def as_typed(value: Any) -> Any:
+    """Return an option's value as a user would type it: 100 instead of 100.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
 
 
 def _without_place(name: str, value: Any) -> Any:

@@ -79,13 +79,13 @@ def test_a_class_without_a_good_training_image_is_named(photos):
 
 def test_twenty_are_listed_and_a_file_lists_all(tmp_path):
     broken = {f"a/{k}\n.jpg": "is empty" for k in range(25)}
-    assert lines_about(dict(list(broken.items())[:20]), tmp_path)[-1] == "a/19\\n.jpg: is empty"
+    assert lines_about(dict(list(broken.items())[:20]), tmp_path)[-1] == "a/19\\n.jpg is empty"
     assert list(tmp_path.iterdir()) == []
     lines = lines_about(broken, tmp_path)
     assert len(lines) == 21
     assert lines[-1] == f"and 5 more: {tmp_path / LIST} lists all"
     written = (tmp_path / LIST).read_text(encoding="utf-8").splitlines()
-    assert (len(written), written[24]) == (25, "a/24\\n.jpg: is empty")
+    assert (len(written), written[24]) == (25, "a/24\\n.jpg is empty")
     assert lines_about(broken, None)[-1] == "and 5 more"
 
 

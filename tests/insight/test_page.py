@@ -16,6 +16,7 @@ from minivit.insight import (
     attention_distance,
     attention_rollout,
     class_token_attention,
+    figures,
     filter_components,
     inspect_model,
     inspect_page,
@@ -239,3 +240,12 @@ def test_classes_and_files_of_any_name_are_drawn_and_written(model, pictures, tm
     predictions_figure(model, Dataset("odd", odd.pixels, odd.labels, classes), tmp_path / "p.png", 2, title=HOSTILE[0])
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.size[0] > 100
+
+
+@pytest.mark.parametrize(("classifier", "name"), [("token", "class-token attention"), ("gap", "mean patch attention")])
+def test_the_figure_of_predictions_names_the_attention_that_it_shows(tmp_path, pictures, monkeypatch, classifier, name):
+    drawn = []
+    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles: drawn.extend(maps))
+    network = tiny_vit(dtype=np.float32, num_classes=5, image_size=(8, 12), classifier=classifier)
+    predictions_figure(network, Dataset("x", pictures.pixels, pictures.labels, CLASSES), tmp_path / "p.png", 2)
+    assert drawn == [name]

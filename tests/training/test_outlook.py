@@ -1,13 +1,16 @@
 """What a run says before its first step and after some: its size, and the time that it takes."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from minivit import ViTConfig
 from minivit.errors import Notice
 from minivit.training import TrainConfig, train
+from minivit.training.callbacks import progress
 from minivit.training.callbacks.outlook import remedy
+from minivit.training.trainer import build_run
 
 TINY = {"dim": 16, "depth": 1, "heads": 1, "batch_size": 8, "eval_every": 0.0, "train_images": 8}
 
@@ -25,6 +28,20 @@ def test_the_size_of_a_run_is_said_before_and_its_time_after_some_steps(tmp_path
     assert "19 steps" in said and "s a step" not in said
     train(TrainConfig(**TINY, steps=19), tmp_path / "silent", show=False)
     assert capsys.readouterr().out == ""
+
+
+def test_the_time_left_counts_evaluations(tmp_path, capsys, monkeypatch):
+    """Four steps of half a second each and evaluations of 6 seconds: 16 more steps take 32 s."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    run = build_run(TrainConfig(**TINY, steps=20), tmp_path)
+    bar = progress.ProgressBar(run, show=True)
+    now[0] = 100.0  # making the run is not part of a step
+    bar.on_run_start()
+    run.progress.step, run.progress.seconds, now[0] = 4, 2.0, 108.0
+    bar.on_log({"kind": "train", "loss": 1.0, "accuracy": 0.5, "lr": 1e-3, "images_per_second": 16.0})
+    run.tell("close")
+    assert capsys.readouterr().out.endswith("0:02 done, 0:32 left\n")
 
 
 def test_many_tokens_get_a_notice_with_the_remedy(tmp_path):

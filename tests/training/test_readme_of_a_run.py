@@ -53,6 +53,12 @@ def test_its_command_repeats_the_run(tiny, tmp_path):
     assert options_that_affect_weights(again) == options_that_affect_weights(read_config(tmp_path))
 
 
+def test_integers_have_no_decimal_point(tiny, tmp_path):
+    run(tmp_path, epochs=3.0, lr=0.25)
+    text = text_of(tmp_path)
+    assert " --epochs 3 " in text and "\n- `epochs`: 3\n" in text and "\n- `lr`: 0.25\n" in text
+
+
 def test_it_names_no_person_machine_or_place(tmp_path):
     photos = write_folder(tmp_path / "home" / "secret" / "photos", {"cat|a": 5, "dog": 5})
     options = ["--dataset", f"folder:{photos}", "--model", "ViT-XS_4-CIFAR", "--image-size", 8, "--steps", 1]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
-from ...utils.text import listed, printable
+from ...utils.text import printable
 from ..logs import EVALUATIONS, Record
 from ..objectives import ACCURACIES
 from ..run import Run
@@ -23,15 +24,17 @@ class ProgressBar(Callback):
 
     def __init__(self, run: Run, show: bool):
         self.run, self.show = run, show
+        self.begun, self.first_step = time.perf_counter(), run.step
         self.interactive = show and sys.stderr is not None and sys.stderr.isatty()
         self.steps = self._bar(run.total_steps, "step", initial=run.step)
         self.evaluation: Any = None  # a second bar below the first
 
     def on_run_start(self) -> None:
         """Say what makes the losses of training differ from those of evaluations."""
+        self.begun = time.perf_counter()
         extras = extras_of_training_loss(self.run.config)
         if extras and self.run.config.eval_every and not self.run.finished:
-            self.say(f"the training loss has {listed(extras)}, the {self.run.data.split} loss has not")
+            self.say(f"the training loss includes {' and '.join(extras)}; the {self.run.data.split} loss does not")
 
     def on_step_end(self, step: StepResult) -> None:
         """Advance the bar; behind it are the means since the last log."""
@@ -55,7 +58,9 @@ class ProgressBar(Callback):
 
     def _line_of_steps(self, record: Record) -> str:
         run, speed = self.run, record["images_per_second"]
-        seconds_left = (run.total_steps - run.step) * run.loader.images_per_step / max(speed, 1e-9)
+        # Evaluations so far are part of the time, since those to come take time too.
+        seconds_a_step = (time.perf_counter() - self.begun) / max(run.step - self.first_step, 1)
+        seconds_left = (run.total_steps - run.step) * seconds_a_step
         return (
             f"step {run.step:>6}/{run.total_steps}  epoch {run.epoch:6.2f}  loss {record['loss']:.3f}, "
             f"accuracy {record['accuracy']:.1%}, {speed_text(speed)} images/s  lr {record['lr']:.2e}  "

@@ -19,7 +19,7 @@ from ..config import NOTES_AMONG_OPTIONS, TrainConfig
 from ..folder import BEST, CHECKPOINT, README, now
 from ..objectives import ACCURACIES
 from ..options import OWN_DATA, OWN_MODEL, OWN_OPTIMIZER, PATHS
-from ..repeat import command_of_run
+from ..repeat import as_typed, command_of_run
 from ..run import Run
 from .callback import Callback
 from .progress import duration_text
@@ -199,5 +199,5 @@ def _options(run: Run) -> str:
     }
     if not changed:
         return ""
-    lines = "\n".join(f"- `{name}`: {cell(str(value))}" for name, value in changed.items())
+    lines = "\n".join(f"- `{name}`: {cell(str(as_typed(value)))}" for name, value in changed.items())
     return f"## Options that differ from the defaults\n\n{lines}\n\n`config.json` has all options."
