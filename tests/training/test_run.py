@@ -187,7 +187,7 @@ def test_losses_that_are_not_comparable_are_named(tmp_path, monkeypatch, capsys,
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", legends)
     train(TrainConfig(**BASE | {"epochs": 1}, **options), tmp_path)
     assert shown == {"loss": [of_loss, "test"], "accuracy (%)": [of_accuracy, "test"]}
-    said = "the training loss has" in capsys.readouterr().out
+    said = "the training loss includes" in capsys.readouterr().out
     assert said == ("(" in of_loss)
 
 
