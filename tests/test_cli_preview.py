@@ -1,5 +1,6 @@
 """`minivit preview` and `minivit lr-find`: a run's own batches and steps, and no run left behind."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from minivit.cli.preview import config_of
 from minivit.errors import NonFiniteLossError
 from minivit.insight.preview import augmentation_in_words, label_in_words, pixels_of_batch, preview_of
 from minivit.training import TrainConfig, loop, range_test, train
+from minivit.training.folder import read_config
 from minivit.training.range_test import RangeTest, smoothed_mean
 from minivit.training.schedule import ExponentialRise
 
@@ -276,3 +278,38 @@ def test_the_command_suggests_a_rate_to_copy_and_leaves_no_run_and_the_weights_a
     rate = float(re.search(r"--lr (\S+)\n", said)[1])
     assert 1e-4 < rate < 1
     assert (weights.read_bytes(), set(tmp_path.iterdir()) - before[1]) == (before[0], {tmp_path / "lr-find.png"})
+
+
+def test_the_images_of_a_run_are_those_that_it_began_with(photos, capsys):
+    folder = Path(photos.removeprefix("folder:"))
+    (broken,) = [path for path in (folder / "cat").iterdir() if path.stem == "1"]
+    whole = broken.read_bytes()
+    broken.write_bytes(b"no image")
+    words = [
+        "--dataset",
+        photos,
+        *SMALL_WORDS,
+        "--image-size",
+        "32",
+        "--steps",
+        "2",
+        "--skip-broken",
+        "--recipe",
+        "none",
+    ]
+    assert cli.main(["train", *words, "--out", "run"]) == 0
+    broken.write_bytes(whole)
+    capsys.readouterr()
+    assert cli.main(["preview", "run"]) == 0
+    before = len(json.loads(Path("run/pictures.json").read_text(encoding="utf-8"))["train"])
+    assert f" of {before} training images" in capsys.readouterr().out
+    assert cli.main(["preview", "run", "--dataset", photos]) == 0
+    assert f" of {before + 1} training images" in capsys.readouterr().out
+    assert range_test.range_test(read_config(Path("run")), 20, begun=Path("run")).losses.size
+
+
+def test_a_length_replaces_that_of_the_run(photos):
+    words = ["--dataset", photos, *SMALL_WORDS, "--image-size", "32", "--recipe", "none", "--out", "run"]
+    assert cli.main(["train", *words, "--epochs", "2"]) == 0
+    assert cli.main(["preview", "run", "--steps", "9"]) == 0
+    assert cli.main(["lr-find", "run", "--steps", "9", "--test-steps", "20"]) == 0

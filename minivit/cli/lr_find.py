@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..utils.text import printable
-from .preview import add_options_of_a_run, config_of, figure_path, taken
+from .preview import add_options_of_a_run, config_of, figure_path, run_of, taken
 
 EXAMPLES = (
     "minivit lr-find --dataset cifar10 --model ViT-XS_4-CIFAR",
@@ -49,7 +49,7 @@ def _find(options: argparse.Namespace) -> int:
         raise ConfigError(f"--lowest must be above 0 and below --highest, {highest:g}, not {lowest:g}")
     config = config_of(options)
     with tqdm(total=steps, unit="step", disable=None, leave=False) as bar:
-        found = range_test(config, steps, lowest, highest, bar.update)
+        found = range_test(config, steps, lowest, highest, bar.update, run_of(options))
     title = f"{config.title} on {config.dataset}: {config.optimizer}, batches of {config.batch_size}"
     range_figure(found, path, title)
     end = "it diverged" if found.diverged else f"it had not diverged at {highest:g}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConfigError
 from ..utils.text import printable
 from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_flags_and_files, add_run_options
-from .train import NOT_OF_THE_RUN, options_of_new_run
+from .train import NOT_OF_THE_RUN, one_length, options_of_new_run
 
 if TYPE_CHECKING:
     from ..training import TrainConfig
@@ -45,7 +45,7 @@ def _preview(options: argparse.Namespace) -> int:
         if not 1 <= count <= most:
             raise ConfigError(f"--{name} must be from 1 to {most}, not {count}")
     path = figure_path(options, "preview.png")
-    found = preview_of(config_of(options), batches)
+    found = preview_of(config_of(options), batches, run_of(options))
     preview_figure(found, path, images)
     for line in found.report:
         print(line)
@@ -84,6 +84,16 @@ def figure_path(options: argparse.Namespace, default: str) -> Path:
     return path
 
 
+def run_of(options: argparse.Namespace) -> Path | None:
+    """Return the folder of the run whose images are meant; None if there is none, or other images are asked for."""
+    others = ("dataset", "split", "skip_broken")
+    return (
+        None
+        if any(hasattr(options, name) for name in others) or not hasattr(options, "folder")
+        else Path(options.folder)
+    )
+
+
 def config_of(options: argparse.Namespace) -> TrainConfig:
     """Return the options of the run that train or, with weights, finetune would begin."""
     from ..training.distributed.ranks import ALONE
@@ -94,5 +104,5 @@ def config_of(options: argparse.Namespace) -> TrainConfig:
         for name in ("recipe", "config"):
             if hasattr(options, name):
                 raise ConfigError(f"RUN gives the options: leave out RUN or --{name}")
-        return replace(read_config(Path(options.folder)), **given)
+        return replace(read_config(Path(options.folder)), **one_length(given), **given)
     return options_of_new_run(options, given, "finetune" if "weights" in given else "train", ALONE)

@@ -243,7 +243,7 @@ def _options_of_resumed_run(options: argparse.Namespace, given: dict[str, Any]) 
     for name in ("weights", "teacher"):
         if name in given and not getattr(before, name):
             raise ConfigError(f"the run in {printable(options.resume)} has no --{name}: leave that out")
-    config = replace(before, **_one_length(given), **{"check_data": False, **given})  # checked once is enough
+    config = replace(before, **one_length(given), **{"check_data": False, **given})  # checked once is enough
     now, saved = options_that_affect_weights(config), options_that_affect_weights(before)
     if changed := [name for name in now if now[name] != saved[name] and name not in LENGTH]:
         raise ConfigError(
@@ -271,7 +271,7 @@ def _check_found(config: TrainConfig, folder: Path) -> None:
             )
 
 
-def _one_length(given: dict[str, Any]) -> dict[str, Any]:
+def one_length(given: dict[str, Any]) -> dict[str, Any]:
     """Return the default of --epochs if --steps is given, and the other way round: they exclude each other."""
     from ..training import TrainConfig
 

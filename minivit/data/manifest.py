@@ -60,6 +60,18 @@ def write_manifest(folder: Path, manifest: Manifest | None) -> None:
         write_json(folder / FILE, manifest)
 
 
+def take_manifest(begun: Path | None, folder: Path) -> bool:
+    """Copy the manifest of a run that has begun, if it has one, into another folder; return whether it did.
+
+    Args:
+        begun: the run's folder, or None.
+        folder: the other one.
+    """
+    manifest = None if begun is None else read_manifest(begun)
+    write_manifest(folder, manifest)
+    return manifest is not None
+
+
 def with_removed_replaced(
     folder: Path, train: AnyDataset, test: AnyDataset, split: Split = "test"
 ) -> tuple[AnyDataset, AnyDataset]:

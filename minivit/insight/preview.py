@@ -14,6 +14,7 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..data import Batch, dataset_title
 from ..data.augment import CROPS
+from ..data.manifest import take_manifest
 from ..data.splits import report
 from ..preprocessing import preprocessing_in
 from ..training.batches import augmentation_name
@@ -55,17 +56,18 @@ class Preview:
     report: Sequence[str] = ()
 
 
-def preview_of(config: TrainConfig, batches: int = 1) -> Preview:
+def preview_of(config: TrainConfig, batches: int = 1, begun: Path | None = None) -> Preview:
     """Return the first batches of a run, prepared by the run's own loader; no run is left behind.
 
     Args:
         config: the options of the run.
         batches: how many.
+        begun: the folder of the run, if it has begun: its images are those that it began with.
     """
     # What the run computes with its batches changes none of them, and may take long to prepare.
     config = replace(config, freeze=False, teacher="", device="cpu", precision="float32", tensorboard=False)
     with tempfile.TemporaryDirectory(prefix="minivit-") as folder:
-        run = build_run(config, Path(folder) / "run")
+        run = build_run(config, Path(folder), resume=take_manifest(begun, Path(folder)))
         loader = run.loader
         found = list(islice(loader.batches(0, batches), batches))
         files = [loader.dataset.images[int(i)] for i in loader.order(0)[: min(COMPARED, len(found[0].images))]]

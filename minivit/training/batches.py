@@ -100,7 +100,10 @@ def load_data(
         ImageError: if an image cannot be read.
     """
     manifest = read_manifest(resumed) if resumed else None
-    splits = _splits(options, resumed, show) if given is None else Splits(*given)
+    if given is None:
+        splits = _splits(options, resumed, show)
+    else:
+        splits = Splits(given[0], given[1], given[2] if len(given) > 2 else None)
     left_out, broken = broken_in(manifest), dict[str, str]()
     choosing = options.skip_broken and manifest is None  # the manifest of a run that goes on says what it leaves out
     if options.check_data or choosing:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.manifest import take_manifest
 from ..errors import ConfigError, NonFiniteLossError
 from .config import TrainConfig
 from .loop import train_step
@@ -61,6 +62,7 @@ def range_test(
     lowest: float = 1e-6,
     highest: float = 10.0,
     advance: Callable[[], object] = lambda: None,
+    begun: Path | None = None,
 ) -> RangeTest:
     """Return the losses of a run's first steps while its learning rate rises exponentially; no run is left behind.
 
@@ -71,6 +73,7 @@ def range_test(
         steps: how many to take, unless the loss diverges before.
         lowest, highest: the rates of the first and of the last step.
         advance: called after each step, for a progress bar.
+        begun: the folder of the run, if it has begun: its images are those that it began with.
 
     Raises:
         ConfigError: if a number is outside its range.
@@ -83,7 +86,8 @@ def range_test(
     smoothed: list[float] = []
     diverged = False
     with tempfile.TemporaryDirectory(prefix="minivit-") as folder:
-        run = build_run(replace(config, tensorboard=False), Path(folder) / "run")
+        resume = take_manifest(begun, Path(folder))
+        run = build_run(replace(config, tensorboard=False), Path(folder), resume=resume)
         run.schedule = rise
         with run.workers:
             for batch in run.loader.batches(0, steps):
