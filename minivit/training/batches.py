@@ -297,6 +297,7 @@ def set_augmentation(
 def check_not_augmented(options: AugmentOptions) -> None:
     """Raise ConfigError if pixels are to be augmented, for images that are floats already."""
     asked = [name for name in ("randaugment", "auto_augment", "color_jitter", "erasing") if getattr(options, name)]
+    asked += ["repeated_augmentation"] * (options.repeated_augmentation > 1)
     asked += ["augment"] * (options.augment not in ("auto", "none"))
     if asked:
         raise ConfigError(

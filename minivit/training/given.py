@@ -83,6 +83,8 @@ def settled(
     validation: tuple[AnyDataset, ...] = ()
     if train_data is None and test_data is not None:
         raise ConfigError("test_data needs train_data: give both, or neither for the data set of the options")
+    if train_data is None and classes is not None:
+        raise ConfigError(f"classes are the names of those of train_data: the data set {config.dataset} has its names")
     if train_data is not None:
         _refuse_if_given(config, ("dataset",), "train_data is given")
         changes["dataset"] = OWN_DATA

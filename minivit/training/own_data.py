@@ -82,7 +82,7 @@ def as_dataset(given: Any, name: str, expected: Expected, show: bool = False) ->
         if len(items) == 0:
             raise ConfigError(f"{name} is empty")
         first = items[0]
-        if not (_is_pair(first) and getattr(_array(first[1], f"{name}[0]: labels"), "ndim", 0) == 1):
+        if not (_is_pair(first) and getattr(_array(first[1], f"{name}[0]: labels"), "ndim", 0) > 0):
             return _from_items(given, first, name, expected, show)
     if isinstance(given, np.ndarray) or not isinstance(given, Iterable):
         found = f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
@@ -92,7 +92,10 @@ def as_dataset(given: Any, name: str, expected: Expected, show: bool = False) ->
 
 def _is_pair(given: Any) -> bool:
     """Return whether something is (images, labels) or (image, label), and not two such pairs."""
-    return isinstance(given, tuple | list) and len(given) == 2 and not isinstance(given[0], tuple)
+    if not isinstance(given, tuple | list) or len(given) != 2 or isinstance(given[0], tuple):
+        return False
+    first = given[0]  # PyTorch's DataLoader makes lists of its batches
+    return not (isinstance(first, list) and len(first) == 2 and getattr(first[0], "ndim", 0) == 4)
 
 
 def _checked_dataset(dataset: AnyDataset, name: str, expected: Expected) -> AnyDataset:

@@ -416,7 +416,7 @@ def build_run(
     share_first_ranks_state(run)
     if run.step:
         run.optimizer.lr = run.schedule(run.step - 1)  # for the record of an evaluation that comes first
-    if representations_stay(config, model, device, ranks, epochs):
+    if not given.batches and representations_stay(config, model, device, ranks, epochs):
         with build_workers(config, device, ranks) as workers:
             keep_representations(run, workers, show)
     if run.writes:

@@ -250,6 +250,14 @@ def test_a_metric_that_changes_its_arrays_changes_nothing_else():
     assert np.array_equal(found._run.data.test.labels, TEST.labels) and TEST.labels.any()
 
 
+def test_what_would_have_no_effect_is_refused():
+    floats = (minivit.preprocess(DATA.images), DATA.labels)
+    with pytest.raises(ConfigError, match="repeated-augmentation changes uint8 pixels, and these images are floats"):
+        trained(data=floats, config=replace(CONFIG, repeated_augmentation=3))
+    with pytest.raises(ConfigError, match="classes are the names of those of train_data: the data set shapes has its"):
+        Trainer(config=CONFIG, classes=["a", "b", "c"])
+
+
 def test_patience_needs_something_to_measure_on():
     with pytest.raises(ConfigError, match="patience is 2, but nothing is measured: give the Trainer test_data, or va"):
         trained(config=replace(CONFIG, patience=2))
@@ -351,6 +359,17 @@ def test_batches_of_a_script_are_read_once_an_epoch():
     assert by_list._run.step == 10
     assert same(weights(by_list.model), weights(by_function.model))
     assert by_function.evaluate()["accuracy"] == by_function.evaluate(ARRAYS)["accuracy"]
+
+
+def test_lists_of_batches_are_batches_whatever_their_kind_and_number():
+    steps = TrainConfig(steps=2, num_threads=1, lr=3e-3, warmup=0.0)
+    by_function = weights(trained(data=made, config=steps).model)
+    assert same(weights(trained(data=[list(pair) for pair in made(2)], config=steps).model), by_function)
+    shares = [(images, np.eye(3, dtype=np.float32)[labels]) for images, labels in made(2)]
+    assert same(weights(trained(data=shares, config=replace(steps, label_smoothing=0.0)).model),
+                weights(trained(data=list(made(2)), config=replace(steps, label_smoothing=0.0)).model))  # fmt: skip
+    head_alone = trained(data=list(made(2)), config=replace(steps, freeze=True))
+    assert np.array_equal(head_alone.model.state()["embedding.weight"], tiny_model().state()["embedding.weight"])
 
 
 def test_a_generator_ends_the_run_when_it_ends():
