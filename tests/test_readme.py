@@ -173,7 +173,7 @@ def test_python_of_a_page_runs_as_it_is_typed(page, tmp_path, monkeypatch, undra
 
 
 def test_every_option_that_a_page_names_is_an_option_of_a_command():
-    known = {option for parser in COMMANDS.values() for option in parser._option_string_actions}
+    known = {option.replace("_", "-") for parser in COMMANDS.values() for option in parser._option_string_actions}
     for module in ("tests/fuzz/__main__.py", "tests/mutants/__main__.py", "tests/training/kill_harness.py"):
         known |= set(re.findall(r'"(--[\w-]+)"', (ROOT / module).read_text(encoding="utf-8")))
     known |= {"--logdir"}  # of TensorBoard
