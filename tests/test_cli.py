@@ -115,6 +115,7 @@ def test_evaluate_says_in_text_what_it_says_as_json_and_writes_it_to_a_new_folde
     written = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert written == {**said, "weights": str(trained / "checkpoint.npz")}
     assert (out / "report.md").read_text(encoding="utf-8").startswith(f"# {trained.name} on shapes\n")
+    assert cli.evaluate._short_name(trained / "best.npz") == f"{trained.name}/best.npz"
     before = {file: file.read_bytes() for file in out.iterdir()}
     message = refused(capsys, "evaluate", "--weights", str(trained), "--out", str(out))
     assert "exists: remove it, or name another folder (--out)" in message

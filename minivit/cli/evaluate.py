@@ -108,9 +108,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _short_name(path: Path) -> str:
-    """Return the name of a run for the weights in its folder, and that of the file for others."""
+    """Return the name of a run for its last weights, "RUN/best.npz" for others of it, and the file's name elsewhere."""
     folder = path.absolute().parent
-    return folder.name if (folder / "config.json").exists() and (folder / RUN_WEIGHTS).exists() else path.name
+    if not ((folder / "config.json").exists() and (folder / RUN_WEIGHTS).exists()):
+        return path.name
+    return folder.name if path.name == RUN_WEIGHTS else f"{folder.name}/{path.name}"
 
 
 def labelled_test_set(

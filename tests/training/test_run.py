@@ -191,6 +191,25 @@ def test_losses_that_are_not_comparable_are_named(tmp_path, monkeypatch, capsys,
     assert said == ("(" in of_loss)
 
 
+@pytest.mark.parametrize(("answers", "marked"), [((0.2, 0.9, 0.5), [2.0]), ((0.2, 0.5, 0.9), [])])
+def test_the_curve_marks_the_best_evaluation_unless_it_is_the_last(tmp_path, monkeypatch, answers, marked):
+    found = []
+
+    def look(figure, *_, **__):
+        found.extend(
+            [float(line.get_xdata()[0]) for line in axes.lines if line.get_label() == "best"] for axes in figure.axes
+        )
+
+    values = iter(answers)
+    monkeypatch.setattr(
+        "minivit.training.callbacks.evaluation.evaluate_objective", lambda *_, **__: (1.0, next(values))
+    )
+    monkeypatch.setattr("minivit.training.callbacks.curve.learning_curve", learning_curve)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", look)
+    train(TrainConfig(**BASE | {"epochs": 3}), tmp_path)
+    assert found == [marked, marked]
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
     for name, options in {"a": {}, "b": {"num_threads": 2}, "c": {"seed": 1}}.items():
         run(tmp_path / name, dropout=0.1, **options)

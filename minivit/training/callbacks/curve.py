@@ -32,7 +32,9 @@ class LearningCurve(Callback):
             note = f" ({run.data.train.note})" if run.data.train.note else ""
             title = f"{run.config.title} on {dataset_title(run.config.dataset)}{note}"
             extras = extras_of_training_loss(run.config)
-            learning_curve(records, run.folder / CURVE, title, extras, mixings(run.config))
+            best = run.progress.best
+            marked = best.epoch if best and best.step != run.progress.evaluated else None
+            learning_curve(records, run.folder / CURVE, title, extras, mixings(run.config), best=marked)
 
 
 def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
@@ -54,7 +56,12 @@ def mixings(config: TrainConfig) -> tuple[str, ...]:
 
 
 def learning_curve(
-    records: list[Record], path: Path, title: str = "", of_loss: Sequence[str] = (), of_accuracy: Sequence[str] = ()
+    records: list[Record],
+    path: Path,
+    title: str = "",
+    of_loss: Sequence[str] = (),
+    of_accuracy: Sequence[str] = (),
+    best: float | None = None,
 ) -> None:
     """Draw loss and accuracy against epochs, of training and evaluations, into a PNG file.
 
@@ -64,6 +71,7 @@ def learning_curve(
         title: above both.
         of_loss: why the losses of training are not those of evaluations, for the legend, such as "CutMix".
         of_accuracy: the same for accuracies.
+        best: the epoch of the best evaluation, which is marked; None if it is the last one.
     """
     from matplotlib.figure import Figure
 
@@ -90,6 +98,8 @@ def learning_curve(
     loss_axes.set(xlabel="epoch", ylabel="loss")
     accuracy_axes.set(xlabel="epoch", ylabel="accuracy (%)")
     for axes in (loss_axes, accuracy_axes):
+        if best is not None:
+            axes.axvline(best, color="#777777", ls=":", lw=1.2, zorder=0, label="best")
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
     write_words(figure.suptitle(""), title)

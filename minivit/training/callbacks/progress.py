@@ -58,7 +58,7 @@ class ProgressBar(Callback):
 
     def _line_of_steps(self, record: Record) -> str:
         run, speed = self.run, record["images_per_second"]
-        # Evaluations so far are part of the time, since those to come take time too.
+        # The time so far has evaluations and waiting for images in it, as the time to come will.
         seconds_a_step = (time.perf_counter() - self.begun) / max(run.step - self.first_step, 1)
         seconds_left = (run.total_steps - run.step) * seconds_a_step
         return (
