@@ -193,7 +193,8 @@ def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
     below = _below(source, given)
     notes: list[str] = []
     options = _merged(below, given)
-    if "image_size" in given and "model" not in given and "model" in below and "model" not in options:
+    chosen = "model" in given or bool(options.get("weights"))
+    if "image_size" in given and not chosen and "model" in below and "model" not in options:
         options["model"] = model_for_image_size(given["image_size"])
         notes.append(f"--model {options['model']}: the small model for images of {given['image_size']} pixels")
     mine = {name: value for name, value in below.items() if options.get(name) == value != OPTIONS[name]}

@@ -133,6 +133,11 @@ def test_the_image_size_chooses_the_model_where_nobody_did():
     assert resolved("train", {"dataset": "cifar10", "image_size": 64}).options["model"] == "ViT-XS_4-CIFAR"
 
 
+def test_the_image_size_chooses_no_model_beside_weights():
+    found = resolved("train", {"image_size": 32, "dataset": "folder:x", "weights": "some.npz"})
+    assert not found.notes and "model" not in found.options
+
+
 def test_the_head_alone_has_options_of_its_own():
     found = resolved("finetune", {"weights": "some.npz", "freeze": True}).options
     assert (found["augment"], found["batch_size"], found["epochs"], found["eval_every"]) == ("none", 64, 100, 10)
