@@ -58,6 +58,12 @@ def test_train_starts_from_weights_with_its_own_defaults(parent, tmp_path, capsy
     assert f"{parent.name} has the same 10 classes: its head is kept" in capsys.readouterr().err
 
 
+def test_a_head_that_learned_without_labels_is_new_and_that_is_said(tmp_path, capsys):
+    run("pretrain", "--dataset", "shapes", *SMALL, "--lr", "1e-3", "--out", tmp_path / "pre")
+    run("finetune", "--weights", tmp_path / "pre", *SMALL[2:], "--out", tmp_path / "run")
+    assert "pre learned without labels: it gets a new head for 10 classes" in capsys.readouterr().err
+
+
 def test_weights_of_other_classes_get_a_new_head_and_say_so(parent, tmp_path, monkeypatch, capsys):
     others = [replace(shapes(part, 20), classes=tuple("abcdefghij")) for part in ("train", "test")]
     monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: others)

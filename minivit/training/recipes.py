@@ -295,6 +295,10 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
     """Return options on top of those of a run, or of a .toml file, below which is the recipe of its data set."""
     if path.suffix != ".toml":
         options = options_of_run(path)
+        labelled = options["objective"] == "classes"
+        if labelled == (command == "pretrain") and "objective" not in given:
+            how, other = ("with labels", "train") if labelled else ("without labels", "pretrain")
+            raise ConfigError(f"{printable(path)} learned {how}: its options are for minivit {other}, not {command}")
         _check_not_settled(options, given, path)
         dropped = _replaced_by(given, options)
         changed = [name for name in dropped if name not in ("model", "image_size", *given, *A_LENGTH)]

@@ -499,11 +499,13 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
         },
     )
     model = with_rates(model, **options.rates)
-    named = header.get("classes")
-    if named == list(classes) and model.config.num_classes:
+    named, train = header.get("classes"), header.get("train")
+    without_labels = isinstance(train, dict) and train.get("objective", "classes") != "classes"
+    if named == list(classes) and model.config.num_classes and not without_labels:
         notice(f"{printable(options.title)} has the same {len(classes):,} classes: its head is kept")
         return model
     why = "has other classes" if named else "names no classes"
+    why = "learned without labels" if without_labels else why
     notice(f"{printable(options.title)} {why}: it gets a new head for {len(classes):,} classes")
     return with_new_head(model, len(classes))
 

@@ -261,6 +261,18 @@ def test_what_does_not_fit_any_more_is_left_out_of_a_run_with_a_note(tmp_path):
     assert TrainConfig(**same.options).lr == 1.0 and not same.notes
 
 
+def test_the_options_of_a_run_are_for_commands_that_learn_as_it_did(tmp_path):
+    labelled, masked = (a_run(tmp_path / name, objective=name) for name in ("classes", "masked-patch"))
+    with pytest.raises(ConfigError, match="learned with labels: its options are for minivit train, not pretrain"):
+        resolved("pretrain", {}, config=labelled)
+    for command in ("train", "finetune"):
+        with pytest.raises(
+            ConfigError, match=f"learned without labels: its options are for .* pretrain, not {command}"
+        ):
+            resolved(command, {}, config=masked)
+    assert resolved("pretrain", {"objective": "masked-patch"}, config=labelled).options["objective"] == "masked-patch"
+
+
 def test_a_model_beside_a_file_that_starts_from_weights_is_refused(tmp_path):
     other = a_run(tmp_path / "a", weights="some.npz")
     (tmp_path / "mine.toml").write_text('weights = "some.npz"', encoding="utf-8")
