@@ -70,6 +70,9 @@ SIDECARS = (
     "segmentation", "segmentations", "trimaps", "bboxes", "splits", "attributes", "parts", "docs", "lists",
 )  # fmt: skip
 
+# Files by which folders that minivit wrote are known: a run, and the report of `minivit evaluate --out`.
+OUTPUTS = (("config.json", "metrics.jsonl"), ("report.md", "metrics.json"))
+
 # What is skipped besides files by suffix.
 PLURALS = {
     "image outside the class folders": "images outside the class folders",
@@ -289,12 +292,24 @@ def _system_errors(root: Path) -> Iterator[None]:
 def _layout(root: Path) -> Layout:
     """Return which folders are classes, and of which split."""
     everything = _folders(root)
-    sidecars = [folder for folder in everything if folder.name.lower() in SIDECARS and not _images_below(folder)]
+    sidecars = [folder for folder in everything if _is_sidecar(folder) or _is_written_by_minivit(folder)]
     if sidecars and len(sidecars) < len(everything):
         layout = _layout_of(root, [folder for folder in everything if folder not in sidecars])
         layout.unused += sidecars
         return layout
     return _layout_of(root, everything)
+
+
+def _is_sidecar(folder: Path) -> bool:
+    return folder.name.lower() in SIDECARS and not _images_below(folder)
+
+
+def _is_written_by_minivit(folder: Path) -> bool:
+    """Return whether the folder is a run, a report or the folder `runs`, which may be beside the class folders."""
+    if folder.name == "runs":  # a run that has just begun has an empty folder
+        inside = [_is_written_by_minivit(child) or not any(child.iterdir()) for child in _folders(folder)]
+        return bool(inside) and all(inside) and not _has_images(folder)
+    return any(all((folder / name).is_file() for name in names) for names in OUTPUTS)
 
 
 def _images_below(folder: Path) -> bool:

@@ -47,6 +47,20 @@ def test_of_several_test_folders_the_first_with_classes_is_taken(tmp_path):
     assert names(image_folder(tmp_path)[1], tmp_path) == ["test/b/0.png", "test/b/1.png"]
 
 
+def test_runs_and_reports_beside_the_classes_are_no_classes(tmp_path):
+    write_folder(tmp_path, {"cat": 5, "dog": 5, "runs/one": 1, "report": 1})
+    (tmp_path / "runs" / "just-begun").mkdir()
+    for name in ("runs/one/config.json", "runs/one/metrics.jsonl", "report/report.md", "report/metrics.json"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    assert image_folder(tmp_path)[0].classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("content", ["runs", "runs/fast"])
+def test_a_class_may_be_called_runs(tmp_path, content):
+    write_folder(tmp_path, {"cat": 5, content: 5})
+    assert image_folder(tmp_path)[0].classes == ("cat", "runs")
+
+
 def test_a_class_may_be_called_train(tmp_path):
     write_folder(tmp_path, {"train": 5, "bus": 5, "test": 5})
     assert image_folder(tmp_path)[0].classes == ("bus", "test", "train")
