@@ -222,6 +222,7 @@ def test_the_defaults_in_the_help_are_the_recipes(command):
         assert words == (f"{value:g}" if isinstance(value, float) else value), option
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_recipe_of_its_data_and_says_so(tmp_path, capsys):
     short = ["--steps", "1", "--train-images", "16", "--batch-size", "16", "--eval-every", "0"]
     first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"

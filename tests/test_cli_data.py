@@ -327,6 +327,7 @@ def logged(run) -> set[str]:
     return {json.loads(line)["kind"] for line in lines}
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_a_run_is_measured_on_the_validation_folder_and_evaluate_on_the_test_folder(three, tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", three) == 0
@@ -444,6 +445,7 @@ train(TrainConfig(dataset=sys.argv[1], skip_broken=True, save_every=0.0, **eval(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_a_run_that_was_killed_goes_on_with_the_same_images_whatever_became_of_the_broken_ones(
     broken, tmp_path, capsys
@@ -559,6 +561,7 @@ def test_images_held_out_to_validate_on_can_be_measured(photos, tmp_path, capsys
     assert [count_of(capsys, "--weights", tmp_path / "run", "--split", part) for part in parts] == [12, 7, 3, 2]
 
 
+@pytest.mark.slow
 def test_parts_of_a_published_data_set(tmp_path, monkeypatch, capsys):
     for module in (batches, cli.evaluate, evaluation_measured):
         monkeypatch.setattr(module, "load_dataset", small_shapes)
@@ -604,6 +607,7 @@ def test_few_shots_are_tested_on_what_the_run_held_out(photos, tmp_path, capsys)
     assert "on 6 test images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_images_to_inspect_are_those_that_the_run_held_out(photos, tmp_path, monkeypatch):
     assert trained(tmp_path / "run", "--dataset", photos, "--split", "0.5") == 0
     seen = []

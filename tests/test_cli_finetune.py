@@ -49,6 +49,7 @@ def options(folder):
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_train_starts_from_weights_with_its_own_defaults(parent, tmp_path, capsys):
     run("train", "--weights", parent, *SMALL[2:], "--lr", 0, "--out", tmp_path / "run")
 
@@ -158,6 +159,7 @@ def test_a_resumed_pre_training_ends_at_the_same_weights(tmp_path, monkeypatch):
         np.testing.assert_array_equal(whole[name], broken[name])
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_though_its_weights_and_its_teacher_have_moved(parent, tmp_path, monkeypatch, capsys):
     for name in ("start", "teacher"):
         shutil.copytree(parent, tmp_path / name)

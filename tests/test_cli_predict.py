@@ -242,6 +242,7 @@ def thousands(tmp_path):
     return tmp_path / "many", path
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(thousands, tmp_path, capsys):
     """All pixels together would take 18 MB."""
     many, weights = thousands

@@ -75,6 +75,7 @@ def test_a_frozen_run_is_previewed_in_images(photos, tmp_path):
     assert found.batches[0].images.shape[1:] == (8, 8, 3)
 
 
+@pytest.mark.slow
 def test_originals_are_those_of_the_batch(photos):
     """Without augmentation, and in their own size, they are what the model sees."""
     for options in ({"dataset": "shapes"}, {"dataset": "shapes", "erasing": 0.001, "repeated_augmentation": 2}):
@@ -144,6 +145,7 @@ def test_gentle_crops_are_called_cut(photos):
     assert "images are cut and resized to 16 x 16" in found.caption
 
 
+@pytest.mark.slow
 def test_a_run_is_previewed_with_its_options(photos, tmp_path, capsys):
     train(TrainConfig(**SMALL, dataset="shapes", steps=1, batch_size=16, mixup=0.3), tmp_path / "run", show=False)
     before = {path: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
@@ -280,6 +282,7 @@ def test_the_command_suggests_a_rate_to_copy_and_leaves_no_run_and_the_weights_a
     assert (weights.read_bytes(), set(tmp_path.iterdir()) - before[1]) == (before[0], {tmp_path / "lr-find.png"})
 
 
+@pytest.mark.slow
 def test_the_images_of_a_run_are_those_that_it_began_with(photos, capsys):
     folder = Path(photos.removeprefix("folder:"))
     (broken,) = [path for path in (folder / "cat").iterdir() if path.stem == "1"]
@@ -308,6 +311,7 @@ def test_the_images_of_a_run_are_those_that_it_began_with(photos, capsys):
     assert range_test.range_test(read_config(Path("run")), 20, begun=Path("run")).losses.size
 
 
+@pytest.mark.slow
 def test_a_length_replaces_that_of_the_run(photos):
     words = ["--dataset", photos, *SMALL_WORDS, "--image-size", "32", "--recipe", "none", "--out", "run"]
     assert cli.main(["train", *words, "--epochs", "2"]) == 0

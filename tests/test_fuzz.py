@@ -19,6 +19,7 @@ OTHERS = {
 CASES = dict.fromkeys(TARGETS, 30) | OTHERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_each_is_refused_in_a_sentence_or_read_right(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -281,6 +281,7 @@ def gradients_of_a_step(monkeypatch, **changes):
 
 
 # TF32 rounds factors to 11 binary digits, by 2.4e-4 on average; the stand-in does so in stacks of products.
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("tf32", 1e-3), ("float16", 0.02)])
 def test_on_a_gpu_the_contender_takes_the_same_steps(card, monkeypatch, precision, tolerance):
     here = gradients_of_a_step(monkeypatch)

@@ -260,6 +260,7 @@ def test_a_picture_has_its_own_size(tmp_path):
     assert len({picture.shape for picture in train.images}) > 1
 
 
+@pytest.mark.slow
 def test_no_more_than_two_decoded_pictures_are_in_memory(tmp_path, monkeypatch):
     write_folder(tmp_path, {"a": 8, "b": 8})
     train, _ = image_folder(tmp_path)

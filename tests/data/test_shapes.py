@@ -20,6 +20,7 @@ def test():
     return shapes("test", seed=0)
 
 
+@pytest.mark.slow
 def test_the_defaults():
     assert [len(part) for part in load_dataset("shapes")] == [20_000, 2000]
     dataset = shapes("test")

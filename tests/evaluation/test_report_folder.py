@@ -42,6 +42,7 @@ def written(tmp_path_factory):
     return folder, found, probabilities, labels
 
 
+@pytest.mark.slow
 def test_the_tables_hold_the_arrays(written):
     folder, found, probabilities, labels = written
 
@@ -151,6 +152,7 @@ def test_nothing_is_overwritten(tmp_path, written):
     assert [file.name for file in tmp_path.rglob("*")] == ["out", "notes.txt"]
 
 
+@pytest.mark.slow
 def test_a_report_that_fails_leaves_nothing(tmp_path, written):
     _, found, probabilities, labels = written
     gone = FileDataset("photos", ImageFiles([tmp_path / "gone.png"] * 40), labels, CLASSES)

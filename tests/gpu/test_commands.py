@@ -57,6 +57,7 @@ def test_a_command_computes_on_the_device_it_is_given(name, place, capsys):
     assert here == there
 
 
+@pytest.mark.slow
 def test_an_inspection_on_a_gpu_finds_the_same_numbers(place, capsys, undrawn):
     command = ["inspect", "model.npz", "photos/cat/0.png"]
     assert answer([*command, "--out", "here"], capsys)[1] == 0

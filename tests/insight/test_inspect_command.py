@@ -49,6 +49,7 @@ def test_a_run_is_inspected_with_test_images_of_its_data_set(run, data, capsys):
     assert [image["truth"] for image in found["images"]] == [CLASSES[label] for label in data.labels[:3]]
 
 
+@pytest.mark.slow
 def test_given_pictures_are_resized_and_measured_on(run, tmp_path):
     for name, size in (("one.png", (30, 20)), ("two.png", (8, 8))):
         Image.new("RGB", size, (200, 10, 60)).save(tmp_path / name)

@@ -80,6 +80,7 @@ def picture_in(url):
     return Image.open(io.BytesIO(base64.b64decode(data, validate=True)))
 
 
+@pytest.mark.slow
 def test_every_picture_is_inside_the_page_and_described(page):
     pictures = page.all("img")
     assert len(pictures) == 3 + 3 * 3  # three figures; each image with two maps
@@ -154,6 +155,7 @@ def _zeros(count):
 # -- files ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_functions(model, pictures, found, tmp_path):
     write_inspection(found, tmp_path, "title")
     numbers = json.loads((tmp_path / "inspect.json").read_text(encoding="utf-8"))
@@ -174,6 +176,7 @@ def test_the_numbers_are_those_of_the_functions(model, pictures, found, tmp_path
             assert entry["probability"] == pytest.approx(probabilities[i, CLASSES.index(entry["class"])], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_distances_are_measured_on_their_own_images(model, pictures):
     others = np.random.default_rng(7).integers(0, 256, (9, 8, 12, 3), dtype=np.uint8)
     found = inspect_model(model, pictures, others)
@@ -231,6 +234,7 @@ def test_pictures_keep_their_proportions():
 HOSTILE = ("cost $5_$", "\x1b[31m猫\n\u202e", "caf\udce9 </td><script>")
 
 
+@pytest.mark.slow
 def test_classes_and_files_of_any_name_are_drawn_and_written(model, pictures, tmp_path):
     classes = tuple(HOSTILE[k % 3] + str(k) for k in range(5))
     odd = ShownImages(pictures.pixels[:1], [HOSTILE[1]], classes, pictures.labels[:1])

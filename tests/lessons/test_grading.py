@@ -32,6 +32,7 @@ def with_cell(source):
     return lambda cells: cells.insert(0, cell)
 
 
+@pytest.mark.slow
 def test_a_solved_and_an_empty_notebook(tmp_path):
     solved, empty = put(tmp_path / "a", SOLVED), put(tmp_path / "b", EMPTY)
 
@@ -42,6 +43,7 @@ def test_a_solved_and_an_empty_notebook(tmp_path):
     assert {verdict.status for verdict in second.verdicts} == {"not done"}
 
 
+@pytest.mark.slow
 def test_a_class_in_one_go(tmp_path, capsys):
     put(tmp_path / "a", SOLVED)
     put(tmp_path / "b", EMPTY)
@@ -69,6 +71,7 @@ def test_a_notebook_without_end_is_stopped(tmp_path):
     assert "took longer than 4 s" in mark.problem
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
 def test_a_notebook_that_wants_all_memory_is_stopped(tmp_path):
     path = put(tmp_path, SOLVED, with_cell("import numpy as np\nx = np.ones(8 * 2**30, np.uint8)"))
@@ -88,6 +91,7 @@ def test_a_notebook_that_ends_its_process(tmp_path):
     assert "ended its process before it was marked (status 3)" in mark.problem
 
 
+@pytest.mark.slow
 def test_what_a_notebook_says_of_itself_does_not_count(tmp_path):
     def cheat(cells):
         for cell in cells:
@@ -102,6 +106,7 @@ def test_what_a_notebook_says_of_itself_does_not_count(tmp_path):
 BEFORE_THE_MOVE = {"minivit_lessons": "minivit.lessons", "minivit.backend.workers": "minivit.engine.workers"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lesson", [1, 16])  # the shortest, and the one that imports most
 def test_a_notebook_begun_before_the_course_was_a_package_is_marked_and_not_overwritten(tmp_path, lesson):
     source = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
@@ -119,6 +124,7 @@ def test_a_notebook_begun_before_the_course_was_a_package_is_marked_and_not_over
     assert mark.notes == ()  # no cell failed
 
 
+@pytest.mark.slow
 def test_an_exercise_that_was_deleted_is_missed(tmp_path):
     def delete(cells):
         cells[:] = [cell for cell in cells if cell["metadata"].get("exercise") != "unpatchify"]
@@ -128,6 +134,7 @@ def test_an_exercise_that_was_deleted_is_missed(tmp_path):
     assert [verdict.message for verdict in mark.verdicts if not verdict.passed] == ["unpatchify is not in the notebook"]
 
 
+@pytest.mark.slow
 def test_the_table_names_what_is_wrong(tmp_path):
     mark = grade(put(tmp_path / "a" / "b", EMPTY), tmp_path)
 
@@ -172,6 +179,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 def test_every_file_has_a_row_whatever_its_name(tmp_path):
     for name in NAMES:
         shutil.copyfile(SOLVED, tmp_path / name)
@@ -196,6 +204,7 @@ def test_every_file_has_a_row_whatever_its_name(tmp_path):
     assert len([row for row in rows if not row.startswith(" ")]) == len(paths) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["05_patches.ipynb.txt", "Smith_05_patches.ipynb.json"])
 def test_a_notebook_that_a_browser_gave_another_ending_is_marked(tmp_path, name):
     (tmp_path / "a").mkdir()
@@ -205,6 +214,7 @@ def test_a_notebook_that_a_browser_gave_another_ending_is_marked(tmp_path, name)
     assert (mark.lesson, mark.done, mark.file) == (5, 5, name)
 
 
+@pytest.mark.slow
 def test_students_who_handed_in_no_notebook_are_named(tmp_path, capsys):
     put(tmp_path / "alan", EMPTY)
     for student, name in (("ada", "05_patches.py"), ("grace", "work.zip"), (".git", "config"), ("none", ".DS_Store")):
@@ -230,6 +240,7 @@ def test_a_name_that_is_not_utf_8_stands_in_the_marks():
     assert "caf" in table([mark])
 
 
+@pytest.mark.slow
 def test_the_files_beside_a_notebook_are_there(tmp_path):
     (tmp_path / "my_helpers.py").write_text("NUMBERS = (576, 768)\n", encoding="utf-8")
     (tmp_path / "data").mkdir()

@@ -27,6 +27,7 @@ def test_pixels_are_scaled_as_minivit_does():
     np.testing.assert_array_equal(scaled, minivit.preprocess(DATA.images))
 
 
+@pytest.mark.slow
 def test_accuracy_is_that_of_predict():
     probabilities = MODEL.predict(DATA.images)
     logits = MODEL(NAMES["scale_pixels"](DATA.images)).data
@@ -37,6 +38,7 @@ def test_accuracy_is_that_of_predict():
     assert expected > 0.97
 
 
+@pytest.mark.slow
 def test_scaling_in_another_way_does_the_harm_that_the_text_tells():
     source = sources(lessons_folder())[0].read_text(encoding="utf-8")
     cell = next(cell for cell in source.split("\n# %%") if "ways = {" in cell).partition("\n")[2]

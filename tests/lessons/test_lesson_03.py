@@ -240,6 +240,7 @@ def test_rows_and_columns_of_the_jacobian_add_up_to_zero_and_large_scores_empty_
     assert abs(LESSON["softmax_jacobian"](large)).max() < 0.01
 
 
+@pytest.mark.slow
 def test_the_linear_classifier_begins_at_ln_10_and_beats_guessing_but_not_by_much():
     cells = read_notebook(lesson_notebook(lessons_folder() / SOLUTIONS, 3))
     (source,) = [cell.source for cell in cells if cell.kind == "code" and "def descend" in cell.source]

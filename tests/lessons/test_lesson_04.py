@@ -126,6 +126,7 @@ def test_the_figures_of_the_text(built):
     assert x[np.argmin(built["gelu"](built["Tensor"](x)).data)] == pytest.approx(-0.75, abs=0.005)
 
 
+@pytest.mark.slow
 def test_normalised_layers_keep_their_size(after):
     plain = after["plain"]
     assert plain[1.25][-1] > 150
@@ -156,6 +157,7 @@ def test_a_token_of_two_numbers_keeps_only_which_is_larger(built):
     np.testing.assert_allclose(built["layer_norm"](x, ones, zeros).data, [[1, -1], [-1, 1]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_no_cell_fails_when_nothing_is_solved():
     assert "mlp" in run_lesson(4, solved=False)
 

@@ -85,6 +85,7 @@ def test_sines_depend_on_the_distance_alone(built):
         assert np.ptp(products) < 1e-4
 
 
+@pytest.mark.slow
 def test_gather_shuffles_along_and_the_answer_to_the_question_is_right(after):
     gather, z, shuffle = after["gather"], after["z"], after["shuffle"]
     np.testing.assert_allclose(gather(z[shuffle]), gather(z)[shuffle], rtol=1e-12)

@@ -118,6 +118,7 @@ def test_the_count_is_that_of_the_learners_own_model():
         assert names["count_parameters"](16, 8, 8, 3, 10, 4, channels=1) == own
 
 
+@pytest.mark.slow
 def test_a_small_model_learns_thirty_images_by_heart():
     few = shapes("train", count=30)
     batch = Tensor(preprocess(few.images))

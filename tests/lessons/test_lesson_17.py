@@ -84,6 +84,7 @@ def test_backward_calls_no_layer_and_no_model():
 # -- how minivit reads itself --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_lines_of_code_are_counted_as_the_tests_count_them():
     for path in reading.source_files():
         assert reading.code_lines(path) == len(code_lines(path)), path

@@ -58,6 +58,7 @@ def test_the_names_for_editors_are_all_names():
     assert {*get_args(ViTName), *get_args(ResNetName)} == {*MODEL_NAMES}
 
 
+@pytest.mark.slow
 def test_a_type_checker_knows_the_network_of_a_name(tmp_path):
     pyright = Path(sys.executable).with_name("pyright")
     if not pyright.exists():

@@ -119,6 +119,7 @@ def test_patience_that_ends_with_the_last_step_stops_nothing_early(tmp_path, mon
     assert not run(tmp_path, epochs=2, patience=1).stopped_early
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 4, 5, 9, 10, 14])
 def test_a_kill_changes_neither_the_best_nor_the_patience(tmp_path, monkeypatch, step):
     options = {"epochs": 9, "ema_decay": 0.8, "save_every": 0.0, "patience": 3, "dropout": 0.1, "lr": 0.02}

@@ -42,6 +42,7 @@ def test_the_rest_has_the_rates_of_a_run_of_the_new_length(tmp_path):
     assert lengths(tmp_path / "short") == [(10, 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped", [3, 10])
 def test_where_the_rate_is_constant_it_ends_as_a_run_that_was_longer_from_the_start(tmp_path, monkeypatch, stopped):
     options = {"dropout": 0.1, "ema_decay": 0.9, "save_every": 0.0, **STEADY}
@@ -58,6 +59,7 @@ def test_where_the_rate_is_constant_it_ends_as_a_run_that_was_longer_from_the_st
     assert lengths(tmp_path / "short") == [(stopped, 10)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "save_every"), [(10, 0.0), (11, 0.0), (15, 0.0), (12, 1e6), (17, 1e6)])
 def test_a_kill_in_the_new_part_changes_nothing(tmp_path, monkeypatch, step, save_every):
     options = {"dropout": 0.1, "ema_decay": 0.9, "patience": 3}

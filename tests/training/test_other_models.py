@@ -27,6 +27,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OPTIONS)
 def test_a_few_steps_on_the_same_images_lower_the_loss_and_the_model_comes_back(tmp_path, kind):
     config = TrainConfig(

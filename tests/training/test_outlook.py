@@ -15,6 +15,7 @@ from minivit.training.trainer import build_run
 TINY = {"dim": 16, "depth": 1, "heads": 1, "batch_size": 8, "eval_every": 0.0, "train_images": 8}
 
 
+@pytest.mark.slow
 def test_the_size_of_a_run_is_said_before_and_its_time_after_some_steps(tmp_path, capsys):
     train(TrainConfig(**TINY, steps=20), tmp_path / "long")
     said = capsys.readouterr().out

@@ -44,6 +44,7 @@ def test_the_header_has_the_sha_256_of_every_arrays_bytes(tmp_path, suffix):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [pytest.param(".npz", marks=pytest.mark.slow), ".safetensors"])
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path, suffix):
     """In numbers, names, types, shapes, offsets, the header: each place is tried that differs from its neighbours."""

@@ -56,6 +56,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_any_value_in_any_field_of_the_configuration(tmp_path, kind):
     model = MODELS[kind]()

@@ -206,6 +206,7 @@ def test_what_is_refused_is_named(tmp_path, name):
     assert "which is code, not weights" in sentence and "torch.save(model.state_dict()" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", BOMBS)
 def test_memory_and_time_are_bounded_by_the_file(tmp_path, kind):
     content = File().write(BOMBS[kind])
@@ -242,6 +243,7 @@ def test_the_limit_that_was_met_is_said(tmp_path, kind, words):
     assert words in loaded(File().write(BOMBS[kind]), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_bomb_beside_good_weights_does_no_more(tmp_path):
     """Shared tuples around a tensor: 2**30 names for one array."""
     file = File()

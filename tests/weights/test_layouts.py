@@ -43,6 +43,7 @@ def spelled_out(manifest):
 # -- Google's names and shapes -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANIFESTS["1k"])
 def test_the_names_and_shapes_written_are_the_published_ones(name):
     model = create_model(name, seed=None)

@@ -333,6 +333,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_every_command_prepares_images_alike(tmp_path, photos, capsys):
     """A fine-tuned run keeps it, and `evaluate` and `predict` measure what the library computes."""
     said = {"size": {"shortest_edge": 12}, "crop_size": 8, "do_center_crop": True, "resample": 3, **IMAGENET}
@@ -381,6 +382,7 @@ def test_training_images_are_prepared_as_test_images(augment, alike):
     assert np.array_equal(batch.images, preprocess(fit_batch(images, 8, 8, SHORTEST))) == alike
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_it(tmp_path, photos):
     said = {"size": {"shortest_edge": 12}, "crop_size": 8, "do_center_crop": True, **IMAGENET}
     folder(tmp_path, hf_arrays(), preprocessor_config=said)
