@@ -164,6 +164,7 @@ def circles(graph: dict[str, set[str]]) -> list[set[str]]:
     return [set(group) for group in groups if len(group) > 1]
 
 
+@pytest.mark.slow
 def test_files_import_each_other_in_no_circle():
     graph = {module_name(path): files_needed(path) for path in SOURCES}
 

@@ -75,6 +75,7 @@ def test_a_run_with_held_out_images_shows_these_and_calls_them_so(tmp_path, monk
     assert {image.tobytes() for image in shown.images} <= of_training
 
 
+@pytest.mark.slow
 def test_runs_without_out_get_folders_of_their_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
@@ -100,6 +101,7 @@ def test_evaluate_agrees_with_the_run(trained, capsys):
     assert sum(each["right"] for each in said["per_class"]) == round(30 * last["accuracy"])
 
 
+@pytest.mark.slow
 def test_evaluate_says_in_text_what_it_says_as_json_and_writes_it_to_a_new_folder(trained, tmp_path, capsys):
     out = tmp_path / "report"
     assert cli.main(["evaluate", "--weights", str(trained), "--json"]) == 0
@@ -182,6 +184,7 @@ def test_options_of_a_run_are_listed_in_groups(command, capsys):
     assert said.startswith(f"usage: minivit {command}") and "--resume DIR" in said.split("\n\n")[0]
 
 
+@pytest.mark.slow
 def test_the_shape_of_the_model_is_in_the_run_and_its_weights(tmp_path, capsys):
     shape = ["--patch-size", "8", "--dim", "48", "--depth", "1", "--heads", "4", "--mlp-ratio", "1.5"]
     short = ["--steps", "1", "--train-images", "16", "--batch-size", "16", "--eval-every", "0"]
@@ -239,6 +242,7 @@ def test_a_run_takes_the_recipe_of_its_data_and_says_so(tmp_path, capsys):
     assert {name for name in read[0] if read[0][name] != read[2][name]} == {"seed", "run"}
 
 
+@pytest.mark.slow
 def test_the_module_runs_too():
     done = subprocess.run([sys.executable, "-m", "minivit", "info"], capture_output=True, text=True, check=True)
     assert "ViT-B_16" in done.stdout
@@ -356,6 +360,7 @@ def test_info_says_the_last_and_the_best_evaluation_of_a_run(trained, capsys):
     assert re.search(r"last_test \(loss [\d.]+, accuracy [\d.]+\), best \(step 2, epoch [\d.]+, loss", said)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_is_said_to_begin_again(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(batches, "load_dataset", small_shapes)
     shutil.copy(trained / "config.json", tmp_path)

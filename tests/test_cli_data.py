@@ -34,6 +34,7 @@ def trained(out, *options) -> int:
     return cli.main(["train", *TINY, "--out", str(out), *map(str, options)])
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 def test_a_folder_is_trained_on_evaluated_and_drawn(photos, tmp_path, capsys):
     out = tmp_path / "run"
@@ -83,6 +84,7 @@ def test_the_model_is_chosen_for_the_image_size_and_said(photos, tmp_path, capsy
     assert load_model(tmp_path / "run").config.num_patches == 64
 
 
+@pytest.mark.slow
 def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, capsys):
     for module in (batches, cli.evaluate):
         monkeypatch.setattr(module, "load_dataset", small_shapes)
@@ -130,6 +132,7 @@ def test_a_run_is_named_after_its_folder(photos, tmp_path, monkeypatch):
     assert cli.main(["train", "--resume", "runs/photos-ViT-XS_4-CIFAR-1"]) == 0
 
 
+@pytest.mark.slow
 def test_a_folder_that_changed_is_not_trained_on_as_if_it_were_the_same(photos, tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", photos) == 0
     resume = ["train", "--resume", tmp_path / "run"]
@@ -213,6 +216,7 @@ def test_a_folder_is_measured_whole_unless_it_was_trained_on(photos, tmp_path, c
     assert measured(capsys, "--weights", tmp_path / "run", "--dataset", photos)[0]["images"] == 2
 
 
+@pytest.mark.slow
 def test_few_shot_results_are_one_file_beside_the_weights(photos, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert trained(tmp_path / "run", "--dataset", photos) == 0
@@ -235,6 +239,7 @@ def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_a_picture_that_was_damaged(photos, tmp_path, capsys):
     """It ends with the weights of a run in which another picture of the class stood in its place from then on."""
     damaged = write_picture(photos / "cat" / "9.jpg", size=(40, 40))
@@ -349,6 +354,7 @@ def test_images_held_out_of_training_come_before_a_validation_folder(three, tmp_
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_manifest", [True, False])
 def test_a_run_that_began_on_the_test_folder_goes_on_with_it(three, tmp_path, capsys, with_manifest):
     """As all did before validation folders were used; some had no list of their images."""
@@ -525,12 +531,14 @@ def test_weights_without_their_run_find_the_same_images_by_the_share(photos, tmp
     assert measured(capsys, "--weights", tmp_path / "alone.npz")[0]["loss"] == pytest.approx(expected["loss"])
 
 
+@pytest.mark.slow
 def test_broken_images_that_a_run_left_out_are_left_out_of_its_measure(broken, tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", broken, "--skip-broken") == 0
     counts = [count_of(capsys, "--weights", tmp_path / "run", "--split", part) for part in ("all", "train", "test")]
     assert counts[0] == counts[1] + counts[2] == 12
 
 
+@pytest.mark.slow
 def test_each_part_of_three(three, tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", three) == 0
     parts = ("all", "train", "val", "test")

@@ -59,12 +59,14 @@ def test_train_starts_from_weights_with_its_own_defaults(parent, tmp_path, capsy
     assert f"{parent.name} has the same 10 classes: its head is kept" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_head_that_learned_without_labels_is_new_and_that_is_said(tmp_path, capsys):
     run("pretrain", "--dataset", "shapes", *SMALL, "--lr", "1e-3", "--out", tmp_path / "pre")
     run("finetune", "--weights", tmp_path / "pre", *SMALL[2:], "--out", tmp_path / "run")
     assert "pre learned without labels: it gets a new head for 10 classes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_weights_of_other_classes_get_a_new_head_and_say_so(parent, tmp_path, monkeypatch, capsys):
     others = [replace(shapes(part, 20), classes=tuple("abcdefghij")) for part in ("train", "test")]
     monkeypatch.setattr(batches, "load_dataset", lambda *_, **__: others)
@@ -73,6 +75,7 @@ def test_weights_of_other_classes_get_a_new_head_and_say_so(parent, tmp_path, mo
     assert f"{parent.name} has other classes: it gets a new head for 10 classes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_weights_with_a_head_as_they_have_it(parent, tmp_path):
     run("finetune", "--weights", parent, "--dataset", "shapes", "--lr", 0, "--steps", 1, "--out", tmp_path / "run")
 
@@ -92,6 +95,7 @@ def test_a_higher_resolution_interpolates_the_positions(parent, tmp_path):
     assert options(tmp_path / "run")["batch_size"] == 8
 
 
+@pytest.mark.slow
 def test_a_frozen_body_stays_and_the_head_learns(parent, tmp_path):
     run("finetune", "--weights", parent, "--freeze", "--dataset", "shapes", "--steps", 2, "--out", tmp_path / "run")
 
@@ -135,6 +139,7 @@ def test_pre_training_gives_weights_that_fine_tuning_takes(tmp_path, target):
     assert weights(tmp_path / "run").head.weight.data.any()
 
 
+@pytest.mark.slow
 def test_a_resumed_pre_training_ends_at_the_same_weights(tmp_path, monkeypatch):
     arguments = ["pretrain", "--dataset", "shapes", *SMALL, "--lr", "1e-3", "--save-every", "0"]
     run(*arguments, "--out", tmp_path / "whole")
@@ -322,6 +327,7 @@ def test_one_line_is_a_line(parent, tmp_path, capsys):
     assert "; 1 line of metrics.jsonl" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_head_alone_has_defaults_for_a_small_folder(parent, tmp_path, capsys):
     capsys.readouterr()
     run("finetune", "--weights", parent, "--freeze", "--dataset", "shapes", "--epochs", 2, "--out", tmp_path / "run")

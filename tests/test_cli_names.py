@@ -37,6 +37,7 @@ def tame(text):
     return not any(c < " " or "\x7f" <= c < "\xa0" or c == "\u202e" for c in text if c != "\n")
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_all_its_files_and_every_reader_of_it_says_the_names(named, tmp_path, capsys):
     root, picture, classes = named
     run = tmp_path / f"run {root.name}"

@@ -258,6 +258,7 @@ def test_memory_does_not_grow_with_the_number_of_files(thousands, tmp_path, caps
     assert len((tmp_path / "answers.csv").read_text(encoding="utf-8").splitlines()) == 1501
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_reader_that_leaves_ends_the_command(thousands):
     many, weights = thousands

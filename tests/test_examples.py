@@ -36,6 +36,7 @@ def test_overlap(where):
     assert where["overlap"](a, b) == pytest.approx((1 / 3 + 2 / 4) / 2)
 
 
+@pytest.mark.slow
 def test_the_probe_marks_the_shape_better_than_chance_even_in_an_untrained_models_features(where, tmp_path, capsys):
     save_weights(create_model("ViT-XS_4-CIFAR", seed=0), tmp_path / "model.npz")
     arguments = ["--weights", str(tmp_path / "model.npz"), "--images", "300", "--out", str(tmp_path / "where.png")]

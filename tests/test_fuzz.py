@@ -78,6 +78,7 @@ def test_a_case_is_the_same_every_time(tmp_path, monkeypatch):
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of memory are POSIX's")
 def test_workers_answer_for_all_their_cases():
     outcomes = list(run_cases([("pets-lists", number) for number in range(12)], workers=1))

@@ -147,6 +147,7 @@ def test_python_in_a_page_uses_what_minivit_has(page):
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", ["README.md", "docs/training.md", "docs/scripting.md", "docs/measuring.md", "docs/weights.md"]
 )

@@ -128,6 +128,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_ctrl_c_ends_the_process_at_once_without_a_word_of_its_own():
     parent = subprocess.Popen(

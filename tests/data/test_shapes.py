@@ -29,12 +29,14 @@ def test_the_defaults():
     assert len(set(CLASSES)) == 10
 
 
+@pytest.mark.slow
 def test_every_ten_images_show_every_class_in_an_order_of_their_own(train):
     groups = train.labels.reshape(-1, 10)
     assert (np.sort(groups, axis=1) == np.arange(10)).all()
     assert len({tuple(group) for group in groups}) == len(groups)
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_images_and_another_seed_others(test):
     again, other = shapes("test", seed=0), shapes("test", seed=1)
     assert np.array_equal(again.images, test.images)
@@ -209,6 +211,7 @@ def test_a_linear_classifier_on_the_pixels_stays_under_40_percent(train, test):
     assert accuracy < 0.40
 
 
+@pytest.mark.slow
 def test_that_linear_classifier_would_find_what_is_linear(train, test):
     """The oracle above can tell: with the label written faintly into the background, it is found."""
     hint = np.random.default_rng(0).integers(-12, 13, (10, 32, 32, 3))

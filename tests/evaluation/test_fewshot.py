@@ -145,6 +145,7 @@ def test_more_shots_are_better_where_classes_overlap():
     assert many.mean > few.mean + 0.15
 
 
+@pytest.mark.slow
 def test_the_mean_and_its_interval():
     result = FewShotResult(5, (0.1, 0.2, 0.3))
     assert result.mean == pytest.approx(0.2)

@@ -104,6 +104,7 @@ def test_half_precision_takes_conversions_more_and_its_weights_are_rounded_at_on
     assert passes[5] - passes[2] == 3 * 75
 
 
+@pytest.mark.slow
 def test_two_gpus_after_each_other_each_compute_with_arrays_of_their_own(cupy, tmp_path):
     """What is kept from step to step is kept for each."""
     config = TrainConfig(dataset="shapes", steps=1, batch_size=16, train_images=32, validation=20, log_every=1)

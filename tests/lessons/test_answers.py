@@ -29,6 +29,7 @@ def numbered(collected):
     return ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", answers.RIGHT, ids=numbered(answers.RIGHT))
 def test_a_right_answer_passes(answer):
     verdict = examine(answer.exercise, answer.attempt, dict(answer.names))

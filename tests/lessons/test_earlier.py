@@ -123,6 +123,7 @@ def test_another_cell_that_fails_is_minivits_and_the_rest_the_learners(mine, cap
     assert embedding.forward.__globals__["patchify"] is patchify  # the class stands among the learner's functions
 
 
+@pytest.mark.slow
 @struck_in_a_callback
 def test_a_cell_without_end_is_minivits_and_the_rest_the_learners(mine, capsys, monkeypatch):
     monkeypatch.setattr(trial, "SECONDS", 1.0)

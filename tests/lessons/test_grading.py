@@ -82,6 +82,7 @@ def test_a_notebook_that_wants_all_memory_is_stopped(tmp_path):
     assert mark.done == 5  # its exercises are right, and are marked among the lesson's own definitions
 
 
+@pytest.mark.slow
 def test_a_notebook_that_ends_its_process(tmp_path):
     path = put(tmp_path, SOLVED, with_cell("import os\nos._exit(3)"))
 

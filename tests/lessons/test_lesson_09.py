@@ -131,6 +131,7 @@ def test_a_small_model_learns_thirty_images_by_heart():
     assert (model(batch).data.argmax(axis=-1) == few.labels).all()
 
 
+@pytest.mark.slow
 def test_other_scales_cost_what_the_lesson_says(mine, data):
     x, labels = data.images.astype(np.float32), data.labels
     mean, spread = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])

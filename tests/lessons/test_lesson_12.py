@@ -124,6 +124,7 @@ def test_neighbours_positions_are_alike_and_opposite_sides_too():
         assert reached.mean() == pytest.approx(0.25, abs=0.05)
 
 
+@pytest.mark.slow
 def test_painting_over_tells_the_maps_apart(attention, rollouts):
     eight = {
         "rollout": accuracy_without(rollouts, 8),

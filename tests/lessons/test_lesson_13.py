@@ -82,6 +82,7 @@ def test_a_head_on_frozen_features_is_the_frozen_model_trained(built):
         np.testing.assert_array_equal(model.state()[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_text_is_right_about_resized_positions():
     """At 40 pixels the grid is as good as at 32, and interpolation along the sequence no better than no positions."""
     from minivit.data.shapes import shapes

@@ -90,6 +90,7 @@ def test_lines_of_code_are_counted_as_the_tests_count_them():
         assert reading.code_lines(path) == len(code_lines(path)), path
 
 
+@pytest.mark.slow
 def test_every_tag_of_the_paper_is_found():
     found = {(tag.file, tag.line) for tag in reading.tags()}
 

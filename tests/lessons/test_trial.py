@@ -103,6 +103,7 @@ def test_one_that_loops_for_ever():
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_one_that_loops_for_ever_and_catches_everything():
     def twice(x):
         for _ in range(3):

@@ -108,6 +108,7 @@ def test_an_evaluation_that_is_stopped_again_and_again_is_still_made(tmp_path, m
     assert [record["step"] for record in records(tmp_path / "stopped", "test")] == [5, 10]
 
 
+@pytest.mark.slow
 def test_ranks_resume_a_run_that_one_of_them_stopped_in_an_evaluation(tmp_path, monkeypatch):
     config = TrainConfig(**BASE | {"batch_size": 18}, ema_decay=0.9)
 

@@ -211,6 +211,7 @@ def test_a_metrics_file_that_cannot_be_read_or_written_is_said(tmp_path):
         metrics.sync()
 
 
+@pytest.mark.slow
 def test_twelve_hundred_mutated_metrics_end_in_no_traceback(tmp_path):
     metrics = MetricsFile(tmp_path / "metrics.jsonl")
     drawn = list(mutations(GOOD, 800, seed=2))

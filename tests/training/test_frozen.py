@@ -62,6 +62,7 @@ def test_with_augmentation_each_epoch_computes_anew(starting, tmp_path, counted)
     assert sum(counted) == 3 * (60 + 20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crop", [1.0, 0.7])
 def test_the_head_becomes_what_it_becomes_without_the_shortcut(crop, tmp_path, monkeypatch):
     model = create_model("ViT-XS_4-CIFAR", seed=5, num_classes=3)
@@ -81,6 +82,7 @@ def test_the_head_becomes_what_it_becomes_without_the_shortcut(crop, tmp_path, m
     assert short.accuracy == long.accuracy
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_with_the_same_weights_to_the_last_bit(starting, tmp_path, monkeypatch):
     config = options(starting, save_every=0.0)
     train(config, tmp_path / "whole", show=False)
@@ -110,6 +112,7 @@ def test_held_out_images_are_named_as_without_the_shortcut(starting, tmp_path, c
     assert "validation accuracy" in said and "test accuracy" not in said
 
 
+@pytest.mark.slow
 def test_an_average_of_the_weights_is_kept_too(starting, tmp_path):
     result = train(options(starting, ema_decay=0.9), tmp_path / "run", show=False)
     averaged = load_model(tmp_path / "run" / "checkpoint.npz").head.weight.data

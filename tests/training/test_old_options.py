@@ -74,6 +74,7 @@ def test_an_option_under_both_names_is_refused(read):
         read({"dataset": "shapes", "model": "ViT-XS_4-CIFAR", "seed": 0, "clip": 1.0, "clip_grad": 0.5})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny", "undrawn")
 def test_a_run_begun_under_old_names_ends_with_the_same_bits(tmp_path, monkeypatch):
     options = {"dropout": 0.1, "save_every": 0.0, "epochs": 4, **NEW}

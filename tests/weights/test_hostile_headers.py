@@ -93,6 +93,7 @@ def test_a_header_that_is_no_object(tmp_path, text):
     assert quickly(load_model, write(tmp_path / "odd.npz", MODELS["ViT"](), text))
 
 
+@pytest.mark.slow
 def test_random_changes_of_a_headers_text(tmp_path):
     """Hundreds of them, of single characters and of pieces; what is read all the same has finite weights."""
     model = MODELS["ViT"]()

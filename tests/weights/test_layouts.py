@@ -53,6 +53,7 @@ def test_the_names_and_shapes_written_are_the_published_ones(name):
     assert written == spelled_out(MANIFESTS["1k"][name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANIFESTS["21k"])
 def test_so_are_those_of_the_models_with_pre_logits(name):
     published = spelled_out(MANIFESTS["21k"][name])

@@ -452,6 +452,7 @@ def test_info_says_what_a_file_was_taken_for(tmp_path, capsys):
     assert found["preprocessing"]["crop_share"] == 0.5 and found["source"] == "timm" and found["types"] == ["float32"]
 
 
+@pytest.mark.slow
 def test_info_reads_no_array_and_takes_a_run_too(tmp_path, capsys, monkeypatch):
     write_safetensors(tmp_path / "model.safetensors", timm_arrays())
     from minivit.weights.sources.timm import Timm

@@ -111,6 +111,7 @@ def test_a_name_is_downloaded_into_the_cache_and_loads(publisher, tmp_path):
     assert load_model(path.rename(tmp_path / "small.npz")).config.dim == 12
 
 
+@pytest.mark.slow
 def test_a_file_of_the_published_size_comes_from_a_server_and_loads(monkeypatch, tmp_path):
     row, published = TABLE["ViT-Ti_16-224-augreg"], tmp_path / "published"
     published.mkdir()
