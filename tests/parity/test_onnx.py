@@ -273,7 +273,9 @@ def test_a_trained_model_has_the_same_five_best_classes_elsewhere(trained, tmp_p
         agrees(logits, ours)
         np.testing.assert_array_equal(top5(logits), top5(ours))
     said = {each.key: each.value for each in onnx_library.load(out).metadata_props}
-    assert said["command"].startswith("minivit train --model ViT-XS_4-CIFAR --dataset shapes --steps 60 ")
+    assert said["command"].startswith(
+        "minivit train --recipe none --model ViT-XS_4-CIFAR --dataset shapes --eval-every 0 --steps 60 "
+    )
     assert said["licence"] == "CC0-1.0"
     assert line.startswith(f"{out}: {out.stat().st_size / 1e3:.1f} kB, opset 17, logits of 3 random images are within ")
 
