@@ -103,7 +103,7 @@ class GivenImages:
             if channels != 3:
                 raise ShapeError(f"{name} is a file, which has 3 channels, and this model takes {channels}")
             return
-        if _is_pillow(image):
+        if is_pillow(image):
             if channels != 3 and image.mode != MODES.get(channels):
                 raise ShapeError(
                     f"{name} must be a Pillow image of mode {MODES.get(channels)}, not {image.mode}: use its convert()"
@@ -138,7 +138,7 @@ class GivenImages:
         height, width, channels = self.image_shape
         if isinstance(image, str | Path):
             pixels = decode_image(image)
-        elif _is_pillow(image):
+        elif is_pillow(image):
             pixels = pixels_of(image, name) if channels == 3 else np.asarray(image).reshape(*image.size[::-1], channels)
         else:
             pixels = _with_channels(_eight_bits(_as_array(image), self.value_range), channels, name)
@@ -147,12 +147,13 @@ class GivenImages:
         return fit_image(pixels, height, width, self.preprocessing)
 
 
-def _is_pillow(image: Any) -> bool:
+def is_pillow(image: Any) -> bool:
+    """Return whether something is a Pillow image; Pillow is not imported for that."""
     return type(image).__module__.startswith("PIL.")
 
 
 def _is_picture(image: Any) -> bool:
-    return isinstance(image, str | Path) or _is_pillow(image)
+    return isinstance(image, str | Path) or is_pillow(image)
 
 
 def _is_picture_shape(shape: tuple[int, ...], channels: int) -> bool:

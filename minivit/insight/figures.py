@@ -15,8 +15,7 @@ import numpy as np
 from ..data import Dataset
 from ..models import ViT
 from ..utils.aliases import old_names
-from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, Scheme, new_figure, png
-from ..utils.files import atomic_file
+from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, Scheme, new_figure, png, write_png
 from ..utils.text import printable, write_words
 from .attention import class_token_attention
 from .embeddings import FilterComponents
@@ -182,8 +181,7 @@ def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: in
     for plot, right in zip(figure.axes, predicted == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
     write_words(figure.suptitle("", fontsize=10), title)
-    with atomic_file(path) as file:
-        file.write(png(figure))
+    write_png(figure, path)
 
 
 def prediction_title(predicted: str, probability: float, truth: str | None) -> str:

@@ -21,9 +21,9 @@ from ..training.batches import augmentation_name
 from ..training.config import TrainConfig
 from ..training.range_test import RangeTest
 from ..training.trainer import build_run
-from ..utils.files import atomic_file
+from ..utils.figures import write_png
 from ..utils.text import printable, write_words
-from .figures import LIGHT, as_rgb, new_figure, png
+from .figures import LIGHT, as_rgb, new_figure
 
 COLUMNS = 8  # images in a row of a page
 COMPARED = 8  # images beside their originals
@@ -164,8 +164,7 @@ def preview_figure(preview: Preview, path: str | Path, images: int = 32) -> None
         pixels, labels = pixels_of_batch(to_numpy(batch.images[:count])), to_numpy(batch.labels)
         grid = part.subplots(rows, columns, squeeze=False).ravel()
         _draw_row(grid, list(pixels), [label_in_words(label, preview.classes) for label in labels[:count]])
-    with atomic_file(path) as file:
-        file.write(png(figure, dpi=100))
+    write_png(figure, path, dpi=100)
 
 
 def range_figure(found: RangeTest, path: str | Path, title: str = "") -> None:
@@ -191,8 +190,7 @@ def range_figure(found: RangeTest, path: str | Path, title: str = "") -> None:
     plot.grid(alpha=0.3)
     plot.legend(frameon=False, fontsize=8)
     write_words(figure.suptitle("", fontsize=10), title)
-    with atomic_file(path) as file:
-        file.write(png(figure))
+    write_png(figure, path)
 
 
 def _write_title(part: Any, text: str) -> None:

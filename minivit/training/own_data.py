@@ -15,6 +15,7 @@ from ..data import AnyDataset, Batch, Dataset, FileDataset, ImageFiles, Loader
 from ..data.dataset import RESIZED_EXACTLY, Indices
 from ..errors import ConfigError, DataError, DTypeError, MinivitError, ShapeError
 from ..images.fitting import fit_batch
+from ..images.given import MODES, is_pillow
 from ..nn import Module
 from ..preprocessing import in_known_range, preprocess
 from ..utils.notices import notice
@@ -22,7 +23,6 @@ from ..utils.text import quoted
 from .batches import Prepared
 from .options import OWN_DATA
 
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by the number of channels
 KINDS = "a pair (images, labels), a data set, or batches of such pairs"
 
 
@@ -247,7 +247,7 @@ def _array(values: Any, where: str) -> np.ndarray:
 
 def _pixels_of(image: Any, channels: int) -> np.ndarray:
     """Return an image as an array; a Pillow image with as many channels."""
-    if type(image).__module__.startswith("PIL."):
+    if is_pillow(image):
         image = image.convert(MODES.get(channels, "RGB"))
         return np.asarray(image).reshape(image.size[1], image.size[0], -1)
     return _array(image, "an image")

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from .files import atomic_file
 
 # A matplotlib Figure or SubFigure. The type is Any, since matplotlib is imported only when it is used.
 Canvas = Any
@@ -42,3 +45,13 @@ def png(figure: Canvas, dpi: int = 110) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return buffer.getvalue()
+
+
+def write_png(figure: Canvas, path: str | Path, dpi: int = 110) -> None:
+    """Write the figure to a PNG file, whole or not at all.
+
+    Raises:
+        SaveError: if it cannot be written; what was there before is unchanged.
+    """
+    with atomic_file(path) as file:
+        file.write(png(figure, dpi))

@@ -79,7 +79,7 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     check_free_folder(path)
-    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
+    part = _temporary_path(path)
     try:
         part.mkdir(parents=True)
         yield part
@@ -112,13 +112,17 @@ def _is_stream(path: Path, before: os.stat_result | None) -> bool:
     return not stat.S_ISREG(before.st_mode) or path.parent == Path("/dev")
 
 
+def _temporary_path(path: Path) -> Path:
+    return path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
+
+
 def _temporary_file(path: Path, before: os.stat_result | None) -> tuple[Path, int]:
     """Make a temporary file beside `path` that no other process uses; return it with its descriptor.
 
     O_EXCL follows no link and opens no existing file. If `path` exists, only its owner may read the new file until it
     has the permissions of the old one.
     """
-    part = path.with_name(f"{PART_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{PART_SUFFIX}")
+    part = _temporary_path(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(part, flags, 0o666 if before is None else 0o600)
     if before is not None:
