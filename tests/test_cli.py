@@ -15,10 +15,11 @@ from PIL import Image
 
 from minivit import cli, create_model, save_weights
 from minivit.data import shapes
+from minivit.evaluation import measured
 from minivit.insight import figures
 from minivit.training import batches
-from minivit.training.config import OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
-from minivit.training.recipes import OPTIONS, load_recipe
+from minivit.training.config import DEFAULTS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
+from minivit.training.recipes import load_recipe
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -30,7 +31,7 @@ def small_shapes(name, data_dir=None, **options):
 @pytest.fixture(autouse=True)
 def small_data(monkeypatch):
     monkeypatch.setattr(batches, "load_dataset", small_shapes)
-    monkeypatch.setattr(cli.evaluate, "load_dataset", small_shapes)
+    monkeypatch.setattr(measured, "load_dataset", small_shapes)
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +219,12 @@ def test_the_defaults_in_the_help_are_the_recipes(command):
         sets = {option for one in ("shapes", "cifar10", "folder") for option in load_recipe(one).options}
         assert sets - {"dataset", "pool", "positions", "image_size"} == set(command.OF_RECIPE)
         for option, words in command.OF_RECIPE.items():
-            assert words.endswith(f", or {OPTIONS[option]:g}" if option in ("lr", "epochs") else f" {OPTIONS[option]}")
+            assert words.endswith(
+                f", or {DEFAULTS[option]:g}" if option in ("lr", "epochs") else f" {DEFAULTS[option]}"
+            )
         return
     for option, value in load_recipe(name).options.items():
-        words = command.OF_RECIPE.get(option, OPTIONS[option])
+        words = command.OF_RECIPE.get(option, DEFAULTS[option])
         assert words == (f"{value:g}" if isinstance(value, float) else value), option
 
 

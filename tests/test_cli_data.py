@@ -86,7 +86,7 @@ def test_the_model_is_chosen_for_the_image_size_and_said(photos, tmp_path, capsy
 
 @pytest.mark.slow
 def test_pictures_of_one_size_are_resized_when_asked_for(tmp_path, monkeypatch, capsys):
-    for module in (batches, cli.evaluate):
+    for module in (batches, evaluation_measured):
         monkeypatch.setattr(module, "load_dataset", small_shapes)
     assert trained(tmp_path / "run", "--dataset", "shapes") == 0
     assert load_model(tmp_path / "run" / "checkpoint.npz").config.image_size == 8
@@ -571,7 +571,7 @@ def test_images_held_out_to_validate_on_can_be_measured(photos, tmp_path, capsys
 
 @pytest.mark.slow
 def test_parts_of_a_published_data_set(tmp_path, monkeypatch, capsys):
-    for module in (batches, cli.evaluate, evaluation_measured):
+    for module in (batches, evaluation_measured):
         monkeypatch.setattr(module, "load_dataset", small_shapes)
     assert trained(tmp_path / "run", "--dataset", "shapes", "--validation", "20") == 0
     parts = ("all", "train", "val", "test")

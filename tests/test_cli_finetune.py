@@ -9,6 +9,7 @@ import pytest
 
 from minivit import cli, load_model, save_weights
 from minivit.data import shapes
+from minivit.evaluation import measured
 from minivit.training import TrainConfig, batches, loop, trainer
 from minivit.weights import read_arrays
 from tests.weights.files import timm_arrays, write_safetensors
@@ -24,7 +25,7 @@ def small_data(monkeypatch):
         return shapes("train", 60), shapes("test", 20)
 
     monkeypatch.setattr(batches, "load_dataset", load)
-    monkeypatch.setattr(cli.evaluate, "load_dataset", load)
+    monkeypatch.setattr(measured, "load_dataset", load)
 
 
 @pytest.fixture(scope="module")

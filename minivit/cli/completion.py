@@ -63,7 +63,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
     """Return the values of options and arguments, by name; `FILES` and `FOLDERS` are those of the disk."""
     from ..training.masked import TARGETS
     from ..training.optim import OPTIMIZERS
-    from ..training.options import OBJECTIVES
+    from ..training.options import MONITORED, OBJECTIVES
     from ..training.precision import PRECISIONS
     from ..training.recipes import NONE, recipe_names
     from ..training.schedule import DECAYS
@@ -77,7 +77,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
         "--interpolation": tuple(INTERPOLATIONS),
         "--lr-schedule": tuple(DECAYS),
         "--model": tuple(MODEL_NAMES),
-        "--monitor": ("accuracy", "loss"),
+        "--monitor": MONITORED,
         "--objective": tuple(OBJECTIVES),
         "--optimizer": tuple(OPTIMIZERS),
         "--pool": tuple(POOLS),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import DATASETS, dataset_title, load_dataset
+from ..data import DATASETS, dataset_title
 from ..errors import ConfigError
 from ..utils.files import check_free_folder
 from ..utils.notices import notice
@@ -140,11 +140,8 @@ def labelled_test_set(
         known = f"one of {', '.join(DATASETS)}, or folder:PATH"
         raise ConfigError(f"{path} does not name the data set that it was trained on: give --dataset, {known}")
     split = getattr(options, "split", None)
-    if name in DATASETS and split is None:
-        _, test_set = load_dataset(name, options.data_dir or data_dir)
-    else:
-        folder = path.absolute().parent
-        test_set = images_to_measure(name, options.data_dir or data_dir, split, header, dataset, folder)
+    folder = path.absolute().parent
+    test_set = images_to_measure(name, options.data_dir or data_dir, split, header, dataset, folder)
     return name, _with_the_models_labels(model, header.get("classes"), test_set)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..errors import ConfigError
 from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_place_options, add_run_options
 from .train import run_training
 
@@ -30,10 +29,6 @@ OF_RECIPE = {
     "label_smoothing": "0",
     **dict.fromkeys(("epochs", "steps", "batch_size", "augment", "eval_every"), "by the number of images"),
 }
-NOT_HERE = (  # the weights settle these; `FINETUNE_OPTIONS` has heads, for weights that do not name their number
-    "model", "pool", "positions", "positions-at", "patch-size", "dim", "depth", "heads", "mlp-ratio",
-)  # fmt: skip
-
 EXAMPLES = (
     "minivit finetune --weights ViT-Ti_16-224-augreg --dataset pets --freeze",
     "minivit finetune --weights runs/first --dataset pets --steps 500 --lr 0.003",
@@ -43,6 +38,8 @@ EXAMPLES = (
 
 def add_finetune(commands: Any) -> None:
     """Add the command."""
+    from ..training.options import OF_THE_MODEL
+
     parser = commands.add_parser(
         "finetune", examples=EXAMPLES, help="adapt trained weights to a data set", allow_abbrev=False,
         usage="minivit finetune --weights PATH [OPTIONS]\n       minivit finetune --resume DIR",
@@ -62,12 +59,7 @@ def add_finetune(commands: Any) -> None:
         help="train only the head, by default with --epochs 100 --batch-size 64 --augment none --eval-every 10: each "
         "image then goes through the frozen part once [default: train the whole model]",
     )  # fmt: skip
-    table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
+    # The weights settle the model; `FINETUNE_OPTIONS` has heads, for weights that do not name their number.
+    table = [row for row in RUN_OPTIONS if row[0].replace("-", "_") not in ("model", *OF_THE_MODEL)]
     add_run_options(parser, [*table, *FINETUNE_OPTIONS], OF_RECIPE, ALIASES)
-    parser.set_defaults(run=_finetune)
-
-
-def _finetune(options: argparse.Namespace) -> int:
-    if not any(hasattr(options, name) for name in ("weights", "resume", "config")):
-        raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
-    return run_training(options, "finetune")
+    parser.set_defaults(run=lambda options: run_training(options, "finetune"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
@@ -213,12 +212,11 @@ def add_run_options(
         of_recipe: defaults in words, by field, where the command's recipe has others than `TrainConfig`.
         aliases: a second spelling of an option.
     """
-    from ..training import TrainConfig
+    from ..training.config import DEFAULTS
 
-    defaults = {field.name: field.default for field in fields(TrainConfig)}
     for option, kind, unit, text in table:
         name = option.replace("-", "_")
-        default = of_recipe.get(name, defaults[name])
+        default = of_recipe.get(name, DEFAULTS[name])
         if option == "steps" and default is None:
             default = "use --epochs"
         elif isinstance(default, float):

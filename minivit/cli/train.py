@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from ..training.distributed.ranks import Ranks
     from ..training.recipes import Resolved
 
-SETTLED_BY_WEIGHTS = (
-    "model", "pool", "positions", "positions_at", "patch_size", "dim", "depth", "heads", "mlp_ratio",
-)  # fmt: skip
 # Defaults that each data set's recipe has for itself, in words.
 OF_RECIPE = {
     "model": "the recipe's, or ViT-XS_4-CIFAR",
@@ -70,7 +67,10 @@ def add_train(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    if hasattr(options, "weights") and (settled := [name for name in SETTLED_BY_WEIGHTS if hasattr(options, name)]):
+    from ..training.options import OF_THE_MODEL
+
+    settled = [name for name in ("model", *OF_THE_MODEL) if hasattr(options, name)]
+    if hasattr(options, "weights") and settled:
         raise ConfigError(f"the weights settle the model: leave out --weights or {listed_as_options(settled)}")
     return run_training(options, "train")
 
@@ -190,13 +190,12 @@ def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], comma
     from ..training.finetuning import fitted_to_data
     from ..training.recipes import resolved
 
-    if "epochs" in given and "steps" in given:
-        raise ConfigError("--epochs and --steps exclude each other: give one of them")
+    check_one_length(given)
     found = resolved(command, given, getattr(options, "recipe", None), getattr(options, "config", None))
+    if command == "finetune" and not found.options.get("weights"):
+        raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
     config = TrainConfig(**found.options)
     sentences = [*_words_of_recipe(found), *found.notes]
-    if command == "finetune" and not config.weights:
-        raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
     needs_data = command == "finetune" and found.source and bool(fitted_to_data(1, found.options)[0])
     if needs_data or config.validation:
         images = _count_training_images(config, ranks)
@@ -273,12 +272,17 @@ def _check_found(config: TrainConfig, folder: Path) -> None:
 
 def one_length(given: dict[str, Any]) -> dict[str, Any]:
     """Return the default of --epochs if --steps is given, and the other way round: they exclude each other."""
-    from ..training import TrainConfig
+    from ..training.config import DEFAULTS
 
+    check_one_length(given)
+    others = {"epochs": "steps", "steps": "epochs"}
+    return {others[name]: DEFAULTS[others[name]] for name in given if name in others}
+
+
+def check_one_length(given: dict[str, Any]) -> None:
+    """Raise ConfigError if a run's length is given in epochs and in steps."""
     if "epochs" in given and "steps" in given:
         raise ConfigError("--epochs and --steps exclude each other: give one of them")
-    others = {"epochs": "steps", "steps": "epochs"}
-    return {others[name]: getattr(TrainConfig, others[name]) for name in given if name in others}
 
 
 @contextmanager
@@ -350,13 +354,11 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
 def _draw_confusion(folder: Path, config: TrainConfig, result: RunResult) -> list[Path]:
     """Draw the confusion matrix of the last evaluation, if this process made one; return its figure."""
     from ..evaluation.figures import confusion_figure
-    from ..utils.figures import png
-    from ..utils.files import atomic_file
+    from ..utils.figures import write_png
 
     path = folder / "confusion.png"
     if result.confusion is None:
         return [path] if path.exists() else []
     title = f"{config.title} on {result.split} images of {dataset_title(config.dataset)}, last evaluation"
-    with atomic_file(path) as file:
-        file.write(png(confusion_figure(*result.confusion, title)))
+    write_png(confusion_figure(*result.confusion, title), path)
     return [path]

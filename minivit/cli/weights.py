@@ -17,17 +17,8 @@ from ..models.configs import OTHER_ACTIVATIONS
 from ..preprocessing import INTERPOLATIONS
 from ..utils.notices import notice
 from ..utils.text import printable
-from ..weights import (
-    Header,
-    channels_of,
-    crop_of,
-    find_weights,
-    grid_of,
-    has_zero_head,
-    load_for_pixels,
-    pool_of,
-    sides_of,
-)
+from ..weights import Header, find_weights, has_zero_head, load_for_pixels, sides_of
+from ..weights.options import READERS
 from .common import device_option, weights_option
 
 ACTIVATIONS = (*GELU_FORMS, *OTHER_ACTIVATIONS)
@@ -53,14 +44,6 @@ DETAILS = (
      "[default: as for --mean]"),
     ("interpolation", "NAME", f"resize images with the filter {', '.join(INTERPOLATIONS)} [default: as for --mean]"),
 )  # fmt: skip
-READERS = {
-    "grid": grid_of,
-    "pool": pool_of,
-    "mean": channels_of,
-    "std": channels_of,
-    "resize": sides_of,
-    "crop": crop_of,
-}
 TYPES = {"heads": int, "eps": float}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DATASETS, AnyDataset, Dataset, FileDataset, ImageFiles, load_dataset, load_test_folder
+from ..data import DATASETS, AnyDataset, Dataset, FileDataset, ImageFiles, folder_at, load_dataset, load_test_folder
 from ..data.folder import PARTS, folder_part
 from ..data.manifest import broken_in, read_manifest
 from ..data.splits import names_of
@@ -49,20 +49,18 @@ def images_to_measure(
 def _same(name: str, own: str, data_dir: str | None) -> bool:
     if name in DATASETS or own in DATASETS:
         return name == own
-    from ..data import folder_at
-
     return folder_at(name, data_dir).resolve() == folder_at(own, data_dir).resolve()
 
 
 def _of_others(name: str, data_dir: str | None, split: str | None) -> AnyDataset:
     """Return images of a data set that the model was not trained on."""
-    from ..data import folder_at
-
     if name in DATASETS:
         train, test = load_dataset(name, data_dir)
         if split == "val":
             raise ConfigError(f"split must be train, test or all: {name} has no validation images")
-        return {"train": train, "all": joined([train, test])}.get(split, test) if split else test
+        if split == "train":
+            return train
+        return joined([train, test]) if split == "all" else test
     if split is None:
         return load_test_folder(name, data_dir)
     return folder_part(folder_at(name, data_dir), split)

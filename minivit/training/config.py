@@ -58,6 +58,9 @@ class TrainConfig(
             self._check("sampler", self.sampler == "shuffled", "shuffled where patches are masked")
 
 
+DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(TrainConfig)}
+
+
 def config_from_json(values: Any) -> TrainConfig:
     """Return the options in a `config.json`.
 
@@ -72,9 +75,8 @@ def config_from_json(values: Any) -> TrainConfig:
     if missing := [name for name in ALWAYS_WRITTEN if name not in values]:
         raise ConfigError(f"it does not hold a run's options: {listed(missing)} is missing")
     values = as_written_now(values)
-    known = {field.name for field in fields(TrainConfig)}
-    if unknown := sorted(set(values) - known):
-        hint = did_you_mean(unknown[0], known)
+    if unknown := sorted(set(values) - set(DEFAULTS)):
+        hint = did_you_mean(unknown[0], DEFAULTS)
         raise ConfigError(f"it has options that this minivit does not know: {listed(unknown)}{hint and '; '}{hint}")
     return TrainConfig(**values)
 

@@ -18,7 +18,7 @@ from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
 from .batches import Prepared
 from .callbacks.callback import Callback
-from .config import TrainConfig
+from .config import DEFAULTS, TrainConfig
 from .distributed.ranks import Ranks
 from .folder import is_folder
 from .metrics import Metric, metrics_by_name
@@ -145,7 +145,7 @@ def _refuse_if_given(config: TrainConfig, names: Sequence[str], why: str) -> Non
     """Raise ConfigError for an option that has no effect, unless it has its default."""
     for name in names:
         value = getattr(config, name)
-        if value != TrainConfig.__dataclass_fields__[name].default:
+        if value != DEFAULTS[name]:
             raise ConfigError(f"{name.replace('_', '-')} is {quoted(value)}, but {why}: leave one of them out")
 
 
@@ -296,8 +296,8 @@ def _checked_optimizer(optimizer: Any, model: Classifier | None, config: TrainCo
         )
     _refuse_if_given(config, ("optimizer", "betas", "layer_decay"), "the optimiser is given")
     for name in ("lr", "weight_decay"):
-        value, default = getattr(config, name), TrainConfig.__dataclass_fields__[name].default
-        if value not in (default, getattr(optimizer, name)):
+        value = getattr(config, name)
+        if value not in (DEFAULTS[name], getattr(optimizer, name)):
             raise ConfigError(
                 f"{name.replace('_', '-')} is {value:g} in the options and {getattr(optimizer, name):g} in the "
                 "optimiser: give it in one place"

@@ -7,7 +7,7 @@ is all groups together.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from ..errors import ConfigError
 from ..models import model_config
 from ..models.names import mlp_width
 from ..utils.text import did_you_mean, quoted
-from ..weights import channels_of, crop_of, grid_of, pool_of, sides_of
+from ..weights import pool_of
+from ..weights.options import READERS
 from .masked import TARGETS
 from .optim import OPTIMIZERS
 from .precision import PRECISIONS
@@ -33,13 +34,13 @@ PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be pat
 OBJECTIVES = ("classes", "masked-patch")
 SAMPLERS, CLASS_WEIGHTS = ("shuffled", "balanced"), ("none", "balanced")
 MONITORED = ("accuracy", "loss")
+# The parts of a Vision Transformer, which starting weights settle.
+OF_THE_MODEL = ("patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at")
 OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
 
 # Options of weights that hold numbers: how each is read.
-OPTIONS_AS_TEXT: dict[str, Callable[[str, str], Any]] = {
-    "grid": grid_of, "mean": channels_of, "std": channels_of, "resize": sides_of, "crop": crop_of,
-}  # fmt: skip
+OPTIONS_AS_TEXT = {name: read for name, read in READERS.items() if name != "pool"}
 
 
 @dataclass(frozen=True, kw_only=True)

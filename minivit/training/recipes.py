@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,17 @@ from ..models.configs import ViTConfig
 from ..models.names import model_for_image_size
 from ..utils.files import read_json, read_text
 from ..utils.text import did_you_mean, printable, quoted, suggestion
-from .config import TrainConfig, as_written_now, config_from_json
+from .config import DEFAULTS, TrainConfig, as_written_now, config_from_json
 from .folder import CONFIG, NOTES, relocated
+from .options import OF_THE_MODEL
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 NONE = "none"  # the name for no recipe
 COMMANDS = ("train", "finetune", "pretrain")
 FACTS = ("for", "command", "title", "time", "reaches", "measured", "log", "rates")  # the keys of [about]
-OPTIONS: dict[str, Any] = {option.name: option.default for option in fields(TrainConfig)}
 
 A_LENGTH = ("epochs", "steps")  # one of them
 OF_THE_OPTIMIZER = ("lr", "min_lr", "betas", "weight_decay")  # good for one optimiser, not for another
-OF_THE_MODEL = ("patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at")
 
 Layer = dict[str, Any]  # options by field
 
@@ -136,11 +135,11 @@ def _options_in(values: Any, path: Path) -> Layer:
     if not isinstance(values, dict):
         raise ConfigError(f"{printable(path)}: a condition is followed by options, not by {quoted(values)}")
     spelled = {name.replace("-", "_"): value for name, value in values.items()}
-    if {"epochs", "steps"} <= set(spelled):
+    if set(A_LENGTH) <= set(spelled):
         raise ConfigError(f"{printable(path)}: epochs and steps exclude each other: give one of them")
     options = as_written_now(spelled)
     for name, value in options.items():
-        if name not in OPTIONS:
+        if name not in DEFAULTS:
             raise ConfigError(f"{printable(path)}: unknown option {quoted(name)}: {_nearest(name)}")
         if isinstance(value, dict | list):
             raise ConfigError(f"{printable(path)}: {name} takes one value, not {quoted(value)}")
@@ -148,14 +147,14 @@ def _options_in(values: Any, path: Path) -> Layer:
 
 
 def _nearest(name: str) -> str:
-    return did_you_mean(name, OPTIONS) or "`minivit train --help` lists the options"
+    return did_you_mean(name, DEFAULTS) or "`minivit train --help` lists the options"
 
 
 def _rule_in(condition: str, options: Any, path: Path) -> tuple[str, Any, Layer]:
     """Return a rule such as [when."optimizer = adamw"] as its field, its value and its options."""
     found = re.fullmatch(r"\s*([\w-]+)\s*=\s*(\S+)\s*", condition)
     name = found[1].replace("-", "_") if found else ""
-    if not found or name not in OPTIONS:
+    if not found or name not in DEFAULTS:
         hint = _nearest(name) if found else 'write OPTION = VALUE, such as [when."optimizer = adamw"]'
         raise ConfigError(f"{printable(path)}: unknown condition {quoted(condition)}: {hint}")
     try:
@@ -197,7 +196,7 @@ def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
     if "image_size" in given and not chosen and "model" in below and "model" not in options:
         options["model"] = model_for_image_size(given["image_size"])
         notes.append(f"--model {options['model']}: the small model for images of {given['image_size']} pixels")
-    mine = {name: value for name, value in below.items() if options.get(name) == value != OPTIONS[name]}
+    mine = {name: value for name, value in below.items() if options.get(name) == value != DEFAULTS[name]}
     mine = {name: value for name, value in mine.items() if name not in given}
     if source.path.parent == FOLDER:
         options["recipe"] = source.name
@@ -215,7 +214,7 @@ def _below(source: Recipe, given: Layer) -> Layer:
     plain = _merged(*(one.options for one in reversed(chain)), given)
     for one in reversed(chain):
         layers += [one.options]
-        layers += [options for name, value, options in one.rules if plain.get(name, OPTIONS[name]) == value]
+        layers += [options for name, value, options in one.rules if plain.get(name, DEFAULTS[name]) == value]
     return _merged(*layers)
 
 
@@ -227,19 +226,27 @@ def _merged(*layers: Layer) -> Layer:
     """
     merged: Layer = {}
     for layer in layers:
-        dropped: Iterable[str] = ()
-        if {"epochs", "steps"} & set(layer):
-            dropped = (*dropped, "epochs", "steps")
-        if "optimizer" in merged and layer.get("optimizer", merged["optimizer"]) != merged["optimizer"]:
-            dropped = (*dropped, *OF_THE_OPTIMIZER)
-        if layer.get("weights"):  # they settle the model
-            dropped = (*dropped, "model", "image_size", *OF_THE_MODEL)
-        elif "model" in layer:
-            dropped = (*dropped, "image_size", *(() if _is_transformer(layer["model"]) else OF_THE_MODEL))
-        elif "image_size" in layer and "image_size" in merged:
-            dropped = (*dropped, "model")
+        dropped = _replaced_by(layer, merged)
+        if "model" in layer:
+            dropped.append("image_size")
+        elif not layer.get("weights") and "image_size" in layer and "image_size" in merged:
+            dropped.append("model")
         merged = {name: value for name, value in merged.items() if name not in dropped} | layer
     return merged
+
+
+def _replaced_by(layer: Layer, below: Layer) -> list[str]:
+    """Return the options below a layer that make no sense beside the layer's."""
+    dropped: list[str] = []
+    if set(A_LENGTH) & set(layer):
+        dropped += A_LENGTH
+    if "optimizer" in below and layer.get("optimizer", below["optimizer"]) != below["optimizer"]:
+        dropped += OF_THE_OPTIMIZER
+    if layer.get("weights"):  # they settle the model
+        dropped += ["model", "image_size", *OF_THE_MODEL]
+    elif "model" in layer and not _is_transformer(layer["model"]):
+        dropped += OF_THE_MODEL
+    return dropped
 
 
 def _is_transformer(model: Any) -> bool:
@@ -261,7 +268,7 @@ def default_recipe(command: str, given: Mapping[str, Any]) -> Recipe:
     """
     if command != "train":
         return load_recipe(command)
-    dataset = given.get("dataset", OPTIONS["dataset"])
+    dataset = given.get("dataset", DEFAULTS["dataset"])
     kind = dataset if dataset in DATASETS else "folder"
     return next(one for one in map(load_recipe, recipe_names()) if kind in one.about.get("for", ()))
 
@@ -301,8 +308,10 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
             raise ConfigError(f"{printable(path)} learned {how}: its options are for minivit {other}, not {command}")
         _check_not_settled(options, given, path)
         dropped = _replaced_by(given, options)
+        if given.get("dataset") in DATASETS:  # these are for folders
+            dropped += ["split", "skip_broken"]
         changed = [name for name in dropped if name not in ("model", "image_size", *given, *A_LENGTH)]
-        words = [f"--{name.replace('_', '-')}" for name in changed if options.get(name) != OPTIONS[name]]
+        words = [f"--{name.replace('_', '-')}" for name in changed if options.get(name) != DEFAULTS[name]]
         notes = (
             (f"left out of {printable(path)}, for it does not fit what was given: {' '.join(words)}",) if words else ()
         )
@@ -333,22 +342,6 @@ def _check_not_settled(options: Layer, given: Layer, path: Path) -> None:
         )
 
 
-def _replaced_by(given: Layer, options: Layer) -> list[str]:
-    """Return the options of a run that make no sense any more beside the ones that were given."""
-    dropped: list[str] = []
-    if set(A_LENGTH) & set(given):
-        dropped += A_LENGTH
-    if given.get("optimizer", options["optimizer"]) != options["optimizer"]:
-        dropped += OF_THE_OPTIMIZER
-    if given.get("weights"):
-        dropped += ["model", "image_size", *OF_THE_MODEL]
-    elif "model" in given and not _is_transformer(given["model"]):
-        dropped += OF_THE_MODEL
-    if given.get("dataset") in DATASETS:  # they are for folders
-        dropped += ["split", "skip_broken"]
-    return dropped
-
-
 def options_of_run(path: Path) -> Layer:
     """Return the options of a run by field.
 
@@ -365,12 +358,12 @@ def options_of_run(path: Path) -> Layer:
         raise ConfigError(f"{printable(path)} {what}: --config takes a run's folder, its {CONFIG} or a .toml file")
     values = read_json(file)
     notes = values.pop(NOTES, None) if isinstance(values, dict) else None
-    if isinstance(values, dict) and (unknown := sorted(set(as_written_now(values)) - set(OPTIONS))):
+    if isinstance(values, dict) and (unknown := sorted(set(as_written_now(values)) - set(DEFAULTS))):
         raise ConfigError(f"{printable(file)}: unknown option {quoted(unknown[0])}: {_nearest(unknown[0])}")
     try:
         config = relocated(config_from_json(values), notes, file.parent)
     except ConfigError as error:
         raise ConfigError(f"{printable(file)}: {error}") from error
-    options = {name: getattr(config, name) for name in OPTIONS}
+    options = {name: getattr(config, name) for name in DEFAULTS}
     del options["steps" if options["steps"] is None else "epochs"]
     return options

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS, dataset_title
 from ..utils.text import shell_word
 from ..weights import PRETRAINED
-from .config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, as_written_now
+from .config import DEFAULTS, NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, as_written_now
 
 if TYPE_CHECKING:
     from ..weights import Header
@@ -31,13 +30,12 @@ def command_of_run(header: Header) -> str | None:
         command = "finetune"
     elif noted.get("objective", "classes") != "classes":
         command = "pretrain"
-    defaults = {field.name: field.default for field in fields(TrainConfig)}
     unused = "epochs" if noted.get("steps") else "steps"
     left_out = {*OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, *NOTES_AMONG_OPTIONS, unused}
     words = ["minivit", command, "--recipe", "none"]  # so that a recipe which is changed later changes nothing
     first = ("weights", "dataset", "model")
     for name, value in sorted(noted.items(), key=lambda item: item[0] not in first):
-        is_needed = name in first or value != defaults.get(name)
+        is_needed = name in first or value != DEFAULTS.get(name)
         if (
             name in left_out
             or value is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..utils.text import quoted
 from ..weights import read_header
 from .batches import augmentation_name
 from .checkpoint import load_checkpoint, save_checkpoint
-from .config import LENGTH, TrainConfig, as_written_now
+from .config import DEFAULTS, LENGTH, TrainConfig, as_written_now
 from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
@@ -132,8 +132,7 @@ def _options_in(header: dict[str, Any], checkpoint: Path) -> TrainConfig:
     """Return the options that a checkpoint was saved with."""
     if "train" not in header or "step" not in header:
         raise CheckpointError(f"{checkpoint} holds weights but no training state: resume from a run's checkpoint")
-    defaults: dict[str, Any] = {field.name: field.default for field in fields(TrainConfig)}  # of younger options
-    return TrainConfig(**(defaults | as_written_now(header["train"])))
+    return TrainConfig(**(DEFAULTS | as_written_now(header["train"])))  # it lacks the options that are younger
 
 
 def _note_new_length(run: Run, header: dict[str, Any], saved: TrainConfig) -> None:

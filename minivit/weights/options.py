@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from ..errors import ConfigError
 from ..utils.text import did_you_mean, quoted
@@ -89,3 +91,9 @@ def pool_of(name: str, text: str) -> str:
         hint = did_you_mean(text, sorted(known))
         raise ConfigError(f"{name} must be one of {', '.join(POOLS)}, not {quoted(text)}{hint and '; '}{hint}")
     return POOLS.get(text, text)
+
+
+# Options of weights whose text is more than a word or a number: how each is read.
+READERS: dict[str, Callable[[str, str], Any]] = {
+    "grid": grid_of, "pool": pool_of, "mean": channels_of, "std": channels_of, "resize": sides_of, "crop": crop_of,
+}  # fmt: skip
