@@ -13,7 +13,7 @@ from pathlib import Path
 
 from minivit.errors import DataError, DataNotFoundError, MissingExtraError
 
-from .notebooks import SOLUTIONS, lessons_folder, linked_file
+from .notebooks import PAGES, SOLUTIONS, lessons_folder, linked_file
 
 # A link from a lesson to a file of the repository, such as [vit.py](../minivit/models/vit.py).
 SOURCE_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
@@ -84,7 +84,9 @@ def gather(lessons: Path, folder: Path) -> None:
     linked: dict[str, Path] = {}
 
     def to_page(link: re.Match[str]) -> str:
-        text, name = link.group(1), link.group(2)
+        text, name, anchor = link.groups(default="")
+        if name in PAGES:
+            return f"[{text}]({name}{anchor})"
         if (file := linked_file(name)) is None:
             return text
         linked[name] = file
@@ -99,7 +101,9 @@ def gather(lessons: Path, folder: Path) -> None:
     (folder / "files").mkdir()
     for name, file in sorted(linked.items()):
         write_page(file, name, folder / "files" / f"{page_name(name)}.md")
-    names = "\n".join(path.stem for path in paths)
+    for name in PAGES:
+        shutil.copyfile(lessons / name, folder / name)
+    names = "\n".join([*(path.stem for path in paths), *(Path(name).stem for name in PAGES)])
     (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8", newline="\n")
 
 

@@ -10,9 +10,22 @@ marks:
         ...the lesson's own answer...
         # --- end
 
-`statements/LANGUAGE/NN_name.md` has the exercises' texts and hints, apart from the solutions so that they can be
-translated. The builder puts each statement before its cell and the check after it, and writes two notebooks: the
-learner's, with a place to write instead of each solution, and the one with the solutions, which is executed.
+`statements/LANGUAGE/NN_name.md` has the exercises' texts, hints and explained solutions, apart from the code so that
+they can be translated:
+
+    # softmax
+    *Difficulty 3 of 5, 10 minutes, core.*
+
+    What to write.
+
+    ## Hint
+    A first nudge.
+
+    ## Solution
+    Why it is so, a second way, the usual mistakes and what they do.
+
+The builder puts each statement before its cell and the check after it, and writes two notebooks: the learner's, with a
+place to write instead of each solution, and the one with the solutions and their explanations, which is executed.
 """
 
 from __future__ import annotations
@@ -27,43 +40,71 @@ from typing import Any
 from minivit.errors import DataError, MissingExtraError
 from minivit.utils.files import atomic_file
 
-from .notebooks import SOLUTIONS, lesson_number
+from .display import folded
+from .notebooks import PAGES, SOLUTIONS, lesson_number
 
 BEGIN, END = "# --- solution", "# --- end"
 STUB = "raise NotImplementedError  # your code here"
 
 SET_UP = """\
 try:
-    from minivit_lessons import built, check, explore, show, start, summary
+    from minivit_lessons import built, check, explore, show, show_solution, start, summary
 except ModuleNotFoundError:
     message = "minivit is not installed here: run `%pip install -e ..` in a cell, then restart the kernel"
     raise ModuleNotFoundError(message) from None
 
 start({lesson})"""
+WORDS = "Each new word of the field is **bold** where it is explained; the [glossary](GLOSSARY.md) lists them all."
+
+
+# An exercise's importance: later lessons use it; it is worth its time; it may be left out; harder, without hints.
+IMPORTANCE = ("core", "recommended", "optional", "stretch")
+EFFORT = re.compile(rf"^\*Difficulty ([1-5]) of 5, (\d+) minutes, ({'|'.join(IMPORTANCE)})\.\*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Statement:
-    """An exercise's text and its hints, from the first nudge to nearly the answer."""
+    """What a lesson says of an exercise.
+
+    Attributes:
+        text: what to write.
+        hints: from the first nudge to nearly the answer; none for a stretch task.
+        difficulty: from 1 to 5.
+        minutes: how long a learner needs for it.
+        importance: one of IMPORTANCE.
+        solution: why the answer is as it is, a second way, the usual mistakes.
+    """
 
     text: str
     hints: tuple[str, ...]
+    difficulty: int
+    minutes: int
+    importance: str
+    solution: str
 
 
 def read_statements(path: Path) -> dict[str, Statement]:
-    """Read the statements of one lesson: for each exercise `# name`, its text, and `## Hint` before each hint.
+    """Read the statements of one lesson.
 
     Raises:
-        DataError: if a statement has no text or no hint.
+        DataError: if a statement has no text or no hint, or is a stretch task with a hint.
     """
     found: dict[str, Statement] = {}
     for part in re.split(r"^# ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         name, _, body = part.partition("\n")
-        text, *hints = (piece.strip() for piece in re.split(r"^## Hint.*$", body, flags=re.MULTILINE))
-        if not text or not hints or not all(hints):
-            raise DataError(f"{path}: exercise {name.strip()} lacks its text or a hint: write both")
-        found[name.strip()] = Statement(text, tuple(hints))
+        found[name.strip()] = _read_statement(body, f"{path}: exercise {name.strip()}")
     return found
+
+
+def _read_statement(body: str, where: str) -> Statement:
+    body, *solution = re.split(r"^## Solution$", body, flags=re.MULTILINE)
+    text, *hints = (piece.strip() for piece in re.split(r"^## Hint.*$", body, flags=re.MULTILINE))
+    effort = EFFORT.search(text)
+    difficulty, minutes, importance = (int(effort[1]), int(effort[2]), effort[3]) if effort else (0, 0, "")
+    text = text.replace(effort[0], "", 1).strip() if effort else text
+    if not text or not all(hints) or bool(hints) == (importance == "stretch"):
+        raise DataError(f"{where} lacks its text or a hint: write both (a stretch task has no hints)")
+    return Statement(text, tuple(hints), difficulty, minutes, importance, "".join(solution).strip())
 
 
 def learners_source(source: str) -> str:
@@ -112,7 +153,7 @@ def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]
         if cell["cell_type"] == "markdown":
             if cell["source"].startswith("## What comes next") and exercises:
                 cells.append(_code("summary()"))
-            cells.append(_markdown(cell["source"]))
+            cells.append(_markdown(cell["source"] if cells else f"{cell['source']}\n\n{WORDS}"))
             if len(cells) == 1:
                 cells.append(_code(SET_UP.format(lesson=lesson)))
         elif exercise is None:
@@ -125,12 +166,14 @@ def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]
             text = solved_source(cell["source"]) if solved else learners_source(cell["source"])
             cells.append(_code(text, exercise=exercise))
             cells.append(_code(f'{exercise} = check("{exercise}", {exercise})'))
+            if solved and texts[exercise].solution:
+                cells.append(_markdown(_explanation(texts[exercise]), explains=exercise))
     unused = set(texts) - set(exercises)
     if unused:
         raise DataError(f"{statements} has statements of unknown exercises: {', '.join(sorted(unused))}")
     for i, cell in enumerate(cells):
         if solved and cell["cell_type"] == "markdown":  # it will be one folder deeper
-            cell["source"] = cell["source"].replace("](../", "](../../")
+            cell["source"] = re.sub(rf"\]\((?=\.\./|{'|'.join(map(re.escape, PAGES))})", "](../", cell["source"])
         cell["id"] = f"{lesson:02d}-{i:03d}"
     return {
         "cells": cells,
@@ -152,15 +195,23 @@ def _percent_cells(source: Path) -> list[dict[str, Any]]:
 
 
 def _statement(number: str, name: str, statement: Statement) -> str:
-    hints = [
-        f"<details><summary>Hint {i}</summary>\n\n{hint}\n\n</details>"
-        for i, hint in enumerate(statement.hints, start=1)
-    ]
-    return "\n\n".join([f"### Exercise {number}: `{name}`", statement.text, *hints])
+    kind = "Stretch task" if statement.importance == "stretch" else "Exercise"
+    level = "●" * statement.difficulty + "○" * (5 - statement.difficulty)
+    importance = "" if kind == "Stretch task" else f" · {statement.importance}"
+    effort = (
+        f'*Difficulty {level} · about {statement.minutes} minutes{importance} · solution: `show_solution("{name}")`*'
+    )
+    hints = [folded(f"Hint {i}", hint) for i, hint in enumerate(statement.hints, start=1)]
+    efforts = [effort] if statement.difficulty else []
+    return "\n\n".join([f"### {kind} {number}: `{name}`", *efforts, statement.text, *hints])
 
 
-def _markdown(source: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "metadata": {}, "source": source}
+def _explanation(statement: Statement) -> str:
+    return folded("The solution, explained", statement.solution)
+
+
+def _markdown(source: str, explains: str = "") -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {"explains": explains} if explains else {}, "source": source}
 
 
 def _code(source: str, tags: list[str] | None = None, exercise: str = "") -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from . import exercises, state, trial
-from .notebooks import SOLUTIONS, lesson_notebook, lessons_folder, read_notebook
+from .display import Text, display, unfolded
+from .notebooks import SOLUTIONS, Cell, lesson_notebook, lessons_folder, read_notebook
 from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, time_limit
 
 PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
@@ -131,21 +132,41 @@ def answer(name: str, names: dict[str, Any]) -> Any:
 def solution(name: str) -> str:
     """Return the source of the lesson's own answer to an exercise."""
     lesson = exercises.find(name).lesson
-    path = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
-    cells = read_notebook(path) if path else []
-    sources = [cell.source for cell in cells if cell.exercise == name]
+    sources = [cell.source for cell in _solved_cells(lesson) if cell.exercise == name]
     if not sources:
         raise LookupError(f"the solutions of lesson {lesson:02d} have no {name}")
     return sources[0]
+
+
+def _solved_cells(lesson: int) -> list[Cell]:
+    path = lesson_notebook(lessons_folder() / SOLUTIONS, lesson)
+    return read_notebook(path) if path else []
+
+
+def show_solution(name: str) -> None:
+    """Show the lesson's own answer to an exercise: why it is so, a second way, the usual mistakes, and its code.
+
+    Args:
+        name: the name of the exercise.
+
+    Raises:
+        ConfigError: if there is no such exercise.
+    """
+    if state.current().is_hidden:
+        return
+    code = solution(name)
+    explained = [cell.source for cell in _solved_cells(exercises.find(name).lesson) if cell.explains == name]
+    display(Text("\n\n".join([*(unfolded(text) for text in explained), f"```python\n{code}\n```"])))
 
 
 def summary() -> None:
     """Print which of the lesson's exercises are done."""
     if state.current().is_hidden:
         return
-    total = len(verdicts)
-    done = [verdict for verdict in verdicts.values() if verdict.passed]
-    print(f"{len(done)} of {total} exercises done.")
+    stretch = [verdict for verdict in verdicts.values() if exercises.find(verdict.name).is_stretch]
+    asked = [verdict for verdict in verdicts.values() if verdict not in stretch]
+    further = f", and {sum(v.passed for v in stretch)} of {len(stretch)} stretch tasks" if stretch else ""
+    print(f"{sum(v.passed for v in asked)} of {len(asked)} exercises done{further}.")
     for verdict in verdicts.values():
         if not verdict.passed:
             print(verdict)

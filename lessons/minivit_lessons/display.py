@@ -6,6 +6,7 @@ import base64
 import html
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,6 +42,29 @@ class Picture:
 
     def __repr__(self) -> str:
         return f"[picture: {self.alt}]"
+
+
+class Text:
+    """Text in Markdown, as a notebook shows it; plain Python prints it."""
+
+    def __init__(self, markdown: str):
+        self.markdown = markdown
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown
+
+    def __repr__(self) -> str:
+        return self.markdown
+
+
+def folded(title: str, text: str) -> str:
+    """Return Markdown that shows a title, and the text when it is opened."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def unfolded(markdown: str) -> str:
+    """Return the text of what `folded` returned."""
+    return re.sub(r"</?details>|<summary>.*?</summary>", "", markdown).strip()
 
 
 def png(figure: Any, dpi: int = 90) -> bytes:

@@ -15,6 +15,7 @@ import minivit
 from minivit.errors import DataError, DataNotFoundError
 
 SOLUTIONS = "solutions"
+PAGES = ("GLOSSARY.md",)  # beside the notebooks, which link to them
 INSTALLED = Path(__file__).parent / "course"  # the lessons of a wheel; in the repository they are around this package
 CHECKPOINTS = ".ipynb_checkpoints"  # where Jupyter keeps the state before the last save
 MEGABYTES = 64  # the largest notebook that is read
@@ -35,6 +36,7 @@ class Cell:
         exercise: the name of its exercise, or "".
         is_kept: whether later lessons need it, since it defines something.
         outputs: the outputs in the file.
+        explains: the name of the exercise whose solution it explains, or "".
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Cell:
     exercise: str = ""
     is_kept: bool = False
     outputs: list[dict[str, Any]] = field(default_factory=list)
+    explains: str = ""
 
 
 def read_notebook(path: Path) -> list[Cell]:
@@ -118,12 +121,14 @@ def _cell(cell: dict[str, Any]) -> Cell:
     metadata = metadata if isinstance(metadata, dict) else {}
     exercise, tags, outputs = metadata.get("exercise"), metadata.get("tags"), cell.get("outputs")
     exercise = exercise if isinstance(exercise, str) else ""
+    explains = metadata.get("explains")
     return Cell(
         kind="code" if cell.get("cell_type") == "code" else "markdown",
         source=_joined(cell["input"] if cell.get("source") is None and "input" in cell else cell.get("source")),
         exercise=exercise,
         is_kept=bool(exercise) or (isinstance(tags, list | str) and "keep" in tags),
         outputs=[o for o in outputs if isinstance(o, dict)] if isinstance(outputs, list) else [],
+        explains=explains if isinstance(explains, str) else "",
     )
 
 

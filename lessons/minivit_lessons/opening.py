@@ -14,7 +14,7 @@ from minivit.errors import DataError, MissingExtraError
 from minivit.utils.files import atomic_file
 from minivit.utils.text import printable
 
-from .notebooks import SOLUTIONS, is_in_repository, lessons_folder, linked_file
+from .notebooks import PAGES, SOLUTIONS, is_in_repository, lessons_folder, linked_file
 
 # A link from a lesson to another file of the repository, such as [vit.py](../minivit/models/vit.py).
 LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+)((?:#[^)]*)?)\)")
@@ -24,7 +24,7 @@ INSTALL = re.compile(r"%pip install -e (?:\.\.(?!\[)|\\?\"\.\.\[lessons\]\\?\")"
 
 
 def copy_lessons(folder: Path) -> list[Path]:
-    """Copy the learner's notebooks into a folder, and the solutions below it; existing files are not changed.
+    """Copy the learner's notebooks into a folder, and the solutions below it; existing notebooks are not changed.
 
     Links to other files work from the copy too. Without the repository, the linked files are copied into the folder
     `minivit-source`: JupyterLab shows no file of an environment such as `.venv`.
@@ -53,6 +53,9 @@ def copy_lessons(folder: Path) -> list[Path]:
         solution = lessons / SOLUTIONS / path.name
         if solution.is_file() and not (folder / SOLUTIONS / path.name).exists():
             _copy(solution, folder / SOLUTIONS / path.name, folder)
+    for page in PAGES:
+        with atomic_file(folder / page) as file:
+            file.write((lessons / page).read_bytes())
     return new
 
 
@@ -61,6 +64,8 @@ def _copy(source: Path, target: Path, folder: Path) -> None:
 
     def moved(link: re.Match[str]) -> str:
         text, name, anchor = link.groups()
+        if name in PAGES:
+            return link[0]
         file = _at_hand(name, folder)
         return text if file is None else f"[{text}]({_way(file, target.parent)}{anchor})"
 

@@ -200,7 +200,14 @@ class Run:
         self.names.clear()
         self.names |= {"__name__": "__main__", "__doc__": None}
         self.built = built
-        self.names |= {"explore": explore, "show": show, "summary": summary, "start": nothing, "display": nothing}
+        self.names |= {
+            "explore": explore,
+            "show": show,
+            "summary": summary,
+            "start": nothing,
+            "display": nothing,
+            "show_solution": nothing,
+        }
         self.names |= {"get_ipython": _Shell, MAGIC: self._magic}
         self.verdicts: dict[str, Verdict] = {}
         self.passing: dict[str, Any] = {}  # the attempts that passed, by exercise

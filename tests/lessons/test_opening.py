@@ -71,7 +71,7 @@ def installed(tmp_path, monkeypatch):
     """The lessons as a wheel brings them: no sources, and nothing of the repository around them."""
     course = tmp_path / "site-packages" / "minivit_lessons" / "course"
     shutil.copytree(REPOSITORY / "lessons" / SOLUTIONS, course / SOLUTIONS)
-    for path in (REPOSITORY / "lessons").glob("*.ipynb"):
+    for path in [*(REPOSITORY / "lessons").glob("*.ipynb"), *(REPOSITORY / "lessons").glob("*.md")]:
         shutil.copy(path, course)
     monkeypatch.delenv("MINIVIT_LESSONS", raising=False)
     monkeypatch.setattr(notebooks, "INSTALLED", course)

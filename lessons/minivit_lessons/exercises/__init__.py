@@ -24,25 +24,27 @@ class Exercise:
         lesson: the number of its lesson.
         examine: the check, which raises `Complaint` for a wrong attempt.
         is_question: whether the answer is a value, not a function.
+        is_stretch: whether it is a harder task without hints, which is not counted among the exercises.
     """
 
     name: str
     lesson: int
     examine: Callable[[Any], None]
     is_question: bool = False
+    is_stretch: bool = False
 
 
 _registry: dict[str, Exercise] = {}
 
 
-def exercise(lesson: int) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+def exercise(lesson: int, stretch: bool = False) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated check for the exercise of the same name."""
-    return lambda examine: _register(Exercise(examine.__name__, lesson, examine))
+    return lambda examine: _register(Exercise(examine.__name__, lesson, examine, is_stretch=stretch))
 
 
-def question(lesson: int) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+def question(lesson: int, stretch: bool = False) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Register the decorated check for a question, whose answer is a value."""
-    return lambda examine: _register(Exercise(examine.__name__, lesson, examine, is_question=True))
+    return lambda examine: _register(Exercise(examine.__name__, lesson, examine, is_question=True, is_stretch=stretch))
 
 
 def _register(new: Exercise) -> Callable[[Any], None]:
