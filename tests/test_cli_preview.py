@@ -188,13 +188,6 @@ def test_mistakes_are_said_and_nothing_is_written(tmp_path, monkeypatch, capsys,
 # -- the range test -------------------------------------------------------------------------------------
 
 
-def test_rates_rise_by_the_same_factor_from_the_lowest_to_the_highest():
-    rise = ExponentialRise(1e-6, 10.0, 8)
-    rates = np.array([rise(step) for step in range(8)])
-
-    np.testing.assert_allclose(rates, 10.0 ** np.arange(-6, 2), rtol=1e-9)
-
-
 def test_the_smoothed_loss_is_a_mean_in_which_recent_losses_count_more():
     assert smoothed_mean([3.0]) == 3.0
     assert smoothed_mean([2.0] * 50) == pytest.approx(2.0)

@@ -8,6 +8,7 @@ import pytest
 
 from minivit.errors import ConfigError
 from minivit.training import Schedule
+from minivit.training.schedule import ExponentialRise
 
 
 def test_warm_up_rises_in_equal_steps_to_the_full_rate():
@@ -87,3 +88,17 @@ def test_numpys_numbers_become_pythons():
     assert [type(value) for value in (schedule.lr, schedule.final_lr)] == [float, float]
     assert [type(value) for value in (schedule.total_steps, schedule.warmup_steps)] == [int, int]
     assert type(schedule(3)) is float
+
+
+def test_a_range_test_multiplies_the_rate_by_the_same_factor_in_each_step():
+    rise = ExponentialRise(lowest=0.001, highest=8.0, total_steps=4)
+
+    assert [rise(step) for step in range(4)] == pytest.approx([0.001, 0.02, 0.4, 8.0])
+    assert ExponentialRise(0.25, 0.5, total_steps=2)(1) == pytest.approx(0.5)
+    assert ExponentialRise(0.25, 0.5, total_steps=1)(0) == pytest.approx(0.25)  # a single step divides by nothing
+
+
+@pytest.mark.parametrize("rates", [(0.0, 1.0), (-0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, math.inf), (math.nan, 1.0)])
+def test_rates_of_a_range_test_rise_from_above_0(rates):
+    with pytest.raises(ConfigError, match="rates must rise from above 0"):
+        ExponentialRise(*rates, total_steps=4)
