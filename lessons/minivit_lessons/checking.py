@@ -46,6 +46,7 @@ class Verdict:
 
 
 verdicts: dict[str, Verdict] = {}  # of this notebook, by exercise
+attempts: dict[str, Any] = {}  # what the learner last checked in this notebook, right or wrong, by exercise
 _given: dict[str, Any] = {}  # the answers that `check` gave out, by exercise
 
 
@@ -69,6 +70,8 @@ def check(name: str, attempt: Any) -> Any:
         return instead(name, attempt, names)
     verdict = examine(name, attempt, names)
     verdicts[name] = verdict
+    if attempt is not _given.get(name):
+        attempts[name] = attempt
     if verdict.passed or exercises.find(name).is_question:
         print(f"{verdict.printed}{verdict}")
         return attempt

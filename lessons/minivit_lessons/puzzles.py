@@ -1,4 +1,8 @@
-"""Puzzles: a result that must be reached with few means, such as one line of @, reshape and transpose."""
+"""Puzzles: a result that must be reached with few means, such as one line of @, reshape and transpose.
+
+`uses_only` checks the means. `show_attempt` draws what the learner's own code makes of a labelled array, right or
+wrong, beside the right result.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,14 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Collection
+from typing import Any
 
-from .trial import Attempt, Complaint
+import numpy as np
+
+from . import checking, state
+from .display import show
+from .pictures.cells import Cells, draw_cells
+from .trial import Attempt, Complaint, OutOfTime, time_limit
 
 SIGNS = {
     ast.MatMult: "@", ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -68,3 +78,37 @@ def _means(node: ast.AST) -> str | None:
 def _listed(allowed: Collection[str]) -> str:
     *first, last = allowed
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def show_attempt(name: str, given: Cells, *inputs: Any, right: Any) -> None:
+    """Draw a labelled array, what the learner's last checked attempt makes of it, and the right result.
+
+    Numbers that differ are framed. Where the attempt returns no array of numbers, a line says why.
+
+    Args:
+        name: the name of the exercise.
+        given: the array to draw first.
+        *inputs: the arguments of the call.
+        right: the right result, of one or two axes.
+    """
+    if state.current().is_hidden:
+        return
+    attempt = checking.attempts.get(name)
+    if not callable(attempt):
+        print(f"{name} is not done yet: this cell will draw what your code does")
+        return
+    try:
+        with time_limit():
+            yours = np.asarray(Attempt(name, attempt)(*inputs))
+    except (Complaint, OutOfTime) as problem:
+        print(f"nothing to draw: {problem or f'{name} takes too long'}")
+        return
+    if yours.dtype.kind not in "fiub" or yours.ndim not in (1, 2) or not yours.size:
+        print(f"nothing to draw: {name} returns an array of shape {yours.shape}, not {np.shape(right)}")
+        return
+    wanted = np.atleast_2d(right)
+    got = np.atleast_2d(yours)
+    differ = np.argwhere(got != wanted) if got.shape == wanted.shape else []
+    line = [given, "→", Cells("your code", got, [(int(i), int(j)) for i, j in differ]), Cells("right", wanted)]
+    says = f"{len(differ)} numbers differ" if got.shape == wanted.shape else f"of shape {got.shape}, not {wanted.shape}"
+    show(draw_cells(line), f"{given.title}; what your code makes of it; the right result: {says}.")

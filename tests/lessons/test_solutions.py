@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from minivit.errors import ConfigError
-from minivit_lessons import agree, library, show_solution
+from minivit_lessons import agree, checking, library, show_solution
 from minivit_lessons.build import build_lesson, read_statements
 from minivit_lessons.notebooks import cells_of
-from minivit_lessons.puzzles import uses_only
+from minivit_lessons.pictures.cells import Cells
+from minivit_lessons.puzzles import show_attempt, uses_only
 from minivit_lessons.trial import Attempt, Complaint
 
 STATEMENT = """\
@@ -152,3 +153,36 @@ def test_a_puzzle_takes_what_it_allows():
     uses_only(Attempt("trick", only_products), "@", "reshape", "transpose")
     uses_only(Attempt("trick", indexed), "@", "[]")
     uses_only(Attempt("trick", len), "@")  # its source is not Python
+
+
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (lambda x: x.T, "0 numbers differ"),
+        (lambda x: x, "of shape (2, 3), not (3, 2)"),
+        (lambda x: x.reshape(3, 2), "4 numbers differ"),
+        (lambda x: x @ x, "nothing to draw: flip(array of shape (2, 3)) raises ValueError"),
+        (lambda x: "no array", "nothing to draw: flip returns an array of shape ()"),
+        (None, "flip is not done yet"),
+    ],
+)
+def test_a_puzzle_draws_what_the_learners_code_does(monkeypatch, capsys, attempt, said):
+    monkeypatch.setitem(checking.attempts, "flip", attempt)
+    x = np.arange(6).reshape(2, 3)
+
+    show_attempt("flip", Cells("x", x), x, right=x.T)
+
+    assert said in capsys.readouterr().out
+
+
+def test_the_drawn_attempt_is_the_learners_also_if_it_is_wrong(monkeypatch):
+    monkeypatch.setattr(checking, "attempts", {})
+
+    def softmax(x, axis=-1):
+        return x
+
+    given = checking.check("softmax", softmax)
+    checking.check("softmax", given)
+
+    assert given is not softmax
+    assert checking.attempts["softmax"] is softmax
