@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import io
 import linecache
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,22 @@ NOT_THE_LEARNERS = (
     str(Path(minivit.__file__).parent), str(Path(__file__).parent), "site-packages", "<lesson ", "<minivit's answer",
 )  # fmt: skip
 PRINTED_CHARACTERS = 2000  # of an attempt's output that are shown
+# What PyTorch calls a method or argument, and what does the same with arrays and the lessons' Tensors.
+FROM_PYTORCH = {
+    "permute": "transpose(...) with all axes in their new order",
+    "view": "reshape(...)",
+    "unsqueeze": "reshape(...), or None in an index",
+    "squeeze": "reshape(...), or an index",
+    "flatten": "reshape(...)",
+    "contiguous": "not needed: leave it out",
+    "chunk": "slices such as x[..., :D]",
+    "split": "slices such as x[..., :D]",
+    "numpy": ".data",
+    "clone": "x.copy() for an array",
+    "size": "x.shape",
+    "dim": "axis",
+    "keepdim": "keepdims",
+}
 
 
 class Complaint(Exception):
@@ -85,7 +102,7 @@ class Attempt:
         except NotImplementedError as error:
             raise NotDone(f"{self.name} is not done yet") from error
         except Exception as error:
-            raise Complaint(f"{what} raises {_one_line(error)}{_place(error)}") from error
+            raise Complaint(f"{what} raises {_one_line(error)}{_place(error)}{_translated(error)}") from error
         for i, (value, was) in enumerate(zip((*inputs, *options.values()), before, strict=True)):
             if not _equal(value, was):
                 raise Complaint(f"{what} changes its input {i + 1}: work on a copy, x = x.copy()")
@@ -131,6 +148,13 @@ def _place(error: Exception) -> str:
             line = linecache.getline(code.co_filename, trace.tb_lineno).strip() or line
         trace = trace.tb_next
     return f" (in the line `{line}`)" if line else ""
+
+
+def _translated(error: Exception) -> str:
+    """Return what PyTorch's name is called here, if the error is about one."""
+    found = re.search(r"no attribute '(\w+)'$|unexpected keyword argument '(\w+)'$", str(error))
+    name = (found[1] or found[2]) if found else ""
+    return f"; PyTorch's {name} is here: {FROM_PYTORCH[name]}" if name in FROM_PYTORCH else ""
 
 
 def _copy(value: Any) -> Any:
