@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import random
+import re
 import sys
 import tomllib
 from collections import defaultdict
@@ -200,10 +201,18 @@ def try_mutants(options: argparse.Namespace, suite: Suite, mutants: list[Mutant]
     contexts = {id(mutant): mutant.context for mutant in covered}  # before any tree is changed
     killers: dict[object, list[str]] = defaultdict(list)
 
+    texts = {test.partition("::")[0]: "" for test in suite.seconds}
+    texts = {name: (options.root / name).read_text(encoding="utf-8") for name in texts}
+
     def order(mutant: Mutant) -> list[str]:
         tests = suite.tests_of(mutant)
         first = [test for test in reversed(killers[near(mutant)]) if test in tests][:5]
-        rest = sorted(tests - set(first), key=lambda test: (suite.seconds[test], test))
+        # Every test runs what an import runs: those that name the same things come first.
+        words = set() if mutant.top else set(re.findall(r"[A-Za-z_]{4,}", mutant.old)) - {"__name__"}
+        named = {name: sum(word in text for word in words) for name, text in texts.items()}
+        rest = sorted(
+            tests - set(first), key=lambda test: (-named[test.partition("::")[0]], suite.seconds[test], test)
+        )
         until = accumulate(suite.seconds[test] for test in rest)
         return [*first, *(test for test, end in zip(rest, until, strict=True) if end <= suite.budget)]
 
