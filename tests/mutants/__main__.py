@@ -210,9 +210,7 @@ def try_mutants(options: argparse.Namespace, suite: Suite, mutants: list[Mutant]
         # Every test runs what an import runs: those that name the same things come first.
         words = set() if mutant.top else set(re.findall(r"[A-Za-z_]{4,}", mutant.old)) - {"__name__"}
         named = {name: sum(word in text for word in words) for name, text in texts.items()}
-        rest = sorted(
-            tests - set(first), key=lambda test: (-named[test.partition("::")[0]], suite.seconds[test], test)
-        )
+        rest = sorted(tests - set(first), key=lambda test: (-named[test.partition("::")[0]], suite.seconds[test], test))
         until = accumulate(suite.seconds[test] for test in rest)
         return [*first, *(test for test, end in zip(rest, until, strict=True) if end <= suite.budget)]
 
