@@ -25,7 +25,8 @@ they can be translated:
     Why it is so, a second way, the usual mistakes and what they do.
 
 The builder puts each statement before its cell and the check after it, and writes two notebooks: the learner's, with a
-place to write instead of each solution, and the one with the solutions and their explanations, which is executed.
+place to write instead of each solution, and the one with the solutions and their explanations, which is executed. It
+writes the minutes that a lesson takes (see `times`) below its title, and into the teacher's pages.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ from pathlib import Path
 from typing import Any
 
 from minivit.errors import DataError, MissingExtraError
-from minivit.utils.files import atomic_file
+from minivit.utils.files import atomic_file, write_text
 
 from .display import folded
 from .notebooks import PAGES, SOLUTIONS, lesson_number
+from .times import Time, time_of, with_time, with_times
 
 BEGIN, END = "# --- solution", "# --- end"
 STUB = "raise NotImplementedError  # your code here"
@@ -148,12 +150,14 @@ def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]
     texts = read_statements(statements) if statements.exists() else {}
     cells: list[dict[str, Any]] = []
     exercises: list[str] = []
-    for cell in _percent_cells(source):
+    given = _percent_cells(source)
+    for cell in given:
         exercise = cell["metadata"].get("exercise")
         if cell["cell_type"] == "markdown":
             if cell["source"].startswith("## What comes next") and exercises:
                 cells.append(_code("summary()"))
-            cells.append(_markdown(cell["source"] if cells else f"{cell['source']}\n\n{WORDS}"))
+            title = with_time(f"{cell['source']}\n\n{WORDS}", time_of(given, texts))
+            cells.append(_markdown(cell["source"] if cells else title))
             if len(cells) == 1:
                 cells.append(_code(SET_UP.format(lesson=lesson)))
         elif exercise is None:
@@ -239,6 +243,31 @@ def statements_of(source: Path, language: str = "en") -> Path:
     folder = source.parents[1] / "statements"
     translated = folder / language / f"{source.stem}.md"
     return translated if translated.exists() else folder / "en" / f"{source.stem}.md"
+
+
+def lesson_times(folder: Path) -> dict[int, Time]:
+    """Return how long each lesson takes, by its number."""
+    return {
+        int(path.stem[:2]): time_of(_percent_cells(path), read_statements(statements_of(path)))
+        for path in sources(folder)
+    }
+
+
+def teachers_pages(folder: Path) -> list[Path]:
+    """Return the pages in which the builder writes the lessons' times."""
+    return [folder / "README.md", *sorted((folder / "teacher").glob("*.md"))]
+
+
+def write_times(folder: Path) -> list[Path]:
+    """Write the lessons' times into the teacher's pages, and return the pages that changed."""
+    times = lesson_times(folder)
+    changed = []
+    for path in teachers_pages(folder):
+        page = path.read_text(encoding="utf-8")
+        if (new := with_times(page, times)) != page:
+            write_text(path, new)
+            changed.append(path)
+    return changed
 
 
 def write_lesson(source: Path, run: bool = True, language: str = "en") -> None:

@@ -72,7 +72,7 @@ def add_lessons(commands: Any) -> None:
         "build", examples=("minivit lessons build 3 --no-run",),
         help="write the notebooks from their sources in lessons/source", allow_abbrev=False,
         description="Write the two notebooks of each lesson from its source in lessons/source, and execute the one "
-        "with the solutions.",
+        "with the solutions. Write the lessons' times into lessons/README.md and the pages in lessons/teacher.",
     )  # fmt: skip
     build.add_argument("numbers", nargs="*", type=int, metavar="N", help="build the lessons numbered N [default: all]")
     build.add_argument(
@@ -109,15 +109,18 @@ def _build(options: argparse.Namespace) -> int:
 
     from tqdm.auto import tqdm
 
-    from minivit_lessons.build import sources, write_lesson
+    from minivit_lessons.build import sources, write_lesson, write_times
     from minivit_lessons.notebooks import lesson_number, lessons_of_the_repository
 
-    paths = sources(lessons_of_the_repository())
+    folder = lessons_of_the_repository()
+    paths = sources(folder)
     wanted = [path for path in paths if not options.numbers or lesson_number(path) in options.numbers]
     for path in tqdm(wanted, unit="lesson", disable=len(wanted) < 2):
         began = time.perf_counter()
         write_lesson(path, run=not options.no_run, language=options.language)
         tqdm.write(f"{path.stem}: {time.perf_counter() - began:.0f} s")
+    for path in write_times(folder):
+        print(f"written: {printable(path)}, with the lessons' new times")
     return 0
 
 

@@ -56,12 +56,13 @@ def test_mentions_are_found():
 
 
 def test_every_lesson_is_listed_with_its_minutes():
-    listed = re.findall(r"^\| \[(\d\d)\]\((\w+)\.ipynb\)[^|]*\|[^|]*\| (\d+) \|", README, flags=re.MULTILINE)
+    row = r"^\| \[(\d\d)\]\((\w+)\.ipynb\)[^|]*\|[^|]*\| <!-- split \1 -->(\d+) = (\d+) \+ (\d+)<!-- end --> \|"
+    listed = re.findall(row, README, flags=re.MULTILINE)
 
-    assert [name for _, name, _ in listed] == [path.stem for path in sources(LESSONS)]
-    for number, _, minutes in listed:
-        assert int(minutes) <= 45
-        assert f"{minutes} minutes" in TEXTS[int(number)].partition("## The question")[0]
+    assert [name for _, name, *_ in listed] == [path.stem for path in sources(LESSONS)]
+    for number, _, total, reading, exercises in listed:
+        said = f"About {total} minutes: {reading} to read, {exercises} for the exercises"
+        assert said in TEXTS[int(number)].partition("## The question")[0]
 
 
 def test_a_lesson_needs_the_lessons_that_its_own_page_says_it_comes_after():
