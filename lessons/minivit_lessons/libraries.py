@@ -50,7 +50,9 @@ def agree(what: str, ours: Any, theirs: Any, tolerance: float = 1e-6) -> None:
 
 
 def _array(result: Any) -> np.ndarray:
-    if hasattr(result, "detach"):  # PyTorch's tensor, which may need a gradient
-        result = result.detach().numpy()
     data = getattr(result, "data", None)
-    return np.asarray(data if isinstance(data, np.ndarray) else result, dtype=np.float64)
+    if isinstance(data, np.ndarray):  # a Tensor of the lessons or of minivit
+        result = data
+    elif hasattr(result, "detach"):  # PyTorch's tensor, which may need a gradient
+        result = result.detach().numpy()
+    return np.asarray(result, dtype=np.float64)
