@@ -41,6 +41,10 @@ def home_of_equation_2(value: Any) -> None:
         raise Complaint(f"home_of_equation_2: {answer} is the class: name the method too")
     if "/" in answer or answer.endswith(".py"):
         raise Complaint("home_of_equation_2: this is a file: name the class and the method in it")
+    if answer.rpartition(".")[2] == "vit":
+        raise Complaint(
+            f"home_of_equation_2: {answer} is in the thirty lines: name the class and method in models/vit.py"
+        )
     there = sorted({tag.tag for tag in tags() if tag.inside == answer and tag.file == "models/vit.py"})
     if there:
         raise Complaint(f"home_of_equation_2: {answer} has the tag {', '.join(there)}, not (2)")
@@ -48,8 +52,8 @@ def home_of_equation_2(value: Any) -> None:
 
 
 def homes_of(tag: str) -> set[str]:
-    """Return the functions that contain a tag, such as `ViT.pool`."""
-    return {found.inside for found in tags() if re.search(re.escape(tag), found.tag)}
+    """Return the methods that contain a tag, such as `ViT.pool`; functions outside of a class are left out."""
+    return {found.inside for found in tags() if "." in found.inside and re.search(re.escape(tag), found.tag)}
 
 
 @question(17)

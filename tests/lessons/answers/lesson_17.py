@@ -15,6 +15,7 @@ wrong_value(
 )
 wrong_value("home_of_equation_2", "ViT.forward", "has no tag of Eq. 2")
 wrong_value("home_of_equation_2", 219, "must be a string")
+wrong_value("home_of_equation_2", "thirty_lines.vit", "is in the thirty lines: name the class and method in models/vit")
 
 right_value("dropout_seed", (7, 3, 10, 2))
 right_value("dropout_seed", [7, 3, np.int64(10), 2])
