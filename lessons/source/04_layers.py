@@ -4,8 +4,9 @@
 # *About 45 minutes. Comes after lessons [02](02_tensors.ipynb) and [03](03_products.ipynb). In the paper: section 3.1 and
 # Eq. 3.*
 #
-# You will build the layers that every block of a Transformer is made of: a linear map, a normalisation, and an MLP with a bend
-# in it. Each owns its parameters and knows their names. At the end, a network of yours learns something.
+# You will build the layers of which every block of a Transformer is made: a linear layer, layer normalisation, and a
+# multi-layer perceptron (MLP). Each layer owns its parameters and knows their names. At the end, a network that you
+# built learns to classify points.
 
 # %% tags=["keep"]
 import math
@@ -19,31 +20,35 @@ Tensor, cross_entropy, softmax = built("Tensor", "cross_entropy", "softmax")
 # %% [markdown]
 # ## The question
 #
-# A Transformer is deep: ViT-B has 12 blocks, ViT-H has 32, and in each block there are several layers. What must a layer be
-# like, so that dozens of them can stand on top of one another? If layers only multiply by matrices, two things go wrong.
+# A model is built from **layers**: functions with numbers in them that training changes. These numbers are the **parameters**
+# of the layer. A Transformer is deep: ViT-B has 12 blocks, ViT-H has 32, and each block contains several layers. What must a
+# layer be like, so that we can put dozens of them on top of one another? If every layer only multiplies by a matrix, two
+# things go wrong.
 #
-# - **Size.** A layer that makes its numbers a quarter larger looks harmless. After 24 of them the numbers are 212 times as
-#   large, for $1.25^{24} = 212$. A layer that makes them a fifth smaller leaves $0.8^{24} = 0.0047$ of them.
-# - **Straightness.** $(xA)B = x(AB)$: two matrices in a row are one matrix. Without something between them that
-#   is not linear, depth buys nothing.
+# - **Scale.** A layer that makes its numbers 25 % larger looks harmless. After 24 such layers the numbers are 212 times as
+#   large, because $1.25^{24} = 212$. If each layer makes them 20 % smaller, $0.8^{24} = 0.0047$ of their size is left.
+# - **Linearity.** $(xA)B = x(AB)$: two matrices in a row are one matrix. Unless there is a function between them that is not
+#   linear, a deep network computes no more than one layer does.
 #
-# *Layer normalisation* answers the first, *GELU* the second.
+# *Layer normalisation* solves the first problem, and an *activation function* such as GELU solves the second.
 
 # %% [markdown]
 # ## The picture
 #
-# The first problem, measured. What goes through a Transformer are *tokens*: a token is a row of D numbers, and from
-# lesson 05 on it stands for a piece of the image. Here 64 tokens of D = 256 numbers go through 24 random matrices. An
-# output number adds up D products; with weights of standard deviation $s/\sqrt{D}$ the sum has the variance
-# $D \cdot s^2/D = s^2$, so each layer makes the numbers about s times as large. Only s = 1 survives, and no one can promise
-# that s stays at 1 while the weights are trained.
+# Let us measure the first problem. The data that flows through a Transformer are **tokens**. A token is a row of D numbers;
+# from lesson 05 on, it represents a piece of the image. The numbers that a layer computes are called its **activations**.
+#
+# Here 64 tokens of D = 256 numbers pass through 24 random matrices. Each output number is a sum of D products. If the
+# weights have the standard deviation $s/\sqrt{D}$, this sum has the variance $D \cdot s^2/D = s^2$. So each layer multiplies
+# the size of the activations by about s. They keep their size only for s = 1, and while the weights are trained, nothing
+# keeps s at 1.
 
 # %%
 D, depth = 256, 24
 
 
 def spreads(s, normalise=None):
-    """The standard deviation of all numbers before the first layer and after each."""
+    """The standard deviation of all activations before the first layer and after each."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((64, D))
     found = [x.std()]
@@ -65,23 +70,23 @@ show(
 # %% [markdown]
 # ## One number at a time
 #
-# Normalisation works on one token, a row of D numbers. Take (2, 4, 6, 8). Had the weights before it been twice
-# as large, it would be (4, 8, 12, 16). Had every bias been larger by 10, it would be (12, 14, 16, 18). The pattern is the same
-# in all three: equal steps upwards. The next layer should see this pattern and not the accident of its size. So we want a
-# function n with
+# **Layer normalisation** (LayerNorm) works on one token, a row of D numbers. Take (2, 4, 6, 8). If all weights before it were
+# twice as large, the row would be (4, 8, 12, 16). If every bias were larger by 10, it would be (12, 14, 16, 18). All three
+# rows have the same pattern: they increase in equal steps. The next layer should see this pattern, and neither its scale nor
+# its offset. So we look for a function n with
 #
 # $$n(a\,x + c) = n(x) \qquad \text{for every } a > 0 \text{ and every } c.$$
 #
-# The wish nearly dictates the answer.
+# This condition nearly determines the function.
 #
-# 1. *Centre.* If all numbers grow by c, so does their mean μ. Then $x - \mu$ stays what it was: c is gone.
-# 2. *Scale.* Of $a\,x$ there is now $a\,(x - \mu)$ left. Divide by something that grows with a just as much: the standard
-#    deviation σ. Then a is gone.
+# 1. *Centre.* If all numbers increase by c, their mean μ increases by c too. So $x - \mu$ does not depend on c.
+# 2. *Scale.* For the row $a\,x$, step 1 gives $a\,(x - \mu)$. Divide it by something that is proportional to a as well: the
+#    standard deviation σ. Then the result does not depend on a.
 #
 # $$\mu = \frac{1}{D}\sum_i x_i \qquad \sigma^2 = \frac{1}{D}\sum_i (x_i - \mu)^2 \qquad n_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \varepsilon}}$$
 #
-# What is ε for? A token whose numbers are all the same has σ = 0, and 0/0 is no number. The tiny $\varepsilon = 10^{-6}$
-# makes it 0.
+# Why is ε there? If all numbers of a token are equal, σ is 0, and 0/0 is not a number. With the small constant
+# $\varepsilon = 10^{-6}$ the result is 0.
 
 
 # %% exercise="normalise_row"
@@ -102,16 +107,20 @@ for row in ([2, 4, 6, 8], [4, 8, 12, 16], [12, 14, 16, 18], [5, 5, 5, 5]):
 # %% [markdown]
 # ## All at once
 #
-# Now for Tensors of any number of axes: the last one holds a token's numbers, those before it count images and tokens. Two
-# short definitions come first. `linear` is the product of lesson 03 with a bias: each output is a weighted sum of the token's
-# numbers, and W has the shape (in, out). `parameter` makes a Tensor that training shall change, in float32: half the memory of
-# float64, and precise enough to learn.
+# Now we write the layers for Tensors with any number of axes. The last axis holds the D numbers of a token. The axes before
+# it count images and tokens.
 #
-# For layer normalisation a Tensor has all that you need: `mean(axis=-1, keepdims=True)` gives each token its μ. Every
-# token is normalised *by itself*. No image influences another, and it makes no difference how many there are.
+# A **linear layer** is the matrix product of lesson 03 plus a constant: $y = xW + b$. The numbers in W are its **weights**: each
+# output is a weighted sum of the token's numbers. The vector b is its **bias**. W has the shape (in, out). The helper
+# `parameter` makes a Tensor that training will change. It is float32, which needs half the memory of float64 and is precise
+# enough for training.
 #
-# Then two parameters come in, a weight and a bias for each of the D places: $y = n \odot w + b$. They start as ones and
-# zeros and do nothing. But some places may deserve to be louder than others, and training can say so.
+# For layer normalisation, Tensor has all the methods that you need: `mean(axis=-1, keepdims=True)` computes μ for each token.
+# Every token is normalised *separately*. So the result for one image does not depend on the other images of the batch.
+#
+# Finally, layer normalisation has two parameters: a weight and a bias for each of the D places, $y = n \odot w + b$ (⊙ is the
+# product of corresponding elements). They start as ones and zeros and change nothing at first. But the next layer may need
+# some of the D places on a larger scale than others, and training can choose these scales.
 
 
 # %% tags=["keep"]
@@ -122,7 +131,7 @@ def linear(x, weight, bias=None):
 
 
 def parameter(values):
-    """A Tensor to be trained."""
+    """A Tensor that training changes."""
     return Tensor(np.asarray(values, np.float32), requires_grad=True)
 
 
@@ -137,9 +146,9 @@ def layer_norm(x, weight, bias, eps=1e-6):
 
 
 # %% [markdown]
-# There is a picture behind the formula. Centring projects a token onto the plane of all tokens whose sum is 0. Scaling then
-# puts it on a sphere, for $\sum_i n_i^2 = D$: every token gets the length $\sqrt{D}$. With D = 3, plane and sphere meet in a
-# circle. In both pictures a token has the same colour: it tells where on the circle it will land.
+# The formula has a geometric meaning. Centring projects a token onto the plane of all tokens whose sum is 0. Scaling then moves it
+# to a sphere: because $\sum_i n_i^2 = D$, every token gets the length $\sqrt{D}$. For D = 3, the plane and the sphere meet in a
+# circle. In the two pictures below, a token has the same colour before and after: the colour shows its place on the circle.
 
 # %%
 rng = np.random.default_rng(1)
@@ -151,29 +160,30 @@ show(
 )
 
 # %% [markdown]
-# What is left is a direction: D numbers have lost two degrees of freedom, size and mean. (What, then, is left of a token of
-# two numbers?)
+# Only a direction is left: the D numbers have lost two degrees of freedom, their scale and their mean. What is left of a token
+# of two numbers? Guess first.
 #
 # <details><summary>Answer</summary>
 #
-# Only which of them is larger: it becomes (1, -1) or (-1, 1), up to the trace that ε leaves.
+# Only which of the two is larger. The result is (1, -1) or (-1, 1), except for the tiny effect of ε.
 #
 # </details>
 #
-# This also tells something about the gradient, without any calculation. If x moves by a constant or grows by a factor, the
-# output stays. So the gradient must be at right angles to both moves: its numbers add up to 0, and so do their products with
-# x (but for a trace that ε leaves). You wrote no gradient for `layer_norm`; your engine knows it all the same.
+# This tells us something about the gradient before we compute it. If we add a constant to x or multiply x by a positive
+# factor, the output does not change. So the gradient has no component in these two directions: its numbers add up to 0, and
+# its dot product with x is 0 (except for the effect of ε). You did not write the backward pass of `layer_norm`. Your engine
+# derives it from the operations that you used.
 #
-# And the 24 layers? With a normalisation before each, a layer may still make its input larger or smaller, but the next one
-# does not see it, and nothing multiplies up.
+# What happens to the 24 layers? With a normalisation before each of them, a layer may still change the scale of its input.
+# The next layer does not see this change, so the factors no longer multiply.
 
 # %%
 x = Tensor(rng.standard_normal((3, 8)), requires_grad=True)  # three tokens of eight numbers
 y = layer_norm(x, Tensor(np.ones(8)), Tensor(np.zeros(8)))
-y.backward(rng.standard_normal((3, 8)))  # any gradient may come from above
-print("a gradient:         ", x.grad[0].round(2))
-print("its sum:            ", f"{x.grad[0].sum():.0e}")
-print("its product with x: ", f"{(x.grad * x.data)[0].sum():.0e}")
+y.backward(rng.standard_normal((3, 8)))  # any gradient of y
+print("gradient of a token:  ", x.grad[0].round(2))
+print("its sum:              ", f"{x.grad[0].sum():.0e}")
+print("dot product with x:   ", f"{(x.grad * x.data)[0].sum():.0e}")
 
 
 def normalised(x):
@@ -186,23 +196,26 @@ show(
 )
 
 # %% [markdown]
-# **GELU.** Now the bend. The simplest is ReLU: keep x if it is positive, else put 0. That is a gate which x opens for itself,
-# fully or not at all. The *Gaussian error linear unit* opens it by degrees. Its question is: is x large, compared with what is
-# usual? After a normalisation, usual means mean 0 and variance 1. So draw a random number X from the standard normal
-# distribution, and keep x if X is smaller. On average, that is x times the probability Φ(x) of keeping it:
+# Now the second problem. An **activation function** is a function between two linear layers that is not linear. It acts on each
+# number separately. The simplest one is ReLU: it keeps x if x is positive, and returns 0 otherwise. You can read it as x times a
+# gate which is either closed (0) or open (1).
+#
+# The Gaussian error linear unit (**GELU**), the activation function of the Transformer, opens this gate gradually. It asks: is x
+# large, compared with what is usual? After a normalisation, "usual" means mean 0 and variance 1. So draw a random number X from
+# the standard normal distribution, and keep x if X is smaller. On average, this is x times the probability Φ(x) of keeping it:
 #
 # $$\text{GELU}(x) = x \cdot P(X < x) = x\,\Phi(x), \qquad X \sim N(0, 1)$$
 #
-# A large x passes, a very negative one is stopped, and near 0 about half goes through. Unlike ReLU, a slightly negative x
-# comes out slightly negative, and the slope is nowhere broken.
+# A large x passes nearly unchanged, a very negative x becomes nearly 0, and near 0 about half of x passes. Two things differ
+# from ReLU: a slightly negative x gives a slightly negative result, and the derivative has no jump.
 #
 # Exactly, $\Phi(x) = \frac{1}{2}(1 + \text{erf}(x/\sqrt{2}))$, but NumPy has no erf. The authors' code uses another S-shaped
-# curve, tanh, bent to lie on Φ:
+# function, tanh, with constants that fit it to Φ:
 #
 # $$\text{GELU}(x) \approx \frac{x}{2}\left(1 + \tanh\left[\sqrt{2/\pi}\,\left(x + 0.044715\,x^3\right)\right]\right)$$
 #
-# $\sqrt{2/\pi}$ gives the tanh the same slope as Φ has at 0. With $0.0455\,x^3$ the next term of the series would agree as
-# well; 0.044715 is a little worse there, and better over the whole line.
+# The factor $\sqrt{2/\pi}$ makes the derivative at 0 equal to that of Φ. With $0.0455\,x^3$ the next term of the Taylor series
+# would agree too; 0.044715 is slightly worse near 0 and better over the whole line.
 
 
 # %% exercise="gelu"
@@ -215,8 +228,9 @@ def gelu(x):
 
 
 # %% [markdown]
-# Now ask chance itself. For each of some x, 20,000 numbers X are drawn, and x is kept where it is larger: the mean is a dot in
-# the middle picture. The last one shows what the tanh costs, by the exact Φ of Python's `math.erf`.
+# We can test the definition by experiment. For each of some x, the function below draws 20,000 random numbers X and keeps x for
+# those that are smaller. The mean is a dot in the middle picture. The right picture shows the error of the form with tanh,
+# measured with the exact Φ of Python's `math.erf`.
 
 
 # %%
@@ -231,17 +245,17 @@ gate = np.array([0.5 * (1 + math.erf(x / math.sqrt(2))) for x in line])
 some = np.arange(-4, 3.5, 0.5)
 show(
     draw_gelu(line, gelu(Tensor(line)).data, gate, some, [gelu_by_chance(x) for x in some]),
-    "Left the gates, an S for GELU and a step for ReLU; middle GELU, dipping below 0 near -0.75, with the dots of chance "
-    "on it, beside ReLU; right the error of the tanh form, at most 0.00047, near 2.7 and -2.7.",
+    "Left the gates, an S for GELU and a step for ReLU; middle GELU, dipping below 0 near -0.75, with the dots of the "
+    "experiment on it, beside ReLU; right the error of the tanh form, at most 0.00047, near 2.7 and -2.7.",
 )
 
 # %% [markdown]
 # ## Your turn
 #
-# So far these are functions. A *layer* is a function that owns its parameters. An optimiser must find them all, and a file
-# must store them under their names, such as `blocks.3.attention.qkv.weight`. One class does this for every layer and model
-# of this course. A layer extends it: `__init__` puts its parameters into attributes, `forward` computes. Python turns a call
-# `layer(x)` into `layer.__call__(x)`, and that calls `forward`.
+# So far these are functions. A *layer* is a function that owns its parameters. Training must find all parameters of a model,
+# and a file must store them under names such as `blocks.3.attention.qkv.weight`. One class, `Module`, does this for
+# every layer and model of this course. A layer extends it: `__init__` assigns the parameters to attributes, and `forward`
+# computes the output. Python turns a call `layer(x)` into `layer.__call__(x)`, which calls `forward`.
 
 
 # %% exercise="Module"
@@ -273,11 +287,12 @@ class Module:
 
 
 # %% [markdown]
-# With it, a layer is a few lines. How should a weight start? For sums of `fan_in` products a variance of 1/fan_in keeps the
-# size, as in the picture at the top. But the backward pass multiplies by the transposed matrix, and for gradients it is
-# 1/fan_out. Glorot and Bengio (2010) take the middle, $2/(\text{fan\_in} + \text{fan\_out})$. A uniform distribution from
-# $-a$ to $a$ has the variance $a^2/3$, so $a = \sqrt{6/(\text{fan\_in} + \text{fan\_out})}$: *Xavier uniform*, after
-# Glorot's first name.
+# With `Module`, a layer takes a few lines. Which values should the weights have before training? This choice is the
+# **initialisation**. An output is a sum of `fan_in` products, so the variance 1/fan_in keeps the scale of the activations, as in
+# the first picture of this lesson. The backward pass multiplies by the transposed matrix; for gradients the right
+# variance is 1/fan_out. Glorot and Bengio (2010) chose a compromise, $2/(\text{fan\_in} + \text{fan\_out})$. A uniform
+# distribution from $-a$ to $a$ has the variance $a^2/3$, so $a = \sqrt{6/(\text{fan\_in} + \text{fan\_out})}$. This is called
+# *Xavier uniform*, after Glorot's first name.
 
 
 # %% tags=["keep"]
@@ -305,8 +320,10 @@ class LayerNorm(Module):
 
 
 # %% [markdown]
-# Now the MLP, the half of each Transformer block in which every token thinks for itself: D numbers are mapped to more (4 D
-# in all of the paper's models), each goes through GELU, and a second map leads back to D.
+# The last layer of this lesson is the **multi-layer perceptron** (MLP): two linear layers with an activation function between
+# them. It is one half of each Transformer block. The first layer maps the D numbers of a token to more (4 D in all
+# models of the paper), GELU acts on each of these, and the second layer maps them back to D numbers. The MLP processes each
+# token separately.
 
 
 # %% exercise="MLP"
@@ -326,10 +343,10 @@ class MLP(Module):
 
 
 # %% [markdown]
-# Does it learn? A token of two numbers is a point of the plane. `MLP(2, 16)` returns two numbers for it, which we take as
-# logits: is the point outside a disc, or inside? Training is lesson 10's subject; here the plainest form will do: work out
-# the gradient of the loss, and move every parameter a little against it. Every part of what follows is yours: the walk back
-# through the graph, the product, softmax and the loss, GELU, the layers and their names.
+# Does it learn? A token of two numbers is a point in the plane. `MLP(2, 16)` returns two numbers for it, which we use as
+# logits: is the point outside a disc, or inside? Training is the subject of lesson 10. Here its simplest form is enough:
+# compute the gradient of the loss, and change every parameter a little in the opposite direction. You built everything that
+# runs below: the backward pass through the graph, the matrix product, softmax and the loss, GELU, the layers and their names.
 
 # %%
 rng = np.random.default_rng(1)
@@ -343,7 +360,7 @@ def train(model, steps=300, rate=0.3):
     for _ in range(steps):
         loss = cross_entropy(model(Tensor(points)), inside)
         for p in model.parameters():
-            p.grad = None  # gradients add up: forget those of the step before
+            p.grad = None  # gradients add up: remove those of the step before
         loss.backward()
         for p in model.parameters():
             p.data -= rate * p.grad
@@ -361,11 +378,23 @@ for name, tensor in mlp.named_parameters():
 losses = train(mlp)
 print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, {accuracy_of(mlp):.1%} of the points right")
 
+
+# %% exercise="layer_norm_gradient"
+def layer_norm_gradient(x, dy, eps=1e-6):
+    """dL/dx of n = (x - μ) / √(σ² + ε), from arrays: x and dy = dL/dn, both (..., D) -> (..., D)."""
+    # --- solution
+    centred = x - x.mean(axis=-1, keepdims=True)
+    root = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
+    n = centred / root
+    return (dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)) / root
+    # --- end
+
+
 # %% [markdown]
 # ## In the paper
 #
-# Section 3.1 describes a block in three sentences: attention and MLP in turn, a layer norm before each, and the MLP
-# with two layers and a GELU. Eq. 3 is the half that you can now read:
+# Section 3.1 describes a block of the Transformer in three sentences. One half of the block is the MLP, with two layers and a
+# GELU, and there is a layer normalisation before each half. Eq. 3 is the half that you can now read:
 #
 # $$z_\ell = \text{MLP}(\text{LN}(z'_\ell)) + z'_\ell$$
 #
@@ -376,17 +405,16 @@ print(f"loss {losses[0]:.3f} -> {losses[-1]:.3f}, {accuracy_of(mlp):.1%} of the 
 # | MLP | `MLP` | [`models/vit.py`](../minivit/models/vit.py) |
 # | "MLP size" (Table 1) | `hidden`; 3072 for ViT-B, where D = 768 | `mlp_dim` |
 #
-# The addition of $z'_\ell$ is lesson 08's. GELU is from Hendrycks and Gimpel (2016), layer normalisation from Ba, Kiros and
-# Hinton (2016).
+# Lesson 08 explains why $z'_\ell$ is added.
 #
-# Three things are simpler here. The authors start the MLP's biases at random numbers of about $10^{-6}$, we at 0. Theirs has
-# dropout, which sets random numbers to 0 during training; ours has none. And `minivit` computes the gradients of these
-# layers by formulas of its own, faster: [lesson 16](16_speed.ipynb) compares the two.
+# Three things are simpler here than in the authors' code. Their biases of the MLP start as random numbers of about $10^{-6}$, ours
+# start at 0. They set random activations to 0 during training (lesson 11), and we do not. And `minivit` computes the gradients of
+# these layers with hand-derived formulas, which is faster: [lesson 16](16_speed.ipynb) compares the two.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Leave GELU out. Every shape fits, every parameter gets its gradient, the loss falls. And the network is one matrix:
+# Leave GELU out. All shapes fit, every parameter gets a gradient, and the loss falls. But the network is only one matrix:
 # $(xW_1 + b_1)W_2 + b_2 = x\,(W_1W_2) + (b_1W_2 + b_2)$.
 
 
@@ -401,7 +429,7 @@ plane = np.stack(np.meshgrid(ticks, ticks), axis=-1)  # (60, 60, 2): a token for
 
 
 def draw_what_is_learned(hidden):
-    """The same training with and without GELU."""
+    """The same network, trained with and without GELU."""
     maps = {}
     for word, kind in (("with GELU", MLP), ("without", StraightMLP)):
         model = kind(2, hidden, np.random.default_rng(1))
@@ -418,12 +446,12 @@ explore(
 )
 
 # %% [markdown]
-# One matrix can only divide the plane by a straight line, and a line surrounds nothing. It does no better than to call every
-# point "outside".
+# One matrix can only divide the plane along a straight line, and a straight line cannot enclose anything. The best that it can do
+# is to call every point "outside".
 #
-# Now change `hidden` with the slider, or call `show(draw_what_is_learned(3), "three")`. Each hidden number bends the plane
-# along one line. How many bends does it take to close a ring? (Try another seed in `draw_what_is_learned`, too: from some
-# starts the fewest that could do it get stuck.)
+# Now change `hidden` with the slider, or call `show(draw_what_is_learned(3), "three")`. Each hidden number adds one line along
+# which the function changes its direction. How many such lines does it take to enclose a region? Guess first. (Try another seed
+# in `draw_what_is_learned` too: from some initialisations, the smallest network that could do it does not find the solution.)
 #
 # <details><summary>Answer</summary>
 #
@@ -432,15 +460,72 @@ explore(
 # </details>
 
 # %% [markdown]
+# ## The same in PyTorch
+#
+# Each function and class of this lesson has a counterpart in `torch.nn`:
+#
+# ```python
+# from torch import nn
+#
+# norm = nn.LayerNorm(D, eps=1e-6)              # layer_norm, with weight and bias
+# act = nn.GELU(approximate="tanh")             # gelu
+# fc1 = nn.Linear(D, 4 * D)                     # Linear
+# mlp = nn.Sequential(fc1, act, nn.Linear(4 * D, D))
+# mlp.state_dict()                              # names and tensors, as named_parameters() lists them
+# ```
+#
+# | what differs | here | PyTorch |
+# |---|---|---|
+# | ε of `nn.LayerNorm` | 1e-6, as in the authors' code | 1e-5, unless you write `eps=1e-6` |
+# | GELU | the form with tanh | the exact form, unless you write `approximate="tanh"` |
+# | shape of a linear layer's weight | (in, out), $xW$ | (out, in), $xW^\top$: transpose it when you copy weights |
+# | initialisation of a linear layer | Xavier uniform, bias 0 | uniform between $\pm 1/\sqrt{\text{in}}$, the bias too |
+# | where parameters are found | Tensors among the attributes | only `nn.Parameter`; a list of layers must be an `nn.ModuleList` |
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    rng = np.random.default_rng(2)
+    x, weight, bias = rng.standard_normal((2, 5, 8)), rng.standard_normal(8), rng.standard_normal(8)
+    theirs = torch.nn.functional.layer_norm(*map(torch.tensor, (x,)), (8,), *map(torch.tensor, (weight, bias)), eps=1e-6)
+    agree("layer_norm", layer_norm(Tensor(x), Tensor(weight), Tensor(bias)), theirs)
+    agree("gelu, tanh", gelu(Tensor(x)), torch.nn.functional.gelu(torch.tensor(x), approximate="tanh"))
+    exact = torch.nn.functional.gelu(torch.tensor(x)).numpy()
+    print(f"gelu, exact: differs by up to {np.abs(gelu(Tensor(x)).data - exact).max():.0e}, as the picture above shows")
+
+    act = torch.nn.GELU(approximate="tanh")
+    theirs = torch.nn.Sequential(torch.nn.Linear(2, 16), act, torch.nn.Linear(16, 2))
+    names = theirs.state_dict().keys()  # 0.weight, 0.bias, 2.weight, 2.bias
+    ours = [torch.tensor(p.data.T.copy()) for p in mlp.parameters()]  # (in, out) becomes (out, in)
+    theirs.load_state_dict(dict(zip(names, ours, strict=True)))
+    agree("the trained MLP", mlp(Tensor(points)), theirs(torch.tensor(points)), tolerance=1e-5)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - Before: [Ioffe and Szegedy, 2015](https://arxiv.org/abs/1502.03167) normalised each activation over the images of a
+#   batch (BatchNorm), which allowed higher learning rates.
+# - [Ba, Kiros and Hinton, 2016](https://arxiv.org/abs/1607.06450) turned this around: layer normalisation takes mean and variance
+#   over the numbers of one case, so it computes the same in training and in testing.
+# - [Hendrycks and Gimpel, 2016](https://arxiv.org/abs/1606.08415) proposed GELU, which weights inputs by their value, where ReLU
+#   gates them by their sign.
+# - After: [Zhang and Sennrich, 2019](https://arxiv.org/abs/1910.07467) argued that centring is dispensable. Their RMSNorm only
+#   scales; it is as good in their experiments, and faster.
+# - [Shazeer, 2020](https://arxiv.org/abs/2002.05202) replaced the first layer of the MLP by a product of two linear layers, one of
+#   them behind an activation function. Some of these variants improved the Transformer over ReLU and GELU.
+
+# %% [markdown]
 # ## Summary
 #
-# - `linear` mixes the numbers of a token; `layer_norm` takes away its mean and its size, so that depth does not
-#   multiply errors of size; `gelu` multiplies each number by the share of a normal distribution that lies below it.
-# - Without a bend, any number of linear layers is one.
-# - `Module` finds parameters by looking at attributes, and names them by the way to them.
-# - All of it acts on each token by itself.
+# - A linear layer mixes the numbers of a token. Layer normalisation removes the token's mean and scale, so that errors of scale
+#   do not multiply with depth. GELU multiplies each number x by Φ(x), a gate between 0 and 1.
+# - Without an activation function, any number of linear layers is equivalent to one.
+# - `Module` finds the parameters among the attributes, and names each by its path.
+# - All these layers act on each token separately.
 
 # %% [markdown]
 # ## What comes next
 #
-# We have layers for tokens, but an image is a block of pixels. [Lesson 05](05_patches.ipynb) cuts it into words.
+# We have layers for tokens, but an image is an array of pixels. [Lesson 05](05_patches.ipynb) cuts it into patches, the "words"
+# of the image.
