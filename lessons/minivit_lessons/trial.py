@@ -41,6 +41,21 @@ FROM_PYTORCH = {
     "size": "x.shape",
     "dim": "axis",
     "keepdim": "keepdims",
+    "pow": "x ** 2",
+    "var": "the mean of squared distances from the mean, for a Tensor",
+    "std": "the root of the mean of squared distances from the mean, for a Tensor",
+    "expand": "broadcast_to(x, shape)",
+    "repeat": "broadcast_to(x, shape)",
+    "softmax": "softmax(x), a function",
+    "matmul": "x @ y",
+}
+# What to do if a name is not defined.
+NOT_DEFINED = {
+    "math": "write `import math` in a cell above and run it",
+    "np": "run the lesson's first code cell, which imports NumPy",
+    "torch": "the lessons do without PyTorch: use NumPy and what you built",
+    "F": "the lessons do without PyTorch: use NumPy and what you built",
+    "nn": "the lessons do without PyTorch: use NumPy and what you built",
 }
 
 
@@ -151,7 +166,10 @@ def _place(error: Exception) -> str:
 
 
 def _translated(error: Exception) -> str:
-    """Return what PyTorch's name is called here, if the error is about one."""
+    """Return what PyTorch's name is called here, or how to define a name, if the error is about one."""
+    missing = re.search(r"^name '(\w+)' is not defined", str(error))
+    if missing and missing[1] in NOT_DEFINED:
+        return f": {NOT_DEFINED[missing[1]]}"
     found = re.search(r"no attribute '(\w+)'$|unexpected keyword argument '(\w+)'$", str(error))
     name = (found[1] or found[2]) if found else ""
     return f"; PyTorch's {name} is here: {FROM_PYTORCH[name]}" if name in FROM_PYTORCH else ""

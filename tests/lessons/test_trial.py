@@ -60,6 +60,21 @@ def test_one_that_uses_a_name_of_pytorch_is_told_what_it_is_called_here():
     assert verdict_on(lambda x: Tensor(x).halve()).message.endswith("`)")
 
 
+@pytest.mark.parametrize(("name", "told"), [("math", "write `import math`"), ("torch", "do without PyTorch")])
+def test_a_name_that_is_not_defined_is_told_with_what_to_do(name, told):
+    def attempt(x):
+        raise NameError(f"name {name!r} is not defined")
+
+    assert told in verdict_on(attempt).message
+
+
+def test_another_name_that_is_not_defined_is_only_quoted():
+    def attempt(x):
+        raise NameError("name 'heads' is not defined")
+
+    assert verdict_on(attempt).message.endswith("`)")
+
+
 def test_one_that_returns_nothing():
     assert "returns None: is a `return` missing" in verdict_on(lambda x: None).message
 
