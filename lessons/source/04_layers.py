@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 04 · Layers: the parts that a Transformer repeats
 #
-# *About 45 minutes. Comes after lessons [02](02_tensors.ipynb) and [03](03_products.ipynb). In the paper: section 3.1 and
+# *Comes after lessons [02](02_tensors.ipynb) and [03](03_products.ipynb). In the paper: section 3.1 and
 # Eq. 3.*
 #
 # You will build the layers of which every block of a Transformer is made: a linear layer, layer normalisation, and a
@@ -20,7 +20,7 @@ Tensor, cross_entropy, softmax = built("Tensor", "cross_entropy", "softmax")
 # %% [markdown]
 # ## The question
 #
-# A model is built from **layers**: functions with numbers in them that training changes. These numbers are the **parameters**
+# A model is built from **layers**: functions with numbers in them that training changes. These numbers are the parameters
 # of the layer. A Transformer is deep: ViT-B has 12 blocks, ViT-H has 32, and each block contains several layers. What must a
 # layer be like, so that we can put dozens of them on top of one another? If every layer only multiplies by a matrix, two
 # things go wrong.
@@ -196,8 +196,8 @@ show(
 )
 
 # %% [markdown]
-# Now the second problem. An **activation function** is a function between two linear layers that is not linear. It acts on each
-# number separately. The simplest one is ReLU: it keeps x if x is positive, and returns 0 otherwise. You can read it as x times a
+# Now the second problem. An activation function is a function that is not linear, such as the tanh of lesson 01. It stands between two
+# linear layers and acts on each number separately. The simplest one is ReLU: it keeps x if x is positive, and returns 0 otherwise. You can read it as x times a
 # gate which is either closed (0) or open (1).
 #
 # The Gaussian error linear unit (**GELU**), the activation function of the Transformer, opens this gate gradually. It asks: is x
@@ -488,7 +488,8 @@ from minivit_lessons import agree, library
 if torch := library("torch"):
     rng = np.random.default_rng(2)
     x, weight, bias = rng.standard_normal((2, 5, 8)), rng.standard_normal(8), rng.standard_normal(8)
-    theirs = torch.nn.functional.layer_norm(*map(torch.tensor, (x,)), (8,), *map(torch.tensor, (weight, bias)), eps=1e-6)
+    w, b = torch.tensor(weight), torch.tensor(bias)
+    theirs = torch.nn.functional.layer_norm(torch.tensor(x), (8,), w, b, eps=1e-6)
     agree("layer_norm", layer_norm(Tensor(x), Tensor(weight), Tensor(bias)), theirs)
     agree("gelu, tanh", gelu(Tensor(x)), torch.nn.functional.gelu(torch.tensor(x), approximate="tanh"))
     exact = torch.nn.functional.gelu(torch.tensor(x)).numpy()

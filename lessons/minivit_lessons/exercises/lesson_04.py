@@ -1,4 +1,4 @@
-"""Checks of lesson 04: layer normalisation, GELU, modules and the MLP."""
+"""Checks of lesson 04: layer normalisation and its gradient, GELU, modules and the MLP."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ..compare import complain_of_array, same, same_gradients
+from ..compare import complain_of_array, same, same_gradients, slopes
 from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 EPS_MISSING = "ε is missing or not the argument: add `eps` to the variance"
+# A function of NumPy on a Tensor, or a method that lists and Tensors do not have.
+ON_A_LIST = {
+    "'list' object has no attribute": "row is a plain list: use sum(row) / len(row) and loops",
+    "unsupported operand type(s) for -: 'list'": "row is a plain list: subtract the mean from each of its numbers",
+    "unsupported operand type(s) for /: 'list'": "row is a plain list: divide each of its numbers",
+    "can't multiply sequence": "row is a plain list: multiply each of its numbers",
+}
+ON_A_TENSOR = {
+    "unexpected keyword argument 'dtype'": "np.mean and np.sum do not take a Tensor: use its methods, x.mean(axis=-1)",
+    "unexpected keyword argument 'out'": "np.mean and np.sum do not take a Tensor: use its methods, x.mean(axis=-1)",
+}
 
 
 @exercise(4)
@@ -21,7 +32,8 @@ def normalise_row(attempt: Attempt) -> None:
     D, mean = len(row), math.fsum(row) / len(row)
     for eps in (1e-6, 0.5):
         handed = list(row)
-        got = attempt(handed) if eps == 1e-6 else attempt(handed, eps)
+        with explained(ON_A_LIST):
+            got = attempt(handed) if eps == 1e-6 else attempt(handed, eps)
         if handed != row:
             raise Complaint("normalise_row changes its argument: write into a new list")
         what = "normalise_row(row)" if eps == 1e-6 else f"normalise_row(row, eps={eps})"
@@ -46,9 +58,27 @@ def normalise_row(attempt: Attempt) -> None:
                     x / math.sqrt(math.fsum(y * y for y in row) / D + eps) for x in centred
                 ],
                 "the sum of squares is not divided by D": [x / math.sqrt(squares + eps) for x in centred],
+                "this is the row itself: return the centred and scaled numbers": row,
+                "this divides by the mean absolute distance: divide by the standard deviation": [
+                    x / (math.fsum(abs(y) for y in centred) / D + eps) for x in centred
+                ],
+                "this scales the row to the range from 0 to 1: subtract the mean, divide by the standard deviation": [
+                    (x - min(row)) / (max(row) - min(row)) for x in row
+                ],
+                "this divides by the sum: subtract the mean, divide by the standard deviation": [
+                    x / math.fsum(row) for x in row
+                ],
+                "the mean is added: subtract it": [(x + mean) / root for x in row],
+                "the numbers are multiplied by the standard deviation: divide by it": [x * root for x in centred],
+                "ε is subtracted from the variance: add it": [x / math.sqrt(abs(squares / D - eps)) for x in centred],
+                "this is softmax: subtract the mean, divide by the standard deviation": [
+                    math.exp(x) / math.fsum(math.exp(y) for y in row) for x in row
+                ],
             },
         )
-    same(attempt([5.0, 5.0, 5.0]), np.zeros(3), "normalise_row([5, 5, 5])")
+    with explained({"ZeroDivisionError": "ε must be added to the variance before the root"}):
+        flat = attempt([5.0, 5.0, 5.0])
+    same(flat, np.zeros(3), "normalise_row([5, 5, 5])")
 
 
 @exercise(4)
@@ -103,7 +133,14 @@ def _norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> np
 def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> None:
     tensor = attempt.find("Tensor")
     inputs = tensor(x), tensor(weight), tensor(bias)
-    with explained({"shapes (2,3,4) (2,3)": "is keepdims=True missing?", "ufunc": "use the Tensor's method .sqrt()"}):
+    reasons = {
+        "shapes (2,3,4) (2,3)": "is keepdims=True missing?",
+        "could not be broadcast": "is keepdims=True missing?",
+        "ufunc": "use the Tensor's method .sqrt()",
+        "must be real number": "use the Tensor's method .sqrt()",
+        **ON_A_TENSOR,
+    }
+    with explained(reasons):
         got = attempt(*inputs) if eps == 1e-6 else attempt(*inputs, eps)
     complain_of_array(got, "layer_norm", "use the Tensor's methods mean and sqrt, so that gradients flow")
     centred = x - x.mean(axis=-1, keepdims=True)
@@ -133,6 +170,19 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
                 centred / (np.sqrt(variance) + eps) * weight + bias
             ),
             EPS_MISSING: centred / np.sqrt(variance) * weight + bias,
+            "this is x itself": x,
+            "the bias is subtracted: add it": normal * weight - bias,
+            "divided by the weight: multiply by it": normal / weight + bias,
+            "the variance divides by D - 1, and ε is added to the root: divide by D, and put ε under the root": (
+                centred / (np.sqrt(variance * 4 / 3) + eps) * weight + bias
+            ),
+            "only weight and bias are applied: centre and scale x first": x * weight + bias,
+            "this is BatchNorm, over images and tokens: normalise each token separately, over the last axis": (
+                _over(x, (0, 1), eps) * weight + bias
+            ),
+            "the mean runs over all tokens of an image: normalise each token separately, over the last axis": (
+                _over(x, (1, 2), eps) * weight + bias
+            ),
             "only the mean is divided: put parentheses around (x - mean)": (
                 (x - x.mean(axis=-1, keepdims=True) / np.sqrt(variance + eps)) * weight + bias
             ),
@@ -149,7 +199,7 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
     )
 
 
-def _over(x: np.ndarray, axis: int | None, eps: float) -> np.ndarray:
+def _over(x: np.ndarray, axis: int | tuple[int, int] | None, eps: float) -> np.ndarray:
     """Return x normalised over the given axis."""
     centred = x - x.mean(axis=axis, keepdims=True)
     return centred / np.sqrt((centred**2).mean(axis=axis, keepdims=True) + eps)
@@ -177,6 +227,30 @@ def gelu(attempt: Attempt) -> None:
                 x, lambda v: 0.5 * v * (1.0 + math.erf(v / math.sqrt(2.0)))
             ),
             "this is ReLU, whose gate is 0 or 1": np.maximum(x, 0.0),
+            "this is x itself": x,
+            "this is tanh(x): the formula has more around it": np.tanh(x),
+            "this is x times the sigmoid of x (SiLU): use the form with tanh": _each(
+                x, lambda v: v / (1.0 + math.exp(-v))
+            ),
+            "this is x · tanh(...): the gate is 0.5 (1 + tanh(...))": _each(
+                x, lambda v: v * math.tanh(root * (v + 0.044715 * v**3))
+            ),
+            "the 1 is outside: 0.5 x multiplies the whole of (1 + tanh(...))": _each(
+                x, lambda v: 0.5 * v + math.tanh(root * (v + 0.044715 * v**3))
+            ),
+            "the cube of the product is taken: only x is cubed, 0.044715 is not": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + (0.044715 * v) ** 3)))
+            ),
+            "the sum is cubed: x + 0.044715 x³ cubes only x": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.044715 * v) ** 3))
+            ),
+            "the cubic term is subtracted: add it": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v - 0.044715 * v**3)))
+            ),
+            "the tanh is subtracted from 1: add it": _each(
+                x, lambda v: 0.5 * v * (1.0 - math.tanh(root * (v + 0.044715 * v**3)))
+            ),
+            "the factor 0.044715 is missing": _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + v**3)))),
             "this is x times a sigmoid: use the form with tanh": _each(x, lambda v: v / (1.0 + math.exp(-1.702 * v))),
             "the factor is 2/π: it must be √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(2.0 / math.pi * (v + 0.044715 * v**3)))
@@ -376,7 +450,8 @@ def MLP(attempt: Attempt) -> None:
         array[...] = rng.standard_normal(array.shape)
     W1, b1, W2, b2 = (array.astype(np.float64) for array in arrays)
     z = rng.standard_normal((2, 4, 3)).astype(np.float32)
-    got = attempt.call(mlp, tensor(z), what="MLP(3, 5, rng)(z)")
+    with explained({"mismatch in its core dimension": "fc1 acts first, then fc2: their widths are dim, hidden, dim"}):
+        got = attempt.call(mlp, tensor(z), what="MLP(3, 5, rng)(z)")
     complain_of_array(got, "MLP", "pass the Tensor through the layers, so that gradients flow")
     hidden = np.array([[[sum(t * W1[:, j]) + b1[j] for j in range(5)] for t in image] for image in z.astype(float)])
     bent = _each(hidden, _gelu)
@@ -392,6 +467,12 @@ def MLP(attempt: Attempt) -> None:
             "GELU acts a second time after fc2: apply it once": _each(right, _gelu),
             "z is added: the residual connection belongs to the block of lesson 08": right + z,
             "this uses ReLU: use GELU": np.maximum(hidden, 0) @ W2 + b2,
+            "this uses tanh: use GELU": np.tanh(hidden) @ W2 + b2,
+            "this is z itself": z,
+            "the bias of fc1 is missing": _each(hidden - b1, _gelu) @ W2 + b2,
+            "the bias of fc2 is missing": right - b2,
+            "both biases are missing: call the layers fc1 and fc2": _each(hidden - b1, _gelu) @ W2,
+            "GELU acts twice: apply it once, between fc1 and fc2": _each(bent, _gelu) @ W2 + b2,
         },
         tolerance=1e-5,
     )
@@ -399,6 +480,52 @@ def MLP(attempt: Attempt) -> None:
     for name, p in mlp.named_parameters():
         if p.grad is None:
             raise Complaint(f"no gradient reaches {name}: pass Tensors through fc1 and fc2 in forward")
+
+
+@exercise(4, stretch=True)
+def layer_norm_gradient(attempt: Attempt) -> None:
+    """Check the gradient against finite differences of the forward pass, one number at a time."""
+    rng = np.random.default_rng(5)
+    x, dy = 2.0 * rng.standard_normal((2, 3, 5)) + 1.0, rng.standard_normal((2, 3, 5))
+    ones, zeros = np.ones(5), np.zeros(5)
+    for eps in (1e-6, 0.5):
+        right = slopes(lambda at, eps=eps: float(np.vdot(_norm(at[0], ones, zeros, eps), dy)), [x], 0)
+        centred = x - x.mean(axis=-1, keepdims=True)
+        root = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps)
+        n = centred / root
+        mean_dy, mean_dyn = dy.mean(axis=-1, keepdims=True), (dy * n).mean(axis=-1, keepdims=True)
+        got = attempt(x, dy) if eps == 1e-6 else attempt(x, dy, eps)
+        same(
+            got,
+            right,
+            "layer_norm_gradient(x, dy)" if eps == 1e-6 else f"layer_norm_gradient(x, dy, eps={eps})",
+            mistakes={
+                "this is dy itself: derive how n depends on x": dy,
+                "this is the forward pass: return dL/dx": n,
+                "mean and standard deviation count as constants: both depend on x": dy / root,
+                "the standard deviation counts as a constant: it depends on x too": (dy - mean_dy) / root,
+                "the mean counts as a constant: it depends on x too": (dy - n * mean_dyn) / root,
+                "the division by √(σ² + ε) is missing": dy - mean_dy - n * mean_dyn,
+                "the last term is added: its sign is minus": (dy - mean_dy + n * mean_dyn) / root,
+                "the last term lacks its factor n": (dy - mean_dy - mean_dyn) / root,
+                "these are sums: both terms are means over the D numbers": (
+                    (dy - 5 * mean_dy - 5 * n * mean_dyn) / root
+                ),
+                "it is divided by the variance: divide by its square root": (dy - mean_dy - n * mean_dyn) / root**2,
+                "the last term has x - μ for n, which is not yet divided by √(σ² + ε)": (
+                    (dy - mean_dy - centred * (dy * centred).mean(axis=-1, keepdims=True)) / root
+                ),
+                "ε is missing: divide by √(σ² + ε)": _without_eps(centred, dy),
+            },
+            tolerance=1e-6,
+        )
+
+
+def _without_eps(centred: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """Return the gradient as if ε were 0."""
+    root = np.sqrt((centred**2).mean(axis=-1, keepdims=True))
+    n = centred / root
+    return (dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)) / root
 
 
 def _gelu(v: float) -> float:

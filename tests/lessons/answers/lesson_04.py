@@ -99,6 +99,46 @@ def normalise_row(row, eps=1e-6):
     return [(x - mean) / math.sqrt(variance + 1e-6) for x in row]
 
 
+@wrong("row is a plain list: use sum(row) / len(row) and loops")
+def normalise_row(row, eps=1e-6):
+    return (row - row.mean()) / row.std()
+
+
+@wrong("subtract the mean from each of its numbers")
+def normalise_row(row, eps=1e-6):
+    mean = np.mean(row)
+    return (row - sum(row) / len(row)) / np.sqrt(((np.array(row) - mean) ** 2).mean() + eps)
+
+
+@wrong("from 0 to 1")
+def normalise_row(row, eps=1e-6):
+    return [(x - min(row)) / (max(row) - min(row)) for x in row]
+
+
+@wrong("mean absolute distance")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    size = sum(abs(x - mean) for x in row) / len(row)
+    return [(x - mean) / (size + eps) for x in row]
+
+
+@wrong("multiplied by the standard deviation")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    return [(x - mean) * math.sqrt(variance + eps) for x in row]
+
+
+@wrong("this is the row itself")
+def normalise_row(row, eps=1e-6):
+    return list(row)
+
+
+@wrong("do without PyTorch")
+def normalise_row(row, eps=1e-6):
+    x = torch.tensor(row)  # noqa: F821
+    return (x - x.mean()) / x.std()
+
+
 # -- layer_norm -------------------------------------------------------------------------------------------
 
 
@@ -223,6 +263,60 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return (x.data - mean) / np.sqrt(variance + eps, dtype=x.dtype) * weight + bias
 
 
+@wrong("PyTorch's dim is here: axis")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(dim=-1, keepdim=True)
+    return centred / ((centred * centred).mean(dim=-1, keepdim=True) + eps).sqrt() * weight + bias
+
+
+@wrong("PyTorch's var is here")
+def layer_norm(x, weight, bias, eps=1e-6):
+    return (x - x.mean(axis=-1, keepdims=True)) / (x.var(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("np.mean and np.sum do not take a Tensor")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    return centred / (np.mean(centred**2, axis=-1, keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("the variance divides by D - 1: divide by D")
+def layer_norm(x, weight, bias, eps=1e-6):
+    D = x.shape[-1]
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred**2).sum(axis=-1, keepdims=True) / (D - 1)
+    return centred / (variance + eps).sqrt() * weight + bias
+
+
+@wrong("this is BatchNorm")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=(0, 1), keepdims=True)
+    return centred / ((centred * centred).mean(axis=(0, 1), keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("the bias is missing")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() * weight
+
+
+@wrong("weight and bias are swapped")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=-1, keepdims=True) + eps).sqrt() * bias + weight
+
+
+@wrong("over the tokens of an image")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=1, keepdims=True)
+    return centred / ((centred * centred).mean(axis=1, keepdims=True) + eps).sqrt() * weight + bias
+
+
+@wrong("the tokens are centred, but not scaled")
+def layer_norm(x, weight, bias, eps=1e-6):
+    return (x - x.mean(axis=-1, keepdims=True)) * weight + bias
+
+
 # -- gelu -------------------------------------------------------------------------------------------------
 
 
@@ -327,6 +421,41 @@ def gelu(x):
 def gelu(x):
     u = math.sqrt(2 / math.pi) * (x.data + 0.044715 * x.data**3)
     return Tensor(x.data * (np.tanh(u) + 1) * 0.5)
+
+
+@wrong("this is ReLU")
+def gelu(x):
+    return x * (x.data > 0)
+
+
+@wrong("(SiLU)")
+def gelu(x):
+    return x / ((-x).exp() + 1)
+
+
+@wrong("only x is cubed, 0.044715 is not")
+def gelu(x):
+    return x * (((x + (x * 0.044715) ** 3) * math.sqrt(2 / math.pi)).tanh() + 1) * 0.5
+
+
+@wrong("the tanh is subtracted from 1")
+def gelu(x):
+    return x * (1 - ((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)).tanh()) * 0.5
+
+
+@wrong("the 1 is outside")
+def gelu(x):
+    return 0.5 * x + ((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)).tanh()
+
+
+@wrong("this is x · tanh(...)")
+def gelu(x):
+    return x * ((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)).tanh()
+
+
+@wrong("PyTorch's pow is here: x ** 2")
+def gelu(x):
+    return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x.pow(3))).tanh())
 
 
 # -- Module: every class here has this name, so each answer calls itself `__class__` ------------------------
@@ -634,3 +763,123 @@ class MLP(Base):
 
     def forward(self, z):
         return self.fc2(given_gelu(self.fc1(z)))
+
+
+@wrong("this uses ReLU")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        h = self.fc1(z)
+        return self.fc2(h * (h.data > 0))
+
+
+@wrong("GELU acts on the input")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc2(self.fc1(given_gelu(z)))
+
+
+@wrong("both biases are missing")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return given_gelu(z @ self.fc1.weight) @ self.fc2.weight
+
+
+@wrong("fc1 acts first, then fc2")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc1(given_gelu(self.fc2(z)))
+
+
+@wrong("MLP returns an array")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z))).data
+
+
+@wrong("do without PyTorch")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)  # noqa: F821
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z)))
+
+
+# -- layer_norm_gradient ----------------------------------------------------------------------------------
+
+
+def parts(x, eps):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    root = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps)
+    return centred, root, centred / root
+
+
+@right
+def layer_norm_gradient(x, dy, eps=1e-6):
+    D = x.shape[-1]
+    _, root, n = parts(x, eps)
+    J = np.eye(D) - 1 / D - n[..., :, None] * n[..., None, :] / D
+    return (dy[..., None, :] @ J)[..., 0, :] / root
+
+
+@right
+def layer_norm_gradient(x, dy, eps=1e-6):
+    tensor = Tensor(x, requires_grad=True)
+    ones, zeros = Tensor(np.ones(x.shape[-1])), Tensor(np.zeros(x.shape[-1]))
+    names["layer_norm"](tensor, ones, zeros, eps).backward(dy)
+    return tensor.grad
+
+
+@wrong("mean and standard deviation count as constants")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    return dy / parts(x, eps)[1]
+
+
+@wrong("the standard deviation counts as a constant")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    return (dy - dy.mean(axis=-1, keepdims=True)) / parts(x, eps)[1]
+
+
+@wrong("the division by √(σ² + ε) is missing")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    _, _, n = parts(x, eps)
+    return dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)
+
+
+@wrong("these are sums")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    _, root, n = parts(x, eps)
+    return (dy - dy.sum(axis=-1, keepdims=True) - n * (dy * n).sum(axis=-1, keepdims=True)) / root
+
+
+@wrong("which is not yet divided")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c, root, _ = parts(x, eps)
+    return (dy - dy.mean(axis=-1, keepdims=True) - c * (dy * c).mean(axis=-1, keepdims=True)) / root
+
+
+@wrong("its sign is minus")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    _, root, n = parts(x, eps)
+    return (dy - dy.mean(axis=-1, keepdims=True) + n * (dy * n).mean(axis=-1, keepdims=True)) / root
+
+
+@wrong("ε is missing")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    _, root, n = parts(x, 0.0)
+    return (dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)) / root
