@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy is loaded: several test processes share the cores
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -49,6 +51,17 @@ def undrawn(request, monkeypatch):
     from PIL import Image
 
     monkeypatch.setattr(Figure, "savefig", lambda self, file, **_: Image.new("RGB", (1, 1), "white").save(file, "png"))
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    """No thread can start, as in a browser."""
+
+    def refuse(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from minivit.backend.pools import threads_can_start
 from minivit.errors import MinivitError
 
 from . import state
@@ -31,6 +32,8 @@ def start(lesson: int) -> None:
     from minivit import __version__
 
     print(f"minivit {__version__}, lesson {lesson:02d}")
+    if not threads_can_start():
+        print("No thread can start here, so a check has no time limit: interrupt the kernel if a loop never ends.")
 
 
 def _shell() -> Any:

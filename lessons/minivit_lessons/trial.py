@@ -204,9 +204,11 @@ def _equal(value: Any, was: Any) -> bool:
 
 @contextlib.contextmanager
 def time_limit(seconds: float | None = None) -> Iterator[None]:
-    """Raise OutOfTime in this thread after some seconds (SECONDS if left out), and again if the attempt catches it."""
+    """Raise OutOfTime in this thread after some seconds (SECONDS if left out), and again if the attempt catches it.
+
+    Where no thread can start (a browser), there is no limit: `start` says so.
+    """
     thread = ctypes.c_ulong(threading.get_ident())
-    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     over = threading.Event()
     turn = threading.Lock()
     raised = threading.Event()
@@ -217,21 +219,29 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
             with turn:
                 if not over.is_set():
                     raised.set()
-                    raise_in(thread, ctypes.py_object(OutOfTime))
+                    _raise_in(thread)
             wait = 0.5
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    try:
+        watcher.start()
+    except RuntimeError:
+        yield
+        return
     try:
         yield
     finally:
         over.set()
         with turn, contextlib.suppress(OutOfTime):
             if raised.is_set():  # one may still be pending: catch it here, before other code gets it
-                raise_in(thread, ctypes.py_object(OutOfTime))
+                _raise_in(thread)
                 while True:  # None instead would clear it, but in CPython 3.11 the next traced call would hang
                     pass
         watcher.join()
+
+
+def _raise_in(thread: ctypes.c_ulong) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(OutOfTime))
 
 
 class Printed(io.StringIO):

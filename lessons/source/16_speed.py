@@ -11,12 +11,13 @@
 # %% tags=["keep"]
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 
 import numpy as np
 
 import minivit
 from minivit import Tensor, preprocess
+from minivit.backend.pools import thread_pool
 from minivit.backend.workers import Workers, micro_batches
 from minivit.bench.profile import measure_floor, step_flops
 from minivit.data.shapes import shapes
@@ -303,7 +304,7 @@ def gradients_of(number):
 
 def threaded(count):
     """The gradients of the batch, by so many threads."""
-    with ThreadPoolExecutor(count) as pool:
+    with thread_pool(count) as pool:
         waiting = [pool.submit(gradients_of, number) for number in range(len(pieces))]
         return add_in_order(done.result() for done in as_completed(waiting))
 

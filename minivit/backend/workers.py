@@ -7,8 +7,9 @@ time. BLAS is limited to one thread meanwhile: more would compete with ours, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -19,6 +20,7 @@ from .accelerate import limit_accelerate
 from .arrays import available_cores
 from .cuda import current_gpu, use_gpu
 from .memory import keep_freed_memory
+from .pools import thread_pool
 
 MOST_THREADS = 64  # on any machine; on one with more cores, as many as these
 
@@ -28,6 +30,8 @@ Result = TypeVar("Result")
 
 class Workers:
     """A pool of threads, used as `with Workers(2) as workers: workers.map(function, items)`.
+
+    Where no thread can start (a browser), the calls run in the caller's thread, with the same results.
 
     Args:
         count: the number of threads; None for one for each core that this process may use.
@@ -42,7 +46,7 @@ class Workers:
         if self.count > most:
             notice(f"{self.count:,} threads would wait for each other on {available_cores()} cores: {most} are used")
             self.count = most
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: Executor | None = None
 
     def __enter__(self) -> Workers:
         keep_freed_memory()
@@ -50,7 +54,7 @@ class Workers:
         self._one_blas_thread = self._blas.limit(limits=1, user_api="blas")
         self._restore_accelerate = limit_accelerate(1)
         if self.count > 1:
-            self._pool = ThreadPoolExecutor(self.count, "minivit-worker", _begin_thread, (current_gpu(),))
+            self._pool = thread_pool(self.count, "minivit-worker", partial(_begin_thread, current_gpu()))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,6 @@ import glob
 import json
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TextIO
@@ -177,6 +176,7 @@ def read_batches(
         preprocessing: how the model's weights expect images.
         threads: how many read at the same time.
     """
+    from ..backend.pools import thread_pool
     from ..data.loader import prefetched
     from ..images.fitting import read_fitted
 
@@ -187,7 +187,7 @@ def read_batches(
             return error
 
     def batches() -> Iterator[ReadBatch]:
-        with ThreadPoolExecutor(threads, "minivit-reader") as pool:
+        with thread_pool(threads, "minivit-reader") as pool:
             for start in range(0, len(files), size):
                 names = files[start : start + size]
                 found = list(pool.map(read, names))

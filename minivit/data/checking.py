@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..backend.arrays import available_cores
+from ..backend.pools import thread_pool
 from ..errors import ImageError
 from ..images.decoding import decode_image
 from ..utils.files import write_text
@@ -37,7 +37,7 @@ def find_broken(splits: Splits, progress: bool = False) -> dict[str, str]:
     files = [(path, name_of(path, part)) for part in _files(splits.parts.values()) for path in part.images.paths]
     broken = {}
     with (
-        ThreadPoolExecutor(available_cores()) as pool,  # Pillow's decoders run beside Python, so threads are enough
+        thread_pool(available_cores()) as pool,  # Pillow's decoders run beside Python, so threads are enough
         tqdm(total=len(files), unit="image", desc="reading", disable=None if progress else True, leave=False) as bar,
     ):
         try:

@@ -201,7 +201,8 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def prefetched(batches: Iterator[Item], ahead: int) -> Generator[Item, None, None]:
     """Iterate over the same batches, prepared by a background thread up to `ahead` batches in advance.
 
-    The thread starts when the first batch is requested, and ends with the iterator.
+    The thread starts when the first batch is requested, and ends with the iterator. Where no thread can start (a
+    browser), each batch is prepared when it is requested.
 
     Args:
         batches: the batches to prepare.
@@ -235,7 +236,11 @@ def prefetched(batches: Iterator[Item], ahead: int) -> Generator[Item, None, Non
 
     # A daemon thread, so that the interpreter can exit while an iterator is open.
     thread = threading.Thread(target=produce, name="minivit-loader", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        yield from batches
+        return
     try:
         while (message := waiting.get()) is not None:
             if isinstance(message, BaseException):

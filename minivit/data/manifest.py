@@ -8,7 +8,6 @@ image fewer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.pools import thread_pool
 from ..errors import DataError, ImageError
 from ..images.decoding import check_image
 from ..utils.aliases import old_names
@@ -156,7 +156,7 @@ def check_images(train: AnyDataset, test: AnyDataset, resumed: bool = False) -> 
     """
     paths = [path for dataset in (train, test) if isinstance(dataset, FileDataset) for path in dataset.images.paths]
     paths = paths[:: max(1, len(paths) // CHECKED)]
-    with ThreadPoolExecutor(THREADS) as pool:
+    with thread_pool(THREADS) as pool:
         bad = [problem for problem in pool.map(_problem_of, paths) if problem]
     if bad:
         more = f" ({len(bad):,} such images: --check-data lists them)" if len(bad) > 1 else ""

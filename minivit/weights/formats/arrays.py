@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import IO
 
 import numpy as np
 
+from ...backend.pools import thread_pool
 from ...errors import CheckpointError, MinivitError, OutOfMemory
 from ...utils.text import printable, quoted, shortened
 from .filekinds import kind_of
@@ -112,7 +112,7 @@ def read_checked(archive: Archive, names: Iterable[str], digests: Mapping[str, s
         CheckpointError: naming the array.
     """
     arrays: Arrays = {}
-    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+    with thread_pool(HASHING_THREADS) as pool:
         checks = []
         for name in names:
             digest = digests.get(name)
