@@ -43,6 +43,7 @@ COPIED_MEGABYTES = 64  # the largest size of the files beside a notebook that ar
 RESULT_BYTES = 2**20
 # One thread each, since several notebooks are marked side by side; pictures are not shown.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MINIVIT_STILL": "1"}
+COUNTS = ("done", "asked", "stretch_done")  # of a mark, in the JSON file
 LINE = 300  # the longest line from a notebook, in characters
 
 
@@ -68,8 +69,27 @@ class Mark:
 
     @property
     def done(self) -> int:
-        """How many exercises are right."""
-        return sum(verdict.passed for verdict in self.verdicts)
+        """How many exercises are right; stretch tasks are not counted here."""
+        return sum(verdict.passed for verdict in self.verdicts if not _is_stretch(verdict))
+
+    @property
+    def asked(self) -> int:
+        """How many exercises there are, without stretch tasks."""
+        return sum(not _is_stretch(verdict) for verdict in self.verdicts)
+
+    @property
+    def stretch_done(self) -> int:
+        """How many stretch tasks are right."""
+        return sum(verdict.passed for verdict in self.verdicts if _is_stretch(verdict))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the notebook could not be run, so that every verdict only repeats the problem."""
+        return bool(self.problem) and all(self.problem in verdict.message for verdict in self.verdicts)
+
+
+def _is_stretch(verdict: Verdict) -> bool:
+    return exercises.find(verdict.name).is_stretch
 
 
 def notebooks_in(folder: Path) -> list[Path]:
@@ -326,19 +346,17 @@ def table(marks: Iterable[Mark]) -> str:
     for mark in marks:
         who = _who(mark)
         lesson = "no lesson" if mark.lesson is None else f"lesson {mark.lesson:02d}"
-        score = f"   {mark.done} of {len(mark.verdicts)}" if mark.verdicts else ""
+        score = f"   {mark.done} of {mark.asked}" if mark.verdicts else ""
+        if mark.stretch_done:
+            score += f", and {mark.stretch_done} stretch task{'s' if mark.stretch_done > 1 else ''}"
         lines.append(f"{who:<24} {lesson}{score}")
         if mark.problem:
             lines.append(f"    ! {mark.problem}")
-        wrong = [] if _is_unread(mark) else [verdict for verdict in mark.verdicts if not verdict.passed]
+        wrong = [] if mark.is_unread else [verdict for verdict in mark.verdicts if not verdict.passed]
+        wrong = [verdict for verdict in wrong if verdict.status == WRONG or not _is_stretch(verdict)]
         lines += [f"    {verdict}" for verdict in wrong]
         lines += [f"    · {note}" for note in mark.notes]
     return "\n".join(lines)
-
-
-def _is_unread(mark: Mark) -> bool:
-    """Return whether every verdict only repeats the mark's problem."""
-    return bool(mark.problem) and all(mark.problem in verdict.message for verdict in mark.verdicts)
 
 
 def _who(mark: Mark) -> str:
@@ -350,6 +368,7 @@ def _who(mark: Mark) -> str:
 
 def to_json(marks: Iterable[Mark]) -> str:
     """Return the marks as JSON."""
-    text = json.dumps([{**asdict(mark), "done": mark.done} for mark in marks], indent=1, ensure_ascii=False) + "\n"
+    found = [{**asdict(mark), **{name: getattr(mark, name) for name in COUNTS}} for mark in marks]
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     # A file's name that is not UTF-8 has lone surrogates: `backslashreplace` turns them into escapes that JSON knows.
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

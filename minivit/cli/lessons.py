@@ -7,13 +7,13 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import MissingExtraError
+from ..errors import ConfigError, MissingExtraError
 from ..utils.text import listed, printable
 from .common import json_option
 
 EXAMPLES = (
     "minivit lessons open",
-    "minivit lessons grade handed-in --out marks.json",
+    "minivit lessons grade handed-in --csv marks.csv --overview class.html",
 )
 
 
@@ -39,7 +39,10 @@ def add_lessons(commands: Any) -> None:
     )
     open_.set_defaults(run=_with_the_course(_open))
     grade = parts.add_parser(
-        "grade", examples=("minivit lessons grade handed-in", "minivit lessons grade handed-in --out marks.json"),
+        "grade",
+        examples=(
+            "minivit lessons grade handed-in", "minivit lessons grade handed-in --csv marks.csv --overview class.html"
+        ),
         help="mark the notebooks in a folder, such as a class's", allow_abbrev=False,
         description="Mark every notebook in a folder and in the folders inside it, such as one folder for each "
         "student. Each notebook runs in a separate process: if one fails or never ends, the others are still marked.",
@@ -47,6 +50,16 @@ def add_lessons(commands: Any) -> None:
     grade.add_argument("folder", metavar="DIR", help="mark the notebooks in DIR")
     json_option(grade, "a JSON array of the marks", "a table")
     grade.add_argument("--out", metavar="FILE", help="write the marks to FILE as JSON too [default: do not]")
+    grade.add_argument(
+        "--csv", metavar="FILE",
+        help="write a row for each student to FILE, which must end in .csv: a column for each lesson with the number "
+        "of exercises right, their sum, and stretch tasks apart [default: do not]",
+    )  # fmt: skip
+    grade.add_argument(
+        "--overview", metavar="FILE",
+        help="write an overview of the class to FILE, which must end in .html or .md: for each exercise how many are "
+        "right, wrong and not begun, and the most frequent mistake [default: print the exercises failed most]",
+    )  # fmt: skip
     grade.add_argument(
         "--seconds",
         group="limits",
@@ -129,27 +142,48 @@ def _grade(options: argparse.Namespace) -> int:
 
     from tqdm.auto import tqdm
 
+    from minivit_lessons import overview
     from minivit_lessons.grading import grade_all, notebooks_in, table, to_json, without_notebook
 
     from ..utils.files import write_text
     from ..utils.notices import notice
 
+    _check_ending("--csv", options.csv, [".csv"])
+    _check_ending("--overview", options.overview, list(overview.WRITERS))
     folder = Path(options.folder)
     paths = notebooks_in(folder)
-    if left_out := without_notebook(folder, paths):
+    left_out = without_notebook(folder, paths)
+    if left_out:
         notice(f"not marked, since they hold no notebook (.ipynb): {listed(left_out)}")
     marking = grade_all(paths, folder, options.seconds, options.megabytes)
     marks = list(tqdm(marking, total=len(paths), unit="notebook", disable=None))
     if options.out:
         write_text(options.out, to_json(marks))  # first, so that a failure to print does not lose it
+    if options.csv:
+        write_text(options.csv, overview.to_csv(marks, left_out))
+    of_class = overview.overview(marks, left_out)
+    if options.overview:
+        write_text(options.overview, overview.WRITERS[Path(options.overview).suffix.lower()](of_class))
     if options.json:
         print(to_json(marks), end="")
         return 0
-    for line in table(marks).split("\n"):
+    text = table(marks)
+    if len(of_class.students) > 1:
+        text += f"\n\n{overview.to_text(of_class)}"
+    for line in text.split("\n"):
         print(printable(line))
-    if options.out:
-        print(f"written: {printable(options.out)}")
+    for written in (options.out, options.csv, options.overview):
+        if written:
+            print(f"written: {printable(written)}")
     return 0
+
+
+def _check_ending(option: str, name: str | None, endings: list[str]) -> None:
+    """Refuse a file name with another ending before the notebooks are marked, which may take minutes."""
+    from pathlib import Path
+
+    if name is not None and Path(name).suffix.lower() not in endings:
+        raise ConfigError(f"{option} must be a file that ends in {' or '.join(endings)}, not {printable(name)}")
 
 
 def _book(options: argparse.Namespace) -> int:
