@@ -63,7 +63,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
     """Return the values of options and arguments, by name; `FILES` and `FOLDERS` are those of the disk."""
     from ..training.masked import TARGETS
     from ..training.optim import OPTIMIZERS
-    from ..training.options import MONITORED, OBJECTIVES
+    from ..training.options import CLASS_WEIGHTS, MONITORED, OBJECTIVES, SAMPLERS
     from ..training.precision import PRECISIONS
     from ..training.recipes import NONE, recipe_names
     from ..training.schedule import DECAYS
@@ -71,6 +71,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
     return {
         "--augment": ("auto", *AUGMENTATIONS),
         "--auto-augment": tuple(POLICIES),
+        "--class-weights": CLASS_WEIGHTS,
         "--dataset": tuple(DATASETS),
         "--device": ("cpu", "cuda"),
         "--gelu": ACTIVATIONS,
@@ -85,6 +86,7 @@ def values_of_options() -> dict[str, tuple[str, ...]]:
         "--positions-at": tuple(PLACES),
         "--precision": tuple(PRECISIONS),
         "--recipe": (*recipe_names(), NONE),
+        "--sampler": SAMPLERS,
         "--target": tuple(TARGETS),
         "--teacher": (FILES, *PRETRAINED),
         "--weights": (FILES, *PRETRAINED),

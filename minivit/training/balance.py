@@ -8,7 +8,7 @@ import numpy as np
 
 from ..backend.arrays import Array, to_device
 from ..data import AnyDataset
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..utils.notices import notice
 from ..utils.text import listed, quoted
 from .config import TrainConfig
@@ -54,7 +54,7 @@ def class_weights_of(options: ObjectiveOptions, train_set: AnyDataset, device: s
 
 
 def check_balance(config: TrainConfig, train_set: AnyDataset, show: bool) -> None:
-    """Say what to do if a class has many more training images than another, and nothing was done.
+    """Refuse training images of one class; say what to do if a class has many more than another, and nothing was done.
 
     Args:
         config: the options.
@@ -63,8 +63,14 @@ def check_balance(config: TrainConfig, train_set: AnyDataset, show: bool) -> Non
 
     Raises:
         ConfigError: if each class is to be drawn equally often, and one has no training images.
+        DataError: if a model is to tell classes apart, and all training images are of one.
     """
     names, counts = train_set.classes, np.bincount(train_set.labels, minlength=len(train_set.classes))
+    if config.objective == "classes" and not config.teacher and np.count_nonzero(counts) == 1:
+        name = quoted(names[int(counts.argmax())], 30)
+        raise DataError(
+            f"all {len(train_set.labels):,} training images are of class {name}: a classifier needs two or more"
+        )
     if config.sampler == "balanced":
         _check_no_class_is_empty("sampler", counts, names)
     elif show and config.class_weights == "none" and config.objective == "classes":

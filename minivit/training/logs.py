@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class MetricsFile:
     A line has `kind` ("train", "test" or "validation"), `step` (steps done so far), `epoch` (epochs done so far),
     `loss`, `accuracy` (0 to 1), `lr`, `images_per_second` and `seconds` (of training since the run began, evaluations
     left out). Where mixed precision skipped a step, the line has `kind` "overflow", `step`, and the `loss_scale` from
-    then on.
+    then on. JSON has no nan and no infinity: either is null in the file, and nan when it is read.
     """
 
     def __init__(self, path: Path):
@@ -36,7 +37,7 @@ class MetricsFile:
         """
         try:
             with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(_line(record))
         except OSError as error:
             raise SaveError(f"could not write {printable(self.path)}: {reason_of(error)}") from error
 
@@ -86,13 +87,21 @@ class MetricsFile:
         kept = [
             record for record in self.read() if record["step"] <= (evaluated if record["kind"] in EVALUATIONS else step)
         ]
-        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        write_text(self.path, "".join(_line(record) for record in kept))
 
 
 # The numbers that a line of each kind has besides its step.
 NUMBERS = ("epoch", "loss", "accuracy", "lr", "images_per_second", "seconds")
 FIELDS = {"train": NUMBERS, "test": NUMBERS, "validation": NUMBERS, "overflow": ("loss_scale",)}
 EVALUATIONS = ("test", "validation")  # kinds of an evaluation's lines: on the test set, or on held-out images
+
+
+def _line(record: Record) -> str:
+    """Return a record as a line of JSON."""
+    finite = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
+    }
+    return json.dumps(finite, allow_nan=False) + "\n"
 
 
 def _record(line: bytes) -> Record:
@@ -111,6 +120,7 @@ def _record(line: bytes) -> Record:
     step = record.get("step")
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
         raise ValueError(f"its step is {quoted(step)}, not an integer of 0 or more")
+    record = {name: math.nan if value is None else value for name, value in record.items()}
     for name in FIELDS[kind]:
         value = record.get(name)
         huge = isinstance(value, int) and abs(value) >= 2**63

@@ -9,7 +9,7 @@ import pytest
 from minivit import Notice, Tensor, cross_entropy, gradcheck
 from minivit.backend.workers import Workers
 from minivit.data import Dataset
-from minivit.errors import ConfigError
+from minivit.errors import ConfigError, DataError
 from minivit.training import TrainConfig, batches, train
 from minivit.training.balance import balanced_class_weights, check_balance
 from minivit.training.distributed.parallel import batch_gradients
@@ -273,3 +273,13 @@ def test_unbalanced_classes_are_said_with_what_to_do(counts, options, said):
         said_of, remedy = str(caught[0].message).split(": ")
         assert said_of == "class 'left' has 31 training images, 'middle' has 10"
         assert remedy == "--class-weights balanced lets all classes count alike"
+
+
+@pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"sampler": "balanced"}])
+def test_a_single_class_cannot_be_learned(options):
+    with pytest.raises(DataError, match="all 12 training images are of class 'middle': a classifier needs two or more"):
+        check_balance(TrainConfig(**options), unbalanced((0, 12, 0), 1), show=False)
+
+
+def test_masked_patches_need_no_second_class():
+    check_balance(TrainConfig(objective="masked-patch"), unbalanced((0, 12, 0), 1), show=False)

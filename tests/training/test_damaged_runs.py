@@ -1,6 +1,7 @@
 """A run's `config.json` and `metrics.jsonl`, edited by hand, torn or mutated: one sentence or mended, no traceback."""
 
 import json
+import math
 import random
 from dataclasses import asdict, fields
 
@@ -236,3 +237,21 @@ def test_the_curve_of_odd_but_true_numbers_is_drawn(tmp_path):
     learning_curve(odd, tmp_path / "curve.png")
     learning_curve([], tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 1_000
+
+
+def test_what_is_not_finite_is_strict_json_and_comes_back_as_nan(tmp_path):
+    file = MetricsFile(tmp_path / "metrics.jsonl")
+    record = dict.fromkeys(("epoch", "accuracy", "lr", "images_per_second", "seconds"), 1.0)
+
+    file.write({"kind": "train", "step": 1, "loss": math.inf, "own": math.nan, **record})
+
+    def refuse(token):
+        pytest.fail(f"{token} is not JSON")
+
+    (line,) = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line, parse_constant=refuse)["loss"] is None
+    (back,) = file.read()
+    assert math.isnan(back["loss"])
+    assert math.isnan(back["own"])
+    file.rewind(step=1, evaluated=0)
+    assert (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines() == [line]
