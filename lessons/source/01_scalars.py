@@ -1,10 +1,11 @@
 # %% [markdown]
-# # 01 · Scalars: a number that knows its slope
+# # 01 · Scalars: backpropagation for single numbers
 #
-# *About 45 minutes. Comes after lesson [00](00_start.ipynb); wants high-school derivatives. In the paper: nowhere, and everywhere (section 4.1).*
+# *About 45 minutes. Comes after lesson [00](00_start.ipynb); needs high-school derivatives. In the paper: taken for granted
+# (section 4.1).*
 #
-# You will build the machine that trains every neural network, for single numbers: less than a hundred lines that remember how a
-# result was computed, walk back through it, and say of every number which way to turn it.
+# You will build the algorithm that trains every neural network, **backpropagation**, for single numbers. In fewer than a hundred
+# lines, your program records how a result was computed, and then finds out how the result depends on every number in it.
 
 # %% tags=["keep"]
 import itertools
@@ -13,24 +14,29 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from minivit_lessons.pictures.graph import draw_graph, draw_walk
+from minivit_lessons.pictures.graph import STEP_ERRORS, draw_graph, draw_walk
 
 # %% [markdown]
 # ## The question
 #
-# A network is a long calculation with knobs. ViT-Base has 86 million of them. Training means: look at one number, the *loss*, which
-# says how bad the answer was, and turn every knob a little so that it falls.
+# A neural network is a long calculation with adjustable numbers in it, the **parameters**. ViT-Base has 86 million of them.
+# Training compares the network's answers with the right ones, and expresses the error as a single number, the **loss**. Then it
+# changes every parameter a little, so that the loss falls.
 #
-# For each knob we must know one thing, its *slope*: if I turn this up a little, how fast does the loss rise? If the slope is
-# positive, turn down; if negative, turn up. So the whole question is: **where do 86 million slopes come from, thousands
-# of times, in reasonable time?**
+# For each parameter we need to know one number, a **derivative**: by how much does the loss change for each unit that the
+# parameter changes? If the derivative is positive, decrease the parameter; if it is negative, increase it. All these derivatives
+# together are the **gradient** of the loss. So the question of this lesson is: where do 86 million derivatives come from,
+# thousands of times, in reasonable time?
 
 # %% [markdown]
 # ## The picture
 #
-# We write the calculation down as a graph. A `Value` is one box in it: a number, and the boxes it was computed from, its
-# *parents*. Read `__init__` now. The methods below only let us write `a * b` for `multiply_values(a, b)`; of the
-# five functions they call you will write three.
+# We write the calculation down as a **computational graph**. Each node of the graph is a number, and edges lead to it from the
+# numbers that it was computed from, its *parents*. Computing all numbers, from the inputs to the result, is called the
+# **forward pass**.
+#
+# A `Value` represents one node. Read `__init__` now. The methods below it only let us write `a * b` for
+# `multiply_values(a, b)`. They call five functions, and you will write three of them.
 
 
 # %% tags=["keep"]
@@ -44,9 +50,9 @@ class Value:
         self.data = float(data)
         self.label = label  # its name, or the sign of the operation that made it: for pictures
         self.parents = parents  # the Values it was computed from
-        self.slopes = slopes  # for each parent a plain number: the slope of this Value against that parent
-        self.grad = 0.0  # the slope of the end of the graph against this Value, once `backward` has run
-        self.number = next(numbers)  # its age: what was made later has a larger one
+        self.slopes = slopes  # for each parent a plain number: the derivative of this Value with respect to it
+        self.grad = 0.0  # the derivative of the end of the graph with respect to this Value, after `backward`
+        self.number = next(numbers)  # its age: a Value that was made later has a larger number
 
     def __repr__(self):
         return f"Value({self.data:.4g}, grad={self.grad:.4g})"
@@ -75,10 +81,12 @@ def as_value(x):
 
 
 # %% [markdown]
-# Our example is small, but it is no toy: $y = x + \tanh(w x)$ adds to its input what a neuron makes of it. Every block of a
-# Vision Transformer does just this, with a whole sequence of vectors in place of x. The loss says how far y is from a target t: $L = (y - t)^2$.
+# Our example is small, but its form is the real one: $y = x + \tanh(w x)$ adds to its input what a neuron computes from it. Every
+# block of a Vision Transformer does this, with a whole sequence of vectors in place of x. The loss measures how far y is from a
+# target t: $L = (y - t)^2$.
 #
-# We make each box by hand. Above the line stands its value; below it, still unknown, its *gradient*: the slope of L against this box.
+# We make each node by hand. The picture shows it as a box. The upper half of the box holds the value. The lower half, still
+# unknown, will hold the derivative of L with respect to this value (`grad`).
 
 # %%
 x, w, t = Value(2.0, "x"), Value(-0.5, "w"), Value(0.5, "t")
@@ -96,21 +104,25 @@ show(
 # %% [markdown]
 # ## One number at a time
 #
-# The honest way to a slope: turn the knob and look. Move x up by a small step $\varepsilon$ and down by as much, and divide the change by the distance:
+# The direct way to find a derivative: change the input and look. Move x up by a small step $\varepsilon$ and down by the same
+# step, and divide the change of f by the distance between the two points. This is a *central difference*:
 #
 # $$f'(x) \approx \frac{f(x + \varepsilon) - f(x - \varepsilon)}{2\,\varepsilon}$$
+#
+# At school, the derivative told how steep the curve is at x: its slope. So we call the function `slope`.
 
 
 # %% exercise="slope"
 def slope(f, x, step=1e-5):
-    """How fast f rises at x, from its values a step to the right and a step to the left."""
+    """The derivative of f at x, from the values of f a step to the right and a step to the left."""
     # --- solution
     return (f(x + step) - f(x - step)) / (2 * step)
     # --- end
 
 
 # %% [markdown]
-# How large should the step be? At x = 2 the slope of $x^3$ is $3x^2 = 12$. The picture shows by how much we miss it.
+# How small should the step be? Guess first: does 1, $10^{-5}$ or $10^{-15}$ give the best result? At x = 2 the derivative of
+# $x^3$ is $3x^2 = 12$. The picture shows the error for many steps.
 
 # %%
 steps = np.logspace(-15, 0, 61)
@@ -124,20 +136,20 @@ figure = Figure(figsize=(7, 3.2), layout="constrained")
 axes = figure.subplots()
 both = [abs(slope(cube, 2.0, step) - 12) for step in steps]
 ahead = [abs((cube(2.0 + step) - cube(2.0)) / step - 12) for step in steps]
-axes.loglog(steps, ahead, "o", color="#d55e00", markersize=3, label="a step to the right only")
-axes.loglog(steps, both, "o", color="#0072b2", markersize=3, label="to both sides: slope")
+axes.loglog(steps, ahead, "o", color="#d55e00", markersize=3, label="one side: (f(x + ε) - f(x)) / ε")
+axes.loglog(steps, both, "o", color="#0072b2", markersize=3, label="both sides: slope")
 axes.axvline(1e-5, color="#8a8a8a", linewidth=0.8, linestyle="--")
-axes.set(xlabel="step", ylabel="error of the slope")
+axes.set(xlabel="step ε", ylabel="error of the derivative")
 axes.legend(frameon=False)
-show(
-    figure,
-    "Error against step, both logarithmic. To both sides the error falls to about 1e-10 near step 1e-5; for smaller steps it grows again.",
-)
+show(figure, STEP_ERRORS)
 
 # %% [markdown]
-# On the right the step is too coarse and the curve bends away: with both sides that error shrinks with $\varepsilon^2$, with one side only with $\varepsilon$.
-# On the left the two values are so close that rounding eats their difference. In between it is good to about ten digits.
-# So `slope` is a fine *judge*: checks in this course will hold gradients against it. But as a tool?
+# For large steps, the error comes from the curve, which is not straight: it falls with $\varepsilon^2$ for the central difference,
+# and only with $\varepsilon$ if you use one side. For tiny steps, both values of f agree in nearly all of their digits, and rounding
+# errors dominate the difference. In between, the result is right to about ten digits.
+#
+# This is precise enough to test a gradient. Comparing it with finite differences is called a **gradient check**, and the
+# checks of this course do it. But is `slope` fast enough to train a network?
 
 
 # %%
@@ -146,22 +158,23 @@ def loss_of(x, w, t):
     return (x + math.tanh(w * x) - t) ** 2
 
 
-print("slope against x:", slope(lambda x: loss_of(x, -0.5, 0.5), 2.0))
-print("slope against w:", slope(lambda w: loss_of(2.0, w, 0.5), -0.5))
-print("slope against t:", slope(lambda t: loss_of(2.0, -0.5, t), 0.5))
+print("dL/dx:", slope(lambda x: loss_of(x, -0.5, 0.5), 2.0))
+print("dL/dw:", slope(lambda w: loss_of(2.0, w, 0.5), -0.5))
+print("dL/dt:", slope(lambda t: loss_of(2.0, -0.5, t), 0.5))
 
 # %% [markdown]
-# Every knob takes two runs of the whole calculation. For ViT-Base that is some 170 million runs to make one step of training.
-# There must be a better way, and there is: a single run, and one walk back.
+# It computes the whole loss twice for each parameter. For ViT-Base these are some 170 million forward passes for one
+# step of training. Backpropagation needs a single forward pass, and one **backward pass** that costs about as much.
 
 # %% [markdown]
 # ## All at once
 #
-# The *chain rule*: if turning x moves u three times as fast, and turning u moves L twice as fast, then turning x moves L six
-# times as fast. Slopes along a way **multiply**. And if x reaches L by two ways, each gives its share, and the shares **add up**.
+# The **chain rule** combines derivatives. If u changes three times as fast as x, and L changes twice as fast as u, then L changes
+# six times as fast as x: along a path through the graph, derivatives are *multiplied*. If x reaches L along two paths, each path
+# contributes, and the contributions are *added*.
 #
-# So no box needs to know the whole calculation. It only needs its *local* slopes, those against its own parents, and these are school
-# mathematics. For a sum, turning either side by 1 turns the result by 1; for a difference, by 1 and by -1:
+# So no node needs to know the whole calculation. It needs only its *local derivatives*, those with respect to its own parents.
+# They are school mathematics, and `slopes` stores them. For a sum, both are 1; for a difference, they are 1 and -1:
 
 
 # %% tags=["keep"]
@@ -176,25 +189,28 @@ def subtract_values(a, b):
 
 
 # %% [markdown]
-# A product: with a = 3 and b = 5, what happens to 15 when a becomes 3.01? Work out both slopes, then write them down.
+# A program that does this for each of its operations gets exact derivatives without further work. The method is called
+# **automatic differentiation**, or *autograd* for short. Now the product: with a = 3 and b = 5, by how much does 15 change when a
+# becomes 3.01? Find both derivatives, then write them down.
 
 
 # %% exercise="multiply_values"
 def multiply_values(a, b):
-    """a * b as a Value that knows its parents and its slopes."""
+    """a * b as a Value with its parents and its local derivatives."""
     # --- solution
     return Value(a.data * b.data, "×", parents=(a, b), slopes=(b.data, a.data))
     # --- end
 
 
 # %% [markdown]
-# And a bend, without which a network could only draw straight lines: the hyperbolic tangent squeezes every number into (-1, 1).
-# Its derivative is $\tanh'(x) = 1 - \tanh^2(x)$: 1 in the middle, and nearly 0 where it is flat.
+# Sums and products with fixed numbers make only straight lines. So a neuron also needs an **activation function**, one that is not
+# linear. Ours is the hyperbolic tangent, which maps every number into the interval (-1, 1). Its derivative is
+# $\tanh'(x) = 1 - \tanh^2(x)$: 1 at x = 0, and nearly 0 where the curve is flat.
 
 
 # %% exercise="tanh_value"
 def tanh_value(a):
-    """tanh(a) as a Value that knows its parent and its slope."""
+    """tanh(a) as a Value with its parent and its local derivative."""
     # --- solution
     result = math.tanh(a.data)
     return Value(result, "tanh", parents=(a,), slopes=(1.0 - result * result,))
@@ -204,16 +220,18 @@ def tanh_value(a):
 # %% [markdown]
 # ## Your turn
 #
-# Now the walk back. We begin at the end, whose gradient is 1: it moves as fast as itself. Then each box takes its *turn*: it hands
-# to every parent its own gradient times the local slope. When all have had their turn, every gradient is there.
+# Now the backward pass. It begins at the end of the graph, whose gradient is 1: L changes exactly as fast as itself. Then it
+# visits the nodes one by one. The visited node *adds* to the gradient of each of its parents: its own gradient times the local
+# derivative. After the last visit, every gradient is there.
 #
-# One thing can go wrong. A box may hand on its gradient only when it is *complete*: after every box that was computed from it has
-# had its turn. Which order makes sure of that? Look at the ages: a box can only be computed from boxes that are **older** than itself.
+# One thing can go wrong. A node may pass on its gradient only when that gradient is *complete*: after all nodes that were computed
+# from it have been visited. An order of the nodes in which each comes after all that it depends on is called a **topological
+# order**. Which order has this property here? Look at the ages: a node is always computed from nodes that are *older* than itself.
 
 
 # %% exercise="backward_order"
 def backward_order(end):
-    """Every Value that `end` was computed from, itself among them, once each: `end` first, parents after their children."""
+    """Every Value that `end` was computed from, and `end` itself, once each: `end` first, parents after their children."""
     # --- solution
     found, waiting = {end}, [end]
     while waiting:
@@ -227,7 +245,7 @@ def backward_order(end):
 
 # %% exercise="backward_values"
 def backward_values(end):
-    """Leave in `.grad` of every Value below `end` the slope of `end` against it."""
+    """Compute the derivative of `end` with respect to every Value below it, and store it in `.grad`."""
     # --- solution
     order = backward_order(end)
     for value in order:
@@ -240,8 +258,9 @@ def backward_values(end):
 
 
 # %% [markdown]
-# The example once more, now with your operators. Numbers at the edges are the local slopes. The upper graph stands still after three turns: x already has what
-# came by the shortcut and waits for its second share. With a slider you can go through the walk turn by turn.
+# Here is the example once more, now with your operators. The numbers at the edges are the local derivatives. The upper graph shows
+# the state after three visits: x has received the contribution of the short path and waits for its second one. With a slider, you
+# can go through the backward pass visit by visit.
 
 # %%
 x, w, t = Value(2.0, "x"), Value(-0.5, "w"), Value(0.5, "t")
@@ -253,30 +272,65 @@ order = backward_order(L)
 
 moments = {"two moments": [3, 8], **{str(k): [k] for k in range(9)}}
 explore(
-    lambda turns: draw_walk(L, order, moments[turns]),
-    "The graph with local slopes at its edges. Above, after three turns, x holds a part of its gradient, 1.48; below, all are there: 1.17 at x and 1.24 at w.",
-    turns=list(moments),
+    lambda visits: draw_walk(L, order, moments[visits]),
+    "The graph with local derivatives at its edges. Above, after three visits, x holds a part of its gradient, 1.48; "
+    "below, all are there: 1.17 at x and 1.24 at w.",
+    visits=list(moments),
 )
 
 # %% [markdown]
-# Compare with the three slopes that you measured above: the same numbers, all three from one walk. It stays one walk however
-# many knobs there are: each edge is used once forwards and once backwards. This is why deep learning is possible at all.
+# Compare this with the three derivatives that you measured above: the same numbers, all three from one backward pass. It stays a
+# single pass whatever the number of parameters, since each edge is used once forwards and once backwards. This is why networks
+# with millions of parameters can be trained at all.
 #
-# Now let it learn. Twelve points lie on a curve; four neurons side by side, with thirteen knobs, shall find it. A step of training is: loss,
-# backward, and every knob a little *against* its slope.
+# Now draw the graph of an expression that you write yourself. It has a surprise: the power rule, $(x^8)' = 8\,x^7$, is hidden in
+# it.
+
+
+# %% exercise="eighth_power"
+def eighth_power(x):
+    """x to the power of 8, from three multiplications of Values."""
+    # --- solution
+    square = x * x
+    fourth = square * square
+    return fourth * fourth
+    # --- end
+
+
+# %%
+x = Value(1.1, "x")
+end = eighth_power(x)
+end.backward()
+show(draw_graph(end), "A chain of four boxes from x to its eighth power; two edges lead from each box to the next.")
+print(f"x.grad = {x.grad:.4f}, and 8 x⁷ = {8 * 1.1**7:.4f}")
+
+# %% [markdown]
+# How many paths lead from x to the end? Each multiplies to $x^4 \cdot x^2 \cdot x$. Where does the 8 come from?
+#
+# <details><summary>Answer</summary>
+#
+# Every multiplication uses its input twice, so each edge is double, and 2 · 2 · 2 = 8 paths lead from x to the end. Along each, the
+# local derivatives multiply to $x^4 \cdot x^2 \cdot x = x^7$. Their sum is $8\,x^7$. Backpropagation never lists the paths: it adds
+# up at each node, so three visits do the work of eight paths.
+#
+# </details>
+#
+# Now let a network learn. Twelve points lie on a curve, and four neurons with thirteen parameters must find it. A step of training
+# is: compute the loss, run `backward`, and change every parameter a little against its derivative. This is **gradient descent**,
+# and the factor of the change, here `rate`, is the **learning rate**.
 
 # %%
 rng = np.random.default_rng(1)
 points = [(float(x), math.sin(3 * x)) for x in np.linspace(-1, 1, 12)]
-knobs = [Value(k) for k in rng.uniform(-1, 1, 13)]
+parameters = [Value(p) for p in rng.uniform(-1, 1, 13)]
 rate, curves, losses = 0.01, {}, []
 
 
 def network(x):
     """Four neurons, each tanh(a x + b), weighted and added up."""
-    result = knobs[12]
+    result = parameters[12]
     for i in range(0, 12, 3):
-        a, b, c = knobs[i : i + 3]
+        a, b, c = parameters[i : i + 3]
         result = result + c * (a * x + b).tanh()
     return result
 
@@ -288,8 +342,8 @@ for step in range(2001):
     losses.append(loss.data)
     if step in (0, 20, 300, 2000):
         curves[step] = [network(x).data for x in np.linspace(-1, 1, 41)]
-    for knob in knobs:
-        knob.data -= rate * knob.grad
+    for parameter in parameters:
+        parameter.data -= rate * parameter.grad
 
 figure = Figure(figsize=(9, 3.2), layout="constrained")
 left, right = figure.subplots(1, 2)
@@ -300,34 +354,54 @@ left.set(xticks=[-1, 0, 1], yticks=[-1, 0, 1], xlabel="x", ylabel="network(x)")
 left.legend(frameon=False, fontsize=8)
 right.semilogy(losses, color="#0072b2")
 right.set(xlabel="step", ylabel="loss")
-show(figure, "Left twelve points of a wave, and the network's curve bending towards them; right the falling loss.")
-print(
-    f"loss: {losses[0]:.2f} before, {losses[-1]:.4f} after 2,000 steps; the graph of one loss has {len(backward_order(loss))} boxes"
-)
+show(figure, "Left twelve points of a wave, and the network's curve moving towards them; right the falling loss.")
+print(f"loss: {losses[0]:.2f} before, {losses[-1]:.4f} after 2,000 steps")
+print(f"the graph of one loss has {len(backward_order(loss))} nodes")
+
+# %% [markdown]
+# Backpropagation is also called *reverse mode*: it goes from the end of the graph to its inputs. The chain rule works in the other
+# direction too. In *forward mode*, each node carries the derivative of itself with respect to *one* chosen input.
+
+
+# %% exercise="derivative_forward"
+def derivative_forward(end, start):
+    """The derivative of `end` with respect to `start`, computed from the oldest Value to the youngest."""
+    # --- solution
+    derivatives = {}  # of each Value with respect to start
+    for value in reversed(backward_order(end)):  # parents before their children
+        through_parents = sum(
+            derivatives[parent] * factor for parent, factor in zip(value.parents, value.slopes, strict=True)
+        )
+        derivatives[value] = 1.0 if value is start else through_parents
+    return derivatives[end]
+    # --- end
+
 
 # %% [markdown]
 # ## In the paper
 #
-# You will search it in vain for what you just built; it is taken for granted. Section 4.1 says in half a sentence that all models are
-# pre-trained with Adam: that is a rule for turning knobs (lesson 10), and what it is given at every step is the gradient of the loss against each of
-# Table 1's 86, 307 or 632 million parameters.
+# You will search the paper in vain for what you just built: it is taken for granted. Section 4.1 names in half a sentence the method
+# that trains all models. It is a rule for changing parameters, which lesson 10 builds. At every step it receives the gradient
+# of the loss with respect to each of the 86, 307 or 632 million parameters of Table 1.
 #
 # | paper | here | in minivit |
 # |---|---|---|
-# | parameters (Table 1) | `knobs` | leaves of the graph: Tensors with `requires_grad` |
+# | parameters (Table 1) | `parameters` | arrays with `requires_grad` |
 # | Eq. 3, $z_\ell = \mathrm{MLP}(\mathrm{LN}(z'_\ell)) + z'_\ell$ | `x + (w * x).tanh()` | `EncoderBlock` |
-# | one step of training (section 4.1) | `loss.backward()`, then `knob.data -= ...` | the same, then `optim.step()` |
+# | one step of training (section 4.1) | `loss.backward()`, then `parameter.data -= ...` | the same, then `optim.step()` |
 #
-# The engine in [`minivit/engine/tensor.py`](../minivit/engine/tensor.py) works like yours: `record` hangs the parents on each result, `_oldest_first`
-# sorts by age, and `run_backward` adds up. It differs on purpose in four ways. Its boxes hold arrays, not
-# single numbers. In place of stored slopes it keeps a function that multiplies by them, for a table of all slopes between two arrays would be huge. What it finds
-# is *added* to the `.grad` of the leaves, where yours starts from 0. And each box is emptied after its turn, to give its memory back.
+# The engine in [`minivit/engine/tensor.py`](../minivit/engine/tensor.py) works like yours: `record` stores the parents of each
+# result, `_oldest_first` sorts by age, and `run_backward` adds up. It differs on purpose in four ways. Its nodes hold arrays
+# instead of single numbers. Instead of the local derivatives it stores a function that multiplies by them, since a table of all
+# derivatives between two arrays would be huge. It *adds* what it finds to the `.grad` of the inputs, where yours starts from 0.
+# And it empties each node after the visit, to free its memory.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Two mistakes that raise no error: to write `=` where `+=` belongs, and to let boxes take their turns in the order in which one meets them. Below is the
-# walk with both mistakes to choose from. A gradient is the slope of a tangent, so we can *see* whether it is right: a tangent touches its curve.
+# Two mistakes raise no error: writing `=` instead of `+=`, and visiting the nodes in the order in which you find them. Below is
+# the backward pass with both mistakes to choose from. A derivative tells how steep the tangent is, so we can *see* whether it is
+# right: a tangent touches its curve.
 
 
 # %%
@@ -337,7 +411,7 @@ def f(x):
 
 
 def as_met(end):
-    """The boxes in the order in which one meets them from the end: no care is taken that they are complete."""
+    """The nodes in the order in which they are found from the end: some are visited before they are complete."""
     met = [end]
     for value in met:
         met += [parent for parent in dict.fromkeys(value.parents) if parent not in met]
@@ -358,17 +432,17 @@ figure = Figure(figsize=(9.4, 3.1), layout="constrained")
 titles = {
     "right": (False, backward_order),
     "= in place of +=": (True, backward_order),
-    "as one meets them": (False, as_met),
+    "in the order of finding": (False, as_met),
 }
 for axes, (title, (forget, order_of)) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
     xs = np.linspace(-1.3, 1.2, 80)
     axes.plot(xs, [f(Value(x)).data for x in xs], color="#0072b2", linewidth=2)
     for x in (-1.15, -0.8, 0.0, 0.6, 0.9):
-        leaf = Value(x)
-        end = f(leaf)
+        start = Value(x)
+        end = f(start)
         walk(end, order_of(end), forget)
         ends = np.array([x - 0.2, x + 0.2])
-        axes.plot(ends, end.data + leaf.grad * (ends - x), color="#d55e00")
+        axes.plot(ends, end.data + start.grad * (ends - x), color="#d55e00")
         axes.plot(x, end.data, "o", color="#d55e00", markersize=4)
     axes.set_title(title, fontsize=10)
 show(
@@ -377,27 +451,42 @@ show(
 )
 
 # %% [markdown]
-# Some of the wrong tangents look right, and a network that is trained with them may still learn something: that is what makes such mistakes hard to find.
-# Now give `f` a form in which no value is used twice, for instance `(3 * x).tanh()`. Which of the two mistakes can you
-# still see? And what would a test be worth that tries only such functions?
+# Some of the wrong tangents look right, and a network that is trained with them may still learn something. That makes such mistakes
+# hard to find. Now change `f` so that no value is used twice, for instance to `(3 * x).tanh()`. Which of the two mistakes can you
+# still see? What is a test worth that tries only such functions?
 #
 # <details><summary>Answer</summary>
 #
-# Neither: each box gets one gradient, so there is nothing to add, and on a single way there is only one order. Such a test
-# passes with both mistakes in the walk, and is worth nothing against them.
+# Neither: each node receives one contribution, so there is nothing to add, and on a single path there is only one order. Such a
+# test passes with both mistakes in the program, and is worth nothing against them.
 #
 # </details>
 
 # %% [markdown]
+# ## What came before and after
+#
+# - The first programs for automatic differentiation computed derivatives *along with* the values, in forward mode
+#   ([Wengert, 1964](https://doi.org/10.1145/355586.364791)).
+# - Reverse mode appears in Seppo Linnainmaa's master's thesis of 1970, as a method to study rounding errors; its English
+#   publication is [Linnainmaa, 1976](https://doi.org/10.1007/BF01931367).
+# - [Rumelhart, Hinton and Williams, 1986](https://doi.org/10.1038/323533a0) trained networks with hidden units with it, under the
+#   name back-propagation, and showed that these units come to represent features of the task.
+# - Later, frameworks applied it to whole programs. [Baydin et al., 2015](https://arxiv.org/abs/1502.05767) survey the field, and note
+#   that machine learning and automatic differentiation long were unaware of each other's results.
+# - [PyTorch](https://arxiv.org/abs/1912.01703) (Paszke et al., 2019) records the graph while ordinary Python code runs, as your
+#   `Value` does.
+
+# %% [markdown]
 # ## Summary
 #
-# - A result remembers its parents and the local slopes against them. That is all the forward pass has to leave behind.
-# - Backwards, slopes multiply along a way and add up where ways meet: `parent.grad += value.grad * factor`.
-# - A box has its turn after all that was computed from it; by age, the youngest first.
-# - One walk gives the slope against every knob; measuring needs two runs for each, and is the judge.
+# - The forward pass records for each result its parents and its local derivatives: that is the computational graph.
+# - The backward pass multiplies derivatives along paths and adds them where paths meet: `parent.grad += value.grad * factor`.
+# - It visits a node after all that was computed from it: by age, the youngest first.
+# - One backward pass finds the derivative with respect to every parameter. Finite differences need two forward passes for each; they
+#   serve as the gradient check.
 
 # %% [markdown]
 # ## What comes next
 #
-# One Python object for each number is slow: the graph of ViT-Base for a single image would have billions of boxes. In [lesson 02](02_tensors.ipynb) a
-# box holds a whole array, and the same walk goes back through a few hundred of them.
+# One Python object for each number is slow: the graph of ViT-Base for a single image would have billions of nodes. In
+# [lesson 02](02_tensors.ipynb) a node holds a whole array, and the same backward pass goes through a few hundred of them.

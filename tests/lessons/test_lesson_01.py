@@ -108,7 +108,7 @@ def test_the_network_learns_the_wave(capsys):
 
     assert names["losses"][-1] < 0.01 * names["losses"][0]
     assert max(names["losses"][1000:]) < names["losses"][500]  # no jumps to explain
-    assert "350 boxes" in capsys.readouterr().out
+    assert "350 nodes" in capsys.readouterr().out
 
 
 def test_the_broken_walks_break_and_a_chain_does_not_show_it():

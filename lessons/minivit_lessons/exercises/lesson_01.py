@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from ..compare import same
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 DEEP = 10_000  # Values in a chain: more than Python's limit on recursion
@@ -17,19 +18,42 @@ DEEP = 10_000  # Values in a chain: more than Python's limit on recursion
 @exercise(1)
 def slope(attempt: Attempt) -> None:
     """Check x³ with a large step, where the formula gives 3 x² + step²; then sin with a small one."""
-    x, step = 2.0, 0.3
+    x, step = 1.5, 0.3
+    right = 3 * x**2 + step**2
+    above, here, below = (_cube(x + move) for move in (step, 0.0, -step))
     same(
         attempt(_cube, x, step),
-        3 * x**2 + step**2,
-        "slope(f, 2.0, step=0.3) for f(x) = x³",
+        right,
+        "slope(f, 1.5, step=0.3) for f(x) = x³",
         mistakes={
-            "only the step to the right is taken: use f(x - step) instead of f(x)": 3 * x**2 + 3 * x * step + step**2,
-            "only the step to the left is taken: use f(x + step) instead of f(x)": 3 * x**2 - 3 * x * step + step**2,
-            "the two points are two steps apart: divide by 2 * step": 2 * (3 * x**2 + step**2),
-            "the change in f is not divided by anything: divide by 2 * step": 2 * step * (3 * x**2 + step**2),
+            "only the step to the right is taken: use f(x - step) instead of f(x)": (above - here) / step,
+            "only the step to the left is taken: use f(x + step) instead of f(x)": (here - below) / step,
+            "the two points are two steps apart: divide by 2 * step": 2 * right,
+            "the change in f is not divided by anything: divide by 2 * step": 2 * step * right,
+            "the change is divided by 2, but not by the step: divide by 2 * step": step * right,
             "use the argument step, not another number": 3 * x**2,
-            "the result has a factor step² too many: put parentheses around 2 * step": step**2 * (3 * x**2 + step**2),
-            "the change is divided by half a step: divide by 2 * step": 4 * (3 * x**2 + step**2),
+            "the result has a factor step² too many: put parentheses around 2 * step": step**2 * right,
+            "the change is divided by half a step: divide by 2 * step": 4 * right,
+            "the change is divided by the square of the step: divide by 2 * step": 2 * right / step,
+            "only f(x - step) is divided: put parentheses around the difference": above - below / (2 * step),
+            "parentheses are missing around the difference and around 2 * step": above - below / 2 * step,
+            "only f(x - step) is divided: put parentheses around the difference, and divide it by 2 * step": (
+                above - below / step
+            ),
+            "one step lies between x + step and x, but it is divided by two: use f(x - step) instead of f(x)": (
+                (above - here) / (2 * step)
+            ),
+            "one step lies between x and x - step, but it is divided by two: use f(x + step) instead of f(x)": (
+                (here - below) / (2 * step)
+            ),
+            "the values of f are added: subtract f(x - step) from f(x + step)": (above + below) / (2 * step),
+            "this is the second derivative: divide f(x + step) - f(x - step) by 2 * step": (
+                (above - 2 * here + below) / step**2
+            ),
+            "the mean of the two values of f is not a derivative: divide their difference by 2 * step": (
+                (above + below) / 2
+            ),
+            "the step is added after the division: write / (2 * step)": (above - below) / 2 + step,
         },
         factors={"step": step},
     )
@@ -52,6 +76,10 @@ def multiply_values(attempt: Attempt) -> None:
             (3.0, -5.0): "the slopes are swapped: the derivative with respect to a is b.data",
             (1.0, 1.0): "these are the derivatives of a sum",
             (-15.0, -15.0): "the derivative is not the product: with respect to a it is b.data",
+            (0.0, 0.0): "the slopes are both 0: use b.data and a.data, since .grad is still 0 in the forward pass",
+            (-5.0, -5.0): "both slopes are b.data: the derivative with respect to b is a.data",
+            (3.0, 3.0): "both slopes are a.data: the derivative with respect to a is b.data",
+            (-2.0, -2.0): "the slopes are the sum of the factors: with respect to a it is b.data alone",
         },
     )
     square = attempt(a, a)
@@ -87,6 +115,12 @@ def tanh_value(attempt: Attempt) -> None:
                 (1 + t * t,): "the sign is wrong: the slope is 1 - tanh(x)², not 1 + tanh(x)²",
                 (1 - math.tanh(t) ** 2,): "tanh was applied twice: the result is tanh(x) already",
                 (1.0,): "a slope of 1 is the derivative of a sum, not of tanh",
+                (math.sqrt(right),): "the slope is 1 / cosh(x): it must be squared",
+                (1 / right,): "the slope is cosh(x)², upside down: it must be 1 / cosh(x)², or 1 - tanh(x)²",
+                (-right,): "the sign is wrong: the slope is 1 - tanh(x)²",
+                (t * (1 - t),): "tanh(x) · (1 - tanh(x)) is the form for the sigmoid: for tanh it is 1 - tanh(x)²",
+                (0.0,): "the slope is 0: use math.tanh(a.data), since .grad is still 0 in the forward pass",
+                (x,): "the slope is the input itself: it must be 1 - tanh(x)²",
             },
         )
     for x, t in ((400.0, 1.0), (-400.0, -1.0)):
@@ -103,7 +137,10 @@ def backward_order(attempt: Attempt) -> None:
         v = value(8.0, "v", (u, x), (1.0, 1.0))
         end = value(48.0, "end", (u, v) if turned else (v, u), (8.0, 6.0) if turned else (6.0, 8.0))
         value(1.0, "later", (end,), (1.0,))  # computed from `end`, so not below it
-        _check_order(attempt(end), end, [x, w, u, v, end])
+        unsorted = "Values have no order: sort with key=lambda value: value.number"
+        with explained({"not supported between": unsorted}):
+            order = attempt(end)
+        _check_order(order, end, [x, w, u, v, end])
     row = [value(0.0)]
     for _ in range(DEEP):
         row.append(value(0.0, "+", (row[-1], row[-1]), (1.0, 1.0)))
@@ -143,7 +180,7 @@ def _check_order(got: Any, end: Any, below: list[Any]) -> None:
         raise Complaint(f"backward_order(end) leaves out {kind}")
     turn = {id(one): i for i, one in enumerate(got)}
     if turn[id(end)] == len(got) - 1:
-        raise Complaint("backward_order(end) has end last: the walk goes backward, so reverse the list")
+        raise Complaint("backward_order(end) has end last: the backward pass begins with end, so reverse the list")
     if turn[id(end)]:
         raise Complaint(f"backward_order(end) begins with {got[0].label}: end comes first")
     for one in got:
@@ -159,34 +196,47 @@ def _check_order(got: Any, end: Any, below: list[Any]) -> None:
 def backward_values(attempt: Attempt) -> None:
     """Check slopes that are primes, so that each mistake gives another sum; and graphs made by operators."""
     value = attempt.find("Value")
-    x, w = value(0.5, "x"), value(0.25, "w")
-    u = value(1.5, "u", (x, w), (2.0, 3.0))
-    v = value(2.5, "v", (u, x), (5.0, 7.0))
-    end = value(3.5, "end", (u, v), (13.0, 11.0))
-    nodes = [end, v, u, x, w]
-    known = {
-        "=": (1.0, 11.0, 55.0, 110.0, 165.0),
-        "early": (1.0, 11.0, 68.0, 103.0, 39.0),
-        "local": (1.0, 11.0, 18.0, 9.0, 3.0),
-        "data": (1.0, 2.5, 1.5 + 1.5 * 2.5, 0.5 * 5.25 + 0.5 * 2.5, 0.25 * 5.25),
-        "no slopes": (1.0, 1.0, 2.0, 3.0, 2.0),
-    }
-    sentences = {
-        "a later contribution overwrites an earlier one: add with +=": known["="],
-        "u passes on its gradient before it is complete: follow backward_order(end)": known["early"],
-        "the slopes are added up without value.grad: multiply each slope by value.grad": known["local"],
-        "value.grad is multiplied by the parents' data: multiply it by the slopes": known["data"],
-        "gradients are passed on without the slopes: multiply value.grad by each slope": known["no slopes"],
+    end, nodes, written = _watched_graph(value)
+    x, w = nodes[3:]
+    known: dict[str, tuple[float, ...]] = {
+        "a later contribution overwrites an earlier one: add with +=": (1.0, 11.0, 55.0, 110.0, 165.0),
+        "u passes on its gradient before it is complete: follow backward_order(end)": (1.0, 11.0, 68.0, 103.0, 39.0),
+        "the slopes are added up without value.grad: multiply each slope by value.grad": (1.0, 11.0, 18.0, 9.0, 3.0),
+        "value.grad is multiplied by the parents' data: multiply it by the slopes": (
+            (1.0, 2.5, 1.5 + 1.5 * 2.5, 0.5 * 5.25 + 0.5 * 2.5, 0.25 * 5.25)
+        ),
+        "gradients are passed on without the slopes: multiply value.grad by each slope": (1.0, 1.0, 2.0, 3.0, 2.0),
+        "the oldest Value is visited first, before its gradient has arrived: take backward_order(end) as it is": (
+            (1.0, 11.0, 13.0, 0.0, 0.0)
+        ),
+        "every parent gets the first slope: give each parent its own slope": (1.0, 13.0, 78.0, 221.0, 156.0),
+        "every .grad is set to 1 at its visit: only end.grad begins with 1": (1.0, 1.0, 1.0, 1.0, 1.0),
+        "value.data is multiplied by the slopes: multiply value.grad by them": (
+            (1.0, 38.5, 45.5 + 12.5, 3.0 + 17.5, 4.5)
+        ),
     }
     right = [sum(_ways(end, node)) for node in nodes]
+    known["end.grad begins with end.data: it must begin with 1"] = tuple(3.5 * grad for grad in right)
     _run(attempt, attempt.function, end)
     grads = [node.grad for node in nodes]
+    for node in nodes:
+        values = written[node.label]
+        reset = any(was != 0 and new == 0 for was, new in itertools.pairwise(values))
+        if reset and grads != right:
+            when = "begins with 1, but is set to 0 later" if node is end else "is set to 0 after contributions arrived"
+            raise Complaint(
+                f"{node.label}.grad {when}: set all gradients to 0 in a loop of its own, before end.grad = 1"
+            )
     if all(grad == 0 for grad in grads):
         raise Complaint("after backward_values(end) all gradients are 0: set end.grad to 1 first")
     if grads == [1.0, 0.0, 0.0, 0.0, 0.0]:
-        raise Complaint("after backward_values(end) only end has a gradient: pass it on from each Value to its parents")
+        raise Complaint(
+            "after backward_values(end) only end has a gradient: add value.grad * slope to each parent's gradient"
+        )
+    if grads[1:3] == [11.0, 13.0] and grads[3:] == [0.0, 0.0] and not any(written[one.label][1:] for one in (x, w)):
+        raise Complaint("only the parents of end get a gradient: visit every Value of backward_order(end)")
     what = "the gradient of (end, v, u, x, w), where u and x are used twice,"
-    same(grads, right, what, sentences)
+    same(grads, right, what, known)
     _run(attempt, attempt.function, end)
     if [node.grad for node in nodes] != grads:
         raise Complaint("a second backward_values(end) gives other gradients: set all gradients to 0 first")
@@ -203,11 +253,133 @@ def backward_values(attempt: Attempt) -> None:
         same(one.grad, numeric, f"the gradient of (a + tanh(a b) - b)² with respect to {name}", tolerance=1e-6)
 
 
+def _watched_graph(value: type) -> tuple[Any, list[Any], dict[str, list[float]]]:
+    """Return a graph whose slopes are primes: its end, its Values, and by label what is written into each .grad."""
+    written: dict[str, list[float]] = {}
+
+    class Watched(value):  # type: ignore[misc, valid-type]
+        @property
+        def grad(self) -> float:
+            return written[self.label][-1]
+
+        @grad.setter
+        def grad(self, new: float) -> None:
+            written.setdefault(self.label, []).append(new)
+
+    x, w = Watched(0.5, "x"), Watched(0.25, "w")
+    u = Watched(1.5, "u", (x, w), (2.0, 3.0))
+    v = Watched(2.5, "v", (u, x), (5.0, 7.0))
+    end = Watched(3.5, "end", (u, v), (13.0, 11.0))
+    return end, [end, v, u, x, w], written
+
+
+@exercise(1)
+def eighth_power(attempt: Attempt) -> None:
+    """Check the number, that the graph begins at x, and that it has three multiplications."""
+    value = attempt.find("Value")
+    x = value(1.5, "x")
+    reason = "a Value has no **: multiply with *, or name a square and multiply it by itself"
+    with explained({"unsupported operand type(s) for **": reason, "must be real number": "use * on the Values"}):
+        end = attempt(x)
+    if not isinstance(end, value):
+        raise Complaint(
+            f"eighth_power(x) returns a {type(end).__name__}: compute with x itself, not with x.data, to get a Value"
+        )
+    same(
+        end.data,
+        1.5**8,
+        "the data of eighth_power(x) for x = 1.5",
+        mistakes={
+            "this is x⁶: square x⁴, do not multiply it by x²": 1.5**6,
+            "this is x⁴, after two squarings: square once more": 1.5**4,
+            "this is x², after one squaring: square twice more": 1.5**2,
+            "this is x¹⁶, after four squarings: three are enough": 1.5**16,
+            "this is 8 x: multiply x by itself instead": 12.0,
+            "this is x⁷: one factor is missing": 1.5**7,
+            "this is x⁹: one factor too many": 1.5**9,
+            "this is x³: square three times instead of multiplying by x": 1.5**3,
+            "this is x⁵: square the result of each step": 1.5**5,
+            "this is x itself: multiply it": 1.5,
+        },
+    )
+    nodes = _below(end)
+    if all(one is not x for one in nodes):
+        raise Complaint("the graph of eighth_power(x) does not reach x: compute with x itself, not with x.data")
+    made = [one for one in nodes if one.parents]
+    if len(made) > 3:
+        raise Complaint(
+            f"eighth_power(x) is right, but takes {len(made)} multiplications: "
+            "name the square, multiply it by itself, and do the same once more"
+        )
+    same(sum(_ways(end, x)), 8 * 1.5**7, "the derivative of eighth_power(x) along all paths to x", check_dtype=False)
+
+
+@exercise(1, stretch=True)
+def derivative_forward(attempt: Attempt) -> None:
+    """Check slopes that are primes, inputs on which end does not depend, and a chain of 10,000 Values."""
+    value = attempt.find("Value")
+    x, w = value(0.5, "x"), value(0.25, "w")
+    u = value(1.5, "u", (x, w), (2.0, 3.0))
+    v = value(2.5, "v", (u, x), (5.0, 7.0))
+    end = value(3.5, "end", (u, v), (13.0, 11.0))
+    nodes = [x, w, u, v, end]
+    for node in nodes:
+        node.grad = 100.0
+    every = {name: sum(_ways(end, one)) for name, one in (("x", x), ("w", w))}
+    for start, last in ((x, {"=": 11.0 * 7.0}), (w, {"=": 11.0 * 15.0}), (u, {}), (end, {})):
+        what = f"derivative_forward(end, {start.label})"
+        right = float(sum(_ways(end, start)))
+        mistakes = {
+            "every input begins with 1, so this is the sum of all derivatives: only start does": sum(every.values()),
+            "contributions of several parents are added: the last one overwrites the others here": last.get("=", 1e9),
+            "this is .grad, which nobody computed here: go forward from start": 100.0,
+            "the factors along all edges are multiplied: multiply along a path, and add the paths": (
+                13.0 * 11.0 * 5.0 * 7.0 * 2.0 * 3.0
+            ),
+            "this is 0: start itself has the derivative 1 with respect to itself": 0.0,
+            "the slopes are added up: multiply each by the derivative of its parent": 13.0 + 11.0,
+        }
+        same(attempt(end, start), right, what, mistakes, check_dtype=False)
+    if any(node.grad != 100.0 for node in nodes):
+        raise Complaint("derivative_forward changes .grad: keep the derivatives in a dictionary instead")
+    same(
+        attempt(end, value(1.0, "other")),
+        0.0,
+        "derivative_forward(end, other), where end does not depend on other,",
+        {"it must be 0: only start itself begins with 1, and inputs with 0": 1.0},
+        check_dtype=False,
+    )
+    chain = [value(0.0, "start")]
+    for _ in range(DEEP):
+        chain.append(value(0.0, "+", (chain[-1], chain[-1]), (0.5, 0.5)))
+    try:
+        got = attempt(chain[-1], chain[0])
+    except Complaint as complaint:
+        if "RecursionError" in str(complaint):
+            raise Complaint(
+                f"derivative_forward calls itself, and a chain of {DEEP:,} Values exceeds the limit on recursion: "
+                "go through reversed(backward_order(end)) in a loop"
+            ) from None
+        raise
+    same(got, 1.0, f"derivative_forward along a chain of {DEEP:,} Values", check_dtype=False)
+
+
 # -- what several of them need --------------------------------------------------------------------------
 
 
 def _cube(x: float) -> float:
     return x * x * x
+
+
+def _below(end: Any) -> list[Any]:
+    """Return every Value that `end` was computed from, and itself, once each."""
+    found, waiting = [end], [end]
+    while waiting:
+        for parent in waiting.pop().parents:
+            if all(parent is not one for one in found):
+                found.append(parent)
+                waiting.append(parent)
+    return found
 
 
 def _example(a: Any, b: Any) -> Any:

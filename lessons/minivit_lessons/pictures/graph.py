@@ -21,6 +21,12 @@ LEAF, RESULT = "#d3e6f4", "#eeeeee"  # inputs, and computed Values
 ARRIVED, PARTLY = "#f6c29b", "#fdeadb"  # the gradient is complete, or not yet
 FLOW, EDGE = "#d55e00", "#9bb4c4"
 
+# What lesson 01's picture of errors shows: here, and not in its cell, since the lesson asks to guess first.
+STEP_ERRORS = (
+    "Error against step, both logarithmic. For both sides the error falls to about 1e-10 near step 1e-5; "
+    "for smaller steps it grows again."
+)
+
 
 class Value(Protocol):
     """What the picture reads of a Value in the graph."""
@@ -54,11 +60,11 @@ def draw_graph(end: Value, gradients: bool = True, slopes: bool = True, scale: f
 
 
 def draw_walk(end: Value, order: Sequence[Value], moments: Iterable[int], scale: float = 0.82) -> Any:
-    """Draw the backward walk at some moments, one below the other.
+    """Draw the backward pass at some moments, one below the other.
 
     Args:
-        end: the Value that the walk began with; every `.grad` is complete.
-        order: the order of the walk.
+        end: the Value that the pass began with; every `.grad` is complete.
+        order: the order of the visits.
         moments: for each panel, the number of Values visited before.
         scale: as for `draw_graph`.
 
@@ -69,8 +75,8 @@ def draw_walk(end: Value, order: Sequence[Value], moments: Iterable[int], scale:
     figure = _figure(layout, panels=len(moments), scale=scale)
     for axes, moment in zip(figure.subplots(len(moments), 1, squeeze=False)[:, 0], moments, strict=True):
         _draw(axes, layout, scale, done=order[:moment])
-        turns = "before the first turn" if not moment else f"after turn {moment} of {len(order)}"
-        axes.set_title(turns, loc="left", fontsize=FONT * scale, color=INK)
+        title = "before the first visit" if not moment else f"after visit {moment} of {len(order)}"
+        axes.set_title(title, loc="left", fontsize=FONT * scale, color=INK)
     return figure
 
 
@@ -242,7 +248,7 @@ def _draw(axes: Any, layout: Layout, scale: float, done: Collection[Value] | Non
         axes: the matplotlib axes.
         layout: where everything is.
         scale: inches for one unit.
-        done: the Values that the backward walk has visited, in its order; None shows all gradients.
+        done: the Values that the backward pass has visited, in its order; None shows all gradients.
         slopes: write the local derivatives at the edges.
     """
     axes.set(xlim=(-WIDTH / 2 - 0.05, layout.width - WIDTH / 2 + 0.05), ylim=(-0.05, layout.height + 0.05))

@@ -45,6 +45,51 @@ def slope(f, x, step=1e-5):
     return f(x + step) - f(x - step)
 
 
+@wrong("only f(x - step) is divided: put parentheses around the difference")
+def slope(f, x, step=1e-5):
+    return f(x + step) - f(x - step) / (2 * step)
+
+
+@wrong("parentheses are missing around the difference and around 2 * step")
+def slope(f, x, step=1e-5):
+    return f(x + step) - f(x - step) / 2 * step
+
+
+@wrong("put parentheses around the difference, and divide it by 2 * step")
+def slope(f, x, step=1e-5):
+    return f(x + step) - f(x - step) / step
+
+
+@wrong("one step lies between x + step and x, but it is divided by two")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - f(x)) / (2 * step)
+
+
+@wrong("the values of f are added")
+def slope(f, x, step=1e-5):
+    return (f(x + step) + f(x - step)) / (2 * step)
+
+
+@wrong("this is the second derivative")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - 2 * f(x) + f(x - step)) / step**2
+
+
+@wrong("the change is divided by 2, but not by the step")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - f(x - step)) / 2
+
+
+@wrong("the mean of the two values of f")
+def slope(f, x, step=1e-5):
+    return (f(x + step) + f(x - step)) / 2
+
+
+@wrong("only the step to the left")
+def slope(f, x, step=1e-5):
+    return (f(x) - f(x - step)) / step
+
+
 @wrong("use the argument step, not another number")
 def slope(f, x, step=1e-5):
     step = 1e-6
@@ -102,6 +147,31 @@ def multiply_values(a, b):
 @wrong("the Values themselves")
 def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a.data, b.data), slopes=(b.data, a.data))
+
+
+@wrong(".grad is still 0 in the forward pass")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", parents=(a, b), slopes=(b.grad, a.grad))
+
+
+@wrong("both slopes are b.data")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", parents=(a, b), slopes=(b.data,) * 2)
+
+
+@wrong("the derivative is not the product")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", parents=(a, b), slopes=(a.data * b.data, a.data * b.data))
+
+
+@wrong("1 slopes: one for each parent")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", parents=(a, b), slopes=(b.data,))
+
+
+@wrong("b is missing among the parents")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", parents=(a,), slopes=(b.data,))
 
 
 @wrong("calls itself without end")
@@ -162,6 +232,45 @@ def tanh_value(a):
     return Value(t, "tanh", parents=(a,), slopes=(1 - t * t,))
 
 
+@wrong("it must be squared")
+def tanh_value(a):
+    return Value(math.tanh(a.data), "tanh", parents=(a,), slopes=(1 / math.cosh(a.data),))
+
+
+@wrong("the form for the sigmoid")
+def tanh_value(a):
+    t = math.tanh(a.data)
+    return Value(t, "tanh", parents=(a,), slopes=(t * (1 - t),))
+
+
+@wrong("the sign is wrong: the slope is 1 - tanh(x)²")
+def tanh_value(a):
+    t = math.tanh(a.data)
+    return Value(t, "tanh", parents=(a,), slopes=(t * t - 1,))
+
+
+@wrong("tanh was applied twice")
+def tanh_value(a):
+    t = math.tanh(a.data)
+    return Value(t, "tanh", parents=(a,), slopes=(1 - math.tanh(t) ** 2,))
+
+
+@wrong("must be real number, not Value")
+def tanh_value(a):
+    t = math.tanh(a)
+    return Value(t, "tanh", parents=(a,), slopes=(1 - t * t,))
+
+
+@wrong("a slope of 1 is the derivative of a sum")
+def tanh_value(a):
+    return Value(math.tanh(a.data), "tanh", parents=(a,), slopes=(1.0,))
+
+
+@wrong("returns a float")
+def tanh_value(a):
+    return math.tanh(a.data)
+
+
 @right
 def backward_order(end):
     found = [end]
@@ -214,7 +323,7 @@ def backward_order(end):
     return order
 
 
-@wrong("the walk goes backward, so reverse the list")
+@wrong("begins with end, so reverse the list")
 def backward_order(end):
     return backward_order_given(end)[::-1]
 
@@ -268,6 +377,28 @@ def backward_order(end):
 @wrong("visit the parents of parents too")
 def backward_order(end):
     return [end, *end.parents[:1]]
+
+
+@wrong("sort with key=lambda value: value.number")
+def backward_order(end):
+    return sorted(backward_order_given(end), reverse=True)
+
+
+@wrong("which was computed from it")
+def backward_order(end):
+    """Depth first, written down on the way in."""
+    order, stack = [], [end]
+    while stack:
+        value = stack.pop()
+        if value not in order:
+            order.append(value)
+            stack.extend(value.parents)
+    return order
+
+
+@wrong("begins with")
+def backward_order(end):
+    return [*backward_order_given(end)[1:3], end, *backward_order_given(end)[3:]]
 
 
 @wrong("return a list of Values")
@@ -361,3 +492,242 @@ def backward_values(end):
     for value in backward_order_given(end):
         value.grad = 0.0
     end.grad = 1.0
+
+
+@wrong("end.grad begins with 1, but is set to 0 later")
+def backward_values(end):
+    end.grad = 1.0
+    for value in backward_order_given(end):
+        value.grad = 0.0
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+
+
+@wrong("u.grad is set to 0 after contributions arrived")
+def backward_values(end):
+    end.grad = 1.0
+    for value in backward_order_given(end):
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad = 0.0
+            parent.grad += value.grad * factor
+
+
+@wrong("v.grad is set to 0 after contributions arrived")
+def backward_values(end):
+    for value in backward_order_given(end):
+        value.grad = 1.0 if value is end else 0.0
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+
+
+@wrong("take backward_order(end) as it is")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in reversed(order):
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+
+
+@wrong("only the parents of end get a gradient")
+def backward_values(end):
+    end.grad = 1.0
+    for parent, factor in zip(end.parents, end.slopes, strict=True):
+        parent.grad += factor
+
+
+@wrong("gradients are passed on without the slopes")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in order:
+        for parent in value.parents:
+            parent.grad += value.grad
+
+
+@wrong("end.grad begins with end.data")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = end.data
+    for value in order:
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+
+
+@wrong("only end.grad begins with 1")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+        value.grad = 1.0
+
+
+@wrong("every parent gets the first slope")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in order:
+        for parent in value.parents:
+            parent.grad += value.grad * value.slopes[0]
+
+
+# -- eighth_power ---------------------------------------------------------------------------------------
+
+
+@right
+def eighth_power(x):
+    for _ in range(3):
+        x = x * x
+    return x
+
+
+@right
+def eighth_power(x):
+    return (fourth := (square := x * x) * square) * fourth
+
+
+@wrong("takes 7 multiplications")
+def eighth_power(x):
+    return x * x * x * x * x * x * x * x
+
+
+@wrong("takes 4 multiplications")
+def eighth_power(x):
+    square = x * x
+    return square * square * square * square
+
+
+@wrong("a Value has no **")
+def eighth_power(x):
+    return x**8
+
+
+@wrong("this is x⁶")
+def eighth_power(x):
+    square = x * x
+    fourth = square * square
+    return fourth * square
+
+
+@wrong("this is x⁴")
+def eighth_power(x):
+    square = x * x
+    return square * square
+
+
+@wrong("this is x¹⁶")
+def eighth_power(x):
+    for _ in range(4):
+        x = x * x
+    return x
+
+
+@wrong("this is 8 x")
+def eighth_power(x):
+    return x * 8
+
+
+@wrong("not with x.data, to get a Value")
+def eighth_power(x):
+    return x.data**8
+
+
+@wrong("does not reach x")
+def eighth_power(x):
+    return Value(x.data**8, "x⁸")
+
+
+# -- derivative_forward ---------------------------------------------------------------------------------
+
+
+@right
+def derivative_forward(end, start):
+    tangent = {}
+    for value in backward_order_given(end)[::-1]:
+        tangent[value] = float(value is start)
+        if value is not start:
+            for parent, factor in zip(value.parents, value.slopes, strict=True):
+                tangent[value] += factor * tangent[parent]
+    return tangent[end]
+
+
+@right
+def derivative_forward(end, start):
+    tangent = {start: 1.0}
+    for value in sorted(backward_order_given(end), key=lambda value: value.number):
+        if value not in tangent:
+            pairs = zip(value.parents, value.slopes, strict=True)
+            tangent[value] = sum((tangent[parent] * factor for parent, factor in pairs), 0.0)
+    return tangent[end]
+
+
+@wrong("calls itself")
+def derivative_forward(end, start):
+    known = {}
+
+    def of(value):
+        if value is start:
+            return 1.0
+        if value not in known:
+            known[value] = sum(f * of(p) for p, f in zip(value.parents, value.slopes, strict=True))
+        return known[value]
+
+    return float(of(end))
+
+
+@wrong("only start does")
+def derivative_forward(end, start):
+    tangent = {}
+    for value in reversed(backward_order_given(end)):
+        pairs = list(zip(value.parents, value.slopes, strict=True))
+        tangent[value] = sum(f * tangent[p] for p, f in pairs) if pairs else 1.0
+    return tangent[end]
+
+
+@wrong("the last one overwrites the others here")
+def derivative_forward(end, start):
+    tangent = {}
+    for value in reversed(backward_order_given(end)):
+        tangent[value] = 1.0 if value is start else 0.0
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            tangent[value] = factor * tangent[parent]
+    return tangent[end]
+
+
+@wrong("KeyError")
+def derivative_forward(end, start):
+    tangent = {}
+    for value in backward_order_given(end):
+        pairs = zip(value.parents, value.slopes, strict=True)
+        tangent[value] = 1.0 if value is start else sum(f * tangent[p] for p, f in pairs)
+    return tangent[end]
+
+
+@wrong("changes .grad")
+def derivative_forward(end, start):
+    for value in reversed(backward_order_given(end)):
+        pairs = zip(value.parents, value.slopes, strict=True)
+        value.grad = 1.0 if value is start else sum(f * p.grad for p, f in pairs)
+    return float(end.grad)
+
+
+@wrong("which nobody computed here")
+def derivative_forward(end, start):
+    return start.grad
+
+
+@wrong("start itself has the derivative 1")
+def derivative_forward(end, start):
+    tangent = {}
+    for value in reversed(backward_order_given(end)):
+        tangent[value] = sum((f * tangent[p] for p, f in zip(value.parents, value.slopes, strict=True)), 0.0)
+    return tangent[end]
