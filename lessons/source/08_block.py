@@ -4,9 +4,9 @@
 # *About 45 minutes. Comes after lessons [04](04_layers.ipynb) and [07](07_attention.ipynb). In the paper: Eqs. 2, 3 and 8, and
 # Fig. 1 on the right.*
 #
-# You will let several heads look side by side without a loop, and build the encoder block: the part that a Vision Transformer
-# is a stack of. Trained weights then run through your block, and you will see what a deep stack does without its two
-# safety devices.
+# You will run several attention heads side by side without a loop, and build the encoder block. A Vision Transformer is a stack
+# of such blocks. You will then load trained weights into your block, and measure what a deep stack does without residual
+# connections and without normalisation.
 
 # %% tags=["keep"]
 import numpy as np
@@ -16,6 +16,8 @@ from minivit.data.shapes import shapes
 from minivit_lessons import trained_model
 from minivit_lessons.pictures import block as pictures
 from minivit_lessons.pictures.attention import draw_side_by_side
+from minivit_lessons.pictures.cells import Cells
+from minivit_lessons.puzzles import show_attempt
 
 Tensor, parameter, Module = built("Tensor", "parameter", "Module")
 linear, layer_norm, Linear, LayerNorm, MLP = built("linear", "layer_norm", "Linear", "LayerNorm", "MLP")
@@ -24,20 +26,21 @@ attention_weights, attention = built("attention_weights", "attention")
 # %% [markdown]
 # ## The question
 #
-# One head gives each patch *one* mean. In lesson 07 a patch of the heart asked for the ground in one head and for the heart in
-# another. In a single head, softmax would have to share its weights between both wishes, and the answer would be a mixture of
-# heart and ground: neither. To look for several things, look several times. That is what **heads** are for.
+# Attention gives each patch *one* weighted mean. In lesson 07, a patch of the heart attended to the background in one head and to
+# the heart in another. With a single head, one softmax would have to divide its weights between heart and background, and
+# the mean would be a mixture of both. To look for several things, a layer needs several attentions with separate queries, keys and
+# values. Each of them is an **attention head**.
 #
-# And a mean is all that attention gives. Patches hear one another, but nobody has yet *worked out* anything from what was
-# heard. So each token next goes through an MLP, by itself: first gather, then think. Together that is a **block**, and a
-# Vision Transformer is a dozen or more of them on top of one another. How does one stack 12 or 32 blocks so that gradients
-# still reach the bottom?
+# Attention only moves information: each token receives a mean of the values of other tokens. Something must then compute with what
+# was received. That is the MLP of lesson 04, which works on each token separately. Attention followed by an MLP is an
+# **encoder block**, and a Vision Transformer is a stack of 12 or more of them. So the question of this lesson has a second part:
+# how can one stack 12 or 32 blocks so that gradients still reach the first?
 
 # %% [markdown]
 # ## The picture
 #
-# One block of the trained model at work on the heart of lesson 07. Each panel holds the 65 tokens as rows of 64 numbers: orange
-# below 0, violet above.
+# Here is one block of the trained model, applied to the heart of lesson 07. Each panel shows the 65 tokens as rows of 64 numbers.
+# Orange numbers are below 0, violet ones above.
 
 # %%
 image = shapes("test", count=40).images[35]
@@ -45,28 +48,29 @@ model = trained_model()
 
 explore(
     lambda block: pictures.draw_stream(model, image, block),
-    "Five panels of 65 tokens by 64 numbers: what enters, plus what attention gathered, makes the halfway tokens; plus what the MLP "
-    "worked out, makes what leaves. What is added is paler than what it is added to.",
+    pictures.STREAM,
     block=[1, 2, 3, 0],
 )
 
 # %% [markdown]
-# Look at the signs between the panels. The block *replaces* nothing. It reads the tokens, and twice it **adds** something: what
-# attention gathered, and what the MLP made of it. The tokens run through the network like a stream, and blocks write into it.
-# (The striped rows on top are patches of the ground, which are all alike; below them the heart begins.)
+# Look at the signs between the panels: the block *replaces* nothing. It reads the tokens and **adds** to them twice, first the
+# result of attention, then that of the MLP. Adding a layer's input to its output is called a **residual connection**. The
+# tokens that run through the whole network in this way, and to which each block adds its results, are called the **residual stream**.
+# (The striped rows at the top are patches of the background, which all look alike. The heart begins below them.)
 
 # %% [markdown]
 # ## One number at a time
 #
-# Heads first. With k heads, each gets its own queries, keys and values, only narrower: $D_h = D / k$. So k heads together have as
-# many weights as a single wide one. One matrix of shape (D, 3 D) makes them all, in one packed array `qkv`: first the queries of head 0,
-# of head 1, ...; then the keys of all heads, then the values.
+# We begin with the heads. If there are k of them, each has its own queries, keys and values of width $D_h = D / k$. Together, the
+# k heads therefore have as many weights as a single head of width D. One linear layer from D to 3 D numbers computes all
+# queries, keys and values. Its result is a *packed* array `qkv`: first the queries of head 0, of head 1, and so on; then the keys of all
+# heads; then the values of all heads.
 
 # %%
 _, seen = model(preprocess(image[None]), return_intermediates=True)
 trained = {name: values.data for name, values in model.named_parameters()}
 
-# What enters block 0, as in lesson 06: patch embeddings behind the class token, and positions added.
+# The input of block 0, as in lesson 06: the class token, then the patch embeddings, plus the position embeddings.
 tokens = np.concatenate([trained["cls"], seen["embedding"]], axis=1)  # (1, 65, 64)
 entering = Tensor(tokens + trained["positions.embedding"])  # (1, 65, 64)
 scale, shift, U, bias = (
@@ -77,8 +81,7 @@ qkv = linear(layer_norm(entering, scale, shift), U, bias)  # (1, 65, 3 · 64)
 
 show(
     pictures.draw_packed(qkv.data[0], heads=2),
-    "65 rows of 192 numbers, cut by thick lines into queries, keys and values of 64 columns each, and by thin lines into two heads of "
-    "32 columns each: queries of head 0 are columns 0 to 31, of head 1 columns 32 to 63, keys of head 0 columns 64 to 95.",
+    pictures.PACKED,
 )
 
 
@@ -93,21 +96,21 @@ def head_columns(part, head, heads, D):
 
 
 # %% [markdown]
-# With it, multi-head attention is two loops around lesson 07: each head of each image by itself, and the heads' answers side by
-# side. This is the definition.
+# With `head_columns`, **multi-head attention** is two loops around the attention of lesson 07: compute each head of each image
+# separately, and write the results side by side. This is the definition.
 
 
 # %%
 def heads_by_loops(qkv, heads):
-    """From packed queries, keys and values to all heads' answers: (B, N, 3 D) -> an array (B, N, D)."""
+    """The outputs of all heads, side by side, from packed queries, keys and values: (B, N, 3 D) -> an array (B, N, D)."""
     B, N, width = qkv.shape
     D = width // 3
-    answers = np.empty((B, N, D), qkv.dtype)
+    outputs = np.empty((B, N, D), qkv.dtype)
     for b in range(B):
         for head in range(heads):
             q, k, v = (qkv[b][:, head_columns(part, head, heads, D)] for part in range(3))  # (N, D_h) each
-            answers[b][:, head_columns(0, head, heads, D)] = attention(q, k, v).data
-    return answers
+            outputs[b][:, head_columns(0, head, heads, D)] = attention(q, k, v).data
+    return outputs
 
 
 heads_by_loops(qkv, heads=2).shape
@@ -115,14 +118,14 @@ heads_by_loops(qkv, heads=2).shape
 # %% [markdown]
 # ## All at once
 #
-# Your `attention` works on the last two axes, whatever stands in front. So make "head" an axis in front, next to the batch,
-# and all heads of all images run in one call. As in lesson 05 no number changes, they only move:
+# Your `attention` works on the last two axes and treats all axes before them alike. So let the heads be an axis before them, next to the
+# batch: then all heads of all images run in one call. As in lesson 05, no number changes. They only move:
 #
 # | step | axes |
 # |---|---|
 # | packed | (B, N, 3 D) |
 # | split the columns | (B, N, 3, heads, D_h) |
-# | reorder | (3, B, heads, N, D_h) |
+# | reorder the axes | (3, B, heads, N, D_h) |
 # | q, k, v | (B, heads, N, D_h) each |
 
 
@@ -138,15 +141,15 @@ def split_heads(qkv, heads):
 
 
 # %% [markdown]
-# Now you can see why one wide head would not do. Here are the two heads' weights for the patch at the heart's tip, and those of a
-# single head with the same queries and keys, 64 numbers wide.
+# Now compare two heads with one. The first two maps show the attention weights of the two heads for the patch at the tip of the heart.
+# The third shows those of a single head with the same queries and keys, 64 numbers wide.
 
 # %%
 q, k, v = split_heads(qkv, heads=2)
 narrow = attention_weights(q, k).data[0, :, 1 + 6 * 8 + 4, 1:]  # (2, 64): both heads, one query, the patches as keys
 wide = attention_weights(qkv[..., :64], qkv[..., 64:128]).data[0, 1 + 6 * 8 + 4, 1:]  # (64,)
 
-on_heart = image.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3, 4)) > 128  # (8, 8): the heart is bright, the ground dark
+on_heart = image.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3, 4)) > 128  # (8, 8): a bright heart on a dark background
 maps = [weights.reshape(8, 8) for weights in (*narrow, wide)]
 titles = [
     f"{name}: {weights[on_heart].sum():.0%} on the heart"
@@ -154,25 +157,25 @@ titles = [
 ]
 show(
     draw_side_by_side(maps, titles, (6, 4)),
-    "Three maps of the tip's attention in %. One head looks at the heart, the other at the ground around it. The single "
-    "wide head looks at both a little.",
+    pictures.THREE_HEADS,
 )
 print(f"of all patches, {on_heart.mean():.0%} are on the heart")
 
 # %% [markdown]
-# These are the two heads of lesson 07: one looks at its own kind, the other at the opposite. The wide head adds the scores of
-# both *before* softmax. What one raises the other lowers, and the heart's share of the weight is not far from its share of the
-# patches, as if nobody had asked for anything. Two softmaxes make two means, and both wishes are granted.
+# These are the two heads of lesson 07: one attends to patches like its own, the other to patches unlike it. The wide head adds
+# the scores of both *before* softmax. Where one score is high the other is low, so they cancel, and the heart's share of the
+# weight comes close to its share of the patches: nearly the weights of a plain mean. Two separate softmaxes give two separate means, and
+# nothing cancels.
 #
-# Afterwards each token's answers from all heads are put side by side again.
+# Afterwards, the outputs of all heads are written side by side again, for each token.
 
 
 # %% exercise="merge_heads"
-def merge_heads(answers):
-    """The heads' answers side by side: a Tensor (B, heads, N, D_h) -> (B, N, D)."""
-    B, heads, N, D_h = answers.shape
+def merge_heads(outputs):
+    """The outputs of the heads, side by side: a Tensor (B, heads, N, D_h) -> (B, N, D)."""
+    B, heads, N, D_h = outputs.shape
     # --- solution
-    return answers.transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
+    return outputs.transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
     # --- end
 
 
@@ -181,16 +184,17 @@ together = merge_heads(attention(*split_heads(qkv, heads=2)))
 print("largest difference from the loops:", np.abs(together.data - heads_by_loops(qkv, heads=2)).max())
 
 # %% [markdown]
-# Side by side, head 0's answer fills the first D_h numbers and head 1's the next. One more matrix (D, D), the layer `out`, mixes
-# them: what one head found can then be written anywhere into the stream.
+# Head 0 fills the first D_h numbers of each token, head 1 the next D_h. One more linear layer from D to D, called `out`, mixes
+# them, so that the result of every head can reach every number of the residual stream.
 #
-# Now as a layer, with lesson 04's `Linear` for `qkv` and `out`. One detail of how it starts: `qkv` is three D x D matrices in one
-# array, and each starts as it would alone. `Linear(D, 3 D)` takes it for one wide matrix and would start it smaller by √2.
+# Now write it as a layer, with `Linear` of lesson 04 for `qkv` and `out`. One detail of the initialisation: `qkv` holds three D x D
+# matrices, and each must start as it would alone. `Linear(D, 3 D)` would treat them as one wide matrix and start them smaller by a
+# factor of √2. So `__init__`, which is given, draws three square matrices and joins them.
 
 
 # %% exercise="MultiHeadSelfAttention"
 class MultiHeadSelfAttention(Module):
-    """Every token gathers from every token, once for each head: (B, N, D) -> (B, N, D)."""
+    """Every token attends to every token, once in each head: (B, N, D) -> (B, N, D)."""
 
     def __init__(self, dim, heads, rng):
         self.heads = heads
@@ -209,15 +213,15 @@ class MultiHeadSelfAttention(Module):
 # %% [markdown]
 # ## Your turn
 #
-# Now the block. It has two halves of the same make: *normalise, compute, add*. With LN for `LayerNorm`, MSA for your layer, and the
-# MLP of lesson 04:
+# Now the block. Both of its halves do the same three things: *normalise, compute, add*. With LN for `LayerNorm`, MSA for your
+# multi-head self-attention, and MLP for the layer of lesson 04:
 #
 # $$z' = \text{MSA}(\text{LN}(z)) + z, \qquad\qquad z_\text{new} = \text{MLP}(\text{LN}(z')) + z'$$
 #
-# - The LayerNorm stands *before* each computation: whatever has piled up in the stream, attention and MLP see numbers of an
-#   ordinary size.
-# - The "+ z" is the **residual connection**. What is added there is the stream itself, not its normalised copy.
-# - Each half has a LayerNorm of its own: `norm1` and `norm2`.
+# - LayerNorm comes *before* each computation. This order is called **pre-norm**. However large the numbers in the residual
+#   stream become, attention and MLP receive numbers of ordinary size.
+# - "+ z" is the residual connection. It adds the tokens themselves, not their normalised copy.
+# - Each half has a separate LayerNorm: `norm1` and `norm2`.
 
 
 # %% exercise="EncoderBlock"
@@ -238,8 +242,9 @@ class EncoderBlock(Module):
 
 
 # %% [markdown]
-# Is it the real thing? Your block's parameters have the same names as those in the trained model, so the weights can be copied.
-# Then the tokens that enter block 1 must leave your blocks 1, 2 and 3 just as they leave the model's.
+# Is it the same block as in the library? Your block's parameters have the names of those in the trained model, so you can copy the weights.
+# The tokens that leave block 0 of the model then go through your blocks 1, 2 and 3, and must be the same as in the model after
+# each.
 
 # %%
 z = Tensor(seen["blocks.0.tokens"])  # (1, 65, 64)
@@ -250,6 +255,51 @@ for i in (1, 2, 3):
     z = mine(z)
     gap = np.abs(z.data - seen[f"blocks.{i}.tokens"]).max()
     print(f"after block {i}: largest number {np.abs(z.data).max():.1f}, largest difference {gap:.0e}")
+
+# %% [markdown]
+# ### A puzzle: one line
+#
+# For a harder task, here are two puzzles. They have no hints. Each must be a single `return` with nothing but `reshape` and
+# `transpose`. The first is `split_heads` for one image, with all parts and heads below each other, so that one can see the
+# result on paper. The cell after the check draws what *your* line does to a small array, right or wrong. Each number of that array
+# says where it comes from: its digits are part (1 for query, 2 for key, 3 for value), head, token, number.
+
+
+# %% exercise="stack_heads"
+def stack_heads(qkv, heads, N, D_h):
+    """Each part of each head below the one before: an array (N, 3 · heads · D_h) -> (3 · heads · N, D_h)."""
+    # --- solution
+    return qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2).reshape(3 * heads * N, D_h)
+    # --- end
+
+
+# %%
+part, head, token, number = (1 + i for i in np.indices((3, 2, 2, 2)))  # axes: part, head, token, number
+labels = 1000 * part + 100 * head + 10 * token + number
+packed = np.concatenate(list(labels.reshape(6, 2, 2)), axis=1)  # (2, 12)
+show_attempt(
+    "stack_heads", Cells("packed: 2 tokens, 2 heads, D_h = 2", packed), packed, 2, 2, 2, right=labels.reshape(12, 2)
+)
+
+# %% [markdown]
+# The second puzzle is a task from practice. Some published models, such as the language model BLOOM, pack the columns of `qkv`
+# head by head: query, key and value of head 0, then query, key and value of head 1. Whoever loads such a file into a model that
+# packs part by part must reorder the columns. Write the opposite direction, from our order to theirs.
+
+
+# %% exercise="head_by_head"
+def head_by_head(qkv, heads, N, D_h):
+    """Columns packed part by part, packed head by head instead: an array (N, 3 · heads · D_h) of the same shape."""
+    # --- solution
+    return qkv.reshape(N, 3, heads, D_h).transpose(0, 2, 1, 3).reshape(N, 3 * heads * D_h)
+    # --- end
+
+
+# %%
+short = labels[:, :, :, 0] // 10  # D_h = 1: the digits are part, head, token
+packed = short.reshape(6, 2).T  # (2, 6)
+reordered = short.transpose(1, 0, 2).reshape(6, 2).T
+show_attempt("head_by_head", Cells("part by part", packed), packed, 2, 2, 1, right=reordered)
 
 # %% [markdown]
 # ## In the paper
@@ -268,16 +318,20 @@ for i in (1, 2, 3):
 # | $\text{MLP}$ | `mlp`: `fc1`, GELU, `fc2` |
 # | k, $D_h$ | `heads`, `dim // heads`; in ViT-B/16 12 and 64 |
 #
-# The Transformer of 2017 had its LayerNorm *after* each addition. ViT moves it in front, as others had done before. In
-# [`minivit/models/vit.py`](../minivit/models/vit.py) the block reads the same; dropout comes on top, and the last block of a
-# trained model may leave out tokens that nobody reads.
+# The Transformer of 2017 has LayerNorm *after* each addition (post-norm). ViT has it before, as several Transformers for
+# language had before it. In [`minivit/models/vit.py`](../minivit/models/vit.py) the block looks the same, with
+# two additions: an option that sets random activations to 0 during training (lesson 11), and a last block that skips the tokens which
+# nothing reads.
 
 # %% [markdown]
 # ## Break it and see
 #
-# What are the two safety devices worth? Take 24 fresh blocks, as many as ViT-L has, and leave out the residual connections, or the
-# norms, or both. Nothing complains. Send an image up and a gradient down, and measure at each block how long the gradient is, and how
-# different the tokens still are.
+# What do residual connections and norms contribute? Take 24 new blocks, as many as ViT-L has, and leave out the residual connections, or
+# the norms, or both. No error is raised. Pass an image forwards and a gradient backwards, and measure two things at each block: the
+# norm of the gradient, and how different the tokens still are.
+#
+# Before you run the cell, guess: in which of the three broken stacks does the gradient vanish, in which does it explode, and in
+# which do all tokens become the same?
 
 # %%
 PatchEmbedding, Tokens = built("PatchEmbedding", "Tokens")
@@ -289,7 +343,7 @@ def add(part, z):
 
 stacks = {
     "as in the paper": lambda block, z: block(z),
-    "no residuals": lambda block, z: block.mlp(block.norm2(block.attention(block.norm1(z)))),
+    "no residual connections": lambda block, z: block.mlp(block.norm2(block.attention(block.norm1(z)))),
     "no norms": lambda block, z: add(block.mlp, add(block.attention, z)),
     "neither": lambda block, z: block.mlp(block.attention(z)),
 }
@@ -304,8 +358,8 @@ def difference(z):
     return 1 - (cosines.sum() - N) / (N * N - N)
 
 
-def up_and_down(step, depth=24):
-    """How long the gradient is and how different the tokens are, before each block and after the last."""
+def forwards_and_backwards(step, depth=24):
+    """The norm of the gradient and the difference between tokens, before each block and after the last."""
     rng = np.random.default_rng(0)
     blocks = [EncoderBlock(64, 2, 128, rng) for _ in range(depth)]
     first = Tokens(64, 64, rng)(PatchEmbedding(4, 3, 64, rng)(Tensor(preprocess(image[None]))))
@@ -316,47 +370,125 @@ def up_and_down(step, depth=24):
 
     gradient = rng.standard_normal(first.shape).astype(np.float32)
     gradient /= np.linalg.norm(gradient)
-    lengths = [1.0]
+    norms = [1.0]
     for block, z in zip(blocks[::-1], stream[-2::-1], strict=True):
-        leaf = Tensor(z, requires_grad=True)  # one block at a time: what comes out of it below goes into the next
+        leaf = Tensor(z, requires_grad=True)  # one block at a time: its gradient goes to the block before it
         step(block, leaf).backward(gradient)
         gradient = leaf.grad
-        lengths.append(float(np.linalg.norm(gradient)))
-    return lengths[::-1], [difference(z) for z in stream]
+        norms.append(float(np.linalg.norm(gradient)))
+    return norms[::-1], [difference(z) for z in stream]
 
 
-measured = {name: up_and_down(step) for name, step in stacks.items()}
+measured = {name: forwards_and_backwards(step) for name, step in stacks.items()}
 show(
     pictures.draw_depth({k: v[0] for k, v in measured.items()}, {k: v[1] for k, v in measured.items()}),
-    "Left, the gradient's length on a logarithmic scale: as in the paper it stays within a factor of about ten over 24 blocks; without "
-    "norms it grows by several powers of ten; with neither it shrinks by many. Right, how different tokens are: as in the paper a few per cent to "
-    "the end; without residuals they fall to nothing within five blocks.",
+    pictures.DEPTH,
 )
 
 # %% [markdown]
-# Four stacks, four fates (mind the scales: each step is a power of ten):
+# <details><summary>What the four stacks show</summary>
 #
-# - *As in the paper*: the gradient reaches the bottom about ten times as long as it set out, and tokens stay different. For z + f(z) has the
-#   slope 1 + f′(z): the 1 is a road on which the gradient passes every block untouched.
-# - *No residuals*: after five blocks all tokens are the same, to many digits. Each block puts a mean over the tokens in a token's
-#   place, and the next takes means of these means. The gradient's length looks healthy; but where the heart was is gone.
-# - *No norms*: each block adds in proportion to what has piled up, so numbers and gradients grow like interest; and the tokens
-#   become alike too, only more slowly.
-# - *Neither*: of the gradient a millionth part or less is left, and every token is the same.
+# Mind the scales: each tick is a power of ten.
 #
-# Change it: add the order of 2017, `lambda block, z: block.norm2(add(block.mlp, block.norm1(add(block.attention, z))))`, as a fifth.
-# How different do the tokens stay?
+# - *As in the paper*: the gradient arrives at the first block with about ten times its norm at the last, and tokens stay
+#   different. The derivative of z + f(z) is 1 + f′(z), and the 1 lets the gradient pass each block unchanged.
+# - *No residual connections*: after five blocks all tokens are the same to many digits. Each block replaces a token by a mean over
+#   all tokens, and the next block takes means of these means. The norm of the gradient looks healthy, but the tokens no longer say where
+#   the heart was.
+# - *No norms*: each block adds something in proportion to the numbers that it receives, so numbers and gradients grow exponentially.
+#   The tokens become alike too, but more slowly.
+# - *Neither*: less than a millionth of the gradient is left, and every token is the same.
+#
+# </details>
+#
+# Now add the order of 2017, post-norm, as a fifth stack:
+# `lambda block, z: block.norm2(add(block.mlp, block.norm1(add(block.attention, z))))`. Do tokens stay different with it?
+#
+# <details><summary>Answer</summary>
+#
+# No, but they become alike slowly: after 8 blocks the difference is about 0.01, after 24 about a ten-millionth. Each norm after an
+# addition scales the sum down, and with it the part that came unchanged from below. After many blocks little of
+# that part is left. In the pre-norm order nothing scales the residual stream itself.
+#
+# </details>
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# PyTorch has both: `torch.nn.MultiheadAttention` is your `MultiHeadSelfAttention`, and
+# `torch.nn.TransformerEncoderLayer` is your `EncoderBlock`.
+#
+# ```python
+# block = torch.nn.TransformerEncoderLayer(
+#     d_model=64, nhead=2, dim_feedforward=128, dropout=0.0, layer_norm_eps=1e-6,
+#     activation=lambda h: torch.nn.functional.gelu(h, approximate="tanh"),
+#     batch_first=True, norm_first=True,
+# )
+# y = block(torch.from_numpy(tokens))  # (B, N, D)
+# ```
+#
+# What differs:
+#
+# - Every argument above is needed. By default the layer is post-norm, with ReLU, `dim_feedforward=2048`, `dropout=0.1`,
+#   `layer_norm_eps=1e-5`, and the batch is the *second* axis: (N, B, D).
+# - A linear layer stores its weight as (out, in), so each of our weights is transposed.
+# - The packed weight is called `in_proj_weight`, (3 D, D). Its order is ours: all queries, then all keys, then all values.
+#   PyTorch initialises it as one wide matrix, so it starts smaller than ours by √2.
+# - `MultiheadAttention` takes query, key and value as three arguments, `attention(x, x, x)`, and returns two results: the tokens, and the
+#   attention weights, averaged over the heads unless you say `average_attn_weights=False`.
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    mine = EncoderBlock(dim=64, heads=2, mlp_dim=128, rng=np.random.default_rng(0))
+    theirs = torch.nn.TransformerEncoderLayer(
+        64, 2, 128, 0.0, lambda h: torch.nn.functional.gelu(h, approximate="tanh"), 1e-6, True, True
+    )
+    NAMES = {
+        "attention.qkv.weight": "self_attn.in_proj_weight",
+        "attention.qkv.bias": "self_attn.in_proj_bias",
+        "attention.out": "self_attn.out_proj",
+        "mlp.fc1": "linear1",
+        "mlp.fc2": "linear2",
+    }
+    state = {}
+    for name, values in mine.named_parameters():
+        values.data[...] = trained[f"blocks.1.{name}"]
+        layer, _, kind = name.rpartition(".")
+        new_name = NAMES.get(name) or f"{NAMES.get(layer, layer)}.{kind}"
+        state[new_name] = torch.from_numpy(values.data.T.copy())  # transposed: (out, in)
+    theirs.load_state_dict(state)
+
+    tokens = seen["blocks.0.tokens"]  # (1, 65, 64)
+    x = torch.from_numpy(tokens)
+    agree("multi-head attention", mine.attention(Tensor(tokens)), theirs.self_attn(x, x, x)[0], tolerance=1e-5)
+    agree("the encoder block", mine(Tensor(tokens)), theirs(x), tolerance=1e-5)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [He et al., 2015](https://arxiv.org/abs/1512.03385) introduced residual connections for convolutional networks (ResNet) and
+#   trained networks of 152 layers on ImageNet.
+# - [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762) put multi-head attention, an MLP and residual connections together: the
+#   Transformer, then for machine translation.
+# - [Xiong et al., 2020](https://arxiv.org/abs/2002.04745) compared both positions of LayerNorm. With post-norm the gradients near the output
+#   are large at the start of training; with pre-norm they are well-behaved.
+# - [Dong et al., 2021](https://arxiv.org/abs/2103.03404) proved what your plot shows: without residual connections (and without MLPs), attention
+#   makes all tokens the same, doubly exponentially fast in the number of layers.
+# - [Michel et al., 2019](https://arxiv.org/abs/1905.10650) found that many heads of trained language models can be removed with
+#   little loss, in some layers all but one.
 
 # %% [markdown]
 # ## Summary
 #
-# - k heads of width D / k look for k things with the weights of one wide head.
+# - k attention heads of width D / k compute k separate means, with the weights of one head of width D.
 # - Splitting and merging heads only moves numbers: reshape and transpose.
-# - A block is twice *normalise, compute, add*: attention moves information between tokens, the MLP works on each alone.
-# - Residual connections keep a road open for gradients and keep tokens apart; norms keep sizes steady.
+# - An encoder block does *normalise, compute, add* twice. Attention moves information between tokens; the MLP works on each token alone.
+# - Residual connections let gradients pass unchanged and keep tokens different. Norms keep the size of numbers steady.
 
 # %% [markdown]
 # ## What comes next
 #
-# All parts are there. [Lesson 09](09_vit.ipynb) puts them together: patches, tokens, a stack of your blocks, one more norm and a head for the classes.
-# That is the whole Vision Transformer, and it will be yours.
+# All parts are there. [Lesson 09](09_vit.ipynb) puts them together: patch embedding, tokens, a stack of your blocks, one more norm, and a
+# classification head. That is the whole Vision Transformer.

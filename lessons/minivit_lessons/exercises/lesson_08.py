@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..puzzles import uses_only
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
@@ -24,6 +25,8 @@ def head_columns(attempt: Attempt) -> None:
             if not isinstance(got, slice):
                 raise Complaint(f"{what} is a {type(got).__name__}: return slice(first, last + 1)")
             right = [column for column, label in enumerate(labels) if label == (part, head)]
+            if any(isinstance(end, float) for end in (got.start, got.stop)):
+                raise Complaint(f"{what} is {got}, with floats: columns are integers, so divide with //")
             columns = list(range(3 * D))[got]
             if columns != right:
                 raise Complaint(f"{what}: {_wrong_columns(got, columns, right, part, head, heads, D)}")
@@ -32,6 +35,8 @@ def head_columns(attempt: Attempt) -> None:
 def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, head: int, heads: int, D: int) -> str:
     """Return the likely mistake that leads to a wrong slice."""
     D_h = D // heads
+    if got.start == right[0] and got.stop == D_h:
+        return "its second number is D_h, the length: a slice needs the end, start + D_h"
     if columns == [column - 1 for column in right[1:]] or columns == right[:-1]:
         return "the last column is missing: a slice stops before its end"
     if got.start == right[0] and len(columns) == D:
@@ -47,6 +52,10 @@ def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, 
         part * D + head * D: "it skips D columns for each head: a head has D_h columns",
         head * D_h: "these are always queries: skip D columns for each part before it",
         part * D: "this is always head 0: skip D_h columns for each head before it",
+        right[0] - D_h: "this is the head before: heads count from 0",
+        right[0] + 1: "it begins one column late: columns count from 0",
+        part * heads + head: "it counts heads instead of columns: multiply by D_h",
+        (head * 3 + part) * D: "it skips D columns for each head and part: a head has D_h columns",
     }
     return known.get(got.start, f"{got} does not hold {'qkv'[part]} of head {head}")
 
@@ -61,13 +70,28 @@ def split_heads(attempt: Attempt) -> None:
     right = np.empty((3, B, heads, N, D_h))
     for part, b, h, n, d in np.ndindex(right.shape):
         right[part, b, h, n, d] = qkv[b, n, part * D + h * D_h + d]
-    got = attempt(tensor(qkv), heads)
+    with explained(
+        {
+            "axes don't match": "transpose takes every axis, in the new order: transpose(2, 0, 3, 1, 4)",
+            "cannot reshape": "D_h is width // (3 * heads), since a row holds three parts",
+            "out of bounds for array of dimension 0": "np.split takes no Tensor: use slices or reshape",
+        }
+    ):
+        got = attempt(tensor(qkv), heads)
     parts = _three(got, "split_heads")
     split = qkv.reshape(B, N, 3, heads, D_h)
     by_head = qkv.reshape(B, N, heads, 3, D_h).transpose(3, 0, 2, 1, 4)
     inner = qkv.reshape(B, N, 3, D_h, heads).transpose(2, 0, 4, 1, 3)
-    plain = qkv.reshape(3, B, heads, N, D_h)
+    unmoved = [  # one way for each order of axes in a reshape without a transpose
+        qkv.reshape(3, B, heads, N, D_h),
+        qkv.reshape(B, 3, heads, N, D_h).swapaxes(0, 1),
+        qkv.reshape(B, heads, 3, N, D_h).transpose(2, 0, 1, 3, 4),
+        qkv.reshape(B, heads, N, 3, D_h).transpose(3, 0, 1, 2, 4),
+        np.stack([qkv[..., i * D : (i + 1) * D].reshape(B, heads, N, D_h) for i in range(3)]),
+    ]
     for i, name in enumerate("qkv"):
+        missing = "the transpose is missing: reshape without it mixes tokens and heads"
+        plain = next((way for way in unmoved if _equals(parts[i], way[i])), unmoved[0])
         others = {f"this is {'qkv'[j]}: return q, k, v in that order": right[j] for j in range(3) if j != i}
         same(
             parts[i],
@@ -75,12 +99,14 @@ def split_heads(attempt: Attempt) -> None:
             f"{name} of split_heads(qkv, {heads})",
             mistakes={
                 **others,
-                "the transpose is missing: reshape without it mixes tokens and heads": plain[i],
+                missing: plain[i],
                 "each row was split in the order head, part, number: split it as part, head, number": by_head[i],
                 "each row was split in the order part, number, head: split it as part, head, number": inner[i],
                 "the axis of heads must come before the axis of tokens: (B, heads, N, D_h)": split[:, :, i],
                 "heads and images are swapped: the batch comes first": right[i].swapaxes(0, 1),
                 "its last two axes are swapped": right[i].swapaxes(-1, -2),
+                "the heads are in reverse order": right[i][:, ::-1],
+                "this is the packed Tensor: split it": qkv,
                 "the heads are not split: each row still has D numbers": split[:, :, i].reshape(B, N, D),
             },
         )
@@ -95,31 +121,44 @@ def merge_heads(attempt: Attempt) -> None:
     """Check two images and three heads, number by number."""
     tensor = attempt.find("Tensor")
     B, heads, N, D_h = 2, 3, 4, 5
-    answers = np.random.default_rng(82).standard_normal((B, heads, N, D_h))
+    outputs = np.random.default_rng(82).standard_normal((B, heads, N, D_h))
     right = np.empty((B, N, heads * D_h))
-    for b, h, n, d in np.ndindex(answers.shape):
-        right[b, n, h * D_h + d] = answers[b, h, n, d]
-    got = attempt(tensor(answers))
+    for b, h, n, d in np.ndindex(outputs.shape):
+        right[b, n, h * D_h + d] = outputs[b, h, n, d]
+    with explained(
+        {
+            "axes don't match": "transpose takes every axis, in the new order: transpose(0, 2, 1, 3)",
+            "zero-dimensional arrays": "np.concatenate takes no Tensor: use transpose and reshape",
+        }
+    ):
+        got = attempt(tensor(outputs))
     complain_of_array(got, "merge_heads", "use the Tensor's methods, so that gradients flow")
     same(
         got,
         right,
-        "merge_heads(answers)",
+        "merge_heads(outputs)",
         mistakes={
             "the transpose is missing: a row must hold one token of all heads, not several tokens of one head": (
-                answers.reshape(B, N, heads * D_h)
+                outputs.reshape(B, N, heads * D_h)
             ),
             "the numbers of the heads alternate: all numbers of head 0 come first": (
-                answers.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
+                outputs.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
             ),
-            "heads and numbers are two axes: join them to D": answers.transpose(0, 2, 1, 3),
-            "the heads were added up: concatenate them": answers.sum(axis=1),
-            "the heads were averaged: concatenate them": answers.mean(axis=1),
-            "only one head is left: concatenate all": answers[:, 0],
+            "heads and numbers are two axes: join them to D": outputs.transpose(0, 2, 1, 3),
+            "the heads were added up: concatenate them": outputs.sum(axis=1),
+            "the heads were averaged: concatenate them": outputs.mean(axis=1),
+            "only one head is left: concatenate all": outputs[:, 0],
+            "the heads are in reverse order: head 0 comes first": (
+                outputs[:, ::-1].transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
+            ),
+            "tokens and numbers are swapped: a row must hold one token": right.swapaxes(1, 2),
+            "tokens come before images: keep the batch as the first axis": right.swapaxes(0, 1),
+            "this is the input: move the axis of heads, then join it with the numbers": outputs,
+            "all tokens are joined too: join only heads and numbers": right.reshape(B, N * heads * D_h),
         },
     )
     small = np.random.default_rng(83).standard_normal((1, 2, 2, 3))
-    same_gradients(attempt, [small], ["answers"], "merge_heads(answers)")
+    same_gradients(attempt, [small], ["outputs"], "merge_heads(outputs)")
 
 
 @exercise(8)
@@ -130,7 +169,20 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
     layer = attempt(D, heads, np.random.default_rng(0))
     weights = _fill(attempt, layer, {"qkv": (D, 3 * D), "out": (D, D)}, np.random.default_rng(84))
     z = np.random.default_rng(85).standard_normal((B, N, D))
-    got = attempt.call(layer, tensor(z), what="MultiHeadSelfAttention(dim, heads, rng)(z)")
+    with explained(
+        {
+            "cannot reshape": "split_heads needs the packed Tensor: call self.qkv(z) first",
+            "missing 1 required positional argument: 'heads'": "the number of heads is self.heads",
+            "'tuple' object": "split_heads returns three Tensors: q, k, v = split_heads(...)",
+            "matmul": "self.out needs rows of D numbers: merge the heads with merge_heads before it",
+        }
+    ):
+        got = attempt.call(layer, tensor(z), what="MultiHeadSelfAttention(dim, heads, rng)(z)")
+    complain_of_array(got, "MultiHeadSelfAttention(dim, heads, rng)(z)")
+    if np.ndim(got.data) == 4:
+        raise Complaint(
+            f"MultiHeadSelfAttention(6, 3, rng)(z) has shape {got.shape}: the heads are not merged, use merge_heads"
+        )
 
     def by_loops(**options: Any) -> np.ndarray:
         return np.stack([_msa(image, weights, heads, **options) for image in z])
@@ -150,6 +202,8 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
             "queries and keys are swapped": lambda: by_loops(order="kqv"),
             "keys and values are swapped": lambda: by_loops(order="qvk"),
             "self.out comes before the attention: apply it to the merged heads": lambda: by_loops(out_first=True),
+            "these are the values without attention: apply attention to q, k and v": lambda: by_loops(only="v"),
+            "this is the input": z,
         },
     )
     forward = Attempt("MultiHeadSelfAttention", layer, attempt.names)
@@ -172,7 +226,9 @@ def EncoderBlock(attempt: Attempt) -> None:
     }
     weights = _fill(attempt, block, shapes, np.random.default_rng(86))
     z = np.random.default_rng(87).standard_normal((B, N, D))
-    got = attempt.call(block, tensor(z), what="EncoderBlock(dim, heads, mlp_dim, rng)(z)")
+    with explained({"positional argument": "your attention makes q, k and v itself: call it with the tokens alone"}):
+        got = attempt.call(block, tensor(z), what="EncoderBlock(dim, heads, mlp_dim, rng)(z)")
+    complain_of_array(got, "EncoderBlock(dim, heads, mlp_dim, rng)(z)")
 
     inner = {name.removeprefix("attention."): value for name, value in weights.items() if name.startswith("attention.")}
 
@@ -226,10 +282,87 @@ def EncoderBlock(attempt: Attempt) -> None:
             "the second norm is missing": lambda: MLP(half) + half,
             "both halves use norm1: use norm2 in the second": lambda: MLP(n1(half)) + half,
             "norm1 and norm2 are swapped": lambda: MLP(n1(MSA(n2(z)) + z)) + MSA(n2(z)) + z,
+            "the second half adds its normalised tokens: add z′ itself": lambda: MLP(n2(half)) + n2(half),
+            "the block's input is added a third time": lambda: MLP(n2(half)) + half + z,
+            "the result of attention is added twice": lambda: MLP(n2(half)) + half + MSA(n1(z)),
+            "the norms come after the additions: put them before attention and MLP": lambda: n2(
+                MLP(n1(MSA(z) + z)) + MSA(z) + z
+            ),
+            "only norm1 comes first: norm2 must come before the MLP, not after it": lambda: n2(MLP(half)) + half,
+            "this is the input: nothing is computed": z,
             "the MLP comes first: attention must come first": lambda: MSA(n1(MLP(n2(z)) + z)) + MLP(n2(z)) + z,
         },
     )
     same_gradients(Attempt("EncoderBlock", block, attempt.names), [z[:1]], ["z"], "EncoderBlock(4, 2, 5, rng)(z)")
+
+
+@exercise(8, stretch=True)
+def stack_heads(attempt: Attempt) -> None:
+    """Check two sizes, number by number, then that the answer is one line of reshape and transpose."""
+    for heads, N, D_h in ((2, 3, 4), (3, 2, 5)):
+        qkv = np.arange(N * 3 * heads * D_h).reshape(N, 3 * heads * D_h)
+        right = np.empty((3 * heads * N, D_h), qkv.dtype)
+        for group, n, d in np.ndindex(3 * heads, N, D_h):
+            right[group * N + n, d] = qkv[n, group * D_h + d]
+        got = attempt(qkv, heads, N, D_h)
+        same(
+            got,
+            right,
+            f"stack_heads(qkv, {heads}, {N}, {D_h})",
+            mistakes={
+                "the transpose is missing: all groups of token 0 come first": qkv.reshape(3 * heads * N, D_h),
+                "the numbers of each group are transposed too: move groups and tokens alone": (
+                    qkv.reshape(N, 3 * heads, D_h).transpose(2, 1, 0).reshape(3 * heads * N, D_h)
+                ),
+                "heads come before parts: keep the order of the columns": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(3 * heads * N, D_h)
+                ),
+                "groups and tokens are still two axes: join them": qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2),
+                "parts, heads and tokens are still three axes: join them": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(1, 2, 0, 3)
+                ),
+            },
+        )
+    uses_only(attempt, "reshape", "transpose", "*", "-")
+
+
+@exercise(8, stretch=True)
+def head_by_head(attempt: Attempt) -> None:
+    """Check two sizes, column by column, then that the answer is one line of reshape and transpose."""
+    for heads, N, D_h in ((2, 3, 4), (4, 2, 5)):
+        qkv = np.arange(N * 3 * heads * D_h).reshape(N, 3 * heads * D_h)
+        columns = [
+            part * heads * D_h + head * D_h + d for head in range(heads) for part in range(3) for d in range(D_h)
+        ]
+        width = 3 * heads * D_h
+        got = attempt(qkv, heads, N, D_h)
+        same(
+            got,
+            np.stack([qkv[:, column] for column in columns], axis=1),
+            f"head_by_head(qkv, {heads}, {N}, {D_h})",
+            mistakes={
+                "the columns have not moved: exchange the axes of parts and heads": qkv,
+                "this is the opposite direction: cut a row into (3, heads, D_h) first": (
+                    qkv.reshape(N, heads, 3, D_h).transpose(0, 2, 1, 3).reshape(N, width)
+                ),
+                "the order within a head changes: leave the last axis where it is": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(0, 3, 2, 1).reshape(N, width)
+                ),
+                "the numbers of a head's parts alternate: leave the last axis where it is": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(0, 2, 3, 1).reshape(N, width)
+                ),
+                "heads and numbers are exchanged: exchange parts and heads": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(0, 1, 3, 2).reshape(N, width)
+                ),
+                "tokens have moved too: leave the axis of tokens where it is": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(N, width)
+                ),
+                "the axes are still apart: join heads, parts and numbers": (
+                    qkv.reshape(N, 3, heads, D_h).transpose(0, 2, 1, 3)
+                ),
+            },
+        )
+    uses_only(attempt, "reshape", "transpose", "*", "-")
 
 
 # -- the same by loops ----------------------------------------------------------------------------------
@@ -246,6 +379,7 @@ def _msa(
     divisor: float = 0.0,
     order: str = "qkv",
     out_first: bool = False,
+    only: str = "",
 ) -> np.ndarray:
     """Return multi-head attention of one image, computed token by token; the options are mistakes."""
     N, D = z.shape
@@ -259,6 +393,9 @@ def _msa(
         own = {part: slice(order.index(part) * D + h * D_h, order.index(part) * D + (h + 1) * D_h) for part in "qkv"}
         for n in range(N):
             scores = [math.fsum(rows[n][own["q"]] * row[own["k"]]) / (divisor or math.sqrt(D_h)) for row in rows]
+            if only:
+                answers[h, n] = rows[n][own[only]]
+                continue
             total = math.fsum(math.exp(score) for score in scores)
             for score, row in zip(scores, rows, strict=True):
                 answers[h, n] += math.exp(score) / total * row[own["v"]]
@@ -295,6 +432,11 @@ def _fill(attempt: Attempt, module: Any, shapes: dict[str, tuple[int, ...]], rng
     return values
 
 
+def _equals(got: Any, array: np.ndarray) -> bool:
+    data = getattr(got, "data", None)
+    return isinstance(data, np.ndarray) and data.shape == array.shape and np.allclose(data, array)
+
+
 def _three(got: Any, name: str) -> tuple[Any, Any, Any]:
     """Return the three Tensors that an attempt returned, and complain if it returned something else."""
     if isinstance(got, tuple | list) and len(got) == 3:
@@ -307,4 +449,6 @@ def _three(got: Any, name: str) -> tuple[Any, Any, Any]:
         raise Complaint(
             f"{name} returns one Tensor of shape {shape}: return its three parts, split[0], split[1], split[2]"
         )
+    if isinstance(got, tuple | list):
+        raise Complaint(f"{name} returns {len(got)} things: return three Tensors, q, k, v, each with all heads")
     raise Complaint(f"{name} must return three Tensors: return q, k, v")

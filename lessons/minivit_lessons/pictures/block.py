@@ -16,6 +16,27 @@ from ..display import new_figure
 LINES = ("#0072b2", "#d55e00", "#009e73", "#000000", "#cc79a7")  # of Okabe and Ito's palette
 STYLES = ("o-", "s--", "^-.", "D:", "v-")  # so that lines differ not only in colour
 
+# What the pictures show, for readers who cannot see them; here, since some of it answers what the lesson asks first.
+STREAM = (
+    "Five panels of 65 tokens by 64 numbers. What enters, plus the result of attention, makes the tokens halfway; "
+    "plus the result of the MLP, it makes what leaves. What is added is paler than what it is added to."
+)
+PACKED = (
+    "65 rows of 192 numbers. Thick lines divide them into queries, keys and values of 64 columns each, thin lines "
+    "divide each of these into two heads of 32 columns: queries of head 0 are columns 0 to 31, of head 1 columns 32"
+    " to 63, keys of head 0 columns 64 to 95."
+)
+THREE_HEADS = (
+    "Three maps of the attention weights of the patch at the tip, in %. One head attends to the heart, the other to"
+    " the background around it. The single wide head attends to both a little."
+)
+DEPTH = (
+    "Left, the norm of the gradient on a logarithmic scale: as in the paper it stays within a factor of about ten "
+    "over 24 blocks; without norms it grows by several powers of ten; with neither it shrinks by many. Right, how "
+    "different tokens are: as in the paper a few per cent to the end; without residual connections nearly 0 within "
+    "five blocks."
+)
+
 
 def draw_stream(model: ViT, image: np.ndarray, block: int) -> Any:
     """Draw what a trained block adds to its tokens: z + attention = z', z' + MLP = z of the next block.
@@ -28,15 +49,15 @@ def draw_stream(model: ViT, image: np.ndarray, block: int) -> Any:
     part = model.blocks[block]
     before = model.embed(preprocess(image[None]))  # (1, N, D)
     z = _entering(model, before, block)  # (1, T, D)
-    gathered = part.attention(part.norm1(z))
-    halfway = z + gathered
-    thought = part.mlp(part.norm2(halfway))
+    attended = part.attention(part.norm1(z))
+    halfway = z + attended
+    computed = part.mlp(part.norm2(halfway))
     panels = (
         ("", "z: what enters", z),
-        ("+", "added by attention", gathered),
+        ("+", "added by attention", attended),
         ("=", "z′: halfway", halfway),
-        ("+", "added by the MLP", thought),
-        ("=", "z: what leaves", halfway + thought),
+        ("+", "added by the MLP", computed),
+        ("=", "z: what leaves", halfway + computed),
     )
     figure = new_figure(10.0, 2.8)
     strongest = float(np.quantile(np.abs(halfway.data), 0.98))

@@ -129,45 +129,45 @@ def split_heads(qkv, heads):
 
 
 @right
-def merge_heads(answers):
-    B, heads, N, D_h = answers.shape
-    return answers.transpose(0, 2, 1, 3).reshape(B, N, -1)
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(0, 2, 1, 3).reshape(B, N, -1)
 
 
 @right
-def merge_heads(answers):
+def merge_heads(outputs):
     # the last axis first, and back
-    B, heads, N, D_h = answers.shape
-    columns = answers.transpose(1, 3, 0, 2).reshape(heads * D_h, B, N)
+    B, heads, N, D_h = outputs.shape
+    columns = outputs.transpose(1, 3, 0, 2).reshape(heads * D_h, B, N)
     return columns.transpose(1, 2, 0)
 
 
 @wrong("the transpose is missing")
-def merge_heads(answers):
-    B, heads, N, D_h = answers.shape
-    return answers.reshape(B, N, heads * D_h)
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.reshape(B, N, heads * D_h)
 
 
 @wrong("alternate")
-def merge_heads(answers):
-    B, heads, N, D_h = answers.shape
-    return answers.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
 
 
 @wrong("heads and numbers are two axes")
-def merge_heads(answers):
-    return answers.transpose(0, 2, 1, 3)
+def merge_heads(outputs):
+    return outputs.transpose(0, 2, 1, 3)
 
 
 @wrong("averaged")
-def merge_heads(answers):
-    return answers.mean(axis=1)
+def merge_heads(outputs):
+    return outputs.mean(axis=1)
 
 
 @wrong("returns an array")
-def merge_heads(answers):
-    B, heads, N, D_h = answers.shape
-    return answers.data.transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.data.transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
 
 
 class Start(Module):
@@ -347,3 +347,317 @@ class EncoderBlock(Parts):
         z = z.detach()
         z = self.attention(self.norm1(z)) + z
         return self.mlp(self.norm2(z)) + z
+
+
+# -- more mistakes, by what a learner knows --------------------------------------------------------------
+
+
+@wrong("a slice needs the end, start + D_h")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    return slice(part * D + head * D_h, D_h)
+
+
+@wrong("divide with //")
+def head_columns(part, head, heads, D):
+    D_h = D / heads
+    return slice(part * D + head * D_h, part * D + (head + 1) * D_h)
+
+
+@wrong("heads count from 0")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    return slice(part * D + (head - 1) * D_h, part * D + head * D_h)
+
+
+@wrong("it begins one column late")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    start = part * D + head * D_h + 1
+    return slice(start, start + D_h)
+
+
+@wrong("it counts heads instead of columns")
+def head_columns(part, head, heads, D):
+    start = part * heads + head
+    return slice(start, start + D // heads)
+
+
+@wrong("q of split_heads(qkv, 3): the transpose is missing")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    D = width // 3
+    return [qkv[..., i * D : (i + 1) * D].reshape(B, heads, N, D // heads) for i in range(3)]
+
+
+@wrong("the transpose is missing: reshape")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, 3, heads, N, width // (3 * heads))
+    return x[:, 0], x[:, 1], x[:, 2]
+
+
+@wrong("the transpose is missing: reshape without it mixes")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, heads, N, width // heads)
+    D_h = width // (3 * heads)
+    return x[..., :D_h], x[..., D_h : 2 * D_h], x[..., 2 * D_h :]
+
+
+@wrong("PyTorch's permute is here: transpose(...)")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // (3 * heads)).permute(2, 0, 3, 1, 4)
+    return x[0], x[1], x[2]
+
+
+@wrong("PyTorch's chunk is here: slices")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    return [x.view(B, N, heads, -1).transpose(1, 2) for x in qkv.chunk(3, dim=-1)]
+
+
+@wrong("transpose takes every axis")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    D = width // 3
+    return [qkv[..., i * D : (i + 1) * D].reshape(B, N, heads, D // heads).transpose(1, 2) for i in range(3)]
+
+
+@wrong("np.split takes no Tensor")
+def split_heads(qkv, heads):
+    return np.split(qkv, 3, axis=-1)
+
+
+@wrong("D_h is width // (3 * heads)")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // heads).transpose(2, 0, 3, 1, 4)
+    return x[0], x[1], x[2]
+
+
+@wrong("the heads are not split")
+def split_heads(qkv, heads):
+    D = qkv.shape[-1] // 3
+    return qkv[..., :D], qkv[..., D : 2 * D], qkv[..., 2 * D :]
+
+
+@wrong("returns 2 things")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 1, 4)
+    return x[0], x[1]
+
+
+@wrong("the heads were added up")
+def merge_heads(outputs):
+    return outputs.sum(axis=1)
+
+
+@wrong("transpose takes every axis")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(1, 2).reshape(B, N, heads * D_h)
+
+
+@wrong("np.concatenate takes no Tensor")
+def merge_heads(outputs):
+    return np.concatenate([outputs[:, h] for h in range(outputs.shape[1])], axis=-1)
+
+
+@wrong("tokens and numbers are swapped")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(0, 1, 3, 2).reshape(B, heads * D_h, N)
+
+
+@wrong("tokens come before images")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(2, 0, 1, 3).reshape(N, B, heads * D_h)
+
+
+@wrong("only one head is left")
+def merge_heads(outputs):
+    return outputs[:, 0]
+
+
+@wrong("PyTorch's flatten is here: reshape")
+def merge_heads(outputs):
+    return outputs.transpose(0, 2, 1, 3).flatten(2)
+
+
+@wrong("merge the heads with merge_heads before it")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        q, k, v = split_given(self.qkv(z), self.heads)
+        return self.out(attention(q, k, v))
+
+
+@wrong("split_heads needs the packed Tensor")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return self.out(merge_given(attention(*split_given(z, self.heads))))
+
+
+@wrong("the heads are not merged, use merge_heads")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return attention(*split_given(self.qkv(z), self.heads))
+
+
+@wrong("queries and keys are swapped")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        q, k, v = split_given(self.qkv(z), self.heads)
+        return self.out(merge_given(attention(k, q, v)))
+
+
+@wrong("the number of heads is self.heads")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        return self.out(merge_given(attention(*split_given(self.qkv(z)))))
+
+
+@wrong("these are the values without attention")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        _, _, v = split_given(self.qkv(z), self.heads)
+        return self.out(merge_given(v))
+
+
+@wrong("the second half adds its normalised tokens")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z)) + z
+        z = self.norm2(z)
+        return self.mlp(z) + z
+
+
+@wrong("added a third time")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        half = self.attention(self.norm1(z)) + z
+        return self.mlp(self.norm2(half)) + half + z
+
+
+@wrong("call it with the tokens alone")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        n = self.norm1(z)
+        z = self.attention(n, n, n) + z
+        return self.mlp(self.norm2(z)) + z
+
+
+@wrong("the second norm is missing")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z)) + z
+        return self.mlp(z) + z
+
+
+@wrong("norm1 and norm2 are swapped")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm2(z)) + z
+        return self.mlp(self.norm1(z)) + z
+
+
+@wrong("the MLP comes first")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.mlp(self.norm2(z)) + z
+        return self.attention(self.norm1(z)) + z
+
+
+@wrong("only norm1 comes first")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z)) + z
+        return self.norm2(self.mlp(z)) + z
+
+
+# -- puzzles ---------------------------------------------------------------------------------------------
+
+
+@right
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2).reshape(-1, D_h)
+
+
+@right
+def stack_heads(qkv, heads, N, D_h):
+    """By parts and heads."""
+    return qkv.reshape(N, 3, heads, D_h).transpose(1, 2, 0, 3).reshape(3 * heads * N, D_h)
+
+
+@right
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.T.reshape(3 * heads, D_h, N).transpose(0, 2, 1).reshape(3 * heads * N, D_h)
+
+
+@wrong("stack_heads(qkv, 2, 3, 4): the transpose is missing")
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.reshape(3 * heads * N, D_h)
+
+
+@wrong("heads come before parts")
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(3 * heads * N, D_h)
+
+
+@wrong("transposed too: move groups and tokens alone")
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3 * heads, D_h).transpose(2, 1, 0).reshape(3 * heads * N, D_h)
+
+
+@wrong("groups and tokens are still two axes")
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2)
+
+
+@wrong("uses concatenate: this puzzle allows reshape, transpose")
+def stack_heads(qkv, heads, N, D_h):
+    return np.concatenate(qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2))
+
+
+@wrong("must be a single line that begins with return")
+def stack_heads(qkv, heads, N, D_h):
+    groups = qkv.reshape(N, 3 * heads, D_h)
+    return groups.transpose(1, 0, 2).reshape(3 * heads * N, D_h)
+
+
+@right
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3, heads, D_h).transpose(0, 2, 1, 3).reshape(N, -1)
+
+
+@right
+def head_by_head(qkv, heads, N, D_h):
+    return np.transpose(np.reshape(qkv, (N, 3, heads, D_h)), (0, 2, 1, 3)).reshape(N, 3 * heads * D_h)
+
+
+@wrong("the columns have not moved")
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, heads, 3, D_h).reshape(N, 3 * heads * D_h)
+
+
+@wrong("this is the opposite direction")
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, heads, 3, D_h).transpose(0, 2, 1, 3).reshape(N, 3 * heads * D_h)
+
+
+@wrong("the numbers of a head's parts alternate")
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3, heads, D_h).transpose(0, 2, 3, 1).reshape(N, 3 * heads * D_h)
+
+
+@wrong("the axes are still apart")
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3, heads, D_h).transpose(0, 2, 1, 3)
+
+
+@wrong("tokens have moved too")
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(N, 3 * heads * D_h)
