@@ -450,7 +450,7 @@ def MLP(attempt: Attempt) -> None:
         array[...] = rng.standard_normal(array.shape)
     W1, b1, W2, b2 = (array.astype(np.float64) for array in arrays)
     z = rng.standard_normal((2, 4, 3)).astype(np.float32)
-    with explained({"mismatch in its core dimension": "fc1 acts first, then fc2: their widths are dim, hidden, dim"}):
+    with explained({"mismatch in its core dimension": "first fc1, then fc2, each weight is (in, out) without .T"}):
         got = attempt.call(mlp, tensor(z), what="MLP(3, 5, rng)(z)")
     complain_of_array(got, "MLP", "pass the Tensor through the layers, so that gradients flow")
     hidden = np.array([[[sum(t * W1[:, j]) + b1[j] for j in range(5)] for t in image] for image in z.astype(float)])

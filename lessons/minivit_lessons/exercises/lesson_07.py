@@ -1,4 +1,4 @@
-"""Checks of lesson 07: attention with one head."""
+"""Checks of lesson 07: attention with one head, a mean as a product, and a causal mask."""
 
 from __future__ import annotations
 
@@ -9,8 +9,26 @@ from typing import Any
 import numpy as np
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..puzzles import uses_only
+from ..trial import Attempt, Complaint, explained
 from . import exercise, question
+
+# What raises on arrays, where the query has one axis and the keys have two.
+IN_LOOK = {
+    "size 5 is different from 3": "keys has one key in each row: the scores are keys @ query",
+    "shapes (3,) and (5,3) not aligned": "keys has one key in each row: the scores are keys @ query",
+    "memoryview": "your softmax takes a Tensor: write it with np.exp here",
+    "only length-1 arrays": "math.exp takes one number: use np.exp",
+    "only size-1 arrays": "math.exp takes one number: use np.exp",
+    "only 0-dimensional arrays": "math.exp takes one number: use np.exp",
+}
+# What raises on Tensors of four axes.
+SWAP = {
+    "axes don't match": "transpose takes all axes in their new order: use swap_last_two(k)",
+    "no attribute 'mT'": "use swap_last_two(k)",
+    "mismatch in its core dimension": "row i of q times row j of k: the product is q @ swap_last_two(k)",
+    "ufunc": "use your softmax and the Tensor's methods",
+}
 
 
 @exercise(7)
@@ -22,7 +40,8 @@ def look(attempt: Attempt) -> None:
     weights = _shares(scores)
     right = _mix(weights, values)
     raw = np.array(scores)
-    got = attempt(query, keys, values)
+    with explained(IN_LOOK):
+        got = attempt(query, keys, values)
     same(
         got,
         right,
@@ -43,6 +62,20 @@ def look(attempt: Attempt) -> None:
                 np.array(_shares(list(raw / math.sqrt(3)))) @ values
             ),
             "the weighted values are not added up: sum over them": np.array(weights)[:, None] * values,
+            "this is the mean of weight · value: add them up, because the weights already add up to 1": right / 5,
+            "the sum runs over the numbers of each value: add up over the N keys": (
+                (np.array(weights)[:, None] * values).sum(axis=1)
+            ),
+            "the sign of the scores is wrong: the largest score gets the largest weight": (
+                np.array(_shares(list(-raw))) @ values
+            ),
+            "the scores are squared: use exp(score)": raw**2 / (raw**2).sum() @ values,
+            "this uses absolute scores: use exp(score)": np.abs(raw) / np.abs(raw).sum() @ values,
+            "each score goes through a sigmoid: softmax divides exp(score) by the sum over all keys": (
+                1 / (1 + np.exp(-raw)) @ values
+            ),
+            "this is the query: return the weighted mean of the values": query,
+            "these are exp(score) without the values": np.exp(raw),
         },
     )
     try:
@@ -85,7 +118,8 @@ def attention_weights(attempt: Attempt) -> None:
     scores = np.empty((2, 2, 4, 4))
     for b, h, i, j in np.ndindex(scores.shape):
         scores[b, h, i, j] = sum(q[b, h, i, d] * k[b, h, j, d] for d in range(9))
-    got = _four_axes(attempt, [tensor(q), tensor(k)], [tensor(q[0, 0]), tensor(k[0, 0])], "attention_weights")
+    with explained(SWAP):
+        got = _four_axes(attempt, [tensor(q), tensor(k)], [tensor(q[0, 0]), tensor(k[0, 0])], "attention_weights")
     complain_of_array(got, "attention_weights")
     same(
         got,
@@ -101,6 +135,17 @@ def attention_weights(attempt: Attempt) -> None:
                 _rows((scores / 3).swapaxes(-1, -2)).swapaxes(-1, -2)
             ),
             "queries and keys are swapped: row i belongs to query i": _rows((scores / 3).swapaxes(-1, -2)),
+            "softmax runs over the heads: it must run over the last axis, so that each row adds up to 1": (
+                np.moveaxis(_rows(np.moveaxis(scores / 3, 1, -1)), -1, 1)
+            ),
+            "softmax runs over the images: it must run over the last axis, so that each row adds up to 1": (
+                np.moveaxis(_rows(np.moveaxis(scores / 3, 0, -1)), -1, 0)
+            ),
+            "the scores are divided by D_h²: divide by √D_h": _rows(scores / 81),
+            "softmax acts twice: apply it once": _rows(_rows(scores / 3)),
+            "the sign of the scores is wrong": _rows(-scores / 3),
+            "these are exp(score), not divided by their sum: use softmax": np.exp(scores / 3),
+            "the scores are divided by their sum: use softmax": scores / scores.sum(axis=-1, keepdims=True),
             "these are the scores: softmax is missing": scores / 3,
             "these are the scores: the division and softmax are missing": scores,
         },
@@ -123,6 +168,8 @@ def attention(attempt: Attempt) -> None:
         right[b, h, i] = _mix(weights[b, h, i], v[b, h])
     scores = q @ k.swapaxes(-1, -2)
     got = attempt(tensor(q), tensor(k), tensor(v))
+    if isinstance(got, tuple):
+        raise Complaint("attention returns a tuple: return the outputs alone, weights @ v")
     complain_of_array(got, "attention")
     same(
         got,
@@ -133,6 +180,16 @@ def attention(attempt: Attempt) -> None:
             "the weights are transposed: row i belongs to query i": weights.swapaxes(-1, -2) @ v,
             "the product is v @ weights, which mixes the columns of v: it must be weights @ v": v @ weights,
             "the weights multiply v element by element: use the matrix product weights @ v": weights * v,
+            "v is transposed: the product is weights @ v": weights @ v.swapaxes(-1, -2),
+            "softmax acts twice: attention_weights already ends with it": _rows(weights) @ v,
+            "these are the values themselves: multiply them by the weights": v,
+            "this averages over all values equally: use the weights": np.broadcast_to(
+                v.mean(axis=-2, keepdims=True), v.shape
+            ),
+            "the scores compare queries with values: compare them with keys, attention_weights(q, k)": (
+                _rows(q @ v.swapaxes(-1, -2) / 2) @ v
+            ),
+            "the output is divided by 4 = N = D_h once more: the weights already add up to 1": right / 4,
             "the keys are averaged: average the values": weights @ k,
             "the queries are averaged: average the values": weights @ q,
             "the values are weighted with the scores: softmax is missing": scores / 2 @ v,
@@ -173,8 +230,28 @@ def self_attention(attempt: Attempt) -> None:
         return weights @ thirds[2]
 
     none = np.zeros_like(bias)
+    qkv = z @ U + bias
+
+    def reshaped() -> np.ndarray:
+        """Return the result if the columns are cut by a reshape to (3, B, N, D_h) without a transpose."""
+        q, k, v = qkv.reshape(3, B, N, D_h)
+        return _rows(q @ k.swapaxes(-1, -2) / 2) @ v
+
+    def queries_only() -> np.ndarray:
+        """Return the result if the scores compare queries with queries."""
+        q, v = qkv[..., :D_h], qkv[..., 2 * D_h :]
+        return _rows(q @ q.swapaxes(-1, -2) / 2) @ v
+
+    def over_queries() -> np.ndarray:
+        """Return the result if softmax runs over the queries."""
+        q, k, v = (qkv[..., i * D_h : (i + 1) * D_h] for i in range(3))
+        return _rows((q @ k.swapaxes(-1, -2) / 2).swapaxes(-1, -2)).swapaxes(-1, -2) @ v
+
     interleaved = np.concatenate([np.arange(part, 3 * D_h, 3) for part in range(3)])
-    got = attempt(tensor(z), tensor(U), tensor(bias))
+    with explained({"mismatch in its core dimension": "U has the shape (D, 3 D_h): the product is z @ U, without .T"}):
+        got = attempt(tensor(z), tensor(U), tensor(bias))
+    if isinstance(got, tuple):
+        raise Complaint("self_attention returns a tuple: return the outputs of attention alone")
     complain_of_array(got, "self_attention")
     same(
         got,
@@ -195,6 +272,13 @@ def self_attention(attempt: Attempt) -> None:
                 U, bias, divisor=math.sqrt(3 * D_h)
             ),
             "the scores are divided by √D: divide by √D_h": lambda: eqs(U, bias, divisor=math.sqrt(D)),
+            "the scores are divided by D_h: divide by √D_h": lambda: eqs(U, bias, divisor=float(D_h)),
+            "the columns were cut by a reshape alone: it mixes tokens; slice the last axis": reshaped,
+            "the scores compare queries with queries: compare them with the keys": queries_only,
+            "softmax runs over the queries: it must run over the last axis": over_queries,
+            "these are q, k and v side by side: cut them and call attention": qkv,
+            "these are the values: mix them with the attention weights": qkv[..., 2 * D_h :],
+            "the bias is subtracted": lambda: eqs(U, -bias),
         },
     )
     same_gradients(
@@ -203,6 +287,68 @@ def self_attention(attempt: Attempt) -> None:
         ["z", "U", "bias"],
         "self_attention(z, U, bias)",
     )
+
+
+@exercise(7, stretch=True)
+def mean_over_tokens(attempt: Attempt) -> None:
+    """Check a batch and one sequence, then that the line uses nothing but a product."""
+    z = np.random.default_rng(74).standard_normal((2, 5, 3))
+    advice = "the row of weights has N = z.shape[-2] numbers and is in front: row @ z"
+    for tokens, what in ((z[0], "mean_over_tokens(z)"), (z, "mean_over_tokens(z) of two images")):
+        with explained({"mismatch in its core dimension": advice}):
+            got = attempt(tokens)
+        right = np.array([[sum(tokens[..., n, d] for n in range(5)) / 5 for d in range(3)]])  # (1, 3, ...)
+        right = np.moveaxis(right, (0, 1), (-2, -1))
+        same(
+            got,
+            right,
+            what,
+            mistakes={
+                "this is the sum: each weight is 1/N": right * 5,
+                "this is the mean over the numbers of each token: the row of weights must be in front of z": (
+                    tokens.mean(axis=-1, keepdims=True)
+                ),
+                "each weight is 1/D: there are N tokens": right * 5 / 3,
+                "each weight is 1/B: N is z.shape[-2], for a batch too": right * 5 / 2,
+                "this repeats the mean for every token: one row of weights is enough": np.broadcast_to(
+                    right, tokens.shape
+                ),
+                "these are the tokens themselves": tokens,
+                "this is the mean over the images": z.mean(axis=0, keepdims=True),
+                "the axis of the tokens is lost: the weights are a matrix of one row, (1, N)": right[..., 0, :],
+            },
+        )
+    uses_only(attempt, "@", "full", "ones", "/", "[]", "-")
+
+
+@exercise(7, stretch=True)
+def causal_mask(attempt: Attempt) -> None:
+    """Check masks of five tokens and of one, then that the line compares positions."""
+    for N in (5, 1):
+        right = np.array([[j <= i for j in range(N)] for i in range(N)])
+        got = attempt(N)
+        what = f"causal_mask({N})"
+        if np.shape(got) == (N,):
+            raise Complaint(f"{what} has shape ({N},): compare a column of positions, (N, 1), with a row of positions")
+        same(
+            got,
+            right,
+            what,
+            mistakes={
+                "it is transposed: row i is the query, which sees the keys up to i": right.T,
+                "a token must see itself too: use >=": np.array([[j < i for j in range(N)] for i in range(N)]),
+                "it is transposed, and a token must see itself: row i sees the keys j <= i": np.array(
+                    [[j > i for j in range(N)] for i in range(N)]
+                ),
+                "every pair is allowed: compare a column of positions with a row": np.ones((N, N), bool),
+                "a token sees itself alone: it may see all keys up to its own": np.eye(N, dtype=bool),
+                "these are the positions: compare them": np.tile(np.arange(N), (N, 1)),
+            },
+            check_dtype=False,
+        )
+        if np.asarray(got).dtype != bool:
+            raise Complaint(f"{what} must be an array of booleans, as >= returns it")
+    uses_only(attempt, "arange", ">=", "<=", "reshape", "[]", "-")
 
 
 def _shares(scores: Sequence[float]) -> list[float]:

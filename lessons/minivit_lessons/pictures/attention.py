@@ -10,6 +10,17 @@ import numpy as np
 from ..display import new_figure
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
+# Descriptions of pictures that the lesson asks questions about: here, they do not give the answer away.
+ALT_ASKING = (
+    "Four panels. A heart with the patch at its tip marked; the scores of its query with all 64 keys, about 8 on the "
+    "heart and -7 on the background; the weights, up to 10 % on patches of the heart and 0 on the background; an arrow "
+    "from the tip to the heart's middle."
+)
+ALT_DIVISORS = (
+    "Three maps of the same patch's attention in %. As trained, spread over the heart; not divided, gathered on fewer "
+    "of its patches, one with a fifth of the weight; divided by D_h, between 1 and 3 % everywhere. The titles give the "
+    "accuracy of the model: nearly all right; about three in five; one in ten."
+)
 
 
 def draw_asking(image: np.ndarray, queries: np.ndarray, keys: np.ndarray, values: np.ndarray, patch: Any) -> Any:
@@ -28,7 +39,7 @@ def draw_asking(image: np.ndarray, queries: np.ndarray, keys: np.ndarray, values
     weights = shares / shares.sum()
 
     figure = new_figure(11.2, 3.1)
-    asks, scored, weighted, answered = figure.subplots(1, 4)
+    asks, scored, weighted, placed = figure.subplots(1, 4)
     _image(asks, image, side)
     _mark(asks, patch)
     asks.set_title("1  a patch asks", fontsize=10)
@@ -38,15 +49,15 @@ def draw_asking(image: np.ndarray, queries: np.ndarray, keys: np.ndarray, values
     _numbers(weighted, 100 * weights.reshape(side, side), "{:.0f}", "viridis")
     _mark(weighted, patch)
     weighted.set_title("3  weights: softmax, in %", fontsize=10)
-    _image(answered, image, side, fade=0.45)
-    _mark(answered, patch)
-    _arrow(answered, np.array(patch, float), weights @ values)
-    answered.set_title("4  answer: weighted mean position", fontsize=10)
+    _image(placed, image, side, fade=0.45)
+    _mark(placed, patch)
+    _arrow(placed, np.array(patch, float), weights @ values)
+    placed.set_title("4  output: weighted mean position", fontsize=10)
     return figure
 
 
 def draw_everyone(image: np.ndarray, weights: np.ndarray, values: np.ndarray, patch: Any) -> Any:
-    """Draw all queries: the matrix of weights, one of its rows as a map, and the answer to every patch.
+    """Draw all queries: the matrix of weights, one of its rows as a map, and the output for every patch.
 
     Args:
         image: (H, W, 3) pixels.
@@ -71,13 +82,13 @@ def draw_everyone(image: np.ndarray, weights: np.ndarray, values: np.ndarray, pa
 
     _image(sent, image, side, fade=0.35)
     places = np.stack(np.divmod(np.arange(len(weights)), side), axis=1)  # (N, 2)
-    answers = weights @ values  # (N, 2)
-    for (r, c), (to_r, to_c) in zip(places, answers, strict=True):
+    outputs = weights @ values  # (N, 2)
+    for (r, c), (to_r, to_c) in zip(places, outputs, strict=True):
         if (r + c) % 2:  # every second one, so that the lines stay apart
             sent.plot([c, to_c], [r, to_r], color=BLUE, linewidth=0.6)
-    sent.plot(answers[:, 1], answers[:, 0], "o", color=BLUE, markersize=4)
-    _arrow(sent, places[index], answers[index])
-    sent.set_title("from patches to their answers", fontsize=10)
+    sent.plot(outputs[:, 1], outputs[:, 0], "o", color=BLUE, markersize=4)
+    _arrow(sent, places[index], outputs[index])
+    sent.set_title("from patches to their outputs", fontsize=10)
     return figure
 
 
@@ -91,7 +102,7 @@ def draw_saturation(seed: int = 0, keys: int = 16, trials: int = 300) -> Any:
     """
     rng = np.random.default_rng(seed)
     figure = new_figure(10.6, 3.2)
-    bars, largest, slope = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
+    bars, largest, derivative = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
 
     scores = _random_scores(rng, 1, keys, 64)[0]
     position = np.arange(keys)
@@ -107,14 +118,14 @@ def draw_saturation(seed: int = 0, keys: int = 16, trials: int = 300) -> Any:
 
     widths = 2 ** np.arange(0, 11)
     for divided, colour, name in ((False, ORANGE, "without"), (True, BLUE, "with / √D_h")):
-        tops, slopes = [], []
+        tops, derivatives = [], []
         for width in map(int, widths):
             weights = _softmax(_random_scores(rng, trials, keys, width) / (width**0.5 if divided else 1.0))
             tops.append(weights.max(axis=-1).mean())
-            slopes.append((weights * (1 - weights)).sum(axis=-1).mean())
+            derivatives.append((weights * (1 - weights)).sum(axis=-1).mean())
         largest.plot(widths, tops, "o-", color=colour, markersize=4, label=name)
-        slope.plot(widths, slopes, "o-", color=colour, markersize=4, label=name)
-    for axes, title in ((largest, "largest weight"), (slope, "derivative of softmax: Σ w (1 − w)")):
+        derivative.plot(widths, derivatives, "o-", color=colour, markersize=4, label=name)
+    for axes, title in ((largest, "largest weight"), (derivative, "derivative of softmax: Σ w (1 − w)")):
         axes.set_xscale("log", base=2)
         axes.set_xticks([1, 4, 16, 64, 256, 1024], ["1", "4", "16", "64", "256", "1024"])
         axes.set_xlabel("D_h")

@@ -793,7 +793,7 @@ class MLP(Base):
         return given_gelu(z @ self.fc1.weight) @ self.fc2.weight
 
 
-@wrong("fc1 acts first, then fc2")
+@wrong("first fc1, then fc2")
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
         self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)

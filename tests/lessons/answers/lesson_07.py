@@ -283,3 +283,270 @@ def self_attention(z, U, bias):
 @wrong("returns None")
 def self_attention(z, U, bias):
     return None
+
+
+# -- more mistakes of look --------------------------------------------------------------------------------
+
+
+@wrong("the scores are keys @ query")
+def look(query, keys, values):
+    s = query @ keys
+    w = np.exp(s - s.max())
+    return (w / w.sum()) @ values
+
+
+@wrong("because the weights already add up to 1")
+def look(query, keys, values):
+    s = keys @ query
+    w = np.exp(s - s.max())
+    return np.mean((w / w.sum())[:, None] * values, axis=0)
+
+
+@wrong("your softmax takes a Tensor")
+def look(query, keys, values):
+    return softmax(keys @ query) @ values
+
+
+@wrong("do without PyTorch")
+def look(query, keys, values):
+    return F.softmax(keys @ query, dim=-1) @ values  # noqa: F821
+
+
+@wrong("math.exp takes one number")
+def look(query, keys, values):
+    s = keys @ query
+    w = math.exp(s - s.max())
+    return (w / w.sum()) @ values
+
+
+@wrong("the sign of the scores is wrong")
+def look(query, keys, values):
+    s = -(keys @ query)
+    w = np.exp(s - s.max())
+    return (w / w.sum()) @ values
+
+
+@wrong("absolute scores")
+def look(query, keys, values):
+    s = np.abs(keys @ query)
+    return (s / s.sum()) @ values
+
+
+@wrong("all values count equally")
+def look(query, keys, values):
+    return values.mean(axis=0)
+
+
+wrong_value("score_spread", (4096, 64), "the variances of the 64 products are multiplied")
+wrong_value("score_spread", (8, 2), "8 divided by √64 is not 2")
+wrong_value("score_spread", (0.125, 1), "a larger standard deviation than its terms")
+
+
+# -- more mistakes with Tensors ---------------------------------------------------------------------------
+
+
+@wrong("transpose takes all axes in their new order: use swap_last_two(k)")
+def attention_weights(q, k):
+    return softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]))
+
+
+@wrong("has no attribute 'mT'")
+def attention_weights(q, k):
+    return softmax(q @ k.mT / math.sqrt(q.shape[-1]))
+
+
+@wrong("the product is q @ swap_last_two(k)")
+def attention_weights(q, k):
+    return softmax(q @ k / math.sqrt(q.shape[-1]))
+
+
+@wrong("PyTorch's dim is here: axis")
+def attention_weights(q, k):
+    return softmax(q @ swap_last_two(k) / math.sqrt(q.shape[-1]), dim=-1)
+
+
+@wrong("softmax runs over the heads")
+def attention_weights(q, k):
+    return softmax(q @ swap_last_two(k) / math.sqrt(q.shape[-1]), axis=1)
+
+
+@wrong("softmax runs over the images")
+def attention_weights(q, k):
+    return softmax(q @ swap_last_two(k) / math.sqrt(q.shape[-1]), axis=0)
+
+
+@wrong("exp(score), not divided by their sum")
+def attention_weights(q, k):
+    return (q @ swap_last_two(k) / math.sqrt(q.shape[-1])).exp()
+
+
+@wrong("use your softmax and the Tensor's methods")
+def attention_weights(q, k):
+    e = np.exp(q @ swap_last_two(k) / math.sqrt(q.shape[-1]))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@wrong("attention returns a tuple")
+def attention(q, k, v):
+    A = weights_given(q, k)
+    return A @ v, A
+
+
+@wrong("v is transposed")
+def attention(q, k, v):
+    return weights_given(q, k) @ swap_last_two(v)
+
+
+@wrong("softmax acts twice")
+def attention(q, k, v):
+    return softmax(weights_given(q, k)) @ v
+
+
+@wrong("the division by √D_h is missing")
+def attention(q, k, v):
+    return softmax(q @ swap_last_two(k)) @ v
+
+
+@wrong("compare queries with values")
+def attention(q, k, v):
+    return weights_given(q, v) @ v
+
+
+@wrong("attention returns an array")
+def attention(q, k, v):
+    return weights_given(q, k).data @ v.data
+
+
+@wrong("a reshape alone")
+def self_attention(z, U, bias):
+    B, N, D = z.shape
+    qkv = linear(z, U, bias).reshape(3, B, N, -1)
+    return attention_given(qkv[0], qkv[1], qkv[2])
+
+
+@wrong("PyTorch's chunk is here")
+def self_attention(z, U, bias):
+    q, k, v = linear(z, U, bias).chunk(3, dim=-1)
+    return attention_given(q, k, v)
+
+
+@wrong("the product is z @ U, without .T")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = z @ U.T + bias
+    return attention_given(qkv[..., :D_h], qkv[..., D_h : 2 * D_h], qkv[..., 2 * D_h :])
+
+
+@wrong("q, k and v side by side")
+def self_attention(z, U, bias):
+    return linear(z, U, bias)
+
+
+@wrong("compare queries with queries")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    return attention_given(qkv[..., :D_h], qkv[..., :D_h], qkv[..., 2 * D_h :])
+
+
+@wrong("the scores are divided by √(3 D_h)")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    scores = qkv[..., :D_h] @ swap_last_two(qkv[..., D_h : 2 * D_h])
+    return softmax(scores / math.sqrt(U.shape[-1])) @ qkv[..., 2 * D_h :]
+
+
+# -- puzzles ----------------------------------------------------------------------------------------------
+
+
+@right
+def mean_over_tokens(z):
+    return np.ones((1, z.shape[-2])) @ z / z.shape[-2]
+
+
+@right
+def mean_over_tokens(z):
+    """The docstring does not count."""
+    return np.full((1, z.shape[-2]), 1 / z.shape[-2]) @ z
+
+
+@wrong("this is the sum")
+def mean_over_tokens(z):
+    return np.ones((1, z.shape[-2])) @ z
+
+
+@wrong("over the numbers of each token")
+def mean_over_tokens(z):
+    return z @ np.full((z.shape[-1], 1), 1 / z.shape[-1])
+
+
+@wrong("the axis of the tokens is lost")
+def mean_over_tokens(z):
+    return np.full(z.shape[-2], 1 / z.shape[-2]) @ z
+
+
+@wrong("uses mean: this puzzle allows @")
+def mean_over_tokens(z):
+    return z.mean(axis=-2, keepdims=True)
+
+
+@wrong("each weight is 1/B")
+def mean_over_tokens(z):
+    return np.full((1, z.shape[-2]), 1 / len(z)) @ z
+
+
+@wrong("the row of weights has N")
+def mean_over_tokens(z):
+    return np.full((1, z.shape[-1]), 1 / z.shape[-1]) @ z
+
+
+@wrong("this repeats the mean")
+def mean_over_tokens(z):
+    return np.full((z.shape[-2], z.shape[-2]), 1 / z.shape[-2]) @ z
+
+
+@right
+def causal_mask(N):
+    return np.arange(N)[:, None] >= np.arange(N)
+
+
+@right
+def causal_mask(N):
+    return np.arange(N) <= np.arange(N).reshape(-1, 1)
+
+
+@wrong("it is transposed: row i")
+def causal_mask(N):
+    return np.arange(N) >= np.arange(N).reshape(N, 1)
+
+
+@wrong("a token must see itself too")
+def causal_mask(N):
+    return np.arange(N).reshape(N, 1) > np.arange(N)
+
+
+@wrong("compare a column of positions, (N, 1)")
+def causal_mask(N):
+    return np.arange(N) >= np.arange(N)
+
+
+@wrong("uses tril")
+def causal_mask(N):
+    return np.tril(np.ones((N, N), bool))
+
+
+@wrong("must be an array of booleans")
+def causal_mask(N):
+    return np.tril(np.ones((N, N)))
+
+
+@wrong("must be a single line")
+def causal_mask(N):
+    i = np.arange(N)
+    return i.reshape(N, 1) >= i
+
+
+@wrong("every pair is allowed")
+def causal_mask(N):
+    return np.arange(N).reshape(N, 1) >= np.zeros(N)
