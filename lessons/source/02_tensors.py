@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 02 · Tensors: whole arrays with gradients
+# # 02 · Tensors: automatic differentiation for arrays
 #
-# *About 45 minutes. Comes after lesson [01](01_scalars.ipynb). In the paper: what Eqs. 1 and 4 do with shapes.*
+# *Comes after lesson [01](01_scalars.ipynb). In the paper: what Eqs. 1 and 4 do with shapes.*
 #
-# You will build the engine that every later lesson runs on: an array that remembers how it was made, and a walk back through
-# what it remembers. When you are done, you never have to work out a gradient of a whole network by hand.
+# You will build the engine that every later lesson runs on: an array that remembers how it was made, and a backward pass through
+# this record. When it works, you will never have to derive the gradient of a whole network by hand.
 
 # %% tags=["keep"]
 import itertools
@@ -15,30 +15,33 @@ from matplotlib.figure import Figure
 from minivit import preprocess
 from minivit.data.shapes import shapes
 from minivit_lessons.pictures.cells import Cells, draw_cells
+from minivit_lessons.puzzles import show_attempt
 
 # %% [markdown]
 # ## The question
 #
-# In lesson 01 each number was an object with parents. The small Vision Transformer of lesson 09 multiplies about 11 million
-# times for a single image of 32 x 32 pixels. With an object for each product, Python would be busy for many seconds and
-# fill gigabytes. So let one object hold a whole *array*, and let NumPy do the arithmetic.
+# In lesson 01, each number was an object with parents. The small Vision Transformer of lesson 09 needs about 11 million
+# multiplications for a single image of 32 x 32 pixels. With an object for each product, Python would be busy for many seconds and
+# fill gigabytes. So let one object hold a whole *array*, and let NumPy do the arithmetic. Such an object is called a **tensor**.
 #
-# But what is a derivative then? If y has n numbers and x has m, there are n · m derivatives, the *Jacobian*. In the
-# training of that Vision Transformer, tanh is applied to arrays of about a million numbers: its Jacobian would have
-# $10^{12}$ entries, all zero but for the diagonal.
+# But what is a derivative now? If y has n numbers and x has m, there are n · m derivatives. Their matrix is called the
+# **Jacobian**. When that Vision Transformer is trained, tanh is applied to arrays of about a million numbers: the Jacobian would
+# have $10^{12}$ entries, all of them zero except for the diagonal.
 #
-# Nobody needs it. What we want is $dL/dx$ for the loss $L$, a single number, and we go backwards: when it is x's turn, $dL/dy$ is
-# known. So each operation needs one function, from $dL/dy$ to $dL/dx$. It is called `vjp`, *vector-Jacobian product*, and it
-# never writes the Jacobian down. For tanh it is one product for each number.
+# We never need it. We need $dL/dx$ for the loss $L$, which is a single number. And in the backward pass, $dL/dy$ is
+# known before we come to x. So each operation needs a function from $dL/dy$ to $dL/dx$. Mathematically, it multiplies the
+# vector $dL/dy$ by the Jacobian, so it is called the **vector-Jacobian product**, `vjp` for short. But it never writes the
+# Jacobian down: for tanh it is one product for each number.
 #
-# We write `dy` for $dL/dy$, `dx` for $dL/dx$ and so on. **`dx` always has the shape of x.**
+# An operation together with its vector-Jacobian product is an **op**. In code, we write `dy` for $dL/dy$, `dx` for $dL/dx$ and so on.
+# Remember one rule: `dx` always has the shape of x.
 
 # %% [markdown]
 # ## The picture
 #
-# What is really new with arrays is *broadcasting*. Below, x has three rows and b one, so NumPy uses b three times, as
-# if it had been copied (pale). Now go backwards. Each copy gets its own gradient, and the rule of lesson 01 for a value that is
-# used several times holds here too: **its gradients add up**. The gradient of b is the sum over the copies.
+# Arrays bring one thing that single numbers do not have: **broadcasting**. Below, x has three rows and b has one, so NumPy uses b
+# three times, as if it had been copied (pale). In the backward pass, each copy gets its gradient. And lesson 01's rule
+# for a value that is used several times holds here too: its gradients are added. So the gradient of b is the sum over the copies.
 
 # %%
 x = np.array([[1, 2, 0, 1], [0, 3, 1, 2], [2, 1, 1, 0]])
@@ -56,7 +59,7 @@ show(
 # %% [markdown]
 # ## One number at a time
 #
-# Here is a product with broadcasting, y = x · w, as lesson 01 would do it: number by number, with += for every use.
+# Here is a product with broadcasting, y = x · w, as lesson 01 would compute it: number by number, with += for every use.
 
 
 # %%
@@ -74,16 +77,16 @@ def product_by_loops(x, w, dy):
 product_by_loops(x, b, dy)  # the row b as w
 
 # %% [markdown]
-# The two loops hold two steps. First `dy * x`: the gradient of each *copy* of w, in the shape of y. Then the sum over the
-# copies. The second step is the same for every operation that broadcasts, so we write it once. NumPy has two ways of
-# repeating a value, and both must be undone:
+# The loops do two things at once. The first is `dy * x`: the gradient of each *copy* of w, in the shape of y. The second is the sum
+# over the copies. It is the same for every op that broadcasts, so we write it once. NumPy repeats a value in two ways, and both must
+# be undone:
 #
-# | w's shape | y's shape | what NumPy did | sum over |
+# | shape of w | shape of y | what NumPy did | sum over |
 # |---|---|---|---|
-# | (4,) | (3, 4) | put a new axis in front | axis 0, which goes |
+# | (4,) | (3, 4) | added a new axis in front | axis 0, which disappears |
 # | (3, 1) | (3, 4) | stretched an axis of length 1 | axis 1, which stays with length 1 |
 # | (2, 1, 4) | (5, 2, 3, 4) | both | axes 0 and 2 |
-# | () | (3, 4) | two new axes | both |
+# | () | (3, 4) | added two new axes | both |
 
 
 # %% exercise="unbroadcast"
@@ -101,9 +104,9 @@ def unbroadcast(dy, shape):
 # %% [markdown]
 # ## All at once
 #
-# A `Tensor` is an array with three notes: which Tensors it was made from (`parents`), the `vjp` of the operation
-# that made it, and its `number`, which is its age as in lesson 01. Most of the class gives the operators their functions. We write
-# those below.
+# Our `Tensor` is an array with three notes: the Tensors it was made from (`parents`), the `vjp` of the op that made it, and
+# its age (`number`, as in lesson 01). A Tensor that no op made, such as a parameter, is a **leaf**: its gradient is what we are after.
+# Most of the class connects operators such as `*` with their ops, which we write below.
 
 
 # %% tags=["keep"]
@@ -116,21 +119,21 @@ class Tensor:
     def __init__(self, data, requires_grad=False):
         is_float = isinstance(data, np.ndarray | np.floating) and data.dtype.kind == "f"
         self.data = np.asarray(data) if is_float else np.asarray(data, np.float32)
-        self.requires_grad = requires_grad  # shall backward() find dL/d(this)?
-        self.grad = None  # where backward() leaves it, if no operation made this Tensor: if it is a leaf
-        self.parents = ()  # the inputs of the operation that made it, None for those that want no gradient
+        self.requires_grad = requires_grad  # whether backward() must find dL/d(this)
+        self.grad = None  # where backward() leaves it, if this is a leaf
+        self.parents = ()  # the inputs of the op that made it; None for those that need no gradient
         self.vjp = None
         self.number = next(Tensor.numbers)
 
     def backward(self, grad=None):
         """Add dL/d(leaf) to the `.grad` of every leaf below. `grad` is dL/d(this), 1 if this is the loss itself."""
         if not self.requires_grad:
-            raise ValueError("this Tensor was made from nothing that wants a gradient")
+            raise ValueError("this Tensor was made from nothing that needs a gradient")
         if grad is None and self.data.size == 1:
             grad = np.ones(self.shape)
         dy = np.asarray(grad.data if isinstance(grad, Tensor) else grad, self.dtype)
         if dy.shape != self.shape:
-            raise ValueError(f"backward() wants a gradient of shape {self.shape} here, not {dy.shape}")
+            raise ValueError(f"backward() needs a gradient of shape {self.shape} here, not {dy.shape}")
         for leaf, gradient in backward_walk(self, dy).items():
             if leaf.grad is None:
                 leaf.grad = np.array(gradient)  # a copy: the array may be part of another gradient
@@ -181,20 +184,21 @@ class Tensor:
 
 
 # %% [markdown]
-# An operation takes the arrays out of its inputs, computes, and hands three things to `record`: the result, the
-# inputs, and its `vjp`. Nothing is differentiated yet; the vjp waits for `backward`. Three helpers, then the first operation,
-# `add`, complete. All others follow its pattern:
+# An op takes the arrays out of its inputs, computes, and passes three things to `record`: the result, the inputs and its `vjp`.
+# Nothing is differentiated yet: the vjp waits for `backward`. All these records together are called the **tape**: the forward
+# pass writes it, the backward pass reads it in reverse. Here are three helper functions and the first op, `add`. All others follow
+# its pattern:
 #
-# - `vjp(dy)` returns a *tuple* with one gradient for each input, in their order. A constant gets one too; the walk will
-#   leave it out.
-# - It works on plain arrays: `dy` is one, and so are the gradients. It sees the inputs as arrays too (in `add`, x and w),
-#   never as the Tensors a and b.
-# - It must never change `dy`: the same array may be on its way to somebody else.
+# - `vjp(dy)` returns a *tuple* with one gradient for each input, in their order. A constant gets one too; the backward pass will
+#   ignore it.
+# - It works on plain arrays: `dy` and the gradients are arrays. It also uses the inputs as arrays (in `add`, x and w), never the
+#   Tensors a and b.
+# - It must never change `dy`: the same array may be on its way to another Tensor.
 
 
 # %% tags=["keep"]
 def arrays(*inputs):
-    """The arrays of an operation's inputs. A number or array beside a Tensor is a constant and takes its dtype."""
+    """The arrays of an op's inputs. A number or array beside a Tensor is a constant and takes its dtype."""
     dtypes = {x.dtype for x in inputs if isinstance(x, Tensor)}
     if len(dtypes) > 1:
         raise TypeError(f"these Tensors have different element types: {dtypes}")
@@ -203,7 +207,7 @@ def arrays(*inputs):
 
 
 def record(data, inputs, vjp):
-    """An operation's result as a Tensor, with its notes if any input wants a gradient."""
+    """An op's result as a Tensor, with its notes if any input needs a gradient."""
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     out = type(tensors[0])(data)  # lesson 03 extends the class: results are of the same kind as the inputs
     if any(x.requires_grad for x in tensors):
@@ -276,8 +280,8 @@ def getitem(a, index):
 
 
 # %% [markdown]
-# The rest, for reading. Functions of one number multiply dy by their slope; operations that only move numbers move
-# dy back.
+# The other ops are for reading. Functions of one number multiply dy by their derivative. Ops that only move numbers move dy
+# back.
 
 
 # %% tags=["keep"]
@@ -291,7 +295,7 @@ def subtract(a, b):
 
 
 def divide(a, b):
-    """a / b. Its slopes are 1 / b and -a / b²."""
+    """a / b. Its derivatives are 1 / b and -a / b²."""
     x, w = arrays(a, b)
     out = x / w
 
@@ -369,13 +373,14 @@ def concatenate(tensors, axis=0):
 # %% [markdown]
 # ## Your turn
 #
-# What is missing is the walk itself. The order is that of lesson 01: youngest first. Three things are new: the gradients are
-# kept in a dictionary, not on the Tensors; only leaves keep theirs; and each Tensor is emptied after its turn.
+# What is missing is the backward pass itself. The order is that of lesson 01, the youngest first. Three things are new. The
+# gradients are kept in a dictionary and not on the Tensors. Only leaves keep theirs at the end. And each Tensor is emptied after its
+# visit.
 
 
 # %% tags=["keep"]
 def youngest_first(loss):
-    """Every Tensor below the loss that an operation made, each before its parents."""
+    """Every Tensor below the loss that an op made, each before its parents."""
     found, waiting = {loss}, [loss]
     while waiting:
         for parent in waiting.pop().parents:
@@ -385,7 +390,7 @@ def youngest_first(loss):
     order = sorted((tensor for tensor in found if tensor.vjp), key=lambda tensor: tensor.number)
     found.clear()
     while order:
-        yield order.pop()  # taken out of the list: once it had its turn, nothing here holds it any longer
+        yield order.pop()  # taken out of the list: after its visit, nothing here holds it any longer
 
 
 def used_up(dy):
@@ -411,25 +416,25 @@ def backward_walk(loss, dy):
 
 
 # %% [markdown]
-# The last line of the loop is what keeps memory in bounds. A graph holds every array of its forward pass. As the walk goes
-# back, each Tensor that had its turn lets go of its parents and of the arrays in its vjp. After `backward` the graph is gone. A
-# loss that never sees `backward` keeps its graph for as long as you keep the loss: put `loss.item()` into a list, not `loss`.
+# The last line of the loop keeps memory in bounds. The tape holds every array of the forward pass. During the backward pass, each
+# visited Tensor lets go of its parents and of the arrays in its vjp, so after `backward` the tape is empty. A loss that never
+# sees `backward` keeps its tape for as long as you keep the loss. So put `loss.item()` into a list, and not `loss`.
 #
-# Is it all right? Do not believe it, measure it. Move each number of each input a little to either side, and compare the
-# slope with the gradient, as in lesson 01. Since y is an array, we take $L = \sum v\,y$ with *random* numbers v. Lesson 03
-# shows what a plain sum would fail to see.
+# Is everything right? Measure it, with the gradient check of lesson 01: move each number of each input a little up and down, and
+# compare the finite difference with the gradient. Since y is an array, we take $L = \sum v\,y$ with *random* numbers v. Lesson 03
+# shows what a plain sum would miss.
 
 
 # %% tags=["keep"]
 def gradient_error(function, *inputs, step=1e-5):
-    """The largest difference between a function's gradients and its slopes, relative; the inputs are Tensors."""
+    """The largest relative difference between a function's gradients and finite differences; the inputs are Tensors."""
     leaves = [type(x)(x.data.astype(np.float64), requires_grad=True) for x in inputs]
     out = function(*leaves)
     v = np.random.default_rng(0).standard_normal(out.shape)
     out.backward(v)
     worst = 0.0
     for leaf in leaves:
-        slopes = np.zeros(leaf.shape)
+        differences = np.zeros(leaf.shape)
         for index in np.ndindex(leaf.shape):
             here = leaf.data[index]
             leaf.data[index] = here + step
@@ -437,8 +442,8 @@ def gradient_error(function, *inputs, step=1e-5):
             leaf.data[index] = here - step
             below = (function(*leaves).data * v).sum()
             leaf.data[index] = here
-            slopes[index] = (above - below) / (2 * step)
-        worst = max(worst, abs(leaf.grad - slopes).max() / abs(slopes).max())
+            differences[index] = (above - below) / (2 * step)
+        worst = max(worst, abs(leaf.grad - differences).max() / abs(differences).max())
     return worst
 
 
@@ -464,14 +469,14 @@ for name, (function, *inputs) in checks.items():
     print(f"{name:36}{gradient_error(function, *inputs):.0e}")
 
 # %% [markdown]
-# What is left, $10^{-9}$ or less, is the error of the finite differences themselves. The engine is ready, so let it learn something: an
-# image of 32 x 32 pixels as a sum of R products of a column and a row (one row for each colour),
+# The numbers are $10^{-9}$ or less: that is the error of the finite differences themselves. The engine is ready, so let it learn
+# something: an image of 32 x 32 pixels as a sum of R products of a column and a row (one row for each colour),
 # $\text{image}_{ijc} \approx \sum_r a_{ir}\, b_{jcr}$. Broadcasting makes the products, `sum` adds them, and gradient descent finds
-# the numbers: a step against the gradient, again and again.
+# the numbers.
 #
-# The dashed line in the picture is the smallest error possible. Linear algebra knows the answer to this problem: the
-# *singular values* of a matrix say how much of it R products can hold at best. Gradient descent does not know them and gets
-# there all the same. For a Vision Transformer nobody can draw such a line.
+# The dashed line in the picture is the smallest possible error. Linear algebra has the answer to this problem: the *singular
+# values* of a matrix tell how much of it R products can represent at best. Gradient descent does not know them, and still comes very
+# close. For a Vision Transformer, no one can draw such a line.
 
 
 # %%
@@ -488,11 +493,11 @@ def fit(image, R, steps=300, rate=0.02):
     errors = []
     for _ in range(steps):
         guess = (a * b).sum(axis=-1)  # (32, 32, 3, R) -> (32, 32, 3)
-        loss = ((guess - image) ** 2).sum() / 2  # half, so that its slope is guess - image
+        loss = ((guess - image) ** 2).sum() / 2  # half, so that its derivative is guess - image
         errors.append(2 * loss.item() / image.size)
         a.grad = b.grad = None  # gradients add up: without this, also over the steps
         loss.backward()
-        a.data -= rate * a.grad  # on the arrays: the step itself is no part of any graph
+        a.data -= rate * a.grad  # on the arrays: the step itself is not recorded
         b.data -= rate * b.grad
     return guess.data, errors
 
@@ -521,30 +526,54 @@ explore(
 )
 
 # %% [markdown]
+# One puzzle to finish, about the two methods that move no number by arithmetic: with a clever `reshape`, a single `sum` adds up
+# *blocks* of an image. The next lessons cut images into blocks with the same idea.
+
+
+# %% exercise="sum_blocks"
+def sum_blocks(x, rows, columns):
+    """Sums of the 2 x 2 blocks of an array: (2 rows, 2 columns) -> (rows, columns)."""
+    # --- solution
+    return x.reshape(rows, 2, columns, 2).sum(axis=(1, 3))
+    # --- end
+
+
+# %%
+labelled = 10 * np.arange(1, 5)[:, None] + np.arange(1, 7)  # 36 is in row 3, column 6
+show_attempt(
+    "sum_blocks",
+    Cells("labelled", labelled),
+    labelled,
+    2,
+    3,
+    right=[[sum(labelled[2 * r + i, 2 * c + j] for i in (0, 1) for j in (0, 1)) for c in range(3)] for r in range(2)],
+)
+
+# %% [markdown]
 # ## In the paper
 #
-# The paper derives no gradient: every formula there is a forward pass, and the rest is left to an engine such as yours.
-# Its notation is that of a single image. With a batch of B images, each of its equations broadcasts. Lessons 04 to 09 say
-# what the letters mean; here only the shapes count (N + 1 tokens of D numbers):
+# The paper derives no gradient: each of its formulas is a forward pass, and the rest is left to an engine such as yours. Its
+# notation is that of a single image. With a batch of B images, each equation broadcasts. Lessons 04 to 09 explain the letters; here
+# only the shapes count (N + 1 rows of D numbers):
 #
 # $$z_0 = [x_{class};\ x_p^1 E;\ \cdots;\ x_p^N E] + E_{pos} \quad (1) \qquad\qquad y = LN(z_L^0) \quad (4)$$
 #
 # | paper | here | its gradient |
 # |---|---|---|
-# | $x_{class}$ stands before each sequence | `broadcast_to`, (1, 1, D) to (B, 1, D) | summed over the images |
+# | $x_{class}$ in front of the N rows of each image | `broadcast_to`, (1, 1, D) to (B, 1, D) | summed over the images |
 # | $[\,\cdot\,;\,\cdot\,]$ | `concatenate` along axis 1 | cut apart again |
 # | $+\ E_{pos}$ | `add`, (B, N + 1, D) and (1, N + 1, D) | summed over the images |
-# | $z_L^0$ | `z[:, 0]` | 0 for every token but the first |
+# | $z_L^0$ | `z[:, 0]` | 0 for every row but the first |
 #
-# `minivit`'s engine, [tensor.py](../minivit/engine/tensor.py) and [ops.py](../minivit/engine/ops.py), follows the same plan, a vjp inside
-# each operation. It differs in three things. The notes are kept apart from the Tensor, in a `Node`, so that arrays that no vjp
-# needs are freed at once. Gradients of constants are not even computed. And `no_grad()` switches recording off.
+# `minivit`'s engine, [tensor.py](../minivit/engine/tensor.py) and [ops.py](../minivit/engine/ops.py), has the same design, with a vjp
+# inside each op. It differs in three ways. The notes are kept apart from the Tensor, in a `Node`, so that arrays which no vjp
+# needs are freed at once. It does not compute gradients of constants. And `no_grad()` switches recording off.
 
 # %% [markdown]
 # ## Break it and see
 #
-# In `backward_walk`, `arrived[parent] += gradient` looks like the same thing, and saves an array. Here is that walk, and a
-# sum whose vjp hands one array to both its inputs, as it may.
+# In `backward_walk`, `arrived[parent] += gradient` looks like the same thing, and saves an array. Below is a backward pass with this
+# change, and a sum whose vjp returns the same array for both inputs, which is allowed.
 
 
 # %%
@@ -581,28 +610,83 @@ for word, (dx, dw, db) in (("right", right), ("with +=", wrong)):
 show(draw_cells(*lines), "Three gradients, twice: with += those of x and w are right, but every number of db is wrong.")
 
 # %% [markdown]
-# z = (x · w + b) + x has the shape of every block of a Transformer: something is computed from x, and x is added again. One
-# array `dz` is on its way to b *and* to x. Then x's second gradient arrives by way of x · w, is added into that array, and b's
-# gradient changes behind its back. No error, the right shapes, two of three gradients right: a network may
-# still learn something with it, and nobody would go looking. What would happen in z = x + x? Say what you expect, then try:
-# `walk_in_place(plain_sum(x, x), np.ones((1, 3), np.float32))[x]`.
+# z = (x · w + b) + x has the form of every block of a Transformer: something is computed from x, and x is added again. One array
+# `dz` is on its way to b *and* to x. Then the second gradient of x arrives, by way of x · w, and is added into that array. So the
+# gradient of b changes too, and nothing reports it. There is no error, the shapes are right, and two of three gradients are right: a
+# network may still learn something, and no one would search for the mistake. What happens in z = x + x? Say what you expect, then
+# try: `walk_in_place(plain_sum(x, x), np.ones((1, 3), np.float32))[x]`.
 #
 # <details><summary>Answer</summary>
 #
-# It comes out right, 2 everywhere, by luck: the array is added to itself, and nobody but x was to get it. A test of this
-# case alone would have found nothing.
+# The result is right by luck, 2 everywhere: the array is added to itself, and no other Tensor was to receive it. A test with only
+# this case would not find the mistake.
 #
 # </details>
 
 # %% [markdown]
+# ## The same in PyTorch
+#
+# You have just built the core of `torch.autograd`. The names are nearly the same:
+#
+# ```python
+# import torch
+#
+# x = torch.tensor([[1.0, 2.0, 0.0], [0.0, 3.0, 1.0]], requires_grad=True)  # a leaf
+# b = torch.tensor([3.0, -1.0, 2.0], requires_grad=True)
+# loss = ((x * b).tanh() + b).sum()
+# loss.grad_fn       # the last op on the tape: SumBackward0
+# loss.backward()    # adds dL/dx to x.grad, and dL/db to b.grad
+# ```
+#
+# | what differs | here | PyTorch |
+# |---|---|---|
+# | the arguments of sum, mean, max | `axis=`, `keepdims=` | `dim=`, `keepdim=` |
+# | reordering all axes | `x.transpose(0, 2, 1)` | `x.permute(0, 2, 1)`; its `transpose` swaps two axes |
+# | `backward` twice through one tape | an error | an error, unless `retain_graph=True` |
+# | your own op | a function that calls `record` | a subclass of `torch.autograd.Function` |
+# | gradient of `x.max(axis=1)` if two numbers are equally large | they share it | one of them gets all; `amax` shares it |
+# | dtype of `[1, 2]`, a list of integers | float32 | int64, which can have no gradient |
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    rng = np.random.default_rng(3)
+    arrays_of = rng.standard_normal((4, 5)), rng.standard_normal(5)
+
+    def some_loss(x, b):
+        return ((x * b).tanh() / (b * b + 1) + x[[1, 1, 0, 3]]).sum()
+
+    x, b = (Tensor(array, requires_grad=True) for array in arrays_of)
+    some_loss(x, b).backward()
+    their_x, their_b = (torch.tensor(array, requires_grad=True) for array in arrays_of)
+    some_loss(their_x, their_b).backward()
+    agree("gradient of x", x.grad, their_x.grad)
+    agree("gradient of b, summed over its copies", b.grad, their_b.grad)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [Wengert, 1964](https://doi.org/10.1145/355586.364791) split a function into elementary steps with intermediate variables, and
+#   differentiated each step. A tape is the list of these steps.
+# - Broadcasting and indexing come from array programming, whose concepts [Harris et al., 2020](https://doi.org/10.1038/s41586-020-2649-2)
+#   review for NumPy. Other array libraries have taken over its interface.
+# - [Baydin et al., 2015](https://arxiv.org/abs/1502.05767) explain how automatic differentiation relates to backpropagation, which is a
+#   special case of it.
+# - [Chen et al., 2016](https://arxiv.org/abs/1604.06174) train a network of n layers with memory that grows only with $\sqrt{n}$: the
+#   tape keeps few results, and one extra forward pass computes the others again.
+# - [Paszke et al., 2019](https://arxiv.org/abs/1912.01703) describe PyTorch: a model is a regular Python program, and the tape is
+#   written while it runs.
+
+# %% [markdown]
 # ## Summary
 #
-# - An operation is its result and a `vjp`, from dL/d(output) to dL/d(input). No Jacobian is ever written down.
-# - What broadcasting copied, the gradient sums; what a sum joined, the gradient copies.
-# - The walk goes from the youngest Tensor to the oldest, adds up what arrives, never in place, and lets go of what it has used.
+# - An op is a result and a vector-Jacobian product, from dL/d(output) to dL/d(input). The Jacobian is never written down.
+# - What broadcasting copied, the gradient sums. What a sum added up, the gradient copies.
+# - The backward pass goes from the youngest Tensor to the oldest, adds up what arrives, never in place, and empties the tape.
 
 # %% [markdown]
 # ## What comes next
 #
-# One operation is missing, and it does nearly all the arithmetic of a Vision Transformer: the matrix product.
+# One op is missing, and it does nearly all the arithmetic of a Vision Transformer: the matrix product.
 # [Lesson 03](03_products.ipynb) adds it to your Tensor, and with it softmax and the loss.

@@ -126,7 +126,7 @@ def test_a_gradient_starts_from_one_number_or_is_handed_over():
         (x * 2).backward()
     with pytest.raises(ValueError, match="gradient of shape"):
         (x * 2).backward(np.ones((2, 1)))
-    with pytest.raises(ValueError, match="wants a gradient"):
+    with pytest.raises(ValueError, match="needs a gradient"):
         Tensor([1.0]).backward()
     (x * 2).backward(Tensor([1.0, 10.0]))
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 02: the vjps of operations, and the backward walk."""
+"""Checks of lesson 02: the vjps of ops, the backward pass, and a puzzle."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..compare import same, slopes
+from ..puzzles import uses_only
 from ..trial import Attempt, Complaint, explained
 from . import exercise
 
@@ -30,7 +31,12 @@ def unbroadcast(attempt: Attempt) -> None:
         new = len(big) - len(shape)
         front = tuple(range(new))
         stretched = tuple(i for i, length in enumerate(shape) if length == 1)
-        with explained({" raises ": f"sum dy over {_axes(front, stretched)}, counted from 0"}):
+        reasons = {
+            "more dimensions than allowed": "broadcasting repeats numbers; here the copies must be added up",
+            "cannot reshape array": f"before the reshape, sum dy over {_axes(front, stretched)}, counted from 0",
+            " raises ": f"sum dy over {_axes(front, stretched)}, counted from 0",
+        }
+        with explained(reasons):
             got = attempt(dy, shape)
         same(
             got,
@@ -58,6 +64,16 @@ def unbroadcast(attempt: Attempt) -> None:
                     _sum_of_copies(dy, shape) / (dy.size // max(1, int(np.prod(shape))))
                 ),
                 "only one copy's gradient is used: add up those of all copies": _first_copy(dy, shape),
+                "everything is added up: sum only over the axes that broadcasting added or stretched": dy.sum(),
+                "everything is added up, and repeated: sum only over the axes that broadcasting added or stretched": (
+                    np.full(shape, dy.sum())
+                ),
+                "the largest copy is taken: add up the gradients of all copies": (
+                    dy.max(axis=(*front, *(new + i for i in stretched))).reshape(shape)
+                ),
+                "a reshape or keepdims=True is missing: the sum also removed the stretched axes of length 1": (
+                    dy.sum(axis=(*front, *(new + i for i in stretched)))
+                ),
             },
         )
     single = rng.standard_normal((2, 3)).astype(np.float32)
@@ -71,7 +87,9 @@ def multiply(attempt: Attempt) -> None:
         x, w = _points(a_shape, b_shape)
         with explained({"NameError: name 'total'": "a and b are Tensors: a vjp works on their arrays, here x and w"}):
             _product(attempt, x, w)
-    keeps_float32(attempt, lambda a: attempt(a, 2.5), (2, 3), "multiply(a, 2.5)")
+    constant = "a number or an array may be the other factor: use the arrays x and w"
+    with explained({"has no attribute 'data'": constant, "has no attribute 'shape'": constant}):
+        keeps_float32(attempt, lambda a: attempt(a, 2.5), (2, 3), "multiply(a, 2.5)")
 
 
 def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
@@ -144,7 +162,8 @@ def total(attempt: Attempt) -> None:
             }
 
         reason = "with keepdims=True the axis is still there" if kept else "which axes must come back first?"
-        with explained({" raises ": reason}):
+        reason = "with axis=None there is no axis to put back: dy broadcasts as it is" if axis is None else reason
+        with explained({"cannot reshape": "repeat dy with np.broadcast_to, not with reshape", " raises ": reason}):
             same_vjp(
                 attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
             )
@@ -185,13 +204,15 @@ def getitem(attempt: Attempt) -> None:
                 }
             }
 
-        same_vjp(attempt, lambda a, index=index: attempt(a, index), [x], ["a"], what, mistakes)
+        place = "dx must have the input's shape: np.zeros(shape, dtype), not the shape of dy"
+        with explained({"setting an array element": place, "out of bounds": place, "too many indices": place}):
+            same_vjp(attempt, lambda a, index=index: attempt(a, index), [x], ["a"], what, mistakes)
     keeps_float32(attempt, lambda a: attempt(a, (slice(None), 0)), (2, 3), "a[:, 0]")
 
 
 @exercise(2)
 def backward_walk(attempt: Attempt) -> None:
-    """Check graphs of a few operations, whose gradients are known without a walk."""
+    """Check graphs of a few operations, whose gradients are known without a backward pass."""
     tensor, record = attempt.find("Tensor"), attempt.find("record")
 
     def times(a: Any, c: float) -> Any:
@@ -253,6 +274,50 @@ def backward_walk(attempt: Attempt) -> None:
 
     x = leaf(3.0)
     _found(attempt, x, dy[:1], {x: dy[:1]}, "a leaf alone", {})
+
+
+@exercise(2, stretch=True)
+def sum_blocks(attempt: Attempt) -> None:
+    """Check two shapes, then that the line uses only reshape and sum."""
+    for rows, columns in ((2, 3), (3, 1), (4, 2)):
+        x = np.random.default_rng(4).integers(1, 100, (2 * rows, 2 * columns)).astype(np.float64)
+        right = np.array([
+            [sum(x[2 * r + i, 2 * c + j] for i in (0, 1) for j in (0, 1)) for c in range(columns)] for r in range(rows)
+        ])  # fmt: skip
+        apart = "numbers that are half an image apart are added: split each axis into (blocks, 2), not (2, blocks)"
+        same(
+            attempt(x, rows, columns),
+            right,
+            f"sum_blocks(x, {rows}, {columns})",
+            mistakes={
+                "four neighbours of one row are added: a block has two rows, so split rows and columns": (
+                    x.reshape(rows, columns, 4).sum(axis=2)
+                ),
+                apart: x.reshape(2, rows, 2, columns).sum(axis=(0, 2)),
+                "rows far apart are added: split the rows into (rows, 2), not (2, rows)": (
+                    x.reshape(2, rows, columns, 2).sum(axis=(0, 3))
+                ),
+                "columns far apart are added: split the columns into (columns, 2), not (2, columns)": (
+                    x.reshape(rows, 2, 2, columns).sum(axis=(1, 2))
+                ),
+                "the blocks are added to one another: sum over the axes of length 2, which are 1 and 3": (
+                    x.reshape(rows, 2, columns, 2).sum(axis=(0, 2))
+                ),
+                "these are means: take the sum": right / 4,
+                "only pairs of columns are added: sum over the rows of a block too": (
+                    x.reshape(rows, 2, columns, 2).sum(axis=3)
+                ),
+                "only pairs of rows are added: sum over the columns of a block too": (
+                    x.reshape(rows, 2, columns, 2).sum(axis=1)
+                ),
+                "the axes of the blocks are swapped: the first is that of the rows": right.T,
+                "keepdims=True keeps the axes of length 1: leave it out": right.reshape(rows, 1, columns, 1),
+                "this is x unchanged": x,
+                "everything is added up: sum over two axes of four": x.sum(),
+            },
+            check_dtype=False,
+        )
+    uses_only(attempt, "reshape", "sum")
 
 
 # -- what they share ------------------------------------------------------------------------------------
@@ -342,13 +407,22 @@ def _found(
     what: str,
     mistakes: Mapping[Any, Mapping[str, np.ndarray]],
 ) -> None:
-    """Complain unless the walk from y finds these gradients, and leaves nothing else."""
+    """Complain unless the backward pass from y finds these gradients, and leaves nothing else."""
     walked = f"backward_walk for {what}"
     tensors = _below(y)
     try:
         found = attempt.call(attempt.function, y, dy.copy(), what=walked)
     except Complaint as complaint:
-        if "KeyError: Tensor" in str(complaint):
+        said = str(complaint)
+        if "NoneType" in said and "operand" in said:
+            raise Complaint(
+                f"{walked}: arrived.get(parent) is None for a parent without a gradient: put the first one in, then add"
+            ) from complaint
+        if "'NoneType' object" in said or "KeyError: None" in said:
+            raise Complaint(f"{walked}: a parent may be None, a constant: skip it") from complaint
+        if "'NoneType' object is not callable" in said:
+            raise Complaint(f"{walked}: a leaf has no vjp: visit only the Tensors of youngest_first") from complaint
+        if "KeyError: Tensor" in said:
             reason = "no gradient had arrived for a Tensor: put the vjp's gradients into `arrived`"
             raise Complaint(f"{walked}: {reason}") from complaint
         raise

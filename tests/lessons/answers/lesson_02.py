@@ -95,6 +95,28 @@ def unbroadcast(dy, shape):
     return dy.sum(axis=tuple(range(new))).reshape(shape)
 
 
+@wrong("broadcasting repeats numbers; here the copies must be added up")
+def unbroadcast(dy, shape):
+    return np.broadcast_to(dy, shape)
+
+
+@wrong("before the reshape, sum dy over")
+def unbroadcast(dy, shape):
+    return dy.reshape(shape)
+
+
+@wrong("everything is added up: sum only over the axes")
+def unbroadcast(dy, shape):
+    return dy.sum()
+
+
+@wrong("the largest copy is taken")
+def unbroadcast(dy, shape):
+    padded = (1,) * (dy.ndim - len(shape)) + tuple(shape)
+    axes = tuple(i for i in range(dy.ndim) if padded[i] == 1)
+    return dy.max(axis=axes, keepdims=True).reshape(shape)
+
+
 # -- multiply -------------------------------------------------------------------------------------------
 
 
@@ -155,6 +177,16 @@ def multiply(a, b):
 def multiply(a, b):
     x, y = arrays(a, b)
     return x * y
+
+
+@wrong("use the arrays x and w")
+def multiply(a, b):
+    x, y = arrays(a, b)
+
+    def vjp(dy):
+        return given(dy * b.data, a.shape), given(dy * a.data, b.shape)
+
+    return record(x * y, (a, b), vjp)
 
 
 # -- total ----------------------------------------------------------------------------------------------
@@ -230,6 +262,14 @@ def total(a, axis=None, keepdims=False):
         return (np.broadcast_to(back(dy, axis, keepdims), x.shape) * (out.size / x.size),)
 
     return record(out, (a,), vjp)
+
+
+wrong("there is no axis to put back")(
+    summing(lambda shape, axis, kept: lambda dy: (np.broadcast_to(np.expand_dims(dy, axis), shape),))
+)
+wrong("repeat dy with np.broadcast_to, not with reshape")(
+    summing(lambda shape, axis, kept: lambda dy: (dy.reshape(shape),))
+)
 
 
 # -- getitem --------------------------------------------------------------------------------------------
@@ -323,6 +363,23 @@ wrong("np.add.at, for example, returns nothing")(
 wrong("put it into an array of zeros")(indexing(lambda x, index: lambda dy: (dy,)))
 wrong("spread over the whole array")(indexing(lambda x, index: lambda dy: (np.zeros_like(x) + dy,)))
 wrong("an axis is lost")(indexing(lambda x, index: lambda dy: (dy[index],)))
+
+
+@wrong("not the shape of dy")
+def getitem(a, index):
+    x = a.data
+
+    def vjp(dy):
+        dx = np.zeros_like(dy)
+        dx[index] = dy
+        return (dx,)
+
+    return record(x[index], (a,), vjp)
+
+
+wrong("not a tuple: for one input")(
+    indexing(lambda x, index: lambda dy: np.zeros_like(x)),
+)
 
 
 # -- backward_walk --------------------------------------------------------------------------------------
@@ -503,3 +560,82 @@ def backward_walk(tensor, arrived):
         if parent is not None:
             added(arrived, parent, gradient)
             parent.grad = arrived[parent]
+
+
+@wrong("put the first one in, then add")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        arrived[parent] = arrived.get(parent) + gradient
+
+
+@wrong("a parent may be None, a constant: skip it")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent.requires_grad:
+            added(arrived, parent, gradient)
+
+
+# -- sum_blocks -----------------------------------------------------------------------------------------
+
+
+@right
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, columns, 2).sum((1, 3))
+
+
+@right
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, columns, 2).sum(axis=3).sum(axis=1)
+
+
+@wrong("four neighbours of one row")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, columns, 4).sum(axis=2)
+
+
+@wrong("half an image apart")
+def sum_blocks(x, rows, columns):
+    return x.reshape(2, rows, 2, columns).sum(axis=(0, 2))
+
+
+@wrong("these are means")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, columns, 2).mean(axis=(1, 3))
+
+
+@wrong("the blocks are added to one another")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, columns, 2).sum(axis=(0, 2))
+
+
+@wrong("only pairs of columns are added")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, columns, 2).sum(axis=3)
+
+
+@wrong("keepdims=True keeps the axes")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, columns, 2).sum(axis=(1, 3), keepdims=True)
+
+
+@wrong("rows far apart are added")
+def sum_blocks(x, rows, columns):
+    return x.reshape(2, rows, columns, 2).sum(axis=(0, 3))
+
+
+@wrong("this puzzle allows reshape and sum")
+def sum_blocks(x, rows, columns):
+    return x[0::2, 0::2] + x[0::2, 1::2] + x[1::2, 0::2] + x[1::2, 1::2]
+
+
+@wrong("must be a single line")
+def sum_blocks(x, rows, columns):
+    blocks = x.reshape(rows, 2, columns, 2)
+    return blocks.sum(axis=(1, 3))
+
+
+@wrong("cannot reshape array")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, columns, 2).sum(axis=2)
