@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 15 · Learning without labels
 #
-# *About 45 minutes. Comes after lessons [03](03_products.ipynb), [05](05_patches.ipynb), [09](09_vit.ipynb) and
+# *Comes after lessons [03](03_products.ipynb), [05](05_patches.ipynb), [09](09_vit.ipynb) and
 # [10](10_optimisers.ipynb). In the paper: sections 4.1 and 4.6, appendix B.1.2.*
 #
-# You will hide half of an image from a network and let it guess what is missing. No label is needed for that. Then you
-# build an examiner, a linear classifier found in one step, and ask the network what the guessing has taught it. Be
-# prepared for an honest answer.
+# You will hide half of an image from a network and train the network to predict what is missing. This needs no labels.
+# Then you build a linear classifier in closed form and measure with it what the network has learned about classes. The
+# result is not a success, and the lesson explains why.
 
 # %% tags=["keep"]
 import numpy as np
@@ -21,26 +21,34 @@ from minivit.training import masked as ours
 from minivit.training.schedule import Schedule
 from minivit_lessons import trained_model
 from minivit_lessons.pictures import selfsupervision as draw
+from minivit_lessons.pictures.cells import Cells
+from minivit_lessons.puzzles import show_attempt
 
 patchify, unpatchify = built("patchify", "unpatchify")
 
 # %% [markdown]
 # ## The question
 #
-# Every network so far had a teacher: each image came with its class. Images are plentiful, but labels are not. The
-# largest data set of the paper, JFT, has 303 million labelled images, and few people own such a thing.
+# So far a person had to label every training image. This is called *supervised* learning. Images are plentiful, but
+# labels are expensive: the largest data set of the paper, JFT, has 303 million labelled images, and few people own such a
+# data set.
 #
-# Language models have no such worry. Cover a word of a sentence and let the model guess it: any text is its own answer
-# sheet. A Vision Transformer reads an image as a sentence of patches. So the paper asks, in section 4.6: can one
-# cover *patches*? And is what a network learns by guessing them of any use for telling classes apart?
+# Language models are trained without labels. We hide a word of a sentence and let the model predict it: the text itself
+# contains the right answer. A Vision Transformer reads an image as a sequence of patches, so section 4.6 of the paper asks
+# two questions. Can we hide *patches* in the same way? And does a network that predicts hidden patches learn something
+# that helps to tell classes apart?
 
 # %% [markdown]
 # ## The picture
 #
-# This is the game, drawn with minivit's own functions; you are about to write yours. Left an image. In the middle what
-# the network is given: half of the patches are *corrupted*. Most of these are masked (**?**), a few hold
-# another patch of the same image (**R**), and a few stay as they are (**S**). Right what it must say: the average
-# colour of each corrupted patch.
+# **Self-supervised learning** means that the targets of the training come from the data themselves and not from people.
+# The task that we invent for this purpose, here the prediction of hidden patches, is called the **pretext task**: we do
+# not need its answers, we need what the network learns from it.
+#
+# The picture shows our pretext task, drawn with minivit's own functions; you will write yours. On the left is an image. In
+# the middle is the input of the network, in which half of the patches are *corrupted*: most of them are masked (**?**), a few
+# are replaced by another patch of the same image (**R**), and a few stay the same (**S**). On the right are the targets:
+# the average colour of each corrupted patch.
 
 # %%
 P, N = 4, 64  # side of a patch, patches of an image
@@ -48,16 +56,16 @@ test_set = shapes("test", count=200)
 star = list(test_set.labels).index(test_set.classes.index("star"))
 
 
-def draw_puzzle(seed):
-    """The star as a puzzle; each seed corrupts other patches."""
+def draw_task(seed):
+    """The pretext task for the star; each seed corrupts other patches."""
     drawn = ours.draw_corruption(1, N, np.random.default_rng(seed))
     numbers = ours.colour_targets(preprocess(test_set.images[star : star + 1]), P, "mean")[0, :, 0]
-    return draw.puzzle(test_set.images[star], drawn.corrupted[0], drawn.masked[0], drawn.source[0], numbers, P)
+    return draw.pretext_task(test_set.images[star], drawn.corrupted[0], drawn.masked[0], drawn.source[0], numbers, P)
 
 
 explore(
-    draw_puzzle,
-    "A star on a grid of 8 x 8 patches; the same with 26 chequered patches, 3 replaced and 3 untouched ones "
+    draw_task,
+    "A star on a grid of 8 x 8 patches; the same with 26 chequered patches, 3 replaced and 3 unchanged ones "
     "marked; and the average colours of these 32 patches.",
     seed=[0, 1, 2, 3],
 )
@@ -65,19 +73,20 @@ explore(
 # %% [markdown]
 # ## One number at a time
 #
-# What exactly shall the network say? A colour is three numbers, but a *class* is easier to predict: then the
-# cross-entropy of lesson 03 will do. So the paper rounds. Each channel of a patch's average colour is kept to three
-# bits, which is 8 levels. Three channels of 8 levels make $8^3 = 512$ colours, and the number of a colour is written
-# with red, green and blue as its digits:
+# What exactly must the network predict? A colour consists of three real numbers. A *class* is simpler, because then we can
+# use the cross-entropy of lesson 03. So the paper rounds: it keeps three bits of each channel of the average colour, which
+# are 8 levels. Three channels with 8 levels each give $8^3 = 512$ colours. The number of a colour has the levels of red,
+# green and blue as its digits, in base 8:
 #
 # $$\text{number} = 64 \cdot \text{red} + 8 \cdot \text{green} + \text{blue}, \qquad \text{each from 0 to 7}$$
 #
-# Our pixels run from -1 to 1. Level 0 is the lowest eighth of that range, from -1 to -0.75; level 7 is the highest.
+# Our pixel values are between -1 and 1. Level 0 is the lowest eighth of this range, from -1 to -0.75; level 7 is the
+# highest eighth.
 
 
 # %% exercise="colour_number"
 def colour_number(square):
-    """The number of a patch's average colour: (P, P, 3) floats from -1 to 1 -> a whole number from 0 to 511."""
+    """The number of a patch's average colour: (P, P, 3) floats from -1 to 1 -> an integer from 0 to 511."""
     # --- solution
     average = square.mean(axis=(0, 1))  # (3,)
     levels = np.floor((average + 1) * 4)  # 0 .. 8: eight levels over a range of 2
@@ -89,9 +98,9 @@ def colour_number(square):
 # %% [markdown]
 # ## All at once
 #
-# With `patchify` of lesson 05 all patches of all images are rounded in five lines. And how much of an image is left
-# when each patch is one of 512 colours? `unpatchify` puts the flat patches together: this is all that the network will
-# ever be asked about.
+# With `patchify` of lesson 05, five lines compute the numbers of all patches of all images. How much of an image is left
+# when each patch is replaced by one of 512 colours? `unpatchify` puts the flat patches together again, so that we can see
+# all the information that the targets contain.
 
 
 # %%
@@ -116,19 +125,20 @@ painted = unpatchify(Tensor(flat.astype(np.float32)), P, 32, 32).data.astype(np.
 chosen = [star, 1, 2, 4, 8, 9]
 show(
     draw.rows({"images": test_set.images[chosen], "512 colours": painted[chosen]}),
-    "Six test images, and below each the same in 8 x 8 flat squares of colour: the shapes can only just be told.",
+    "Six test images, and below each the same in 8 x 8 flat squares of colour: the shapes can just be recognised.",
 )
 
 # %% [markdown]
-# Now the corruption. Why not simply mask all of the chosen patches? Because a network that is used later never sees a
-# mask. If every question came with a mask on it, the network could learn to be awake for masks and asleep for patches.
-# So, as language models do it, of the corrupted patches
+# Now we corrupt the patches. The simplest way is **masking**: a chosen patch is replaced by the *mask token*, a learned
+# vector that is the same for all masked patches. Why not mask all chosen patches? Because the network will later be used on
+# images without masks. If all predictions were made at mask tokens, the network could learn to do nothing at the other
+# tokens. So we follow the language model BERT. Of the corrupted patches
 #
-# - **80 %** become the *mask*, a vector that is learned,
-# - **10 %** receive the embedding of another patch of the same image,
-# - **10 %** stay as they are.
+# - **80 %** are replaced by the mask token,
+# - **10 %** are replaced by the embedding of another patch of the same image,
+# - **10 %** stay the same.
 #
-# The network is not told which is which, and so no patch can be trusted or ignored.
+# The network is not told which of the unmasked patches are correct. So it must compare every patch with its neighbours.
 
 
 # %% exercise="draw_corruption"
@@ -150,9 +160,9 @@ def draw_corruption(B, N, rng):
 
 
 # %% [markdown]
-# The corruption works on *embeddings*, after the first layer and before the positions are added: the network is not
-# told what a masked patch looks like, but it knows where it is. And since the mask is learned, gradients must reach it,
-# and reach the patches that were copied.
+# We corrupt the *embeddings*, that is, after the patch embedding and before the position embeddings are added. So the
+# network knows where a masked patch is, but not what it looks like. The mask token is a parameter, and the patch embedding
+# has parameters too. Therefore the gradient must reach the mask, and also the patches that were copied.
 
 
 # %% exercise="corrupt"
@@ -169,13 +179,14 @@ def corrupt(z, mask, masked, source):
 # %% [markdown]
 # ## Your turn
 #
-# A ViT between `corrupt` and one linear layer makes the whole machine. For speed, we use minivit's own ViT from here on, with
-# a single block, without a class token and with fixed positions.
+# The whole model consists of a ViT, `corrupt` between its patch embedding and its blocks, and one linear layer on every
+# token. For speed we use minivit's own ViT from here on, with a single block, without a class token and with fixed position
+# embeddings.
 
 
 # %%
 class ColourGuesser(Module):
-    """A ViT that says of each patch which of 512 colours it has."""
+    """A ViT with logits for each patch: which of 512 colours it has."""
 
     def __init__(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -187,14 +198,14 @@ class ColourGuesser(Module):
     def forward(self, images, masked, source):
         z = self.vit.embed(images)  # (B, N, D)
         z = corrupt(z, self.mask, masked, source)
-        z = self.vit.encode(z)  # positions, then the blocks
+        z = self.vit.encode(z)  # adds the positions, then the blocks
         return self.guess(self.vit.encoder_norm(z))  # (B, N, 512)
 
 
 # %% [markdown]
-# It speaks of all patches, but only what it says about corrupted ones may count. The others are in full view: to name
-# their colours is no achievement, and would drown those that are. So the loss is the mean cross-entropy over the M
-# corrupted patches of the batch.
+# The model returns logits for all patches, but the loss must count the corrupted patches alone. The network sees all other
+# patches, so their colours are easy to predict: they would make the loss small without teaching the network anything. So
+# the loss is the mean cross-entropy of the M corrupted patches of the mini-batch.
 
 
 # %% exercise="masked_loss"
@@ -206,8 +217,8 @@ def masked_loss(logits, targets, corrupted):
 
 
 # %% [markdown]
-# All parts are there. The next cell trains for some seconds: 400 steps, each with 16 images that it takes without their
-# labels. A network that knows nothing has a loss of $\ln 512 = 6.24$.
+# Now the next cell trains for some seconds: 400 steps with 16 images each, without their labels. A network that gives
+# all 512 colours the same probability has a loss of $\ln 512 = 6.24$.
 
 # %%
 images = preprocess(shapes("train", count=4000).images)
@@ -215,7 +226,7 @@ targets = colour_numbers(images, P)
 
 
 def learn(steps, hide=True, lr=1e-2, seed=0):
-    """A network after so many steps, and how many colours it had right in each; `hide=False` corrupts nothing."""
+    """Train; return the network and its accuracy at each step. With `hide=False` nothing is corrupted."""
     network, rng = ColourGuesser(seed), np.random.default_rng(seed)
     schedule = Schedule(lr=lr, total_steps=steps, warmup_steps=steps // 10)
     optimizer = minivit.AdamW(network.named_parameters(), lr=lr)
@@ -233,15 +244,15 @@ def learn(steps, hide=True, lr=1e-2, seed=0):
         optimizer.zero_grad()
         right.append((logits.data.argmax(axis=-1) == targets[chosen])[corrupted].mean())
         if (step + 1) % 200 == 0:
-            print(f"step {step + 1}: loss {loss.item():.2f}, right colours {np.mean(right[-50:]):.0%}")
+            print(f"step {step + 1}: loss {loss.item():.2f}, accuracy {np.mean(right[-50:]):.0%}")
     return network, right
 
 
 guesser, right = learn(steps=400)
 
 # %% [markdown]
-# Is that good? A percentage needs something to compare it with. Here is a rival that learns nothing: it says
-# of each corrupted patch the colour of the nearest patch that is not. Both meet the same puzzles, made of test images.
+# Is that accuracy high? To judge it, we need a *baseline*: a method that learns nothing. Ours predicts, for each corrupted
+# patch, the colour of the nearest patch that is not corrupted. We give both the same corrupted test images.
 
 # %%
 corrupted, masked, source = draw_corruption(len(test_images), N, np.random.default_rng(1))
@@ -250,7 +261,7 @@ distance = np.linalg.norm(places[:, None] - places, axis=-1)  # (N, N)
 
 
 def guessed_by(network):
-    """The colours that a network sees in the test puzzles: (200, 64)."""
+    """The colours that a network predicts for the corrupted test images: (200, 64)."""
     with no_grad():
         return network(test_images, masked, source).data.argmax(axis=-1)
 
@@ -264,26 +275,30 @@ shown = [draw.seen_by_the_network(test_set.images[i], masked[i], source[i], P) f
 show(
     draw.guesses(test_set.images[chosen], shown, corrupted[chosen], test_colours[chosen], guessed[chosen], P),
     "Six images with half of their patches corrupted; the right colours of these patches; and the network's "
-    "guesses, which have the right background nearly everywhere and part of the shapes.",
+    "predictions, which have the right background nearly everywhere and part of the shapes.",
 )
 
 # %% [markdown]
-# It has found out by itself what the rival was told: that a patch resembles those around it. It paints backgrounds, and
-# the inside of large shapes; where a patch is half shape and half background it is lost. After so short a game the two are
-# about as good as each other.
+# The network has learned what we wrote into the baseline: a patch resembles its neighbours. It predicts backgrounds and the
+# inside of large shapes well, and it fails where a patch is half shape and half background. After so few steps it is about as
+# good as the baseline.
 #
-# **And what is that good for?** Time for the examiner. Take the network as it is and never change it again. Its
-# representation of an image is a vector of D numbers. Find the *linear* map from these to the classes, by least
-# squares, from a handful of labelled images. What a linear map can read off, the representation knows. The paper uses
-# this *few-shot* accuracy wherever fine-tuning would take too long (section 4.1).
+# **Has it learned anything about classes?** We measure this with a **linear probe**: we freeze the network, compute its
+# representation of each image, a vector of D numbers, and train a *linear* classifier on these vectors. If a linear map can
+# find the class in a representation, the representation contains the class in a simple form. If we have only a few labelled
+# images of each class, the result is called **few-shot accuracy**. The paper uses it where fine-tuning would take too long
+# (section 4.1).
 #
-# With M images, $X \in \mathbb{R}^{M \times D}$ holds their representations and $Y \in \mathbb{R}^{M \times K}$ the
-# targets: +1 for the right class, -1 for all others. The W that makes $\lVert XW - Y\rVert^2 + \lambda \lVert
-# W\rVert^2$ smallest has a closed form, even two:
+# The linear classifier needs no training steps. For M images, $X \in \mathbb{R}^{M \times D}$ holds their representations
+# and $Y \in \mathbb{R}^{M \times K}$ the targets: +1 for the right class, -1 for all others. **Ridge regression** looks for
+# the W that makes $\lVert XW - Y\rVert^2 + \lambda \lVert W\rVert^2$ smallest: least squares with a penalty λ on large weights. To
+# find it, set the derivative with respect to W to zero: $X^\top(XW - Y) + \lambda W = 0$. This gives the first of two closed
+# forms:
 #
 # $$W = (X^\top X + \lambda I_D)^{-1} X^\top Y = X^\top (X X^\top + \lambda I_M)^{-1}\, Y$$
 #
-# The first solves a system of D x D, the second one of M x M. They are equal; one of them is cheaper.
+# The second follows from $X^\top (X X^\top + \lambda I_M) = (X^\top X + \lambda I_D)\, X^\top$. The first form solves a D x D
+# system, the second an M x M system. Both give the same W, but one of them is cheaper.
 
 
 # %% exercise="ridge"
@@ -298,22 +313,26 @@ def ridge(X, Y, l2):
 
 
 # %% [markdown]
-# Four candidates sit the exam: the plain pixels, a network that has learned nothing, your colour guesser, and the
-# lessons' network that was trained with labels. Features are standardised first, and a constant stands beside them.
+# We compare four representations: the pixels themselves, a network with random weights, the network that you trained on
+# colours, and the lessons' network that was trained with labels. All features are standardised, and a constant feature is
+# added for the bias.
+#
+# Guess before you run the next cell: in which order do the four come, with 25 labelled images of each class? How far is the
+# third from the second?
 
 
 # %%
 def accuracy(train_features, train_labels, test_features, test_labels):
     """Test accuracy of the linear classifier."""
-    mean, deviation = train_features.mean(axis=0), train_features.std(axis=0) + 1e-5
-    X, T = (np.pad((f - mean) / deviation, ((0, 0), (0, 1)), constant_values=100.0)
+    mean, spread = train_features.mean(axis=0), train_features.std(axis=0) + 1e-5
+    X, T = (np.pad((f - mean) / spread, ((0, 0), (0, 1)), constant_values=100.0)
             for f in (train_features, test_features))  # fmt: skip
     Y = 2.0 * np.eye(10)[train_labels] - 1.0  # (M, K)
     return ((T @ ridge(X, Y, l2=1024.0)).argmax(axis=1) == test_labels).mean()
 
 
 def representation(vit, pixels):
-    """What the head of a network would see: (B, D)."""
+    """The vectors that the head of a network reads: (B, D)."""
     with no_grad():
         return vit.represent(preprocess(pixels)).data
 
@@ -338,52 +357,71 @@ for name, features_of in candidates.items():
             accuracies[name][i, j] = accuracy(features[few], pool.labels[few], test_features, test_set.labels)
     print(f"{name:>20}: {accuracies[name].mean(axis=0)[-1]:.1%} from 25 images of each class")
 
-show(
-    draw.few_shot_curves(shots, accuracies),
-    "Test accuracy against labelled images of each class. The network trained with labels is near the top "
-    "from the first image on; pixels, the untrained network and the colour guesser stay close to the tenth that a guess "
-    "would get.",
-)
+show(draw.few_shot_curves(shots, accuracies), draw.FEW_SHOT_TEXT)
 
 # %% [markdown]
-# There it is. The network that was trained with labels needs one image of each class to put names to what it already
-# tells apart. The colour guesser, however good at colours, knows no more of shapes than a network that has learned
-# nothing. Three reasons, and the first is the most important:
+# <details><summary>What the curves say</summary>
 #
-# - **It learned what it was asked.** In this data a shape may have any colour, and so colours say nothing about the class. In
-#   photographs they say more; and the paper itself leaves other questions, such as contrastive ones, to later work.
-# - **It saw 6,400 images.** The paper's network guesses on 4,096 images at a time, for a million steps.
-# - **The exam is strict.** The paper does not probe: it fine-tunes, so that every weight may still move.
+# The network that was trained with labels needs one image of each class, because its representation already separates the
+# classes. The other three are close together, not far above chance: the network that predicts colours has learned no more
+# about classes than a network with random weights. There are three reasons, and the first is the most important.
 #
-# Without the second and third candidate you might have written down a success. Always let something that has learned
-# nothing sit the exam too.
+# - **The pretext task does not need the class.** In this data set a shape may have any colour, so colours say nothing about
+#   the class. In photographs they say more. The paper itself leaves other pretext tasks, such as contrastive ones, to
+#   future work.
+# - **It saw 6,400 images.** The paper's network sees 4,096 images in each step, and takes a million steps.
+# - **A linear probe is strict.** The paper does not use one here: it fine-tunes, so that all weights can still change.
+#
+# Without the pixels and the random network, the accuracy of the trained network might have looked like a success. Always
+# measure something that has learned nothing, too.
+#
+# </details>
+
+# %% [markdown]
+# **A stretch task.** `corrupt` picks embeddings by position. minivit picks them by a matrix product, as a GPU prefers, and
+# because the gradient of a product is again a product. Can you? The cell after the check draws what your code does to a
+# labelled array.
+
+
+# %% exercise="copy_by_product"
+def copy_by_product(z, source, N):
+    """z[source] without an index, in one line: arrays (N, D) and (N,) -> (N, D)."""
+    # --- solution
+    return (source.reshape(N, 1) == np.arange(N)) @ z  # (N, N) of ones and zeros, times (N, D)
+    # --- end
+
+
+# %%
+z = np.array([[0, 1, 2], [10, 11, 12], [20, 21, 22], [30, 31, 32]])
+show_attempt("copy_by_product", Cells("z", z), z, np.array([0, 3, 2, 2]), 4, right=z[[0, 3, 2, 2]])
 
 # %% [markdown]
 # ## In the paper
 #
 # Section 4.6 and appendix B.1.2 describe *masked patch prediction* as you built it: 50 % of the patch embeddings are
-# corrupted, 80/10/10, and each corrupted patch's mean colour is predicted in 3 bits a channel. They train with Adam at
-# $2 \cdot 10^{-4}$. Two other targets were tried: 4 x 4 smaller patches with 512 colours each (as good) and
-# all pixels with a squared error (slightly worse). ViT-B/16 then reaches **79.9 %** on ImageNet after
-# fine-tuning: 2 % more than from scratch, 4 % less than after training with labels.
+# corrupted, with the shares 80, 10 and 10 %, and the network predicts the average colour of each corrupted patch with 3 bits
+# a channel. The paper trains with Adam and a learning rate of $2 \cdot 10^{-4}$. It also tried two other targets: a 4 x 4
+# version of each patch with 512 colours for each of its pixels (equally good), and all pixels with a squared error (slightly
+# worse). After fine-tuning, ViT-B/16 reaches **79.9 %** on ImageNet: 2 % more than without pre-training, and 4 % less than
+# after pre-training with labels.
 #
 # | paper | here | minivit |
 # |---|---|---|
 # | 512 colours | `colour_numbers` | `training.masked.colour_targets` |
 # | corruption, 80/10/10 | `draw_corruption`, `corrupt` | the same names in [`training/masked.py`](../minivit/training/masked.py) |
-# | few-shot by regularised least squares | `ridge` | [`evaluation/fewshot.py`](../minivit/evaluation/fewshot.py) |
+# | few-shot accuracy, regularised least squares | `ridge` | [`evaluation/fewshot.py`](../minivit/evaluation/fewshot.py) |
 #
-# Two differences. minivit picks patches by a product with rows of zeros and a one, since a copy by position would have
-# to add up its gradients one at a time. And it solves the two systems through eigenvectors, as the authors' code does;
-# the result is the same.
+# There are two differences. minivit copies patches by a product with a matrix of zeros and ones, because the gradient of a
+# copy by position must be added up one element at a time. And it solves the two systems with eigenvectors, as the authors'
+# code does; the result is the same.
 #
-# `minivit pretrain` plays the game at full length, and `minivit finetune --weights` goes on from there.
+# `minivit pretrain` trains for as long as you like, and `minivit finetune --weights` continues from its weights.
 
 # %% [markdown]
 # ## Break it and see
 #
-# One mistake makes this game absurdly easy: the corruption is drawn, the loss looks at the chosen patches, but nothing
-# is ever *hidden*. No shape is wrong, no error is raised, and the curve is a joy to look at.
+# One mistake makes the pretext task far too easy: we draw the corruption, and the loss counts the chosen patches, but
+# nothing is ever *hidden*. All shapes are right, no error is raised, and the accuracy rises quickly.
 
 # %%
 leaky, leaky_right = learn(steps=200, hide=False)
@@ -395,29 +433,107 @@ show(
             "half\nwas hidden": (guessed == test_colours)[corrupted & masked].mean(),
         },
     ),
-    "Left: without hiding the training accuracy climbs steeply, far above that of the honest game. Right: of "
-    "patches that are masked, the network that never met a mask has few colours right, the honest one many.",
+    "Left: if nothing is hidden, the training accuracy rises steeply, far above that of the right run. Right: for "
+    "masked patches the network that has never seen a mask predicts few colours right, the other network many.",
 )
 
 # %% [markdown]
-# The leaky network found the shortest way: look at the patch, name its colour. Ask it about a patch that it
-# cannot see, and it has nothing to say. When a loss falls faster than you can believe, look first whether the answer is
-# among the inputs.
+# This network learned the shortest way: look at the patch and name its colour. This is called *leakage*: the answer is among
+# the inputs. For a patch that it cannot see, the network has no answer. If a loss falls faster than you can believe, first
+# check whether the answer is among the inputs.
 #
-# Now change the share: let `draw_corruption` corrupt a tenth of the patches, or nine tenths, and train again. Which
-# puzzles are too easy, and which can nobody solve?
+# Now change the share of corrupted patches: let `draw_corruption` corrupt a tenth of the patches, or nine tenths, and train
+# again. Which pretext task is too easy, and which is too hard to learn from?
+#
+# <details><summary>Answer</summary>
+#
+# With a tenth, nearly every hidden patch has visible neighbours: the baseline alone has 44 % right. But only 6 of the 64
+# patches count in the loss, so the network learns more slowly: 33 % after 400 steps instead of 39 %. And if we then hide nine
+# tenths of an image, it has only 18 % right.
+#
+# With nine tenths, the visible patches show the background and little more. The baseline falls to 33 %, and the network
+# reaches the same 33 %: it has learned to predict the background. In between, there are many targets and enough visible
+# patches to predict them from. Which share is best depends on the data: masked autoencoders (below) hide 75 % of the patches
+# of photographs.
+#
+# </details>
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# PyTorch has no function for masked patch prediction, but every part of it is a line:
+#
+# ```python
+# import torch
+# import torch.nn.functional as F
+#
+# m = masked[:, :, None]                                              # (B, N, 1)
+# received = z.gather(1, source[:, :, None].expand(-1, -1, D))        # z[b, source[b, n]]
+# z = torch.where(m, mask, received)                                  # corrupt
+# loss = F.cross_entropy(logits[corrupted], targets[corrupted])       # masked_loss
+# W = torch.linalg.solve(X.T @ X + l2 * torch.eye(D), X.T @ Y)        # ridge, if M >= D
+# ```
+#
+# | what differs | here | PyTorch |
+# |---|---|---|
+# | class axis of the logits | always the last | the second: (B, K, N); or pick first, as above |
+# | patches that must not count | picked out by `corrupted` | the same, or a target of -100: `ignore_index=-100` is the default |
+# | choosing between two values | arithmetic with ones and zeros | `torch.where`, with gradients to both |
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    rng = np.random.default_rng(0)
+    few = np.arange(2)  # two images of the test set
+    logits = rng.standard_normal((2, N, 512))
+    answers = torch.tensor(test_colours[few])
+    mine = masked_loss(Tensor(logits), test_colours[few], corrupted[few])
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(logits)[torch.tensor(corrupted[few])],
+                                               answers[torch.tensor(corrupted[few])])  # fmt: skip
+    agree("masked_loss", mine, theirs)
+    ignored = answers.masked_fill(~torch.tensor(corrupted[few]), -100)
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(logits).transpose(1, 2), ignored)
+    agree("masked_loss with ignore_index", mine, theirs)
+
+    z, mask = rng.standard_normal((2, N, 8)), rng.standard_normal((1, 1, 8))
+    index = torch.tensor(source[few])[:, :, None].expand(-1, -1, 8)
+    theirs = torch.where(torch.tensor(masked[few])[:, :, None], torch.tensor(mask), torch.tensor(z).gather(1, index))
+    agree("corrupt", corrupt(Tensor(z), Tensor(mask), masked[few], source[few]), theirs)
+
+    X, Y = torch.tensor(rng.standard_normal((40, 7))), torch.tensor(rng.standard_normal((40, 10)))
+    theirs = torch.linalg.solve(X.T @ X + 2.0 * torch.eye(7, dtype=X.dtype), X.T @ Y)
+    agree("ridge", ridge(X.numpy(), Y.numpy(), 2.0), theirs, tolerance=1e-10)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - Denoising autoencoders ([Vincent et al., 2008](https://doi.org/10.1145/1390156.1390294)) learn representations that are
+#   robust to partial corruption of the input. They can be stacked to initialise deep networks.
+# - BERT ([Devlin et al., 2018](https://arxiv.org/abs/1810.04805)) hides words and predicts them from the text on both sides.
+#   The shares of 80, 10 and 10 % come from there.
+# - Image GPT ([Chen et al., 2020](https://proceedings.mlr.press/v119/chen20s.html)) predicts one pixel after the other with a
+#   Transformer, and measures its representations by linear probes, as we did.
+# - Masked autoencoders ([He et al., 2021](https://arxiv.org/abs/2111.06377)) hide 75 % of the patches and predict their pixels.
+#   The encoder processes only the visible patches, which makes training three times as fast or faster. A ViT-H reaches 87.8 % on
+#   ImageNet, with ImageNet-1k data alone.
+# - DINO ([Caron et al., 2021](https://arxiv.org/abs/2104.14294)) uses another pretext task: a network learns to agree with a
+#   running average of itself on different views of an image (self-distillation). Its features show where the objects of an
+#   image are.
+# - DINOv2 ([Oquab et al., 2023](https://arxiv.org/abs/2304.07193)) trains a ViT with 1 billion parameters on a large curated
+#   data set. Its features serve many tasks without fine-tuning.
 
 # %% [markdown]
 # ## Summary
 #
-# - Self-supervision makes questions out of the data itself: hide a part, predict it, compare.
-# - Corrupt 50 %; of these 80 % masked, 10 % replaced, 10 % left alone, so that no patch can be trusted. The loss counts
-#   corrupted patches alone.
-# - A linear classifier in closed form, D x D or M x M, shows what a representation knows. Compare it with one that
-#   knows nothing.
+# - Self-supervised learning takes its targets from the data: hide a part, predict it, compare.
+# - Masked patch prediction corrupts 50 % of the patches: 80 % of these are masked, 10 % replaced and 10 % left unchanged. The
+#   loss counts the corrupted patches alone.
+# - A linear probe by ridge regression, with a D x D or an M x M system, shows what a representation contains. Compare it with
+#   a representation that has learned nothing.
 
 # %% [markdown]
 # ## What comes next
 #
-# You waited some seconds for 400 steps; the paper's took a million. How many of these seconds were arithmetic, and how many
-# were waste? [Lesson 16](16_speed.ipynb) takes out the stopwatch.
+# Our 400 steps took some seconds; the paper's run took a million steps. How much of this time is arithmetic, and how much is
+# lost? [Lesson 16](16_speed.ipynb) measures it.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from ..compare import complain_of_array, peak_memory, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..puzzles import uses_only
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
@@ -16,58 +17,86 @@ from . import exercise
 def colour_number(attempt: Attempt) -> None:
     """Check patches of one colour and of many, with colours at the ends of the range too."""
     rng = np.random.default_rng(0)
-    plain = [(-0.8, 0.9, -0.1), (0.24, 0.26, -0.74), (1.0, -1.0, 0.01), (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)]
+    plain = [(-0.8, 0.9, -0.05), (0.24, 0.26, -0.74), (1.0, -1.0, 0.01), (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)]
     squares = [np.broadcast_to(np.array(colour, np.float32), (4, 4, 3)).copy() for colour in plain]
     squares += [rng.uniform(-1, 1, (P, P, 3)).astype(np.float32) for P in (1, 2, 4, 8)]
     # Half of the pixels dark, half light, so that rounding before averaging gives another number.
     squares.append(np.where(rng.random((4, 4, 3)) < 0.5, np.float32(-0.3), np.float32(0.95)))
-    for square in squares:
-        average = [math.fsum(float(v) for v in square[:, :, c].ravel()) / square[:, :, c].size for c in range(3)]
-        red, green, blue = (min(7, int((a + 1) / 0.25)) for a in average)
-        right = 64 * red + 8 * green + blue
-        what = f"colour_number of a patch whose average is ({average[0]:.2f}, {average[1]:.2f}, {average[2]:.2f})"
-        got = attempt(square)
-        if np.size(got) != 1:
-            raise Complaint(f"{what} is an array of shape {np.shape(got)}: return one number for the whole patch")
-        same_number(got, right, what, _other_colours(average, (red, green, blue), square))
-
-
-def _level_eight(average: list[float]) -> dict[str, float]:
-    red, green, blue = (int((a + 1) / 0.25) for a in average)
-    return {"the highest value became level 8: clip it to level 7": 64 * red + 8 * green + blue}
-
-
-def _other_colours(average: list[float], levels: tuple[int, int, int], square: np.ndarray) -> dict[str, float]:
-    def number(r: float, g: float, b: float) -> float:
-        return 64 * int(r) + 8 * int(g) + int(b)
-
-    red, green, blue = levels
-    rounded = [min(7, max(0, round((a + 1) * 4))) for a in average]
-    stretched = [min(7, max(0, round((a + 1) * 3.5))) for a in average]
-    unshifted = [min(7, max(0, math.floor(a * 8))) for a in average]
-    early = np.clip(np.floor((square.astype(np.float64) + 1) * 4), 0, 7).mean(axis=(0, 1))
-    grey = min(7, int((sum(average) / 3 + 1) * 4))
-    return _level_eight(average) | {
-        "blue is the first digit: red must be the first": number(blue, green, red),
-        "the levels are rounded to the nearest: round down with np.floor": number(*rounded),
-        "the levels are not equally wide: multiply by 4 and round down": number(*stretched),
-        "this is for values from 0 to 1: they run from -1 to 1, so add 1 first": number(*unshifted),
-        "each pixel is rounded before averaging: average first": number(*early),
-        "the channels are averaged too: keep red, green and blue apart": number(grey, grey, grey),
-        "the digits have base 10: a digit has 8 values, so use base 8": 100 * red + 10 * green + blue,
-        "the three levels are added up: use them as digits": red + green + blue,
-    }
-
-
-def same_number(got: Any, right: int, what: str, mistakes: dict[str, float]) -> None:
-    """Complain unless a single number is the right one."""
-    value = float(np.asarray(got).reshape(()))
-    if value == right:
+    averages = [[math.fsum(float(v) for v in s[:, :, c].ravel()) / s[:, :, c].size for c in range(3)] for s in squares]
+    right = [_number(_levels(average)) for average in averages]
+    got = []
+    for square, average in zip(squares, averages, strict=True):
+        with explained({"values to unpack": "average over axis=(0, 1), so that the channels, the last axis, are left"}):
+            number = attempt(square)
+        if np.size(number) != 1:
+            raise Complaint(
+                f"colour_number of a patch whose average is {_written(average)} is an array of shape "
+                f"{np.shape(number)}: return one number for the whole patch"
+            )
+        got.append(float(np.asarray(number).reshape(())))
+    if got == right:
         return
-    for sentence, wrong in mistakes.items():
-        if value == wrong:
-            raise Complaint(f"{what} is {value:g}: {sentence}")
-    raise Complaint(f"{what} is {value:g}: it should be {right}")
+    for sentence, wrong in _wrong_numbers(squares, averages).items():
+        if got == wrong:
+            raise Complaint(f"colour_number: {sentence}")
+    first = next(i for i, (a, b) in enumerate(zip(got, right, strict=True)) if a != b)
+    raise Complaint(
+        f"colour_number of a patch whose average is {_written(averages[first])} is {got[first]:g}: it should be "
+        f"{right[first]}"
+    )
+
+
+def _written(average: Sequence[float]) -> str:
+    return f"({', '.join(f'{a:.2f}' for a in average)})"
+
+
+def _levels(average: Sequence[float], factor: float = 4.0) -> list[int]:
+    return [min(7, math.floor((a + 1) * factor)) for a in average]
+
+
+def _number(levels: Sequence[float], base: int = 8) -> int:
+    red, green, blue = (int(level) for level in levels)
+    return base * base * red + base * green + blue
+
+
+def _wrong_numbers(squares: list[np.ndarray], averages: list[list[float]]) -> dict[str, list[int]]:
+    """Return what each known mistake makes of all patches: a single number may be explained by several."""
+    right = [_levels(average) for average in averages]
+    early = [np.clip(np.floor((s.astype(np.float64) + 1) * 4), 0, 7).mean(axis=(0, 1)) for s in squares]
+    grey = [min(7, int((float(s.mean()) + 1) * 4)) for s in squares]
+    return {
+        "the highest value became level 8: clip it to level 7": [
+            _number([math.floor((a + 1) * 4) for a in average]) for average in averages
+        ],
+        "blue is the first digit: red must be the first": [_number(levels[::-1]) for levels in right],
+        "the levels are rounded to the nearest: round down with np.floor": [
+            _number([min(7, round((a + 1) * 4)) for a in average]) for average in averages
+        ],
+        "the levels are rounded up: round down with np.floor, so that they begin at 0": [
+            _number([math.ceil((a + 1) * 4) for a in average]) for average in averages
+        ],
+        "the levels are not equally wide: multiply by 4 and round down": [
+            _number([round((a + 1) * 3.5) for a in average]) for average in averages
+        ],
+        "the range is multiplied by 3.5: eight levels over a range of 2 need the factor 4": [
+            _number(_levels(average, 3.5)) for average in averages
+        ],
+        "the levels are too large: the values span a range of 2, so multiply by 4, not by 8": [
+            _number(_levels(average, 8.0)) for average in averages
+        ],
+        "this is for values from 0 to 1: they run from -1 to 1, so add 1 first": [
+            _number([min(7, max(0, math.floor(a * 8))) for a in average]) for average in averages
+        ],
+        "each pixel is rounded before averaging: average first": [_number(levels) for levels in early],
+        "the channels are averaged too: keep red, green and blue apart": [_number([level] * 3) for level in grey],
+        "the digits have base 10: a digit has 8 values, so use base 8": [_number(levels, 10) for levels in right],
+        "the digits have base 7: there are 8 levels, so use base 8": [_number(levels, 7) for levels in right],
+        "the digits have base 9: there are 8 levels, so use base 8": [_number(levels, 9) for levels in right],
+        "the three levels are added up: use them as digits": [sum(levels) for levels in right],
+        "the levels are unsigned 8-bit numbers, so 64 · red overflows: use .astype(int)": [
+            _number(levels) % 256 for levels in right
+        ],
+    }
 
 
 @exercise(15)
@@ -76,6 +105,13 @@ def draw_corruption(attempt: Attempt) -> None:
     corrupted, masked, source = _drawn(attempt, 60, 40)
     replaced = source != np.arange(40)
     count = corrupted.sum(axis=1)
+    if (count == 16).all() and (masked.sum(axis=1) == 20).all():
+        raise Complaint("draw_corruption: corrupted and masked are swapped: return corrupted, masked, source")
+    if (count < 20).all() and 13 < count.mean() < 18 and (count != count[0]).any():
+        raise Complaint(
+            "draw_corruption: some patches are drawn twice, so fewer than half are corrupted: draw without repetition, "
+            "as rng.permutation does"
+        )
     if (count != count[0]).any() and abs(count.mean() - 20) < 2:
         raise Complaint(
             f"draw_corruption: the images have {count.min()} to {count.max()} corrupted patches of 40: corrupt exactly "
@@ -83,6 +119,8 @@ def draw_corruption(attempt: Attempt) -> None:
         )
     if (count != 20).any():
         raise Complaint(f"draw_corruption: {count[0]} of 40 patches are corrupted: corrupt half of them")
+    if (masked.sum(axis=1) == 32).all():
+        raise Complaint("draw_corruption: 80 % of all patches are masked: mask 80 % of the corrupted ones, 16 of 20")
     if (masked & ~corrupted).any():
         raise Complaint("draw_corruption: some masked patches are not corrupted: mask only corrupted ones")
     if (replaced & ~corrupted).any():
@@ -92,8 +130,12 @@ def draw_corruption(attempt: Attempt) -> None:
             "draw_corruption: some patches are both masked and replaced: replace the next ones in the order"
         )
     if (masked.sum(axis=1) != 16).any():
-        share = {32: "80 % of all patches", 20: "all corrupted patches"}.get(int(masked[0].sum()), "another share")
+        share = {20: "all corrupted patches"}.get(int(masked[0].sum()), "another share")
         raise Complaint(f"draw_corruption: {share} are masked: mask 80 % of the corrupted ones, 16 of 20")
+    if not replaced.any():
+        raise Complaint(
+            "draw_corruption: no patch receives another's embedding: set source for 10 % of the corrupted patches"
+        )
     if (replaced.sum(axis=1) > 2).any():
         raise Complaint(
             f"draw_corruption: {int(replaced[0].sum())} of 20 corrupted patches are replaced: replace 10 % of them, 2"
@@ -125,6 +167,8 @@ def _check_chance(attempt: Attempt) -> None:
     again = _drawn(attempt, 60, 40)
     if not all(np.array_equal(a, b) for a, b in zip(again, _drawn(attempt, 60, 40), strict=True)):
         raise Complaint("draw_corruption: the same rng gives different results: draw only from rng")
+    if all(np.array_equal(a, b) for a, b in zip(again, _drawn(attempt, 60, 40, seed=1), strict=True)):
+        raise Complaint("draw_corruption: every rng gives the same result: draw from the rng that is handed over")
     corrupted, masked, source = _drawn(attempt, 600, 20, seed=1)  # 10 corrupted, 8 masked, 1 replaced
     often = corrupted.mean(axis=0)
     if often.max() - often.min() > 0.3:
@@ -147,11 +191,18 @@ def corrupt(attempt: Attempt) -> None:
     B, N, D = 2, 5, 3
     z, mask = rng.standard_normal((B, N, D)), rng.standard_normal((1, 1, D))
     masked = np.array([[1, 0, 0, 0, 1], [0, 1, 0, 0, 0]], bool)
-    source = np.array([[0, 3, 2, 3, 4], [4, 1, 2, 2, 4]])
+    source = np.array([[0, 3, 4, 3, 4], [4, 1, 2, 2, 4]])  # patch 4 of the first image is masked
     right = np.array([[mask[0, 0] if masked[b, n] else z[b, source[b, n]] for n in range(N)] for b in range(B)])
     picked = np.array([[z[b, source[b, n]] for n in range(N)] for b in range(B)])
     m = masked[:, :, None]
-    got = attempt(tensor(z), tensor(mask), masked, source)
+    known = {
+        "is out of bounds for axis 0": "z[source] picks images: index with np.arange(B)[:, None] too",
+        "only integer scalar arrays": "to assign to a part of a Tensor is not possible: compute a new one",
+        "__setitem__": "a Tensor cannot be changed in place: compute a new one, a * (1 - m) + b * m",
+        "item assignment": "a Tensor cannot be changed in place: compute a new one, a * (1 - m) + b * m",
+    }
+    with explained(known):
+        got = attempt(tensor(z), tensor(mask), masked, source)
     complain_of_array(got, "corrupt")
     same(
         got,
@@ -160,6 +211,13 @@ def corrupt(attempt: Attempt) -> None:
         mistakes={
             "the mask is added to the masked patches: it must replace them": picked + m * mask,
             "no patch is replaced: use source": np.where(m, mask, z),
+            "this masks before it copies, so a copy may be the mask: copy first": np.take_along_axis(
+                np.where(m, mask, z), source[:, :, None], axis=1
+            ),
+            "z[:, source] picks from every image for every image: index with np.arange(B)[:, None] too": (
+                np.where(m, mask, z[:, source])
+            ),
+            "z is returned as it came": z,
             "no patch is masked": picked,
             "masked and kept patches are swapped": np.where(m, picked, mask),
             "the masked patches are zeros: they must be the mask": np.where(m, 0.0, picked),
@@ -188,7 +246,15 @@ def masked_loss(attempt: Attempt) -> None:
             for b in range(B)
         ]
     )
-    got = attempt(tensor(logits), targets, corrupted)
+    pick = "pick the corrupted patches first, logits[corrupted] and targets[corrupted]"
+    known = {
+        "logits must have shape (B, K)": pick,
+        "'ignore_index'": pick,
+        "labels must be": "pick the same patches from both, logits[corrupted] and targets[corrupted]",
+        "labels run from": pick,
+    }
+    with explained(known):
+        got = attempt(tensor(logits), targets, corrupted)
     if isinstance(got, float | np.ndarray | np.floating):
         raise Complaint("masked_loss returns a plain number: compute with the Tensor, so that gradients flow")
     of_each = [losses[b][corrupted[b]].mean() for b in range(B)]
@@ -207,6 +273,12 @@ def masked_loss(attempt: Attempt) -> None:
                 np.array(np.mean(of_each))
             ),
             "this is one loss for each patch: return their mean": losses[corrupted],
+            "the sum is divided by the number of images: divide by that of the corrupted patches": np.array(
+                losses[corrupted].sum() / B
+            ),
+            "the other patches have logits of 0, but each still costs ln K: leave them out": np.array(
+                (losses[corrupted].sum() + math.log(K) * (~corrupted).sum()) / (B * N)
+            ),
         },
     )
     same_gradients(
@@ -225,8 +297,16 @@ def ridge(attempt: Attempt) -> None:
         X, Y, l2 = rng.standard_normal((M, D)), rng.standard_normal((M, 2)), 3.0
         right = np.linalg.lstsq(np.vstack([X, math.sqrt(l2) * np.eye(D)]), np.vstack([Y, np.zeros((D, 2))]))[0]
         gram = X.T @ X
+        known = {
+            "must be square": "X is not square: solve the system with XᵀX + λI, or with XXᵀ + λI",
+            "mismatch in its core dimension": "the right-hand side must fit the system: XᵀY for D x D, Y for M x M",
+            "could not be broadcast": "the identity must be as large as the product: D x D for XᵀX, M x M for XXᵀ",
+            "Singular matrix": "the matrix is singular without the penalty: add l2 to its diagonal",
+        }
+        with explained(known):
+            got = attempt(X, Y, l2)
         same(
-            attempt(X, Y, l2),
+            got,
             right,
             f"ridge(X, Y, 3.0) with {M} images of {D} features",
             mistakes={
@@ -237,6 +317,15 @@ def ridge(attempt: Attempt) -> None:
                 "these are the predictions X W: return the weights W": X @ right,
                 "the factor Xᵀ in front of the M x M system is missing": (
                     lambda M=M, X=X, Y=Y, l2=l2: np.linalg.solve(X @ X.T + l2 * np.eye(M), Y)
+                ),
+                "l2 is subtracted from the diagonal: add it": lambda gram=gram, X=X, Y=Y, l2=l2, D=D: np.linalg.solve(
+                    gram - l2 * np.eye(D), X.T @ Y
+                ),
+                "l2 is multiplied by the number of images: add l2 itself": (
+                    lambda gram=gram, X=X, Y=Y, l2=l2, M=M, D=D: np.linalg.solve(gram + M * l2 * np.eye(D), X.T @ Y)
+                ),
+                "the root of l2 is added to the diagonal: add l2": lambda gram=gram, X=X, Y=Y, l2=l2, D=D: (
+                    np.linalg.solve(gram + l2**0.5 * np.eye(D), X.T @ Y)
                 ),
                 "l2 is squared": lambda gram=gram, X=X, Y=Y, l2=l2, D=D: np.linalg.solve(
                     gram + l2**2 * np.eye(D), X.T @ Y
@@ -254,3 +343,29 @@ def ridge(attempt: Attempt) -> None:
                 f"ridge with {M} images of {D} features builds a matrix of 800 x 800, but one of 4 x 4 is enough: "
                 "choose the form by comparing M and D"
             )
+
+
+@exercise(15, stretch=True)
+def copy_by_product(attempt: Attempt) -> None:
+    """Check the numbers, with a row that is copied twice, and then that one line uses only what is allowed."""
+    rng = np.random.default_rng(3)
+    for N, source in ((4, np.array([0, 3, 2, 2])), (6, np.array([5, 1, 0, 3, 0, 2]))):
+        z = rng.standard_normal((N, 3))
+        chosen = (source[:, None] == np.arange(N)).astype(float)
+        with explained({"mismatch in its core dimension": "compare source as a column, source.reshape(N, 1)"}):
+            got = attempt(z, source, N)
+        same(
+            got,
+            np.array([z[number] for number in source]),
+            f"copy_by_product(z, source, {N})",
+            mistakes={
+                "the matrix is transposed: source must be the column (N, 1), np.arange(N) the row": chosen.T @ z,
+                "source must be a column, reshape(N, 1): here it is compared with np.arange(N) one by one": (
+                    (source.reshape(1, N) == np.arange(N)) @ z
+                ),
+                "z is returned as it came": z,
+                "this is the matrix of ones and zeros: multiply it by z": chosen,
+            },
+            check_dtype=False,
+        )
+    uses_only(attempt, "@", "==", "reshape", "arange")

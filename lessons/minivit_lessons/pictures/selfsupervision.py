@@ -12,6 +12,11 @@ from ..display import new_figure
 HIDDEN = (255, 205)  # the two greys of the chequered patches that the network does not see
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7f7f7f")
 MARKS = ("o", "s", "^", "D")
+# The text of `few_shot_curves`, for readers who cannot see it; here, since it answers a question of the lesson.
+FEW_SHOT_TEXT = (
+    "Test accuracy against labelled images of each class. The network trained with labels is near the top from the "
+    "first image on; pixels, the untrained network and the colour guesser stay close to the tenth of pure chance."
+)
 
 
 def colours_of(numbers: np.ndarray) -> np.ndarray:
@@ -31,7 +36,7 @@ def seen_by_the_network(image: np.ndarray, masked: np.ndarray, source: np.ndarra
     return seen
 
 
-def puzzle(
+def pretext_task(
     image: np.ndarray,
     corrupted: np.ndarray,
     masked: np.ndarray,
@@ -48,8 +53,12 @@ def puzzle(
         patch: P.
     """
     figure = new_figure(9.4, 3.5)
-    titles = ("the image", "what the network is shown", "what it must predict")
-    pictures = (image, seen_by_the_network(image, masked, source, patch), wanted(image, corrupted, numbers, patch))
+    titles = ("image", "input of the network", "targets")
+    pictures = (
+        image,
+        seen_by_the_network(image, masked, source, patch),
+        targets_drawn(image, corrupted, numbers, patch),
+    )
     axes = figure.subplots(1, 3)
     for panel, picture, title in zip(axes, pictures, titles, strict=True):
         panel.imshow(picture)
@@ -65,7 +74,7 @@ def puzzle(
     return figure
 
 
-def wanted(image: np.ndarray, shown: np.ndarray, numbers: np.ndarray, patch: int) -> np.ndarray:
+def targets_drawn(image: np.ndarray, shown: np.ndarray, numbers: np.ndarray, patch: int) -> np.ndarray:
     """Return the colours of the patches that are `shown`, and white for the others: (H, W, 3) pixels."""
     picture = np.full_like(image, 255)
     columns = image.shape[1] // patch
@@ -110,10 +119,10 @@ def guesses(
         hidden = corrupted[column]
         pictures = (
             shown[column],
-            wanted(images[column], hidden, right[column], patch),
-            wanted(images[column], hidden, guessed[column], patch),
+            targets_drawn(images[column], hidden, right[column], patch),
+            targets_drawn(images[column], hidden, guessed[column], patch),
         )
-        for panel, picture, name in zip(panels, pictures, ("shown", "right", "guessed"), strict=True):
+        for panel, picture, name in zip(panels, pictures, ("input", "target", "prediction"), strict=True):
             panel.imshow(picture)
             _grid(panel, images[column], patch)
             if column == 0:
@@ -135,7 +144,7 @@ def few_shot_curves(shots: Sequence[int], accuracies: Mapping[str, np.ndarray]) 
         axes.plot(shots, mean, color=colour, marker=mark, label=name)
         axes.fill_between(shots, low, high, color=colour, alpha=0.2, linewidth=0)
     axes.axhline(0.1, color="black", linewidth=0.8, linestyle=":")
-    axes.text(shots[-1] * 1.12, 0.1, "a guess", va="center", fontsize=9)
+    axes.text(shots[-1] * 1.12, 0.1, "chance", va="center", fontsize=9)
     axes.set_xscale("log")
     axes.set_xticks(shots, [str(n) for n in shots])
     axes.minorticks_off()
@@ -156,14 +165,14 @@ def leak_curves(curves: Mapping[str, Sequence[float]], tests: Mapping[str, float
         smooth = np.convolve(values, np.ones(width) / width, mode="valid")
         training.plot(np.arange(len(smooth)) + width, smooth, color=colour, label=name)
     training.set_xlabel("step")
-    training.set_ylabel("right colours in training")
+    training.set_ylabel("training accuracy (colours)")
     training.set_ylim(0, 1)
     training.legend(fontsize=9, loc="upper left")
     bars = test.bar(range(len(tests)), list(tests.values()), color=COLOURS[: len(tests)], width=0.6)
     test.bar_label(bars, [f"{value:.0%}" for value in tests.values()], fontsize=10)
     test.set_xticks(range(len(tests)), list(tests), fontsize=9)
     test.set_ylim(0, 1)
-    test.set_title("right colours of hidden patches", fontsize=10)
+    test.set_title("accuracy on hidden patches", fontsize=10)
     for axes in (training, test):
         axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -64,6 +64,59 @@ def colour_number(square):
     return 100 * red + 10 * green + blue
 
 
+@wrong("PyTorch's dim is here: axis")
+def colour_number(square):
+    levels = np.clip(np.floor((square.mean(dim=(0, 1)) + 1) * 4), 0, 7)
+    return int(levels @ np.array([64, 8, 1]))
+
+
+@wrong("so that the channels, the last axis, are left")
+def colour_number(square):
+    red, green, blue = np.clip(np.floor((square.mean(axis=(1, 2)) + 1) * 4), 0, 7).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("64 · red overflows")
+def colour_number(square):
+    red, green, blue = np.clip((square.mean(axis=(0, 1)) + 1) * 4, 0, 7).astype(np.uint8)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("need the factor 4")
+def colour_number(square):
+    red, green, blue = ((square.mean(axis=(0, 1)) + 1) * 3.5).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("so that they begin at 0")
+def colour_number(square):
+    red, green, blue = np.clip(np.ceil((square.mean(axis=(0, 1)) + 1) * 4), 0, 8).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("multiply by 4, not by 8")
+def colour_number(square):
+    red, green, blue = np.clip(np.floor((square.mean(axis=(0, 1)) + 1) * 8), 0, 7).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("the digits have base 7")
+def colour_number(square):
+    red, green, blue = np.clip(np.floor((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
+    return 49 * red + 7 * green + blue
+
+
+@wrong("the channels are averaged too")
+def colour_number(square):
+    level = min(7, int((square.mean() + 1) * 4))
+    return 64 * level + 8 * level + level
+
+
+@wrong("use them as digits")
+def colour_number(square):
+    return int(np.clip(np.floor((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).sum())
+
+
 @right
 def draw_corruption(B, N, rng):
     number = round(0.5 * N)
@@ -195,6 +248,60 @@ def draw_corruption(B, N, rng):
     return corrupted, masked, source
 
 
+def _half_of_each(B, N, rng):
+    number = N // 2
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[:number]] = True
+        masked[b, order[: round(0.8 * number)]] = True
+        for n in order[round(0.8 * number) : round(0.9 * number)]:
+            source[b, n] = (n + rng.integers(1, N)) % N
+    return corrupted, masked, source
+
+
+@wrong("some patches are drawn twice")
+def draw_corruption(B, N, rng):
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        bad = rng.choice(N, size=N // 2)
+        corrupted[b, bad] = True
+        masked[b, bad[: round(0.8 * len(bad))]] = True
+    return corrupted, masked, source
+
+
+@wrong("corrupted and masked are swapped")
+def draw_corruption(B, N, rng):
+    corrupted, masked, source = _half_of_each(B, N, rng)
+    return masked, corrupted, source
+
+
+@wrong("no patch receives another's embedding")
+def draw_corruption(B, N, rng):
+    corrupted, masked, _ = _half_of_each(B, N, rng)
+    return corrupted, masked, np.tile(np.arange(N), (B, 1))
+
+
+@wrong("draw from the rng that is handed over")
+def draw_corruption(B, N, rng):
+    return _half_of_each(B, N, np.random.default_rng(0))
+
+
+@wrong("80 % of all patches are masked")
+def draw_corruption(B, N, rng):
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[: N // 2]] = True
+        masked[b, order[: round(0.8 * N)]] = True
+    return corrupted, masked, source
+
+
+@wrong("must return three arrays")
+def draw_corruption(B, N, rng):
+    return np.stack(_half_of_each(B, N, rng))
+
+
 @right
 def corrupt(z, mask, masked, source):
     B, N, D = z.shape
@@ -252,6 +359,53 @@ def corrupt(z, mask, masked, source):
     return z[0][source] * (1.0 - m) + mask * m
 
 
+@wrong("z[source] picks images")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[source] * (1.0 - m) + mask * m
+
+
+@wrong("z[:, source] picks from every image")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[:, source] * (1.0 - m) + mask * m
+
+
+@wrong("to assign to a part of a Tensor is not possible")
+def corrupt(z, mask, masked, source):
+    received = z[np.arange(z.shape[0])[:, None], source]
+    received[masked] = mask
+    return received
+
+
+@wrong("copy first")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return (z * (1.0 - m) + mask * m)[np.arange(z.shape[0])[:, None], source]
+
+
+@wrong("no patch is masked")
+def corrupt(z, mask, masked, source):
+    return z[np.arange(z.shape[0])[:, None], source]
+
+
+@wrong("z is returned as it came")
+def corrupt(z, mask, masked, source):
+    return z + 0.0
+
+
+@wrong("reshape(...), or None in an index")
+def corrupt(z, mask, masked, source):
+    m = masked.unsqueeze(-1)
+    return z[np.arange(z.shape[0])[:, None], source] * ~m + mask * m
+
+
+@wrong("changes its input 1")
+def corrupt(z, mask, masked, source):
+    z.data[masked] = mask.data[0, 0]
+    return z
+
+
 @right
 def masked_loss(logits, targets, corrupted):
     K = logits.shape[-1]
@@ -301,6 +455,43 @@ def masked_loss(logits, targets, corrupted):
     return cross_entropy(logits[corrupted], targets[corrupted]) * (corrupted.sum() / corrupted.size)
 
 
+@wrong("pick the corrupted patches first")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits, targets)
+
+
+@wrong("argument 'ignore_index'")
+def masked_loss(logits, targets, corrupted):
+    flat = np.where(corrupted, targets, -100).reshape(-1)
+    return cross_entropy(logits.reshape(-1, logits.shape[-1]), flat, ignore_index=-100)
+
+
+@wrong("pick the same patches from both")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted], targets)
+
+
+@wrong("each still costs ln K")
+def masked_loss(logits, targets, corrupted):
+    hidden = logits * corrupted[:, :, None]
+    return cross_entropy(hidden.reshape(-1, logits.shape[-1]), targets.reshape(-1))
+
+
+@wrong("divided by the number of images")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted], targets[corrupted]) * float(corrupted.sum() / len(targets))
+
+
+@wrong("has the wrong sign")
+def masked_loss(logits, targets, corrupted):
+    return -cross_entropy(logits[corrupted], targets[corrupted])
+
+
+@wrong("returns a plain number")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted], targets[corrupted]).item()
+
+
 @right
 def ridge(X, Y, l2):
     if len(X) >= X.shape[1]:
@@ -346,3 +537,94 @@ def ridge(X, Y, l2):
 @wrong("1 is added to the diagonal")
 def ridge(X, Y, l2):
     return np.linalg.solve(X.T @ X + np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("X is not square")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X, Y)
+
+
+@wrong("the right-hand side must fit the system")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + l2 * np.eye(X.shape[1]), Y)
+
+
+@wrong("the identity must be as large as the product")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + l2 * np.eye(len(X)), X.T @ Y)
+
+
+@wrong("l2 is subtracted")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X - l2 * np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("the number of images: add l2 itself")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + l2 * len(X) * np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("the root of l2")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + np.sqrt(l2) * np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("it is transposed")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T @ X + l2 * np.eye(X.shape[1]), X.T @ Y).T
+
+
+@wrong("the lessons do without PyTorch")
+def ridge(X, Y, l2):
+    return torch.linalg.solve(X.T @ X + l2 * torch.eye(X.shape[1]), X.T @ Y)  # noqa: F821
+
+
+@right
+def copy_by_product(z, source, N):
+    return (np.arange(N).reshape(1, N) == source.reshape(N, 1)) @ z
+
+
+@right
+def copy_by_product(z, source, N):
+    return (np.arange(N) == source.reshape(N, 1)) @ z
+
+
+@wrong("the matrix is transposed")
+def copy_by_product(z, source, N):
+    return (source == np.arange(N).reshape(N, 1)) @ z
+
+
+@wrong("source must be a column")
+def copy_by_product(z, source, N):
+    return (source.reshape(1, N) == np.arange(N)) @ z
+
+
+@wrong("uses []")
+def copy_by_product(z, source, N):
+    return z[source]
+
+
+@wrong("copy_by_product uses []")
+def copy_by_product(z, source, N):
+    return np.eye(N)[source] @ z
+
+
+@wrong("multiply it by z")
+def copy_by_product(z, source, N):
+    return (source.reshape(N, 1) == np.arange(N)) * 1.0
+
+
+@wrong("must be a single line")
+def copy_by_product(z, source, N):
+    chosen = source.reshape(N, 1) == np.arange(N)
+    return chosen @ z
+
+
+@wrong("z is returned as it came")
+def copy_by_product(z, source, N):
+    return z.copy()
+
+
+@wrong("uses take")
+def copy_by_product(z, source, N):
+    return z.take(source, axis=0)
