@@ -4,18 +4,28 @@
 # *About 45 minutes. Comes after lessons [09](09_vit.ipynb) to [11](11_training.ipynb). In the paper: sections 3.1, 4.1, 4.3 and
 # 4.4, Figs. 3, 4 and 5.*
 #
-# You will build a convolution, first as loops and then as one matrix product, and from it a residual network. You will put its
-# feature map in the place of the image: a *hybrid*. Then you will ask the paper's question: what is a network's built-in knowledge
-# worth, with few images and with many?
+# You will build a convolution, first as loops and then as one matrix product. From it you will build a residual network, and
+# feed its output to a Vision Transformer: a *hybrid*. Then you will measure the paper's question: how much is built-in
+# knowledge worth, with few images and with many?
 
 # %% tags=["keep"]
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 import minivit
 from minivit.data.shapes import shapes
 from minivit.training.optim import clip_by_global_norm
 from minivit.training.schedule import Schedule
-from minivit_lessons.pictures.convolution import draw_convolution, draw_data_sizes, draw_shuffled
+from minivit_lessons.pictures.cells import Cells
+from minivit_lessons.pictures.convolution import (
+    DATA_SIZES_ALT,
+    LONGER_RUNS,
+    SHUFFLED_ALT,
+    draw_convolution,
+    draw_data_sizes,
+    draw_shuffled,
+)
+from minivit_lessons.puzzles import show_attempt
 
 Tensor, concatenate, Module, parameter = built("Tensor", "concatenate", "Module", "parameter")
 PatchEmbedding, ViT = built("PatchEmbedding", "ViT")
@@ -23,25 +33,27 @@ PatchEmbedding, ViT = built("PatchEmbedding", "ViT")
 # %% [markdown]
 # ## The question
 #
-# Before it sees its first image, a network already has opinions: they are in its structure. Those of a convolutional network are
+# Every model assumes something about images before it has seen one. These assumptions are in its structure, and they are called
+# its **inductive bias**. (This bias has nothing to do with the parameter b that a linear layer adds.) A convolutional network
+# assumes two things:
 #
-# - *locality*: what belongs together lies together. Every number of a layer is computed from a small neighbourhood.
-# - *translation equivariance*: a pattern means the same wherever it is. The same small kernel is used at every place, so if the image
-#   moves, the feature map moves with it.
+# - *Locality*: pixels that belong together are close together. Each number of a layer is computed from a small neighbourhood.
+# - **Translation equivariance**: a pattern means the same at every place. The layer applies the same small kernel everywhere, so if
+#   the image is shifted by some pixels, the layer's output is shifted in the same way.
 #
-# This is called *inductive bias*. A Vision Transformer has little of it: its patches are local, and one E serves them all,
-# but from the first block on every patch looks at every other, and what "beside" means it must learn from scratch
-# (lesson 06).
+# A Vision Transformer has little inductive bias. Its patches are local, and the same matrix E embeds all of them. But from the
+# first block on, each patch attends to all others, and the model must learn from data which patches are neighbours (lesson 06).
 #
-# A bias helps if it is true, and may hinder when there is enough data to learn something better. Where is the break-even
-# point? That is what Figs. 3 to 5 of the paper measure.
+# An inductive bias helps if it is true. It can hinder if there is enough data to learn something better. Where is the
+# break-even point? Figs. 3 to 5 of the paper measure it.
 
 # %% [markdown]
 # ## The picture
 #
-# A convolution slides a small kernel over the image. At each place it multiplies the numbers below the kernel by the kernel's
-# and adds them all up. This kernel subtracts the column on the left from the column on the right: it finds vertical edges.
-# The framed nine numbers of the image make the framed number of the feature map.
+# A **convolution** moves a small array of weights, the **kernel**, over the image. At each place it multiplies the pixels under the
+# kernel by the kernel's numbers and adds up the products. The results form the **feature map**. The kernel below subtracts the
+# column on the left from the column on the right, so it finds vertical edges. The nine framed pixels produce the framed
+# number of the feature map.
 
 # %%
 data = shapes("test", count=10)
@@ -58,13 +70,15 @@ show(
 # %% [markdown]
 # ## One number at a time
 #
-# The feature map above is as large as the image. So at the border the kernel reached outside, where zeros were put: *padding*. (The
-# first and last column show it: between zeros and bright pixels there is an edge, too.) A *stride* of s moves the kernel by s pixels
-# at a time and makes the map s times smaller.
+# The feature map above is as large as the image. At the border, therefore, the kernel covered places outside the image. Zeros were
+# put there: **padding**. (The first and last columns of the feature map show it: the step from the zeros to the bright pixels is
+# an edge, too.) The **stride** s is the number of pixels by which the kernel moves from one place to the next. The feature map
+# has 1/s of the image's rows and columns.
 #
-# How much padding? The usual rule is called "SAME": a row of H pixels with stride s shall give $H' = \lceil H / s \rceil$ windows. The
-# last window begins at pixel $(H' - 1)\, s$ of the padded row and is h long, so that row must have $(H' - 1)\, s + h$ pixels. What
-# is missing is shared between the two ends. An odd pixel goes to the *end*: below, or to the right.
+# How much padding is needed? The usual rule is called "SAME": a row of H pixels must give $H' = \lceil H / s \rceil$ windows. The
+# last window begins at pixel $(H' - 1)\, s$ of the padded row and has h pixels, so the padded row needs $(H' - 1)\, s + h$ pixels.
+# The missing pixels are divided between the two ends. If their number is odd, the additional pixel goes to the *end*: to the
+# bottom or to the right.
 
 
 # %% exercise="same_padding"
@@ -78,8 +92,8 @@ def same_padding(H, h, s):
 
 
 # %% [markdown]
-# Now one window. Images have channels: the kernel has the shape (h, w, C, D). Each of its D *filters* multiplies all
-# h · w · C numbers of the window and adds them up. So one window gives D numbers.
+# Now a single window. Images have channels, so the kernel has the shape (h, w, C, D). It holds D filters (lesson 12). Each filter
+# multiplies the h · w · C numbers of the window by its own weights and adds up the products. One window gives D numbers.
 
 
 # %% exercise="convolve_at"
@@ -113,9 +127,9 @@ slow.shape
 # %% [markdown]
 # ## All at once
 #
-# Look at one place (i, j) of the kernel. In all windows together, what lies under it is a shifted copy of the image, with stride s:
-# a slice. There are h · w such slices, and slicing is something our engine can differentiate. This function pads a batch and
-# cuts them.
+# Take one place (i, j) of the kernel and collect the pixels that it meets in all windows. Together they are a shifted copy of the
+# image with step s: a slice. There are h · w such slices, and our engine can differentiate slicing. The function `slices_of`
+# pads a batch and returns the slices.
 
 
 # %% tags=["keep"]
@@ -139,8 +153,8 @@ def slices_of(images, h, w, s, fill=0.0):
 
 
 # %% [markdown]
-# Put the slices side by side along the channels, and each window is one row of h · w · C numbers: a *patch*, as in lesson 05, only
-# that these patches overlap. The kernel, reshaped, is a matrix with h · w · C rows and D columns. A convolution is a matrix
+# Join the slices along the channels, and each window becomes one row of h · w · C numbers. It is a patch as in lesson 05, but these
+# patches overlap. The kernel is reshaped to a matrix with h · w · C rows and D columns. The convolution is then a single matrix
 # product.
 
 
@@ -162,8 +176,8 @@ ours = minivit.convolution.conv2d(minivit.Tensor(image.data), minivit.Tensor(ker
 print("as by loops:", np.allclose(fast, slow), "  as minivit's:", np.allclose(fast, ours))
 
 # %% [markdown]
-# And now something familiar. If the kernel is P x P and the stride is P, the windows do not overlap: they are the patches. The patch
-# embedding of lesson 05 *is* a convolution, with E as its kernel.
+# If the kernel has P x P places and the stride is P, the windows do not overlap: they are the patches of lesson 05. So the patch
+# embedding *is* a convolution, and its kernel is E.
 
 # %%
 embedding = PatchEmbedding(patch_size=4, channels=3, dim=8, rng=rng)
@@ -175,13 +189,15 @@ print("patch embedding = strided convolution:", np.allclose(z, map_.reshape(1, 6
 # %% [markdown]
 # ## Your turn
 #
-# A deep convolutional network needs normalisation, as a Transformer does. LayerNorm looks at one token. The paper's ResNets
-# use *GroupNorm*: the channels are cut into groups of neighbours, and each group of each image is normalised over its channels *and all
-# places*. No other image plays a part, so small batches do no harm.
+# A deep convolutional network needs normalisation, as a Transformer does. The first method was **batch normalisation** (BatchNorm): it
+# normalises each channel over all places of all images of the mini-batch. With small mini-batches, its means and variances are
+# unreliable. The paper's ResNets use **group normalisation** (GroupNorm) instead: the C channels are divided into groups of
+# neighbouring channels, and each group of each image is normalised over its channels *and over all places*. Other images
+# have no influence.
 #
 # $$\hat{x} = \frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}}, \qquad y = \hat{x} \cdot \text{weight} + \text{bias}$$
 #
-# with μ and σ² (the mean squared deviation) for each image and group, weight and bias for each channel.
+# There is one μ and one σ² (the variance) for each image and group, and one weight and one bias for each channel.
 
 
 # %% exercise="group_norm"
@@ -198,9 +214,10 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
 
 
 # %% [markdown]
-# Two more pieces, for reading. *Weight standardisation* does to each filter what GroupNorm does to a group: mean 0 and deviation 1
-# over its h · w · C numbers. And a *residual unit* is what an encoder block is, with convolutions: a short computation added to its own
-# input. It goes down to a small width by a 1 x 1 convolution, looks around by a 3 x 3, and goes up to four times the width.
+# The next cell needs no work, only reading. *Weight standardisation* normalises each filter: its h · w · C numbers get mean 0 and
+# standard deviation 1. A *residual unit* has a residual connection (lesson 08) around three convolutions: the first, 1 x 1,
+# reduces the number of channels; the second, 3 x 3, looks at the neighbours; the third, 1 x 1, increases the number of
+# channels to four times the width.
 
 
 # %% tags=["keep"]
@@ -256,9 +273,10 @@ class Unit(Module):
 
 
 # %% [markdown]
-# A *hybrid* (section 3.1) is now one line. A ResNet's first layers turn the image into a smaller map with more channels. That map takes
-# the image's place: cut it into patches of 1 x 1, and the rest is the Vision Transformer of lesson 09, unchanged. In the paper's
-# R50+ViT-B/16, a photograph of 224 x 224 x 3 becomes 14 x 14 x 1024, so 196 words, as many as with patches of 16 x 16.
+# With these parts a *hybrid* (section 3.1) is one line. The first layers of a ResNet compute a feature map with fewer places and
+# more channels than the image. The Vision Transformer of lesson 09 receives this feature map instead of the image, with
+# patches of 1 x 1, and is otherwise unchanged. In the paper's R50+ViT-B/16, a photograph of 224 x 224 x 3 becomes a feature map of
+# 14 x 14 x 1024. That makes 196 tokens, as many as patches of 16 x 16.
 
 
 # %% tags=["keep"]
@@ -286,10 +304,14 @@ features = backbone(pixels)
 print("image", pixels.shape, "-> features", features.shape, "-> logits", vit(features).shape)
 
 # %% [markdown]
-# **The experiment.** A ViT against a ResNet of about the same size and cost, on few images of `shapes` and on more. To be quick, we
-# halve the images to 16 x 16 pixels, and use `minivit`'s own models: the same computation as yours, faster. (Its ResNet is
-# BiT's, the paper's baseline: the same parts, but GroupNorm and ReLU come *before* each convolution.) Both take the same number
-# of steps on batches of 64. Each has a learning rate that did well for it on held-out images.
+# ### The experiment
+#
+# We compare a ViT with a ResNet of about the same size and cost, on few images of `shapes` and on more. To save time, the images are
+# reduced to 16 x 16 pixels, and the models are `minivit`'s, which compute the same as yours, faster. (Its ResNet is BiT's,
+# the paper's baseline. It has the same parts, but GroupNorm and ReLU come *before* each convolution.) Both take the same
+# number of steps with mini-batches of 64. Each has a learning rate that worked well on held-out images.
+#
+# Guess before you run the cells: which model is better with 200 images, and which with 3,200?
 
 
 # %%
@@ -345,61 +367,41 @@ for family in ("ViT", "ResNet"):
         short[family].append((len(images), new))
         print(f"{family:6} {len(images):5,} images: {known:.1%} of its own right, {new:.1%} of new ones")
 
-# Four times the steps, more images, and seeds 0, 1 and 2 (of images, weights and batches); with `train` and
-# `small_images("train", size, seed)` you can repeat any of these numbers.
-longer = {
-    "ViT": [
-        (200, (0.334, 0.291, 0.335)),
-        (800, (0.543, 0.526, 0.507)),
-        (3_200, (0.686, 0.661, 0.659)),
-        (12_800, (0.665, 0.665, 0.641)),
-    ],
-    "hybrid": [
-        (200, (0.566, 0.516, 0.566)),
-        (800, (0.875, 0.840, 0.886)),
-        (3_200, (0.981, 0.977, 0.976)),
-        (12_800, (0.994, 0.987, 0.980)),
-    ],
-    "ResNet": [
-        (200, (0.272, 0.279, 0.310)),
-        (800, (0.902, 0.906, 0.910)),
-        (3_200, (0.994, 0.995, 0.994)),
-        (12_800, (1.000, 0.999, 0.998)),
-    ],
-}
-show(
-    draw_data_sizes(longer, short),
-    "Left, 150 steps: the ResNet rises steeply from 200 to 3,200 images, the ViT slowly. Right, 600 steps: with 200 images "
-    "the hybrid is far ahead of the other two; from 800 images on ResNet and hybrid lead, and the ViT levels off below.",
-)
+# LONGER_RUNS has four times the steps, more images, and the seeds 0, 1 and 2 (of images, weights and batches). With `train` and
+# `small_images("train", size, seed)` you can repeat any of its numbers.
+show(draw_data_sizes(LONGER_RUNS, short), DATA_SIZES_ALT)
 
 # %% [markdown]
-# Left is what you have just run, right the longer run. What does it say?
+# The left picture shows what you have just run, the right one the longer runs. Write down what you see, then compare.
 #
-# - **From 800 images on, the bias is worth a lot.** With 800 images the ResNet gets more new ones right than the ViT with 12,800.
-#   Nobody had to tell it that a shape which has moved is the same shape.
-# - **With 200 images it does not lead.** ViT and ResNet know their own images by heart and new ones badly, the ResNet no
-#   better than the ViT. A true bias is no cure for too little data.
-# - **The hybrid is far ahead with 200 images,** and close behind the ResNet afterwards.
-# - **The ViT levels off, and not for want of images.** After 600 steps it has not even learned the images that it was
-#   shown: of its own 12,800 it knows about 70 %. With 2,400 steps (seed 0) it reaches 83.4 % with 3,200 images, and 92.5 % with 12,800. To use
-#   more data, it needs more compute.
-# - **It does not overtake.** Nothing here shows that it ever would. `shapes` is made of edges and corners, which is what convolutions
-#   are for, and 12,800 images are few.
+# <details><summary>What the pictures say</summary>
 #
-# So this miniature repeats the left half of the paper's figures, and not the right one.
+# - **From 800 images on, the inductive bias is worth a lot.** The ResNet with 800 images has a higher test accuracy than the ViT
+#   with 12,800. It need not learn that a shifted shape is the same shape.
+# - **With 200 images the ResNet does not lead.** Both models overfit: they know their own images by heart and classify new ones
+#   badly. A true inductive bias does not replace data.
+# - **The hybrid is far ahead with 200 images** and close to the ResNet with more.
+# - **The ViT levels off, but it does not lack images.** After 600 steps it has not even fitted its training set: with 12,800
+#   images its training accuracy is about 70 %. With 2,400 steps (seed 0) its test accuracy is 83.4 % for 3,200 images and
+#   92.5 % for 12,800. To use more data, it needs more compute.
+# - **The ViT does not overtake the ResNet**, and nothing here shows that it would. `shapes` consists of edges and corners, which
+#   suit convolutions, and 12,800 images are few.
+#
+# So our miniature reproduces the left half of the paper's figures, and not the right half.
+#
+# </details>
 
 # %% [markdown]
 # ## In the paper
 #
 # | | what was varied | what was measured | what was found |
 # |---|---|---|---|
-# | Fig. 3 | the set for pre-training: ImageNet, ImageNet-21k, JFT-300M; and the model: ViT from Base to Huge, ResNets (BiT) | ImageNet after fine-tuning | On the smallest set the larger ViTs are *worse* than ViT-Base, for all their regularisation, and the ResNets lead. On ImageNet-21k large and base are alike. Only on JFT-300M does size pay in full, and the ViTs are ahead |
-# | Fig. 4 | how much of JFT-300M: random subsets, from small to all; no extra regularisation, so that the number of images alone counts | few-shot accuracy on ImageNet (lesson 15) | On the small subsets a ViT overfits more than a ResNet of like cost; on the large ones it is ahead. The bias helps with little data; with enough, learning from the data is sufficient, and even better |
-# | Fig. 5 | the compute of pre-training, for several ViTs, ResNets and hybrids, all on JFT-300M | accuracy after transfer | For the same accuracy a ViT needs 2 to 4 times less compute than a ResNet. Hybrids are ahead at small budgets, and the lead vanishes at large ones. The ViTs do not level off yet |
+# | Fig. 3 | the pre-training set: ImageNet, ImageNet-21k, JFT-300M; and the model: ViT from Base to Huge, ResNets (BiT) | ImageNet accuracy after fine-tuning | On the smallest set the larger ViTs are *worse* than ViT-Base, in spite of strong regularisation, and the ResNets lead. On ImageNet-21k Large and Base are alike. Only on JFT-300M do the larger models gain in full, and the ViTs lead |
+# | Fig. 4 | how much of JFT-300M: random subsets of increasing size; no additional regularisation, so that only the number of images counts | ImageNet accuracy of a classifier fitted to five images a class (lesson 15) | On the small subsets a ViT overfits more than a ResNet of similar cost; on the large ones it leads. The inductive bias of convolutions helps with little data; with enough data, learning the patterns is sufficient, and even better |
+# | Fig. 5 | the compute of pre-training, for several ViTs, ResNets and hybrids, all on JFT-300M | accuracy after transfer | For the same accuracy a ViT needs 2 to 4 times less compute than a ResNet. Hybrids lead at small budgets, and the lead vanishes at large ones. The ViTs do not level off yet |
 #
-# Figs. 3 and 4 are in section 4.3, Fig. 5 in 4.4. Table 2 has the end of this road: H/14 with JFT-300M reaches 88.55 % on
-# ImageNet for 2,500 TPUv3-core-days, the ResNet152x4 of BiT-L 87.54 % for 9,900.
+# Figs. 3 and 4 are in section 4.3, Fig. 5 is in 4.4. Table 2 has the largest models: H/14 with JFT-300M reaches 88.55 % on
+# ImageNet after 2,500 TPUv3-core-days, the ResNet152x4 of BiT-L 87.54 % after 9,900.
 #
 # | paper | here | in `minivit` |
 # |---|---|---|
@@ -408,15 +410,17 @@ show(
 # | Figs. 3, 4 | the experiment above | `minivit experiment data-size` |
 # | Fig. 5 | - | `minivit experiment compute` |
 #
-# What differs: the paper pre-trains and then transfers, we train and test on the same kind of images. `minivit`'s convolution is the
-# same matrix product with the windows cut in one go, and its kernels start from a normal distribution that is cut off at two
-# standard deviations.
+# Two things differ. The paper pre-trains on one data set and transfers to another; we train and test on the same kind of images.
+# And `minivit` cuts all windows at once before the same matrix product, and draws the first weights of its kernels from a
+# normal distribution that is truncated at two standard deviations.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Take the bias's truth away. Cut every image into 4 x 4 patches and lay them out again in another order, the *same* order for all
-# images, in training and in testing. No pixel is lost. But what lies side by side no longer belongs together.
+# Now make the inductive bias false. Cut every image into patches of 4 x 4 pixels and arrange them in another order, the *same* order for
+# all images, in training and in testing. No pixel is lost, but patches that are side by side no longer belong together.
+#
+# Guess first: which of the two models loses accuracy, and why?
 
 
 # %%
@@ -432,28 +436,109 @@ scores = {}
 for family in ("ViT", "ResNet"):
     model = train(family, shuffled(many), many_labels, steps=150)
     scores[family] = (short[family][1][1], accuracy_of(model, shuffled(test_images), test_labels))
-show(
-    draw_shuffled(test_images[:4] / 2 + 0.5, shuffled(test_images[:4]) / 2 + 0.5, scores),
-    "Four shapes and below each the same in shuffled pieces. Bars: the ViT has about the same accuracy on both, the "
-    "ResNet loses much of its lead.",
-)
+show(draw_shuffled(test_images[:4] / 2 + 0.5, shuffled(test_images[:4]) / 2 + 0.5, scores), SHUFFLED_ALT)
 
 # %% [markdown]
-# The ViT does not mind. To it an image is a set of patches, each with a position that it learns, and it never knew which positions
-# were neighbours: another order only renumbers them (lesson 06). The small difference is chance. The ResNet loses a great part of its
-# lead. What it was given for nothing has become false.
+# <details><summary>Answer</summary>
+#
+# The ResNet loses a large part of its lead: its assumption, that neighbouring pixels belong together, has become false. The ViT's
+# accuracy hardly changes. It treats an image as a set of patches, each with a learned position embedding, and it never knew which
+# positions were neighbours. Another order only renumbers the positions (lesson 06). The small difference is chance.
+#
+# </details>
+
+# %% [markdown]
+# ## Stretch: a convolution in one line
+#
+# NumPy can cut all windows at once: `sliding_window_view(x, shape)` returns an array whose first axes say *where* a window begins, and
+# whose last axes are the window. In one line, it replaces all loops of this lesson.
+
+
+# %% exercise="conv_in_one_line"
+def conv_in_one_line(image, kernel):
+    """(H, W, C) with (h, w, C, D), stride 1, no padding: a row for each window, (H'·W', D)."""
+    # --- solution
+    return (
+        sliding_window_view(image, kernel.shape[:3]).reshape(-1, kernel[..., 0].size)
+        @ kernel.reshape(-1, kernel.shape[3])
+    )  # fmt: skip
+    # --- end
+
+
+# %% [markdown]
+# The next cell runs *your* line, right or wrong, on an image whose pixels are numbered: 21 is the pixel in row 2, column 1. The kernel has
+# four filters, and each picks one of the four pixels of a 2 x 2 window. So each row of the result lists the pixels of one window in
+# the order in which your line multiplies them.
+
+# %%
+numbered = 10.0 * np.arange(4)[:, None] + np.arange(4)  # (4, 4)
+picks = np.eye(4).reshape(2, 2, 1, 4)  # filter d is 1 at the window's pixel d and 0 elsewhere
+corners = [numbered[i : i + 2, j : j + 2].ravel() for i in range(3) for j in range(3)]
+show_attempt("conv_in_one_line", Cells("image", numbered), numbered[:, :, None], picks, right=np.array(corners))
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# ```python
+# import torch.nn.functional as F
+#
+# x = x.permute(0, 3, 1, 2)  # (B, H, W, C) -> (B, C, H, W)
+# k = kernel.permute(3, 2, 0, 1)  # (h, w, C, D) -> (D, C, h, w)
+# y = F.conv2d(F.pad(x, (left, right, top, bottom)), k, stride=s)
+# y = F.group_norm(y, groups, weight, bias, eps=1e-6)
+# ```
+#
+# - *Layout.* PyTorch puts the channels before rows and columns: NCHW for images, OIHW (output channels, input channels, height, width)
+#   for kernels. TensorFlow, JAX and this course use NHWC and HWIO.
+# - *Padding.* `padding=1` adds one pixel on *every* side. `padding="same"` exists for stride 1 only. For "SAME" with a larger stride,
+#   call `F.pad` first, with the last axis first.
+# - *Name.* What all these libraries call convolution is a *cross-correlation*: the kernel is not flipped, as it would be in mathematics.
+# - *Defaults.* `nn.Conv2d` has a bias; `nn.GroupNorm(groups, C)` has ε = 1e-5.
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    F = torch.nn.functional
+    some, weights = rng.standard_normal((2, 9, 8, 6)), rng.standard_normal((3, 3, 6, 8))
+    scales, shifts = rng.standard_normal(8), rng.standard_normal(8)
+    ours = conv2d(Tensor(some), Tensor(weights), 2)
+    channels_first = torch.from_numpy(some).permute(0, 3, 1, 2)
+    padded = F.pad(channels_first, (*same_padding(8, 3, 2), *same_padding(9, 3, 2)))
+    theirs = F.conv2d(padded, torch.from_numpy(weights).permute(3, 2, 0, 1), stride=2)
+    agree("conv2d", ours, theirs.permute(0, 2, 3, 1))
+    ours = group_norm(ours, Tensor(scales), Tensor(shifts), groups=4)
+    theirs = F.group_norm(theirs, 4, torch.from_numpy(scales), torch.from_numpy(shifts), eps=1e-6)
+    agree("group_norm", ours, theirs.permute(0, 2, 3, 1))
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [LeCun, Bottou, Bengio and Haffner, 1998](https://doi.org/10.1109/5.726791) trained convolutional networks by backpropagation to read
+#   handwritten characters (LeNet-5).
+# - [He, Zhang, Ren and Sun, 2015](https://arxiv.org/abs/1512.03385) made networks of up to 152 layers trainable with residual
+#   connections (ResNet).
+# - [Wu and He, 2018](https://arxiv.org/abs/1803.08494) introduced GroupNorm, whose accuracy is stable over a wide range of batch
+#   sizes. [Qiao et al., 2019](https://arxiv.org/abs/1903.10520) added weight standardisation, for training with one or two images
+#   on each GPU. BiT ([Kolesnikov et al., 2019](https://arxiv.org/abs/1912.11370)), the paper's baseline, pre-trains ResNets
+#   on large data sets and transfers them to more than 20 others.
+# - [Xiao et al., 2021](https://arxiv.org/abs/2106.14881) replaced the patch embedding by a few 3 x 3 convolutions with stride 2: training
+#   became more stable, and ImageNet accuracy rose by one to two points. CoAtNet
+#   ([Dai et al., 2021](https://arxiv.org/abs/2106.04803)) stacks convolutions and attention.
+# - ConvNeXt ([Liu et al., 2022](https://arxiv.org/abs/2201.03545)) went the other way. It changed a ResNet step by step towards the design
+#   of a Vision Transformer, without attention, and competed with Transformers in accuracy.
 
 # %% [markdown]
 # ## Summary
 #
-# - A convolution is the same small matrix at every place: cut windows, multiply. The patch embedding is one whose windows do not
-#   overlap.
-# - Its structure claims two things about images, locality and translation equivariance. They are true of images, and so they save data.
-# - A hybrid gives a ViT a ResNet's feature map in place of the image.
-# - Paper: with little data the bias wins, with much data the ViT does. Our miniature shows the first half, from some hundred images on.
+# - A convolution applies the same small matrix at every place: cut windows, then multiply. The patch embedding is a convolution
+#   whose windows do not overlap.
+# - Its structure assumes locality and translation equivariance. Both are true of images, and this saves data.
+# - A hybrid passes a ResNet's feature map to a ViT instead of the image.
+# - In the paper, ResNets lead with little data and ViTs with much. Our miniature shows the first half, from some hundred images on.
 
 # %% [markdown]
 # ## What comes next
 #
-# If a Vision Transformer needs so many images, must they all have labels? In [lesson 15](15_selfsupervision.ipynb) it learns from images alone: half of
-# their patches are hidden, and it guesses them.
+# If a Vision Transformer needs so many images, must they all have labels? In [lesson 15](15_selfsupervision.ipynb) it learns from images
+# alone: half of their patches are hidden, and the model predicts them.

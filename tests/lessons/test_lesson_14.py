@@ -1,8 +1,5 @@
 """Lesson 14 beside the package: convolutions, GroupNorm, units, a whole hybrid, and what the text says of them."""
 
-import ast
-import re
-
 import numpy as np
 import pytest
 
@@ -11,7 +8,7 @@ from minivit import convolution
 from minivit.convolution.ops import padded_sides
 from minivit.models import hybrid
 from minivit.models.cost import costs
-from minivit_lessons.notebooks import lessons_folder
+from minivit_lessons.pictures.convolution import LONGER_RUNS
 
 from . import answers
 
@@ -183,10 +180,7 @@ def test_shuffled_patches_only_renumber_the_positions():
 
 
 def test_the_text_agrees_with_the_numbers_of_the_longer_run():
-    source = (lessons_folder() / "source" / "14_hybrids.py").read_text(encoding="utf-8")
-    found = re.search(r"^longer = (\{.*?^\})", source, flags=re.MULTILINE | re.DOTALL)
-    assert found
-    longer = {family: dict(points) for family, points in ast.literal_eval(found[1]).items()}
+    longer = {family: dict(points) for family, points in LONGER_RUNS.items()}
     mean = {family: {size: np.mean(points[size]) for size in points} for family, points in longer.items()}
 
     assert all(len(values) == 3 for points in longer.values() for values in points.values())

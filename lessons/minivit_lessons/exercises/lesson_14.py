@@ -1,24 +1,40 @@
-"""Checks of lesson 14: padding, one window, a convolution of a batch, and group normalisation."""
+"""Checks of lesson 14: padding, one window, a convolution of a batch and of one line, group normalisation."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..puzzles import uses_only
+from ..trial import Attempt, Complaint, explained
 from . import exercise
+
+
+@contextlib.contextmanager
+def _named(reasons: Mapping[str, str]) -> Iterator[None]:
+    """Replace a complaint that contains a known text by the mistake that leads to it."""
+    try:
+        yield
+    except Complaint as complaint:
+        for part, sentence in reasons.items():
+            if type(complaint) is Complaint and part in str(complaint):
+                raise Complaint(sentence) from complaint
+        raise
 
 
 @exercise(14)
 def same_padding(attempt: Attempt) -> None:
     """Check against the least padding that leaves room for every window, found by counting."""
     for H, h, s in ((224, 7, 2), (112, 3, 2), (32, 3, 1), (10, 4, 1), (9, 3, 2), (8, 4, 4), (8, 1, 2), (7, 5, 3)):
-        got = attempt(H, h, s)
+        with explained({"name 'math' is not defined": "import math, or write ⌈H / s⌉ as -(-H // s)"}):
+            got = attempt(H, h, s)
         what = f"same_padding({H}, {h}, {s})"
         if not (isinstance(got, tuple | list) and len(got) == 2):
-            raise Complaint(f"{what} must be a tuple: (before, after)")
+            raise Complaint(f"{what} must be a pair of integers, (before, after), not {got!r:.60}")
         before, after = got
         windows = len(range(0, H, s))  # one begins at every s-th pixel
         missing = 0
@@ -37,6 +53,12 @@ def same_padding(attempt: Attempt) -> None:
 def _padding_mistake(before: Any, after: Any, H: int, h: int, s: int, missing: int) -> str:
     if before + after == missing and before > after:
         return "put the odd pixel at the end"
+    if before + after == max(0, (H - h) // s * s + h - H) and missing:
+        return "(H - h) // s + 1 windows fit without padding; SAME gives ⌈H / s⌉"
+    if before + after == -(-H // s) * s + h - H:
+        return "the last window begins at (windows - 1) * s, not at windows * s"
+    if before + after == h - H % s and H % s == 0:
+        return "if s divides H, the last window has s pixels of the row, not 0"
     if before < 0 or after < 0:
         return "the padding is negative: it must be at least 0"
     if s > 1 and before + after == max(0, (H // s - 1) * s + h - H):
@@ -63,8 +85,16 @@ def convolve_at(attempt: Attempt) -> None:
         def response(pixels: np.ndarray, filters: np.ndarray = kernel) -> np.ndarray:
             return np.array([sum((pixels * filters[..., d]).ravel()) for d in range(filters.shape[3])])
 
+        with explained(
+            {
+                "operands could not be broadcast": "a pixel meets kernel[i, j, c], a whole window kernel[..., d]",
+                "raises IndexError": "is the kernel indexed as kernel[i, j, c], with i < h, j < w and c < C?",
+            }
+        ):
+            got = attempt(padded, kernel, row, column, s)
+        spaced = padded[row * s :: s, column * s :: s][:3, :2]
         same(
-            attempt(padded, kernel, row, column, s),
+            got,
             response(window),
             f"convolve_at(padded, kernel, {row}, {column}, {s})",
             mistakes={
@@ -75,6 +105,14 @@ def convolve_at(attempt: Attempt) -> None:
                 "this is the mean of the products: return their sum": response(window) / 12,
                 "the filters are added up: return one number for each of the D filters": response(window).sum(),
                 "only the last product counts: add to `out`, +=": window[-1, -1, -1] * kernel[-1, -1, -1],
+                "only the first product counts: is `return` inside the loops?": window[0, 0, 0] * kernel[0, 0, 0],
+                "the stride is between two pixels of the window: it is between two windows": (
+                    response(spaced) if spaced.shape == window.shape else 0.0
+                ),
+                "only the row is multiplied by s: the window begins at (row · s, column · s)": (
+                    response(padded[row * s : row * s + 3, column : column + 2])
+                ),
+                "nothing is added to `out`: is `out +=` missing?": np.zeros(4),
             },
         )
 
@@ -86,14 +124,38 @@ def conv2d(attempt: Attempt) -> None:
     rng = np.random.default_rng(1)
     for shape, size, s in (((2, 5, 6, 3), (3, 2), 1), ((2, 7, 6, 2), (3, 3), 2), ((1, 4, 4, 2), (2, 2), 2)):
         images, kernel = rng.standard_normal(shape), rng.standard_normal((*size, shape[3], 4))
-        got = attempt(tensor(images), tensor(kernel), s)
+        length = kernel[..., 0].size
+        axis = (
+            f"conv2d joins the slices along the wrong axis: join them along the channels, axis 3 of {(*shape[:3], 'C')}"
+        )
+        axis = axis.replace("'", "")
+        with _named(
+            {
+                f"(size {length} is different from {shape[3]})": axis,
+                f"(size {shape[3]} is different from {length})": (
+                    "conv2d multiplies by the kernel of four axes: reshape it to a matrix, (h * w * C, D)"
+                ),
+                f"(size 4 is different from {length})": (
+                    "conv2d's matrix has D rows: reshape the kernel to (h * w * C, D)"
+                ),
+                "cannot reshape array of size": "conv2d reshapes to a wrong size: the kernel becomes (h * w * C, D)",
+            }
+        ):
+            got = attempt(tensor(images), tensor(kernel), s)
         complain_of_array(got, "conv2d", "use the operations of Tensors, so that gradients flow")
         by_channel = kernel.transpose(2, 0, 1, 3)  # (C, h, w, D)
+        right = _convolved(images, kernel, s)
         same(
             got,
-            _convolved(images, kernel, s),
+            right,
             f"conv2d(images, kernel, {s}) with a kernel of {size[0]} x {size[1]}",
             mistakes={
+                "the channels come before rows and columns: D is the last axis": right.transpose(0, 3, 1, 2),
+                "the rows and columns are joined into one axis: return (B, H', W', D)": right.reshape(
+                    len(right), -1, 4
+                ),
+                "these are the windows: multiply them by the kernel's matrix": _windows(images, kernel, s),
+                "the D filters are added up: the result has D numbers for each window": right.sum(axis=-1),
                 "the kernel is flipped: use it unflipped, as networks do": (_convolved(images, kernel[::-1, ::-1], s)),
                 "the rows of the kernel's matrix are in the order c, i, j: use i, j, c, as the windows do": (
                     _convolved(images, by_channel.reshape(kernel.shape), s)
@@ -128,6 +190,12 @@ def _all_but(kernel: np.ndarray, place: int) -> np.ndarray:
     alone = np.zeros_like(kernel)
     alone[place, place] = kernel[place, place]
     return alone
+
+
+def _windows(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:
+    """Return the rows of h w C numbers that a convolution multiplies."""
+    size = kernel[..., 0].size
+    return _convolved(images, np.eye(size).reshape(*kernel.shape[:3], size), s)
 
 
 def _convolved(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:
@@ -166,15 +234,38 @@ def group_norm(attempt: Attempt) -> None:
         return out
 
     b, h, w, c = np.indices(x.shape)
+    flat = np.arange(x.size).reshape(x.shape)
     right = normal(b * groups + c // (C // groups))
     spread_of_group = normal(b * groups + c // (C // groups), lambda m: (m.std() + eps) ** 2 - eps)
+    first = normal(flat // (H * W * C // groups))  # reshape(B, groups, -1): right for (B, C, H, W)
+    with _named(
+        {
+            f"({C},1,1)": "group_norm reshapes weight or bias for channels first: leave them (C,)",
+            f"({B},{groups})": "group_norm's mean or variance does not broadcast: take it with keepdims=True",
+            "shapes (2,6,3,2) (6,)": "group_norm uses weight and bias too early: reshape back to (B, H, W, C) first",
+        }
+    ):
+        got = attempt(tensor(x), tensor(weight), tensor(bias), groups, eps)
     same(
-        attempt(tensor(x), tensor(weight), tensor(bias), groups, eps),
+        got,
         right * weight + bias,
         f"group_norm(x, weight, bias, {groups})",
         mistakes={
             "weight and bias are missing": right,
             "the bias is missing": right * weight,
+            "the weight is missing": right + bias,
+            "weight and bias are swapped": right * bias + weight,
+            "the bias is scaled too: multiply by the weight first, then add the bias": (right + bias) * weight,
+            "x is reshaped as if its channels came first: use (B, H * W, groups, C // groups)": (first * weight + bias),
+            "this is BatchNorm: no mean may run over the images": normal(c) * weight + bias,
+            "this is LayerNorm of each position: take the mean over the positions, and separately for each group": (
+                normal((b * H + h) * W + w) * weight + bias
+            ),
+            "each group is centred but not scaled": normal(
+                b * groups + c // (C // groups), lambda m: np.float64(1 - eps)
+            )
+            * weight
+            + bias,
             "each position is normalised separately: take the mean over the positions too": (
                 normal(((b * H + h) * W + w) * groups + c // (C // groups)) * weight + bias
             ),
@@ -200,6 +291,12 @@ def group_norm(attempt: Attempt) -> None:
                 normal(b * groups + c // (C // groups), lambda m: (m.var() + eps) ** 2 - eps) * weight + bias
             ),
             "the mean is not subtracted": lambda: _scaled(x, groups, eps) * weight + bias,
+            "this divides by the root mean square: subtract the mean before you square": (
+                normal(b * groups + c // (C // groups), lambda m: (m * m).mean()) * weight + bias
+            ),
+            "the sum of squares is not divided by their number: the variance is their mean": (
+                normal(b * groups + c // (C // groups), lambda m: m.var() * m.size) * weight + bias
+            ),
         },
     )
     same_gradients(
@@ -219,3 +316,50 @@ def _scaled(x: np.ndarray, groups: int, eps: float) -> np.ndarray:
             part = slice(g * size, (g + 1) * size)
             result[..., part] = image[..., part] / np.sqrt(image[..., part].var() + eps)
     return out
+
+
+@exercise(14, stretch=True)
+def conv_in_one_line(attempt: Attempt) -> None:
+    """Check two channels and windows that are not square, then the means."""
+    rng = np.random.default_rng(3)
+    for (H, W, C), (h, w), D in (((4, 5, 2), (2, 3), 4), ((5, 4, 1), (2, 2), 3)):
+        image, kernel = rng.standard_normal((H, W, C)), rng.standard_normal((h, w, C, D))
+        rows, columns = H - h + 1, W - w + 1
+
+        def convolved(
+            weights: np.ndarray,
+            image: np.ndarray = image,
+            h: int = h,
+            w: int = w,
+            at: tuple[int, int] = (rows, columns),
+        ) -> np.ndarray:
+            return np.array([np.tensordot(image[r : r + h, c : c + w], weights, 3) for r, c in np.ndindex(*at)])
+
+        right = convolved(kernel)
+        by_channel = kernel.transpose(2, 0, 1, 3).reshape(kernel.shape)
+        with _named(
+            {
+                "is different from": "conv_in_one_line: each row of the windows needs h * w * C numbers",
+                "cannot reshape array": "conv_in_one_line reshapes to a wrong size: rows of h * w * C numbers",
+            }
+        ):
+            got = attempt(image, kernel)
+        same(
+            got,
+            right,
+            f"conv_in_one_line with {C} channels",
+            mistakes={
+                "the windows are in the order c, i, j and the kernel in i, j, c: is a transpose missing?": (
+                    convolved(kernel.reshape(C, h, w, D).transpose(1, 2, 0, 3))
+                ),
+                "the kernel's matrix is in the order c, i, j and the windows in i, j, c": convolved(by_channel),
+                "the kernel is reshaped to (D, h * w * C) and transposed: reshape it to (h * w * C, D)": (
+                    convolved(kernel.reshape(D, -1).T.reshape(kernel.shape))
+                ),
+                "the windows are not in rows: return (H' * W', D)": right.reshape(rows, columns, D),
+                "an axis of length 1 is left: return (H' * W', D)": right.reshape(rows, columns, 1, D),
+                "it is transposed: a row for each window": right.T,
+                "the kernel is flipped: use it unflipped": convolved(kernel[::-1, ::-1]),
+            },
+        )
+    uses_only(attempt, "@", "reshape", "transpose", "sliding_window_view", "[]", "-")
