@@ -448,7 +448,7 @@ show(draw_shuffled(test_images[:4] / 2 + 0.5, shuffled(test_images[:4]) / 2 + 0.
 # </details>
 
 # %% [markdown]
-# ## Stretch: a convolution in one line
+# ### A convolution in one line
 #
 # NumPy can cut all windows at once: `sliding_window_view(x, shape)` returns an array whose first axes say *where* a window begins, and
 # whose last axes are the window. In one line, it replaces all loops of this lesson.
@@ -466,15 +466,16 @@ def conv_in_one_line(image, kernel):
 
 
 # %% [markdown]
-# The next cell runs *your* line, right or wrong, on an image whose pixels are numbered: 21 is the pixel in row 2, column 1. The kernel has
-# four filters, and each picks one of the four pixels of a 2 x 2 window. So each row of the result lists the pixels of one window in
-# the order in which your line multiplies them.
+# The next cell runs *your* line, right or wrong, on an image whose pixels are numbered: 21 is the pixel in row 2, column 1. The second
+# channel has the same numbers plus 100. The kernel has eight filters, and each picks one of the eight numbers of a 2 x 2 window. So
+# each row of the result lists one window's numbers, in the order in which your line multiplies them.
 
 # %%
-numbered = 10.0 * np.arange(4)[:, None] + np.arange(4)  # (4, 4)
-picks = np.eye(4).reshape(2, 2, 1, 4)  # filter d is 1 at the window's pixel d and 0 elsewhere
-corners = [numbered[i : i + 2, j : j + 2].ravel() for i in range(3) for j in range(3)]
-show_attempt("conv_in_one_line", Cells("image", numbered), numbered[:, :, None], picks, right=np.array(corners))
+numbered = 10.0 * np.arange(3)[:, None] + np.arange(3)  # (3, 3)
+both = np.stack([numbered, numbered + 100], axis=-1)  # (3, 3, 2)
+picks = np.eye(8).reshape(2, 2, 2, 8)  # filter d is 1 at the window's number d and 0 elsewhere
+corners = [both[i : i + 2, j : j + 2].ravel() for i in range(2) for j in range(2)]
+show_attempt("conv_in_one_line", Cells("channel 0", numbered), both, picks, right=np.array(corners))
 
 # %% [markdown]
 # ## The same in PyTorch

@@ -26,50 +26,72 @@ def _named(reasons: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+PADDINGS = ((224, 7, 2), (112, 3, 2), (32, 3, 1), (10, 4, 1), (9, 3, 2), (8, 4, 4), (8, 1, 2), (7, 5, 3), (8, 3, 3))
+
+
 @exercise(14)
 def same_padding(attempt: Attempt) -> None:
     """Check against the least padding that leaves room for every window, found by counting."""
-    for H, h, s in ((224, 7, 2), (112, 3, 2), (32, 3, 1), (10, 4, 1), (9, 3, 2), (8, 4, 4), (8, 1, 2), (7, 5, 3)):
-        with explained({"name 'math' is not defined": "import math, or write ⌈H / s⌉ as -(-H // s)"}):
-            got = attempt(H, h, s)
-        what = f"same_padding({H}, {h}, {s})"
+    found, right = [], []
+    for H, h, s in PADDINGS:
+        got = attempt(H, h, s)
         if not (isinstance(got, tuple | list) and len(got) == 2):
-            raise Complaint(f"{what} must be a pair of integers, (before, after), not {got!r:.60}")
-        before, after = got
+            raise Complaint(f"same_padding({H}, {h}, {s}) must be a pair of integers, (before, after), not {got!r:.60}")
+        found.append(tuple(got))
         windows = len(range(0, H, s))  # one begins at every s-th pixel
         missing = 0
         while H + missing < (windows - 1) * s + h:
             missing += 1
-        right = missing // 2, missing - missing // 2
-        if (before, after) == right:
-            if not all(isinstance(side, int | np.integer) for side in got):
-                raise Complaint(f"{what} has the right numbers, but not as integers: divide with // instead of /")
-            continue
-        raise Complaint(
-            f"{what} is {right}, not {(before, after)}: {_padding_mistake(before, after, H, h, s, missing)}"
-        )
+        right.append((missing // 2, missing - missing // 2))
+    if found == right:
+        if not all(isinstance(side, int | np.integer) for pair in found for side in pair):
+            raise Complaint("same_padding has the right numbers, but not as integers: divide with // instead of /")
+        return
+    first = next(i for i, pair in enumerate(found) if pair != right[i])
+    H, h, s = PADDINGS[first]
+    what = f"same_padding({H}, {h}, {s}) is {right[first]}, not {found[first]}"
+    for sentence, total in {
+        "the padding is negative where nothing is missing: it must be at least 0": lambda H, h, s: (
+            (-(-H // s) - 1) * s + h - H
+        ),
+        "round the number of windows up, ⌈H / s⌉": lambda H, h, s: max(0, (H // s - 1) * s + h - H),
+        "do not round the number of windows to the nearest: round up": (
+            lambda H, h, s: max(0, (round(H / s) - 1) * s + h - H)
+        ),
+        "nothing is ever missing: the last of ⌈H / s⌉ windows begins at (windows - 1) * s and needs h pixels": (
+            lambda H, h, s: 0
+        ),
+        "the last window begins at (windows - 1) * s, not at windows * s": (
+            lambda H, h, s: max(0, -(-H // s) * s + h - H)
+        ),
+        "if s divides H, the last window has s pixels of the row, not 0": lambda H, h, s: max(0, h - H % s),
+        "with a stride above 1 the padding is less than h - 1": lambda H, h, s: h - 1,
+        "(h - 1) // 2 on each side is for stride 1 and odd h: the padding depends on s and H": (
+            lambda H, h, s: 2 * ((h - 1) // 2)
+        ),
+        "h // 2 on each side is for stride 1 and odd h: the padding depends on s and H": lambda H, h, s: 2 * (h // 2),
+    }.items():
+        totals = [total(*case) for case in PADDINGS]
+        if [before + after for before, after in found] == totals:
+            raise Complaint(f"{what}: {sentence}")
+    raise Complaint(f"{what}: {_padding_mistake(found, right)}")
 
 
-def _padding_mistake(before: Any, after: Any, H: int, h: int, s: int, missing: int) -> str:
-    if before + after == missing and before > after:
+def _padding_mistake(found: list[Any], right: list[tuple[int, int]]) -> str:
+    if found == [(after, before) for before, after in right]:
         return "put the odd pixel at the end"
-    if before + after == max(0, (H - h) // s * s + h - H) and missing:
-        return "(H - h) // s + 1 windows fit without padding; SAME gives ⌈H / s⌉"
-    if before + after == -(-H // s) * s + h - H:
-        return "the last window begins at (windows - 1) * s, not at windows * s"
-    if before + after == h - H % s and H % s == 0:
-        return "if s divides H, the last window has s pixels of the row, not 0"
-    if before < 0 or after < 0:
-        return "the padding is negative: it must be at least 0"
-    if s > 1 and before + after == max(0, (H // s - 1) * s + h - H):
-        return "round the number of windows up, ⌈H / s⌉"
-    if s > 1 and before + after in (h - 1, 2 * (h // 2)):
-        return "with a stride above 1 the padding is less than h - 1"
-    if before == after == missing:
+    if all(min(pair) >= 0 for pair in found) and found == [(sum(pair), sum(pair)) for pair in right]:
         return "share the padding between the two sides"
-    if before == after:
+    if found == [(before, before) for before, _ in right] or found == [(after, after) for _, after in right]:
         return "the two sides need not be equal: put the odd pixel at the end"
-    return f"the padding must be {missing} pixels in all"
+    if found == [(sum(pair) / 2, sum(pair) / 2) for pair in right]:
+        return "the two sides need not be equal: use missing // 2 and the rest"
+    if found == [(0, sum(pair)) for pair in right] or found == [(sum(pair), 0) for pair in right]:
+        return "share the padding between the two sides: all of it is on one side"
+    if any(min(pair) < 0 for pair in found):
+        return "the padding is negative: it must be at least 0"
+    first = next(sum(pair) for pair, mine in zip(right, found, strict=True) if pair != mine)
+    return f"the padding must be {first} pixels in all"
 
 
 @exercise(14)

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from . import lesson, right, wrong
 
@@ -267,3 +268,304 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
     centred = y - y.mean(axis=(1, 3), keepdims=True)
     deviation = (centred * centred).mean(axis=(1, 3), keepdims=True).sqrt() + eps
     return (centred / deviation).reshape(B, H, W, C) * weight + bias
+
+
+# -- what people who know PyTorch, only NumPy, or who guess write -------------------------------------------
+
+
+@wrong("nothing is ever missing")
+def same_padding(H, h, s):
+    missing = max(0, ((H - h) // s) * s + h - H)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("not at windows * s")
+def same_padding(H, h, s):
+    missing = max(0, -(-H // s) * s + h - H)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("if s divides H")
+def same_padding(H, h, s):
+    missing = max(0, h - H % s)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("must be a pair of integers")
+def same_padding(H, h, s):
+    return max(0, (-(-H // s) - 1) * s + h - H)
+
+
+@wrong("the two sides need not be equal")
+def same_padding(H, h, s):
+    missing = max(0, (-(-H // s) - 1) * s + h - H)
+    return missing // 2, missing // 2
+
+
+@wrong("(h - 1) // 2 on each side")
+def same_padding(H, h, s):
+    return (h - 1) // 2, (h - 1) // 2
+
+
+@wrong("h // 2 on each side is")
+def same_padding(H, h, s):
+    return h // 2, h // 2
+
+
+@wrong("all of it is on one side")
+def same_padding(H, h, s):
+    return 0, max(0, (-(-H // s) - 1) * s + h - H)
+
+
+@wrong("use missing // 2 and the rest")
+def same_padding(H, h, s):
+    missing = max(0, (-(-H // s) - 1) * s + h - H)
+    return missing / 2, missing / 2
+
+
+@wrong("to the nearest: round up")
+def same_padding(H, h, s):
+    missing = max(0, (round(H / s) - 1) * s + h - H)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("only the first product counts")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            for c in range(C):
+                out += padded[row * s + i, column * s + j, c] * kernel[i, j, c]
+                return out
+    return out
+
+
+@wrong("between two pixels of the window")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            out += padded[(row + i) * s, (column + j) * s] @ kernel[i, j]
+    return out
+
+
+@wrong("only the row is multiplied by s")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    return padded[row * s : row * s + h, column : column + w].ravel() @ kernel.reshape(-1, D)
+
+
+@wrong("a whole window kernel[..., d]")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    return (padded[row * s : row * s + h, column * s : column * s + w] * kernel).sum(axis=(0, 1, 2))
+
+
+@wrong("is the kernel indexed as kernel[i, j, c]")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            for c in range(C):
+                out += padded[row * s + i, column * s + j, c] * kernel[j, i, c]
+    return out
+
+
+@wrong("this is the mean of the products")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    window = padded[row * s : row * s + h, column * s : column * s + w]
+    return (window[..., None] * kernel).mean(axis=(0, 1, 2))
+
+
+@wrong("nothing is added to `out`")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            out + padded[row * s + i, column * s + j] @ kernel[i, j]
+    return out
+
+
+@wrong("joins the slices along the wrong axis")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, s), axis=1) @ kernel.reshape(h * w * C, D)
+
+
+@wrong("reshape it to a matrix")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, s), axis=3) @ kernel
+
+
+@wrong("conv2d's matrix has D rows")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, s), axis=3) @ kernel.transpose(3, 0, 1, 2).reshape(D, h * w * C)
+
+
+@wrong("D is the last axis")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return (windows @ kernel.reshape(h * w * C, D)).transpose(0, 3, 1, 2)
+
+
+@wrong("these are the windows")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, s), axis=3)
+
+
+@wrong("return (B, H', W', D)")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return windows.reshape(len(images.data), -1, h * w * C) @ kernel.reshape(h * w * C, D)
+
+
+@wrong("this is the mean over the window")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, s), axis=3) @ kernel.reshape(h * w * C, D) * (1 / (h * w * C))
+
+
+@wrong("as if its channels came first")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, groups, C // groups * H * W), 2, eps) * weight + bias
+
+
+@wrong("leave them (C,)")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = normalised(x, (B, H * W, groups, C // groups), (1, 3), eps)
+    return y * weight.reshape(C, 1, 1) + bias.reshape(C, 1, 1)
+
+
+@wrong("take it with keepdims=True")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    y = y - y.mean(axis=(1, 3))
+    return (y / ((y * y).mean(axis=(1, 3)) + eps).sqrt()).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("uses weight and bias too early")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    y = y - y.mean(axis=(1, 3), keepdims=True)
+    y = y / ((y * y).mean(axis=(1, 3), keepdims=True) + eps).sqrt() * weight + bias
+    return y.reshape(B, H, W, C)
+
+
+@wrong("this is BatchNorm")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    return normalised(x, x.shape, (0, 1, 2), eps) * weight + bias
+
+
+@wrong("this is LayerNorm")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    return normalised(x, x.shape, 3, eps) * weight + bias
+
+
+@wrong("root mean square")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    centred = y - y.mean(axis=(1, 3), keepdims=True)
+    return (centred / ((y * y).mean(axis=(1, 3), keepdims=True) + eps).sqrt()).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("the variance is their mean")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    y = y - y.mean(axis=(1, 3), keepdims=True)
+    return (y / ((y * y).sum(axis=(1, 3), keepdims=True) + eps).sqrt()).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("centred but not scaled")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    return (y - y.mean(axis=(1, 3), keepdims=True)).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("weight and bias are swapped")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), (1, 3), eps) * bias + weight
+
+
+@wrong("groups of `groups` channels")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, C // groups, groups), (1, 3), eps) * weight + bias
+
+
+@right
+def conv_in_one_line(image, kernel):
+    return (
+        sliding_window_view(image, kernel.shape[:2], axis=(0, 1))
+        .transpose(0, 1, 3, 4, 2)
+        .reshape(-1, kernel[..., 0].size)
+    ) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+@right
+def conv_in_one_line(image, kernel):
+    """Turn the kernel instead of the windows."""
+    return sliding_window_view(image, kernel.shape[:2], (0, 1)).reshape(-1, kernel[..., 0].size) @ kernel.transpose(
+        2, 0, 1, 3
+    ).reshape(-1, kernel.shape[3])
+
+
+@wrong("is a transpose missing?")
+def conv_in_one_line(image, kernel):
+    return sliding_window_view(image, kernel.shape[:2], axis=(0, 1)).reshape(-1, kernel[..., 0].size) @ kernel.reshape(
+        -1, kernel.shape[3]
+    )
+
+
+@wrong("in the order c, i, j and the windows in i, j, c")
+def conv_in_one_line(image, kernel):
+    return sliding_window_view(image, kernel.shape[:3]).reshape(-1, kernel[..., 0].size) @ kernel.transpose(
+        2, 0, 1, 3
+    ).reshape(-1, kernel.shape[3])
+
+
+@wrong("reshaped to (D, h * w * C) and transposed")
+def conv_in_one_line(image, kernel):
+    return (
+        sliding_window_view(image, kernel.shape[:3]).reshape(-1, kernel[..., 0].size)
+        @ kernel.reshape(kernel.shape[3], -1).T
+    )
+
+
+@wrong("must be a single line")
+def conv_in_one_line(image, kernel):
+    h, w, C, D = kernel.shape
+    windows = sliding_window_view(image, (h, w, C))
+    return windows.reshape(-1, h * w * C) @ kernel.reshape(-1, D)
+
+
+@wrong("uses tensordot")
+def conv_in_one_line(image, kernel):
+    return np.tensordot(sliding_window_view(image, kernel.shape[:3])[:, :, 0], kernel, 3).reshape(-1, kernel.shape[3])
+
+
+@wrong("the windows are not in rows")
+def conv_in_one_line(image, kernel):
+    return np.tensordot(sliding_window_view(image, kernel.shape[:3])[:, :, 0], kernel, 3)
+
+
+@wrong("needs h * w * C numbers")
+def conv_in_one_line(image, kernel):
+    return sliding_window_view(image, kernel.shape[:3]) @ kernel.reshape(-1, kernel.shape[3])
