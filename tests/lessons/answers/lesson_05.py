@@ -171,3 +171,272 @@ def embed_patches(images, E, bias, P):
 @wrong("multiply them by E")
 def embed_patches(images, E, bias, P):
     return patchify_given(images, P)
+
+
+# -- more mistakes ----------------------------------------------------------------------------------------
+
+
+wrong_value("patches_at_384", (768, 576), "the two are swapped")
+wrong_value("patches_at_384", (384 * 384, 768), "the number of pixels")
+wrong_value("patches_at_384", (576, 48), "one row of a patch")
+wrong_value("patches_at_384", (1728, 256), "each channel as a patch")
+
+
+@wrong("its rows are axis 0")
+def cut_patch(image, P, row, column):
+    return image[:, row * P : (row + 1) * P, column * P : (column + 1) * P].reshape(-1)
+
+
+@wrong("one pixel too early")
+def cut_patch(image, P, row, column):
+    return image[row * P : (row + 1) * P - 1, column * P : (column + 1) * P - 1].reshape(-1)
+
+
+@wrong("whole rows of pixels")
+def cut_patch(image, P, row, column):
+    return image[row * P : (row + 1) * P].reshape(-1)
+
+
+@wrong("a single pixel")
+def cut_patch(image, P, row, column):
+    return image[row, column]
+
+
+@wrong("read column by column")
+def cut_patch(image, P, row, column):
+    return image[row * P : (row + 1) * P, column * P : (column + 1) * P].transpose(1, 0, 2).reshape(-1)
+
+
+@wrong("a strip of the image")
+def cut_patch(image, P, row, column):
+    columns = image.shape[1] // P
+    return image.reshape(-1, P * P * image.shape[2])[row * columns + column]
+
+
+@wrong("PyTorch's view is here")
+def cut_patch(image, P, row, column):
+    return Tensor(image[row * P : (row + 1) * P, column * P : (column + 1) * P]).view(-1)
+
+
+@wrong("PyTorch's permute is here")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H // P, P, W // P, P, C).permute(0, 1, 3, 2, 4, 5).reshape(B, -1, P * P * C)
+
+
+@wrong("transpose takes all axes in their new order")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H // P, P, W // P, P, C).transpose(2, 3).reshape(B, -1, P * P * C)
+
+
+@wrong("use H // P")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H / P, P, W / P, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(B, -1, P * P * C)
+
+
+@wrong("H and W are not split separately")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H // P, W // P, P, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(B, -1, P * P * C)
+
+
+@wrong("not into (P, H/P)")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, P, H // P, P, W // P, C).transpose(0, 2, 4, 1, 3, 5).reshape(B, -1, P * P * C)
+
+
+@wrong("the batch axis is lost")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H // P, P, W // P, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(-1, P * P * C)
+
+
+@wrong("they are not always 4 and 3")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H // P, P, W // P, P, 3).transpose(0, 1, 3, 2, 4, 5).reshape(B, -1, P * P * 3)
+
+
+@wrong("returns a list of pieces")
+def patchify(images, P):
+    return [
+        [
+            image[r : r + P, c : c + P].reshape(-1)
+            for r in range(0, images.shape[1], P)
+            for c in range(0, images.shape[2], P)
+        ]
+        for image in (images[i] for i in range(images.shape[0]))
+    ]
+
+
+@wrong("both patches and pixels are in column order")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.reshape(B, H // P, P, W // P, P, C).transpose(0, 3, 1, 4, 2, 5).reshape(B, -1, P * P * C)
+
+
+@wrong("the channels come first in a patch")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, -1, P, P).transpose(0, 1, 4, 2, 5, 3).reshape(B, H, W, -1)
+
+
+@wrong("not always 3")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, 3).transpose(0, 1, 3, 2, 4, 5).reshape(B, H, W, 3)
+
+
+@wrong("the channels first: keep them last")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 5, 1, 3, 2, 4).reshape(B, -1, H, W)
+
+
+@wrong("(0, 3, 1, 2, 4, 5) is not the inverse")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 3, 1, 2, 4, 5).reshape(B, H, W, -1)
+
+
+@wrong("are not joined")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 1, 3, 2, 4, 5)
+
+
+@wrong("transpose takes all axes in their new order")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(2, 3).reshape(B, H, W, -1)
+
+
+@wrong("the product is patches @ E, without .T")
+def embed_patches(images, E, bias, P):
+    return patchify_given(images, P) @ E.T + bias
+
+
+@wrong("use the matrix product")
+def embed_patches(images, E, bias, P):
+    return patchify_given(images, P) * E + bias
+
+
+@wrong("the bias acts twice")
+def embed_patches(images, E, bias, P):
+    return linear(patchify_given(images, P), E, bias) + bias
+
+
+@wrong("embed_patches returns an array")
+def embed_patches(images, E, bias, P):
+    return patchify_given(images, P).data @ E.data + bias.data
+
+
+@wrong("leaves no gradient on bias")
+def embed_patches(images, E, bias, P):
+    return patchify_given(images, P) @ E + bias.data
+
+
+@wrong("the mean over the patches")
+def embed_patches(images, E, bias, P):
+    return linear(patchify_given(images, P), E, bias).mean(axis=1)
+
+
+# -- puzzles ----------------------------------------------------------------------------------------------
+
+
+@right
+def patch_means(image, P):
+    return image.reshape(image.shape[0] // P, P, -1, P).mean(axis=3).mean(axis=1)
+
+
+@right
+def patch_means(image, P):
+    return image.reshape(len(image) // P, P, image.shape[1] // P, P).mean((1, 3))
+
+
+@wrong("average over axes 1 and 3, the pixels")
+def patch_means(image, P):
+    return image.reshape(-1, P, image.shape[1] // P, P).mean(axis=(0, 2))
+
+
+@wrong("these are means of strips: the split is")
+def patch_means(image, P):
+    return image.reshape(image.shape[0] // P, image.shape[1] // P, P, P).mean(axis=(2, 3))
+
+
+@wrong("means of strips, without the grid")
+def patch_means(image, P):
+    return image.reshape(-1, P * P).mean(axis=1)
+
+
+@wrong("uses sum: this puzzle allows")
+def patch_means(image, P):
+    return image.reshape(-1, P, image.shape[1] // P, P).sum(axis=(1, 3)) / P**2
+
+
+@wrong("these are sums")
+def patch_means(image, P):
+    return image.reshape(-1, P, image.shape[1] // P, P).sum(axis=(1, 3))
+
+
+@wrong("must be a single line")
+def patch_means(image, P):
+    H, W = image.shape
+    return image.reshape(H // P, P, W // P, P).mean(axis=(1, 3))
+
+
+@right
+def patchify_channels_first(image, P):
+    return (
+        image.reshape(image.shape[0], -1, P, image.shape[2] // P, P)
+        .transpose(1, 3, 2, 4, 0)
+        .reshape(-1, P * P * image.shape[0])
+    )
+
+
+@right
+def patchify_channels_first(image, P):
+    return (
+        image.transpose(1, 2, 0)
+        .reshape(-1, P, image.shape[2] // P, P * len(image))
+        .transpose(0, 2, 1, 3)
+        .reshape(-1, P * P * len(image))
+    )
+
+
+@wrong("the transpose is missing")
+def patchify_channels_first(image, P):
+    return image.reshape(-1, P * P * len(image))
+
+
+@wrong("put the channel axis last")
+def patchify_channels_first(image, P):
+    return (
+        image.reshape(len(image), -1, P, image.shape[2] // P, P)
+        .transpose(1, 3, 0, 2, 4)
+        .reshape(-1, P * P * len(image))
+    )
+
+
+@wrong("a reshape to (H, W, C)")
+def patchify_channels_first(image, P):
+    C, H, W = image.shape
+    return image.reshape(H // P, P, W // P, P, C).transpose(0, 2, 1, 3, 4).reshape(-1, P * P * C)
+
+
+@wrong("uses moveaxis")
+def patchify_channels_first(image, P):
+    return (
+        np.moveaxis(image, 0, -1)
+        .reshape(-1, P, image.shape[2] // P, P * len(image))
+        .transpose(0, 2, 1, 3)
+        .reshape(-1, P * P * len(image))
+    )
+
+
+@wrong("each channel is cut separately")
+def patchify_channels_first(image, P):
+    return image.reshape(len(image), -1, P, image.shape[2] // P, P).transpose(0, 1, 3, 2, 4).reshape(-1, P * P)
