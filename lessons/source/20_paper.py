@@ -337,7 +337,7 @@ show_attempt(
 # %% [markdown]
 # ## In the paper
 #
-# Where each equation is computed. Both columns are searchable by the tag `# ViT (2)`.
+# Fig. 1 and Eqs. 1 to 4 are in section 3.1, Eqs. 5 to 8 in appendix A. Where each equation is computed: both columns are searchable by the tag `# ViT (2)`.
 #
 # | paper | in `thirty_lines.py` | in `vit.py` |
 # |---|---|---|

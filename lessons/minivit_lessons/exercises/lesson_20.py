@@ -165,8 +165,8 @@ def parts_of_table_1(attempt: Attempt) -> None:
 
 
 PART_OF = {
-    "embedding.weight": "patches", "embedding.bias": "patches", "cls": "tokens", "positions": "tokens", "qkv": "attention",
-    "attention.out": "attention", "mlp": "MLPs", "norm": "norms", "head": "head",
+    "embedding.weight": "patches", "embedding.bias": "patches", "cls": "tokens", "positions": "tokens",
+    "qkv": "attention", "attention.out": "attention", "mlp": "MLPs", "norm": "norms", "head": "head",
 }  # fmt: skip
 
 L_16, BIT = (87.76, 90.54, 99.42, 93.90, 97.32, 99.74, 76.28), (87.54, 90.54, 99.37, 93.51, 96.62, 99.63, 76.29)
@@ -275,7 +275,8 @@ SAID = {
     "the steps of fine-tuning": "Table 4",
 }
 NOT_SAID = (
-    "ε of LayerNorm", "how images are resized", "how random crops are drawn", "whether dropout acts on attention weights",
+    "ε of LayerNorm", "how images are resized", "how random crops are drawn",
+    "whether dropout acts on attention weights",
 )  # fmt: skip
 
 

@@ -17,19 +17,20 @@ PIECES = (
     ("linear projection", "#c3dbef", "x_p_E = ", "x_p_E = "),
     ("class token,\nposition embedding  (1)", "#fbe3d1", "x_class = ", "z = concatenate"),
     ("Transformer encoder, L times:\nnorm, attention, +  (2)\nnorm, MLP, +  (3)", "#e4e4e4", "for i in", "z = MLP("),
-    ("(not drawn)  (4)", "#ffffff", "y = LN(", "y = LN("),
+    ("last norm  (4)", "#ffffff", "y = LN(", "y = LN("),
     ("MLP head", "#f7cfae", 'return linear(y, θ, "head")', 'return linear(y, θ, "head")'),
     ("multi-head attention\n(5) to (8)", "#d7eadf", "def MSA", "return linear(SA"),
     ("MLP", "#dce9f5", "def MLP", "return linear(gelu"),
     ("norm", "#fff3c4", "def LN", "return layer_norm"),
 )
 FIGURE_ONE_ALT = (
-    "Left the pieces of Fig. 1, from the patches to the MLP head; right the code of the thirty lines. Each piece has the "
-    "colour of its lines: one or two lines each, the encoder three, attention eight."
+    "Left the pieces of Fig. 1, from the patches to the MLP head; right the code of the thirty lines. "
+    "Each piece has the colour of its lines: one or two lines each, the encoder three, attention nine."
 )
 MISREADINGS_ALT = (
-    "Bars of accuracy: the paper's equations 99.5 %, the root of D instead of D_h 96.5 %, LN(z) added instead of z 79 %, "
-    "the class token last 73 %, the norm after the addition 35 %, no root 10 %; the exact GELU and another ε cost nothing."
+    "Bars of accuracy: the paper's equations 99.5 %, the root of D instead of D_h 96.5 %, LN(z) instead of z 79 %, "
+    "the class token last 73 %, the norm after the addition 35 %, no root 10 %. "
+    "The exact GELU and another ε cost nothing."
 )
 PARTS_ALT = (
     "Three bars, Base, Large and Huge, each divided into parts. The MLPs have about two thirds of the parameters, "
@@ -38,7 +39,7 @@ PARTS_ALT = (
 
 
 def bare_code(module: ModuleType) -> list[str]:
-    """Return the lines of a module's functions without docstrings and comments' tails."""
+    """Return the lines of a module's functions without docstrings and comments."""
     text = Path(str(module.__file__)).read_text(encoding="utf-8")
     lines, kept = text.split("\n"), []
     for node in ast.parse(text).body:
