@@ -264,7 +264,7 @@ def figure_of_claim(value: Any) -> None:
             continue
         shown = SHOWN.get(int(number)) if number.isdecimal() else None
         if shown is None:
-            raise Complaint(f"figure_of_claim: {figure!r} is no figure from 1 to 7: write a number for {claim!r}")
+            raise Complaint(f"figure_of_claim: {figure!r} is not a figure from 1 to 7: write a number for {claim!r}")
         raise Complaint(f"figure_of_claim: Fig. {number} shows {shown}: it does not carry {claim!r}")
 
 

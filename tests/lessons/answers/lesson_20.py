@@ -258,7 +258,7 @@ wrong_value("figure_of_claim", {**FIGURES, CLAIMS[2]: 4}, "Fig. 4 shows random s
 wrong_value("figure_of_claim", {**FIGURES, CLAIMS[4]: 6}, "Fig. 6 shows the class token's attention over images")
 wrong_value("figure_of_claim", {**FIGURES, CLAIMS[5]: 7}, "Fig. 7 shows filters, position embeddings")
 wrong_value("figure_of_claim", {**FIGURES, CLAIMS[3]: 2}, "Fig. 2 shows VTAB by groups of tasks")
-wrong_value("figure_of_claim", {**FIGURES, CLAIMS[3]: "Table 2"}, "'Table 2' is no figure from 1 to 7")
+wrong_value("figure_of_claim", {**FIGURES, CLAIMS[3]: "Table 2"}, "'Table 2' is not a figure from 1 to 7")
 wrong_value("figure_of_claim", {**FIGURES, CLAIMS[3]: ...}, "1 of 6 are still to be written, such as 'for the same")
 
 MISSING = [
