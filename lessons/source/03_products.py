@@ -1,10 +1,10 @@
 # %% [markdown]
-# # 03 · Products: matrices, softmax and the loss
+# # 03 · Products: the matrix product, softmax and the loss
 #
-# *About 40 minutes. Comes after lesson [02](02_tensors.ipynb). In the paper: the operations of Eqs. 5 to 7, and the loss.*
+# *Comes after lesson [02](02_tensors.ipynb). In the paper: the operations of Eqs. 5 to 7, and the loss.*
 #
-# You will give your Tensor the matrix product, and build the two functions at the end of every classifier: softmax turns scores
-# into probabilities, cross-entropy says how wrong they are. Then the engine is complete.
+# You will add the matrix product to your Tensor, and build the two functions at the end of every classifier: softmax turns logits
+# into probabilities, and cross-entropy measures how wrong they are. Then the engine is complete.
 
 # %% tags=["keep"]
 import math
@@ -14,27 +14,29 @@ from matplotlib.figure import Figure
 
 from minivit import preprocess
 from minivit.data.shapes import shapes
-from minivit_lessons.pictures.cells import Cells, draw_cells
+from minivit_lessons.pictures.cells import BLIND_CHECK, Cells, draw_cells
+from minivit_lessons.puzzles import show_attempt
 
 record, arrays, unbroadcast, gradient_error = built("record", "arrays", "unbroadcast", "gradient_error")
 
 # %% [markdown]
 # ## The question
 #
-# A layer of a network makes M numbers out of D, each a weighted sum of all D: a vector times a D x M matrix. All of the 11
-# million multiplications that lesson 02 counted for one image are parts of such products. What is the vjp of `@`?
+# A layer of a network computes M numbers from D numbers, each a weighted sum of all D. Written with arrays, it multiplies a
+# vector by a D x M matrix: a **matrix product**, `@` in Python. All of the 11 million multiplications that lesson 02 counted
+# for one image are parts of such products. What is the vector-Jacobian product of `@`?
 #
-# At the far end of the network stand K *scores*, one for each class, of any size and sign. (They are also called
-# *logits*.) Two things are wanted from them: probabilities, and one number L that says how far these are from the truth,
-# so that `backward()` has a place to start. What are their vjps?
+# At the end of the network there are K logits, one for each class, of any size and sign. We need two things from them:
+# a **probability** for each class, and one number L, the loss, which tells how far these probabilities are from the truth,
+# so that `backward()` has a place to start. What are their vector-Jacobian products?
 
 # %% [markdown]
 # ## The picture
 #
-# Each number of y = x @ w is a row of x times a column of w. Follow one number backwards: `x[i, k]` was used for the whole row i of
-# y, each time with another number of row k of w. So its gradient is row i of dy times row k of w, which is column k of wᵀ.
-# In the same way `w[k, j]` belongs to column k of x (row k of xᵀ) and column j of dy. Move the sliders and follow
-# the orange frames.
+# Each number of y = x @ w is a row of x times a column of w. Follow one number in the backward pass: `x[i, k]` was used for the
+# whole row i of y, each time with another number of row k of w. So its gradient is row i of dy times row k of w, and this is column k
+# of wᵀ. In the same way, `w[k, j]` needs column k of x (row k of xᵀ) and column j of dy. Move the sliders and follow the
+# orange frames.
 
 # %%
 x = np.array([[1, 2, 0], [3, -1, 1]])
@@ -69,8 +71,8 @@ explore(
 # %% [markdown]
 # ## One number at a time
 #
-# The same as three loops. Each turn makes one product, `x[i, k] * w[k, j]`, and its gradient is lesson 01's: what comes from
-# above, times the other factor.
+# Here is the same as three loops. Each pass through the inner loop computes one product, `x[i, k] * w[k, j]`. Its gradients are those of
+# lesson 01: the gradient of the result, times the other factor.
 
 
 # %%
@@ -90,12 +92,12 @@ for name, got, product in zip(("y", "dx", "dw"), matmul_by_loops(x, w, dy), (x @
     print(name, "agrees with the picture:", (got == product).all())
 
 # %% [markdown]
-# Now the scores. *Softmax* makes them positive with exp and divides by the sum, so that they add up to 1:
+# Now the logits. The function **softmax** makes them positive with exp and divides by the sum, so that the results add up to 1:
 #
 # $$p_i = \frac{e^{x_i}}{\sum_j e^{x_j}}$$
 #
-# Every score has a say in every probability, through the sum. So this function has a Jacobian that is not diagonal, K x K
-# numbers $\partial p_i / \partial x_j$. We want to see it once, for one row of scores, before we avoid it.
+# Through the sum, every logit influences every probability. So the Jacobian of this function is not diagonal: it has K x K
+# entries $\partial p_i / \partial x_j$. Let us look at it once, for one row of logits, before we avoid it.
 
 
 # %%
@@ -109,7 +111,7 @@ softmax_of_row([2.0, 1.0, 0.0, -1.0]).round(3)
 
 # %% exercise="softmax_jacobian"
 def softmax_jacobian(p):
-    """The derivatives of probabilities p (K,) with respect to their scores: (K, K), row i for p[i]."""
+    """The derivatives of probabilities p (K,) with respect to their logits: (K, K), row i for p[i]."""
     # --- solution
     return np.diag(p) - np.outer(p, p)
     # --- end
@@ -119,36 +121,36 @@ def softmax_jacobian(p):
 def draw_jacobian(scale):
     p = softmax_of_row(scale * np.array([2.0, 1.0, 0.0, -1.0]))
     return draw_cells(
-        [Cells("scores", scale * np.array([2.0, 1.0, 0.0, -1.0]), digits=1), "→", Cells("p", p, digits=2)],
-        [Cells("Jacobian: p[i] down, score[j] across", softmax_jacobian(p), digits=2)],
+        [Cells("logits", scale * np.array([2.0, 1.0, 0.0, -1.0]), digits=1), "→", Cells("p", p, digits=2)],
+        [Cells("Jacobian: p[i] down, logit[j] across", softmax_jacobian(p), digits=2)],
     )
 
 
 explore(
     draw_jacobian,
-    "Four scores, their probabilities 0.64, 0.24, 0.09, 0.03, and the 4 x 4 Jacobian: positive on the diagonal only.",
+    "Four logits, their probabilities 0.64, 0.24, 0.09, 0.03, and the 4 x 4 Jacobian: positive on the diagonal only.",
     scale=[1, 2, 5, 0.1],
 )
 
 # %% [markdown]
-# Each row adds up to 0: if all scores grow by the same amount, the probabilities stay as they are. And each column does: what one
-# class gains, the others lose. Now make the scores five times as large. One probability goes to 1, and the whole Jacobian
-# to 0. Softmax is *saturated*, and next to no gradient gets through it. Lesson 07 has to do something about that.
+# Each row adds up to 0, since the probabilities do not change if all logits grow by the same amount. Each column adds up to 0,
+# since what one class gains, the others lose. Now make the logits five times as large. One probability goes to 1, and the whole
+# Jacobian goes to 0. Softmax is then *saturated*: almost no gradient passes through it. Lesson 07 has to solve this problem.
 
 # %% [markdown]
 # ## All at once
 #
-# From the picture, in code: dx = dy @ wᵀ and dw = xᵀ @ dy. Two things more. NumPy's `@` also multiplies *stacks* of matrices, and
-# stacks broadcast:
+# From the picture, in code: dx = dy @ wᵀ and dw = xᵀ @ dy. Two things come on top. NumPy's `@` also multiplies *stacks* of matrices,
+# and stacks broadcast:
 #
 # | x | w | y | where |
 # |---|---|---|---|
 # | (N, D) | (D, M) | (N, M) | one image |
 # | (B, N, D) | (D, M) | (B, N, M) | a batch: w is used for every image |
-# | (B, heads, N, D_h) | (B, heads, D_h, N) | (B, heads, N, N) | attention, lesson 07 |
+# | (B, heads, N, D_h) | (B, heads, D_h, N) | (B, heads, N, N) | lesson 07 |
 #
 # So "transposed" means the last two axes only, `swapaxes(-1, -2)`. And where a matrix was used several times, its gradients
-# add up, as always. Here is the new Tensor; it looks for your `matmul` below.
+# are added, as always. Here is the new Tensor; it calls your `matmul` below.
 
 
 # %% tags=["keep"]
@@ -165,7 +167,7 @@ class Tensor(built("Tensor")):
 def product(a, b):
     """a @ b. A vector takes part as a matrix of one row (left) or of one column (right), as in NumPy."""
     if a.ndim == 0 or b.ndim == 0:
-        raise ValueError("a matrix product wants at least one axis on each side; for a single number take *")
+        raise ValueError("a matrix product needs at least one axis on each side; for a single number use *")
     rows = a.reshape(1, -1) if a.ndim == 1 else a  # (..., m, k)
     columns = b.reshape(-1, 1) if b.ndim == 1 else b  # (..., k, n)
     out = matmul(rows, columns)  # (..., m, n)
@@ -190,14 +192,14 @@ def matmul(a, b):
 
 
 # %% [markdown]
-# For softmax as an operation, two things need care.
+# Softmax as an op has two difficulties.
 #
-# **Overflow.** In float32, exp(89) is infinite, and infinity divided by infinity is no number. But softmax does not change when all
-# scores of a row shrink by the same amount. Subtract the largest one: then every exponent is 0 or less.
+# **Overflow.** In float32, exp(89) is infinite, and infinity divided by infinity is not a number (nan). But softmax does not change
+# if the same number is subtracted from all logits of a row. Subtract the largest one: then every exponent is 0 or less.
 #
-# **No Jacobian.** Lesson 07 takes the softmax of thousands of rows of 65 numbers at once; nobody wants a matrix of 65 x 65 for
-# each. Write down $dx_j = \sum_i dp_i\, \partial p_i / \partial x_j$ with the Jacobian from above, and it
-# falls apart into sums that NumPy does on whole arrays.
+# **No Jacobian.** Lesson 07 needs the softmax of thousands of rows of 65 numbers at once, and a 65 x 65 matrix for each would be far
+# too much. Insert the Jacobian from above into $dx_j = \sum_i dp_i\, \partial p_i / \partial x_j$, and it
+# becomes a few sums that NumPy computes for whole arrays.
 
 
 # %% exercise="softmax"
@@ -218,16 +220,17 @@ def softmax(a, axis=-1):
 # %% [markdown]
 # ## Your turn
 #
-# The loss. The network gives the right class the probability p; we want it large. $-\log p$ is 0 if p = 1, and grows without
-# bound as p goes to 0. This is the *cross-entropy*, averaged over the batch:
+# Now the loss. The network gives the right class the probability p, and training should make it large. The number $-\log p$ is 0 if p = 1, and
+# grows without bound as p approaches 0. Its mean over the batch is the **cross-entropy**:
 #
 # $$L = -\frac{1}{B} \sum_b \sum_k t_{bk} \log p_{bk}$$
 #
-# The target t is 1 for the right class and 0 for the others. With *label smoothing* s, a share s of it is spread evenly over all K
-# classes: $(1 - s) + s/K$ for the right one, $s/K$ for the others, so that nobody is asked for a probability of exactly 1.
+# The target t of an image is a **one-hot vector**: 1 for the right class and 0 for the others. With **label smoothing** s, a share s of
+# it is spread evenly over all K classes: $(1 - s) + s/K$ for the right class, $s/K$ for the others. Then no probability
+# has to become exactly 1.
 #
-# It is tempting to take the log of softmax. But a probability may come out as 0 in floating point, with the log $-\infty$. Use
-# $\log p_i = x_i - \log \sum_j e^{x_j}$ instead, again with the largest score subtracted first.
+# It is tempting to take the log of softmax. But a probability may be 0 in floating point, and its log is $-\infty$. Use
+# $\log p_i = x_i - \log \sum_j e^{x_j}$ instead, again with the largest logit subtracted first.
 
 
 # %% exercise="cross_entropy"
@@ -264,13 +267,13 @@ for name, (function, *inputs) in checks.items():
     print(f"{name:26}{gradient_error(function, *inputs):.0e}")
 
 # %% [markdown]
-# Look at how simple the loss's gradient is: *probability minus target*, divided by B. The vjp of softmax, log and mean
-# together is simpler than those of the parts.
+# Look at how simple the gradient of the loss is: *probability minus target*, divided by B. For softmax, log and mean together, the
+# vector-Jacobian product is simpler than those of the parts.
 #
-# Now the smallest classifier there is: each image as one long row of 3,072 numbers, times one matrix W, plus a bias. W begins as zeros,
-# so all ten classes have the probability 0.1, and the loss begins at $-\log 0.1 = \ln 10 \approx 2.303$. Column k of W
-# has a number for each number of an image, so it can be looked at as an image itself: what the classifier
-# wants to see, before it says k.
+# Now the simplest classifier there is: each image is one long row of 3,072 numbers, and its logits are this row times one matrix W,
+# plus a bias. W begins as zeros, so all ten classes have the probability 0.1, and the loss begins at
+# $-\log 0.1 = \ln 10 \approx 2.303$. Column k of W has one number for each number of an image, so we can draw it as an image: it
+# shows which image gives class k the largest logit.
 
 
 # %%
@@ -315,14 +318,33 @@ for k, axes in enumerate(right_half.subplots(2, 5).flat):
 show(figure, "The loss falls from 2.30; beside it ten faint, noisy images, one for each class; a ring can be made out.")
 
 # %% [markdown]
-# It learns, but little: better than guessing, and far from good. The shapes are as often dark as bright, and they move about, so
-# no pixel speaks for a class. A weighted sum of pixels cannot say "the same shape, over there, in another colour". That takes
-# layers.
+# It learns, but little: it is better than guessing, and far from good. The shapes are as often dark as bright, and they move about, so
+# no pixel tells anything about the class. A weighted sum of pixels cannot express "the same shape, but over there and in another
+# colour". That takes several layers.
+
+# %% [markdown]
+# Before the paper, a puzzle with `@`. Image libraries store a row of pixels as r g b r g b ...: pixel after pixel, and in each the C
+# channels. A (d, d) matrix w can mix the d pixels of a row, for example reverse or blur them. But each channel must keep to itself.
+
+
+# %% exercise="mix_pixels"
+def mix_pixels(x, w, N, d, C):
+    """Each row and channel of x, a vector v of d pixels, becomes v @ w: (N, d C), (d, d) -> (N, d C)."""
+    # --- solution
+    return (x.reshape(N, d, C).transpose(0, 2, 1) @ w).transpose(0, 2, 1).reshape(x.shape)
+    # --- end
+
+
+# %%
+labelled = (10 * np.arange(1, 4)[:, None] + np.arange(1, 3)).reshape(1, 6)  # 21 is pixel 2, channel 1
+labelled = np.concatenate([labelled, labelled + 50])
+mirror = np.eye(3, dtype=int)[::-1]  # v @ mirror is v reversed
+show_attempt("mix_pixels", Cells("x", labelled), labelled, mirror, 2, 3, 2, right=labelled[:, [4, 5, 2, 3, 0, 1]])
 
 # %% [markdown]
 # ## In the paper
 #
-# Self-attention is three kinds of product and one softmax; the heads' stacks are what `swapaxes` and `unbroadcast` are for:
+# Equations 5 to 7 consist of three kinds of matrix product and one softmax. Their stacks are what `swapaxes` and `unbroadcast` are for:
 #
 # $$[q, k, v] = z\,U_{qkv} \quad (5) \qquad A = softmax(q k^\top / \sqrt{D_h}) \quad (6) \qquad SA(z) = A v \quad (7)$$
 #
@@ -333,19 +355,19 @@ show(figure, "The loss falls from 2.30; beside it ten faint, noisy images, one f
 # | $A$ | `softmax(...)`, over the last axis | (B, heads, N, N) |
 # | $A v$ | `A @ v` | (B, heads, N, N) @ (B, heads, N, D_h) |
 #
-# The loss has no equation in the paper; it is the cross-entropy. For fine-tuning, section 3.2 puts a new matrix of zeros (D x K)
-# at the end: like our W, it begins at $\ln K$. Tables 3 and 4 list no label smoothing; many recipes for small data
-# sets use it.
+# The paper has no equation for the loss. At the end of a trained model, section 3.2 puts a new matrix of zeros (D x K): like our W,
+# it begins at the loss $\ln K$. Label smoothing is not in Tables 3 and 4, but section 4.3 tunes it for the smaller data sets.
 #
-# `minivit` has the same three: `matmul` in [ops.py](../minivit/engine/ops.py), `softmax` and `cross_entropy` in
-# [fused.py](../minivit/engine/fused.py), which use fewer passes over memory. Its [reference.py](../minivit/engine/reference.py) writes
-# both from the simple operations and lets the engine find the vjps.
+# `minivit` has the same three ops: `matmul` in [ops.py](../minivit/engine/ops.py), `softmax` and `cross_entropy` in
+# [fused.py](../minivit/engine/fused.py), where they take fewer passes over memory. Its
+# [reference.py](../minivit/engine/reference.py) writes both with the simple ops, and lets the engine find the gradients.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Why did `gradient_error` take random numbers v, and not the plain sum of the outputs, $L = \sum y$? Here is a softmax
-# whose vjp is nonsense: it returns zeros. Compare it with the slopes, both ways.
+# Why did `gradient_error` take random numbers v, and not the plain sum of the outputs, $L = \sum y$? Here is a softmax with a
+# nonsensical vjp: it returns zeros. Guess which of the two losses reveals it. Then compare its gradient with the finite
+# differences, for both losses.
 
 
 # %%
@@ -353,8 +375,8 @@ def lazy_softmax(a):
     return record(softmax(a).data, (a,), lambda dp: (np.zeros_like(dp),))
 
 
-def slopes_and_gradients(v, scores=(2.0, 1.0, 0.0, -1.0)):
-    """Of L = sum(v * softmax): the slopes, and the gradients by both vjps."""
+def differences_and_gradients(v, scores=(2.0, 1.0, 0.0, -1.0)):
+    """Of L = sum(v * softmax): the finite differences, and the gradients by both vjps."""
     scores = np.array([scores])
     step = 1e-5 * np.eye(4)
     above, below = softmax(Tensor(scores + step)).data, softmax(Tensor(scores - step)).data
@@ -368,33 +390,83 @@ def slopes_and_gradients(v, scores=(2.0, 1.0, 0.0, -1.0)):
 
 lines = []
 for title, v in (("all 1", np.ones(4)), ("random", np.random.default_rng(1).standard_normal(4))):
-    found, true, lazy = slopes_and_gradients(v)
+    found, true, lazy = differences_and_gradients(v)
     wrong = [(0, j) for j in range(4) if abs(lazy[0, j] - found[0, j]) > 1e-6]
-    cells = [Cells("slopes", found), Cells("softmax", true), Cells("lazy", lazy, wrong)]
+    cells = [Cells("differences", found), Cells("softmax", true), Cells("lazy", lazy, wrong)]
     lines.append([f"v {title:6}", *(Cells(c.title, c.array, c.marked, digits=2) for c in cells)])
-show(
-    draw_cells(*lines),
-    "With v all 1, slopes and both gradients are 0. With random v the lazy gradient is still 0, and the slopes are not.",
-)
+show(draw_cells(*lines), BLIND_CHECK)
 
 # %% [markdown]
-# The probabilities of a row always add up to 1, whatever the scores. So the slope of their plain sum *is* zero, and a test with it
-# praises a vjp that does nothing. Lesson 04's layer normalisation has the same blind spot: its rows add up to 0. A check that
-# cannot fail is worse than none, for it looks like one. Put $\sum y^2$ in place of the plain sum: is that enough here?
+# The probabilities of a row always add up to 1, whatever the logits are. So the derivatives of their plain sum *are* zero, and a test
+# with this sum passes a vjp that does nothing. Lesson 04 has a layer with the same property: its rows add up to 0. A test that
+# cannot fail is worse than no test, because it looks like one. Suppose the loss is $\sum y^2$ instead: is that enough here?
 #
 # <details><summary>Answer</summary>
 #
-# Here yes: the slopes are no longer 0, unless all scores are equal. But layer normalisation makes the squares of a row add
-# up to a constant too, so there this sum is as blind as the plain one. Random numbers v know no such rule.
+# Here it is: the derivatives are no longer 0, unless all logits are equal. But in the layer of lesson 04, the squares of a row also
+# add up to a constant, so there this loss reveals as little as the plain sum. Random numbers v are not bound to any such rule.
 #
 # </details>
 
 # %% [markdown]
+# ## The same in PyTorch
+#
+# ```python
+# import torch
+# import torch.nn.functional as F
+#
+# y = x @ w                                    # also for stacks, which broadcast
+# p = torch.softmax(logits, dim=-1)            # softmax
+# log_p = F.log_softmax(logits, dim=-1)        # x - log of the sum of exp(x), without overflow
+# loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
+# ```
+#
+# | what differs | here | PyTorch |
+# |---|---|---|
+# | axis of softmax | `axis=-1` by default | `dim` must be given |
+# | input of the loss | logits | logits too: a softmax before it is a common mistake that raises no error |
+# | axis of the classes | the last one | axis 1, also if there are more axes: (B, K, ...) |
+# | labels | any array of integers | int64; or probabilities of the shape of the logits |
+# | `cross_entropy` without the mean | not available | `reduction="none"` or `"sum"` |
+# | transposed matrices of a stack | `swapaxes(-1, -2)` | `w.mT` or `w.transpose(-1, -2)`; NumPy 2 has `mT` too |
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    rng = np.random.default_rng(5)
+    z, v, labels = rng.standard_normal((4, 6)), rng.standard_normal((6, 10)), np.array([3, 0, 9, 3])
+    ours_z, ours_v = Tensor(z, requires_grad=True), Tensor(v, requires_grad=True)
+    theirs_z, theirs_v = torch.tensor(z, requires_grad=True), torch.tensor(v, requires_grad=True)
+
+    agree("softmax", softmax(ours_z @ ours_v), torch.softmax(theirs_z @ theirs_v, dim=-1))
+    ours = cross_entropy(ours_z @ ours_v, labels, smoothing=0.1)
+    theirs = torch.nn.functional.cross_entropy(theirs_z @ theirs_v, torch.tensor(labels), label_smoothing=0.1)
+    agree("cross_entropy with label smoothing", ours, theirs)
+    ours.backward()
+    theirs.backward()
+    agree("gradient of z, through all three", ours_z.grad, theirs_z.grad)
+    agree("gradient of v", ours_v.grad, theirs_v.grad)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [Bridle, 1990](https://doi.org/10.1007/978-3-642-76153-9_28) proposed softmax, a normalised exponential, so that the outputs
+#   of a network can be treated as probabilities, together with a loss that takes the log of a probability instead of a squared error.
+# - [Szegedy et al., 2015](https://arxiv.org/abs/1512.00567) introduced label smoothing for their Inception network.
+# - [Müller, Kornblith and Hinton, 2019](https://arxiv.org/abs/1906.02629) found that it keeps networks from becoming over-confident.
+# - Are the outputs of softmax true probabilities? [Guo et al., 2017](https://arxiv.org/abs/1706.04599) found that modern networks are
+#   poorly calibrated, and that on most data sets one number repairs much of it: all logits are divided by it.
+# - [Milakov and Gimelshein, 2018](https://arxiv.org/abs/1805.02867) compute softmax with fewer memory accesses, which makes it up to
+#   1.3 times as fast.
+
+# %% [markdown]
 # ## Summary
 #
-# - The gradients of a matrix product are two matrix products: dx = dy wᵀ, dw = xᵀ dy. Backward costs twice what forward does.
-# - Softmax's Jacobian is diag(p) - p pᵀ; its vjp is p · (dp - Σ p dp). Large scores saturate it.
-# - The gradient of cross-entropy is probability minus target. It starts at ln K when the scores are all equal.
+# - The gradients of a matrix product are two matrix products: dx = dy wᵀ, dw = xᵀ dy. So the backward pass costs twice as much as the
+#   forward pass.
+# - The Jacobian of softmax is diag(p) - p pᵀ; its vector-Jacobian product is p · (dp - Σ p dp). Large logits saturate it.
+# - The gradient of cross-entropy is probability minus target. The loss starts at ln K if all logits are equal.
 # - Check gradients with random numbers in front of the outputs.
 
 # %% [markdown]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..puzzles import uses_only
+from ..trial import Attempt, Complaint, explained
 from . import exercise
-from .lesson_02 import keeps_float32, same_vjp
+from .lesson_02 import _sum_of_copies, keeps_float32, same_vjp
 
 
 @exercise(3)
@@ -47,6 +48,14 @@ def softmax_jacobian(attempt: Attempt) -> None:
                 "the minus sign off the diagonal is missing: it is p[i] - p[i]² on it, -p[i] · p[j] elsewhere": (
                     outer + np.diag(p - 2 * p * p)
                 ),
+                "p * p multiplies element by element: use np.outer(p, p)": diagonal - p * p,
+                "p * p multiplies element by element, here in columns: use np.outer(p, p)": diagonal - (p * p)[:, None],
+                "p @ p is a single number: use np.outer(p, p)": diagonal - p @ p,
+                "p are probabilities already: do not take their softmax": (
+                    np.diag(_softmax(p)) - np.outer(_softmax(p), _softmax(p))
+                ),
+                "this is the diagonal matrix of p alone: subtract np.outer(p, p)": diagonal,
+                "this is np.outer(p, p) alone: it is subtracted from np.diag(p)": outer,
             },
             tolerance=1e-6,
         )
@@ -76,6 +85,11 @@ def matmul(attempt: Attempt) -> None:
                 "the gradients of a matrix that was used several times are not summed over the stack": lambda: dy @ wT,
                 "dy is missing": lambda: ones @ wT,
                 "the gradients of a and b are swapped": lambda: xT @ dy,
+                "np.dot multiplies each matrix by all matrices of the other stack: use @": lambda: np.dot(dy, wT),
+                "np.dot multiplies each matrix by all matrices of the other stack, all added up here: use @": (
+                    lambda: _sum_of_copies(np.dot(dy, wT), x.shape)
+                ),
+                "this is elementwise, dy * w: the vjp of @ needs @": lambda: dy * w,
             }
             b: dict[str, Callable[[], Any]] = {
                 "x is not transposed: dw = xᵀ @ dy": lambda: x @ dy,
@@ -87,7 +101,15 @@ def matmul(attempt: Attempt) -> None:
             return {"a": _possible(a), "b": _possible(b)}
 
         what = f"matmul(a, b) of shapes {a_shape} and {b_shape}"
-        same_vjp(attempt, attempt, [x, w], ["a", "b"], what, mistakes)
+        swap = "NumPy's transpose takes all axes in their new order: swap the last two with swapaxes(-1, -2)"
+        order = "check the order of the factors and the transposes: dx = dy @ wᵀ, dw = xᵀ @ dy"
+        reasons = {
+            "axes don't match array": swap,
+            "mismatch in its core dimension": order,
+            "could not be broadcast": order,
+        }
+        with explained(reasons):
+            same_vjp(attempt, attempt, [x, w], ["a", "b"], what, mistakes)
     constant = np.ones((3, 2))
     keeps_float32(attempt, lambda a: attempt(a, constant), (2, 3), "matmul(a, b)")
 
@@ -103,7 +125,14 @@ def softmax(attempt: Attempt) -> None:
             line = [slice(None) if i == axis % 3 else place for i, place in enumerate(index)]
             right[index] = math.exp(x[index]) / sum(math.exp(value) for value in x[tuple(line)])
         e = np.exp(x)
-        got = attempt(tensor(x), axis=axis)
+        reasons = {
+            "'numpy.ndarray' object has no attribute 'exp'": "x is an array: np.exp(x)",
+            "only length-1 arrays": "math.exp takes a single number: use np.exp",
+            "only 0-dimensional arrays": "math.exp takes a single number: use np.exp",
+            "could not be broadcast": "is keepdims=True missing, so that the axis is lost?",
+        }
+        with explained(reasons):
+            got = attempt(tensor(x), axis=axis)
         complain_of_array(got, "softmax", "pass it to record with its vjp, and return what record returns")
         same(
             got,
@@ -115,6 +144,13 @@ def softmax(attempt: Attempt) -> None:
                 "this is exp(x): divide it by its sum": e,
                 "this is exp(x - max): divide it by its sum": np.exp(x - x.max(axis=axis, keepdims=True)),
                 "these are the logarithms of the probabilities": np.log(right),
+                "exp is divided by its largest number: divide it by its sum": e / e.max(axis=axis, keepdims=True),
+                "exp is divided by its mean: divide it by its sum": e / e.mean(axis=axis, keepdims=True),
+                "this is the sigmoid of each number: divide exp by its sum over the axis": 1 / (1 + 1 / e),
+                "softmax is taken twice: divide exp by its sum only once": (
+                    np.exp(right) / np.exp(right).sum(axis=axis, keepdims=True)
+                ),
+                "the scores are squared instead of taking exp": x * x / (x * x).sum(axis=axis, keepdims=True),
                 "the scores themselves are divided by their sum: take exp first": x / x.sum(axis=axis, keepdims=True),
             },
         )
@@ -143,33 +179,50 @@ def softmax(attempt: Attempt) -> None:
         points = np.random.default_rng(8).standard_normal((3, 3))
         e = np.exp(points)
         p = e / e.sum(axis=axis, keepdims=True)
-        same_gradients(
-            attempt,
-            [points],
-            ["x"],
-            f"softmax(x, axis={axis})",
-            mistakes={
-                "x": {
-                    "only the Jacobian's diagonal is used, dp · p · (1 - p): the terms -p[i] · p[j] are missing": (
-                        lambda dp, p=p: dp * p * (1 - p)
-                    ),
-                    "the term - p · Σ p dp is missing: every score changes every probability, through the sum": (
-                        lambda dp, p=p: dp * p
-                    ),
-                    "the sum is Σ dp: it must be Σ p dp": (
-                        lambda dp, p=p, axis=axis: p * (dp - dp.sum(axis=axis, keepdims=True))
-                    ),
-                    "the sum is over everything: sum only over `axis`": lambda dp, p=p: p * (dp - (p * dp).sum()),
-                    "the sum is over the last axis, whatever `axis` says": (
-                        lambda dp, p=p: p * (dp - (p * dp).sum(axis=-1, keepdims=True))
-                    ),
-                    "the factor p in front is missing: dx = p · (dp - Σ p dp)": (
-                        lambda dp, p=p, axis=axis: dp - (p * dp).sum(axis=axis, keepdims=True)
-                    ),
-                }
-            },
-            options={"axis": axis},
-        )
+        comma = "the vjp must return a tuple, `return (dx,)`, with the comma"
+        with explained({"zip() argument": comma, "could not be broadcast": "is keepdims=True missing in the vjp?"}):
+            _softmax_gradients(attempt, points, p, axis)
+
+
+def _softmax_gradients(attempt: Attempt, points: np.ndarray, p: np.ndarray, axis: int) -> None:
+    """Check the gradient of softmax over one axis."""
+    same_gradients(
+        attempt,
+        [points],
+        ["x"],
+        f"softmax(x, axis={axis})",
+        mistakes={
+            "x": {
+                "only the Jacobian's diagonal is used, dp · p · (1 - p): the terms -p[i] · p[j] are missing": (
+                    lambda dp, p=p: dp * p * (1 - p)
+                ),
+                "the term - p · Σ p dp is missing: every score changes every probability, through the sum": (
+                    lambda dp, p=p: dp * p
+                ),
+                "the sum is Σ dp: it must be Σ p dp": (
+                    lambda dp, p=p, axis=axis: p * (dp - dp.sum(axis=axis, keepdims=True))
+                ),
+                "the sum is over everything: sum only over `axis`": lambda dp, p=p: p * (dp - (p * dp).sum()),
+                "the sum is over the last axis, whatever `axis` says": (
+                    lambda dp, p=p: p * (dp - (p * dp).sum(axis=-1, keepdims=True))
+                ),
+                "the sum broadcasts along the wrong axis: keepdims=True is missing": (
+                    lambda dp: p * (dp - (p * dp).sum(axis=axis))
+                ),
+                "the gradient is dp itself: multiply it by the Jacobian": lambda dp: dp,
+                "the sign is wrong: dx = p · (dp - Σ p dp)": (
+                    lambda dp: p * ((p * dp).sum(axis=axis, keepdims=True) - dp)
+                ),
+                "the mean of p dp is subtracted: subtract its sum": (
+                    lambda dp: p * (dp - (p * dp).mean(axis=axis, keepdims=True))
+                ),
+                "the factor p in front is missing: dx = p · (dp - Σ p dp)": (
+                    lambda dp, p=p, axis=axis: dp - (p * dp).sum(axis=axis, keepdims=True)
+                ),
+            }
+        },
+        options={"axis": axis},
+    )
 
 
 @exercise(3)
@@ -182,7 +235,15 @@ def cross_entropy(attempt: Attempt) -> None:
     right = sum(_loss(row, label) for row, label in zip(x, labels, strict=True)) / B
     p = np.array([_softmax(row) for row in x])
     chosen = p[np.arange(B), labels]
-    got = attempt(tensor(x), labels)
+    reasons = {
+        "could not be broadcast": "is keepdims=True missing, so that the axis of the classes is lost?",
+        "'numpy.ndarray' object has no attribute 'exp'": "an array has no methods exp and log: use np.exp and np.log",
+        "'numpy.ndarray' object has no attribute 'log'": "an array has no methods exp and log: use np.exp and np.log",
+        "only length-1 arrays": "the functions of math take a single number: use np.exp and np.log",
+        "only 0-dimensional arrays": "the functions of math take a single number: use np.exp and np.log",
+    }
+    with explained(reasons):
+        got = attempt(tensor(x), labels)
     if isinstance(got, float | np.floating | np.ndarray):
         raise Complaint("cross_entropy returns plain numbers: pass the loss to record with its vjp")
     same(
@@ -202,6 +263,22 @@ def cross_entropy(attempt: Attempt) -> None:
                 np.log(np.exp(x) / np.exp(x).sum(axis=0))[np.arange(B), labels]
             ),
             "these are the losses of the images: take their mean": -np.log(chosen),
+            "the logs of all classes are added: keep only that of the right class": -np.log(p).sum() / B,
+            "the logs of all classes are averaged: keep only that of the right class": -np.log(p).mean(),
+            "this is a squared error: take -log of the probability of the right class": (
+                ((p - np.eye(K)[labels]) ** 2).sum() / B
+            ),
+            "this is a mean squared error: take -log of the probability of the right class": (
+                ((p - np.eye(K)[labels]) ** 2).mean()
+            ),
+            "this is minus the right logit alone: add the log of the sum of exp": -x[np.arange(B), labels].mean(),
+            "the log of the sum of exp is missing its minus sign: log p = x - log Σ exp(x)": -np.mean(
+                x[np.arange(B), labels] + np.log(np.exp(x).sum(axis=1))
+            ),
+            "softmax is taken twice: the logits go straight into the loss": -np.mean(
+                np.log(np.exp(p) / np.exp(p).sum(axis=1, keepdims=True))[np.arange(B), labels]
+            ),
+            "the log is missing: the loss is -log p, not -p": -np.mean(chosen),
         },
     )
     s = 0.1
@@ -225,7 +302,8 @@ def cross_entropy(attempt: Attempt) -> None:
     _extremes(attempt, tensor)
     single = tensor(x.astype(np.float32), requires_grad=True)
     loss = attempt(single, labels, s)
-    attempt.call(_backward, loss, what="the backward pass of cross_entropy")
+    with explained({"zip() argument": "the vjp must return a tuple, `return (dx,)`, with the comma"}):
+        attempt.call(_backward, loss, what="the backward pass of cross_entropy")
     if loss.data.dtype != np.float32 or (single.grad is not None and single.grad.dtype != np.float32):
         raise Complaint(
             "cross_entropy of float32 logits gives a float64 loss or gradient: "
@@ -252,6 +330,47 @@ def cross_entropy(attempt: Attempt) -> None:
                 }
             },
         )
+
+
+@exercise(3, stretch=True)
+def mix_pixels(attempt: Attempt) -> None:
+    """Check two shapes against a loop, then that the line uses only @, reshape and transpose."""
+    for N, d, C in ((2, 4, 3), (2, 3, 3), (1, 2, 5)):
+        rng = np.random.default_rng(11)
+        x, w = rng.standard_normal((N, d * C)), rng.standard_normal((d, d))
+        right = np.zeros(x.shape)
+        for row, channel in product(range(N), range(C)):
+            right[row, channel::C] = x[row, channel::C] @ w
+        pixels = x.reshape(N, d, C)
+        by_channel = pixels.swapaxes(1, 2) @ w
+        mistakes: dict[str, Callable[[], Any]] = {
+            "a reshape to (N, C, d) takes neighbours for a channel: reshape to (N, d, C), then transpose": (
+                lambda x=x, w=w, N=N, d=d, C=C: (x.reshape(N, C, d) @ w).reshape(x.shape)
+            ),
+            "the result is sorted by channel: transpose back before the last reshape": (
+                lambda y=by_channel, x=x: y.reshape(x.shape)
+            ),
+            "this is w @ v, and not v @ w: transpose w": lambda x=x, y=pixels, w=w: (w @ y).reshape(x.shape),
+            "this is w @ v, and not v @ w: take w, not its transpose": (
+                lambda x=x, y=pixels, w=w: (y.swapaxes(1, 2) @ w.T).swapaxes(1, 2).reshape(x.shape)
+            ),
+            "the last reshape to (N, d C) is missing": lambda y=by_channel: y.swapaxes(1, 2),
+            "the transpose back and the last reshape are missing": lambda y=by_channel: y,
+            "a neighbour is taken for a channel, and the result is transposed": (
+                lambda x=x, w=w, N=N, d=d, C=C: (x.reshape(N, C, d) @ w).swapaxes(1, 2).reshape(x.shape)
+            ),
+            "x is returned unchanged": lambda x=x: x,
+        }
+        apart = "x has d · C columns, and w has d rows: split the columns into pixels and channels with reshape"
+        reasons = {
+            "axes don't match array": "transpose takes the order of all axes, such as transpose(0, 2, 1)",
+            f"is different from {C})": "@ works on the last axis: transpose the pixels there, and back after it",
+            "mismatch in its core dimension": apart,
+        }
+        with explained(reasons):
+            got = attempt(x, w, N, d, C)
+        same(got, right, f"mix_pixels(x, w, {N}, {d}, {C})", _possible(mistakes))
+    uses_only(attempt, "@", "reshape", "transpose")
 
 
 # -- what they share ------------------------------------------------------------------------------------
@@ -292,6 +411,6 @@ def _possible(results: dict[str, Callable[[], Any]]) -> dict[str, Any]:
     for sentence, compute in results.items():
         try:
             possible[sentence] = compute()
-        except ValueError:
+        except (ValueError, IndexError):
             continue
     return possible

@@ -12,6 +12,12 @@ CELL = 0.52  # inches
 GAP, TITLE = 0.6, 0.75  # in cells: the distance between arrays, and the height of a title
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
+# What a picture of lesson 03 shows: here, and not in its cell, since the lesson asks to guess first.
+BLIND_CHECK = (
+    "With v all 1, the finite differences and both gradients are 0. With random v the lazy gradient is still 0, and "
+    "the differences are not."
+)
+
 
 @dataclass(frozen=True)
 class Cells:

@@ -59,6 +59,35 @@ def softmax_jacobian(p):
     return np.outer(p, p) - np.diag(p)
 
 
+@wrong("element by element: use np.outer")
+def softmax_jacobian(p):
+    return np.diag(p) - p * p
+
+
+@wrong("p @ p is a single number")
+def softmax_jacobian(p):
+    return np.diag(p) - p.T @ p
+
+
+@wrong("do not take their softmax")
+def softmax_jacobian(p):
+    q = np.exp(p) / np.exp(p).sum()
+    return np.diag(q) - np.outer(q, q)
+
+
+@wrong("p[i] is added to whole rows")
+def softmax_jacobian(p):
+    return p[:, None] - np.outer(p, p)
+
+
+@wrong("the minus sign off the diagonal is missing")
+def softmax_jacobian(p):
+    J = np.outer(p, p)
+    for i in range(len(p)):
+        J[i, i] = p[i] * (1 - p[i])
+    return J
+
+
 # -- matmul ---------------------------------------------------------------------------------------------
 
 
@@ -127,6 +156,27 @@ wrong("the gradients of a and b are swapped")(
     multiplying(lambda x, w: lambda dy: (unbroadcast(t(x) @ dy, w.shape), unbroadcast(dy @ t(w), x.shape)))
 )
 wrong("returns 1 gradients for 2 inputs")(multiplying(lambda x, w: lambda dy: (dy @ t(w),)))
+
+
+wrong("swap the last two with swapaxes(-1, -2)")(
+    multiplying(
+        lambda x, w: (
+            lambda dy: (
+                unbroadcast(dy @ w.transpose(-1, -2), x.shape),
+                unbroadcast(x.transpose(-1, -2) @ dy, w.shape),
+            )
+        )
+    )
+)
+wrong("np.dot multiplies each matrix by all matrices")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(np.dot(dy, t(w)), x.shape), unbroadcast(t(x) @ dy, w.shape)))
+)
+wrong("the vjp of @ needs @")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy * w, x.shape), unbroadcast(dy * x, w.shape)))
+)
+wrong("returns a list, not a tuple")(
+    multiplying(lambda x, w: lambda dy: [unbroadcast(dy @ t(w), x.shape), unbroadcast(t(x) @ dy, w.shape)])
+)
 
 
 # -- softmax --------------------------------------------------------------------------------------------
@@ -214,6 +264,47 @@ def softmax(a, axis=-1):
 @wrong("leaves no gradient on x")
 def softmax(a, axis=-1):
     return Tensor(stable(a.data, axis), requires_grad=True)
+
+
+@wrong("np.exp(x)")
+def softmax(a, axis=-1):
+    e = a.data.exp()
+    return Tensor(e / e.sum(axis))
+
+
+@wrong("is keepdims=True missing, so that the axis is lost?")
+def softmax(a, axis=-1):
+    e = np.exp(a.data - a.data.max(axis=axis))
+    return record(e / e.sum(axis=axis), (a,), lambda dp: (dp,))
+
+
+@wrong("divide it by its sum")
+def softmax(a, axis=-1):
+    return (a - a.data.max(axis=axis, keepdims=True)).exp()
+
+
+@wrong("exp is divided by its mean")
+def softmax(a, axis=-1):
+    e = np.exp(a.data)
+    return record(e / e.mean(axis=axis, keepdims=True), (a,), lambda dp: (dp,))
+
+
+@wrong("the sigmoid of each number")
+def softmax(a, axis=-1):
+    return record(1 / (1 + np.exp(-a.data)), (a,), lambda dp: (dp,))
+
+
+@wrong("these are the logarithms of the probabilities")
+def softmax(a, axis=-1):
+    return record(np.log(stable(a.data, axis)), (a,), lambda dp: (dp,))
+
+
+wrong("with the comma")(with_vjp(lambda p, axis: lambda dp: p * (dp - (p * dp).sum(axis=axis, keepdims=True))))
+wrong("keepdims=True is missing")(with_vjp(lambda p, axis: lambda dp: (p * (dp - (p * dp).sum(axis=axis)),)))
+wrong("the gradient is dp itself")(with_vjp(lambda p, axis: lambda dp: (dp,)))
+wrong("the sign is wrong: dx")(
+    with_vjp(lambda p, axis: lambda dp: (p * ((p * dp).sum(axis=axis, keepdims=True) - dp),)),
+)
 
 
 # -- cross_entropy --------------------------------------------------------------------------------------
@@ -310,6 +401,50 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return -(log_p * target).sum(axis=-1).mean()
 
 
+@wrong("the logs of all classes are added")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -log_softmax(logits).sum(axis=-1).mean()
+
+
+@wrong("this is a squared error")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return ((softmax_given(logits) - target) ** 2).sum(axis=-1).mean()
+
+
+@wrong("minus the right logit alone")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -logits[np.arange(len(labels)), labels].mean()
+
+
+@wrong("softmax is taken twice")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return -(log_softmax(softmax_given(logits)) * target).sum(axis=-1).mean()
+
+
+@wrong("is keepdims=True missing, so that the axis of the classes is lost?")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    log_p = x - np.log(np.exp(x).sum(axis=-1))
+    return record(-log_p[np.arange(len(labels)), labels].mean(), (logits,), lambda dy: (dy * x,))
+
+
+@wrong("to base 10")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -log_softmax(logits)[np.arange(len(labels)), labels].mean() / np.log(10).item()
+
+
+@wrong("this is the mean of 1 - p")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return (1 - softmax_given(logits)[np.arange(len(labels)), labels]).mean()
+
+
+@wrong("take -log of each probability first")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return softmax_given(logits)[np.arange(len(labels)), labels].mean()
+
+
 def with_gradient(gradient):
     """cross_entropy with a right loss and the gradient that `gradient(dy, p, target)` makes."""
 
@@ -354,3 +489,70 @@ def cross_entropy(logits, labels, smoothing=0.0):
     loss = -(log_softmax(Tensor(x)).data * target).sum() / len(x)
     p = stable(x, -1)
     return record(loss, (logits,), lambda dy: (dy * (p - hard) / len(x),))
+
+
+@wrong("with the comma")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    target = targets(labels, x.shape[1], smoothing, x.dtype)
+    loss = -(log_softmax(Tensor(x)).data * target).sum() / len(x)
+    return record(loss, (logits,), lambda dy: dy * (stable(x, -1) - target) / len(x))
+
+
+# -- mix_pixels -----------------------------------------------------------------------------------------
+
+
+@right
+def mix_pixels(x, w, N, d, C):
+    return (w.T @ x.reshape(N, d, C)).reshape(x.shape)
+
+
+@right
+def mix_pixels(x, w, N, d, C):
+    return (w.transpose() @ x.reshape((N, d, C))).transpose((0, 1, 2)).reshape(x.shape)
+
+
+@wrong("a reshape to (N, C, d) takes neighbours for a channel")
+def mix_pixels(x, w, N, d, C):
+    return (x.reshape(N, C, d) @ w).reshape(x.shape)
+
+
+@wrong("transpose back before the last reshape")
+def mix_pixels(x, w, N, d, C):
+    return (x.reshape(N, d, C).transpose(0, 2, 1) @ w).reshape(x.shape)
+
+
+@wrong("transpose the pixels there")
+def mix_pixels(x, w, N, d, C):
+    return (x.reshape(N, d, C) @ w).reshape(x.shape)
+
+
+@wrong("this is w @ v, and not v @ w: transpose w")
+def mix_pixels(x, w, N, d, C):
+    return (w @ x.reshape(N, d, C)).reshape(x.shape)
+
+
+@wrong("the last reshape to (N, d C) is missing")
+def mix_pixels(x, w, N, d, C):
+    return (x.reshape(N, d, C).transpose(0, 2, 1) @ w).transpose(0, 2, 1)
+
+
+@wrong("split the columns into pixels and channels")
+def mix_pixels(x, w, N, d, C):
+    return x @ w
+
+
+@wrong("such as transpose(0, 2, 1)")
+def mix_pixels(x, w, N, d, C):
+    return (x.reshape(N, d, C).transpose(1, 2) @ w).transpose(1, 2).reshape(x.shape)
+
+
+@wrong("this puzzle allows @, reshape and transpose")
+def mix_pixels(x, w, N, d, C):
+    return np.einsum("ndc,de->nec", x.reshape(N, d, C), w).reshape(x.shape)
+
+
+@wrong("must be a single line")
+def mix_pixels(x, w, N, d, C):
+    y = x.reshape(N, d, C).transpose(0, 2, 1) @ w
+    return y.transpose(0, 2, 1).reshape(x.shape)
