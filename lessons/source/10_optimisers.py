@@ -2,10 +2,10 @@
 # # 10 · Optimisers: from gradients to the next weights
 #
 # *About 45 minutes. Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); all that it needs of them is
-# the idea of a gradient. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
+# the gradient. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
 #
-# You will write the three rules by which networks are trained (momentum, Adam, AdamW), and the two that keep them
-# safe (clipping, a schedule for the learning rate). At the end your five functions train a Vision Transformer.
+# You will write three rules that train networks (momentum, Adam, AdamW), and two that keep training stable
+# (clipping, a schedule for the learning rate). At the end, your five functions train a Vision Transformer.
 
 # %% tags=["keep"]
 import math
@@ -16,20 +16,27 @@ import minivit
 from minivit.data.shapes import shapes
 from minivit.training.optim import is_kernel
 from minivit_lessons import trained_model
+from minivit_lessons.pictures import optimisers as pictures
+from minivit_lessons.pictures.cells import Cells
 from minivit_lessons.pictures.optimisers import draw_descent, draw_first_steps, draw_losses, draw_rates
+from minivit_lessons.puzzles import show_attempt
 
 # %% [markdown]
 # ## The question
 #
-# The backward pass gives each weight a slope $g$: how fast the loss grows when this weight grows. So go the other
-# way,
+# Backpropagation computes for each weight the derivative $g$ of the loss with respect to it. Gradient descent moves
+# the weight against it,
 #
 # $$w \leftarrow w - \eta\, g,$$
 #
-# with a small number $\eta$, the *learning rate*. That is gradient descent, and you have used it before. But a slope
-# says only which way is down. It does not say how far, and it holds no further than the next bend. And $\eta$ is
-# *one* number for all weights. Are their slopes at least of one size? Here they are in the trained Vision
-# Transformer, for one batch of images: the root mean square of the gradient in some of its arrays.
+# where $\eta$ is the learning rate. A rule that computes new weights from gradients is called an **optimiser**, and this
+# is the simplest one. In practice the gradient is not that of all training images, but of a small random part of them,
+# a **mini-batch** (*batch* for short). Gradient descent with the gradients of mini-batches is called **stochastic
+# gradient descent** (SGD), since these gradients are random estimates of the true one.
+#
+# Two things remain open. The gradient gives a direction, but not how far to go, and it holds only near the present
+# weights. And $\eta$ is *one* number for all weights. Do their gradients at least have the same size? The cell prints the
+# root mean square of the gradient in some arrays of the trained Vision Transformer, for one mini-batch.
 
 # %%
 data = shapes("train", count=7680)
@@ -44,18 +51,17 @@ for name, parameter in model.named_parameters():
 # %% [markdown]
 # ## The picture
 #
-# Between the smallest and the largest lies a factor of about a hundred, and this is a small network. Which $\eta$ is
-# right for both?
+# The largest is about a hundred times the smallest, and this is a small network. Which $\eta$ suits both?
 #
-# Two weights are enough to see the trouble. This loss is a long valley, a hundred times steeper across (along $w_2$)
-# than along its floor (along $w_1$). Gradient descent starts at the dot and wants to reach the star.
+# Two weights are enough to see the problem. This loss is a long valley. Its curvature across (along $w_2$) is a hundred times
+# that along its floor (along $w_1$). Gradient descent starts at the dot; the minimum is at the star.
 
 # %%
 valley = np.diag([1.0, 100.0])  # H: the loss is ½ wᵀ H w, its gradient H w
 start = np.array([-4.0, 1.0])
 
 
-def walk(rule, steps=40, hessian=valley, begin=start):
+def descend_valley(rule, steps=40, hessian=valley, begin=start):
     """The weights after each step, (steps + 1, 2). A rule takes (w, g, step, state) and returns (w, state)."""
     w, state, path = begin, None, [begin]
     for step in range(1, steps + 1):
@@ -69,25 +75,27 @@ def plain(lr):
 
 
 explore(
-    lambda rate: draw_descent(valley, {"rate 0.002": walk(plain(0.002)), f"rate {rate}": walk(plain(rate))}),
-    "Left: over the contour lines of a long valley one path crawls along the floor and another jumps from wall to wall. "
-    "Right: the loss falls slowly for both.",
+    lambda rate: draw_descent(
+        valley, {"rate 0.002": descend_valley(plain(0.002)), f"rate {rate}": descend_valley(plain(rate))}
+    ),
+    pictures.VALLEY,
     rate=[0.019, 0.005, 0.01, 0.0198, 0.0204],
 )
 
 # %% [markdown]
 # ## One number at a time
 #
-# With a small rate it crawls along the floor. With a large one it jumps from wall to wall, and still crawls. With a
-# rate a little larger yet it leaves the picture (set the slider to 0.0204, if you have one).
+# With the small learning rate, the path moves slowly along the floor. With the large one it jumps from wall to wall and still
+# moves slowly along the floor. With a rate that is only a little larger it leaves the picture (set the slider to 0.0204, if you
+# have one).
 #
-# To see why, take the valley apart: each weight has a parabola of its own, $\tfrac{c}{2} w^2$ with *curvature* $c$
-# and slope $c\,w$. One step gives
+# To see why, look at one weight at a time. Along each axis the loss is a parabola, $\tfrac{c}{2} w^2$, with *curvature*
+# $c$ and derivative $c\,w$. One step of gradient descent gives
 #
 # $$w - \eta\, c\, w = (1 - \eta c)\, w .$$
 #
-# Every step multiplies $w$ by the same number. It must lie between -1 and 1, so $\eta$ must be below $2/c$. Before
-# you run the cell, say for each of its lines what will happen.
+# So each step multiplies $w$ by the same number. It must be between -1 and 1, or $w$ grows: $\eta$ must be below
+# $2/c$. Before you run the cell, predict for each of its six lines what will happen.
 
 
 # %%
@@ -95,40 +103,43 @@ def descend(curvature, lr, steps=5):
     """One weight after each step down the parabola curvature/2 * w²."""
     w, path = 1.0, [1.0]
     for _ in range(steps):
-        slope = curvature * w
-        w = w - lr * slope
+        derivative = curvature * w
+        w = w - lr * derivative
         path.append(round(w, 4))
     return path
 
 
 for lr in (0.002, 0.019, 0.0204):
-    print(f"rate {lr}: along the floor (c = 1)  ", descend(1.0, lr))
-    print(f"rate {lr}: across          (c = 100)", descend(100.0, lr))
+    print(f"rate {lr:<6}: along the floor (c = 1)", descend(1.0, lr))
+    print(f"rate {lr:<6}: across (c = 100)       ", descend(100.0, lr))
 
 # %% [markdown]
-# The steepest direction sets the limit, $\eta < 2/100$. The flattest must live with it: there $w$ shrinks by less
-# than 2 percent in a step. That is why training is slow, and everything that follows is a way around it.
+# The direction of largest curvature limits the learning rate: $\eta < 2/100$. In the direction of smallest curvature, $w$ then
+# shrinks by less than 2 percent in a step. This is why gradient descent is slow, and the rest of this lesson is about
+# ways around it.
 #
-# **Momentum** is the first. Keep a running sum $m$ of the slopes, in which older ones fade, and go along it:
+# **Momentum** is the first. Keep a running sum $m$ of the gradients, in which older gradients count less, and step along it:
 #
 # $$m \leftarrow \mu\, m + g, \qquad w \leftarrow w - \eta\, m .$$
 #
-# Across the valley the slopes change sign from step to step, and cancel. Along the floor they agree, and add up:
-# under a slope that is always 1, $m$ becomes $1 + \mu + \mu^2 + \cdots = 1 / (1 - \mu)$. With the usual $\mu = 0.9$
+# Across the valley the gradient changes its sign from step to step, so its terms cancel. Along the floor the gradients agree and
+# add up: if the gradient is always 1, $m$ becomes $1 + \mu + \mu^2 + \cdots = 1 / (1 - \mu)$. With the usual $\mu = 0.9$
 # that is 10.
+#
+# Numbers like $\eta$ and $\mu$, which training does not change but a person chooses, are called **hyperparameters**.
 
 # %%
 m_floor = m_across = 0.0
 for i in range(40):
-    m_floor = 0.9 * m_floor + 1.0  # always the same slope
+    m_floor = 0.9 * m_floor + 1.0  # always the same gradient
     m_across = 0.9 * m_across + (-1.0) ** i  # plus, minus, plus, minus
-print(f"after 40 steps: {m_floor:.2f} where the slopes agree, {m_across:.2f} where they alternate")
+print(f"after 40 steps: {m_floor:.2f} where the gradients agree, {m_across:.2f} where they alternate")
 
 # %% [markdown]
 # ## All at once
 #
-# From here on `w`, `g` and all else are arrays of one shape: a rule does the same for each of their numbers. Your
-# functions return new arrays and change none. (The package's optimisers change the weights in place and need less
+# From here on `w`, `g` and everything else are arrays of the same shape, and a rule treats each of their numbers alike. Your
+# functions return new arrays and change none. (The library's optimisers change the weights in place, which needs less
 # memory.)
 
 
@@ -142,20 +153,20 @@ def sgd_step(w, g, m, lr, momentum=0.9):
 
 
 # %% [markdown]
-# **Adam** goes further: it gives each weight a rate of its own. It keeps two running *means* for each weight, one of
-# the slope and one of its square,
+# **Adam** goes further and gives each weight a separate step size. It keeps two running *means* for each weight, one of
+# the gradient and one of its square,
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2,$$
 #
-# with $\beta_1 = 0.9$ and $\beta_2 = 0.999$, and both begin at 0. That is too small a beginning: if all slopes so far
-# were $g$, then after $t$ steps $m$ is $(1 - \beta_1^t)\, g$ and not $g$. So both are divided by what they lack,
-# which is called *bias correction*:
+# with $\beta_1 = 0.9$ and $\beta_2 = 0.999$. Both start at 0, and so they are too small at first: if all gradients so far
+# were $g$, then after $t$ steps $m$ is $(1 - \beta_1^t)\, g$ instead of $g$. *Bias correction* divides both by the factor
+# that they lack:
 #
 # $$\hat m = \frac{m}{1 - \beta_1^t}, \qquad \hat v = \frac{v}{1 - \beta_2^t}, \qquad w \leftarrow w - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon} .$$
 #
-# The slope is divided by its usual size. What is left has no unit: where slopes agree it is near 1, where they change
-# sign it is near 0. The tiny $\epsilon$ (here $10^{-8}$) is for weights whose slope is 0. The corrected means are
-# used and thrown away; what the next step needs is $m$ and $v$ themselves.
+# So the mean gradient is divided by the usual size of the gradient. The quotient has no unit: it is near 1 or -1 where
+# gradients agree, and near 0 where they change sign. The tiny $\epsilon$ (here $10^{-8}$) prevents a division by 0 for
+# weights whose gradient is 0. The corrected means are used once; the next step needs $m$ and $v$ themselves.
 
 
 # %% exercise="adam_step"
@@ -172,23 +183,23 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
 
 
 # %% [markdown]
-# Two things to see. A first step of Adam is $\eta$ long, whatever the slope: multiply the loss by 1000, and nothing
-# changes.
+# Two things to notice. The first step of Adam changes each weight by $\eta$, however large its gradient is. Multiply the loss by
+# 1000, and nothing changes.
 #
-# And the valley. Turn it with the slider, dot and all, or put another number first in the list. Two of the paths
-# simply turn with it, and one changes. Which one, and why?
+# Then the valley. Rotate it with the slider, together with the starting point (or put another angle first in the list). Two of
+# the paths rotate with it, and one changes its shape. Which one, and why?
 #
 # <details><summary>Answer</summary>
 #
-# Adam's. It divides by the size of each *weight's* slope, so it mends a valley that lies along the axes, and is no
-# cure for one that lies across them. Plain descent and momentum never look at the axes.
+# Adam's. It divides by the size of each *weight's* gradient. That helps if the valley runs along the axes, and not if it runs
+# across them. Plain gradient descent and momentum do the same in any coordinates.
 #
 # </details>
 
 # %%
-slopes = np.array([-0.001, 1.0, 1000.0])
-first, *_ = adam_step(np.zeros(3), slopes, np.zeros(3), np.zeros(3), step=1, lr=0.01)
-print("slopes", slopes, "first steps", first.round(5))
+gradients = np.array([-0.001, 1.0, 1000.0])
+first, *_ = adam_step(np.zeros(3), gradients, np.zeros(3), np.zeros(3), step=1, lr=0.01)
+print("gradients", gradients, "first steps", first.round(5))
 
 
 def with_momentum(lr):
@@ -208,32 +219,34 @@ def with_adam(lr):
 
 
 def draw_three(degrees):
-    """The three rules in a valley that is turned."""
+    """The three rules in a rotated valley."""
     angle = math.radians(degrees)
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    turned = turn @ valley @ turn.T
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    rotated = rotation @ valley @ rotation.T
     rules = {
         "plain, rate 0.019": plain(0.019),
         "momentum, rate 0.01": with_momentum(0.01),
         "Adam, rate 0.3": with_adam(0.3),
     }
-    return draw_descent(turned, {name: walk(rule, 60, turned, turn @ start) for name, rule in rules.items()})
+    return draw_descent(
+        rotated, {name: descend_valley(rule, 60, rotated, rotation @ start) for name, rule in rules.items()}
+    )
 
 
 explore(
     draw_three,
-    "Three paths down the valley. Plain descent zigzags, momentum swings and overshoots, Adam goes straight at first.",
+    pictures.THREE_RULES,
     degrees=[0, 15, 30, 45],
 )
 
 # %% [markdown]
 # ## Your turn
 #
-# **Weight decay** pulls weights towards 0, so that none grows without need. In plain gradient descent one adds
-# $\lambda w$ to the gradient, and the weight shrinks by $\eta \lambda w$ in every step. In Adam that goes wrong,
-# quietly: the pull becomes a part of $g$, and is divided by $\sqrt{\hat v}$ like the rest of it. Weights with large
-# slopes are then hardly pulled, and those with small slopes far too much. **AdamW** keeps the two apart: first it
-# shrinks the weight itself by $\eta \lambda w$, then it takes the step of Adam, along the gradient alone.
+# **Weight decay** shrinks each weight a little in every step, so that no weight grows without need. In plain gradient descent
+# one adds $\lambda w$ to the gradient, and the weight then shrinks by $\eta \lambda w$ in every step. In Adam the same
+# addition goes wrong, and nothing reports it: $\lambda w$ becomes a part of $g$ and is divided by $\sqrt{\hat v}$ like the
+# rest. Weights with large gradients then hardly shrink, and those with small gradients shrink far too much. **AdamW** separates
+# the two. It first shrinks the weight itself by $\eta \lambda w$, and then takes the step of Adam with the gradient alone.
 
 
 # %% exercise="adamw_step"
@@ -245,13 +258,13 @@ def adamw_step(w, g, mean, square, step, lr, decay):
 
 
 # %% [markdown]
-# Here is the difference. Two weights start at 1. Their slopes are pure noise, one of size 0.1, the other of size 10.
-# How far has the decay pulled each after 1000 steps?
+# To measure the difference, let two weights start at 1. Their gradients are random numbers, of size 0.1 for the first weight and 10 for the
+# second. How far has weight decay moved each towards 0 after 1000 steps?
 
 
 # %%
-def pull(rule):
-    """How far two weights with noisy slopes are pulled towards 0 by 1000 steps of a rule, next to none at all."""
+def shrinkage(rule):
+    """How far 1000 steps of a rule shrink two weights with random gradients, compared with no decay at all."""
     rng = np.random.default_rng(0)
     w = free = np.ones(2)
     state = free_state = (np.zeros(2), np.zeros(2))
@@ -262,18 +275,18 @@ def pull(rule):
     return np.round(free - w, 3)
 
 
-print("added to the gradient:", pull(lambda w, g, m, v, t: adam_step(w, g + 0.1 * w, m, v, t, 0.001)))
-print("decoupled (AdamW):    ", pull(lambda w, g, m, v, t: adamw_step(w, g, m, v, t, 0.001, 0.1)))
+print("added to the gradient:", shrinkage(lambda w, g, m, v, t: adam_step(w, g + 0.1 * w, m, v, t, 0.001)))
+print("decoupled (AdamW):    ", shrinkage(lambda w, g, m, v, t: adamw_step(w, g, m, v, t, 0.001, 0.1)))
 
 # %% [markdown]
-# **Clipping** is for the odd batch whose gradient is ten times the usual. Take the gradients of *all* arrays together
-# as one long vector, and measure its length $\|g\|$, the root of the sum of all squares. If it is above a limit,
-# scale everything down to the limit. The direction stays as it was.
+# **Gradient clipping** is for the rare mini-batch whose gradient is ten times the usual. Take the gradients of *all* arrays together
+# as one long vector and compute its norm $\|g\|$, the root of the sum of all squares. If the norm is above a limit,
+# multiply all gradients by the factor that brings it down to the limit. Their common direction stays the same.
 
 
 # %% exercise="clip_by_norm"
 def clip_by_norm(gradients, max_norm):
-    """A list of gradients of different shapes, scaled down together to a joint length of at most max_norm."""
+    """A list of gradients of different shapes, scaled down together to a common norm of at most max_norm."""
     # --- solution
     norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
     scale = min(1.0, max_norm / norm) if norm else 1.0
@@ -282,10 +295,10 @@ def clip_by_norm(gradients, max_norm):
 
 
 # %% [markdown]
-# The **schedule** is the learning rate as a function of the step. At the start the weights are random, and Adam's
-# means know next to nothing: so the rate rises in a straight line (*warm-up*). At the end large steps would only jump
-# about in the valley: so it falls to 0, along half a cosine or a straight line. With step $s$ counted from 0, $S$
-# steps in all, $S_w$ of them warm-up:
+# The **learning-rate schedule** is the learning rate as a function of the step. At the start the weights are random and Adam's
+# means are based on few gradients, so the learning rate increases in a straight line: **warmup**. At the end, large steps would only jump
+# from wall to wall, so it decreases to 0, along half a cosine or a straight line. With step $s$ counted from 0, $S$ steps in
+# all, and $S_w$ of them warmup:
 #
 # $$\eta_s = \eta\, \frac{s + 1}{S_w} \ \text{ while } s < S_w, \qquad \text{then, with } f = \frac{s - S_w}{S - S_w}: \quad
 # \eta_s = \eta\, \frac{1 + \cos \pi f}{2} \ \text{ or } \ \eta\, (1 - f).$$
@@ -308,16 +321,17 @@ def schedule(step, total, warmup, lr, decay="cosine"):
 rates = {kind: [schedule(step, 200, 20, 0.001, kind) for step in range(200)] for kind in ("cosine", "linear")}
 show(
     draw_rates(rates, 20),
-    "The learning rate over 200 steps: it rises in a straight line for 20 of them, then falls along a cosine or a line.",
+    pictures.RATES,
 )
 
 # %% [markdown]
-# Now all five at work: a small Vision Transformer (16 patches of 8 x 8 pixels, D = 32, two blocks) on the shapes, 120
-# steps of 64 images. It is `minivit`'s own model, which is the same as yours and faster. Each of the three runs
-# starts from the same weights and sees the same images; AdamW alone has weight decay, as in the paper. The rate of
-# each is the best of several that we tried, so look at the rates as well: they differ by a factor of a hundred.
-# Adam's is nearly a distance, and 0.001 is a fair first try for almost any network; the others must be found anew for
-# each. On so small a model well-tuned momentum keeps up.
+# Now all five functions train a small Vision Transformer (16 patches of 8 x 8 pixels, D = 32, two blocks) on the shapes, for 120
+# steps of 64 images. The model is `minivit`'s, which is the same as yours and faster. Each of the three runs
+# starts with the same weights and sees the same images. Only AdamW has weight decay, as in the paper. The learning rate of
+# each is the best of several that we tried. They differ by a factor of a hundred: 1, 0.1 and 0.01.
+#
+# Adam's learning rate is nearly a distance in weight space, so 0.001 is a fair first try for almost any network. The other two must be
+# tuned anew for each network. Guess before you run the cell: which run has the highest loss at the end?
 
 # %%
 BATCH, STEPS = 64, 120
@@ -325,7 +339,7 @@ small = minivit.ViTConfig(image_size=32, patch_size=8, dim=32, depth=2, heads=2,
 
 
 def train(rule, lr):
-    """The loss of each step of a training. A rule takes (w, g, two state arrays, step, rate, decay)."""
+    """The loss of each step of a run. A rule takes (w, g, two state arrays, step, rate, decay)."""
     model = minivit.ViT(small, seed=0)
     parameters = model.named_parameters()
     state = {name: (np.zeros_like(p.data), np.zeros_like(p.data)) for name, p in parameters}
@@ -359,42 +373,69 @@ losses = {
 }
 for name, values in losses.items():
     print(f"{name}, mean loss of the last 20 steps: {np.mean(values[-20:]):.2f}")
-show(draw_losses(losses), "Three falling training losses: momentum and AdamW end below plain gradient descent.")
+show(draw_losses(losses), pictures.LOSSES)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Plain gradient descent, even with the best of its learning rates. Momentum and AdamW end at about the same loss: on a model as small as this,
+# well-tuned momentum is as good.
+#
+# </details>
+#
+# ### A puzzle: momentum without a loop
+#
+# A harder task, without hints. Momentum is a sum in which each older gradient counts less. So all $m$ of a run are *one* matrix product with
+# all gradients of the run. Write it in a single line. The cell after the check draws what your line makes of four gradients, each of
+# which is 1 in one place, with $\mu = 2$ (too large for training, but easy to read).
+
+
+# %% exercise="momentum_at_once"
+def momentum_at_once(gradients, momentum, T):
+    """The running sum m after each step, from 0: gradients (T, D) -> (T, D)."""
+    # --- solution
+    return np.tril(momentum ** abs(np.arange(T)[:, None] - np.arange(T))) @ gradients
+    # --- end
+
+
+# %%
+ones = np.eye(4, dtype=int)
+after = np.array([[1, 0, 0, 0], [2, 1, 0, 0], [4, 2, 1, 0], [8, 4, 2, 1]])
+show_attempt("momentum_at_once", Cells("gradients", ones), ones, 2, 4, right=after)
 
 # %% [markdown]
 # ## In the paper
 #
-# Section 4.1 trains *all* models with Adam, the ResNets too (appendix D.1 compares the two for them), and fine-tunes
-# them with SGD and momentum. The numbers stand in appendix B.1:
+# The paper trains each model twice: first on a large data set, then on the data set of the task (lesson 13). Section 4.1: *all* models, the
+# ResNets too, are first trained with Adam (appendix D.1 compares it with SGD for the ResNets). The second training uses SGD with
+# momentum. The numbers are in appendix B.1:
 #
-# | | pre-training (Table 3) | fine-tuning (Table 4) |
+# | | first, on a large data set (Table 3) | then, for the task (Table 4) |
 # |---|---|---|
-# | rule | Adam, $\beta_1 = 0.9$, $\beta_2 = 0.999$ | SGD, momentum 0.9 |
-# | images in a batch | 4096 | 512 |
-# | rate of ViT-B | 8e-4 (JFT), 1e-3 (ImageNet-21k), 3e-3 (ImageNet) | 0.001 to 0.06 |
-# | warm-up, then | 10,000 steps; linear, for ImageNet cosine | cosine |
+# | optimiser | Adam, $\beta_1 = 0.9$, $\beta_2 = 0.999$ | SGD, momentum 0.9 |
+# | images in a mini-batch | 4096 | 512 |
+# | learning rate of ViT-B | 8e-4 (JFT), 1e-3 (ImageNet-21k), 3e-3 (ImageNet) | 0.001 to 0.06 |
+# | warmup, then decay | 10,000 steps; linear, for ImageNet cosine | cosine |
 # | weight decay | 0.1 (JFT), 0.03 (ImageNet-21k), 0.3 (ImageNet) | 0 |
 # | clipping | at 1 for ImageNet | at 1 |
 #
-# | paper | here | in the package |
+# | paper | here | in the library |
 # |---|---|---|
 # | Adam | `adam_step`, `adamw_step` | `minivit.Adam`, `minivit.AdamW` |
 # | SGD, momentum | `sgd_step` | `minivit.SGD` |
 # | gradient clipping at global norm | `clip_by_norm` | `clip_by_global_norm` in [`optim.py`](../minivit/training/optim.py) |
-# | warm-up and decay | `schedule` | `Schedule` in [`schedule.py`](../minivit/training/schedule.py) |
+# | warmup and decay | `schedule` | `Schedule` in [`schedule.py`](../minivit/training/schedule.py) |
 #
-# Adam is Kingma and Ba's (arXiv 1412.6980), decoupled decay Loshchilov and Hutter's (arXiv 1711.05101). Like the
-# authors' later code, `minivit` decays only the kernels of linear layers.
+# Like the authors' later code, `minivit` decays only the weights of linear layers, not biases, norms, class token and
+# position embeddings.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Leave the bias correction out. Both means then start too small, which sounds harmless: small means, small steps? But
-# the step is a *quotient*. After the first slope $m$ is a tenth of what it should be, and $\sqrt v$ a thirtieth. So
-# the first steps are too *long*, just when the weights are still random. The mistake heals by itself: after some
-# thousand steps the two are the same, and a training that survives its beginning shows nothing.
+# Leave out the bias correction. Both means then start too small, which sounds harmless: small means, small steps? Guess
+# before you run the cell: are the first steps too short or too long? How long does the error last?
 #
-# Make $\beta_2$ smaller, with the slider or in the list. For which $\beta_2$ does the first step have the right
+# Then make $\beta_2$ smaller, with the slider or in the list. For which $\beta_2$ does the first step have the right
 # length even without the correction?
 
 
@@ -406,7 +447,7 @@ def adam_without_correction(w, g, mean, square, lr, betas):
 
 
 def draw_broken(beta2, lr=0.1):
-    """Adam's steps with and without bias correction: under a slope that never changes, and in the valley."""
+    """Adam's steps with and without bias correction: with a constant gradient, and in the valley."""
     betas = (0.9, beta2)
 
     def right(w, g, step, state):
@@ -424,26 +465,117 @@ def draw_broken(beta2, lr=0.1):
             before = w
             w, state = rule(w, np.ones(1), step, state)
             steps.append(float(before[0] - w[0]) / lr)
-        sizes[name], paths[name] = steps, walk(rule, 60)
+        sizes[name], paths[name] = steps, descend_valley(rule, 60)
     return draw_first_steps(sizes, paths, valley)
 
 
 explore(
     draw_broken,
-    "Left: with correction each step is one learning rate long; without, up to six and a half. Right: the path without "
-    "correction shoots past the star.",
+    pictures.UNCORRECTED,
     beta2=[0.999, 0.99, 0.95, 0.9],
 )
 
 # %% [markdown]
+# <details><summary>Answers</summary>
+#
+# The first steps are too *long*, just when the weights are still random. The step is a quotient: after the first gradient $m$
+# is a tenth of what it should be, but $\sqrt v$ a thirtieth. Some steps later the quotient is 6.5 times too large. The
+# error fades: after some thousand steps the two rules are the same, and a run that survives its start shows nothing of it.
+#
+# With $\beta_2 = 0.99$ the first step is right: $\sqrt{1 - 0.99} = 0.1 = 1 - \beta_1$, so both factors cancel. Its later steps are
+# too long all the same, since the two means grow at different rates.
+#
+# </details>
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# An optimiser of PyTorch holds the parameters and their running means, and changes the parameters in place:
+#
+# ```python
+# optimizer = torch.optim.AdamW(model.parameters(), lr=0.001, weight_decay=0.05)
+# warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / 20, total_iters=19)
+# decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=180)
+# scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[20])
+#
+# loss.backward()
+# torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
+# optimizer.step()
+# scheduler.step()
+# optimizer.zero_grad()
+# ```
+#
+# What differs:
+#
+# - `torch.optim.SGD` has no momentum unless you say `momentum=0.9`, and uses the same sum as `sgd_step`. Other programs put the
+#   learning rate into the sum, which differs as soon as the learning rate changes.
+# - `torch.optim.Adam(weight_decay=...)` adds the decay to the gradient, the mistake that AdamW corrects. Both use `eps=1e-8`. `AdamW` decays by
+#   0.01 if you say nothing, and decays *all* parameters that it is given, biases and norms too.
+# - `clip_grad_norm_` divides by the norm plus 1e-6, so its result is a trifle smaller than yours.
+# - A scheduler counts steps for itself: call `scheduler.step()` once after each `optimizer.step()`.
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    rng = np.random.default_rng(0)
+    begin, gradients = rng.standard_normal((2, 3)), rng.standard_normal((5, 2, 3))
+    rules = {
+        "SGD with momentum": (torch.optim.SGD, {"momentum": 0.9}, momentum_rule),
+        "Adam": (torch.optim.Adam, {}, lambda w, g, m, v, t, lr, _: adam_step(w, g, m, v, t, lr)),
+        "AdamW": (torch.optim.AdamW, {"weight_decay": 0.2}, adamw_step),
+    }
+    for name, (optimiser, options, rule) in rules.items():
+        theirs = torch.nn.Parameter(torch.from_numpy(begin.copy()))
+        optimizer = optimiser([theirs], lr=0.1, **options)
+        ours, state = begin, (np.zeros_like(begin), np.zeros_like(begin))
+        for t, g in enumerate(gradients, start=1):
+            theirs.grad = torch.from_numpy(g)
+            optimizer.step()
+            ours, *state = rule(ours, g, *state, t, 0.1, 0.2)
+        agree(f"five steps of {name}", ours, theirs)
+
+    theirs.grad = torch.from_numpy(gradients[0].copy())
+    torch.nn.utils.clip_grad_norm_([theirs], max_norm=1.0)
+    agree("clipping", clip_by_norm([gradients[0]], 1.0)[0], theirs.grad, tolerance=1e-5)
+
+    optimizer = torch.optim.SGD([theirs], lr=0.001)
+    parts = [
+        torch.optim.lr_scheduler.LinearLR(optimizer, 1 / 20, total_iters=19),
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=180),
+    ]
+    scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, parts, milestones=[20])
+    found = []
+    for _ in range(200):
+        found.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    agree("the schedule", rates["cosine"], np.array(found))
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [Robbins and Monro, 1951](https://doi.org/10.1214/aoms/1177729586) proved when an iteration with random estimates converges,
+#   the origin of stochastic gradient descent.
+# - [Pascanu et al., 2012](https://arxiv.org/abs/1211.5063) proposed to clip the norm of the gradient, for recurrent networks, whose gradients
+#   explode.
+# - [Kingma and Ba, 2014](https://arxiv.org/abs/1412.6980) introduced Adam, whose step does not depend on the scale of the
+#   gradient.
+# - [Goyal et al., 2017](https://arxiv.org/abs/1706.02677) used warmup to train a ResNet-50 with mini-batches of 8192 images without loss of
+#   accuracy.
+# - [Loshchilov and Hutter, 2017](https://arxiv.org/abs/1711.05101) showed that adding $\lambda w$ to the gradient is not weight decay in Adam, and
+#   proposed AdamW.
+# - [Xiong et al., 2020](https://arxiv.org/abs/2002.04745) explained why warmup helps post-norm Transformers, and trained pre-norm ones without it.
+
+# %% [markdown]
 # ## Summary
 #
-# - A slope is no distance. The steepest direction limits the rate, and the flattest pays for it.
-# - Momentum adds up slopes that agree. Adam divides each weight's slope by its usual size, and corrects the means for starting at 0.
-# - Decay belongs beside Adam's step and not into it. Clipping keeps the direction. A schedule is gentle at both ends.
+# - A gradient is a direction, not a distance. The direction of largest curvature limits the learning rate, and the others progress slowly with it.
+# - Momentum adds up gradients that agree. Adam divides each weight's mean gradient by its usual size, and corrects the means for starting at 0.
+# - AdamW applies weight decay to the weights, not to the gradient. Clipping keeps the direction. A schedule starts small and ends small.
 
 # %% [markdown]
 # ## What comes next
 #
-# You have all parts of a training. [Lesson 11](11_training.ipynb) puts them into a loop, adds batches, augmentation
-# and a validation split, and teaches you to read what goes wrong from its curves.
+# You have all parts of a training loop. [Lesson 11](11_training.ipynb) writes it, adds epochs, augmentation
+# and a validation set, and teaches you to read from its curves what goes wrong.

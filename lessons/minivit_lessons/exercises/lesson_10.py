@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..compare import same
-from ..trial import Attempt, Complaint
+from ..puzzles import uses_only
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 ROOT_FIRST = "the root is taken before the correction: correct the mean of squares first"
@@ -33,6 +34,12 @@ def sgd_step(attempt: Attempt) -> None:
             "the gradient is missing": 0.8 * m,
             "the old m is not multiplied by momentum": m + g,
             "momentum multiplies the gradient: it must multiply the old m": m + 0.8 * g,
+            "momentum multiplies both: it must multiply only the old m": 0.8 * (m + g),
+            "the old m is multiplied by 1 - momentum: multiply it by momentum": 0.2 * m + g,
+            "this is a mean with momentum and 1 - momentum swapped: add g to momentum * m": 0.2 * m + 0.8 * g,
+            "the gradient is subtracted: add it to momentum * m": 0.8 * m - g,
+            "this is the gradient: add momentum times the old m": g,
+            "this is the new w: return w, m in this order": w - 0.1 * sums,
         },
     )
     same(
@@ -45,13 +52,17 @@ def sgd_step(attempt: Attempt) -> None:
             "the step uses the old m: use the new one": w - 0.1 * m,
             "the learning rate is missing": w - sums,
             "this is the step: subtract it from w": 0.1 * sums,
+            "this is Nesterov's momentum, which adds g once more: step along m alone": w - 0.1 * (0.8 * sums + g),
+            "the old weights are multiplied by the learning rate too: subtract lr * m": (w - sums) * 0.1,
+            "the step includes momentum once more: subtract lr * m": w - 0.1 * 0.8 * sums,
+            "this is the old w": w,
         },
     )
-    slopes = rng.standard_normal((4, 5))
+    gradients = rng.standard_normal((4, 5))
     at, running = np.zeros(5), np.zeros(5)
-    for slope in slopes:
-        at, running = attempt(at, slope, running, 0.1)
-    faded = sum(0.9 ** (t - i) * slopes[i] for t in range(4) for i in range(t + 1))
+    for g in gradients:
+        at, running = attempt(at, g, running, 0.1)
+    faded = sum(0.9 ** (t - i) * gradients[i] for t in range(4) for i in range(t + 1))
     same(at, -0.1 * faded, "w after four steps of sgd_step, momentum 0.9")
     _keeps_float32(attempt, 3, (0.1,), what="sgd_step")
 
@@ -65,14 +76,14 @@ def adam_step(attempt: Attempt) -> None:
     _adam_once(attempt, w, g, mean, square, step=3, lr=0.1, betas=(0.9, 0.999), eps=1e-8)
     _adam_once(attempt, w, g, mean, square, step=2, lr=0.3, betas=(0.7, 0.95), eps=0.5)
 
-    slopes = rng.standard_normal((3, 4))
+    gradients = rng.standard_normal((3, 4))
     at, first, second = np.zeros(4), np.zeros(4), np.zeros(4)
     moved = np.zeros(4)
-    for t, slope in enumerate(slopes, start=1):
-        at, first, second = attempt(at, slope, first, second, t, 0.1)
+    for t, gradient in enumerate(gradients, start=1):
+        at, first, second = attempt(at, gradient, first, second, t, 0.1)
         fading = 0.9 ** np.arange(t)[::-1], 0.999 ** np.arange(t)[::-1]  # weights of the first gradient to the last
-        usual = np.average(slopes[:t], axis=0, weights=fading[0])
-        size = np.sqrt(np.average(slopes[:t] ** 2, axis=0, weights=fading[1]))
+        usual = np.average(gradients[:t], axis=0, weights=fading[0])
+        size = np.sqrt(np.average(gradients[:t] ** 2, axis=0, weights=fading[1]))
         moved -= 0.1 * usual / size
     same(at, moved, "w after the first three steps of adam_step", tolerance=1e-5)
     _keeps_float32(attempt, 4, (2, 0.1), what="adam_step")
@@ -92,7 +103,14 @@ def _adam_once(
     """Check one call, number by number."""
     b1, b2 = betas
     what = f"adam_step(..., step={step}, lr={lr}, betas={betas}, eps={eps:g})"
-    got = _parts(attempt(w, g, mean, square, step, lr, betas=betas, eps=eps), ("w", "mean", "square"), what)
+    with explained(
+        {
+            "no attribute 'sqrt'": "these are arrays: use np.sqrt",
+            "converted to Python scalars": "use np.sqrt for arrays",
+        }
+    ):
+        got = attempt(w, g, mean, square, step, lr, betas=betas, eps=eps)
+    got = _parts(got, ("w", "mean", "square"), what)
     right: list[list[float]] = [[], [], []]
     for w_i, g_i, mean_i, square_i in zip(*(a.ravel().tolist() for a in (w, g, mean, square)), strict=True):
         first, second = b1 * mean_i + (1.0 - b1) * g_i, b2 * square_i + (1.0 - b2) * g_i**2
@@ -112,6 +130,10 @@ def _adam_once(
             "the gradient is not multiplied by 1 - beta1": b1 * mean + g,
             "beta1 and beta2 are swapped": b2 * mean + (1 - b2) * g,
             "beta1 and 1 - beta1 are swapped": (1 - b1) * mean + b1 * g,
+            "the old mean is not multiplied by beta1": mean + (1 - b1) * g,
+            "this is the gradient: average it with the old mean": g,
+            "this is the mean divided by 1 - beta1: return the mean itself": m / (1 - b1),
+            "this is the new w: return w, mean, square in this order": new_w,
         },
     )
     same(
@@ -126,6 +148,10 @@ def _adam_once(
             "it averages the square of the mean: average the square of g": b2 * square + (1 - b2) * m**2,
             "beta1 and beta2 are swapped": b1 * square + (1 - b1) * g**2,
             "the squared gradient is not multiplied by 1 - beta2": b2 * square + g**2,
+            "the old mean of squares is not multiplied by beta2": square + (1 - b2) * g**2,
+            "the old mean of squares is squared again: only g is squared": b2 * square**2 + (1 - b2) * g**2,
+            "1 - beta2 is squared too: square g alone": b2 * square + ((1 - b2) * g) ** 2,
+            "beta2 and 1 - beta2 are swapped": (1 - b2) * square + b2 * g**2,
         },
     )
     root, later, sooner = np.sqrt(v_hat), b1 ** (step + 1), b1 ** (step - 1)
@@ -153,6 +179,34 @@ def _adam_once(
                 w - lr * m * (1 - b1**step) / (np.sqrt(v * (1 - b2**step)) + eps)
             ),
             "the learning rate is missing": w - m_hat / (root + eps),
+            "the means are corrected by 1 - beta: correct by 1 - beta ** step": (
+                w - lr * m / (1 - b1) / (np.sqrt(v / (1 - b2)) + eps)
+            ),
+            "the mean of gradients is corrected by 1 - beta1: correct by 1 - beta1 ** step": (
+                w - lr * m / (1 - b1) / (root + eps)
+            ),
+            "the mean of squares is corrected by 1 - beta2: correct by 1 - beta2 ** step": (
+                w - lr * m_hat / (np.sqrt(v / (1 - b2)) + eps)
+            ),
+            "the means are corrected by 1 - beta * step: the power beta ** step is needed": (
+                w - lr * m / (1 - b1 * step) / (np.sqrt(np.abs(v / (1 - b2 * step))) + eps)
+            ),
+            "the means are corrected by beta ** step: correct by 1 - beta ** step": (
+                w - lr * m / b1**step / (np.sqrt(v / b2**step) + eps)
+            ),
+            "both means are corrected with beta1: correct square with beta2": (
+                w - lr * m_hat / (np.sqrt(v / (1 - b1**step)) + eps)
+            ),
+            "the betas of the corrections are swapped: correct mean with beta1, square with beta2": (
+                w - lr * m / (1 - b2**step) / (np.sqrt(v / (1 - b1**step)) + eps)
+            ),
+            "the step multiplies by the root: divide by it": w - lr * m_hat * (root + eps),
+            "epsilon is added to the whole quotient: add it to the root, with parentheses": (
+                w - (lr * m_hat / root + eps)
+            ),
+            "this is the step: subtract it from w": lr * m_hat / (root + eps),
+            "the step is divided twice: divide once by the root": w - lr * m_hat / (root + eps) ** 2,
+            "this is the old w": w,
         },
     )
 
@@ -162,7 +216,7 @@ def adamw_step(attempt: Attempt) -> None:
     """Check the first step, where Adam moves by lr along the gradient's sign, and the state after it."""
     rng = np.random.default_rng(2)
     w, g = rng.standard_normal((2, 2, 3))
-    lr, decay, zeros = 0.1, 0.5, np.zeros((2, 3))
+    lr, decay, zeros = 0.1, 0.3, np.zeros((2, 3))
     what = f"adamw_step(..., step=1, lr={lr}, decay={decay})"
     got = _parts(attempt(w, g, zeros, zeros, 1, lr, decay), ("w", "mean", "square"), what)
     means, squares = 0.1 * g, 0.001 * g**2
@@ -188,6 +242,16 @@ def adamw_step(attempt: Attempt) -> None:
             "the decay comes after the step: shrink the weight before the step": ((w - lr * sign) * (1 - lr * decay)),
             "the step of Adam is missing: this is only the decay": w - lr * decay * w,
             "the weight is multiplied by lr * decay: multiply it by 1 - lr * decay": lr * decay * w - lr * sign,
+            "the weight is multiplied by decay: multiply it by 1 - lr * decay": decay * w - lr * sign,
+            "the weight is multiplied by 1 - lr: multiply it by 1 - lr * decay": (1 - lr) * w - lr * sign,
+            "the decay is applied twice": w - 2 * lr * decay * w - lr * sign,
+            "the decay acts before and after the step: shrink the weight once": (
+                (w * (1 - lr * decay) - lr * sign) * (1 - lr * decay)
+            ),
+            "this is the shrunk weight plus the moved one: start Adam's step from the shrunk weight": (
+                w - lr * decay * w + w - lr * sign
+            ),
+            "the learning rate of Adam's step is multiplied by decay: pass lr": w - lr * decay * w - lr * decay * sign,
         },
         tolerance=1e-5,
     )
@@ -206,8 +270,16 @@ def clip_by_norm(attempt: Attempt) -> None:
     norms = [math.hypot(*g.ravel().tolist()) for g in gradients]
     limit = 2.0
     what = "clip_by_norm(gradients, max_norm=2)"
+    with explained(
+        {
+            "converted to Python scalars": "add up with np.sum before math.sqrt",
+            "inhomogeneous": "the arrays have different shapes: treat each separately, and add up",
+            "has no attribute 'grad'": "the list holds arrays: they are the gradients",
+        }
+    ):
+        clipped = attempt(gradients, limit)
     _same_list(
-        attempt(gradients, limit),
+        clipped,
         [limit / norm * g for g in gradients],
         what,
         {
@@ -224,6 +296,24 @@ def clip_by_norm(attempt: Attempt) -> None:
                 limit / sum(norms) * g for g in gradients
             ],
             "the factor is inverted: multiply by max_norm / norm": [norm / limit * g for g in gradients],
+            "they are divided by max_norm: multiply by max_norm / norm": [g / limit for g in gradients],
+            "they are multiplied by max_norm: multiply by max_norm / norm": [g * limit for g in gradients],
+            "the squared norm is compared or used: take the root": [limit / math.sqrt(norm) * g for g in gradients],
+            "the limit is multiplied once more: the factor is max_norm / norm": [
+                limit**2 / norm * g for g in gradients
+            ],
+            "the norm is that of the first array alone: add up the squares of all": [
+                limit / norms[0] * g for g in gradients
+            ],
+            "the norm is that of the last array alone: add up the squares of all": [
+                limit / norms[-1] * g for g in gradients
+            ],
+            "the norm is the largest of the arrays' norms: add up the squares of all": [
+                limit / max(norms) * g for g in gradients
+            ],
+            "the norm adds up absolute values: add up squares, then take the root": [
+                limit / sum(map(abs, every)) * g for g in gradients
+            ],
             "the norm uses the mean of the squares: use their sum": [
                 limit / math.sqrt(norm**2 / len(every)) * g for g in gradients
             ],
@@ -254,11 +344,11 @@ def _same_list(got: Any, right: list[np.ndarray], what: str, mistakes: dict[str,
 
 @exercise(10)
 def schedule(attempt: Attempt) -> None:
-    """Check each step of a short run, with both decays, and a run without warm-up."""
+    """Check each step of a short run, with both decays, and a run without warmup."""
     total, warmup, lr = 12, 4, 0.5
     steps = np.arange(total + 1)
     rise = np.cumsum(np.full(warmup, lr / warmup))  # (warmup,)
-    left = np.linspace(1.0, 0.0, total - warmup + 1)  # from the end of the warm-up to the end of the run
+    left = np.linspace(1.0, 0.0, total - warmup + 1)  # from the end of the warmup to the end of the run
     f = 1.0 - left
     falls = {"linear": lr * left, "cosine": lr * np.cos(np.pi * f / 2) ** 2}
     for decay, fall in falls.items():
@@ -267,15 +357,39 @@ def schedule(attempt: Attempt) -> None:
         too_long = (steps[warmup:] - warmup) / total
         shape = (lambda x: 1 - x) if decay == "linear" else (lambda x: (1 + np.cos(np.pi * x)) / 2)
         known = {
-            "the warm-up begins at 0, so step 0 changes nothing: use step + 1": [
+            "the warmup begins at 0, so step 0 changes nothing: use step + 1": [
                 *(rise - lr / warmup),
                 *fall,
             ],
             f"this is the {other} decay: use the argument `decay`": [*rise, *falls[other]],
-            "there is no warm-up": [lr * shape(s / total) for s in steps],
-            "the decay begins at step 0: begin it at the end of the warm-up": [*rise, *(lr * shape(from_start))],
+            "there is no warmup": [lr * shape(s / total) for s in steps],
+            "the decay begins at step 0: begin it at the end of the warmup": [*rise, *(lr * shape(from_start))],
             "the decay is too slow: it must take total - warmup steps": [*rise, *(lr * shape(too_long))],
             "the rate rises during the decay: use 1 - f": [*rise, *(lr * f)],
+            "the rate rises again from 0 during the decay": [*rise, *(lr - fall)],
+            "the warmup is too short by one step: divide step + 1 by warmup": [
+                *(lr * (np.arange(warmup) + 1) / (warmup + 1)),
+                *fall,
+            ],
+            "the warmup has the full rate: multiply by (step + 1) / warmup": [*np.full(warmup, lr), *fall],
+            "the warmup rises over all steps: divide by warmup, not by total": [
+                *(lr * (np.arange(warmup) + 1) / total),
+                *fall,
+            ],
+            "there is no decay after the warmup": [*rise, *np.full(len(fall), lr)],
+            "the decay is one step late: f = (step - warmup) / (total - warmup)": [
+                *rise,
+                *(lr * shape((steps[warmup:] - warmup - 1) / (total - warmup))),
+            ],
+            "the decay is one step early: f = (step - warmup) / (total - warmup)": [
+                *rise,
+                *(lr * shape((steps[warmup:] - warmup + 1) / (total - warmup))),
+            ],
+            "the decay divides by total - warmup but counts from step 0: subtract warmup": [
+                *rise,
+                *(lr * shape(steps[warmup:] / (total - warmup))),
+            ],
+            "the rate halves: multiply by 1 - f": [*rise, *(lr * (1 - f) / 2)],
         }
         if decay == "cosine":
             known |= {
@@ -298,7 +412,46 @@ def schedule(attempt: Attempt) -> None:
             np.array(rates), np.array([*rise, *fall]), f"schedule(step, 12, 4, 0.5, {decay!r}) for step 0 to 12", known
         )
     rates = [attempt(step, 4, 0, 1.0, "linear") for step in range(5)]
-    same(np.array(rates), np.array([1.0, 0.75, 0.5, 0.25, 0.0]), "schedule without warm-up for step 0 to 4")
+    same(np.array(rates), np.array([1.0, 0.75, 0.5, 0.25, 0.0]), "schedule without warmup for step 0 to 4")
+
+
+@exercise(10, stretch=True)
+def momentum_at_once(attempt: Attempt) -> None:
+    """Check two runs, one step after the other, then that the answer is one line without a loop."""
+    rng = np.random.default_rng(4)
+    for T, D, momentum in ((5, 2, 0.8), (3, 4, 2.0)):
+        gradients = rng.standard_normal((T, D))
+        right = np.zeros((T, D))
+        for t in range(T):
+            right[t] = momentum * (right[t - 1] if t else 0) + gradients[t]
+        power = momentum ** np.abs(np.arange(T)[:, None] - np.arange(T))
+        with np.errstate(all="ignore"):
+            got = attempt(gradients, momentum, T)
+        same(
+            got,
+            right,
+            f"momentum_at_once(gradients, {momentum:g}, {T})",
+            mistakes={
+                "later gradients are added, not earlier ones: transpose the matrix or the differences": (
+                    np.triu(power) @ gradients
+                ),
+                "later gradients count too: set the matrix above its diagonal to 0": power @ gradients,
+                "all earlier gradients count equally: the matrix holds powers of momentum": (
+                    np.tril(np.ones((T, T))) @ gradients
+                ),
+                "the gradient of the step itself is missing: keep the diagonal of the matrix": (
+                    np.tril(power, -1) @ gradients
+                ),
+                "this is the matrix: multiply it by the gradients": np.tril(power),
+                "each power is one too high: the step's own gradient has the power 0": (
+                    momentum * np.tril(power) @ gradients
+                ),
+                "the powers are inverted: a gradient of t - i steps ago has momentum ** (t - i)": (
+                    np.tril(1 / power) @ gradients
+                ),
+            },
+        )
+    uses_only(attempt, "@", "**", "-", "[]", "abs", "arange", "tril")
 
 
 # -- what several of them share -------------------------------------------------------------------------

@@ -11,6 +11,25 @@ from ..display import new_figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
+# What the pictures show, for readers who cannot see them; here, since some of it answers what the lesson asks first.
+VALLEY = (
+    "Left: over the contour lines of a long valley, one path moves slowly along the floor and another jumps from "
+    "wall to wall. Right: the loss falls slowly for both."
+)
+THREE_RULES = (
+    "Three paths down the valley. Plain gradient descent zigzags, momentum swings and overshoots, Adam goes "
+    "straight at first."
+)
+RATES = (
+    "The learning rate over 200 steps: it increases in a straight line for 20 of them, then decreases along a "
+    "cosine or a line."
+)
+LOSSES = "Three falling training losses: momentum and AdamW end below plain gradient descent."
+UNCORRECTED = (
+    "Left: with correction each step is one learning rate long; without, up to six and a half. Right: the path "
+    "without correction overshoots the star."
+)
+
 
 def draw_descent(hessian: np.ndarray, paths: Mapping[str, np.ndarray]) -> Any:
     """Draw paths over the contour lines of a quadratic loss ½ wᵀ H w, and the loss after each step.
@@ -54,11 +73,11 @@ def draw_rates(rates: Mapping[str, Sequence[float]], warmup: int) -> Any:
 
     Args:
         rates: the rates by name, one for each step.
-        warmup: the number of steps of the warm-up.
+        warmup: the number of steps of the warmup.
     """
     figure = new_figure(7, 2.7)
     axes = figure.subplots()
-    axes.axvspan(0, warmup, color="#f0e442", alpha=0.3, linewidth=0, label="warm-up")
+    axes.axvspan(0, warmup, color="#f0e442", alpha=0.3, linewidth=0, label="warmup")
     for (name, values), colour in zip(rates.items(), COLOURS, strict=False):
         axes.plot(values, color=colour, linewidth=2, label=name)
     axes.set(xlabel="step", ylabel="learning rate", xlim=(0, None), ylim=(0, None))
@@ -82,7 +101,7 @@ def draw_losses(losses: Mapping[str, Sequence[float]], window: int = 10) -> Any:
         axes.plot(np.arange(window - 1, len(values)), mean, color=colour, linewidth=2, label=name)
     axes.axhline(np.log(10), color="black", linestyle=":", linewidth=1)
     last = max(len(values) for values in losses.values()) - 1
-    axes.annotate("ln 10: a guess", (last, np.log(10)), (0, -11), textcoords="offset points", fontsize=8, ha="right")
+    axes.annotate("ln 10: chance", (last, np.log(10)), (0, -11), textcoords="offset points", fontsize=8, ha="right")
     axes.set(xlabel="step", ylabel="mini-batch loss")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=9, loc="lower left")

@@ -350,7 +350,224 @@ wrong("this is a full period")(
 )
 
 
-@wrong("there is no warm-up")
+@wrong("there is no warmup")
 def schedule(step, total, warmup, lr, decay="cosine"):
     f = step / total
     return lr * (1 - f) if decay == "linear" else lr * (1 + math.cos(math.pi * f)) / 2
+
+
+# -- more mistakes, by what a learner knows --------------------------------------------------------------
+
+
+@wrong("momentum multiplies both")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * (m + g)
+    return w - lr * m, m
+
+
+@wrong("the old m is multiplied by 1 - momentum")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = (1 - momentum) * m + g
+    return w - lr * m, m
+
+
+@wrong("momentum multiplies the gradient")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = m + momentum * g
+    return w - lr * m, m
+
+
+@wrong("this is Nesterov's momentum")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m + g
+    return w - lr * (g + momentum * m), m
+
+
+@wrong("this is the new w: return w, m")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m + g
+    return m, w - lr * m
+
+
+@wrong("the learning rate is missing")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m + g
+    return w - m, m
+
+
+@wrong("PyTorch's clone is here")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = m.clone() * momentum + g
+    return w - lr * m, m
+
+
+wrong("the means are corrected by 1 - beta: correct")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1) / (np.sqrt(v / (1 - b2)) + eps))
+)
+
+wrong("the mean of squares is corrected by 1 - beta2")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (np.sqrt(v / (1 - b2)) + eps))
+)
+
+wrong("the mean of gradients is corrected by 1 - beta1: correct")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1) / (np.sqrt(v / (1 - b2**t)) + eps))
+)
+
+wrong("corrected by beta ** step")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / b1**t / (np.sqrt(v / b2**t) + eps))
+)
+
+wrong("the power beta ** step is needed")(
+    adam_like(
+        lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1 * t) / (np.sqrt(np.abs(v / (1 - b2 * t))) + eps)
+    )
+)
+
+wrong("both means are corrected with beta1")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (np.sqrt(v / (1 - b1**t)) + eps))
+)
+
+wrong("the step is added")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w + lr * m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + eps))
+)
+
+wrong("the learning rate is missing")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + eps))
+)
+
+wrong("these are arrays: use np.sqrt")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / ((v / (1 - b2**t)).sqrt() + eps))
+)
+
+wrong("use np.sqrt for arrays")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / (math.sqrt(v / (1 - b2**t)) + eps))
+)
+
+
+@wrong("this is the old mean")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    m = betas[0] * mean + (1 - betas[0]) * g
+    v = betas[1] * square + (1 - betas[1]) * g * g
+    return w - lr * m / (1 - betas[0] ** step) / (np.sqrt(v / (1 - betas[1] ** step)) + eps), mean, square
+
+
+@wrong("beta1 and 1 - beta1 are swapped")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    m = (1 - betas[0]) * mean + betas[0] * g
+    v = (1 - betas[1]) * square + betas[1] * g * g
+    return w - lr * m / (1 - betas[0] ** step) / (np.sqrt(v / (1 - betas[1] ** step)) + eps), m, v
+
+
+@wrong("1 - beta2 is squared too")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    m = betas[0] * mean + (1 - betas[0]) * g
+    v = betas[1] * square + ((1 - betas[1]) * g) ** 2
+    return w - lr * m / (1 - betas[0] ** step) / (np.sqrt(v / (1 - betas[1] ** step)) + eps), m, v
+
+
+@wrong("the weight is multiplied by decay")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(decay * w, g, mean, square, step, lr)
+
+
+@wrong("the weight is multiplied by lr * decay")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(lr * decay * w, g, mean, square, step, lr)
+
+
+@wrong("the step of Adam is missing")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return w - lr * decay * w, *adam_given(w, g, mean, square, step, lr)[1:]
+
+
+@wrong("they are multiplied by max_norm")
+def clip_by_norm(gradients, max_norm):
+    return [g * max_norm for g in gradients]
+
+
+@wrong("the factor is inverted")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    return [g * (norm / max_norm) for g in gradients]
+
+
+@wrong("the arrays have different shapes")
+def clip_by_norm(gradients, max_norm):
+    norm = np.linalg.norm(np.array(gradients))
+    return [g * min(1.0, max_norm / norm) for g in gradients]
+
+
+@wrong("the norm is the largest of the arrays' norms")
+def clip_by_norm(gradients, max_norm):
+    norm = max(float(np.linalg.norm(g)) for g in gradients)
+    return [g * min(1.0, max_norm / norm) if norm else g for g in gradients]
+
+
+@wrong("the norm adds up absolute values")
+def clip_by_norm(gradients, max_norm):
+    norm = sum(float(np.abs(g).sum()) for g in gradients)
+    return [g * min(1.0, max_norm / norm) if norm else g for g in gradients]
+
+
+@wrong("nothing is clipped")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
+    return [g if norm > max_norm else g * (max_norm / norm) for g in gradients]
+
+
+wrong("the warmup has the full rate")(schedule_like(lambda step, warmup: 1.0, good_fraction, good_fall))
+wrong("too short by one step")(schedule_like(lambda step, warmup: (step + 1) / (warmup + 1), good_fraction, good_fall))
+wrong("the rate rises during the decay")(
+    schedule_like(
+        good_rise, good_fraction, lambda f, decay: f if decay == "linear" else (1 - math.cos(math.pi * f)) / 2
+    )
+)
+wrong("the cosine is of f")(schedule_like(good_rise, good_fraction, linear_or(lambda f: (1 + math.cos(f)) / 2)))
+wrong("there is no decay after the warmup")(schedule_like(good_rise, good_fraction, lambda f, decay: 1.0))
+wrong("counts from step 0: subtract warmup")(
+    schedule_like(good_rise, lambda step, total, warmup: step / (total - warmup), good_fall)
+)
+
+
+@right
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum ** abs(np.arange(T)[:, None] - np.arange(T)[None, :])) @ gradients
+
+
+@right
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum ** abs(np.arange(T) - np.arange(T)[:, None])) @ gradients
+
+
+@wrong("later gradients are added, not earlier ones")
+def momentum_at_once(gradients, momentum, T):
+    return np.triu(momentum ** abs(np.arange(T)[:, None] - np.arange(T))) @ gradients
+
+
+@wrong("later gradients count too")
+def momentum_at_once(gradients, momentum, T):
+    return momentum ** abs(np.arange(T)[:, None] - np.arange(T)) @ gradients
+
+
+@wrong("all earlier gradients count equally")
+def momentum_at_once(gradients, momentum, T):
+    return np.cumsum(gradients, axis=0)
+
+
+@wrong("the gradient of the step itself is missing")
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum ** abs(np.arange(T)[:, None] - np.arange(T)), -1) @ gradients
+
+
+@wrong("must be a single line that begins with return")
+def momentum_at_once(gradients, momentum, T):
+    m, found = 0, []
+    for g in gradients:
+        m = momentum * m + g
+        found.append(m)
+    return np.array(found)
+
+
+@wrong("uses outer: this puzzle allows @")
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum ** abs(np.subtract.outer(np.arange(T), np.arange(T)))) @ gradients
