@@ -10,6 +10,7 @@ Exercises: the sum of the minutes that the statements name. A stretch task is co
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -98,9 +99,9 @@ def with_time(title: str, time: Time) -> str:
 def with_times(page: str, times: Mapping[int, Time]) -> str:
     """Return a page with its times written anew.
 
-    A time is between two comments, `<!-- minutes 00 05-07 02:matmul -->85<!-- end -->`: which lessons are added up, or
-    which of a lesson's exercises. Instead of `minutes` there may be `reading` or `exercises` (minutes too), `split`
-    ("85 = 35 + 50") or `hours` ("1½ h").
+    A time is between two comments, `<!-- minutes 00 05-07 02:reading 02:multiply -->85<!-- end -->`: which lessons are
+    added up, or of a lesson its reading or one exercise alone. Instead of `minutes` there may be `reading` or
+    `exercises` (minutes too), `split` ("85 = 35 + 50") or `hours` ("1½ h").
     """
 
     def written(place: re.Match[str]) -> str:
@@ -118,6 +119,8 @@ def with_times(page: str, times: Mapping[int, Time]) -> str:
 
     def parts(lesson: str) -> tuple[int, int]:
         number, _, name = lesson.partition(":")
+        if name == "reading":
+            return times[int(number)].reading, 0
         if name:
             return 0, times[int(number)].by_exercise[name]
         first, _, last = number.partition("-")
@@ -128,6 +131,6 @@ def with_times(page: str, times: Mapping[int, Time]) -> str:
 
 
 def hours(minutes: float) -> str:
-    """Return a time in hours, to the nearest half: "1½ h"."""
-    halves = max(1, round(minutes / 30))
+    """Return a time in hours, rounded up to a half, but for five minutes: "1½ h" for 70 minutes, "1 h" for 65."""
+    halves = max(1, math.ceil((minutes - 5) / 30))
     return f"{halves // 2 or ''}{'½' if halves % 2 else ''} h"

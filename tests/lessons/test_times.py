@@ -60,12 +60,13 @@ def test_times_are_written_into_a_page():
     assert written("reading 00-01") == "45"
     assert written("exercises 00 02") == "25"
     assert written("minutes 00 01:g 01:h") == "90"
-    assert written("hours 00-02") == "2 h"
+    assert written("split 01:reading 01:g") == "42 = 30 + 12"
+    assert written("hours 00-02") == "2½ h"
     assert with_times("no <!-- comment --> of ours", times) == "no <!-- comment --> of ours"
 
 
-def test_hours_are_rounded_to_halves():
-    assert [hours(minutes) for minutes in (10, 44, 46, 90, 120)] == ["½ h", "½ h", "1 h", "1½ h", "2 h"]
+def test_hours_are_rounded_up_to_halves_but_for_five_minutes():
+    assert [hours(minutes) for minutes in (0, 35, 36, 65, 70, 120)] == ["½ h", "½ h", "1 h", "1 h", "1½ h", "2 h"]
 
 
 @pytest.mark.parametrize("page", teachers_pages(LESSONS), ids=lambda path: path.name)
