@@ -431,13 +431,14 @@ from minivit_lessons import agree, library
 
 if torch := library("torch"):
     rng = np.random.default_rng(7)
-    arrays = [rng.standard_normal((2, 5, 4)) for _ in range(3)]
-    q, k, v = map(torch.tensor, arrays)
+    ours = [Tensor(rng.standard_normal((2, 5, 4))) for _ in range(3)]  # q, k, v
+    theirs = [torch.tensor(x.data) for x in ours]
     scaled_dot_product_attention = torch.nn.functional.scaled_dot_product_attention
-    agree("attention", attention(*map(Tensor, arrays)), scaled_dot_product_attention(q, k, v))
-    agree("attention_weights", attention_weights(*map(Tensor, arrays[:2])), torch.softmax(q @ k.mT / 2, dim=-1))
-    by_mask = scaled_dot_product_attention(q, k, v, attn_mask=torch.tensor(causal_mask(5)))
-    agree("causal_mask", by_mask, scaled_dot_product_attention(q, k, v, is_causal=True))
+    agree("attention", attention(*ours), scaled_dot_product_attention(*theirs))
+    scores = theirs[0] @ theirs[1].mT / 2
+    agree("attention_weights", attention_weights(*ours[:2]), torch.softmax(scores, dim=-1))
+    by_mask = scaled_dot_product_attention(*theirs, attn_mask=torch.tensor(causal_mask(5)))
+    agree("causal_mask", by_mask, scaled_dot_product_attention(*theirs, is_causal=True))
 
 # %% [markdown]
 # ## What came before and after

@@ -77,6 +77,15 @@ def test_learned_2d_is_that_of_the_package(built):
     np.testing.assert_allclose(Y.grad, layer.rows.grad[:, 0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("columns", [1, 3, -2])
+def test_one_matrix_moves_every_row_of_sincos2d(built, columns):
+    table = built["sincos2d"](3, 9, 16).astype(np.float64).reshape(3, 9, 16)
+    moved = table @ built["move_right"](16, columns)
+    here, there = slice(max(0, -columns), 9 - max(0, columns)), slice(max(0, columns), 9 + min(0, columns))
+
+    np.testing.assert_allclose(moved[:, here], table[:, there], atol=1e-6)
+
+
 def test_sines_depend_on_the_distance_alone(built):
     table = built["sincos2d"](8, 8, 64).astype(np.float64).reshape(8, 8, 64)
     for down, right in ((0, 1), (2, 3), (1, -2)):
@@ -118,13 +127,16 @@ def test_wrong_tables_rank_as_the_text_says(after):
     grid, table = after["grid"], after["table"]
 
     assert accuracies["as trained"] > 0.97
-    assert 0.77 < accuracies["all places zero"] < 0.88  # about four in five
-    assert accuracies["all places zero"] - 0.1 < accuracies["places shuffled"] < accuracies["all places zero"]
+    assert 0.77 < accuracies["all positions zero"] < 0.88  # about four in five
+    assert accuracies["all positions zero"] - 0.1 < accuracies["positions shuffled"] < accuracies["all positions zero"]
     for in_good_order in ("rows and columns swapped", "class token last"):
-        assert accuracies[in_good_order] < accuracies["all places zero"] - 0.05
-        assert accuracies[in_good_order] < accuracies["places shuffled"] - 0.03
+        assert accuracies[in_good_order] < accuracies["all positions zero"] - 0.05
+        assert accuracies[in_good_order] < accuracies["positions shuffled"] - 0.03
     for cheap in (grid[:, ::-1], np.roll(grid, 1, axis=1)):
-        assert after["accuracy_with"](after["with_grid"](cheap)) > accuracies["all places zero"] + 0.05
+        assert after["accuracy_with"](after["with_grid"](cheap)) > accuracies["all positions zero"] + 0.05
+    assert min(accuracies, key=accuracies.get) == "rows and columns swapped"
+    turned = [after["accuracy_with"](after["with_grid"](np.rot90(grid, quarters).copy())) for quarters in (1, 2)]
+    assert turned[0] < 0.6 < 0.85 < turned[1]  # by 90 degrees about half, by 180 about nine in ten
     after["accuracy_with"](table)
 
 

@@ -1,4 +1,4 @@
-"""Checks of lesson 06: class token and positions."""
+"""Checks of lesson 06: class token and positions, and the matrix that moves them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,33 @@ from typing import Any
 import numpy as np
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise, question
+
+# What raises where Tensors of shape (1, 1, D) and (B, N, D) are joined.
+JOIN = {
+    "concatenation axis must match exactly, but along dimension 0": (
+        "cls is one token for all images: repeat it for each, broadcast_to(cls, (B, 1, D))"
+    ),
+    "concatenation axis must match exactly, but along dimension 1": (
+        "the tokens are axis 1: concatenate([...], axis=1)"
+    ),
+    "does not support item assignment": "join with concatenate([class tokens, z], axis=1)",
+    "zero-dimensional arrays cannot be concatenated": "np.concatenate takes no Tensors: use lesson 02's concatenate",
+    "must have same number of dimensions": "give both three axes: broadcast_to(cls, (B, 1, D)) and z",
+    "all the input arrays must have same": "give both three axes: broadcast_to(cls, (B, 1, D)) and z",
+    "has no attribute 'dtype'": "concatenate takes a list of Tensors and an axis: concatenate([a, b], axis=1)",
+    "positional argument": "concatenate takes one list of Tensors: concatenate([a, b], axis=1)",
+    "input operand has more dimensions": "broadcast_to keeps the token's axes: the shape is (B, 1, D)",
+    "cannot reshape": "a reshape cannot repeat: broadcast_to(cls, (B, 1, D))",
+}
 
 
 @question(6)
 def notices_order(value: Any) -> None:
     """Check for the letters c, e and f, which depend on a position; a, b and d treat all tokens alike."""
     try:
-        letters = {str(letter).strip().lower() for letter in value}
+        letters = {str(letter).strip().lower() for letter in value} - {"", ","}
     except TypeError:
         raise Complaint('notices_order must be letters, such as {"a", "b"}') from None
     if not letters or not letters <= set("abcdef"):
@@ -47,7 +65,8 @@ def add_class_token(attempt: Attempt) -> None:
     B, N, D = 3, 4, 2
     z, cls = rng.standard_normal((B, N, D)), rng.standard_normal((1, 1, D))
     right = np.array([[cls[0, 0].tolist(), *image.tolist()] for image in z])
-    got = attempt(tensor(z), tensor(cls))
+    with explained(JOIN):
+        got = attempt(tensor(z), tensor(cls))
     complain_of_array(got, "add_class_token", "use concatenate and broadcast_to, so that gradients flow")
     same(
         got,
@@ -62,6 +81,25 @@ def add_class_token(attempt: Attempt) -> None:
             "each image's first patch is repeated: put cls there": np.concatenate([z[:, :1], z], axis=1),
             "the first token is zeros: use cls": np.concatenate([np.zeros((B, 1, D)), z], axis=1),
             "only the first image is returned": right[:1],
+            "the class token is there N times: broadcast it to (B, 1, D)": np.concatenate(
+                [np.broadcast_to(cls, (B, N, D)), z], axis=1
+            ),
+            "the class token is at both ends: it belongs in front alone": np.concatenate(
+                [right, np.broadcast_to(cls, (B, 1, D))], axis=1
+            ),
+            "these are the patches alone: put the class token in front": z,
+            "these are the class tokens alone: put them in front of z": np.broadcast_to(cls, (B, 1, D)),
+            "the class token was added to the first patch: it is one more token": np.concatenate(
+                [z[:, :1] + cls, z[:, 1:]], axis=1
+            ),
+            "the class token was added to the patches as well: join them alone": np.concatenate(
+                [np.broadcast_to(cls, (B, 1, D)), z + cls], axis=1
+            ),
+            "the first token is the mean of the patches: use cls": np.concatenate(
+                [z.mean(axis=1, keepdims=True), z], axis=1
+            ),
+            "the first token is ones: use cls": np.concatenate([np.ones((B, 1, D)), z], axis=1),
+            "the batch axis is lost": right.reshape(-1, D),
         },
     )
     same_gradients(attempt, [z, cls], ["z", "cls"], "add_class_token(z, cls)")
@@ -84,9 +122,21 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
         return np.array([[f(place[axis] * w) for f, axis in order for w in speeds] for place in places], np.float32)
 
     pairs = [[f(place[axis] * w) for axis in (0, 1) for w in speeds for f in (math.sin, math.cos)] for place in by_rows]
+    numbers = [(n, n) for n in range(rows * columns)]
+    reasons = {
+        "Integers to negative integer powers": "write 10_000.0, a float",
+        "concatenation axis": "each group has the shape (rows * columns, D/4): join them along axis 1",
+        "could not be broadcast": "positions times speeds is np.outer(x, omega), of shape (rows * columns, D/4)",
+        "only length-1 arrays": "math.sin takes one number: use np.sin",
+        "only size-1 arrays": "math.sin takes one number: use np.sin",
+        "only 0-dimensional arrays": "math.sin takes one number: use np.sin",
+    }
+    with explained(reasons):
+        got = attempt(rows, columns, D)
+    right = table(speeds)
     same(
-        attempt(rows, columns, D),
-        table(speeds),
+        got,
+        right,
         f"sincos2d({rows}, {columns}, {D})",
         mistakes={
             "the rows y come first: the columns x belong in the first half": table(
@@ -109,6 +159,35 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
             "both sines come first, then both cosines: the sines and cosines of x come before those of y": table(
                 speeds, order=(groups[0], groups[2], groups[1], groups[3])
             ),
+            "the four groups are below one another: concatenate along axis 1": np.concatenate(
+                np.split(right, 4, axis=1)
+            ),
+            "row and column are found with // and % by rows: divide n by columns": table(
+                speeds, [(n % rows, n // rows) for n in range(rows * columns)]
+            ),
+            "this uses the patch's number n: use its column x and its row y": table(speeds, numbers),
+            "x is used in all four groups: the last two are of y": table(
+                speeds, order=(groups[0], groups[1], groups[0], groups[1])
+            ),
+            "y is used in all four groups: the first two are of x": table(
+                speeds, order=(groups[2], groups[3], groups[2], groups[3])
+            ),
+            "k counts from 0: the first speed is 1": table(
+                [10000.0 ** (-(k + 1) / (quarter - 1)) for k in range(quarter)]
+            ),
+            "the speeds are evenly spaced: they are powers, 10000 ** (-k / (D/4 - 1))": table(
+                list(np.linspace(1, 1e-4, quarter))
+            ),
+            "the base is 1000: it must be 10000": table([1000.0 ** (-k / (quarter - 1)) for k in range(quarter)]),
+            "these are the angles: take their sines and cosines": np.array(
+                [[place[axis] * w for _, axis in groups for w in speeds] for place in by_rows], np.float32
+            ),
+            "these are four sines: the second and the last group are cosines": table(
+                speeds, order=((math.sin, 0), (math.sin, 0), (math.sin, 1), (math.sin, 1))
+            ),
+            "the angles are taken in degrees": table([w * math.pi / 180 for w in speeds]),
+            "the first axis of length 1 is too much: return (rows * columns, D)": right[None],
+            "the grid is two axes: join rows and columns": right.reshape(rows, columns, D),
             "positions count from 1: the first column and the first row are 0": table(
                 speeds, [(x + 1, y + 1) for x, y in by_rows]
             ),
@@ -126,7 +205,14 @@ def learned_2d(attempt: Attempt) -> None:
     X, Y = rng.standard_normal((w, half)), rng.standard_normal((h, half))
     places = [(row, column) for row in range(h) for column in range(w)]
     right = np.array([[[*X[column], *Y[row]] for row, column in places]])
-    got = attempt(tensor(X), tensor(Y))
+    reasons = {
+        "concatenation axis must match": "broadcast both to (h, w, half) first",
+        "out of bounds": "X has a row for each column of the grid, Y for each row of it",
+        "zero-dimensional arrays cannot be concatenated": "use lesson 02's concatenate: NumPy's takes no Tensors",
+        "could not be broadcast": "X becomes (1, w, half) and Y (h, 1, half) before broadcast_to(..., (h, w, half))",
+    }
+    with explained(reasons):
+        got = attempt(tensor(X), tensor(Y))
     complain_of_array(got, "learned_2d", "use reshape, broadcast_to and concatenate, so that gradients flow")
     by_columns = [(row, column) for column in range(w) for row in range(h)]
     same(
@@ -147,7 +233,70 @@ def learned_2d(attempt: Attempt) -> None:
                 [[[*X[i // h], *Y[i // w]] for i in range(h * w)]]
             ),
             "the first axis of length 1 is missing: the result is added to (B, N, D)": right[0],
+            "this is X's half alone: put Y's beside it": right[..., :half],
+            "this is Y's half alone: put X's before it": right[..., half:],
+            "X and Y were multiplied: concatenate them": np.array([[X[column] * Y[row] for row, column in places]]),
+            "the two halves alternate: X's numbers come first, then Y's": (
+                right.reshape(1, h * w, 2, half).swapaxes(2, 3).reshape(1, h * w, 2 * half)
+            ),
+            "the rows of Y are in the wrong order: Y's row is the same for a whole row of the grid": np.array(
+                [[[*X[i % w], *Y[i % h]] for i in range(h * w)]]
+            ),
             "the grid is two axes: join h and w to N": right.reshape(h, w, 2 * half),
         },
     )
     same_gradients(attempt, [X, Y], ["X", "Y"], "learned_2d(X, Y)")
+
+
+@exercise(6, stretch=True)
+def move_right(attempt: Attempt) -> None:
+    """Check the matrix entry by entry, and that it moves the rows of a table."""
+    for D, columns in ((12, 1), (8, 3)):
+        quarter, half = D // 4, D // 2
+        omega = np.array([10000.0 ** (-k / (quarter - 1)) for k in range(quarter)])
+        right = np.eye(D)
+        for k, w in enumerate(omega):
+            s, c = k, k + quarter
+            right[s, s] = right[c, c] = math.cos(columns * w)
+            right[c, s], right[s, c] = math.sin(columns * w), -math.sin(columns * w)
+        got = attempt(D) if columns == 1 else attempt(D, columns)
+        down = np.roll(right, (half, half), axis=(0, 1))
+        both = right.copy()
+        both[half:, half:] = right[:half, :half]
+        nothing = right.copy()
+        nothing[half:, half:] = 0
+        one = right if columns == 1 else _rotation(omega, 1)
+        pairs = np.eye(D)
+        for k, w in enumerate(omega):
+            s, c = 2 * k, 2 * k + 1
+            pairs[s, s] = pairs[c, c] = math.cos(columns * w)
+            pairs[c, s], pairs[s, c] = math.sin(columns * w), -math.sin(columns * w)
+        same(
+            got,
+            right,
+            f"move_right({D})" if columns == 1 else f"move_right({D}, {columns})",
+            mistakes={
+                "this is the identity, which moves nothing": np.eye(D),
+                "it is transposed, so it moves to the left: the row stands before the matrix, p @ M": right.T,
+                "it moves by one column only: the angle is columns * omega": one,
+                "it moves down: rotate the first D/2 numbers, those of x": down,
+                "it moves right and down: the numbers of y must stay as they are": both,
+                "the numbers of y become 0: their part of M is the identity": nothing,
+                "sine and cosine of x are not neighbours: those of speed k are numbers k and k + D/4": pairs,
+                "both sines have the same sign: one of them is negative": np.where(
+                    np.eye(D, dtype=bool), right, np.abs(right)
+                ),
+                "the sines are missing: each pair is rotated": np.diag(np.diag(right)),
+                "this is the half of x alone: M is (D, D), with the identity for y": right[:half, :half],
+            },
+            check_dtype=False,
+        )
+
+
+def _rotation(omega: np.ndarray, columns: int) -> np.ndarray:
+    """Return the matrix that moves rows of sincos2d by some columns."""
+    quarter = len(omega)
+    cosine, sine = np.diag(np.cos(columns * omega)), np.diag(np.sin(columns * omega))
+    matrix = np.eye(4 * quarter)
+    matrix[: 2 * quarter, : 2 * quarter] = np.block([[cosine, -sine], [sine, cosine]])
+    return matrix

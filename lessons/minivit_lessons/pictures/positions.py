@@ -8,6 +8,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
+# Descriptions of pictures about which the lesson asks to guess first: here, they do not give the answer away.
+ALT_ANSWERS = (
+    "Above a square, below its patches shuffled. With positions the answers are square and cross. Without, the two "
+    "answers are the same: cross."
+)
+ALT_ACCURACIES = (
+    "Accuracies as bars: as trained nearly 1; lower all positions zero, and positions shuffled a little lower; lower "
+    "still the class token last, and rows and columns swapped."
+)
 
 
 def draw_answers(images: Sequence[np.ndarray], answers: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:

@@ -53,7 +53,7 @@ def add_class_token(z, cls):
     return z + cls
 
 
-@wrong("raises ValueError")
+@wrong("repeat it for each, broadcast_to(cls, (B, 1, D))")
 def add_class_token(z, cls):
     return concatenate([cls, z], axis=1)
 
@@ -232,3 +232,215 @@ def learned_2d(X, Y):
     x = broadcast_to(X.reshape(1, w, half), (h, w, half))
     y = Tensor(np.repeat(Y.data[:, None], w, axis=1))
     return concatenate([x, y], axis=2).reshape(1, h * w, 2 * half)
+
+
+# -- more mistakes ----------------------------------------------------------------------------------------
+
+
+right_value("notices_order", "c, e, f")
+
+
+@wrong("PyTorch's expand is here: broadcast_to(x, shape)")
+def add_class_token(z, cls):
+    return concatenate([cls.expand(z.shape[0], -1, -1), z], axis=1)
+
+
+@wrong("do without PyTorch")
+def add_class_token(z, cls):
+    return torch.cat([broadcast_to(cls, (z.shape[0], 1, z.shape[2])), z], dim=1)  # noqa: F821
+
+
+@wrong("PyTorch's dim is here: axis")
+def add_class_token(z, cls):
+    return concatenate([broadcast_to(cls, (z.shape[0], 1, z.shape[2])), z], dim=1)
+
+
+@wrong("the tokens are axis 1")
+def add_class_token(z, cls):
+    return concatenate([broadcast_to(cls, (z.shape[0], 1, z.shape[2])), z])
+
+
+@wrong("np.concatenate takes no Tensors")
+def add_class_token(z, cls):
+    return np.concatenate([broadcast_to(cls, (z.shape[0], 1, z.shape[2])), z], axis=1)
+
+
+@wrong("is there N times")
+def add_class_token(z, cls):
+    return concatenate([broadcast_to(cls, z.shape), z], axis=1)
+
+
+@wrong("the first token is the mean of the patches")
+def add_class_token(z, cls):
+    return concatenate([z.mean(axis=1, keepdims=True), z], axis=1)
+
+
+@wrong("a reshape cannot repeat")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([cls.reshape(B, 1, D), z], axis=1)
+
+
+@wrong("join with concatenate")
+def add_class_token(z, cls):
+    z[:, 0] = cls
+    return z
+
+
+@wrong("write 10_000.0, a float")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(x, y, 10_000 ** -np.arange(D // 4))
+
+
+@wrong("this uses the patch's number n")
+def sincos2d(rows, columns, D):
+    n = np.arange(rows * columns)
+    return table_of(n, n, np.geomspace(1, 1e-4, D // 4))
+
+
+@wrong("divide n by columns")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), rows)
+    return table_of(x, y, np.geomspace(1, 1e-4, D // 4))
+
+
+@wrong("below one another: concatenate along axis 1")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    omega = np.geomspace(1, 1e-4, D // 4)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)]).astype(np.float32)
+
+
+@wrong("the speeds are evenly spaced")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return table_of(x, y, np.linspace(1, 1e-4, D // 4))
+
+
+@wrong("np.outer(x, omega)")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    omega = np.geomspace(1, 1e-4, D // 4)
+    return np.concatenate([np.sin(x * omega), np.cos(x * omega), np.sin(y * omega), np.cos(y * omega)], axis=1)
+
+
+@wrong("math.sin takes one number")
+def sincos2d(rows, columns, D):
+    import math
+
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    return np.array([math.sin(x), math.cos(x), math.sin(y), math.cos(y)])
+
+
+@wrong("sines and cosines are swapped")
+def sincos2d(rows, columns, D):
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    omega = np.geomspace(1, 1e-4, D // 4)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.cos(x), np.sin(x), np.cos(y), np.sin(y)], axis=1).astype(np.float32)
+
+
+@wrong("broadcast both to (h, w, half) first")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    return concatenate([X.reshape(1, w, half), Y.reshape(h, 1, half)], axis=2)
+
+
+@wrong("X has a row for each column")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    n = np.arange(h * w)
+    return concatenate([X[n // w], Y[n % w]], axis=1).reshape(1, h * w, 2 * half)
+
+
+@wrong("Y's row is the same for a whole row")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    n = np.arange(h * w)
+    return concatenate([X[n % w], Y[n % h]], axis=1).reshape(1, h * w, 2 * half)
+
+
+@wrong("learned_2d returns an array")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    n = np.arange(h * w)
+    return np.concatenate([X.data[n % w], Y.data[n // w]], axis=1)[None]
+
+
+@wrong("X and Y were multiplied")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    return (X.reshape(1, w, half) * Y.reshape(h, 1, half)).reshape(1, h * w, half)
+
+
+@wrong("PyTorch's unsqueeze is here")
+def learned_2d(X, Y):
+    (w, half), h = X.shape, Y.shape[0]
+    x = broadcast_to(X.unsqueeze(0), (h, w, half))
+    y = broadcast_to(Y.unsqueeze(1), (h, w, half))
+    return concatenate([x, y], axis=2).reshape(1, h * w, 2 * half)
+
+
+# -- move_right -------------------------------------------------------------------------------------------
+
+
+@right
+def move_right(D, columns=1):
+    M = np.eye(D)
+    for k, omega in enumerate(np.geomspace(1, 1e-4, D // 4)):
+        s, c = k, k + D // 4
+        M[s, s] = M[c, c] = np.cos(columns * omega)
+        M[c, s], M[s, c] = np.sin(columns * omega), -np.sin(columns * omega)
+    return M
+
+
+def rotation(angle, D):
+    M, Q = np.eye(D), D // 4
+    M[:Q, :Q] = M[Q : 2 * Q, Q : 2 * Q] = np.diag(np.cos(angle))
+    M[Q : 2 * Q, :Q], M[:Q, Q : 2 * Q] = np.diag(np.sin(angle)), -np.diag(np.sin(angle))
+    return M
+
+
+@right
+def move_right(D, columns=1):
+    return rotation(columns * np.geomspace(1, 1e-4, D // 4), D)
+
+
+@wrong("moves to the left")
+def move_right(D, columns=1):
+    return rotation(columns * np.geomspace(1, 1e-4, D // 4), D).T
+
+
+@wrong("by one column only")
+def move_right(D, columns=1):
+    return rotation(np.geomspace(1, 1e-4, D // 4), D)
+
+
+@wrong("the numbers of y become 0")
+def move_right(D, columns=1):
+    M = rotation(columns * np.geomspace(1, 1e-4, D // 4), D)
+    M[D // 2 :] = 0
+    return M
+
+
+@wrong("it moves down")
+def move_right(D, columns=1):
+    M = rotation(columns * np.geomspace(1, 1e-4, D // 4), D)
+    return np.roll(M, (D // 2, D // 2), axis=(0, 1))
+
+
+@wrong("are not neighbours")
+def move_right(D, columns=1):
+    M = np.eye(D)
+    for k, omega in enumerate(np.geomspace(1, 1e-4, D // 4)):
+        s, c = 2 * k, 2 * k + 1
+        M[s, s] = M[c, c] = np.cos(columns * omega)
+        M[c, s], M[s, c] = np.sin(columns * omega), -np.sin(columns * omega)
+    return M
+
+
+@wrong("this is the identity")
+def move_right(D, columns=1):
+    return np.eye(D)
