@@ -1,12 +1,12 @@
 # %% [markdown]
-# # 16 · Speed: where the seconds go
+# # 16 · Speed: where the time of training goes
 #
-# *About 45 minutes. Comes after lessons [04](04_layers.ipynb), [09](09_vit.ipynb) and [11](11_training.ipynb).
+# *Comes after lessons [04](04_layers.ipynb), [09](09_vit.ipynb) and [11](11_training.ipynb).
 # In the paper: Table 2, Fig. 5 and appendix D.5.*
 #
-# You will learn to measure honestly, work out how fast a processor could be at best, and remove what stands between:
-# passes over memory, fresh arrays, idle cores. All numbers here come from the machine in front of you. Close what else
-# is busy.
+# You will learn to measure time fairly, to compute the least time that an operation can take on a processor, and to remove
+# what costs more: repeated passes over memory, new arrays, idle cores. All times here come from the machine that runs
+# this notebook, so close other programs first.
 
 # %% tags=["keep"]
 import statistics
@@ -16,10 +16,10 @@ from concurrent.futures import as_completed
 import numpy as np
 
 import minivit
-from minivit import Tensor, preprocess
+from minivit import Tensor, no_grad, preprocess
 from minivit.backend.pools import thread_pool
 from minivit.backend.workers import Workers, micro_batches
-from minivit.bench.profile import measure_floor, step_flops
+from minivit.bench.profile import step_flops
 from minivit.data.shapes import shapes
 from minivit.engine import fused, reference
 from minivit.engine.tensor import record, value_and_grad
@@ -29,12 +29,11 @@ from minivit_lessons.pictures import speed
 # %% [markdown]
 # ## The question
 #
-# A ViT-B/16 has 86,567,656 parameters whether its code is fast or slow, and the logits are the same. But one program
-# trains on a laptop overnight, and another takes a fortnight. What makes the difference, if the mathematics is the
-# same?
+# A ViT-B/16 has 86,567,656 parameters, and its logits are the same numbers whether its code is fast or slow. But one
+# program trains it in a night, and another needs two weeks. If the mathematics is the same, what makes the difference?
 #
-# Start with what you have: one training step of *your* ViT from lesson 09, on your engine, and the same step of
-# minivit's.
+# We measure speed as **throughput**: the number of images (or tokens) that a program processes in a second. Let us begin
+# with what you have: one training step of *your* ViT from lesson 09, on your engine, and the same step of minivit's ViT.
 
 # %%
 data = shapes("train", count=128)
@@ -44,48 +43,58 @@ yours, ours = YourViT(), create_model("ViT-XS_4-CIFAR", num_classes=10, seed=0)
 
 
 def your_step(count=32):
-    """Forward and backward of your model."""
+    """Forward and backward pass of your model."""
     your_cross_entropy(yours(YourTensor(images[:count])), labels[:count]).backward()
 
 
 def our_step(count=32):
-    """The same of minivit's."""
+    """The same for minivit's model."""
     minivit.cross_entropy(ours(images[:count]), labels[:count]).backward()
 
 
 for step in (your_step, our_step):
     began = time.perf_counter()
     step()
-    print(f"{step.__doc__} {1000 * (time.perf_counter() - began):.0f} ms")
+    seconds = time.perf_counter() - began
+    print(f"{step.__doc__:<41} {1000 * seconds:5.0f} ms, {32 / seconds:5.0f} images/s")
 
 # %% [markdown]
 # ## The picture
 #
-# Run the cell above a few times: the numbers jump about. We need a better stopwatch, and a yardstick. First the
-# yardstick. A processor does two things: it *computes*, at so many operations per second (FLOP/s), and it *fetches*
-# numbers from memory, at so many bytes per second. An operation that needs little arithmetic for each byte waits for
-# memory, however clever the processor. The black line is that roof on your machine, one core: at the slope memory is
-# the limit, at the flat part arithmetic is. The dots are operations of a Vision Transformer.
+# If you run the cell above a few times, its times differ. We need a better way to measure, and something to compare
+# with: the least time that is possible. A processor does two things. It *computes*, with a peak rate in floating-point
+# operations per second (FLOP/s). And it *moves* numbers between memory and processor, with a peak rate in bytes per second,
+# the **memory bandwidth**. Which of the two limits an operation depends on its **arithmetic intensity**: the number of
+# operations that it does for each byte that it reads or writes.
+#
+# - An operation of low intensity, such as an addition, waits for memory. It is *memory-bound*.
+# - An operation of high intensity, such as a large matrix product, waits for arithmetic. It is *compute-bound*.
+#
+# The black line shows both limits against the intensity. It is called the **roofline**: where it rises, memory is the limit;
+# where it is flat, arithmetic is. The points are operations of a Vision Transformer. The roof is not from a data sheet. It is
+# the best that we measure here on one core, with a copy, a large matrix product and the operations themselves, so no
+# point can be above it.
 
 # %%
-floor = measure_floor(workers=1)
-print(f"one core: {floor.flops / 1e9:.0f} GFLOP/s in matrix products, {floor.copy / 1e9:.0f} GB/s from memory and back")
+measured = speed.measure_ops()
+roof = speed.measure_roof(measured)
+print(f"one core: {roof.peak / 1e9:.0f} GFLOP/s in matrix products, {roof.bandwidth / 1e9:.0f} GB/s from and to memory")
 show(
-    speed.roofline(floor, speed.measure_ops()),
-    "Matrix products lie far to the right, near the roof. Softmax, LayerNorm and GELU lie at the far left, deep "
-    "below the matrix products; each is higher when it is fused into one operation than when it is composed of primitives.",
+    speed.roofline(roof, measured),
+    "Matrix products are far to the right, near the roof. Softmax, LayerNorm and GELU are at the far left, deep below the "
+    "matrix products; each is higher when it is fused into one operation than when it is composed of primitives.",
 )
 
 # %% [markdown]
-# Matrix products use each number many times and come near the roof. Everything else uses it a few times and
-# cannot. But the orange squares are far below what even memory would allow: they fetch the same array again and again.
-# That part can be mended, and you will.
+# A matrix product uses each number many times, so it comes near the flat part of the roof. All other operations use each
+# number a few times, so memory bandwidth limits them. But the orange squares are far below even this limit: composed
+# operations read and write the same array again and again. We can improve that.
 
 # %% [markdown]
 # ## One number at a time
 #
-# How long must a piece of work take at least? It has so many operations to do and so many bytes to move. Both can go on
-# at the same time, so the slower of the two decides.
+# What is the least time of an operation? It has to do some number of floating-point operations and to move some number of
+# bytes. A processor does both at the same time, so the slower of the two decides.
 
 
 # %% exercise="floor_seconds"
@@ -97,26 +106,45 @@ def floor_seconds(flops, moved, peak, bandwidth):
 
 
 # %%
-D, tokens = 768, 16 * 197  # 16 images of ViT-B/16
-numbers = tokens * D
-machines = {"one core here": (floor.flops, floor.copy), "an H100": (67e12, 3.35e12)}
-works = {"linear, D x D": (2 * numbers * D, 4 * (2 * numbers + D * D)), "GELU": (9 * numbers, 4 * 2 * numbers)}
-for machine, limits in machines.items():
-    for work, (flops, moved) in works.items():
-        which = "arithmetic" if flops / limits[0] > moved / limits[1] else "memory"
-        print(
-            f"{work:>13} on {machine:<13}: {1e6 * floor_seconds(flops, moved, *limits):9,.1f} µs at least, by {which}"
-        )
+tokens = 16 * 197  # 16 images of ViT-B/16
+machines = {  # FLOP/s, bytes/s, bytes of a number
+    "one core here": (roof.peak, roof.bandwidth, 4),
+    "H100, float32": (67e12, 3.35e12, 4),
+    "H100, bfloat16": (989e12, 3.35e12, 2),
+}
+works = {  # operations, numbers that are read or written
+    "linear, D = 768": (2 * tokens * 768**2, 2 * tokens * 768 + 768**2),
+    "linear, D = 64": (2 * tokens * 64**2, 2 * tokens * 64 + 64**2),
+    "GELU, D = 768": (9 * tokens * 768, 2 * tokens * 768),
+}
+for machine, (peak, bandwidth, size) in machines.items():
+    print(f"{machine}: balance {peak / bandwidth:.1f} operations a byte")
+    for work, (flops, numbers) in works.items():
+        seconds, intensity = floor_seconds(flops, size * numbers, peak, bandwidth), flops / (size * numbers)
+        limit = "arithmetic" if intensity > peak / bandwidth else "memory"
+        print(f"  {work:<15} intensity {intensity:6.1f}: at least {1e6 * seconds:8,.1f} µs, {limit} is the limit")
 
 # %% [markdown]
-# The H100's figures are from NVIDIA's data sheet (SXM, float32 without tensor cores, 3.35 TB/s). A GPU is faster in
-# both, and the balance is not so different: on it, too, a matrix product waits for arithmetic and GELU for memory.
-# Everything you do about memory in this lesson is done on GPUs as well.
+# The *balance* of a machine is peak / bandwidth: the intensity at the corner of its roof. The three machines differ a lot. A
+# core has a balance of a few operations a byte. NVIDIA's data sheet for the H100 (SXM) states 67 TFLOP/s in float32 without tensor
+# cores and 3.35 TB/s: a balance of 20. In bfloat16, its tensor cores reach 989 TFLOP/s (the sheet prints twice as much, for
+# matrices in which half of the numbers are 0): a balance of **295**. So the faster the arithmetic, the more operations wait
+# for memory: a linear layer with D = 64 is compute-bound on a core and memory-bound on an H100. What this lesson does about
+# memory is even more important on a GPU.
 #
-# Now the stopwatch. Three things spoil a measurement: the *first* call (cold caches, imports), *other programs* (one
-# hiccup ruins a mean), and *slow drift* (a processor that gets warm slows down, and then whatever is measured last
-# looks bad). The remedies: a call that does not count; the median; and measuring in turns, so that both of a pair meet
-# the same conditions.
+# **Mixed precision** uses these tensor cores: it computes matrix products in 16 bits and keeps in float32 what needs more
+# digits, such as the weights, softmax and the loss. Half as many bytes move, too. Why not 16 bits for everything? Because
+# small changes would be lost:
+
+# %%
+weight, change = np.float32(1.0), np.float32(2e-4)
+print("float32:", weight + change, " float16:", np.float16(weight) + np.float16(change))
+
+# %% [markdown]
+# **How to measure.** Three things spoil a measurement. The *first call* is slower: caches are empty, libraries are loaded.
+# *Other programs* interrupt: a single interruption spoils a mean. And the speed *drifts*: a processor that gets warm slows
+# down, so what is measured last looks slower. The remedies are a first call that does not count, the median, and measuring
+# in turns, so that both programs of a comparison meet the same conditions.
 
 
 # %% exercise="median_ratio"
@@ -142,9 +170,9 @@ print(f"your step takes {median_ratio(your_step, our_step):.2f} times as long as
 # %% [markdown]
 # ## All at once
 #
-# **Fresh arrays.** `y = x * 2` asks the system for a new array. If it is large, the system hands over pages that
-# must first be made ready, each with a small interruption: a *page fault*. Writing into an array that is already there
-# costs none. Here is the same multiplication of 64 MiB both ways.
+# **New arrays.** `y = x * 2` needs a new array. If it is large, the operating system gives us memory pages that it must
+# first prepare, and each page costs a small interruption, a *page fault*. If we write into an existing array, there is none.
+# Here is the same multiplication of 64 MiB in both ways.
 
 # %%
 big = np.ones(2**24, np.float32)
@@ -157,7 +185,7 @@ def fresh():
 
 
 def reused():
-    """Into one that is there."""
+    """Into an existing array."""
     return np.multiply(big, 2, out=out)
 
 
@@ -169,9 +197,10 @@ for function in (fresh, reused):
 print(f"the first takes {median_ratio(fresh, reused):.2f} times as long")
 
 # %% [markdown]
-# **Passes.** Composed of primitives, GELU is a chain: a square, a cube, a sum, a tanh and so on, each of which walks
-# through the whole array. When it comes round again, the beginning has long fallen out of the cache, and all of it must
-# be fetched anew. So cut the array into *blocks* that stay in the cache, and take each through the whole chain.
+# **Passes over memory.** GELU composed of primitives is a chain: a square, a cube, a sum, a tanh and so on. Each operation
+# passes through the whole array. When the next one begins, the first elements are no longer in the cache of the processor, so
+# all of it must be read from memory again. We can cut the array into *blocks* that fit into the cache, and apply the whole
+# chain to one block after the other.
 
 
 # %% tags=["keep"]
@@ -192,25 +221,32 @@ def gelu_in_blocks(x, block):
     # --- end
 
 
+# %% [markdown]
+# Guess before you run the next cell: which block size is the fastest, and what happens with very small and very large ones?
+
 # %%
 x = np.random.default_rng(0).standard_normal(2**23).astype(np.float32)  # 32 MiB
 sizes = [2**power for power in (11, 13, 15, 16, 17, 19, 21, 23)]
 milliseconds = {size: 1000 * speed.median_seconds(lambda size=size: gelu_in_blocks(x, size)) for size in sizes}
-show(
-    speed.block_times(milliseconds),
-    "Time against the size of a block: high for blocks of 8 KiB, low in between, and high again for the whole array.",
-)
+show(speed.block_times(milliseconds), speed.BLOCK_TIMES_TEXT)
 
 # %% [markdown]
-# Small blocks lose to Python's own overhead, large ones to memory; between them lies a wide valley. minivit takes
-# blocks of 65,536 elements, 256 KiB (`BLOCK_ELEMENTS` in [`backend/arrays.py`](../minivit/backend/arrays.py)).
+# <details><summary>What the curve says</summary>
 #
-# **Fewer gradients on the way.** The backward pass of a composed LayerNorm goes through a mean, a difference, a square,
-# another mean, a root and a quotient, and each hands on an array. Written as *one* operation, it needs none of them.
-# Let $n$ be a normalised row, $\sigma$ its deviation, $w$ the weight, and $g = dy \cdot w$ what arrives at $n$. Adding
-# a constant to all of $x$ does not change the output. Nor does stretching $x$ about its mean. So the gradient has no
-# part along those two directions, which are $(1, \ldots, 1)$ and $n$ itself. They are at right angles, both of squared
-# length D: take $g$, and subtract its part along each.
+# For very small blocks, most of the time is spent in Python, which starts nine NumPy operations for each block. Large blocks do
+# not fit into the cache and wait for memory. Between the two, the size hardly matters. minivit uses blocks of 65,536
+# elements, 256 KiB (`BLOCK_ELEMENTS` in [`backend/arrays.py`](../minivit/backend/arrays.py)).
+#
+# </details>
+#
+# **Fused ops.** An op that computes in one function what would take many is called a **fused op**. It saves passes and new arrays in
+# the backward pass too. The backward pass of a composed LayerNorm goes through a mean, a difference, a square, another mean, a
+# root and a quotient, and each of them returns an array. A fused op needs a formula for the whole gradient.
+#
+# Let $n$ be a normalised row, $\sigma$ its standard deviation, $w$ the weight, and $g = dy \cdot w$ the gradient of the loss with
+# respect to $n$. If we add a constant to all of $x$, the output does not change. If we stretch $x$ about its mean, the output does
+# not change either. So the gradient has no part along these two directions, which are $(1, \ldots, 1)$ and $n$ itself. They are at
+# right angles, and both have the squared length D. Therefore we take $g$ and subtract its part along each direction:
 #
 # $$dx = \frac{1}{\sigma}\Big(g - \mathrm{mean}(g) - n \cdot \mathrm{mean}(g \cdot n)\Big), \qquad dw = \sum_{\text{rows}} dy \cdot n, \qquad db = \sum_{\text{rows}} dy$$
 
@@ -226,13 +262,13 @@ def layer_norm_backward(dy, n, inverse, weight):
 
 
 # %% [markdown]
-# With your function as its `vjp`, a LayerNorm is one operation. It is held against its composed twin, number for
-# number, before anyone looks at the clock: a fast wrong answer is worth nothing.
+# With your function as its `vjp`, LayerNorm is a single op. First we compare its gradients with those of the composed
+# LayerNorm, and only then its time: a fast wrong answer is worth nothing.
 
 
 # %%
 def one_layer_norm(x, weight, bias, eps=1e-6):
-    """LayerNorm as one operation, on Tensors."""
+    """LayerNorm as a fused op, on Tensors."""
     centred = x.data - x.data.mean(axis=1, keepdims=True)
     inverse = 1.0 / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + eps)
     n = centred * inverse
@@ -259,7 +295,7 @@ print(
     max(np.abs(a - b).max() / np.abs(a).max() for a, b in zip(twin, mine, strict=True)),
 )
 for name, function in (
-    ("yours as one operation", one_layer_norm),
+    ("yours, fused", one_layer_norm),
     ("minivit's, fused and in blocks", fused.layer_norm),
 ):
     ratio = median_ratio(lambda: pull(reference.layer_norm), lambda function=function: pull(function), rounds=25)
@@ -268,13 +304,15 @@ for name, function in (
 # %% [markdown]
 # ## Your turn
 #
-# A laptop has several cores, and one program in one thread keeps one busy. NumPy lets other Python threads run while it
-# is inside a product or a loop over elements. So cut the batch into *micro-batches*, give each thread one after another
-# with a tape of its own, and add up the gradients: the gradient of a sum is the sum of the gradients.
+# A laptop has several cores, and a program with one thread uses one of them. NumPy lets other Python threads run while it
+# computes a product or an element-wise operation. So we cut the mini-batch into **micro-batches**, and each thread computes
+# the gradients of some of them, with its own tape. The gradient of a sum is the sum of the gradients, so we add them up before the
+# optimiser takes its step. This is **data parallelism**. With one thread, the same is called **gradient accumulation**: it
+# trains with a mini-batch that is too large for the memory.
 #
-# But adding is not innocent. Floating-point sums depend on their order: $(a + b) + c$ and $a + (b + c)$ differ in the
-# last bits. And threads finish in any order. If gradients are added *as they arrive*, no two runs are the same, and a
-# mistake that you see today is gone tomorrow. So wait, and add them by their numbers.
+# But the sum needs care. A floating-point sum depends on its order: $(a + b) + c$ and $a + (b + c)$ may differ in the last
+# bits. And threads finish in any order. If we add the gradients *as they arrive*, no two runs are the same, and a bug that you
+# see today may be gone tomorrow. So wait for all, and add them in the order of their numbers.
 
 
 # %% exercise="add_in_order"
@@ -295,7 +333,7 @@ pieces = micro_batches(len(images), 16)  # 8 slices of 16 images
 
 
 def gradients_of(number):
-    """What one micro-batch adds to the gradients of the whole batch."""
+    """The number of a micro-batch, and its part of the gradients of the mini-batch."""
     piece = pieces[number]
     share = (piece.stop - piece.start) / len(images)
     loss = lambda: minivit.cross_entropy(ours(images[piece]), labels[piece]) * share  # noqa: E731
@@ -303,59 +341,93 @@ def gradients_of(number):
 
 
 def threaded(count):
-    """The gradients of the batch, by so many threads."""
+    """The gradients of the mini-batch, computed by `count` threads."""
     with thread_pool(count) as pool:
         waiting = [pool.submit(gradients_of, number) for number in range(len(pieces))]
         return add_in_order(done.result() for done in as_completed(waiting))
 
 
-with Workers(1):  # holds the library for products to one thread, so that ours do not compete with its
+with Workers(1):  # limits the library for matrix products to one thread, since ours would compete with its threads
     one, two = threaded(1), threaded(2)
     print("the same bits:", all((a == b).all() for a, b in zip(one, two, strict=True)))
     print(f"one thread takes {median_ratio(lambda: threaded(1), lambda: threaded(2)):.2f} times as long as two")
     best = min(speed.median_seconds(lambda: threaded(2), 3), speed.median_seconds(lambda: threaded(1), 3))
-    least = len(images) * step_flops(ours, "train") / floor.flops
+    least = len(images) * step_flops(ours, "train") / roof.peak
     print(f"its products alone would take one core {1000 * least:.0f} ms, and the step took {1000 * best:.0f} ms")
 
 # %% [markdown]
-# On a busy machine two threads gain nothing. With two cores free, one worker took 256 ms for what two did in 155 (a
-# training step in [results/bench](../results/bench/growth.txt)). Compare the last two numbers as well: that is how much
-# there is left to gain.
+# On a busy machine two threads gain nothing. With two free cores, one worker took 256 ms for what two did in 155 (one
+# training step in [results/bench](../results/bench/growth.txt)). Compare the last two numbers as well: their difference is what
+# one could still gain.
 #
-# **Several processes**, on one machine or many, do the same (`mpiexec -n 2 minivit train`). Each has its own copy of
-# the weights and its share of the batch; what travels between them is the list of gradients. For ViT-B/16 these are
-# 86,567,656 numbers of four bytes: 346 MB in every step, from each machine. Over a network of 1 GB/s that takes a third
-# of a second, and so a process must have enough images to be busy for longer than that. `minivit bench --plan` predicts
-# it.
+# **Several processes**, on one machine or many, work in the same way (`mpiexec -n 2 minivit train`). Each has a copy of the
+# weights and its share of the mini-batch, and they send each other their gradients. For ViT-B/16 these are
+# 86,567,656 numbers of four bytes: 346 MB in every step, from each machine. A network with 1 GB/s needs a third of a second for
+# that. So each process must have enough images to compute for longer than that. `minivit bench --plan` predicts it.
 #
-# **A GPU** changes three things. Its calls return before they are done, so a stopwatch must wait for it (CuPy:
-# `cupy.cuda.Device().synchronize()`) or it will measure nothing. Each call costs some microseconds, so that small
-# models leave it idle: give it large batches, and one tape. And data must be carried to it and back, so everything
-# stays there. minivit's operations speak to `xp`, NumPy or CuPy, and are otherwise the same lines.
+# **A GPU** changes three things. Its calls return before they are finished, so a measurement must wait for the GPU (CuPy:
+# `cupy.cuda.Device().synchronize()`), or it measures nothing. Each call costs some microseconds, so small models leave it
+# idle: give it large mini-batches and a single tape. And copies between its memory and that of the processor are slow, so
+# all data should stay there. minivit's ops call the array library `xp`, which is NumPy or CuPy; the rest of their code is the
+# same.
+#
+# **Memory** is often the first limit of training: the tape keeps the activations of all layers until the backward pass.
+# **Activation checkpointing** (gradient checkpointing) keeps the input of each block alone, and the backward pass computes
+# the block again. It takes about a third more time, since the forward pass is a third of a step. minivit does this with
+# `--grad-checkpointing`. The stretch task is to write it.
+
+
+# %% exercise="recomputed"
+def recomputed(function, x):
+    """function(x), a Tensor; only x is kept for the backward pass, which calls the function again."""
+    # --- solution
+    with no_grad():  # no tape: the activations inside the function are freed at once
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)  # a new leaf, so that the gradient stops here
+        function(again).backward(dy)  # adds the gradients of the parameters to them
+        return (again.grad,)
+
+    return record(data, (x,), vjp)
+    # --- end
+
+
+# %%
+block = create_model("ViT-XS_4-CIFAR", num_classes=10, seed=0).blocks[0]
+tokens_in = Tensor(np.random.default_rng(2).standard_normal((16, 65, 64), dtype=np.float32), requires_grad=True)
+found = {}
+for name, run_block in (("kept", block), ("recomputed", lambda z: recomputed(block, z))):
+    tokens_in.zero_grad()
+    out_tokens = run_block(tokens_in)
+    kept = speed.bytes_on_the_tape(out_tokens)
+    out_tokens.backward(np.ones_like(out_tokens.data))
+    found[name] = tokens_in.grad
+    print(f"{name:>10}: the tape holds {kept / 2**20:5.1f} MiB beside the block's input")
+print("the same gradient:", np.allclose(found["kept"], found["recomputed"], rtol=1e-4, atol=1e-5))
 
 # %% [markdown]
 # ## In the paper
 #
-# The paper counts its cost in TPUv3-core-days: pre-training took ViT-H/14 2,500 of them on JFT, ViT-L/16 680, and the
-# convolutional BiT-L 9,900 (Table 2). Fig. 5 sets accuracy against that cost. Appendix D.5 measures speed on the
-# machine itself, and finds that attention's quadratic cost hardly shows at the usual sizes. You can see why: in a
-# block, the products with weights take $24 N D^2$ operations and attention itself $4 N^2 D$. Their ratio is $N / 6D$, 4
-# % for ViT-B/16 at 224 pixels.
+# The paper states costs in TPUv3-core-days: to pre-train on JFT, ViT-H/14 took 2,500 of them, ViT-L/16 680, and the
+# convolutional BiT-L 9,900 (Table 2). Fig. 5 shows accuracy against this cost. Appendix D.5 measures throughput, and finds that
+# the quadratic cost of attention hardly shows at the usual image sizes. You can see why: in a block, the products with weights take
+# $24 N D^2$ operations and attention itself $4 N^2 D$. Their ratio is $N / 6D$, which is 4 % for ViT-B/16 at 224 pixels.
 #
 # | paper | here | minivit |
 # |---|---|---|
 # | core-days | FLOP / (FLOP/s) | `minivit bench`, [`bench/profile.py`](../minivit/bench/profile.py) |
-# | batch 4096 (Table 3) | `micro_batches` | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), `--grad-accum-steps` |
-# | LN, GELU, softmax | one operation each | [`engine/fused.py`](../minivit/engine/fused.py), twins in `reference.py` |
+# | mini-batch of 4096 (Table 3) | `micro_batches` | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), `--grad-accum-steps` |
+# | LN, GELU, softmax | a fused op each | [`engine/fused.py`](../minivit/engine/fused.py), twins in `reference.py` |
 #
-# On purpose minivit keeps both: the composed twin is the definition and is read, the fused one runs, and a test
-# holds them equal.
+# minivit keeps both forms on purpose. The composed twin is the definition, which people read; the fused one runs. A test holds
+# them equal.
 
 # %% [markdown]
 # ## Break it and see
 #
-# Is a last bit worth the trouble? Add the gradients as they arrive, in a random order, and train. All runs have the
-# same seed, the same images and the same weights at the start.
+# Does a last bit matter? We add the gradients as they arrive, in a random order, and train. All runs have the same seed, the
+# same images and the same initialisation.
 
 
 # %%
@@ -370,7 +442,7 @@ def add_as_they_arrive(arrivals):
 
 
 def run(add, order_seed, steps=40):
-    """The weights after each step of a small training, where micro-batches arrive in a random order."""
+    """The weights after each step of a short run, in which micro-batches arrive in a random order."""
     model, order = create_model("ViT-XS_4-CIFAR", num_classes=10, seed=0, depth=1), np.random.default_rng(order_seed)
     optimizer = minivit.AdamW(model.named_parameters(), lr=3e-3)
     history = []
@@ -399,20 +471,85 @@ show(
 )
 
 # %% [markdown]
-# What began as a last bit has grown by orders of magnitude, and it goes on. Neither run is wrong: both train as well.
-# But they are *two* runs. You can no longer tell whether your change of the code did something or the order of the
-# threads did. Added by their numbers, the two runs are one, bit for bit, with two threads or with eight.
+# The difference began in the last bit, and it grows by orders of magnitude. Neither run is wrong: both learn equally
+# well. But they are *two* runs. If you change your code and the result changes, you cannot tell whether your change did it, or the
+# order of the threads. If the gradients are added by their numbers, the two runs are equal, bit for bit, with two threads or with
+# eight.
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# ```python
+# import torch
+# from torch.utils.checkpoint import checkpoint
+#
+# model = torch.compile(model)                                    # fuses chains of element-wise ops into one kernel
+# with torch.autocast("cuda", dtype=torch.bfloat16):              # mixed precision: products in bfloat16
+#     loss = F.cross_entropy(model(images), labels)
+# z = checkpoint(block, z, use_reentrant=False)                   # recomputed(block, z)
+# (loss / steps).backward()                                       # gradient accumulation: .grad adds up until step()
+# model = torch.nn.parallel.DistributedDataParallel(model)        # data parallelism, one process for each GPU
+# torch.cuda.synchronize()                                        # before you read the clock
+# ```
+#
+# | what differs | here | PyTorch |
+# |---|---|---|
+# | who fuses | we write each fused op and its gradient | `torch.compile` generates kernels from the composed code |
+# | where threads work | each thread has a micro-batch and a tape | inside of each op: `torch.set_num_threads` |
+# | order of sums | always the same | `torch.use_deterministic_algorithms(True)` asks for it |
+# | measuring | `median_ratio` | `torch.utils.benchmark.Timer`, which warms up and waits for the GPU |
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    from torch.utils.checkpoint import checkpoint
+
+    few = torch.tensor(rows[:8], requires_grad=True)
+    w, b = (torch.tensor(leaf.data, requires_grad=True) for leaf in leaves[1:])
+    torch.nn.functional.layer_norm(few, (192,), w, b, eps=1e-6).backward(torch.tensor(dy[:8]))
+    centred = rows[:8] - rows[:8].mean(axis=1, keepdims=True)
+    inverse = 1.0 / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + 1e-6)
+    mine = layer_norm_backward(dy[:8], centred * inverse, inverse, w.detach().numpy())
+    for name, gradient, leaf in zip(("dx", "dw", "db"), mine, (few, w, b), strict=True):
+        agree(f"layer_norm_backward, {name}", gradient, leaf.grad, tolerance=1e-5)
+
+    layer = torch.nn.Linear(192, 192)
+    plain, again = (torch.tensor(rows[:8], requires_grad=True) for _ in range(2))
+    layer(plain).tanh().sum().backward()
+    checkpoint(lambda z: layer(z).tanh(), again, use_reentrant=False).sum().backward()
+    agree("checkpoint in PyTorch, with and without", plain.grad.numpy(), again.grad)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = layer(again)
+    error = (half.float() - layer(again)).abs().max().item()
+    print(f"autocast: the product is {half.dtype}, the weight stays {layer.weight.dtype}; largest error {error:.0e}")
+
+# %% [markdown]
+# ## What came before and after
+#
+# - The roofline model ([Williams, Waterman and Patterson, 2009](https://doi.org/10.1145/1498765.1498785)) shows in one picture what
+#   limits a program on a processor.
+# - Activation checkpointing ([Chen et al., 2016](https://arxiv.org/abs/1604.06174)) trains a network of n layers with memory of the order
+#   √n, for the cost of one more forward pass.
+# - Data parallelism on 256 GPUs ([Goyal et al., 2017](https://arxiv.org/abs/1706.02677)): ResNet-50 with mini-batches of 8,192 images in one
+#   hour. The learning rate grows with the mini-batch, after a warmup.
+# - Mixed precision ([Micikevicius et al., 2017](https://arxiv.org/abs/1710.03740)): half precision with a copy of the weights in float32, and
+#   a loss that is scaled up so that small gradients do not become 0.
+# - FlashAttention ([Dao et al., 2022](https://arxiv.org/abs/2205.14135)) computes attention exactly, but block by block, so that the N x N
+#   matrix of attention weights is never written to the GPU's main memory. It is the fused op of attention.
 
 # %% [markdown]
 # ## Summary
 #
-# - Measure in turns, take medians, let the first call pass; and know the floor, max(FLOP / peak, bytes / bandwidth).
-# - Matrix products wait for arithmetic, all else waits for memory: reuse arrays, work in blocks, fuse chains and their
-#   gradients.
-# - Cores share a batch by micro-batches; gradients are added in a fixed order, so that every run can be repeated.
+# - Measure in turns, take medians, ignore the first call. The least time of an operation is max(FLOP / peak, bytes / bandwidth).
+# - Matrix products are compute-bound, nearly everything else is memory-bound: reuse arrays, work in blocks, fuse chains
+#   and their gradients. The higher the balance of a machine, the more this matters.
+# - Data parallelism divides a mini-batch into micro-batches. Gradients are added in a fixed order, so that every run can be
+#   repeated.
 
 # %% [markdown]
 # ## What comes next
 #
-# You have built every part of a Vision Transformer, and now you know what makes it fast. In [lesson 17](17_book.ipynb)
-# you open the finished program and find that you can read it.
+# You have built every part of a Vision Transformer, and you know what makes it fast. In [lesson 17](17_book.ipynb) you open the
+# source of minivit and find that you can read it.

@@ -7,6 +7,7 @@ import pytest
 
 from minivit import Tensor
 from minivit.backend.workers import Workers
+from minivit.bench.profile import Floor
 from minivit.engine import fused, ops, reference
 from minivit.models import create_model
 from minivit.models.cost import costs
@@ -85,6 +86,41 @@ def test_the_floor_is_the_roof_of_the_picture():
     seconds = names["floor_seconds"](measured.flops, measured.moved, peak, bandwidth)
 
     assert measured.flops / seconds == pytest.approx(min(peak, bandwidth * measured.intensity))
+
+
+def test_no_operation_is_above_the_roof(monkeypatch):
+    monkeypatch.setattr(speed, "measure_floor", lambda workers: Floor(flops=5e10, copy=1e10))
+    add = speed.Measured("add", flops=1e8, moved=1.2e9, seconds=0.1)  # moves 12 GB/s, more than the copy
+    product = speed.Measured("linear", flops=6e10, moved=1e8, seconds=1.0)  # 60 GFLOP/s, more than the square one
+    slow = speed.Measured("GELU", flops=9e8, moved=8e8, seconds=0.4)
+
+    roof = speed.measure_roof([add, product, slow])
+
+    assert (roof.peak, roof.bandwidth) == (6e10, 1.2e10)
+    for m in (add, product, slow):
+        assert m.speed <= roof.at(np.array(m.intensity)) * (1 + 1e-12)
+    assert speed.measure_roof([slow, slow]) == speed.Roof(5e10, 1e10)
+
+
+def test_the_tape_is_weighed_without_its_leaves():
+    x = Tensor(np.ones((3, 4)), requires_grad=True)
+    y = x.exp()  # keeps its result, 96 bytes
+
+    assert speed.bytes_on_the_tape(x * 2.0) == 0
+    assert speed.bytes_on_the_tape(y) == 96
+    assert speed.bytes_on_the_tape(y * y) == 96  # keeps y, the same array
+    assert speed.bytes_on_the_tape((y + 1.0) * y) == 192
+
+
+def test_the_balance_of_the_h100_is_that_of_its_data_sheet():
+    text = printed()
+
+    assert "H100, float32: balance 20.0" in text
+    assert "H100, bfloat16: balance 295.2" in text
+    assert re.search(
+        r"linear, D = 64 +intensity +\d+\.\d: .*, memory is the limit", text.partition("H100, bfloat16")[2]
+    )
+    assert re.search(r"linear, D = 768 .*, arithmetic is the limit", text.partition("H100, bfloat16")[2])
 
 
 def test_measured_operations_are_what_their_names_say(monkeypatch):

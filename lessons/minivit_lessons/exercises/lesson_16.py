@@ -1,4 +1,4 @@
-"""Checks of lesson 16: a stopwatch, a floor, blocks, one fused gradient, and sums in a fixed order."""
+"""Checks of lesson 16: least times, a fair measurement, blocks, a fused gradient, sums in order, recomputation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from minivit.engine.tensor import Node, Tensor
+
 from ..compare import peak_memory, same, slopes
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
@@ -22,7 +24,10 @@ def floor_seconds(attempt: Attempt) -> None:
     arithmetic = np.array([flops / peak for flops, _ in works])
     memory = np.array([moved / bandwidth for _, moved in works])
     intensity = np.array([flops / moved for flops, moved in works])
-    got = [attempt(flops, moved, peak, bandwidth) for flops, moved in works]
+    with explained(
+        {"cannot be interpreted as an integer": "np.max takes one array: use max(a, b) or np.maximum(a, b)"}
+    ):
+        got = [attempt(flops, moved, peak, bandwidth) for flops, moved in works]
     same(
         np.array([np.asarray(seconds, np.float64) for seconds in got]),
         np.array([0.06, 0.4]),
@@ -34,6 +39,15 @@ def floor_seconds(attempt: Attempt) -> None:
             "the time for arithmetic is missing": memory,
             "this is speed divided by work: divide work by speed": np.maximum(1 / arithmetic, 1 / memory),
             "this is a speed: return a time": np.minimum(peak, bandwidth * intensity),
+            "the two rates are swapped: peak belongs to flops, bandwidth to moved": [
+                max(flops / bandwidth, moved / peak) for flops, moved in works
+            ],
+            "this is the mean of the two times: take the larger": (arithmetic + memory) / 2,
+            "divide each amount by its own rate before you take the larger": [
+                max(flops, moved) / max(peak, bandwidth) for flops, moved in works
+            ],
+            "moved counts bytes already: do not multiply it by 4": np.maximum(arithmetic, 4 * memory),
+            "this is the difference of the two times: take the larger": np.abs(arithmetic - memory),
         },
     )
 
@@ -75,7 +89,9 @@ def median_ratio(attempt: Attempt) -> None:
     """Check with simulated work and a simulated clock, for which the answer is known."""
     for rounds in (7, 2):
         world = World()
-        got = attempt(world.first, world.second, rounds, world.clock)
+        none = "no time passes: are the functions called, first() and second()?"
+        with explained({"division by zero": none, "divide by zero": none}):
+            got = attempt(world.first, world.second, rounds, world.clock)
         what = f"median_ratio(first, second, rounds={rounds})"
         if np.size(got) != 1:
             raise Complaint(f"{what} has shape {np.shape(got)}: return one number, the median of the ratios")
@@ -108,6 +124,11 @@ def _in_turns(world: World, rounds: int, warm: bool = True) -> tuple[Times, Time
 
 
 def _without_warming_up(world: World, rounds: int) -> tuple[Times, Times]:
+    return _in_turns(world, rounds, warm=False)
+
+
+def _first_warmed_up(world: World, rounds: int) -> tuple[Times, Times]:
+    world.first()
     return _in_turns(world, rounds, warm=False)
 
 
@@ -150,6 +171,22 @@ WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[
         _in_turns,
         lambda first, second: sum(first) / sum(second),
     ),
+    (
+        "only first is called before the measurement: call second once too",
+        _first_warmed_up,
+        _median_of_ratios,
+    ),
+    (
+        "this is the smallest ratio: take the median",
+        _in_turns,
+        lambda first, second: min(a / b for a, b in zip(first, second, strict=True)),
+    ),
+    (
+        "this is a difference of times: divide the time of first by the time of second",
+        _in_turns,
+        lambda first, second: statistics.median(a - b for a, b in zip(first, second, strict=True)),
+    ),
+    ("this is the time of second, not a ratio", _in_turns, lambda first, second: statistics.median(second)),
     ("this is a time, not a ratio", _in_turns, lambda first, second: statistics.median(first)),
     (
         "this is the ratio of two medians, from different rounds: take the median of the rounds' ratios",
@@ -171,12 +208,28 @@ def gelu_in_blocks(attempt: Attempt) -> None:
         x = np.linspace(-3, 3, length).astype(np.float32)
         c = math.sqrt(2 / math.pi)
         right = [0.5 * v * (1 + math.tanh(c * (v + 0.044715 * v**3))) for v in map(float, x)]
-        got = attempt(x, block)
+        with explained({"inhomogeneous": "the last block is shorter: write each block into its place in one array"}):
+            got = attempt(x, block)
         what = f"gelu_in_blocks(x, {block}) of {length} elements"
         whole = length // block * block
         array = np.asarray(got)
-        if array.shape == x.shape and 0 < whole < length and np.allclose(array[:whole], right[:whole], atol=1e-6):
-            same(array[whole:], np.array(right[whole:], np.float32), f"the last block of {what}, which is shorter,", {})
+        if (
+            array.shape == x.shape
+            and 0 < whole < length
+            and np.allclose(array[:whole], right[:whole], atol=1e-6)
+            and not np.allclose(array[whole:], right[whole:], atol=1e-6)
+        ):
+            raise Complaint(
+                f"{what}: the last block, which is shorter, is wrong: does the loop reach it? "
+                "range(0, len(x), block) does"
+            )
+        if array.shape == x.shape and length == 12 and np.allclose(array[:4], right[:4], atol=1e-6):
+            if not np.allclose(array[8:], right[8:], atol=1e-6) and np.allclose(array[:8], right[:8], atol=1e-6):
+                raise Complaint(f"{what}: the last block is not filled: does range run to len(x)?")
+            if not np.allclose(array[4:8], right[4:8], atol=1e-6) and not np.allclose(array[4:8], right[:4], atol=1e-6):
+                raise Complaint(
+                    f"{what}: only the first block is right: does each slice go from start to start + block?"
+                )
         same(
             got,
             np.array(right, np.float32),
@@ -223,7 +276,9 @@ def layer_norm_backward(attempt: Attempt) -> None:
     right = [slopes(project, [x, weight, bias], i) for i in range(3)]
     deviation = x.std(axis=1, keepdims=True)
     n, inverse = (x - x.mean(axis=1, keepdims=True)) / deviation, 1.0 / deviation
-    got = attempt(dy, n, inverse, weight)
+    lost = "is keepdims=True missing in a mean along each row?"
+    with explained({"could not be broadcast": lost}):
+        got = attempt(dy, n, inverse, weight)
     if not (isinstance(got, tuple | list) and len(got) == 3):
         raise Complaint("layer_norm_backward must return three arrays: dx, dw, db")
     g = dy * weight
@@ -246,17 +301,28 @@ def layer_norm_backward(attempt: Attempt) -> None:
                 inverse * (g - g.mean(axis=0) - n * (g * n).mean(axis=0))
             ),
             "the factor n in front of mean(g · n) is missing": inverse * (g - mean(g) - mean(g * n)),
+            "mean(g) is added: subtract it": inverse * (g + mean(g) - n * mean(g * n)),
+            "n · mean(g · n) is added: subtract it": inverse * (g - mean(g) + n * mean(g * n)),
+            "the second mean is of g, not of g · n": inverse * (g - mean(g) - n * mean(g)),
+            "1/σ is squared": inverse * inverse * (g - mean(g) - n * mean(g * n)),
+            "the second mean uses dy: it is the mean of g · n": inverse * (g - mean(g) - n * mean(dy * n)),
+            "the first mean uses dy: it is the mean of g": inverse * (g - mean(dy) - n * mean(g * n)),
+            "1/σ multiplies only g: put parentheses around all three terms": inverse * g - mean(g) - n * mean(g * n),
             "these use sums: use means": inverse * (g - D * mean(g) - n * D * mean(g * n)),
         },
         {
             "it is not summed over the rows": dy * n,
             "it uses g, which includes the weight: use dy": (g * n).sum(axis=0),
             "this is db": dy.sum(axis=0),
+            "it is summed over everything: sum over the rows, axis=0": np.array((dy * n).sum()),
+            "it includes 1/σ: n is normalised already": (dy * n * inverse).sum(axis=0),
             "this is the mean over the rows: take the sum": (dy * n).mean(axis=0),
             "it is summed over each row: sum over the rows, axis=0": (dy * n).sum(axis=1),
         },
         {
             "it is not summed over the rows": dy,
+            "this is dw": (dy * n).sum(axis=0),
+            "it is summed over everything: sum over the rows, axis=0": np.array(dy.sum()),
             "it includes the weight: the bias is added after the weight": g.sum(axis=0),
             "this is the mean over the rows: take the sum": dy.mean(axis=0),
             "it is summed over each row: sum over the rows, axis=0": dy.sum(axis=1),
@@ -277,7 +343,15 @@ def add_in_order(attempt: Attempt) -> None:
     wanted = [sum(part[i].astype(np.float64) for part in parts) for i in range(len(shapes))]
     found: list[list[np.ndarray]] = []
     for order in ((0, 1, 2, 3, 4), (4, 2, 0, 3, 1), (1, 0, 4, 2, 3), (3, 4, 1, 0, 2)):
-        got = attempt(_arrive(order, parts))
+        collect = "the pairs come one after the other: collect them first, list(arrivals) or sorted(arrivals, ...)"
+        known = {
+            "has no len()": collect,
+            "is not subscriptable": collect,
+            "'generator' object has no attribute": collect,
+            "truth value of an array": "sort by the number alone, key=lambda arrival: arrival[0]",
+        }
+        with explained(known):
+            got = attempt(_arrive(order, parts))
         if any(
             not np.array_equal(a, b)
             for part, was in zip(parts, before, strict=True)
@@ -304,6 +378,13 @@ def add_in_order(attempt: Attempt) -> None:
                     "the gradient that arrives first is counted twice": lambda i=i, right=right, order=order: (
                         right + parts[order[0]][i]
                     ),
+                    "only gradient 0 is returned: `total = total + gradient` makes a new array, += changes it": (
+                        lambda i=i: parts[0][i]
+                    ),
+                    "only the last gradient is returned: add them up": lambda i=i: parts[-1][i],
+                    "only the gradient that arrives first is returned: += changes the array in the list": (
+                        lambda i=i, order=order: parts[order[0]][i]
+                    ),
                     "gradient 0 is missing": lambda i=i, right=right: right - parts[0][i],
                 },
             )
@@ -317,3 +398,77 @@ def add_in_order(attempt: Attempt) -> None:
 def _arrive(order: tuple[int, ...], parts: list[list[np.ndarray]]) -> Any:
     """Return an iterator over the parts in an order of arrival, as threads give their results."""
     return ((number, parts[number]) for number in order)
+
+
+class Watched:
+    """A function of Tensors with a parameter, which notes for each call whether it wrote to the tape."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.weight = Tensor(rng.standard_normal((3, 3)), requires_grad=True)
+        self.taped: list[bool] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out = (x @ self.weight).tanh() * x
+        self.taped.append(out.requires_grad)
+        return out
+
+
+@exercise(16, stretch=True)
+def recomputed(attempt: Attempt) -> None:
+    """Check value and gradients in the middle of a chain, and that the first call writes nothing to the tape."""
+    rng = np.random.default_rng(4)
+    start, dy = rng.standard_normal((2, 2, 3))
+    function = Watched(rng)
+    plain = Tensor(start, requires_grad=True)
+    inner = plain * 2.0
+    out = function(inner)
+    right = out.data
+    out.backward(dy)
+    if function.weight.grad is None or plain.grad is None:
+        raise AssertionError("the check's own function has no gradients")
+    wanted, weights = plain.grad.copy(), function.weight.grad.copy()
+    function.weight.zero_grad()
+    function.taped.clear()
+
+    x = Tensor(start, requires_grad=True)
+    got = attempt(function, x * 2.0)
+    if not isinstance(got, Tensor):
+        raise Complaint(f"recomputed returns a {type(got).__name__}: return the Tensor that record(...) returns")
+    same(got, right, "recomputed(function, x)")
+    if not got.requires_grad:
+        raise Complaint("recomputed: the result is not on the tape: return record(data, (x,), vjp)")
+    if any(function.taped):
+        raise Complaint("recomputed: the first call writes to the tape, which keeps all activations: use no_grad()")
+    calls = len(function.taped)
+    with explained({"needs a tensor computed": "the backward pass must call the function outside of no_grad()"}):
+        attempt.call(lambda: got.backward(dy) or True, what="the backward pass of recomputed")
+    if len(function.taped) == calls:
+        raise Complaint("recomputed: the backward pass does not call the function again")
+    if x.grad is None:
+        raise Complaint("recomputed: no gradient reaches x: the vjp must return (gradient of x,)")
+    ones = Watched(np.random.default_rng(4))
+    ones.weight = function.weight.detach()
+    other = Tensor(start, requires_grad=True)
+    ones(other * 2.0).backward(np.ones_like(dy))
+    same(
+        x.grad,
+        wanted,
+        "the gradient of x through recomputed",
+        {
+            "the inner backward pass starts from ones: hand it dy": other.grad,
+            "the gradient arrives twice: the inner pass must end at a new leaf, Tensor(x.data, requires_grad=True)": (
+                2.0 * wanted
+            ),
+            "this is dy itself: return the gradient of the new leaf": 2.0 * dy,
+        },
+    )
+    if function.weight.grad is None:
+        raise Complaint("recomputed: no gradient reaches the function's parameters: call .backward(dy) on its result")
+    same(
+        function.weight.grad,
+        weights,
+        "the gradient of the function's parameter",
+        {"it arrives twice: run the inner backward pass once": 2.0 * weights},
+    )
+    if got._node is not None and len([p for p in got._node.parents if isinstance(p, Node | Tensor)]) > 1:
+        raise Complaint("recomputed: the tape keeps more than x: record(data, (x,), vjp) has one input")

@@ -6,32 +6,40 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minivit.bench.profile import measure_floor
 from minivit.engine import fused, ops, reference
-from minivit.engine.tensor import Tensor, no_grad
+from minivit.engine.tensor import Node, Tensor, no_grad
 
 from ..display import new_figure
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#7f7f7f"
 LARGE = 2**23  # float32 elements of an array that no cache holds: 32 MiB
+# The text of `block_times`, for readers who cannot see it; here, since it answers a question of the lesson.
+BLOCK_TIMES_TEXT = (
+    "Time against the size of a block: high for blocks of 8 KiB, low in between, and high again for the whole array."
+)
 
 
-class Floor(Protocol):
-    """The limits of a processor, as `bench.profile.measure_floor` measures them."""
+@dataclass(frozen=True)
+class Roof:
+    """The best rates of a processor that were measured.
 
-    @property
-    def flops(self) -> float:
-        """Operations per second in products."""
-        ...
+    Attributes:
+        peak: floating-point operations per second.
+        bandwidth: bytes per second, read and written.
+    """
 
-    @property
-    def copy(self) -> float:
-        """Bytes per second, read and written."""
-        ...
+    peak: float
+    bandwidth: float
+
+    def at(self, intensity: np.ndarray) -> np.ndarray:
+        """Return the largest possible FLOP/s for an arithmetic intensity in FLOP per byte."""
+        return np.minimum(intensity * self.bandwidth, self.peak)
 
 
 @dataclass(frozen=True)
@@ -54,12 +62,12 @@ class Measured:
 
     @property
     def intensity(self) -> float:
-        """Arithmetic for each byte."""
+        """Arithmetic intensity: operations for each byte."""
         return self.flops / self.moved
 
     @property
     def speed(self) -> float:
-        """Arithmetic per second."""
+        """Operations per second."""
         return self.flops / self.seconds
 
 
@@ -110,15 +118,27 @@ def measure_ops(elements: int = LARGE) -> list[Measured]:
         ]
 
 
-def roofline(floor: Floor, measured: Sequence[Measured]) -> Any:
-    """Draw arithmetic per second against arithmetic per byte, under the limits of memory and processor."""
+def measure_roof(measured: Sequence[Measured]) -> Roof:
+    """Return the best rates of one core: of a copy and a large product (`measure_floor`), and of measured operations.
+
+    A sum of two arrays may move more bytes a second than a copy, and a product of another shape may be faster than a
+    square one. With the best of all, no measured operation is above the roof.
+    """
+    floor = measure_floor(workers=1)
+    return Roof(
+        max(floor.flops, *(m.speed for m in measured)), max(floor.copy, *(m.moved / m.seconds for m in measured))
+    )
+
+
+def roofline(roof: Roof, measured: Sequence[Measured]) -> Any:
+    """Draw operations per second against arithmetic intensity, under the limits of memory and processor."""
     figure = new_figure(8.0, 4.8)
     axes = figure.subplots()
     x = np.geomspace(0.06, 600, 200)
-    axes.plot(x, np.minimum(x * floor.copy, floor.flops) / 1e9, color="black", linewidth=2)
-    ridge = floor.flops / floor.copy
-    axes.text(ridge / 9, floor.flops / 1e9 / 3, "memory is the limit", fontsize=9, ha="right")
-    axes.text(ridge * 1.3, floor.flops / 1e9 * 1.12, "arithmetic is the limit", fontsize=9, va="bottom")
+    axes.plot(x, roof.at(x) / 1e9, color="black", linewidth=2)
+    corner = roof.peak / roof.bandwidth
+    axes.text(corner / 9, roof.peak / 1e9 / 3, "memory is the limit", fontsize=9, ha="right")
+    axes.text(corner * 1.3, roof.peak / 1e9 * 1.12, "arithmetic is the limit", fontsize=9, va="bottom")
     slow = {m.name: m for m in measured if m.composed}
     for m in measured:
         colour, mark = (ORANGE, "s") if m.composed else (BLUE, "o")
@@ -129,22 +149,22 @@ def roofline(floor: Floor, measured: Sequence[Measured]) -> Any:
         axes.annotate(
             m.name,
             (m.intensity, m.speed / 1e9),
-            xytext=(0, 8) if left else (4, -14),  # below a point that may be on the limit
+            xytext=(9, -3) if m.name == "GELU" else (0, 8) if left else (4, -14),  # below a point on the limit
             textcoords="offset points",
-            ha="right" if left else "center" if m.intensity > 100 else "left",
+            ha="left" if m.name == "GELU" else "right" if left else "center" if m.intensity > 100 else "left",
             fontsize=9,
         )
         if left:
             before = slow[m.name].speed / 1e9
             arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 6, "shrinkB": 6}
             axes.annotate("", (m.intensity, m.speed / 1e9), (m.intensity, before), arrowprops=arrow)
-    axes.plot([], [], "o", color=BLUE, markersize=8, label="one operation, or fused into one")
+    axes.plot([], [], "o", color=BLUE, markersize=8, label="one op, or fused into one")
     axes.plot([], [], "s", color=ORANGE, markersize=8, label="composed of primitives")
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_ylim(top=floor.flops / 1e9 * 2.4)
-    axes.set_xlabel("arithmetic for each byte that must move (FLOP per byte)")
-    axes.set_ylabel("arithmetic per second (GFLOP/s)")
+    axes.set_ylim(top=roof.peak / 1e9 * 2.4)
+    axes.set_xlabel("arithmetic intensity (FLOP per byte)")
+    axes.set_ylabel("throughput of arithmetic (GFLOP/s)")
     axes.legend(loc="lower right", fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
@@ -184,3 +204,33 @@ def drift(curves: Mapping[str, Sequence[float]]) -> Any:
 
 def _bytes(count: int) -> str:
     return f"{count // 2**20} MiB" if count >= 2**20 else f"{count // 2**10} KiB"
+
+
+def bytes_on_the_tape(tensor: Tensor) -> int:
+    """Return the bytes of all arrays that the tape keeps for the backward pass of a Tensor, without its leaves."""
+    arrays: dict[int, int] = {}
+    leaves: set[int] = set()
+    seen: set[int] = set()
+    stack: list[Any] = [tensor._node]
+    while stack:
+        thing = stack.pop()
+        if id(thing) in seen or thing is None:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Node):
+            stack += [*thing.parents, thing.vjp]
+        elif isinstance(thing, Tensor):
+            leaves |= {id(_owner(thing.data))}
+        elif isinstance(thing, np.ndarray):
+            arrays[id(_owner(thing))] = _owner(thing).nbytes
+        elif isinstance(thing, tuple | list):
+            stack += thing
+        elif callable(thing):
+            stack += [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
+    return sum(size for key, size in arrays.items() if key not in leaves)
+
+
+def _owner(array: np.ndarray) -> np.ndarray:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

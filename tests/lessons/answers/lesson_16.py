@@ -4,6 +4,9 @@ import time
 
 import numpy as np
 
+from minivit import Tensor, no_grad
+from minivit.engine.tensor import record
+
 from . import lesson, right, wrong
 
 names = lesson(16)
@@ -44,6 +47,36 @@ def floor_seconds(flops, moved, peak, bandwidth):
 @wrong("the time for memory is missing")
 def floor_seconds(flops, moved, peak, bandwidth):
     return flops / peak
+
+
+@wrong("the time for arithmetic is missing")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return moved / bandwidth
+
+
+@wrong("the two rates are swapped")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return max(flops / bandwidth, moved / peak)
+
+
+@wrong("use max(a, b) or np.maximum")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return np.max(flops / peak, moved / bandwidth)
+
+
+@wrong("this is the mean of the two times")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return (flops / peak + moved / bandwidth) / 2
+
+
+@wrong("do not multiply it by 4")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return max(flops / peak, 4 * moved / bandwidth)
+
+
+@wrong("divide each amount by its own rate")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return max(flops, moved) / max(peak, bandwidth)
 
 
 @right
@@ -154,6 +187,60 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     return statistics.median(ratios)
 
 
+def _measured(first, second, rounds, clock):
+    times = []
+    for _ in range(rounds):
+        a = clock()
+        first()
+        b = clock()
+        second()
+        times.append((b - a, clock() - b))
+    return times
+
+
+@wrong("are the functions called")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    ratios = []
+    for _ in range(rounds):
+        a = clock()
+        first  # noqa: B018
+        b = clock()
+        second  # noqa: B018
+        ratios.append((b - a) / (clock() - b))
+    return statistics.median(ratios)
+
+
+@wrong("call second once too")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first()
+    return statistics.median(a / b for a, b in _measured(first, second, rounds, clock))
+
+
+@wrong("this is a difference of times")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    return statistics.median(a - b for a, b in _measured(first, second, rounds, clock))
+
+
+@wrong("this is the ratio of two medians")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    times = _measured(first, second, rounds, clock)
+    return statistics.median(a for a, _ in times) / statistics.median(b for _, b in times)
+
+
+@wrong("return one number")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    return [a / b for a, b in _measured(first, second, rounds, clock)]
+
+
+@wrong("this is the time of second")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    return statistics.median(b for _, b in _measured(first, second, rounds, clock))
+
+
 @right
 def gelu_in_blocks(x, block):
     out = np.zeros_like(x)
@@ -211,6 +298,49 @@ def gelu_in_blocks(x, block):
     for start in range(0, len(x), block):
         x[start : start + block] = gelu_chain(x[start : start + block])
     return x
+
+
+@wrong("does range run to len(x)?")
+def gelu_in_blocks(x, block):
+    out = np.zeros_like(x)
+    for start in range(0, len(x) - block, block):
+        out[start : start + block] = gelu_chain(x[start : start + block])
+    return out
+
+
+@wrong("does each slice go from start to start + block?")
+def gelu_in_blocks(x, block):
+    out = np.zeros_like(x)
+    for start in range(0, len(x), block):
+        out[start:block] = gelu_chain(x[start:block])
+    return out
+
+
+@wrong("as float64 instead of float32")
+def gelu_in_blocks(x, block):
+    out = np.zeros(len(x))
+    for start in range(0, len(x), block):
+        out[start : start + block] = gelu_chain(x[start : start + block])
+    return out
+
+
+@wrong("write each block into its place in one array")
+def gelu_in_blocks(x, block):
+    return np.array([gelu_chain(x[start : start + block]) for start in range(0, len(x), block)]).reshape(-1)
+
+
+@wrong("every block repeats the values of the first")
+def gelu_in_blocks(x, block):
+    out = np.zeros_like(x)
+    for start in range(0, len(x), block):
+        piece = out[start : start + block]
+        piece[...] = gelu_chain(x[:block])[: len(piece)]
+    return out
+
+
+@wrong("PyTorch's split is here")
+def gelu_in_blocks(x, block):
+    return np.concatenate([gelu_chain(piece) for piece in x.split(block)])
 
 
 @right
@@ -282,6 +412,74 @@ def layer_norm_backward(dy, n, inverse, weight):
 def layer_norm_backward(dy, n, inverse, weight):
     g = dy * weight
     dx = g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True)
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("is keepdims=True missing")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    return inverse * (g - g.mean(axis=1) - n * (g * n).mean(axis=1)), (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("mean(g) is added")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g + g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("n · mean(g · n) is added")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) + n * (g * n).mean(axis=1, keepdims=True))
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("these use sums")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.sum(axis=1, keepdims=True) - n * (g * n).sum(axis=1, keepdims=True))
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("put parentheses around all three terms")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True)
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("run down the columns")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    return inverse * (g - g.mean(axis=0) - n * (g * n).mean(axis=0)), (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("it is divided by 1/σ")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True)) / inverse
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("dw of layer_norm_backward: this is db")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+    return dx, dy.sum(axis=0), (dy * n).sum(axis=0)
+
+
+@wrong("db of layer_norm_backward: it is summed over each row")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+    return dx, (dy * n).sum(axis=0), dy.sum(axis=1)
+
+
+@wrong("PyTorch's keepdim is here: keepdims")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdim=True) - n * (g * n).mean(axis=1, keepdim=True))
     return dx, (dy * n).sum(axis=0), dy.sum(axis=0)
 
 
@@ -357,3 +555,147 @@ def add_in_order(arrivals):
     in_order = sorted(arrivals)  # compares arrays where numbers tie, and here a generator is used up
     first = next(arrivals)
     return [a + b for a, b in zip(first[1], in_order[0][1], strict=True)]
+
+
+@wrong("collect them first")
+def add_in_order(arrivals):
+    sums = [g.copy() for g in arrivals[0][1]]
+    for _, gradients in arrivals[1:]:
+        sums = [a + b for a, b in zip(sums, gradients, strict=True)]
+    return sums
+
+
+@wrong("sort by the number alone")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[1])
+    return [sum(part[1][i] for part in in_order) for i in range(len(in_order[0][1]))]
+
+
+@wrong("only gradient 0 is returned")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[0])
+    sums = [gradient.copy() for gradient in in_order[0][1]]
+    for _, gradients in in_order[1:]:
+        for total, gradient in zip(sums, gradients, strict=True):
+            total = total + gradient
+    return sums
+
+
+@wrong("only the last gradient is returned")
+def add_in_order(arrivals):
+    for _, gradients in sorted(arrivals, key=lambda arrival: arrival[0]):
+        sums = [gradient.copy() for gradient in gradients]
+    return sums
+
+
+@wrong("must return a list of 2 arrays")
+def add_in_order(arrivals):
+    in_order = sorted(arrivals, key=lambda arrival: arrival[0])
+    return sum(part[1][0] for part in in_order)
+
+
+# -- recomputed ---------------------------------------------------------------------------------------------
+
+
+@right
+def recomputed(function, x):
+    with no_grad():
+        out = function(x)
+
+    def vjp(dy):
+        leaf = x.detach()
+        leaf.requires_grad = True
+        function(leaf).backward(dy)
+        return [leaf.grad]
+
+    return record(out.data, [x], vjp)
+
+
+@right
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        (function(again) * dy).sum().backward()
+        return (again.grad,)
+
+    return record(data, (x,), vjp)
+
+
+@wrong("use no_grad()")
+def recomputed(function, x):
+    data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).backward(dy)
+        return (again.grad,)
+
+    return record(data, (x,), vjp)
+
+
+@wrong("the first call writes to the tape, which keeps all activations")
+def recomputed(function, x):
+    return function(x)
+
+
+@wrong("the result is not on the tape")
+def recomputed(function, x):
+    with no_grad():
+        return function(x)
+
+
+@wrong("does not call the function again")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+    return record(data, (x,), lambda dy: (dy,))
+
+
+@wrong("the inner backward pass starts from ones")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).sum().backward()
+        return (again.grad,)
+
+    return record(data, (x,), vjp)
+
+
+@wrong("outside of no_grad()")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        with no_grad():
+            function(again).backward(dy)
+        return (again.grad,)
+
+    return record(data, (x,), vjp)
+
+
+@wrong("return the Tensor that record(...) returns")
+def recomputed(function, x):
+    with no_grad():
+        return function(x).data
+
+
+@wrong("the gradient of the function's parameter: it arrives twice")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).backward(dy)
+        function(Tensor(x.data)).backward(dy)
+        return (again.grad,)
+
+    return record(data, (x,), vjp)
