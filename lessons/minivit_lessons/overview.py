@@ -1,7 +1,7 @@
 """What a teacher does with marks: a row for each student in a spreadsheet, and an overview of the class.
 
-The overview says which exercises the class failed most often, with which mistake, how many exercises nobody has begun,
-and who has not handed in. Stretch tasks are counted apart and lower no mark.
+The overview says which exercises the class failed most often, with which mistake, how many students have not begun an
+exercise, and who has not handed in. Stretch tasks are counted apart and lower no mark.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Result:
 
     @property
     def mistake(self) -> str:
-        """The most frequent mistake and how often it was made, "" if nobody was wrong."""
+        """The most frequent mistake and how often it was made, "" if no answer was wrong."""
         if not self.mistakes:
             return ""
         said, count = self.mistakes[0]
@@ -214,7 +214,7 @@ class Overview:
 
     @property
     def most_failed(self) -> tuple[Result, ...]:
-        """The exercises with most wrong answers, the most failed first; those nobody was wrong in are left out."""
+        """The exercises with most wrong answers, the most failed first; those without a wrong answer are left out."""
         found = [result for lesson in self.lessons for result in lesson.results if not result.is_stretch]
         wrong = [result for result in found if result.wrong]
         return tuple(sorted(wrong, key=lambda result: (-result.wrong / result.count, -result.wrong, result.lesson)))
@@ -413,7 +413,7 @@ def _listed(who: Sequence[str]) -> str:
 
 
 def _in_table(text: str) -> str:
-    """Return text that is no markup in a cell of a Markdown table."""
+    """Return text with its markup escaped, for a cell of a Markdown table."""
     return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", printable(text))
 
 
