@@ -496,6 +496,22 @@ def hasty():
     return 0, wrong[0]
 
 
+@computed("A mask of 60 %")
+def mask():
+    weights = np.array([0.05, 0.3, 0.1, 0.25, 0.1, 0.1])
+    order = np.argsort(-weights, kind="stable")
+    held = np.cumsum(weights[order])
+    count = int((held < 0.6 * weights.sum()).sum()) + 1
+    assert not (weights > 0.6).any()
+    return 0.6 * weights.sum(), held[count - 1], sorted(order[:count])
+
+
+@computed("Errors instead of accuracies")
+def errors():
+    a, b = round(10_000 * 0.02), round(10_000 * 0.015)
+    return a, b, (a - b) / a
+
+
 # -- the two files ------------------------------------------------------------------------------------------
 
 
@@ -530,7 +546,7 @@ def test_the_exam_says_how_long_it_takes():
     points, minutes = sum(int(e[1]) for e in efforts), sum(int(e[2]) for e in efforts)
 
     assert len(efforts) == len(HEADING.findall(QUESTIONS)) >= 40
-    assert f"{len(efforts)} questions over all lessons, for paper and pencil: {points} points, {minutes} minutes" in (
+    assert f"{len(efforts)} questions over the lessons, for paper and pencil: {points} points, {minutes} minutes" in (
         QUESTIONS.replace("\n", " ")
     )
-    assert {int(e[0]) for e in efforts} == set(range(18))
+    assert {int(e[0]) for e in efforts} >= set(range(18))
