@@ -96,7 +96,7 @@ print(f"picture {picture.shape}, {rows} x {columns} patches, {len(classes):,} cl
 # %% [markdown]
 # The head returns a logit for each class. Softmax turns logits into probabilities, and we read the largest five. Why five?
 # Photographs often show several things, and ImageNet's classes are fine: more than a hundred of them are breeds of dogs. So results on ImageNet
-# are reported twice, as accuracy and as **top-5 accuracy**, the share of test images whose label is among the five most probable classes.
+# are reported twice, as accuracy and as top-5 accuracy, the share of test images whose label is among the five most probable classes.
 
 
 # %% exercise="top_classes"

@@ -7,13 +7,17 @@ from typing import Any
 import numpy as np
 
 from ..compare import same
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise, question
 
 
 @question(0)
 def shape_of_crop(value: Any) -> None:
     """Check the shape of (10, 32, 32, 3) after cutting rows 8 to 23 and taking the first channel."""
+    if isinstance(value, np.ndarray):
+        raise Complaint("shape_of_crop is an array: write down its shape, a tuple with one number for each axis")
+    if isinstance(value, str):
+        raise Complaint("shape_of_crop is a text: leave out the quotation marks")
     if not isinstance(value, tuple | list):
         raise Complaint("shape_of_crop must be a tuple with one number for each remaining axis: (..., ...)")
     known = {
@@ -25,6 +29,18 @@ def shape_of_crop(value: Any) -> None:
         (16, 32): "the colon keeps its axis: there are still ten images",
         (10, 32, 16): "8:24 is the second index, so it cuts rows; columns are the third axis",
         (10, 32, 32): "8:24 leaves fewer than 32 rows",
+        (10, 15, 32): "8:24 are the rows 8 to 23, with both ends: how many are these?",
+        (10, 16, 32, 0): "a 0 in the index is no length: it picks one channel and removes the axis of channels",
+        (10, 16, 31): "the second colon keeps all of its axis: how many columns are there?",
+        (10, 16): "the second colon keeps its axis: there are still columns",
+        (16, 32, 3): "the first colon keeps its axis of images, and the last index, 0, removes that of channels",
+        (1, 16, 32): "the first colon keeps all of its axis: there are still ten images",
+        (10, 32, 32, 1): "8:24 leaves fewer than 32 rows, and an integer index removes its axis",
+        (10, 32, 32, 3): "this is the shape of x itself: go through the four indices from the left",
+        (10, 16, 32, 2): "the last index, 0, picks one channel and removes the axis: it does not remove one channel",
+        (9, 16, 32): "the first colon keeps all of its axis: there are still ten images",
+        (32, 16, 10): "the order of the axes does not change: images come first",
+        (10, 32, 16, 1): "8:24 is the second index, so it cuts rows, and an integer index removes its axis",
     }
     if tuple(value) != (10, 16, 32):
         otherwise = f"{tuple(value)} is wrong: go through the four indices from the left and note what each does"
@@ -37,7 +53,17 @@ def scale_pixels(attempt: Attempt) -> None:
     """Check two images without black or white pixels, then the values 0 and 255."""
     pixels = np.random.default_rng(0).integers(20, 230, (2, 4, 5, 3)).astype(np.uint8)
     right = np.array([_scaled(int(x)) for x in pixels.ravel()], np.float32).reshape(pixels.shape)
-    got = attempt(pixels)
+    reasons = {
+        "Cannot cast": "an array of bytes cannot hold the result: begin with pixels.astype(np.float32), a new array",
+        "has no attribute 'float'": "NumPy's way is pixels.astype(np.float32)",
+        "has no attribute 'to'": "NumPy's way is pixels.astype(np.float32)",
+        "only length-1 arrays": "float(...) takes a single number: use pixels.astype(np.float32)",
+        "only 0-dimensional arrays": "float(...) takes a single number: use pixels.astype(np.float32)",
+    }
+    with explained(reasons):
+        got = attempt(pixels)
+    if getattr(got, "dtype", None) == np.float16:
+        raise Complaint("scale_pixels(pixels) is float16, which keeps three digits: use pixels.astype(np.float32)")
     x = pixels.astype(np.float64)
     same(
         got,
@@ -61,6 +87,14 @@ def scale_pixels(attempt: Attempt) -> None:
             ),
             "do not use the array's mean and standard deviation": (x - x.mean()) / x.std(),
             "parentheses are missing: subtract first, then divide": x - 1,
+            "it is divided by 255, so it runs from -0.5 to 0.5: divide by 127.5": (x - 127.5) / 255,
+            "it is divided by 128, so white stays below 1: divide by 127.5": (x - 127.5) / 128,
+            "the sign is wrong: black, 0, must become -1": (127.5 - x) / 127.5,
+            "these are the pixels themselves, in another dtype: subtract 127.5 and divide by 127.5": x,
+            "these are ImageNet's mean and standard deviation: this network was trained with 127.5 for both": (
+                (x / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+            ),
+            "the channels are in another order too: only scale the numbers": ((x - 127.5) / 127.5)[..., ::-1],
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -89,12 +123,54 @@ def accuracy(attempt: Attempt) -> None:
             "the answer is the largest logit, not the smallest": _share(logits.argmin(axis=1) == labels),
             "no answer is right: compare the position of each row's largest logit, argmax(axis=1), with the label": 0.0,
             "divide by the number of images, not by the number of classes": sum(hits) / classes,
+            "it is rounded: return the share itself": round(share, 2),
+            "it is rounded to one decimal: return the share itself": round(share, 1),
+            "these are the answers, one for each image: compare them with labels": logits.argmax(axis=1),
+            "the rows are sorted, but only the position of the largest logit counts": _share(
+                np.sort(logits, axis=1)[:, -1] == labels
+            ),
+            "it is divided by the number of all logits: divide by the number of images": sum(hits) / logits.size,
         }
         if images == classes:
             mistakes["argmax ran down the columns: each row is an image, so use axis=1"] = _share(
                 logits.argmax(axis=0) == labels
             )
-        same(attempt(logits, labels), share, "accuracy(logits, labels)", mistakes, check_dtype=False)
+        mean = "True and False count as 1 and 0, so .mean() is enough"
+        with explained(
+            {"has no attribute 'float'": mean, "has no attribute 'item'": mean, "has no attribute 'mean'": mean}
+        ):
+            got = attempt(logits, labels)
+        if isinstance(got, int | np.integer) and not isinstance(got, bool) and got == 0:
+            raise Complaint("accuracy(logits, labels) is the integer 0: is there a // where / is needed?")
+        same(got, share, "accuracy(logits, labels)", mistakes, check_dtype=False)
+
+
+@exercise(0, stretch=True)
+def top_k_accuracy(attempt: Attempt) -> None:
+    """Check several k, with as many images as classes and with fewer classes."""
+    for images, classes, k in ((31, 5, 2), (6, 6, 2), (31, 5, 1), (31, 5, 5), (3, 5, 3)):
+        rng = np.random.default_rng(images + 1)  # so that no two mistakes lead to the same number
+        logits, labels = rng.standard_normal((images, classes)), rng.integers(0, classes, images)
+        ranks = [sum(value > row[label] for value in row) for row, label in zip(logits, labels, strict=True)]
+        shares = [sum(int(rank < n) for rank in ranks) / images for n in range(classes + 2)]
+        lowest = [sum(value < row[label] for value in row) for row, label in zip(logits, labels, strict=True)]
+        mistakes: dict[str, Any] = {
+            "the k smallest logits were taken: argsort puts the smallest first": _share([rank < k for rank in lowest]),
+            "the mean runs over the k classes too: use any(axis=1) first": shares[k] / k,
+            "this is the number of images: divide it by all images": shares[k] * images,
+            "this is the share of wrong answers": 1 - shares[k],
+            "this is the accuracy, as for k = 1": shares[1],
+            "one class too many is taken": shares[k + 1],
+            "one class too few is taken": shares[k - 1],
+            "only the k-th largest logit is compared: any of the k largest may be the label's": shares[k]
+            - shares[k - 1],
+            "this says for each image whether it is right: take the mean": np.array([rank < k for rank in ranks]),
+            "this is a percentage: return a number from 0 to 1": 100 * shares[k],
+        }
+        fits = "labels must be a column here: labels[:, None] has the shape (B, 1)"
+        with explained({"could not be broadcast": fits, "Lengths must match": fits, "has no attribute 'any'": fits}):
+            got = attempt(logits, labels, k)
+        same(got, shares[k], f"top_k_accuracy(logits, labels, {k})", mistakes, check_dtype=False)
 
 
 def _scaled(x: int) -> float:

@@ -12,6 +12,12 @@ from ..earlier import load_lesson
 from ..notebooks import SOLUTIONS, lessons_folder
 from .graph import draw_graph
 
+# What lesson 00's bars show: here, and not in its cell, since the lesson asks to guess first.
+SCALING_ALT = (
+    "Accuracy by way of scaling: high for the right one, below one in four for unscaled pixels, for 0 to 1 and for "
+    "wrapped bytes; a little lower than right for ImageNet's; as high for swapped colours."
+)
+
 
 def draw_small_network() -> Any:
     """Draw two neurons, a third that adds them up, and the loss: lesson 01's Values with their gradients."""

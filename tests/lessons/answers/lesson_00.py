@@ -10,6 +10,13 @@ wrong_value("shape_of_crop", (10, 17, 32), "stops before 24")
 wrong_value("shape_of_crop", (10, 32, 16), "columns are the third")
 wrong_value("shape_of_crop", (16, 32), "still ten images")
 wrong_value("shape_of_crop", 5120, "must be a tuple")
+wrong_value("shape_of_crop", np.zeros((10, 32, 32, 3))[:, 8:24, :, 0], "is an array: write down its shape")
+wrong_value("shape_of_crop", "(10, 16, 32)", "leave out the quotation marks")
+wrong_value("shape_of_crop", (10, 15, 32), "with both ends")
+wrong_value("shape_of_crop", (10, 16), "there are still columns")
+wrong_value("shape_of_crop", (10, 24, 32), "begins at row 8, not at row 0")
+wrong_value("shape_of_crop", (10, 16, 32, 0), "a 0 in the index is no length")
+wrong_value("shape_of_crop", (10, 32, 32, 3), "the shape of x itself")
 wrong_value("shape_of_crop", (1, 2, 3), "(1, 2, 3) is wrong")
 
 
@@ -76,6 +83,49 @@ def scale_pixels(pixels):
     return scaled
 
 
+@wrong("a new array")
+def scale_pixels(pixels):
+    pixels -= 127.5
+    pixels /= 127.5
+    return pixels
+
+
+@wrong("NumPy's way is pixels.astype(np.float32)")
+def scale_pixels(pixels):
+    return (pixels.float() - 127.5) / 127.5
+
+
+@wrong("it runs from -0.5 to 0.5")
+def scale_pixels(pixels):
+    return (pixels.astype(np.float32) - 127.5) / 255
+
+
+@wrong("so white stays below 1: divide by 127.5")
+def scale_pixels(pixels):
+    return (pixels.astype(np.float32) - 127.5) / 128
+
+
+@wrong("the centre of 0 and 255 is 127.5, not 128")
+def scale_pixels(pixels):
+    return (pixels.astype(np.float32) - 128) / 128
+
+
+@wrong("black, 0, must become -1")
+def scale_pixels(pixels):
+    return 1 - pixels.astype(np.float32) / np.float32(127.5)
+
+
+@wrong("is float16, which keeps three digits")
+def scale_pixels(pixels):
+    return ((pixels.astype(np.float32) - 127.5) / 127.5).astype(np.float16)
+
+
+@wrong("do not use the array's mean and standard deviation")
+def scale_pixels(pixels):
+    x = pixels.astype(np.float32)
+    return (x - x.mean()) / x.std()
+
+
 @right
 def accuracy(logits, labels):
     return np.mean(np.argmax(logits, axis=-1) == labels)
@@ -122,3 +172,93 @@ def accuracy(logits, labels):
 @wrong("divide by the number of images, not by the number of classes")
 def accuracy(logits, labels):
     return (logits.argmax(axis=1) == labels).sum() / logits.shape[1]
+
+
+@wrong("PyTorch's dim is here: axis")
+def accuracy(logits, labels):
+    return (logits.argmax(dim=1) == labels).float().mean()
+
+
+@wrong("so .mean() is enough")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) == labels).float().mean()
+
+
+@wrong("is there a // where / is needed?")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) == labels).sum() // len(labels)
+
+
+@wrong("it is rounded: return the share itself")
+def accuracy(logits, labels):
+    return round(float((logits.argmax(axis=1) == labels).mean()), 2)
+
+
+@wrong("the largest logit, not the smallest")
+def accuracy(logits, labels):
+    return (logits.argmin(axis=1) == labels).mean()
+
+
+@wrong("one for each image: compare them with labels")
+def accuracy(logits, labels):
+    return logits.argmax(axis=1)
+
+
+@wrong("by the number of all logits")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) == labels).sum() / logits.size
+
+
+# -- top_k_accuracy -------------------------------------------------------------------------------------
+
+
+@right
+def top_k_accuracy(logits, labels, k):
+    top = np.argsort(-logits, axis=1)[:, :k]
+    return (top == labels[:, None]).any(axis=1).mean()
+
+
+@right
+def top_k_accuracy(logits, labels, k):
+    own = logits[np.arange(len(labels)), labels]
+    return ((logits > own[:, None]).sum(axis=1) < k).mean()
+
+
+@wrong("argsort puts the smallest first")
+def top_k_accuracy(logits, labels, k):
+    top = np.argsort(logits, axis=1)[:, :k]
+    return (top == labels[:, None]).any(axis=1).mean()
+
+
+@wrong("use any(axis=1) first")
+def top_k_accuracy(logits, labels, k):
+    top = np.argsort(logits, axis=1)[:, -k:]
+    return (top == labels[:, None]).mean()
+
+
+@wrong("labels must be a column here")
+def top_k_accuracy(logits, labels, k):
+    top = np.argsort(logits, axis=1)[:, -k:]
+    return np.equal(top, labels).any(axis=1).mean()
+
+
+@wrong("as for k = 1")
+def top_k_accuracy(logits, labels, k):
+    return (logits.argmax(axis=1) == labels).mean()
+
+
+@wrong("one class too many")
+def top_k_accuracy(logits, labels, k):
+    own = logits[np.arange(len(labels)), labels]
+    return ((logits > own[:, None]).sum(axis=1) <= k).mean()
+
+
+@wrong("only the k-th largest logit is compared")
+def top_k_accuracy(logits, labels, k):
+    return (np.argsort(logits, axis=1)[:, -k] == labels).mean()
+
+
+@wrong("divide it by all images")
+def top_k_accuracy(logits, labels, k):
+    top = np.argsort(logits, axis=1)[:, -k:]
+    return (top == labels[:, None]).sum()
