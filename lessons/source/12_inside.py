@@ -1,12 +1,12 @@
 # %% [markdown]
-# # 12 · Inside: what it learned, and where it looks
+# # 12 · Inside: what a model has learned, and where it looks
 #
 # *About 45 minutes. Comes after lessons [06](06_positions.ipynb) to [09](09_vit.ipynb). In the paper: section 4.5, Figs. 6
 # and 7, appendices D.7 and D.8.*
 #
-# You will open a trained Vision Transformer and take four measurements: what its first layer looks for, what its positions
-# know, how far its heads look, and which patches its answer comes from. Then you will test whether one of them can be
-# trusted.
+# You will open a trained Vision Transformer and measure four things: what its first layer responds to, what its position
+# embeddings have learned, how far its heads look, and which patches its answer comes from. Then you will test whether the last
+# of these measurements can be trusted.
 
 # %% tags=["keep"]
 import numpy as np
@@ -17,24 +17,34 @@ from minivit.insight import attention_rollout, patch_distances
 from minivit.insight.figures import draw_distances
 from minivit_lessons import trained_model
 from minivit_lessons.display import new_figure
-from minivit_lessons.pictures.inside import draw_attention, draw_erasure, draw_filters_and_positions, draw_maps
+from minivit_lessons.pictures.cells import Cells
+from minivit_lessons.pictures.inside import (
+    ERASURE_ALT,
+    draw_attention,
+    draw_erasure,
+    draw_filters_and_positions,
+    draw_maps,
+)
+from minivit_lessons.puzzles import show_attempt
 
 Tensor, patchify, unpatchify = built("Tensor", "patchify", "unpatchify")
 
 # %% [markdown]
 # ## The question
 #
-# A trained network is an answer without an explanation. The one that comes with these lessons is 142,026 numbers which tell
-# ten shapes apart, nearly without a mistake. Nobody wrote those numbers; gradients found them. Can we find out what they do?
+# A trained model returns answers without explanations. The one that comes with these lessons consists of 142,026 parameters, and
+# it tells ten shapes apart with hardly a mistake. Nobody chose these numbers: gradient descent found them. Can we find out
+# what they do?
 #
-# The paper asks four questions of this kind, and each is a short calculation on arrays that you know. Two read the weights
-# alone, two read the attention that you built in lesson 07.
+# The paper asks four questions of this kind. Each is answered by a short calculation with arrays that you know. Two of them read
+# only the weights, two read the attention weights of lesson 07.
 
 # %% [markdown]
 # ## The picture
 #
-# This is the last of the four, made by `minivit` itself: for ten test images, how much of the answer came from each of the 64
-# patches, the more the brighter. Nobody told the model where the shapes are. It was given images and the names of classes.
+# This is the last of the four measurements, made by `minivit` itself. For ten test images it shows how much of the answer came from
+# each of the 64 patches: the brighter, the more. Nobody told the model where the shapes are. It was trained with images and
+# the names of classes.
 
 # %%
 model = trained_model()  # a ViT: 32 x 32 pixels, patches of 4, D = 64, L = 4 blocks, 2 heads
@@ -49,14 +59,14 @@ show(
 )
 
 # %% [markdown]
-# All that we need is in one forward pass: `minivit`'s model returns, if asked, the arrays that it makes on its way. They are
-# plain NumPy arrays: nothing here needs a gradient.
+# One forward pass contains all that we need. On request, `minivit`'s model also returns its intermediate results. They are plain
+# NumPy arrays, because nothing here needs a gradient.
 #
 # | array | shape here | what it is |
 # |---|---|---|
 # | `seen["blocks.i.attention.weights"]` | (200, 2, 65, 65) | A of block i (Eq. 6): image, head, query, key |
 # | `model.embedding.weight.data` | (48, 64) | E, lesson 05: column d is filter d |
-# | `model.positions.embedding.data` | (1, 65, 64) | the learned positions, lesson 06 |
+# | `model.positions.embedding.data` | (1, 65, 64) | the position embeddings, lesson 06 |
 #
 # Token 0 is the class token, and tokens 1 to 64 are the patches in reading order.
 
@@ -73,10 +83,10 @@ print(f"{right.mean():.1%} right; a row of A adds up to {attention[0][0, 0, 5].s
 # %% [markdown]
 # ## One number at a time
 #
-# How far does a head look? Take one image, one head and one patch that asks. Its row of A says how much it attends to each
-# patch. Below, the patch in the middle of the star asks. Nearly a third of its attention goes to its neighbour down on the
-# right, almost a quarter to itself. Choose another block, image, head or patch with the sliders, if you have them: who
-# stays near, and who looks across the image?
+# How far does a head look? Take one image, one head and one patch as the query. The query's row of A says how much it attends to
+# each patch. Drawn over the image, such a row is an **attention map**. Below, the query is the patch in the middle of the star.
+# Nearly a third of its attention goes to its neighbour down on the right, almost a quarter to itself. If you have sliders,
+# choose another block, image, head or patch: which queries look nearby, and which look across the image?
 
 
 # %%
@@ -101,12 +111,12 @@ explore(
 )
 
 # %% [markdown]
-# "How far" in one number: take the distance in pixels from the asking patch to every patch, centre to centre, and average
-# these distances with the attention as weights. Patch n lies in row n // columns and column n % columns of the grid, and
-# neighbours are P pixels apart.
+# The **attention distance** says "how far" in one number: the mean of the distances in pixels from the query's patch to every patch, centre
+# to centre, weighted by the attention. Patch n is in row n // columns and column n % columns of the grid, and neighbours are
+# P pixels apart.
 #
-# One trap. The class token has no place in the image, so it is left out. Then the weights no longer add up to 1, and an average
-# must divide by what they do add up to.
+# Take care: the class token has no place in the image, so it is left out. Then the weights no longer add up to 1, and a weighted
+# mean must be divided by the sum of its weights.
 
 
 # %% exercise="query_distance"
@@ -130,8 +140,8 @@ for head in (0, 1):
 # %% [markdown]
 # ## All at once
 #
-# For all patches, heads and images, put the distances between patches into a table first: `patch_distances` gives
-# (N, N) numbers, row by the patch that asks. Then a product, a sum and a mean are left.
+# For all patches, heads and images at once, put the distances between patches into a table first: `patch_distances` returns (N, N)
+# numbers, a row for each query. Then only a product, a sum and a mean remain.
 
 
 # %% exercise="head_distances"
@@ -156,29 +166,29 @@ show(
 
 # %% [markdown]
 # (The picture counts layers from 1, as the paper does: layer 1 is block 0.) Each of the eight heads looks about 15 to 16
-# pixels far: half of the image, a little less than a head that attends to all patches alike, which is the dashed line. In
-# the paper's large models some heads of the first layers look only nearby, and the distance grows with depth. Ours has four
-# layers and simple images, and shows nothing of that.
+# pixels far. That is half of the image, and a little less than the dashed line, which belongs to a head that attends to all
+# patches equally. In the paper's large models, some heads of the first layers look only nearby, and the distance grows with depth.
+# Ours has four layers and simple images, and shows nothing of that.
 #
-# Such a mean hides much. In the same head of block 0 where the star's patch 27 looks 5.7 pixels far, one patch in seven looks
-# more than 20. Nor does a distance near the dashed line mean that a head looks everywhere: two bright patches, one near and
+# Such a mean hides a lot. In the head of block 0 in which the star's patch 27 looks 5.7 pixels far, one patch in seven looks more
+# than 20. And a distance near the dashed line does not mean that a head looks everywhere: two bright patches, one near and
 # one far, have the same mean.
 #
 # ### From one layer to all of them
 #
-# Attention in the last block says what the class token gathers *there*. But what lies at a patch's place by then is no
-# longer that patch: three blocks have mixed it with others. To follow the answer back to the image, we must go through all
-# blocks. *Attention rollout* does so with three assumptions: the heads of a block count alike; the residual connection hands on
-# as much as the attention does; and shares multiply along a path through the blocks, and add up over all paths.
+# The attention of the last block says which tokens the class token reads *there*. But by then a patch's token no longer represents
+# this patch alone: three blocks have mixed it with others. To follow the answer back to the image, we must go through all
+# blocks. **Attention rollout** does so under three assumptions. The heads of a block are equally important. The residual connection
+# passes on as much as the attention. And shares multiply along a path through the blocks, and add up over all paths.
 #
-# Say there are two tokens. Block 1 mixes them by $M_1$, block 2 by $M_2$; row i says what new token i is made of:
+# Suppose that there are two tokens. Block 1 mixes them by $M_1$ and block 2 by $M_2$; row i says what new token i consists of:
 #
 # $$M_1 = \begin{pmatrix} 1 & 0 \\ \tfrac12 & \tfrac12 \end{pmatrix} \quad
 # M_2 = \begin{pmatrix} \tfrac12 & \tfrac12 \\ 0 & 1 \end{pmatrix}$$
 #
-# In the end token 0 is half the middle token 0 and half the middle token 1. Of the input, the former is all token 0, the
-# latter half of each. Together: $\tfrac12 \cdot 1 + \tfrac12 \cdot \tfrac12 = \tfrac34$ of token 0, and $\tfrac14$ of token 1.
-# That is row 0 of the matrix product $M_2 M_1$: the later block stands on the left.
+# After block 2, token 0 is half of the intermediate token 0 and half of the intermediate token 1. The intermediate token 0 consists
+# of input token 0 alone, the intermediate token 1 of half of each. Together: $\tfrac12 \cdot 1 + \tfrac12 \cdot \tfrac12 = \tfrac34$ of
+# input token 0, and $\tfrac14$ of input token 1. That is row 0 of the matrix product $M_2 M_1$: the later block is on the left.
 
 
 # %% exercise="roll_out"
@@ -205,12 +215,12 @@ print(f"of itself the class token keeps {flow[:, 0, 0].mean():.0%}")
 # %% [markdown]
 # ## Your turn
 #
-# Now the weights; no image is needed. Column d of E is a filter: 48 numbers that a patch is multiplied by, number by number, to
-# give $z_d$. It has the shape of a patch, so it can be looked at as a small picture. But 64 filters are many, and
-# any one of them means little, since the next layer mixes them. The directions in which the filters differ *most* are
-# better: their principal components.
+# Now the weights; no image is needed. Column d of E is a **filter**: 48 numbers that are multiplied by the pixels of a patch, one by
+# one, and added up to give $z_d$. A filter has the shape of a patch, so it can be drawn as a small picture. But 64 filters are
+# many, and a single one says little, because the next layer mixes them. It is better to draw the directions in which the
+# filters differ *most*: their principal components.
 #
-# Write the filters as rows, subtract their mean, and take a singular value decomposition, `U, s, V = np.linalg.svd(...,
+# Write the filters as rows, subtract their mean, and compute a singular value decomposition, `U, s, V = np.linalg.svd(...,
 # full_matrices=False)`. The rows of V are the components, each of length 1, the most important first.
 
 
@@ -225,8 +235,8 @@ def main_filters(E, count):
 
 
 # %% [markdown]
-# The positions were random once, and nothing but the loss has touched them since. If they learned where the patches are,
-# neighbours should have become alike. Alike means: a small angle between the two vectors, so the cosine
+# The position embeddings were random before training, and only the gradients of the loss have changed them since. If they have
+# learned where the patches are, those of neighbours should be similar. Similar means a small angle between two vectors: the cosine
 # $p_i \cdot p_j / (|p_i|\,|p_j|)$ is near 1.
 
 
@@ -250,17 +260,17 @@ show(
 )
 
 # %% [markdown]
-# Left, with the share of the variance that each explains. In a new model the first component explains 6 or 7 %, and all look
-# like noise. Training has made the first ones stronger and taken their colour away: a light spot in the middle, light
-# against dark across the patch, light against dark down the patch. That fits these data, where a shape may have any colour
-# and is known by its edges. Further down the noise is as it was. In the paper's Fig. 7 all 28 look like a basis for the
+# On the left are the components, each with its share of the variance. In a new model the first component has 6 or 7 %, and all look like
+# noise. Training has made the first ones stronger and removed their colour: a light spot in the middle, light against dark
+# across the patch, light against dark down the patch. That fits these data, in which a shape may have any colour and is
+# recognised by its edges. The later components are still noise. In the paper's Fig. 7 all 28 look like a basis for the
 # fine structure of a patch.
 #
-# Right, one map for each patch, laid out as the patches are. Each is brightest at its own patch and then around it: next
-# neighbours have a cosine of about 0.6 on average, patches two apart of 0.25, three apart of none. The model found out
-# what lies next to what. But look at the border: opposite sides are alike, left and right, top and bottom. A possible
-# reason: in about three images of four no shape reaches the leftmost column, and it is the same on the other three sides.
-# So all of them mostly mean background.
+# On the right is one map for each patch, arranged as the patches are. Each is brightest at its own patch and then around it. Count the
+# distance in steps along rows and columns, as lesson 06 does: at one step the mean cosine is 0.60, at two steps 0.34, at three
+# 0.06. The model has learned which patches are neighbours. But look at the border: opposite sides are similar, left and right, top and
+# bottom. A possible reason is that in about three images of four no shape reaches the leftmost column, and the same holds for
+# the other three sides. So all of them mostly show background.
 
 # %% [markdown]
 # ## In the paper
@@ -274,22 +284,26 @@ show(
 # | Fig. 7 right, D.7: mean attention distance, 128 images | `head_distances` | `attention_distance` |
 # | Fig. 6, D.8: attention rollout | `roll_out` | `attention_rollout` |
 #
-# The appendix describes rollout as averaging over heads and multiplying through the layers. The identity for the residual
-# connection is in the method that it cites (Abnar and Zuidema, arXiv 2005.00928).
+# The appendix describes attention rollout as averaging over heads and multiplying through the layers. The identity for the residual
+# connection is in the method that it cites (Abnar and Zuidema, 2020).
 #
-# `minivit inspect RUN` writes all of it, for a model of your own, into one page.
+# `minivit inspect RUN` writes all of it into one page, for a model that you have trained.
 
 # %% [markdown]
 # ## Break it and see
 #
-# A map that glows on the shape convinces everyone. But does it say where the answer comes from? Test it: paint over the
-# patches that the map calls most important, in the image's mean colour, and ask the model again. If the map is right,
-# accuracy falls fast; if it means nothing, no faster than with patches drawn at random. (Painted patches are strange to the
-# model in any case. So chance is what to compare with, and not the accuracy on whole images.)
+# A map that is bright on the shape convinces everyone. But does it say where the answer comes from? Test it: paint over the
+# patches that the map calls most important, in the image's mean colour, and run the model again. If the map is right,
+# accuracy falls quickly. If it means nothing, accuracy falls no faster than with randomly chosen patches. (The model has never
+# seen painted patches. So the random choice is the fair comparison, and not the accuracy on whole images.)
 #
-# Three more maps take part. *Reversed* is the mistake that is made most easily: `flow @ mixed`, the first block on the
-# left. *Last block* is the class token's attention there, without rollout. And *untrained* is a correct rollout of a model
-# with random weights, on the same images.
+# Three more maps take part:
+#
+# - *reversed*: the most common mistake, `flow @ mixed`, with the first block on the left;
+# - *last block*: the class token's attention in the last block, without rollout;
+# - *untrained*: a correct rollout of a model with random weights, on the same images.
+#
+# Guess first: which of the four maps will look convincing, and which will pass the test?
 
 
 # %% tags=["keep"]
@@ -329,36 +343,128 @@ curves = {
     for name, values in maps.items()
 }
 glowing = {name: values[:5].reshape(-1, 8, 8) for name, values in maps.items() if name != "at random"}
-show(
-    draw_erasure(data.images[:5], glowing, counts, curves),
-    "Left five images with four kinds of maps, all brightest on the shape, the untrained ones on a lighter ground; right "
-    "the accuracy against patches painted over, which falls fastest for rollout, later for the others, hardly for chance.",
-)
+show(draw_erasure(data.images[:5], glowing, counts, curves), ERASURE_ALT)
 
 # %% [markdown]
-# Rollout passes: painting over its first eight patches of 64 costs about two answers of three, where eight at random cost
-# one or two in a hundred. The rest is a warning.
+# <details><summary>Answer</summary>
 #
-# - The *reversed* product gives maps that glow on the shape too, and does nearly as well. No eye finds this mistake. A
-#   check against two tokens worked out by hand does.
-# - The *untrained* model's maps glow as well, and its patches matter more than chance: random attention already prefers
-#   what stands out from the background. A map must be compared with such a control before it is called learned.
-# - Attention in one block is not influence on the answer. Turn the test round: replace `-maps` by `maps` in
-#   `accuracy_without`, so that the *least* important patches go, run both cells again, and look at 16. Of rollout's the
-#   model misses none. Without the last block's it loses three answers in ten: those patches had been read in earlier
-#   blocks, and that is what rollout is for.
+# Attention rollout passes. Painting over its first eight patches of 64 costs about two answers of three; eight random patches
+# cost one or two in a hundred. The other maps are a warning.
+#
+# - The *reversed* product also gives maps that are bright on the shape, and does nearly as well in the test. Looking at the maps does
+#   not reveal this mistake. A comparison with two tokens worked out by hand does.
+# - The *untrained* model's maps are bright on the shape as well, and its patches matter more than random ones: random attention
+#   already prefers what differs from the background. A map must be compared with such a control before anyone says that it
+#   was learned.
+# - Attention in one block is not influence on the answer. Reverse the test: replace `-maps` by `maps` in `accuracy_without`, so that
+#   the *least* important patches are painted over, run both cells again, and look at 16. The model does without the 16 least
+#   important patches of rollout. Without those of the last block it loses three answers in ten: these patches had been read in
+#   earlier blocks, which only rollout takes into account.
+#
+# </details>
+
+# %% [markdown]
+# ### The table of distances in one line
+#
+# `patch_distances` came with `minivit`. Can you write it in one line, with arithmetic and `reshape` alone?
+
+
+# %% exercise="distance_table"
+def distance_table(rows, columns, P):
+    """The distance in pixels between the centres of any two patches: (rows·columns, rows·columns)."""
+    # --- solution
+    return (
+        P
+        * (
+            (np.arange(rows * columns).reshape(-1, 1) // columns - np.arange(rows * columns) // columns) ** 2
+            + (np.arange(rows * columns).reshape(-1, 1) % columns - np.arange(rows * columns) % columns) ** 2
+        )
+        ** 0.5
+    )
+    # --- end
+
+
+# %% [markdown]
+# The next cell runs *your* line, right or wrong, on a grid of 2 x 3 patches with P = 10, and draws its table beside the right one. Row q
+# has the distances from patch q.
+
+# %%
+numbers = np.arange(6).reshape(2, 3)  # the patches in reading order
+corners = [(10 * row, 10 * column) for row in range(2) for column in range(3)]
+exact = np.array([[np.hypot(a - c, b - d) for c, d in corners] for a, b in corners])
+show_attempt("distance_table", Cells("patches", numbers), 2, 3, 10, right=exact.round(9))
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# ```python
+# out, weights = attention(z, z, z, average_attn_weights=False)  # nn.MultiheadAttention
+#
+# kept = {}
+# layer = model.blocks[0].attn
+# handle = layer.register_forward_hook(lambda layer, inputs, output: kept.update(first=output))
+# model(images)  # the hook runs after the layer's forward
+# handle.remove()
+# ```
+#
+# - *Weights of attention.* `nn.MultiheadAttention` returns the mean over the heads unless you pass `average_attn_weights=False`: (B, T, T), not
+#   (B, heads, T, T). With `need_weights=False` it returns `None` and can use a faster kernel. `nn.TransformerEncoderLayer` always
+#   passes this, and `F.scaled_dot_product_attention` never returns weights.
+# - *Hooks.* A model in PyTorch seldom returns intermediate results. A *forward hook* is a function that PyTorch calls with a layer's
+#   inputs and output. It sees only what the layer returns: the output of attention, but not A.
+# - *Names.* `torch.linalg.svd` returns V transposed, as NumPy does; a component's sign is arbitrary in both. `F.cosine_similarity` compares
+#   pairs; for all pairs, normalise first and multiply.
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    ours, theirs = model.blocks[0].attention, torch.nn.MultiheadAttention(64, 2, batch_first=True)
+    state = {
+        "in_proj_weight": ours.qkv.weight.data.T,  # PyTorch's weights are (out, in)
+        "in_proj_bias": ours.qkv.bias.data,
+        "out_proj.weight": ours.out.weight.data.T,
+        "out_proj.bias": ours.out.bias.data,
+    }
+    theirs.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in state.items()})
+    z, kept = np.random.default_rng(0).standard_normal((2, 65, 64)).astype(np.float32), {}
+    with minivit.no_grad():
+        ours(minivit.Tensor(z), seen=kept, name="block")
+    tokens = torch.from_numpy(z)
+    per_head = theirs(tokens, tokens, tokens, average_attn_weights=False)[1]
+    mean = theirs(tokens, tokens, tokens)[1]
+    agree("attention weights of each head", kept["block.attention.weights"], per_head, 1e-5)
+    agree("their mean", kept["block.attention.weights"].mean(axis=1), mean, 1e-5)
+    joined = torch.eye(65)
+    for weights in map(torch.from_numpy, attention):
+        mixed = weights.mean(dim=1) + torch.eye(65)
+        joined = mixed / mixed.sum(dim=-1, keepdim=True) @ joined
+    agree("roll_out", flow, joined, 1e-5)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [Jain and Wallace, 2019](https://arxiv.org/abs/1902.10186), "Attention is not Explanation", argued that attention weights often say little
+#   about the reasons of an answer. [Wiegreffe and Pinter, 2019](https://arxiv.org/abs/1908.04626), "Attention is not not Explanation",
+#   replied that this depends on what one calls an explanation, and proposed tests. Both studied recurrent networks for text.
+# - [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928) introduced attention rollout, and attention flow beside it. Both agree better
+#   than plain attention weights with what happens if input tokens are removed.
+# - [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929) is our paper: rollout, attention distance, filters and position embeddings of
+#   Vision Transformers.
+# - [Darcet et al., 2023](https://arxiv.org/abs/2309.16588) found that some tokens of the background have very large norms: the model stores
+#   something else in them, and attention maps become hard to read. Additional tokens, called registers, repair this.
 
 # %% [markdown]
 # ## Summary
 #
-# - On shapes, E's strongest components are grey spots and edges; the learned positions know who is next to whom.
-# - Mean attention distance: distances between patches, averaged with attention as weights, the class token left out.
-# - Rollout: per block the mean of the heads plus the identity, rows rescaled to 1; then the product of all blocks, the
-#   last one on the left.
+# - On shapes, the strongest components of E are grey spots and edges; the position embeddings have learned which patches are neighbours.
+# - Attention distance: distances between patches, averaged with the attention as weights, without the class token.
+# - Attention rollout: for each block the mean of the heads plus the identity, rows rescaled to sum 1; then the product of all
+#   blocks, the last one on the left.
 # - A picture is a hypothesis. Painting over is a test, and an untrained model is its control.
 
 # %% [markdown]
 # ## What comes next
 #
 # This model knows ten shapes at 32 x 32 pixels. In [lesson 13](13_finetuning.ipynb) it learns another task and another
-# resolution in seconds, with a new head and positions stretched between the old ones: the maps above tell you why that works.
+# resolution in seconds, with a new head and interpolated position embeddings: the maps above explain why that works.

@@ -4,8 +4,8 @@
 # *About 45 minutes. Comes after lessons [06](06_positions.ipynb), [10](10_optimisers.ipynb) and [11](11_training.ipynb). In the
 # paper: section 3.2 and Table 4.*
 #
-# You will take a Vision Transformer that is already trained, give it larger images than it has ever seen, and then a task that
-# it was not trained for, with few examples. Only two of its arrays stand in the way, and you will replace both.
+# You will take a Vision Transformer that is already trained, run it on images that are larger than those it was trained on, and then
+# train it for a new task with few examples. Only two of its arrays do not fit, and you will replace both.
 
 # %% tags=["keep"]
 from dataclasses import replace
@@ -17,36 +17,44 @@ from minivit.data.shapes import shapes
 from minivit.training.optim import clip_by_global_norm
 from minivit.training.schedule import Schedule
 from minivit_lessons import trained_model
-from minivit_lessons.pictures.finetuning import draw_drawings, draw_problem, draw_progress, draw_resized, draw_tables
+from minivit_lessons.pictures.finetuning import (
+    PROGRESS_ALT,
+    TABLES_ALT,
+    draw_drawings,
+    draw_problem,
+    draw_progress,
+    draw_resized,
+    draw_tables,
+)  # fmt: skip
 
 Tensor, parameter, linear, cross_entropy = built("Tensor", "parameter", "linear", "cross_entropy")
 
 # %% [markdown]
 # ## The question
 #
-# Training from the beginning is expensive. The paper's largest model took 2,500 days of one TPU core (Table 2). Nobody
-# repeats that for 37 breeds of cats and dogs. The paper trains once, on very many images, and then *fine-tunes*: it trains a
-# little more, on the images of the new task.
+# Training a large model from the beginning is expensive. The paper's largest model took 2,500 days of one TPU core (Table 2). Nobody
+# repeats that for 37 breeds of cats and dogs. The authors train once, on very many images: **pre-training**. Then they train a
+# little more, on the images of the new task: **fine-tuning**. Using in one task what another has taught is **transfer learning**.
 #
 # Which of the model's arrays fit the new task, and which do not?
 #
 # | array | depends on | fits? |
 # |---|---|---|
 # | patch embedding, blocks, norms | P and D | yes: attention and MLP take a sequence of any length |
-# | positions | the number of patches | not if the images are larger |
-# | head | the number of classes K | not if the classes are others |
+# | position embeddings | the number of patches | not if the image size changes |
+# | head | the number of classes K | not if the classes change |
 #
-# The head is easy: we put a new one in its place. The positions are the interesting part.
+# The head is easy: a new one replaces it. The position embeddings need an idea.
 
 # %% [markdown]
 # ## The picture
 #
-# On the left an image of 32 x 32 pixels and the positions that our trained model has learned for its 8 x 8 patches. Each is
-# a vector of 64 numbers. We draw it as a colour: red, green and blue are the three directions in which these vectors differ most
-# (lesson 12). Neighbours have similar colours.
+# On the left are an image of 32 x 32 pixels and the position embeddings that our trained model has learned for its 8 x 8 patches. Each
+# is a vector of 64 numbers. It is drawn as a colour: red, green and blue are the three directions in which these vectors differ
+# most (lesson 12). Neighbours have similar colours.
 #
-# On the right the same picture enlarged to 48 x 48. Patches still have 4 x 4 pixels, since E wants 48 numbers. So there are 12 x 12
-# of them, 144 patches, and 64 positions.
+# On the right is the same picture, enlarged to 48 x 48 pixels. A patch still has 4 x 4 pixels, because E multiplies 48 numbers. So
+# there are 12 x 12 = 144 patches, and only 64 position embeddings.
 
 # %%
 trained = trained_model()  # 32 x 32 pixels, patches of 4, D = 64, 4 blocks, ten shapes
@@ -63,22 +71,22 @@ show(
 )
 
 # %% [markdown]
-# The table of positions is itself a small picture, 8 x 8 with 64 channels. So do with it what you would do with any picture that
-# is too small: enlarge it.
+# The table of position embeddings is itself a small picture: 8 x 8 places with 64 channels. So treat it like any picture that is
+# too small, and enlarge it.
 
 # %% [markdown]
 # ## One number at a time
 #
-# Begin with one row of three places, 0, 1 and 2, which shall become five. Lay the first new place on the first old one, the
-# last on the last, and the others at equal distances. The new places then lie at 0, 0.5, 1, 1.5 and 2 on the old row. In
-# general, new place i of n' lies at
+# Begin with one row of three places, 0, 1 and 2, which must become five. The first new place coincides with the first old
+# one, the last with the last, and the others are at equal distances. Measured on the old row, the new places are 0, 0.5, 1, 1.5
+# and 2. In general, new place i of n' is at
 #
 # $$x_i = i \cdot \frac{n - 1}{n' - 1}$$
 #
-# A new place between two old ones takes from both, and more from the nearer: from each, 1 minus its distance. This is
-# *linear interpolation*, and its weights make a matrix with a row for each new place. Each row adds up to 1:
+# A new place between two old ones takes a share of both, and the larger share of the nearer one: 1 minus the distance. This is
+# linear **interpolation**. Its weights form a matrix with a row for each new place. Each row adds up to 1:
 #
-# | new place | lies at | from old 0 | from old 1 | from old 2 |
+# | new place | is at | from old 0 | from old 1 | from old 2 |
 # |---|---|---|---|---|
 # | 0 | 0 | 1 | 0 | 0 |
 # | 1 | 0.5 | 0.5 | 0.5 | 0 |
@@ -91,7 +99,7 @@ show(
 def interpolation_weights(before, after):
     """What each of `after` new places takes from each of `before` old ones: (after, before)."""
     # --- solution
-    places = np.arange(after) * (before - 1) / (after - 1)  # (after,): where they lie on the old row
+    places = np.arange(after) * (before - 1) / (after - 1)  # (after,): measured on the old row
     distance = np.abs(places[:, None] - np.arange(before))  # (after, before)
     return np.maximum(0.0, 1.0 - distance)
     # --- end
@@ -103,13 +111,13 @@ interpolation_weights(3, 5)
 # %% [markdown]
 # ## All at once
 #
-# A grid has two axes, so it takes two such matrices: one enlarges every column, the other every row. For one channel with the
-# values G, of shape (h, w), and the weights R (h', h) and S (w', w):
+# A grid has two axes, so it needs two such matrices: one changes the length of every column, the other that of every row. For one
+# channel with the values G, of shape (h, w), and the weights R (h', h) and S (w', w):
 #
 # $$G' = R \, G \, S^\top$$
 #
-# That is bilinear interpolation. The class token is no part of the grid: it has no place in the image, and keeps its position
-# as it is.
+# This is bilinear interpolation. The class token has no place in the image, so it is not part of the grid, and its position
+# embedding stays as it is.
 
 
 # %% exercise="resize_positions"
@@ -135,10 +143,10 @@ explore(
 )
 
 # %% [markdown]
-# Now the whole model. Its arrays are a dictionary from names to arrays. Make the dictionary of the model that the new task wants:
-# the positions resized, a head of zeros if the classes are others, and everything else as it was. Why zeros? The new head
-# knows nothing yet. With zeros every logit is 0, every class is equally likely, the loss starts at ln K (lesson 09), and the first
-# steps do not shake what the blocks have learned.
+# Now the whole model. Its arrays are a dictionary from names to arrays. Make the dictionary for the new task: position embeddings of
+# the new grid, a head of zeros if the classes are new, and all other arrays unchanged. Why zeros? With a head of zeros every
+# logit is 0, every class has the same probability, and the loss starts at ln K (lesson 09). A random head would begin with
+# wrong, confident answers, and the first steps would damage what the blocks have learned.
 
 
 # %% exercise="adapt_weights"
@@ -173,20 +181,20 @@ for size in (32, 40, 48, 64):
     print(f"{size} px: {accuracy_of(adapted_model(size), larger.images, larger.labels):.1%} right")
 
 # %% [markdown]
-# Not a single step of training, and images of 40 or 48 pixels are read nearly as well as those of 32. At 64 pixels much is lost, though
-# the positions are as smooth as before. A patch now shows a quarter as much of the shape as it did, and the model has never
-# learned to read such pieces. That is what fine-tuning is for.
+# Without a single step of training, the model classifies images of 40 or 48 pixels nearly as well as those of 32. At 64 pixels
+# much accuracy is lost, although the position embeddings are as smooth as before. A patch now covers a quarter of the area
+# that it covered at 32 pixels, and the model has never seen such small parts of a shape. Fine-tuning repairs this.
 
 # %% [markdown]
 # ## Your turn
 #
-# Now a new task. Here are the same ten shapes as *line drawings*: black where the brightness changes, white elsewhere. For a
-# person little has changed. For our model everything has: all that it ever saw was filled areas.
+# Now a new task: the same ten shapes as *line drawings*, black where the brightness changes and white elsewhere. For a person
+# little has changed. For the model everything has: it has only ever seen filled areas.
 
 
 # %%
 def drawn(pixels):
-    """Line drawings of images: (B, H, W, 3) -> the same, whole numbers from 0 to 255."""
+    """Line drawings of images: (B, H, W, 3) -> the same, integers from 0 to 255."""
     grey = np.pad(pixels.mean(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")  # (B, H + 2, W + 2)
     down = grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]
     across = grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]
@@ -203,12 +211,12 @@ show(
 print(f"without any training on drawings: {accuracy_of(trained, test_drawings, test.labels):.1%} right")
 
 # %% [markdown]
-# We have 500 labelled drawings. The cheapest way is to *freeze* the model and train a new head alone. A frozen model gives the
-# same vector $y$ (Eq. 4) for an image at every step, so we compute these vectors once. What remains is linear: 64 numbers in, ten
-# logits out.
+# We have 500 labelled drawings. The cheapest method leaves all arrays of the model unchanged and trains a new head alone. This is
+# called **freezing** the model. A frozen model returns the same vector $y$ (Eq. 4) for an image at every step, so we compute
+# these vectors once. What remains is a linear layer: 64 numbers in, ten logits out.
 #
-# Table 4 has the rule for fine-tuning: SGD with momentum 0.9. You know it from lesson 10. Each parameter $w$ has a companion $m$ that
-# starts at zero, and with the gradient $g$ of the loss each step is
+# Table 4 has the paper's rule for fine-tuning: SGD with momentum 0.9, which you know from lesson 10. Each parameter $w$ has a running
+# mean $m$, which starts at zero. With the gradient $g$ of the loss, each step is
 #
 # $$m \leftarrow 0.9\, m + g, \qquad w \leftarrow w - \text{lr} \cdot m$$
 
@@ -245,9 +253,12 @@ head_alone = (logits.argmax(axis=1) == test.labels).mean()
 print(f"head alone: {head_alone:.1%} right")
 
 # %% [markdown]
-# Now let everything learn. The loop is that of lesson 11 with Table 4's choices: SGD with momentum, cosine decay, gradients clipped
-# at 1, no weight decay. Beside it runs the same network from scratch. We give that one AdamW, which suits a new network better, so
-# that it does not lose for want of a good recipe.
+# Now train all arrays. The loop is that of lesson 11 with the choices of Table 4: SGD with momentum, cosine decay, gradients clipped
+# at norm 1, no weight decay. For comparison, the same network starts from random weights. It is trained by AdamW, which
+# suits a new network better, so that it does not lose because of its optimiser.
+#
+# Guess first: order the three by their test accuracy after 150 steps: the new head alone, the fine-tuned model, the network
+# from scratch.
 
 
 # %%
@@ -279,19 +290,21 @@ runs = {
     "fine-tuned": fine_tune(tuned, sgd, 0.03, drawings, few.labels, steps=150, measure=measure),
     "from scratch": fine_tune(scratch, adamw, 2e-3, drawings, few.labels, steps=150, measure=measure),
 }
-show(
-    draw_progress(runs, ("head alone", head_alone), chance=0.1),
-    "Test accuracy against the step: the fine-tuned model rises past the level of the head alone, the one from scratch "
-    "stays low.",
-)
+show(draw_progress(runs, ("head alone", head_alone), chance=0.1), PROGRESS_ALT)
 
 # %% [markdown]
-# The features of shapes serve drawings, too: even the frozen model with a new head knows more than half of them. With every array
-# free to move, the same 500 drawings teach it more. The network from scratch sees the same images just as often, and learns
-# little in so few steps. (The fine-tuned model begins at 10 %, for its head is zero. Try it with the head that you trained:
-# `tuned.head.weight.data[...] = head`, and the bias likewise, before `fine_tune`.)
+# <details><summary>Answer</summary>
 #
-# And larger images? Twenty steps at 64 pixels, with the old head, since the classes are the old ones:
+# From scratch, head alone, fine-tuned. What the model learned from filled shapes is useful for drawings too: even frozen, with a new
+# head, it classifies more than half of them correctly. When all arrays may change, the same 500 drawings teach it more. The network
+# from scratch sees the same images as often and learns little in so few steps.
+#
+# </details>
+#
+# The fine-tuned model begins at 10 %, because its head is zero. Try it with the head that you trained:
+# `tuned.head.weight.data[...] = head`, and the bias in the same way, before `fine_tune`.
+#
+# And larger images? The next cell takes twenty steps at 64 pixels, with the old head, since the classes are the old ones.
 
 # %%
 larger_few, larger_test = few.resized(64, 64), test.resized(64, 64)
@@ -305,11 +318,11 @@ print(f"at 64 px: {before:.1%} right before, {after:.1%} after 20 steps")
 # %% [markdown]
 # ## In the paper
 #
-# Section 3.2 says what you did. The pre-trained head is removed and a zero-initialised D x K layer put there, for K new
-# classes. Fine-tuning at a higher resolution than pre-training often helps. The patch size stays, so the sequence grows. The
-# Transformer takes any length, but the learned positions would lose their meaning, so they are interpolated in 2-D, by
-# where they lie in the image. This step and the cutting into patches, the authors add, are the only points at which the
-# two-dimensional structure of images is put into the model by hand.
+# Section 3.2 says what you did. The pre-trained head is removed and replaced by a zero-initialised D x K layer, for K new classes.
+# Fine-tuning at a higher resolution than pre-training often helps. The patch size stays the same, so the sequence becomes
+# longer. The Transformer takes any length, but the learned position embeddings would lose their meaning. So they are
+# interpolated in 2-D, according to their places in the image. The authors add that this step and the cutting into patches
+# are the only points at which the two-dimensional structure of images is built into the model by hand.
 #
 # | paper | here | in `minivit` |
 # |---|---|---|
@@ -318,21 +331,23 @@ print(f"at 64 px: {before:.1%} right before, {after:.1%} after 20 steps")
 # | Table 4: SGD, momentum 0.9, cosine, clipping at 1 | `fine_tune` | `minivit finetune --weights PATH --dataset pets` |
 # | Table 4: batch 512, 384 px | 32, and 32 or 64 px | `--batch-size`, `--image-size` |
 # | Table 4: 500 steps (Pets, Flowers) to 20,000 (ImageNet) | 150 | `--recipe` |
-# | Table 4: the best of a few rates, chosen on held-out images | 0.03, the largest of the paper's for small sets | `--lr` |
+# | Table 4: the best of a few rates, chosen on held-out images | 0.03, the largest of the paper's for small data sets | `--lr` |
 #
-# For scale: the L/16 that was trained on ImageNet-21k reaches 99.15 % on CIFAR-10 after fine-tuning (Table 2). Our best model from scratch,
-# small and trained on CIFAR-10 alone, has 81.3 % (`results/`).
+# For comparison: the L/16 that was pre-trained on ImageNet-21k reaches 99.15 % on CIFAR-10 after fine-tuning (Table 2). Our best model
+# from scratch, small and trained on CIFAR-10 alone, has 81.3 % (`results/`).
 #
-# Two remarks. Our enlarged images hold no more detail than the small ones: they show that a model *can* change its resolution,
-# not that it pays. The paper's photographs do hold more at 384 pixels. And corner on corner, as here and in the authors'
-# code, is one of two habits: timm lays the *edges* of the grids on each other. Both run with any weights, and they give different
-# tables.
+# Two remarks. Our enlarged images hold no more detail than the small ones. They show that a model *can* change its resolution,
+# not that it pays; the paper's photographs do hold more detail at 384 pixels. And there are two conventions for
+# interpolation. Here and in the authors' code the *corners* of the two grids coincide; in timm their *edges* do. Both run
+# with any weights, and they return different tables.
 
 # %% [markdown]
 # ## Break it and see
 #
-# The table is stored as a sequence, (1, 65, 64). What if someone enlarges the sequence, 64 places to 144, and forgets that it is a
-# grid? Every shape fits, every row adds up to 1, and no error is raised.
+# The table is stored as a sequence, (1, 65, 64). What if someone interpolates the sequence, 64 places to 144, and forgets that it is a
+# grid? Every shape fits, every row of weights adds up to 1, and no error is raised.
+#
+# Guess first: is the result nearer to the right table, or to no position embeddings at all?
 
 
 # %%
@@ -354,27 +369,98 @@ for name, resize in (("grid", resize_positions), ("sequence", resize_as_sequence
     wrong = resize(table, (8, 8), (side, side))
     model.load_state({**model.state(), "positions.embedding": wrong})
     tables[f"{name}: {accuracy_of(model, larger.images, larger.labels):.1%}"] = wrong
-show(
-    draw_tables(tables, table, (side, side)),
-    "Three position tables of the larger grid: smooth colours; colours in broken diagonal bands; a single colour.",
-)
+show(draw_tables(tables, table, (side, side)), TABLES_ALT)
 
 # %% [markdown]
-# The old rows of eight no longer end where the new rows end, so the colours run askew across the image. Such positions are no
-# better than none at all: they tell each patch that it is somewhere else. Fine-tuning would mend some of it and hide the
+# <details><summary>Answer</summary>
+#
+# Such position embeddings are no better than none. The old rows of eight no longer end where the new rows end, so the colours run
+# askew across the image: each patch is told that it is somewhere else. Fine-tuning would repair some of the damage and hide the
 # mistake. That is why the table is tested before training, against loops and against the authors' own function.
+#
+# </details>
+
+# %% [markdown]
+# ### The other convention
+#
+# The last exercise is harder. timm and PyTorch align the *edges* of the two rows instead of the corners: both rows cover the same
+# length, and every place is the middle of its cell. When a row becomes shorter, they can also use a wider triangle of
+# weights, so that no old place is skipped (*antialiasing*).
+
+
+# %% exercise="edge_weights"
+def edge_weights(before, after):
+    """The weights of interpolation with aligned edges and antialiasing: (after, before)."""
+    # --- solution
+    step = before / after  # the length of a new cell, in old cells
+    centres = (np.arange(after) + 0.5) * step - 0.5  # of the new cells, measured on the old places
+    distance = np.abs(centres[:, None] - np.arange(before))  # (after, before)
+    shares = np.maximum(0.0, 1.0 - distance / max(step, 1.0))
+    return shares / shares.sum(axis=1, keepdims=True)
+    # --- end
+
+
+# %%
+print(interpolation_weights(4, 2).round(2))  # corners: the places in the middle are skipped
+print(edge_weights(4, 2).round(2))
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# ```python
+# import torch.nn.functional as F
+#
+# grid = patches.reshape(1, h, w, D).permute(0, 3, 1, 2)  # channels first
+# new = F.interpolate(grid, size=(h2, w2), mode="bilinear", align_corners=True)  # this lesson
+# new = F.interpolate(grid, size=(h2, w2), mode="bicubic", antialias=True)  # timm: edges, and cubic curves
+#
+# model.requires_grad_(False)  # freezing
+# model.head = torch.nn.Linear(D, K)  # new parameters need gradients again
+# torch.nn.init.zeros_(model.head.weight)
+# ```
+#
+# - *Convention.* `align_corners=True` aligns the corners, as here. The default, `align_corners=False`, aligns the edges.
+# - *Antialiasing.* `antialias=True` exists for edges only, and changes only reductions: it widens the triangle, as in `edge_weights`.
+# - *Freezing.* PyTorch still runs a frozen model at each step, unless you store its outputs as we did. Give the optimiser only the
+#   parameters with `requires_grad`: weight decay would otherwise still change frozen ones whose `.grad` is not `None`.
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    F = torch.nn.functional
+    patches = torch.from_numpy(table[0, 1:].reshape(1, 8, 8, 64)).permute(0, 3, 1, 2)  # (1, D, 8, 8)
+    larger_grid = F.interpolate(patches, size=(12, 10), mode="bilinear", align_corners=True)
+    ours = resize_positions(table, (8, 8), (12, 10))[0, 1:].reshape(1, 12, 10, 64)
+    agree("resize_positions", ours, larger_grid.permute(0, 2, 3, 1))
+    row = torch.eye(8)[None, :, None]  # channel j is 1 at place j: (1, 8, 1, 8)
+    smaller = F.interpolate(row, size=(1, 5), mode="bilinear", antialias=True)  # (1, 8, 1, 5)
+    agree("edge_weights", edge_weights(8, 5), smaller[0, :, 0].T)
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [Yosinski et al., 2014](https://arxiv.org/abs/1411.1792) measured which layers transfer. The first are general, the last specific to
+#   their task; and starting from transferred features helps even after fine-tuning.
+# - BiT ([Kolesnikov et al., 2019](https://arxiv.org/abs/1912.11370)) made the recipe simple: pre-train on a large data set with labels, then
+#   fine-tune. It worked on more than 20 data sets, from one example of each class to a million in all. The paper follows it.
+# - [Touvron et al., 2019](https://arxiv.org/abs/1906.06423) found that objects appear at different sizes in training and in testing, and that
+#   a short fine-tuning at the test resolution corrects for this.
+# - [Dosovitskiy et al., 2020](https://arxiv.org/abs/2010.11929) is our paper: fine-tuning with interpolated position embeddings.
+# - LoRA ([Hu et al., 2021](https://arxiv.org/abs/2106.09685)) freezes the pre-trained weights of a Transformer and trains only matrices of
+#   low rank that are added to them.
 
 # %% [markdown]
 # ## Summary
 #
-# - Of a trained Vision Transformer only the head depends on the classes, and only the positions on the size of the images.
-# - Positions are a small picture: bilinear interpolation, corner on corner, enlarges it. The class token keeps its own.
-# - A new head starts at zero. Alone on frozen features it is cheap; fine-tuning everything gets more out of the same images.
+# - In a trained Vision Transformer, only the head depends on the classes, and only the position embeddings depend on the image size.
+# - Position embeddings are a small picture: bilinear interpolation with aligned corners resizes it. The class token keeps its own.
+# - A new head starts at zero. Trained alone on a frozen model it is cheap; fine-tuning all arrays learns more from the same images.
 # - Table 4: SGD, momentum 0.9, cosine decay, clipping at 1, no weight decay.
 
 # %% [markdown]
 # ## What comes next
 #
-# A Vision Transformer knows almost nothing about images when it starts: where the patches lie is all that we ever told it. Convolutional
-# networks are built around that knowledge. In [lesson 14](14_hybrids.ipynb) you build one, join the two, and find out what the knowledge is
-# worth.
+# A Vision Transformer knows almost nothing about images when training starts: the places of the patches are all that we ever told it.
+# Convolutional networks are built around such knowledge. In [lesson 14](14_hybrids.ipynb) you build one, join the two, and measure what the
+# knowledge is worth.

@@ -7,13 +7,14 @@ import math
 import numpy as np
 
 from ..compare import same
+from ..puzzles import uses_only
 from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
 @exercise(12)
 def query_distance(attempt: Attempt) -> None:
-    """Check the corner of a grid by hand, then a patch of a grid that is not square."""
+    """Check a patch of a grid that is not square, then the corner of a grid by hand."""
     by_hand = (0 + 3 + 3 + 3 * math.sqrt(2)) / 4
     rows, columns, P, query = 3, 5, 4, 7
     places = [complex(P * column, P * row) for row in range(rows) for column in range(columns)]
@@ -21,7 +22,7 @@ def query_distance(attempt: Attempt) -> None:
     cases = [(np.full(4, 0.25), 0, 2, 3, by_hand)]
     far = sum(weight * abs(place - places[query]) for weight, place in zip(random, places, strict=True))
     cases.append((random, query, columns, P, far))
-    for weights, at, width, side, total in cases:
+    for weights, at, width, side, total in reversed(cases):  # in a square grid, some mistakes look alike
         grid = [divmod(n, width) for n in range(len(weights))]
         down = np.array([side * (row - grid[at][0]) for row, _ in grid])
         across = np.array([side * (column - grid[at][1]) for _, column in grid])
@@ -51,6 +52,23 @@ def query_distance(attempt: Attempt) -> None:
                 @ np.hypot(down - down[0], across - across[0])
                 / weights.sum(),
                 "every patch counts equally: weight the distances with the attention": np.hypot(down, across).mean(),
+                "row and column are exchanged: patch n is in row n // columns and column n % columns": (
+                    side * weights @ _by_rows(len(weights), at, len(weights) // width) / weights.sum()
+                ),
+                "this is the mean weight times the distances: divide by the sum of the weights instead": (
+                    weights.mean() * np.hypot(down, across).sum()
+                ),
+                "this is the distance to the last patch alone: add up all patches": np.hypot(down, across)[-1],
+                "only the last patch counts: add to `total`, +=": (
+                    weights[-1] * np.hypot(down, across)[-1] / weights.sum()
+                ),
+                "only the first patch counts: is `return` inside the loop?": (
+                    weights[0] * np.hypot(down, across)[0] / weights.sum()
+                ),
+                "the squared weights are used, or each weight twice": (
+                    weights**2 @ np.hypot(down, across) / weights.sum()
+                ),
+                "this is the largest distance: take the weighted mean": np.hypot(down, across).max(),
             },
             check_dtype=False,
         )
@@ -98,6 +116,10 @@ def head_distances(attempt: Attempt) -> None:
             "the heads are averaged too: return one number for each head": (far / sums).mean(),
             "the mean runs over the heads: keep them, they are axis 1": (far / sums).mean(axis=(0, 1)),
             "these are distances for all images, heads and queries: take the mean over images and queries": far / sums,
+            "the sum over all queries and keys is taken: the sum over the keys is axis -1 alone": (
+                (inner * between).sum(axis=(2, 3)).mean(axis=0)
+            ),
+            "the class token's column is left out, but not its row": _row_left(weights, between),
             "the sum over the keys is divided by their number: divide by the sum of the weights": (
                 far.mean(axis=(0, 2)) / N
             ),
@@ -158,6 +180,13 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
             "the heads are added up: take their mean": product(
                 [to_one(weights.sum(axis=1) + eye) for weights in layers]
             ),
+            "the rows of attention alone are rescaled: add the identity first, then rescale": product(
+                [to_one(mean) + eye for mean in means]
+            ),
+            "the rows are divided by T or by the number of heads, not by their sums": product(
+                [(mean + eye) / T for mean in means]
+            ),
+            "the identity of each block is added to flow: multiply, mixed @ flow": _added(means, eye),
             "only the last block counts: multiply it with `flow`": to_one(means[-1] + eye),
             "only the first block counts: is `return` inside the loop?": to_one(means[0] + eye),
             "the blocks are multiplied element by element: use the matrix product @": _elementwise(
@@ -210,6 +239,10 @@ def main_filters(attempt: Attempt) -> None:
             "these are rows of U: take rows of V": _signed(U[:count]),
             "these are all components: return the first `count`": _signed(V),
             "these are the filters themselves: return their principal components": _signed(E.T[:count]),
+            "these are the smallest components: V has the largest first": _signed(V[-count:]),
+            "these are the smallest components, in reverse: V has the largest first": _signed(V[::-1][:count]),
+            "the components are transposed: they are the rows of V": _signed(V[:count].T),
+            "these are singular values: return the rows of V": s[:count],
         },
     )
 
@@ -255,9 +288,80 @@ def similarity_maps(attempt: Attempt) -> None:
             "the last patch is left out instead of the class token, which has index 0": (first @ first.T).reshape(grid),
             "the patches are in column order: go through the grid row by row": turned,
             "the cosines are right: reshape them to (rows, columns, rows, columns)": (right.reshape(N, N)),
+            "these are angles: return their cosines": np.arccos(np.clip(right, -1, 1)),
+            "these are 1 minus the cosines": 1 - right,
+            "the numbers are softmax weights: return the cosines": _softmax(patches @ patches.T).reshape(grid),
+            "the mean is subtracted first: compare the position embeddings as they are": _cosines(
+                patches - patches.mean(axis=0)
+            ).reshape(grid),
+            "each map has the shape (columns, rows): reshape to (rows, columns, rows, columns)": (
+                right.reshape(columns, rows, columns, rows)
+            ),
             "these are distances, not cosines": np.linalg.norm(patches[:, None] - patches[None], axis=-1).reshape(grid),
         },
     )
+
+
+@exercise(12, stretch=True)
+def distance_table(attempt: Attempt) -> None:
+    """Check grids that are not square against loops, then the means."""
+    for rows, columns, P in ((2, 3, 4), (3, 2, 1), (4, 4, 16)):
+        places = [(row, column) for row in range(rows) for column in range(columns)]
+        right = np.array([[P * math.hypot(a - c, b - d) for c, d in places] for a, b in places])
+        down = np.array([[P * abs(a - c) for c, _ in places] for a, _ in places])
+        across = np.array([[P * abs(b - d) for _, d in places] for _, b in places])
+        n = np.arange(rows * columns)
+        by_rows = np.hypot(n[:, None] // rows - n // rows, n[:, None] % rows - n % rows)
+        mixed = np.hypot(n[:, None] // columns - n // columns, n[:, None] % rows - n % rows)
+        same(
+            attempt(rows, columns, P),
+            right,
+            f"distance_table({rows}, {columns}, {P})",
+            mistakes={
+                "the distance is in patches: multiply by P": right / P,
+                "it is multiplied by P twice": right * P,
+                "these are squared distances: the root, ** 0.5, is missing": right**2 / P,
+                "these are squared distances in pixels: the root, ** 0.5, is missing": right**2,
+                "these are squared distances in patches: the root, ** 0.5, and P are missing": (right / P) ** 2,
+                "the distances down and across are added: take the root of the sum of squares": down + across,
+                "only the distance down counts": down,
+                "only the distance across counts": across,
+                "the row of patch n is n // columns, its column n % columns: here `rows` divides": P * by_rows,
+                "the column of patch n is n % columns: here `rows` divides": P * mixed,
+                "each patch is compared with itself alone: reshape one of the two to a column": np.zeros(len(n)),
+            },
+            check_dtype=False,
+        )
+    uses_only(attempt, "arange", "reshape", "+", "-", "*", "//", "%", "**")
+
+
+def _by_rows(N: int, at: int, rows: int) -> np.ndarray:
+    n = np.arange(N)
+    return np.hypot(n % rows - at % rows, n // rows - at // rows)
+
+
+def _row_left(weights: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """Return the heads' distances if the class token still is a query, at distance 0 from all."""
+    to_patches = weights[:, :, :, 1:]
+    padded = np.concatenate([np.zeros((1, len(between))), between])
+    return ((to_patches * padded).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 2))
+
+
+def _added(means: list[np.ndarray], eye: np.ndarray) -> np.ndarray:
+    flow = eye
+    for mean in means:
+        flow = mean @ flow + eye
+    return flow
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    weights = np.exp(scores)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _cosines(rows: np.ndarray) -> np.ndarray:
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows @ rows.T
 
 
 def _random_attention(rng: np.random.Generator, B: int, heads: int, T: int) -> np.ndarray:

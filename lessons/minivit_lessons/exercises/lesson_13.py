@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..compare import same
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise
 
 
@@ -23,6 +23,9 @@ def interpolation_weights(attempt: Attempt) -> None:
         short = np.maximum(0.0, 1.0 - np.abs(np.arange(after)[:, None] * before / after - np.arange(before)))
         left = np.minimum(np.floor(places).astype(int), before - 2)
         share = places - left
+        near = np.arange(before)
+        beyond = np.linspace(0, before, after)
+        flipped = np.arange(after) * (after - 1) / (before - 1)
         swapped = np.zeros((after, before))
         swapped[np.arange(after), left], swapped[np.arange(after), left + 1] = share, 1.0 - share
         same(
@@ -43,6 +46,20 @@ def interpolation_weights(attempt: Attempt) -> None:
                     np.abs(places[:, None] - np.arange(before))
                 ),
                 "it is transposed: make a row for each new position": right.T,
+                "the last new position is at `before`: the last old one is before - 1": (
+                    np.maximum(0.0, 1.0 - np.abs(beyond[:, None] - near))
+                ),
+                "the positions are divided by `after`: the last one needs after - 1": (
+                    np.maximum(0.0, 1.0 - np.abs(np.arange(after)[:, None] * (before - 1) / after - near))
+                ),
+                "the factor is upside down: multiply i by (before - 1) / (after - 1)": (
+                    np.maximum(0.0, 1.0 - np.abs(flipped[:, None] - near))
+                ),
+                "each new position takes only the old one on its left: interpolate between two": (
+                    np.eye(before)[np.floor(places).astype(int)]
+                ),
+                "these are the positions of the new places: turn them into weights": places,
+                "the weights are scaled to sum 1 over the wrong axis: each row has sum 1": right / right.sum(axis=0),
             },
         )
 
@@ -63,8 +80,13 @@ def resize_positions(attempt: Attempt) -> None:
             np.rint(np.linspace(0, before[0] - 1, after[0])).astype(int)[:, None],
             np.rint(np.linspace(0, before[1] - 1, after[1])).astype(int),
         ].reshape(1, count, D)
+        larger = right[0, 1:].reshape(*after, D).transpose(2, 0, 1)  # (D, h', w')
+        mixed = _bilinear(patches.reshape(D, *before).transpose(1, 2, 0), after).reshape(1, count, D)
+        shapes = "R works on h and S.T on w: use R @ grid @ S.T with a grid (D, h, w)"
+        with explained({"matmul": shapes, "cannot reshape": "the grid is (h, w, D) before and (h' * w', D) after"}):
+            got = attempt(table, before, after)
         same(
-            attempt(table, before, after),
+            got,
             right,
             f"resize_positions(table, {before}, {after})",
             mistakes={
@@ -85,6 +107,14 @@ def resize_positions(attempt: Attempt) -> None:
                 "the new patches are in column order: go through the grid row by row": (
                     np.concatenate([front, columns], axis=1)
                 ),
+                "D is still the first axis when the grid is flattened: transpose back with (1, 2, 0) first": (
+                    np.concatenate([front, larger.reshape(1, count, D)], axis=1)
+                ),
+                "the rows are reshaped to (D, h, w), which mixes channels: reshape to (h, w, D), then transpose": (
+                    np.concatenate([front, mixed], axis=1)
+                ),
+                "the first axis is missing: return (1, 1 + h' * w', D)": right[0],
+                "this is the old table: use the resized grid": table if before != after else 0.0,
                 "each new patch takes only the nearest old one: interpolate with R and S": (
                     np.concatenate([front, nearest], axis=1)
                 ),
@@ -117,7 +147,8 @@ def adapt_weights(attempt: Attempt) -> None:
     resized = _bilinear(table[0, 1:].reshape(*before, D), after).reshape(1, 20, D)
     resized = np.concatenate([table[:, :1], resized], axis=1).astype(np.float32)
     for K, shown in ((3, "K=3"), (None, "K=None")):
-        got = attempt(weights, before, after, K)
+        with explained({"cannot reshape": "resize from `before` to `after`, in this order"}):
+            got = attempt(weights, before, after, K)
         if not isinstance(got, dict):
             raise Complaint(f"adapt_weights returns a {type(got).__name__}: return a dictionary of arrays")
         _same_names(set(got), set(weights))
@@ -129,6 +160,8 @@ def adapt_weights(attempt: Attempt) -> None:
             what = f'adapt_weights(weights, {before}, {after}, {shown})["{name}"]'
             if name.startswith("head."):
                 mistakes = _head_mistakes(weights[name], right[name], K)
+                if K is not None and np.shape(got[name]) == right[name].shape and np.any(got[name]):
+                    raise Complaint(f"{what} is not zero: start a new head at zero, with zero logits")
             same(got[name], right[name], what, mistakes)
 
 
@@ -139,7 +172,7 @@ def _head_mistakes(old: np.ndarray, right: np.ndarray, K: int | None) -> dict[st
         "this is the old head: make a new one for new classes": old,
         "it has zeros for the old number of classes: use K classes": np.zeros_like(old),
         "it is transposed: the head's weight is (D, K)": right.T if right.ndim == 2 else old,
-        "it is ones: start the head at zero": np.ones_like(right),
+        "it has an axis of length 1 more: the bias is (K,)": right[None],
     }
 
 
@@ -156,7 +189,7 @@ def train_head(attempt: Attempt) -> None:
     rng = np.random.default_rng(2)
     features = rng.standard_normal((6, 4)).astype(np.float32)
     labels = np.array([0, 2, 1, 2, 0, 2])
-    for steps in (1, 4):
+    for steps in (4, 1):
         got = attempt(features, labels, 3, steps, 0.5)
         if not (isinstance(got, tuple | list) and len(got) == 2):
             raise Complaint("train_head must return two arrays: return weight, bias")
@@ -171,6 +204,18 @@ def train_head(attempt: Attempt) -> None:
                 features, labels, 3, steps, lr=-0.5
             ),
             "the bias is not updated": (weight, np.zeros(3)),
+            "the bias moves without momentum: it needs its own m": (
+                _trained(features, labels, 3, steps, bias_momentum=0.0)
+            ),
+            "the bias's gradient is divided by the number of images twice": (
+                _trained(features, labels, 3, steps, bias_share=1 / len(features))
+            ),
+            "old gradients are added up: clear .grad, or make new parameters, at each step": (
+                _trained(features, labels, 3, steps, keep=True)
+            ),
+            "the learning rate is missing: w - lr * m": _trained(features, labels, 3, steps, lr=1.0),
+            "only one step is taken: is `return` inside the loop?": _trained(features, labels, 3, 1),
+            "weight and bias stay at zero: is w = w - lr * m missing?": (np.zeros((4, 3)), np.zeros(3)),
             "it takes one step too few": _trained(features, labels, 3, steps - 1),
             "the gradient is of a squared error: put softmax into the loss": (
                 _trained(features, labels, 3, steps, softmax=False)
@@ -192,22 +237,85 @@ def train_head(attempt: Attempt) -> None:
 def _trained(
     features: np.ndarray, labels: np.ndarray, K: int, steps: int, *, lr: float = 0.5, momentum: float = 0.9,
     share: float = 1.0, count: int = 0, softmax: bool = True, use_bias: bool = True,
+    bias_momentum: float | None = None, bias_share: float = 1.0, keep: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return weight and bias after some steps; the options are the known mistakes."""
     x, (B, D) = features.astype(np.float64), features.shape
     weight, bias = np.zeros((D, K)), np.zeros(K)
     m_weight, m_bias = np.zeros((D, K)), np.zeros(K)
+    g_weight, g_bias = np.zeros((D, K)), np.zeros(K)
     for _ in range(steps):
-        g_weight, g_bias = np.zeros((D, K)), np.zeros(K)
+        if not keep:
+            g_weight, g_bias = np.zeros((D, K)), np.zeros(K)
         for image, label in zip(x, labels, strict=True):
             logits = image @ weight + (bias if use_bias else 0.0)
             p = np.exp(logits) / np.exp(logits).sum() if softmax else logits
             dlogits = (p - (np.arange(K) == label)) / (count or B)
             g_weight += np.outer(image, dlogits)
-            g_bias += dlogits
-        m_weight, m_bias = momentum * m_weight + share * g_weight, momentum * m_bias + share * g_bias
+            g_bias += bias_share * dlogits
+        m_weight = momentum * m_weight + share * g_weight
+        m_bias = (momentum if bias_momentum is None else bias_momentum) * m_bias + share * g_bias
         weight, bias = weight - lr * m_weight, bias - lr * m_bias
     return weight, bias
+
+
+@exercise(13, stretch=True)
+def edge_weights(attempt: Attempt) -> None:
+    """Check against areas: cell by cell, in plain Python."""
+    for before, after in ((4, 2), (3, 5), (8, 5), (4, 4), (7, 2)):
+        right = _edges(before, after)
+        step = before / after
+        same(
+            attempt(before, after),
+            right,
+            f"edge_weights({before}, {after})",
+            mistakes={
+                "the corners are aligned: align the edges, with centres at (i + ½) · before / after - ½": _triangles(
+                    np.linspace(0, before - 1, after), before, max(step, 1.0)
+                ),
+                "the corners are aligned and the triangle is not widened": _triangles(
+                    np.linspace(0, before - 1, after), before, 1.0
+                ),
+                "the triangle is not widened when the row becomes shorter: divide the distance by d": _triangles(
+                    _centres(before, after), before, 1.0
+                ),
+                "the triangle becomes narrower when the row becomes longer: d is at least 1": _triangles(
+                    _centres(before, after), before, step
+                ),
+                "the - ½ is missing: old place j is at j, and the row begins at -½": _triangles(
+                    _centres(before, after) + 0.5, before, max(step, 1.0)
+                ),
+                "the halves are missing: a new place is the middle of its cell": _triangles(
+                    np.arange(after) * step, before, max(step, 1.0)
+                ),
+                "the rows are not divided by their sums": _triangles(
+                    _centres(before, after), before, max(step, 1.0), to_one=False
+                ),
+                "the columns are divided by their sums: each row must add up to 1": (
+                    (raw := _triangles(_centres(before, after), before, max(step, 1.0), to_one=False)) / raw.sum(axis=0)
+                ),
+                "it is transposed: make a row for each new place": right.T,
+            },
+        )
+
+
+def _centres(before: int, after: int) -> np.ndarray:
+    return (np.arange(after) + 0.5) * before / after - 0.5
+
+
+def _edges(before: int, after: int) -> np.ndarray:
+    d = max(before / after, 1.0)
+    rows = []
+    for i in range(after):
+        middle = (2 * i + 1) * before / (2 * after)  # measured from the left edge
+        row = [max(0.0, d - abs(middle - (j + 0.5))) for j in range(before)]
+        rows.append([share / sum(row) for share in row])
+    return np.array(rows)
+
+
+def _triangles(places: np.ndarray, before: int, width: float, to_one: bool = True) -> np.ndarray:
+    shares = np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(before)) / width)
+    return shares / shares.sum(axis=1, keepdims=True) if to_one else shares
 
 
 def _bilinear(grid: np.ndarray, after: tuple[int, int]) -> np.ndarray:

@@ -11,6 +11,14 @@ from ..display import new_figure
 
 COLOURS = ("#0072b2", "#d55e00", "#555555")
 STYLES = ("-", "--", ":")
+# These descriptions say what comes out: they stay here, out of the cells in which the learner first guesses.
+PROGRESS_ALT = (
+    "Test accuracy against the step: the fine-tuned model rises past the level of the head alone, the one from scratch "
+    "stays low."
+)
+TABLES_ALT = (
+    "Three position tables of the larger grid: smooth colours; colours in broken diagonal bands; a single colour."
+)
 
 
 def position_colours(table: np.ndarray, like: np.ndarray) -> np.ndarray:

@@ -12,6 +12,11 @@ from ..display import new_figure
 QUERY = "#d55e00"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a6a6a")  # Okabe and Ito's, and grey
 DASHES = ("-", "--", "-.", ":", "-")
+# This description says what comes out: it stays here, out of the cell before which the learner guesses.
+ERASURE_ALT = (
+    "Left five images with four kinds of maps, all brightest on the shape, the untrained ones paler around it; right "
+    "the accuracy against patches painted over: it falls fastest for rollout, later for the others, hardly for chance."
+)
 
 
 def draw_maps(pixels: np.ndarray, rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Any:

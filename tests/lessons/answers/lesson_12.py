@@ -417,3 +417,178 @@ def similarity_maps(positions, rows, columns):
 def similarity_maps(positions, rows, columns):
     directions = positions[0] / np.linalg.norm(positions[0], axis=1, keepdims=True)
     return (directions @ directions.T).reshape(rows, columns, rows, columns)
+
+
+# -- what people who know PyTorch, only NumPy, or who guess write -------------------------------------------
+
+
+@wrong("row and column are exchanged")
+def query_distance(weights, query, columns, P):
+    rows = len(weights) // columns
+    n = np.arange(len(weights))
+    return np.average(P * np.hypot(n % rows - query % rows, n // rows - query // rows), weights=weights)
+
+
+@wrong("only the last patch counts")
+def query_distance(weights, query, columns, P):
+    for n, weight in enumerate(weights):
+        total = weight * P * np.hypot(n // columns - query // columns, n % columns - query % columns)
+    return total / sum(weights)
+
+
+@wrong("only the first patch counts")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        total += weight * P * np.hypot(n // columns - query // columns, n % columns - query % columns)
+        return total / sum(weights)
+    return total
+
+
+@wrong("every patch counts equally")
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    return np.mean(P * np.hypot(n // columns - query // columns, n % columns - query % columns))
+
+
+@wrong("only the distance across counts")
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    return np.average(P * abs(n % columns - query % columns), weights=weights)
+
+
+@wrong("the sum over the keys is axis -1 alone")
+def head_distances(weights, between):
+    return (weights[:, :, 1:, 1:] * between).sum(axis=(2, 3)).mean(axis=0)
+
+
+@wrong("the heads are averaged too")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean()
+
+
+@wrong("take the mean over queries as well")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=0)
+
+
+@wrong("the heads are added up")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.sum(axis=1) + np.eye(T)
+        flow = mixed / mixed.sum(axis=-1, keepdims=True) @ flow
+    return flow
+
+
+@wrong("not by their sums")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        flow = (weights.mean(axis=1) + np.eye(T)) / T @ flow
+    return flow
+
+
+@wrong("the identity of each block is added to flow")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        flow = weights.mean(axis=1) @ flow + np.eye(T)
+    return flow
+
+
+@wrong("V has the largest first")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)[2][-count:]
+
+
+@wrong("return the rows of V")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)[1][:count]
+
+
+@wrong("these are columns of U: take rows of V")
+def main_filters(E, count):
+    return np.linalg.svd(E.T - E.mean(axis=1), full_matrices=False)[0][:, :count].T
+
+
+@wrong("return their cosines")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
+    return np.arccos(np.clip(directions @ directions.T, -1, 1)).reshape(rows, columns, rows, columns)
+
+
+@wrong("the mean is subtracted first")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:] - positions[0, 1:].mean(axis=0)
+    directions = patches / np.linalg.norm(patches, axis=1, keepdims=True)
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("each map has the shape (columns, rows)")
+def similarity_maps(positions, rows, columns):
+    directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:], axis=1, keepdims=True)
+    return (directions @ directions.T).reshape(columns, rows, columns, rows)
+
+
+@right
+def distance_table(rows, columns, P):
+    return (
+        (P * (np.arange(rows * columns) // columns - np.arange(rows * columns).reshape(-1, 1) // columns)) ** 2
+        + (P * (np.arange(rows * columns) % columns - np.arange(rows * columns).reshape(-1, 1) % columns)) ** 2
+    ) ** 0.5
+
+
+@right
+def distance_table(rows, columns, P):
+    return P * (
+        (
+            (np.arange(rows).reshape(-1, 1, 1, 1) - np.arange(rows).reshape(1, 1, -1, 1)) ** 2
+            + (np.arange(columns).reshape(1, -1, 1, 1) - np.arange(columns).reshape(1, 1, 1, -1)) ** 2
+        )
+        ** 0.5
+    ).reshape(rows * columns, rows * columns)
+
+
+@wrong("here `rows` divides")
+def distance_table(rows, columns, P):
+    n = np.arange(rows * columns)
+    return P * np.hypot(n[:, None] // rows - n // rows, n[:, None] % rows - n % rows)
+
+
+@wrong("multiply by P")
+def distance_table(rows, columns, P):
+    n = np.arange(rows * columns)
+    return np.hypot(n[:, None] // columns - n // columns, n[:, None] % columns - n % columns)
+
+
+@wrong("take the root of the sum of squares")
+def distance_table(rows, columns, P):
+    n = np.arange(rows * columns)
+    return P * (abs(n[:, None] // columns - n // columns) + abs(n[:, None] % columns - n % columns))
+
+
+@wrong("reshape one of the two to a column")
+def distance_table(rows, columns, P):
+    n = np.arange(rows * columns)
+    return P * ((n // columns - n // columns) ** 2 + (n % columns - n % columns) ** 2) ** 0.5
+
+
+@wrong("must be a single line")
+def distance_table(rows, columns, P):
+    n = np.arange(rows * columns)
+    return P * ((n[:, None] // columns - n // columns) ** 2 + (n[:, None] % columns - n % columns) ** 2) ** 0.5
+
+
+@wrong("uses hypot")
+def distance_table(rows, columns, P):
+    return P * np.hypot(
+        np.arange(rows * columns).reshape(-1, 1) // columns - np.arange(rows * columns) // columns,
+        np.arange(rows * columns).reshape(-1, 1) % columns - np.arange(rows * columns) % columns,
+    )

@@ -326,3 +326,201 @@ def train_head(features, labels, K, steps, lr):
 @wrong("train_head must return two arrays")
 def train_head(features, labels, K, steps, lr):
     return trained(features, labels, K, steps, lr)[0]
+
+
+# -- what people who know PyTorch, only NumPy, or who guess write -------------------------------------------
+
+
+def triangles(places, before, width=1.0):
+    return np.maximum(0, 1 - abs(places[:, None] - np.arange(before)) / width)
+
+
+@wrong("the last old one is before - 1")
+def interpolation_weights(before, after):
+    return triangles(np.linspace(0, before, after), before)
+
+
+@wrong("the last one needs after - 1")
+def interpolation_weights(before, after):
+    return triangles(np.arange(after) * (before - 1) / after, before)
+
+
+@wrong("the factor is upside down")
+def interpolation_weights(before, after):
+    return triangles(np.arange(after) * (after - 1) / (before - 1), before)
+
+
+@wrong("only the old one on its left")
+def interpolation_weights(before, after):
+    return np.eye(before)[(np.arange(after) * (before - 1) // (after - 1))]
+
+
+@wrong("turn them into weights")
+def interpolation_weights(before, after):
+    return np.linspace(0, before - 1, after)
+
+
+@wrong("transpose back with (1, 2, 0) first")
+def resize_positions(table, before, after):
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    larger = R @ table[0, 1:].reshape(*before, -1).transpose(2, 0, 1) @ S.T
+    larger = larger.reshape(1, after[0] * after[1], -1)
+    return np.concatenate([table[:, :1], larger], axis=1).astype(table.dtype)
+
+
+@wrong("which mixes channels")
+def resize_positions(table, before, after):
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    larger = R @ table[0, 1:].reshape(-1, *before) @ S.T
+    larger = larger.transpose(1, 2, 0).reshape(1, after[0] * after[1], -1)
+    return np.concatenate([table[:, :1], larger], axis=1).astype(table.dtype)
+
+
+@wrong("use R @ grid @ S.T with a grid (D, h, w)")
+def resize_positions(table, before, after):
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    larger = R @ table[0, 1:].reshape(*before, -1) @ S.T
+    return np.concatenate([table[:, :1], larger.reshape(1, -1, table.shape[2])], axis=1).astype(table.dtype)
+
+
+@wrong("the first axis is missing")
+def resize_positions(table, before, after):
+    larger = enlarged(table, before, after).reshape(-1, table.shape[2])
+    return np.concatenate([table[0, :1], larger])
+
+
+@wrong("only the nearest old one: interpolate with R and S")
+def resize_positions(table, before, after):
+    rows = np.rint(np.linspace(0, before[0] - 1, after[0])).astype(int)
+    columns = np.rint(np.linspace(0, before[1] - 1, after[1])).astype(int)
+    larger = table[0, 1:].reshape(*before, -1)[rows][:, columns]
+    return np.concatenate([table[:, :1], larger.reshape(1, -1, table.shape[2])], axis=1)
+
+
+@wrong("is not zero: start a new head at zero")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    if K is not None:
+        D, rng = len(weights["head.weight"]), np.random.default_rng(0)
+        new["head.weight"] = 0.02 * rng.standard_normal((D, K)).astype(np.float32)
+        new["head.bias"] = np.zeros(K, np.float32)
+    return new
+
+
+@wrong("np.zeros(...) without a dtype?")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    if K is not None:
+        new["head.weight"] = np.zeros((len(weights["head.weight"]), K))
+        new["head.bias"] = np.zeros(K)
+    return new
+
+
+@wrong("in this order")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], after, before)}
+    if K is not None:
+        new["head.weight"] = np.zeros((len(weights["head.weight"]), K), np.float32)
+        new["head.bias"] = np.zeros(K, np.float32)
+    return new
+
+
+@wrong("an axis of length 1 more")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    if K is not None:
+        new["head.weight"] = np.zeros((len(weights["head.weight"]), K), np.float32)
+        new["head.bias"] = np.zeros((1, K), np.float32)
+    return new
+
+
+@wrong("without momentum: it needs its own m")
+def train_head(features, labels, K, steps, lr):
+    weight, bias, m = np.zeros((features.shape[1], K)), np.zeros(K), 0.0
+    for _ in range(steps):
+        W, b = parameter(weight), parameter(bias)
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        m = 0.9 * m + W.grad
+        weight, bias = weight - lr * m, bias - lr * b.grad
+    return weight, bias
+
+
+@wrong("old gradients are added up")
+def train_head(features, labels, K, steps, lr):
+    W, b = parameter(np.zeros((features.shape[1], K))), parameter(np.zeros(K))
+    slow = [0.0, 0.0]
+    for _ in range(steps):
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        for i, p in enumerate((W, b)):
+            slow[i] = 0.9 * slow[i] + p.grad
+            p.data = p.data - lr * slow[i]
+    return W.data, b.data
+
+
+@wrong("the learning rate is missing")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, 1.0)
+
+
+@wrong("only one step is taken")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, 1, lr)
+
+
+@wrong("divided by the number of images twice")
+def train_head(features, labels, K, steps, lr):
+    weight, bias, m_w, m_b = np.zeros((features.shape[1], K)), np.zeros(K), 0.0, 0.0
+    for _ in range(steps):
+        p = np.exp(features @ weight + bias)
+        d = (p / p.sum(axis=1, keepdims=True) - np.eye(K)[labels]) / len(p)
+        m_w, m_b = 0.9 * m_w + features.T @ d, 0.9 * m_b + d.mean(axis=0)
+        weight, bias = weight - lr * m_w, bias - lr * m_b
+    return weight, bias
+
+
+@right
+def edge_weights(before, after):
+    old = (np.arange(before) + 0.5) * after / before - 0.5
+    distance = np.abs(np.arange(after)[:, None] - old)
+    shares = np.maximum(0.0, 1.0 - distance * min(before / after, 1.0))
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+@right
+def edge_weights(before, after):
+    weights = np.zeros((after, before))
+    width = max(before / after, 1)
+    for i in range(after):
+        for j in range(before):
+            weights[i, j] = max(0, 1 - abs((i + 0.5) * before / after - 0.5 - j) / width)
+        weights[i] /= weights[i].sum()
+    return weights
+
+
+def to_one(shares):
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+@wrong("align the edges, with centres")
+def edge_weights(before, after):
+    return to_one(triangles(np.linspace(0, before - 1, after), before, max(before / after, 1)))
+
+
+@wrong("not widened when the row becomes shorter")
+def edge_weights(before, after):
+    return to_one(triangles((np.arange(after) + 0.5) * before / after - 0.5, before))
+
+
+@wrong("d is at least 1")
+def edge_weights(before, after):
+    return to_one(triangles((np.arange(after) + 0.5) * before / after - 0.5, before, before / after))
+
+
+@wrong("the rows are not divided by their sums")
+def edge_weights(before, after):
+    return triangles((np.arange(after) + 0.5) * before / after - 0.5, before, max(before / after, 1))
+
+
+@wrong("the halves are missing")
+def edge_weights(before, after):
+    return to_one(triangles(np.arange(after) * before / after, before, max(before / after, 1)))
