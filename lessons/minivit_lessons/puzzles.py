@@ -108,7 +108,7 @@ def show_attempt(name: str, given: Cells, *inputs: Any, right: Any) -> None:
         return
     wanted = np.atleast_2d(right)
     got = np.atleast_2d(yours)
-    differ = np.argwhere(got != wanted) if got.shape == wanted.shape else []
+    differ = np.argwhere(~np.isclose(got, wanted)) if got.shape == wanted.shape else []
     line = [given, "→", Cells("your code", got, [(int(i), int(j)) for i, j in differ]), Cells("right", wanted)]
     says = f"{len(differ)} numbers differ" if got.shape == wanted.shape else f"of shape {got.shape}, not {wanted.shape}"
     show(draw_cells(line), f"{given.title}; what your code makes of it; the right result: {says}.")

@@ -392,7 +392,7 @@ def distance_table(rows, columns, P):
 numbers = np.arange(6).reshape(2, 3)  # the patches in reading order
 corners = [(10 * row, 10 * column) for row in range(2) for column in range(3)]
 exact = np.array([[np.hypot(a - c, b - d) for c, d in corners] for a, b in corners])
-show_attempt("distance_table", Cells("patches", numbers), 2, 3, 10, right=exact.round(9))
+show_attempt("distance_table", Cells("patches", numbers), 2, 3, 10, right=exact)
 
 # %% [markdown]
 # ## The same in PyTorch
