@@ -38,7 +38,8 @@ def test_a_solved_and_an_empty_notebook(tmp_path):
 
     first, second = grade(solved, tmp_path), grade(empty, tmp_path)
 
-    assert (first.student, first.lesson, first.done, len(first.verdicts)) == ("a", 5, 5, 5)
+    assert (first.student, first.lesson, first.done, first.asked) == ("a", 5, 5, 5)
+    assert all(verdict.passed for verdict in first.verdicts)  # the stretch tasks too
     assert (second.student, second.done) == ("b", 0)
     assert {verdict.status for verdict in second.verdicts} == {"not done"}
 
@@ -121,7 +122,8 @@ def test_a_notebook_begun_before_the_course_was_a_package_is_marked_and_not_over
     assert own not in copy_lessons(tmp_path)
     assert own.read_text(encoding="utf-8") == text
     mark = grade(own, tmp_path)
-    assert mark.done == len(mark.verdicts) == len(names_asked(lesson))
+    assert mark.done == mark.asked
+    assert len(mark.verdicts) == len(names_asked(lesson))
     assert mark.notes == ()  # no cell failed
 
 
