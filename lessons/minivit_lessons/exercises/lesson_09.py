@@ -12,7 +12,7 @@ from minivit import models
 from minivit.engine.tensor import Tensor as OurTensor
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise, question
 
 
@@ -57,6 +57,11 @@ def classify(attempt: Attempt) -> None:
             "every token is classified: take only the class token": np.stack([logits(image) for image in z]),
             "the axis of tokens is still there: remove it with z[:, 0] instead of z[:, :1]": right[:, None],
             "the head is missing: these are the normalised class tokens": np.array([normed(row) for row in z[:, 0]]),
+            "these are the class tokens: apply norm and head": z[:, 0],
+            "this is the predicted class: return the logits": np.argmax(right, axis=-1),
+            "these are logarithms of probabilities: return the logits": (
+                right - np.log(np.exp(right).sum(axis=-1, keepdims=True))
+            ),
             "these are probabilities: return the logits": (np.exp(right) / np.exp(right).sum(axis=-1, keepdims=True)),
         },
     )
@@ -106,7 +111,13 @@ OURS = {"tokens.cls": "cls", "tokens.positions": "positions.embedding"}  # where
 def ViT(attempt: Attempt) -> None:
     """Check the parameters, their initial values, and the logits against those of minivit's model."""
     tensor = attempt.find("Tensor")
-    model = attempt(**SIZES, seed=0)
+    with explained(
+        {
+            "'float' object cannot be interpreted": "N is an integer: divide with //",
+            "has no attribute 'named_parameters'": "keep `class ViT(Module)`",
+        }
+    ):
+        model = attempt(**SIZES, seed=0)
     theirs = models.ViT(models.ViTConfig(**SIZES), seed=None)
     shapes = {name: p.shape for name, p in theirs.named_parameters()}
     parameters = _parameters(attempt, model, shapes)
@@ -121,7 +132,14 @@ def ViT(attempt: Attempt) -> None:
     images = rng.standard_normal((2, 12, 12, 2))
     right = theirs(OurTensor(images)).data
     what = "ViT(...)(images)"
-    got = attempt.call(model, tensor(images), what=what)
+    with explained(
+        {
+            "'list' object is not callable": "the blocks are a list: call each in a loop",
+            "has no attribute 'forward'": "write forward in the class",
+            "operands could not be broadcast": "does self.tokens get self.embedding(images)?",
+        }
+    ):
+        got = attempt.call(model, tensor(images), what=what)
     if isinstance(got, np.ndarray):
         raise Complaint(f"{what} is an array: return a Tensor, so that gradients flow")
 
@@ -165,6 +183,16 @@ def ViT(attempt: Attempt) -> None:
         "every token is classified: end with classify": lambda: logits_of(last()),
         "the head is missing: these are the class tokens": lambda: model.encoder_norm(last()[:, 0]).data,
         "these are the tokens of the last block: end with classify": lambda: last().data,
+        "the norm acts before each block too: it belongs only after the last": (
+            lambda: logits_of(_normed_between(first(), model.blocks, model.encoder_norm)[:, 0])
+        ),
+        "one block is left out: range(depth) or the list itself covers all": (
+            lambda: logits_of(encoded(first(), model.blocks[1:])[:, 0])
+        ),
+        "the last block is left out: pass z through every block": (
+            lambda: logits_of(encoded(first(), model.blocks[:-1])[:, 0])
+        ),
+        "the mean of the patches is classified: end with classify": lambda: logits_of(last()[:, 1:].mean(axis=1)),
         "these are probabilities: return logits": (lambda: np.exp(right) / np.exp(right).sum(axis=-1, keepdims=True)),
     }
     same(got, right, what, mistakes, tolerance=1e-9)
@@ -232,6 +260,12 @@ def _added(z: Any, blocks: Any) -> Any:
     return z
 
 
+def _normed_between(z: Any, blocks: Any, norm: Any) -> Any:
+    for block in blocks:
+        z = block(norm(z))
+    return z
+
+
 def _gradients_arrive(attempt: Attempt, got: Any, parameters: dict[str, Any]) -> None:
     cotangent = np.random.default_rng(2).standard_normal(got.shape)
     attempt.call(_backward, got, cotangent, what="the backward pass of ViT(...)(images)")
@@ -272,6 +306,8 @@ def count_parameters(attempt: Attempt) -> None:
         2 * (D * D + D) * L: "qkv is counted as D x D: it is D x 3 D",
         2 * D * D * L: "the weight of qkv is counted as D x D: it is D x 3 D",
         K: "the bias of the head is missing",
+        D + K: "the biases of the patch embedding and the head are missing",
+        N * D: "the positions of the patches are missing: there are N + 1 positions",
         D * K + K: "the head is missing",
         2 * P * P * D: "E is counted with one channel: a patch has P · P · C numbers",
         (P * P * 3 + 1) * D: "the patch embedding is missing",
@@ -327,7 +363,14 @@ def train_step(attempt: Attempt) -> None:
     first = W - lr * g, b - lr * g_bias
     loss_after, (g_1, _) = _regression_gradients(x, *first, labels)
     what = "train_step(model, images, labels, lr=0.5)"
-    got = attempt(model, tensor(x), labels, lr)
+    with explained(
+        {
+            "NoneType": "p.grad is None before loss.backward() has run: call it first, and forget gradients before it",
+            "no attribute 'zero_grad'": "there is no zero_grad here: set p.grad = None for each parameter",
+            "leaf": "change the array p.data, not the Tensor",
+        }
+    ):
+        got = attempt(model, tensor(x), labels, lr)
     if hasattr(got, "backward"):
         raise Complaint(f"{what} returns a Tensor: return the number loss.item()")
     told = {"this is the loss after the step: return the loss before it": loss_after}
@@ -344,6 +387,11 @@ def train_step(attempt: Attempt) -> None:
             "the gradient is multiplied by the number of images: the loss is a mean already": W - lr * g * B,
             "this is the step: add it to the old weight": -lr * g,
             "two gradients are added up: call backward once a step": W - 2 * lr * g,
+            "this is the gradient: subtract lr times it from p.data": g,
+            "the gradient is squared: subtract lr * p.grad": W - lr * g * g,
+            "only the sign of the gradient is used: subtract lr * p.grad": W - lr * np.sign(g),
+            "the learning rate is used twice: subtract lr * p.grad": W - lr * lr * g,
+            "the weights are multiplied by the gradient: subtract lr * p.grad": W * (1 - lr * g),
         },
     )
     same(model.bias, first[1], f"a bias after {what}", {"it has not changed: update all parameters": b})
@@ -388,3 +436,52 @@ def _regression_gradients(
     loss = -np.mean([math.log(row[k]) for row, k in zip(p, labels, strict=True)])
     miss = (p - np.eye(len(b))[labels]) / len(x)  # (B, K)
     return float(loss), (x.T @ miss, miss.sum(axis=0))
+
+
+@exercise(9, stretch=True)
+def count_multiplications(attempt: Attempt) -> None:
+    """Check a model whose sizes tell the mistakes apart, then ViT-B/16."""
+    P, D, L, M, K, C = 4, 24, 3, 50, 7, 2
+    N = 6 * 6
+    T = N + 1
+    outside = N * P * P * C * D + D * K
+
+    def block(tokens: int = T, products: int = 2) -> int:
+        return tokens * D * 3 * D + tokens * D * D + 2 * tokens * D * M + products * tokens * tokens * D
+
+    right = outside + L * block()
+    call = f"count_multiplications(24, {P}, {D}, {L}, {M}, {K}, {C})"
+    got = attempt(24, P, D, L, M, K, C)
+    if isinstance(got, float | np.floating) and got == right:
+        raise Complaint(f"{call} is right, but a {type(got).__name__}: divide with // to get an integer")
+    if isinstance(got, bool) or not isinstance(got, int | np.integer):
+        raise Complaint(f"{call} is a {type(got).__name__}: return an integer")
+    known = {
+        outside + L * block(products=1): "one of attention's two products is missing: scores and weighted means",
+        outside + L * block(products=0): "attention's two products are missing: scores and weighted means",
+        outside + L * block(N): "the class token is missing in the blocks: they have N + 1 tokens",
+        outside + L * (block() - T * D * D): "the layer `out` is missing",
+        outside + L * (block() - 2 * T * D * D): "qkv is counted as D x D: it is D x 3 D",
+        outside + L * (block() - T * D * M): "one of the MLP's two layers is missing",
+        outside + block(): "only one block is counted: there are `depth` of them",
+        right - D * K: "the head is missing",
+        right - N * P * P * C * D: "the patch embedding is missing",
+        right + (T - 1) * D * K: "the head reads only the class token: count it once",
+        right + P * P * C * D: "the patch embedding has no class token: count it for N tokens",
+        right + N * P * P * D: "the channels are counted as 3: use `channels`",
+        2 * right: "additions are counted too: count multiplications alone",
+        outside + L * block(1, 0): "each layer is counted for one token: multiply by the number of tokens",
+    }
+    if got != right:
+        sentence = known.get(
+            int(got), f"that is {abs(got - right):,} {'fewer' if got < right else 'more'} than it should be"
+        )
+        raise Complaint(f"{call} is {got:,} instead of {right:,}: {sentence}")
+    base = attempt(224, 16, 768, 12, 3072, 1000)
+    if base != (expected := _multiplications_of_base()):
+        raise Complaint(f"for ViT-B/16 it is {base:,} instead of {expected:,}: is a number written for an argument?")
+
+
+def _multiplications_of_base() -> int:
+    T, D, M = 197, 768, 3072
+    return 196 * 768 * D + 12 * (4 * T * D * D + 2 * T * T * D + 2 * T * D * M) + D * 1000

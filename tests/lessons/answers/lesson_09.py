@@ -399,3 +399,178 @@ def train_step(model, images, labels, lr):
             p.data = p.data - lr * p.grad
         p.grad = None
     return loss.item()
+
+
+# -- more mistakes, by what a learner knows --------------------------------------------------------------
+
+
+@wrong("this is the predicted class")
+def classify(z, norm, head):
+    return Tensor(head(norm(z[:, 0])).data.argmax(axis=-1).astype(np.float64))
+
+
+@wrong("token 1, a patch, is classified")
+def classify(z, norm, head):
+    return head(norm(z[:, 1]))
+
+
+@wrong("these are the class tokens: apply norm and head")
+def classify(z, norm, head):
+    return z[:, 0]
+
+
+@wrong("the head is missing")
+def classify(z, norm, head):
+    return norm(z[:, 0])
+
+
+@wrong("the mean of the patches is classified")
+def classify(z, norm, head):
+    return head(norm(z[:, 1:].mean(axis=1)))
+
+
+@wrong("PyTorch's dim is here: axis")
+def classify(z, norm, head):
+    return head(norm(z.mean(dim=1)))
+
+
+wrong_value("initial_loss", 10, "10 is one over the probability")
+
+
+def norm_between(self, images):
+    z = begin(self, images)
+    for block in self.blocks:
+        z = block(self.encoder_norm(z))
+    return classify_given(z, self.encoder_norm, self.head)
+
+
+def calls_the_list(self, images):
+    return classify_given(self.blocks(begin(self, images)), self.encoder_norm, self.head)
+
+
+def without_the_first(self, images):
+    z = begin(self, images)
+    for i in range(1, len(self.blocks)):
+        z = self.blocks[i](z)
+    return classify_given(z, self.encoder_norm, self.head)
+
+
+def without_the_last(self, images):
+    z = begin(self, images)
+    for i in range(len(self.blocks) - 1):
+        z = self.blocks[i](z)
+    return classify_given(z, self.encoder_norm, self.head)
+
+
+def every_token(self, images):
+    return self.head(self.encoder_norm(through(self, begin(self, images))))
+
+
+def no_classify(self, images):
+    return through(self, begin(self, images))
+
+
+def reverse(self, images):
+    z = begin(self, images)
+    for block in reversed(self.blocks):
+        z = block(z)
+    return classify_given(z, self.encoder_norm, self.head)
+
+
+def norm_first(self, images):
+    return self.head(through(self, self.encoder_norm(begin(self, images)))[:, 0])
+
+
+def probabilities(self, images):
+    return softmax(classify_given(through(self, begin(self, images)), self.encoder_norm, self.head))
+
+
+changed("the norm acts before each block too", forward=norm_between)
+changed("the blocks are a list: call each in a loop", forward=calls_the_list)
+changed("one block is left out", forward=without_the_first)
+changed("the last block is left out", forward=without_the_last)
+changed("every token is classified", forward=every_token)
+changed("these are the tokens of the last block", forward=no_classify)
+changed("in reverse order", forward=reverse)
+changed("apply it after the last", forward=norm_first)
+changed("these are probabilities", forward=probabilities)
+
+
+wrong("the positions of the patches are missing")(count_with("N * D"))
+wrong("it has a weight and a bias")(count_with("D", "2 * D"))
+wrong("it has two norms")(count_with(block="2 * D"))
+wrong("the bias of fc1 is missing")(count_with(block="M"))
+wrong("the head is missing")(count_with("D * K + K"))
+
+
+@wrong("is None before loss.backward()")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+        p.grad = None
+    return loss.item()
+
+
+@wrong("there is no zero_grad here")
+def train_step(model, images, labels, lr):
+    model.zero_grad()
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("this is the step: add it to the old weight")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = -lr * p.grad
+        p.grad = None
+    return loss.item()
+
+
+@right
+def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = (image_size // patch_size) ** 2
+    T, D, M = N + 1, dim, mlp_dim
+    return N * patch_size * patch_size * channels * D + depth * T * D * (4 * D + 2 * M + 2 * T) + D * num_classes
+
+
+@right
+def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    def product(a, b, c):
+        return a * b * c
+
+    N = image_size**2 // patch_size**2
+    total = product(N, patch_size**2 * channels, dim) + product(1, dim, num_classes)
+    for _ in range(depth):
+        total += product(N + 1, dim, 3 * dim) + product(N + 1, dim, dim)
+        total += product(N + 1, dim, N + 1) + product(N + 1, N + 1, dim)
+        total += product(N + 1, dim, mlp_dim) + product(N + 1, mlp_dim, dim)
+    return total
+
+
+def multiplications(blocks="T * D * (4 * D + 2 * M + 2 * T)", outside="N * P * P * C * D + D * K", depth="L"):
+    """The count with one part as a learner wrote it."""
+
+    def count_multiplications(image_size, patch_size, dim, depth_, mlp_dim, num_classes, channels=3):
+        N = (image_size // patch_size) ** 2
+        sizes = {
+            "N": N, "T": N + 1, "D": dim, "M": mlp_dim, "K": num_classes, "P": patch_size, "C": channels, "L": depth_,
+        }  # fmt: skip
+        return eval(f"{outside} + {depth} * {blocks}", {}, sizes)
+
+    return count_multiplications
+
+
+wrong("one of attention's two products is missing")(multiplications("T * D * (4 * D + 2 * M + T)"))
+wrong("attention's two products are missing")(multiplications("T * D * (4 * D + 2 * M)"))
+wrong("the class token is missing in the blocks")(multiplications("N * D * (4 * D + 2 * M + 2 * N)"))
+wrong("the layer `out` is missing")(multiplications("T * D * (3 * D + 2 * M + 2 * T)"))
+wrong("only one block is counted")(multiplications(depth="1"))
+wrong("count it once")(multiplications(outside="N * P * P * C * D + T * D * K"))
+wrong("count it for N tokens")(multiplications(outside="T * P * P * C * D + D * K"))
+wrong("use `channels`")(multiplications(outside="N * P * P * 3 * D + D * K"))
