@@ -16,6 +16,7 @@ PAGES = [LESSONS / "teacher" / f"{path.stem}.md" for path in sources(LESSONS)]
 PAGES = [page for page in PAGES if lesson_number(page) <= 17 or page.exists()]
 ALL = sorted((LESSONS / "teacher").glob("*.md"))
 SECTIONS = ["Aims", "Misconceptions", "On the board", "Discuss", "The exercises that fail most"]
+STRETCH = "For those who are ready"
 MISCONCEPTIONS = "| a learner believes | how you notice | what to say |"
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
@@ -29,7 +30,8 @@ def section(page, title):
 def test_a_page_has_its_sections(page):
     text = page.read_text(encoding="utf-8")
 
-    assert re.findall(r"^## (.+)$", text, flags=re.MULTILINE) == SECTIONS
+    titles = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert titles in (SECTIONS, [*SECTIONS, STRETCH])
     assert f"(../{page.stem}.ipynb)" in text
     assert text.count("<!-- end -->") == 3
 
@@ -57,6 +59,18 @@ def test_the_exercises_of_a_page_are_those_of_its_lesson(page):
     assert len(named) >= 3
     for name in named:
         assert all_exercises()[name].lesson == int(page.stem[:2]), name
+
+
+@every_page
+def test_the_stretch_tasks_of_a_page_are_those_of_its_lesson(page):
+    lesson = int(page.stem[:2])
+    tasks = {e.name for e in all_exercises().values() if e.lesson == lesson and e.is_stretch}
+    named = re.findall(
+        r"`(\w+)`(?=[:,])", "".join(re.findall(r"^- [^:]*:", section(page, STRETCH), flags=re.MULTILINE))
+    )
+
+    assert set(named) <= tasks
+    assert bool(named) == (STRETCH in page.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda path: path.stem)
