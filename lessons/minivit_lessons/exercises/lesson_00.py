@@ -62,6 +62,8 @@ def scale_pixels(attempt: Attempt) -> None:
     }
     with explained(reasons):
         got = attempt(pixels)
+    if isinstance(got, list | tuple):
+        raise Complaint("scale_pixels(pixels) returns a list: compute with the whole array, without a loop")
     if getattr(got, "dtype", None) == np.float16:
         raise Complaint("scale_pixels(pixels) is float16, which keeps three digits: use pixels.astype(np.float32)")
     x = pixels.astype(np.float64)
@@ -78,6 +80,18 @@ def scale_pixels(attempt: Attempt) -> None:
             ),
             "uint8 cannot be negative, so 100 - 128 became 228: convert to float before you subtract": (
                 (x - 128) % 256 / 128
+            ),
+            "uint8 cannot be negative, so 100 - 127 became 229: convert to float first, and subtract 127.5": (
+                (x - 127) % 256 / 127.5
+            ),
+            "uint8 cannot be negative, so 100 - 128 became 228: convert to float first, and subtract 127.5": (
+                (x - 128) % 256 / 127.5
+            ),
+            "128 is subtracted: subtract 127.5": (x - 128) / 127.5,
+            "127 is subtracted: subtract 127.5": (x - 127) / 127.5,
+            "// cuts off the decimals: divide with /": np.floor((x - 127.5) / 127.5),
+            "int8 holds only -128 to 127, so bright pixels became negative: use np.float32": (
+                (pixels.astype(np.int8) - 127.5) / 127.5
             ),
             "the centre of 0 and 255 is 127.5, not 128": (x - 128) / 128,
             "the centre of 0 and 255 is 127.5, not 127": (x - 127) / 127,
@@ -125,6 +139,10 @@ def accuracy(attempt: Attempt) -> None:
             "divide by the number of images, not by the number of classes": sum(hits) / classes,
             "it is rounded: return the share itself": round(share, 2),
             "it is rounded to one decimal: return the share itself": round(share, 1),
+            "this is the mean logit of the right class: take argmax, and compare it with the label": (
+                logits[np.arange(images), labels].mean()
+            ),
+            "answers and labels are subtracted: compare them with ==": (logits.argmax(axis=1) - labels).mean(),
             "these are the answers, one for each image: compare them with labels": logits.argmax(axis=1),
             "the rows are sorted, but only the position of the largest logit counts": _share(
                 np.sort(logits, axis=1)[:, -1] == labels
@@ -136,9 +154,14 @@ def accuracy(attempt: Attempt) -> None:
                 logits.argmax(axis=0) == labels
             )
         mean = "True and False count as 1 and 0, so .mean() is enough"
-        with explained(
-            {"has no attribute 'float'": mean, "has no attribute 'item'": mean, "has no attribute 'mean'": mean}
-        ):
+        reasons = {
+            "truth value of an array": "compare whole arrays with ==, and take the mean: without if, and, or",
+            "AxisError": "logits has two axes, images and classes: use axis=1",
+            "has no attribute 'float'": mean,
+            "has no attribute 'item'": mean,
+            "has no attribute 'mean'": mean,
+        }
+        with explained(reasons):
             got = attempt(logits, labels)
         if isinstance(got, int | np.integer) and not isinstance(got, bool) and got == 0:
             raise Complaint("accuracy(logits, labels) is the integer 0: is there a // where / is needed?")

@@ -17,12 +17,17 @@ DEEP = 10_000  # Values in a chain: more than Python's limit on recursion
 
 @exercise(1)
 def slope(attempt: Attempt) -> None:
-    """Check x³ with a large step, where the formula gives 3 x² + step²; then sin with a small one."""
+    """Check x³ with a large step, where the formula gives 3 x² + step²; then cos with a small one."""
     x, step = 1.5, 0.3
     right = 3 * x**2 + step**2
     above, here, below = (_cube(x + move) for move in (step, 0.0, -step))
+    distance = "the distance is 2 * step: (x + step) - (x - step) needs its brackets"
+    with explained({"ZeroDivisionError": distance}):
+        got = attempt(_cube, x, step)
+    if isinstance(got, float) and abs(got) > 1e9:
+        raise Complaint(f"slope(f, 1.5, step=0.3) divides by almost 0: {distance}")
     same(
-        attempt(_cube, x, step),
+        got,
         right,
         "slope(f, 1.5, step=0.3) for f(x) = x³",
         mistakes={
@@ -54,10 +59,19 @@ def slope(attempt: Attempt) -> None:
                 (above + below) / 2
             ),
             "the step is added after the division: write / (2 * step)": (above - below) / 2 + step,
+            "the two points are half a step away: take x + step and x - step, and divide by 2 * step": (
+                (_cube(x + step / 2) - _cube(x - step / 2)) / step
+            ),
+            "both points are to the right: take f(x + step) and f(x - step)": (_cube(x + 2 * step) - here) / (2 * step),
+            "step is added to f(x), outside its brackets: write f(x + step)": 1.0,
+            "f is called once, with a difference: call it twice, and subtract the results": (
+                _cube(2 * step) / (2 * step)
+            ),
         },
         factors={"step": step},
     )
-    same(attempt(math.sin, 0.7), math.cos(0.7), "slope(math.sin, 0.7)", tolerance=1e-8)
+    negative = {"a derivative may be negative: leave out abs": math.sin(0.7)}
+    same(attempt(math.cos, 0.7), -math.sin(0.7), "slope(math.cos, 0.7)", negative, tolerance=1e-8)
 
 
 @exercise(1)
@@ -65,7 +79,14 @@ def multiply_values(attempt: Attempt) -> None:
     """Check 3 · -5, and a square, whose one factor counts twice."""
     value = attempt.find("Value")
     a, b = value(3.0, "a"), value(-5.0, "b")
-    product = _not_by_itself(attempt, "a * b", a, b)
+    reasons = {
+        "not 'Value'": "compute the number with a.data * b.data",
+        "positional arguments": "slopes is one tuple with a number for each parent: (b.data, a.data)",
+    }
+    with explained(reasons):
+        product = _not_by_itself(attempt, "a * b", a, b)
+    if (a.data, b.data) != (3.0, -5.0):
+        raise Complaint("multiply_values changes the data of its inputs: return a new Value")
     _is_value(product, value, "multiply_values(a, b)")
     same(product.data, -15.0, "multiply_values(a, b).data for a = 3, b = -5", {"this is the sum": -2.0})
     _local_slopes(
@@ -78,6 +99,7 @@ def multiply_values(attempt: Attempt) -> None:
             (-15.0, -15.0): "the derivative is not the product: with respect to a it is b.data",
             (0.0, 0.0): "the slopes are both 0: use b.data and a.data, since .grad is still 0 in the forward pass",
             (-5.0, -5.0): "both slopes are b.data: the derivative with respect to b is a.data",
+            (-0.2, 1 / 3): "1 / b and 1 / a do not belong to a product: its derivatives are b and a",
             (3.0, 3.0): "both slopes are a.data: the derivative with respect to a is b.data",
             (-2.0, -2.0): "the slopes are the sum of the factors: with respect to a it is b.data alone",
         },
@@ -100,7 +122,14 @@ def tanh_value(attempt: Attempt) -> None:
             result.data,
             t,
             f"the data of {what}",
-            {"this is the tangent, math.tan: use math.tanh": math.tan(x), "this is a itself": x},
+            {
+                "this is the tangent, math.tan: use math.tanh": math.tan(x),
+                "this is the arc tangent, math.atan: use math.tanh": math.atan(x),
+                "this is the sigmoid: use math.tanh": 1 / (1 + math.exp(-x)),
+                "this is math.sinh: use math.tanh": math.sinh(x),
+                "this is exp: use math.tanh": math.exp(x),
+                "this is a itself": x,
+            },
         )
         right = 4 / (math.exp(x) + math.exp(-x)) ** 2  # 1 / cosh²
         _local_slopes(
@@ -114,6 +143,9 @@ def tanh_value(attempt: Attempt) -> None:
                 (t * t,): "the slope is tanh(x)²: it must be 1 - tanh(x)²",
                 (1 + t * t,): "the sign is wrong: the slope is 1 - tanh(x)², not 1 + tanh(x)²",
                 (1 - math.tanh(t) ** 2,): "tanh was applied twice: the result is tanh(x) already",
+                ((1 - t) ** 2,): "(1 - tanh(x))² squares the whole difference: it must be 1 - tanh(x)²",
+                (1 - 2 * t,): "2 tanh(x) is not the square of tanh(x): it must be 1 - tanh(x)²",
+                (1 - abs(t),): "the square is missing: it must be 1 - tanh(x)²",
                 (1.0,): "a slope of 1 is the derivative of a sum, not of tanh",
                 (math.sqrt(right),): "the slope is 1 / cosh(x): it must be squared",
                 (1 / right,): "the slope is cosh(x)², upside down: it must be 1 / cosh(x)², or 1 - tanh(x)²",
@@ -133,14 +165,18 @@ def backward_order(attempt: Attempt) -> None:
     value = attempt.find("Value")
     for turned in (False, True):
         x, w = value(2.0, "x"), value(3.0, "w")
-        u = value(6.0, "u", (w, x), (2.0, 3.0))
-        v = value(8.0, "v", (u, x), (1.0, 1.0))
-        end = value(48.0, "end", (u, v) if turned else (v, u), (8.0, 6.0) if turned else (6.0, 8.0))
+        u = value(-6.0, "u", (w, x), (2.0, 3.0))
+        v = value(-4.0, "v", (u, x), (1.0, 1.0))
+        end = value(24.0, "end", (u, v) if turned else (v, u), (8.0, 6.0) if turned else (6.0, 8.0))
         value(1.0, "later", (end,), (1.0,))  # computed from `end`, so not below it
         unsorted = "Values have no order: sort with key=lambda value: value.number"
         with explained({"not supported between": unsorted}):
             order = attempt(end)
         _check_order(order, end, [x, w, u, v, end])
+    x = value(2.0, "x")
+    square = value(4.0, "x²", (x, x), (2.0, 2.0))
+    end = value(16.0, "end", (square, square), (4.0, 4.0))
+    _check_order(attempt(end), end, [x, square, end])
     row = [value(0.0)]
     for _ in range(DEEP):
         row.append(value(0.0, "+", (row[-1], row[-1]), (1.0, 1.0)))
@@ -215,9 +251,19 @@ def backward_values(attempt: Attempt) -> None:
             (1.0, 38.5, 45.5 + 12.5, 3.0 + 17.5, 4.5)
         ),
     }
+    known |= {
+        "value.grad and the slope are added: multiply them": (1.0, 12.0, 31.0, 52.0, 34.0),
+        "Values pass on their gradients several times: visit each once, in the order of backward_order(end)": (
+            (1.0, 11.0, 68.0, 239.0, 243.0)
+        ),
+        "all gradients begin with 1: only end.grad does, the others begin with 0": (1.0, 12.0, 74.0, 233.0, 223.0),
+    }
     right = [sum(_ways(end, node)) for node in nodes]
     known["end.grad begins with end.data: it must begin with 1"] = tuple(3.5 * grad for grad in right)
-    _run(attempt, attempt.function, end)
+    with explained(
+        {"can't multiply sequence": "slopes has a number for each parent: zip(value.parents, value.slopes)"}
+    ):
+        _run(attempt, attempt.function, end)
     grads = [node.grad for node in nodes]
     for node in nodes:
         values = written[node.label]

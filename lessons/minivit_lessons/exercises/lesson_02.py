@@ -55,7 +55,10 @@ def unbroadcast(attempt: Attempt) -> None:
                     {
                         "axes of `shape` are used as axes of dy: axis i of `shape` is axis new + i of dy": (
                             dy.sum(axis=tuple({*front, *stretched}))
-                        )
+                        ),
+                        "axis i of `shape` is axis new + i of dy, and the new axes in front must be summed too": (
+                            dy.sum(axis=stretched, keepdims=True)
+                        ),
                     }
                     if new and stretched
                     else {}
@@ -67,6 +70,13 @@ def unbroadcast(attempt: Attempt) -> None:
                 "everything is added up: sum only over the axes that broadcasting added or stretched": dy.sum(),
                 "everything is added up, and repeated: sum only over the axes that broadcasting added or stretched": (
                     np.full(shape, dy.sum())
+                ),
+                "the new axes in front must go: sum them without keepdims, and sum the stretched axes too": (
+                    dy.sum(axis=front, keepdims=True)
+                ),
+                "only the first numbers of dy are taken: add up the gradients of all copies": np.resize(dy, shape),
+                "the last axes are summed: broadcasting adds new axes in front": (
+                    dy.sum(axis=tuple(range(len(shape), dy.ndim)))
                 ),
                 "the largest copy is taken: add up the gradients of all copies": (
                     dy.max(axis=(*front, *(new + i for i in stretched))).reshape(shape)
@@ -85,7 +95,12 @@ def multiply(attempt: Attempt) -> None:
     """Check both gradients, with and without broadcasting, and with a constant as second factor."""
     for a_shape, b_shape in (((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (4, 1, 3))):
         x, w = _points(a_shape, b_shape)
-        with explained({"NameError: name 'total'": "a and b are Tensors: a vjp works on their arrays, here x and w"}):
+        reasons = {
+            "NameError: name 'total'": "a and b are Tensors: a vjp works on their arrays, here x and w",
+            "has no len()": "the second argument of unbroadcast is a shape, x.shape",
+            "mismatch in its core dimension": "multiply element by element, with * in place of @",
+        }
+        with explained(reasons):
             _product(attempt, x, w)
     constant = "a number or an array may be the other factor: use the arrays x and w"
     with explained({"has no attribute 'data'": constant, "has no attribute 'shape'": constant}):
@@ -112,6 +127,12 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
                     lambda: _sum_of_copies(_sum_of_copies(dy, x.shape) * w, x.shape)
                 ),
                 "this is dy itself, as for a sum: multiply dy by b": _sum_of_copies(dy, x.shape),
+                "dy is divided by b: multiply it": lambda: _sum_of_copies(dy / w, x.shape),
+                "dy is multiplied by both factors: with respect to a the derivative is b alone": (
+                    lambda: _sum_of_copies(dy * x * w, x.shape)
+                ),
+                "it has the shape of b: unbroadcast it to x.shape": lambda: _sum_of_copies(dy * w, w.shape),
+                "everything is added up: unbroadcast sums only over the copies": lambda: (dy * w).sum(),
             },
             "b": {
                 "the copies' gradients are not summed: return unbroadcast(dy * x, w.shape)": dy * x,
@@ -155,6 +176,8 @@ def total(attempt: Attempt) -> None:
                     "the summed axis came back in the wrong position: it must be at `axis`": (
                         lambda: np.broadcast_to(dy, (3, 3, 3))
                     ),
+                    "dy is added up: each summand gets the gradient of its own sum": np.full((3, 3, 3), dy.sum()),
+                    "np.tile repeats whole blocks: use np.broadcast_to": lambda: np.tile(dy, (3, 3, 3)),
                     "the summed axis came back at the end: it must be at `axis`": (
                         lambda: np.broadcast_to(dy[..., None], (3, 3, 3))
                     ),
@@ -163,7 +186,13 @@ def total(attempt: Attempt) -> None:
 
         reason = "with keepdims=True the axis is still there" if kept else "which axes must come back first?"
         reason = "with axis=None there is no axis to put back: dy broadcasts as it is" if axis is None else reason
-        with explained({"cannot reshape": "repeat dy with np.broadcast_to, not with reshape", " raises ": reason}):
+        reasons = {
+            "has no attribute 'expand_dims'": "it is a function of NumPy: np.expand_dims(dy, axis)",
+            "has no attribute": "dy is an array: use np.expand_dims and np.broadcast_to",
+            "cannot reshape": "repeat dy with np.broadcast_to, not with reshape",
+            " raises ": reason,
+        }
+        with explained(reasons):
             same_vjp(
                 attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
             )
@@ -192,12 +221,15 @@ def getitem(attempt: Attempt) -> None:
             last[index] = dy
             np.add.at(ones, index, 1.0)
             everywhere[index] = dy
+            inside = x.copy()
+            inside[index] = dy
             return {
                 "a": {
                     "this is dy unchanged: put it into an array of zeros of the input's shape": dy,
                     "a position picked twice keeps only one gradient: add both up": last,
                     "the result is 1 where something was picked: dy is missing": ones,
                     "the gradient of what was not picked is 1: it must be 0": everywhere,
+                    "the numbers of the input are still there: begin with np.zeros(shape, dtype)": inside,
                     "dy was spread over the whole array: only what `index` picked gets a gradient": (
                         lambda: np.broadcast_to(dy, (3, 3))
                     ),
@@ -205,7 +237,15 @@ def getitem(attempt: Attempt) -> None:
             }
 
         place = "dx must have the input's shape: np.zeros(shape, dtype), not the shape of dy"
-        with explained({"setting an array element": place, "out of bounds": place, "too many indices": place}):
+        reasons = {
+            "setting an array element": place,
+            "out of bounds": place,
+            "too many indices": place,
+            "is not iterable": "an index may be a number, a slice or a list: use dx[index] as a whole",
+            "has no attribute": "NumPy's way is np.add.at(dx, index, dy)",
+            "is wrong: at": "what was picked gets its dy, and everything else exactly 0",
+        }
+        with explained(reasons):
             same_vjp(attempt, lambda a, index=index: attempt(a, index), [x], ["a"], what, mistakes)
     keeps_float32(attempt, lambda a: attempt(a, (slice(None), 0)), (2, 3), "a[:, 0]")
 
@@ -247,6 +287,7 @@ def backward_walk(attempt: Attempt) -> None:
             x: {
                 "x is used twice and keeps only the last gradient: add it to the first": 3.0 * dy,
                 "x is used twice and keeps only the first gradient: add the second to it": 4.0 * dy,
+                "the gradients of two uses are multiplied: add them": 12.0 * dy * dy,
             }
         },
     )
@@ -414,6 +455,14 @@ def _found(
         found = attempt.call(attempt.function, y, dy.copy(), what=walked)
     except Complaint as complaint:
         said = str(complaint)
+        if "tuple" in said and "operand" in said:
+            raise Complaint(
+                f"{walked}: a vjp returns a tuple with a gradient for each parent: pair them with zip"
+            ) from complaint
+        if "NoneType" in said and "operand" in said and "for +" not in said:
+            raise Complaint(
+                f"{walked}: a vjp got None: pass it the gradient from `arrived`, since .grad is None here"
+            ) from complaint
         if "NoneType" in said and "operand" in said:
             raise Complaint(
                 f"{walked}: arrived.get(parent) is None for a parent without a gradient: put the first one in, then add"
@@ -432,7 +481,10 @@ def _found(
         raise Complaint(f"{walked} keeps a gradient for a parent that is None: skip it, it is a constant")
     for leaf, gradient in expected.items():
         if leaf not in found:
-            raise Complaint(f"{walked} finds no gradient for a leaf: put the vjp's gradients into `arrived`")
+            raise Complaint(
+                f"{walked} finds no gradient for a leaf: put the vjp's gradients into `arrived`; "
+                "or does a return or break end the loop early?"
+            )
         same(found[leaf], gradient, f"the gradient of a leaf in {what}", mistakes.get(leaf))
         if leaf.grad is not None:
             raise Complaint(f"{walked} writes a leaf's .grad: return the gradients instead, and backward writes them")

@@ -84,6 +84,11 @@ def matmul(attempt: Attempt) -> None:
                 "w.T reverses all axes of a stack: transpose the last two with swapaxes(-1, -2)": lambda: dy @ w.T,
                 "the gradients of a matrix that was used several times are not summed over the stack": lambda: dy @ wT,
                 "dy is missing": lambda: ones @ wT,
+                "dy is transposed in place of w: dx = dy @ wᵀ": lambda: dy.swapaxes(-1, -2) @ w,
+                "swapaxes(0, 1) swaps an axis of the stack: transpose the last two with swapaxes(-1, -2)": (
+                    lambda: _sum_of_copies(dy @ w.swapaxes(0, 1), x.shape)
+                ),
+                "this is elementwise, dy * wᵀ: the vjp of @ needs @": lambda: dy * wT,
                 "the gradients of a and b are swapped": lambda: xT @ dy,
                 "np.dot multiplies each matrix by all matrices of the other stack: use @": lambda: np.dot(dy, wT),
                 "np.dot multiplies each matrix by all matrices of the other stack, all added up here: use @": (
@@ -97,6 +102,8 @@ def matmul(attempt: Attempt) -> None:
                 "x.T reverses all axes of a stack: transpose the last two with swapaxes(-1, -2)": lambda: x.T @ dy,
                 "the gradients of a matrix that was used several times are not summed over the stack": lambda: xT @ dy,
                 "dy is missing": lambda: xT @ ones,
+                "dy is transposed in place of x: dw = xᵀ @ dy": lambda: x @ dy.swapaxes(-1, -2),
+                "this is dyᵀ @ x, the transposed gradient: dw = xᵀ @ dy": lambda: dy.swapaxes(-1, -2) @ x,
             }
             return {"a": _possible(a), "b": _possible(b)}
 
@@ -104,6 +111,7 @@ def matmul(attempt: Attempt) -> None:
         swap = "NumPy's transpose takes all axes in their new order: swap the last two with swapaxes(-1, -2)"
         order = "check the order of the factors and the transposes: dx = dy @ wᵀ, dw = xᵀ @ dy"
         reasons = {
+            "cannot reshape": "add up over the stack with unbroadcast, not with reshape",
             "axes don't match array": swap,
             "mismatch in its core dimension": order,
             "could not be broadcast": order,
@@ -141,6 +149,14 @@ def softmax(attempt: Attempt) -> None:
             mistakes={
                 "it is divided by the sum over everything: sum only over `axis`": e / e.sum(),
                 "the sum is over the last axis, whatever `axis` says": e / e.sum(axis=-1, keepdims=True),
+                "it is divided by the sum over everything: sum only over `axis` with keepdims=True": (
+                    np.exp(x - x.max(axis=axis, keepdims=True)) / np.exp(x - x.max(axis=axis, keepdims=True)).sum()
+                ),
+                "the sign in exp is wrong: a larger score needs a larger probability": (
+                    (1 / e) / (1 / e).sum(axis=axis, keepdims=True)
+                ),
+                "these are powers of 2: take exp": 2.0**x / (2.0**x).sum(axis=axis, keepdims=True),
+                "these are powers of 10: take exp": 10.0**x / (10.0**x).sum(axis=axis, keepdims=True),
                 "this is exp(x): divide it by its sum": e,
                 "this is exp(x - max): divide it by its sum": np.exp(x - x.max(axis=axis, keepdims=True)),
                 "these are the logarithms of the probabilities": np.log(right),
@@ -180,7 +196,14 @@ def softmax(attempt: Attempt) -> None:
         e = np.exp(points)
         p = e / e.sum(axis=axis, keepdims=True)
         comma = "the vjp must return a tuple, `return (dx,)`, with the comma"
-        with explained({"zip() argument": comma, "could not be broadcast": "is keepdims=True missing in the vjp?"}):
+        reasons = {
+            "zip() argument": comma,
+            "made from nothing": "Tensor(p) forgets where p came from: return record(p, (a,), vjp)",
+            "KeyError: Tensor": "the inputs of record are a tuple: (a,)",
+            "(9,9)": "np.diag and np.outer make one matrix of all rows: use p * (dp - Σ p dp)",
+            "could not be broadcast": "is keepdims=True missing in the vjp?",
+        }
+        with explained(reasons):
             _softmax_gradients(attempt, points, p, axis)
 
 
@@ -235,10 +258,12 @@ def cross_entropy(attempt: Attempt) -> None:
     right = sum(_loss(row, label) for row, label in zip(x, labels, strict=True)) / B
     p = np.array([_softmax(row) for row in x])
     chosen = p[np.arange(B), labels]
+    shifted = x - x.max(axis=1, keepdims=True)
     reasons = {
         "could not be broadcast": "is keepdims=True missing, so that the axis of the classes is lost?",
         "'numpy.ndarray' object has no attribute 'exp'": "an array has no methods exp and log: use np.exp and np.log",
         "'numpy.ndarray' object has no attribute 'log'": "an array has no methods exp and log: use np.exp and np.log",
+        "out of bounds": "labels are columns, one for each row: log_p[np.arange(B), labels]",
         "only length-1 arrays": "the functions of math take a single number: use np.exp and np.log",
         "only 0-dimensional arrays": "the functions of math take a single number: use np.exp and np.log",
     }
@@ -279,6 +304,21 @@ def cross_entropy(attempt: Attempt) -> None:
                 np.log(np.exp(p) / np.exp(p).sum(axis=1, keepdims=True))[np.arange(B), labels]
             ),
             "the log is missing: the loss is -log p, not -p": -np.mean(chosen),
+            "[:, labels] takes all these columns for every image: pair them, [np.arange(B), labels]": -np.mean(
+                np.log(p)[:, labels]
+            ),
+            "the targets of all images are set in every row: pair them, target[np.arange(B), labels]": (
+                -np.log(p)[:, labels].sum() / B
+            ),
+            "the sum of exp runs over the whole batch: sum over the classes, axis=-1": -np.mean(
+                x[np.arange(B), labels] - np.log(np.exp(x).sum())
+            ),
+            "the sum of the logs is taken: take the log of the sum": -np.mean(
+                (shifted - shifted.sum(axis=1, keepdims=True))[np.arange(B), labels]
+            ),
+            "the logit is divided by the log of the sum: subtract it": -np.mean(
+                (shifted / np.log(np.exp(shifted).sum(axis=1, keepdims=True)))[np.arange(B), labels]
+            ),
         },
     )
     s = 0.1
@@ -302,7 +342,12 @@ def cross_entropy(attempt: Attempt) -> None:
     _extremes(attempt, tensor)
     single = tensor(x.astype(np.float32), requires_grad=True)
     loss = attempt(single, labels, s)
-    with explained({"zip() argument": "the vjp must return a tuple, `return (dx,)`, with the comma"}):
+    reasons = {
+        "zip() argument": "the vjp must return a tuple, `return (dx,)`, with the comma",
+        "made from nothing": "a Tensor made of plain numbers forgets the logits: return record(loss, (logits,), vjp)",
+        "KeyError: Tensor": "the inputs of record are a tuple: (logits,)",
+    }
+    with explained(reasons):
         attempt.call(_backward, loss, what="the backward pass of cross_entropy")
     if loss.data.dtype != np.float32 or (single.grad is not None and single.grad.dtype != np.float32):
         raise Complaint(
@@ -323,6 +368,11 @@ def cross_entropy(attempt: Attempt) -> None:
                     "the sign is wrong: it is probability minus target": lambda dy, t=target: dy * (t - p) / B,
                     "dy is missing: it need not be 1": lambda dy, t=target: (p - t) / B,
                     "this is the probability: subtract the target": lambda dy: dy * p / B,
+                    "the log-probability is used: it is probability minus target": (
+                        lambda dy, t=target: dy * (np.log(p) - t) / B
+                    ),
+                    "the logit is used: it is probability minus target": lambda dy, t=target: dy * (x - t) / B,
+                    "it is divided by K too: divide by B alone": lambda dy, t=target: dy * (p - t) / (B * K),
                     "it ignores the smoothing": lambda dy: dy * (p - np.eye(K)[labels]) / B,
                     "this is -t / p, the gradient of the logarithm: go through softmax too": (
                         lambda dy, t=target: -dy * t / p / B

@@ -262,3 +262,46 @@ def top_k_accuracy(logits, labels, k):
 def top_k_accuracy(logits, labels, k):
     top = np.argsort(logits, axis=1)[:, -k:]
     return (top == labels[:, None]).sum()
+
+
+# -- more mistakes ------------------------------------------------------------------------------------------
+
+
+@wrong("returns a list: compute with the whole array")
+def scale_pixels(pixels):
+    return [(x.astype(np.float32) - 127.5) / 127.5 for x in pixels]
+
+
+@wrong("// cuts off the decimals")
+def scale_pixels(pixels):
+    return (pixels.astype(np.float32) - 127.5) // 127.5
+
+
+@wrong("128 is subtracted: subtract 127.5")
+def scale_pixels(pixels):
+    return (pixels.astype(np.float32) - 128) / 127.5
+
+
+@wrong("bright pixels became negative")
+def scale_pixels(pixels):
+    return ((pixels.astype(np.int8) - 127.5) / 127.5).astype(np.float32)
+
+
+@wrong("the mean logit of the right class")
+def accuracy(logits, labels):
+    return logits[np.arange(len(labels)), labels].mean()
+
+
+@wrong("subtracted: compare them with ==")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) - labels).mean()
+
+
+@wrong("use axis=1")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=2) == labels).mean()
+
+
+@wrong("without if, and, or")
+def accuracy(logits, labels):
+    return 1.0 if logits.argmax(axis=1) == labels else 0.0

@@ -731,3 +731,134 @@ def derivative_forward(end, start):
     for value in reversed(backward_order_given(end)):
         tangent[value] = sum((f * tangent[p] for p, f in zip(value.parents, value.slopes, strict=True)), 0.0)
     return tangent[end]
+
+
+# -- more mistakes ------------------------------------------------------------------------------------------
+
+
+@wrong("the two points are half a step away")
+def slope(f, x, step=1e-5):
+    return (f(x + step / 2) - f(x - step / 2)) / step
+
+
+@wrong("both points are to the right")
+def slope(f, x, step=1e-5):
+    return (f(x + 2 * step) - f(x)) / (2 * step)
+
+
+@wrong("step is added to f(x), outside its brackets")
+def slope(f, x, step=1e-5):
+    return (f(x) + step - (f(x) - step)) / (2 * step)
+
+
+@wrong("f is called once, with a difference")
+def slope(f, x, step=1e-5):
+    return f((x + step) - (x - step)) / (2 * step)
+
+
+@wrong("divides by almost 0")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - f(x - step)) / (x + step - x - step)
+
+
+@wrong("a derivative may be negative: leave out abs")
+def slope(f, x, step=1e-5):
+    return abs(f(x - step) - f(x + step)) / (2 * step)
+
+
+@wrong("do not belong to a product")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", parents=(a, b), slopes=(1 / b.data, 1 / a.data))
+
+
+@wrong("slopes is one tuple")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", (a, b), b.data, a.data)
+
+
+@wrong("changes the data of its inputs")
+def multiply_values(a, b):
+    slopes = (b.data, a.data)
+    a.data *= b.data
+    return Value(a.data, "×", (a, b), slopes)
+
+
+@wrong("squares the whole difference")
+def tanh_value(a):
+    t = math.tanh(a.data)
+    return Value(t, "tanh", (a,), ((1 - t) ** 2,))
+
+
+@wrong("the arc tangent")
+def tanh_value(a):
+    t = math.atan(a.data)
+    return Value(t, "tanh", (a,), (1 - t * t,))
+
+
+@wrong("this is the sigmoid")
+def tanh_value(a):
+    t = 1 / (1 + math.exp(-a.data))
+    return Value(t, "tanh", (a,), (t * (1 - t),))
+
+
+@wrong("holds x² 2 times")
+def backward_order(end):
+    found = [end]
+    for value in found:
+        found += [parent for parent in value.parents if parent not in found]
+    return sorted(found, key=lambda value: value.number, reverse=True)
+
+
+@wrong("add value.grad * slope to each parent's gradient")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in order:
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad *= value.grad * factor
+
+
+@wrong("value.grad and the slope are added")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in order:
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad + factor
+
+
+@wrong("visit each once")
+def backward_values(end):
+    end.grad = 1.0
+
+    def visit(value):
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+            visit(parent)
+
+    visit(end)
+
+
+@wrong("all gradients begin with 1")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 1.0
+    for value in order:
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+
+
+@wrong("zip(value.parents, value.slopes)")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in order:
+        for parent in value.parents:
+            parent.grad += value.grad * value.slopes

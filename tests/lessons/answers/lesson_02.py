@@ -639,3 +639,95 @@ def sum_blocks(x, rows, columns):
 @wrong("cannot reshape array")
 def sum_blocks(x, rows, columns):
     return x.reshape(rows, columns, 2).sum(axis=2)
+
+
+# -- more mistakes ------------------------------------------------------------------------------------------
+
+
+@wrong("the new axes in front must go")
+def unbroadcast(dy, shape):
+    return dy.sum(axis=tuple(range(dy.ndim - len(shape))), keepdims=True)
+
+
+@wrong("the last axes are summed")
+def unbroadcast(dy, shape):
+    while dy.ndim > len(shape):
+        dy = dy.sum(axis=-1)
+    return dy
+
+
+@wrong("and the new axes in front must be summed too")
+def unbroadcast(dy, shape):
+    for i, length in enumerate(shape):
+        if length == 1:
+            dy = dy.sum(axis=i, keepdims=True)
+    return dy
+
+
+wrong("dy is divided by b")(product(lambda x, y: lambda dy: (given(dy / y, x.shape), given(dy / x, y.shape))))
+wrong("dy is multiplied by both factors")(
+    product(lambda x, y: lambda dy: (given(dy * x * y, x.shape), given(dy * x * y, y.shape)))
+)
+wrong("it has the shape of b")(product(lambda x, y: lambda dy: (given(dy * y, y.shape), given(dy * x, x.shape))))
+wrong("with * in place of @")(product(lambda x, y: lambda dy: (given(dy @ y, x.shape), given(dy @ x, y.shape))))
+wrong("dy is added up")(summing(lambda shape, axis, kept: lambda dy: (dy.sum() * np.ones(shape),)))
+wrong("np.tile repeats whole blocks")(summing(lambda shape, axis, kept: lambda dy: (np.tile(dy, shape),)))
+wrong("it is a function of NumPy")(summing(lambda shape, axis, kept: lambda dy: (dy.expand_dims(axis),)))
+
+
+@wrong("the numbers of the input are still there")
+def getitem(a, index):
+    def vjp(dy):
+        dx = a.data.copy()
+        dx[index] = dy
+        return (dx,)
+
+    return record(a.data[index], (a,), vjp)
+
+
+@wrong("use dx[index] as a whole")
+def getitem(a, index):
+    def vjp(dy):
+        dx = np.zeros_like(a.data)
+        for i in index:
+            dx[i] += dy[i]
+        return (dx,)
+
+    return record(a.data[index], (a,), vjp)
+
+
+@wrong("the gradients of two uses are multiplied")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+        if parent is not None:
+            arrived[parent] = arrived.get(parent, 1) * gradient
+
+
+@wrong("pair them with zip")
+@walking
+def backward_walk(tensor, arrived):
+    gradient = arrived.pop(tensor)
+    for parent in tensor.parents:
+        if parent is not None:
+            arrived[parent] = arrived.get(parent, 0) + tensor.vjp(gradient)
+
+
+@wrong("since .grad is None here")
+@walking
+def backward_walk(tensor, arrived):
+    for parent, gradient in zip(tensor.parents, tensor.vjp(tensor.grad), strict=True):
+        if parent is not None:
+            arrived[parent] = arrived.get(parent, 0) + gradient
+
+
+@wrong("does a return or break end the loop early?")
+def backward_walk(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+            if parent is None:
+                return arrived
+            arrived[parent] = arrived.get(parent, 0) + gradient
+        tensor.parents, tensor.vjp = (), used_up
+    return arrived

@@ -556,3 +556,90 @@ def mix_pixels(x, w, N, d, C):
 def mix_pixels(x, w, N, d, C):
     y = x.reshape(N, d, C).transpose(0, 2, 1) @ w
     return y.transpose(0, 2, 1).reshape(x.shape)
+
+
+# -- more mistakes ------------------------------------------------------------------------------------------
+
+
+wrong("dy is transposed in place of x")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ t(w), x.shape), unbroadcast(x @ t(dy), w.shape)))
+)
+wrong("swapaxes(0, 1) swaps an axis of the stack")(
+    multiplying(
+        lambda x, w: lambda dy: (unbroadcast(dy @ w.swapaxes(0, 1), x.shape), unbroadcast(t(x) @ dy, w.shape)),
+    )
+)
+wrong("this is elementwise, dy * wᵀ")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy * t(w), x.shape), unbroadcast(t(x) * dy, w.shape)))
+)
+wrong("add up over the stack with unbroadcast, not with reshape")(
+    multiplying(lambda x, w: lambda dy: ((dy @ t(w)).reshape(x.shape), (t(x) @ dy).reshape(w.shape)))
+)
+wrong("make one matrix of all rows")(with_vjp(lambda p, axis: lambda dp: ((np.diag(p.ravel()) - np.outer(p, p)) @ dp,)))
+
+
+@wrong("sum only over `axis` with keepdims=True")
+def softmax(a, axis=-1):
+    e = np.exp(a.data - a.data.max(axis=axis, keepdims=True))
+    return record(e / e.sum(), (a,), lambda dp: (dp,))
+
+
+@wrong("Tensor(p) forgets where p came from")
+def softmax(a, axis=-1):
+    return Tensor(stable(a.data, axis))
+
+
+@wrong("the inputs of record are a tuple: (a,)")
+def softmax(a, axis=-1):
+    p = stable(a.data, axis)
+    return record(p, a, lambda dp: (p * (dp - (p * dp).sum(axis=axis, keepdims=True)),))
+
+
+@wrong("the sign in exp is wrong")
+def softmax(a, axis=-1):
+    return softmax_given(-a, axis)
+
+
+@wrong("these are powers of 2")
+def softmax(a, axis=-1):
+    return softmax_given(a * np.log(2).item(), axis)
+
+
+@wrong("takes all these columns for every image")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -log_softmax(logits)[:, labels].mean()
+
+
+@wrong("set in every row")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = np.zeros(logits.shape, logits.dtype)
+    target[:, labels] = 1
+    return -(log_softmax(logits) * target).sum() / len(labels)
+
+
+@wrong("the sum of exp runs over the whole batch")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -(logits - logits.exp().sum().log())[np.arange(len(labels)), labels].mean()
+
+
+@wrong("take the log of the sum")
+def cross_entropy(logits, labels, smoothing=0.0):
+    shifted = logits - logits.data.max(axis=-1, keepdims=True)
+    return -(shifted - shifted.exp().log().sum(axis=-1, keepdims=True))[np.arange(len(labels)), labels].mean()
+
+
+@wrong("one for each row: log_p[np.arange(B), labels]")
+def cross_entropy(logits, labels, smoothing=0.0):
+    return -log_softmax(logits)[labels].mean()
+
+
+@wrong("forgets the logits")
+def cross_entropy(logits, labels, smoothing=0.0):
+    target = targets(labels, logits.shape[1], smoothing, logits.dtype)
+    return Tensor(-(log_softmax(logits).data * target).sum() / len(labels))
+
+
+wrong("it is divided by K too: divide by B alone")(
+    with_gradient(lambda dy, p, t: dy * (p - t) / p.size),
+)
+wrong("the log-probability is used")(with_gradient(lambda dy, p, t: dy * (np.log(p) - t) / len(p)))
