@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 17 · The book: reading minivit
 #
-# *About 45 minutes. Comes after all the others. In the paper: all of it, by the equation tags of the source.*
+# *Comes after all lessons before it. In the paper: all of it, by the equation tags in the source.*
 #
 # You have built a Vision Transformer from one multiplication upwards. minivit is the same, finished: faster, tested,
-# with a command line. In this last lesson you read it. You follow one number from the command to its gradient and back,
-# answer questions by looking, write a test that can fail, and change the real code.
+# with a command line. In this lesson you read it. You follow one number from the command to its gradient and back, answer
+# questions by looking them up, write a test that can fail, and change the real code.
 
 # %% tags=["keep"]
 import inspect
@@ -29,16 +29,16 @@ from minivit_lessons.pictures import book
 # %% [markdown]
 # ## The question
 #
-# How do you read a program that someone else wrote? Not like a novel, from the first file to the last. Like a city:
-# with a map, then along one street, then by asking the way. Everything you see below is read live from the source on
-# your disk. When the source changes, so does this lesson.
+# How do you read a program that someone else wrote? Not from the first file to the last, as you read a novel. Read it as
+# you explore a city: first look at a map, then follow one street, then ask for directions. Everything that you see below
+# is read from the source on your disk when the cell runs. If the source changes, this lesson shows the change.
 
 # %% [markdown]
 # ## The picture
 #
-# So that there is something to follow, here is a real run: what `minivit train --batch-size 4 --steps 10` sets up, and
-# its first training step. While it runs, a watcher notes each function of minivit that is called. Then the map: every
-# file a block, as high as it has lines of code. Blue are the files that this step entered.
+# We need something to follow. The next cell prepares a real run, as `minivit train --batch-size 4 --steps 10` does, and
+# makes its first step. Meanwhile it records each call of a function of minivit. Then it draws the map: every file is a block,
+# as high as its number of lines of code. The files that this step used are blue.
 
 # %%
 folder = tempfile.TemporaryDirectory()
@@ -71,14 +71,15 @@ show(
 )
 
 # %% [markdown]
-# What is pale is around the book: data sets, files of others, pictures, measurements, options. Imports go from right to
-# left alone, and a test sees to it. So you can read the first column without knowing that the others exist.
+# The pale files surround the core: data sets, file formats, pictures, measurements, options. A file may import files in its
+# own column or in columns to its left, and a test checks that. So you can read the first column without knowing that the
+# others exist.
 
 # %% [markdown]
 # ## One number at a time
 #
-# Now the street. This is the same step, seen from the side. Each box is a call. It stands on the one that
-# called it, and time runs to the right.
+# Now we follow the street. A **flame graph** shows the same step from the side. Each box is a call. It stands on the call that
+# made it, and time runs from left to right.
 
 # %%
 show(
@@ -88,18 +89,18 @@ show(
 )
 
 # %% [markdown]
-# Two shapes tell the story. The forward pass is a *mountain*: the loss calls the model, the model its blocks, a block
-# its attention, down to the operations. The backward pass is a *comb*: `run_backward` calls one `vjp` after the other
-# and knows nothing of blocks or attention. All that the mountain leaves for it is a list: the tape.
+# There are two shapes. The forward pass is a *mountain*: the loss calls the model, the model calls its blocks, a block calls its
+# attention, and so on down to the ops. The backward pass is a *comb*: `run_backward` calls one `vjp` after the other, and it
+# knows nothing about blocks or attention. The mountain leaves it a single thing: the tape, a list of ops.
 #
-# Follow one number: the first element of the first MLP's weight. Who uses it, and who computes its gradient? Ask the
-# tape, and read the op that it names. You wrote one like it in lesson 03: forward lines first, then a `vjp` that
-# returns a gradient for each input, then `record`.
+# We follow one number: the first element of the weight of the first MLP. Which op uses it, and what computes its gradient? The
+# tape answers this, and the next cell prints the op that it names. You wrote a similar op in lesson 03: first the lines of
+# the forward pass, then a `vjp` that returns a gradient for each input, then `record`.
 
 
 # %%
 def tape_below(tensor):
-    """Every entry of the tape that a Tensor was computed by."""
+    """The entries of the tape from which a Tensor was computed."""
     found, stack = [], [tensor._node]
     while stack:
         node = stack.pop()
@@ -111,7 +112,7 @@ def tape_below(tensor):
 
 def read(thing):
     """Print the source of a function or class, and where it is."""
-    thing = inspect.unwrap(thing)  # what a decorator stands before
+    thing = inspect.unwrap(thing)  # what a decorator has wrapped
     lines, first = inspect.getsourcelines(thing)
     print(f"# {reading.name_of(Path(inspect.getsourcefile(thing)))}, line {first}\n" + "".join(lines))
 
@@ -124,14 +125,14 @@ print("the tape:", dict(Counter(node.vjp.__qualname__.partition(".")[0] for node
 name = next(name for name, tensor in run.model.named_parameters() if tensor is weight)
 print(f"our number is the first of {name}, of shape {weight.shape}")
 print(f"  its gradient comes from {user.vjp.__module__}.{user.vjp.__qualname__}")
-print(f"  weight decay pulls at it: {optim.is_kernel(name, weight)}")
-print(f"  the schedule's rate in step 0 was {run.schedule(0):.2e}")
+print(f"  weight decay applies to it: {optim.is_kernel(name, weight)}")
+print(f"  the learning rate in step 0 was {run.schedule(0):.2e}")
 print(f"  before the step it was {before[0, 0]:.6f}, after it {weight.data[0, 0]:.6f}\n")
 read(fused.linear)
 
 # %% [markdown]
-# Each of the paper's equations has a tag in the source: `# ViT (1)` marks Eq. 1, and so on. Your first question: find
-# Eq. 2. Open [`models/vit.py`](../minivit/models/vit.py), or print a class in a cell of your own, as in
+# Each equation of the paper has a tag in the source: `# ViT (1)` marks Eq. 1, and so on. Your first question: find Eq. 2 in
+# the model's class. Open [`models/vit.py`](../minivit/models/vit.py), or print a class in a new cell, for example with
 # `read(minivit.ViT)`.
 
 # %% exercise="home_of_equation_2"
@@ -142,33 +143,34 @@ home_of_equation_2 = "EncoderBlock.forward"
 # %% [markdown]
 # ## All at once
 #
-# Where does each lesson live? This is the table of contents. Pick two rows whose lesson you liked, and compare with
-# what you wrote.
+# Where is the topic of each lesson? This is the table of contents. Choose two rows whose lesson you liked, and compare the code
+# with yours.
 #
 # | lesson | idea | file | name |
 # |---|---|---|---|
-# | [01](01_scalars.ipynb) | the tape and the backward walk | [`engine/tensor.py`](../minivit/engine/tensor.py) | `run_backward` |
-# | [02](02_tensors.ipynb) | primitives, broadcasting undone | [`engine/ops.py`](../minivit/engine/ops.py) | `unbroadcast` |
+# | [01](01_scalars.ipynb) | the tape and the backward pass | [`engine/tensor.py`](../minivit/engine/tensor.py) | `run_backward` |
+# | [02](02_tensors.ipynb) | primitives, broadcasting reversed | [`engine/ops.py`](../minivit/engine/ops.py) | `unbroadcast` |
 # | [03](03_products.ipynb) | softmax and cross-entropy, composed | [`engine/reference.py`](../minivit/engine/reference.py) | `cross_entropy` |
 # | [04](04_layers.ipynb) | parameters by name | [`nn/module.py`](../minivit/nn/module.py) | `Module` |
 # | [05](05_patches.ipynb) | patches times E | [`models/vit.py`](../minivit/models/vit.py) | `PatchEmbedding` |
 # | [06](06_positions.ipynb) | positions | [`models/positions.py`](../minivit/models/positions.py) | `sincos2d` |
 # | [07](07_attention.ipynb) | attention, fused | [`engine/fused.py`](../minivit/engine/fused.py) | `attention` |
 # | [08](08_block.ipynb) | heads | [`models/vit.py`](../minivit/models/vit.py) | `MultiHeadSelfAttention` |
-# | [09](09_vit.ipynb) | the model, and what it costs | [`models/cost.py`](../minivit/models/cost.py) | `costs` |
-# | [10](10_optimisers.ipynb) | steps | [`training/optim.py`](../minivit/training/optim.py) | `AdamW` |
-# | [11](11_training.ipynb) | the loop | [`training/loop.py`](../minivit/training/loop.py) | `train_run` |
+# | [09](09_vit.ipynb) | the model, and its costs | [`models/cost.py`](../minivit/models/cost.py) | `costs` |
+# | [10](10_optimisers.ipynb) | optimisers | [`training/optim.py`](../minivit/training/optim.py) | `AdamW` |
+# | [11](11_training.ipynb) | the training loop | [`training/loop.py`](../minivit/training/loop.py) | `train_run` |
 # | [12](12_inside.ipynb) | where a model looks | [`insight/attention.py`](../minivit/insight/attention.py) | `attention_rollout` |
 # | [13](13_finetuning.ipynb) | positions for another size | [`models/positions.py`](../minivit/models/positions.py) | `resize_positions` |
 # | [14](14_hybrids.ipynb) | convolution | [`convolution/ops.py`](../minivit/convolution/ops.py) | `conv2d` |
 # | [15](15_selfsupervision.ipynb) | masked patches | [`training/masked.py`](../minivit/training/masked.py) | `corrupt` |
-# | [16](16_speed.ipynb) | threads, sums in order | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py) | `batch_gradients` |
+# | [16](16_speed.ipynb) | threads, sums in a fixed order | [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py) | `batch_gradients` |
 #
-# The loop, `train_run`, fits on a screen. A run that is killed and resumed ends with the same weights, bit for bit, and the
-# file's docstring says why: all that happens depends on the options and the step alone. Random numbers too.
+# The training loop, `train_run`, fits on one screen. A run that was interrupted and resumed ends with the same weights, bit for
+# bit, and the docstring of the file says why: everything that happens is determined by the options and the number of the step.
+# This is true of random numbers, too.
 #
-# Dropout draws random masks, in several threads at once. Where does their randomness come from? Follow `seed=` from the
-# function below into [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), and find where
+# Dropout draws random masks, in several threads at the same time. Where do its random numbers come from? Follow `seed=` from the
+# function below into [`training/distributed/parallel.py`](../minivit/training/distributed/parallel.py), and find the place where
 # a generator is made.
 
 # %%
@@ -180,10 +182,10 @@ dropout_seed = (7, 3, 10, 2)
 # --- end
 
 # %% [markdown]
-# So each micro-batch of each step has a generator of its own. No thread waits for another's, and nothing needs to be
-# saved but the step: a resumed run draws the same masks.
+# So each micro-batch of each step has its own generator. No thread waits for another, and a checkpoint needs to store only the
+# step: a resumed run draws the same masks.
 #
-# One more. Eq. 4 reads a single token, and minivit makes use of it: see `skip_unused` in `ViT.encode`, and what
+# One more question. Eq. 4 reads a single token, and minivit makes use of that: see `skip_unused` in `ViT.encode`, and what
 # `queries` does in `EncoderBlock.forward`.
 
 # %% exercise="tokens_in_last_mlp"
@@ -194,18 +196,19 @@ tokens_in_last_mlp = (1, 65)
 # %% [markdown]
 # ## Your turn
 #
-# Now you change minivit. The paper that introduced GELU (arXiv 1606.08415) gives yet another form of it, with a
-# sigmoid:
+# Now you change minivit. The paper that introduced GELU ([Hendrycks and Gimpel, 2016](https://arxiv.org/abs/1606.08415)) contains a
+# second approximation, with a sigmoid:
 #
 # $$\mathrm{GELU}(x) \approx x\,\sigma(1.702\,x), \qquad \sigma(u) = \frac{1}{1 + e^{-u}}$$
 #
-# minivit has two forms, in a dictionary. Each is a function that *writes* f(x) into its second array and, if the third
-# is not None, f'(x) into that: arrays that it is handed, so that blocks of a large array can be filled in place
-# (lesson 16). (`@elementwise` says that each element is treated by itself. On a GPU, one kernel of the same name then
-# does all of it. Yours needs none.)
+# minivit has two forms of GELU, in a dictionary. Each is a function that *writes* f(x) into its second argument and, if the third
+# argument is not None, f'(x) into that. Both are arrays that the caller provides, so that blocks of a large array can be filled in
+# place (lesson 16). (The decorator `@elementwise` says that each element is computed independently. On a GPU, a single kernel with
+# the same name then does all of it. Your function does not need it.)
 #
-# First the test, then the code. A test is good for nothing if it cannot fail. Yours will be tried on right forms, and
-# on forms that are broken in several ways.
+# First you write the test, then the code. A test is useless if it cannot fail. How good is a test? **Mutation testing** measures it:
+# break the code on purpose, in many small ways, and count how many of the broken versions (the *mutants*) the test rejects. Your test
+# will be tried on right forms, and on mutants.
 
 # %%
 read(fused.gelu_erf)
@@ -214,40 +217,40 @@ print("GELU_FORMS has", ", ".join(fused.GELU_FORMS))
 
 # %% exercise="slope_is_right"
 def slope_is_right(form):
-    """Whether a form's slope is the derivative of its own values."""
+    """Whether the derivative that a form writes is the derivative of its values."""
     # --- solution
     x = np.linspace(-4, 4, 41)  # float64, both sides of 0, and far enough out
     step = 1e-5
-    out, slope, above, below = (np.empty_like(x) for _ in range(4))
-    form(x, out, slope)
+    out, derivative, above, below = (np.empty_like(x) for _ in range(4))
+    form(x, out, derivative)
     form(x + step, above, None)
     form(x - step, below, None)
-    return bool(np.allclose(slope, (above - below) / (2 * step), rtol=0, atol=1e-6))
+    return bool(np.allclose(derivative, (above - below) / (2 * step), rtol=0, atol=1e-6))
     # --- end
 
 
 # %% [markdown]
-# Now the form. With $\sigma' = \sigma (1 - \sigma)$ its slope is $\sigma + 1.702\, x\, \sigma (1 - \sigma)$, where
-# $\sigma$ stands for $\sigma(1.702\, x)$.
+# Now the form. With $\sigma' = \sigma (1 - \sigma)$, its derivative is $\sigma + 1.702\, x\, \sigma (1 - \sigma)$, where
+# $\sigma$ means $\sigma(1.702\, x)$.
 
 
 # %% exercise="gelu_sigmoid"
-def gelu_sigmoid(x, out, slope):
-    """Write x σ(1.702 x) into `out`, and its derivative into `slope` unless that is None."""
+def gelu_sigmoid(x, out, derivative):
+    """Write x σ(1.702 x) into `out`, and its derivative into `derivative` unless that is None."""
     # --- solution
     sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
     np.multiply(x, sigma, out=out)
-    if slope is not None:
-        slope[...] = sigma + 1.702 * out * (1.0 - sigma)
+    if derivative is not None:
+        derivative[...] = sigma + 1.702 * out * (1.0 - sigma)
     # --- end
 
 
 # %% [markdown]
-# One line puts it in, and from there it is known everywhere: to the op, to the model's configuration, to files. Here
-# it takes the place of the tanh form in the lessons' trained model.
+# One line adds it to the dictionary, and then everything knows it: the op, the model's configuration, the files. Here it replaces
+# the tanh form in the lessons' trained model.
 
 # %%
-print("the forms whose slope is right:", [name for name, form in fused.GELU_FORMS.items() if slope_is_right(form)])
+print("the forms whose derivative is right:", [name for name, form in fused.GELU_FORMS.items() if slope_is_right(form)])
 fused.GELU_FORMS["sigmoid"] = gelu_sigmoid
 
 print("slope_is_right(gelu_sigmoid):", slope_is_right(gelu_sigmoid))
@@ -263,15 +266,15 @@ for form in ("tanh", "sigmoid"):
 del fused.GELU_FORMS["sigmoid"]
 
 # %% [markdown]
-# To make it stay, do what the project does with every op:
+# To make the change permanent, do what the project does with every op:
 #
-# 1. Put the function into [`engine/fused.py`](../minivit/engine/fused.py), above `GELU_FORMS`, and its line into it.
-# 2. Write its twin, composed of primitives, into `gelu` of [`engine/reference.py`](../minivit/engine/reference.py).
-#    There is no sigmoid, but $\sigma(u) = (1 + \tanh(u/2)) / 2$.
+# 1. Put the function into [`engine/fused.py`](../minivit/engine/fused.py), above `GELU_FORMS`, and add its line to the dictionary.
+# 2. Write its twin, composed of primitives, into `gelu` of [`engine/reference.py`](../minivit/engine/reference.py). There is no
+#    sigmoid among the primitives, but $\sigma(u) = (1 + \tanh(u/2)) / 2$.
 # 3. Add `"sigmoid"` to the forms of `test_gelu` in [`tests/engine/test_twins.py`](../tests/engine/test_twins.py).
-# 4. `python -m pytest tests/engine`, and watch it hold the two equal, value and gradient.
+# 4. Run `python -m pytest tests/engine`: it compares the two, values and gradients.
 #
-# Then break your slope on purpose and run it again. A test that you have not seen fail has not told you anything yet.
+# Then break your derivative on purpose and run it again. As long as you have not seen a test fail, you do not know what it tests.
 
 # %% [markdown]
 # ## In the paper
@@ -281,10 +284,10 @@ del fused.GELU_FORMS["sigmoid"]
 # | Eqs. 1 to 4 | `ViT.encode`, `EncoderBlock.forward`, `ViT.pool` |
 # | Eqs. 5 to 8 | `MultiHeadSelfAttention.forward`, `fused.attention` |
 #
-# minivit departs from the paper in a number of small things. `docs/departures.md` lists each of them beside what the
-# paper says and what the authors' code does. A list like that is worth more than a claim to have followed the paper.
+# minivit differs from the paper in a number of small things. [`docs/departures.md`](../docs/departures.md) lists each of them, beside
+# what the paper says and what the authors' code does. Such a list is worth more than the claim to have followed the paper.
 #
-# And here is the whole paper, line by line: every tag in the source, with the code that stands there.
+# And here is the whole paper, line by line: every tag in the source, with the code on its line.
 
 # %%
 for tag in sorted(reading.tags(), key=lambda tag: (not tag.tag.startswith("("), tag.tag, tag.file)):
@@ -293,13 +296,13 @@ for tag in sorted(reading.tags(), key=lambda tag: (not tag.tag.startswith("("), 
 # %% [markdown]
 # ## Break it and see
 #
-# `record` has a rule, written in its docstring: a `vjp` returns gradients, and *never changes* the `dy` that it is
-# handed. Here is an op that saves an array by breaking it. Alone it works perfectly.
+# `record` has a rule, which its docstring states: a `vjp` returns gradients, and it *never changes* the `dy` that it receives. Here
+# is an op that breaks the rule to save an array. Used alone, it works perfectly.
 
 
 # %%
 def hasty_negative(a):
-    """-a, with a vjp that turns dy round in place."""
+    """-a, with a vjp that changes the sign of dy in place."""
 
     def vjp(dy):
         dy *= -1.0
@@ -322,28 +325,140 @@ except minivit.GradientError as error:
     print("GradientError:   ", error)
 
 # %% [markdown]
-# x - x is 0 whatever x is, so its gradient must be 0. But the addition handed the *same* array to both of its inputs,
-# and one of them scribbled on it. No shape is wrong, no number is infinite, and a network with such an op even learns a
-# little. That is why `gradcheck` keeps a copy of what it hands over, and compares.
+# x - x is 0 for every x, so its gradient must be 0. But the addition passed the *same* array to both of its inputs, and one of
+# them changed it. No shape is wrong, no number is infinite, and a network with such an op even learns a little. That is why
+# `gradcheck` keeps a copy of what it passes, and compares.
 #
-# Look for other rules of that kind: `record` has one about arrays that are returned twice. What would go wrong? An array of
-# its own making belongs to whoever receives it, and is added to in place when the next contribution comes. Returned for two
-# inputs, it would be one sum with two owners: what arrives for the one is added to the other's gradient as well.
+# There is a second rule of this kind: a `vjp` may return `dy` itself, views of it, or new arrays, but *each new array for one input
+# alone*. What goes wrong if an op returns the same new array for two inputs?
+#
+# <details><summary>Answer</summary>
+#
+# A new array belongs to the input that receives it, so the backward pass adds later gradients to it in place. If two inputs
+# receive the same array, what arrives for one of them is added to the gradient of the other as well.
+#
+# </details>
+#
+# **A stretch task:** write the inspector that finds ops which break these rules. `out._node.vjp` is the vjp of the op that computed
+# the Tensor `out`.
+
+
+# %% exercise="rule_broken"
+def rule_broken(op, a, b):
+    """What is wrong with op(a, b): "changes dy", "shares an array", "wrong gradient" or ""; a and b are float64 arrays."""
+    # --- solution
+    out = op(Tensor(a, requires_grad=True), Tensor(b, requires_grad=True))
+    dy = np.random.default_rng(0).standard_normal(out.shape)
+    handed = dy.copy()
+    first, second = (np.asarray(gradient) for gradient in out._node.vjp(handed))
+    if not np.array_equal(handed, dy):
+        return "changes dy"
+    if np.shares_memory(first, second) and not np.shares_memory(first, handed):
+        return "shares an array"
+    try:
+        minivit.gradcheck(op, a, b)
+    except minivit.GradientError:
+        return "wrong gradient"
+    return ""
+    # --- end
+
+
+# %%
+def double_sum(a, b):
+    """2 (a + b), with one gradient for both."""
+
+    def vjp(dy):
+        gradient = 2.0 * dy
+        return gradient, gradient
+
+    return record(2.0 * (a.data + b.data), (a, b), vjp)
+
+
+a, b = np.random.default_rng(1).standard_normal((2, 2, 3))
+for name, op in {
+    "a + b": lambda a, b: a + b,
+    "a + (-b), hasty": lambda a, b: a + hasty_negative(b),
+    "2 (a + b), one array": double_sum,
+}.items():
+    print(f"{name:<22}{rule_broken(op, a, b) or 'fine'}")
+
+# %% [markdown]
+# The last step of the second op is the library's own addition, whose vjp breaks no rule. But the addition passes the same array to
+# a and to the hasty op, so the gradient of *a* is wrong: a broken rule harms others.
+
+# %% [markdown]
+# ## The same in PyTorch
+#
+# You can now read PyTorch and timm in the same way. Here is where the same ideas are, in torch 2 and timm 1:
+#
+# | idea | minivit | PyTorch and timm |
+# |---|---|---|
+# | tape and backward pass | `engine/tensor.py` | `torch/csrc/autograd/engine.cpp`, in C++ |
+# | the gradient of each op | its `vjp`, beside the op | a list of formulas, `tools/autograd/derivatives.yaml` |
+# | gradient check | `engine/gradcheck.py` | `torch/autograd/gradcheck.py` |
+# | parameters by name | `nn/module.py` | `torch/nn/modules/module.py` |
+# | AdamW | `training/optim.py` | `torch/optim/adamw.py` |
+# | the model | `models/vit.py` | `timm/models/vision_transformer.py`: `VisionTransformer`, `Block` |
+# | patches and positions | `PatchEmbedding`, `resize_positions` | `timm/layers/patch_embed.py`, `pos_embed.py` |
+# | the training loop | `training/loop.py` | `train.py` in timm's repository |
+#
+# A `vjp` of your own is a `torch.autograd.Function` there. It has the same trap, and PyTorch's `gradcheck` does not find it:
+
+# %% tags=["pytorch"]
+from minivit_lessons import agree, library
+
+if torch := library("torch"):
+    x = torch.linspace(-4, 4, 9, dtype=torch.float64, requires_grad=True)
+    theirs = x * torch.sigmoid(1.702 * x)
+    theirs.sum().backward()
+    out, derivative = np.empty(9), np.empty(9)
+    gelu_sigmoid(np.linspace(-4, 4, 9), out, derivative)
+    agree("gelu_sigmoid", out, theirs)
+    agree("its derivative", derivative, x.grad)
+
+    class HastyNegative(torch.autograd.Function):
+        """-x, with a backward pass that changes dy in place."""
+
+        @staticmethod
+        def forward(ctx, x):
+            return -x
+
+        @staticmethod
+        def backward(ctx, dy):
+            dy *= -1.0
+            return dy
+
+    x = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
+    (x + HastyNegative.apply(x)).backward(torch.ones(3, dtype=torch.float64))
+    print("the gradient of x + (-x) in PyTorch:", x.grad.tolist())
+    print("torch.autograd.gradcheck says:", torch.autograd.gradcheck(HastyNegative.apply, x))
+
+# %% [markdown]
+# ## What came before and after
+#
+# - [Wengert, 1964](https://doi.org/10.1145/355586.364791) computes derivatives by a program: it decomposes a function into elementary steps
+#   and differentiates each. The list of these steps is still called a Wengert list; it is our tape.
+# - [Baydin et al., 2018](https://arxiv.org/abs/1502.05767) survey automatic differentiation and its relation to machine learning.
+# - PyTorch ([Paszke et al., 2019](https://arxiv.org/abs/1912.01703)) records the tape while ordinary Python code runs, as minivit does.
+# - [micrograd](https://github.com/karpathy/micrograd) is a tiny engine for single numbers with PyTorch's way of calling: your lesson
+#   01. After this course you can read it in a few minutes.
+# - timm publishes training recipes together with its models; [Wightman et al., 2021](https://arxiv.org/abs/2110.00476) show how much a
+#   recipe matters: a plain ResNet-50 reaches 80.4 % on ImageNet with a modern one.
 
 # %% [markdown]
 # ## Summary
 #
-# - Read with a map, then along one path, then by questions; let the program tell you what it does.
-# - Forward is a mountain of calls, backward a walk along the tape, and each op brings its own `vjp`.
-# - A change has a test that was seen to fail, and a twin that says what is meant.
+# - Read a program with a map, then along one path, then by questions; let the program show what it does.
+# - The forward pass is a mountain of calls, the backward pass reads the tape in reverse, and each op brings its own `vjp`.
+# - A change needs a test that you have seen fail, and a twin that says what is meant.
 
 # %% [markdown]
 # ## What comes next
 #
-# Nothing that you could not read. You began with the slope of a single product, and now there is no line between
-# `minivit train` and the last gradient that you have not met. Some roads from here:
+# There is nothing in minivit that you could not read now. You began with the derivative of a single product, and you have met
+# everything between `minivit train` and the last gradient. Some ways to go on:
 #
+# - Look at a photograph with published weights: [lesson 18](18_photograph.ipynb). Read the paper from the beginning:
+#   [lesson 20](20_paper.ipynb).
 # - Train on photographs: `minivit train --dataset cifar10`, or on your own with `--dataset folder:PATH`.
-# - Read the paper again, from the beginning. It has become short.
-# - Turn the pages once more at [lesson 00](00_start.ipynb), and explain it to somebody. That is the last exercise, and
-#   nothing checks it.
+# - Return to [lesson 00](00_start.ipynb), and explain it to somebody. That is the best exercise, and nothing checks it.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from minivit.backend.workers import Workers
-from minivit.engine.tensor import Tensor, no_grad
+from minivit.engine.tensor import Tensor, no_grad, record
 from minivit.models import create_model
 from minivit.training import loop
 from minivit.training.distributed.parallel import batch_gradients
@@ -22,7 +22,7 @@ from minivit.training.objectives import Outcome
 
 from ..compare import same
 from ..reading import tags
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise, question
 
 Form = Callable[[np.ndarray, np.ndarray, np.ndarray | None], None]
@@ -39,6 +39,10 @@ def home_of_equation_2(value: Any) -> None:
         return
     if any(answer.rpartition(".")[2] == home.partition(".")[0] for home in homes):
         raise Complaint(f"home_of_equation_2: {answer} is the class: name the method too")
+    if answer == "forward":
+        raise Complaint("home_of_equation_2: many classes have a forward: name the class too")
+    if any(answer.lower() == home.lower() for home in homes):
+        raise Complaint(f"home_of_equation_2: capital letters count in {answer}: write the names as the source does")
     if "/" in answer or answer.endswith(".py"):
         raise Complaint("home_of_equation_2: this is a file: name the class and the method in it")
     if answer.rpartition(".")[2] == "vit":
@@ -78,6 +82,10 @@ def dropout_seed(value: Any) -> None:
     }
     if given in known:
         raise Complaint(f"dropout_seed: {known[given]}")
+    if given[:3] == right[:3]:
+        raise Complaint("dropout_seed: the last number is the micro-batch's: the third has number 2, counted from 0")
+    if given[:2] == right[:2] and given[3] == right[3]:
+        raise Complaint("dropout_seed: the third number counts the steps that are done: ten")
     if given[1] != right[1]:
         raise Complaint("dropout_seed: the second number is DROPOUT_STREAM, near the top of training/loop.py")
     raise Complaint("dropout_seed: look at `seed=` in train_step, and at default_rng in batch_gradients")
@@ -130,6 +138,14 @@ def tokens_in_last_mlp(value: Any) -> None:
         )
     if given == (right[0], right[1] - 1):
         raise Complaint("tokens_in_last_mlp: without skip_unused the class token passes too, beside the 64 patches")
+    if given[0] == right[0]:
+        raise Complaint(
+            f"tokens_in_last_mlp: without skip_unused all tokens of this image pass, not {given[1]}: count 65"
+        )
+    if given[1] == right[1]:
+        raise Complaint(
+            f"tokens_in_last_mlp: with skip_unused not {given[0]}: how many tokens does `pool` read (Eq. 4)?"
+        )
     raise Complaint(f"tokens_in_last_mlp: not {given}: look at `queries` in ViT.encode and EncoderBlock.forward")
 
 
@@ -153,11 +169,11 @@ def tokens_seen(skip_unused: bool) -> int:
 # -- a test that can fail ------------------------------------------------------------------------
 
 
-def _form(value: Callable[[np.ndarray], Any], slope_of: Callable[[np.ndarray], Any]) -> Form:
-    def form(x: np.ndarray, out: np.ndarray, slope: np.ndarray | None) -> None:
+def _form(value: Callable[[np.ndarray], Any], derivative_of: Callable[[np.ndarray], Any]) -> Form:
+    def form(x: np.ndarray, out: np.ndarray, derivative: np.ndarray | None) -> None:
         out[...] = value(x)
-        if slope is not None:
-            slope[...] = slope_of(x)
+        if derivative is not None:
+            derivative[...] = derivative_of(x)
 
     return form
 
@@ -201,13 +217,57 @@ BROKEN_FORMS: dict[str, Form] = {
 }
 
 
+class _Watched:
+    """A form that notes the points at which it is called."""
+
+    def __init__(self, form: Form):
+        self.form = form
+        self.points: list[np.ndarray] = []
+        self.centres: list[np.ndarray] = []  # where the derivative is asked for
+
+    def __call__(self, x: np.ndarray, out: np.ndarray, derivative: np.ndarray | None) -> None:
+        self.points.append(np.array(x))
+        if derivative is not None:
+            self.centres.append(self.points[-1])
+        self.form(x, out, derivative)
+
+    def reason(self) -> str:
+        """Return why a right form was rejected, as far as the points show; else ""."""
+        if not self.points:
+            return "it is never called"
+        if any(x.dtype != np.float64 for x in self.points):
+            return "its points are not float64, and a small step vanishes in rounding"
+        if (
+            len(self.points) != 3
+            or len(self.centres) != 1
+            or any(x.shape != self.points[0].shape or not x.size for x in self.points)
+        ):
+            return ""
+        low, middle, high = (float(x.ravel()[0]) for x in sorted(self.points, key=lambda x: float(x.ravel()[0])))
+        if high == low:
+            return "all calls are at the same points: use x + step and x - step"
+        if float(self.centres[0].ravel()[0]) != middle:
+            return "both differences go the same way: use x + step and x - step"
+        if high - middle > 2e-3:
+            return f"the step {high - middle:.2g} is too large: use 1e-5"
+        if high - middle < 1e-8:
+            return f"the step {high - middle:.2g} is too small: rounding spoils the difference; use 1e-5"
+        return "is the difference (above - below) / (2 * step), with its parentheses, and the tolerance 1e-6?"
+
+
 @exercise(17)
 def slope_is_right(attempt: Attempt) -> None:
     """Check that the learner's test accepts right functions and rejects each broken one."""
+    fills = "form returns nothing: it fills the arrays that you pass, form(x, out, derivative)"
+    known = {"missing 1 required": fills, "missing 2 required": fills, "'NoneType'": fills}
     for name, form in RIGHT_FORMS.items():
-        answer = attempt(form)
+        watched = _Watched(form)
+        with explained(known):
+            answer = attempt(watched)
         if not isinstance(answer, bool | np.bool_):
             raise Complaint(f"slope_is_right returns a {type(answer).__name__}: return True or False, bool(...)")
+        if not answer and (reason := watched.reason()):
+            raise Complaint(f"slope_is_right rejects {name}, which is right: {reason}")
         if not answer:
             raise Complaint(
                 f"slope_is_right rejects {name}, which is right: compare with differences of the function's values, "
@@ -230,10 +290,12 @@ def gelu_sigmoid(attempt: Attempt) -> None:
         slope = np.array([(_gelu_by_hand(float(v) + 1e-5) - _gelu_by_hand(float(v) - 1e-5)) / 2e-5 for v in x], dtype)
         sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
         for wants_slope in (True, False):
-            got = attempt.call(
-                _written, attempt.function, x, wants_slope,
-                what=f"gelu_sigmoid(x, out, {'slope' if wants_slope else 'None'})",
-            )  # fmt: skip
+            none = "the third argument may be None: write into it only if it is not"
+            with explained({"'NoneType' object": none}):
+                got = attempt.call(
+                    _written, attempt.function, x, wants_slope,
+                    what=f"gelu_sigmoid(x, out, {'derivative' if wants_slope else 'None'})",
+                )  # fmt: skip
             for name, array in got.items():
                 if (array == _UNTOUCHED).all():
                     raise Complaint(
@@ -250,14 +312,20 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                     "the sign in the exponent is wrong": x / (1.0 + np.exp(1.702 * x)),
                     "the factor 1.702 is outside of σ: put it inside": 1.702 * x / (1.0 + np.exp(-x)),
                     "this is the derivative": slope,
+                    "out += ... adds to what the array held: write with out[...] = ...": value + _UNTOUCHED,
+                    "x is divided by exp(...) alone: put parentheses around 1 + exp(...)": x / 1.0 + np.exp(-1.702 * x),
+                    "this is the form with tanh: use σ(1.702 x)": (
+                        0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+                    ),
+                    "this is ReLU: use σ(1.702 x)": np.maximum(x, 0.0),
                 },
                 tolerance=tolerance,
             )
             if wants_slope:
                 same(
-                    got["slope"],
+                    got["derivative"],
                     slope,
-                    "what gelu_sigmoid writes into slope",
+                    "what gelu_sigmoid writes into derivative",
                     mistakes={
                         "the second term of the product rule is missing": sigma,
                         "the first term of the product rule, σ, is missing": 1.702 * x * sigma * (1 - sigma),
@@ -266,6 +334,12 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                         "this is the derivative of σ": 1.702 * sigma * (1 - sigma),
                         "the factor x is there twice: use σ, not out": sigma + 1.702 * x * x * sigma * (1 - sigma),
                         "these are the values": value,
+                        "the second term is subtracted: add it": sigma - 1.702 * x * sigma * (1 - sigma),
+                        "σ' is σ (1 - σ), not 1 - σ": sigma + 1.702 * x * (1 - sigma),
+                        "σ' is σ (1 - σ), not σ²": sigma + 1.702 * x * sigma * sigma,
+                        "derivative += ... adds to what the array held: write with derivative[...] = ...": (
+                            slope + _UNTOUCHED
+                        ),
                     },
                     tolerance=max(tolerance, 1e-8),
                 )
@@ -277,9 +351,77 @@ _UNTOUCHED = 12345.0
 def _written(form: Form, x: np.ndarray, wants_slope: bool) -> dict[str, np.ndarray]:
     """Return what a function writes into its arrays."""
     out, slope = np.full_like(x, _UNTOUCHED), np.full_like(x, _UNTOUCHED) if wants_slope else None
+    before = x.copy()
     form(x, out, slope)
-    return {"out": out} if slope is None else {"out": out, "slope": slope}
+    if not np.array_equal(x, before):
+        raise Complaint("gelu_sigmoid changes x, which the caller still needs: write into out and derivative alone")
+    return {"out": out} if slope is None else {"out": out, "derivative": slope}
 
 
 def _gelu_by_hand(x: float) -> float:
     return x / (1.0 + math.exp(-1.702 * x))
+
+
+# -- an inspector --------------------------------------------------------------------------------
+
+
+Op = Callable[[Tensor, Tensor], Tensor]
+
+
+def _op(value: Callable[[np.ndarray, np.ndarray], np.ndarray], vjp_of: Callable[..., Any]) -> Op:
+    return lambda a, b: record(value(a.data, b.data), (a, b), lambda dy: vjp_of(dy, a.data, b.data))
+
+
+def _product_that_changes_dy(dy: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    other = a * dy
+    dy *= b
+    return dy, other
+
+
+def _twice(dy: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    gradient = 2.0 * dy
+    return gradient, gradient
+
+
+def _views(dy: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    gradient = 2.0 * dy
+    return gradient[...], gradient[...]
+
+
+# What is expected, the op, and what to say if the inspector errs.
+INSPECTED: dict[str, tuple[str, Op, str]] = {
+    "a * b": ("", lambda a, b: a * b, "the library's product breaks no rule"),
+    "a + b": ("", lambda a, b: a + b, "both inputs may receive dy itself"),
+    "a - b": ("", lambda a, b: a - b, "the library's difference breaks no rule"),
+    "a product that writes into dy": (
+        "changes dy", _op(lambda a, b: a * b, _product_that_changes_dy), "compare dy with a copy that you made before",
+    ),
+    "2 (a + b), which returns one new array for both": (
+        "shares an array", _op(lambda a, b: 2.0 * (a + b), _twice), "compare the memory of the two gradients",
+    ),
+    "2 (a + b), which returns two views of one new array": (
+        "shares an array", _op(lambda a, b: 2.0 * (a + b), _views), "`is` misses views: use np.shares_memory",
+    ),
+    "a product whose gradients are swapped": (
+        "wrong gradient", _op(lambda a, b: a * b, lambda dy, a, b: (a * dy, b * dy)), "minivit.gradcheck finds it",
+    ),
+    "a product that ignores dy": (
+        "wrong gradient", _op(lambda a, b: a * b, lambda dy, a, b: (b * np.ones_like(dy), a * np.ones_like(dy))),
+        "use a dy that is not all ones",
+    ),
+}  # fmt: skip
+
+
+@exercise(17, stretch=True)
+def rule_broken(attempt: Attempt) -> None:
+    """Check that ops of the library pass, and that each broken one is told its rule."""
+    for name, (wanted, op, why) in INSPECTED.items():
+        a, b = np.random.default_rng(5).standard_normal((2, 2, 3))
+        got = attempt(op, a, b)
+        if not isinstance(got, str) or got not in ("", "changes dy", "shares an array", "wrong gradient"):
+            raise Complaint(
+                f"rule_broken returns {got!r} for {name}: it must be 'changes dy', 'shares an array', "
+                "'wrong gradient' or ''"
+            )
+        if got != wanted:
+            raise Complaint(f"rule_broken says {got!r} of {name}, not {wanted!r}: {why}")

@@ -2,6 +2,9 @@ import math
 
 import numpy as np
 
+import minivit
+from minivit import Tensor
+
 from . import right, right_value, wrong, wrong_value
 
 right_value("home_of_equation_2", "EncoderBlock.forward")
@@ -17,6 +20,9 @@ wrong_value("home_of_equation_2", "ViT.forward", "has no tag of Eq. 2")
 wrong_value("home_of_equation_2", 219, "must be a string")
 wrong_value("home_of_equation_2", "thirty_lines.vit", "is in the thirty lines: name the class and method in models/vit")
 
+wrong_value("home_of_equation_2", "forward", "name the class too")
+wrong_value("home_of_equation_2", "encoderblock.forward", "capital letters count")
+
 right_value("dropout_seed", (7, 3, 10, 2))
 right_value("dropout_seed", [7, 3, np.int64(10), 2])
 wrong_value("dropout_seed", (7, 3, 11, 2), "the eleventh step has number 10")
@@ -28,12 +34,17 @@ wrong_value("dropout_seed", (7, 10, 3, 2), "in another order")
 wrong_value("dropout_seed", (7, 4, 10, 2), "is DROPOUT_STREAM")
 wrong_value("dropout_seed", "DROPOUT_STREAM", "dropout_seed must be a tuple of integers")
 
+wrong_value("dropout_seed", (7, 3, 10, 1), "the last number is the micro-batch's")
+wrong_value("dropout_seed", (7, 3, 1, 2), "counts the steps that are done")
+
 right_value("tokens_in_last_mlp", (1, 65))
 right_value("tokens_in_last_mlp", [1, 64 + 1])
 wrong_value("tokens_in_last_mlp", (65, 1), "the two numbers are swapped")
 wrong_value("tokens_in_last_mlp", (65, 65), "count those that the head reads (Eq. 4)")
 wrong_value("tokens_in_last_mlp", (1, 64), "without skip_unused the class token passes too, beside the 64")
 wrong_value("tokens_in_last_mlp", (0, 65), "tokens_in_last_mlp: not 0 tokens, since the head reads at least")
+wrong_value("tokens_in_last_mlp", (1, 197), "without skip_unused all tokens of this image pass")
+wrong_value("tokens_in_last_mlp", (2, 65), "how many tokens does `pool` read")
 wrong_value("tokens_in_last_mlp", 1, "tokens_in_last_mlp must be a tuple")
 
 
@@ -94,7 +105,7 @@ def slope_is_right(form):
     return bool(np.allclose(slope, (above - below) / (2 * step), rtol=0, atol=1e-6))
 
 
-@wrong("which is right: compare with differences")
+@wrong("its points are not float64")
 def slope_is_right(form):
     x, step = np.linspace(-4, 4, 41, dtype=np.float32), np.float32(1e-5)
     out, slope, above, below = (np.empty_like(x) for _ in range(4))
@@ -116,6 +127,49 @@ def slope_is_right(form):
     out, slope = np.empty_like(x), np.empty_like(x)
     form(x, out, slope)
     return bool(np.isfinite(slope).all() and slope.shape == x.shape)
+
+
+@wrong("which is right: is the difference (above - below)")
+def slope_is_right(form):
+    x, step = np.linspace(-4, 4, 41), 1e-5
+    out, slope, above, below = (np.empty_like(x) for _ in range(4))
+    form(x, out, slope), form(x + step, above, None), form(x - step, below, None)
+    return bool(np.allclose(slope, above - below / (2 * step), rtol=0, atol=1e-6))
+
+
+@wrong("is too large: use 1e-5")
+def slope_is_right(form):
+    x, step = np.linspace(-4, 4, 41), 0.1
+    out, slope, above, below = (np.empty_like(x) for _ in range(4))
+    form(x, out, slope), form(x + step, above, None), form(x - step, below, None)
+    return bool(np.allclose(slope, (above - below) / (2 * step), rtol=0, atol=1e-6))
+
+
+@wrong("it fills the arrays that you pass")
+def slope_is_right(form):
+    x, step = np.linspace(-4, 4, 41), 1e-5
+    return bool(np.allclose(form(x, None, None), (form(x + step) - form(x - step)) / (2 * step)))
+
+
+@wrong("both differences go the same way")
+def slope_is_right(form):
+    x, step = np.linspace(-4, 4, 41), 1e-5
+    out, slope, above, below = (np.empty_like(x) for _ in range(4))
+    form(x, out, slope), form(x + step, above, None), form(x + 2 * step, below, None)
+    return bool(np.allclose(slope, (above - below) / (2 * step), rtol=0, atol=1e-6))
+
+
+@wrong("it is never called")
+def slope_is_right(form):
+    return False
+
+
+@wrong("slope_is_right accepts the negative of the derivative")
+def slope_is_right(form):
+    x, step = np.linspace(-4, 4, 41), 1e-5
+    out, slope, above, below = (np.empty_like(x) for _ in range(4))
+    form(x, out, slope), form(x + step, above, None), form(x - step, below, None)
+    return bool(np.allclose(np.abs(slope), np.abs(above - below) / (2 * step), rtol=0, atol=1e-6))
 
 
 @right
@@ -143,7 +197,7 @@ def gelu_sigmoid(x, out, slope):
         slope = sigma + 1.702 * out * (1.0 - sigma)
 
 
-@wrong("write into it with slope[...] = ..., since slope = ... makes a")
+@wrong("write into it with derivative[...] = ..., since derivative = ... makes")
 def gelu_sigmoid(x, out, slope):
     sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
     out[...] = x * sigma
@@ -151,7 +205,7 @@ def gelu_sigmoid(x, out, slope):
         slope = sigma + 1.702 * out * (1.0 - sigma)
 
 
-@wrong("raises TypeError")
+@wrong("write into it only if it is not")
 def gelu_sigmoid(x, out, slope):
     sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
     out[...] = x * sigma
@@ -190,9 +244,156 @@ def gelu_sigmoid(x, out, slope):
         slope[...] = sigma + 1.702 * x * out * (1.0 - sigma)
 
 
-@wrong("changes its input")
+@wrong("gelu_sigmoid changes x")
 def gelu_sigmoid(x, out, slope):
     x *= 1.0 / (1.0 + np.exp(-1.702 * x))
     out[...] = x
     if slope is not None:
         slope[...] = 1.0
+
+
+@wrong("the second term is subtracted")
+def gelu_sigmoid(x, out, derivative):
+    sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
+    out[...] = x * sigma
+    if derivative is not None:
+        derivative[...] = sigma - 1.702 * out * (1.0 - sigma)
+
+
+@wrong("σ' is σ (1 - σ), not 1 - σ")
+def gelu_sigmoid(x, out, derivative):
+    sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
+    out[...] = x * sigma
+    if derivative is not None:
+        derivative[...] = sigma + 1.702 * x * (1.0 - sigma)
+
+
+@wrong("derivative += ... adds to what the array held")
+def gelu_sigmoid(x, out, derivative):
+    sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
+    out[...] = x * sigma
+    if derivative is not None:
+        derivative += sigma + 1.702 * out * (1.0 - sigma)
+
+
+@wrong("put parentheses around 1 + exp")
+def gelu_sigmoid(x, out, derivative):
+    out[...] = x / 1.0 + np.exp(-1.702 * x)
+    if derivative is not None:
+        derivative[...] = 1.0
+
+
+@wrong("the form with tanh")
+def gelu_sigmoid(x, out, derivative):
+    out[...] = 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    if derivative is not None:
+        derivative[...] = 1.0
+
+
+@wrong("the sign in the exponent")
+def gelu_sigmoid(x, out, derivative):
+    out[...] = x / (1.0 + np.exp(1.702 * x))
+    if derivative is not None:
+        derivative[...] = 1.0
+
+
+@wrong("use NumPy and what you built")
+def gelu_sigmoid(x, out, derivative):
+    out[...] = x * torch.sigmoid(1.702 * x)  # noqa: F821
+
+
+# -- rule_broken --------------------------------------------------------------------------------------------
+
+
+def _vjp(op, a, b):
+    """The gradient that goes in, a copy of it, and what the op's vjp returns."""
+    out = op(Tensor(a, requires_grad=True), Tensor(b, requires_grad=True))
+    dy = np.random.default_rng(0).standard_normal(out.shape)
+    return dy, dy.copy(), out._node.vjp(dy)
+
+
+def _is_wrong(op, a, b):
+    try:
+        minivit.gradcheck(op, a, b)
+    except minivit.GradientError:
+        return True
+    return False
+
+
+@right
+def rule_broken(op, a, b):
+    dy, before, (first, second) = _vjp(op, a, b)
+    if (dy != before).any():
+        return "changes dy"
+    if np.may_share_memory(first, second) and not np.may_share_memory(first, dy):
+        return "shares an array"
+    return "wrong gradient" if _is_wrong(op, a, b) else ""
+
+
+@right
+def rule_broken(op, a, b):
+    dy, before, gradients = _vjp(op, a, b)
+    if not np.array_equal(dy, before):
+        return "changes dy"
+    owners = [g if g.base is None else g.base for g in gradients]
+    if owners[0] is owners[1] and owners[0] is not dy:
+        return "shares an array"
+    for i, direction in enumerate(np.random.default_rng(2).standard_normal((2, *a.shape))):
+        values = [
+            op(Tensor(a + s * direction * (i == 0)), Tensor(b + s * direction * (i == 1))).data for s in (1e-6, -1e-6)
+        ]
+        if not np.isclose(np.vdot(dy, values[0] - values[1]) / 2e-6, np.vdot(gradients[i], direction), rtol=1e-4):
+            return "wrong gradient"
+    return ""
+
+
+@wrong("both inputs may receive dy itself")
+def rule_broken(op, a, b):
+    dy, before, (first, second) = _vjp(op, a, b)
+    if (dy != before).any():
+        return "changes dy"
+    if np.shares_memory(first, second):
+        return "shares an array"
+    return "wrong gradient" if _is_wrong(op, a, b) else ""
+
+
+@wrong("use np.shares_memory")
+def rule_broken(op, a, b):
+    dy, before, (first, second) = _vjp(op, a, b)
+    if (dy != before).any():
+        return "changes dy"
+    if first is second and first is not dy:
+        return "shares an array"
+    return "wrong gradient" if _is_wrong(op, a, b) else ""
+
+
+@wrong("a copy that you made before")
+def rule_broken(op, a, b):
+    dy, _, (first, second) = _vjp(op, a, b)
+    before = dy
+    if (dy != before).any():
+        return "changes dy"
+    if np.shares_memory(first, second) and not np.shares_memory(first, dy):
+        return "shares an array"
+    return "wrong gradient" if _is_wrong(op, a, b) else ""
+
+
+@wrong("compare the memory of the two gradients")
+def rule_broken(op, a, b):
+    dy, before, _ = _vjp(op, a, b)
+    if (dy != before).any():
+        return "changes dy"
+    return "wrong gradient" if _is_wrong(op, a, b) else ""
+
+
+@wrong("minivit.gradcheck finds it")
+def rule_broken(op, a, b):
+    dy, before, (first, second) = _vjp(op, a, b)
+    if (dy != before).any():
+        return "changes dy"
+    return "shares an array" if np.shares_memory(first, second) and not np.shares_memory(first, dy) else ""
+
+
+@wrong("rule_broken returns False for a * b")
+def rule_broken(op, a, b):
+    return _is_wrong(op, a, b)
