@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 01 · Scalars: backpropagation for single numbers
 #
-# *About 45 minutes. Comes after lesson [00](00_start.ipynb); needs high-school derivatives. In the paper: taken for granted
+# *Comes after lesson [00](00_start.ipynb); needs high-school derivatives. In the paper: taken for granted
 # (section 4.1).*
 #
 # You will build the algorithm that trains every neural network, **backpropagation**, for single numbers. In fewer than a hundred

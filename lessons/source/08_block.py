@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 08 · Heads and the encoder block
 #
-# *About 45 minutes. Comes after lessons [04](04_layers.ipynb) and [07](07_attention.ipynb). In the paper: Eqs. 2, 3 and 8, and
+# *Comes after lessons [04](04_layers.ipynb) and [07](07_attention.ipynb). In the paper: Eqs. 2, 3 and 8, and
 # Fig. 1 on the right.*
 #
 # You will run several attention heads side by side without a loop, and build the encoder block. A Vision Transformer is a stack

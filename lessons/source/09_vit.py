@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 09 · The whole Vision Transformer
 #
-# *About 45 minutes. Comes after lessons [05](05_patches.ipynb) to [08](08_block.ipynb). In the paper: section 3.1,
+# *Comes after lessons [05](05_patches.ipynb) to [08](08_block.ipynb). In the paper: section 3.1,
 # Fig. 1, Eqs. 1 to 4, Table 1.*
 #
 # In this lesson your parts become one model: the Vision Transformer of the paper, with every parameter, on your own engine.

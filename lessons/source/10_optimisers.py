@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10 · Optimisers: from gradients to the next weights
 #
-# *About 45 minutes. Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); all that it needs of them is
+# *Comes after lessons [03](03_products.ipynb) and [09](09_vit.ipynb); all that it needs of them is
 # the gradient. In the paper: section 4.1, appendix B.1, Tables 3 and 4.*
 #
 # You will write three rules that train networks (momentum, Adam, AdamW), and two that keep training stable

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 12 · Inside: what a model has learned, and where it looks
 #
-# *About 45 minutes. Comes after lessons [06](06_positions.ipynb) to [09](09_vit.ipynb). In the paper: section 4.5, Figs. 6
+# *Comes after lessons [06](06_positions.ipynb) to [09](09_vit.ipynb). In the paper: section 4.5, Figs. 6
 # and 7, appendices D.7 and D.8.*
 #
 # You will open a trained Vision Transformer and measure four things: what its first layer responds to, what its position

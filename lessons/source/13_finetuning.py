@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 13 · Fine-tuning: a trained model takes on a new task
 #
-# *About 45 minutes. Comes after lessons [06](06_positions.ipynb), [10](10_optimisers.ipynb) and [11](11_training.ipynb). In the
+# *Comes after lessons [06](06_positions.ipynb), [10](10_optimisers.ipynb) and [11](11_training.ipynb). In the
 # paper: section 3.2 and Table 4.*
 #
 # You will take a Vision Transformer that is already trained, run it on images that are larger than those it was trained on, and then

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 14 · Convolutions and hybrids: what a network knows before it learns
 #
-# *About 45 minutes. Comes after lessons [09](09_vit.ipynb) to [11](11_training.ipynb). In the paper: sections 3.1, 4.1, 4.3 and
+# *Comes after lessons [09](09_vit.ipynb) to [11](11_training.ipynb). In the paper: sections 3.1, 4.1, 4.3 and
 # 4.4, Figs. 3, 4 and 5.*
 #
 # You will build a convolution, first as loops and then as one matrix product. From it you will build a residual network, and
