@@ -215,7 +215,7 @@ print(f"accuracy on {len(images)} images that it has never seen: {accuracy(logit
 
 mistaken = np.flatnonzero(logits.argmax(axis=1) != data.labels)
 for i in mistaken[:5]:
-    print(f"image {i}: a {data.classes[data.labels[i]]} taken for a {data.classes[logits[i].argmax()]}")
+    print(f"image {i}: the label is {data.classes[data.labels[i]]}, the answer {data.classes[logits[i].argmax()]}")
 
 # %% [markdown]
 # Papers on data sets with a thousand classes often count an answer as right if the label is among the five largest logits. Such a
