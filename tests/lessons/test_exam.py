@@ -550,3 +550,18 @@ def test_the_exam_says_how_long_it_takes():
         QUESTIONS.replace("\n", " ")
     )
     assert {int(e[0]) for e in efforts} >= set(range(18))
+
+
+def test_the_two_exams_share_no_question_and_take_about_90_minutes():
+    efforts = [(int(lesson), int(points), int(minutes)) for lesson, points, minutes in EFFORT.findall(QUESTIONS)]
+    rows = re.findall(r"^\| ([AB]) \| ([\d, ]+) \| (\d+) \| (\d+) \|$", QUESTIONS, re.MULTILINE)
+    chosen = {name: [int(number) for number in numbers.split(", ")] for name, numbers, _, _ in rows}
+
+    assert list(chosen) == ["A", "B"]
+    assert not set(chosen["A"]) & set(chosen["B"])
+    for name, _, points, minutes in rows:
+        picked = [efforts[number - 1] for number in chosen[name]]
+        assert sum(p for _, p, _ in picked) == int(points)
+        assert sum(m for _, _, m in picked) == int(minutes) <= 90
+        assert len({lesson for lesson, _, _ in picked}) >= 16
+        assert not {26, 28} <= set(chosen[name])
