@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .trial import Attempt, Complaint
+from .trial import Attempt, Complaint, explained
 
 Mistakes = Mapping[str, Any]  # sentence: the result it leads to, or a function that computes it
 
@@ -90,7 +90,8 @@ def same_gradients(
     leaves = [tensor(point.copy(), requires_grad=True) for point in points]
     out = attempt(*leaves, **options)
     cotangent = np.random.default_rng(7).standard_normal(np.shape(out.data))
-    attempt.call(_backward, out, cotangent, what=f"the backward pass of {what}")
+    with explained({"made from nothing": f"compute {attempt.name} with the Tensors, not with their .data"}):
+        attempt.call(_backward, out, cotangent, what=f"the backward pass of {what}")
 
     def project(values: list[np.ndarray]) -> float:
         return float(np.vdot(attempt(*[tensor(v) for v in values], **options).data, cotangent))
@@ -196,6 +197,8 @@ def _shape_sentence(array: np.ndarray, right: np.ndarray, what: str, tolerance: 
     if array.ndim == right.ndim and array.shape[::-1] == right.shape and _close(array.T, right, tolerance):
         return f"{start}: it is transposed"
     if array.size == right.size and _close(array.reshape(right.shape), right, tolerance):
+        if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
+            return f"{start}: the numbers are right, but the last reshape names the axes in another order"
         return f"{start}: the numbers are right, but a reshape or keepdims=True is missing"
     if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
         return f"{start}: two axes are swapped"
@@ -207,6 +210,8 @@ def _shape_sentence(array: np.ndarray, right: np.ndarray, what: str, tolerance: 
 def _value_sentence(
     array: np.ndarray, right: np.ndarray, what: str, factors: Mapping[str, float], tolerance: float
 ) -> str:
+    if array.dtype.kind == "b":  # which has no sign
+        array = array.astype(np.int64)
     if _close(-array, right, tolerance):
         return f"{what} has the wrong sign{' everywhere' if right.size > 1 else ''}"
     if array.ndim >= 2 and array.shape[-1] == array.shape[-2] and _close(array.swapaxes(-1, -2), right, tolerance):

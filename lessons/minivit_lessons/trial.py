@@ -42,12 +42,20 @@ FROM_PYTORCH = {
     "dim": "axis",
     "keepdim": "keepdims",
     "pow": "x ** 2",
-    "var": "the mean of squared distances from the mean, for a Tensor",
-    "std": "the root of the mean of squared distances from the mean, for a Tensor",
     "expand": "broadcast_to(x, shape)",
     "repeat": "broadcast_to(x, shape)",
     "softmax": "softmax(x), a function",
     "matmul": "x @ y",
+}
+# Methods of NumPy's arrays that the lessons' Tensors do without.
+FROM_NUMPY = {
+    "var": "the mean of squared distances from the mean",
+    "std": "the root of the mean of squared distances from the mean",
+    "swapaxes": "transpose(...) with all axes in their new order",
+    "dot": "x @ y",
+    "ravel": "reshape(-1)",
+    "astype": "not needed: results have the dtype of the inputs",
+    "copy": "not needed: operations return new Tensors",
 }
 # What to do if a name is not defined.
 NOT_DEFINED = {
@@ -172,6 +180,8 @@ def _translated(error: Exception) -> str:
         return f": {NOT_DEFINED[missing[1]]}"
     found = re.search(r"no attribute '(\w+)'$|unexpected keyword argument '(\w+)'$", str(error))
     name = (found[1] or found[2]) if found else ""
+    if name in FROM_NUMPY and "'Tensor'" in str(error):
+        return f"; NumPy's {name} is here: {FROM_NUMPY[name]}"
     return f"; PyTorch's {name} is here: {FROM_PYTORCH[name]}" if name in FROM_PYTORCH else ""
 
 

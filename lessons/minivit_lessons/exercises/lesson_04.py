@@ -18,9 +18,11 @@ ON_A_LIST = {
     "unsupported operand type(s) for -: 'list'": "row is a plain list: subtract the mean from each of its numbers",
     "unsupported operand type(s) for /: 'list'": "row is a plain list: divide each of its numbers",
     "can't multiply sequence": "row is a plain list: multiply each of its numbers",
+    "could not be broadcast": "row has one axis: axis and keepdims are not needed here",
 }
 ON_A_TENSOR = {
     "unexpected keyword argument 'dtype'": "np.mean and np.sum do not take a Tensor: use its methods, x.mean(axis=-1)",
+    "(2,3) (4,)": "weight multiplies element by element: use *, not @",
     "unexpected keyword argument 'out'": "np.mean and np.sum do not take a Tensor: use its methods, x.mean(axis=-1)",
 }
 
@@ -40,6 +42,13 @@ def normalise_row(attempt: Attempt) -> None:
         centred = [x - mean for x in row]
         squares = math.fsum(x * x for x in centred)
         root = math.sqrt(squares / D + eps)
+        if isinstance(got, tuple) and len(got) == 2:
+            raise Complaint("normalise_row returns two numbers: return the list of the n_i, one for each x")
+        if np.shape(got) == ():
+            raise Complaint("normalise_row returns one number: is `return` inside the loop? Return a list")
+        size, length, largest = math.sqrt(squares / D), math.sqrt(math.fsum(x * x for x in row)), max(row)
+        middle, second = sorted(row)[D // 2], math.fsum(x * x for x in row) / D
+        rounded = [x - mean // 1 for x in row]
         same(
             got,
             np.array([x / root for x in centred]),
@@ -58,6 +67,26 @@ def normalise_row(attempt: Attempt) -> None:
                     x / math.sqrt(math.fsum(y * y for y in row) / D + eps) for x in centred
                 ],
                 "the sum of squares is not divided by D": [x / math.sqrt(squares + eps) for x in centred],
+                "ε is added to the result: add it to the variance, under the root": [x / size + eps for x in centred],
+                "the sum is squared: square each distance, sum((x - mean) ** 2 for x in row)": [
+                    x / math.sqrt(eps) for x in centred
+                ],
+                "the mean is rounded down: use / instead of //": [
+                    x / math.sqrt(math.fsum(y * y for y in rounded) / D + eps) for x in rounded
+                ],
+                "the mean is not squared: the variance is the mean of squares minus mean ** 2": [
+                    x / math.sqrt(abs(second - mean) + eps) for x in centred
+                ],
+                "this divides by the length of the row: centre first, then divide by the standard deviation": [
+                    x / length for x in row
+                ],
+                "this divides by the largest number: divide by the standard deviation": [x / largest for x in centred],
+                "this divides by the range: divide by the standard deviation": [
+                    x / (largest - min(row)) for x in centred
+                ],
+                "this subtracts the median: subtract the mean": [
+                    (x - middle) / math.sqrt(math.fsum((y - middle) ** 2 for y in row) / D + eps) for x in row
+                ],
                 "this is the row itself: return the centred and scaled numbers": row,
                 "this divides by the mean absolute distance: divide by the standard deviation": [
                     x / (math.fsum(abs(y) for y in centred) / D + eps) for x in centred
@@ -135,7 +164,6 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
     inputs = tensor(x), tensor(weight), tensor(bias)
     reasons = {
         "shapes (2,3,4) (2,3)": "is keepdims=True missing?",
-        "could not be broadcast": "is keepdims=True missing?",
         "ufunc": "use the Tensor's method .sqrt()",
         "must be real number": "use the Tensor's method .sqrt()",
         **ON_A_TENSOR,
@@ -171,6 +199,20 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             ),
             EPS_MISSING: centred / np.sqrt(variance) * weight + bias,
             "this is x itself": x,
+            "the mean is not squared: the variance is the mean of squares minus mean ** 2": (
+                centred / np.sqrt((x**2).mean(-1, keepdims=True) - x.mean(-1, keepdims=True) + eps) * weight + bias
+            ),
+            "weight and bias are added to each other: multiply by the weight, then add the bias": (
+                normal * (weight + bias)
+            ),
+            "these are sums: mean and variance are means over D": _by_sums(x, eps) * weight + bias,
+            "the mean is a sum: divide it by D": _by_sums(x, eps, 4) * weight + bias,
+            "the tokens are multiplied by the standard deviation: divide by it": (
+                centred * np.sqrt(variance + eps) * weight + bias
+            ),
+            "the mean is added: subtract it": (
+                (x + x.mean(axis=-1, keepdims=True)) / np.sqrt(variance + eps) * weight + bias
+            ),
             "the bias is subtracted: add it": normal * weight - bias,
             "divided by the weight: multiply by it": normal / weight + bias,
             "the variance divides by D - 1, and ε is added to the root: divide by D, and put ε under the root": (
@@ -199,6 +241,12 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
     )
 
 
+def _by_sums(x: np.ndarray, eps: float, divisor: float = 1.0) -> np.ndarray:
+    """Return x normalised with its sum for the mean, and the sum of squares over a divisor for the variance."""
+    centred = x - x.sum(axis=-1, keepdims=True)
+    return centred / np.sqrt((centred**2).sum(axis=-1, keepdims=True) / divisor + eps)
+
+
 def _over(x: np.ndarray, axis: int | tuple[int, int] | None, eps: float) -> np.ndarray:
     """Return x normalised over the given axis."""
     centred = x - x.mean(axis=axis, keepdims=True)
@@ -212,7 +260,8 @@ def gelu(attempt: Attempt) -> None:
     x = np.array([[-3.0, -1.2, -0.4, 0.0], [0.3, 0.9, 2.7, 4.0]])
     root = math.sqrt(2.0 / math.pi)
     own = "use the Tensor's method .tanh()"
-    with explained({"ufunc": own, "must be real number, not Tensor": own}):
+    power = "write x ** 3: ^ is no power in Python"
+    with explained({"ufunc": own, "must be real number, not Tensor": own, "type(s) for ^": power}):
         got = attempt(tensor(x))
     complain_of_array(got, "gelu", "use the Tensor's operators and its method tanh, so that gradients flow")
     same(
@@ -228,6 +277,25 @@ def gelu(attempt: Attempt) -> None:
             ),
             "this is ReLU, whose gate is 0 or 1": np.maximum(x, 0.0),
             "this is x itself": x,
+            "the x before the cubic term is missing: x + 0.044715 x³": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (1.0 + 0.044715 * v**3)))
+            ),
+            "this uses exp: the formula has tanh": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.exp(root * (v + 0.044715 * v**3)))
+            ),
+            "x is added to the gate: multiply by it": _each(
+                x, lambda v: 0.5 * v + 1.0 + math.tanh(root * (v + 0.044715 * v**3))
+            ),
+            "this is x · tanh(x): the gate is 0.5 (1 + tanh(...))": x * np.tanh(x),
+            "π is rounded: use math.pi": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0 / 3.14) * (v + 0.044715 * v**3)))
+            ),
+            "the factor of x³ is 0.0455, the Taylor series': here it is 0.044715": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.0455 * v**3)))
+            ),
+            "the factor is √2/π, and 0.5 is missing: it must be √(2/π), and half of the sum": _each(
+                x, lambda v: v * (1.0 + math.tanh(math.sqrt(2.0) / math.pi * (v + 0.044715 * v**3)))
+            ),
             "this is tanh(x): the formula has more around it": np.tanh(x),
             "this is x times the sigmoid of x (SiLU): use the form with tanh": _each(
                 x, lambda v: v / (1.0 + math.exp(-v))
@@ -360,11 +428,22 @@ def Module(attempt: Attempt) -> None:
 
 
 def _pairs(attempt: Attempt, module: Any, what: str) -> list[tuple[str, Any]]:
-    with explained({"has no attribute 'named_parameters'": "a list may hold things that are not Modules"}):
+    reasons = {
+        "has no attribute 'named_parameters'": "a list may hold things that are not Modules",
+        "too many values to unpack": "go through vars(self).items(), which gives names and values",
+        "not enough values to unpack": "add a part's pairs one by one, with += and not with append",
+    }
+    with explained(reasons):
         found = attempt.call(module.named_parameters, what=what)
     if isinstance(found, dict):
         raise Complaint("named_parameters returns a dictionary: return a list of pairs (name, Tensor)")
     found = list(found)
+    if any(isinstance(pair, list) for pair in found) or any(
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], list) for pair in found
+    ):
+        raise Complaint("named_parameters holds a list in its list: add a part's pairs one by one, with +=")
+    if found and all(hasattr(value, "requires_grad") for value in found):
+        raise Complaint("named_parameters returns Tensors alone: return pairs (name, Tensor)")
     if not all(isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in found):
         raise Complaint("named_parameters must return pairs (name, Tensor), with the name first")
     return [(str(name), value) for name, value in found]
@@ -390,6 +469,13 @@ def _same_names(names: list[str], right: list[str]) -> None:
         "parts in a list need their position in the name: blocks.0, blocks.1": [
             n.replace("blocks.0.", "blocks.").replace("blocks.1.", "blocks.") for n in right
         ],
+        "the path is the wrong way round: the part's name comes first, embedding.weight": [
+            ".".join(n.split(".")[::-1]) if n.count(".") == 1 else n for n in right
+        ],
+        "the position is in brackets: join it with a dot, blocks.0": [
+            n.replace("blocks.0", "blocks[0]").replace("blocks.1", "blocks[1]") for n in right
+        ],
+        "the dot before the position is missing: blocks.0": [n.replace("blocks.", "blocks") for n in right],
         "the name of the list is missing: it is blocks.0, not 0": [n.removeprefix("blocks.") for n in right],
         "positions in a list count from 0: blocks.0 is the first": [
             n.replace("blocks.1.", "blocks.2.").replace("blocks.0.", "blocks.1.") for n in right
@@ -423,7 +509,8 @@ def _same_names(names: list[str], right: list[str]) -> None:
 def MLP(attempt: Attempt) -> None:
     """Check fc2(gelu(fc1(z))), one number at a time, with biases that are not 0."""
     tensor = attempt.find("Tensor")
-    mlp = attempt(3, 5, np.random.default_rng(0))
+    with explained({"positional argument: 'rng'": "a layer is made with Linear(fan_in, fan_out, rng)"}):
+        mlp = attempt(3, 5, np.random.default_rng(0))
     for part, shape in (("fc1", (3, 5)), ("fc2", (5, 3))):
         if not hasattr(mlp, part):
             raise Complaint(f"MLP(3, 5, rng) has no attribute {part}: name the two layers fc1 and fc2")
@@ -436,6 +523,8 @@ def MLP(attempt: Attempt) -> None:
                 "fc1 maps dim numbers to hidden, fc2 maps hidden numbers back to dim"
             )
     names = [name for name, _ in attempt.call(mlp.named_parameters, what="named_parameters() of the MLP")]
+    if {name for name in names if name[:4] not in ("fc1.", "fc2.")}:
+        raise Complaint(f"MLP has the parameters {', '.join(names)}: it has only the two layers fc1 and fc2")
     if names != ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]:
         raise Complaint(f"MLP has the parameters {', '.join(names)}: make those of fc1 first, then those of fc2")
 
@@ -450,7 +539,11 @@ def MLP(attempt: Attempt) -> None:
         array[...] = rng.standard_normal(array.shape)
     W1, b1, W2, b2 = (array.astype(np.float64) for array in arrays)
     z = rng.standard_normal((2, 4, 3)).astype(np.float32)
-    with explained({"mismatch in its core dimension": "first fc1, then fc2, each weight is (in, out) without .T"}):
+    reasons = {
+        "mismatch in its core dimension": "first fc1, then fc2, each weight is (in, out) without .T",
+        "'Linear'": "call the layer with its input, self.fc1(z)",
+    }
+    with explained(reasons):
         got = attempt.call(mlp, tensor(z), what="MLP(3, 5, rng)(z)")
     complain_of_array(got, "MLP", "pass the Tensor through the layers, so that gradients flow")
     hidden = np.array([[[sum(t * W1[:, j]) + b1[j] for j in range(5)] for t in image] for image in z.astype(float)])
@@ -467,6 +560,13 @@ def MLP(attempt: Attempt) -> None:
             "GELU acts a second time after fc2: apply it once": _each(right, _gelu),
             "z is added: the residual connection belongs to the block of lesson 08": right + z,
             "this uses ReLU: use GELU": np.maximum(hidden, 0) @ W2 + b2,
+            "softmax acts on the result: return fc2's output": _softmax(right),
+            "GELU acts on the weight of fc1: apply it to the layer's output": z @ _each(W1, _gelu) @ W2,
+            "layer normalisation acts in the MLP: it belongs to the block of lesson 08": (
+                _each(_norm(z.astype(float), np.ones(3), np.zeros(3), 1e-6) @ W1 + b1, _gelu) @ W2 + b2
+            ),
+            "this is the output of fc1 alone: continue with GELU and fc2": hidden,
+            "fc2 is missing: it maps back to dim": bent,
             "this uses tanh: use GELU": np.tanh(hidden) @ W2 + b2,
             "this is z itself": z,
             "the bias of fc1 is missing": _each(hidden - b1, _gelu) @ W2 + b2,
@@ -494,7 +594,8 @@ def layer_norm_gradient(attempt: Attempt) -> None:
         root = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps)
         n = centred / root
         mean_dy, mean_dyn = dy.mean(axis=-1, keepdims=True), (dy * n).mean(axis=-1, keepdims=True)
-        got = attempt(x, dy) if eps == 1e-6 else attempt(x, dy, eps)
+        with explained({"could not be broadcast": "is keepdims=True missing?"}):
+            got = attempt(x, dy) if eps == 1e-6 else attempt(x, dy, eps)
         same(
             got,
             right,
@@ -503,7 +604,10 @@ def layer_norm_gradient(attempt: Attempt) -> None:
                 "this is dy itself: derive how n depends on x": dy,
                 "this is the forward pass: return dL/dx": n,
                 "mean and standard deviation count as constants: both depend on x": dy / root,
-                "the standard deviation counts as a constant: it depends on x too": (dy - mean_dy) / root,
+                "the term of the standard deviation is missing or 0: it depends on x too": (dy - mean_dy) / root,
+                "the means run over everything: take them over the last axis, with keepdims=True": _everything(
+                    x, dy, eps
+                ),
                 "the mean counts as a constant: it depends on x too": (dy - n * mean_dyn) / root,
                 "the division by √(σ² + ε) is missing": dy - mean_dy - n * mean_dyn,
                 "the last term is added: its sign is minus": (dy - mean_dy + n * mean_dyn) / root,
@@ -521,11 +625,23 @@ def layer_norm_gradient(attempt: Attempt) -> None:
         )
 
 
+def _everything(x: np.ndarray, dy: np.ndarray, eps: float) -> np.ndarray:
+    """Return the gradient with means over all tokens."""
+    root = np.sqrt(x.var() + eps)
+    n = (x - x.mean()) / root
+    return (dy - dy.mean() - n * (dy * n).mean()) / root
+
+
 def _without_eps(centred: np.ndarray, dy: np.ndarray) -> np.ndarray:
     """Return the gradient as if ε were 0."""
     root = np.sqrt((centred**2).mean(axis=-1, keepdims=True))
     n = centred / root
     return (dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)) / root
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def _gelu(v: float) -> float:

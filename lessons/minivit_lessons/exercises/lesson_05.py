@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ RAISES = {
     "axes don't match": "transpose takes all axes in their new order, such as transpose(0, 1, 3, 2, 4, 5)",
     "'float' object cannot be interpreted": "H / P is a float: use H // P",
     "integer argument expected": "H / P is a float: use H // P",
-    "no attribute 'swapaxes'": "use transpose with all axes in their new order",
+    "array of size 1 into": "NumPy's functions take no Tensor: use its methods, images.reshape(...)",
     "no attribute 'unfold'": "cut with reshape and transpose",
 }
 
@@ -55,14 +56,25 @@ def patches_at_384(value: Any) -> None:
 @exercise(5)
 def cut_patch(attempt: Attempt) -> None:
     """Check every patch of an image that is not square."""
-    image = np.random.default_rng(0).integers(0, 256, (6, 9, 2))
+    image = np.random.default_rng(0).integers(0, 256, (9, 12, 8))
     P = 3
-    for row, column in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
-        right = [image[row * P + i, column * P + j, c] for i in range(P) for j in range(P) for c in range(2)]
-        with explained({"no attribute 'unfold'": "cut with slices, image[a:b, c:d]"}):
+    for row, column in ((1, 2), (0, 0), (0, 1), (2, 0), (1, 1), (2, 3)):
+        right = [image[row * P + i, column * P + j, c] for i in range(P) for j in range(P) for c in range(8)]
+        reasons = {
+            "no attribute 'unfold'": "cut with slices, image[a:b, c:d]",
+            "cannot reshape": "a row of numbers is reshape(-1); the number of channels is not always 3",
+        }
+        with explained(reasons):
             got = attempt(image, P, row, column)
         top, left = row * P, column * P
         square = image[top : top + P, left : left + P]
+        if not np.size(got):
+            raise Complaint(
+                f"cut_patch(image, {P}, {row}, {column}) is empty: the slices run to (row + 1) * P, not to P, and rows and "
+                "columns are sliced together, image[rows, columns]"
+            )
+        if np.ndim(got) > 1 and not np.array_equal(np.ravel(got), np.ravel(square)):
+            got = np.ravel(got)  # what was cut is wrong: this is said first
         same(
             got,
             np.array(right),
@@ -71,9 +83,6 @@ def cut_patch(attempt: Attempt) -> None:
                 "the patch begins at (row, column), not at (row * P, column * P)": lambda r=row, c=column: image[
                     r : r + P, c : c + P
                 ].reshape(-1),
-                "the slices end at P: they must end at (row + 1) * P and (column + 1) * P": (
-                    image[row * P : P, column * P : P].reshape(-1)
-                ),
                 "row and column are swapped": lambda r=row, c=column: image[
                     c * P : (c + 1) * P, r * P : (r + 1) * P
                 ].reshape(-1),
@@ -97,10 +106,26 @@ def cut_patch(attempt: Attempt) -> None:
                 "this is a single pixel: slice P rows and P columns": image[row, column],
                 "these are whole rows of pixels: slice the columns too": image[top : top + P].reshape(-1),
                 "these are whole columns of pixels: slice the rows too": image[:, left : left + P].reshape(-1),
+                "the numbers are in column order, and channel by channel: use reshape(-1)": (
+                    square.transpose(2, 1, 0).reshape(-1)
+                ),
+                "the channels are averaged: keep all of them": square.mean(axis=-1).reshape(-1),
+                "the rows end one pixel too early: the end of a slice is not included": (
+                    image[top : top + P - 1, left : left + P].reshape(-1)
+                ),
+                "the columns end one pixel too early: the end of a slice is not included": (
+                    image[top : top + P, left : left + P - 1].reshape(-1)
+                ),
+                "the slices end at P * P: they must end at (row + 1) * P and (column + 1) * P": (
+                    image[top : P * P, left : P * P].reshape(-1)
+                ),
+                "the patch begins at row // P: it begins at row * P": (
+                    image[row // P : row // P + P, column // P : column // P + P].reshape(-1)
+                ),
                 "one channel alone is left: keep all channels": square[..., 0].reshape(-1),
                 "this is the whole image": image.reshape(-1),
                 "the numbers are a strip of the image, not a square: slice rows and columns first": (
-                    image.reshape(-1, P * P * 2)[row * 3 + column]
+                    image.reshape(-1, P * P * 8)[row * 4 + column]
                 ),
             },
         )
@@ -115,7 +140,8 @@ def patchify(attempt: Attempt) -> None:
     h, w = H // P, W // P
     right = np.array([[_square(image, P, row, column) for row in range(h) for column in range(w)] for image in images])
     grid = images.reshape(B, h, P, w, P, C)
-    with explained(RAISES):
+    split_up = "the axes are (B, H, W, C): split them into (B, H/P, P, W/P, P, C), and N is H/P · W/P"
+    with explained({**RAISES, "cannot reshape": split_up}):
         got = attempt(tensor(images), P)
     if isinstance(got, list) or (isinstance(got, np.ndarray) and got.dtype.kind == "O"):
         raise Complaint(
@@ -140,6 +166,10 @@ def patchify(attempt: Attempt) -> None:
             "rows and columns of patches are two axes: join them to N": grid.transpose(0, 1, 3, 2, 4, 5).reshape(
                 B, h, w, -1
             ),
+            "the images are transposed first: split each axis with a reshape before": (
+                images.transpose(0, 2, 1, 3).reshape(B, h * w, -1)
+            ),
+            "the axes are not joined: end with reshape(B, -1, P * P * C)": grid.transpose(0, 1, 3, 2, 4, 5),
             "the pixels of a patch are spread over the image: split H into (H/P, P), not into (P, H/P)": (
                 images.reshape(B, P, h, P, w, C).transpose(0, 2, 4, 1, 3, 5).reshape(B, h * w, -1)
             ),
@@ -166,6 +196,7 @@ def patchify(attempt: Attempt) -> None:
             "the patches are not flat: join their last three axes to P·P·C": (
                 grid.transpose(0, 1, 3, 2, 4, 5).reshape(B, h * w, P, P, C)
             ),
+            **_orders(grid, (0, 1, 3, 2, 4, 5), (B, h * w, P * P * C)),
         },
     )
     small = np.random.default_rng(6).standard_normal((1, 2, 4, 1))
@@ -190,7 +221,8 @@ def unpatchify(attempt: Attempt) -> None:
     h, w = H // P, W // P
     patches = np.array([[_square(image, P, r, c) for r in range(h) for c in range(w)] for image in images])
     split = patches.reshape(B, h, w, P, P, C)
-    with explained(RAISES):
+    split_up = "the result is (B, H, W, C), where -1 computes C, and the split is (B, H/P, W/P, P, P, C)"
+    with explained({**RAISES, "cannot reshape": split_up}):
         got = attempt(tensor(patches), P, H, W)
     complain_of_array(got, "unpatchify", "use the Tensor's reshape and transpose, which return Tensors")
     same(
@@ -225,7 +257,12 @@ def unpatchify(attempt: Attempt) -> None:
                 patches.reshape(B, h, P, w, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(B, h * w, -1)
             ),
             "the rows and columns are not joined: end with reshape(B, H, W, -1)": split.transpose(0, 1, 3, 2, 4, 5),
+            "height and width are swapped in the last reshape": images.reshape(B, W, H, C),
+            "the batch axis is lost: B comes first": (
+                patches.reshape(h, w, P, P, -1).transpose(0, 2, 1, 3, 4).reshape(H, W, -1)
+            ),
             "height and width are swapped": split.transpose(0, 2, 4, 1, 3, 5).reshape(B, W, H, C),
+            **_orders(split, (0, 1, 3, 2, 4, 5), (B, H, W, C)),
         },
     )
     grey = np.random.default_rng(7).standard_normal((1, 2, 4, 1))
@@ -246,7 +283,12 @@ def embed_patches(attempt: Attempt) -> None:
     x_p = np.array([[_square(image, P, r, c) for r in range(H // P) for c in range(W // P)] for image in images])
     right = np.array([[[sum(x * E[:, d]) + bias[d] for d in range(D)] for x in image] for image in x_p])
     reasons = {
+        "(size 12 is different from 3)": "cut the images first: patchify(images, P)",
+        "(size 12 is different from 72)": "each image was flattened as a whole: cut it first, patchify(images, P)",
+        "(size 6 is different from 5)": "the patches come first: patches @ E, or linear(patches, E, bias)",
         "mismatch in its core dimension": "E is (P·P·C, D): the product is patches @ E, without .T",
+        "cannot reshape": "the patch size is the argument P: patchify(images, P)",
+        "different element types": "use E and bias, which are given",
         "could not be broadcast": "use the matrix product, patches @ E",
     }
     with explained(reasons):
@@ -257,6 +299,8 @@ def embed_patches(attempt: Attempt) -> None:
         right,
         "embed_patches(images, E, bias, P)",
         mistakes={
+            "the bias is added to E: add it to the product": x_p @ (E + bias),
+            "this is the sum over the patches: return one embedding for each patch": right.sum(axis=1),
             "the bias acts twice: linear adds it already": right + bias,
             "an activation function acts on the result: the patch embedding is linear": np.maximum(right, 0),
             "this is the mean over the patches: return one embedding for each patch": right.mean(axis=1),
@@ -293,6 +337,9 @@ def patch_means(attempt: Attempt) -> None:
         right,
         f"patch_means(image, {P})",
         mistakes={
+            "the mean runs over pixel rows alone: average over axes 1 and 3": four.mean(axis=1),
+            "the mean runs over pixel columns alone: average over axes 1 and 3": four.mean(axis=3),
+            "this is the first pixel of each patch: take the mean of all": image[::P, ::P],
             "the mean runs over the patches: average over axes 1 and 3, the pixels": four.mean(axis=(0, 2)),
             "the axes of the mean are wrong: average over axes 1 and 3": four.mean(axis=(2, 3)),
             "the mean runs over rows of patches: average over axes 1 and 3": four.mean(axis=(0, 1)),
@@ -346,12 +393,16 @@ def patchify_channels_first(attempt: Attempt) -> None:
             "the channel axis is not last: the order is (1, 3, 2, 4, 0)": (
                 split.transpose(1, 3, 2, 0, 4).reshape(h * w, -1)
             ),
+            "image.T swaps rows and columns too: transpose(1, 2, 0) moves the channels alone": np.array(
+                [_square(image.T, P, r, c) for r in range(w) for c in range(h)]
+            ),
             "the patches are not flat: join the last three axes": split.transpose(1, 3, 2, 4, 0).reshape(-1, P, P, C),
             "rows and columns of patches are two axes: join them to N": right.reshape(h, w, -1),
             "a patch is a column: it must be a row, (N, P·P·C)": right.T,
             "all channels of a patch are one after the other, and the patches too: put the channel axis last": (
                 split.transpose(0, 1, 3, 2, 4).reshape(h * w, -1)
             ),
+            **_orders(split, (1, 3, 2, 4, 0), (h * w, P * P * C)),
         },
     )
     uses_only(attempt, "reshape", "transpose", "len", "//", "*", "-", "[]")
@@ -361,3 +412,15 @@ def _square(image: np.ndarray, P: int, row: int, column: int) -> np.ndarray:
     """Return the numbers of one patch, read one at a time."""
     C = image.shape[2]
     return np.array([image[row * P + i, column * P + j, c] for i in range(P) for j in range(P) for c in range(C)])
+
+
+def _orders(split: np.ndarray, right: tuple[int, ...], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Return what every other order of the axes in a transpose leads to, by a sentence that names it."""
+    fixed = 1 if right[0] == 0 else 0  # the batch stays in front
+    found = {}
+    for order in itertools.permutations(range(fixed, split.ndim)):
+        order = (*range(fixed), *order)
+        if order != right:
+            sentence = f"the order of the axes in transpose is {order}: it must be {right}"
+            found[sentence] = split.transpose(order).reshape(shape)
+    return found

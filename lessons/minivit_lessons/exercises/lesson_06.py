@@ -19,6 +19,8 @@ JOIN = {
     "concatenation axis must match exactly, but along dimension 1": (
         "the tokens are axis 1: concatenate([...], axis=1)"
     ),
+    "setting an array element with a sequence": "NumPy's functions take no Tensor: use broadcast_to",
+    "tuple indices must be": "concatenate takes one list of Tensors: concatenate([a, b], axis=1)",
     "does not support item assignment": "join with concatenate([class tokens, z], axis=1)",
     "zero-dimensional arrays cannot be concatenated": "np.concatenate takes no Tensors: use lesson 02's concatenate",
     "must have same number of dimensions": "give both three axes: broadcast_to(cls, (B, 1, D)) and z",
@@ -67,6 +69,8 @@ def add_class_token(attempt: Attempt) -> None:
     right = np.array([[cls[0, 0].tolist(), *image.tolist()] for image in z])
     with explained(JOIN):
         got = attempt(tensor(z), tensor(cls))
+    if isinstance(got, list | tuple):
+        raise Complaint("add_class_token returns a list: join all images at once, along axis 1")
     complain_of_array(got, "add_class_token", "use concatenate and broadcast_to, so that gradients flow")
     same(
         got,
@@ -81,6 +85,7 @@ def add_class_token(attempt: Attempt) -> None:
             "each image's first patch is repeated: put cls there": np.concatenate([z[:, :1], z], axis=1),
             "the first token is zeros: use cls": np.concatenate([np.zeros((B, 1, D)), z], axis=1),
             "only the first image is returned": right[:1],
+            "the last patch is cut off: return N + 1 tokens": right[:, :-1],
             "the class token is there N times: broadcast it to (B, 1, D)": np.concatenate(
                 [np.broadcast_to(cls, (B, N, D)), z], axis=1
             ),
@@ -108,8 +113,8 @@ def add_class_token(attempt: Attempt) -> None:
 @exercise(6)
 def sincos2d(attempt: Attempt) -> None:
     """Check every number of two tables, of grids that are not square, by the formula."""
-    _sincos(attempt, 2, 3, 8)
     _sincos(attempt, 3, 2, 16)
+    _sincos(attempt, 2, 3, 8)
 
 
 def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
@@ -134,6 +139,9 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
     with explained(reasons):
         got = attempt(rows, columns, D)
     right = table(speeds)
+    if np.shape(got) == (rows * columns, 4 * D):
+        raise Complaint(f"sincos2d has {4 * D} numbers for each position: there are D/4 speeds, in four groups of D/4")
+    many = [10000.0 ** (-k / (D // 2 - 1)) for k in range(D // 2)]
     same(
         got,
         right,
@@ -159,6 +167,13 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
             "both sines come first, then both cosines: the sines and cosines of x come before those of y": table(
                 speeds, order=(groups[0], groups[2], groups[1], groups[3])
             ),
+            "there are D/2 speeds and two groups: use D/4 speeds, and sine and cosine of both x and y": table(
+                many, order=(groups[0], groups[3])
+            ),
+            "the exponent is rounded: use / instead of //": table(
+                [10000.0 ** (-k // (quarter - 1)) for k in range(quarter)]
+            ),
+            "the four groups are added: put them side by side": sum(np.split(right, 4, axis=1)),
             "the four groups are below one another: concatenate along axis 1": np.concatenate(
                 np.split(right, 4, axis=1)
             ),
@@ -287,6 +302,10 @@ def move_right(attempt: Attempt) -> None:
                     np.eye(D, dtype=bool), right, np.abs(right)
                 ),
                 "the sines are missing: each pair is rotated": np.diag(np.diag(right)),
+                "this moves the numbers within a row, not the position": np.roll(np.eye(D), columns, axis=1),
+                "the identity for y is missing, and the sines too": np.diag(
+                    np.concatenate([np.cos(columns * omega), np.zeros(D - quarter)])
+                ),
                 "this is the half of x alone: M is (D, D), with the identity for y": right[:half, :half],
             },
             check_dtype=False,

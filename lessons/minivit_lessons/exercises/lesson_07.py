@@ -17,6 +17,7 @@ from . import exercise, question
 IN_LOOK = {
     "size 5 is different from 3": "keys has one key in each row: the scores are keys @ query",
     "shapes (3,) and (5,3) not aligned": "keys has one key in each row: the scores are keys @ query",
+    "size 5 is different from 2": "the weights stand in front: weights @ values",
     "memoryview": "your softmax takes a Tensor: write it with np.exp here",
     "only length-1 arrays": "math.exp takes one number: use np.exp",
     "only size-1 arrays": "math.exp takes one number: use np.exp",
@@ -26,6 +27,8 @@ IN_LOOK = {
 SWAP = {
     "axes don't match": "transpose takes all axes in their new order: use swap_last_two(k)",
     "no attribute 'mT'": "use swap_last_two(k)",
+    "could not be broadcast": "is keepdims=True missing?",
+    "subscripts": "NumPy's functions take no Tensor: use q @ swap_last_two(k)",
     "mismatch in its core dimension": "row i of q times row j of k: the product is q @ swap_last_two(k)",
     "ufunc": "use your softmax and the Tensor's methods",
 }
@@ -63,6 +66,23 @@ def look(attempt: Attempt) -> None:
             ),
             "the weighted values are not added up: sum over them": np.array(weights)[:, None] * values,
             "this is the mean of weight · value: add them up, because the weights already add up to 1": right / 5,
+            "the weighted values are not added up: weights @ values": (np.array(weights)[:, None] * values).T,
+            "the score is a distance, which is small for a good match: take the dot product": (
+                np.array(_shares([float(np.linalg.norm(query - key)) for key in keys])) @ values
+            ),
+            "the score is minus a distance: take the dot product": (
+                np.array(_shares([-float(np.linalg.norm(query - key)) for key in keys])) @ values
+            ),
+            "only the last key counts: add up, output = output + weight * value": np.exp(raw[-1]) * values[-1],
+            "only the last key counts: add up the weighted values": weights[-1] * values[-1],
+            "the values are weighted with the scores, and divided by N: softmax is missing": raw @ values / 5,
+            "the weights are divided by their length: divide by their sum": (
+                np.exp(raw) / np.linalg.norm(np.exp(raw)) @ values
+            ),
+            "the base is 2: softmax uses exp": 2.0**raw / (2.0**raw).sum() @ values,
+            "the scores are cosines: a score is the dot product alone": (
+                np.array(_shares(list(raw / np.linalg.norm(keys, axis=1) / np.linalg.norm(query)))) @ values
+            ),
             "the sum runs over the numbers of each value: add up over the N keys": (
                 (np.array(weights)[:, None] * values).sum(axis=1)
             ),
@@ -119,7 +139,8 @@ def attention_weights(attempt: Attempt) -> None:
     for b, h, i, j in np.ndindex(scores.shape):
         scores[b, h, i, j] = sum(q[b, h, i, d] * k[b, h, j, d] for d in range(9))
     with explained(SWAP):
-        got = _four_axes(attempt, [tensor(q), tensor(k)], [tensor(q[0, 0]), tensor(k[0, 0])], "attention_weights")
+        flat = [tensor(q[0, 0]), tensor(k[0, 0])]
+        got = _four_axes(attempt, [tensor(q), tensor(k)], flat, _rows(scores / 3)[0, 0], "attention_weights")
     complain_of_array(got, "attention_weights")
     same(
         got,
@@ -135,6 +156,15 @@ def attention_weights(attempt: Attempt) -> None:
                 _rows((scores / 3).swapaxes(-1, -2)).swapaxes(-1, -2)
             ),
             "queries and keys are swapped: row i belongs to query i": _rows((scores / 3).swapaxes(-1, -2)),
+            "the scores are divided by the root of another axis: D_h is q.shape[-1]": _rows(scores / math.sqrt(2)),
+            "exp(score) is divided by the sum over everything: divide by the sum of each row": (
+                np.exp(scores / 3) / np.exp(scores / 3).sum()
+            ),
+            "the scores compare queries with queries: compare them with the keys": _rows(q @ q.swapaxes(-1, -2) / 3),
+            "these are the scores, divided by D_h: divide by √D_h, then softmax": scores / 9,
+            "the product is swap_last_two(q) @ k: it must be q @ swap_last_two(k)": (_rows(q.swapaxes(-1, -2) @ k / 3)),
+            "q and k are multiplied element by element: use q @ swap_last_two(k)": _rows(q * k / 3),
+            "softmax acts on q and k: it must act on their scores": _rows(q) @ _rows(k).swapaxes(-1, -2),
             "softmax runs over the heads: it must run over the last axis, so that each row adds up to 1": (
                 np.moveaxis(_rows(np.moveaxis(scores / 3, 1, -1)), -1, 1)
             ),
@@ -167,7 +197,8 @@ def attention(attempt: Attempt) -> None:
         weights[b, h, i] = _shares(scores)
         right[b, h, i] = _mix(weights[b, h, i], v[b, h])
     scores = q @ k.swapaxes(-1, -2)
-    got = attempt(tensor(q), tensor(k), tensor(v))
+    with explained({"shapes (3,) (2,3,4,4)": "look answers one query: use attention_weights(q, k) @ v for all"}):
+        got = attempt(tensor(q), tensor(k), tensor(v))
     if isinstance(got, tuple):
         raise Complaint("attention returns a tuple: return the outputs alone, weights @ v")
     complain_of_array(got, "attention")
@@ -180,6 +211,16 @@ def attention(attempt: Attempt) -> None:
             "the weights are transposed: row i belongs to query i": weights.swapaxes(-1, -2) @ v,
             "the product is v @ weights, which mixes the columns of v: it must be weights @ v": v @ weights,
             "the weights multiply v element by element: use the matrix product weights @ v": weights * v,
+            "the product is swap_last_two(v) @ weights: it must be weights @ v": v.swapaxes(-1, -2) @ weights,
+            "q is added: return weights @ v alone": right + q,
+            "v is added: return weights @ v alone": right + v,
+            "the outputs are added up over the queries: return one for each query": right.sum(axis=-2),
+            "this is the mean over the queries: return one output for each query": right.mean(axis=-2),
+            "softmax acts on the output: return weights @ v": _rows(right),
+            "the roles are mixed up: the queries meet the keys, and the values are averaged": (
+                _rows(v @ k.swapaxes(-1, -2) / 2) @ q
+            ),
+            "the output is divided by √D_h: only the scores are": right / 2,
             "v is transposed: the product is weights @ v": weights @ v.swapaxes(-1, -2),
             "softmax acts twice: attention_weights already ends with it": _rows(weights) @ v,
             "these are the values themselves: multiply them by the weights": v,
@@ -237,6 +278,16 @@ def self_attention(attempt: Attempt) -> None:
         q, k, v = qkv.reshape(3, B, N, D_h)
         return _rows(q @ k.swapaxes(-1, -2) / 2) @ v
 
+    def mixed() -> np.ndarray:
+        """Return the result if the columns are cut by a reshape to (B, 3, N, D_h)."""
+        q, k, v = np.moveaxis(qkv.reshape(B, 3, N, D_h), 1, 0)
+        return _rows(q @ k.swapaxes(-1, -2) / 2) @ v
+
+    def shifted(of_k: int, of_v: int) -> np.ndarray:
+        """Return the result if the slices of k and v begin some columns too late."""
+        k = qkv[..., D_h + of_k : 2 * D_h + of_k]
+        return _rows(qkv[..., :D_h] @ k.swapaxes(-1, -2) / 2) @ qkv[..., 2 * D_h + of_v :]
+
     def queries_only() -> np.ndarray:
         """Return the result if the scores compare queries with queries."""
         q, v = qkv[..., :D_h], qkv[..., 2 * D_h :]
@@ -248,7 +299,17 @@ def self_attention(attempt: Attempt) -> None:
         return _rows((q @ k.swapaxes(-1, -2) / 2).swapaxes(-1, -2)).swapaxes(-1, -2) @ v
 
     interleaved = np.concatenate([np.arange(part, 3 * D_h, 3) for part in range(3)])
-    with explained({"mismatch in its core dimension": "U has the shape (D, 3 D_h): the product is z @ U, without .T"}):
+    reasons = {
+        "size 8 is different from 4": "the slice of k ends at 2 * D_h: qkv[..., D_h : 2 * D_h]",
+        "(size 12 is different from 6)": "U has the shape (D, 3 D_h): the product is z @ U, without .T",
+        "mismatch in its core dimension": "q, k and v are (B, N, D_h), cut from the last axis of z @ U + bias",
+        "remapped shapes": "cut the last axis, qkv[..., :D_h]: qkv[:D_h] cuts the batch",
+        "out of bounds for array of dimension 0": "np.split takes no Tensor: use slices, qkv[..., :D_h]",
+        "values to unpack": "cut the last axis with slices, qkv[..., :D_h]",
+        "index 2 is out of bounds": "the thirds are on another axis: slice the last one, qkv[..., :D_h]",
+        "shapes (2,12,4) (2,12,6)": "z is not added here: return the outputs of attention alone",
+    }
+    with explained(reasons):
         got = attempt(tensor(z), tensor(U), tensor(bias))
     if isinstance(got, tuple):
         raise Complaint("self_attention returns a tuple: return the outputs of attention alone")
@@ -273,6 +334,18 @@ def self_attention(attempt: Attempt) -> None:
             ),
             "the scores are divided by √D: divide by √D_h": lambda: eqs(U, bias, divisor=math.sqrt(D)),
             "the scores are divided by D_h: divide by √D_h": lambda: eqs(U, bias, divisor=float(D_h)),
+            "the slice of v is empty: it begins at 2 * D_h": np.zeros((B, N, 0)),
+            "the slice of k begins one column too late: it is qkv[..., D_h : 2 * D_h]": lambda: shifted(1, 0),
+            "the slices begin one column too late: k begins at D_h, v at 2 * D_h": lambda: shifted(1, 1),
+            "q, k and v are all of qkv: cut it into thirds first": _rows(
+                qkv @ qkv.swapaxes(-1, -2) / math.sqrt(3 * D_h)
+            )
+            @ qkv,
+            "the values are the tokens z: take the last third of qkv": _rows(
+                qkv[..., :D_h] @ qkv[..., D_h : 2 * D_h].swapaxes(-1, -2) / 2
+            )
+            @ z,
+            "the reshape to (B, 3, N, D_h) mixes tokens: reshape to (B, N, 3, D_h), or slice the last axis": mixed,
             "the columns were cut by a reshape alone: it mixes tokens; slice the last axis": reshaped,
             "the scores compare queries with queries: compare them with the keys": queries_only,
             "softmax runs over the queries: it must run over the last axis": over_queries,
@@ -328,6 +401,12 @@ def causal_mask(attempt: Attempt) -> None:
         right = np.array([[j <= i for j in range(N)] for i in range(N)])
         got = attempt(N)
         what = f"causal_mask({N})"
+        if np.shape(got) in ((1, N), (N, 1)) and N > 1:
+            raise Complaint(
+                f"{what} has shape {np.shape(got)}: compare a column of positions, (N, 1), with a row, (N,)"
+            )
+        if isinstance(got, np.ndarray) and np.isneginf(got.astype(float)).any():
+            raise Complaint(f"{what} holds -infinity: return booleans, true where query i may see key j")
         if np.shape(got) == (N,):
             raise Complaint(f"{what} has shape ({N},): compare a column of positions, (N, 1), with a row of positions")
         same(
@@ -369,15 +448,21 @@ def _mix(weights: Any, values: np.ndarray) -> np.ndarray:
     )
 
 
-def _four_axes(attempt: Attempt, inputs: list[Any], flat: list[Any], name: str) -> Any:
-    """Call it with two axes in front. If only that fails, it transposes too many axes, as .T does."""
+def _four_axes(attempt: Attempt, inputs: list[Any], flat: list[Any], right: np.ndarray, name: str) -> Any:
+    """Call it with two axes in front. If only that fails, it transposes too many axes, as .T does.
+
+    Args:
+        inputs: the arguments with four axes.
+        flat: those of one sequence, with two axes.
+        right: the right result for `flat`.
+    """
     try:
         return attempt(*inputs)
     except Complaint as complaint:
         if "raises" not in str(complaint):
             raise
         try:
-            attempt(*flat)
+            same(attempt(*flat), right, name)
         except Complaint:
             raise complaint from None
         raise Complaint(

@@ -7,7 +7,7 @@ from . import lesson, right, wrong
 
 names = lesson(4)
 Tensor, Linear, Base = names["Tensor"], names["Linear"], names["Module"]
-given_gelu = names["gelu"]
+given_gelu, LayerNorm, softmax = names["gelu"], names["LayerNorm"], names["softmax"]
 
 
 # -- normalise_row ----------------------------------------------------------------------------------------
@@ -269,7 +269,7 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return centred / ((centred * centred).mean(dim=-1, keepdim=True) + eps).sqrt() * weight + bias
 
 
-@wrong("PyTorch's var is here")
+@wrong("NumPy's var is here")
 def layer_norm(x, weight, bias, eps=1e-6):
     return (x - x.mean(axis=-1, keepdims=True)) / (x.var(axis=-1, keepdims=True) + eps).sqrt() * weight + bias
 
@@ -850,7 +850,7 @@ def layer_norm_gradient(x, dy, eps=1e-6):
     return dy / parts(x, eps)[1]
 
 
-@wrong("the standard deviation counts as a constant")
+@wrong("the term of the standard deviation is missing or 0")
 def layer_norm_gradient(x, dy, eps=1e-6):
     return (dy - dy.mean(axis=-1, keepdims=True)) / parts(x, eps)[1]
 
@@ -883,3 +883,209 @@ def layer_norm_gradient(x, dy, eps=1e-6):
 def layer_norm_gradient(x, dy, eps=1e-6):
     _, root, n = parts(x, 0.0)
     return (dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)) / root
+
+
+# -- mistakes by people who know PyTorch, NumPy alone, or guess -------------------------------------------
+
+
+@wrong("ε is added to the result")
+def normalise_row(row, eps=1e-6):
+    m = sum(row) / len(row)
+    v = sum((x - m) ** 2 for x in row) / len(row)
+    return [(x - m) / math.sqrt(v) + eps for x in row]
+
+
+@wrong("the sum is squared")
+def normalise_row(row, eps=1e-6):
+    m = sum(row) / len(row)
+    v = sum(x - m for x in row) ** 2 / len(row)
+    return [(x - m) / math.sqrt(v + eps) for x in row]
+
+
+@wrong("the mean is rounded down: use / instead of //")
+def normalise_row(row, eps=1e-6):
+    m = sum(row) // len(row)
+    v = sum((x - m) ** 2 for x in row) / len(row)
+    return [(x - m) / math.sqrt(v + eps) for x in row]
+
+
+@wrong("the mean is not squared")
+def normalise_row(row, eps=1e-6):
+    m = sum(row) / len(row)
+    v = sum(x * x for x in row) / len(row) - m
+    return [(x - m) / math.sqrt(v + eps) for x in row]
+
+
+@wrong("is `return` inside the loop? Return a list")
+def normalise_row(row, eps=1e-6):
+    m = sum(row) / len(row)
+    v = sum((x - m) ** 2 for x in row) / len(row)
+    for x in row:
+        return (x - m) / math.sqrt(v + eps)
+    return None
+
+
+@wrong("return the list of the n_i, one for each x")
+def normalise_row(row, eps=1e-6):
+    m = sum(row) / len(row)
+    return m, sum((x - m) ** 2 for x in row) / len(row)
+
+
+@wrong("this divides by the length of the row")
+def normalise_row(row, eps=1e-6):
+    row = np.array(row)
+    return row / np.linalg.norm(row)
+
+
+@wrong("this divides by the largest number")
+def normalise_row(row, eps=1e-6):
+    row = np.array(row)
+    return (row - row.mean()) / row.max()
+
+
+@wrong("weight multiplies element by element: use *, not @")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+    return (x - mean) / (var + eps).sqrt() @ weight + bias
+
+
+@wrong("the mean is not squared")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = (x**2).mean(axis=-1, keepdims=True) - mean
+    return weight * (x - mean) / (var + eps).sqrt() + bias
+
+
+@wrong("weight and bias are added to each other")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+    return (x - mean) / (var + eps).sqrt() * (weight + bias)
+
+
+@wrong("these are sums: mean and variance are means over D")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.sum(axis=-1, keepdims=True)
+    var = ((x - mean) ** 2).sum(axis=-1, keepdims=True)
+    return (x - mean) / (var + eps).sqrt() * weight + bias
+
+
+@wrong("the tokens are multiplied by the standard deviation")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    var = ((x - mean) ** 2).mean(axis=-1, keepdims=True)
+    return (x - mean) * (var + eps).sqrt() * weight + bias
+
+
+@wrong("write x ** 3: ^ is no power in Python")
+def gelu(x):
+    return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x ^ 3)).tanh())
+
+
+@wrong("the x before the cubic term is missing: x + 0.044715 x³")
+def gelu(x):
+    return x / 2 * (1 + (math.sqrt(2 / math.pi) * (1 + 0.044715 * x**3)).tanh())
+
+
+@wrong("this uses exp: the formula has tanh")
+def gelu(x):
+    return x / 2 * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).exp())
+
+
+@wrong("x is added to the gate: multiply by it")
+def gelu(x):
+    return x / 2 + (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)).tanh())
+
+
+@wrong("this is x · tanh(x): the gate is 0.5 (1 + tanh(...))")
+def gelu(x):
+    return x.tanh() * x
+
+
+@wrong("π is rounded: use math.pi")
+def gelu(x):
+    return x * (1 + (math.sqrt(2 / 3.14) * (x + 0.044715 * x**3)).tanh()) / 2
+
+
+@wrong("the factor of x³ is 0.0455, the Taylor series'")
+def gelu(x):
+    return x / 2 * (1 + (math.sqrt(2 / math.pi) * (x + 0.0455 * x**3)).tanh())
+
+
+@wrong("a layer is made with Linear(fan_in, fan_out, rng)")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden), Linear(hidden, dim)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(z)))
+
+
+@wrong("call the layer with its input, self.fc1(z)")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1))
+
+
+@wrong("it has only the two layers fc1 and fc2")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+        self.norm = LayerNorm(dim)
+
+    def forward(self, z):
+        return self.fc2(given_gelu(self.fc1(self.norm(z))))
+
+
+@wrong("softmax acts on the result: return fc2's output")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return softmax(self.fc2(given_gelu(self.fc1(z))))
+
+
+@wrong("GELU acts on the weight of fc1")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return z @ given_gelu(self.fc1.weight) @ self.fc2.weight
+
+
+@wrong("fc2 is missing: it maps back to dim")
+class MLP(Base):
+    def __init__(self, dim, hidden, rng):
+        self.fc1, self.fc2 = Linear(dim, hidden, rng), Linear(hidden, dim, rng)
+
+    def forward(self, z):
+        return given_gelu(self.fc1(z))
+
+
+@wrong("the mean counts as a constant: it depends on x too")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(-1, keepdims=True)
+    v = (c * c).mean(-1, keepdims=True) + eps
+    return dy / np.sqrt(v) - c * (dy * c).sum(-1, keepdims=True) / v**1.5 / x.shape[-1]
+
+
+@wrong("is keepdims=True missing?")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(-1, keepdims=True)
+    v = (c * c).mean(-1, keepdims=True) + eps
+    n = c / np.sqrt(v)
+    return (dy - dy.mean(-1) - n * (dy * n).mean(-1)) / np.sqrt(v)
+
+
+@wrong("the means run over everything")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(keepdims=True)
+    v = (c * c).mean(keepdims=True) + eps
+    n = c / np.sqrt(v)
+    return (dy - dy.mean(keepdims=True) - n * (dy * n).mean(keepdims=True)) / np.sqrt(v)

@@ -39,7 +39,7 @@ def cut_patch(image, P, row, column):
     return image[column * P : (column + 1) * P, row * P : (row + 1) * P].reshape(-1)
 
 
-@wrong("the slices end at P")
+@wrong("run to (row + 1) * P, not to P")
 def cut_patch(image, P, row, column):
     return image[row * P : P, column * P : P].reshape(-1)
 
@@ -440,3 +440,157 @@ def patchify_channels_first(image, P):
 @wrong("each channel is cut separately")
 def patchify_channels_first(image, P):
     return image.reshape(len(image), -1, P, image.shape[2] // P, P).transpose(0, 1, 3, 2, 4).reshape(-1, P * P)
+
+
+# -- mistakes by people who know PyTorch, NumPy alone, or guess -------------------------------------------
+
+
+@wrong("the axes are not joined: end with reshape(B, -1, P * P * C)")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    x = images.reshape(B, H // P, P, W // P, P, C)
+    return x.transpose(0, 1, 3, 2, 4, 5)
+
+
+@wrong("the numbers are right, but the last reshape names the axes in another ")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    x = images.reshape(B, H // P, P, W // P, P, C)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(B, P * P * C, -1)
+
+
+@wrong("the order of the axes in transpose is (0, 2, 4, 1, 3, 5)")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    x = images.reshape(B, H // P, P, W // P, P, C)
+    return x.transpose(0, 2, 4, 1, 3, 5).reshape(B, -1, P * P * C)
+
+
+@wrong("the images are transposed first")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    return images.transpose(0, 2, 1, 3).reshape(B, -1, P * P * C)
+
+
+@wrong("the axes are (B, H, W, C)")
+def patchify(images, P):
+    B, C, H, W = images.shape
+    x = images.reshape(B, C, H // P, P, W // P, P)
+    return x.transpose(0, 2, 4, 3, 5, 1).reshape(B, -1, P * P * C)
+
+
+@wrong("NumPy's functions take no Tensor")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    x = np.reshape(images, (B, H // P, P, W // P, P, C))
+    return np.transpose(x, (0, 1, 3, 2, 4, 5)).reshape(B, -1, P * P * C)
+
+
+@wrong("this Tensor was made from nothing that needs a gradient; compute patch")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    x = images.data.reshape(B, H // P, P, W // P, P, C)
+    return Tensor(x.transpose(0, 1, 3, 2, 4, 5).reshape(B, -1, P * P * C))
+
+
+@wrong("NumPy's swapaxes is here")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    x = images.reshape(B, H // P, P, W // P, P, C).swapaxes(2, 3)
+    return x.reshape(B, -1, P * P * C)
+
+
+@wrong("the result is (B, H, W, C), where -1 computes C, and the split is (B, ")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 1, 3, 2, 4, 5).reshape(B, H, W)
+
+
+@wrong("height and width are swapped in the last reshape")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 1, 3, 2, 4, 5).reshape(B, W, H, -1)
+
+
+@wrong("the order of the axes in transpose is (0, 2, 1, 3, 4, 5)")
+def unpatchify(patches, P, H, W):
+    B = patches.shape[0]
+    return patches.reshape(B, H // P, W // P, P, P, -1).transpose(0, 2, 1, 3, 4, 5).reshape(B, H, W, -1)
+
+
+@wrong("the batch axis is lost: B comes first")
+def unpatchify(patches, P, H, W):
+    return patches.reshape(H // P, W // P, P, P, -1).transpose(0, 2, 1, 3, 4).reshape(H, W, -1)
+
+
+@wrong("the patches come first")
+def embed_patches(images, E, bias, P):
+    return E @ patchify_given(images, P) + bias
+
+
+@wrong("cut the images first: patchify(images, P)")
+def embed_patches(images, E, bias, P):
+    return images @ E + bias
+
+
+@wrong("each image was flattened as a whole")
+def embed_patches(images, E, bias, P):
+    return linear(images.reshape(images.shape[0], -1), E, bias)
+
+
+@wrong("the bias is added to E: add it to the product")
+def embed_patches(images, E, bias, P):
+    return patchify_given(images, P) @ (E + bias)
+
+
+@wrong("the patch size is the argument P: patchify(images, P)")
+def embed_patches(images, E, bias, P):
+    return linear(patchify_given(images, 4), E, bias)
+
+
+@wrong("this Tensor was made from nothing that needs a gradient; compute embed")
+def embed_patches(images, E, bias, P):
+    return Tensor(patchify_given(images, P).data @ E.data + bias.data)
+
+
+@wrong("this is the sum over the patches")
+def embed_patches(images, E, bias, P):
+    return linear(patchify_given(images, P), E, bias).sum(axis=1)
+
+
+@wrong("the mean runs over pixel rows alone")
+def patch_means(image, P):
+    return image.reshape(image.shape[0] // P, P, image.shape[1] // P, P).mean(axis=1)
+
+
+@wrong("this is the mean of the whole image")
+def patch_means(image, P):
+    return image.reshape(image.shape[0] // P, P, image.shape[1] // P, P).mean()
+
+
+@wrong("this puzzle allows reshape, mean, //, -, [] and len")
+def patch_means(image, P):
+    return image.reshape(-1, P, image.shape[1] // P, P).transpose(0, 2, 1, 3).mean(axis=(2, 3))
+
+
+@wrong("this is the first pixel of each patch: take the mean of all")
+def patch_means(image, P):
+    return image[::P, ::P]
+
+
+@wrong("the order of the axes in transpose is (1, 2, 3, 4, 0)")
+def patchify_channels_first(image, P):
+    return (
+        image.reshape(len(image), -1, P, image.shape[2] // P, P)
+        .transpose(1, 2, 3, 4, 0)
+        .reshape(-1, P * P * len(image))
+    )
+
+
+@wrong("the pixels of each patch are in column order")
+def patchify_channels_first(image, P):
+    return (
+        image.reshape(len(image), -1, P, image.shape[2] // P, P)
+        .transpose(1, 3, 4, 2, 0)
+        .reshape(-1, P * P * len(image))
+    )

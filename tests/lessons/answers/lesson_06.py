@@ -444,3 +444,136 @@ def move_right(D, columns=1):
 @wrong("this is the identity")
 def move_right(D, columns=1):
     return np.eye(D)
+
+
+# -- mistakes by people who know PyTorch, NumPy alone, or guess -------------------------------------------
+
+
+@wrong("broadcast_to keeps the token's axes: the shape is (B, 1, D)")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([broadcast_to(cls, (B, D)), z], axis=1)
+
+
+@wrong("concatenate takes one list of Tensors")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate(broadcast_to(cls, (B, 1, D)), z)
+
+
+@wrong("NumPy's functions take no Tensor: use broadcast_to")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([np.tile(cls, (B, 1, 1)), z], axis=1)
+
+
+@wrong("PyTorch's repeat is here: broadcast_to(x, shape)")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([cls.repeat(B, 1, 1), z], axis=1)
+
+
+@wrong("the last patch is cut off: return N + 1 tokens")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([broadcast_to(cls, (B, 1, D)), z[:, :-1]], axis=1)
+
+
+@wrong("join all images at once, along axis 1")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return [concatenate([cls[0], z[b]], axis=0) for b in range(B)]
+
+
+@wrong("there are D/4 speeds, in four groups of D/4")
+def sincos2d(rows, columns, D):
+    omega = 10000 ** (-np.arange(D) / (D - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], 1).astype(np.float32)
+
+
+@wrong("there are D/2 speeds and two groups")
+def sincos2d(rows, columns, D):
+    omega = 10000 ** (-np.arange(D // 2) / (D // 2 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(y)], 1).astype(np.float32)
+
+
+@wrong("the numbers are right, but a reshape or keepdims=True is missing")
+def sincos2d(rows, columns, D):
+    omega = 10000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.stack([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], 1).astype(np.float32)
+
+
+@wrong("both sines come first, then both cosines")
+def sincos2d(rows, columns, D):
+    omega = 10000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = x[:, None] * omega, y[:, None] * omega
+    return np.concatenate([np.sin(x), np.sin(y), np.cos(x), np.cos(y)], 1).astype(np.float32)
+
+
+@wrong("the exponent is rounded: use / instead of //")
+def sincos2d(rows, columns, D):
+    omega = 10000.0 ** (-np.arange(D // 4) // (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = x[:, None] * omega, y[:, None] * omega
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], 1).astype(np.float32)
+
+
+@wrong("the four groups are added: put them side by side")
+def sincos2d(rows, columns, D):
+    omega = 10000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = x[:, None] * omega, y[:, None] * omega
+    return np.sin(x) + np.cos(x) + np.sin(y) + np.cos(y)
+
+
+@wrong("X becomes (1, w, half) and Y (h, 1, half) before broadcast_to(..., (h,")
+def learned_2d(X, Y):
+    w, half = X.shape
+    h, half = Y.shape
+    return concatenate([broadcast_to(X, (h, w, half)), broadcast_to(Y, (h, w, half))], axis=2).reshape(
+        1, h * w, 2 * half
+    )
+
+
+@wrong("the numbers are right, but the last reshape names the axes in another ")
+def learned_2d(X, Y):
+    w, half = X.shape
+    h, half = Y.shape
+    a = broadcast_to(X.reshape(1, w, half), (h, w, half))
+    b = broadcast_to(Y.reshape(h, 1, half), (h, w, half))
+    return concatenate([a, b], axis=2).reshape(h * w, 1, 2 * half)
+
+
+@wrong("an axis is lost by a sum or an index")
+def learned_2d(X, Y):
+    return X @ Y.T
+
+
+@wrong("this Tensor was made from nothing that needs a gradient; compute learn")
+def learned_2d(X, Y):
+    w, half = X.shape
+    h, half = Y.shape
+    a = np.broadcast_to(X.reshape(1, w, half).data, (h, w, half))
+    b = np.broadcast_to(Y.reshape(h, 1, half).data, (h, w, half))
+    return Tensor(np.concatenate([a, b], axis=2).reshape(1, h * w, 2 * half))
+
+
+@wrong("the identity for y is missing, and the sines too")
+def move_right(D, columns=1):
+    omega = np.geomspace(1, 1e-4, D // 4)
+    M = np.zeros((D, D))
+    for k, w in enumerate(omega):
+        M[k, k] = np.cos(columns * w)
+    return M
+
+
+@wrong("this moves the numbers within a row, not the position")
+def move_right(D, columns=1):
+    return np.roll(np.eye(D), columns, axis=1)

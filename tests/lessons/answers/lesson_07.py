@@ -550,3 +550,192 @@ def causal_mask(N):
 @wrong("every pair is allowed")
 def causal_mask(N):
     return np.arange(N).reshape(N, 1) >= np.zeros(N)
+
+
+# -- mistakes by people who know PyTorch, NumPy alone, or guess -------------------------------------------
+
+
+@wrong("the product is swap_last_two(q) @ k")
+def attention_weights(q, k):
+    D = q.shape[-1]
+    return softmax(swap_last_two(q) @ k / math.sqrt(D))
+
+
+@wrong("q and k are multiplied element by element")
+def attention_weights(q, k):
+    D = q.shape[-1]
+    return softmax(q * k / math.sqrt(D))
+
+
+@wrong("the scores are divided by the root of another axis")
+def attention_weights(q, k):
+    return softmax(q @ swap_last_two(k) / math.sqrt(q.shape[1]))
+
+
+@wrong("exp(score) is divided by the sum over everything")
+def attention_weights(q, k):
+    s = q @ swap_last_two(k) / math.sqrt(q.shape[-1])
+    e = s.exp()
+    return e / e.sum()
+
+
+@wrong("the scores compare queries with queries")
+def attention_weights(q, k):
+    s = q @ swap_last_two(q) / math.sqrt(q.shape[-1])
+    return softmax(s)
+
+
+@wrong("these are the scores, divided by D_h")
+def attention_weights(q, k):
+    return q @ swap_last_two(k) / q.shape[-1]
+
+
+@wrong("NumPy's swapaxes is here")
+def attention_weights(q, k):
+    s = q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5
+    return softmax(s)
+
+
+@wrong("softmax acts on q and k: it must act on their scores")
+def attention_weights(q, k):
+    return softmax(q) @ swap_last_two(softmax(k))
+
+
+@wrong("the product is swap_last_two(v) @ weights")
+def attention(q, k, v):
+    return swap_last_two(v) @ weights_given(q, k)
+
+
+@wrong("the output is divided by √D_h: only the scores are")
+def attention(q, k, v):
+    return (weights_given(q, k) @ v) / math.sqrt(q.shape[-1])
+
+
+@wrong("q is added: return weights @ v alone")
+def attention(q, k, v):
+    return weights_given(q, k) @ v + q
+
+
+@wrong("v is added: return weights @ v alone")
+def attention(q, k, v):
+    return weights_given(q, k) @ v + v
+
+
+@wrong("the outputs are added up over the queries")
+def attention(q, k, v):
+    return (weights_given(q, k) @ v).sum(axis=-2)
+
+
+@wrong("softmax acts on the output: return weights @ v")
+def attention(q, k, v):
+    return softmax(weights_given(q, k) @ v)
+
+
+@wrong("NumPy's dot is here: x @ y")
+def attention(q, k, v):
+    return weights_given(q, k).dot(v)
+
+
+@wrong("the roles are mixed up")
+def attention(q, k, v):
+    return weights_given(v, k) @ q
+
+
+@wrong("cut the last axis, qkv[..., :D_h]: qkv[:D_h] cuts the batch")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    q, k, v = qkv[:D_h], qkv[D_h : 2 * D_h], qkv[2 * D_h :]
+    return attention_given(q, k, v)
+
+
+@wrong("the slice of v is empty: it begins at 2 * D_h")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    q, k, v = qkv[..., :D_h], qkv[..., D_h : 2 * D_h], qkv[..., 3 * D_h :]
+    return attention_given(q, k, v)
+
+
+@wrong("the slice of k begins one column too late")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    q, k, v = qkv[..., 0:D_h], qkv[..., D_h + 1 : 2 * D_h + 1], qkv[..., 2 * D_h :]
+    return attention_given(q, k, v)
+
+
+@wrong("the slice of k ends at 2 * D_h: qkv[..., D_h : 2 * D_h]")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    q, k, v = qkv[..., :D_h], qkv[..., D_h:], qkv[..., 2 * D_h :]
+    return attention_given(q, k, v)
+
+
+@wrong("np.split takes no Tensor: use slices, qkv[..., :D_h]")
+def self_attention(z, U, bias):
+    qkv = linear(z, U, bias)
+    q, k, v = np.split(qkv, 3, axis=-1)
+    return attention_given(q, k, v)
+
+
+@wrong("cut the last axis with slices, qkv[..., :D_h]")
+def self_attention(z, U, bias):
+    qkv = linear(z, U, bias)
+    q, k, v = qkv
+    return attention_given(q, k, v)
+
+
+@wrong("q, k and v are all of qkv: cut it into thirds first")
+def self_attention(z, U, bias):
+    q = k = v = linear(z, U, bias)
+    return attention_given(q, k, v)
+
+
+@wrong("the thirds are on another axis")
+def self_attention(z, U, bias):
+    B, N, D = z.shape
+    qkv = linear(z, U, bias).reshape(B, N, 3, -1)
+    return attention_given(qkv[0], qkv[1], qkv[2])
+
+
+@wrong("z is not added here: return the outputs of attention alone")
+def self_attention(z, U, bias):
+    B, N, D = z.shape
+    qkv = linear(z, U, bias).reshape(B, N, 3, -1)
+    return attention_given(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]) + z
+
+
+@wrong("the reshape to (B, 3, N, D_h) mixes tokens")
+def self_attention(z, U, bias):
+    B, N, D = z.shape
+    qkv = linear(z, U, bias).reshape(B, 3, N, -1)
+    return attention_given(qkv[:, 0], qkv[:, 1], qkv[:, 2])
+
+
+@wrong("the values are the tokens z: take the last third of qkv")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    return attention_given(qkv[..., :D_h], qkv[..., D_h : 2 * D_h], z)
+
+
+@wrong("this puzzle allows @, full, ones, /, [] and -")
+def mean_over_tokens(z):
+    return np.ones((z.shape[-2], 1)).T @ z / z.shape[-2]
+
+
+@wrong("this puzzle allows arange, >=, <=, reshape, [] and -")
+def causal_mask(N):
+    return [[j <= i for j in range(N)] for i in range(N)]
+
+
+@wrong("return booleans, true where query i may see key j")
+def causal_mask(N):
+    return np.where(np.arange(N)[:, None] >= np.arange(N), 0, -np.inf)
+
+
+@wrong("it is transposed, and a token must see itself")
+def causal_mask(N):
+    return ~(np.arange(N)[:, None] >= np.arange(N))
