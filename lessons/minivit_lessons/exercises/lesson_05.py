@@ -70,8 +70,8 @@ def cut_patch(attempt: Attempt) -> None:
         square = image[top : top + P, left : left + P]
         if not np.size(got):
             raise Complaint(
-                f"cut_patch(image, {P}, {row}, {column}) is empty: the slices run to (row + 1) * P, not to P, and rows and "
-                "columns are sliced together, image[rows, columns]"
+                f"cut_patch(image, {P}, {row}, {column}) is empty: the slices run to (row + 1) * P, not to P, and "
+                "rows and columns are sliced together, image[rows, columns]"
             )
         if np.ndim(got) > 1 and not np.array_equal(np.ravel(got), np.ravel(square)):
             got = np.ravel(got)  # what was cut is wrong: this is said first
