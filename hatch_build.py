@@ -14,6 +14,7 @@ PARTS = [
     "photographs",
     "*.md",
     "bands.json",
+    "cifar10.json",
     "shapes-vit.safetensors",
 ]
 

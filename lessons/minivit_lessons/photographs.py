@@ -99,7 +99,7 @@ def viewer(weights: str, square: np.ndarray) -> Viewer:
 
 
 def _published(weights: str) -> tuple[Any, str]:
-    """Return the model of a published name; None and the reason if it cannot be had here."""
+    """Return the model of a published name; None and the reason if it is missing here."""
     if not weights:
         return None, "no weights are named"
     if _is_run_for_a_check():

@@ -26,7 +26,7 @@ roll_out = built("roll_out")
 # trained on millions of photographs. ImageNet's training set alone has 1.28 million, of 1,000 classes. Their weights are files
 # that anybody can download, and the numbers in them fit the class that you wrote in lesson 09.
 #
-# Your phone's picture is not made for them. It has some 4,000 x 3,000 pixels, it is not square, and its colours are bytes. A
+# Your phone's picture does not fit them. It has some 4,000 x 3,000 pixels, it is not square, and its colours are bytes. A
 # patch of 16 pixels would give 250 x 187 patches, a sequence of 46,750 tokens. What must happen to the picture first, and what
 # can we learn from the model's answer?
 
@@ -141,7 +141,8 @@ def head_maps(weights, front, rows, columns):
 
 
 # %% [markdown]
-# Colours make every map look decided. DINO's authors draw something stricter: the patches that together hold 60 % of a head's attention.
+# In colours even a flat map has a bright place. DINO's authors draw something stricter: the patches that together hold 60 % of a head's
+# attention. If these are few, the head has chosen.
 
 
 # %% exercise="attention_mask"
@@ -319,7 +320,7 @@ if torch := library("torch"):
 # ## What came before and after
 #
 # - ImageNet's challenge ([Russakovsky et al., 2014](https://arxiv.org/abs/1409.0575)) made millions of photographs in hundreds of
-#   categories the field's common benchmark; top-5 accuracy comes from there.
+#   categories the field's common measure; top-5 accuracy comes from there.
 # - [Zeiler and Fergus, 2013](https://arxiv.org/abs/1311.2901) asked why large convolutional networks work, and hid parts of images
 #   behind a grey square to see where the answer comes from. That is the occlusion test.
 # - Grad-CAM ([Selvaraju et al., 2016](https://arxiv.org/abs/1610.02391)) takes a single backward pass instead of many forward passes: the gradient
@@ -341,5 +342,5 @@ if torch := library("torch"):
 # %% [markdown]
 # ## What comes next
 #
-# One picture is an anecdote. In lesson 19 you train on 50,000 small photographs and measure ten thousand answers,
+# One picture proves little. In [lesson 19](19_cifar.ipynb) you train on 50,000 small photographs and measure ten thousand answers,
 # class by class.

@@ -48,6 +48,9 @@ def centre_square(attempt: Attempt) -> None:
                 pixels[top:side, left:side]
             ),
             "the image is squeezed, not cut: slice it": _squeezed(pixels, side),
+            "np.resize refills the shape with bytes in their order: slice the image": (
+                np.resize(pixels, (side, side, 3))
+            ),
             "this is a square of the larger side, filled up: S is the smaller of H and W": _padded(pixels, largest),
         }
         different = {s: wrong for s, wrong in known.items() if not _equal(wrong, right)}
@@ -99,9 +102,11 @@ def top_classes(attempt: Attempt) -> None:
     """Check names, order and probabilities, of small and of large logits."""
     rng = np.random.default_rng(0)
     names = ("tench", "shark", "hen", "jay", "kite", "newt", "frog", "crane")
+    numbers = "names is a tuple: look up one class at a time, names[i]"
     for k in (5, 2, 1):
         logits = rng.permutation(np.array([2.6, 1.9, 1.1, 0.4, -0.2, -0.9, -1.5, -2.2])).astype(np.float32)
-        got = _pairs(attempt(logits, names, k), names, k)
+        with explained({"tuple indices must be": numbers, "only integer scalar arrays": numbers}):
+            got = _pairs(attempt(logits, names, k), names, k)
         powers = np.exp(logits.astype(np.float64))
         p = powers / powers.sum()
         best = [int(i) for i in np.argsort(-p)[:k]]
@@ -350,7 +355,7 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
         "the mask is in the order of the sorted values: put each True back to its patch": (
             (np.arange(size) < count).reshape(values.shape)
         ),
-        "what is kept is 1 - share: sort downwards, or keep what lies above 1 - share": (
+        "what is kept is 1 - share: sort downwards, or keep what is above 1 - share": (
             _mask(values, order[: int((held < 1 - share).sum()) + 1])
         ),
     }
@@ -406,7 +411,15 @@ def occlusion_map(attempt: Attempt) -> None:
         for row, column in np.ndindex(grid):
             if column < grid[0] and row < grid[1]:
                 turned[row, column] = right[column, row]
-        got = attempt(predict, image, label, side, fill)
+        first = "predict returns an array (B, K): take row 0 and column `label`, [0, label]"
+        reasons = {
+            "setting an array element": first,
+            "out of bounds": first,
+            "only length-1": first,
+            "0-dimensional": first,
+        }
+        with explained(reasons):
+            got = attempt(predict, image, label, side, fill)
         known: dict[str, Any] = {
             "the sign is wrong: whole image minus hidden, so that a fall is positive": -right,
             "these are the probabilities with a place hidden: subtract them from that of the whole image": (
@@ -476,15 +489,17 @@ def spread_map(attempt: Attempt) -> None:
     for rows, columns, P in ((2, 3, 2), (3, 2, 4), (1, 4, 3)):
         values = rng.standard_normal((rows, columns))
         right = np.repeat(np.repeat(values, P, axis=0), P, axis=1)
+        with explained({"could not be broadcast": "give values axes of length 1, reshape(rows, 1, columns, 1)"}):
+            got = attempt(values, rows, columns, P)
         same(
-            attempt(values, rows, columns, P),
+            got,
             right,
             f"spread_map(values, {rows}, {columns}, {P})",
             mistakes={
                 "this is the small map P times in each direction: put each new axis behind its own": (
                     np.tile(values, (P, P))
                 ),
-                "the copies of a patch lie in a row: the new axes belong behind `rows` and behind `columns`": (
+                "the copies of a patch are all in one row: the new axes belong behind `rows` and behind `columns`": (
                     np.repeat(values, P * P).reshape(rows * P, columns * P)
                 ),
                 "rows are tiled, columns repeated: put the new axis behind `rows`": (

@@ -95,6 +95,19 @@ def centre_square(pixels):
     return pixels[top : top + side, left : left + side]
 
 
+@wrong("refills the shape with bytes in their order")
+def centre_square(pixels):
+    side = min(pixels.shape[:2])
+    return np.resize(pixels, (side, side, 3))
+
+
+@wrong("returns a square of 4 pixels of an image of 5 x 8")
+def centre_square(pixels):
+    H, W = pixels.shape[:2]
+    half = min(H, W) // 2
+    return pixels[H // 2 - half : H // 2 + half, W // 2 - half : W // 2 + half]
+
+
 # -- top_classes --------------------------------------------------------------------------------------
 
 
@@ -213,6 +226,13 @@ def top_classes(logits, names, k=5):
 def top_classes(logits, names, k=5):
     values, indices = logits.softmax(-1).topk(k)
     return [(names[i], v) for i, v in zip(indices, values, strict=True)]
+
+
+@wrong("look up one class at a time")
+def top_classes(logits, names, k=5):
+    p = probabilities(logits)
+    best = np.argsort(-p)[:k]
+    return list(zip(names[best], p[best], strict=True))
 
 
 # -- head_maps ----------------------------------------------------------------------------------------
@@ -580,6 +600,16 @@ def occlusion_map(predict, image, label, side, fill=128):
     return drops
 
 
+@wrong("take row 0 and column `label`")
+def occlusion_map(predict, image, label, side, fill=128):
+    drops = empty(image, side)
+    for row, column, down, across in places(image, side):
+        hidden = image.copy()
+        hidden[down, across] = fill
+        drops[row, column] = predict(image[None])[label] - predict(hidden[None])[label]
+    return drops
+
+
 # -- spread_map ---------------------------------------------------------------------------------------
 
 
@@ -598,7 +628,7 @@ def spread_map(values, rows, columns, P):
     return (values.reshape(1, rows, 1, columns) * np.ones((P, 1, P, 1))).reshape(rows * P, columns * P)
 
 
-@wrong("the copies of a patch lie in a row")
+@wrong("the copies of a patch are all in one row")
 def spread_map(values, rows, columns, P):
     return (values.reshape(rows, columns, 1, 1) * np.ones((1, 1, P, P))).reshape(rows * P, columns * P)
 
@@ -627,3 +657,8 @@ def spread_map(values, rows, columns, P):
 @wrong("the copies are right: reshape")
 def spread_map(values, rows, columns, P):
     return values.reshape(rows, 1, columns, 1) * np.ones((1, P, 1, P))
+
+
+@wrong("give values axes of length 1")
+def spread_map(values, rows, columns, P):
+    return (values * np.ones((rows, P, columns, P))).reshape(rows * P, columns * P)
