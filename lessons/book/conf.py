@@ -1,6 +1,7 @@
 """How Sphinx makes the lessons' site: `make book`.
 
-Mathematics becomes MathML, which browsers draw by themselves: a page asks no other machine for anything.
+Mathematics becomes MathML, which browsers draw by themselves, with a font that comes with the site (static/): a page
+asks no other machine for anything.
 """
 
 import re
@@ -16,6 +17,7 @@ root_doc = "index"
 exclude_patterns = ["**.ipynb_checkpoints"]
 
 nb_execution_mode = "off"  # the notebooks were executed when they were built
+nb_code_prompt_show = nb_code_prompt_hide = "The solution's code"  # of an exercise, the only cells that are folded
 myst_enable_extensions = ["dollarmath", "amsmath"]
 suppress_warnings = ["myst.header"]  # a statement's heading may follow a chapter's heading two levels up
 
@@ -50,13 +52,13 @@ def to_mathml(latex: str, as_block: bool) -> str:
 
 
 def inline_math(translator, node) -> None:
-    """Write a formula that stands in a line."""
+    """Write a formula inside a line of text."""
     translator.body.append(to_mathml(node.astext(), as_block=False))
     raise nodes.SkipNode
 
 
 def block_math(translator, node) -> None:
-    """Write a formula that stands alone."""
+    """Write a formula in its own paragraph."""
     translator.body.append(f'<div class="math">{to_mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from minivit.errors import DataError, DataNotFoundError, MissingExtraError
 
@@ -94,6 +95,7 @@ def gather(lessons: Path, folder: Path) -> None:
 
     for path in paths:
         notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook["cells"] = folded_solutions(notebook["cells"], what_learners_get(lessons / path.name))
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 cell["source"] = SOURCE_LINK.sub(to_page, "".join(cell["source"]))
@@ -105,6 +107,45 @@ def gather(lessons: Path, folder: Path) -> None:
         shutil.copyfile(lessons / name, folder / name)
     names = "\n".join([*(path.stem for path in paths), *(Path(name).stem for name in PAGES)])
     (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8", newline="\n")
+
+
+def what_learners_get(path: Path) -> dict[str, str]:
+    """Return the code that a learner's notebook has for each exercise: the beginning, and a place to write."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"] if path.exists() else []
+    return {
+        exercise: "".join(cell["source"])
+        for cell in cells
+        if (exercise := cell["metadata"].get("exercise")) is not None
+    }
+
+
+def folded_solutions(cells: list[dict[str, Any]], given: dict[str, str]) -> list[dict[str, Any]]:
+    """Return a lesson's cells for the site, with the solution of each exercise folded.
+
+    The reader sees what a learner gets. The solution's code opens on demand, and so does its explanation, which follows
+    the code; the check comes last.
+
+    Args:
+        cells: those of the executed notebook.
+        given: the learner's code, by exercise.
+    """
+    shown: list[dict[str, Any]] = []
+    explanations = {cell["metadata"]["explains"]: cell for cell in cells if "explains" in cell["metadata"]}
+    for cell in cells:
+        exercise = cell["metadata"].get("exercise")
+        if "explains" in cell["metadata"]:
+            continue
+        if exercise is None:
+            shown.append(cell)
+            continue
+        if exercise in given:
+            code = f"```python\n{given[exercise]}\n```"
+            shown.append({"cell_type": "markdown", "id": f"{cell['id']}-given", "metadata": {}, "source": code})
+        metadata = {**cell["metadata"], "tags": [*cell["metadata"].get("tags", []), "hide-input"]}
+        shown.append({**cell, "metadata": metadata})
+        if exercise in explanations:
+            shown.append(explanations[exercise])
+    return shown
 
 
 def page_name(name: str) -> str:
