@@ -31,7 +31,7 @@ FLOORS = [
     ["data"],
     ["weights"],
     ["training"],
-    ["evaluation", "insight", "bench", "experiments"],
+    ["evaluation", "insight", "explore", "bench", "experiments"],
     ["cli"],
 ]
 LEVELS = {room: level for level, floor in enumerate(FLOORS) for room in floor}

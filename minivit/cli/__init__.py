@@ -23,6 +23,7 @@ from .common import as_option, complain_of, problem_of
 from .completion import add_completion
 from .evaluate import add_evaluate
 from .experiment import add_experiment
+from .explore import add_explore
 from .export import add_export
 from .fewshot import add_fewshot
 from .finetune import add_finetune
@@ -104,6 +105,7 @@ def build_parser() -> Parser:
     add_evaluate(commands)
     add_fewshot(commands)
     add_inspect(commands)
+    add_explore(commands)
     add_verify(commands)
     add_export(commands)
     commands.begin_group("list, count and compare")

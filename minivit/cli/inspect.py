@@ -75,9 +75,8 @@ def _inspect(options: argparse.Namespace) -> int:
     path, model, header = load_weights(options)
     if not isinstance(model, ViT):
         raise ConfigError(f"{path} holds a ResNet, which has no attention to inspect: choose a Vision Transformer")
-    choose = _given_pictures if options.images else _test_pictures
     classes = tuple(names_of_classes(path, model, header))
-    pictures, measured_on = choose(options, path, header, model.config, classes)
+    pictures, measured_on = images_to_show(options, path, header, model.config, classes)
 
     say_if_head_is_zero(path, model)
     looks = len(measured_on) + 2 * len(pictures)
@@ -88,6 +87,14 @@ def _inspect(options: argparse.Namespace) -> int:
     for written in write_inspection(found, folder, f"{title}: {path}"):
         print(printable(written))
     return 0
+
+
+def images_to_show(
+    options: argparse.Namespace, path: Path, header: Header, config: ViTConfig, classes: tuple[str, ...]
+) -> tuple[ShownImages, np.ndarray]:
+    """Return the images of the command line to show, or else test images; and those to measure on."""
+    choose = _given_pictures if options.images else _test_pictures
+    return choose(options, path, header, config, classes)
 
 
 def _given_pictures(
