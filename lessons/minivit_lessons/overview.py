@@ -313,6 +313,7 @@ PAGE = """\
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 table {{ border-collapse: collapse; width: 100%; margin: 1rem 0 2rem; }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem .6rem; border-bottom: 1px solid #ddd; }}
+td:last-child {{ overflow-wrap: anywhere; }}
 svg {{ max-width: 100%; height: auto; }}
 svg text {{ font: 13px system-ui, sans-serif; }}
 </style>
