@@ -13,7 +13,7 @@ from minivit.engine.tensor import Tensor
 from minivit.training.optim import SGD
 
 from ..compare import same
-from ..trial import Attempt, Complaint
+from ..trial import Attempt, Complaint, explained
 from . import exercise, question
 
 
@@ -71,7 +71,15 @@ def training_step(attempt: Attempt) -> None:
 
     losses = []
     for images, labels in batches:
-        loss = attempt(model, optimizer, images, labels)
+        with explained(
+            {
+                "'NoneType' object": "gradients exist only after loss.backward(): clip between backward and step",
+                "'dict' object": "optimizer.parameters is a dictionary: its values are the parameters",
+                "has no attribute 'grad'": "optimizer.parameters is a dictionary: loop over its .values()",
+                "clip_by_global_norm() missing": "pass the list of gradients and the limit 1.0",
+            }
+        ):
+            loss = attempt(model, optimizer, images, labels)
         if isinstance(loss, Tensor):
             raise Complaint("training_step returns a Tensor, which keeps the whole tape in memory: return loss.item()")
         losses.append(loss)
@@ -90,9 +98,9 @@ def training_step(attempt: Attempt) -> None:
             "gradients of earlier steps are still there: call zero_grad first": _by_hand(
                 weight, bias, batches, forget=False
             )[0],
-            "the gradients are not clipped before the optimiser's step": _by_hand(weight, bias, batches, clip="never")[
-                0
-            ],
+            "the gradients are not clipped between backward and the optimiser's step": _by_hand(
+                weight, bias, batches, clip="never"
+            )[0],
             "each gradient is clipped separately: use the norm of all together": _by_hand(
                 weight, bias, batches, clip="each"
             )[0],
@@ -110,7 +118,12 @@ def training_step(attempt: Attempt) -> None:
         "what training_step returns",
         mistakes={
             "this is the loss after the step: return the loss before it": np.array(after),
-            "this is the sum over the batch: return the mean": 5 * np.array(right_losses),
+            "this is the sum over the mini-batch: return the mean": 5 * np.array(right_losses),
+            "this is minus the loss": -np.array(right_losses),
+            "this is the mean loss of all steps so far: return that of this step": (
+                np.cumsum(right_losses) / np.arange(1, 4)
+            ),
+            "this is the sum of all steps so far: return the loss of this step": np.cumsum(right_losses),
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -170,6 +183,10 @@ def epoch_batches(attempt: Attempt) -> None:
     sizes = [len(batch) for batch in first]
 
     what = "epoch_batches(23, 5, rng)"
+    if set(sizes) == {1}:
+        raise Complaint(f"{what} has batches of one index: cut pieces of batch_size")
+    if sizes == [5] * 5:
+        raise Complaint(f"{what} fills the last batch up to 5: let it be shorter, so that no index comes twice")
     if sizes == [5] * 4 and len(np.unique(flat)) == 20:
         raise Complaint(f"{what} leaves out the last 3 indices: keep the last batch, which is shorter")
     if len(np.unique(flat)) < len(flat):
@@ -217,13 +234,21 @@ def measure(attempt: Attempt) -> None:
     hits = np.array([float(np.argmax(x[i] @ weight + bias) == labels[i]) for i in range(11)])
 
     model = SoftmaxRegression(weight, bias)
-    got = attempt(model, x, labels, batch_size=4)
+    with explained(
+        {
+            "has no attribute 'argmax'": "argmax is NumPy's: logits.data.argmax(axis=1)",
+            "PyTorch's dim": "and argmax is NumPy's: logits.data.argmax(axis=1)",
+        }
+    ):
+        got = attempt(model, x, labels, batch_size=4)
     if not (isinstance(got, tuple | list) and len(got) == 2):
         raise Complaint("measure must return two numbers: the mean loss and the accuracy")
     if model.taped:
         raise Complaint("measure keeps a tape: call the model inside `with minivit.no_grad():`")
     if max(model.sizes) > 4:
         raise Complaint(f"measure passes {max(model.sizes)} images at once: pass at most batch_size at a time")
+    if sum(model.sizes) == 4:
+        raise Complaint("measure passes only the first 4 of 11 images: is `return` inside the loop?")
     if sum(model.sizes) < 11:
         raise Complaint(f"measure passes {sum(model.sizes)} of 11 images: pass the last, shorter batch too")
     pieces = [slice(0, 4), slice(4, 8), slice(8, 11)]
@@ -254,6 +279,20 @@ def measure(attempt: Attempt) -> None:
             "the accuracy is a percentage: return a number from 0 to 1": right * [1, 100],
             "the second number is the share of wrong answers": [right[0], 1 - right[1]],
             "these are the numbers of the last batch": [each[8:].mean(), hits[8:].mean()],
+            "these are the numbers of the first batch: is `return` inside the loop?": [
+                each[:4].mean(),
+                hits[:4].mean(),
+            ],
+            "the sums of the batches' means are returned: weight each, and divide by the number of images": [
+                sum(each[piece].mean() for piece in pieces),
+                sum(hits[piece].mean() for piece in pieces),
+            ],
+            "the accuracy is divided by the number of batches: divide by the number of images": [
+                right[0],
+                hits.sum() / 3,
+            ],
+            "both are divided by batch_size: divide by the number of images": right * 11 / 4,
+            "the loss is the sum over all images: divide by their number": [each.sum(), right[1]],
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -348,6 +387,8 @@ def _moved(image: np.ndarray, down: int, across: int, mirrored: bool, outside: s
             from_y, from_x = min(max(from_y, 0), H - 1), min(max(from_x, 0), W - 1)
         elif outside == "wrap":
             from_y, from_x = from_y % H, from_x % W
+        elif outside == "reflect":
+            from_y, from_x = (abs(i) if i < size else 2 * size - 2 - i for i, size in ((from_y, H), (from_x, W)))
         elif not (0 <= from_y < H and 0 <= from_x < W):
             continue
         result[y, W - 1 - x if mirrored else x] = image[from_y, from_x]
@@ -373,6 +414,12 @@ def _what_else(strange: np.ndarray, one: np.ndarray, moves: list[tuple[int, int,
         "turns images upside down: mirror the columns, axis 1 of one image": [
             _moved(one, down, across, False)[::-1] for down, across, _ in moves
         ],
+        "turns images by 90 or 180 degrees: mirror the columns alone, axis 1 of one image": [
+            np.rot90(_moved(one, *move), 2) for move in moves
+        ],
+        "fills with the mirror image: repeat the edge with np.pad(..., mode='edge')": [
+            _moved(one, *move, outside="reflect") for move in moves
+        ],
         "changes the order of the channels: mirror the columns, axis 1 of one image": [
             _moved(one, down, across, False)[:, :, ::-1] for down, across, _ in moves
         ],
@@ -382,6 +429,49 @@ def _what_else(strange: np.ndarray, one: np.ndarray, moves: list[tuple[int, int,
         if (_which(strange, known) >= 0).any():
             return f"shift_and_flip {sentence}"
     return "shift_and_flip returns images that are not shifted or mirrored copies of its input"
+
+
+@exercise(11, stretch=True)
+def dropout(attempt: Attempt) -> None:
+    """Check which share becomes 0, how the others are scaled, and that each number is drawn separately from rng."""
+    p, ones = 0.2, np.ones((200, 300))
+    got = attempt(ones, p, np.random.default_rng(9))
+    if not isinstance(got, np.ndarray) or got.shape != ones.shape:
+        raise Complaint(f"dropout returns a {type(got).__name__} of shape {np.shape(got)}: return an array like x")
+    what = "dropout(x, 0.2, rng)"
+    if got.dtype == bool:
+        raise Complaint(f"{what} returns the mask: multiply x by it")
+    share = float((got == 0).mean())
+    if share == 0:
+        raise Complaint(f"{what} drops nothing: set a number to 0 where rng.random(x.shape) is below p")
+    if (got == got[:1]).all() or (got == got[:, :1]).all():
+        raise Complaint(f"{what} drops whole rows or columns: draw one number for each number of x")
+    if abs(share - (1 - p)) < 0.02:
+        raise Complaint(
+            f"{what} sets {share:.0%} of the numbers to 0: p is the probability of dropping, not of keeping"
+        )
+    if abs(share - p) > 0.02:
+        raise Complaint(f"{what} sets {share:.0%} of the numbers to 0: it must be 20 %")
+    kept = float(np.max(got))
+    for value, sentence in {
+        1.0: "does not scale the others: divide them by 1 - p",
+        1 / p: "divides the others by p: divide them by 1 - p",
+        1 - p: "multiplies the others by 1 - p: divide them",
+        p: "multiplies the others by p: divide them by 1 - p",
+    }.items():
+        if math.isclose(kept, value, rel_tol=1e-6):
+            raise Complaint(f"{what} {sentence}")
+    x = np.random.default_rng(10).standard_normal((40, 50))
+    got = attempt(x, p, np.random.default_rng(11))
+    same(got, np.where(got == 0, 0, x / (1 - p)), what)
+    again, other = (attempt(x, p, np.random.default_rng(seed)) for seed in (11, 12))
+    if np.array_equal(got, other):
+        raise Complaint("dropout drops the same numbers for every rng: draw from rng")
+    if not np.array_equal(got, again):
+        raise Complaint("dropout does not draw from rng: the same seed must drop the same numbers")
+    single = attempt(x.astype(np.float32), p, np.random.default_rng(11))
+    if single.dtype != np.float32:
+        raise Complaint(f"dropout of float32 is {single.dtype}: convert the result with .astype(x.dtype)")
 
 
 # -- reading curves --------------------------------------------------------------------------------------
@@ -397,7 +487,7 @@ PATIENTS = {
         "its validation loss is far below that of the healthy runs, which is too good to be true",
     ),
     "D": ("images all alike", "its training loss stays at ln 10: its inputs say nothing about the labels"),
-    "E": ("too few images", "its training loss is 0 after 150 steps, and its validation loss leaves the panel"),
+    "E": ("too few images", "its training loss is 0 after 150 steps, and its validation loss rises above 5"),
     "F": ("rate too high", "both losses jump far above ln 10 and come back only as the learning rate falls"),
 }
 

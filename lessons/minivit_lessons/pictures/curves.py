@@ -14,6 +14,23 @@ from ..notebooks import lessons_folder
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 CHANCE = np.log(10)  # the loss of a model that guesses among ten classes
 
+# What the pictures show, for readers who cannot see them; here, since some of it answers what the lesson asks first.
+BAND = (
+    "Left training and validation loss, falling from ln 10 along narrow bands; right the validation accuracy, rising."
+)
+PLAIN = "The training loss falls to nearly 0; the validation loss falls at first and then rises for good."
+VARIANTS = (
+    "A shape, and beside it eight variants of it, shifted and mirrored: above with edges repeated, below with black"
+    " borders."
+)
+AUGMENTED = (
+    "Validation accuracy: the augmented run stays within the grey band of eight seeds, the plain one ends below it."
+)
+PATIENTS = (
+    "Six panels A to F of training and validation loss over the band of right runs, with losses up to 13; the "
+    "exercise asks what is wrong with each."
+)
+
 Run = Mapping[str, Any]  # what lesson 11's `fit` returns: a list for each of step, loss, validation_loss, ...
 
 
@@ -65,7 +82,7 @@ def draw_run(run: Run) -> Any:
     best = int(np.argmin(run["validation_loss"]))
     axes.axvline(run["step"][best], color=GREY, lw=1, ls=":")
     axes.annotate(
-        f"least at step {run['step'][best]}", (run["step"][best], 0.03), xytext=(4, 0), textcoords="offset points",
+        f"smallest at step {run['step'][best]}", (run["step"][best], 0.03), xytext=(4, 0), textcoords="offset points",
         fontsize=9, color="#555555",
     )  # fmt: skip
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
@@ -102,7 +119,11 @@ def draw_patients(runs: Sequence[Run], patients: Mapping[str, Run]) -> Any:
         axes.plot(run["step"], run["loss"], color=BLUE, lw=1.8, label="training")
         axes.plot(run["step"], run["validation_loss"], color=ORANGE, lw=1.8, ls="--", label="validation")
         axes.set_title(f"{letter}: ends at {100 * run['validation_accuracy'][-1]:.0f} %", fontsize=10)
-        axes.set_ylim(0, 4)
+        axes.axhline(CHANCE, color=GREY, ls=":", lw=1)
+        axes.set_yscale("symlog", linthresh=3, linscale=1.5)  # linear up to 3, then logarithmic: one run leaps to 13
+        axes.set_ylim(0, 16)
+        axes.set_yticks([0, 1, 2, 3, 6, 12], ["0", "1", "2", "3", "6", "12"])
+        axes.minorticks_off()
         axes.grid(alpha=0.25)
     for axes in grid[1]:
         axes.set_xlabel("step")

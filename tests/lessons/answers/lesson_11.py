@@ -25,7 +25,7 @@ wrong_value("diagnosis", swapped("A", "E"), "A is not 'too few images'")
 wrong_value("diagnosis", swapped("B", "D"), "far too slowly")
 wrong_value("diagnosis", swapped("C", "F"), "too good to be true")
 wrong_value("diagnosis", {**RIGHT, "D": "rate too low"}, "D is not 'rate too low'")
-wrong_value("diagnosis", {**RIGHT, "E": "labels shuffled"}, "its validation loss leaves the panel")
+wrong_value("diagnosis", {**RIGHT, "E": "labels shuffled"}, "its validation loss rises above 5")
 wrong_value(
     "diagnosis", {**RIGHT, "F": "images all alike"}, "both losses jump far above ln 10 and come back only as the"
 )
@@ -65,7 +65,7 @@ def training_step(model, optimizer, images, labels):
     return loss.item()
 
 
-@wrong("not clipped")
+@wrong("are not clipped")
 def training_step(model, optimizer, images, labels):
     optimizer.zero_grad()
     loss = minivit.cross_entropy(model(images), labels)
@@ -451,3 +451,168 @@ def shift_and_flip(images, shift, rng):
 def shift_and_flip(images, shift, rng):
     top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
     return list(cut(images, padded(images, shift), top, left, rng.random(len(images)) < 0.5))
+
+
+# -- more mistakes, by what a learner knows --------------------------------------------------------------
+
+
+@wrong("not clipped between backward and the")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("loop over its .values()")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters], 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("this is the sum over the mini-batch")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return loss.item() * len(labels)
+
+
+@wrong("fills the last batch up to 5")
+def epoch_batches(count, batch_size, rng):
+    order = rng.permutation(count)
+    order = np.concatenate([order, order[: -count % batch_size]])
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+@wrong("has batches of one index")
+def epoch_batches(count, batch_size, rng):
+    return [[i] for i in rng.permutation(count)]
+
+
+@wrong("they must run from 0 to 22")
+def epoch_batches(count, batch_size, rng):
+    order = rng.permutation(np.arange(1, count + 1))
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+@wrong("argmax is NumPy's")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+            hits += (logits.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return loss / len(images), hits / len(images)
+
+
+@wrong("is `return` inside the loop?")
+def measure(model, images, labels, batch_size=100):
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss = minivit.cross_entropy(logits, labels[i : i + batch_size]).item()
+            return loss, (logits.data.argmax(axis=1) == labels[i : i + batch_size]).mean()
+    return None
+
+
+@wrong("the second number is a count")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+            hits += int((logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum())
+    return loss / len(images), hits
+
+
+@wrong("the loss is the sum over all images")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+            hits += int((logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum())
+    return loss, hits / len(images)
+
+
+@wrong("fills with the mirror image")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    return cut(images, padded(images, shift, "reflect"), top, left, rng.random(len(images)) < 0.5)
+
+
+@wrong("by 90 or 180 degrees")
+def shift_and_flip(images, shift, rng):
+    top, left = rng.integers(0, 2 * shift + 1, (2, len(images)))
+    shifted = cut(images, padded(images, shift), top, left, np.zeros(len(images), bool))
+    return np.stack([image[::-1, ::-1] if rng.random() < 0.5 else image for image in shifted])
+
+
+@right
+def dropout(x, p, rng):
+    mask = rng.random(x.shape) >= p
+    return x * (mask / (1 - p)).astype(x.dtype)
+
+
+@right
+def dropout(x, p, rng):
+    result = x.copy()
+    result[rng.uniform(size=x.shape) < p] = 0
+    return result / (1 - p)
+
+
+@wrong("p is the probability of dropping, not of keeping")
+def dropout(x, p, rng):
+    return (x * (rng.random(x.shape) < p) / p).astype(x.dtype)
+
+
+@wrong("does not scale the others")
+def dropout(x, p, rng):
+    return x * (rng.random(x.shape) >= p)
+
+
+@wrong("divides the others by p")
+def dropout(x, p, rng):
+    return x * (rng.random(x.shape) >= p) / p
+
+
+@wrong("multiplies the others by 1 - p")
+def dropout(x, p, rng):
+    return x * (rng.random(x.shape) >= p) * (1 - p)
+
+
+@wrong("drops whole rows or columns")
+def dropout(x, p, rng):
+    return x * (rng.random((len(x), 1)) >= p) / (1 - p)
+
+
+@wrong("dropout does not draw from rng")
+def dropout(x, p, rng):
+    return x * (np.random.rand(*x.shape) >= p) / (1 - p)  # noqa: NPY002
+
+
+@wrong("drops the same numbers for every rng")
+def dropout(x, p, rng):
+    return x * (np.random.default_rng(0).random(x.shape) >= p) / (1 - p)
+
+
+@wrong("returns the mask")
+def dropout(x, p, rng):
+    return rng.random(x.shape) >= p
+
+
+@wrong("convert the result")
+def dropout(x, p, rng):
+    return x * ((rng.random(x.shape) >= p) / (1 - p))
