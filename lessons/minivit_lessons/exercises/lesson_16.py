@@ -348,6 +348,7 @@ def add_in_order(attempt: Attempt) -> None:
             "has no len()": collect,
             "is not subscriptable": collect,
             "'generator' object has no attribute": collect,
+            "inhomogeneous": "the arrays of different parameters differ in shape: add each parameter's separately",
             "truth value of an array": "sort by the number alone, key=lambda arrival: arrival[0]",
         }
         with explained(known):

@@ -34,11 +34,13 @@ def home_of_equation_2(value: Any) -> None:
     if not isinstance(value, str):
         raise Complaint('home_of_equation_2 must be a string, such as "ViT.pool"')
     homes = homes_of("(2)")
-    answer = value.strip().removesuffix("()").replace("::", ".")
+    answer = value.strip().removesuffix("()").replace("::", ".").replace(":", ".")
     if any(answer == home or answer.endswith(f".{home}") for home in homes):
         return
     if any(answer.rpartition(".")[2] == home.partition(".")[0] for home in homes):
         raise Complaint(f"home_of_equation_2: {answer} is the class: name the method too")
+    if any(set(home.split(".")) < set(re.findall(r"\w+", answer)) for home in homes if " " in answer):
+        raise Complaint('home_of_equation_2: write it as "Class.method", such as "ViT.pool"')
     if answer == "forward":
         raise Complaint("home_of_equation_2: many classes have a forward: name the class too")
     if any(answer.lower() == home.lower() for home in homes):

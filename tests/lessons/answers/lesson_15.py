@@ -628,3 +628,61 @@ def copy_by_product(z, source, N):
 @wrong("uses take")
 def copy_by_product(z, source, N):
     return z.take(source, axis=0)
+
+
+@wrong("the levels are not rounded")
+def colour_number(square):
+    red, green, blue = (square.mean(axis=(0, 1)) + 1) * 4
+    return 64 * red + 8 * green + blue
+
+
+@wrong("this is for values from 0 to 255")
+def colour_number(square):
+    red, green, blue = np.clip(square.mean(axis=(0, 1)) // 32, 0, 7).astype(int)
+    return 64 * red + 8 * green + blue
+
+
+@wrong("no patch is masked")
+def draw_corruption(B, N, rng):
+    corrupted, masked, source = _half_of_each(B, N, rng)
+    return corrupted, np.zeros_like(masked), source
+
+
+@wrong("the shares are swapped")
+def draw_corruption(B, N, rng):
+    corrupted, masked, source = np.zeros((B, N), bool), np.zeros((B, N), bool), np.tile(np.arange(N), (B, 1))
+    for b in range(B):
+        order = rng.permutation(N)[: N // 2]
+        corrupted[b, order] = True
+        masked[b, order[:2]] = True
+        for n in order[2:18]:
+            source[b, n] = (n + rng.integers(1, N)) % N
+    return corrupted, masked, source
+
+
+@wrong("turn True and False into 1 and 0 first")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None]
+    return z[np.arange(z.shape[0])[:, None], source] * (True - m) + mask * m
+
+
+@wrong("masked needs an axis for D")
+def corrupt(z, mask, masked, source):
+    return z[np.arange(z.shape[0])[:, None], source] * (1.0 - masked) + mask * masked
+
+
+@wrong("all images use the source of the first image")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[:, source[0]] * (1.0 - m) + mask * m
+
+
+@wrong("flatten corrupted like the logits")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits.reshape(-1, logits.shape[-1])[corrupted], targets[corrupted])
+
+
+@wrong("return W alone")
+def ridge(X, Y, l2):
+    D = X.shape[1]
+    return np.linalg.lstsq(X.T @ X + l2 * np.eye(D), X.T @ Y)

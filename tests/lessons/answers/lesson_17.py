@@ -23,6 +23,9 @@ wrong_value("home_of_equation_2", "thirty_lines.vit", "is in the thirty lines: n
 wrong_value("home_of_equation_2", "forward", "name the class too")
 wrong_value("home_of_equation_2", "encoderblock.forward", "capital letters count")
 
+right_value("home_of_equation_2", "models/vit.py:EncoderBlock.forward")
+wrong_value("home_of_equation_2", "forward of EncoderBlock", 'write it as "Class.method"')
+
 right_value("dropout_seed", (7, 3, 10, 2))
 right_value("dropout_seed", [7, 3, np.int64(10), 2])
 wrong_value("dropout_seed", (7, 3, 11, 2), "the eleventh step has number 10")
