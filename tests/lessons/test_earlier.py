@@ -1,6 +1,7 @@
 """Later lessons use what earlier ones built: the learner's own where it is right, minivit's where not."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_another_cell_that_fails_is_minivits_and_the_rest_the_learners(mine, cap
 
     out = capsys.readouterr().out
     assert "patchify: yours, from lesson 05" in out
-    assert "PatchEmbedding: minivit's (lesson 05: cell 31 fails with ZeroDivisionError: division by zero)" in out
+    assert re.search(r"PatchEmbedding: minivit's \(lesson 05: cell \d+ fails with ZeroDivisionError: division", out)
     assert embedding.forward.__globals__["patchify"] is patchify  # the class stands among the learner's functions
 
 

@@ -52,6 +52,7 @@ TESTS = [
     "tests/gpu",
     "tests/test_accelerate.py",
     "tests/test_cores.py",
+    "tests/test_without_threads.py",
 ]
 CHOSEN = ["-m", "not parity and not lessons and not mpi and not package and not browser and not slow"]
 SLOWEST_TEST = 4.0  # seconds; a slower one is left out
