@@ -58,7 +58,6 @@ def query_distance(attempt: Attempt) -> None:
                 "this is the mean weight times the distances: divide by the sum of the weights instead": (
                     weights.mean() * np.hypot(down, across).sum()
                 ),
-                "this is the distance to the last patch alone: add up all patches": np.hypot(down, across)[-1],
                 "only the last patch counts: add to `total`, +=": (
                     weights[-1] * np.hypot(down, across)[-1] / weights.sum()
                 ),
@@ -68,7 +67,24 @@ def query_distance(attempt: Attempt) -> None:
                 "the squared weights are used, or each weight twice": (
                     weights**2 @ np.hypot(down, across) / weights.sum()
                 ),
-                "this is the largest distance: take the weighted mean": np.hypot(down, across).max(),
+                "this is one distance alone, the largest: take the weighted mean of all": np.hypot(down, across).max(),
+                "this is the distance to the patch with the largest weight: take the weighted mean of all": (
+                    np.hypot(down, across)[weights.argmax()]
+                ),
+                "this is the difference of two patch numbers: turn each into a row and a column first": (
+                    side * weights @ np.abs(np.arange(len(weights)) - at) / weights.sum()
+                ),
+                "P is added: multiply by P": weights @ np.hypot(down, across) / side / weights.sum() + side,
+                "the root is of the weighted sum: take the root of each distance first": (
+                    np.sqrt(weights @ (down**2 + across**2)) / weights.sum()
+                ),
+                "the root is of the weighted mean: take the root of each distance first": (
+                    np.sqrt(weights @ (down**2 + across**2) / weights.sum())
+                ),
+                "these are N numbers, weight times distance: add them up, and divide by the sum of the weights": (
+                    weights * np.hypot(down, across)
+                ),
+                "these are N distances: take their weighted mean": np.hypot(down, across),
             },
             check_dtype=False,
         )
@@ -119,6 +135,10 @@ def head_distances(attempt: Attempt) -> None:
             "the sum over all queries and keys is taken: the sum over the keys is axis -1 alone": (
                 (inner * between).sum(axis=(2, 3)).mean(axis=0)
             ),
+            "this is a matrix product: multiply weights and distances element by element, with *": (
+                ((inner @ between).sum(axis=-1) / sums).mean(axis=(0, 2))
+            ),
+            "the sum over images and queries is taken: take the mean": (far / sums).sum(axis=(0, 2)),
             "the class token's column is left out, but not its row": _row_left(weights, between),
             "the sum over the keys is divided by their number: divide by the sum of the weights": (
                 far.mean(axis=(0, 2)) / N
@@ -187,6 +207,20 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
                 [(mean + eye) / T for mean in means]
             ),
             "the identity of each block is added to flow: multiply, mixed @ flow": _added(means, eye),
+            "the blocks come in reverse: the first block is first in `layers`, and multiplied first": product(
+                [to_one(mean + eye) for mean in means[::-1]]
+            ),
+            "the blocks are transposed: rows are queries, keep them as they are": product(
+                [to_one(mean + eye).swapaxes(-1, -2) for mean in means]
+            ),
+            "only head 0 counts: take the mean over the heads, axis 1": product(
+                [to_one(weights[:, 0] + eye) for weights in layers]
+            ),
+            "the rows are divided by their lengths: divide by their sums": product(
+                [(mean + eye) / np.linalg.norm(mean + eye, axis=-1, keepdims=True) for mean in means]
+            ),
+            "1 is added to every number: add the identity, np.eye(T)": product([to_one(mean + 1) for mean in means]),
+            "flow is added too: replace it by mixed @ flow": _summed([to_one(mean + eye) for mean in means], eye),
             "only the last block counts: multiply it with `flow`": to_one(means[-1] + eye),
             "only the first block counts: is `return` inside the loop?": to_one(means[0] + eye),
             "the blocks are multiplied element by element: use the matrix product @": _elementwise(
@@ -241,6 +275,9 @@ def main_filters(attempt: Attempt) -> None:
             "these are the filters themselves: return their principal components": _signed(E.T[:count]),
             "these are the smallest components: V has the largest first": _signed(V[-count:]),
             "these are the smallest components, in reverse: V has the largest first": _signed(V[::-1][:count]),
+            "the filters are scaled by their standard deviation: subtract their mean, and no more": _signed(
+                np.linalg.svd(centred / E.std(axis=1), full_matrices=False)[2][:count]
+            ),
             "the components are transposed: they are the rows of V": _signed(V[:count].T),
             "these are singular values: return the rows of V": s[:count],
         },
@@ -266,7 +303,7 @@ def similarity_maps(attempt: Attempt) -> None:
     first = first / np.linalg.norm(first, axis=1, keepdims=True)
     by_column = patches / np.linalg.norm(patches, axis=0)
     shapes = "`positions` is (1, N + 1, D), and the class token's is the first of the N + 1"
-    with explained({" raises ValueError": shapes}):
+    with explained({"shapes (6,5) (6,)": "keep the axis of the lengths, keepdims=True", " raises ValueError": shapes}):
         got = attempt(positions, rows, columns)
     same(
         got,
@@ -288,6 +325,13 @@ def similarity_maps(attempt: Attempt) -> None:
             "the last patch is left out instead of the class token, which has index 0": (first @ first.T).reshape(grid),
             "the patches are in column order: go through the grid row by row": turned,
             "the cosines are right: reshape them to (rows, columns, rows, columns)": (right.reshape(N, N)),
+            "it is divided by sums: divide by lengths, np.linalg.norm": _dots(
+                patches / patches.sum(axis=1, keepdims=True)
+            ).reshape(grid),
+            "these are cosines of the dimensions, (D, D): multiply directions @ directions.T": _cosines(patches.T),
+            "these are products of normalised rows, (D, D): multiply directions @ directions.T": (
+                (patches / lengths).T @ (patches / lengths)
+            ),
             "these are angles: return their cosines": np.arccos(np.clip(right, -1, 1)),
             "these are 1 minus the cosines": 1 - right,
             "the numbers are softmax weights: return the cosines": _softmax(patches @ patches.T).reshape(grid),
@@ -354,9 +398,20 @@ def _added(means: list[np.ndarray], eye: np.ndarray) -> np.ndarray:
     return flow
 
 
+def _summed(matrices: list[np.ndarray], eye: np.ndarray) -> np.ndarray:
+    flow = eye
+    for matrix in matrices:
+        flow = flow + matrix @ flow
+    return flow
+
+
 def _softmax(scores: np.ndarray) -> np.ndarray:
     weights = np.exp(scores)
     return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _dots(rows: np.ndarray) -> np.ndarray:
+    return rows @ rows.T
 
 
 def _cosines(rows: np.ndarray) -> np.ndarray:

@@ -28,8 +28,17 @@ def interpolation_weights(attempt: Attempt) -> None:
         flipped = np.arange(after) * (after - 1) / (before - 1)
         swapped = np.zeros((after, before))
         swapped[np.arange(after), left], swapped[np.arange(after), left + 1] = share, 1.0 - share
+        inverse = 1.0 / (np.abs(places[:, None] - near) + 1e-9)
+        shares = np.linspace(0, 1, after)[:, None] - np.linspace(0, 1, before)
+        with explained(
+            {
+                "raises IndexError": "the last new place has no old one on its right: use left = min(left, before - 2)",
+                "could not be broadcast": "make the places a column, places[:, None], and subtract the old places",
+            }
+        ):
+            got = attempt(before, after)
         same(
-            attempt(before, after),
+            got,
             right,
             f"interpolation_weights({before}, {after})",
             mistakes={
@@ -46,6 +55,19 @@ def interpolation_weights(attempt: Attempt) -> None:
                     np.abs(places[:, None] - np.arange(before))
                 ),
                 "it is transposed: make a row for each new position": right.T,
+                "abs is missing: a distance is never negative": np.maximum(0.0, 1.0 - (places[:, None] - near)),
+                "the distance is squared: subtract the distance itself from 1": (
+                    np.maximum(0.0, 1.0 - (places[:, None] - near) ** 2)
+                ),
+                "the weights are inverse distances: use 1 minus the distance": (
+                    inverse / inverse.sum(axis=1, keepdims=True)
+                ),
+                "the rows are not scaled to old places: measure in steps of the old row, from 0 to before - 1": (
+                    np.maximum(0.0, 1.0 - np.abs(shares))
+                ),
+                "the weights fall off exponentially: linear interpolation uses 1 minus the distance": (
+                    np.exp(-np.abs(places[:, None] - near))
+                ),
                 "the last new position is at `before`: the last old one is before - 1": (
                     np.maximum(0.0, 1.0 - np.abs(beyond[:, None] - near))
                 ),
@@ -83,7 +105,15 @@ def resize_positions(attempt: Attempt) -> None:
         larger = right[0, 1:].reshape(*after, D).transpose(2, 0, 1)  # (D, h', w')
         mixed = _bilinear(patches.reshape(D, *before).transpose(1, 2, 0), after).reshape(1, count, D)
         shapes = "R works on h and S.T on w: use R @ grid @ S.T with a grid (D, h, w)"
-        with explained({"matmul": shapes, "cannot reshape": "the grid is (h, w, D) before and (h' * w', D) after"}):
+        joined = "join (1, 1, D) and (1, h' * w', D) along axis 1: reshape the grid to rows first"
+        last = _bilinear(table[0, :-1].reshape(*before, D), after).reshape(1, count, D)
+        with explained(
+            {
+                "matmul": shapes,
+                "concatenation axis": joined,
+                "cannot reshape": "the grid is (h, w, D) before and (h' * w', D) after",
+            }
+        ):
             got = attempt(table, before, after)
         same(
             got,
@@ -113,6 +143,10 @@ def resize_positions(attempt: Attempt) -> None:
                 "the rows are reshaped to (D, h, w), which mixes channels: reshape to (h, w, D), then transpose": (
                     np.concatenate([front, mixed], axis=1)
                 ),
+                "the last row is left out instead of the class token's, which is row 0: use table[0, 1:]": (
+                    np.concatenate([front, last], axis=1)
+                ),
+                "the class token's row is missing and the grid is not flattened": right[0, 1:].reshape(*after, D),
                 "the first axis is missing: return (1, 1 + h' * w', D)": right[0],
                 "this is the old table: use the resized grid": table if before != after else 0.0,
                 "each new patch takes only the nearest old one: interpolate with R and S": (
@@ -156,6 +190,9 @@ def adapt_weights(attempt: Attempt) -> None:
         mistakes = {"this is the old table: resize it from `before` to `after`": table}
         if K is not None:
             right["head.weight"], right["head.bias"] = np.zeros((D, K), np.float32), np.zeros(K, np.float32)
+        for name, array in got.items():
+            if not isinstance(array, np.ndarray):
+                raise Complaint(f'adapt_weights(...)["{name}"] is a {type(array).__name__}: it must be an array')
         for name in ("positions.embedding", "head.weight", "head.bias", *weights):
             what = f'adapt_weights(weights, {before}, {after}, {shown})["{name}"]'
             if name.startswith("head."):
@@ -170,6 +207,9 @@ def _head_mistakes(old: np.ndarray, right: np.ndarray, K: int | None) -> dict[st
         return {"the head is zeros: keep the old head if K is None": np.zeros_like(old)}
     return {
         "this is the old head: make a new one for new classes": old,
+        'its first axis is the old number of classes: it is D, weights["head.weight"].shape[0]': (
+            np.zeros((old.shape[-1], right.shape[-1]))
+        ),
         "it has zeros for the old number of classes: use K classes": np.zeros_like(old),
         "it is transposed: the head's weight is (D, K)": right.T if right.ndim == 2 else old,
         "it has an axis of length 1 more: the bias is (K,)": right[None],
@@ -190,7 +230,8 @@ def train_head(attempt: Attempt) -> None:
     features = rng.standard_normal((6, 4)).astype(np.float32)
     labels = np.array([0, 2, 1, 2, 0, 2])
     for steps in (4, 1):
-        got = attempt(features, labels, 3, steps, 0.5)
+        with explained({"'NoneType'": "a gradient is None: is loss.backward() missing?"}):
+            got = attempt(features, labels, 3, steps, 0.5)
         if not (isinstance(got, tuple | list) and len(got) == 2):
             raise Complaint("train_head must return two arrays: return weight, bias")
         weight, bias = _trained(features, labels, 3, steps)
@@ -216,6 +257,11 @@ def train_head(attempt: Attempt) -> None:
             "the learning rate is missing: w - lr * m": _trained(features, labels, 3, steps, lr=1.0),
             "only one step is taken: is `return` inside the loop?": _trained(features, labels, 3, 1),
             "weight and bias stay at zero: is w = w - lr * m missing?": (np.zeros((4, 3)), np.zeros(3)),
+            "it takes one step too many": _trained(features, labels, 3, steps + 1),
+            "lr is used twice: put it into m or into w - lr * m, not into both": (
+                _trained(features, labels, 3, steps, lr=0.25)
+            ),
+            "m holds only the last gradient: use m = 0.9 m + g, and then w - lr * m": _slipped(features, labels, steps),
             "it takes one step too few": _trained(features, labels, 3, steps - 1),
             "the gradient is of a squared error: put softmax into the loss": (
                 _trained(features, labels, 3, steps, softmax=False)
@@ -224,6 +270,8 @@ def train_head(attempt: Attempt) -> None:
         }
         what = f"train_head(features, labels, 3, {steps}, 0.5)"
         for i, (part, right) in enumerate((("weight", weight), ("bias", bias))):
+            if i == 0 and np.shape(got[0]) == weight.shape and _random_start(attempt, features, labels):
+                raise Complaint("train_head does not start at zero: with 0 steps the weight is not 0")
             same(
                 got[i],
                 right,
@@ -232,6 +280,14 @@ def train_head(attempt: Attempt) -> None:
                 tolerance=1e-4,
                 check_dtype=False,
             )
+
+
+def _random_start(attempt: Attempt, features: np.ndarray, labels: np.ndarray) -> bool:
+    try:
+        start = np.asarray(attempt(features, labels, 3, 0, 0.5)[0])
+        return bool(np.any(start)) and not np.allclose(start, _trained(features, labels, 3, 1)[0], atol=1e-4)
+    except Exception:  # an attempt need not be able to take no step
+        return False
 
 
 def _trained(
@@ -316,6 +372,19 @@ def _edges(before: int, after: int) -> np.ndarray:
 def _triangles(places: np.ndarray, before: int, width: float, to_one: bool = True) -> np.ndarray:
     shares = np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(before)) / width)
     return shares / shares.sum(axis=1, keepdims=True) if to_one else shares
+
+
+def _slipped(features: np.ndarray, labels: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias if each step adds 0.9 times the last gradient, instead of lr times the sum m."""
+    x, one_hot = features.astype(np.float64), np.eye(3)[labels]
+    weight, bias, last_weight, last_bias = np.zeros((x.shape[1], 3)), np.zeros(3), 0.0, 0.0
+    for _ in range(steps):
+        p = np.exp(x @ weight + bias)
+        d = (p / p.sum(axis=1, keepdims=True) - one_hot) / len(x)
+        weight = weight - 0.5 * x.T @ d + 0.9 * last_weight
+        bias = bias - 0.5 * d.sum(axis=0) + 0.9 * last_bias
+        last_weight, last_bias = x.T @ d, d.sum(axis=0)
+    return weight, bias
 
 
 def _bilinear(grid: np.ndarray, after: tuple[int, int]) -> np.ndarray:

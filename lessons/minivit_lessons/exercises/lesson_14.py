@@ -65,6 +65,8 @@ def same_padding(attempt: Attempt) -> None:
             lambda H, h, s: max(0, -(-H // s) * s + h - H)
         ),
         "if s divides H, the last window has s pixels of the row, not 0": lambda H, h, s: max(0, h - H % s),
+        "this is h pixels in all: with stride 1 it is h - 1, and it depends on s and H": lambda H, h, s: h,
+        "there are ⌈H / s⌉ windows, not H: the stride is missing": lambda H, h, s: (H - 1) * s + h - H,
         "with a stride above 1 the padding is less than h - 1": lambda H, h, s: h - 1,
         "(h - 1) // 2 on each side is for stride 1 and odd h: the padding depends on s and H": (
             lambda H, h, s: 2 * ((h - 1) // 2)
@@ -115,6 +117,7 @@ def convolve_at(attempt: Attempt) -> None:
         ):
             got = attempt(padded, kernel, row, column, s)
         spaced = padded[row * s :: s, column * s :: s][:3, :2]
+        strided = padded[row::s, column::s][:3, :2]
         same(
             got,
             response(window),
@@ -135,6 +138,11 @@ def convolve_at(attempt: Attempt) -> None:
                     response(padded[row * s : row * s + 3, column : column + 2])
                 ),
                 "nothing is added to `out`: is `out +=` missing?": np.zeros(4),
+                "the stride multiplies i and j: it multiplies row and column, (row * s + i, column * s + j)": (
+                    response(strided) if strided.shape == window.shape else 0.0
+                ),
+                "pixel and weight are added: multiply them": window.sum() + kernel.sum(axis=(0, 1, 2)),
+                "this is the window: multiply it by the kernel and add up": window,
             },
         )
 
@@ -164,6 +172,15 @@ def conv2d(attempt: Attempt) -> None:
             }
         ):
             got = attempt(tensor(images), tensor(kernel), s)
+        if isinstance(got, tuple | list):
+            raise Complaint("conv2d returns a list: add the products up, or join the slices before one product")
+        rows, columns, places = len(range(0, shape[1], s)), len(range(0, shape[2], s)), size[0] * size[1]
+        if np.shape(got.data)[:3] in (
+            (shape[0] * places, rows, columns),
+            (shape[0], rows * places, columns),
+            (shape[0], rows, columns * places),
+        ):
+            raise Complaint(axis)
         complain_of_array(got, "conv2d", "use the operations of Tensors, so that gradients flow")
         by_channel = kernel.transpose(2, 0, 1, 3)  # (C, h, w, D)
         right = _convolved(images, kernel, s)
@@ -176,10 +193,11 @@ def conv2d(attempt: Attempt) -> None:
                 "the rows and columns are joined into one axis: return (B, H', W', D)": right.reshape(
                     len(right), -1, 4
                 ),
+                "the stride is ignored: are the slices yours, with stride 1?": _convolved(images, kernel, 1),
                 "these are the windows: multiply them by the kernel's matrix": _windows(images, kernel, s),
                 "the D filters are added up: the result has D numbers for each window": right.sum(axis=-1),
                 "the kernel is flipped: use it unflipped, as networks do": (_convolved(images, kernel[::-1, ::-1], s)),
-                "the rows of the kernel's matrix are in the order c, i, j: use i, j, c, as the windows do": (
+                "windows and kernel differ, one is in the order c, i, j: both need the order i, j, c": (
                     _convolved(images, by_channel.reshape(kernel.shape), s)
                 ),
                 "the kernel's rows and columns are swapped": (
@@ -264,6 +282,7 @@ def group_norm(attempt: Attempt) -> None:
         {
             f"({C},1,1)": "group_norm reshapes weight or bias for channels first: leave them (C,)",
             f"({B},{groups})": "group_norm's mean or variance does not broadcast: take it with keepdims=True",
+            "does not support ufuncs": "group_norm calls a function of NumPy: use the Tensor's own method, .sqrt()",
             "shapes (2,6,3,2) (6,)": "group_norm uses weight and bias too early: reshape back to (B, H, W, C) first",
         }
     ):
@@ -274,6 +293,12 @@ def group_norm(attempt: Attempt) -> None:
         f"group_norm(x, weight, bias, {groups})",
         mistakes={
             "weight and bias are missing": right,
+            "the channels are still axis 1: transpose back to (B, H, W, C)": (
+                (right * weight + bias).transpose(0, 3, 1, 2)
+            ),
+            "the channels were moved to axis 1 and not back: transpose with (0, 2, 3, 1), a reshape mixes them": (
+                right.transpose(0, 3, 1, 2).reshape(x.shape) * weight + bias
+            ),
             "the bias is missing": right * weight,
             "the weight is missing": right + bias,
             "weight and bias are swapped": right * bias + weight,
@@ -303,7 +328,7 @@ def group_norm(attempt: Attempt) -> None:
                 normal(b * (C // groups) + c // groups) * weight + bias
             ),
             "eps is outside the root: use sqrt(variance + eps)": spread_of_group * weight + bias,
-            "eps is missing: use sqrt(variance + eps)": (
+            "eps is missing or not the argument: use sqrt(variance + eps)": (
                 normal(b * groups + c // (C // groups), lambda m: m.var() - eps) * weight + bias
             ),
             "the variance divides by n - 1: divide by n": (

@@ -592,3 +592,118 @@ def distance_table(rows, columns, P):
         np.arange(rows * columns).reshape(-1, 1) // columns - np.arange(rows * columns) // columns,
         np.arange(rows * columns).reshape(-1, 1) % columns - np.arange(rows * columns) % columns,
     )
+
+
+def far(weights, query, columns):
+    n = np.arange(len(weights))
+    return np.hypot(n // columns - query // columns, n % columns - query % columns)
+
+
+@wrong("P is added")
+def query_distance(weights, query, columns, P):
+    return np.average(far(weights, query, columns), weights=weights) + P
+
+
+@wrong("the difference of two patch numbers")
+def query_distance(weights, query, columns, P):
+    return np.average(P * abs(np.arange(len(weights)) - query), weights=weights)
+
+
+@wrong("the root is of the weighted sum")
+def query_distance(weights, query, columns, P):
+    return np.sqrt(sum(weights * (P * far(weights, query, columns)) ** 2)) / sum(weights)
+
+
+@wrong("these are N numbers, weight times distance")
+def query_distance(weights, query, columns, P):
+    return P * far(weights, query, columns) * weights
+
+
+@wrong("one distance alone, the largest")
+def query_distance(weights, query, columns, P):
+    return P * far(weights, query, columns).max()
+
+
+@wrong("the patch with the largest weight")
+def query_distance(weights, query, columns, P):
+    return P * far(weights, query, columns)[weights.argmax()]
+
+
+@wrong("this is a matrix product")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches @ between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 2))
+
+
+@wrong("the sum over images and queries is taken")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).sum(axis=(0, 2))
+
+
+def blocks(layers, mean=lambda weights: weights.mean(axis=1), other=np.eye, size=np.sum):
+    found = []
+    for weights in layers:
+        mixed = mean(weights) + other(weights.shape[-1])
+        found.append(mixed / size(mixed, axis=-1, keepdims=True))
+    return found
+
+
+def joined(matrices):
+    flow = np.eye(matrices[0].shape[-1])
+    for matrix in matrices:
+        flow = matrix @ flow
+    return flow
+
+
+@wrong("flow is added too")
+def roll_out(layers):
+    flow = np.eye(layers[0].shape[-1])
+    for mixed in blocks(layers):
+        flow = flow + mixed @ flow
+    return flow
+
+
+@wrong("the blocks are transposed")
+def roll_out(layers):
+    return joined([mixed.transpose(0, 2, 1) for mixed in blocks(layers)])
+
+
+@wrong("only head 0 counts")
+def roll_out(layers):
+    return joined(blocks(layers, mean=lambda weights: weights[:, 0]))
+
+
+@wrong("divided by their lengths")
+def roll_out(layers):
+    return joined(blocks(layers, size=np.linalg.norm))
+
+
+@wrong("1 is added to every number")
+def roll_out(layers):
+    return joined(blocks(layers, other=lambda T: 1))
+
+
+@wrong("scaled by their standard deviation")
+def main_filters(E, count):
+    filters = (E.T - E.mean(axis=1)) / E.std(axis=1)
+    return np.linalg.svd(filters, full_matrices=False)[2][:count]
+
+
+@wrong("it is divided by sums")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    patches = patches / patches.sum(axis=1, keepdims=True)
+    return (patches @ patches.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("(D, D): multiply directions @ directions.T")
+def similarity_maps(positions, rows, columns):
+    directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:], axis=1, keepdims=True)
+    return directions.T @ directions
+
+
+@wrong("keep the axis of the lengths")
+def similarity_maps(positions, rows, columns):
+    directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:], axis=1)
+    return (directions @ directions.T).reshape(rows, columns, rows, columns)

@@ -524,3 +524,108 @@ def edge_weights(before, after):
 @wrong("the halves are missing")
 def edge_weights(before, after):
     return to_one(triangles(np.arange(after) * before / after, before, max(before / after, 1)))
+
+
+@wrong("use left = min(left, before - 2)")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    left = np.floor(places).astype(int)
+    weights = np.zeros((after, before))
+    weights[np.arange(after), left] = 1 - (places - left)
+    weights[np.arange(after), left + 1] = places - left
+    return weights
+
+
+@wrong("make the places a column")
+def interpolation_weights(before, after):
+    return np.maximum(0, 1 - abs(np.linspace(0, before - 1, after) - np.arange(before)))
+
+
+@wrong("abs is missing")
+def interpolation_weights(before, after):
+    return np.maximum(0, 1 - (np.linspace(0, before - 1, after)[:, None] - np.arange(before)))
+
+
+@wrong("the distance is squared")
+def interpolation_weights(before, after):
+    return np.maximum(0, 1 - (np.linspace(0, before - 1, after)[:, None] - np.arange(before)) ** 2)
+
+
+@wrong("inverse distances")
+def interpolation_weights(before, after):
+    weights = 1 / (abs(np.linspace(0, before - 1, after)[:, None] - np.arange(before)) + 1e-9)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@wrong("measure in steps of the old row")
+def interpolation_weights(before, after):
+    return np.maximum(0, 1 - abs(np.linspace(0, 1, after)[:, None] - np.linspace(0, 1, before)))
+
+
+@wrong("use table[0, 1:]")
+def resize_positions(table, before, after):
+    wrong_rows = np.concatenate([table[:, :1], table[:, :-1]], axis=1)
+    larger = enlarged(wrong_rows, before, after).reshape(1, -1, table.shape[2])
+    return np.concatenate([table[:, :1], larger], axis=1)
+
+
+@wrong("along axis 1: reshape the grid to rows first")
+def resize_positions(table, before, after):
+    return np.concatenate([table[:, :1], enlarged(table, before, after)], axis=1)
+
+
+@wrong("its first axis is the old number of classes")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    if K is not None:
+        new["head.weight"] = np.zeros((weights["head.weight"].shape[1], K), np.float32)
+        new["head.bias"] = np.zeros(K, np.float32)
+    return new
+
+
+@wrong("it must be an array")
+def adapt_weights(weights, before, after, K=None):
+    new = {**weights, "positions.embedding": resize_given(weights["positions.embedding"], before, after)}
+    if K is not None:
+        new["head.weight"] = parameter(np.zeros((len(weights["head.weight"]), K)))
+        new["head.bias"] = parameter(np.zeros(K))
+    return new
+
+
+@wrong("is loss.backward() missing?")
+def train_head(features, labels, K, steps, lr):
+    weight, bias, m = np.zeros((features.shape[1], K)), np.zeros(K), 0.0
+    for _ in range(steps):
+        W, b = parameter(weight), parameter(bias)
+        cross_entropy(linear(Tensor(features), W, b), labels)
+        m = 0.9 * m + W.grad
+        weight = weight - lr * m
+    return weight, bias
+
+
+@wrong("one step too many")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps + 1, lr)
+
+
+@wrong("lr is used twice")
+def train_head(features, labels, K, steps, lr):
+    return trained(features, labels, K, steps, lr * lr)
+
+
+@wrong("does not start at zero")
+def train_head(features, labels, K, steps, lr):
+    weight, bias = trained(features, labels, K, steps, lr)
+    return weight + 0.01 * np.random.default_rng(0).standard_normal(weight.shape), bias
+
+
+@wrong("m holds only the last gradient")
+def train_head(features, labels, K, steps, lr):
+    weight, bias, last = np.zeros((features.shape[1], K)), np.zeros(K), (0.0, 0.0)
+    for _ in range(steps):
+        W, b = parameter(weight), parameter(bias)
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        weight = weight - lr * W.grad + 0.9 * last[0]
+        bias = bias - lr * b.grad + 0.9 * last[1]
+        last = W.grad, b.grad
+    return weight, bias

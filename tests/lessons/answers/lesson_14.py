@@ -569,3 +569,95 @@ def conv_in_one_line(image, kernel):
 @wrong("needs h * w * C numbers")
 def conv_in_one_line(image, kernel):
     return sliding_window_view(image, kernel.shape[:3]) @ kernel.reshape(-1, kernel.shape[3])
+
+
+@wrong("joins the slices along the wrong axis: join")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, s), axis=2) @ kernel.reshape(C, h * w * D)
+
+
+@wrong("the stride is ignored")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, h, w, 1), axis=3) @ kernel.reshape(h * w * C, D)
+
+
+@wrong("conv2d returns a list")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return [part @ kernel[n // w, n % w] for n, part in enumerate(slices_of(images, h, w, s))]
+
+
+def normalised_channels_first(x, groups, eps):
+    y = x.transpose(0, 3, 1, 2)  # (B, C, H, W), as PyTorch has it
+    B, C, H, W = y.shape
+    return normalised(y, (B, groups, C // groups * H * W), 2, eps)
+
+
+@wrong("the channels are still axis 1")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    C = x.shape[3]
+    return normalised_channels_first(x, groups, eps) * weight.reshape(1, C, 1, 1) + bias.reshape(1, C, 1, 1)
+
+
+@wrong("moved to axis 1 and not back")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    return normalised_channels_first(x, groups, eps).reshape(*x.shape) * weight + bias
+
+
+@right
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    return normalised_channels_first(x, groups, eps).transpose(0, 2, 3, 1) * weight + bias
+
+
+@wrong("use the Tensor's own method")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    y = x.reshape(B, H * W, groups, C // groups)
+    y = y - y.mean(axis=(1, 3), keepdims=True)
+    return (y / np.sqrt((y * y).mean(axis=(1, 3), keepdims=True) + eps)).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("eps is missing or not the argument")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    return normalised(x, (B, H * W, groups, C // groups), (1, 3), 1e-6) * weight + bias
+
+
+@wrong("it multiplies row and column")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            out += padded[row + i * s, column + j * s] @ kernel[i, j]
+    return out
+
+
+@wrong("pixel and weight are added")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            for c in range(C):
+                out += padded[row * s + i, column * s + j, c] + kernel[i, j, c]
+    return out
+
+
+@wrong("this is the window")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    return padded[row * s : row * s + h, column * s : column * s + w]
+
+
+@wrong("this is h pixels in all")
+def same_padding(H, h, s):
+    return h // 2, h - h // 2
+
+
+@wrong("not H: the stride is missing")
+def same_padding(H, h, s):
+    missing = (H - 1) * s + h - H
+    return missing // 2, missing - missing // 2
