@@ -11,6 +11,7 @@ PARTS = [
     "solutions",
     "book",
     "teacher",
+    "capstone",
     "photographs",
     "*.md",
     "bands.json",

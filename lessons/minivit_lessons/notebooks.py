@@ -181,7 +181,9 @@ def linked_file(name: str) -> Path | None:
     """
     if is_in_repository():
         return lessons_folder().parent / name
-    path = Path(minivit.__file__).parent / Path(name).relative_to("minivit") if name.startswith("minivit/") else None
+    room, _, rest = name.partition("/")
+    folders = {"minivit": Path(minivit.__file__).parent, "lessons": lessons_folder()}  # others are not installed
+    path = folders[room] / rest if room in folders else None
     return path if path is not None and path.is_file() else None
 
 

@@ -14,6 +14,7 @@ from minivit.errors import DataError, MissingExtraError
 from minivit.utils.files import atomic_file
 from minivit.utils.text import printable
 
+from .capstone import TABLE
 from .notebooks import PAGES, SOLUTIONS, is_in_repository, lessons_folder, linked_file
 
 # A link from a lesson to another file of the repository, such as [vit.py](../minivit/models/vit.py).
@@ -56,6 +57,11 @@ def copy_lessons(folder: Path) -> list[Path]:
     for page in PAGES:
         with atomic_file(folder / page) as file:
             file.write((lessons / page).read_bytes())
+    table = lessons / TABLE
+    if table.is_file() and not (folder / TABLE).exists():
+        (folder / TABLE).parent.mkdir(exist_ok=True)
+        with atomic_file(folder / TABLE) as file:
+            file.write(table.read_bytes())
     return new
 
 

@@ -251,7 +251,7 @@ print("CIFAR-10's 10,000 test images: H/14 and L/16 differ in", round((99.50 - 9
 
 # %% [markdown]
 # Eight images of ten thousand: is that a difference? The paper prints a standard deviation over three fine-tuning runs behind each
-# number; look it up before you believe a second decimal. (Lesson 21 computes such intervals.)
+# number; look it up before you believe a second decimal. ([Lesson 21](21_capstone.ipynb) computes such intervals.)
 #
 # The figures of section 4 each answer one question, and each varies one thing:
 #
@@ -459,4 +459,4 @@ show(paper.draw_misreadings(accuracies), paper.MISREADINGS_ALT)
 # %% [markdown]
 # ## What comes next
 #
-# You can judge other people's experiments. Lesson 21 is your own: a question, a baseline, an experiment, a report.
+# You can judge other people's experiments. [Lesson 21](21_capstone.ipynb) is your own: a question, a baseline, an experiment, a report.
