@@ -10,6 +10,7 @@ it is not the original.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from fontTools import subset
 from fontTools.ttLib import TTFont
@@ -30,13 +31,14 @@ def main(source: str) -> None:
     """Write the font."""
     options = subset.Options(layout_features=FEATURES, hinting=False, flavor="woff2", name_IDs=[0, 1, 2, 4, 6, 13, 14])
     options.drop_tables += ["DSIG"]
-    font = TTFont(source)
+    font = TTFont(source, recalcTimestamp=False)  # the same bytes each time
     maker = subset.Subsetter(options)
     maker.populate(unicodes=[*(code for a, b in RANGES for code in range(a, b + 1)), *map(ord, SIGNS)])
     maker.subset(font)
-    for record in font["name"].names:
-        if record.nameID in (1, 4, 6):
-            record.string = NAME.replace(" ", "") if record.nameID == 6 else NAME
+    table: Any = font["name"]
+    for record in [record for record in table.names if record.nameID in (1, 4, 6)]:
+        name = NAME.replace(" ", "") if record.nameID == 6 else NAME
+        table.setName(name, record.nameID, record.platformID, record.platEncID, record.langID)
     subset.save_font(font, OUT, options)
     print(f"{OUT}: {OUT.stat().st_size:,} bytes")
 
