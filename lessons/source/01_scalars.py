@@ -1,8 +1,7 @@
 # %% [markdown]
 # # 01 · Scalars: backpropagation for single numbers
 #
-# *Comes after lesson [00](00_start.ipynb); needs high-school derivatives. In the paper: taken for granted
-# (section 4.1).*
+# *Comes after lesson [00](00_start.ipynb); needs high-school derivatives. In the paper: taken for granted (section 4.1).*
 #
 # You will build the algorithm that trains every neural network, **backpropagation**, for single numbers. In fewer than a hundred
 # lines, your program records how a result was computed, and then finds out how the result depends on every number in it.
@@ -380,9 +379,9 @@ def derivative_forward(end, start):
 # %% [markdown]
 # ## In the paper
 #
-# You will search the paper in vain for what you just built: it is taken for granted. Section 4.1 names in half a sentence the method
-# that trains all models. It is a rule for changing parameters, which lesson 10 builds. At every step it receives the gradient
-# of the loss with respect to each of the 86, 307 or 632 million parameters of Table 1.
+# The paper does not explain what you just built: it takes it for granted. Half a sentence of section 4.1 names the method that trains
+# all models. It is a rule for changing parameters, which lesson 10 builds. In every step it receives the derivatives of the loss with
+# respect to all of the 86, 307 or 632 million parameters of Table 1.
 #
 # | paper | here | in minivit |
 # |---|---|---|

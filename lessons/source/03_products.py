@@ -140,8 +140,8 @@ explore(
 # %% [markdown]
 # ## All at once
 #
-# From the picture, in code: dx = dy @ wᵀ and dw = xᵀ @ dy. Two things come on top. NumPy's `@` also multiplies *stacks* of matrices,
-# and stacks broadcast:
+# From the picture, in code: dx = dy @ wᵀ and dw = xᵀ @ dy. Two more things are needed. First, NumPy's `@` also multiplies *stacks* of
+# matrices, and stacks broadcast:
 #
 # | x | w | y | where |
 # |---|---|---|---|
@@ -149,7 +149,7 @@ explore(
 # | (B, N, D) | (D, M) | (B, N, M) | a batch: w is used for every image |
 # | (B, heads, N, D_h) | (B, heads, D_h, N) | (B, heads, N, N) | lesson 07 |
 #
-# So "transposed" means the last two axes only, `swapaxes(-1, -2)`. And where a matrix was used several times, its gradients
+# So "transposed" means the last two axes only, `swapaxes(-1, -2)`. Second, where a matrix was used several times, its gradients
 # are added, as always. Here is the new Tensor; it calls your `matmul` below.
 
 

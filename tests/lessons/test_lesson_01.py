@@ -11,7 +11,7 @@ from minivit import Tensor
 from minivit_lessons.build import sources
 from minivit_lessons.display import png
 from minivit_lessons.notebooks import lesson_number, lessons_folder
-from minivit_lessons.pictures.graph import HEIGHT, WIDTH, arrange, draw_graph, draw_walk, number
+from minivit_lessons.pictures.graph import HEIGHT, STEP_ERRORS, WIDTH, arrange, draw_graph, draw_walk, number
 
 from .answers import lesson
 
@@ -87,6 +87,35 @@ def test_the_error_of_slope_is_least_near_its_own_step():
     assert errors[1] < 1e-8
     assert errors[0] > 1e-6
     assert errors[2] > 1e-3
+
+
+def test_eight_paths_make_the_power_rule():
+    x = Value(1.1, "x")
+    end = NAMES["eighth_power"](x)
+    end.backward()
+
+    def paths(value):
+        return 1 if value is x else sum(paths(parent) for parent in value.parents)
+
+    assert paths(end) == 8
+    assert len(NAMES["backward_order"](end)) == 4
+    assert x.grad == pytest.approx(8 * 1.1**7, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_forward_and_backward_mode_agree(seed):
+    rng = np.random.default_rng(seed)
+    values = [Value(point) for point in rng.uniform(-1, 1, 4)]
+    end = random_calculation(values, rng)
+    end.backward()
+
+    for value in values:
+        assert NAMES["derivative_forward"](end, value) == pytest.approx(value.grad, rel=1e-9, abs=1e-12)
+
+
+def test_the_answer_is_not_in_the_cell_that_asks_to_guess():
+    assert "1e-10" not in cells("STEP_ERRORS)")
+    assert "1e-10" in STEP_ERRORS
 
 
 def cells(text):

@@ -196,7 +196,7 @@ def tanh_value(a):
     return Value(math.tanh(x), "tanh", parents=[a], slopes=[slope])
 
 
-@wrong("the slope is 1 - x² with the input x")
+@wrong("the derivative is 1 - x² with the input x")
 def tanh_value(a):
     return Value(math.tanh(a.data), "tanh", parents=(a,), slopes=(1 - a.data**2,))
 
@@ -213,7 +213,7 @@ def tanh_value(a):
     return Value(t, "tanh", parents=(a), slopes=(1 - t * t))
 
 
-@wrong("the slope is tanh(x)")
+@wrong("the derivative is tanh(x)")
 def tanh_value(a):
     t = math.tanh(a.data)
     return Value(t, "tanh", parents=(a,), slopes=(t,))
@@ -243,7 +243,7 @@ def tanh_value(a):
     return Value(t, "tanh", parents=(a,), slopes=(t * (1 - t),))
 
 
-@wrong("the sign is wrong: the slope is 1 - tanh(x)²")
+@wrong("the sign is wrong: the derivative is 1 - tanh(x)²")
 def tanh_value(a):
     t = math.tanh(a.data)
     return Value(t, "tanh", parents=(a,), slopes=(t * t - 1,))
@@ -261,7 +261,7 @@ def tanh_value(a):
     return Value(t, "tanh", parents=(a,), slopes=(1 - t * t,))
 
 
-@wrong("a slope of 1 is the derivative of a sum")
+@wrong("1 is the derivative of a sum")
 def tanh_value(a):
     return Value(math.tanh(a.data), "tanh", parents=(a,), slopes=(1.0,))
 
