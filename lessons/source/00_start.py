@@ -38,6 +38,7 @@ from minivit.data.shapes import shapes
 # - ✓ it is right. ○ it is not done yet. ✗ it is wrong, and the line says what the mistake probably is.
 # - Below its title, each exercise says how difficult it is, how long it takes, and whether later lessons need it (*core*).
 # - Hints open with a click; each tells a little more than the one before. `show_solution("name")` shows the answer and explains it.
+#   All lessons with their answers are in the folder `solutions`.
 # - A *stretch task* is harder, and has no hints. You may leave it out.
 # - You can always go on: if an exercise is not solved, the lesson uses `minivit`'s own function. Later lessons use what *you* built.
 #
