@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11 · Training: the loop, and how to read its curves
 #
-# *About 45 minutes. Comes after lessons [09](09_vit.ipynb) and [10](10_optimisers.ipynb). In the paper: section 4.1, section
+# *Comes after lessons [09](09_vit.ipynb) and [10](10_optimisers.ipynb). In the paper: section 4.1, section
 # 4.3 and appendix B.1.*
 #
 # You will write the training loop, see it memorise its images, and prevent that. Then you will learn to

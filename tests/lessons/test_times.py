@@ -82,3 +82,8 @@ def test_a_lesson_says_its_time_once(source):
     title = build_lesson(source, statements_of(source), solved=False)["cells"][0]["source"]
 
     assert re.findall(r"About \d+ minutes.*?\.(?= )", title) == [str(TIMES[lesson_number(source)])]
+
+
+@pytest.mark.parametrize("source", sources(LESSONS), ids=lambda path: path.stem)
+def test_a_source_leaves_the_time_to_the_builder(source):
+    assert not re.search(r"^# \*About \d+ minutes", source.read_text(encoding="utf-8"), re.MULTILINE)
