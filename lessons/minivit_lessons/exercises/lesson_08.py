@@ -41,6 +41,10 @@ def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, 
         return "the last column is missing: a slice stops before its end"
     if got.start == right[0] and len(columns) == D:
         return "it begins at the right column, but takes D columns: one head has D_h = D / heads"
+    if got.start == right[0] and not columns:
+        return "it is empty: its second number must be the end, start + D_h"
+    if got.start == right[0] and len(columns) == D_h + 1:
+        return "it takes one column too many: a slice stops before its second number"
     if got.start == right[0]:
         return f"it begins at the right column, but takes {len(columns)} columns instead of D_h = {D_h}"
     known = {
@@ -74,6 +78,7 @@ def split_heads(attempt: Attempt) -> None:
         {
             "axes don't match": "transpose takes every axis, in the new order: transpose(2, 0, 3, 1, 4)",
             "cannot reshape": "D_h is width // (3 * heads), since a row holds three parts",
+            "index 2 is out of bounds for axis 0": "the first axis counts images: transpose the parts to the front",
             "out of bounds for array of dimension 0": "np.split takes no Tensor: use slices or reshape",
         }
     ):
@@ -106,7 +111,10 @@ def split_heads(attempt: Attempt) -> None:
                 "heads and images are swapped: the batch comes first": right[i].swapaxes(0, 1),
                 "its last two axes are swapped": right[i].swapaxes(-1, -2),
                 "the heads are in reverse order": right[i][:, ::-1],
-                "this is the packed Tensor: split it": qkv,
+                "this is the packed Tensor: cut its last axis, such as qkv[..., :D]": qkv,
+                "the first reshape mixes tokens: it must begin with (B, N, ...), as the row is what is split": (
+                    qkv.reshape(B, 3, N, heads, D_h).transpose(1, 0, 3, 2, 4)[i]
+                ),
                 "the heads are not split: each row still has D numbers": split[:, :, i].reshape(B, N, D),
             },
         )
@@ -128,6 +136,7 @@ def merge_heads(attempt: Attempt) -> None:
     with explained(
         {
             "axes don't match": "transpose takes every axis, in the new order: transpose(0, 2, 1, 3)",
+            "cannot reshape": "heads and D_h are joined to heads * D_h numbers",
             "zero-dimensional arrays": "np.concatenate takes no Tensor: use transpose and reshape",
         }
     ):
@@ -152,6 +161,9 @@ def merge_heads(attempt: Attempt) -> None:
                 outputs[:, ::-1].transpose(0, 2, 1, 3).reshape(B, N, heads * D_h)
             ),
             "tokens and numbers are swapped: a row must hold one token": right.swapaxes(1, 2),
+            "the heads are exchanged with the images: exchange them with the tokens": (
+                outputs.transpose(1, 0, 2, 3).reshape(B, N, heads * D_h)
+            ),
             "tokens come before images: keep the batch as the first axis": right.swapaxes(0, 1),
             "this is the input: move the axis of heads, then join it with the numbers": outputs,
             "all tokens are joined too: join only heads and numbers": right.reshape(B, N * heads * D_h),
@@ -174,7 +186,7 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
             "cannot reshape": "split_heads needs the packed Tensor: call self.qkv(z) first",
             "missing 1 required positional argument: 'heads'": "the number of heads is self.heads",
             "'tuple' object": "split_heads returns three Tensors: q, k, v = split_heads(...)",
-            "matmul": "self.out needs rows of D numbers: merge the heads with merge_heads before it",
+            "matmul": "self.out needs rows of D numbers: apply attention to q, k, v and merge the heads before it",
         }
     ):
         got = attempt.call(layer, tensor(z), what="MultiHeadSelfAttention(dim, heads, rng)(z)")
@@ -199,6 +211,9 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
                 lambda: by_loops(divisor=math.sqrt(D))
             ),
             "the input is added: the residual connection belongs to the block": lambda: by_loops() + z,
+            "the scores are not divided by √D_h: use attention": lambda: by_loops(divisor=1.0),
+            "the weights average the keys: they must average the values": lambda: by_loops(values="k"),
+            "the weights average the queries: they must average the values": lambda: by_loops(values="q"),
             "queries and keys are swapped": lambda: by_loops(order="kqv"),
             "keys and values are swapped": lambda: by_loops(order="qvk"),
             "self.out comes before the attention: apply it to the merged heads": lambda: by_loops(out_first=True),
@@ -283,6 +298,10 @@ def EncoderBlock(attempt: Attempt) -> None:
             "both halves use norm1: use norm2 in the second": lambda: MLP(n1(half)) + half,
             "norm1 and norm2 are swapped": lambda: MLP(n1(MSA(n2(z)) + z)) + MSA(n2(z)) + z,
             "the second half adds its normalised tokens: add z′ itself": lambda: MLP(n2(half)) + n2(half),
+            "one residual connection spans both halves: each half needs its own": lambda: MLP(n2(MSA(n1(z)))) + z,
+            "both halves read the block's input, and nothing adds it: follow the two equations": lambda: (
+                MSA(n1(z)) + MLP(n2(z))
+            ),
             "the block's input is added a third time": lambda: MLP(n2(half)) + half + z,
             "the result of attention is added twice": lambda: MLP(n2(half)) + half + MSA(n1(z)),
             "the norms come after the additions: put them before attention and MLP": lambda: n2(
@@ -380,6 +399,7 @@ def _msa(
     order: str = "qkv",
     out_first: bool = False,
     only: str = "",
+    values: str = "v",
 ) -> np.ndarray:
     """Return multi-head attention of one image, computed token by token; the options are mistakes."""
     N, D = z.shape
@@ -398,7 +418,7 @@ def _msa(
                 continue
             total = math.fsum(math.exp(score) for score in scores)
             for score, row in zip(scores, rows, strict=True):
-                answers[h, n] += math.exp(score) / total * row[own["v"]]
+                answers[h, n] += math.exp(score) / total * row[own[values]]
     side = answers.reshape(N, D) if mixed else np.concatenate(list(answers), axis=1)
     return side @ weights["out.weight"] + weights["out.bias"] if project and not out_first else side
 

@@ -36,7 +36,8 @@ def classify(attempt: Attempt) -> None:
         return np.array([normed(row) @ weight + bias for row in rows])
 
     right = logits(z[:, 0])
-    got = attempt(tensor(z), norm, head)
+    with explained({"could not be broadcast": "norm comes first, on D numbers; head then makes K of them"}):
+        got = attempt(tensor(z), norm, head)
     complain_of_array(got, "classify", "index the Tensor itself, so that gradients flow")
     same(
         got,
@@ -368,12 +369,20 @@ def train_step(attempt: Attempt) -> None:
             "NoneType": "p.grad is None before loss.backward() has run: call it first, and forget gradients before it",
             "no attribute 'zero_grad'": "there is no zero_grad here: set p.grad = None for each parameter",
             "leaf": "change the array p.data, not the Tensor",
+            "is out of bounds for axis": "the loss takes the logits, model(images)",
         }
     ):
         got = attempt(model, tensor(x), labels, lr)
     if hasattr(got, "backward"):
         raise Complaint(f"{what} returns a Tensor: return the number loss.item()")
-    told = {"this is the loss after the step: return the loss before it": loss_after}
+    scores = x @ W + b
+    p = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    twice = np.mean([math.log(np.exp(row).sum()) - row[k] for row, k in zip(p, labels, strict=True)])
+    told = {
+        "this is the loss after the step: return the loss before it": loss_after,
+        "softmax is applied twice: cross_entropy takes the logits": float(twice),
+        "this is the sum over the images: return the mean": loss * B,
+    }
     same(got, loss, f"the loss from {what}", told, check_dtype=False)
     same(
         model.weight,

@@ -39,6 +39,8 @@ def sgd_step(attempt: Attempt) -> None:
             "this is a mean with momentum and 1 - momentum swapped: add g to momentum * m": 0.2 * m + 0.8 * g,
             "the gradient is subtracted: add it to momentum * m": 0.8 * m - g,
             "this is the gradient: add momentum times the old m": g,
+            "sign and learning rate are in m: m is momentum * m + g, and w - lr * m uses it": 0.8 * m - 0.1 * g,
+            "momentum is written as 0.9: use the argument": 0.9 * m + g,
             "this is the new w: return w, m in this order": w - 0.1 * sums,
         },
     )
@@ -105,6 +107,7 @@ def _adam_once(
     what = f"adam_step(..., step={step}, lr={lr}, betas={betas}, eps={eps:g})"
     with explained(
         {
+            "for ^": "a power is ** in Python",
             "no attribute 'sqrt'": "these are arrays: use np.sqrt",
             "converted to Python scalars": "use np.sqrt for arrays",
         }
@@ -119,6 +122,10 @@ def _adam_once(
             values.append(value)
     new_w, m, v = (np.array(values).reshape(w.shape) for values in right)
     m_hat, v_hat = m / (1 - b1**step), v / (1 - b2**step)
+    if not np.isfinite(np.asarray(got[2], float)).all():
+        raise Complaint(f"the new square of {what} holds nan: it averages g * g, without a root")
+    if not np.isfinite(np.asarray(got[0], float)).all():
+        raise Complaint(f"the new w of {what} holds nan: is a root of a negative number taken? It is 1 - beta ** step")
     same(
         got[1],
         m,
@@ -188,6 +195,11 @@ def _adam_once(
             "the mean of squares is corrected by 1 - beta2: correct by 1 - beta2 ** step": (
                 w - lr * m_hat / (np.sqrt(v / (1 - b2)) + eps)
             ),
+            "the means are corrected by (1 - beta) ** step: correct by 1 - beta ** step": (
+                w - lr * m / (1 - b1) ** step / (np.sqrt(v / (1 - b2) ** step) + eps)
+            ),
+            "the mean of squares is squared: take its root": w - lr * m_hat / (v_hat**2 + eps),
+            "epsilon is added to the weight: add it to the root, with parentheses": w - lr * m_hat / root + eps,
             "the means are corrected by 1 - beta * step: the power beta ** step is needed": (
                 w - lr * m / (1 - b1 * step) / (np.sqrt(np.abs(v / (1 - b2 * step))) + eps)
             ),
@@ -244,6 +256,8 @@ def adamw_step(attempt: Attempt) -> None:
             "the weight is multiplied by lr * decay: multiply it by 1 - lr * decay": lr * decay * w - lr * sign,
             "the weight is multiplied by decay: multiply it by 1 - lr * decay": decay * w - lr * sign,
             "the weight is multiplied by 1 - lr: multiply it by 1 - lr * decay": (1 - lr) * w - lr * sign,
+            "the decay multiplies the gradient: it must multiply the weight": w - lr * decay * g - lr * sign,
+            "the weight is divided by 1 + lr * decay: multiply it by 1 - lr * decay": w / (1 + lr * decay) - lr * sign,
             "the decay is applied twice": w - 2 * lr * decay * w - lr * sign,
             "the decay acts before and after the step: shrink the weight once": (
                 (w * (1 - lr * decay) - lr * sign) * (1 - lr * decay)
@@ -289,7 +303,10 @@ def clip_by_norm(attempt: Attempt) -> None:
             "each number is clipped separately, which changes the direction: scale all by one factor": [
                 np.clip(g, -limit, limit) for g in gradients
             ],
-            "nothing is clipped": gradients,
+            "nothing is clipped: the factor is min(1, max_norm / norm)": gradients,
+            "each array's sum is squared: square every number first, then add up": [
+                min(1.0, limit / math.sqrt(sum(float(np.sum(g)) ** 2 for g in gradients))) * g for g in gradients
+            ],
             "they are scaled to norm 1: scale them to max_norm": [g / norm for g in gradients],
             "the root is missing: the norm is the root of the sum of squares": [limit / norm**2 * g for g in gradients],
             "the norms of the arrays are added up: add up their squares, then take one root": [
@@ -376,6 +393,12 @@ def schedule(attempt: Attempt) -> None:
                 *(lr * (np.arange(warmup) + 1) / total),
                 *fall,
             ],
+            "step `warmup` is still warmup and above the full rate: use step < warmup": [
+                *rise,
+                lr * (warmup + 1) / warmup,
+                *fall[1:],
+            ],
+            "f is an integer division: use /": [*rise, *np.full(len(fall) - 1, lr), 0.0],
             "there is no decay after the warmup": [*rise, *np.full(len(fall), lr)],
             "the decay is one step late: f = (step - warmup) / (total - warmup)": [
                 *rise,
@@ -404,6 +427,7 @@ def schedule(attempt: Attempt) -> None:
                     *rise,
                     *(lr * (1 - np.cos(np.pi * f)) / 2),
                 ],
+                "the cosine takes radians, not degrees: it must be of π f": [*rise, *(lr * (1 + np.cos(180 * f)) / 2)],
                 "the cosine is of f: it must be of π f": [*rise, *(lr * (1 + np.cos(f)) / 2)],
             }
         known["the learning rate is missing: multiply the factor by it"] = [*(rise / lr), *(fall / lr)]

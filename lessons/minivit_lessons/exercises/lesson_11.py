@@ -76,6 +76,7 @@ def training_step(attempt: Attempt) -> None:
                 "'NoneType' object": "gradients exist only after loss.backward(): clip between backward and step",
                 "'dict' object": "optimizer.parameters is a dictionary: its values are the parameters",
                 "has no attribute 'grad'": "optimizer.parameters is a dictionary: loop over its .values()",
+                "labels are constants": "the logits come first: cross_entropy(logits, labels)",
                 "clip_by_global_norm() missing": "pass the list of gradients and the limit 1.0",
             }
         ):
@@ -177,7 +178,14 @@ def _split(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def epoch_batches(attempt: Attempt) -> None:
     """Check that every index is there once, in batches of the right size, in an order drawn from rng."""
     rng = np.random.default_rng(3)
-    first, second = (_as_batches(attempt(23, 5, rng)) for _ in range(2))
+    with explained(
+        {
+            "'NoneType' object is not": "rng.shuffle changes its argument and returns None: use rng.permutation",
+            "cannot reshape": "the last batch may be shorter: cut with slices",
+            "has no attribute 'randperm'": "NumPy's is rng.permutation(count)",
+        }
+    ):
+        first, second = (_as_batches(attempt(23, 5, rng)) for _ in range(2))
     again = _as_batches(attempt(23, 5, np.random.default_rng(3)))
     flat = np.concatenate(first) if first else np.empty(0, int)
     sizes = [len(batch) for batch in first]
@@ -189,6 +197,8 @@ def epoch_batches(attempt: Attempt) -> None:
         raise Complaint(f"{what} fills the last batch up to 5: let it be shorter, so that no index comes twice")
     if sizes == [5] * 4 and len(np.unique(flat)) == 20:
         raise Complaint(f"{what} leaves out the last 3 indices: keep the last batch, which is shorter")
+    if len(first) == 23 and sizes[0] == 5:
+        raise Complaint(f"{what} has 23 batches: give range the step batch_size")
     if len(np.unique(flat)) < len(flat):
         raise Complaint(f"{what} has an index twice: draw a permutation of all indices, and cut it into batches")
     if sorted(flat.tolist()) == list(range(1, 24)):
@@ -204,7 +214,7 @@ def epoch_batches(attempt: Attempt) -> None:
             )
         raise Complaint(f"{what} has batches of {sizes}: they must be 5, 5, 5, 5 and 3")
     if flat.tolist() == list(range(23)):
-        raise Complaint(f"{what} is in order: shuffle it with rng")
+        raise Complaint(f"{what} is in order: shuffle it with rng (rng.permutation returns a new array)")
     if sorted(flat[:5].tolist()) == list(range(5)):
         raise Complaint(f"{what} shuffles only inside the batches: shuffle all indices first")
     if np.array_equal(flat, np.concatenate(second)):
@@ -237,6 +247,7 @@ def measure(attempt: Attempt) -> None:
     with explained(
         {
             "has no attribute 'argmax'": "argmax is NumPy's: logits.data.argmax(axis=1)",
+            "could not be broadcast": "each image needs its largest logit: argmax(axis=1)",
             "PyTorch's dim": "and argmax is NumPy's: logits.data.argmax(axis=1)",
         }
     ):
@@ -316,11 +327,19 @@ def shift_and_flip(attempt: Attempt) -> None:
     one = rng.integers(1, 256, (4, 6, 3), np.uint8)
     B, shift = 1200, 1
     images = np.stack([one] * B)
-    got = attempt(images, shift, np.random.default_rng(6))
+    with explained(
+        {
+            "must have the same shape": "a negative start counts from the end: cut from offsets 0 to 2 · shift",
+            "could not broadcast": "a negative start counts from the end: cut from offsets 0 to 2 · shift",
+        }
+    ):
+        got = attempt(images, shift, np.random.default_rng(6))
     if not isinstance(got, np.ndarray):
         raise Complaint(
             f"shift_and_flip returns a {type(got).__name__}: return one array (np.stack makes one of a list)"
         )
+    if got.shape == tuple(n + 2 * shift for n in images.shape):
+        raise Complaint("shift_and_flip pads all four axes: pad rows and columns alone, then cut (H, W) from them")
     if got.shape != images.shape:
         raise Complaint(f"shift_and_flip returns shape {got.shape}: return the shape of the images, {images.shape}")
     if got.dtype != np.uint8:

@@ -488,7 +488,7 @@ def merge_heads(outputs):
     return outputs.transpose(0, 2, 1, 3).flatten(2)
 
 
-@wrong("merge the heads with merge_heads before it")
+@wrong("and merge the heads before it")
 class MultiHeadSelfAttention(Start):
     def forward(self, z):
         q, k, v = split_given(self.qkv(z), self.heads)
@@ -661,3 +661,73 @@ def head_by_head(qkv, heads, N, D_h):
 @wrong("tokens have moved too")
 def head_by_head(qkv, heads, N, D_h):
     return qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(N, 3 * heads * D_h)
+
+
+@wrong("cut its last axis")
+def split_heads(qkv, heads):
+    D = qkv.shape[-1] // 3
+    return qkv[:D], qkv[D : 2 * D], qkv[2 * D :]
+
+
+@wrong("the first axis counts images")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // (3 * heads))
+    return x[0], x[1], x[2]
+
+
+@wrong("the first reshape mixes tokens")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, 3, N, heads, width // (3 * heads)).transpose(1, 0, 3, 2, 4)
+    return x[0], x[1], x[2]
+
+
+@wrong("its last two axes are swapped")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    x = qkv.reshape(B, N, 3, heads, width // (3 * heads)).transpose(2, 0, 3, 4, 1)
+    return x[0], x[1], x[2]
+
+
+@wrong("the heads are exchanged with the images")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(1, 0, 2, 3).reshape(B, N, heads * D_h)
+
+
+@wrong("joined to heads * D_h numbers")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(0, 2, 1, 3).reshape(B, N, D_h)
+
+
+@wrong("it is empty")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    return slice(part * D + head * D_h, 3 * D_h)
+
+
+@wrong("one column too many")
+def head_columns(part, head, heads, D):
+    start = part * D + head * (D // heads)
+    return slice(start, start + D // heads + 1)
+
+
+@wrong("they must average the values")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        q, k, _ = split_given(self.qkv(z), self.heads)
+        return self.out(merge_given(attention(q, k, k)))
+
+
+@wrong("one residual connection spans both halves")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        return self.mlp(self.norm2(self.attention(self.norm1(z)))) + z
+
+
+@wrong("and nothing adds it")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        return self.attention(self.norm1(z)) + self.mlp(self.norm2(z))

@@ -574,3 +574,18 @@ wrong("only one block is counted")(multiplications(depth="1"))
 wrong("count it once")(multiplications(outside="N * P * P * C * D + T * D * K"))
 wrong("count it for N tokens")(multiplications(outside="T * P * P * C * D + D * K"))
 wrong("use `channels`")(multiplications(outside="N * P * P * 3 * D + D * K"))
+
+
+@wrong("norm comes first, on D numbers")
+def classify(z, norm, head):
+    return norm(head(z[:, 0]))
+
+
+@wrong("softmax is applied twice")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(softmax(model(images)), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+        p.grad = None
+    return loss.item()

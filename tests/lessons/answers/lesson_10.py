@@ -571,3 +571,69 @@ def momentum_at_once(gradients, momentum, T):
 @wrong("uses outer: this puzzle allows @")
 def momentum_at_once(gradients, momentum, T):
     return np.tril(momentum ** abs(np.subtract.outer(np.arange(T), np.arange(T)))) @ gradients
+
+
+@wrong("sign and learning rate are in m")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = momentum * m - lr * g
+    return w + m, m
+
+
+@wrong("momentum is written as 0.9")
+def sgd_step(w, g, m, lr, momentum=0.9):
+    m = 0.9 * m + g
+    return w - lr * m, m
+
+
+wrong("the means are corrected by (1 - beta) ** step")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1) ** t / (np.sqrt(v / (1 - b2) ** t) + eps))
+)
+
+wrong("is a root of a negative number taken?")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1 * t) / (np.sqrt(v / (1 - b2 * t)) + eps))
+)
+
+wrong("a power is ** in Python")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1 ^ t) / (np.sqrt(v / (1 - b2**t)) + eps))
+)
+
+wrong("epsilon is added to the weight")(
+    adam_like(lambda w, g, m, v, t, lr, b1, b2, eps: w - lr * m / (1 - b1**t) / np.sqrt(v / (1 - b2**t)) + eps)
+)
+
+
+@wrong("it averages g * g, without a root")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    mean = betas[0] * mean + (1 - betas[0]) * g
+    return w, mean, betas[1] * square + (1 - betas[1]) * np.sqrt(g)
+
+
+@wrong("the decay multiplies the gradient")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w - lr * decay * g, g, mean, square, step, lr)
+
+
+@wrong("the weight is divided by 1 + lr * decay")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w / (1 + lr * decay), g, mean, square, step, lr)
+
+
+@wrong("each array's sum is squared")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float(np.sum(g)) ** 2 for g in gradients))
+    return [g * min(1.0, max_norm / norm) if norm else g for g in gradients]
+
+
+wrong("the cosine takes radians")(
+    schedule_like(good_rise, good_fraction, linear_or(lambda f: (1 + math.cos(180 * f)) / 2))
+)
+wrong("f is an integer division")(
+    schedule_like(good_rise, lambda step, total, warmup: (step - warmup) // (total - warmup), good_fall)
+)
+
+
+@wrong("step `warmup` is still warmup")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if step <= warmup:
+        return lr * good_rise(step, warmup)
+    return lr * good_fall(good_fraction(step, total, warmup), decay)

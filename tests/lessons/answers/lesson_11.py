@@ -616,3 +616,56 @@ def dropout(x, p, rng):
 @wrong("convert the result")
 def dropout(x, p, rng):
     return x * ((rng.random(x.shape) >= p) / (1 - p))
+
+
+@wrong("the logits come first")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(labels, model(images))
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("use rng.permutation")
+def epoch_batches(count, batch_size, rng):
+    order = rng.shuffle(np.arange(count))
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+
+
+@wrong("give range the step batch_size")
+def epoch_batches(count, batch_size, rng):
+    order = rng.permutation(count)
+    return [order[start : start + batch_size] for start in range(count)]
+
+
+@wrong("cut with slices")
+def epoch_batches(count, batch_size, rng):
+    return rng.permutation(count).reshape(-1, batch_size)
+
+
+@wrong("each image needs its largest logit")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+            hits += (logits.data.argmax(axis=0) == labels[i : i + batch_size]).sum()
+    return loss / len(images), hits / len(images)
+
+
+@wrong("a negative start counts from the end")
+def shift_and_flip(images, shift, rng):
+    B, H, W, C = images.shape
+    big, result = padded(images, shift), []
+    for image in big:
+        top, left = rng.integers(-shift, shift + 1, 2)
+        result.append(image[top : top + H, left : left + W])
+    return np.stack(result)
+
+
+@wrong("pads all four axes")
+def shift_and_flip(images, shift, rng):
+    return np.pad(images, shift, mode="edge")
