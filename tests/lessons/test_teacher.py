@@ -6,7 +6,7 @@ import pytest
 
 from minivit_lessons.build import sources
 from minivit_lessons.exercises import all_exercises
-from minivit_lessons.notebooks import lesson_number, lessons_folder
+from minivit_lessons.notebooks import lessons_folder
 
 from ..test_dialect import UNCLEAR
 from .test_vocabulary import HOUSE
