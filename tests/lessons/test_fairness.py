@@ -148,7 +148,7 @@ def test_all_seven_pass(cells):
     [
         ("an exercise in a text cell", "patchify is in a text cell; it was read as code"),
         ("split in two", "continues the code cell before it; they were read as one"),
-        ("without the imports", "no cell imports Cells, Module, Tensor"),
+        ("without the imports", "no cell imports Module, Tensor, draw_images"),
         ("a failing line below", "fails with NameError: name 'undefined_name' is not defined"),
         ("sys.exit in a cell", ""),
     ],
