@@ -9,7 +9,7 @@ from minivit_lessons.build import read_statements, sources, statements_of
 from minivit_lessons.notebooks import lesson_number, lessons_folder
 
 LESSONS = lessons_folder()
-TO_DO = {0}  # lessons whose text is not yet in the field's words: remove a number when it is
+TO_DO: set[int] = set()  # lessons whose text is not yet in the field's words
 
 # Terms that are everyday words too: they may occur before their lesson.
 EVERYDAY = {
