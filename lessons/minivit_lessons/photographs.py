@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from minivit.data import default_data_dir, load_dataset
 from minivit.data.dataset import Dataset
 from minivit.data.imagenet import imagenet_classes
 from minivit.data.shapes import shapes
-from minivit.errors import DataError, DataNotFoundError, DownloadError, MinivitError, SaveError
+from minivit.errors import ConfigError, DataError, DataNotFoundError, DownloadError, MinivitError, SaveError
 from minivit.images.decoding import decode_image, resize_image
 
 from . import state
@@ -86,12 +87,17 @@ def viewer(weights: str, square: np.ndarray) -> Viewer:
     Args:
         weights: a published name, such as "ViT-Ti_16-224-augreg": downloaded once, with a bar. "" is the stand-in.
         square: the picture, uint8 (S, S, 3); it is resized to the model's image size.
+
+    Raises:
+        ConfigError: for weights without a head.
     """
     model, reason = _published(weights)
     if model is None:
         _say(f"A STAND-IN looks, since {reason}: our model of ten drawn shapes, and a drawn crescent as its picture.")
         data = shapes("test", count=STAND_IN + 1)
         return Viewer(trained_model(), data.images[STAND_IN], tuple(data.classes), True)
+    if not model.config.num_classes:
+        raise ConfigError(f"{weights} has no classes: choose weights with a head, such as ViT-Ti_16-224-augreg")
     height, width = model.config.image_shape[:2]
     classes = imagenet_classes(model.config.num_classes) or ()
     _say(f"{weights} looks at your picture: {sum(p.size for p in model.parameters()):,} parameters.")
@@ -107,7 +113,7 @@ def _published(weights: str) -> tuple[Any, str]:
     try:
         return load_model(weights).eval(), ""
     except (DownloadError, SaveError) as error:
-        return None, f"the weights cannot be downloaded ({str(error).partition(';')[0]:.120})"
+        return None, re.sub(r"https?://\S+", weights, str(error).partition(";")[0])
 
 
 def cifar_or_shapes(count: int | None = None) -> tuple[Dataset, Dataset, bool]:

@@ -78,7 +78,7 @@ def centre_square(pixels):
 
 # %% [markdown]
 # Now choose. `PICTURE` is one of the four names or the path of your own file, such as `"holiday/dog.jpg"`. `WEIGHTS` is a
-# published name. ViT-Ti/16 is the smallest: 5.7 million parameters, 1,000 classes, 23 MB. It is downloaded once, into the folder
+# published name with a head (`minivit models` lists them). ViT-Ti/16 is the smallest: 5.7 million parameters, 1,000 classes, 23 MB. It is downloaded once, into the folder
 # `data/weights` beside this notebook. Without a network a small model of ours and a drawn shape take the place of both, and
 # the line below the cell says so.
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import minivit
 from minivit import insight
-from minivit.errors import DataNotFoundError, DownloadError
+from minivit.errors import ConfigError, DataNotFoundError, DownloadError
 from minivit_lessons import photographs
 from minivit_lessons.notebooks import SOLUTIONS, lessons_folder, read_notebook
 from minivit_lessons.photographs import NAMES, central_square, photograph, recorded_maps, viewer
@@ -113,7 +113,7 @@ def test_without_a_network_the_stand_in_says_why(monkeypatch, capsys):
     assert looking.picture.shape == (32, 32, 3)
     assert looking.classes[3] == "square" or "crescent" in looking.classes
     (line,) = capsys.readouterr().out.splitlines()
-    assert "the weights cannot be downloaded (https://example.com cannot be reached)" in line
+    assert "since ViT-Ti_16-224-augreg cannot be reached: our model" in line
 
 
 def test_published_weights_get_the_learners_picture_and_imagenets_names(with_weights, capsys):
@@ -124,6 +124,14 @@ def test_published_weights_get_the_learners_picture_and_imagenets_names(with_wei
     assert len(looking.classes) == 1000
     assert looking.classes[0] == "tench"
     assert "ViT-Ti_16-224-augreg looks at your picture" in capsys.readouterr().out
+
+
+def test_weights_without_a_head_are_refused(with_weights, monkeypatch):
+    config = minivit.ViTConfig(image_size=224, patch_size=32, dim=48, depth=1, heads=3, mlp_dim=96, num_classes=0)
+    monkeypatch.setattr(photographs, "load_model", lambda name: minivit.ViT(config, seed=0).eval())
+
+    with pytest.raises(ConfigError, match="DINO-S_16 has no classes: choose weights with a head"):
+        viewer("DINO-S_16", SQUARE)
 
 
 def test_the_committed_notebook_says_which_of_the_two_it_shows():
