@@ -407,7 +407,7 @@ show(
 # <details><summary>Answer</summary>
 #
 # No, but they become alike slowly: after 8 blocks the difference is about 0.01, after 24 about a ten-millionth. Each norm after an
-# addition scales the sum down, and with it the part that came unchanged from below. After many blocks little of
+# addition scales the sum down, and with it the part that came unchanged from the blocks before. After many blocks little of
 # that part is left. In the pre-norm order nothing scales the residual stream itself.
 #
 # </details>

@@ -511,7 +511,7 @@ explore(
 #   learning rate into the sum, which differs as soon as the learning rate changes.
 # - `torch.optim.Adam(weight_decay=...)` adds the decay to the gradient, the mistake that AdamW corrects. Both use `eps=1e-8`. `AdamW` decays by
 #   0.01 if you say nothing, and decays *all* parameters that it is given, biases and norms too.
-# - `clip_grad_norm_` divides by the norm plus 1e-6, so its result is a trifle smaller than yours.
+# - `clip_grad_norm_` divides by the norm plus 1e-6, so its result is slightly smaller than yours.
 # - A scheduler counts steps for itself: call `scheduler.step()` once after each `optimizer.step()`.
 
 # %% tags=["pytorch"]

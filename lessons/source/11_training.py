@@ -356,7 +356,7 @@ for name, run in {"plain": plain, "edge repeated": augmented, "black border": bl
 # - `lr=1e-2`: both losses fall more slowly, and end at 0.80 and 0.86; accuracy 68 %. The learning rate is too high for most of the run, and the
 #   schedule repairs much of it at the end.
 # - A shift of 6: both fall more slowly, and the training loss ends *above* the validation loss, 0.91 against 0.84. The training images are
-#   now harder than the validation images, which nobody shifts.
+#   now harder than the validation images, which are not shifted.
 # - No mirroring: the training loss falls further, to 0.62, and the validation loss stays behind, at 0.77. There are fewer variants, so
 #   overfitting begins again.
 #

@@ -74,7 +74,7 @@ def test_logits_and_gradients_are_the_packages_in_float64(heads):
         np.testing.assert_allclose(p.grad, gradients[OURS.get(name, name)], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
-def test_a_new_model_has_no_opinion(data):
+def test_a_new_model_prefers_no_class(data):
     logits = ViT()(Tensor(preprocess(data.images[:5])))
 
     assert not logits.data.any()
