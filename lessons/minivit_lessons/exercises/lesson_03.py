@@ -201,6 +201,7 @@ def softmax(attempt: Attempt) -> None:
             "made from nothing": "Tensor(p) forgets where p came from: return record(p, (a,), vjp)",
             "KeyError: Tensor": "the inputs of record are a tuple: (a,)",
             "(9,9)": "np.diag and np.outer make one matrix of all rows: use p * (dp - Σ p dp)",
+            "is different from 9": "np.diag and np.outer make one matrix of all rows: use p * (dp - Σ p dp)",
             "could not be broadcast": "is keepdims=True missing in the vjp?",
         }
         with explained(reasons):

@@ -575,7 +575,15 @@ wrong("this is elementwise, dy * wᵀ")(
 wrong("add up over the stack with unbroadcast, not with reshape")(
     multiplying(lambda x, w: lambda dy: ((dy @ t(w)).reshape(x.shape), (t(x) @ dy).reshape(w.shape)))
 )
-wrong("make one matrix of all rows")(with_vjp(lambda p, axis: lambda dp: ((np.diag(p.ravel()) - np.outer(p, p)) @ dp,)))
+
+
+def jacobian_of_all(p):
+    return np.diag(p.ravel()) - np.outer(p, p)
+
+
+wrong("make one matrix of all rows: use p * (dp - Σ p dp)")(
+    with_vjp(lambda p, axis: lambda dp: (jacobian_of_all(p) @ dp,)),
+)
 
 
 @wrong("sum only over `axis` with keepdims=True")
