@@ -196,8 +196,8 @@ show(
 )
 
 # %% [markdown]
-# Now the second problem. An activation function is a function that is not linear, such as the tanh of lesson 01. It stands between two
-# linear layers and acts on each number separately. The simplest one is ReLU: it keeps x if x is positive, and returns 0 otherwise. You can read it as x times a
+# Now the second problem. An activation function is a function that is not linear, such as the tanh of lesson 01. It is applied between
+# two linear layers, to each number separately. The simplest one is ReLU: it keeps x if x is positive, and returns 0 otherwise. You can read it as x times a
 # gate which is either closed (0) or open (1).
 #
 # The Gaussian error linear unit (**GELU**), the activation function of the Transformer, opens this gate gradually. It asks: is x
