@@ -218,7 +218,7 @@ print(f"of itself the class token keeps {flow[:, 0, 0].mean():.0%}")
 # Now the weights; no image is needed. Column d of E is a **filter**: 48 numbers that are multiplied by the pixels of a patch, one by
 # one, and added up to give $z_d$. A filter has the shape of a patch, so it can be drawn as a small picture. But 64 filters are
 # many, and a single one says little, because the next layer mixes them. It is better to draw the directions in which the
-# filters differ *most*: their principal components.
+# filters differ *most*: their **principal components**.
 #
 # Write the filters as rows, subtract their mean, and compute a singular value decomposition, `U, s, V = np.linalg.svd(...,
 # full_matrices=False)`. The rows of V are the components, each of length 1, the most important first.

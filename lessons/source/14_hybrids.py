@@ -145,7 +145,7 @@ def pad(x, axis, before, after, fill):
 
 
 def slices_of(images, h, w, s, fill=0.0):
-    """For each place (i, j) of an h x w window, row by row: what lies there in all windows, (B, H', W', C)."""
+    """For each place (i, j) of an h x w window, row by row: its numbers in all windows, (B, H', W', C)."""
     H, W = images.shape[1:3]
     padded = pad(pad(images, 1, *same_padding(H, h, s), fill), 2, *same_padding(W, w, s), fill)
     bottom, right = padded.shape[1] - h + 1, padded.shape[2] - w + 1
@@ -214,7 +214,7 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
 
 
 # %% [markdown]
-# The next cell needs no work, only reading. *Weight standardisation* normalises each filter: its h · w · C numbers get mean 0 and
+# The next cell needs no work, only reading. **Weight standardisation** normalises each filter: its h · w · C numbers get mean 0 and
 # standard deviation 1. A *residual unit* has a residual connection (lesson 08) around three convolutions: the first, 1 x 1,
 # reduces the number of channels; the second, 3 x 3, looks at the neighbours; the third, 1 x 1, increases the number of
 # channels to four times the width.
@@ -365,7 +365,7 @@ for family in ("ViT", "ResNet"):
         model = train(family, images, labels, steps=150)
         known, new = accuracy_of(model, images[:200], labels[:200]), accuracy_of(model, test_images, test_labels)
         short[family].append((len(images), new))
-        print(f"{family:6} {len(images):5,} images: {known:.1%} of its own right, {new:.1%} of new ones")
+        print(f"{family:6} {len(images):5,} images: training accuracy {known:.1%}, test accuracy {new:.1%}")
 
 # LONGER_RUNS has four times the steps, more images, and the seeds 0, 1 and 2 (of images, weights and batches). With `train` and
 # `small_images("train", size, seed)` you can repeat any of its numbers.
