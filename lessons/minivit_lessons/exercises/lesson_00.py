@@ -30,7 +30,7 @@ def shape_of_crop(value: Any) -> None:
         (10, 32, 16): "8:24 is the second index, so it cuts rows; columns are the third axis",
         (10, 32, 32): "8:24 leaves fewer than 32 rows",
         (10, 15, 32): "8:24 are the rows 8 to 23, with both ends: how many are these?",
-        (10, 16, 32, 0): "a 0 in the index is no length: it picks one channel and removes the axis of channels",
+        (10, 16, 32, 0): "a 0 in the index picks one channel and removes the axis of channels",
         (10, 16, 31): "the second colon keeps all of its axis: how many columns are there?",
         (10, 16): "the second colon keeps its axis: there are still columns",
         (16, 32, 3): "the first colon keeps its axis of images, and the last index, 0, removes that of channels",

@@ -378,7 +378,7 @@ def derivative_forward(attempt: Attempt) -> None:
         mistakes = {
             "every input begins with 1, so this is the sum of all derivatives: only start does": sum(every.values()),
             "contributions of several parents are added: the last one overwrites the others here": last.get("=", 1e9),
-            "this is .grad, which nobody computed here: go forward from start": 100.0,
+            "this is .grad, which is not computed here: go forward from start": 100.0,
             "the factors along all edges are multiplied: multiply along a path, and add the paths": (
                 13.0 * 11.0 * 5.0 * 7.0 * 2.0 * 3.0
             ),

@@ -176,7 +176,7 @@ def total(attempt: Attempt) -> None:
                     "the summed axis came back in the wrong position: it must be at `axis`": (
                         lambda: np.broadcast_to(dy, (3, 3, 3))
                     ),
-                    "dy is added up: each summand gets the gradient of its own sum": np.full((3, 3, 3), dy.sum()),
+                    "dy is added up: each summand gets the gradient of its sum": np.full((3, 3, 3), dy.sum()),
                     "np.tile repeats whole blocks: use np.broadcast_to": lambda: np.tile(dy, (3, 3, 3)),
                     "the summed axis came back at the end: it must be at `axis`": (
                         lambda: np.broadcast_to(dy[..., None], (3, 3, 3))

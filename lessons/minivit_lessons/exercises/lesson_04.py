@@ -260,7 +260,7 @@ def gelu(attempt: Attempt) -> None:
     x = np.array([[-3.0, -1.2, -0.4, 0.0], [0.3, 0.9, 2.7, 4.0]])
     root = math.sqrt(2.0 / math.pi)
     own = "use the Tensor's method .tanh()"
-    power = "write x ** 3: ^ is no power in Python"
+    power = "write x ** 3: ^ means exclusive or in Python"
     with explained({"ufunc": own, "must be real number, not Tensor": own, "type(s) for ^": power}):
         got = attempt(tensor(x))
     complain_of_array(got, "gelu", "use the Tensor's operators and its method tanh, so that gradients flow")

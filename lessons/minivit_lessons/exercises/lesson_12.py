@@ -120,7 +120,7 @@ def head_distances(attempt: Attempt) -> None:
             "the last patch is left out instead of the class token, which has index 0": (
                 ((last * between).sum(axis=-1) / last.sum(axis=-1)).mean(axis=(0, 2))
             ),
-            "sums of all queries are divided: divide each query's distance by its own sum first": (
+            "sums of all queries are divided: divide each query's distance by its sum first": (
                 far.sum(axis=(0, 2)) / sums.sum(axis=(0, 2))
             ),
             "queries and keys are swapped: the keys are the last axis": (

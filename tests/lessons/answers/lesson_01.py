@@ -720,7 +720,7 @@ def derivative_forward(end, start):
     return float(end.grad)
 
 
-@wrong("which nobody computed here")
+@wrong("which is not computed here")
 def derivative_forward(end, start):
     return start.grad
 

@@ -978,7 +978,7 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return (x - mean) * (var + eps).sqrt() * weight + bias
 
 
-@wrong("write x ** 3: ^ is no power in Python")
+@wrong("write x ** 3: ^ means exclusive or in Python")
 def gelu(x):
     return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x ^ 3)).tanh())
 
