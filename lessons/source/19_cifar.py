@@ -400,4 +400,4 @@ if torch := library("torch"):
 # %% [markdown]
 # ## What comes next
 #
-# You now have the tools to judge a model on pictures of your own. What is left is to ask a question of your own, and to answer it.
+# You can now judge a model on pictures of your own. [Lesson 20](20_paper.ipynb) judges somebody else's numbers: those of the paper.
