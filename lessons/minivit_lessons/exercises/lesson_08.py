@@ -336,6 +336,17 @@ def stack_heads(attempt: Attempt) -> None:
                 "heads come before parts: keep the order of the columns": (
                     qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(3 * heads * N, D_h)
                 ),
+                "the first reshape must cut the columns of each row: begin it with N": (
+                    qkv.reshape(3 * heads, N, D_h).transpose(1, 0, 2).reshape(3 * heads * N, D_h)
+                ),
+                "the columns were cut as number, group: cut them as group, number": (
+                    qkv.reshape(N, D_h, 3 * heads).transpose(2, 0, 1).reshape(3 * heads * N, D_h)
+                ),
+                "the columns were cut as head, part: cut them as part, head": (
+                    qkv.reshape(N, heads, 3, D_h).transpose(2, 1, 0, 3).reshape(3 * heads * N, D_h)
+                ),
+                "single columns became rows: move groups of D_h columns": qkv.T.reshape(3 * heads * N, D_h),
+                "this is the input": qkv,
                 "groups and tokens are still two axes: join them": qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2),
                 "parts, heads and tokens are still three axes: join them": (
                     qkv.reshape(N, 3, heads, D_h).transpose(1, 2, 0, 3)
@@ -372,6 +383,12 @@ def head_by_head(attempt: Attempt) -> None:
                 ),
                 "heads and numbers are exchanged: exchange parts and heads": (
                     qkv.reshape(N, 3, heads, D_h).transpose(0, 1, 3, 2).reshape(N, width)
+                ),
+                "the first reshape must cut the columns of each row: begin it with N": (
+                    qkv.reshape(3, N, heads, D_h).transpose(1, 2, 0, 3).reshape(N, width)
+                ),
+                "the columns were cut as part, number, head: cut them as part, head, number": (
+                    qkv.reshape(N, 3, D_h, heads).transpose(0, 3, 1, 2).reshape(N, width)
                 ),
                 "tokens have moved too: leave the axis of tokens where it is": (
                     qkv.reshape(N, 3, heads, D_h).transpose(2, 1, 0, 3).reshape(N, width)

@@ -187,6 +187,7 @@ def ViT(attempt: Attempt) -> None:
         "the norm acts before each block too: it belongs only after the last": (
             lambda: logits_of(_normed_between(first(), model.blocks, model.encoder_norm)[:, 0])
         ),
+        "the norm acts twice: classify applies it": (lambda: logits_of(model.encoder_norm(last())[:, 0])),
         "one block is left out: range(depth) or the list itself covers all": (
             lambda: logits_of(encoded(first(), model.blocks[1:])[:, 0])
         ),
@@ -216,6 +217,8 @@ def _parameters(attempt: Attempt, model: Any, shapes: dict[str, tuple[int, ...]]
         )
     pairs = attempt.call(model.named_parameters, what="ViT(...).named_parameters()")
     found = {OURS.get(str(name), str(name)): p for name, p in pairs}
+    if isinstance(getattr(model.head, "weight", None), np.ndarray):
+        raise Complaint("ViT's head.weight is an array: make it a parameter, parameter(np.zeros(...))")
     for name, shape in shapes.items():
         if name not in found:
             raise Complaint(f"ViT has no parameter for minivit's {name}: use the names of the table for attributes")
@@ -272,7 +275,10 @@ def _gradients_arrive(attempt: Attempt, got: Any, parameters: dict[str, Any]) ->
     attempt.call(_backward, got, cotangent, what="the backward pass of ViT(...)(images)")
     for name, p in parameters.items():
         if p.grad is None or not np.any(p.grad):
-            raise Complaint(f"no gradient arrives at ViT's {name}: is there a .data or .detach() on the way?")
+            raise Complaint(
+                f"no gradient arrives at ViT's {name}: is there a .data or .detach() on the way, "
+                "or Tensor(...) instead of parameter(...)?"
+            )
 
 
 def _backward(out: Any, cotangent: np.ndarray) -> bool:

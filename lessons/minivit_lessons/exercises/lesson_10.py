@@ -258,6 +258,10 @@ def adamw_step(attempt: Attempt) -> None:
             "the weight is multiplied by 1 - lr: multiply it by 1 - lr * decay": (1 - lr) * w - lr * sign,
             "the decay multiplies the gradient: it must multiply the weight": w - lr * decay * g - lr * sign,
             "the weight is divided by 1 + lr * decay: multiply it by 1 - lr * decay": w / (1 + lr * decay) - lr * sign,
+            "the decay is multiplied by the square of the weight: subtract lr * decay * w": (
+                w - lr * decay * w**2 - lr * sign
+            ),
+            "negative weights grow: subtract lr * decay * w, with its sign": w - lr * decay * np.abs(w) - lr * sign,
             "the decay is applied twice": w - 2 * lr * decay * w - lr * sign,
             "the decay acts before and after the step: shrink the weight once": (
                 (w * (1 - lr * decay) - lr * sign) * (1 - lr * decay)
@@ -330,6 +334,9 @@ def clip_by_norm(attempt: Attempt) -> None:
             ],
             "the norm adds up absolute values: add up squares, then take the root": [
                 limit / sum(map(abs, every)) * g for g in gradients
+            ],
+            "the norm adds up means of squares: add up sums": [
+                limit / math.sqrt(sum(float((g**2).mean()) for g in gradients)) * g for g in gradients
             ],
             "the norm uses the mean of the squares: use their sum": [
                 limit / math.sqrt(norm**2 / len(every)) * g for g in gradients
@@ -449,7 +456,10 @@ def momentum_at_once(attempt: Attempt) -> None:
         for t in range(T):
             right[t] = momentum * (right[t - 1] if t else 0) + gradients[t]
         power = momentum ** np.abs(np.arange(T)[:, None] - np.arange(T))
-        with np.errstate(all="ignore"):
+        with (
+            np.errstate(all="ignore"),
+            explained({"matmul": "the matrix (T, T) comes first, then the gradients (T, D)"}),
+        ):
             got = attempt(gradients, momentum, T)
         same(
             got,
@@ -465,6 +475,9 @@ def momentum_at_once(attempt: Attempt) -> None:
                 ),
                 "the gradient of the step itself is missing: keep the diagonal of the matrix": (
                     np.tril(power, -1) @ gradients
+                ),
+                "every gradient counts with momentum itself: use its powers": (
+                    np.tril(np.full((T, T), momentum)) @ gradients
                 ),
                 "this is the matrix: multiply it by the gradients": np.tril(power),
                 "each power is one too high: the step's own gradient has the power 0": (

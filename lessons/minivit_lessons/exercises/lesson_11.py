@@ -285,6 +285,14 @@ def measure(attempt: Attempt) -> None:
                 sum(each[piece].mean() for piece in pieces) / 11,
                 right[1],
             ],
+            "the short last batch is weighted by batch_size: weight it by len(batch)": [
+                sum(each[piece].mean() * 4 for piece in pieces) / 11,
+                right[1],
+            ],
+            "means of right predictions are added up: add up their number": [
+                right[0],
+                sum(hits[piece].mean() for piece in pieces) / 11,
+            ],
             "these are sums over the images: divide by the number of images": right * 11,
             "the second number is a count: divide it by the number of images": right * [1, 11],
             "the accuracy is a percentage: return a number from 0 to 1": right * [1, 100],

@@ -731,3 +731,18 @@ class EncoderBlock(Parts):
 class EncoderBlock(Parts):
     def forward(self, z):
         return self.attention(self.norm1(z)) + self.mlp(self.norm2(z))
+
+
+@wrong("begin it with N")
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.reshape(3 * heads, N, D_h).transpose(1, 0, 2).reshape(3 * heads * N, D_h)
+
+
+@wrong("single columns became rows")
+def stack_heads(qkv, heads, N, D_h):
+    return qkv.transpose(1, 0).reshape(3 * heads * N, D_h)
+
+
+@wrong("cut them as part, head, number")
+def head_by_head(qkv, heads, N, D_h):
+    return qkv.reshape(N, 3, D_h, heads).transpose(0, 3, 1, 2).reshape(N, 3 * heads * D_h)

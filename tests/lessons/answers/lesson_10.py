@@ -637,3 +637,24 @@ def schedule(step, total, warmup, lr, decay="cosine"):
     if step <= warmup:
         return lr * good_rise(step, warmup)
     return lr * good_fall(good_fraction(step, total, warmup), decay)
+
+
+@wrong("the norm adds up means of squares")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float((g**2).mean()) for g in gradients))
+    return [g * min(1.0, max_norm / norm) if norm else g for g in gradients]
+
+
+@wrong("negative weights grow")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w - lr * decay * np.abs(w), g, mean, square, step, lr)
+
+
+@wrong("every gradient counts with momentum itself")
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum * np.ones((T, T))) @ gradients
+
+
+@wrong("the matrix (T, T) comes first")
+def momentum_at_once(gradients, momentum, T):
+    return gradients @ np.tril(momentum ** abs(np.arange(T)[:, None] - np.arange(T)))

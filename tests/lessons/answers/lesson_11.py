@@ -669,3 +669,25 @@ def shift_and_flip(images, shift, rng):
 @wrong("pads all four axes")
 def shift_and_flip(images, shift, rng):
     return np.pad(images, shift, mode="edge")
+
+
+@wrong("weight it by len(batch)")
+def measure(model, images, labels, batch_size=100):
+    loss, hits = 0.0, 0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * batch_size
+            hits += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).sum()
+    return loss / len(images), hits / len(images)
+
+
+@wrong("add up their number")
+def measure(model, images, labels, batch_size=100):
+    loss, share = 0.0, 0.0
+    with minivit.no_grad():
+        for i in range(0, len(images), batch_size):
+            logits = model(images[i : i + batch_size])
+            loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
+            share += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).mean()
+    return loss / len(images), share / len(images)
