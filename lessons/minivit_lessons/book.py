@@ -17,7 +17,7 @@ from minivit.errors import DataError, DataNotFoundError, MissingExtraError
 from .notebooks import PAGES, SOLUTIONS, lessons_folder, linked_file
 
 # A link from a lesson to a file of the repository, such as [vit.py](../minivit/models/vit.py).
-SOURCE_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt))(#[^)]*)?\)")
+SOURCE_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt|csv))(#[^)]*)?\)")
 
 INDEX = """\
 # The lessons
