@@ -45,10 +45,10 @@ def slope(attempt: Attempt) -> None:
             "only f(x - step) is divided: put parentheses around the difference, and divide it by 2 * step": (
                 above - below / step
             ),
-            "one step lies between x + step and x, but it is divided by two: use f(x - step) instead of f(x)": (
+            "x + step and x are one step apart, but the difference is divided by two: use f(x - step) instead of f(x)": (
                 (above - here) / (2 * step)
             ),
-            "one step lies between x and x - step, but it is divided by two: use f(x + step) instead of f(x)": (
+            "x and x - step are one step apart, but the difference is divided by two: use f(x + step) instead of f(x)": (
                 (here - below) / (2 * step)
             ),
             "the values of f are added: subtract f(x - step) from f(x + step)": (above + below) / (2 * step),
@@ -245,7 +245,7 @@ def backward_values(attempt: Attempt) -> None:
         "the oldest Value is visited first, before its gradient has arrived: take backward_order(end) as it is": (
             (1.0, 11.0, 13.0, 0.0, 0.0)
         ),
-        "every parent gets the first slope: give each parent its own slope": (1.0, 13.0, 78.0, 221.0, 156.0),
+        "every parent gets the first slope: give each parent its slope": (1.0, 13.0, 78.0, 221.0, 156.0),
         "every .grad is set to 1 at its visit: only end.grad begins with 1": (1.0, 1.0, 1.0, 1.0, 1.0),
         "value.data is multiplied by the slopes: multiply value.grad by them": (
             (1.0, 38.5, 45.5 + 12.5, 3.0 + 17.5, 4.5)
@@ -270,9 +270,7 @@ def backward_values(attempt: Attempt) -> None:
         reset = any(was != 0 and new == 0 for was, new in itertools.pairwise(values))
         if reset and grads != right:
             when = "begins with 1, but is set to 0 later" if node is end else "is set to 0 after contributions arrived"
-            raise Complaint(
-                f"{node.label}.grad {when}: set all gradients to 0 in a loop of its own, before end.grad = 1"
-            )
+            raise Complaint(f"{node.label}.grad {when}: set all gradients to 0 in a separate loop, before end.grad = 1")
     if all(grad == 0 for grad in grads):
         raise Complaint("after backward_values(end) all gradients are 0: set end.grad to 1 first")
     if grads == [1.0, 0.0, 0.0, 0.0, 0.0]:
