@@ -45,10 +45,10 @@ def slope(attempt: Attempt) -> None:
             "only f(x - step) is divided: put parentheses around the difference, and divide it by 2 * step": (
                 above - below / step
             ),
-            "x + step and x are one step apart, but the difference is divided by two: use f(x - step) instead of f(x)": (
+            "x + step and x are one step apart, but divided by two: use f(x - step) instead of f(x)": (
                 (above - here) / (2 * step)
             ),
-            "x and x - step are one step apart, but the difference is divided by two: use f(x + step) instead of f(x)": (
+            "x and x - step are one step apart, but divided by two: use f(x + step) instead of f(x)": (
                 (here - below) / (2 * step)
             ),
             "the values of f are added: subtract f(x - step) from f(x + step)": (above + below) / (2 * step),

@@ -60,7 +60,7 @@ def slope(f, x, step=1e-5):
     return f(x + step) - f(x - step) / step
 
 
-@wrong("x + step and x are one step apart, but the difference is divided by two")
+@wrong("x + step and x are one step apart, but divided by two")
 def slope(f, x, step=1e-5):
     return (f(x + step) - f(x)) / (2 * step)
 
