@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,19 +18,22 @@ def draw_patches(image: np.ndarray, P: int) -> Figure:
     """
     rows, columns = image.shape[0] // P, image.shape[1] // P
     figure = Figure(figsize=(9, 4.4), layout="constrained")
-    whole, *strips = figure.subplots(1 + rows // 2, 1, height_ratios=[6] + [1] * (rows // 2))
+    panels: Any = figure.subplots(1 + rows // 2, 1, height_ratios=[6] + [1] * (rows // 2))
+    whole, *strips = panels
     whole.imshow(image)
     for line in range(P, image.shape[0], P):
         whole.axhline(line - 0.5, color="white", linewidth=0.7)
         whole.axvline(line - 0.5, color="white", linewidth=0.7)
-    whole.set_xticks([]), whole.set_yticks([])
+    whole.set_xticks([])
+    whole.set_yticks([])
     for i, strip in enumerate(strips):
         row = np.full((P, (P + 1) * 2 * columns, 3), 255, image.dtype)
         for j in range(2 * columns):
             r, c = divmod(i * 2 * columns + j, columns)
             row[:, j * (P + 1) : j * (P + 1) + P] = image[r * P : (r + 1) * P, c * P : (c + 1) * P]
         strip.imshow(row)
-        strip.set_xticks([]), strip.set_yticks([])
+        strip.set_xticks([])
+        strip.set_yticks([])
         strip.set_ylabel(f"{i * 2 * columns}", rotation=0, ha="right", va="center")
         strip.spines[:].set_visible(False)
     return figure
