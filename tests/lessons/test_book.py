@@ -142,7 +142,8 @@ def test_formulas_have_the_sites_own_font(open_page, name):
     for domain in ("DOM", "CSS"):
         tools.send(f"{domain}.enable")
     root = tools.send("DOM.getDocument", {"depth": 0})["root"]["nodeId"]
-    formulas = tools.send("DOM.querySelectorAll", {"nodeId": root, "selector": "math"})["nodeIds"]
+    letters = "math mi, math mn, math mo, math mtext"  # a node's fonts are those of its nearest descendants alone
+    formulas = tools.send("DOM.querySelectorAll", {"nodeId": root, "selector": letters})["nodeIds"]
     used = [
         font for formula in formulas
         for font in tools.send("CSS.getPlatformFontsForNode", {"nodeId": formula})["fonts"]
