@@ -15,7 +15,7 @@ wrong_value("shape_of_crop", "(10, 16, 32)", "leave out the quotation marks")
 wrong_value("shape_of_crop", (10, 15, 32), "with both ends")
 wrong_value("shape_of_crop", (10, 16), "there are still columns")
 wrong_value("shape_of_crop", (10, 24, 32), "begins at row 8, not at row 0")
-wrong_value("shape_of_crop", (10, 16, 32, 0), "a 0 in the index is no length")
+wrong_value("shape_of_crop", (10, 16, 32, 0), "a 0 in the index picks one channel")
 wrong_value("shape_of_crop", (10, 32, 32, 3), "the shape of x itself")
 wrong_value("shape_of_crop", (1, 2, 3), "(1, 2, 3) is wrong")
 

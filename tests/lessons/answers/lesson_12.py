@@ -122,7 +122,7 @@ def head_distances(weights, between):
     return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 2))
 
 
-@wrong("by its own sum")
+@wrong("by its sum")
 def head_distances(weights, between):
     to_patches = weights[:, :, 1:, 1:]
     return (to_patches * between).sum(axis=(0, 2, 3)) / to_patches.sum(axis=(0, 2, 3))
