@@ -272,12 +272,16 @@ def test_importing_minivit_loads_nothing_heavy():
     assert run_python(code) == "[]"
 
 
-def test_importing_minivit_takes_at_most_0_3_s_more_than_importing_numpy():
-    code = "import time, numpy; start = time.process_time(); from minivit import *; print(time.process_time() - start)"
+def test_importing_minivit_takes_at_most_three_times_as_long_as_importing_numpy():
+    code = (
+        "import time; start = time.process_time(); import numpy; numpys = time.process_time() - start; "
+        "start = time.process_time(); from minivit import *; print((time.process_time() - start) / numpys)"
+    )
 
-    seconds = [float(run_python(code)) for _ in range(5)]
+    ratios = [float(run_python(code)) for _ in range(5)]
 
-    assert statistics.median(seconds) <= 0.3  # of this process's own time: other jobs do not count
+    # 2.3 (0.30 s after 0.13 s), by this process's own time: a slow machine and other jobs count for both.
+    assert statistics.median(ratios) <= 3.0
 
 
 # -- description ---------------------------------------------------------------------------------

@@ -233,7 +233,10 @@ def test_a_run_takes_the_recipe_of_its_data_and_says_so(tmp_path, capsys):
     short = ["--steps", "1", "--train-images", "16", "--batch-size", "16", "--eval-every", "0"]
     first, second, third = tmp_path / "first", tmp_path / "second", tmp_path / "third"
     assert cli.main(["train", *short, "--out", str(first)]) == 0
-    assert "options of the recipe shapes: --lr 0.002 (--recipe none: plain defaults)" in capsys.readouterr().out
+    assert (
+        "options of the recipe shapes: --optimizer muon --lr 0.005 (--recipe none: plain defaults)"
+        in capsys.readouterr().out
+    )
     assert cli.main(["train", *short, "--recipe", "none", "--out", str(second)]) == 0
     assert "options of the recipe" not in capsys.readouterr().out
     assert cli.main(["train", "--config", str(first), "--seed", "1", "--out", str(third)]) == 0
@@ -241,7 +244,7 @@ def test_a_run_takes_the_recipe_of_its_data_and_says_so(tmp_path, capsys):
 
     read = [json.loads((folder / "config.json").read_text(encoding="utf-8")) for folder in (first, second, third)]
     assert [config["recipe"] for config in read] == ["shapes", "", "shapes"]
-    assert [config["lr"] for config in read] == [2e-3, 5e-4, 2e-3]
+    assert [config["lr"] for config in read] == [5e-3, 5e-4, 5e-3]
     assert {name for name in read[0] if read[0][name] != read[2][name]} == {"seed", "run"}
 
 

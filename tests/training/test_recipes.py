@@ -112,7 +112,7 @@ def test_a_learning_rate_belongs_to_its_optimiser(optimizer, lr):
 
 
 def test_an_optimiser_of_which_the_recipe_says_nothing_gets_the_plain_rate():
-    assert recipe("shapes", optimizer="muon").lr == TrainConfig().lr != recipe("shapes").lr
+    assert recipe("finetune", optimizer="muon").lr == TrainConfig().lr != recipe("finetune").lr
 
 
 def test_parts_of_a_transformer_are_left_out_of_other_networks_and_of_trained_weights():
