@@ -272,16 +272,18 @@ def test_importing_minivit_loads_nothing_heavy():
     assert run_python(code) == "[]"
 
 
-def test_importing_minivit_takes_at_most_three_times_as_long_as_importing_numpy():
+def test_importing_minivit_takes_no_longer_than_compiling_argparse_25_times():
     code = (
-        "import time; start = time.process_time(); import numpy; numpys = time.process_time() - start; "
-        "start = time.process_time(); from minivit import *; print((time.process_time() - start) / numpys)"
+        "import argparse, pathlib, time, numpy; start = time.process_time(); from minivit import *; "
+        "ours = time.process_time() - start; text = pathlib.Path(argparse.__file__).read_text(encoding='utf-8'); "
+        "start = time.process_time(); [compile(text, 'argparse', 'exec') for _ in range(5)]; "
+        "print(ours / (time.process_time() - start) * 5)"
     )
 
     ratios = [float(run_python(code)) for _ in range(5)]
 
-    # 2.3 (0.30 s after 0.13 s), by this process's own time: a slow machine and other jobs count for both.
-    assert statistics.median(ratios) <= 3.0
+    # 21, that is 0.31 s, where one compilation takes 14 ms: a slow machine is slow at both.
+    assert statistics.median(ratios) <= 25.0
 
 
 # -- description ---------------------------------------------------------------------------------
