@@ -16,7 +16,7 @@
 #   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
-#   make test-lessons   run every notebook from an empty kernel                                 (about 10 minutes)
+#   make test-lessons   run every notebook from an empty kernel                                 (about 20 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
 #   make bench-gpu test-gpu, then training beside PyTorch, eager and compiled, on the same card; into results/gpu
 #   make clean     remove the virtual environment and caches
@@ -78,7 +78,7 @@ test-browser: .venv/ready-test+browser+book
 	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests
 
 test-lessons: .venv/ready-test+lessons
-	$(BIN)/python -m pytest -m lessons tests/lessons
+	$(BIN)/python -m pytest -n auto --dist worksteal -m lessons tests/lessons
 
 lessons: .venv/ready-lessons
 	$(BIN)/minivit lessons open
