@@ -95,6 +95,7 @@ def serve(library: str, job: Job) -> None:
     """Answer the parent's lines until there are no more; this is the program of the child."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.workers])  # the same cores for every library
+    parent = os.getppid()
     answers = sys.stdout
     sys.stdout = sys.stderr
     with ExitStack() as stack:
@@ -111,6 +112,8 @@ def serve(library: str, job: Job) -> None:
                 continue
             seconds = 0.0
             for _ in range(int(line)):
+                if os.getppid() != parent:  # it was killed, and nobody waits for the answer
+                    return
                 images, labels = job.inputs(done)
                 start = time.perf_counter()
                 work(images, labels)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,9 +117,11 @@ def test_a_process_that_dies_is_told(capfd):
 
 
 INTERRUPTED = """
+import signal
 from minivit.bench import Job
 from minivit.bench.process import Contender
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background begins with SIGINT ignored
 try:
     with Contender("minivit", Job(model="ViT-XS_4-CIFAR", task="train", batch_size=4, workers=1)) as contender:
         print(contender._process.pid, flush=True)
@@ -143,6 +146,34 @@ def test_ctrl_c_ends_the_process_at_once_without_a_word_of_its_own():
     assert (said, complaints, parent.returncode) == ("interrupted\n", "", 0)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_a_process_whose_parent_is_killed_ends():
+    parent = subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    time.sleep(0.5)  # it is in the midst of its million steps
+    parent.kill()
+    parent.communicate(timeout=60)
+
+    until = time.monotonic() + 30
+    while is_running(child):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def is_running(pid):
+    """Whether a process takes steps; one that has ended may stay as a zombie until somebody waits for it."""
+    status = Path(f"/proc/{pid}/stat")
+    if status.parent.parent.joinpath("self").exists():  # Linux
+        return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_process_that_is_interrupted_while_it_warms_up_is_ended(monkeypatch):
