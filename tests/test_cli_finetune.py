@@ -56,7 +56,7 @@ def test_train_starts_from_weights_with_its_own_defaults(parent, tmp_path, capsy
 
     before, after = weights(parent), weights(tmp_path / "run")
     assert all(np.array_equal(before.state()[name], after.state()[name]) for name in before.state())
-    assert (options(tmp_path / "run")["optimizer"], options(tmp_path / "run")["weight_decay"]) == ("adamw", 0.05)
+    assert (options(tmp_path / "run")["optimizer"], options(tmp_path / "run")["weight_decay"]) == ("muon", 0.05)
     assert f"{parent.name} has the same 10 classes: its head is kept" in capsys.readouterr().err
 
 
