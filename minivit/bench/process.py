@@ -112,7 +112,7 @@ def serve(library: str, job: Job) -> None:
                 continue
             seconds = 0.0
             for _ in range(int(line)):
-                if os.getppid() != parent:  # it was killed, and nobody waits for the answer
+                if os.getppid() != parent:  # it was killed: no process reads the answer
                     return
                 images, labels = job.inputs(done)
                 start = time.perf_counter()
