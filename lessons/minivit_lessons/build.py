@@ -156,9 +156,10 @@ def build_lesson(source: Path, statements: Path, solved: bool) -> dict[str, Any]
         if cell["cell_type"] == "markdown":
             if cell["source"].startswith("## What comes next") and exercises:
                 cells.append(_code("summary()"))
-            title = with_time(f"{cell['source']}\n\n{WORDS}", time_of(given, texts))
-            cells.append(_markdown(cell["source"] if cells else title))
-            if len(cells) == 1:
+            if cells:
+                cells.append(_markdown(cell["source"]))
+            else:
+                cells.append(_markdown(with_time(f"{cell['source']}\n\n{WORDS}", time_of(given, texts))))
                 cells.append(_code(SET_UP.format(lesson=lesson)))
         elif exercise is None:
             cells.append(_code(cell["source"], tags=cell["metadata"].get("tags", [])))

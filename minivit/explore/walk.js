@@ -8,7 +8,7 @@ const N = ROWS * COLUMNS, FRONT = config.class_token ? 1 : 0, T = N + FRONT, D =
 const element = id => document.getElementById(id);
 const SMALL = Math.max(HEIGHT, WIDTH) <= 64;             // pixels are shown as squares, and fit into a link
 
-const state = { pixels: new Uint8Array(HEIGHT * WIDTH * 3), edits: noEdits(config), token: FRONT ? 0 : FRONT, block: 0,
+const state = { pixels: new Uint8Array(HEIGHT * WIDTH * 3), edits: noEdits(config), token: 0, block: 0,
   head: 0, sample: 0, tool: "choose" };
 let model = null;                                        // its weights, once the worker has read them
 let seen = null;                                         // every number of the last answer
@@ -375,11 +375,11 @@ matrix("mlp", "tokens after this block", () => blockOn() ? tokens(seen.tokens[st
   ofSum(block().mlp, block().middle, ["MLP", "residual"])(row, column)) : null);
 matrix("head", "what the head reads, y", () =>
   oneRow(seen.representation, (_, column) => short(at(seen.representation, 0, column)), "y"));
-matrix("head", "logits", () => ({ ...oneRow(seen.logits, ofProduct(seen.representation, model.weights.head, seen.logits), "logits") }));
+matrix("head", "logits", () => oneRow(seen.logits, ofProduct(seen.representation, model.weights.head, seen.logits), "logits"));
 addPanel(figure(live("lens"), "probability of the five likeliest classes, before block 1 and after each"), drawLens);
 addPanel(figure(live("rollout"), "the image, as bright as the rollout"), panel => drawImage(panel.canvas, rollout()));
 
-/** The chosen token's attention to each patch, or the mean over all tokens' if nothing is chosen. */
+/** The chosen token's attention to each patch. */
 function attentionOf(A) {
   return A.data.slice(state.token * T + FRONT, (state.token + 1) * T);
 }
