@@ -54,6 +54,8 @@ def add_explore(commands: Any) -> None:
 def _explore(options: argparse.Namespace) -> int:
     from ..explore import Sample, check_can_be_shown, write_explorer
 
+    if options.out and Path(options.out).suffix not in (".html", ".htm"):
+        raise ConfigError(f"--out must be a page that ends in .html, not {printable(Path(options.out))}")
     path, model, header = load_weights(options)
     check_can_be_shown(model)
     classes = tuple(names_of_classes(path, model, header))
@@ -62,8 +64,6 @@ def _explore(options: argparse.Namespace) -> int:
     labels = [None] * len(shown) if shown.labels is None else [int(label) for label in shown.labels]
     samples = [Sample(*each) for each in zip(shown.names, shown.pixels, labels, strict=True)]
     page = Path(options.out) if options.out else path.parent / "explore.html"
-    if page.suffix not in (".html", ".htm"):
-        raise ConfigError(f"--out must be a page that ends in .html, not {printable(page)}")
     title = (header.get("train") or {}).get("model", path.stem)
     for written in write_explorer(model, page, f"{title}, live", classes, samples):
         print(printable(written))
