@@ -63,9 +63,10 @@ class Suite:
         """The tests that run the lines of a mutant."""
         lines = (mutant.first, mutant.last) if mutant.top else mutant.scope
         found = self._between(mutant.file, *lines)
-        if not found and (not mutant.top or self.at_import(mutant)):  # a class without functions, a decorator
-            found = self._between(mutant.file, 1, mutant.tree.body[-1].end_lineno) | self._mentioning(mutant.file)
-        return found
+        if mutant.top and (found or not self.at_import(mutant)):
+            return found
+        # A table, a class without functions, a decorator: an import runs it, and a test may only look at the result.
+        return found | self._between(mutant.file, 1, mutant.tree.body[-1].end_lineno) | self._mentioning(mutant.file)
 
     def _mentioning(self, file: str) -> set[str]:
         """The tests in files that mention a module: a test of a table in it may run none of its lines."""
