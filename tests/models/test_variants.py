@@ -7,7 +7,7 @@ import pytest
 
 from minivit import ConfigError, ResNet, ResNetConfig, Tensor, ViT, ViTConfig
 from minivit.models.cost import costs
-from minivit.models.variants import StochasticDepth
+from minivit.models.variants import StochasticDepth, times_sigmoid
 from minivit.training.masked import MaskedPatchModel
 from minivit.weights.adapt import adapted, with_new_head, with_rates
 from tests.models.plain_vit import gelu, layer_norm
@@ -160,6 +160,19 @@ def test_attention_pooling_reads_no_registers(class_token):
         parameter.data = model.state()[name]
 
     np.testing.assert_allclose(model(images).data, without(images).data, rtol=0, atol=1e-12)
+
+
+def test_silu_is_x_times_the_sigmoid_of_x():
+    x = np.array([-30.0, -1.5, 0.0, 0.25, 4.0])
+
+    np.testing.assert_allclose(times_sigmoid(Tensor(x)).data, x * sigmoid(x), rtol=1e-14, atol=1e-14)
+
+
+def test_new_registers_have_the_deviation_of_other_new_weights():
+    registers = ViT(tiny_config(registers=400)).registers.data
+
+    assert registers.std() == pytest.approx(0.02, rel=0.05)  # DeiT's and DINOv2's
+    assert abs(registers.mean()) < 0.002
 
 
 def test_new_norms_leave_the_scale_as_it_is():

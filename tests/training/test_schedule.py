@@ -98,6 +98,11 @@ def test_a_range_test_multiplies_the_rate_by_the_same_factor_in_each_step():
     assert ExponentialRise(0.25, 0.5, total_steps=1)(0) == pytest.approx(0.25)  # a single step divides by nothing
 
 
+def test_a_range_test_cannot_be_changed_under_way():
+    with pytest.raises(FrozenInstanceError):
+        ExponentialRise(0.25, 0.5, total_steps=2).lowest = 0.1
+
+
 @pytest.mark.parametrize("rates", [(0.0, 1.0), (-0.5, 1.0), (1.0, 1.0), (2.0, 1.0), (1.0, math.inf), (math.nan, 1.0)])
 def test_rates_of_a_range_test_rise_from_above_0(rates):
     with pytest.raises(ConfigError, match="rates must rise from above 0"):
