@@ -23,6 +23,7 @@ from ..models.cost import gpu_microbatch
 from ..models.names import build
 from ..nn import Module
 from ..preprocessing import preprocessing_in
+from ..utils.console import EXIT_TERMINATED
 from ..utils.notices import notice
 from ..utils.text import printable, shell_word
 from ..weights import (
@@ -79,7 +80,7 @@ from .precision import precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run, RunResult
 from .schedule import Schedule
-from .stopping import StopRequest, stop_signals
+from .stopping import StopRequest, exit_status, stop_signals
 
 
 class Trainer:
@@ -111,7 +112,7 @@ class Trainer:
         classes: the names of the classes. [default: the data set's or the model's, else numbers]
         out: the folder of the run: options, metrics, checkpoint and learning curve. [default: nothing is written]
         show: whether to show progress.
-        signals: whether Ctrl-C ends the run after the present step; else it raises KeyboardInterrupt, as anywhere.
+        signals: whether Ctrl-C, SIGTERM and SIGHUP end the run after the present step; else they act as anywhere.
             [default: outside notebooks]
         ranks: the processes that train together, see `ranks.joined_ranks`.
 
@@ -166,7 +167,16 @@ class Trainer:
             RankError: if the ranks were started with different options or data.
             NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is older.
             KeyboardInterrupt: if a signal came before the first step, or a second one before the run was saved.
+            SystemExit: after SIGTERM or SIGHUP, once the run is saved: a script that was told to end must not go on
+                with a model that is half trained. After Ctrl-C the script goes on, and `finished` is False.
         """
+        result = self._fit(resume)
+        if result.signal and exit_status(result.signal) == EXIT_TERMINATED:
+            raise SystemExit(EXIT_TERMINATED)
+        return result
+
+    def _fit(self, resume: bool) -> RunResult:
+        """Train, and return how it ended, whatever signal ended it."""
         if resume and self.out is None:
             raise ConfigError("nothing was written that a run could go on from: give the Trainer a folder, out=...")
         if resume and self.given.batches:
@@ -253,7 +263,8 @@ def train(
 ) -> RunResult:
     """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
 
-    Ctrl-C, SIGTERM and SIGHUP end the run after the current step, or in the middle of an evaluation, and save it.
+    Ctrl-C, SIGTERM and SIGHUP end the run after the current step, or in the middle of an evaluation, and save it; the
+    result names the signal.
 
     Args:
         config: the options.
@@ -269,7 +280,7 @@ def train(
     Raises:
         As `Trainer.fit`.
     """
-    return Trainer(config=config, out=out, show=show, signals=True, ranks=ranks).fit(resume=resume)
+    return Trainer(config=config, out=out, show=show, signals=True, ranks=ranks)._fit(resume)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """A Trainer for scripts: their own arrays, data sets, batches, networks, optimisers, metrics and callbacks."""
 
 import json
+import os
 import signal
 import threading
 from dataclasses import replace
@@ -299,6 +300,34 @@ def test_signals_are_left_alone_in_notebooks_and_threads(monkeypatch):
     thread.start()
     thread.join()
     assert seen == [False, True, False, True]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot send itself these signals")
+def test_a_script_told_to_end_does_not_go_on_with_a_model_half_trained(tmp_path):
+    class Told(Callback):
+        def __init__(self, number):
+            self.number = number
+
+        def on_step_end(self, step):
+            if self.run.step == 3:
+                os.kill(os.getpid(), self.number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        before = signal.signal(number, signal.SIG_DFL)  # nohup ignores SIGHUP, and a run would, too
+        try:
+            folder = tmp_path / str(int(number))
+            with pytest.raises(SystemExit) as ended:
+                Trainer(tiny_model(), ARRAYS, TEST, CONFIG, [Told(number)], show=False, out=folder).fit()
+        finally:
+            signal.signal(number, before)
+        assert ended.value.code == 143
+        again = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, show=False, out=folder)
+        assert again.fit(resume=True).finished
+        assert same(weights(again.model), weights(trained(test=TEST).model))
+
+    told = Trainer(tiny_model(), ARRAYS, TEST, CONFIG, [Told(signal.SIGINT)], show=False)
+    result = told.fit()
+    assert (result.finished, result.signal) == (False, signal.SIGINT)
 
 
 # -- a script's own network and optimiser --------------------------------------------------------
