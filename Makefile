@@ -16,6 +16,7 @@
 #   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
+#   make site      landing page, lessons, guide, reference and gallery as a site, in site/      (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 20 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
 #   make bench-gpu test-gpu, then training beside PyTorch, eager and compiled, on the same card; into results/gpu
@@ -31,7 +32,7 @@ MUTANTS_OPTIONS ?=
 comma := ,
 HERE := not parity and not lessons and not mpi and not package
 
-.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book lint parity parity-real bench bench-gpu clean
+.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book site lint parity parity-real bench bench-gpu clean
 
 install: .venv/ready
 
@@ -88,6 +89,9 @@ lessons-model: .venv/ready
 
 book: .venv/ready-book
 	$(BIN)/minivit lessons book
+
+site: .venv/ready-book
+	$(BIN)/python -m website
 
 .venv/bin/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'minivit needs Python 3.11 or newer')"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from .notebooks import PAGES, SOLUTIONS, lessons_folder, linked_file
 
 # A link from a lesson to a file of the repository, such as [vit.py](../minivit/models/vit.py).
 SOURCE_LINK = re.compile(r"\[([^\]]*)\]\((?:\.\./)+([\w./-]+\.(?:py|md|txt|csv))(#[^)]*)?\)")
+
+# From a file's path in the repository, the file and the folder of the lessons' sources, the link to the file's page.
+PageOf = Callable[[str, Path, Path], str]
 
 INDEX = """\
 # The lessons
@@ -44,23 +48,64 @@ def build_book(out: Path) -> Path:
         DataNotFoundError: if there are no executed lessons.
         DataError: if the folder has other files, or if Sphinx finds a mistake, such as a broken link.
     """
-    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
-        raise DataError(f"{out} has files that are not a site: choose another folder")
-    if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_nb", "furo")):
-        raise MissingExtraError("Sphinx, for the book, is not installed: pip install 'minivit[book]'")
+    check_can_build(out)
     lessons = lessons_folder()
     with tempfile.TemporaryDirectory() as scratch:
         source, site = Path(scratch) / "source", Path(scratch) / "site"
         shutil.copytree(lessons / "book", source)
-        gather(lessons, source)
-        command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", str(source), str(site)]
-        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
-        if done.returncode:
-            raise DataError("the book has mistakes:\n" + _complaints(done.stderr).replace(str(source), ""))
-        if out.exists():
-            shutil.rmtree(out)
-        shutil.copytree(site, out, ignore=shutil.ignore_patterns(".doctrees", ".buildinfo"))
+        names = gather(lessons, source, page_beside)
+        (source / "index.md").write_text(index_page(names), encoding="utf-8", newline="\n")
+        run_sphinx(source, site, source)
+        replace_site(site, out)
     return out / "index.html"
+
+
+def check_can_build(out: Path) -> None:
+    """Refuse what no site can be built with.
+
+    Args:
+        out: the folder of the site.
+
+    Raises:
+        MissingExtraError: if Sphinx is not installed.
+        DataError: if the folder is a file, or has files that are not a site.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file: choose a folder for the site")
+    if out.exists() and any(out.iterdir()) and not (out / "searchindex.js").exists():
+        raise DataError(f"{out} has files that are not a site: choose another folder")
+    if any(importlib.util.find_spec(name) is None for name in ("sphinx", "myst_nb", "furo")):
+        raise MissingExtraError("Sphinx, for the book, is not installed: pip install 'minivit[book]'")
+
+
+def run_sphinx(source: Path, site: Path, configuration: Path) -> None:
+    """Make pages of HTML; a warning counts as a mistake.
+
+    Args:
+        source: the folder of the pages' sources.
+        site: the new folder of the site.
+        configuration: the folder of conf.py.
+
+    Raises:
+        DataError: if Sphinx finds a mistake, such as a broken link.
+    """
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "auto"]
+    command += ["-c", str(configuration), str(source), str(site)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    if done.returncode:
+        raise DataError("the site has mistakes:\n" + _complaints(done.stderr).replace(f"{source}", ""))
+
+
+def replace_site(site: Path, out: Path) -> None:
+    """Copy a site to its folder, in place of an earlier one.
+
+    Args:
+        site: what Sphinx has made.
+        out: the folder.
+    """
+    if out.exists():
+        shutil.rmtree(out)
+    shutil.copytree(site, out, ignore=shutil.ignore_patterns(".doctrees", ".buildinfo"))
 
 
 def _complaints(said: str) -> str:
@@ -69,12 +114,13 @@ def _complaints(said: str) -> str:
     return "\n".join(lines) or said.strip()[-2000:]
 
 
-def gather(lessons: Path, folder: Path) -> None:
-    """Write the sources of the site: the executed lessons, and a page for each file that they link to.
+def gather(lessons: Path, folder: Path, page_of: PageOf) -> list[str]:
+    """Write the sources of the lessons' pages, and return their names in order, without their endings.
 
     Args:
         lessons: the folder of the lessons.
-        folder: the folder of the site's sources.
+        folder: the folder of the pages' sources.
+        page_of: returns the page that shows a file of the repository, as a link from a lesson; it may write that page.
 
     Raises:
         DataNotFoundError: if there are no executed lessons.
@@ -82,7 +128,6 @@ def gather(lessons: Path, folder: Path) -> None:
     paths = sorted((lessons / SOLUTIONS).glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise DataNotFoundError(f"{lessons / SOLUTIONS} has no executed lessons: run `minivit lessons build`")
-    linked: dict[str, Path] = {}
 
     def to_page(link: re.Match[str]) -> str:
         text, name, anchor = link.groups(default="")
@@ -90,8 +135,7 @@ def gather(lessons: Path, folder: Path) -> None:
             return f"[{text}]({name}{anchor})"
         if (file := linked_file(name)) is None:
             return text
-        linked[name] = file
-        return f"[{text}](files/{page_name(name)}.md)"
+        return f"[{text}]({page_of(name, file, folder)})"
 
     for path in paths:
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -100,13 +144,29 @@ def gather(lessons: Path, folder: Path) -> None:
             if cell["cell_type"] == "markdown":
                 cell["source"] = SOURCE_LINK.sub(to_page, "".join(cell["source"]))
         (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8", newline="\n")
-    (folder / "files").mkdir()
-    for name, file in sorted(linked.items()):
-        write_page(file, name, folder / "files" / f"{page_name(name)}.md")
     for name in PAGES:
         shutil.copyfile(lessons / name, folder / name)
-    names = "\n".join([*(path.stem for path in paths), *(Path(name).stem for name in PAGES)])
-    (folder / "index.md").write_text(INDEX.format(count=len(paths), names=names), encoding="utf-8", newline="\n")
+    return [*(path.stem for path in paths), *(Path(name).stem for name in PAGES)]
+
+
+def index_page(names: list[str]) -> str:
+    """Return the first page of the book, with the list of its pages."""
+    return INDEX.format(count=sum(name[:2].isdecimal() for name in names), names="\n".join(names))
+
+
+def page_beside(name: str, file: Path, folder: Path) -> str:
+    """Write the page of a file into the folder `files` beside the lessons, and return the link to it.
+
+    Args:
+        name: the file's path in the repository, such as minivit/models/vit.py.
+        file: the file.
+        folder: the folder of the pages' sources.
+    """
+    target = folder / "files" / f"{page_name(name)}.md"
+    if not target.exists():
+        target.parent.mkdir(exist_ok=True)
+        write_page(file, name, target)
+    return f"files/{target.name}"
 
 
 def what_learners_get(path: Path) -> dict[str, str]:

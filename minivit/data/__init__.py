@@ -202,7 +202,7 @@ def dataset_title(name: str) -> str:
 
 FOLDER = "folder:"
 
-# Each function takes (data_dir, download, seed, progress).
+# The data sets that `load_dataset` reads by name; each function takes (data_dir, download, seed, progress).
 DATASETS: dict[str, Callable[[Path, bool, int, bool], tuple[AnyDataset, AnyDataset]]] = {
     "shapes": lambda data_dir, download, seed, progress: (
         shapes("train", seed=seed),

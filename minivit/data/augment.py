@@ -19,7 +19,8 @@ from ..images.fitting import fit_batch
 from ..preprocessing import Preprocessing
 from ..utils.integers import integer
 
-Augmentation = Callable[[Any, np.random.Generator], np.ndarray]  # Any is an array or Images
+# From the images of a batch (an array or Images) and a generator of random numbers to an array.
+Augmentation = Callable[[Any, np.random.Generator], np.ndarray]
 
 
 def resize(size: int | tuple[int, int]) -> Augmentation:
@@ -309,7 +310,7 @@ def gentle_crop_and_flip(size: int | tuple[int, int]) -> Augmentation:
     return chain(random_resized_crop(size, area=(0.5, 1.0)), flip)
 
 
-# The choices of `--augment`; each function takes the image size.
+# The choices of `--augment`: from the image size to an augmentation.
 AUGMENTATIONS: dict[str, Callable[[int | tuple[int, int]], Augmentation]] = {
     "none": resize,
     "standard": resized_standard,

@@ -189,6 +189,7 @@ class FileDataset:
         return Dataset(self.name, images, self.labels, self.classes, note=self.note)
 
 
+# Images in memory, or image files.
 AnyDataset = Dataset | FileDataset
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ConfigError
 
+# From images, targets and a generator of random numbers to mixed images and targets.
 Mixing = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 

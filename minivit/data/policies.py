@@ -111,4 +111,5 @@ def _inverted(image: Image.Image) -> Image.Image:
     return ImageOps.invert(image)
 
 
+# The choices of `auto_augment`: how an image is changed, by the policy's name.
 POLICIES: dict[str, Change] = {"cifar10": _by_pairs, "trivial": _trivially}

@@ -125,6 +125,7 @@ _POSITIONS = [Cell("none", "stem", {"positions": "none"})] + [
     for place in ("stem", "every", "shared")
 ] + [Cell("relative", "stem", {"positions": "relative"})]  # fmt: skip
 
+# Each experiment of the paper by the name that `minivit experiment` takes.
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (

@@ -75,6 +75,7 @@ CONFIGS: dict[str, AnyConfig] = {
         for depth, units in SMALL_RESNETS.items()
     },
 }
+# The names that `create_model` takes.
 MODEL_NAMES = tuple(CONFIGS)
 
 # The same names for editors, which complete them, and for type checkers, which then know the network.

@@ -12,6 +12,7 @@ from .formats.shards import read_index
 from .hub import hub_folder, is_hub_name
 from .published import PRETRAINED, pretrained_weights
 
+# The file in the folder of a run that has its last weights.
 RUN_WEIGHTS = "checkpoint.npz"
 
 # Names of weights in a folder, in the order in which they are looked for: a run's, then Hugging Face's and timm's.

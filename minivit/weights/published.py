@@ -206,7 +206,7 @@ TABLE: dict[str, Published] = {
     row.name: row for row in sorted((*_augreg(), *_others(), *_vit(), *_bit()), key=lambda row: row.size)
 }
 
-# From name to address.
+# The published weights that `load_model` downloads: from name to address.
 PRETRAINED: dict[str, str] = {name: row.address for name, row in TABLE.items()}
 
 

@@ -37,8 +37,10 @@ __all__ = [
     "refuse_non_finite", "refuse_other_types", "sha256", "write_archive",
 ]  # fmt: skip
 
-SUFFIXES = (".npz", ".safetensors")  # of files that are written
-READ_SUFFIXES = (*SUFFIXES, ".pth", ".pt", ".bin", ".ckpt", ".tar")  # ".tar" as in "model_best.pth.tar"
+# The suffixes of files that are written.
+SUFFIXES = (".npz", ".safetensors")
+# The suffixes of files that are read; ".tar" as in "model_best.pth.tar".
+READ_SUFFIXES = (*SUFFIXES, ".pth", ".pt", ".bin", ".ckpt", ".tar")
 LONGEST_START = 64  # bytes that tell a legacy file of PyTorch from other pickles
 
 

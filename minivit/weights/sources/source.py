@@ -24,6 +24,7 @@ from ...preprocessing import Preprocessing
 from ..formats.archive import Archive
 from .sidecar import CONFIG, JsonObject, Sidecar
 
+# What a weights file says beside its arrays, such as the configuration of the model.
 Header = dict[str, Any]
 
 

@@ -1,0 +1,65 @@
+"""From the repository to the site: sources of all pages, Sphinx, and what is added to the pages after it."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+from minivit_lessons.book import check_can_build, gather, replace_site, run_sphinx
+from minivit_lessons.notebooks import lessons_of_the_repository
+
+from .api import write_api
+from .contents import index_page
+from .explorer import write_explorer_page
+from .gallery import write_gallery
+from .pages import Pages, write
+
+HERE = Path(__file__).parent
+PAPER = "beside"  # a module with write_pages(folder): the pages of the paper beside the source
+LIVE = "live"  # a module with add_live_lessons(site): lessons that run in the browser
+
+
+def build_site(out: Path) -> Path:
+    """Build the site, replace an earlier one in the folder by it, and return its first page.
+
+    The tree of the pages is the repository's: docs/training.md becomes docs/training.html, and the page of
+    minivit/models/vit.py is minivit/models/vit.py.html. So the links between pages stay as they are.
+
+    Args:
+        out: the folder of the site: a new one, or one with an earlier site.
+
+    Raises:
+        MissingExtraError: if Sphinx is not installed.
+        DataNotFoundError: if there are no executed lessons.
+        DataError: if the folder has other files or is a file, or if Sphinx finds a mistake, such as a broken link.
+    """
+    check_can_build(out)
+    root = HERE.parent
+    with tempfile.TemporaryDirectory() as scratch:
+        source, site = Path(scratch) / "source", Path(scratch) / "site"
+        pages = Pages(root, source)
+        (source / "lessons").mkdir(parents=True)
+        lessons = gather(lessons_of_the_repository(), source / "lessons", pages.page_for_lesson)
+        pages.add_linked_from("README.md")
+        write_gallery(root, source, pages)
+        write_explorer_page(source)
+        parts = {"api": write_api(source / "api")}
+        if (paper := optional_part(PAPER)) is not None:
+            (source / "paper").mkdir()
+            paper.write_pages(source / "paper")
+        write(source / "index.md", index_page(root, source, lessons, parts["api"]))
+        run_sphinx(source, site, HERE)
+        if (live := optional_part(LIVE)) is not None:
+            live.add_live_lessons(site)
+        replace_site(site, out)
+    return out / "index.html"
+
+
+def optional_part(name: str) -> ModuleType | None:
+    """Return a module of this folder, None if it does not exist."""
+    if importlib.util.find_spec(f"website.{name}") is None:
+        return None
+    return importlib.import_module(f"website.{name}")
