@@ -45,17 +45,15 @@ page uses is on the pages above it.
 """
 
 
-def write_api(folder: Path) -> list[str]:
-    """Write the sources of the reference, and return the names of its pages.
+def write_api(folder: Path) -> None:
+    """Write the sources of the reference.
 
     Args:
         folder: the folder of the pages' sources, which is made.
     """
     for room, title in ROOMS.items():
         write(folder / f"{room}.rst", page_of(room, title))
-    names = [f"api/{room}" for room in ROOMS]
     write(folder / "index.rst", INDEX.format(pages="\n".join(f"   {room}" for room in ROOMS)))
-    return names
 
 
 def page_of(room: str, title: str) -> str:

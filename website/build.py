@@ -13,7 +13,7 @@ from minivit_lessons.notebooks import lessons_of_the_repository
 
 from .api import write_api
 from .contents import index_page
-from .explorer import write_explorer_page
+from .explorer import PAGE, write_live_page
 from .gallery import write_gallery
 from .pages import Pages, write
 
@@ -45,13 +45,14 @@ def build_site(out: Path) -> Path:
         lessons = gather(lessons_of_the_repository(), source / "lessons", pages.page_for_lesson)
         pages.add_linked_from("README.md")
         write_gallery(root, source, pages)
-        write_explorer_page(source)
-        parts = {"api": write_api(source / "api")}
+        write(source / "explorer" / "index.md", PAGE)
+        write_api(source / "api")
         if (paper := optional_part(PAPER)) is not None:
             (source / "paper").mkdir()
             paper.write_pages(source / "paper")
-        write(source / "index.md", index_page(root, source, lessons, parts["api"]))
+        write(source / "index.md", index_page(root, source, lessons))
         run_sphinx(source, site, HERE)
+        write_live_page(site)
         if (live := optional_part(LIVE)) is not None:
             live.add_live_lessons(site)
         replace_site(site, out)

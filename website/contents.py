@@ -12,14 +12,13 @@ from .pages import normalised
 PARTS = ("Using minivit", "Beside the paper", "Changing minivit")  # the parts of docs/README.md
 
 
-def index_page(root: Path, source: Path, lessons: list[str], api: list[str]) -> str:
+def index_page(root: Path, source: Path, lessons: list[str]) -> str:
     """Return the source of the first page: the table of contents; the landing page is drawn from a template.
 
     Args:
         root: the repository.
         source: the folder of the pages' sources.
         lessons: the names of the lessons' pages.
-        api: the names of the reference's pages.
     """
     guide = guide_pages(root)
     paper = ["paper/index"] if any(source.glob("paper/index.*")) else []

@@ -10,9 +10,8 @@ from minivit.models import ViT
 from minivit.weights import load_model
 from minivit_lessons.notebooks import lessons_folder
 
-from .pages import write
-
 MODEL = "shapes-vit.safetensors"
+LIVE_PAGE = "explorer/live.html"
 SAMPLES = 12
 PAGE = """\
 # The explorer
@@ -21,21 +20,18 @@ A trained Vision Transformer of 0.14 million weights runs in this page.
 
 <iframe class="explorer" src="live.html" title="A small Vision Transformer that runs in this page"></iframe>
 
-[Open it in a window of its own](live.html).
+<p><a href="live.html">Open it in a window of its own</a></p>
 """
 
 
-def write_explorer_page(source: Path) -> None:
-    """Write the page with the explorer, and the page that is the explorer.
+def write_live_page(site: Path) -> None:
+    """Write the explorer itself, a page that stands alone, into the finished site.
 
     Args:
-        source: the folder of the pages' sources.
+        site: the folder of the site.
     """
     model = load_model(lessons_folder() / MODEL)
     assert isinstance(model, ViT)
     _, test = load_dataset("shapes")
-    samples = [
-        Sample(f"image {i}", test.images[i], int(test.labels[i])) for i in range(SAMPLES)
-    ]  # fmt: skip
-    write(source / "explorer" / "index.md", PAGE)
-    write_explorer(model, source / "explorer" / "live.html", "A small Vision Transformer, live", test.classes, samples)
+    samples = [Sample(f"image {i}", test.images[i], int(test.labels[i])) for i in range(SAMPLES)]
+    write_explorer(model, site / LIVE_PAGE, "A small Vision Transformer, live", test.classes, samples)
