@@ -182,6 +182,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "log-every", in_steps, "STEPS",
         "write a line to metrics.jsonl every STEPS, such as 50 or 50steps, and once an epoch if it has fewer",
     ),
+    (
+        "snapshots", int, "N",
+        "keep N copies of the weights in half precision, close together at the start, in the run's folder snapshots; "
+        "`minivit explore` shows the training from them; 0: none",
+    ),
     ("save-every", in_seconds, "SECONDS", "write a checkpoint every SECONDS, such as 60 or 60s; 0: after every step"),
 )  # fmt: skip
 

@@ -31,6 +31,7 @@ OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS = (
     "log_every",
     "save_every",
     "tensorboard",
+    "snapshots",
 )
 
 # A resumed run may change these too: it goes on to another length.

@@ -23,7 +23,7 @@ from .config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, Trai
 from .options import OWN_DATA
 
 CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
-BEST, README = "best.npz", "README.md"
+BEST, README, SNAPSHOTS = "best.npz", "README.md", "snapshots"
 PICTURES = (CURVE, "predictions.png", "confusion.png")
 NOTES = "run"  # the key of `run_notes` in config.json and in the checkpoint's header
 
@@ -65,6 +65,7 @@ def claimed(folder: Path, resume: bool) -> Iterator[bool]:
         if not resume:
             check_free(folder)
         remove_parts(folder)
+        remove_parts(folder / SNAPSHOTS)
         yield held
 
 
@@ -76,7 +77,7 @@ def _remove_empty(made: list[Path]) -> None:
 
 def check_free(folder: Path) -> None:
     """Raise ConfigError if a folder holds a run, or other files with a run's names."""
-    names = (CONFIG, METRICS, CHECKPOINT, BEST, README, *PICTURES)
+    names = (CONFIG, METRICS, CHECKPOINT, BEST, README, SNAPSHOTS, *PICTURES)
     if not (found := [name for name in names if os.path.lexists(folder / name)]):
         return
     name = printable(folder)

@@ -33,6 +33,7 @@ LARGEST_RATIO = 64.0  # of the MLP's width to a token's; usual are 2 to 8/3 and 
 PATHS = ("dataset", "data_dir", "weights", "teacher")  # options that may be paths
 OBJECTIVES = ("classes", "masked-patch")
 SAMPLERS, CLASS_WEIGHTS = ("shuffled", "balanced"), ("none", "balanced")
+MOST_SNAPSHOTS = 1_000
 MONITORED = ("accuracy", "loss")
 # The parts of a Vision Transformer, which starting weights settle.
 OF_THE_MODEL = ("patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at")
@@ -348,12 +349,14 @@ class RecordOptions(Options):
     log_every: int = 50
     save_every: float = 60.0
     tensorboard: bool = False
+    snapshots: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_counts(1, "log_every")
         self._check_counts(0, "patience")
         self._check_not_negative("eval_every", "save_every")
+        self._check("snapshots", 0 <= self.snapshots <= MOST_SNAPSHOTS, f"an integer from 0 to {MOST_SNAPSHOTS:,}")
         self._check_one_of("monitor", MONITORED)
         measured = not self.patience or self.eval_every > 0
         self._check("patience", measured, "0 with --eval-every 0: it counts evaluations, and there are none")

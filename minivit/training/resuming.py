@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError, ConfigError, MinivitError, NonFiniteLossError
 from ..utils.notices import notice
 from ..utils.text import quoted
 from ..weights import read_header
+from ..weights.images import notes_on_images
+from ..weights.sources.minivit import WEIGHTS
 from .batches import augmentation_name
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import DEFAULTS, LENGTH, TrainConfig, as_written_now
@@ -62,6 +67,17 @@ def described(run: Run) -> dict[str, Any]:
         "split": run.data.split,
         NOTES: run.notes,
     }
+
+
+def notes_of_weights(run: Run) -> dict[str, Any]:
+    """Return the header of a file of this run that holds weights alone: the model, and what `described` returns."""
+    return {"config": asdict(run.model.config), **notes_on_images(run.model.header), **described(run)}
+
+
+def evaluated_weights(run: Run) -> dict[str, np.ndarray]:
+    """Return the weights that an evaluation measures, those of the model or their average, as files name them."""
+    with run.average.applied() if run.average else nullcontext():
+        return {f"{WEIGHTS}{name}": to_numpy(array) for name, array in run.model.state_dict().items()}
 
 
 def restore_run(run: Run) -> None:

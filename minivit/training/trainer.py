@@ -50,6 +50,7 @@ from .callbacks.outlook import Outlook
 from .callbacks.progress import ProgressBar
 from .callbacks.readme import RunReadme
 from .callbacks.signals import StopSignals
+from .callbacks.snapshots import Snapshots
 from .callbacks.steps import StepCounter, StepLog
 from .callbacks.tensorboard import TensorBoard, require_tensorboard
 from .config import TrainConfig
@@ -80,6 +81,7 @@ from .precision import precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run, RunResult
 from .schedule import Schedule
+from .snapshots import drop_later_snapshots
 from .stopping import StopRequest, exit_status, stop_signals
 
 
@@ -458,6 +460,7 @@ def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callbac
         Outlook(run, bar),
         StepLog(run, config.log_every),  # after the bar, which shows the counts that a log sets back to 0
         Evaluation(run),
+        Snapshots(run, config.snapshots) if run.writes and config.snapshots else None,  # they note what was measured
         *given,  # they see what was measured, and may ask to stop
         StopSignals(run),  # a signal may have come during the evaluation
         CheckpointSaver(run, config.save_every, resumed) if run.writes else None,  # a stop calls for a checkpoint
@@ -634,9 +637,10 @@ def prepare_uploads(loader: Loader, options: OptimOptions, model: Classifier, de
 
 
 def begin_folder(run: Run, resume: bool) -> None:
-    """Make the run's folder, write its `config.json`, and drop metrics from after the checkpoint."""
+    """Make the run's folder, write its `config.json`, and drop metrics and snapshots from after the checkpoint."""
     if resume:
         MetricsFile(run.folder / METRICS).rewind(run.step or -1, run.progress.evaluated or -1)
+        drop_later_snapshots(run.folder, run.step)
     run.folder.mkdir(parents=True, exist_ok=True)
     run.notes["begun"] = begun_at(run.folder)
     write_config(run.folder, run.config, run.notes)

@@ -59,13 +59,13 @@ def test_an_error_is_told_and_everything_closed(tmp_path, monkeypatch):
 
 
 def test_the_order_of_callbacks_is_that_of_their_list(tmp_path):
-    config = TrainConfig(**BASE, ema_decay=0.9, tensorboard=True)
+    config = TrainConfig(**BASE, ema_decay=0.9, tensorboard=True, snapshots=2)
     run = trainer.build_run(config, tmp_path)
     run.tell("close")
     names = [type(callback).__name__ for callback in run.callbacks]
     assert names == [
         "WeightAverage", "StepCounter", "BestWeights", "MetricsWriter", "TensorBoard", "ProgressBar", "Outlook",
-        "StepLog", "Evaluation", "StopSignals", "CheckpointSaver", "LearningCurve", "RunReadme",
+        "StepLog", "Evaluation", "Snapshots", "StopSignals", "CheckpointSaver", "LearningCurve", "RunReadme",
     ]  # fmt: skip
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from dataclasses import asdict
-
-from ...backend.arrays import to_numpy
 from ...weights import write_arrays
-from ...weights.images import notes_on_images
 from ..folder import BEST
 from ..logs import EVALUATIONS, Record
-from ..resuming import described
+from ..resuming import evaluated_weights, notes_of_weights
 from ..run import Measured, Run
 from .callback import Callback
 
@@ -49,15 +44,11 @@ class BestWeights(Callback):
         """
         run = self.run
         header = {
-            "config": asdict(run.model.config),
-            **notes_on_images(run.model.header),
-            **described(run),
+            **notes_of_weights(run),
             "step": best.step,
             "epoch": best.epoch,
             "last_test": {"loss": best.loss, "accuracy": best.accuracy},
             "monitor": run.config.monitor,
         }
-        with run.average.applied() if run.average else nullcontext():
-            arrays = {f"model/{name}": to_numpy(array) for name, array in run.model.state_dict().items()}
-            with run.stop.saving():
-                write_arrays(run.folder / BEST, header, arrays)
+        with run.stop.saving():
+            write_arrays(run.folder / BEST, header, evaluated_weights(run))
