@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..weights import Header
 
 SHOWN = 10  # test images on the page
-MEASURED = 128  # test images over which attention distances are averaged  # ViT §D.7
+MEASURED = 128  # test images over which attention distances are averaged  # ViT D.7
 
 EXAMPLES = (
     "minivit inspect runs/first",

@@ -27,7 +27,7 @@ Advance = Callable[[int], object]
 def attention_distance(
     model: ViT, pixels: np.ndarray, *, workers: Workers | None = None, advance: Advance = lambda count: None
 ) -> np.ndarray:
-    """Return the mean attention distance of each head.  # ViT §D.7, Fig. 7 right
+    """Return the mean attention distance of each head.  # ViT D.7, Fig. 7 right
 
     The distances from the centre of a patch to the centres of all patches are averaged with the attention weights of
     this patch. The mean over patches and images follows. The class token has no position, so its attention is left out,
@@ -64,7 +64,7 @@ def attention_distance(
 def attention_rollout(
     model: ViT, pixels: np.ndarray, *, workers: Workers | None = None, advance: Advance = lambda count: None
 ) -> np.ndarray:
-    """Return attention rollout maps: the share of each patch in the model's output.  # ViT §4.5, Fig. 6, §D.8
+    """Return attention rollout maps: the share of each patch in the model's output.  # ViT §4.5, Fig. 6, D.8
 
     Args:
         model, pixels, workers, advance: as for `attention_distance`.

@@ -16,7 +16,7 @@ RNG = np.random.Generator | None
 
 
 class Backbone(Module):
-    """Images to a feature map: (B, H, W, C) -> (B, ⌈H/4⌉, ⌈W/4⌉, width), or smaller and wider with more stages.
+    """Images to a feature map: (B, H, W, C) -> (B, ⌈H/4⌉, ⌈W/4⌉, width), or smaller with more stages.  # ViT §3.1
 
     Args:
         stages: the number of units in each stage; see `make_stages`.

@@ -26,7 +26,7 @@ RNG = np.random.Generator | None
 
 
 class Positions(Module):
-    """A layer that adds a table to the tokens, (B, T, D) -> (B, T, D); this base of the others adds nothing."""
+    """A layer that adds a table to the tokens, (B, T, D) -> (B, T, D); this base adds nothing.  # ViT Table 8"""
 
     def table(self) -> Tensor | None:
         """Return what is added, (1, T, D), or None."""
@@ -38,7 +38,7 @@ class Positions(Module):
 
 
 class LearnedPositions(Positions):
-    """One vector for each token, the paper's choice: E_pos.  # ViT (1)
+    """One vector for each token, the paper's choice: E_pos.  # ViT (1), Table 8
 
     Args:
         tokens: how many tokens get a vector.
@@ -60,7 +60,7 @@ class LearnedPositions(Positions):
 
 
 class LearnedPositions2d(Positions):
-    """One vector of D/2 for each column (X) and each row (Y), concatenated; the tokens in front get zeros."""
+    """One vector of D/2 for each column (X) and row (Y), side by side; tokens in front get zeros.  # ViT Table 8"""
 
     def __init__(self, grid: tuple[int, int], front: int, dim: int, rng: RNG):
         self.columns = parameter(init.normal((1, grid[1], dim // 2), 0.02, rng))  # X, (1, w, D/2)
@@ -104,7 +104,7 @@ def sincos2d(grid: tuple[int, int], dim: int) -> np.ndarray:
 
 
 def make_positions(config: ViTConfig, rng: RNG) -> Positions:
-    """Return the layer for a model's kind of positions; for "relative" and "none" it adds nothing.
+    """Return the layer for a kind of positions; for "relative" and "none" it adds nothing.  # ViT D.4, Table 8
 
     Args:
         config: the model's.
@@ -120,7 +120,7 @@ def make_positions(config: ViTConfig, rng: RNG) -> Positions:
 
 
 def relative_scores(q: Tensor, offsets: Tensor) -> Tensor:
-    """Return q . r for each query and offset, which is added to the attention scores.
+    """Return q . r for each query and offset, which is added to the attention scores.  # ViT Table 8
 
     Args:
         q: (B, heads, queries, D_h), the first tokens' queries.

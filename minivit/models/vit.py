@@ -74,7 +74,7 @@ class ViT(Classifier):
         if config.representation is not None:
             self.pre_logits = Linear(init.lecun_normal((config.pooled_dim, config.representation), rng))
         if config.num_classes:
-            self.head = Linear(init.zeros((config.representation or config.pooled_dim, config.num_classes)))
+            self.head = Linear(init.zeros((config.representation or config.pooled_dim, config.num_classes)))  # ViT §3.2
         if config.num_classes and config.distillation:
             self.distillation_head = Linear(init.zeros((d, config.num_classes)))
         self._rng = np.random.default_rng([seed or 0, 1])  # dropout's, where the caller brings none
@@ -118,7 +118,7 @@ class ViT(Classifier):
             logits = self._mean_of_two_heads(y)  # (B, K)
         else:
             y = self.represent(images, rng=rng, seen=seen)  # (B, D)
-            logits = self.head(y) if self.config.num_classes else y  # (B, K)
+            logits = self.head(y) if self.config.num_classes else y  # (B, K)  # ViT §3.1: the linear head
         return logits if seen is None else (logits, seen)
 
     def represent(self, images: Tensor | Array, *, rng: RNG = None, seen: Intermediates | None = None) -> Tensor:
@@ -154,7 +154,7 @@ class ViT(Classifier):
         """Return the patch embeddings x_p E + b, (B, H, W, C) -> (B, N, D); in a hybrid, of the feature map."""
         x = self.as_images(images)
         if self.config.backbone is not None:
-            x = self.backbone(x)  # (B, h, w, C)
+            x = self.backbone(x)  # (B, h, w, C)  # ViT §3.1: a hybrid reads a feature map
         return self.embedding(x)
 
     def encode(
@@ -174,7 +174,7 @@ class ViT(Classifier):
         if front:
             z = engine.concatenate([*front, z], axis=1)  # [x_class; x_p E], (B, N + 1, D)  # ViT (1)
         z = self.positions(z)  # + E_pos  # ViT (1)
-        z = self.embedding_norm(self.dropout(z, rng))
+        z = self.embedding_norm(self.dropout(z, rng))  # ViT B.1: dropout
         skip = not all_tokens and self._may_skip(seen)
         for i, block in enumerate(self.blocks):
             if i and self.config.positions_at != "stem":  # ViT Table 8
@@ -270,7 +270,7 @@ class PatchEmbedding(Module):
         """Return x_p E + b of each patch: (B, H, W, C) -> (B, N, D)."""
         if images.shape[1:3] != self.used:
             images = images[:, : self.used[0], : self.used[1]]
-        patches = engine.patchify(images, self.patch_size)  # (B, N, P² C)
+        patches = engine.patchify(images, self.patch_size)  # x_p, (B, N, P² C)  # ViT §3.1
         return self.norm(engine.linear(patches, self.weight, self.bias))
 
 
@@ -345,7 +345,7 @@ class MultiHeadSelfAttention(Module):
         """
         qkv = self.norm(self.qkv(z))  # (B, T, 3 D)  # ViT (5)
         heads = self._attend(qkv, rng, seen, name, queries)  # (B, queries, D)  # ViT (6), (7)
-        return self.dropout(self.out(self.inner_norm(heads)), rng)  # ViT (8)
+        return self.dropout(self.out(self.inner_norm(heads)), rng)  # ViT (8), B.1
 
     def _attend(self, qkv: Tensor, rng: RNG, seen: Intermediates | None, name: str, queries: int | None) -> Tensor:
         """Return what each head gathered, side by side: (B, T, 3 D) -> (B, queries, D); see `forward`.
@@ -354,7 +354,7 @@ class MultiHeadSelfAttention(Module):
         """
         if self.relative or (self.weight_dropout and self.training):
             dropout = (self.weight_dropout, rng) if self.training else (0.0, None)
-            scores = partial(relative_scores, offsets=self.offsets) if self.relative else None
+            scores = partial(relative_scores, offsets=self.offsets) if self.relative else None  # ViT Table 8
             heads, weights = reference.attention_with_weights(qkv, self.heads, queries, *dropout, more_scores=scores)
             if seen is not None:
                 seen[f"{name}.attention.weights"] = weights.data
@@ -380,7 +380,7 @@ class MLP(Module):
     def forward(self, z: Tensor, rng: RNG = None) -> Tensor:
         hidden = self.fc1(z)
         hidden = gated(hidden) if self.gated else activation(hidden, self.gelu)  # (B, T, MLP)
-        return self.dropout(self.fc2(self.inner_norm(self.dropout(hidden, rng))), rng)
+        return self.dropout(self.fc2(self.inner_norm(self.dropout(hidden, rng))), rng)  # ViT B.1: dropout
 
 
 @rounded_once  # in half precision, scores may be too large before they are divided

@@ -18,10 +18,10 @@ from ..models import ViT
 from ..nn import Linear, Module, init
 from ..nn.layers import parameter
 
-CORRUPTED = 0.5  # share of all patches
-MASKED, REPLACED = 0.8, 0.1  # shares of the corrupted patches; the others stay unchanged
+CORRUPTED = 0.5  # share of all patches  # ViT B.1.2
+MASKED, REPLACED = 0.8, 0.1  # shares of the corrupted patches; the others stay unchanged  # ViT B.1.2
 
-LEVELS = 8  # three bits a channel
+LEVELS = 8  # three bits a channel  # ViT B.1.2
 TARGETS = ("mean", "4x4", "pixels")
 
 
@@ -40,7 +40,7 @@ class Corruption(NamedTuple):
 
 
 def draw_corruption(batch: int, patches: int, rng: np.random.Generator) -> Corruption:
-    """Draw which half of each image's patches is corrupted.
+    """Draw which half of each image's patches is corrupted.  # ViT B.1.2
 
     Of these patches, 80 % get the mask token, 10 % get another patch's embedding, and 10 % stay unchanged. The shares
     are exact, up to rounding, for every image.
@@ -85,7 +85,7 @@ def corrupt(z: Tensor, mask: Tensor, corruption: Corruption) -> Tensor:
 
 
 def colour_targets(images: Array, patch: int, target: str) -> np.ndarray:
-    """Return what is to be predicted of each patch.
+    """Return what is to be predicted of each patch.  # ViT B.1.2
 
     Args:
         images: (B, H, W, 3), floats in [-1, 1].
@@ -118,7 +118,7 @@ def colour_targets(images: Array, patch: int, target: str) -> np.ndarray:
 
 
 class MaskedPatchModel(Module):
-    """A ViT that learns to predict the colours of corrupted patches.
+    """A ViT that learns to predict the colours of corrupted patches.  # ViT §4.6, B.1.2
 
     Args:
         vit: the network to pre-train; its head is not used, and gets no gradient from now on.

@@ -378,7 +378,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum: m <- momentum m + g, w <- w - lr m.  # ViT Table 4
+    """Stochastic gradient descent with momentum: m <- momentum m + g, w <- w - lr m.  # ViT B.1.1, Table 4
 
     Weight decay is added to the gradient.
     """
@@ -411,7 +411,7 @@ def sgd_step(w: Array, g: Array, m: Array, lr: float, momentum: float, decay: fl
 
 
 class Adam(Optimizer):
-    """Adam (arXiv 1412.6980): the gradient's running mean over its running size.  # ViT Table 3
+    """Adam (arXiv 1412.6980): the gradient's running mean over its running size.  # ViT §4.1, Table 3
 
     Weight decay is added to the gradient; `AdamW` keeps the two apart.
     """
@@ -565,7 +565,7 @@ OPTIMIZERS = {"adamw": AdamW, "adam": Adam, "sgd": SGD, "muon": Muon}
 
 
 def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> float:
-    """Scale all gradients down, in place, so that their joint Euclidean norm is at most `max_norm`.
+    """Scale all gradients down, in place, until their joint Euclidean norm is `max_norm` at most.  # ViT B.1, B.1.1
 
     If one gradient is not finite, all stay unchanged. None, for a parameter without a gradient, is skipped; an array
     that is given twice counts once.

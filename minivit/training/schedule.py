@@ -13,7 +13,7 @@ DECAYS = ("cosine", "linear", "constant")
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Rise linearly to `lr` over `warmup_steps`, then fall to `final_lr` at `total_steps`.  # ViT Table 3
+    """Rise linearly to `lr` over `warmup_steps`, then fall to `final_lr` at `total_steps`.  # ViT §4.1, B.1, Table 3
 
     Args:
         lr: the highest rate.

@@ -21,7 +21,7 @@ def adapted(
     num_classes: int | None = None,
     interpolation: str = "bilinear",
 ) -> Classifier:
-    """Return the model for another image size or other classes; the model itself if nothing changes.
+    """Return the model for another image size or other classes; the model itself if nothing changes.  # ViT §3.2
 
     Args:
         model: a loaded model.
