@@ -13,6 +13,7 @@
 #   make test-browser   open the pages in Chromium and Firefox                   (installs them where there are none)
 #   make test-package   build the package, install it outside of the repository, and use it  (about 1 minute, installs JupyterLab)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
+#   make test-kernels  compile the GPU's kernels with NVIDIA's compiler, which needs no card (installs it, 90 MB)
 #   make test-gpu  the numbers of every op, kernel and network on a GPU; CUDA=12 for CUDA 12  (installs CuPy)
 #   make lessons   a copy of the lessons of your own, opened in JupyterLab                      (installs it)
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
@@ -32,7 +33,7 @@ MUTANTS_OPTIONS ?=
 comma := ,
 HERE := not parity and not lessons and not mpi and not package
 
-.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-gpu test-browser test-lessons lessons lessons-model book site lint parity parity-real bench bench-gpu clean
+.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-kernels test-gpu test-browser test-lessons lessons lessons-model book site lint parity parity-real bench bench-gpu clean
 
 install: .venv/ready
 
@@ -70,6 +71,9 @@ test-mpi: .venv/ready-test+mpi
 
 test-package: .venv/ready-test+package
 	$(BIN)/python -m pytest -m package tests/packaging
+
+test-kernels: .venv/ready-test+nvrtc
+	MINIVIT_NVRTC_REQUIRED=1 $(BIN)/python -m pytest tests/gpu/test_compiler.py
 
 test-gpu: .venv/ready-test+cuda$(CUDA)
 	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)

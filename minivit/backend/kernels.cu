@@ -154,3 +154,38 @@ __global__ void adam_step(
         w[i] = before - T(rate) * mean[i] / (T(root) * sqrt(square[i]) + T(eps));
     }
 }
+
+// -- random numbers --------------------------------------------------------------------------------------------
+
+typedef unsigned long long Word64;
+
+// Philox4x64-10: four random numbers of 64 bits from a counter and a key of two, as numpy.random.Philox draws them.
+__device__ inline void philox(Word64 counter, Word64 key0, Word64 key1, Word64* words) {
+    Word64 a = counter, b = 0, c = 0, d = 0;
+    for (int round = 0; round < 10; ++round) {
+        const Word64 high_a = __umul64hi(0xD2E7470EE14C6C93ull, a), low_a = 0xD2E7470EE14C6C93ull * a;
+        const Word64 high_c = __umul64hi(0xCA5A826395121157ull, c), low_c = 0xCA5A826395121157ull * c;
+        a = high_c ^ b ^ key0, b = low_c, c = high_a ^ d ^ key1, d = low_a;
+        key0 += 0x9E3779B97F4A7C15ull, key1 += 0xBB67AE8584CAA73Bull;
+    }
+    words[0] = a, words[1] = b, words[2] = c, words[3] = d;
+}
+
+// out <- scale x where the random word of an element, half a number of Philox's, is `least` or more, else 0
+template <typename T>
+__global__ void drop(
+    Index rows, Index n, const T* x, T* out, double first, double second, double third, double fourth, double least,
+    double scale
+) {
+    const Word64 key0 = Word64(first) + (Word64(second) << 32), key1 = Word64(third) + (Word64(fourth) << 32);
+    for (Index eight = FIRST_THREAD; 8 * eight < rows * n; eight += ALL_THREADS) {
+        Word64 words[4];
+        philox(eight + 1, key0, key1, words);  // NumPy counts from 1
+#pragma unroll  // so that `words` stays in registers
+        for (int j = 0; j < 8; ++j) {
+            const Index i = 8 * eight + j;
+            const unsigned word = unsigned(words[j / 2] >> 32 * (j % 2));
+            if (i < rows * n) out[i] = x[i] * (word >= unsigned(least) ? T(scale) : T(0));
+        }
+    }
+}

@@ -24,6 +24,7 @@ from ..backend.arrays import (
     underflow_is_harmless,
     xp_of,
 )
+from ..backend.draws import draw_key, least_kept, random_words
 from ..backend.kernels import elementwise, rowwise
 from ..backend.precision import saved, with_derivative
 from ..backend.products import matmul, matmul_add, ready_for_products, sum_of_rows, vecdot
@@ -363,19 +364,25 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     if not 0.0 <= rate < 1.0:
         raise ConfigError(f"a dropout rate must be at least 0 and below 1, not {rate}")
     (a,) = operands(x)
-    xp = xp_of(a)
-    scale = 1.0 / (1.0 - rate)
-    keep = xp.asarray(rng.random(a.shape, dtype=np.float32) >= rate)
+    key = draw_key(rng)
 
     def apply(a: Array) -> Array:
-        kept = a * keep
-        kept *= scale
-        return kept
+        out = xp_of(a).empty(a.shape, a.dtype)
+        drop(a.reshape(-1), out.reshape(-1), *key, least_kept(rate), 1.0 / (1.0 - rate))
+        return out
 
     def vjp(dy: Array):
-        return (apply(dy),)
+        return (apply(dy),)  # the key draws the same mask
 
     return record(apply(a), (x,), vjp)
+
+
+@elementwise
+def drop(x: Array, out: Array, first: int, second: int, third: int, fourth: int, least: int, scale: float) -> None:
+    """Write scale x where the random word of the element is `least` or more, else 0; the key is the four numbers."""
+    keep = random_words(x.size, (first, second, third, fourth)).reshape(x.shape) >= least
+    xp_of(x).multiply(x, xp_of(x).asarray(keep), out=out)
+    out *= scale
 
 
 @op

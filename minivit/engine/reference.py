@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..backend.arrays import Array, extremes_are_harmless, xp_of
+from ..backend.draws import draw_key, least_kept, random_words
 from ..errors import ConfigError
 from . import ops
 from .fused import GELU_FORMS, labels_are_constants, target_probabilities
@@ -128,7 +129,7 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
 
 def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     """Multiply by a random mask of 0 and 1 / (1 - rate), whose mean is 1."""
-    keep = rng.random(x.shape, dtype=np.float32) >= rate
+    keep = random_words(x.size, draw_key(rng)).reshape(x.shape) >= least_kept(rate)
     return x * (xp_of(x.data).asarray(keep, x.dtype) / (1.0 - rate))
 
 

@@ -13,6 +13,10 @@ using std::tanh;
 #define __global__
 #define __device__
 
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)((unsigned __int128)a * b >> 64);
+}
+
 struct Place { unsigned x; };
 thread_local Place threadIdx{0}, blockIdx{0}, blockDim{1}, gridDim{1};
 

@@ -83,6 +83,10 @@ ARGUMENTS = {
     "normalize_backward": [backward_row_arguments],
     "gelu_tanh": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
     "gelu_erf": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
+    "drop": [
+        lambda rng, shape: (*arrays(rng, shape, shape), 1, 2**32 - 1, 0, 7, 2**31, 2.0),
+        lambda rng, shape: (*arrays(rng, shape, shape), 4_000_000_019, 5, 6, 7, 1, 1.0),
+    ],
     "sgd_step": [
         lambda rng, shape: step_arguments(rng, shape, 1, 0.1, 0.9, 0.0),
         lambda rng, shape: step_arguments(rng, shape, 1, 0.1, 0.9, 0.3),

@@ -1,0 +1,73 @@
+"""NVIDIA's compiler takes the kernels, for two generations of GPUs, and needs no memory for what registers should hold.
+
+`make test-kernels` installs the compiler, a library of NVIDIA's (NVRTC) that needs no card.
+"""
+
+import ctypes
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from minivit.backend.kernels import LANES, SOURCE, TYPES, _inputs
+
+GENERATIONS = ["sm_80", "sm_90"]  # A100, H100
+MOST_REGISTERS = 64  # of a thread: with more, fewer than 32 warps fit onto a multiprocessor at once
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    """NVRTC, from the package nvidia-cuda-nvrtc."""
+    package = importlib.util.find_spec("nvidia")
+    folders = [Path(folder) for folder in package.submodule_search_locations or ()] if package else []
+    found = [path for folder in folders for path in sorted(folder.glob("*/lib/libnvrtc.so.*"))]
+    if not found:
+        if os.environ.get("MINIVIT_NVRTC_REQUIRED"):
+            pytest.fail("no compiler for kernels was found, and this run must have one")
+        pytest.skip("needs NVIDIA's compiler: make test-kernels installs it")
+    return ctypes.CDLL(str(found[-1]))
+
+
+def compiled(nvrtc, source, names, generation):
+    """What the compiler says of kernels: whether it took them, and its log."""
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernels.cu", 0, None, None) == 0
+    for name in names:
+        assert nvrtc.nvrtcAddNameExpression(program, name.encode()) == 0
+    options = [f"--gpu-architecture={generation}", "-std=c++14", f"-DLANES={LANES}", "-Xptxas=-v"]
+    texts = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = nvrtc.nvrtcCompileProgram(program, len(options), texts)
+    assert nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)) == 0
+    log = ctypes.create_string_buffer(size.value)
+    assert nvrtc.nvrtcGetProgramLog(program, log) == 0
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return status == 0, log.value.decode()
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_each_kernel_compiles_and_spills_nothing(compiler, generation, capsys):
+    names = [f"{name}<{element}>" for name in _inputs() for element in TYPES.values()]
+    taken, log = compiled(compiler, SOURCE.read_text(encoding="utf-8"), names, generation)
+    assert taken, log
+
+    kernels = re.findall(r"Compiling entry function '_Z\d+(\w+?)I([fd])E", log)
+    stacks = [int(number) for number in re.findall(r"(\d+) bytes stack frame", log)]
+    spills = [int(number) for number in re.findall(r"(\d+) bytes spill", log)]
+    registers = [int(number) for number in re.findall(r"Used (\d+) registers", log)]
+    with capsys.disabled():
+        counts = ", ".join(
+            f"{name} {count}" for (name, kind), count in zip(kernels, registers, strict=True) if kind == "f"
+        )
+        print(f"\n{generation}: registers of a thread in float32: {counts}; {sum(spills)} bytes spilled")
+
+    assert {name for name, _ in kernels} == set(_inputs()) and len(kernels) == len(names)
+    assert len(stacks) == len(names) and set(stacks) == set(spills) == {0}
+    assert max(registers) <= MOST_REGISTERS
+
+
+def test_a_mistake_is_found(compiler):
+    taken, log = compiled(compiler, "__global__ void f(int* x) { x[0] = y; }", [], "sm_90")
+
+    assert not taken and 'identifier "y" is undefined' in log
