@@ -28,6 +28,7 @@ SHARED = {
     "fused": {
         "added",
         "attend",
+        "drop",
         "gelu_erf",
         "gelu_tanh",
         "labels_are_constants",

@@ -212,15 +212,25 @@ def test_what_is_no_array_is_refused(images):
 
 
 class WatchedGenerator:
-    """Draws as NumPy's generator does, and remembers what it drew."""
+    """Draws as NumPy's generator does, and remembers the keys of the masks that it drew."""
 
     def __init__(self, seed=0):
         self.generator = np.random.default_rng(seed)
-        self.draws = []
+        self.keys = []
 
-    def random(self, shape, dtype=np.float64):
-        self.draws.append(self.generator.random(shape, dtype=dtype))
-        return self.draws[-1]
+    def integers(self, low, high, size):
+        assert (low, high, size) == (0, 2**32, 4)
+        self.keys.append(self.generator.integers(low, high, size=size))
+        return self.keys[-1]
+
+
+def uniform(key, shape):
+    """The numbers from 0 to 1 that a key is for: the low and the high half of each number of NumPy's Philox."""
+    first, second, third, fourth = (int(word) for word in key)
+    philox = np.random.Philox(key=np.array([first + 2**32 * second, third + 2**32 * fourth], np.uint64))
+    count = math.prod(shape)
+    raw = philox.random_raw(count)
+    return np.stack([raw % 2**32, raw // 2**32], axis=-1).ravel()[:count].reshape(shape) / 2**32
 
 
 def places(config):
@@ -238,7 +248,8 @@ def test_dropout_draws_one_mask_for_each_place_and_no_other():
 
     model(random_images(model.config, batch=2), rng=rng)
 
-    assert [draw.shape for draw in rng.draws] == [(2, 5, width) for _, width in places(model.config)]
+    assert len(rng.keys) == len(list(places(model.config)))
+    assert len({tuple(key) for key in rng.keys}) == len(rng.keys)
 
 
 def test_dropout_acts_at_the_papers_places():
@@ -249,7 +260,10 @@ def test_dropout_acts_at_the_papers_places():
 
     logits = model(images, rng=rng).data
 
-    masks = {place: draw >= 0.25 for (place, _), draw in zip(places(model.config), rng.draws, strict=True)}
+    masks = {
+        place: uniform(key, (2, 5, width)) >= 0.25
+        for (place, width), key in zip(places(model.config), rng.keys, strict=True)
+    }
     drops = [lambda x, place, b=b: x * masks[place][b] / 0.75 for b in range(2)]
     expected = plain_vit.forward(images, model.state(), model.config, drops)
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-10)
@@ -267,8 +281,8 @@ def test_attention_weights_are_dropped_after_the_softmax():
 
     out = layer(z, rng).data
 
-    assert [draw.shape for draw in rng.draws] == [(1, 3, 4, 4)]
-    rows = (rng.draws[0] >= 0.5).mean(axis=-1) / 0.5  # equal scores: each weight is a quarter
+    (key,) = rng.keys
+    rows = (uniform(key, (1, 3, 4, 4)) >= 0.5).mean(axis=-1) / 0.5  # equal scores: each weight is a quarter
     expected = np.repeat(rows.transpose(0, 2, 1), 4, axis=-1)  # (1, tokens, heads · D_h)
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
@@ -280,7 +294,7 @@ def test_no_mask_is_drawn_in_evaluation():
 
     logits = model(images, rng=rng).data
 
-    assert rng.draws == []
+    assert rng.keys == []
     np.testing.assert_allclose(logits, plain_vit.forward(images, model.state(), model.config), rtol=0, atol=1e-10)
 
 
@@ -290,7 +304,7 @@ def test_no_mask_is_drawn_where_the_rate_is_zero():
 
     model(random_images(model.config), rng=rng)
 
-    assert rng.draws == []
+    assert rng.keys == []
 
 
 def test_dropout_depends_on_the_generator_alone():
