@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import lzma
 import shutil
 import tarfile
 import tempfile
@@ -17,8 +16,13 @@ from ..errors import DataError, SaveError
 from ..utils.files import put_in_place, read_json, write_json
 from ..utils.text import printable
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python built without lzma, as the one in browsers: tarfile then raises TarError for such a file
+    from tarfile import TarError as LZMAError
+
 CHUNK = 1 << 20  # bytes read at a time
-DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)  # what a damaged archive raises
+DAMAGE = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, LZMAError)  # what a damaged archive raises
 
 
 def unpack(

@@ -6,11 +6,11 @@ of all published ImageNet weights number them. `data/README.md` says where the n
 
 from __future__ import annotations
 
-import lzma
+import bz2
 from functools import cache
 from pathlib import Path
 
-FILES = {1000: "imagenet_1000.txt", 21843: "imagenet_21843.txt.xz"}
+FILES = {1000: "imagenet_1000.txt", 21843: "imagenet_21843.txt.bz2"}
 REMOVED = (9205, 15027)  # of the 21,843 classes, those that releases with 21,841 lack
 
 
@@ -28,5 +28,5 @@ def imagenet_classes(count: int) -> tuple[str, ...] | None:
     if count not in FILES:
         return None
     packed = Path(__file__).with_name(FILES[count]).read_bytes()
-    text = lzma.decompress(packed) if FILES[count].endswith(".xz") else packed
+    text = bz2.decompress(packed) if FILES[count].endswith(".bz2") else packed
     return tuple(text.decode().splitlines())
