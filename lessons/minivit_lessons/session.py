@@ -33,7 +33,7 @@ def start(lesson: int) -> None:
 
     print(f"minivit {__version__}, lesson {lesson:02d}")
     if not threads_can_start():
-        print("No thread can start here, so a check has no time limit: interrupt the kernel if a loop never ends.")
+        print("No thread can start here, so a check has no time limit: restart the kernel if a loop never ends.")
 
 
 def _shell() -> Any:

@@ -48,7 +48,7 @@ def test_the_first_cell_says_that_there_is_no_limit(request, monkeypatch, capsys
     start(3)
 
     assert capsys.readouterr().out == with_threads + (
-        "No thread can start here, so a check has no time limit: interrupt the kernel if a loop never ends.\n"
+        "No thread can start here, so a check has no time limit: restart the kernel if a loop never ends.\n"
     )
 
 
