@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data import DATASETS
 from ..errors import ConfigError
 from ..utils.text import printable
 from .common import data_dir_option
 from .inspect import images_to_show
-from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
+from .weights import add_weights_options, load_weights, load_weights_at, names_of_classes, say_if_head_is_zero
+
+if TYPE_CHECKING:
+    from ..explore import Training
+    from ..insight import ShownImages
+
+MEASURED = 256  # test images on which the accuracy of a snapshot is measured
 
 EXAMPLES = (
     "minivit explore runs/first",
@@ -27,8 +33,8 @@ def add_explore(commands: Any) -> None:
         help="write a page in which the model runs, down to every number",
         description="Write one page of HTML that contains the model and needs no network: a browser computes every "
         "step from pixels to probabilities, beside the paper's equations and the lines of our source, for the images "
-        "of the page and for those that are drawn or dropped there. A model of more than 2 million parameters has its "
-        "weights in a file beside the page.",
+        "of the page and for those that are drawn or dropped there. If the run has snapshots (`minivit train "
+        "--snapshots N`), a slider shows the training. More than 4 MB of weights are in a file beside the page.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -47,6 +53,10 @@ def add_explore(commands: Any) -> None:
         help=f"begin with test images of {', '.join(DATASETS)} or folder:PATH [default: the data set that the model "
         "was trained on]",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-snapshots", action="store_true",
+        help="leave out the run's snapshots, for a smaller page [default: with them, the page shows the training]",
+    )  # fmt: skip
     data_dir_option(parser)
     parser.set_defaults(run=_explore)
 
@@ -59,12 +69,26 @@ def _explore(options: argparse.Namespace) -> int:
     path, model, header = load_weights(options)
     check_can_be_shown(model)
     classes = tuple(names_of_classes(path, model, header))
-    shown, _ = images_to_show(options, path, header, model.config, classes)
+    shown, measured_on = images_to_show(options, path, header, model.config, classes, MEASURED)
     say_if_head_is_zero(path, model)
     labels = [None] * len(shown) if shown.labels is None else [int(label) for label in shown.labels]
     samples = [Sample(*each) for each in zip(shown.names, shown.pixels, labels, strict=True)]
     page = Path(options.out) if options.out else path.parent / "explore.html"
     title = (header.get("train") or {}).get("model", path.stem)
-    for written in write_explorer(model, page, f"{title}, live", classes, samples):
+    training = None if options.no_snapshots else _training(options, path, model, measured_on)
+    for written in write_explorer(model, page, f"{title}, live", classes, samples, training):
         print(printable(written))
     return 0
+
+
+def _training(options: argparse.Namespace, path: Path, model: Any, measured_on: ShownImages) -> Training | None:
+    """Return the training that led to a run's weights; None if the run has no snapshots."""
+    from tqdm.auto import tqdm
+
+    from ..explore import training_of
+
+    def load(snapshot: Path) -> Any:
+        return load_weights_at(snapshot, options)[0]
+
+    with tqdm(unit="image", desc="measuring snapshots", disable=None, leave=False) as bar:
+        return training_of(path.parent, model, load, measured_on.pixels, measured_on.labels, bar.update)

@@ -15,8 +15,7 @@ from .common import data_dir_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from ..data import Dataset
     from ..insight import ShownImages
     from ..models import ViTConfig
     from ..weights import Header
@@ -81,7 +80,7 @@ def _inspect(options: argparse.Namespace) -> int:
     say_if_head_is_zero(path, model)
     looks = len(measured_on) + 2 * len(pictures)
     with Workers(threads_of(options)) as workers, tqdm(total=looks, unit="image", disable=None, leave=False) as bar:
-        found = inspect_model(model, pictures, measured_on, workers=workers, advance=bar.update)
+        found = inspect_model(model, pictures, measured_on.pixels, workers=workers, advance=bar.update)
     folder = Path(options.out) if options.out else path.parent / "inspect"
     title = (header.get("train") or {}).get("model", path.stem)
     for written in write_inspection(found, folder, f"{title}: {path}"):
@@ -90,17 +89,33 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def images_to_show(
-    options: argparse.Namespace, path: Path, header: Header, config: ViTConfig, classes: tuple[str, ...]
-) -> tuple[ShownImages, np.ndarray]:
-    """Return the images of the command line to show, or else test images; and those to measure on."""
-    choose = _given_pictures if options.images else _test_pictures
-    return choose(options, path, header, config, classes)
+    options: argparse.Namespace,
+    path: Path,
+    header: Header,
+    config: ViTConfig,
+    classes: tuple[str, ...],
+    measured: int = MEASURED,
+) -> tuple[ShownImages, ShownImages]:
+    """Return the images of the command line to show, or else test images; and those to measure on.
+
+    Args:
+        options: the command's.
+        path: the weights file.
+        header: of the file.
+        config: of its model.
+        classes: the names of the model's classes.
+        measured: how many test images to measure on.
+    """
+    if options.images:
+        given = _given_pictures(options, header, config, classes)
+        return given, given
+    return _test_pictures(options, path, header, config, classes, measured)
 
 
 def _given_pictures(
-    options: argparse.Namespace, path: Path, header: Header, config: ViTConfig, classes: tuple[str, ...]
-) -> tuple[ShownImages, np.ndarray]:
-    """Return the image files of the command line, to show and to measure on."""
+    options: argparse.Namespace, header: Header, config: ViTConfig, classes: tuple[str, ...]
+) -> ShownImages:
+    """Return the image files of the command line."""
     import numpy as np
 
     from ..images.fitting import read_fitted
@@ -111,12 +126,17 @@ def _given_pictures(
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     preprocessing = preprocessing_in(header)
     pixels = np.stack([read_fitted(image, height, width, preprocessing) for image in options.images])  # (B, H, W, 3)
-    return ShownImages(pixels, [Path(image).name for image in options.images], classes), pixels
+    return ShownImages(pixels, [Path(image).name for image in options.images], classes)
 
 
 def _test_pictures(
-    options: argparse.Namespace, path: Path, header: Header, config: ViTConfig, classes: tuple[str, ...]
-) -> tuple[ShownImages, np.ndarray]:
+    options: argparse.Namespace,
+    path: Path,
+    header: Header,
+    config: ViTConfig,
+    classes: tuple[str, ...],
+    measured: int,
+) -> tuple[ShownImages, ShownImages]:
     """Return test images of the data set to show, and more of them to measure on."""
     from ..evaluation.measured import images_to_measure
     from ..insight import ShownImages
@@ -132,7 +152,7 @@ def _test_pictures(
         _, test_set = load_dataset(name, options.data_dir)
     else:  # what its run held out
         test_set = images_to_measure(name, options.data_dir or data_dir, None, header, own, path.absolute().parent)
-    test_set = test_set.subset(indices_to_show(test_set, MEASURED))
+    test_set = test_set.subset(indices_to_show(test_set, measured))
     sample = test_set.resized(*config.image_shape[:2], preprocessing_in(header))
     if sample.image_shape != config.image_shape:
         raise ConfigError(
@@ -140,9 +160,12 @@ def _test_pictures(
             "data set"
         )
 
-    shown = sample.subset(indices_to_show(test_set, SHOWN))
-    labels = shown.labels if classes == test_set.classes else None
-    if labels is None:
+    known = classes == test_set.classes
+    if not known:
         notice(f"{name} has other classes than the model, which answers with {listed(classes, 4)}")
-    names = [f"test image {i} of {name}" for i in range(len(shown))]
-    return ShownImages(shown.images, names, classes, labels), sample.images
+
+    def named(images: Dataset) -> ShownImages:
+        names = [f"test image {i} of {name}" for i in range(len(images))]
+        return ShownImages(images.images, names, classes, images.labels if known else None)
+
+    return named(sample.subset(indices_to_show(test_set, SHOWN))), named(sample)

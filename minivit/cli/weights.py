@@ -82,8 +82,13 @@ def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
     """Return the weights file, its model on `--device`, and the header of the file. Notices say what was assumed."""
     to_device(np.zeros(1, np.float32), options.device)  # an unknown device is said before anything is downloaded
     path = find_weights(options.weights)
+    return path, *load_weights_at(path, options)
+
+
+def load_weights_at(path: Path, options: argparse.Namespace) -> tuple[Any, Header]:
+    """Return the model in a file on `--device`, with the command's options for it, and the header of the file."""
     model, header = load_for_pixels(path, image_size=options.image_size, **details_of(options))
-    return path, model.to(options.device), header
+    return model.to(options.device), header
 
 
 def names_of_classes(path: Path, model: Any, header: Header) -> list[str]:

@@ -2,5 +2,9 @@
 
 from .model import PageModel, check_can_be_shown, page_model
 from .page import Sample, explore_page, write_explorer
+from .training import Moment, Training, training_of
 
-__all__ = ["PageModel", "Sample", "check_can_be_shown", "explore_page", "page_model", "write_explorer"]
+__all__ = [
+    "Moment", "PageModel", "Sample", "Training", "check_can_be_shown", "explore_page", "page_model", "training_of",
+    "write_explorer",
+]  # fmt: skip

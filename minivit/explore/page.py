@@ -19,6 +19,7 @@ from ..models import ViT, vit
 from ..preprocessing import preprocessing_in
 from ..utils.files import read_text, write_text
 from .model import PageModel, page_model
+from .training import Training
 
 HERE = Path(__file__).parent
 INSIDE = 4 * 2**20  # bytes of weights; a page with more gets them from a file beside it
@@ -53,7 +54,14 @@ class Sample:
     truth: int | None = None
 
 
-def write_explorer(model: ViT, path: Path, title: str, classes: Sequence[str], samples: Sequence[Sample]) -> list[Path]:
+def write_explorer(
+    model: ViT,
+    path: Path,
+    title: str,
+    classes: Sequence[str],
+    samples: Sequence[Sample],
+    training: Training | None = None,
+) -> list[Path]:
     """Write the page, and beside it a file with the weights if they are large; return the paths.
 
     Args:
@@ -62,18 +70,20 @@ def write_explorer(model: ViT, path: Path, title: str, classes: Sequence[str], s
         title: the title of the page.
         classes: the names of the K classes.
         samples: images to begin with.
+        training: the training that led to the model, if the page is to show it.
 
     Raises:
         ConfigError: if the page cannot show this model.
         SaveError: if a file cannot be written.
     """
     shown = page_model(model, _dtype_for(model))
-    if shown.numbers.nbytes <= INSIDE:
-        write_text(path, explore_page(model, title, classes, samples, shown))
+    numbers = snapshot_numbers(training)
+    if shown.numbers.nbytes + sum(each.nbytes for each in numbers) <= INSIDE:
+        write_text(path, explore_page(model, title, classes, samples, shown, training=training))
         return [path]
     beside = path.with_name(f"{path.stem}.weights.js")
-    write_text(beside, f'"use strict";\nvar weightsText = "{_base64(shown.numbers)}";\n')
-    write_text(path, explore_page(model, title, classes, samples, shown, beside.name))
+    write_text(beside, "\n".join(['"use strict";', *_weights_scripts(shown, numbers), ""]))
+    write_text(path, explore_page(model, title, classes, samples, shown, beside.name, training))
     return [path, beside]
 
 
@@ -84,6 +94,7 @@ def explore_page(
     samples: Sequence[Sample],
     shown: PageModel | None = None,
     weights_file: str = "",
+    training: Training | None = None,
 ) -> str:
     """Return the page as HTML.
 
@@ -91,6 +102,7 @@ def explore_page(
         model, title, classes, samples: as for `write_explorer`.
         shown: the model as the page contains it. [default: all of it in float32]
         weights_file: the name of a script beside the page that has the weights; "" puts them into the page.
+        training: as for `write_explorer`.
 
     Raises:
         ConfigError: if the page cannot show this model.
@@ -102,6 +114,7 @@ def explore_page(
     for sample in samples:
         if sample.pixels.shape != (height, width, 3) or sample.pixels.dtype != np.uint8:
             raise ShapeError(f"{sample.name} must be uint8 ({height}, {width}, 3), not {sample.pixels.shape}")
+    numbers = snapshot_numbers(training)
     data = {
         "title": title,
         "config": shown.config,
@@ -114,9 +127,12 @@ def explore_page(
             for s in samples
         ],
         "lines": _source_lines(model.config.classifier),
+        "training": _training_data(training, numbers),
     }
-    inside = "" if weights_file else f'var weightsText = "{_base64(shown.numbers)}";'
-    tag = f'<script src="{escape(weights_file)}"></script>' if weights_file else f"<script>{inside}</script>"
+    if weights_file:
+        tags = [f'<script src="{escape(weights_file)}"></script>']
+    else:  # a script for each snapshot, so that the browser reads them in several short tasks
+        tags = [f"<script>{script}</script>" for script in _weights_scripts(shown, numbers)]
     return Template(read_text(HERE / "page.html")).substitute(
         title=escape(title),
         facts=escape(_facts(model)),
@@ -124,9 +140,42 @@ def explore_page(
         model=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),  # no name ends the script
         vit=read_text(HERE / "vit.js"),
         reader=read_text(HERE / "reader.js"),
-        weights=tag,
+        weights="\n".join(tags),
+        training=read_text(HERE / "training.js"),
         walk=read_text(HERE / "walk.js"),
     )
+
+
+def snapshot_numbers(training: Training | None) -> list[np.ndarray]:
+    """Return the numbers of each snapshot, as `page_model` lays them out: float16, or float32 beyond its range."""
+    found = []
+    for moment in training.moments[:-1] if training else ():
+        numbers = page_model(moment.model).numbers
+        with np.errstate(over="ignore", under="ignore"):
+            half = numbers.astype(np.float16)
+        found.append(half if np.isfinite(half).all() else numbers)
+    return found
+
+
+def _weights_scripts(shown: PageModel, snapshots: Sequence[np.ndarray]) -> list[str]:
+    """Return the scripts that hold the weights: first the model's, then those of each snapshot."""
+    scripts = [f'var weightsText = "{_base64(shown.numbers)}";']
+    if snapshots:
+        scripts += ["var snapshotTexts = [];", *(f'snapshotTexts.push("{_base64(each)}");' for each in snapshots)]
+    return scripts
+
+
+def _training_data(training: Training | None, snapshots: Sequence[np.ndarray]) -> dict[str, Any] | None:
+    if training is None:
+        return None
+    return {
+        "steps": [moment.step for moment in training.moments],
+        "accuracies": [moment.accuracy for moment in training.moments],
+        "dtypes": [numbers.dtype.name for numbers in snapshots],
+        "images": training.images,
+        "measure": training.measure,
+        "lines": training.lines(),
+    }
 
 
 def _dtype_for(model: ViT) -> type:

@@ -2,15 +2,17 @@
 "use strict";
 
 const page = JSON.parse(document.getElementById("model").textContent);
-const { config, classes, samples } = page;
+const { config, classes, samples, training } = page;
 const [HEIGHT, WIDTH] = config.image_size, P = config.patch_size, [ROWS, COLUMNS] = config.grid;
 const N = ROWS * COLUMNS, FRONT = config.class_token ? 1 : 0, T = N + FRONT, D = config.dim;
 const element = id => document.getElementById(id);
+const MOMENTS = training ? training.steps.length : 1;    // models in the page: the snapshots, and the model as the last
 const SMALL = Math.max(HEIGHT, WIDTH) <= 64;             // pixels are shown as squares, and fit into a link
 
 const state = { pixels: new Uint8Array(HEIGHT * WIDTH * 3), edits: noEdits(config), token: 0, block: 0,
-  head: 0, sample: 0, tool: "choose" };
-let model = null;                                        // its weights, once the worker has read them
+  head: 0, sample: 0, tool: "choose", moment: MOMENTS - 1 };
+const models = [];                                       // the model at each moment, once the worker has read it
+let model = null;                                        // the one that gave the last answer
 let seen = null;                                         // every number of the last answer
 let picked = null;                                       // the patch that is to be swapped with the next one
 let placed = null;                                       // the visitor's picture, its zoom and its place
@@ -18,44 +20,53 @@ let placed = null;                                       // the visitor's pictur
 // -- computing ----------------------------------------------------------------------------------------------
 
 const WORKER = `
-let model, scaling;
+const models = [];
 onmessage = ({ data }) => {
+  const { moment } = data;
   if (data.page) {
-    model = modelOf(data.page, data.text);
-    scaling = data.page.scaling;
-    postMessage({ numbers: numbersOf(data.text, data.page.dtype) });
+    models[moment] = modelOf(data.page, data.text);
+    postMessage({ moment, numbers: numbersOf(data.text, data.page.dtype) });
   } else {
-    const seen = vit(model, scaledPixels(data.pixels, scaling), data.edits);
+    const seen = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
     const buffers = new Set();
     JSON.stringify(seen, (_, each) => each instanceof Float32Array ? void buffers.add(each.buffer) : each);
-    postMessage({ seen }, [...buffers]);
+    postMessage({ moment, seen }, [...buffers]);
   }
 };`;
 
-let busy = true, waiting = false;                        // the newest change is computed when the last is done
+let busy = false, waiting = false;                       // the newest change is computed when the last is done
 const worker = new Worker(URL.createObjectURL(new Blob(
   [element("vit").textContent, element("weights-reader").textContent, WORKER], { type: "text/javascript" })));
 worker.onerror = event => say(`the model does not run in this browser: ${event.message}`);
 worker.onmessage = ({ data }) => {
-  busy = false;
   if (data.numbers) {
-    model = placedModel(page, data.numbers);
-    compute();
+    models[data.moment] = placedModel(page, data.numbers);
     return;
   }
+  busy = false;
+  model = models[data.moment];
   seen = data.seen;
   document.body.dataset.answers = Number(document.body.dataset.answers || 0) + 1;
   if (waiting) compute();
   redraw();
 };
-worker.postMessage({ page: { config, weights: page.weights, dtype: page.dtype, scaling: page.scaling }, text: weightsText });
 
-/** Compute the answer for the present pixels and edits. */
+/** Let the worker read the weights of a moment, the first time that they are needed. */
+function load(moment) {
+  if (moment in models) return;
+  models[moment] = null;                                 // asked for
+  const own = moment === MOMENTS - 1, dtype = own ? page.dtype : training.dtypes[moment];
+  const text = own ? weightsText : snapshotTexts[moment];
+  worker.postMessage({ moment, page: { config, weights: page.weights, dtype }, text });
+}
+
+/** Compute the answer of the chosen moment's model for the present pixels and edits. */
 function compute() {
   waiting = busy;
   if (busy) return;
   busy = true;
-  worker.postMessage({ pixels: state.pixels, edits: state.edits });
+  load(state.moment);
+  worker.postMessage({ moment: state.moment, scaling: page.scaling, pixels: state.pixels, edits: state.edits });
 }
 
 function changed() {
@@ -506,6 +517,7 @@ function showSwitches() {
   }
   document.querySelector(".colour").hidden = state.tool !== "draw";
   document.querySelector(".zoom").hidden = !placed;
+  showMoment();
 }
 
 function tabs(id, count, name, choose) {
@@ -718,7 +730,8 @@ document.ondrop = event => {
 function stateText() {
   const { edits, token, block, head, sample } = state;
   const own = sample < 0 && SMALL ? btoa(String.fromCharCode(...state.pixels)) : undefined;
-  return encodeURIComponent(JSON.stringify({ edits, token, block, head, sample, own }));
+  const step = training ? training.steps[state.moment] : undefined;
+  return encodeURIComponent(JSON.stringify({ edits, token, block, head, sample, own, step }));
 }
 
 /** Take over the state of a link; false if it does not fit this model. */
@@ -726,8 +739,8 @@ function restore(text) {
   try {
     const found = JSON.parse(decodeURIComponent(text));
     const whole = (number, end) => Number.isInteger(number) && number >= 0 && number < end;
-    const order = found.edits.order;
-    const fits = whole(found.token, T) && whole(found.block, config.depth) && whole(found.head, config.heads)
+    const order = found.edits.order, moment = training && "step" in found ? training.steps.indexOf(found.step) : MOMENTS - 1;
+    const fits = whole(moment, MOMENTS) && whole(found.token, T) && whole(found.block, config.depth) && whole(found.head, config.heads)
       && Number.isFinite(found.edits.temperature) && found.edits.temperature > 0
       && [found.edits.blocksOff, found.edits.residualOff, found.edits.headsOff].every(Array.isArray)
       && (order === null || (Array.isArray(order) && order.length === N && order.every(n => whole(n, N))));
@@ -737,7 +750,7 @@ function restore(text) {
       state.pixels = bytesOf(found.own);
       state.sample = -1;
     } else return false;
-    Object.assign(state, { edits: found.edits, token: found.token, block: found.block, head: found.head });
+    Object.assign(state, { edits: found.edits, token: found.token, block: found.block, head: found.head, moment });
     return true;
   } catch {
     return false;
@@ -766,6 +779,7 @@ document.querySelector(".depth").textContent = config.depth;
 document.querySelector(".pooling").textContent = config.classifier === "token"
   ? "The head reads the class token alone, after a last LayerNorm, and a linear layer gives each class a number, its logit. Softmax turns them into probabilities."
   : "The head reads the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3). A linear layer gives each class a number, its logit; softmax turns them into probabilities.";
+setUpTraining();
 if (samples.length) choose(0);
 if (location.hash.length > 1 && !restore(location.hash.slice(1))) {
   say("This link was made for another model, or it is cut short: the page begins anew.");

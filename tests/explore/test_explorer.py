@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minivit
-from minivit.explore import Sample, write_explorer
+from minivit.explore import Moment, Sample, Training, write_explorer
 from minivit.models import ViT, ViTConfig
 from minivit.preprocessing import Preprocessing
 from tests.support import randomize
@@ -45,9 +45,9 @@ def opened(request, start_browser, tmp_path):
     """Open the page of a model; `opened(model, pixels, ...)` returns the browser's page."""
     contexts = []
 
-    def open_page(model, pixels, fragment="", **view):
+    def open_page(model, pixels, fragment="", training=None, **view):
         samples = [Sample(f"image {i}", image, i % 6) for i, image in enumerate(pixels)]
-        path = write_explorer(model, tmp_path / "explore.html", "a model", CLASSES, samples)[0]
+        path = write_explorer(model, tmp_path / "explore.html", "a model", CLASSES, samples, training)[0]
         scheme = view.pop("color_scheme", "light")
         if request.param == "firefox":
             view |= dict.fromkeys(("color_scheme", "reduced_motion", "forced_colors", "contrast"), "null")
@@ -433,3 +433,210 @@ def test_a_switch_takes_no_long_task(opened):
         tasks.append(sum(page.evaluate("window.long")))
 
     assert min(tasks) == 0  # Chromium reports tasks of more than 50 ms
+
+
+# -- the training -------------------------------------------------------------------------------------------
+
+CURVE = [
+    {"kind": "train", "step": step, "loss": 2.0 - step / 100, "accuracy": step / 100} for step in range(20, 90, 10)
+]
+
+
+def trained(steps=(0, 3, 9, 80), **sizes):
+    """A training of random models, the last of them the one that the page is of; snapshots hold halved numbers."""
+    moments = []
+    for number, step in enumerate(steps):
+        model = randomize(ViT(ViTConfig(**{**SIZES, **sizes})), seed=number, dtype=np.float32, scale=0.2).eval()
+        if step != steps[-1]:
+            for parameter in model.parameters():
+                parameter.data = parameter.data.astype(np.float16).astype(np.float32)
+        moments.append(Moment(step, model, 0.1 + number / 10))
+    return Training(moments, [*CURVE, {"kind": "test", "step": 80, "loss": 1.0, "accuracy": 0.4}], images=256)
+
+
+def opened_training(opened, fragment="", training=None, **view):
+    training = training or trained()
+    model = training.moments[-1].model
+    pixels = pixels_of(model, 2)
+    return opened(model, pixels, fragment, training=training, **view), training, pixels
+
+
+def moved(page, moment):
+    """What the page has computed after the slider was moved."""
+    return after(page, lambda: page.locator("#moment").fill(str(moment)))
+
+
+@pytest.mark.parametrize("name", ["class token", "mean of patches", "as timm"])
+def test_each_snapshot_has_the_numbers_of_its_model(opened, name):
+    page, training, pixels = opened_training(opened, training=trained(**MODELS[name]))
+
+    close(numbers(page)["logits"], ours(training.moments[-1].model, pixels[0])[0])  # it begins with the model itself
+    for moment in (0, 2, 1, 3):
+        found = moved(page, moment)
+        model = training.moments[moment].model
+        logits, seen = ours(model, pixels[0])
+        np.testing.assert_allclose(found["logits"], logits[0] if logits.ndim > 1 else logits, atol=1e-3)
+        np.testing.assert_allclose(np.reshape(found["weights"][0], seen["blocks.0.attention.weights"][0].shape),
+                                   seen["blocks.0.attention.weights"][0], atol=1e-3)  # fmt: skip
+        np.testing.assert_allclose(found["lens"][-1], found["probabilities"], atol=1e-6)
+        filters = page.evaluate("[...model.weights.embedding.weight.data]")
+        np.testing.assert_array_equal(np.float32(filters), model.embedding.weight.data.ravel())
+    assert page.complaints == []
+
+
+def test_a_runs_own_snapshots_give_the_logits_of_their_files(opened, tmp_path, monkeypatch):
+    from minivit.data import shapes
+    from minivit.explore import training_of
+    from minivit.training import TrainConfig, train
+    from minivit.training.snapshots import find_snapshots
+    from minivit.weights import load_model
+
+    test_set = shapes("test", 40)
+    monkeypatch.setattr("minivit.training.batches.load_dataset", lambda *_, **__: (shapes("train", 100), test_set))
+    options = {"model": "ViT-XS_4-CIFAR", "steps": 9, "batch_size": 20, "num_threads": 1, "lr": 5e-3, "warmup_steps": 0}
+    train(TrainConfig(**options, optimizer="muon", snapshots=4), tmp_path / "run", show=False)
+    model = load_model(tmp_path / "run")
+    training = training_of(tmp_path / "run", model, load_model, test_set.images, test_set.labels)
+    page = opened(model, test_set.images[:1], training=training)
+
+    logits = {}
+    for moment, (step, path) in enumerate(find_snapshots(tmp_path / "run").items()):
+        if step != 9:
+            logits[step] = moved(page, moment)["logits"]
+            right = load_model(path)(minivit.preprocess(test_set.images[:1])).data[0]
+            np.testing.assert_allclose(logits[step], right, atol=1e-3)
+    assert sorted(logits) == [0, 1, 3]
+    assert np.abs(np.subtract(logits[3], logits[0])).max() > 0.01  # they are not all the same
+    close(moved(page, 3)["logits"], ours(model, test_set.images[0])[0])
+
+
+def test_switches_stay_as_they_are_while_the_slider_moves(opened):
+    page, training, pixels = opened_training(opened)
+
+    after(page, switched(page, "positions"))
+    found = moved(page, 1)
+
+    model = training.moments[1].model
+    model.positions.embedding.data[:] = 0.0
+    np.testing.assert_allclose(found["logits"], ours(model, pixels[0])[0], atol=1e-3)
+    assert not page.locator("#positions").is_checked()
+
+
+def test_the_slider_says_step_and_accuracy_and_follows_the_keys(opened):
+    page, _, _ = opened_training(opened)
+    slider = page.get_by_role("slider", name="moment of the training")
+    said = page.locator("#moment-is")
+
+    assert said.inner_text() == "step 80 of 80: accuracy 40.0 %"
+    slider.focus()
+    for key, right in (("Home", "step 0 of 80: accuracy 10.0 %"), ("ArrowRight", "step 3 of 80: accuracy 20.0 %")):
+        after(page, lambda key=key: page.keyboard.press(key))
+        assert said.inner_text() == right
+        assert slider.get_attribute("aria-valuetext") == right
+    curve = page.get_by_role("img", name=re.compile(r"Learning curve\. Chosen: step 3 of 80: accuracy 20\.0 %"))
+    curve.scroll_into_view_if_needed()
+    page.wait_for_function("queue.size === 0")
+    assert curve.count() == 1
+
+
+def test_a_click_on_the_curve_chooses_the_nearest_moment(opened):
+    page, training, pixels = opened_training(opened)
+    curve = page.locator("#training canvas")
+    curve.scroll_into_view_if_needed()
+    page.wait_for_function("queue.size === 0")
+    box = curve.bounding_box()
+    x = page.evaluate("acrossCurve(8) / document.querySelector('#training canvas').width")
+
+    found = after(page, lambda: page.mouse.click(box["x"] + x * box["width"], box["y"] + 40))
+
+    np.testing.assert_allclose(found["logits"], ours(training.moments[2].model, pixels[0])[0], atol=1e-3)
+
+
+def test_the_training_plays_from_the_start_to_the_end(opened):
+    page, _, _ = opened_training(opened)
+    page.evaluate(
+        "() => { window.shown = []; const old = showMoment; showMoment = () => { old(); shown.push(state.moment); }; }"
+    )
+
+    page.get_by_role("button", name="play the training").click()
+    assert page.get_by_role("button", name="pause").count() == 1
+    page.wait_for_function("state.moment === 3 && !playing", timeout=30_000)
+
+    order = page.evaluate("shown.filter((each, i) => i === 0 || each !== shown[i - 1])")
+    assert order == [0, 1, 2, 3]
+    assert page.get_by_role("button", name="play the training").count() == 1
+
+
+def test_it_can_be_paused(opened):
+    page, _, _ = opened_training(opened)
+
+    page.get_by_role("button", name="play the training").click()
+    page.wait_for_function("state.moment === 1")
+    page.get_by_role("button", name="pause").click()
+    assert page.evaluate("playing") == 0
+
+
+def test_nothing_plays_where_motion_is_to_be_reduced(opened):
+    page, _, _ = opened_training(opened, reduced_motion="reduce")
+
+    button = page.get_by_role("button", name="next moment")
+    for right in (0, 1, 2):
+        after(page, button.click)
+        assert page.evaluate("[state.moment, playing]") == [right, 0]
+
+
+def test_a_link_restores_the_moment(opened):
+    page, training, pixels = opened_training(opened)
+    moved(page, 1)
+    page.get_by_role("button", name="copy a link").click()
+
+    again, _, _ = opened_training(opened, page.evaluate("location.hash"))
+
+    assert again.locator("#moment-is").inner_text() == "step 3 of 80: accuracy 20.0 %"
+    np.testing.assert_allclose(numbers(again)["logits"], ours(training.moments[1].model, pixels[0])[0], atol=1e-3)
+
+
+def test_a_link_to_a_moment_that_the_page_lacks_is_said(opened):
+    page, _, _ = opened_training(opened)
+    moved(page, 1)
+    page.get_by_role("button", name="copy a link").click()
+
+    again, _, _ = opened_training(opened, page.evaluate("location.hash"), trained((0, 80)))
+
+    assert "This link was made for another model" in again.locator("#said").inner_text()
+
+
+def test_a_page_without_snapshots_has_no_slider(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+
+    assert page.locator("#moments").is_hidden()
+    assert page.locator("#training").is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_slider_is_whole_and_in_sight_at_each_width(opened, width, scheme):
+    page, _, _ = opened_training(opened, viewport={"width": width, "height": 800}, color_scheme=scheme)
+
+    page.locator("#rollout").scroll_into_view_if_needed()
+    assert page.locator("#moments").bounding_box()["y"] == pytest.approx(0, abs=1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.complaints == []
+
+
+def test_the_slider_takes_no_long_task(opened):
+    """A busy machine may stop the browser meanwhile, so the best of some tries counts."""
+    page, _, _ = opened_training(opened)
+    page.evaluate(
+        "() => { window.long = []; new PerformanceObserver(list => window.long.push(...list.getEntries()"
+        ".map(e => e.duration))).observe({ entryTypes: ['longtask'] }); }"
+    )
+    tasks = []
+    for moment in (0, 1, 2, 0, 1, 2):  # the first three are read from the page meanwhile
+        page.evaluate("window.long = []")
+        moved(page, moment)
+        page.wait_for_function("queue.size === 0")
+        tasks.append(sum(page.evaluate("window.long")))
+
+    assert min(tasks[:3]) == min(tasks[3:]) == 0

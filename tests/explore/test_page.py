@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from minivit.cli import main
-from minivit.errors import ConfigError, ShapeError
-from minivit.explore import Sample, explore_page, page_model, write_explorer
+from minivit.errors import CheckpointError, ConfigError, ShapeError
+from minivit.explore import Moment, Sample, Training, explore_page, page_model, training_of, write_explorer
 from minivit.explore.page import LINES, LINES_OF_THE_MEAN
 from minivit.models import create_model
 from minivit.models import vit as source_of_vit
-from minivit.weights import save_weights
-from tests.support import tiny_vit
+from minivit.training import TrainConfig, train
+from minivit.training.snapshots import find_snapshots
+from minivit.weights import load_model, save_weights
+from tests.support import randomize, tiny_vit
 
 CLASSES = ("</script><b>", "cost & $5", "ring", "x", "y")
 
@@ -149,3 +151,161 @@ def test_another_ending_is_refused(tmp_path, capsys, out, told):
     assert main(["explore", str(tmp_path / "a.safetensors"), "--dataset", "shapes", "--out", str(tmp_path / out)]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / out).exists()
+
+
+# -- the training ------------------------------------------------------------------------------------------
+
+
+def numbers_of(page, dtypes):
+    """The numbers of each snapshot in a page, or in the file beside it."""
+    texts = re.findall(r'snapshotTexts\.push\("(.*?)"\);', page)
+    assert len(texts) == len(dtypes)
+    return [np.frombuffer(base64.b64decode(text), dtype) for text, dtype in zip(texts, dtypes, strict=True)]
+
+
+def trained(count=3):
+    """A training of so many random models."""
+    moments = [Moment(10 * i, randomize(vit(), seed=i, dtype=np.float32), i / count) for i in range(count)]
+    curve = [{"kind": "train", "step": 10, "loss": 1.5, "accuracy": 0.25},
+             {"kind": "train", "step": 20, "loss": float("nan"), "accuracy": 0.5},
+             {"kind": "overflow", "step": 20, "loss_scale": 1.0},
+             {"kind": "test", "step": 20, "loss": 0.5, "accuracy": 0.75}]  # fmt: skip
+    return Training(moments, curve, images=256)
+
+
+def test_without_snapshots_the_page_has_no_training():
+    page = explore_page(vit(), "t", CLASSES, [sample()])
+
+    assert embedded(page)["training"] is None
+    assert numbers_of(page, []) == []
+
+
+def test_the_page_has_the_weights_of_each_snapshot_in_half_precision():
+    shown = trained()
+    page = explore_page(shown.moments[-1].model, "t", CLASSES, [sample()], training=shown)
+
+    found = embedded(page)["training"]
+    assert (found["steps"], found["accuracies"], found["images"]) == ([0, 10, 20], [0.0, 1 / 3, 2 / 3], 256)
+    assert found["dtypes"] == ["float16", "float16"]  # the last moment is the model itself
+    for numbers, moment in zip(numbers_of(page, found["dtypes"]), shown.moments, strict=False):
+        np.testing.assert_array_equal(numbers, page_model(moment.model).numbers.astype(np.float16))
+
+
+def test_the_curve_has_what_was_measured_and_no_number_that_is_none():
+    shown = trained()
+    page = explore_page(shown.moments[-1].model, "t", CLASSES, [sample()], training=shown)
+
+    lines = embedded(page)["training"]["lines"]
+    assert lines == {"train": [[10, 1.5, 0.25], [20, None, 0.5]], "test": [[20, 0.5, 0.75]]}
+    many = Training(shown.moments, [{"kind": "train", "step": i, "loss": 1.0, "accuracy": 0.5} for i in range(5000)])
+    (points,) = many.lines().values()
+    assert (len(points), points[0][0], points[-1][0]) == (200, 0, 4999)
+
+
+def test_numbers_beyond_half_precision_stay_whole_in_the_page():
+    shown = trained(2)
+    shown.moments[0].model.head.bias.data[0] = 1e5
+    page = explore_page(shown.moments[-1].model, "t", CLASSES, [sample()], training=shown)
+
+    (numbers,) = numbers_of(page, embedded(page)["training"]["dtypes"])
+    assert numbers.dtype == np.float32
+    np.testing.assert_array_equal(numbers, page_model(shown.moments[0].model).numbers)
+
+
+def test_snapshots_beyond_the_limit_are_beside_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("minivit.explore.page.INSIDE", 4 * vit().num_parameters() + 100)  # the model alone would fit
+    shown = trained()
+    _, beside = write_explorer(shown.moments[-1].model, tmp_path / "a.html", "t", CLASSES, [sample()], shown)
+
+    text = beside.read_text(encoding="utf-8")
+    first, second = numbers_of(text, ["float16", "float16"])
+    assert not np.array_equal(first, second)
+    assert text.startswith('"use strict";\nvar weightsText = "')
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run on shapes with snapshots after steps 0, 1, 3 and 9."""
+    from minivit.data import shapes
+
+    def small(name, *_, **__):
+        return shapes("train", 60), shapes("test", 40)
+
+    monkeypatch.setattr("minivit.training.batches.load_dataset", small)
+    monkeypatch.setattr("minivit.cli.inspect.load_dataset", small)
+    options = {"model": "ViT-XS_4-CIFAR", "depth": 1, "steps": 9, "batch_size": 20, "num_threads": 1, "log_every": 2}
+    train(TrainConfig(**options, snapshots=4), tmp_path / "run", show=False)
+    return tmp_path / "run"
+
+
+def explored(*arguments):
+    assert main(["explore", *map(str, arguments)]) == 0
+
+
+def test_the_command_shows_the_training_of_a_run(run):
+    from minivit.data import shapes
+
+    explored(run)
+
+    page = (run / "explore.html").read_text(encoding="utf-8")
+    found = embedded(page)["training"]
+    paths = find_snapshots(run)
+    assert found["steps"] == list(paths) == [0, 1, 3, 9]
+    for numbers, path in zip(numbers_of(page, found["dtypes"]), paths.values(), strict=False):
+        np.testing.assert_array_equal(numbers, page_model(load_model(path)).numbers)  # float16 in the file already
+    test_set = shapes("test", 40)
+    for step in (0, 1):  # the run has not measured these
+        right = load_model(paths[step]).predict(test_set.images).argmax(axis=1) == test_set.labels
+        assert found["accuracies"][found["steps"].index(step)] == pytest.approx(right.mean())
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    by_step = {each["step"]: each["accuracy"] for each in records if each["kind"] == "test"}
+    assert found["accuracies"][-1] == by_step[9]
+    assert found["accuracies"][2] == by_step[3]
+    assert [point[0] for point in found["lines"]["test"]] == list(by_step)
+
+
+def test_the_snapshots_may_be_left_out(run):
+    explored(run, "--no-snapshots")
+
+    page = (run / "explore.html").read_text(encoding="utf-8")
+    assert embedded(page)["training"] is None
+    assert "snapshotTexts.push" not in page.replace("snapshotTexts.push(text)", "")
+
+
+def test_weights_from_the_middle_of_a_run_show_the_training_up_to_there(run):
+    middle = find_snapshots(run)[3]
+    middle.rename(run / "best.npz")
+
+    explored(run / "best.npz")
+
+    found = embedded((run / "explore.html").read_text(encoding="utf-8"))["training"]
+    assert found["steps"] == [0, 1, 3]
+    assert max(point[0] for points in found["lines"].values() for point in points) <= 3
+
+
+def test_too_many_snapshots_of_a_large_model_are_thinned(run, monkeypatch, capsys):
+    monkeypatch.setattr("minivit.explore.training.MOST_BYTES", 4 * load_model(run).num_parameters())
+
+    explored(run)
+
+    assert "the page holds 2 of the 3 snapshots" in capsys.readouterr().err
+    assert embedded((run / "explore.html").read_text(encoding="utf-8"))["training"]["steps"] == [0, 3, 9]
+
+
+def test_a_snapshot_of_another_model_is_refused(run, capsys):
+    path = find_snapshots(run)[1]
+    save_weights(create_model("ViT-XS_4-CIFAR", num_classes=10), path)
+
+    assert main(["explore", str(run)]) == 2
+    told = capsys.readouterr().err
+    assert f"{path.name} is of another model than its run: remove it, or give --no-snapshots" in told
+
+
+def test_a_damaged_snapshot_is_named(run, capsys):
+    path = find_snapshots(run)[1]
+    path.write_bytes(path.read_bytes()[:-100])
+
+    assert main(["explore", str(run)]) == 2
+    assert path.name in capsys.readouterr().err
+    with pytest.raises(CheckpointError, match=path.name):
+        training_of(run, load_model(run), load_model, np.zeros((0, 32, 32, 3), np.uint8), None)
