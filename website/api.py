@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import minivit
@@ -53,7 +54,7 @@ def write_api(folder: Path) -> None:
     """
     for room, title in ROOMS.items():
         write(folder / f"{room}.rst", page_of(room, title))
-    write(folder / "index.rst", INDEX.format(pages="\n".join(f"   {room}" for room in ROOMS)))
+    write(folder / "index.rst", INDEX.format(pages="\n".join(f"   {title} <{room}>" for room, title in ROOMS.items())))
 
 
 def page_of(room: str, title: str) -> str:
@@ -61,18 +62,26 @@ def page_of(room: str, title: str) -> str:
     module = importlib.import_module(f"minivit.{room}")
     heading = f"{title}: minivit.{room}"
     entries = [entry(room, name, getattr(module, name)) for name in public_names(room)]
-    return "\n".join([heading, "=" * len(heading), "", f".. module:: minivit.{room}", "", *entries])
+    return "\n".join([heading, "=" * len(heading), "", f".. automodule:: minivit.{room}", "", *entries])
 
 
 def public_names(room: str) -> list[str]:
     """Return the public names of a room, without those that another room defines and has on its own page."""
     module = importlib.import_module(f"minivit.{room}")
     declared = getattr(module, "__all__", None)
-    if declared is None:
-        return sorted(
-            (name for name, value in vars(module).items() if room_of(value) == room and name[0] != "_"), key=str.lower
-        )
-    return sorted((name for name in declared if room_of(getattr(module, name)) in (room, "")), key=str.lower)
+    values = vars(module) if declared is None else {name: getattr(module, name) for name in declared}
+    others = (room,) if declared is None else (room, "")  # what a module without __all__ imports is not public
+    return sorted((name for name in values if room_of(values[name]) in others and name[0] != "_"), key=order(values))
+
+
+def order(values: Mapping[str, object]) -> Callable[[str], tuple[int, str]]:
+    """Return the key that sorts names: classes, then functions, then constants, each by the alphabet."""
+
+    def key(name: str) -> tuple[int, str]:
+        value = values[name]
+        return 0 if inspect.isclass(value) else 1 if inspect.isroutine(value) else 2, name.lower()
+
+    return key
 
 
 def room_of(value: object) -> str:
@@ -98,7 +107,8 @@ def entry(room: str, name: str, value: object) -> str:
     """Return the directive for one name."""
     full = f"{home_of(room, name)}.{name}"
     if inspect.isclass(value):
-        return f".. autoclass:: {full}\n   :members:\n   :show-inheritance:\n"
+        bases = "" if value.__bases__ == (object,) else "   :show-inheritance:\n"
+        return f".. autoclass:: {full}\n   :members:\n{bases}"
     if inspect.isroutine(value):
         return f".. autofunction:: {full}\n"
     said, assignment = definition(room, name)

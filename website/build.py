@@ -12,7 +12,7 @@ from minivit_lessons.book import check_can_build, gather, replace_site, run_sphi
 from minivit_lessons.notebooks import lessons_of_the_repository
 
 from .api import write_api
-from .contents import index_page
+from .contents import write_contents
 from .explorer import PAGE, write_live_page
 from .gallery import write_gallery
 from .pages import Pages, write
@@ -50,7 +50,7 @@ def build_site(out: Path) -> Path:
         if (paper := optional_part(PAPER)) is not None:
             (source / "paper").mkdir()
             paper.write_pages(source / "paper")
-        write(source / "index.md", index_page(root, source, lessons))
+        write_contents(root, source, lessons)
         run_sphinx(source, site, HERE)
         write_live_page(site)
         if (live := optional_part(LIVE)) is not None:

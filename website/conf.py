@@ -11,6 +11,7 @@ project = "minivit"
 copyright = "the minivit authors, Apache-2.0"
 extensions = [
     "myst_nb", "mathml", "sphinx.ext.autodoc", "website.docstrings", "sphinx.ext.napoleon", "sphinx.ext.viewcode",
+    "website.landing",
 ]  # fmt: skip
 root_doc = "index"
 templates_path = ["templates"]
@@ -24,6 +25,7 @@ suppress_warnings = ["myst.header"]  # a statement's heading may follow a chapte
 
 autodoc_member_order = "bysource"
 napoleon_use_ivar = True
+napoleon_use_rtype = False
 autodoc_typehints = "signature"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
@@ -33,22 +35,14 @@ html_theme = "furo"
 html_title = "minivit"
 html_static_path = [str(BOOK / "static"), str(HERE / "static")]
 html_css_files = ["lessons.css", "site.css"]
+html_js_files = ["site.js"]
 html_math_renderer = "mathml"
 html_show_sourcelink = False
 html_copy_source = False
+html_use_index = True
+html_domain_indices = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0072b2", "color-brand-content": "#0072b2"},
     "dark_css_variables": {"color-brand-primary": "#56b4e9", "color-brand-content": "#56b4e9"},
     "top_of_page_buttons": [],
 }
-
-
-def landing_template(app, pagename, templatename, context, doctree):
-    """Draw the first page from its own template."""
-    return "landing.html" if pagename == root_doc else None
-
-
-def setup(app) -> dict[str, bool]:
-    """Tell Sphinx what is drawn in another way."""
-    app.connect("html-page-context", landing_template)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

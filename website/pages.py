@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import posixpath
 import re
 import shutil
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from minivit.errors import DataNotFoundError
 from minivit.utils.files import read_text
@@ -85,7 +86,7 @@ class Pages:
             picture, text, target, anchor = link.groups(default="")
             if re.match(r"[a-z]+:", target):
                 return link[0]
-            inside = normalised(folder / target)
+            inside = posixpath.normpath(folder / target)
             if inside.endswith(".md"):
                 found.append(inside)
                 return link[0]
@@ -93,7 +94,7 @@ class Pages:
             if picture:
                 self._copy(inside)
             text = LINK.sub(rewritten, text)
-            return f"{picture}[{text}]({relative(shown, folder)}{anchor if shown.endswith('.ipynb') else ''})"
+            return f"{picture}[{text}]({posixpath.relpath(shown, folder)}{anchor if shown.endswith('.ipynb') else ''})"
 
         lines, fence = [], ""
         for line in read_text(self.root / name).splitlines():
@@ -136,9 +137,7 @@ class Pages:
             if shown == f"{name}/{each.name}" and each.suffix == ".md":
                 self.add_linked_from(shown)
             said = first_line(each) if each.suffix == ".py" else ""
-            lines.append(
-                f"- [{each.name}{'/' * each.is_dir()}]({relative(shown, PurePosixPath(name))}) {said}".rstrip()
-            )
+            lines.append(f"- [{each.name}{'/' * each.is_dir()}]({posixpath.relpath(shown, name)}) {said}".rstrip())
             if each.suffix in PICTURES:
                 lines += ["", f"  ![{each.stem} of {name}]({each.name})", ""]
         write(self.source / target, "\n".join(lines) + "\n")
@@ -154,19 +153,6 @@ def write(path: Path, text: str) -> None:
     """Write a page's source, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def normalised(path: PurePath) -> str:
-    """Return a path without its `..` parts."""
-    parts: list[str] = []
-    for part in path.parts:
-        parts = parts[:-1] if part == ".." else [*parts, part]
-    return "/".join(parts)
-
-
-def relative(target: str, folder: PurePosixPath) -> str:
-    """Return the link from a folder to a target, both in the repository."""
-    return PurePosixPath("/".join([*[".."] * len(folder.parts), target])).as_posix()
 
 
 def first_line(path: Path) -> str:

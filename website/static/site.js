@@ -1,0 +1,10 @@
+"use strict";
+// A page that was opened from disk may not read other files: the search then lists titles, without their sentences.
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// The keyboard can scroll what the mouse can: wide tables and formulas.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const box of document.querySelectorAll(".table-wrapper, div.math, pre, div.highlight")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  }
+});
