@@ -19,8 +19,8 @@ hide-toc: true
 ---
 # The explorer
 
-A Vision Transformer of 0.14 million weights, trained to tell ten drawn shapes apart, runs below: the browser computes every
-number from the pixels to the answer.
+A Vision Transformer of 0.14 million weights, trained to tell ten drawn shapes apart, runs below: the browser computes
+every number from the pixels to the answer.
 
 <iframe class="explorer" src="live.html" title="A small Vision Transformer that runs in this page"></iframe>
 <p><a href="live.html">The explorer on a page of its own</a></p>
@@ -44,8 +44,8 @@ minivit explore runs/first               # a run, a checkpoint, a weights file o
 minivit explore runs/first cat.jpg       # beginning with your picture
 ```
 
-It writes one page, which needs no server and no network. [Looking inside](../docs/inspecting.md) has the other ways to see
-what a model has learned.
+It writes one page, which needs no server and no network. [Looking inside](../docs/inspecting.md) has the other ways to
+see what a model has learned.
 """
 
 
