@@ -8,7 +8,7 @@ import re
 import shutil
 from pathlib import Path, PurePosixPath
 
-from minivit.errors import DataNotFoundError
+from minivit.errors import DataError, DataNotFoundError
 from minivit.utils.files import read_text
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s#]+)(#[^()\s]*)?\)")
@@ -71,7 +71,7 @@ class Pages:
         if path.is_dir():
             self._add_folder(name)
             return f"{name}/index.md"
-        if path.suffix in (".md", ".ipynb"):
+        if path.suffix == ".ipynb" or (path.suffix == ".md" and not has_front_matter(path)):
             return name
         if not path.is_file():
             raise DataNotFoundError(f"a page links to {name}, which is not in the repository")
@@ -107,7 +107,7 @@ class Pages:
     def _add_file(self, name: str) -> str:
         """Write the page that shows a file with its lines, or copy a file that is a picture or too long."""
         path = self.root / name
-        if path.suffix in PICTURES or path.stat().st_size > SHOWN:
+        if path.suffix in PICTURES or path.stat().st_size > SHOWN or not is_text(path):
             return self._copy(name)
         target = f"{name}.md"
         if target not in self._done:
@@ -153,6 +153,20 @@ def write(path: Path, text: str) -> None:
     """Write a page's source, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def has_front_matter(path: Path) -> bool:
+    """Return whether a file of Markdown is the source of something else, such as the notes in website/paper."""
+    return read_text(path).startswith("---\n")
+
+
+def is_text(path: Path) -> bool:
+    """Return whether a file can be shown."""
+    try:
+        read_text(path)
+    except DataError:
+        return False
+    return True
 
 
 def first_line(path: Path) -> str:
