@@ -19,7 +19,7 @@ Each note is a heading `## ...`, fields, and text:
     :test: tests/models/test_vit.py::test_the_class_token_has_index_0
 
 `about` names the function, class or constant whose lines are shown. `tags` are the tags of the paper in these lines,
-such as `# ViT (2)`; if the lines of an earlier note contain the tagged line, they are cut there, and the rest is shown
+such as `# ViT (2)`; if the lines of the note before contain the tagged line, they are cut there, and the rest is shown
 beside this note. `also` names other places with these tags, which get a link. `test` replaces the page's test.
 
 A tagged line of minivit without a note is a mistake, and so is a note whose symbol, tag or test does not exist.
@@ -392,7 +392,7 @@ def place_notes(page: Page) -> list[str]:
     """Give each note of a page its lines, and return what is wrong.
 
     A note whose symbol or tagged line is inside the lines of the note before it, up to the end of what that one shows,
-    cuts them there.
+    cuts them there. A tagged line takes with it what is above, up to an empty line or another tagged line.
     """
     mistakes = []
     before: Note | None = None
@@ -405,6 +405,8 @@ def place_notes(page: Page) -> list[str]:
         start = note.first
         if before and before.about == note.about:  # another line of the same symbol
             start = next((number for number in note.tagged if number > before.first), start)
+            while start - 1 > before.first and file.lines[start - 2].strip() and not file.tags(start - 1):
+                start -= 1
         if before and before.file is file and before.first < start <= before.last:
             note.first, note.last, before.last = start, before.last, start - 1
         before = note
