@@ -38,6 +38,8 @@ from pathlib import Path
 from pygments.lexers.python import PythonLexer
 from pygments.token import STANDARD_TYPES
 
+from minivit.errors import DataError
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTES = ROOT / "website" / "paper"
 ITEM = r"(?:\(\d\)|§\d+(?:\.\d+)*|[A-D]\.\d+(?:\.\d+)*|Table \d|Fig\. \d)"
@@ -47,7 +49,7 @@ LINK = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[\w./-]+|[\w-]+\.md)(#[\w-]+)?\)")
 FENCE = "`" * 8
 
 
-class NotesError(ValueError):
+class NotesError(DataError):
     """Notes and source do not fit together; the message lists each mistake in a line."""
 
 

@@ -16,6 +16,7 @@ FENCE = re.compile(r"^\s*(`{3,}|~{3,})")
 LANGUAGES = {".py": "python", ".js": "javascript", ".css": "css", ".html": "html", ".toml": "toml", ".json": "json"}
 SHOWN = 200_000  # characters; a longer file is a download
 PICTURES = (".png", ".jpg", ".svg")
+NOTES = "website/paper/"
 
 
 class Pages:
@@ -87,6 +88,8 @@ class Pages:
             if re.match(r"[a-z]+:", target):
                 return link[0]
             inside = posixpath.normpath(folder / target)
+            if inside.startswith(NOTES):  # shown beside the source, see beside.py
+                return f"[{text}]({posixpath.relpath(inside.removeprefix('website/'), folder)}{anchor})"
             if inside.endswith(".md"):
                 found.append(inside)
                 return link[0]
