@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import Array, to_numpy
+from ..backend.cublas import multiply_in_tf32
 from ..backend.workers import Workers
 from ..data import AnyDataset, Loader
 from ..data.upload import Uploads
@@ -77,7 +78,7 @@ from .metrics import Metric, measured_by
 from .objectives import Classes, MaskedPatches, Objective, Outcome
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer
 from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions, betas_of
-from .precision import precision
+from .precision import check_precision, precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run, RunResult
 from .schedule import Schedule
@@ -311,6 +312,8 @@ def opened_run(
     with stop_signals(show) if signals else nullcontext(StopRequest(show)) as stop, ExitStack() as stack:
         if folder and ranks.first and not stack.enter_context(claimed(folder, resume)):
             notice(f"the file system of {printable(folder)} has no locks: start no second process on this run")
+        if ranks.device(config.device) != "cpu":  # what comes after the run multiplies in float32 again
+            stack.callback(multiply_in_tf32, matrices=False, stacks=False)
         run = build_run(config, folder, resume=resume, show=show, ranks=ranks, stop=stop, given=given)
         stack.enter_context(run.workers)
         stop.steps_begun = True
@@ -347,8 +350,9 @@ def build_run(
     asked, config = config, anchored(config)
     check_shareable(config.batch_size, ranks)
     device = ranks.device(config.device)
+    check_precision(config.precision, device)  # before anything is read or written
     if config.tensorboard:
-        require_tensorboard()  # before anything is read or written
+        require_tensorboard()
 
     # The data: rank 0 downloads what is missing before the others look for it.
     with ranks.first_before_others():

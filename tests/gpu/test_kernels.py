@@ -34,7 +34,7 @@ def cupy(request, monkeypatch):
         try:
             yield find_cupy()[0]
         except MinivitError as error:
-            pytest.skip(str(error))
+            pytest.fail(f"MINIVIT_GPU is set, and no card works: {error}")
         return
     monkeypatch.setattr(RawModule, "lanes", request.param)
     kernels._kernel.cache_clear()

@@ -45,7 +45,7 @@ def card():
     try:
         yield find_cupy()[0]
     except MinivitError as error:
-        pytest.skip(str(error))
+        pytest.fail(f"MINIVIT_GPU is set, and no card works: {error}")
 
 
 def value_and_gradients(function, arrays, on_card, cotangent=None):

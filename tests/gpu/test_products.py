@@ -21,7 +21,7 @@ def cupy():
         try:
             yield find_cupy()[0]
         except MinivitError as error:
-            pytest.skip(str(error))
+            pytest.fail(f"MINIVIT_GPU is set, and no card works: {error}")
     else:
         with strict_cupy.installed() as module:
             yield module

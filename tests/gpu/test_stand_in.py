@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from minivit import Tensor, ViT
-from minivit.backend.arrays import beside, to_device
+from minivit.backend.arrays import beside, to_device, to_numpy
+from minivit.backend.cublas import gpu_matmul
 from minivit.backend.cuda import device_memory
 from minivit.backend.workers import Workers
 from minivit.engine import ops
 from minivit.engine.fused import softmax_in_place
 from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
 from minivit.models import cost
-from minivit.training import TrainConfig, train, trainer
+from minivit.training import Callback, TrainConfig, Trainer, train, trainer
 from minivit.training.distributed.parallel import GradientSums, batch_gradients
 from minivit.training.distributed.ranks import MPIRanks
 from minivit.training.failures import out_of_memory
@@ -23,7 +24,7 @@ from minivit.training.objectives import Classes
 from minivit.training.optim import AdamW, ExponentialAverage, clip_by_global_norm
 from minivit.training.precision import check_precision, precision
 from tests.gpu import strict_cupy
-from tests.support import tiny_config
+from tests.support import tiny_config, tiny_vit
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +158,27 @@ def test_tf32_is_switched_on_for_the_run_that_asks_for_it_and_off_for_the_next(c
     assert linalg.compute_types == {np.dtype(np.float32): linalg.COMPUTE_TYPE_TF32}
     precision("float16", "cuda", Classes(model), model.parameters())
     assert linalg.compute_types == {np.dtype(np.float32): linalg.COMPUTE_TYPE_DEFAULT}
+
+
+def test_after_a_run_in_tf32_products_are_in_float32_again(cupy, tmp_path):
+    from cupy._core import _routines_linalg as linalg
+
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)
+    config = TrainConfig(steps=1, batch_size=8, device="cuda", precision="tf32")
+    seen = []
+
+    class Look(Callback):
+        def on_step_end(self, step):
+            seen.append(linalg.compute_types[np.dtype(np.float32)])
+
+    labels = np.arange(8) % 5
+    Trainer(tiny_vit(dtype=np.float32), (images, labels), None, config, [Look()], show=False).fit()
+
+    assert seen == [linalg.COMPUTE_TYPE_TF32]
+    assert linalg.compute_types == {np.dtype(np.float32): linalg.COMPUTE_TYPE_DEFAULT}
+    x = np.random.default_rng(0).standard_normal((2, 64, 64)).astype(np.float32)
+    exact = x.astype(np.float64) @ x
+    assert np.abs(to_numpy(gpu_matmul(cupy.asarray(x), cupy.asarray(x))) - exact).max() < 1e-6 * np.abs(exact).max()
 
 
 @pytest.mark.parametrize("name", ["tf32", "bfloat16"])
