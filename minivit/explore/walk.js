@@ -16,6 +16,10 @@ let model = null;                                        // the one that gave th
 let seen = null;                                         // every number of the last answer
 let picked = null;                                       // the patch that is to be swapped with the next one
 let placed = null;                                       // the visitor's picture, its zoom and its place
+let pinned = 0;                                          // the chosen token: another one is shown while the mouse is over it
+let painted = false;                                     // has the visitor drawn or erased on this image?
+let unchanged = null;                                    // the answer to this image before all changes: {moment, shares}
+let stepPlayed = null;                                   // {live, token, share}: the step that is played, and how far
 
 // -- computing ----------------------------------------------------------------------------------------------
 
@@ -34,7 +38,7 @@ onmessage = ({ data }) => {
   }
 };`;
 
-let busy = false, waiting = false;                       // the newest change is computed when the last is done
+let busy = false, waiting = false, first = false;        // the newest change is computed when the last is done
 const worker = new Worker(URL.createObjectURL(new Blob(
   [element("vit").textContent, element("weights-reader").textContent, WORKER], { type: "text/javascript" })));
 worker.onerror = event => say(`the model does not run in this browser: ${event.message}`);
@@ -46,6 +50,8 @@ worker.onmessage = ({ data }) => {
   busy = false;
   model = models[data.moment];
   seen = data.seen;
+  if (first) unchanged = { moment: data.moment, shares: seen.probabilities.data };
+  else if (unchanged && unchanged.moment !== data.moment) unchanged = null;
   document.body.dataset.answers = Number(document.body.dataset.answers || 0) + 1;
   if (waiting) compute();
   redraw();
@@ -65,16 +71,21 @@ function compute() {
   waiting = busy;
   if (busy) return;
   busy = true;
+  first = !painted && JSON.stringify(state.edits) === JSON.stringify(noEdits(config));
   load(state.moment);
   worker.postMessage({ moment: state.moment, scaling: page.scaling, pixels: state.pixels, edits: state.edits });
 }
 
 function changed() {
+  stepPlayed = null;
   arrange();
   drawStage();
   showSwitches();
   compute();
 }
+
+/** A name inside a sentence: its direction of writing stays its own. */
+const isolated = name => `\u2068${name}\u2069`;
 
 function say(text) {
   element("said").textContent = text;
@@ -120,17 +131,28 @@ function drawSome() {
 const dark = matchMedia("(prefers-color-scheme: dark)");
 dark.addEventListener("change", () => redraw());
 
-/** A colour for a number from -1 to 1: blue below 0, orange above, the paper's colour at 0. */
+/** 511 colours as red, green, blue, for numbers from -1 to 1: blue below 0, orange above, the paper's colour at 0. */
+function colours() {
+  const paper = dark.matches ? [22, 24, 27] : [255, 255, 255];
+  const [low, high] = dark.matches ? [[86, 180, 233], [230, 159, 0]] : [[0, 114, 178], [213, 94, 0]];
+  return Array.from({ length: 511 }, (_, i) => {
+    const number = (i - 255) / 255, end = number < 0 ? low : high;
+    return paper.map((from, c) => from + Math.abs(number) * (end[c] - from));
+  });
+}
+const COLOURS = { true: null, false: null };             // of the dark and of the light scheme
+
+/** The colour of a number from -1 to 1. */
 function colour(number) {
-  const ground = dark.matches ? [22, 24, 27] : [255, 255, 255];
-  const end = number < 0 ? (dark.matches ? [86, 180, 233] : [0, 114, 178]) : (dark.matches ? [230, 159, 0] : [213, 94, 0]);
-  const share = Math.min(1, Math.abs(number));
-  return ground.map((g, i) => g + share * (end[i] - g));
+  COLOURS[dark.matches] ||= colours();
+  return COLOURS[dark.matches][255 + Math.round(255 * Math.max(-1, Math.min(1, number)))];
 }
 
-const small = Object.assign(document.createElement("canvas"), { width: WIDTH, height: HEIGHT });
+const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
+const small = canvasOf(WIDTH, HEIGHT), faded = canvasOf(WIDTH, HEIGHT), mask = canvasOf(COLUMNS, ROWS);
+const FADED = 0.7, GREYS = [40, 120, 200];               // the share of plain grey where a weight is 0, and which greys
 
-/** Draw the image as the model gets it, with its patches in their present order, into the canvas `small`. */
+/** Draw the image as the model gets it, its patches in their present order, into `small`, and without colours into `faded`. */
 function arrange() {
   const image = new ImageData(WIDTH, HEIGHT), order = state.edits.order;
   for (let y = 0; y < HEIGHT; y++) {
@@ -144,38 +166,72 @@ function arrange() {
     }
   }
   small.getContext("2d").putImageData(image, 0, 0);
+  fade(image);
 }
 
-/** Draw the image, each patch as bright as its weight; the chosen patch has a frame. */
-function drawImage(canvas, weights, largest) {
-  const scale = Math.max(1, Math.floor((largest || 256) / Math.max(HEIGHT, WIDTH)));
+/** Draw an image in grey with little contrast, on the plain grey from which nine pixels of ten differ most. */
+function fade(image) {
+  const light = new Float32Array(WIDTH * HEIGHT);
+  for (let p = 0; p < light.length; p++) {
+    light[p] = 0.299 * image.data[4 * p] + 0.587 * image.data[4 * p + 1] + 0.114 * image.data[4 * p + 2];
+  }
+  const distance = grey => light.map(each => Math.abs(each - grey)).sort()[Math.floor(light.length / 10)];
+  const grey = GREYS.reduce((a, b) => distance(b) > distance(a) ? b : a);
+  const dull = new ImageData(WIDTH, HEIGHT);
+  light.forEach((each, p) => dull.data.set([...Array(3).fill((1 - FADED) * each + FADED * grey), 255], 4 * p));
+  faded.getContext("2d").putImageData(dull, 0, 0);
+}
+
+/** Draw the image: a patch keeps its colours at the largest weight and fades to grey at 0; the marked patch has a frame. */
+function drawImage(canvas, weights, largest, marked = state.token - FRONT) {
+  const scale = Math.max(1, Math.floor((largest || 256) / Math.max(HEIGHT, WIDTH))), side = P * scale;
   canvas.width = WIDTH * scale;
   canvas.height = HEIGHT * scale;
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = !SMALL;
-  context.drawImage(small, 0, 0, canvas.width, canvas.height);
-  const most = weights ? Math.max(...weights) : 1, side = P * scale;
-  for (let n = 0; n < N; n++) {
-    const x = (n % COLUMNS) * side, y = Math.floor(n / COLUMNS) * side;
-    if (weights) {
-      context.fillStyle = `rgba(0, 0, 0, ${0.72 * (1 - weights[n] / most)})`;
-      context.fillRect(x, y, side, side);
-    } else if (side >= 12) {
-      context.strokeStyle = "rgba(128, 128, 128, 0.5)";
-      context.strokeRect(x + 0.5, y + 0.5, side, side);
-    }
-    if (n === state.token - FRONT || n === picked) {
-      context.lineWidth = 3;
-      context.strokeStyle = n === picked ? "#d55e00" : "#e69f00";
-      context.strokeRect(x + 1.5, y + 1.5, side - 3, side - 3);
-      context.lineWidth = 1;
+  if (weights) drawFaded(context, weights, side);
+  else context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  if (!weights && side >= 12) {
+    context.strokeStyle = "rgba(128, 128, 128, 0.5)";
+    for (let n = 0; n < N; n++) context.strokeRect((n % COLUMNS) * side + 0.5, Math.floor(n / COLUMNS) * side + 0.5, side, side);
+  }
+  for (const n of [marked, picked]) {
+    if (n === null || n < 0) continue;
+    for (const [width, ink] of [[5, "#000"], [3, n === picked ? "#d55e00" : "#ffb000"]]) {
+      context.lineWidth = Math.min(width, side / 4);
+      context.strokeStyle = ink;
+      context.strokeRect((n % COLUMNS) * side + 2.5, Math.floor(n / COLUMNS) * side + 2.5, side - 5, side - 5);
     }
   }
 }
 
+/** Draw the faded image where weights are small: a mask of one pixel a patch decides how much of the image shows. */
+function drawFaded(context, weights, side) {
+  const { canvas } = context, most = Math.max(...weights) || 1, alphas = new ImageData(COLUMNS, ROWS);
+  weights.forEach((weight, n) => { alphas.data[4 * n + 3] = 255 * weight / most; });
+  mask.getContext("2d").putImageData(alphas, 0, 0);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(mask, 0, 0, COLUMNS * side, ROWS * side);
+  context.imageSmoothingEnabled = !SMALL;
+  context.globalCompositeOperation = "source-in";
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  context.globalCompositeOperation = "destination-over";
+  context.drawImage(faded, 0, 0, canvas.width, canvas.height);
+  context.globalCompositeOperation = "source-over";
+}
+
 function drawStage() {
-  drawImage(element("stage"), null, 352);
-  element("chosen").textContent = `chosen: ${tokenName(state.token)}`;
+  const token = stepPlayed ? stepPlayed.token : state.token;
+  drawImage(element("stage"), null, 352, token - FRONT);
+  element("chosen").textContent = `chosen: ${tokenName(token)}`;
+  element("class-token").setAttribute("aria-pressed", token < FRONT);
+}
+
+/** Choose a token; `stays` is false while the mouse is only over its patch. */
+function chooseToken(t, stays = true) {
+  state.token = t;
+  if (stays) pinned = t;
+  redraw();
 }
 
 function tokenName(t) {
@@ -184,10 +240,10 @@ function tokenName(t) {
   return `patch ${n + 1} (row ${Math.floor(n / COLUMNS) + 1}, column ${n % COLUMNS + 1})`;
 }
 
-/** Bars with names and shares, the largest first. */
+/** Bars with names and shares, the largest first, and what a share was before the changes. */
 function bars(parent, entries) {
   parent.className = "bars";
-  parent.replaceChildren(...entries.flatMap(([name, share]) => {
+  parent.replaceChildren(...entries.flatMap(([name, share, before]) => {
     const [label, bar, number] = ["name", "bar", "number"].map(kind => {
       const part = document.createElement("span");
       part.className = kind;
@@ -195,31 +251,41 @@ function bars(parent, entries) {
     });
     label.textContent = name;
     bar.style.width = `${100 * share}%`;
-    number.textContent = `${(100 * share).toFixed(1)} %`;
+    number.textContent = percent(share);
+    if (before !== undefined && percent(before) !== percent(share)) number.textContent += ` (was ${percent(before)})`;
     return [label, bar, number];
   }));
 }
+
+const percent = share => `${(100 * share).toFixed(1)} %`;
 
 function best(probabilities, count) {
   return [...probabilities].map((p, k) => [k, p]).sort((a, b) => b[1] - a[1]).slice(0, count);
 }
 
 function showAnswer() {
-  bars(element("answer"), best(seen.probabilities.data, 5).map(([k, p]) => [classes[k], p]));
+  const found = best(seen.probabilities.data, 5);
+  bars(element("answer"), found.map(([k, p]) => [classes[k], p, unchanged ? unchanged.shares[k] : undefined]));
+  const [[k, p]] = found, was = unchanged ? best(unchanged.shares, 1)[0][0] : k;
+  element("answer-in-short").textContent = `${isolated(classes[k])} ${percent(p)}${was === k ? "" : ` (was ${isolated(classes[was])})`}`;
 }
 
 // -- matrices -----------------------------------------------------------------------------------------------
 
-/** A figure with a title and a canvas in a live part of the page. */
+/** A figure with a title, a canvas and a line that says what it shows, in a live part of the page. */
 function figure(parent, title, label) {
   const outer = document.createElement("figure"), caption = document.createElement("figcaption");
-  const canvas = document.createElement("canvas");
+  const canvas = document.createElement("canvas"), shape = document.createElement("span");
+  const explained = document.createElement("p");
   caption.textContent = title;
+  shape.className = "shape";
+  caption.append(shape);
+  explained.className = "explained";
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", label || title);
-  outer.append(canvas, caption);
+  outer.append(canvas, caption, explained);
   parent.append(outer);
-  return { canvas, caption, outer };
+  return { canvas, caption, outer, shape, explained, live: parent };
 }
 
 function live(id) {
@@ -240,44 +306,80 @@ function addPanel(made, draw) {
  */
 function matrix(parent, title, get) {
   const made = figure(live(parent), title, `${title}: a matrix as coloured cells, blue below 0 and orange above`);
-  const open = document.createElement("button"), explained = document.createElement("p");
-  open.textContent = "numbers";
-  open.setAttribute("aria-label", `the numbers of ${title}`);
-  explained.className = "explained";
-  made.caption.append(open);
-  made.outer.append(explained);
-  open.onclick = () => showNumbers(title, get());
+  opens(made, title, get);
+  made.outer.classList.add("matrix");
   made.canvas.onclick = event => {
     const found = get();
     if (!found) return;
     const [rows, columns] = found.array.shape, box = made.canvas.getBoundingClientRect();
     const row = Math.min(rows - 1, Math.floor((event.clientY - box.top) / box.height * rows));
     const column = Math.min(columns - 1, Math.floor((event.clientX - box.left) / box.width * columns));
-    explained.textContent = `${found.rowName(row)}, column ${column + 1}: ${found.explain(row, column)}`;
+    made.explained.textContent = sentence(found, row, column);
   };
   addPanel(made, panel => {
     const found = get();
     made.outer.hidden = !found;
-    if (found) drawMatrix(panel.canvas, found);
+    if (!found) return;
+    made.shape.textContent = found.array.shape.join(" × ");
+    const last = lastRow(panel, found);
+    drawMatrix(panel.canvas, found, last, stepPlayed ? stepPlayed.share : 1);
+    if (stepPlayed && stepPlayed.live === panel.live && last >= 0) made.explained.textContent = sentence(found, last, largestIn(found.array, last));
   });
 }
 
-function drawMatrix(canvas, { array, chosen }) {
+/** A button in a figure's caption that opens the numbers which `get` returns. */
+function opens({ caption }, title, get) {
+  const open = document.createElement("button");
+  open.textContent = "numbers";
+  open.setAttribute("aria-label", `the numbers of ${title}`);
+  open.onclick = () => showNumbers(title, get());
+  caption.append(open);
+}
+
+const sentence = ({ rowName, explain }, row, column) => `${rowName(row)}, column ${column + 1}: ${explain(row, column)}`;
+
+/** The last row that is shown: all of them, or while the step is played, those of the tokens up to now. */
+function lastRow(panel, { array, front }) {
+  const rows = array.shape[0];
+  if (!stepPlayed || stepPlayed.live !== panel.live) return rows - 1;
+  if (rows === T || rows === N) return Math.min(rows - 1, stepPlayed.token - (front || 0));
+  return rows - 1;
+}
+
+function largestIn(array, row) {
+  let column = 0;
+  for (let c = 1; c < array.shape[1]; c++) if (Math.abs(at(array, row, c)) > Math.abs(at(array, row, column))) column = c;
+  return column;
+}
+
+/** Draw a matrix as cells up to a row; one of few rows, up to a share of its columns. */
+function drawMatrix(canvas, { array, chosen, byRow }, last = array.shape[0] - 1, share = 1) {
   const [rows, columns] = array.shape, image = new ImageData(columns, rows);
-  let most = 0;
-  for (const number of array.data) most = Math.max(most, Math.abs(number));
-  for (let i = 0; i < array.data.length; i++) {
-    const [r, g, b] = colour(most ? array.data[i] / most : 0);
-    image.data.set([r, g, b, 255], 4 * i);
+  const columnsShown = rows === T || rows === N ? columns : Math.ceil(share * columns);
+  const largest = (from, to) => {
+    let most = 0;
+    for (let i = from; i < to; i++) most = Math.max(most, Math.abs(array.data[i]));
+    return most || 1;
+  };
+  let most = largest(0, array.data.length);
+  for (let row = 0; row <= last; row++) {
+    if (byRow) most = largest(row * columns, (row + 1) * columns);
+    for (let column = 0; column < columnsShown; column++) {
+      const i = row * columns + column, [r, g, b] = colour(array.data[i] / most);
+      image.data[4 * i] = r;
+      image.data[4 * i + 1] = g;
+      image.data[4 * i + 2] = b;
+      image.data[4 * i + 3] = 255;
+    }
   }
   canvas.width = columns;
   canvas.height = rows;
   const context = canvas.getContext("2d");
   context.putImageData(image, 0, 0);
-  const cell = Math.max(1, Math.min(8, Math.floor(560 / columns)));
-  canvas.style.width = `${Math.min(560, columns * cell)}px`;
-  canvas.style.height = `${Math.max(10, rows * Math.max(rows === 1 ? 12 : 1, Math.min(cell, 400 / rows)))}px`;
-  if (chosen >= 0 && rows > 1) {
+  const cell = Math.min(rows <= 4 ? 16 : 5, 340 / columns);
+  canvas.style.width = `${columns * cell}px`;
+  canvas.style.height = `${rows <= 4 ? 16 * rows : Math.min(260, rows * cell)}px`;
+  if (chosen >= 0 && rows > 1 && !byRow) {
     context.fillStyle = "#e69f00";
     context.fillRect(0, chosen, Math.max(1, columns / 64), 1);
     context.fillRect(columns - Math.max(1, columns / 64), chosen, columns, 1);
@@ -287,52 +389,110 @@ function drawMatrix(canvas, { array, chosen }) {
 const short = number => Number(number.toPrecision(3)).toString();
 const at = (array, row, column) => array.data[row * array.shape[1] + column];
 
+/** A sum of products in words: how many, and the largest three, each with a name if `name` is given. */
+function productsInWords(count, a, b, name = () => "") {
+  const order = Array.from({ length: count }, (_, i) => i).sort((i, j) => Math.abs(a(j) * b(j)) - Math.abs(a(i) * b(i)));
+  const largest = order.slice(0, 3).map(i => `${short(a(i))} · ${short(b(i))}${name(i)}`);
+  return [`${count} products`, `the largest: ${largest.join(", ")}`];
+}
+
 /** Which dot product made a number of x W + b: how many products, the largest of them, and the bias. */
 function ofProduct(x, { weight, bias }, result) {
   return (row, column) => {
-    const I = x.shape[1], terms = [];
-    for (let i = 0; i < I; i++) terms.push([at(x, row, i) * at(weight, i, column), i]);
-    terms.sort((a, b) => Math.abs(b[0]) - Math.abs(a[0]));
-    const largest = terms.slice(0, 3).map(([, i]) => `${short(at(x, row, i))} · ${short(at(weight, i, column))}`);
-    const added = bias ? ` + bias ${short(bias.data[column])}` : "";
-    return `${short(at(result, row, column))} = ${I} products${added}; the largest: ${largest.join(", ")}`;
+    const [count, largest] = productsInWords(x.shape[1], i => at(x, row, i), i => at(weight, i, column));
+    return `${short(at(result, row, column))} = ${count}${bias ? ` + bias ${short(bias.data[column])}` : ""}; ${largest}`;
   };
 }
 
 const ofSum = (a, b, names) => (row, column) =>
   `${short(at(a, row, column) + at(b, row, column))} = ${short(at(a, row, column))} (${names[0]}) + ${short(at(b, row, column))} (${names[1]})`;
 
+/** A branch's number, times its LayerScale if there is one, plus what the residual connection adds. */
+const ofResidual = (result, branch, name, scale, kept) => (row, column) => {
+  const times = scale ? ` · ${short(scale.data[column])} (LayerScale)` : "";
+  const adds = state.edits.residualOff.includes(state.block) ? ": the residual connection is off"
+    : ` + ${short(at(kept, row, column))} (residual connection)`;
+  return `${short(at(result, row, column))} = ${short(at(branch, row, column))} (${name})${times}${adds}`;
+};
+
+/** How LayerNorm made a number: mean and standard deviation of its row, weight and bias of its column. */
+const ofNorm = (x, { weight, bias }, result) => (row, column) => {
+  const numbers = rows(x, row, 1).data, mu = mean({ data: numbers, shape: [numbers.length, 1] }).data[0];
+  const deviation = Math.sqrt(numbers.reduce((sum, each) => sum + (each - mu) ** 2, 0) / numbers.length + config.norm_eps);
+  return `${short(at(result, row, column))} = (${short(at(x, row, column))} - mean ${short(mu)}) / standard deviation `
+    + `${short(deviation)} · weight ${short(weight.data[column])}${bias ? ` + bias ${short(bias.data[column])}` : ""}`;
+};
+
 const tokens = (array, explain) => ({ array, explain, rowName: row => tokenName(row), chosen: state.token });
 const patchRows = (array, explain) =>
-  ({ array, explain, rowName: row => tokenName(row + FRONT), chosen: state.token - FRONT });
+  ({ array, explain, rowName: row => tokenName(row + FRONT), chosen: state.token - FRONT, front: FRONT });
 const oneRow = (array, explain, name) => ({ array, explain, rowName: () => name, chosen: -1 });
 
-/** The table of a matrix's numbers around the chosen row. */
+// -- numbers ------------------------------------------------------------------------------------------------
+
+const WINDOW = [24, 16];                                 // rows and columns of numbers at a time
+let opened = null;                                       // {title, found, row, column}: the matrix, and where its window begins
+
+/** Open the numbers of a matrix, around the chosen row. */
 function showNumbers(title, found) {
   if (!found) return;
-  const { array, chosen } = found, [rows, columns] = array.shape;
-  const first = Math.max(0, Math.min(rows - 40, chosen - 20)), last = Math.min(rows, first + 40), wide = Math.min(columns, 64);
-  const table = document.createElement("table");
-  const cell = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
-  const head = table.insertRow();
-  head.append(cell("th", ""), ...Array.from({ length: wide }, (_, c) => cell("th", c + 1)));
-  for (let r = first; r < last; r++) {
-    const line = table.insertRow();
-    if (r === chosen) line.className = "chosen";
-    line.append(cell("th", found.rowName(r)));
-    for (let c = 0; c < wide; c++) {
-      const number = cell("td", short(at(array, r, c)));
-      number.onclick = () => { element("numbers-source").textContent = `${found.rowName(r)}, column ${c + 1}: ${found.explain(r, c)}`; };
-      line.append(number);
-    }
-  }
-  element("numbers-title").textContent = `${title} (${rows} × ${columns})`;
-  element("numbers-source").textContent = rows > 40 || columns > 64
-    ? `Rows ${first + 1} to ${last}, columns 1 to ${wide}. Choose a number to see where it comes from.`
-    : "Choose a number to see where it comes from.";
-  element("numbers").querySelector(".scroll").replaceChildren(table);
+  const row = Math.max(0, Math.min(found.array.shape[0] - WINDOW[0], found.chosen - WINDOW[0] / 2));
+  opened = { title, found, row, column: 0 };
+  element("numbers-title").textContent = `${title} (${found.array.shape.join(" × ")})`;
+  element("numbers-source").textContent = "Choose a number to see where it comes from.";
+  fillNumbers();
   element("numbers").showModal();
 }
+
+function fillNumbers() {
+  const { title, found, row, column } = opened, { array, chosen } = found, [rows, columns] = array.shape;
+  const lastRow = Math.min(rows, row + WINDOW[0]), lastColumn = Math.min(columns, column + WINDOW[1]);
+  const table = document.createElement("table");
+  const cell = (kind, text, scope) => {
+    const made = Object.assign(document.createElement(kind), { textContent: text });
+    if (scope) made.scope = scope;
+    return made;
+  };
+  table.createCaption().textContent = `rows ${row + 1} to ${lastRow}, columns ${column + 1} to ${lastColumn}`;
+  const head = table.insertRow();
+  head.append(cell("td", ""));
+  for (let c = column; c < lastColumn; c++) head.append(cell("th", c + 1, "col"));
+  for (let r = row; r < lastRow; r++) {
+    const line = table.insertRow();
+    if (r === chosen) line.className = "chosen";
+    line.append(cell("th", found.rowName(r), "row"));
+    for (let c = column; c < lastColumn; c++) {
+      const number = document.createElement("button");
+      number.textContent = short(at(array, r, c));
+      number.tabIndex = r === row && c === column ? 0 : -1;
+      number.onclick = number.onfocus = () => { element("numbers-source").textContent = sentence(found, r, c); };
+      line.insertCell().append(number);
+    }
+  }
+  element("numbers").querySelector(".scroll").replaceChildren(table);
+  for (const button of document.querySelectorAll("[data-turn]")) {
+    const [down, right] = button.dataset.turn.split(" ").map(Number);
+    button.disabled = (down < 0 && row === 0) || (right < 0 && column === 0)
+      || (down > 0 && lastRow === rows) || (right > 0 && lastColumn === columns);
+    button.onclick = () => {
+      opened.row = Math.max(0, row + down * WINDOW[0]);
+      opened.column = Math.max(0, column + right * WINDOW[1]);
+      fillNumbers();
+    };
+  }
+}
+
+/** Arrow keys go from number to number. */
+element("numbers").querySelector(".scroll").onkeydown = event => {
+  const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+  const cell = event.target.closest("td");
+  if (!step || !cell) return;
+  event.preventDefault();
+  const table = cell.closest("table"), row = table.rows[cell.parentNode.rowIndex + step[0]];
+  const next = row && row.cells[cell.cellIndex + step[1]];
+  const button = next && next.querySelector("button");
+  if (button) button.focus();
+};
 element("numbers-close").onclick = () => element("numbers").close();
 
 // -- the walk -----------------------------------------------------------------------------------------------
@@ -341,6 +501,10 @@ const block = () => seen.blocks[state.block];
 const blockOn = () => block().on;
 const head = () => block().heads[state.head];
 const weightsOf = () => model.weights.blocks[state.block];
+const D_h = D / config.heads;
+
+/** A matrix of the chosen block: there is none while the block is off. */
+const blockMatrix = (parent, title, get) => matrix(parent, title, () => blockOn() ? get() : null);
 
 matrix("patches", "all patches, a row each", () => patchRows(seen.patches, (row, i) => {
   const value = at(seen.patches, row, i), y = Math.floor(i / (3 * P)), x = Math.floor(i / 3) % P;
@@ -348,47 +512,112 @@ matrix("patches", "all patches, a row each", () => patchRows(seen.patches, (row,
 }));
 matrix("embedding", "patch embeddings", () =>
   patchRows(seen.embedding, ofProduct(seen.patches, model.weights.embedding, seen.embedding)));
-addPanel(figure(live("embedding"), "the filters: the columns of E as small images"), drawFilters);
-matrix("tokens", "class token, learned", () => FRONT ? oneRow(model.weights.cls, () => "a weight", "class token") : null);
-matrix("tokens", "position embeddings", () =>
-  model.weights.positions ? tokens(model.weights.positions, () => "a weight, or a sine or cosine") : null);
+const filters = figure(live("embedding"), "the filters: each column of E as a small image");
+opens(filters, "E", () => ({ array: model.weights.embedding.weight, explain: () => "learned in training", chosen: -1,
+  rowName: i => `pixel (${Math.floor(i / (3 * P)) + 1}, ${Math.floor(i / 3) % P + 1}), ${["red", "green", "blue"][i % 3]}` }));
+addPanel(filters, drawFilters);
+matrix("tokens", "class token", () => FRONT
+  ? oneRow(model.weights.cls, () => "learned in training, the same for every image", "class token") : null);
+matrix("tokens", "position embeddings", () => model.weights.positions
+  ? tokens(model.weights.positions, () => config.positions.startsWith("sincos") ? "a sine or cosine of the place" : "learned in training") : null);
 matrix("tokens", "tokens z₀", () => tokens(seen.tokens[0], model.weights.positions && state.edits.positions
   ? ofSum(seen.withClass, model.weights.positions, ["token", "position"]) : () => "the token alone"));
-addPanel(figure(live("tokens"), "how similar the chosen position is to all others (cosine)"), drawSimilarity);
+const similarity = figure(live("tokens"), "how similar the chosen position is to all others (cosine)");
+opens(similarity, "position similarity", () => model.weights.positions ? { array: similarities(), chosen: -1,
+  rowName: row => `row ${row + 1} of the image`, explain: () => "cosine with the chosen position" } : null);
+addPanel(similarity, drawSimilarity);
 
+blockMatrix("qkv", "tokens after LayerNorm", () =>
+  tokens(block().norm1, ofNorm(seen.tokens[state.block], weightsOf().norm1, block().norm1)));
 for (const [name, number] of [["queries q", 0], ["keys k", 1], ["values v", 2]]) {
-  matrix("qkv", name, () => {
-    if (!blockOn()) return null;
+  blockMatrix("qkv", name, () => {
     const array = [head().q, head().k, head().v][number], { weight, bias } = weightsOf().qkv;
-    const D_h = D / config.heads, start = number * D + state.head * D_h;
-    const part = x => x && columns(x, start, D_h);
+    const part = x => x && columns(x, number * D + state.head * D_h, D_h);
     return tokens(array, ofProduct(block().norm1, { weight: part(weight), bias: part(bias) }, array));
   });
 }
-addPanel(figure(live("attention"), "the image, as bright as the chosen token's attention"), panel => {
+addPanel(figure(live("attention"), "the image: patches that the chosen token attends to keep their colours"), panel => {
   panel.outer.hidden = !blockOn();
-  if (blockOn()) drawImage(panel.canvas, attentionOf(head().A));
+  if (!blockOn()) return;
+  const weights = attentionOf(head().A);
+  drawImage(panel.canvas, stepPlayed && stepPlayed.live === panel.live ? weights.map((w, n) => n + FRONT <= stepPlayed.token ? w : 0) : weights);
+  panel.explained.textContent = attentionInWords(weights);
 });
-matrix("attention", "all attention weights, a row each query", () => blockOn() ? tokens(head().A, (row, column) => {
-  const score = at(head().scores, row, column);
-  return `${short(at(head().A, row, column))} = exp(${short(score)}) / the sum over all keys: the key of ${tokenName(column)}`;
-}) : null);
-addPanel(figure(live("attention"), "every block (down) and head (across)"), drawAllHeads);
-matrix("gathered", "what this head gathered", () => blockOn() ? tokens(head().head, (row, column) =>
-  `${short(at(head().head, row, column))} is the average of this column of v, with the weights of the row`) : null);
-matrix("gathered", "all heads side by side", () => blockOn() ? tokens(block().gathered, (row, column) =>
-  `head ${Math.floor(column / (D / config.heads)) + 1}, column ${column % (D / config.heads) + 1}`) : null);
-matrix("gathered", "tokens after attention", () => blockOn() ? tokens(block().middle, (row, column) =>
-  ofSum(block().attention, seen.tokens[state.block], ["attention", "residual"])(row, column)) : null);
-matrix("mlp", "hidden layer, after the activation function", () => blockOn() ? tokens(block().activated, (row, column) =>
-  `${short(at(block().activated, row, column))} = ${config.gelu === "relu" ? "ReLU" : "GELU"}(${short(at(block().hidden, row, column))})`) : null);
-matrix("mlp", "tokens after this block", () => blockOn() ? tokens(seen.tokens[state.block + 1], (row, column) =>
-  ofSum(block().mlp, block().middle, ["MLP", "residual"])(row, column)) : null);
-matrix("head", "what the head reads, y", () =>
-  oneRow(seen.representation, (_, column) => short(at(seen.representation, 0, column)), "y"));
-matrix("head", "logits", () => oneRow(seen.logits, ofProduct(seen.representation, model.weights.head, seen.logits), "logits"));
-addPanel(figure(live("lens"), "probability of the five likeliest classes, before block 1 and after each"), drawLens);
-addPanel(figure(live("rollout"), "the image, as bright as the rollout"), panel => drawImage(panel.canvas, rollout()));
+addPanel(figure(live("attention"), "the chosen token's attention in every block and head"), drawAllHeads);
+blockMatrix("attention", "the chosen token: q · k, divided by √D_h, and after softmax; a column for each token it looks at", () => {
+  const t = state.token, { q, k, scores, A } = head(), array = { data: new Float32Array(3 * T), shape: [3, T] };
+  for (let s = 0; s < T; s++) {
+    array.data[s] = at(scores, t, s) * Math.sqrt(D_h);
+    array.data[T + s] = at(scores, t, s);
+    array.data[2 * T + s] = at(A, t, s);
+  }
+  const explain = (row, s) => `${short(at(array, row, s))} = ${[
+    () => productsInWords(D_h, i => at(q, t, i), i => at(k, s, i)).join("; ") + `: the query times the key of ${tokenName(s)}`,
+    () => `${short(at(array, 0, s))} / √${D_h}`,
+    () => ofSoftmax(at(scores, t, s)) + ": these weights have the sum 1",
+  ][row]()}`;
+  return { array, explain, rowName: row => ["q · k", "q · k / √D_h", "softmax: the weight"][row], chosen: -1, byRow: true };
+});
+blockMatrix("attention", "all attention weights, a row for each token that looks", () => tokens(head().A, (row, column) =>
+  `${short(at(head().A, row, column))} = ${ofSoftmax(at(head().scores, row, column))}: its attention to ${tokenName(column)}`));
+blockMatrix("gathered", "what this head gathered, A v", () => tokens(head().head, (row, column) => {
+  if (!head().on) return "0: this head is off";
+  const [count, largest] = productsInWords(T, s => at(head().A, row, s), s => at(head().v, s, column), s => ` (${tokenName(s)})`);
+  return `${short(at(head().head, row, column))} = ${count} of a weight and a value; ${largest}`;
+}));
+blockMatrix("gathered", "all heads side by side", () => tokens(block().gathered, (row, column) =>
+  `${short(at(block().gathered, row, column))} is column ${column % D_h + 1} of what head ${Math.floor(column / D_h) + 1} gathered`));
+blockMatrix("gathered", "the result of attention", () =>
+  tokens(block().attention, ofProduct(block().gathered, weightsOf().out, block().attention)));
+blockMatrix("gathered", "tokens after attention", () => tokens(block().middle,
+  ofResidual(block().middle, block().attention, "attention", weightsOf().scale1, seen.tokens[state.block])));
+blockMatrix("mlp", "tokens after LayerNorm, again", () =>
+  tokens(block().norm2, ofNorm(block().middle, weightsOf().norm2, block().norm2)));
+blockMatrix("mlp", "hidden layer", () => tokens(block().hidden, ofProduct(block().norm2, weightsOf().fc1, block().hidden)));
+blockMatrix("mlp", "hidden layer, after the activation function", () => tokens(block().activated, (row, column) =>
+  `${short(at(block().activated, row, column))} = ${config.gelu === "relu" ? "ReLU" : "GELU"}(${short(at(block().hidden, row, column))})`));
+blockMatrix("mlp", "the result of the MLP", () => tokens(block().mlp, ofProduct(block().activated, weightsOf().fc2, block().mlp)));
+blockMatrix("mlp", "tokens after this block", () => tokens(seen.tokens[state.block + 1],
+  ofResidual(seen.tokens[state.block + 1], block().mlp, "MLP", weightsOf().scale2, block().middle)));
+const lens = figure(live("lens"), "probability of the five likeliest classes, before block 1 and after each");
+opens(lens, "the answer after each block", () => ({ array: stackedRows(seen.lens), chosen: -1, explain: (row, k) => `probability of ${isolated(classes[k])}`,
+  rowName: row => row === 0 ? "before block 1" : `after block ${row}` }));
+addPanel(lens, drawLens);
+matrix("head", "what the head reads, y", () => oneRow(seen.representation, config.classifier === "token"
+  ? ofNorm(seen.tokens[config.depth], model.weights.encoder_norm, seen.representation)
+  : (_, column) => `${short(seen.representation.data[column])} = the mean of ${N} patches' tokens, `
+    + `${config.pool_before_norm ? "and then LayerNorm" : "each after LayerNorm"}`, "y"));
+matrix("head", "logits", () => oneRow(seen.logits, (row, k) =>
+  `${isolated(classes[k])}: ${ofProduct(seen.representation, model.weights.head, seen.logits)(row, k)}`, "logits"));
+matrix("head", "probabilities", () => oneRow(seen.probabilities, (row, k) =>
+  `${isolated(classes[k])}: ${short(seen.probabilities.data[k])} = exp(${short(seen.logits.data[k])}) / the sum of exp over all classes`, "probabilities"));
+const flow = figure(live("rollout"), "the image: patches from which much can reach the answer keep their colours");
+opens(flow, "rollout", () => ({ array: { data: rollout(), shape: [ROWS, COLUMNS] }, chosen: -1,
+  rowName: row => `row ${row + 1} of the image`, explain: () => "share of the answer that could come from this patch" }));
+addPanel(flow, panel => {
+  const shares = rollout(), n = state.token - FRONT;
+  drawImage(panel.canvas, shares);
+  panel.explained.textContent = `The most comes from ${tokenName(largestIn({ data: shares, shape: [1, N] }, 0) + FRONT)}.`
+    + (n < 0 ? "" : ` From ${tokenName(state.token)} comes ${percent(shares[n] / shares.reduce((a, b) => a + b))}.`);
+});
+
+/** The rows of several matrices, one below the other. */
+function stackedRows(list) {
+  return list.reduce((above, below) => stacked(above, below));
+}
+
+/** A weight of softmax in words. */
+function ofSoftmax(score) {
+  const { temperature } = state.edits;
+  return `exp(${short(score)}${temperature === 1 ? "" : ` / ${short(temperature)}`}) / the sum of exp over all ${T} tokens`;
+}
+
+/** Whom the chosen token attends to most, as a sentence. */
+function attentionInWords(weights) {
+  const order = best(weights, 3).map(([n, share]) => `${tokenName(n + FRONT)} with ${percent(share)}`);
+  const name = tokenName(state.token), own = FRONT ? `; to the class token with ${percent(at(head().A, state.token, 0))}` : "";
+  return `In block ${state.block + 1}, head ${state.head + 1}, ${name} attends most to ${order.join(", ")}${own}.`;
+}
 
 /** The chosen token's attention to each patch. */
 function attentionOf(A) {
@@ -412,10 +641,9 @@ function drawFilters({ canvas }) {
   }
 }
 
-function drawSimilarity({ canvas, outer }) {
+/** The cosine of the chosen position with each position, laid out as the image. */
+function similarities() {
   const table = model.weights.positions, t = Math.max(state.token, FRONT);
-  outer.hidden = !table;
-  if (!table) return;
   const norm = r => Math.sqrt(rows(table, r, 1).data.reduce((sum, x) => sum + x * x, 0)) || 1;
   const array = { data: new Float32Array(N), shape: [ROWS, COLUMNS] };
   for (let n = 0; n < N; n++) {
@@ -423,31 +651,48 @@ function drawSimilarity({ canvas, outer }) {
     for (let d = 0; d < D; d++) sum += at(table, t, d) * at(table, n + FRONT, d);
     array.data[n] = sum / norm(t) / norm(n + FRONT);
   }
-  drawMatrix(canvas, { array, chosen: -1 });
+  return array;
+}
+
+function drawSimilarity({ canvas, outer }) {
+  outer.hidden = !model.weights.positions;
+  if (outer.hidden) return;
+  drawMatrix(canvas, { array: similarities(), chosen: -1 });
   canvas.style.width = `${COLUMNS * Math.floor(200 / COLUMNS)}px`;
   canvas.style.height = `${ROWS * Math.floor(200 / COLUMNS)}px`;
 }
 
+/** A small image for each block and head; a click chooses both. */
 function drawAllHeads({ canvas }) {
-  const tile = Math.max(32, Math.min(72, Math.floor(560 / config.heads))), one = document.createElement("canvas");
-  canvas.width = config.heads * tile;
-  canvas.height = Math.round(config.depth * tile * HEIGHT / WIDTH);
-  const context = canvas.getContext("2d"), high = tile * HEIGHT / WIDTH;
+  const tile = Math.max(32, Math.min(72, Math.floor(500 / config.heads))), high = Math.round(tile * HEIGHT / WIDTH);
+  const [left, top] = [56, 20], context = canvas.getContext("2d"), ink = getComputedStyle(document.body).color;
+  canvas.width = left + config.heads * tile;
+  canvas.height = top + config.depth * high;
+  canvas.className = "clickable";
+  context.font = "12px system-ui, sans-serif";
+  context.fillStyle = ink;
+  for (let h = 0; h < config.heads; h++) context.fillText(tile < 48 ? h + 1 : `head ${h + 1}`, left + h * tile + 2, 14);
+  for (let l = 0; l < config.depth; l++) context.fillText(`block ${l + 1}`, 0, top + l * high + high / 2 + 4);
   seen.blocks.forEach((each, l) => (each.heads || []).forEach(({ A }, h) => {
     drawImage(one, attentionOf(A), 1);
-    context.drawImage(one, h * tile + 1, l * high + 1, tile - 2, high - 2);
+    context.drawImage(one, left + h * tile + 2, top + l * high + 2, tile - 4, high - 4);
   }));
+  context.strokeStyle = ink;
+  context.lineWidth = 2;
+  context.strokeRect(left + state.head * tile + 1, top + state.block * high + 1, tile - 2, high - 2);
   canvas.onclick = event => {
-    const box = canvas.getBoundingClientRect();
-    state.head = Math.min(config.heads - 1, Math.floor((event.clientX - box.left) / box.width * config.heads));
-    state.block = Math.min(config.depth - 1, Math.floor((event.clientY - box.top) / box.height * config.depth));
+    const box = canvas.getBoundingClientRect(), x = (event.clientX - box.left) / box.width * canvas.width;
+    const y = (event.clientY - box.top) / box.height * canvas.height;
+    state.head = Math.max(0, Math.min(config.heads - 1, Math.floor((x - left) / tile)));
+    state.block = Math.max(0, Math.min(config.depth - 1, Math.floor((y - top) / high)));
     showSwitches();
     redraw();
   };
 }
+const one = document.createElement("canvas");
 
 /** Lines of probability over the blocks, each with its class beside its end. */
-function drawLens({ canvas, outer }) {
+function drawLens({ canvas, explained, live }) {
   const chosen = best(seen.probabilities.data, 5), across = 460, high = 200, left = 36, right = 130, L = seen.lens.length - 1;
   canvas.width = across + left + right;
   canvas.height = high + 40;
@@ -459,16 +704,20 @@ function drawLens({ canvas, outer }) {
   for (const p of [0, 0.5, 1]) context.fillText(`${100 * p} %`, 0, y(p) + 4);
   for (let l = 0; l <= L; l++) context.fillText(l === 0 ? "start" : l, x(l) - 6, high + 30);
   let lowest = -20;
+  const shown = stepPlayed && stepPlayed.live === live ? Math.floor(stepPlayed.share * L) : L;
   chosen.forEach(([k, p], i) => {
     context.strokeStyle = context.fillStyle = colours[i];
     context.lineWidth = 2;
     context.beginPath();
-    seen.lens.forEach((row, l) => context.lineTo(x(l), y(row.data[k])));
+    seen.lens.slice(0, shown + 1).forEach((row, l) => context.lineTo(x(l), y(row.data[k])));
     context.stroke();
     lowest = Math.max(y(p) + 4, lowest + 14);
     context.fillText(classes[k].slice(0, 18), x(L) + 6, lowest);
   });
   const names = chosen.map(([k]) => `${classes[k]}: ${seen.lens.map(row => `${Math.round(100 * row.data[k])} %`).join(", ")}`);
+  const first = chosen[0][0], from = 1 + seen.lens.findLastIndex(row => best(row.data, 1)[0][0] !== first);
+  explained.textContent = from === 0 ? `${isolated(classes[first])} is the likeliest class even before block 1.`
+    : `${isolated(classes[first])} is the likeliest class from block ${from} on.`;
   canvas.setAttribute("aria-label", `Probabilities before block 1 and after each block. ${names.join("; ")}`);
 }
 
@@ -494,6 +743,54 @@ function identity() {
 
 // -- play ---------------------------------------------------------------------------------------------------
 
+/** Play a step: its numbers appear token by token, and the image marks the token. */
+function playStep(live) {
+  const begun = performance.now(), length = 60 * Math.max(20, Math.min(70, T));
+  const mine = stepPlayed = { live, token: 0, share: 0 };
+  return new Promise(done => {
+    const frame = now => {
+      if (stepPlayed !== mine) return done(false);         // another step is played, or something has changed
+      mine.share = Math.min(1, Math.max(0, now - begun) / length);
+      mine.token = Math.min(T - 1, Math.floor(mine.share * T));
+      if (mine.share === 1) stepPlayed = null;
+      drawStage();
+      for (const panel of panels) if (panel.live === live && panel.visible) enqueue(panel);
+      if (stepPlayed) requestAnimationFrame(frame);
+      else done(true);
+    };
+    requestAnimationFrame(frame);
+  });
+}
+
+for (const part of document.querySelectorAll("section:not(#training) .live")) {
+  const button = Object.assign(document.createElement("button"), { className: "play", textContent: "▶ play this step" });
+  const title = part.closest("section").querySelector("h2").textContent;
+  const before = [...part.closest("section").querySelectorAll("h3")].filter(h => h.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_FOLLOWING);
+  button.setAttribute("aria-label", `play this step: ${before.length ? before.at(-1).textContent : title}`);
+  button.onclick = () => playStep(part);
+  part.before(button);
+}
+
+/** Play one step after another. */
+element("play-all").onclick = async () => {
+  for (const part of document.querySelectorAll("section:not(#training) .live")) {
+    part.previousElementSibling.scrollIntoView({ block: "start" });
+    if (!await playStep(part)) return;
+  }
+};
+
+const showPart = id => element(id).scrollIntoView({ block: "start" });
+const TRIES = {
+  attend: () => { chooseToken(Math.floor(ROWS / 2) * COLUMNS + Math.floor(COLUMNS / 2) + FRONT); showPart("whom"); },
+  head: () => showPart("block"),
+  positions: () => { if (element("positions").checked && page.weights.positions) element("positions").click(); showPart("tokens"); },
+  know: () => showPart("lens"),
+  erase: () => { document.querySelector("[data-tool=erase]").click(); say("Click the patches that you want to erase."); element("stage").focus(); },
+  number: () => document.querySelector("#embedding figcaption button").click(),
+};
+for (const button of document.querySelectorAll("[data-try]")) button.onclick = () => TRIES[button.dataset.try]();
+element("class-token").onclick = () => chooseToken(0);
+
 const toggled = (list, item, on) => on ? list.filter(each => each !== item) : [...list, item];
 
 function showSwitches() {
@@ -506,7 +803,7 @@ function showSwitches() {
   element("temperature").value = Math.log2(edits.temperature);
   element("temperature-is").textContent = `τ = ${short(edits.temperature)}`;
   const mark = (id, chosen, off) => [...element(id).children].forEach((button, i) => {
-    button.setAttribute("aria-selected", i === chosen);
+    button.setAttribute("aria-pressed", i === chosen);
     button.classList.toggle("off", off(i));
   });
   mark("blocks", state.block, l => edits.blocksOff.includes(l));
@@ -520,10 +817,9 @@ function showSwitches() {
   showMoment();
 }
 
-function tabs(id, count, name, choose) {
+function choices(id, count, name, choose) {
   element(id).append(...Array.from({ length: count }, (_, i) => {
     const button = Object.assign(document.createElement("button"), { textContent: `${name} ${i + 1}` });
-    button.setAttribute("role", "tab");
     button.onclick = () => {
       choose(i);
       showSwitches();
@@ -532,8 +828,8 @@ function tabs(id, count, name, choose) {
     return button;
   }));
 }
-tabs("blocks", config.depth, "block", i => { state.block = i; });
-tabs("heads", config.heads, "head", i => { state.head = i; });
+choices("blocks", config.depth, "block", i => { state.block = i; });
+choices("heads", config.heads, "head", i => { state.head = i; });
 
 function onSwitch(id, change) {
   element(id).oninput = event => {
@@ -568,6 +864,7 @@ element("shuffle").onclick = () => {
 };
 element("clear").onclick = () => {
   state.pixels.fill(128);
+  painted = false;
   state.sample = -1;
   placed = null;
   state.tool = "draw";
@@ -600,15 +897,15 @@ function paint([x, y], radius, rgb) {
 }
 
 const USE = {
-  choose: pixel => {
+  choose: (pixel, first, event) => {
     const n = patchAt(pixel);
-    if (n !== null) state.token = n + FRONT;
-    redraw();
+    if (n !== null) chooseToken(n + FRONT, first || Boolean(event.buttons));
   },
   draw: pixel => {
     const hex = element("colour").value;
     paint(pixel, Math.floor(Math.max(HEIGHT, WIDTH) / 40), [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)));
     state.sample = -1;
+    painted = true;
     changed();
   },
   erase: pixel => {
@@ -617,6 +914,7 @@ const USE = {
     const from = currentOrder()[n], left = (from % COLUMNS) * P, top = Math.floor(from / COLUMNS) * P;
     for (let y = 0; y < P; y++) for (let x = 0; x < P; x++) state.pixels.set([128, 128, 128], 3 * ((top + y) * WIDTH + left + x));
     state.sample = -1;
+    painted = true;
     changed();
   },
   swap: (pixel, first) => {
@@ -645,12 +943,24 @@ element("stage").onpointerdown = event => {
 element("stage").onpointermove = event => {
   if (event.buttons || (state.tool === "choose" && event.pointerType === "mouse" && seen)) USE[state.tool](pixelAt(event), false, event);
 };
+element("stage").onpointerleave = () => {
+  if (seen && state.token !== pinned) chooseToken(pinned);
+};
+
+/** Arrow keys choose a patch, or move the picture; Enter uses the tool on the chosen patch. */
 element("stage").onkeydown = event => {
-  const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -COLUMNS, ArrowDown: COLUMNS }[event.key];
-  if (!step || !seen) return;
+  const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+  if (!seen || !(move || event.key === "Enter" || event.key === " ")) return;
   event.preventDefault();
-  state.token = Math.max(0, Math.min(T - 1, state.token < FRONT ? FRONT : state.token + step));
-  redraw();
+  const n = state.token - FRONT, middle = [n % COLUMNS * P + P / 2, Math.floor(n / COLUMNS) * P + P / 2].map(Math.floor);
+  if (state.tool === "move") {
+    if (!move) return;
+    placed.x += move[0] * WIDTH / 32;
+    placed.y += move[1] * HEIGHT / 32;
+    place();
+  } else if (move) {
+    chooseToken(Math.max(0, Math.min(T - 1, n < 0 ? FRONT : state.token + move[0] + COLUMNS * move[1])));
+  } else if (n >= 0) USE[state.tool](middle, true, event);
 };
 
 // -- images -------------------------------------------------------------------------------------------------
@@ -662,6 +972,8 @@ function choose(i) {
   state.pixels = bytesOf(samples[i].pixels);
   state.sample = i;
   state.edits.order = null;
+  painted = false;
+  unchanged = null;
   placed = null;
   if (state.tool === "move") state.tool = "choose";
   say(samples[i].truth === null ? "" : `This is labelled ${classes[samples[i].truth]}.`);
@@ -691,6 +1003,7 @@ function place() {
   const [w, h] = [bitmap.width * scale, bitmap.height * scale];
   placed.x = Math.max((WIDTH - w) / 2, Math.min((w - WIDTH) / 2, placed.x));
   placed.y = Math.max((HEIGHT - h) / 2, Math.min((h - HEIGHT) / 2, placed.y));
+  painted = false;
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, (WIDTH - w) / 2 + placed.x, (HEIGHT - h) / 2 + placed.y, w, h);
   const { data } = context.getImageData(0, 0, WIDTH, HEIGHT);
@@ -699,18 +1012,33 @@ function place() {
   changed();
 }
 
+/** The picture of a file, no larger than the largest zoom needs. */
+async function pictureOf(file) {
+  const whole = await createImageBitmap(file), scale = 5 * Math.max(HEIGHT, WIDTH) / Math.min(whole.width, whole.height);
+  if (scale >= 1) return whole;
+  const size = { resizeWidth: Math.round(whole.width * scale), resizeHeight: Math.round(whole.height * scale) };
+  const smaller = await createImageBitmap(whole, { ...size, resizeQuality: "high" });
+  whole.close();
+  return smaller;
+}
+
 async function take(file) {
-  if (!file) return;
-  try {
-    placed = { bitmap: await createImageBitmap(file), zoom: 1, x: 0, y: 0 };
-  } catch {
-    say(`${file.name} is not an image that this browser can read: choose a PNG, JPEG or WebP file`);
+  if (!file) {
+    say("Nothing was taken: drop or choose an image file.");
     return;
   }
+  const name = isolated(file.name);
+  try {
+    placed = { bitmap: await pictureOf(file), zoom: 1, x: 0, y: 0 };
+  } catch {
+    say(`${name} is not an image that this browser can read: choose a PNG, JPEG or WebP file of fewer than 100 million pixels`);
+    return;
+  }
+  unchanged = null;
   state.edits.order = null;
   state.tool = "move";
   element("zoom").value = 1;
-  say(`${file.name}: drag the picture to place it.`);
+  say(`${name}: drag the picture to place it.`);
   place();
 }
 element("file").onchange = event => take(event.target.files[0]);
@@ -738,6 +1066,7 @@ function stateText() {
 function restore(text) {
   try {
     const found = JSON.parse(decodeURIComponent(text));
+    painted = true;
     const whole = (number, end) => Number.isInteger(number) && number >= 0 && number < end;
     const order = found.edits.order, moment = training && "step" in found ? training.steps.indexOf(found.step) : MOMENTS - 1;
     const fits = whole(moment, MOMENTS) && whole(found.token, T) && whole(found.block, config.depth) && whole(found.head, config.heads)
@@ -751,6 +1080,7 @@ function restore(text) {
       state.sample = -1;
     } else return false;
     Object.assign(state, { edits: found.edits, token: found.token, block: found.block, head: found.head, moment });
+    pinned = found.token;
     return true;
   } catch {
     return false;
@@ -775,11 +1105,27 @@ for (const line of document.querySelectorAll("[data-line]")) {
   const code = Object.assign(document.createElement("code"), { textContent: text });
   line.append(`${file}, line ${number}:`, code);
 }
+const scrollers = new ResizeObserver(entries => {        // what scrolls can be scrolled by keyboard
+  for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
+});
+for (const each of document.querySelectorAll(".equation, .source code")) scrollers.observe(each);
 document.querySelector(".depth").textContent = config.depth;
+document.querySelector(".heads").textContent = config.heads;
+document.querySelector(".in-front").hidden = !FRONT;
 document.querySelector(".pooling").textContent = config.classifier === "token"
   ? "The head reads the class token alone, after a last LayerNorm, and a linear layer gives each class a number, its logit. Softmax turns them into probabilities."
   : "The head reads the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3). A linear layer gives each class a number, its logit; softmax turns them into probabilities.";
 setUpTraining();
+function drawLegend() {
+  const canvas = element("legend"), context = canvas.getContext("2d");
+  for (let x = 0; x < canvas.width; x++) {
+    context.fillStyle = `rgb(${colour(2 * x / (canvas.width - 1) - 1)})`;
+    context.fillRect(x, 0, 1, canvas.height);
+  }
+}
+drawLegend();
+dark.addEventListener("change", drawLegend);
+element("class-token").hidden = !FRONT;
 if (samples.length) choose(0);
 if (location.hash.length > 1 && !restore(location.hash.slice(1))) {
   say("This link was made for another model, or it is cut short: the page begins anew.");

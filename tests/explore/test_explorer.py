@@ -9,6 +9,7 @@ import minivit
 from minivit.explore import Moment, Sample, Training, write_explorer
 from minivit.models import ViT, ViTConfig
 from minivit.preprocessing import Preprocessing
+from tests.accessibility import violations
 from tests.support import randomize
 
 pytestmark = pytest.mark.browser
@@ -190,8 +191,8 @@ def test_without_a_head(opened):
     (pixels,) = pixels_of(model)
     page = opened(model, [pixels])
 
-    page.get_by_role("tab", name="block 2").click()
-    page.get_by_role("tab", name="head 2").click()
+    page.get_by_role("button", name="block 2", exact=True).click()
+    page.get_by_role("button", name="head 2", exact=True).click()
     found = after(page, switched(page, "head-on"))
 
     model.blocks[1].attention.out.weight.data[12:] = 0.0  # what it gathered goes nowhere
@@ -203,7 +204,7 @@ def test_without_a_block(opened):
     (pixels,) = pixels_of(model)
     page = opened(model, [pixels])
 
-    page.get_by_role("tab", name="block 3").click()
+    page.get_by_role("button", name="block 3", exact=True).click()
     found = after(page, switched(page, "block-on"))
 
     del model.blocks[2]
@@ -294,7 +295,7 @@ def test_a_link_restores_a_state(opened):
     pixels = pixels_of(model, 3)
     page = opened(model, pixels)
     page.evaluate("choose(2)")
-    page.get_by_role("tab", name="block 2").click()
+    page.get_by_role("button", name="block 2", exact=True).click()
     after(page, switched(page, "shuffle"))
     changed = after(page, switched(page, "head-on"))
     page.get_by_role("button", name="copy a link").click()
@@ -303,7 +304,7 @@ def test_a_link_restores_a_state(opened):
     again = opened(model, pixels, fragment)
 
     close(numbers(again)["logits"], changed["logits"])
-    assert again.get_by_role("tab", name="block 2").get_attribute("aria-selected") == "true"
+    assert again.get_by_role("button", name="block 2", exact=True).get_attribute("aria-pressed") == "true"
 
 
 def test_a_drawing_is_in_the_link(opened):
@@ -349,7 +350,7 @@ def test_a_file_that_is_no_image_is_said(opened, tmp_path):
     page.locator("#file").set_input_files(tmp_path / "notes.png")
 
     page.wait_for_function("document.getElementById('said').textContent.includes('not an image')")
-    assert "notes.png is not an image that this browser can read" in page.locator("#said").inner_text()
+    assert "\u2068notes.png\u2069 is not an image that this browser can read" in page.locator("#said").text_content()
 
 
 # -- the page as a page -------------------------------------------------------------------------------------
@@ -371,6 +372,83 @@ def test_it_is_whole_at_each_width_and_asks_no_network(opened, width, scheme):
         "[...document.querySelectorAll('figure:not([hidden]) canvas')].filter(c => c.width === 300).length"
     )
     assert blank == 0  # every canvas in the walk was drawn
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_axe_finds_nothing(opened, width, scheme):
+    """Contrast, labels, names, roles, landmarks and the order of focus, with the numbers closed and open."""
+    model = model_of()
+    page = opened(model, pixels_of(model, 4), viewport={"width": width, "height": 800}, color_scheme=scheme)
+
+    assert violations(page) == []
+    page.get_by_role("button", name="the numbers of patch embeddings").click()
+    assert violations(page) == []
+
+
+def test_the_page_is_operated_by_keyboard_alone(opened):
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    page = opened(model, [pixels])
+    press = page.keyboard.press
+
+    def to(matches, key="Tab"):
+        for _ in range(120):
+            press(key)
+            if page.evaluate(f"document.activeElement.matches({matches!r})"):
+                return
+        raise AssertionError(f"{matches} cannot be reached by {key}")
+
+    to("[data-tool=erase]")
+    press("Enter")
+    to("#stage", "Shift+Tab")
+    press("ArrowRight")
+    press("ArrowRight")
+    found = after(page, lambda: press("Enter"))  # patch 2 is erased
+    erased = pixels.copy()
+    erased[0:4, 4:8] = 128
+    close(found["logits"], ours(model, erased)[0])
+
+    to("[aria-label='the numbers of patch embeddings']")
+    press("Enter")
+    to("#numbers td button")
+    press("ArrowDown")
+    press("ArrowRight")
+    assert page.locator("#numbers-source").inner_text().startswith("patch 2 (row 1, column 2), column 2: ")
+    press("Escape")
+    assert not page.locator("#numbers").is_visible()
+    assert page.evaluate("document.activeElement.ariaLabel") == "the numbers of patch embeddings"
+
+    to("#blocks button:nth-child(2)")
+    press("Enter")
+    to("#block-on")
+    found = after(page, lambda: press("Space"))
+    assert found["weights"][1] is None
+
+
+def test_every_matrix_opens_to_all_its_numbers(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    figures = page.locator("figure:not([hidden]) figcaption button")
+
+    for i in range(figures.count()):
+        figures.nth(i).evaluate("button => button.click()")
+        title = page.locator("#numbers-title").inner_text()
+        rows, columns = map(int, re.search(r"\((\d+) × (\d+)\)", title).groups())
+        for turn, size, window in (("1 0", rows, 24), ("0 1", columns, 16)):
+            button = page.locator(f"[data-turn='{turn}']")
+            for _ in range((size - 1) // window):
+                assert button.is_enabled(), title
+                button.click()
+            assert button.is_disabled(), title
+        said = page.locator("#numbers td button").last
+        said.click()
+        source = page.locator("#numbers-source").inner_text()
+        assert f"column {columns}: " in source
+        assert not re.search("undefined|NaN|null", source)
+        page.locator("#numbers-close").click()
+    assert figures.count() >= 24
+    assert page.complaints == []
 
 
 def test_names_are_shown_as_they_are(opened):
@@ -400,7 +478,7 @@ def test_a_number_says_which_products_made_it(opened):
     page = opened(model, [pixels])
 
     page.get_by_role("button", name="the numbers of patch embeddings").click()
-    cell = page.locator("#numbers td").first
+    cell = page.locator("#numbers td button").first
     value = float(cell.inner_text())
     cell.click()
 

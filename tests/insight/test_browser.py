@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minivit.insight import ShownImages, inspect_model, inspect_page
+from tests.accessibility import violations
 from tests.support import tiny_vit
 
 pytestmark = pytest.mark.browser
@@ -70,6 +71,12 @@ def test_text_has_a_contrast_that_can_be_read(open_page, scheme):
         for ink in inks:
             darker, lighter = sorted([paper, luminance(page, f"{ground} {ink}", "color")])
             assert (lighter + 0.05) / (darker + 0.05) >= 4.5, ink
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_axe_finds_nothing(open_page, width, scheme):
+    assert violations(open_page(scheme, width)) == []
 
 
 @pytest.mark.parametrize("width", WIDTHS)
