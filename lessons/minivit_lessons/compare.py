@@ -90,7 +90,8 @@ def same_gradients(
     leaves = [tensor(point.copy(), requires_grad=True) for point in points]
     out = attempt(*leaves, **options)
     cotangent = np.random.default_rng(7).standard_normal(np.shape(out.data))
-    with explained({"made from nothing": f"compute {attempt.name} with the Tensors, not with their .data"}):
+    from_arrays = f"compute {attempt.name} with the Tensors, not with their .data"
+    with explained({"made from nothing": from_arrays, "backward needs a tensor computed": from_arrays}):
         attempt.call(_backward, out, cotangent, what=f"the backward pass of {what}")
 
     def project(values: list[np.ndarray]) -> float:

@@ -26,6 +26,21 @@ NOT_THE_LEARNERS = (
     str(Path(minivit.__file__).parent), str(Path(__file__).parent), "site-packages", "<lesson ", "<minivit's answer",
 )  # fmt: skip
 PRINTED_CHARACTERS = 2000  # of an attempt's output that are shown
+LONGEST = 200  # characters of a complaint that quotes an exception
+# What NumPy says at length, and the same in brief.
+IN_BRIEF = (
+    (
+        re.compile(r"matmul: Input operand 1 has a mismatch .*\(size (\d+) is different from (\d+)\)"),
+        r"matmul: \2 columns on the left, \1 rows on the right",
+    ),
+    (
+        re.compile(r"all the input array dimensions .* along dimension (\d+), .* 0 has size (\d+) .* 1 has size (\d+)"),
+        r"arrays of length \2 and \3 along axis \1",
+    ),
+    (re.compile(r"numpy boolean subtract, .*"), "numpy boolean subtract is not supported"),
+    (re.compile(r"operands could not be broadcast together with shapes"), "cannot broadcast shapes"),
+    (re.compile(r"(.*) missing \d+ required positional arguments?:"), r"\1 needs"),
+)
 # What PyTorch calls a method or argument, and what does the same with arrays and the lessons' Tensors.
 FROM_PYTORCH = {
     "permute": "transpose(...) with all axes in their new order",
@@ -70,6 +85,65 @@ NOT_DEFINED = {
 class Complaint(Exception):
     """What is wrong with an attempt, in one line."""
 
+    @property
+    def full(self) -> str:
+        """All that is known, where the line itself had to be shortened."""
+        return str(self)
+
+    def with_advice(self, reason: str) -> Complaint:
+        """Return the same with the likely reason at its end."""
+        return Complaint(f"{self}; {reason}")
+
+
+class Raised(Complaint):
+    """An exception of an attempt, in one line of at most LONGEST characters if the advice leaves room.
+
+    Args:
+        what: what was called.
+        brief: the same, shorter.
+        error: the exception.
+        line: the learner's line that led to it; "" if unknown.
+        advice: what to do, with the sign before it; "" if unknown.
+    """
+
+    def __init__(self, what: str, brief: str, error: Exception, line: str, advice: str = ""):
+        self.parts = (what, brief, error, line)
+        self.advice = advice
+        super().__init__(self._fitted())
+
+    @property
+    def full(self) -> str:
+        """What was called, the exception, and the line, however long."""
+        what, _, error, line = self.parts
+        return f"{what} raises {_one_line(error)}{_in_line(line)}{self.advice}"
+
+    def with_advice(self, reason: str) -> Raised:
+        """Return the same with the likely reason at its end; the quotes give way to it."""
+        return Raised(*self.parts, advice=f"{self.advice}; {reason}")
+
+    def _fitted(self) -> str:
+        """Return the sentence, shortened where that hurts least: the arguments, NumPy's words, the line, the rest."""
+        what, brief, error, line = self.parts
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        for pattern, short in IN_BRIEF:
+            text = pattern.sub(short, text)
+        tries = [(what, text, line), (brief, text, line)]
+        tries += [(brief, text, _cut(line, room)) for room in (60, 40, 0)]
+        tries += [(brief, _cut(text, room), "") for room in (80, 40, 0)]
+        for called, said, shown in tries:
+            sentence = f"{called} raises {kind}{': ' if said else ''}{said}{_in_line(shown)}{self.advice}"
+            if len(sentence) <= LONGEST:
+                return sentence
+        return sentence
+
+
+def _in_line(line: str) -> str:
+    return f" (in the line `{line}`)" if line else ""
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 3] + "..." if room > 3 else ""
+
 
 class NotDone(Complaint):
     """An exercise that the learner has not begun."""
@@ -82,8 +156,8 @@ def explained(reasons: Mapping[str, str]) -> Iterator[None]:
         yield
     except Complaint as complaint:
         for part, reason in reasons.items():
-            if type(complaint) is Complaint and part in str(complaint):
-                raise Complaint(f"{complaint}; {reason}") from complaint
+            if not isinstance(complaint, NotDone) and part in complaint.full:
+                raise complaint.with_advice(reason) from complaint
         raise
 
 
@@ -116,6 +190,7 @@ class Attempt:
             function: what to call.
             what: the name of the call in a complaint. [default: `name(...)`]
         """
+        brief = what or f"{self.name}(...)"
         what = what or f"{self.name}({_brief(inputs, options)})"
         before = [_copy(value) for value in (*inputs, *options.values())]
         try:
@@ -125,7 +200,7 @@ class Attempt:
         except NotImplementedError as error:
             raise NotDone(f"{self.name} is not done yet") from error
         except Exception as error:
-            raise Complaint(f"{what} raises {_one_line(error)}{_place(error)}{_translated(error)}") from error
+            raise Raised(what, brief, error, _line_of(error), _translated(error)) from error
         for i, (value, was) in enumerate(zip((*inputs, *options.values()), before, strict=True)):
             if not _equal(value, was):
                 raise Complaint(f"{what} changes its input {i + 1}: work on a copy, x = x.copy()")
@@ -158,11 +233,10 @@ def _name(value: Any) -> str:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    text = text if len(text) <= 160 else text[:157] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _place(error: Exception) -> str:
+def _line_of(error: Exception) -> str:
     """Return the learner's line that led to the error, if found; lines of earlier lessons do not count."""
     trace, line = error.__traceback__, ""
     while trace is not None:
@@ -170,7 +244,7 @@ def _place(error: Exception) -> str:
         if not any(part in code.co_filename for part in NOT_THE_LEARNERS):
             line = linecache.getline(code.co_filename, trace.tb_lineno).strip() or line
         trace = trace.tb_next
-    return f" (in the line `{line}`)" if line else ""
+    return line
 
 
 def _translated(error: Exception) -> str:

@@ -44,6 +44,7 @@ def test_a_wrong_answer_is_told_its_mistake(answer):
     assert verdict.status == WRONG, verdict
     assert answer.told in verdict.message
     assert "\n" not in verdict.message
+    assert len(verdict.message) <= 200
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -41,6 +41,11 @@ def shape_of_crop(value: Any) -> None:
         (9, 16, 32): "the first colon keeps all of its axis: there are still ten images",
         (32, 16, 10): "the order of the axes does not change: images come first",
         (10, 32, 16, 1): "8:24 is the second index, so it cuts rows, and an integer index removes its axis",
+        (10, 16, 3): "the 0 is the last index, so it removes the axis of channels, not that of columns",
+        (16, 32, 1): "the first colon keeps its axis of images, and an integer index removes its axis",
+        (10, 24, 32, 1): "8:24 begins at row 8, not at row 0, and an integer index removes its axis",
+        (10, 17, 32, 1): "8:24 stops before 24, and an integer index removes its axis",
+        (8, 24, 32): "8:24 cuts the second axis, the rows: its length becomes 24 - 8, and the ten images stay",
     }
     if tuple(value) != (10, 16, 32):
         otherwise = f"{tuple(value)} is wrong: go through the four indices from the left and note what each does"

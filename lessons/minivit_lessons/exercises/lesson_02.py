@@ -454,7 +454,7 @@ def _found(
     try:
         found = attempt.call(attempt.function, y, dy.copy(), what=walked)
     except Complaint as complaint:
-        said = str(complaint)
+        said = complaint.full
         if "tuple" in said and "operand" in said:
             raise Complaint(
                 f"{walked}: a vjp returns a tuple with a gradient for each parent: pair them with zip"

@@ -46,6 +46,8 @@ def normalise_row(attempt: Attempt) -> None:
             raise Complaint("normalise_row returns two numbers: return the list of the n_i, one for each x")
         if np.shape(got) == ():
             raise Complaint("normalise_row returns one number: is `return` inside the loop? Return a list")
+        if np.shape(got) == (1,):
+            raise Complaint(f"{what} has one number of {D}: is `return` inside the loop, which it ends too early?")
         size, length, largest = math.sqrt(squares / D), math.sqrt(math.fsum(x * x for x in row)), max(row)
         middle, second = sorted(row)[D // 2], math.fsum(x * x for x in row) / D
         rounded = [x - mean // 1 for x in row]

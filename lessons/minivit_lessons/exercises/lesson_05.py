@@ -237,6 +237,9 @@ def unpatchify(attempt: Attempt) -> None:
             "N was split into columns and rows: the rows come first": (
                 patches.reshape(B, w, h, P, P, C).transpose(0, 2, 3, 1, 4, 5).reshape(B, H, W, C)
             ),
+            "N was split into W/P and H/P: the rows of patches come first, (B, H/P, W/P, P, P, C)": (
+                patches.reshape(B, w, h, P, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(B, H, W, C)
+            ),
             "rows and columns inside the patches are swapped": (split.transpose(0, 1, 4, 2, 3, 5).reshape(B, H, W, C)),
             "these are the patches themselves": patches,
             "only the first image is returned": images[:1],

@@ -232,6 +232,11 @@ def attention(attempt: Attempt) -> None:
             ),
             "the output is divided by 4 = N = D_h once more: the weights already add up to 1": right / 4,
             "the keys are averaged: average the values": weights @ k,
+            "keys and values are swapped: attention_weights(q, k) compares, and v is averaged": (
+                _rows(q @ v.swapaxes(-1, -2) / 2) @ k
+            ),
+            "the queries are averaged: average the values": weights @ q,
+            "queries and keys are swapped: attention_weights(q, k)": _rows(k @ q.swapaxes(-1, -2) / 2) @ v,
             "the queries are averaged: average the values": weights @ q,
             "the values are weighted with the scores: softmax is missing": scores / 2 @ v,
             "the division by √D_h is missing": _rows(scores) @ v,

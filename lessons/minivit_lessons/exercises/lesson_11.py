@@ -78,6 +78,8 @@ def training_step(attempt: Attempt) -> None:
                 "has no attribute 'grad'": "optimizer.parameters is a dictionary: loop over its .values()",
                 "labels are constants": "the logits come first: cross_entropy(logits, labels)",
                 "clip_by_global_norm() missing": "pass the list of gradients and the limit 1.0",
+                "no attribute 'softmax'": "cross_entropy takes the logits: leave the softmax out",
+                "no attribute 'log_softmax'": "cross_entropy takes the logits: leave the softmax out",
             }
         ):
             loss = attempt(model, optimizer, images, labels)
@@ -356,7 +358,8 @@ def shift_and_flip(attempt: Attempt) -> None:
     moves: list[tuple[int, int, bool]] = list(
         itertools.product((-1, 0, 1), (-1, 0, 1), (False, True))
     )  # down, across, mirrored
-    kind = _which(got, [_moved(one, *move) for move in moves])
+    right_ones = [_moved(one, *move) for move in moves]
+    kind = _which(got, right_ones)
     if (kind < 0).any():
         raise Complaint(_what_else(got[kind < 0], one, moves))
     drawn = np.array(moves)[kind]  # (B, 3)
@@ -367,7 +370,10 @@ def shift_and_flip(attempt: Attempt) -> None:
         raise Complaint("shift_and_flip mirrors no image: mirror each with probability 1/2")
     if mirrored.all():
         raise Complaint("shift_and_flip mirrors every image: mirror each with probability 1/2")
-    if not (down.any() or across.any()):
+    if (down == down[0]).all() and (across == across[0]).all():
+        others = [_which(attempt(images, shift, np.random.default_rng(seed)), right_ones) for seed in (9, 10, 11)]
+        if any(np.array(moves)[kinds][:, :2].any() for kinds in (kind, *others)):
+            raise Complaint("shift_and_flip shifts all images of a batch alike: draw two shifts for each image")
         raise Complaint("shift_and_flip never shifts an image")
     for amounts, where in ((down, "down or up"), (across, "to the side")):
         if set(amounts.tolist()) != {-1, 0, 1}:

@@ -183,6 +183,8 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
     shapes = f"each block's mean over the heads is {right.shape}: keep the axis of its rows' sums"
     with explained({" raises ValueError": shapes}):
         got = attempt([weights.copy() for weights in layers])
+    if np.ndim(got) == 4:
+        raise Complaint("roll_out keeps the axis of heads: take the mean over them in each block, weights.mean(axis=1)")
     same(
         got,
         right,

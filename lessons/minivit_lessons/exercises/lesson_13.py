@@ -106,6 +106,7 @@ def resize_positions(attempt: Attempt) -> None:
         mixed = _bilinear(patches.reshape(D, *before).transpose(1, 2, 0), after).reshape(1, count, D)
         shapes = "R works on h and S.T on w: use R @ grid @ S.T with a grid (D, h, w)"
         joined = "join (1, 1, D) and (1, h' * w', D) along axis 1: reshape the grid to rows first"
+        swapped = _bilinear(patches.reshape(before[1], before[0], D).swapaxes(0, 1), after).reshape(1, count, D)
         last = _bilinear(table[0, :-1].reshape(*before, D), after).reshape(1, count, D)
         with explained(
             {
@@ -145,6 +146,9 @@ def resize_positions(attempt: Attempt) -> None:
                 ),
                 "the last row is left out instead of the class token's, which is row 0: use table[0, 1:]": (
                     np.concatenate([front, last], axis=1)
+                ),
+                "the rows are reshaped to (w, h, D): the grid is (h, w, D), in reading order": (
+                    np.concatenate([front, swapped], axis=1)
                 ),
                 "the class token's row is missing and the grid is not flattened": right[0, 1:].reshape(*after, D),
                 "the first axis is missing: return (1, 1 + h' * w', D)": right[0],

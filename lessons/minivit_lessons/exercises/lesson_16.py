@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
@@ -394,6 +395,9 @@ def add_in_order(attempt: Attempt) -> None:
         raise Complaint(
             "add_in_order: another order of arrival gives other last bits: wait for all, then add them by number"
         )
+    downwards = [functools.reduce(np.add, [part[i] for part in reversed(parts)]) for i in range(len(shapes))]
+    if all(np.array_equal(a, b) for a, b in zip(found[0], downwards, strict=True)):
+        raise Complaint("add_in_order adds from the highest number to the lowest: begin with the lowest")
 
 
 def _arrive(order: tuple[int, ...], parts: list[list[np.ndarray]]) -> Any:

@@ -59,6 +59,13 @@ def centre_square(attempt: Attempt) -> None:
             for sentence, wrong in different.items():
                 if _equal(wrong, got):
                     raise Complaint(f"centre_square(pixels) of ({height}, {width}, 3): {sentence}")
+            if _equal(got, pixels[top : height - top, left : width - left]):
+                raise Complaint(
+                    f"centre_square of {height} x {width} pixels is {got.shape[0]} x {got.shape[1]}: an odd difference "
+                    "leaves one too many at the end: end at top + S and left + S"
+                )
+            if side < largest and _equal(got, _with_larger_side(pixels)):
+                raise Complaint("centre_square(pixels): S is the smaller of H and W, min(H, W), not the larger")
             if got.shape[0] != got.shape[1]:
                 raise Complaint(
                     f"centre_square returns {got.shape[0]} x {got.shape[1]} pixels of {height} x {width}: it must be a "
@@ -77,6 +84,14 @@ def _channels_first(pixels: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return pixels[:, top : top + side, left : left + side]
+
+
+def _with_larger_side(pixels: np.ndarray) -> np.ndarray:
+    """Return what slices of the larger of H and W leave of an image."""
+    height, width = pixels.shape[:2]
+    side = max(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def _squeezed(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -339,6 +354,18 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
         ),
         f"{alone} (it is compared with the share)": values > share,
         f"{alone} (it is compared with a share of the largest)": values > share * values.max(),
+        f"{alone} (it is compared with that share of the largest)": values >= share * values.max(),
+        f"{alone} (it is compared with that share)": values >= share,
+        f"{alone} (it is compared with that share of the sum)": values >= share * total,
+        "each patch is compared with a quantile: a share of the patches is not a share of their sum": (
+            values >= np.quantile(values, 1 - share)
+        ),
+        "each patch is compared with the quantile of `share`: add up the values, from the largest": (
+            values >= np.quantile(values, share)
+        ),
+        "each patch is compared with the quantile of the share: add up the values, from the largest": (
+            values > np.quantile(values, share)
+        ),
         f"{alone} (it is compared with a share of the sum)": values > share * total,
         f"{alone} (it is compared with a share of the mean)": values > share * values.mean(),
         f"{alone} (it is compared with the mean)": values > values.mean(),

@@ -147,6 +147,8 @@ def class_accuracies(attempt: Attempt) -> None:
         if array.shape == (K - 1,) and np.allclose(array, right[:-1]):
             raise Complaint(f"{what} has no entry for the class without images: return K numbers, nan there")
         overall = float((guesses == labels).mean())
+        one_against_rest = np.array([((guesses == k) == (labels == k)).mean() for k in range(K)])
+        union = hits / np.array([max(1, ((guesses == k) | (labels == k)).sum()) for k in range(K)])
         known: dict[str, Any] = {
             "the class without images is 0: it must be nan": zero,
             "this selects by the guess, which is precision: select by the label": precision,
@@ -158,6 +160,8 @@ def class_accuracies(attempt: Attempt) -> None:
             "this is the number of images of each class": np.bincount(labels, minlength=K).astype(float),
             "divide by the number of images of the class, not by B / K": hits / (B / K),
             "these are percent: return numbers from 0 to 1": 100 * zero,
+            "images of other classes count as right if their guess is not k: select those of label k": one_against_rest,
+            "label or guess is k: of the images whose label is k, count the right ones": union,
         }
         filled = np.where(np.isnan(array), -1.0, array) if array.dtype.kind == "f" else array
         wanted = np.where(np.isnan(right), -1.0, right)
@@ -177,6 +181,11 @@ def confusion_matrix(attempt: Attempt) -> None:
     for B, K in ((40, 3), (90, 5)):
         guesses, labels = _answers(np.random.default_rng(B), B, K)
         _same_confusion(attempt(guesses, labels, K), guesses, labels, K, f"confusion_matrix(guesses, labels, {K})")
+    few = np.array([0, 1, 1])
+    with explained({"out of bounds": "the matrix needs K rows and columns, whatever classes occur"}):
+        got = attempt(few[::-1].copy(), few, 4)
+    if np.shape(got) != (4, 4):
+        raise Complaint(f"confusion_matrix(guesses, labels, 4) of two classes is {np.shape(got)}: make it (K, K)")
 
 
 def _same_confusion(got: Any, guesses: np.ndarray, labels: np.ndarray, K: int, what: str) -> None:

@@ -24,11 +24,14 @@ def accuracy_in_table(attempt: Attempt) -> None:
     a[:9], b[:24] = labels[:9], labels[:24]
     rows = [f"{i},{y},{p},{q}" for i, (y, p, q) in enumerate(zip(labels, a, b, strict=True))]
     text = "\n".join(["image,label,first-0,second-0", *rows]) + "\n"
+    empty = "the text ends with a new line, and so with an empty one: use text.split(), not text.split('\\n')"
     for run, guesses, other in (("first-0", a, b), ("second-0", b, a)):
         right = float((guesses == labels).mean())
         n = len(labels)
+        with explained({"list index out of range": empty, "invalid literal for int() with base 10: ''": empty}):
+            got = attempt(text, run)
         same(
-            attempt(text, run),
+            got,
             np.float64(right),
             f"accuracy_in_table(text, {run!r})",
             mistakes={
@@ -67,6 +70,12 @@ def majority_baseline(attempt: Attempt) -> None:
         },
         check_dtype=False,
     )
+    got = float(attempt(np.array([0, 2, 0, 1, 5]), np.array([5, 0, 5, 5])))
+    if got == 0.75:
+        raise Complaint(
+            "majority_baseline takes the largest class number: count the classes, and take the most frequent"
+        )
+    same(got, np.float64(0.25), "majority_baseline of training labels 0, 2, 0, 1, 5", check_dtype=False)
 
 
 def wilson(right: float, count: int, z: float = Z) -> tuple[float, float]:
@@ -84,6 +93,7 @@ def share_interval(attempt: Attempt) -> None:
         p, z = right / count, Z
         low, high = wilson(right, count)
         wald = z * math.sqrt(p * (1 - p) / count)
+        middle, below = (low + high) / 2, 1 + z * z / count
         root = math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
         got = attempt(right, count)
         what = f"share_interval({right}, {count})"
@@ -112,6 +122,33 @@ def share_interval(attempt: Attempt) -> None:
                     [p / (1 + z * z / count) - (high - low) / 2, p / (1 + z * z / count) + (high - low) / 2]
                 ),
                 "these are percent: return shares": 100 * np.array([low, high]),
+                "the root is not multiplied by z": np.array([middle - root / below, middle + root / below]),
+                "z²/4n² lacks a square: under the root it is z² / (4 n²)": np.array(
+                    [
+                        middle - z * math.sqrt(p * (1 - p) / count + z * z / (4 * count)) / below,
+                        middle + z * math.sqrt(p * (1 - p) / count + z * z / (4 * count)) / below,
+                    ]
+                ),
+                "z²/4n² is missing under the root": np.array([middle - wald / below, middle + wald / below]),
+                "z is not squared in z²/4n²": np.array(
+                    [
+                        middle - z * math.sqrt(p * (1 - p) / count + z / (4 * count * count)) / below,
+                        middle + z * math.sqrt(p * (1 - p) / count + z / (4 * count * count)) / below,
+                    ]
+                ),
+                "the root is missing": np.array([middle - z * root * root / below, middle + z * root * root / below]),
+                "the middle has z²/n: it is p + z² / (2 n)": np.array(
+                    [
+                        (p + z * z / count - z * root) / below,
+                        (p + z * z / count + z * root) / below,
+                    ]
+                ),
+                "it is divided by 1 + z²/2n: divide by 1 + z²/n": np.array(
+                    [
+                        (p + z * z / (2 * count) - z * root) / (1 + z * z / (2 * count)),
+                        (p + z * z / (2 * count) + z * root) / (1 + z * z / (2 * count)),
+                    ]
+                ),
             },
             tolerance=2e-4,  # 1.96 is as good as 1.959964
             check_dtype=False,
@@ -155,6 +192,9 @@ def paired_interval(attempt: Attempt) -> None:
             "1.96 is squared: multiply once": around(mean, Z * Z * error),
             "the ends are swapped: (difference, low, high)": np.array([mean, mean + Z * error, mean - Z * error]),
             "the number of images is doubled: each image gives one difference": around(mean, Z * error / math.sqrt(2)),
+            "low and high are the half width alone: subtract it from the difference, and add it": (
+                np.array([mean, -Z * error, Z * error])
+            ),
         },
         tolerance=2e-4,
         check_dtype=False,
@@ -201,6 +241,14 @@ def seed_interval(attempt: Attempt) -> None:
                     T95[n - 1] * math.sqrt(np.var(a, ddof=1) / n + np.var(b, ddof=1) / n)
                 ),
                 "the sign is wrong: the difference is a - b": -interval_over_seeds(a, b)[[0, 2, 1]],
+                "low and high are the half width alone: subtract it from the difference, and add it": (
+                    around(T95[n - 1] * spread / root) - np.array([0, mean, mean])
+                ),
+                "the ends are swapped: (difference, low, high)": interval_over_seeds(a, b)[[0, 2, 1]],
+                "the variance is used for the standard deviation: take its root": (
+                    around(T95[n - 1] * spread**2 / root)
+                ),
+                "the factor is the number of seeds: it is T95[n - 1]": around(n * spread / root),
             },
             tolerance=1e-4,
             check_dtype=False,
@@ -221,6 +269,11 @@ def parameters_saved(value: Any) -> None:
         1_536: "D is 64 in this model, not 768",
         -128: "the sign is wrong: the model without a class token is smaller",
         640: "the head is the same: it reads D numbers in both",
+        4_160: "these are all positions: only that of the class token goes, and the token itself",
+        4_096: "these are the positions of all patches, which stay: only the class token and its position go",
+        4_224: "the positions of the patches stay: only the class token and its position go",
+        2: "two vectors are saved: each has D numbers",
+        65: "this is the number of tokens: which vectors of D numbers exist because of the class token?",
     }
     if value == 128:
         return
@@ -351,6 +404,13 @@ def sign_test(attempt: Attempt) -> None:
                 "this is one-sided: either run could have been the better one, so double it": tail,
                 "what was observed belongs to the tail: begin the sum at max(a, b)": 2 * beyond,
                 "this is the probability of exactly this outcome: add the more extreme ones": math.comb(n, a) / 2**n,
+                "this is twice the probability of exactly this outcome: add the more extreme ones": (
+                    min(1.0, 2 * math.comb(n, a) / 2**n)
+                ),
+                "this is twice the probability of exactly this outcome: add the more extreme ones, up to 1": (
+                    2 * math.comb(n, a) / 2**n
+                ),
+                "this is the probability of a less uneven split: add up from max(a, b) to n": 1 - min(1.0, 2 * tail),
                 "this is the approximation by the normal distribution: add up binomial coefficients": (
                     math.erfc(math.sqrt(chi / 2))
                 ),

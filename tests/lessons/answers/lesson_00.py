@@ -305,3 +305,6 @@ def accuracy(logits, labels):
 @wrong("without if, and, or")
 def accuracy(logits, labels):
     return 1.0 if logits.argmax(axis=1) == labels else 0.0
+
+
+wrong_value("shape_of_crop", (10, 16, 3), "not that of columns")

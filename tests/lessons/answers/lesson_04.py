@@ -1089,3 +1089,11 @@ def layer_norm_gradient(x, dy, eps=1e-6):
     v = (c * c).mean(keepdims=True) + eps
     n = c / np.sqrt(v)
     return (dy - dy.mean(keepdims=True) - n * (dy * n).mean(keepdims=True)) / np.sqrt(v)
+
+
+@wrong("has one number of 5")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    variance = sum((x - mean) ** 2 for x in row) / len(row)
+    for x in row:
+        return [(x - mean) / math.sqrt(variance + eps)]

@@ -594,3 +594,9 @@ def patchify_channels_first(image, P):
         .transpose(1, 3, 4, 2, 0)
         .reshape(-1, P * P * len(image))
     )
+
+
+@wrong("N was split into W/P and H/P")
+def unpatchify(patches, P, H, W):
+    x = patches.reshape(patches.shape[0], W // P, H // P, P, P, -1)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(patches.shape[0], H, W, -1)

@@ -739,3 +739,13 @@ def causal_mask(N):
 @wrong("it is transposed, and a token must see itself")
 def causal_mask(N):
     return ~(np.arange(N)[:, None] >= np.arange(N))
+
+
+@wrong("keys and values are swapped")
+def attention(q, k, v):
+    return weights_given(q, v) @ k
+
+
+@wrong("the queries are averaged")
+def attention(q, k, v):
+    return weights_given(q, k) @ q

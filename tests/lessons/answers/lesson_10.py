@@ -658,3 +658,12 @@ def momentum_at_once(gradients, momentum, T):
 @wrong("the matrix (T, T) comes first")
 def momentum_at_once(gradients, momentum, T):
     return gradients @ np.tril(momentum ** abs(np.arange(T)[:, None] - np.arange(T)))
+
+
+@wrong("it averages |g|")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = beta1 * mean + (1 - beta1) * g
+    square = beta2 * square + (1 - beta2) * np.abs(g)
+    step_size = mean / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + eps)
+    return w - lr * step_size, mean, square

@@ -691,3 +691,24 @@ def measure(model, images, labels, batch_size=100):
             loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
             share += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).mean()
     return loss / len(images), share / len(images)
+
+
+@wrong("shifts all images of a batch alike")
+def shift_and_flip(images, shift, rng):
+    B, H, W, C = images.shape
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
+    down, across = rng.integers(0, 2 * shift + 1, 2)
+    out = padded[:, down : down + H, across : across + W].copy()
+    flipped = rng.random(B) < 0.5
+    out[flipped] = out[flipped, :, ::-1]
+    return out
+
+
+@wrong("cross_entropy takes the logits")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(minivit.softmax(model(images)), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return loss.item()

@@ -315,7 +315,7 @@ def main_filters(E, count):
     return np.linalg.svd(E - E.mean(axis=0), full_matrices=False)[2][:count]
 
 
-@wrong("raises ValueError: operands could not be broadcast together with shapes (20,12) (20,)")
+@wrong("cannot broadcast shapes (20,12) (20,)")
 def main_filters(E, count):
     return np.linalg.svd(E.T - E.mean(axis=0), full_matrices=False)[2][:count]
 
@@ -707,3 +707,13 @@ def similarity_maps(positions, rows, columns):
 def similarity_maps(positions, rows, columns):
     directions = positions[0, 1:] / np.linalg.norm(positions[0, 1:], axis=1)
     return (directions @ directions.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("roll_out keeps the axis of heads")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T, dtype=layers[0].dtype)
+    for weights in layers:
+        mixed = weights + np.eye(T, dtype=weights.dtype)
+        flow = mixed / mixed.sum(axis=-1, keepdims=True) @ flow
+    return flow

@@ -629,3 +629,11 @@ def train_head(features, labels, K, steps, lr):
         bias = bias - lr * b.grad + 0.9 * last[1]
         last = W.grad, b.grad
     return weight, bias
+
+
+@wrong("the rows are reshaped to (w, h, D)")
+def resize_positions(table, before, after):
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    grid = table[0, 1:].reshape(before[1], before[0], -1).transpose(2, 1, 0)
+    rows = (R @ grid @ S.T).transpose(1, 2, 0).reshape(1, after[0] * after[1], -1)
+    return np.concatenate([table[:, :1], rows], axis=1).astype(table.dtype)

@@ -705,3 +705,12 @@ def recomputed(function, x):
 def add_in_order(arrivals):
     in_order = sorted(arrivals, key=lambda arrival: arrival[0])
     return np.sum([gradients for _, gradients in in_order], axis=0)
+
+
+@wrong("from the highest number to the lowest")
+def add_in_order(arrivals):
+    (_, first), *others = sorted(arrivals, key=lambda arrival: -arrival[0])
+    sums = [gradient.copy() for gradient in first]
+    for _, gradients in others:
+        sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
+    return sums

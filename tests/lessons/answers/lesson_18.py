@@ -662,3 +662,29 @@ def spread_map(values, rows, columns, P):
 @wrong("give values axes of length 1")
 def spread_map(values, rows, columns, P):
     return (values * np.ones((rows, P, columns, P))).reshape(rows * P, columns * P)
+
+
+@wrong("an odd difference leaves one too many at the end")
+def centre_square(pixels):
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : height - top, left : width - left]
+
+
+@wrong("S is the smaller of H and W, min(H, W)")
+def centre_square(pixels):
+    height, width = pixels.shape[:2]
+    side = max(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+@wrong("compared with that share of the largest")
+def attention_mask(values, share):
+    return values >= share * values.max()
+
+
+@wrong("the quantile of `share`")
+def attention_mask(values, share):
+    return values >= np.quantile(values, share)

@@ -477,3 +477,52 @@ def sign_test(only_a, only_b):
 @wrong("this is the approximation by the normal distribution")
 def sign_test(only_a, only_b):
     return math.erfc(abs(only_a - only_b) / math.sqrt(2 * (only_a + only_b)))
+
+
+@wrong("use text.split()")
+def accuracy_in_table(text, run):
+    names, *rows = [line.split(",") for line in text.split("\n")]
+    column = names.index(run)
+    return sum(row[column] == row[1] for row in rows) / len(rows)
+
+
+@wrong("takes the largest class number")
+def majority_baseline(train_labels, test_labels):
+    return (test_labels == train_labels.max()).mean()
+
+
+@wrong("the root is not multiplied by z")
+def share_interval(right, count):
+    p, below = right / count, 1 + 1.96**2 / count
+    middle, half = p + 1.96**2 / (2 * count), math.sqrt(p * (1 - p) / count + 1.96**2 / (4 * count**2))
+    return (middle - half) / below, (middle + half) / below
+
+
+@wrong("lacks a square")
+def share_interval(right, count):
+    p, below = right / count, 1 + 1.96**2 / count
+    middle, half = p + 1.96**2 / (2 * count), 1.96 * math.sqrt(p * (1 - p) / count + 1.96**2 / (4 * count))
+    return (middle - half) / below, (middle + half) / below
+
+
+@wrong("low and high are the half width alone")
+def seed_interval(a, b):
+    d = np.subtract(a, b)
+    half = T95[len(d) - 1] * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), -half, half
+
+
+@wrong("low and high are the half width alone")
+def paired_interval(right_a, right_b):
+    d = right_a.astype(float) - right_b
+    half = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), -half, half
+
+
+wrong_value("parameters_saved", 65 * 64, "these are all positions")
+
+
+@wrong("twice the probability of exactly this outcome")
+def sign_test(only_a, only_b):
+    n = only_a + only_b
+    return min(1.0, 2 * math.comb(n, only_a) / 2**n)
