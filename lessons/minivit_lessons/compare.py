@@ -197,6 +197,10 @@ def _shape_sentence(array: np.ndarray, right: np.ndarray, what: str, tolerance: 
     start = f"{what} has shape {array.shape} instead of {right.shape}"
     if array.ndim == right.ndim and array.shape[::-1] == right.shape and _close(array.T, right, tolerance):
         return f"{start}: it is transposed"
+    for axis in range(right.ndim - 1):
+        joined = (*right.shape[:axis], right.shape[axis] * right.shape[axis + 1], *right.shape[axis + 2 :])
+        if array.shape == joined and min(right.shape[axis : axis + 2]) > 1:
+            return f"{start}: the axes {axis} and {axis + 1} are joined to one"
     if array.size == right.size and _close(array.reshape(right.shape), right, tolerance):
         if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
             return f"{start}: the numbers are right, but the last reshape names the axes in another order"
@@ -224,17 +228,88 @@ def _value_sentence(
                 if np.isclose(scale * value, 1.0, rtol=1e-4):
                     return f"{what} is wrong by a factor everywhere: it is {word} {name} = {factor:.4g} once too often"
         if right.size > 1:
-            return f"{what} is wrong by the same factor everywhere: it must be {scale:.4g} times as large"
+            lengths = f", which is 1 / {round(1 / scale)}" if _is_a_length(1 / scale, right) else ""
+            return f"{what} is wrong by the same factor everywhere: it must be {scale:.4g} times as large{lengths}"
     shift = float(np.mean(right - array))
     if right.size > 1 and _close(array + shift, right, tolerance):
         return f"{what} is wrong by the same amount everywhere: {shift:+.4g} is missing"
+    if relation := _relation(array, right, tolerance):
+        return f"{what}: {relation}"
     if right.size == 1:
         return f"{what} is {array.item():.6g}: it should be {right.item():.6g}"
+    if place := _misplaced(array, right, tolerance):
+        return f"{what} {place}"
     if right.ndim and right.shape[0] > 1:
         order = np.sort(array.ravel()), np.sort(right.ravel())
         if _close(order[0], order[1], tolerance):
             return f"{what} holds the right numbers in the wrong order: {_first_difference(array, right, tolerance)}"
     return f"{what} is wrong: {_first_difference(array, right, tolerance)}"
+
+
+def _is_a_length(factor: float, right: np.ndarray) -> bool:
+    """Return whether a factor is the length of an axis or of several, as where a sum is returned for a mean."""
+    lengths = {*right.shape, right.size, int(np.prod(right.shape[1:])), int(np.prod(right.shape[:-1]))} - {1}
+    return any(np.isclose(factor, length, rtol=1e-4) for length in lengths)
+
+
+def _relation(array: np.ndarray, right: np.ndarray, tolerance: float) -> str:
+    """Return how each number follows from the right one, such as "this is the square of it"; "" if it does not."""
+    right = right.astype(np.float64)
+    known: dict[str, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        known["the square of the right number: is a root missing?"] = right**2
+        known["the square root of the right number: is there a root too many?"] = np.sqrt(right)
+        known["1 divided by the right number"] = 1.0 / right
+        known["1 minus the right number"] = 1.0 - right
+        known["the natural logarithm of the right number"] = np.log(right)
+        known["minus the natural logarithm of the right number"] = -np.log(right)
+        known["e to the power of the right number"] = np.exp(right)
+        known["the right number without its sign"] = np.abs(right)
+    if right.size > 1:
+        known["the right number rounded down"] = np.floor(right)
+        known["the right number rounded to an integer"] = np.rint(right)
+        known["the right number rounded up"] = np.ceil(right)
+        known["the right number cut off at 0, without what is below"] = np.maximum(right, 0.0)
+    else:
+        for times, word in ((100.0, "100 times"), (0.01, "a hundredth of")):
+            known[f"{word} the right number"] = times * right
+        if right.item() in (0.0, 1.0):  # too much is their square, root or inverse
+            return ""
+    for sentence, wrong in known.items():
+        varied = right.size == 1 or float(np.ptp(wrong)) > 0
+        if np.isfinite(wrong).all() and wrong.any() and varied and _close(array, wrong, tolerance):
+            return f"{'each number' if right.size > 1 else 'this'} is {sentence}"
+    return ""
+
+
+def _misplaced(array: np.ndarray, right: np.ndarray, tolerance: float) -> str:
+    """Return how the numbers of the right result are out of place, or how its rows are scaled; "" if they are not."""
+    for axis in range(right.ndim):
+        where = f"along axis {axis}" if right.ndim > 1 else "from end to end"
+        if right.shape[axis] > 1 and _close(np.flip(array, axis), right, tolerance):
+            return f"runs backwards {where}: the last comes first"
+        if right.shape[axis] > 2:
+            for by, word in ((1, "too early"), (-1, "too late")):
+                if _close(np.roll(array, by, axis), right, tolerance):
+                    return f"is one place {word} {where}: is an index off by one?"
+    for i in range(right.ndim):
+        for j in range(i + 1, right.ndim):
+            swapped = array.swapaxes(i, j)
+            if right.shape[i] > 1 and swapped.shape == right.shape and _close(swapped, right, tolerance):
+                return f"has its axes {i} and {j} swapped"
+    for axis in (-1, 0):
+        if right.ndim < 2 or right.shape[axis] < 3 or not right.any() or not array.any():
+            continue
+        factor = (array * right).sum(axis=axis, keepdims=True) / np.maximum(
+            (array * array).sum(axis=axis, keepdims=True), 1e-300
+        )
+        name = "row (along the last axis)" if axis == -1 else "column (along axis 0)"
+        if _close(array * factor, right, tolerance):
+            return f"is wrong by another factor in each {name}: is a division by its sum, mean or length wrong?"
+        shift = (right - array).mean(axis=axis, keepdims=True)
+        if _close(array + shift, right, tolerance):
+            return f"is wrong by another amount in each {name}: is its mean or its largest number subtracted?"
+    return ""
 
 
 def _first_difference(array: np.ndarray, right: np.ndarray, tolerance: float) -> str:

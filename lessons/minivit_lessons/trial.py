@@ -61,6 +61,11 @@ FROM_PYTORCH = {
     "repeat": "broadcast_to(x, shape)",
     "softmax": "softmax(x), a function",
     "matmul": "x @ y",
+    "topk": "np.argsort(-x, axis=1)[:, :k]",
+    "cat": "concatenate([...], axis=...)",
+    "type": "x.astype(...)",
+    "mm": "x @ y",
+    "t": "transpose(...) with all axes in their new order",
 }
 # Methods of NumPy's arrays that the lessons' Tensors do without.
 FROM_NUMPY = {
@@ -130,6 +135,7 @@ class Raised(Complaint):
         tries = [(what, text, line), (brief, text, line)]
         tries += [(brief, text, _cut(line, room)) for room in (60, 40, 0)]
         tries += [(brief, _cut(text, room), "") for room in (80, 40, 0)]
+        sentence = ""
         for called, said, shown in tries:
             sentence = f"{called} raises {kind}{': ' if said else ''}{said}{_in_line(shown)}{self.advice}"
             if len(sentence) <= LONGEST:

@@ -30,11 +30,24 @@ def test_what_is_right_passes(got):
         (RIGHT.T, "its last two axes are swapped"),
         (RIGHT + 0.5, "wrong by the same amount everywhere: -0.5 is missing"),
         (RIGHT / 3, "it must be 3 times as large"),
-        (RIGHT[::-1], "the right numbers in the wrong order"),
+        (RIGHT[[1, 0, 3, 2]], "the right numbers in the wrong order"),
+        (RIGHT[::-1], "runs backwards along axis 0"),
+        (np.roll(RIGHT, 1, axis=1), "one place too late along axis 1"),
+        (np.roll(RIGHT, -1, axis=0), "one place too early along axis 0"),
+        (RIGHT * 4, "it must be 0.25 times as large, which is 1 / 4"),
+        (RIGHT**2, "each number is the square of the right number"),
+        (1 / RIGHT, "each number is 1 divided by the right number"),
+        (1 - RIGHT, "each number is 1 minus the right number"),
+        (np.exp(RIGHT), "each number is e to the power of the right number"),
+        (np.abs(RIGHT), "each number is the right number without its sign"),
+        (np.maximum(RIGHT, 0), "cut off at 0"),
+        (RIGHT * np.array([[1.0], [2.0], [3.0], [5.0]]), "by another factor in each row"),
+        (RIGHT * np.array([1.0, 2.0, 3.0, 5.0]), "by another factor in each column"),
+        (RIGHT + np.array([[1.0], [2.0], [3.0], [5.0]]), "by another amount in each row"),
         (RIGHT + np.eye(4), "at [0, 0] it is"),
         (RIGHT.astype(np.float32), "as float32 instead of float64"),
         (np.full((4, 4), np.nan), "holds nan or infinity"),
-        (RIGHT.reshape(16), "a reshape or keepdims=True is missing"),
+        (RIGHT.reshape(16), "the axes 0 and 1 are joined to one"),
         (RIGHT.sum(axis=0), "an axis is lost"),
         ("four", "it must be a number, an array or a Tensor"),
         ({"a": 1}, "it must be a number, an array or a Tensor"),
@@ -51,6 +64,17 @@ def test_a_transposed_matrix_that_is_not_square():
 
     assert "it is transposed" in complaint(right.T, right)
     assert "two axes are swapped" in complaint(RNG.standard_normal((3, 2)), right)
+
+
+def test_whole_numbers_from_rounding_are_named():
+    assert "each number is the right number rounded down" in complaint(np.floor(4 * RIGHT), 4 * RIGHT)
+    assert "each number is the right number rounded to an integer" in complaint(np.rint(4 * RIGHT), 4 * RIGHT)
+
+
+def test_swapped_axes_of_equal_length_are_named():
+    right = RNG.standard_normal((3, 3, 4))
+
+    assert "has its axes 0 and 1 swapped" in complaint(right.swapaxes(0, 1), right)
 
 
 def test_a_known_factor_is_named():

@@ -49,6 +49,10 @@ def shape_of_crop(value: Any) -> None:
     }
     if tuple(value) != (10, 16, 32):
         otherwise = f"{tuple(value)} is wrong: go through the four indices from the left and note what each does"
+        if len(value) != 3:
+            otherwise = (
+                f"{len(value)} axes are wrong: x has four, and of the four indices only the integer removes its axis"
+            )
         sentence = known.get(tuple(value), otherwise)
         raise Complaint(f"shape_of_crop: {sentence}")
 
@@ -129,9 +133,11 @@ def scale_pixels(attempt: Attempt) -> None:
 @exercise(0)
 def accuracy(attempt: Attempt) -> None:
     """Check with as many images as classes, so that the wrong axis fits too; then with fewer classes."""
-    for images, classes in ((7, 7), (8, 3)):
-        rng = np.random.default_rng(44)  # so that no two mistakes lead to the same number
+    for images, classes in ((29, 29), (31, 3)):
+        rng = np.random.default_rng(18)  # so that no two mistakes lead to the same number
         logits, labels = rng.standard_normal((images, classes)).astype(np.float32), rng.integers(0, classes, images)
+        logits[np.arange(13), labels[:13]] += 9.0  # many right answers,
+        logits[np.arange(13, 16), labels[13:16]] -= 9.0  # and some that are as wrong as can be
         hits = [max(range(classes), key=row.__getitem__) == label for row, label in zip(logits, labels, strict=True)]
         share = sum(hits) / images
         mistakes: dict[str, Any] = {
@@ -142,6 +148,9 @@ def accuracy(attempt: Attempt) -> None:
             "the answer is the largest logit, not the smallest": _share(logits.argmin(axis=1) == labels),
             "no answer is right: compare the position of each row's largest logit, argmax(axis=1), with the label": 0.0,
             "divide by the number of images, not by the number of classes": sum(hits) / classes,
+            "labels holds the classes' numbers already: compare with labels, not with labels.argmax()": _share(
+                logits.argmax(axis=1) == labels.argmax()
+            ),
             "it is rounded: return the share itself": round(share, 2),
             "it is rounded to one decimal: return the share itself": round(share, 1),
             "this is the mean logit of the right class: take argmax, and compare it with the label": (
@@ -190,13 +199,22 @@ def top_k_accuracy(attempt: Attempt) -> None:
             "this is the accuracy, as for k = 1": shares[1],
             "one class too many is taken": shares[k + 1],
             "one class too few is taken": shares[k - 1],
+            "the logits are sorted down the columns: each row is an image, so use axis=1": _share(
+                [label in column for label, column in zip(labels, np.argsort(-logits, axis=0)[:, :k], strict=True)]
+            ),
             "only the k-th largest logit is compared: any of the k largest may be the label's": shares[k]
             - shares[k - 1],
             "this says for each image whether it is right: take the mean": np.array([rank < k for rank in ranks]),
             "this is a percentage: return a number from 0 to 1": 100 * shares[k],
         }
         fits = "labels must be a column here: labels[:, None] has the shape (B, 1)"
-        with explained({"could not be broadcast": fits, "Lengths must match": fits, "has no attribute 'any'": fits}):
+        with explained(
+            {
+                "could not be broadcast": fits,
+                "Lengths must match": fits,
+                "has no attribute 'any'": fits,
+            }
+        ):
             got = attempt(logits, labels, k)
         same(got, shares[k], f"top_k_accuracy(logits, labels, {k})", mistakes, check_dtype=False)
 

@@ -114,7 +114,8 @@ def tanh_value(attempt: Attempt) -> None:
     value = attempt.find("Value")
     for x in (0.5, -1.25):
         a = value(x, "a")
-        result = _not_by_itself(attempt, "a.tanh()", a)
+        with explained({"must be real number, not": "math.tanh takes a number: use a.data"}):
+            result = _not_by_itself(attempt, "a.tanh()", a)
         what = f"tanh_value(a) for a = {x:g}"
         _is_value(result, value, what)
         t = 1 - 2 / (math.exp(2 * x) + 1)

@@ -44,6 +44,11 @@ def unbroadcast(attempt: Attempt) -> None:
             f"unbroadcast(dy, {shape}) of a dy of shape {big}",
             mistakes={
                 "dy is returned unchanged: sum it over the axes that broadcasting added or stretched": dy,
+                "the last axes are summed, and then those of length 1: broadcasting adds new axes in front": dy.sum(
+                    axis=tuple(range(len(big) - new, len(big)))
+                ).sum(axis=stretched, keepdims=True)
+                if new
+                else 0.0,
                 "the added axes in front are summed, but not the axes stretched from length 1": dy.sum(axis=front),
                 "the shapes were compared from the left: NumPy aligns them at the right": (
                     dy.sum(axis=tuple(i for i, n in enumerate(shape) if n != big[i]), keepdims=True)
@@ -199,6 +204,14 @@ def total(attempt: Attempt) -> None:
     keeps_float32(attempt, lambda a: attempt(a, axis=0), (2, 3), "total(a, axis=0)")
 
 
+def _indexed(dy: np.ndarray, index: Any) -> Any:
+    """Return dy[index], or nan where that is not possible."""
+    try:
+        return dy[index]
+    except IndexError:
+        return np.nan
+
+
 @exercise(2)
 def getitem(attempt: Attempt) -> None:
     """Check slices, integers, lists that hold a position twice, and a mask."""
@@ -226,6 +239,9 @@ def getitem(attempt: Attempt) -> None:
             return {
                 "a": {
                     "this is dy unchanged: put it into an array of zeros of the input's shape": dy,
+                    "dy itself is indexed: put dy into an array of zeros, at the positions that `index` picked": (
+                        lambda: _indexed(dy, index)
+                    ),
                     "a position picked twice keeps only one gradient: add both up": last,
                     "the result is 1 where something was picked: dy is missing": ones,
                     "the gradient of what was not picked is 1: it must be 0": everywhere,

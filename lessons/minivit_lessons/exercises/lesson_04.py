@@ -102,6 +102,10 @@ def normalise_row(attempt: Attempt) -> None:
                 "the mean is added: subtract it": [(x + mean) / root for x in row],
                 "the numbers are multiplied by the standard deviation: divide by it": [x * root for x in centred],
                 "ε is subtracted from the variance: add it": [x / math.sqrt(abs(squares / D - eps)) for x in centred],
+                "ε is squared: add ε itself to the variance": [x / math.sqrt(squares / D + eps**2) for x in centred],
+                "the root of ε is added: add ε itself to the variance": [
+                    x / math.sqrt(squares / D + math.sqrt(eps)) for x in centred
+                ],
                 "this is softmax: subtract the mean, divide by the standard deviation": [
                     math.exp(x) / math.fsum(math.exp(y) for y in row) for x in row
                 ],
@@ -287,6 +291,18 @@ def gelu(attempt: Attempt) -> None:
             ),
             "x is added to the gate: multiply by it": _each(
                 x, lambda v: 0.5 * v + 1.0 + math.tanh(root * (v + 0.044715 * v**3))
+            ),
+            "only the cubic term is in tanh: it is x + 0.044715 x³": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * 0.044715 * v**3))
+            ),
+            "the 1 is added at the end: it belongs beside tanh, in 0.5 x (1 + tanh(...))": _each(
+                x, lambda v: 0.5 * v * math.tanh(root * (v + 0.044715 * v**3)) + 1.0
+            ),
+            "1 is subtracted: the gate is 0.5 (1 + tanh(...))": _each(
+                x, lambda v: 0.5 * v * (math.tanh(root * (v + 0.044715 * v**3)) - 1.0)
+            ),
+            "0.5 multiplies the 1 alone: put parentheses around (1 + tanh(...))": _each(
+                x, lambda v: v * (0.5 + math.tanh(root * (v + 0.044715 * v**3)))
             ),
             "this is x · tanh(x): the gate is 0.5 (1 + tanh(...))": x * np.tanh(x),
             "π is rounded: use math.pi": _each(
@@ -614,6 +630,16 @@ def layer_norm_gradient(attempt: Attempt) -> None:
                 "the division by √(σ² + ε) is missing": dy - mean_dy - n * mean_dyn,
                 "the last term is added: its sign is minus": (dy - mean_dy + n * mean_dyn) / root,
                 "the last term lacks its factor n": (dy - mean_dy - mean_dyn) / root,
+                "the means run over axis 0, the images: take them over the last axis": (
+                    (dy - dy.mean(axis=0, keepdims=True) - n * (dy * n).mean(axis=0, keepdims=True)) / root
+                ),
+                "it is multiplied by √(σ² + ε): divide by it": (dy - mean_dy - n * mean_dyn) * root,
+                "the last term has the mean of dy times the mean of n: take the mean of their product": (
+                    (dy - mean_dy - n * mean_dy * n.mean(axis=-1, keepdims=True)) / root
+                ),
+                "only dy is divided by √(σ² + ε): put parentheses around all three terms": (
+                    dy / root - mean_dy - n * mean_dyn
+                ),
                 "these are sums: both terms are means over the D numbers": (
                     (dy - 5 * mean_dy - 5 * n * mean_dyn) / root
                 ),

@@ -289,10 +289,13 @@ def embed_patches(attempt: Attempt) -> None:
         "(size 12 is different from 3)": "cut the images first: patchify(images, P)",
         "(size 12 is different from 72)": "each image was flattened as a whole: cut it first, patchify(images, P)",
         "(size 6 is different from 5)": "the patches come first: patches @ E, or linear(patches, E, bias)",
+        "(size 5 is different from 12)": "the product is patches @ E, without .T: linear takes patches, E, bias",
         "mismatch in its core dimension": "E is (P·P·C, D): the product is patches @ E, without .T",
         "cannot reshape": "the patch size is the argument P: patchify(images, P)",
         "different element types": "use E and bias, which are given",
-        "could not be broadcast": "use the matrix product, patches @ E",
+        "(2,6,12) (5,)": "the bias has D numbers, as the embeddings: add it after the product, patches @ E + bias",
+        "(2,6,12) (12,5)": "use the matrix product, patches @ E",
+        "could not be broadcast": "the product is patches @ E, with @, and the bias comes after it",
     }
     with explained(reasons):
         got = attempt(tensor(images), tensor(E), tensor(bias), P)

@@ -82,6 +82,9 @@ def add_class_token(attempt: Attempt) -> None:
             ),
             "the class token was added to every patch: concatenate it as one more token": z + cls,
             "the class token replaced the first patch: return N + 1 tokens": right[:, [0, 2, 3, 4]],
+            "cls is joined along the last axis: it is one more token, so join along axis 1": np.concatenate(
+                [np.broadcast_to(cls, (B, N, D)), z], axis=2
+            ),
             "each image's first patch is repeated: put cls there": np.concatenate([z[:, :1], z], axis=1),
             "the first token is zeros: use cls": np.concatenate([np.zeros((B, 1, D)), z], axis=1),
             "only the first image is returned": right[:1],
@@ -113,7 +116,7 @@ def add_class_token(attempt: Attempt) -> None:
 @exercise(6)
 def sincos2d(attempt: Attempt) -> None:
     """Check every number of two tables, of grids that are not square, by the formula."""
-    _sincos(attempt, 3, 2, 16)
+    _sincos(attempt, 3, 2, 20)  # with D = 16 a base of 1000 would look like another exponent
     _sincos(attempt, 2, 3, 8)
 
 
@@ -194,6 +197,20 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
                 list(np.linspace(1, 1e-4, quarter))
             ),
             "the base is 1000: it must be 10000": table([1000.0 ** (-k / (quarter - 1)) for k in range(quarter)]),
+            "these are positions in one dimension: use D/4 speeds, each with the column x and with the row y": np.array(
+                [
+                    [f(n * 10000.0 ** (-2 * k / D)) for f in (math.sin, math.cos) for k in range(D // 2)]
+                    for n in range(rows * columns)
+                ],
+                np.float32,
+            ),
+            "these are positions in one dimension, sines and cosines in turn: use the column x and the row y": np.array(
+                [
+                    [f(n * 10000.0 ** (-2 * k / D)) for k in range(D // 2) for f in (math.sin, math.cos)]
+                    for n in range(rows * columns)
+                ],
+                np.float32,
+            ),
             "these are the angles: take their sines and cosines": np.array(
                 [[place[axis] * w for _, axis in groups for w in speeds] for place in by_rows], np.float32
             ),
@@ -258,6 +275,9 @@ def learned_2d(attempt: Attempt) -> None:
                 [[[*X[i % w], *Y[i % h]] for i in range(h * w)]]
             ),
             "the grid is two axes: join h and w to N": right.reshape(h, w, 2 * half),
+            "X and Y were joined along the rows of the grid: join them along the last axis": np.concatenate(
+                [right[..., :half], right[..., half:]], axis=1
+            ).reshape(1, h * w, 2 * half),
         },
     )
     same_gradients(attempt, [X, Y], ["X", "Y"], "learned_2d(X, Y)")

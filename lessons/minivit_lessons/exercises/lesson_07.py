@@ -235,7 +235,6 @@ def attention(attempt: Attempt) -> None:
             "keys and values are swapped: attention_weights(q, k) compares, and v is averaged": (
                 _rows(q @ v.swapaxes(-1, -2) / 2) @ k
             ),
-            "the queries are averaged: average the values": weights @ q,
             "queries and keys are swapped: attention_weights(q, k)": _rows(k @ q.swapaxes(-1, -2) / 2) @ v,
             "the queries are averaged: average the values": weights @ q,
             "the values are weighted with the scores: softmax is missing": scores / 2 @ v,
@@ -303,6 +302,17 @@ def self_attention(attempt: Attempt) -> None:
         q, k, v = (qkv[..., i * D_h : (i + 1) * D_h] for i in range(3))
         return _rows((q @ k.swapaxes(-1, -2) / 2).swapaxes(-1, -2)).swapaxes(-1, -2) @ v
 
+    def self_same(*thirds: int) -> np.ndarray:
+        """Return the result if q, k and v are these thirds of the columns."""
+        q, k, v = (qkv[..., i * D_h : (i + 1) * D_h] for i in thirds)
+        return _rows(q @ k.swapaxes(-1, -2) / 2) @ v
+
+    def narrow() -> np.ndarray:
+        """Return the result if the columns are cut by a third of D instead of D_h."""
+        width = D // 3
+        q, k, v = qkv[..., :width], qkv[..., width : 2 * width], qkv[..., 2 * width :]
+        return _rows(q @ k.swapaxes(-1, -2) / math.sqrt(width)) @ v
+
     interleaved = np.concatenate([np.arange(part, 3 * D_h, 3) for part in range(3)])
     reasons = {
         "size 8 is different from 4": "the slice of k ends at 2 * D_h: qkv[..., D_h : 2 * D_h]",
@@ -327,6 +337,11 @@ def self_attention(attempt: Attempt) -> None:
             "the bias is missing": lambda: eqs(U, none),
             "queries and keys are swapped: the first third is q, the second k": lambda: eqs(U, bias, "kqv"),
             "keys and values are swapped: the second third is k, the last v": lambda: eqs(U, bias, "qvk"),
+            "the three are the same: k is the second third of the columns, v the last": lambda: self_same(0, 0, 0),
+            "keys and values are the same third: v is the last third of the columns": lambda: self_same(0, 1, 1),
+            "the values are the first third: they are the last": lambda: self_same(0, 1, 0),
+            "z is added here: the residual connection belongs to the block": lambda: eqs(U, bias) + z[..., :D_h],
+            "D_h is a third of z's width: it is a third of U's columns, U.shape[-1] // 3": lambda: narrow(),
             "the first third is q, not v: the order is q, k, v": lambda: eqs(U, bias, "vkq"),
             "the thirds are in another order: first q, then k, then v": lambda: eqs(U, bias, "vqk"),
             "every third column was taken: q is the first D_h columns": lambda: eqs(

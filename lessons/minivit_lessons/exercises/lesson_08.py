@@ -35,6 +35,8 @@ def head_columns(attempt: Attempt) -> None:
 def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, head: int, heads: int, D: int) -> str:
     """Return the likely mistake that leads to a wrong slice."""
     D_h = D // heads
+    if got.step not in (None, 1):
+        return f"it takes every {got.step}th column: the columns of a head are side by side"
     if got.start == right[0] and got.stop == D_h:
         return "its second number is D_h, the length: a slice needs the end, start + D_h"
     if columns == [column - 1 for column in right[1:]] or columns == right[:-1]:
@@ -217,6 +219,8 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
             "queries and keys are swapped": lambda: by_loops(order="kqv"),
             "keys and values are swapped": lambda: by_loops(order="qvk"),
             "self.out comes before the attention: apply it to the merged heads": lambda: by_loops(out_first=True),
+            "self.out acts twice: apply it once": lambda: by_loops() @ weights["out.weight"] + weights["out.bias"],
+            "the bias of self.out is missing: call the layer": lambda: by_loops() - weights["out.bias"],
             "these are the values without attention: apply attention to q, k and v": lambda: by_loops(only="v"),
             "this is the input": z,
         },

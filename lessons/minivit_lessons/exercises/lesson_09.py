@@ -223,7 +223,9 @@ def _parameters(attempt: Attempt, model: Any, shapes: dict[str, tuple[int, ...]]
         if name not in found:
             raise Complaint(f"ViT has no parameter for minivit's {name}: use the names of the table for attributes")
         if tuple(found[name].shape) != shape:
-            raise Complaint(f"ViT's {name} has shape {found[name].shape} instead of {shape}: {_which_size(name)}")
+            turned = tuple(found[name].shape) == shape[::-1] and len(set(shape)) > 1
+            reason = "it is transposed: inputs are rows, outputs columns" if turned else _which_size(name)
+            raise Complaint(f"ViT's {name} has shape {found[name].shape} instead of {shape}: {reason}")
     for name in found:
         if name not in shapes:
             raise Complaint(f"ViT has a parameter {name} that minivit's model does not have")
@@ -375,6 +377,7 @@ def train_step(attempt: Attempt) -> None:
             "NoneType": "p.grad is None before loss.backward() has run: call it first, and forget gradients before it",
             "no attribute 'zero_grad'": "there is no zero_grad here: set p.grad = None for each parameter",
             "leaf": "change the array p.data, not the Tensor",
+            "not enough values to unpack": "the logits come first: cross_entropy(model(images), labels)",
             "is out of bounds for axis": "the loss takes the logits, model(images)",
         }
     ):

@@ -266,6 +266,9 @@ def adamw_step(attempt: Attempt) -> None:
             ),
             "negative weights grow: subtract lr * decay * w, with its sign": w - lr * decay * np.abs(w) - lr * sign,
             "the decay is applied twice": w - 2 * lr * decay * w - lr * sign,
+            "the decay changes the learning rate of Adam's step: it must shrink the weight": w
+            - lr * (1 - decay) * sign,
+            "the decay is added to the learning rate: it must shrink the weight": w - (lr + decay) * sign,
             "the decay acts before and after the step: shrink the weight once": (
                 (w * (1 - lr * decay) - lr * sign) * (1 - lr * decay)
             ),
@@ -321,6 +324,15 @@ def clip_by_norm(attempt: Attempt) -> None:
             ],
             "the factor is inverted: multiply by max_norm / norm": [norm / limit * g for g in gradients],
             "they are divided by max_norm: multiply by max_norm / norm": [g / limit for g in gradients],
+            "the norm is of the mean of the arrays' squares: add up the squares of all numbers": [
+                limit / math.sqrt(norm**2 / len(gradients)) * g for g in gradients
+            ],
+            "the norm is of the mean of all squares: add up the squares": [
+                limit / math.sqrt(norm**2 / len(every)) * g for g in gradients
+            ],
+            "the norm is the largest number: take the root of the sum of squares": [
+                limit / max(abs(x) for x in every) * g for g in gradients
+            ],
             "they are multiplied by max_norm: multiply by max_norm / norm": [g * limit for g in gradients],
             "the squared norm is compared or used: take the root": [limit / math.sqrt(norm) * g for g in gradients],
             "the limit is multiplied once more: the factor is max_norm / norm": [
@@ -428,6 +440,7 @@ def schedule(attempt: Attempt) -> None:
             known |= {
                 "this is the cosine, from 1 to -1: add 1 and halve it": [*rise, *(lr * np.cos(np.pi * f))],
                 "this is 1 + cosine, from 2 to 0: halve it": [*rise, *(lr * (1 + np.cos(np.pi * f)))],
+                "this is a sine: use the cosine": [*rise, *(lr * (1 + np.sin(np.pi * f)) / 2)],
                 "this is a full period of the cosine: use half a period, π f": [
                     *rise,
                     *(lr * (1 + np.cos(2 * np.pi * f)) / 2),

@@ -110,6 +110,10 @@ def training_step(attempt: Attempt) -> None:
             "the step comes before backward: it uses the gradients of the batch before": _by_hand(
                 weight, bias, batches, late=True
             )[0],
+            "optimizer.step() is called twice: once is enough": _by_hand(weight, bias, batches, times=2)[0],
+            "the gradients have the wrong sign: the optimiser subtracts them": _by_hand(
+                weight, bias, batches, times=-1
+            )[0],
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -134,7 +138,13 @@ def training_step(attempt: Attempt) -> None:
 
 
 def _by_hand(
-    weight: np.ndarray, bias: np.ndarray, batches: list[Any], forget: bool = True, clip: str = "all", late: bool = False
+    weight: np.ndarray,
+    bias: np.ndarray,
+    batches: list[Any],
+    forget: bool = True,
+    clip: str = "all",
+    late: bool = False,
+    times: int = 1,
 ) -> tuple[np.ndarray, list[float]]:
     """Return the weights above the bias after plain gradient descent in NumPy, and the loss before each step."""
     w = np.vstack([weight, bias])  # (F + 1, K): the bias has the input 1
@@ -153,7 +163,7 @@ def _by_hand(
         elif clip == "each":
             gradient = np.vstack([_clipped(gradient[:-1]), _clipped(gradient[-1:])])
         if not late:
-            w = w - LR * gradient
+            w = w - times * LR * gradient
         kept = gradient
     return w, losses
 

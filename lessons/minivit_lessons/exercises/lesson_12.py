@@ -52,6 +52,9 @@ def query_distance(attempt: Attempt) -> None:
                 @ np.hypot(down - down[0], across - across[0])
                 / weights.sum(),
                 "every patch counts equally: weight the distances with the attention": np.hypot(down, across).mean(),
+                "the query itself is left out: it is one of the N patches, at distance 0": (
+                    total / (weights.sum() - weights[at])
+                ),
                 "row and column are exchanged: patch n is in row n // columns and column n % columns": (
                     side * weights @ _by_rows(len(weights), at, len(weights) // width) / weights.sum()
                 ),
@@ -126,6 +129,16 @@ def head_distances(attempt: Attempt) -> None:
             "queries and keys are swapped: the keys are the last axis": (
                 ((inner * between).sum(axis=-2) / inner.sum(axis=-2)).mean(axis=(0, 2))
             ),
+            "the queries begin with the class token and lose the last patch: leave out index 0, [:, :, 1:, 1:]": (
+                ((weights[:, :, :-1, 1:] * between).sum(axis=-1) / weights[:, :, :-1, 1:].sum(axis=-1)).mean(
+                    axis=(0, 2)
+                )
+            ),
+            "the keys begin with the class token and lose the last patch: leave out index 0, [:, :, 1:, 1:]": (
+                ((weights[:, :, 1:, :-1] * between).sum(axis=-1) / weights[:, :, 1:, :-1].sum(axis=-1)).mean(
+                    axis=(0, 2)
+                )
+            ),
             "this is one number for each image and head: take the mean over images as well": (far / sums).mean(axis=2),
             "this is one number for each head and query: take the mean over queries as well": (far / sums).mean(axis=0),
             "this is one number for each image: the heads are axis 1": (far / sums).mean(axis=(1, 2)),
@@ -185,6 +198,11 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
         got = attempt([weights.copy() for weights in layers])
     if np.ndim(got) == 4:
         raise Complaint("roll_out keeps the axis of heads: take the mean over them in each block, weights.mean(axis=1)")
+    shape = np.shape(got)
+    if shape == (layers[0].shape[1], T, T) != right.shape:
+        raise Complaint("roll_out takes the mean over the images, axis 0: the heads are axis 1")
+    if shape == (len(right), T):
+        raise Complaint("roll_out returns one row of the result: return all of `flow`, (B, T, T)")
     same(
         got,
         right,
@@ -201,6 +219,13 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
             "this uses the maximum over the heads: use their mean": product(largest),
             "the heads are added up: take their mean": product(
                 [to_one(weights.sum(axis=1) + eye) for weights in layers]
+            ),
+            "the identity is halved, but not the attention: add all of it, or take half of both": product(
+                [to_one(mean + 0.5 * eye) for mean in means]
+            ),
+            "the identity is added twice: add it once": product([to_one(mean + 2 * eye) for mean in means]),
+            "the rows are rescaled by softmax: divide them by their sums": product(
+                [to_one(np.exp(mean + eye)) for mean in means]
             ),
             "the rows of attention alone are rescaled: add the identity first, then rescale": product(
                 [to_one(mean) + eye for mean in means]
@@ -326,6 +351,9 @@ def similarity_maps(attempt: Attempt) -> None:
             "it is divided by the lengths twice": (patches @ patches.T / (lengths * lengths.T) ** 2).reshape(grid),
             "the last patch is left out instead of the class token, which has index 0": (first @ first.T).reshape(grid),
             "the patches are in column order: go through the grid row by row": turned,
+            "these are correlations: do not subtract a mean, divide by the lengths alone": np.corrcoef(patches).reshape(
+                grid
+            ),
             "the cosines are right: reshape them to (rows, columns, rows, columns)": (right.reshape(N, N)),
             "it is divided by sums: divide by lengths, np.linalg.norm": _dots(
                 patches / patches.sum(axis=1, keepdims=True)

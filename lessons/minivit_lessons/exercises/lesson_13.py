@@ -43,6 +43,12 @@ def interpolation_weights(attempt: Attempt) -> None:
             f"interpolation_weights({before}, {after})",
             mistakes={
                 "the edges of the rows are aligned: align the first and the last positions": edges,
+                "`before` and `after` are exchanged: a row for each of the `after` new places": np.stack(
+                    [np.interp(np.linspace(0, after - 1, before), np.arange(after), unit) for unit in np.eye(after)],
+                    axis=1,
+                )
+                if before != after
+                else 0.0,
                 "the last new position misses the last old one: multiply by (before - 1) / (after - 1)": short,
                 "the two weights are swapped: the nearer position must get the larger one": swapped,
                 "each new position takes only the nearest old one: interpolate between two": (
@@ -199,6 +205,8 @@ def adapt_weights(attempt: Attempt) -> None:
                 raise Complaint(f'adapt_weights(...)["{name}"] is a {type(array).__name__}: it must be an array')
         for name in ("positions.embedding", "head.weight", "head.bias", *weights):
             what = f'adapt_weights(weights, {before}, {after}, {shown})["{name}"]'
+            if K is None and name.startswith("head.") and not np.any(got[name]):
+                raise Complaint(f"{what}: the head is zeros, but K=None keeps the old one")
             if name.startswith("head."):
                 mistakes = _head_mistakes(weights[name], right[name], K)
                 if K is not None and np.shape(got[name]) == right[name].shape and np.any(got[name]):
@@ -271,6 +279,12 @@ def train_head(attempt: Attempt) -> None:
                 _trained(features, labels, 3, steps, softmax=False)
             ),
             "the bias is not added to the logits": _trained(features, labels, 3, steps, use_bias=False),
+            "softmax runs over the images: it must run over the classes, axis=1": _over_images(
+                features, labels, 3, steps
+            ),
+            "the momentum is 0.99: use 0.9": _trained(features, labels, 3, steps, momentum=0.99),
+            "the momentum is 1 - 0.9: use 0.9": _trained(features, labels, 3, steps, momentum=0.1),
+            "the momentum is 0.5: use 0.9": _trained(features, labels, 3, steps, momentum=0.5),
         }
         what = f"train_head(features, labels, 3, {steps}, 0.5)"
         for i, (part, right) in enumerate((("weight", weight), ("bias", bias))):
@@ -292,6 +306,19 @@ def _random_start(attempt: Attempt, features: np.ndarray, labels: np.ndarray) ->
         return bool(np.any(start)) and not np.allclose(start, _trained(features, labels, 3, 1)[0], atol=1e-4)
     except Exception:  # an attempt need not be able to take no step
         return False
+
+
+def _over_images(features: np.ndarray, labels: np.ndarray, K: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight and bias if softmax runs over the images."""
+    x, B, lr = features.astype(np.float64), len(features), 0.5
+    weight, bias = np.zeros((x.shape[1], K)), np.zeros(K)
+    m_weight, m_bias = np.zeros_like(weight), np.zeros_like(bias)
+    for _ in range(steps):
+        powers = np.exp(x @ weight + bias)
+        dlogits = (powers / powers.sum(axis=0) - np.eye(K)[labels]) / B
+        m_weight, m_bias = 0.9 * m_weight + x.T @ dlogits, 0.9 * m_bias + dlogits.sum(axis=0)
+        weight, bias = weight - lr * m_weight, bias - lr * m_bias
+    return weight, bias
 
 
 def _trained(

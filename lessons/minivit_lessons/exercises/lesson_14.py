@@ -127,6 +127,17 @@ def convolve_at(attempt: Attempt) -> None:
                 "the kernel is flipped: use it unflipped, as networks do": response(window, kernel[::-1, ::-1]),
                 "only channel 0 counts: sum over c too": response(window[:, :, :1], kernel[:, :, :1]),
                 "row and column are swapped": response(exchanged) if exchanged.shape == window.shape else 0.0,
+                "i and j are swapped in the window: the pixel is (row * s + i, column * s + j)": sum(
+                    padded[row * s + j, column * s + i, c] * kernel[i, j, c] for i, j, c in np.ndindex(3, 2, 2)
+                ),
+                "i and j are swapped: kernel[i, j, c] belongs to row i and column j of the window": sum(
+                    padded[row * s + i, column * s + j, c] * kernel[j, i, c] for i, j, c in np.ndindex(2, 2, 2)
+                ),
+                "padded is indexed with the channel first: it is (H, W, C), so c is the last index": sum(
+                    padded[c, row * s + i, column * s + j] * kernel[i, j, c] for i, j, c in np.ndindex(3, 2, 2)
+                )
+                if column * s + 1 < 2 and row * s + 2 < 9
+                else 0.0,
                 "this is the mean of the products: return their sum": response(window) / 12,
                 "the filters are added up: return one number for each of the D filters": response(window).sum(),
                 "only the last product counts: add to `out`, +=": window[-1, -1, -1] * kernel[-1, -1, -1],
@@ -168,6 +179,7 @@ def conv2d(attempt: Attempt) -> None:
                 f"(size 4 is different from {length})": (
                     "conv2d's matrix has D rows: reshape the kernel to (h * w * C, D)"
                 ),
+                "zero-dimensional arrays": "np.concatenate takes no Tensors: use lesson 02's concatenate",
                 "cannot reshape array of size": "conv2d reshapes to a wrong size: the kernel becomes (h * w * C, D)",
             }
         ):
@@ -215,6 +227,9 @@ def conv2d(attempt: Attempt) -> None:
                 "this is the mean over the window: return the sum": (
                     _convolved(images, kernel, s) / kernel[..., 0].size
                 ),
+                "every slice is multiplied by kernel[0, 0]: slice i · w + j meets kernel[i, j]": (
+                    _convolved(images, np.broadcast_to(kernel[:1, :1], kernel.shape), s)
+                ),
             },
         )
     same_gradients(
@@ -252,6 +267,12 @@ def _convolved(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:
         window = large[b, r * s : r * s + h, c * s : c * s + w]
         out[b, r, c] = np.tensordot(window, kernel, 3)
     return out
+
+
+def _root_mean_square(x: np.ndarray, groups: int, eps: float) -> np.ndarray:
+    """Return x divided by the root mean square of each group of each image."""
+    parts = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    return (parts / np.sqrt((parts**2).mean(axis=(1, 3), keepdims=True) + eps)).reshape(x.shape)
 
 
 @exercise(14)
@@ -307,6 +328,9 @@ def group_norm(attempt: Attempt) -> None:
             "this is BatchNorm: no mean may run over the images": normal(c) * weight + bias,
             "this is LayerNorm of each position: take the mean over the positions, and separately for each group": (
                 normal((b * H + h) * W + w) * weight + bias
+            ),
+            "the mean is not subtracted: the variance is the mean of squared differences from it": (
+                _root_mean_square(x, groups, eps) * weight + bias
             ),
             "each group is centred but not scaled": normal(
                 b * groups + c // (C // groups), lambda m: np.float64(1 - eps)

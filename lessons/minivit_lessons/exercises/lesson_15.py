@@ -26,7 +26,8 @@ def colour_number(attempt: Attempt) -> None:
     right = [_number(_levels(average)) for average in averages]
     got = []
     for square, average in zip(squares, averages, strict=True):
-        with explained({"values to unpack": "average over axis=(0, 1), so that the channels, the last axis, are left"}):
+        over = "average over axis=(0, 1), so that the channels, the last axis, are left"
+        with explained({"values to unpack": over, "is out of bounds": over}):
             number = attempt(square)
         if np.size(number) != 1:
             raise Complaint(
@@ -65,6 +66,12 @@ def _wrong_numbers(squares: list[np.ndarray], averages: list[list[float]]) -> di
     early = [np.clip(np.floor((s.astype(np.float64) + 1) * 4), 0, 7).mean(axis=(0, 1)) for s in squares]
     grey = [min(7, int((float(s.mean()) + 1) * 4)) for s in squares]
     return {
+        "only the first pixel counts: average over all pixels, axis=(0, 1)": [
+            _number(_levels([float(v) for v in s[0, 0]])) for s in squares
+        ],
+        "only the largest value of each channel counts: average over all pixels, axis=(0, 1)": [
+            _number(_levels([float(v) for v in s.max(axis=(0, 1))])) for s in squares
+        ],
         "the highest value became level 8: clip it to level 7": [
             _number([math.floor((a + 1) * 4) for a in average]) for average in averages
         ],
@@ -233,6 +240,11 @@ def corrupt(attempt: Attempt) -> None:
                 np.where(m, mask, z[:, source[0]])
             ),
             "no patch is masked": picked,
+            "z is kept where it is masked, and lost elsewhere: multiply z by 1 - m": (picked + mask) * m,
+            "the mask is in every patch: multiply it by m": picked * (1 - m) + mask,
+            "the mask is added to the patches that are not masked: multiply z by 1 - m, mask by m": (
+                picked + mask * (1 - m)
+            ),
             "masked and kept patches are swapped": np.where(m, picked, mask),
             "the masked patches are zeros: they must be the mask": np.where(m, 0.0, picked),
             "all images take their patches from the first image: index with b too": np.where(m, mask, z[0][source]),

@@ -44,6 +44,8 @@ def floor_seconds(attempt: Attempt) -> None:
                 max(flops / bandwidth, moved / peak) for flops, moved in works
             ],
             "this is the mean of the two times: take the larger": (arithmetic + memory) / 2,
+            "this is the operations for each byte: divide flops by peak, moved by bandwidth": intensity,
+            "the times are multiplied: take the larger": arithmetic * memory,
             "divide each amount by its own rate before you take the larger": [
                 max(flops, moved) / max(peak, bandwidth) for flops, moved in works
             ],
@@ -57,7 +59,7 @@ class World:
     """Two pieces of work and a clock, on a machine that slows down and sometimes stalls.
 
     A pair of calls takes 1.3 times as long as the pair before. `first` takes 3 times as long as `second`, but 300 times
-    in its first call and 60 times in its fifth.
+    in its first call and 60 times in its fifth. The seventh call of `second` takes 20 times as long as usual.
     """
 
     def __init__(self) -> None:
@@ -71,7 +73,7 @@ class World:
 
     def second(self) -> float:
         """Do the faster work, and return the time at its end."""
-        return self._work("second", 1.0)
+        return self._work("second", {6: 20.0}.get(self.calls["second"], 1.0))
 
     def clock(self) -> float:
         """Return the time in seconds."""
@@ -156,6 +158,21 @@ WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[
         lambda first, second: statistics.fmean(a / b for a, b in zip(first, second, strict=True)),
     ),
     (
+        "this is the smallest ratio, which one slow call of second spoils: take their median",
+        _in_turns,
+        lambda first, second: min(a / b for a, b in zip(first, second, strict=True)),
+    ),
+    (
+        "this is the largest ratio, which one slow call of first spoils: take their median",
+        _in_turns,
+        lambda first, second: max(a / b for a, b in zip(first, second, strict=True)),
+    ),
+    (
+        "this is the ratio of the shortest times, from different rounds: take the median of the rounds' ratios",
+        _in_turns,
+        lambda first, second: min(first) / min(second),
+    ),
+    (
         "the ratio is inverted: divide the time of first by the time of second",
         _in_turns,
         lambda first, second: _median_of_ratios(second, first),
@@ -202,6 +219,16 @@ WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[
 ]
 
 
+def _to_the_beginning(got: Any, right: list[float], length: int, block: int) -> np.ndarray:
+    """Return `got` with the last whole block at its beginning: what is behind it was never written."""
+    wrong = np.array(got, np.float64)
+    if wrong.shape == (length,) and length >= 2 * block and length % block == 0:
+        wrong[:block] = right[-block:]
+    else:
+        wrong = np.zeros(length)
+    return wrong
+
+
 @exercise(16)
 def gelu_in_blocks(attempt: Attempt) -> None:
     """Check lengths that are multiples of the block and others, and the memory used."""
@@ -236,6 +263,11 @@ def gelu_in_blocks(attempt: Attempt) -> None:
             np.array(right, np.float32),
             what,
             mistakes={
+                "all blocks are written to the beginning: write each into out[start : start + block]": (
+                    lambda got=got, right=right, length=length, block=block: _to_the_beginning(
+                        got, right, length, block
+                    )
+                ),
                 "every block repeats the values of the first": np.array(
                     [right[i % block] for i in range(length)], np.float32
                 ),
@@ -254,7 +286,7 @@ def gelu_in_blocks(attempt: Attempt) -> None:
     if used > 1.5:
         raise Complaint(
             f"gelu_in_blocks holds {used:.1f} arrays as large as x at once: allocate the result first and write each "
-            "block into it, instead of joining the blocks at the end"
+            "block into it, instead of joining the blocks; is each `block` elements long?"
         )
 
 
@@ -293,6 +325,9 @@ def layer_norm_backward(attempt: Attempt) -> None:
             "n · mean(g · n) is not subtracted: dx still has a part along n": inverse * (g - mean(g)),
             "both means are missing": inverse * g,
             "the weight is missing: g is dy times the weight": inverse * (dy - mean(dy) - n * mean(dy * n)),
+            "the weight multiplies the result: multiply dy by it first, g = dy * weight, and take the means of g": (
+                weight * inverse * (dy - mean(dy) - n * mean(dy * n))
+            ),
             "the factor 1/σ is missing": g - mean(g) - n * mean(g * n),
             "it is divided by 1/σ: multiply by it": (g - mean(g) - n * mean(g * n)) / inverse,
             "the means run over all rows together: take them over each row, axis=1": (

@@ -51,6 +51,8 @@ def home_of_equation_2(value: Any) -> None:
         raise Complaint(
             f"home_of_equation_2: {answer} is in the thirty lines: name the class and method in models/vit.py"
         )
+    if answer.endswith(".__init__"):
+        raise Complaint(f"home_of_equation_2: {answer} only makes the layers: which method passes z through them?")
     there = sorted({tag.tag for tag in tags() if tag.inside == answer and tag.file == "models/vit.py"})
     if there:
         raise Complaint(f"home_of_equation_2: {answer} has the tag {', '.join(there)}, not (2)")
@@ -268,6 +270,8 @@ def slope_is_right(attempt: Attempt) -> None:
             answer = attempt(watched)
         if not isinstance(answer, bool | np.bool_):
             raise Complaint(f"slope_is_right returns a {type(answer).__name__}: return True or False, bool(...)")
+        if not answer and all(attempt(form) for form in BROKEN_FORMS.values()):
+            raise Complaint("slope_is_right says False for right derivatives and True for wrong ones: turn it round")
         if not answer and (reason := watched.reason()):
             raise Complaint(f"slope_is_right rejects {name}, which is right: {reason}")
         if not answer:
@@ -293,7 +297,8 @@ def gelu_sigmoid(attempt: Attempt) -> None:
         sigma = 1.0 / (1.0 + np.exp(-1.702 * x))
         for wants_slope in (True, False):
             none = "the third argument may be None: write into it only if it is not"
-            with explained({"'NoneType' object": none}):
+            truth = "ask `if derivative is not None:`"
+            with explained({"'NoneType' object": none, "truth value of an array": truth}):
                 got = attempt.call(
                     _written, attempt.function, x, wants_slope,
                     what=f"gelu_sigmoid(x, out, {'derivative' if wants_slope else 'None'})",
@@ -339,6 +344,8 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                         "the second term is subtracted: add it": sigma - 1.702 * x * sigma * (1 - sigma),
                         "σ' is σ (1 - σ), not 1 - σ": sigma + 1.702 * x * (1 - sigma),
                         "σ' is σ (1 - σ), not σ²": sigma + 1.702 * x * sigma * sigma,
+                        "σ' is σ (1 - σ), not σ": sigma + 1.702 * x * sigma,
+                        "σ' is σ (1 - σ): use σ, not the values in out": sigma + 1.702 * value * (1 - value),
                         "derivative += ... adds to what the array held: write with derivative[...] = ...": (
                             slope + _UNTOUCHED
                         ),

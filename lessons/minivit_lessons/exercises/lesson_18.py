@@ -23,7 +23,12 @@ def centre_square(attempt: Attempt) -> None:
         top, left = (height - side) // 2, (width - side) // 2
         after_top, after_left = -(-(height - side) // 2), -(-(width - side) // 2)
         right = pixels[top : top + side, left : left + side]
-        with explained({"too many indices": channels, "too many values to unpack": "use pixels.shape[:2]"}):
+        reasons = {
+            "too many indices": channels,
+            "too many values to unpack": "use pixels.shape[:2]",
+            "slice indices must be integers": "divide with //, which gives an integer",
+        }
+        with explained(reasons):
             got = attempt(pixels)
         axis = _channels_first(pixels)
         if side < max(height, width) and np.shape(got) == axis.shape and np.array_equal(got, axis):
@@ -71,6 +76,8 @@ def centre_square(attempt: Attempt) -> None:
                     f"centre_square returns {got.shape[0]} x {got.shape[1]} pixels of {height} x {width}: it must be a "
                     f"square of {side} x {side}"
                 )
+            if got.shape[0] == 3:
+                raise Complaint("centre_square returns 3 x 3 pixels: min(pixels.shape) counts the three colours too")
             raise Complaint(
                 f"centre_square returns a square of {got.shape[0]} pixels of an image of {height} x {width}: the "
                 f"largest square has {side}"

@@ -45,6 +45,15 @@ def read_records(attempt: Attempt) -> None:
                 "the colours come first: move their axis to the end with transpose(0, 2, 3, 1)": planes,
                 "rows and columns are swapped: transpose(0, 2, 3, 1) keeps their order": planes.transpose(0, 3, 2, 1),
                 "blue and red are exchanged: the file has red, green, blue": right[..., ::-1],
+                "the colours are split off after the rows: a record has 3 planes of 32 rows, (B, 3, 32, 32)": (
+                    pixels.reshape(B, 32, 3, 32).transpose(0, 1, 3, 2)
+                ),
+                "the colours are split off last: a record has 3 planes of 32 rows, (B, 3, 32, 32)": (
+                    pixels.reshape(B, 32, 32, 3).transpose(0, 2, 1, 3)
+                ),
+                "each record is read with 3,072 bytes: it has 3,073, and the first is the label": (
+                    content[: B * 3072].reshape(B, 3, 32, 32).transpose(0, 2, 3, 1)
+                ),
                 "the label is read as the first pixel: the colours begin at byte 1": shifted.transpose(0, 2, 3, 1),
                 "the label is taken from the end of a record: it is byte 0": shifted.transpose(0, 2, 3, 1)[..., ::-1],
                 "the images are flattened: reshape to (B, 32, 32, 3) in the end": right.reshape(B, -1),
@@ -82,7 +91,7 @@ def minus_one_to_one(pixels: np.ndarray) -> np.ndarray:
 @exercise(19)
 def accuracy_error(attempt: Attempt) -> None:
     """Check numbers, then arrays."""
-    for accuracy, count in ((0.5, 100), (0.62, 10_000), (0.9, 50), (1.0, 10)):
+    for accuracy, count in ((0.62, 1_000), (0.5, 100), (0.9, 50), (1.0, 10)):
         p, n = accuracy, count
         variance = p * (1 - p)
         known: dict[str, Any] = {
@@ -94,6 +103,9 @@ def accuracy_error(attempt: Attempt) -> None:
             "1 - p is missing": np.sqrt(p / n),
             "p is missing": np.sqrt((1 - p) / n),
             "p is squared: use p (1 - p)": np.sqrt(p * p / n),
+            "1 - p is squared: use p (1 - p)": np.sqrt((1 - p) ** 2 / n),
+            "this is 0.5 / √n, the largest that it can be: use p (1 - p)": 0.5 / np.sqrt(n),
+            "p * 1 - p is 0: put parentheses around 1 - p": 0.0,
             "this is 1 / √n, which does not depend on p": 1 / np.sqrt(n),
             "only p is under the root with n: put brackets around p * (1 - p)": p * np.sqrt((1 - p) / n),
             "only 1 - p is divided by n under the root: check the brackets": np.sqrt(p) * (1 - p) / n,
@@ -154,6 +166,9 @@ def class_accuracies(attempt: Attempt) -> None:
             "this selects by the guess, which is precision: select by the label": precision,
             "this is divided by the number of all images: divide by those of the class": of_all,
             "these are counts: divide by the number of images of the class": hits.astype(float),
+            "this counts how often k is guessed: count only images whose label is k": (
+                np.array([(guesses == k).sum() / max(1, (labels == k).sum()) for k in range(K)])
+            ),
             "this is the accuracy of all images together": np.float64(overall),
             "every class has the accuracy of all images: select the images of class k": np.full(K, overall),
             "these are the shares of wrong answers": 1 - zero,
@@ -222,11 +237,17 @@ def _one(label: int, guess: int, K: int) -> np.ndarray:
     return matrix
 
 
+def _of_each_row(matrix: np.ndarray, names: tuple[str, ...]) -> list[tuple[str, str, int]]:
+    """Return the most frequent mistake of each row of a confusion matrix."""
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
+    return [(names[i], names[row.argmax()], int(row.max())) for i, row in enumerate(wrong)]
+
+
 @exercise(19)
 def most_confused(attempt: Attempt) -> None:
     """Check a matrix whose numbers are all different and whose diagonal is large."""
     names = ("cat", "dog", "ship", "frog")
-    matrix = np.array([[60, 31, 4, 12], [27, 70, 2, 9], [5, 1, 20, 3], [14, 8, 6, 77]])
+    matrix = np.array([[160, 31, 4, 12], [27, 70, 2, 9], [5, 1, 20, 3], [14, 8, 6, 77]])
     off = [(int(matrix[i, j]), i, j) for i in range(4) for j in range(4) if i != j]
     down = sorted(off, reverse=True)
     everything = sorted(((int(n), i, j) for (i, j), n in np.ndenumerate(matrix)), reverse=True)
@@ -257,6 +278,12 @@ def most_confused(attempt: Attempt) -> None:
             "they are in the order of the matrix: sort by the number of images": [
                 (names[i], names[j], n) for n, i, j in off[:count]
             ],
+            "these are the most frequent mistakes of the first rows: sort the mistakes of all rows together": (
+                _of_each_row(matrix, names)[:count]
+            ),
+            "these are the most frequent mistakes of each row: sort the mistakes of all rows together": (
+                sorted(_of_each_row(matrix, names), key=lambda triple: -triple[2])[:count]
+            ),
             "they are sorted by their share of the row: sort by the number of images": [
                 (names[i], names[j], int(matrix[i, j])) for _, i, j in shares[:count]
             ],
@@ -268,6 +295,8 @@ def most_confused(attempt: Attempt) -> None:
                 raise Complaint(f"{what}: {sentence}")
         if len(triples) != count:
             raise Complaint(f"{what} returns {len(triples)} mistakes instead of {count}")
+        if triples and all(0 < t[2] < 1 for t in triples):
+            raise Complaint(f"{what}: these are shares of the row: return numbers of images")
         if [t[:2] for t in triples] == [t[:2] for t in right]:
             raise Complaint(f"{what}: the pairs are right, but the number of images is {triples[0][2]} for the first, "
                             f"and should be {right[0][2]}")  # fmt: skip

@@ -11,7 +11,7 @@ from minivit import models
 
 from ..compare import same
 from ..puzzles import uses_only
-from ..trial import Attempt, Complaint, NotDone
+from ..trial import Attempt, Complaint, NotDone, explained
 from . import exercise, question
 
 SECTIONS = {
@@ -225,6 +225,7 @@ def fewer_errors(attempt: Attempt) -> None:
             mistakes={
                 "this is relative to the baseline's accuracy: divide by its errors, 100 - baseline": (a - b) / b,
                 "divided by the new errors: divide by the baseline's": (a - b) / (100 - a),
+                "the arguments are exchanged: the accuracy comes first, then the baseline": (b - a) / (100 - a),
                 "these are percent: return a share, 0.25 for a quarter": 100 * right,
                 "this is the difference in points: divide by the baseline's errors": a - b,
                 "this is the share of errors that is left: 1 minus it is gone": (100 - a) / (100 - b),
@@ -301,7 +302,9 @@ def equation_1_in_products(attempt: Attempt) -> None:
     N, C, D = 4, 5, 3
     x_class, x_p, E, E_pos = (rng.standard_normal(s) for s in ((1, D), (N, C), (C, D), (N + 1, D)))
     top, rest = np.eye(N + 1, 1), np.eye(N + 1, N, k=-1)
-    got = attempt(x_class, x_p, E, E_pos, top, rest)
+    once = "only x_p is multiplied by E: x_class is an embedding already"
+    with explained({"could not be broadcast together with shapes (5,3) (5,5)": once}):
+        got = attempt(x_class, x_p, E, E_pos, top, rest)
     same(
         got,
         np.concatenate([x_class, x_p @ E]) + E_pos,

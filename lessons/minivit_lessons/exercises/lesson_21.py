@@ -28,7 +28,15 @@ def accuracy_in_table(attempt: Attempt) -> None:
     for run, guesses, other in (("first-0", a, b), ("second-0", b, a)):
         right = float((guesses == labels).mean())
         n = len(labels)
-        with explained({"list index out of range": empty, "invalid literal for int() with base 10: ''": empty}):
+        given = "`text` is the text of the table itself, not the name of a file"
+        reasons = {
+            "list index out of range": empty,
+            "invalid literal for int() with base 10: ''": empty,
+            "invalid literal for int()": "the first line has names, not numbers: leave it out",
+            "File name too long": given,
+            "No such file": given,
+        }
+        with explained(reasons):
             got = attempt(text, run)
         same(
             got,
@@ -41,6 +49,9 @@ def accuracy_in_table(attempt: Attempt) -> None:
                 "these are percent: return a share": 100 * right,
                 "this is the share of wrong images": 1 - right,
                 "this is another run: find the column by its name": float((other == labels).mean()),
+                "the run is compared with the column before it: the label is in the second column": float(
+                    (b == a).mean() if run == "second-0" else -1.0
+                ),
                 "the image's number is compared: the label is in the second column": float(
                     (guesses == np.arange(n)).mean()
                 ),
@@ -53,29 +64,32 @@ def accuracy_in_table(attempt: Attempt) -> None:
 @exercise(21)
 def majority_baseline(attempt: Attempt) -> None:
     """Check labels whose most frequent class differs between training and test set."""
-    train = np.array([3, 1, 3, 0, 3, 2, 1, 3])
-    test = np.array([1, 1, 1, 3, 0, 3, 2, 1, 1, 1])
+    train = np.array([3, 1, 3, 0, 3, 2, 1, 3, 5, 4, 0])
+    test = np.array([1, 1, 1, 3, 0, 3, 2, 1, 1, 5])
     same(
         attempt(train, test),
         np.float64(0.2),
         "majority_baseline(train_labels, test_labels)",
         mistakes={
-            "the class is chosen with the test labels: choose it with the training labels": 0.6,
-            "this is its share of the training set: measure it on the test set": 0.5,
+            "the class is chosen with the test labels: choose it with the training labels": 0.5,
+            "this is its share of the training set: measure it on the test set": 4 / 11,
+            "it takes the largest class number: take the most frequent class, with np.bincount": 0.1,
+            "the number of images of the class is taken for the class: use argmax, not max": float((test == 4).mean()),
             "this is the class itself: return the share of test labels that it gets right": 3.0,
-            "this is chance, 1 / K: a classifier that always says the same can do better": 0.25,
+            "this is chance, 1 / K: a classifier that always says the same can do better": 1 / 6,
             "this is a number of images: divide by the number of test images": 2.0,
             "these are percent: return a share": 20.0,
-            "the number of test images is wrong: divide by that of the test set": 2 / 8,
+            "it is divided by the number of training images: divide by that of the test set": 2 / 11,
         },
         check_dtype=False,
     )
-    got = float(attempt(np.array([0, 2, 0, 1, 5]), np.array([5, 0, 5, 5])))
+    got = float(attempt(np.array([0, 2, 0, 1, 5]), np.array([5, 0, 5, 5])))  # the median, 1, does not occur in the test
     if got == 0.75:
         raise Complaint(
-            "majority_baseline takes the largest class number: count the classes, and take the most frequent"
+            "majority_baseline takes the largest class number: take the most frequent class, with np.bincount"
         )
-    same(got, np.float64(0.25), "majority_baseline of training labels 0, 2, 0, 1, 5", check_dtype=False)
+    median = "this is the median of the class numbers: classes have no order, take the most frequent"
+    same(got, np.float64(0.25), "majority_baseline of training labels 0, 2, 0, 1, 5", {median: 0.0}, check_dtype=False)
 
 
 def wilson(right: float, count: int, z: float = Z) -> tuple[float, float]:
@@ -112,6 +126,25 @@ def share_interval(attempt: Attempt) -> None:
                     np.array([(low + high) / 2, (high - low) / 2])
                 ),
                 "the interval has one standard error: z is 1.96": np.array(wilson(right, count, 1.0)),
+                "z is 1.645, for an interval of 90 %: use 1.96": np.array(wilson(right, count, 1.645)),
+                "z is 2.576, for an interval of 99 %: use 1.96": np.array(wilson(right, count, 2.576)),
+                "z is 2: use 1.96": np.array(wilson(right, count, 2.0)),
+                "z**2 / 4 * n**2 multiplies by n²: write z**2 / (4 * n**2), and z**2 / (2 * n)": np.array(
+                    [
+                        (p + z * z / 2 * count - sign * z * math.sqrt(p * (1 - p) / count + z * z / 4 * count**2))
+                        / below
+                        for sign in (1, -1)
+                    ]
+                ),
+                "z**2 / 2 * n multiplies by n: write z**2 / (2 * n)": np.array(
+                    [(p + z * z / 2 * count - sign * z * root) / below for sign in (1, -1)]
+                ),
+                "z**2 / 4 * n**2 multiplies by n²: write z**2 / (4 * n**2)": np.array(
+                    [
+                        middle - sign * z * math.sqrt(p * (1 - p) / count + z * z / 4 * count**2) / below
+                        for sign in (1, -1)
+                    ]
+                ),
                 "the division by 1 + z²/n is missing": np.array(
                     [p + z * z / (2 * count) - z * root, p + z * z / (2 * count) + z * root]
                 ),
@@ -185,6 +218,13 @@ def paired_interval(attempt: Attempt) -> None:
             "the standard deviation is not divided by √n": around(mean, Z * d.std(ddof=1)),
             "it is divided by n: divide by √n": around(mean, Z * d.std(ddof=1) / n),
             "the factor 1.96 is missing": around(mean, error),
+            "the standard deviation is divided by √(n - 1): divide by √n": around(
+                mean, Z * d.std(ddof=1) / math.sqrt(n - 1)
+            ),
+            "the variance is divided by n: the standard error is its root": around(mean, Z * d.var(ddof=1) / n),
+            "the differences have lost their sign: a - b is -1 where only b is right": around(
+                np.abs(d).mean(), Z * np.abs(d).std(ddof=1) / math.sqrt(n)
+            ),
             "the variance is used for the standard deviation: take its root": around(
                 mean, Z * d.var(ddof=1) / math.sqrt(n)
             ),
@@ -217,7 +257,9 @@ def seed_interval(attempt: Attempt) -> None:
     ):
         d = np.subtract(a, b)
         n, mean, spread = len(d), d.mean(), d.std(ddof=1)
-        got = attempt(list(a), list(b))
+        lists = "lists cannot be subtracted: np.subtract(a, b)"
+        with explained({"'list' and 'list'": lists}):
+            got = attempt(list(a), list(b))
         if not isinstance(got, tuple | list | np.ndarray) or len(got) != 3:
             raise Complaint("seed_interval(a, b) must be a tuple of three: (difference, low, high)")
 
@@ -237,6 +279,15 @@ def seed_interval(attempt: Attempt) -> None:
                 "the standard deviation is not divided by √n": around(T95[n - 1] * spread),
                 "it is divided by n: divide by √n": around(T95[n - 1] * spread / n),
                 "the factor T95[n - 1] is missing": around(spread / root),
+                "this is the median of the differences: take their mean": around(
+                    T95[n - 1] * spread / root, float(np.median(d))
+                ),
+                "these are the smallest and the largest difference: take T95[n - 1] standard errors": np.array(
+                    [mean, d.min(), d.max()]
+                ),
+                "the standard deviation is divided by √(n - 1): divide by √n": around(
+                    T95[n - 1] * spread / math.sqrt(n - 1)
+                ),
                 "the seeds are not paired: take the differences first": around(
                     T95[n - 1] * math.sqrt(np.var(a, ddof=1) / n + np.var(b, ddof=1) / n)
                 ),
@@ -404,6 +455,14 @@ def sign_test(attempt: Attempt) -> None:
                 "this is one-sided: either run could have been the better one, so double it": tail,
                 "what was observed belongs to the tail: begin the sum at max(a, b)": 2 * beyond,
                 "this is the probability of exactly this outcome: add the more extreme ones": math.comb(n, a) / 2**n,
+                "the sum is not divided by 2 ** n": 2 * tail * 2**n,
+                "the last term is missing: range(..., n + 1) includes n": 2 * (tail - 1 / 2**n),
+                "the sum begins at only_a: begin it at the larger of the two": (
+                    min(1.0, 2 * sum(math.comb(n, k) for k in range(a, n + 1)) / 2**n)
+                ),
+                "the sum begins at only_b: begin it at the larger of the two": (
+                    min(1.0, 2 * sum(math.comb(n, k) for k in range(b, n + 1)) / 2**n)
+                ),
                 "this is twice the probability of exactly this outcome: add the more extreme ones": (
                     min(1.0, 2 * math.comb(n, a) / 2**n)
                 ),

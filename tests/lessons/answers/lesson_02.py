@@ -362,7 +362,7 @@ wrong("np.add.at, for example, returns nothing")(
 )
 wrong("put it into an array of zeros")(indexing(lambda x, index: lambda dy: (dy,)))
 wrong("spread over the whole array")(indexing(lambda x, index: lambda dy: (np.zeros_like(x) + dy,)))
-wrong("an axis is lost")(indexing(lambda x, index: lambda dy: (dy[index],)))
+wrong("dy itself is indexed")(indexing(lambda x, index: lambda dy: (dy[index],)))
 
 
 @wrong("not the shape of dy")

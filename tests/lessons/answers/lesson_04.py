@@ -1097,3 +1097,4 @@ def normalise_row(row, eps=1e-6):
     variance = sum((x - mean) ** 2 for x in row) / len(row)
     for x in row:
         return [(x - mean) / math.sqrt(variance + eps)]
+    return []
