@@ -44,7 +44,7 @@ test: .venv/ready-test
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "$(HERE) and not slow"
 
 test-all: test
-	$(BIN)/python -m pytest --timeout 1800 -m "$(HERE) and slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal --timeout 1800 -m "$(HERE) and slow"
 
 test-versions:
 	.ci/versions
@@ -61,7 +61,7 @@ fuzz: .venv/ready-test
 	$(BIN)/python -m tests.fuzz $(FUZZ_OPTIONS)
 
 parity: .venv/ready-test+parity
-	$(BIN)/python -m pytest -m parity tests/parity
+	$(BIN)/python -m pytest -n auto --dist worksteal -m parity tests/parity
 
 parity-real: .venv/ready-test+parity
 	$(BIN)/python -m pytest -m real tests/parity_real
