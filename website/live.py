@@ -7,6 +7,7 @@ anything: it only hands out the files of the site.
 from __future__ import annotations
 
 import html
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -144,8 +145,9 @@ def install_cell() -> dict[str, Any]:
 def fetch_packages(folder: Path) -> None:
     """Download the wheels of PACKAGES; where that fails, the notebooks get them from the public network."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    wanted = [f"{name}=={importlib.metadata.version(name)}" for name in PACKAGES]
     try:
-        run([*command, "--dest", str(folder), *PACKAGES], folder, "packages")
+        run([*command, "--dest", str(folder), *wanted], folder, "packages")
     except DataError:
         print(f"live lessons: {', '.join(PACKAGES)} come from the public network when one is opened")
 

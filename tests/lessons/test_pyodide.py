@@ -1,0 +1,63 @@
+"""In a browser's Python, the real Pyodide: the engine, fifty steps of training, and whole lessons."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tqdm
+
+from tests import pyodide
+
+from . import anywhere
+
+LESSONS = (1, 5, 7)
+REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What `anywhere.py` prints in Pyodide."""
+    missing = next((name for name in ("node",) if shutil.which(name) is None), None)
+    if missing is None and "matplotlib" not in pyodide.packages():
+        missing = "Pyodide (python tests/pyodide.py)"
+    if missing is not None:
+        assert not os.environ.get("MINIVIT_PYODIDE_REQUIRED"), f"{missing} is missing"
+        pytest.skip(f"{missing} is missing")
+    pure = tmp_path_factory.mktemp("pure")
+    shutil.copytree(Path(tqdm.__file__).parent, pure / "tqdm")
+    runner, script = Path(__file__).with_name("pyodide.mjs"), "tests/lessons/anywhere.py"
+    command = ["node", str(runner), str(pyodide.FOLDER), str(REPOSITORY), script, str(pure), *map(str, LESSONS)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_it_is_a_browsers_python(results):
+    assert results["python"] == "emscripten"
+
+
+def test_the_ops_have_right_gradients(results):
+    assert results["gradients"].keys() == anywhere.gradients().keys()
+    assert max(results["gradients"].values()) < 1e-6
+
+
+def test_fifty_steps_of_training_are_those_of_cpython(results):
+    losses = np.array(results["training"])
+
+    assert len(losses) == anywhere.STEPS
+    assert losses[-5:].mean() < losses[:5].mean() - 0.2
+    np.testing.assert_allclose(losses, anywhere.training(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("number", LESSONS)
+def test_every_solution_of_a_lesson_passes(results, number):
+    verdicts = results["lessons"][str(number)]
+
+    assert len(verdicts) >= 5
+    assert set(verdicts.values()) == {""}
