@@ -1,10 +1,15 @@
-"""Where no thread can start, as in a browser, the same work is done in the one thread there is."""
+"""Where no thread can start and the system offers nothing, as in a browser, the same work is done in one thread."""
 
+import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from minivit.backend.indexing import count_each
 from minivit.backend.pools import SameThread, thread_pool, threads_can_start
 from minivit.backend.workers import Workers
 from minivit.data.dataset import Dataset
@@ -13,6 +18,7 @@ from minivit.models import create_model
 from minivit.training.distributed.parallel import batch_gradients
 from minivit.training.objectives import Classes
 from minivit.weights import load_weights, save_weights
+from tests.lessons import anywhere
 
 
 def without_threads(work, request):
@@ -85,3 +91,48 @@ def test_weights_are_read_without_threads(no_threads, tmp_path):
     load_weights(read, tmp_path / "weights.safetensors")
 
     assert all(np.array_equal(a, model.state()[name]) for name, a in read.state().items())
+
+
+@pytest.fixture
+def nothing_but_python(no_threads, monkeypatch):
+    """No threads, signals, processes, locks of files or choice of cores, as in a browser."""
+
+    def refuse(*_, **__):
+        raise OSError("there is no such thing here")
+
+    monkeypatch.setattr(signal, "signal", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    monkeypatch.setattr(os, "fork", refuse, raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    for name in (
+        "multiprocessing",
+        "_multiprocessing",
+        "fcntl",
+        "resource",
+        "lzma",
+        "safetensors",
+        "safetensors.numpy",
+    ):
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it fails
+
+
+def test_gradients_need_nothing_of_the_system(nothing_but_python):
+    assert max(anywhere.gradients().values()) < 1e-6
+
+
+def test_a_run_needs_nothing_of_the_system(request, undrawn):
+    with_all = anywhere.training()
+    request.getfixturevalue("nothing_but_python")
+    without = anywhere.training()
+
+    assert len(without) == anywhere.STEPS
+    assert np.mean(without[-5:]) < np.mean(without[:5]) - 0.2
+    assert without == with_all
+
+
+def test_counts_are_those_of_numpy_for_any_integers():
+    for dtype in (np.uint8, np.int32, np.int64):
+        numbers = np.array([0, 2, 2, 3], dtype)
+        assert count_each(numbers, 6).tolist() == [1, 0, 2, 1, 0, 0]
+        assert count_each(numbers, 0).tolist() == [1, 0, 2, 1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .arrays import Array, beside, is_array, plain_array, xp_of
 from .precision import wide
 
@@ -33,3 +35,15 @@ def picks_by_array(index: Any) -> bool:
     """Return whether an index is an array, a mask or a list, which copies and may pick an element twice."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, list | bool) or (is_array(part) and part.ndim > 0) for part in parts)
+
+
+def count_each(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Return how often each of 0, 1, ..., count - 1 occurs: integers (count,), or more if a number is larger.
+
+    Where a pointer has 32 bits, as in a browser, np.bincount refuses int64.
+
+    Args:
+        numbers: integers (N,), 0 or more.
+        count: how many are counted at least.
+    """
+    return np.bincount(numbers.astype(np.intp, copy=False), minlength=count)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..backend.indexing import count_each
 from ..errors import ConfigError
 from ..preprocessing import preprocess
 from ..utils.integers import integer
@@ -187,7 +188,7 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     Returns:
         int64 (N,), their places.
     """
-    by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
+    by_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(count_each(labels, 0))[:-1])
     by_class = [places for places in by_class if len(places)]
     shares = np.full(len(by_class), len(labels) // len(by_class))
     shares[rng.permutation(len(by_class))[: len(labels) % len(by_class)]] += 1

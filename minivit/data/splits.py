@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..backend.indexing import count_each
 from ..errors import DataError, ImageError
 from ..images.decoding import size_of
 from ..utils.text import listed, printable
@@ -123,7 +124,7 @@ def counted(train: AnyDataset, measured: AnyDataset, split: Split) -> str:
 def _said_of_classes(splits: Splits) -> str:
     """Return "photos: 300 images of 3 classes: beach 200, city 80, forest 20"."""
     classes = splits.train.classes
-    counts = np.bincount(np.concatenate([part.labels for part in splits.parts.values()]), minlength=len(classes))
+    counts = count_each(np.concatenate([part.labels for part in splits.parts.values()]), len(classes))
     order = np.argsort(-counts, kind="stable")
     head = f"{printable(splits.train.name)}: {counts.sum():,} images of {len(classes)} classes"
     if len(classes) <= FEW:

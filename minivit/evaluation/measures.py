@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..backend.indexing import count_each
 from ..errors import ConfigError, DTypeError, ShapeError
 from ..training.evaluation import count_confusions
 
@@ -175,7 +176,7 @@ def per_class(probabilities: np.ndarray, labels: np.ndarray) -> list[ClassMeasur
     """
     probabilities, labels = checked(probabilities, labels)
     predicted, count = probabilities.argmax(axis=1), probabilities.shape[1]
-    columns = [np.bincount(which, minlength=count) for which in (labels, predicted, labels[labels == predicted])]
+    columns = [count_each(which, count) for which in (labels, predicted, labels[labels == predicted])]
     return [ClassMeasures(*map(int, row)) for row in zip(*columns, strict=True)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..backend.arrays import Array, to_device
+from ..backend.indexing import count_each
 from ..data import AnyDataset
 from ..errors import ConfigError, DataError
 from ..utils.notices import notice
@@ -32,7 +33,7 @@ def balanced_class_weights(labels: np.ndarray, classes: Sequence[str]) -> np.nda
     Raises:
         ConfigError: if a class has no images.
     """
-    counts = np.bincount(labels, minlength=len(classes))  # (K,)
+    counts = count_each(labels, len(classes))  # (K,)
     _check_no_class_is_empty("class-weights", counts, classes)
     return (len(labels) / (len(classes) * counts)).astype(np.float32)
 
@@ -65,7 +66,7 @@ def check_balance(config: TrainConfig, train_set: AnyDataset, show: bool) -> Non
         ConfigError: if each class is to be drawn equally often, and one has no training images.
         DataError: if a model is to tell classes apart, and all training images are of one.
     """
-    names, counts = train_set.classes, np.bincount(train_set.labels, minlength=len(train_set.classes))
+    names, counts = train_set.classes, count_each(train_set.labels, len(train_set.classes))
     if config.objective == "classes" and not config.teacher and np.count_nonzero(counts) == 1:
         name = quoted(names[int(counts.argmax())], 30)
         raise DataError(

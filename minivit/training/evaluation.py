@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import engine
 from ..backend.arrays import Array, to_device, to_numpy
+from ..backend.indexing import count_each
 from ..backend.workers import Workers
 from ..data import AnyDataset
 from ..data.dataset import RESIZED_EXACTLY
@@ -149,4 +150,4 @@ def count_confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     Returns:
         int64 (K, K).
     """
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    return count_each(labels * classes + predicted, classes**2).reshape(classes, classes)

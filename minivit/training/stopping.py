@@ -102,8 +102,12 @@ def stop_signals(show: bool = False) -> Iterator[StopRequest]:
     # ignores it for every process that it starts in the background.
     ignored = [number for number, handler in before.items() if handler == signal.SIG_IGN and number != signal.SIGINT]
     taken = [number for number in SIGNALS if number not in ignored]
-    for number in taken:
-        signal.signal(number, request.handle)
+    try:
+        for number in taken:
+            signal.signal(number, request.handle)
+    except OSError:  # no signals here, as in a browser: nothing but a callback stops the run
+        yield request
+        return
     try:
         yield request
     finally:

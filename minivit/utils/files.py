@@ -287,7 +287,10 @@ def _lock(path: Path) -> int | None:
             raise BlockingIOError(str(error)) from error
         return descriptor
 
-    import fcntl
+    try:
+        import fcntl
+    except ImportError:  # a browser, which has no second process
+        return None
 
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +54,12 @@ def training() -> list[float]:
     labels = rng.integers(0, 3, 96)
     images = rng.integers(0, 90, (96, 32, 32, 3)).astype(np.uint8)
     images[np.arange(96), 10 * labels] += 120
-    model = create_model("ViT-XS_4-CIFAR", num_classes=3, seed=0, depth=2)
+    model = create_model("ViT-XS_4-CIFAR", num_classes=3, seed=0, depth=1)
     losses = Losses()
-    config = TrainConfig(steps=STEPS, batch_size=16, lr=1e-3, augment="none")
-    Trainer(model, (images, labels), config=config, callbacks=[losses], show=False).fit()
+    config = TrainConfig(steps=STEPS, batch_size=8, lr=1e-3, augment="none")
+    with tempfile.TemporaryDirectory() as out:
+        Trainer(model, (images, labels), config=config, callbacks=[losses], out=out, show=False).fit()
+        assert (Path(out) / "checkpoint.npz").is_file()
     return losses.losses
 
 
