@@ -18,6 +18,7 @@ import numpy as np
 import minivit
 from minivit.data import Dataset, shapes
 from minivit.evaluation import ridge
+from minivit.utils.figures import figure_style, new_figure, write_figure
 
 
 def patch_features(model: minivit.ViT, pixels: np.ndarray, batch: int = 50) -> np.ndarray:
@@ -56,13 +57,13 @@ def overlap(found: np.ndarray, wanted: np.ndarray) -> float:
     return float(np.mean(both / np.maximum(either, 1)))
 
 
+@figure_style()
 def draw(data: Dataset, scores: np.ndarray, path: Path, count: int = 8) -> None:
     """Draw images with their boxes, and below each the probe's score of every patch, (B, h, w)."""
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
     assert data.boxes is not None
-    figure = Figure(figsize=(1.3 * count, 2.9), layout="constrained")
+    figure = new_figure(1.3 * count, 2.9)
     axes = figure.subplots(2, count)
     side = data.images.shape[1]
     for i in range(count):
@@ -76,8 +77,7 @@ def draw(data: Dataset, scores: np.ndarray, path: Path, count: int = 8) -> None:
             axis.set(xticks=[], yticks=[])
     axes[0, 0].set_ylabel("image and box", fontsize=8)
     axes[1, 0].set_ylabel("probe", fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    write_figure(figure, path)
 
 
 def main(arguments: list[str] | None = None) -> float:

@@ -13,19 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 import minivit
 from bands import lesson_data
 from minivit.training import clip_by_global_norm
+from minivit.utils.figures import BLUE, LIGHT, ORANGE, figure_style, new_figure, write_figure
 
 TEACHER = Path(__file__).parent / "teacher"
 STEPS, EVERY, DROP = 600, 25, 300
 TOP = {"A": 4, "B": 5.2, "C": 2.6, "D": 2.6}  # of each panel's axis
 SIZES = minivit.ViTConfig(image_size=32, patch_size=8, dim=48, depth=2, heads=3, mlp_dim=96, num_classes=10)
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a8a8a"
 
 
 def run(count: int = 1000, lr: float = 3e-3, drop: bool = False, head: float = 0.0, dropout: float = 0.0,
@@ -84,17 +82,18 @@ def shifted(images: np.ndarray, shift: int, rng: np.random.Generator) -> np.ndar
     return result
 
 
+@figure_style()
 def draw(runs: dict[str, dict[str, list[float]]]) -> Any:
     """Draw four panels with both losses against the step, for printing in black and white too."""
-    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    figure = new_figure(8, 5.6)
     for axes, (letter, noted) in zip(figure.subplots(2, 2).flat, runs.items(), strict=True):
         axes.plot(noted["step"], noted["training"], color=BLUE, label="training loss")
         axes.plot(noted["step"], noted["validation"], color=ORANGE, linestyle="--", label="validation loss")
-        axes.axhline(math.log(10), color=GREY, linewidth=0.8)
+        axes.axhline(math.log(10), color=LIGHT.faint, linewidth=0.8)
         axes.set(title=f"Run {letter}", xlabel="step", ylabel="loss", xlim=(0, STEPS), ylim=(0, TOP[letter]))
         axes.set_xticks(range(0, STEPS + 1, 100))
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+        axes.grid()
+        axes.legend(fontsize=8)
     return figure
 
 
@@ -107,8 +106,7 @@ def main() -> None:
         "D": run(dropout=0.2, shift=4),
     }
     (TEACHER / "exam-curves.json").write_text(json.dumps(runs) + "\n", encoding="utf-8", newline="\n")
-    mpl.rcParams["svg.hashsalt"] = "exam"
-    draw(runs).savefig(TEACHER / "exam-curves.svg", metadata={"Date": None})
+    write_figure(draw(runs), TEACHER / "exam-curves.svg")
 
 
 if __name__ == "__main__":

@@ -167,12 +167,12 @@ def test_with_weights_the_defaults_are_those_of_fine_tuning(photos):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["preview", "--out", "photo.jpg"], "--out must be a file that ends in .png, not photo.jpg"),
+        (["preview", "--out", "photo.jpg"], "--out must be a file that ends in .png, .svg or .pdf, not photo.jpg"),
         (["preview", "--batches", "0"], "--batches must be from 1 to 20, not 0"),
         (["preview", "--images", "1000"], "--images must be from 1 to 512, not 1000"),
         (["preview", "nowhere"], "nowhere"),
         (["preview", "nowhere", "--config", "x"], "RUN gives the options: leave out RUN or --config"),
-        (["lr-find", "--out", "runs"], "--out must be a file that ends in .png, not runs"),
+        (["lr-find", "--out", "runs"], "--out must be a file that ends in .png, .svg or .pdf, not runs"),
         (["lr-find", "--test-steps", "5"], "--test-steps must be from 20 to 100,000, not 5"),
         (["lr-find", "--lowest", "1", "--highest", "0.1"], "--lowest must be above 0 and below --highest, 0.1, not 1"),
     ],

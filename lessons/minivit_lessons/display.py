@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from minivit.utils import figures
+from minivit.utils.figures import figure_bytes, keep_figure_style
 
 from . import state
 
@@ -69,17 +71,16 @@ def unfolded(markdown: str) -> str:
 
 def png(figure: Any, dpi: int = 90) -> bytes:
     """Return a matplotlib figure as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    # No version and no date, so that the same figure gives the same bytes.
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()
+    return figure_bytes(figure, "png", dpi, bbox_inches="tight")
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty matplotlib figure of a width and height in inches."""
-    from matplotlib.figure import Figure
+    """Return an empty matplotlib figure of a width and height in inches.
 
-    return Figure(figsize=(width, height), layout="constrained")
+    What this process draws from now on has the look of minivit's figures, the learner's own figures too.
+    """
+    keep_figure_style()
+    return figures.new_figure(width, height)
 
 
 def display(thing: Any) -> None:

@@ -11,7 +11,6 @@ import importlib.util
 import sys
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from minivit import no_grad
 from minivit.data.shapes import shapes
@@ -70,6 +69,7 @@ from minivit.insight.attention import attention_rollout
 from minivit.insight.embeddings import position_similarity
 from minivit.insight.figures import draw_images, draw_positions
 from minivit_lessons import trained_model
+from minivit_lessons.display import new_figure
 from minivit_lessons.pictures import gallery
 
 show(
@@ -89,9 +89,9 @@ star = data.images[list(data.labels).index(data.classes.index("star"))]
 show(gallery.draw_patches(star, 4), "A star of 32 x 32 pixels, and the same cut into eight rows of eight patches.")
 
 # %% [markdown]
-# Which pieces influence the answer of the trained network? Bright means much, dark means little. You write the part of the network
-# that decides this in [lesson 07](07_attention.ipynb), and make such maps in [lesson 12](12_inside.ipynb). If you see a slider, use it
-# to look at other images.
+# Which pieces influence the answer of the trained network? A piece keeps its colours if its influence is the largest, and is grey if
+# it has none. You write the part of the network that decides this in [lesson 07](07_attention.ipynb), and make such maps in
+# [lesson 12](12_inside.ipynb). If you see a slider, use it to look at other images.
 
 
 # %%
@@ -99,14 +99,14 @@ def draw_attention(first):
     """Five images under the network's answers, and below each what the answer depends on."""
     pixels = data.images[first : first + 5]
     answers = [data.classes[k] for k in model.predict(pixels).argmax(axis=1)]
-    figure = Figure(figsize=(6.8, 3), layout="constrained")
+    figure = new_figure(6.8, 3)
     draw_images(figure, pixels, {"attention": attention_rollout(model, pixels)}, answers)
     return figure
 
 
 explore(
     draw_attention,
-    "Five images with the network's answers; below, its attention lies bright on the shapes and along their edges.",
+    "Five images with the network's answers; below, the shapes and their edges keep their colours, the rest is grey.",
     first=list(range(0, 50, 5)),
 )
 
@@ -116,7 +116,7 @@ explore(
 # neighbours: [lesson 06](06_positions.ipynb).
 
 # %%
-figure = Figure(figsize=(5.4, 4.6))
+figure = new_figure(5.4, 4.6)
 draw_positions(figure, position_similarity(model))
 show(
     figure,

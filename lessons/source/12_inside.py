@@ -43,8 +43,8 @@ Tensor, patchify, unpatchify = built("Tensor", "patchify", "unpatchify")
 # ## The picture
 #
 # This is the last of the four measurements, made by `minivit` itself. For ten test images it shows how much of the answer came from
-# each of the 64 patches: the brighter, the more. Nobody told the model where the shapes are. It was trained with images and
-# the names of classes.
+# each of the 64 patches: the patch with the largest share keeps its colours, a share of 0 is grey, and the others are between in
+# proportion. Nobody told the model where the shapes are. It was trained with images and the names of classes.
 
 # %%
 model = trained_model()  # a ViT: 32 x 32 pixels, patches of 4, D = 64, L = 4 blocks, 2 heads
@@ -55,7 +55,7 @@ images = minivit.preprocess(data.images)  # (200, 32, 32, 3), from -1 to 1
 names = [data.classes[label] for label in data.labels]
 show(
     draw_maps(data.images[:10], {"rollout": attention_rollout(model, data.images[:10])}, names),
-    "Ten images of shapes; below each a map of 8 x 8 patches, bright on the shape or its outline, dark elsewhere.",
+    "Ten images of shapes; below each a map of 8 x 8 patches, in colour on the shape or its outline, grey elsewhere.",
 )
 
 # %% [markdown]
@@ -103,7 +103,7 @@ explore(
         P,
         f"block {block}, head {head}",
     ),
-    "Left a star with one patch framed; right the 8 x 8 patches coloured by how much that patch attends to each.",
+    "Left a star with one patch framed; right the 8 x 8 patches, each in colour as far as that patch attends to it, grey where it does not.",
     block=[0, 1, 2, 3],
     picture=[5, *range(5), *range(6, 10)],
     head=[0, 1],
@@ -171,7 +171,7 @@ show(
 # Ours has four layers and simple images, and shows nothing of that.
 #
 # Such a mean hides a lot. In the head of block 0 in which the star's patch 27 looks 5.7 pixels far, one patch in seven looks more
-# than 20. And a distance near the dashed line does not mean that a head looks everywhere: two bright patches, one near and
+# than 20. And a distance near the dashed line does not mean that a head looks everywhere: two patches in colour, one near and
 # one far, have the same mean.
 #
 # ### From one layer to all of them
@@ -292,7 +292,7 @@ show(
 # %% [markdown]
 # ## Break it and see
 #
-# A map that is bright on the shape convinces everyone. But does it say where the answer comes from? Test it: paint over the
+# A map that lights the shape convinces everyone. But does it say where the answer comes from? Test it: paint over the
 # patches that the map calls most important, in the image's mean colour, and run the model again. If the map is right,
 # accuracy falls quickly. If it means nothing, accuracy falls no faster than with randomly chosen patches. (The model has never
 # seen painted patches. So the random choice is the fair comparison, and not the accuracy on whole images.)
@@ -351,9 +351,9 @@ show(draw_erasure(data.images[:5], glowing, counts, curves), ERASURE_ALT)
 # Attention rollout passes. Painting over its first eight patches of 64 costs about two answers of three; eight random patches
 # cost one or two in a hundred. The other maps are a warning.
 #
-# - The *reversed* product also gives maps that are bright on the shape, and does nearly as well in the test. Looking at the maps does
+# - The *reversed* product also gives maps that light the shape, and does nearly as well in the test. Looking at the maps does
 #   not reveal this mistake. A comparison with two tokens worked out by hand does.
-# - The *untrained* model's maps are bright on the shape as well, and its patches matter more than random ones: random attention
+# - The *untrained* model's maps light the shape as well, and its patches matter more than random ones: random attention
 #   already prefers what differs from the background. A map must be compared with such a control before anyone says that it
 #   was learned.
 # - Attention in one block is not influence on the answer. Reverse the test: replace `-maps` by `maps` in `accuracy_without`, so that

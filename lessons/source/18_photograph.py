@@ -35,8 +35,8 @@ roll_out = built("roll_out")
 #
 # Four photographs come with this lesson (their sources are in [photographs/README.md](../lessons/photographs/README.md)). Beside each you see what
 # DINOv2, a ViT-S/14 of 22 million parameters, attends to. It was trained without any labels on 142 million photographs. The
-# next four columns show the attention of the class token in the last block, a column for each of four heads. The last column is lesson
-# 12's attention rollout.
+# next four columns show the attention of the class token in the last block, a column for each of four heads: the patch with the most
+# attention keeps its colours, a patch without any is grey. The last column is lesson 12's attention rollout.
 #
 # The weights are a file of 88 MB, so these maps were recorded once and are stored beside the lesson in 13 kB. Everything further
 # down is computed when you run it.
@@ -141,7 +141,7 @@ def head_maps(weights, front, rows, columns):
 
 
 # %% [markdown]
-# In colours even a flat map has a bright place. DINO's authors draw something stricter: the patches that together hold 60 % of a head's
+# On such a scale even a flat map has a place in full colour. DINO's authors draw something stricter: the patches that together hold 60 % of a head's
 # attention. If these are few, the head has chosen.
 
 
@@ -336,7 +336,7 @@ if torch := library("torch"):
 #
 # - Preprocessing belongs to the weights: centre crop, resize, rescale.
 # - A classifier always answers. Read five classes, and remember that probabilities are not measured accuracies.
-# - Row 0 of the last block's attention is a saliency map for each head; a mask of 60 % is stricter than colours.
+# - Row 0 of the last block's attention is a saliency map for each head; a mask of 60 % is stricter than a spotlight.
 # - Attention says what is read, the occlusion test what the answer depends on, and its square is a part of the experiment.
 
 # %% [markdown]

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..backend.arrays import available_cores
 from ..models.classifier import default_microbatch
 from ..models.cost import costs
-from ..utils.files import atomic_file
+from ..utils.figures import BLUE, LIGHT, ORANGE, figure_style, new_figure, write_figure
 from .contenders import Job
 from .process import Contender
 from .profile import step_flops
@@ -125,22 +125,23 @@ def growth_table(points: Sequence[Point]) -> str:
     return "\n".join(lines)
 
 
-def growth_figure(points: Sequence[Point], path: Path) -> None:
+@figure_style()
+def growth_figure(points: Sequence[Point], path: str | Path) -> None:
     """Write a figure with a column for each axis, time above memory; the dashed lines are predictions."""
-    from matplotlib.figure import Figure
-
     axes_names = list(dict.fromkeys(p.axis for p in points))
-    figure = Figure(figsize=(2.6 * len(axes_names), 5.2), layout="constrained")
+    figure = new_figure(2.6 * len(axes_names), 5.2)
     grid = figure.subplots(2, len(axes_names), squeeze=False, sharey="row")
     for column, axis in enumerate(axes_names):
         own = [p for p in points if p.axis == axis]
         values = [p.value for p in own]
         time, memory = grid[0][column], grid[1][column]
-        time.loglog(values, [1e3 * p.seconds for p in own], "o-", label="measured")
-        time.loglog(values, [1e3 * p.theory_seconds for p in own], "--", color="gray", label="matrix products only")
-        memory.loglog(values, [(p.memory or math.nan) / 2**20 for p in own], "o-", color="C1", label="measured")
+        time.loglog(values, [1e3 * p.seconds for p in own], "o-", color=BLUE, label="measured")
+        time.loglog(
+            values, [1e3 * p.theory_seconds for p in own], "--", color=LIGHT.faint, label="matrix products only"
+        )
+        memory.loglog(values, [(p.memory or math.nan) / 2**20 for p in own], "s-", color=ORANGE, label="measured")
         theory = [p.theory_memory / 2**20 for p in own]
-        memory.loglog(values, theory, "--", color="gray", label="arrays only")
+        memory.loglog(values, theory, "--", color=LIGHT.faint, label="arrays only")
         for plot in (time, memory):
             plot.set_xticks(values, [str(v) for v in values])
             plot.minorticks_off()
@@ -148,9 +149,8 @@ def growth_figure(points: Sequence[Point], path: Path) -> None:
     grid[0][0].set_ylabel("training step (ms)")
     grid[1][0].set_ylabel("peak memory (MB)")
     for row in grid:
-        row[0].legend(fontsize="small", frameon=False)
+        row[0].legend()
         low, high = row[0].get_ylim()
         ticks = [t * 10**power for power in range(7) for t in (1, 2, 5) if low <= t * 10**power <= high]
         row[0].set_yticks(ticks, [f"{t:,}" for t in ticks])
-    with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+    write_figure(figure, path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, MissingExtraError
 from ..utils.text import printable
-from .common import json_option
+from .common import format_option, json_option
 
 EXAMPLES = (
     "minivit bench ViT-Ti_4-CIFAR ViT-XS_4-CIFAR --quick",
@@ -103,10 +104,11 @@ def add_bench(commands: Any) -> None:
     )
     json_option(parser, "one JSON object", "tables")
     parser.add_argument("--out", metavar="FILE", help="write all results to FILE as JSON too [default: do not]")
+    format_option(parser)
     parser.add_argument(
         "--growth", group="measurement", metavar="DIR",
         help="measure instead how time and memory grow with batch size, tokens, depth, width and threads, and write "
-        "growth.json and growth.png to DIR [default: do not]",
+        "growth.json and the figure growth to DIR [default: do not]",
     )  # fmt: skip
     parser.add_argument(
         "--plan", group="prediction", metavar="DEVICES", nargs="?", const="1,2,4,8,16,32,64",
@@ -152,8 +154,10 @@ def _bench(options: argparse.Namespace) -> int:
         time_by_op,
     )
     from ..training.precision import HALF
+    from ..utils.figures import formats_in
     from ..utils.files import write_json
 
+    formats = formats_in(options.format)
     for name in ("batch_size", "rounds", "seconds", "num_threads", "microbatch"):
         value = getattr(options, name)
         if value is not None and value <= 0:
@@ -167,7 +171,7 @@ def _bench(options: argparse.Namespace) -> int:
     if options.plan:
         return _plan(options)
     if options.growth:
-        return _growth(Path(options.growth), 3 if options.quick else options.rounds, options.json)
+        return _growth(Path(options.growth), formats, 3 if options.quick else options.rounds, options.json)
     peers = _peers(options.against, options.device == "cpu" and precisions == ["float32"])
     rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
@@ -220,7 +224,7 @@ def _bench(options: argparse.Namespace) -> int:
     return 0
 
 
-def _growth(folder: Path, rounds: int, as_json: bool) -> int:
+def _growth(folder: Path, formats: Sequence[str], rounds: int, as_json: bool) -> int:
     from tqdm.auto import tqdm
 
     from ..bench import hardware
@@ -233,12 +237,14 @@ def _growth(folder: Path, rounds: int, as_json: bool) -> int:
             points += measure_growth(axis, rounds=rounds, advance=bar.update)
     report = {"hardware": hardware(), "points": [asdict(p) for p in points]}
     write_json(folder / "growth.json", report)
-    growth_figure(points, folder / "growth.png")
+    figures = [folder / f"growth.{format}" for format in formats]
+    for figure in figures:
+        growth_figure(points, figure)
     if as_json:
         print(json.dumps(report))
     else:
         print(growth_table(points))
-        print(f"\nwritten: {printable(folder / 'growth.json')}, {printable(folder / 'growth.png')}")
+        print(f"\nwritten: {', '.join(printable(path) for path in (folder / 'growth.json', *figures))}")
     return 0
 
 

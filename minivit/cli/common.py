@@ -63,6 +63,16 @@ def json_option(parser: argparse._ActionsContainer, what: str, otherwise: str) -
     parser.add_argument("--json", action="store_true", help=f"print {what} [default: {otherwise}]")
 
 
+def format_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--format`, which has one meaning in all commands: the formats of the figures' files (see `formats_in`)."""
+    parser.add_argument(
+        "--format",
+        default="png",
+        metavar="NAMES",
+        help="write figures as png, svg or pdf; separate several with commas [default: png]",
+    )
+
+
 def data_dir_option(parser: argparse.ArgumentParser) -> None:
     """Add `--data-dir`."""
     parser.add_argument("--data-dir", metavar="DIR", help="read data sets from DIR [default: $MINIVIT_DATA or data]")

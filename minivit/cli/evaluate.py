@@ -18,7 +18,7 @@ from ..utils.files import check_free_folder
 from ..utils.notices import notice
 from ..utils.text import listed, printable, quoted
 from ..weights import RUN_WEIGHTS
-from .common import data_dir_option, json_option, threads_of, threads_option
+from .common import data_dir_option, format_option, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def add_evaluate(commands: Any) -> None:
         help="write a report to the new folder DIR: report.md, confusion matrix, most confident mistakes and "
         "reliability diagram as figures, and all numbers and predictions as CSV and JSON [default: none]",
     )
+    format_option(parser)
     json_option(parser, "all numbers as one JSON object", "text")
     parser.set_defaults(run=_evaluate)
 
@@ -77,7 +78,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     from ..evaluation.reporting import report
     from ..training.evaluation import predict_dataset
     from ..training.folder import check_classifies
+    from ..utils.figures import formats_in
 
+    formats = formats_in(options.format)
     if options.out:
         check_free_folder(Path(options.out))  # before an hour of work
     path, model, header = load_weights(options)
@@ -93,7 +96,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     notes = {"dataset": name} | ({"split": options.split} if options.split else {})
     if options.out:
         title = f"{_short_name(path)} on {dataset_title(name)}"
-        write_report(found, probabilities, test_set, options.out, title=title, notes={**notes, "weights": str(path)})
+        notes_of_report = {**notes, "weights": str(path)}
+        write_report(found, probabilities, test_set, options.out, title=title, notes=notes_of_report, formats=formats)
     if options.json:
         print(json.dumps({**notes, **found.as_json()}))
         return 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..utils.console import complain
 from ..utils.text import printable
-from .common import data_dir_option, json_option, threads_option
+from .common import data_dir_option, format_option, json_option, threads_option
 
 EXAMPLES = (
     "minivit experiment pooling",
@@ -31,6 +31,7 @@ def add_experiment(commands: Any) -> None:
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help=f"repeat the experiment NAME: {listed}")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="train each model with N seeds [default: 3]")
     parser.add_argument("--out", metavar="DIR", help="write to DIR [default: runs/experiment-NAME]")
+    format_option(parser)
     data_dir_option(parser)
     threads_option(parser)
     json_option(parser, "one line of JSON for each model of the figure", "a table and a sentence")
@@ -39,12 +40,19 @@ def add_experiment(commands: Any) -> None:
 
 def _experiment(options: argparse.Namespace) -> int:
     from ..experiments import EXPERIMENTS, run_experiment
+    from ..utils.figures import formats_in
 
+    formats = formats_in(options.format)
     experiment = EXPERIMENTS[options.name]
     folder = Path(options.out) if options.out else Path("runs") / f"experiment-{options.name}"
     try:
         summaries = run_experiment(
-            experiment, folder, seeds=options.seeds, data_dir=options.data_dir or "", num_threads=options.num_threads
+            experiment,
+            folder,
+            seeds=options.seeds,
+            formats=formats,
+            data_dir=options.data_dir or "",
+            num_threads=options.num_threads,
         )
     except KeyboardInterrupt:
         complain("minivit: stopped; the same command continues where it was")
@@ -56,5 +64,6 @@ def _experiment(options: argparse.Namespace) -> int:
     for s in summaries:
         print(f"{s.series:<16} {s.x!s:>8}  {s.mean:7.2%} ± {s.half_width:6.2%}  ({s.seeds} seeds)")
     print((folder / "sentence.txt").read_text(encoding="utf-8").strip())
-    print(f"written: {printable(folder / 'results.json')}, {printable(folder / 'picture.png')}")
+    written = [folder / "results.json", *(folder / f"picture.{format}" for format in formats)]
+    print(f"written: {', '.join(map(printable, written))}")
     return 0

@@ -11,7 +11,7 @@ from ..errors import ConfigError
 from ..preprocessing import preprocessing_in
 from ..utils.notices import notice
 from ..utils.text import listed, printable
-from .common import data_dir_option, threads_of, threads_option
+from .common import data_dir_option, format_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def add_inspect(commands: Any) -> None:
         help="draw a model's filters, position embeddings and attention",
         description="Write the page inspect.html, which needs no network. It shows the filters of the patch embedding, "
         "the similarity of position embeddings, the attention distances, and for each image the most probable classes, "
-        "the class token's attention and the attention rollout. Each figure is also written as PNG, and the numbers as "
-        "inspect.json.",
+        "the class token's attention and the attention rollout. Each figure is also a file, and the numbers are "
+        "in inspect.json.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -53,6 +53,7 @@ def add_inspect(commands: Any) -> None:
     )  # fmt: skip
     add_weights_options(parser, positional=True)
     parser.add_argument("--out", metavar="DIR", help="write to DIR [default: inspect, beside the weights]")
+    format_option(parser)
     parser.add_argument(
         "--dataset",
         metavar="NAME",
@@ -70,7 +71,9 @@ def _inspect(options: argparse.Namespace) -> int:
     from ..backend.workers import Workers
     from ..insight import inspect_model, write_inspection
     from ..models import ViT
+    from ..utils.figures import formats_in
 
+    formats = formats_in(options.format)
     path, model, header = load_weights(options)
     if not isinstance(model, ViT):
         raise ConfigError(f"{path} holds a ResNet, which has no attention to inspect: choose a Vision Transformer")
@@ -83,7 +86,7 @@ def _inspect(options: argparse.Namespace) -> int:
         found = inspect_model(model, pictures, measured_on.pixels, workers=workers, advance=bar.update)
     folder = Path(options.out) if options.out else path.parent / "inspect"
     title = (header.get("train") or {}).get("model", path.stem)
-    for written in write_inspection(found, folder, f"{title}: {path}"):
+    for written in write_inspection(found, folder, f"{title}: {path}", formats):
         print(printable(written))
     return 0
 

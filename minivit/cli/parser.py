@@ -40,9 +40,9 @@ GROUPS = {
     "regularisation": ("dropout", "stochastic-depth", "weight-decay", "label-smoothing", "class-weights"),
     "hardware": ("device", "num-threads", "microbatch", "precision", "grad-checkpointing"),
     "output": (
-        "out", "resume", "eval-every", "log-every", "save-every", "snapshots", "no-snapshots", "tensorboard", "json",
-        "csv", "overview", "top", "filter", "batches", "no-browser", "no-run", "language", "to", "with-preprocessing",
-        "probabilities", "int8", "licence",
+        "out", "format", "resume", "eval-every", "log-every", "save-every", "snapshots", "no-snapshots", "tensorboard",
+        "json", "csv", "overview", "top", "filter", "batches", "no-browser", "no-run", "language", "to",
+        "with-preprocessing", "probabilities", "int8", "licence",
     ),
 }  # fmt: skip
 GROUP_OF = {f"--{option}": title for title, options in GROUPS.items() for option in options}

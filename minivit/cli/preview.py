@@ -31,7 +31,9 @@ def add_preview(commands: Any) -> None:
         "labels below, and some of the images before they are changed. The run itself would train on the same images.",
     )  # fmt: skip
     add_options_of_a_run(parser)
-    parser.add_argument("--out", metavar="FILE", help="write the figure to FILE [default: preview.png]")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write the figure to FILE: .png, .svg or .pdf [default: preview.png]"
+    )
     parser.add_argument("--batches", type=int, metavar="N", help="draw N batches [default: 1]")
     parser.add_argument("--images", type=int, metavar="N", help="draw N images of each batch [default: 32]")
     parser.set_defaults(run=_preview)
@@ -77,10 +79,11 @@ def taken(options: argparse.Namespace, name: str, default: Any) -> Any:
 
 
 def figure_path(options: argparse.Namespace, default: str) -> Path:
-    """Return where the figure goes; nothing but a PNG file is overwritten."""
+    """Return where the figure goes; nothing but a figure's file is overwritten."""
+    from ..utils.figures import format_of
+
     path = Path(taken(options, "out", default))
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"--out must be a file that ends in .png, not {printable(path)}")
+    format_of(path, "--out")
     return path
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..images.decoding import Images, resize_image
-from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, new_figure
+from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, figure_style, new_figure
 from ..utils.text import printable, write_words
 from .measures import CalibrationBin
 
@@ -17,6 +17,7 @@ COUNTED_CLASSES = 25  # up to here each cell of the matrix has its number
 COLUMNS, LONGEST_SIDE = 6, 200  # of the figure of mistakes: images in a row, and the side of an image in pixels
 
 
+@figure_style()
 def confusion_figure(matrix: np.ndarray, classes: Sequence[str], title: str = "") -> Canvas:
     """Return a figure of a confusion matrix: colours are shares of each class's images, numbers are images.
 
@@ -73,6 +74,7 @@ def name_ticks(axis: Any, names: Sequence[str], **style: Any) -> None:
     axis.set_ticks(range(len(names)), [word.get_text() for word in words])  # the axis writes them anew when it is drawn
 
 
+@figure_style()
 def calibration_figure(bins: Sequence[CalibrationBin], error: float, title: str = "") -> Canvas:
     """Return a reliability diagram (arXiv 1706.04599): accuracy against confidence, and how many images have which.
 
@@ -97,16 +99,16 @@ def calibration_figure(bins: Sequence[CalibrationBin], error: float, title: str 
     above.plot([0, 100], [0, 100], "--", lw=1, color=LIGHT.line, label="accuracy equal to confidence")
     above.set(ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
     above.set_title(f"expected calibration error {error:.2%}, {len(bins)} bins", fontsize=9)
-    above.legend(frameon=False, fontsize=8, loc="upper left")
+    above.legend(fontsize=8, loc="upper left")
     below.bar(middles, [each.images for each in bins], 0.9 * width, color=LIGHT.faint)
     below.set(xlabel="confidence: probability of the predicted class (%)", ylabel="images")
     for plot in (above, below):
-        plot.grid(alpha=0.25)
-        plot.set_axisbelow(True)
+        plot.grid()
     write_words(figure.suptitle("", fontsize=11), title)
     return figure
 
 
+@figure_style()
 def mistakes_figure(images: Images, titles: Sequence[str], title: str = "") -> Canvas:
     """Return a figure of wrongly predicted images.
 

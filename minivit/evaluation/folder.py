@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..data import AnyDataset, FileDataset
-from ..utils.figures import LONGEST_CLASS, Canvas, png
+from ..utils.figures import LONGEST_CLASS, write_figure
 from ..utils.files import whole_folder, write_json, write_text
 from ..utils.text import printable
 from .figures import calibration_figure, confusion_figure, mistakes_figure
@@ -29,11 +29,12 @@ def write_report(
     *,
     title: str,
     notes: dict[str, Any] | None = None,
+    formats: Sequence[str] = ("png",),
 ) -> None:
     """Write a report into a new folder, completely or not at all.
 
-    It gets `report.md`, `metrics.json`, `per-class.csv`, `predictions.csv` and `reliability.png`; `confusion.csv` and
-    `confusion.png` for up to 1,000 classes; `mistakes.png` if there are mistakes.
+    It gets `report.md`, `metrics.json`, `per-class.csv`, `predictions.csv` and the figure `reliability`; for up to
+    1,000 classes `confusion.csv` and the figure `confusion`; the figure `mistakes` if there are mistakes.
 
     Args:
         found: what was measured.
@@ -42,6 +43,7 @@ def write_report(
         folder: must not exist, or be empty.
         title: what was measured on what.
         notes: more values for `metrics.json`.
+        formats: of the figures' files: "png", "svg", "pdf" or several.
 
     Raises:
         ConfigError: if the folder holds something.
@@ -53,20 +55,21 @@ def write_report(
         write_json(part / "metrics.json", {**(notes or {}), **found.as_json()})
         write_table(part / "per-class.csv", *per_class_table(found))
         write_table(part / "predictions.csv", *predictions_table(found, probabilities, names))
-        _write_figure(part / "reliability.png", calibration_figure(found.calibration, found.calibration_error, title))
-        figures = ["reliability.png"]
+        figures = {"reliability": calibration_figure(found.calibration, found.calibration_error, title)}
         if len(found.classes) <= LARGEST_MATRIX:
             matrix = found.confusion
             rows = ([name, *row] for name, row in zip(found.classes, matrix.tolist(), strict=True))
             write_table(part / "confusion.csv", ["class", *found.classes], rows)
-            _write_figure(part / "confusion.png", confusion_figure(matrix, found.classes, title))
-            figures.insert(0, "confusion.png")
+            figures = {"confusion": confusion_figure(matrix, found.classes, title), **figures}
         if len(found.mistakes):
             shown = dataset.images[found.mistakes]
             texts = [mistake_title(found, place) for place in found.mistakes]
-            _write_figure(part / "mistakes.png", mistakes_figure(shown, texts, title))
-            figures.append("mistakes.png")
-        write_text(part / "report.md", report_page(found, names, title, figures))
+            figures["mistakes"] = mistakes_figure(shown, texts, title)
+        for name, figure in figures.items():
+            for format in formats:
+                write_figure(figure, part / f"{name}.{format}")
+        shown_as = next((format for format in formats if format != "pdf"), "pdf")
+        write_text(part / "report.md", report_page(found, names, title, [f"{name}.{shown_as}" for name in figures]))
 
 
 def image_names(dataset: AnyDataset) -> list[str]:
@@ -134,7 +137,7 @@ def report_page(found: Report, names: Sequence[str], title: str, figures: Sequen
         found: what was measured.
         names: of the images.
         title: what was measured on what.
-        figures: the names of the files to show.
+        figures: the names of the files to show; of a PDF, which Markdown cannot show, a link.
     """
     mistakes = [
         f"{found.confidence[i]:7.2%}  {printable(found.classes[found.predicted[i]])}, is "
@@ -145,11 +148,13 @@ def report_page(found: Report, names: Sequence[str], title: str, figures: Sequen
         f"# {printable(title)}",
         _as_code(f"{found.images:,} images\n{found.summary()}"),
         _as_code(found.class_table()),
-        *(f"![{name.removesuffix('.png')}]({name})" for name in figures),
+        *(f"{'' if name.endswith('.pdf') else '!'}[{Path(name).stem}]({name})" for name in figures),
     ]
     if mistakes:
         blocks += ["The most confident mistakes:", _as_code("\n".join(mistakes))]
-    tables = ["metrics.json", "per-class.csv", "predictions.csv", *(["confusion.csv"] * ("confusion.png" in figures))]
+    tables = ["metrics.json", "per-class.csv", "predictions.csv"]
+    if any(name.startswith("confusion.") for name in figures):
+        tables.append("confusion.csv")
     blocks.append(f"Numbers: {', '.join(f'`{name}`' for name in tables)}.")
     return "\n\n".join(blocks) + "\n"
 
@@ -169,7 +174,3 @@ def _number(value: float | None) -> str:
 def _as_code(text: str) -> str:
     """Return text as a block of code, so that names of classes are not markup."""
     return "\n".join(f"    {line}" for line in text.splitlines())
-
-
-def _write_figure(path: Path, figure: Canvas) -> None:
-    path.write_bytes(png(figure))

@@ -18,11 +18,8 @@ from ..models import create_model
 from ..models.cost import costs
 from ..training import TrainConfig, train
 from ..training.stopping import Stopped
-from ..utils.files import atomic_file, write_json, write_text
-
-# Colour-blind-safe (Okabe and Ito), with markers that differ without colour too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
+from ..utils.figures import COLOURS, MARKERS, figure_style, new_figure, write_figure
+from ..utils.files import write_json, write_text
 
 
 @dataclass(frozen=True)
@@ -109,9 +106,15 @@ class Summary:
 
 
 def run_experiment(
-    experiment: Experiment, folder: str | Path, *, seeds: int = 3, show: bool = True, **execution: Any
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    seeds: int = 3,
+    show: bool = True,
+    formats: Sequence[str] = ("png",),
+    **execution: Any,
 ) -> list[Summary]:
-    """Train every cell with every seed, and write `results.json`, `picture.png` and `sentence.txt` into a folder.
+    """Train every cell with every seed, and write `results.json`, `sentence.txt` and the figure `picture`.
 
     After a stop, finished runs are read from the folder, and an interrupted run resumes. Cells that start from the same
     earlier run share it.
@@ -121,6 +124,7 @@ def run_experiment(
         folder: the folder of the results.
         seeds: the number of runs of each cell, with the seeds 0, 1, 2 ...
         show: whether to draw a progress bar.
+        formats: of the figure's files: "png", "svg", "pdf" or several.
         execution: options of `TrainConfig` that do not change results: `data_dir`, `num_threads`.
 
     Returns:
@@ -149,7 +153,8 @@ def run_experiment(
             bar.update()
     shutil.rmtree(folder / "running", ignore_errors=True)
     summaries = summarise(experiment, records)
-    draw(experiment, summaries, folder / "picture.png")
+    for format in formats:
+        draw(experiment, summaries, folder / f"picture.{format}")
     write_text(folder / "sentence.txt", experiment.sentence(summaries) + "\n")
     return summaries
 
@@ -233,12 +238,12 @@ def _write(path: Path, experiment: Experiment, records: Sequence[Record]) -> Non
 # -- the figure ----------------------------------------------------------------------------------
 
 
+@figure_style()
 def draw(experiment: Experiment, summaries: Sequence[Summary], path: str | Path) -> None:
     """Draw accuracy over x with a line for each series; the error bars are 95 % confidence intervals."""
-    from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure = new_figure(7.2, 4.4)
     axes = figure.subplots()
     names = list(dict.fromkeys(s.x for s in summaries))
     named = any(isinstance(x, str) for x in names) and not experiment.by_compute
@@ -256,9 +261,8 @@ def draw(experiment: Experiment, summaries: Sequence[Summary], path: str | Path)
         axes.set_xscale("log")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set(xlabel=experiment.x_label, ylabel="test accuracy (%)")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.grid()
+    axes.legend()
     seeds = max((s.seeds for s in summaries), default=0)
-    axes.set_title(f"{experiment.title}\n(mean and 95 % confidence interval of {seeds} seeds)", fontsize=10)
-    with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    axes.set_title(f"{experiment.title}\n(mean and 95 % confidence interval of {seeds} seeds)")
+    write_figure(figure, path, dpi=120)

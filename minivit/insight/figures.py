@@ -1,11 +1,12 @@
 """Figures of a model: its embeddings and its attention.
 
-Each `draw_...` function fills a matplotlib figure, or a part of one. The colours are viridis and those of
-`utils.figures`; important values are also written as numbers.
+Each `draw_...` function fills a matplotlib figure, or a part of one. Maps over an image are drawn by `spotlight.py`;
+important values are also written as numbers.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ import numpy as np
 from ..data import Dataset
 from ..models import ViT
 from ..utils.aliases import old_names
-from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, Scheme, new_figure, png, write_png
+from ..utils.figures import LIGHT, LONGEST_CLASS, WRONG, Canvas, Scheme, figure_style, new_figure, write_figure
 from ..utils.text import printable, write_words
 from .attention import class_token_attention
 from .embeddings import FilterComponents
+from .spotlight import as_rgb, draw_spotlight, spotlight
 
 # -- embeddings ----------------------------------------------------------------------------------
 
@@ -89,15 +91,15 @@ def draw_distances(canvas: Canvas, distances: np.ndarray, uniform: float, scheme
     plot.set_xticks(layers[::every], labels[::every])
     plot.set(xlabel="layer, mean of its heads (pixels)", ylabel="mean attention distance (pixels)")
     plot.set(xlim=(0.5, depth + 0.5), ylim=(0, 1.08 * max(distances.max(), uniform)))
-    plot.grid(alpha=0.25)
-    plot.legend(frameon=False, labelcolor=scheme.ink, loc="lower right", fontsize=9)
+    plot.grid()
+    plot.legend(labelcolor=scheme.ink, loc="lower right")
     _apply_colours(plot, scheme)
 
 
 def draw_images(
     canvas: Canvas, pixels: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str], scheme: Scheme = LIGHT
 ) -> None:
-    """Draw a column for each image: the image in the first row, and its maps below.
+    """Draw a column for each image: the image in the first row, and below it the image under the spotlight of each map.
 
     Args:
         canvas: the figure to fill.
@@ -108,10 +110,10 @@ def draw_images(
     """
     grid = canvas.subplots(1 + len(maps), len(pixels), squeeze=False)
     for i, title in enumerate(titles):
-        draw_map(grid[0, i], pixels[i], None)
+        draw_spotlight(grid[0, i], pixels[i])
         write_words(grid[0, i].set_title("", fontsize=9, color=scheme.ink), title)
         for row, values in enumerate(maps.values(), 1):
-            draw_map(grid[row, i], pixels[i], values[i])
+            draw_spotlight(grid[row, i], pixels[i], values[i])
     for plot in grid.ravel():
         plot.set(xticks=[], yticks=[])
         _apply_colours(plot, scheme)
@@ -119,39 +121,21 @@ def draw_images(
         grid[row, 0].set_ylabel(name.replace(" attention", "\nattention"), fontsize=9)  # two lines for a small image
 
 
-def draw_map(plot: Any, image: np.ndarray, values: np.ndarray | None) -> None:
-    """Draw an image, or a map of values in colours over the image in grey.
-
-    The image uses only the middle half of the greys, so that light and dark come from the values, not from the image.
-
-    Args:
-        plot: matplotlib axes.
-        image: (H, W, C), uint8.
-        values: (h, w), drawn from 0 (dark) to the largest value (bright); None to draw the image alone.
-    """
-    height, width = image.shape[:2]
-    if values is None:
-        plot.imshow(as_rgb(image), interpolation="nearest")
-        return
-    plot.imshow(image.mean(axis=-1), cmap="gray", interpolation="nearest", vmin=-128, vmax=383)
-    plot.imshow(
-        values, cmap="viridis", vmin=0, alpha=0.65, interpolation="bicubic",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-    )  # fmt: skip
-
-
 def map_png(image: np.ndarray, values: np.ndarray | None = None, side: int = 288) -> bytes:
-    """Return `draw_map` without a frame as a PNG file whose longer side has `side` pixels."""
-    height, width = image.shape[:2]
-    longer = max(height, width)
-    figure = new_figure(width / longer, height / longer)
-    plot = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    draw_map(plot, image, values)
-    plot.set_axis_off()
-    figure.set_layout_engine("none")
-    return png(figure, dpi=side)
+    """Return an image as a PNG file, under the spotlight of a map if there is one.
+
+    A small image is enlarged by an integer, so that its longer side has about `side` pixels.
+    """
+    from PIL import Image
+
+    pixels = as_rgb(image) if values is None else spotlight(image, values)
+    times = max(1, round(side / max(pixels.shape[:2])))
+    file = io.BytesIO()
+    Image.fromarray(pixels.repeat(times, axis=0).repeat(times, axis=1)).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
+@figure_style()
 def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: int = 10, title: str = "") -> None:
     """Write a figure of the first `count` images: predicted class, probability, and attention.
 
@@ -160,7 +144,7 @@ def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: in
     Args:
         model: a ViT.
         dataset: images of the model's size.
-        path: the PNG file to write.
+        path: the file to write: .png, .svg or .pdf.
         count: the number of images.
         title: the text above the figure.
 
@@ -181,19 +165,13 @@ def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: in
     for plot, right in zip(figure.axes, predicted == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
     write_words(figure.suptitle("", fontsize=10), title)
-    write_png(figure, path)
+    write_figure(figure, path)
 
 
 def prediction_title(predicted: str, probability: float, truth: str | None) -> str:
     """Return the predicted class with its probability, and the right class if the prediction is wrong."""
     text = f"{printable(predicted, LONGEST_CLASS)}\n{probability:.0%}"
     return text if truth in (None, predicted) else f"{text}\nis: {printable(truth, LONGEST_CLASS)}"
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Return an image (H, W, C) as (H, W, 3); if C is not 3, the mean over channels is repeated."""
-    channels = image.shape[-1]
-    return image if channels == 3 else np.repeat(image.mean(-1, keepdims=True).astype(image.dtype), 3, axis=-1)
 
 
 def _apply_colours(plot: Any, scheme: Scheme) -> None:
@@ -206,4 +184,6 @@ def _apply_colours(plot: Any, scheme: Scheme) -> None:
         side.set_color(scheme.faint)
 
 
-__getattr__ = old_names(__name__, {"picture_title": "prediction_title"})
+__getattr__ = old_names(
+    __name__, {"picture_title": "prediction_title", "draw_map": "minivit.insight.spotlight.draw_spotlight"}
+)

@@ -1,4 +1,4 @@
-"""The files of an inspection: a page of HTML, its figures as PNG, and the numbers as JSON.
+"""The files of an inspection: a page of HTML, its figures, and the numbers as JSON.
 
 The page contains its images and loads nothing from the network. It has a light and a dark scheme.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..utils.figures import DARK, LIGHT, Canvas, Scheme, new_figure, png
+from ..utils.figures import DARK, LIGHT, Canvas, Scheme, figure_bytes, figure_style, new_figure
 from ..utils.files import atomic_file, write_text
 from ..utils.text import printable
 from .figures import draw_distances, draw_filters, draw_images, draw_positions, map_png, prediction_title
@@ -43,15 +43,24 @@ class Plate:
     height: float
     draw: Callable[..., None]
 
-    def png(self, scheme: Scheme = LIGHT, dpi: int = FILE_DPI) -> bytes:
-        """Return the figure as the bytes of a PNG file."""
+    @figure_style()
+    def as_bytes(self, format: str = "png", scheme: Scheme = LIGHT, dpi: int = FILE_DPI) -> bytes:
+        """Return the figure as the bytes of a PNG, SVG or PDF file."""
         figure = new_figure(self.width, self.height, scheme)
         self.draw(figure, scheme=scheme)
-        return png(figure, dpi)
+        return figure_bytes(figure, format, dpi)
 
 
-def write_inspection(found: Inspection, folder: str | Path, title: str) -> list[Path]:
-    """Write `inspect.html`, `inspect.json` and a PNG file for each figure into a folder, and return their paths.
+def write_inspection(
+    found: Inspection, folder: str | Path, title: str, formats: Sequence[str] = ("png",)
+) -> list[Path]:
+    """Write `inspect.html`, `inspect.json` and the files of each figure into a folder, and return their paths.
+
+    Args:
+        found: what was found.
+        folder: where to write; it is made if it is missing.
+        title: above the page.
+        formats: of the figures' files: "png", "svg", "pdf" or several.
 
     Raises:
         SaveError: if a file cannot be written.
@@ -62,10 +71,11 @@ def write_inspection(found: Inspection, folder: str | Path, title: str) -> list[
     write_text(page, inspect_page(found, title))
     written = [page, numbers]
     for name, plate in {**plates(found), "overview": _overview(found)}.items():
-        path = folder / f"{name}.png"
-        with atomic_file(path) as file:
-            file.write(plate.png(dpi=OVERVIEW_DPI if name == "overview" else FILE_DPI))
-        written.append(path)
+        for format in formats:
+            path = folder / f"{name}.{format}"
+            with atomic_file(path) as file:
+                file.write(plate.as_bytes(format, dpi=OVERVIEW_DPI if name == "overview" else FILE_DPI))
+            written.append(path)
     return written
 
 
@@ -230,7 +240,7 @@ def _tile(picture: bytes, alt: str, caption: str) -> str:
 
 
 def _figure(plate: Plate, alt: str) -> str:
-    light, dark = (_data_url(plate.png(scheme, PAGE_DPI)) for scheme in (LIGHT, DARK))
+    light, dark = (_data_url(plate.as_bytes("png", scheme, PAGE_DPI)) for scheme in (LIGHT, DARK))
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img class="plate" src="{light}" alt="{escape(alt)}" width="{96 * plate.width:.0f}" '
@@ -270,7 +280,7 @@ img {{ display: block; max-width: 100%; height: auto; }}
 .plate {{ margin-top: .8rem; }}
 .tiles {{ display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }}
 .tile {{ margin: 0; flex: 1 1 8.5rem; max-width: 11.5rem; }}
-.tile img {{ width: 100%; border-radius: 4px; }}
+.tile img {{ width: 100%; border-radius: 4px; image-rendering: pixelated; }}
 figcaption {{ margin-top: .3rem; line-height: 1.35; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .15rem .8rem .15rem 0; text-align: left; font-weight: normal; }}
@@ -332,8 +342,9 @@ corresponds to the receptive field of a convolution. Attention to and from the c
 <section>
 <h2>Predictions and attention maps</h2>
 <p>The first map is the attention of the last layer, averaged over the heads. Rollout combines the attention of all
-layers, residual connections included, into the share of each patch in the output. Dark is zero, bright is the largest
-value in the image.</p>
+layers, residual connections included, into the share of each patch in the output. Each map is a spotlight on the
+image: a patch keeps its colours at the largest value of the map, is faded to grey at zero, and is between the two in
+proportion.</p>
 <p class="source">§4.5, Fig. 6; D.8; <a href="https://arxiv.org/abs/2005.00928">arXiv 2005.00928</a></p>
 {images}
 </section>

@@ -21,9 +21,9 @@ from ..training.batches import augmentation_name
 from ..training.config import TrainConfig
 from ..training.range_test import RangeTest
 from ..training.trainer import build_run
-from ..utils.figures import write_png
+from ..utils.figures import LIGHT, figure_style, new_figure, write_figure
 from ..utils.text import printable, write_words
-from .figures import LIGHT, as_rgb, new_figure
+from .spotlight import as_rgb
 
 COLUMNS = 8  # images in a row of a page
 COMPARED = 8  # images beside their originals
@@ -131,12 +131,13 @@ def label_in_words(label: np.ndarray, classes: Sequence[str]) -> str:
     return " + ".join(f"{shares[k]:.2f} {printable(classes[k], LONGEST_LABEL)}" for k in kept)
 
 
+@figure_style()
 def preview_figure(preview: Preview, path: str | Path, images: int = 32) -> None:
-    """Write a page with originals beside what the model sees of them, and the batches, as a PNG file.
+    """Write a page with originals beside what the model sees of them, and the batches.
 
     Args:
         preview: what to draw.
-        path: the PNG file.
+        path: the file: .png, .svg or .pdf.
         images: how many images of each batch to draw.
 
     Raises:
@@ -164,15 +165,16 @@ def preview_figure(preview: Preview, path: str | Path, images: int = 32) -> None
         pixels, labels = pixels_of_batch(to_numpy(batch.images[:count])), to_numpy(batch.labels)
         grid = part.subplots(rows, columns, squeeze=False).ravel()
         _draw_row(grid, list(pixels), [label_in_words(label, preview.classes) for label in labels[:count]])
-    write_png(figure, path, dpi=100)
+    write_figure(figure, path, dpi=100)
 
 
+@figure_style()
 def range_figure(found: RangeTest, path: str | Path, title: str = "") -> None:
-    """Write the loss against the learning rate of a range test, with the suggested rate, as a PNG file.
+    """Write the loss against the learning rate of a range test, with the suggested rate.
 
     Args:
         found: the range test.
-        path: the PNG file.
+        path: the file: .png, .svg or .pdf.
         title: the text above the figure.
 
     Raises:
@@ -187,10 +189,10 @@ def range_figure(found: RangeTest, path: str | Path, title: str = "") -> None:
     plot.axvline(found.rates[found.best], color=LIGHT.faint, ls=":", label="smallest smoothed loss")
     if found.suggestion is not None:
         plot.axvline(found.suggestion, color=LIGHT.line, label=f"a tenth of it: {found.suggestion:.1e}")
-    plot.grid(alpha=0.3)
-    plot.legend(frameon=False, fontsize=8)
+    plot.grid()
+    plot.legend()
     write_words(figure.suptitle("", fontsize=10), title)
-    write_png(figure, path)
+    write_figure(figure, path)
 
 
 def _write_title(part: Any, text: str) -> None:

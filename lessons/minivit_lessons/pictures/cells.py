@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..display import new_figure
+
 CELL = 0.52  # inches
 GAP, TITLE = 0.6, 0.75  # in cells: the distance between arrays, and the height of a title
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -50,12 +52,11 @@ def draw_cells(*lines: Line, width: float = 8.0) -> Any:
         lines: each a sequence of `Cells` and strings.
         width: the figure's largest width in inches; a larger figure is scaled down.
     """
-    from matplotlib.figure import Figure
-
     across = max(sum(_width(thing) + GAP for thing in line) for line in lines)
     down = sum(_height(line) for line in lines)
     scale = min(1.0, width / (across * CELL))
-    figure = Figure(figsize=(across * CELL * scale, down * CELL * scale))
+    figure = new_figure(across * CELL * scale, down * CELL * scale)
+    figure.set_layout_engine("none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(-GAP / 2, across - GAP / 2)
     axes.set_ylim(down, 0)

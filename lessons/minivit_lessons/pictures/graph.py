@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
+from ..display import new_figure
+
 COLUMN, ROW = 2.05, 0.9  # from the centre of one box to the next
 WIDTH, HEIGHT = 1.26, 0.68  # of a box
 FONT = 12.0  # points, where a unit is an inch
@@ -234,11 +236,7 @@ def _spread(places: list[Place], wanted: list[float]) -> None:
 
 
 def _figure(layout: Layout, panels: int, scale: float) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(
-        figsize=(scale * (layout.width + 0.1), panels * (scale * (layout.height + 0.1) + 0.25)), layout="constrained"
-    )
+    return new_figure(scale * (layout.width + 0.1), panels * (scale * (layout.height + 0.1) + 0.25))
 
 
 def _draw(axes: Any, layout: Layout, scale: float, done: Collection[Value] | None, slopes: bool = True) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minivit.insight.spotlight import draw_spotlight
+
 from ..display import new_figure
 
 QUERY = "#d55e00"
@@ -14,13 +16,13 @@ LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a6a6a")  # Okabe and Ito
 DASHES = ("-", "--", "-.", ":", "-")
 # This description says what comes out: it stays here, out of the cell before which the learner guesses.
 ERASURE_ALT = (
-    "Left five images with four kinds of maps, all brightest on the shape, the untrained ones paler around it; right "
+    "Left five images with four kinds of maps, all in colour on the shape, the untrained ones around it too; right "
     "the accuracy against patches painted over: it falls fastest for rollout, later for the others, hardly for chance."
 )
 
 
 def draw_maps(pixels: np.ndarray, rows: Mapping[str, np.ndarray], titles: Sequence[str]) -> Any:
-    """Draw images in a row, and below them a row of maps for each name, each from 0 to its largest value.
+    """Draw images in a row, and below them a row for each name: the images under the spotlight of its maps.
 
     Args:
         pixels: (B, H, W, C), uint8.
@@ -39,20 +41,11 @@ def fill_maps(canvas: Any, pixels: np.ndarray, rows: Mapping[str, np.ndarray], t
         grid[0, i].imshow(pixels[i], interpolation="nearest")
         grid[0, i].set_title(title, fontsize=9)
         for row, maps in enumerate(rows.values(), 1):
-            lay_over(grid[row, i], pixels[i], maps[i])
+            draw_spotlight(grid[row, i], pixels[i], maps[i])
     for row, name in enumerate(["image", *rows]):
         grid[row, 0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
     for axes in grid.ravel():
         axes.set(xticks=[], yticks=[])
-
-
-def lay_over(axes: Any, picture: np.ndarray, values: np.ndarray) -> Any:
-    """Draw a map (h, w) over a grey picture (H, W, C), one square for each patch; return the coloured image."""
-    height, width = picture.shape[:2]
-    grey = picture.mean(axis=-1) // 64 * 64  # a few levels, for small files
-    axes.imshow(grey, cmap="gray", vmin=-80, vmax=335, interpolation="nearest")
-    frame = (-0.5, width - 0.5, height - 0.5, -0.5)
-    return axes.imshow(values, cmap="viridis", vmin=0, alpha=0.75, interpolation="nearest", extent=frame)
 
 
 def draw_attention(picture: np.ndarray, weights: np.ndarray, patch: int, P: int, title: str) -> Any:
@@ -73,11 +66,9 @@ def draw_attention(picture: np.ndarray, weights: np.ndarray, patch: int, P: int,
     left, right = figure.subplots(1, 2)
     left.imshow(picture, interpolation="nearest")
     left.set_title(f"patch {patch}: row {row}, column {column}", fontsize=10)
-    coloured = lay_over(right, picture, 100 * weights.reshape(-1, columns))
-    coloured.set_clim(0, 100 * weights.max())
+    draw_spotlight(right, picture, weights.reshape(-1, columns))
     right.set_title(title, fontsize=10)
-    bar = figure.colorbar(coloured, ax=right, shrink=0.9)
-    bar.set_label("attention (%)")
+    right.set_xlabel(f"in colour: {weights.max():.1%} of the attention; grey: 0 %")
     for axes in (left, right):
         corner = (column * P - 0.5, row * P - 0.5)
         axes.add_patch(Rectangle(corner, P, P, fill=False, edgecolor="white", linewidth=4))

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from ..display import new_figure
+
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#777777"
 COLOURS = (BLUE, "#000000", ORANGE)
 TWO_CLASSES = LinearSegmentedColormap.from_list("two classes", [BLUE, "#ffffff", ORANGE])
@@ -20,7 +22,7 @@ def draw_spreads(panels: Mapping[str, Mapping[float, Sequence[float]]]) -> Figur
     Args:
         panels: for each title, the standard deviations by depth for each size.
     """
-    figure = Figure(figsize=(4.6 * len(panels), 3.1), layout="constrained")
+    figure = new_figure(4.6 * len(panels), 3.1)
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, lines) in zip(all_axes, panels.items(), strict=True):
         depth = len(next(iter(lines.values()))) - 1
@@ -43,7 +45,7 @@ def draw_spreads(panels: Mapping[str, Mapping[float, Sequence[float]]]) -> Figur
 
 def draw_circle(before: np.ndarray, after: np.ndarray) -> Figure:
     """Draw tokens of three numbers before and after layer normalisation, (M, 3) each, in the same colours."""
-    figure = Figure(figsize=(8, 3.9), layout="constrained")
+    figure = new_figure(8, 3.9)
     along, across = np.array([1, -1, 0]) / np.sqrt(2), np.array([1, 1, -2]) / np.sqrt(6)  # they span the plane
     angles = np.arctan2(after @ across, after @ along)  # where on the circle: the token's colour
     turn = np.linspace(0, 2 * np.pi, 100)[:, None]
@@ -78,7 +80,7 @@ def draw_gelu(
         some: fewer numbers, at which the gate was simulated.
         by_chance: the means of the simulation.
     """
-    figure = Figure(figsize=(9, 2.9), layout="constrained")
+    figure = new_figure(9, 2.9)
     first, second, third = figure.subplots(1, 3)
     first.plot(x, gate, color=BLUE, linewidth=2, label="Φ(x): GELU")
     first.step(x, x > 0, color=ORANGE, linestyle="--", label="0 or 1: ReLU")
@@ -114,7 +116,7 @@ def draw_regions(points: np.ndarray, labels: np.ndarray, maps: Mapping[str, np.n
         maps: for each title, probabilities (h, w), the first row at the bottom.
         reach: the largest coordinate of the maps.
     """
-    figure = Figure(figsize=(3.7 * len(maps), 3.4), layout="constrained")
+    figure = new_figure(3.7 * len(maps), 3.4)
     all_axes = figure.subplots(1, len(maps), squeeze=False)[0]
     shades = None
     for axes, (title, probabilities) in zip(all_axes, maps.items(), strict=True):

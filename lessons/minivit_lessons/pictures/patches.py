@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..display import new_figure
+
 
 def draw_patches(image: np.ndarray, P: int) -> Figure:
     """Draw an image under a grid, and below it its patches in reading order, two rows of the grid in a line.
@@ -17,7 +19,7 @@ def draw_patches(image: np.ndarray, P: int) -> Figure:
         P: the side of a patch in pixels; the grid has an even number of rows.
     """
     rows, columns = image.shape[0] // P, image.shape[1] // P
-    figure = Figure(figsize=(9, 4.4), layout="constrained")
+    figure = new_figure(9, 4.4)
     panels: Any = figure.subplots(1 + rows // 2, 1, height_ratios=[6] + [1] * (rows // 2))
     whole, *strips = panels
     whole.imshow(image)
@@ -41,7 +43,7 @@ def draw_patches(image: np.ndarray, P: int) -> Figure:
 
 def draw_images(images: Mapping[str, np.ndarray]) -> Figure:
     """Draw images (H, W, 3) with pixels from 0 to 255 side by side, each below its title."""
-    figure = Figure(figsize=(3 * len(images), 3), layout="constrained")
+    figure = new_figure(3 * len(images), 3)
     for axes, (title, image) in zip(figure.subplots(1, len(images), squeeze=False)[0], images.items(), strict=True):
         axes.imshow(image.astype(np.uint8))
         axes.set_title(title)

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from minivit.insight.spotlight import draw_spotlight
+
 from ..display import new_figure
 from ..photographs import central_square
-from .inside import QUERY, lay_over
+from .inside import QUERY
 
 SHOWN = 112  # pixels of a photograph in a notebook, to keep the file small
 # Descriptions for readers who cannot see the pictures; they are here so that a cell does not tell what it will show.
 SEEN = (
     "Four photographs: a cat's face, a cup of coffee, a rocket before its launch, a blurred clock. Beside each are "
-    "maps of 16 x 16 patches. Three heads are bright on cup, rocket and clock; on the cat they are bright in "
-    "different parts of the face. One head is bright around the objects. The rollout is dark but for single patches."
+    "maps of 16 x 16 patches. Three heads keep cup, rocket and clock in colour; on the cat they keep "
+    "different parts of the face. One head keeps what is around the objects. The rollout is grey but for a few "
+    "patches."
 )
 STEPS = (
     "A wide photograph with its centre square framed; the square; the square cut into 14 x 14 patches with thin lines."
@@ -47,8 +50,8 @@ def draw_seen(photographs: Sequence[np.ndarray], heads: np.ndarray, rollout: np.
         square = resize_image(central_square(photograph), SHOWN, SHOWN)
         grid[row, 0].imshow(square)
         for column, head in enumerate(shown, start=1):
-            lay_over(grid[row, column], square, heads[row, head])
-        lay_over(grid[row, -1], square, rollout[row])
+            draw_spotlight(grid[row, column], square, heads[row, head])
+        draw_spotlight(grid[row, -1], square, rollout[row])
     for axes, title in zip(grid[0], ["photograph", *(f"head {head}" for head in shown), "rollout"], strict=True):
         axes.set_title(title, fontsize=10)
     for axes in grid.ravel():
@@ -129,7 +132,7 @@ def draw_head_maps(picture: np.ndarray, maps: np.ndarray, masks: np.ndarray) -> 
     h, w = maps.shape[1:]
     for head in range(count):
         axes = grid[head // columns, 1 + head % columns]
-        lay_over(axes, picture, maps[head])
+        draw_spotlight(axes, picture, maps[head])
         _outline(axes, masks[head], height / h, width / w)
         axes.set_title(f"head {head}: {int(masks[head].sum())} patches", fontsize=9)
     return figure

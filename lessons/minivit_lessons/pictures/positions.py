@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..display import new_figure
+
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 # Descriptions of pictures about which the lesson asks to guess first: here, they do not give the answer away.
 ALT_ANSWERS = (
@@ -27,7 +29,7 @@ def draw_answers(images: Sequence[np.ndarray], answers: Mapping[str, np.ndarray]
         answers: probabilities (images, K) by the model's title.
         classes: the K names.
     """
-    figure = Figure(figsize=(8.4, 2.35 * len(images)), layout="constrained")
+    figure = new_figure(8.4, 2.35 * len(images))
     grid = figure.subplots(len(images), 1 + len(answers), width_ratios=[1, *[1.25] * len(answers)], squeeze=False)
     for i, image in enumerate(images):
         grid[i, 0].imshow(image)
@@ -51,7 +53,7 @@ def draw_answers(images: Sequence[np.ndarray], answers: Mapping[str, np.ndarray]
 def draw_columns(table: np.ndarray, grid: tuple[int, int], speeds: int) -> Figure:
     """Draw the first `speeds` columns of each quarter of a table of sines (h w, D) as maps of the image."""
     quarter = table.shape[1] // 4
-    figure = Figure(figsize=(1.3 * speeds + 1.6, 5.0), layout="constrained")
+    figure = new_figure(1.3 * speeds + 1.6, 5.0)
     all_axes = figure.subplots(4, speeds, squeeze=False)
     names = "sin(x ω)", "cos(x ω)", "sin(y ω)", "cos(y ω)"
     shades = None
@@ -77,7 +79,7 @@ def draw_similarities(tables: Mapping[str, np.ndarray], grid: tuple[int, int]) -
         grid: (h, w).
     """
     h, w = grid
-    figure = Figure(figsize=(4.7 * len(tables), 4.1), layout="constrained")
+    figure = new_figure(4.7 * len(tables), 4.1)
     all_axes = figure.subplots(1, len(tables), squeeze=False)[0]
     for axes, (title, table) in zip(all_axes, tables.items(), strict=True):
         unit = table / np.linalg.norm(table, axis=1, keepdims=True)
@@ -100,7 +102,7 @@ def draw_similarities(tables: Mapping[str, np.ndarray], grid: tuple[int, int]) -
 
 def draw_accuracies(accuracies: Mapping[str, float]) -> Figure:
     """Draw a bar for each accuracy, and a line for the first, to compare with."""
-    figure = Figure(figsize=(7.2, 0.42 * len(accuracies) + 0.7), layout="constrained")
+    figure = new_figure(7.2, 0.42 * len(accuracies) + 0.7)
     axes = figure.subplots()
     names, values = list(accuracies), list(accuracies.values())
     axes.barh(names, values, color=[BLUE, *[ORANGE] * (len(values) - 1)])

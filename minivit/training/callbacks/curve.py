@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...data import dataset_title
-from ...utils.files import atomic_file
+from ...utils.figures import BLUE, GREEN, LIGHT, ORANGE, figure_style, new_figure, write_figure
 from ...utils.text import write_words
 from ..config import TrainConfig
 from ..folder import CURVE, METRICS
@@ -55,6 +55,7 @@ def mixings(config: TrainConfig) -> tuple[str, ...]:
     return ("mixup",) * bool(config.mixup) + ("CutMix",) * bool(config.cutmix)
 
 
+@figure_style()
 def learning_curve(
     records: list[Record],
     path: Path,
@@ -63,24 +64,22 @@ def learning_curve(
     of_accuracy: Sequence[str] = (),
     best: float | None = None,
 ) -> None:
-    """Draw loss and accuracy against epochs, of training and evaluations, into a PNG file.
+    """Draw loss and accuracy against epochs, of training and evaluations.
 
     Args:
         records: of `metrics.jsonl`.
-        path: the file.
+        path: the file: .png, .svg or .pdf.
         title: above both.
         of_loss: why the losses of training are not those of evaluations, for the legend, such as "CutMix".
         of_accuracy: the same for accuracies.
         best: the epoch of the best evaluation, which is marked; None if it is the last one.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = new_figure(9, 3.6)
     loss_axes, accuracy_axes = figure.subplots(1, 2)
     styles = {
-        "train": {"color": "#0072B2", "lw": 1.2},
-        "test": {"color": "#D55E00", "lw": 1.6, "marker": "o", "ms": 4},
-        "validation": {"color": "#009E73", "lw": 1.6, "marker": "o", "ms": 4},
+        "train": {"color": BLUE, "lw": 1.2},
+        "test": {"color": ORANGE, "lw": 1.6, "marker": "o", "ms": 4},
+        "validation": {"color": GREEN, "lw": 1.6, "marker": "s", "ms": 4},
     }
     for kind, style in styles.items():
         chosen = [record for record in records if record["kind"] == kind]
@@ -99,9 +98,8 @@ def learning_curve(
     accuracy_axes.set(xlabel="epoch", ylabel="accuracy (%)")
     for axes in (loss_axes, accuracy_axes):
         if best is not None:
-            axes.axvline(best, color="#777777", ls=":", lw=1.2, zorder=0, label="best")
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+            axes.axvline(best, color=LIGHT.faint, ls=":", lw=1.2, zorder=0, label="best")
+        axes.grid()
+        axes.legend()
     write_words(figure.suptitle(""), title)
-    with atomic_file(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    write_figure(figure, path, dpi=120)
