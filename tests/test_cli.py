@@ -125,6 +125,16 @@ def test_evaluate_says_in_text_what_it_says_as_json_and_writes_it_to_a_new_folde
     assert {file: file.read_bytes() for file in out.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["evaluate", "--weights", "nowhere"], ["inspect", "nowhere"], ["bench"], ["experiment", "pooling"]],
+    ids=lambda command: command[0],
+)
+def test_an_unknown_format_is_refused_before_anything_is_read(command, capsys):
+    message = refused(capsys, *command, "--format", "png,jpg")
+    assert message == "minivit: error: --format takes png, svg or pdf, or several separated by commas, not 'jpg'"
+
+
 def test_predict_prints_the_likeliest_classes_first(trained, picture, capsys):
     capsys.readouterr()
     assert cli.main(["predict", str(picture), "--weights", str(trained / "checkpoint.npz"), "--top", "3"]) == 0

@@ -354,11 +354,11 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
 def _draw_confusion(folder: Path, config: TrainConfig, result: RunResult) -> list[Path]:
     """Draw the confusion matrix of the last evaluation, if this process made one; return its figure."""
     from ..evaluation.figures import confusion_figure
-    from ..utils.figures import write_png
+    from ..utils.figures import write_figure
 
     path = folder / "confusion.png"
     if result.confusion is None:
         return [path] if path.exists() else []
     title = f"{config.title} on {result.split} images of {dataset_title(config.dataset)}, last evaluation"
-    write_png(confusion_figure(*result.confusion, title), path)
+    write_figure(confusion_figure(*result.confusion, title), path)
     return [path]

@@ -22,6 +22,8 @@ from .attention import class_token_attention
 from .embeddings import FilterComponents
 from .spotlight import as_rgb, draw_spotlight, spotlight
 
+SCALE = "in full colour: the largest value of the map; grey: 0"
+
 # -- embeddings ----------------------------------------------------------------------------------
 
 
@@ -117,6 +119,8 @@ def draw_images(
     for plot in grid.ravel():
         plot.set(xticks=[], yticks=[])
         _apply_colours(plot, scheme)
+    if maps:
+        canvas.supxlabel(SCALE, fontsize=9, color=scheme.faint)
     for row, name in enumerate(["image", *maps]):
         grid[row, 0].set_ylabel(name.replace(" attention", "\nattention"), fontsize=9)  # two lines for a small image
 

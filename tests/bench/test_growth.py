@@ -75,6 +75,14 @@ def test_the_command_writes_table_and_picture(tmp_path, monkeypatch, capsys):
         assert np.asarray(picture).std() > 1
 
 
+def test_the_figure_is_written_in_the_named_formats(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(growth, "Contender", SteadyContender)
+    monkeypatch.setattr(growth, "AXES", {"depth": (1, 2)})
+    assert main(["bench", "--growth", str(tmp_path), "--rounds", "1", "--format", "svg,pdf"]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"growth.json", "growth.svg", "growth.pdf"}
+    assert f"{tmp_path / 'growth.svg'}, {tmp_path / 'growth.pdf'}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", ["ViT-XS_4-CIFAR", "ViT-Ti_4-CIFAR"])
 def test_the_flops_that_are_left_out_are_those_of_the_other_tokens(name, monkeypatch):
     """Counted again by watching every matrix product of a forward pass."""

@@ -88,6 +88,26 @@ def test_the_numbers_and_the_page(written):
     assert all((folder / name).read_bytes()[:4] == b"\x89PNG" for name in named if name.endswith(".png"))
 
 
+@pytest.mark.parametrize(
+    ("formats", "in_page"),
+    [(("svg",), "![confusion](confusion.svg)"), (("pdf", "png"), "![confusion](confusion.png)"),
+     (("pdf",), "\n[confusion](confusion.pdf)\n")],
+)  # fmt: skip
+def test_figures_have_the_formats_asked_for_and_the_page_shows_one_that_it_can(tmp_path, formats, in_page):
+    images, labels = np.zeros((3, 4, 4, 3), np.uint8), np.array([0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    found = report(probabilities, labels, ("a", "b"))
+    dataset = Dataset("some", images, labels, ("a", "b"))
+    write_report(found, probabilities, dataset, tmp_path / "out", title="t", formats=formats)
+    expected = {f"{name}.{format}" for name in ("confusion", "reliability", "mistakes") for format in formats}
+    assert {
+        path.name for path in (tmp_path / "out").iterdir() if path.suffix not in (".csv", ".json", ".md")
+    } == expected
+    page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert in_page in page
+    assert "`confusion.csv`" in page
+
+
 def test_files_are_named_as_in_their_folder(tmp_path, picture_folder):
     labels = np.array([0, 1], np.int64)
     files = ImageFiles([picture_folder / "cat" / "a.png", picture_folder / "dog" / "b.png"])

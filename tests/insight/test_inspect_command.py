@@ -50,6 +50,18 @@ def test_a_run_is_inspected_with_test_images_of_its_data_set(run, data, capsys):
 
 
 @pytest.mark.slow
+def test_figures_are_written_in_the_formats_asked_for(run, capsys):
+    assert cli.main(["inspect", str(run), "--format", "svg"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    names = {Path(line).name for line in said}
+    figures = {"filters.svg", "positions.svg", "attention-distance.svg", "images.svg", "overview.svg"}
+    assert names == {"inspect.html", "inspect.json"} | figures
+    assert "mean attention distance (pixels)" in (run / "inspect" / "attention-distance.svg").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.slow
 def test_given_pictures_are_resized_and_measured_on(run, tmp_path):
     for name, size in (("one.png", (30, 20)), ("two.png", (8, 8))):
         Image.new("RGB", size, (200, 10, 60)).save(tmp_path / name)
