@@ -32,6 +32,7 @@ UNCLEAR = {
     r"\bthe ground\b": "the background",
     r"\b(can|may) ?not be had\b": "is missing",
     r"\bnobody\b": "nothing, no ...",
+    r"\bwarm-ups?\b": "warmup, as in Table 3 of the paper",
 }
 
 

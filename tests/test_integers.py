@@ -47,7 +47,7 @@ PLACES = {
     "padding of standard": (lambda n: standard(n)(shapes("test", 10).images, np.random.default_rng(0))),
     "operations": (lambda n: rand_augment(n, 5)(shapes("test", 10).images, np.random.default_rng(0))),
     "steps": (lambda n: Schedule(lr=1.0, total_steps=n)(2)),
-    "warm-up": (lambda n: Schedule(lr=1.0, total_steps=9, warmup_steps=n)(2)),
+    "warmup": (lambda n: Schedule(lr=1.0, total_steps=9, warmup_steps=n)(2)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Run one library in a separate process, so that its threads, memory and warm-up do not affect the others.
+"""Run one library in a separate process, so that its threads, memory and warmup do not affect the others.
 
 The parent writes a line with a number of steps; the child takes these steps and answers with the seconds.
 """

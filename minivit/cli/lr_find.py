@@ -23,7 +23,7 @@ def add_lr_find(commands: Any) -> None:
         usage="minivit lr-find [RUN] [OPTIONS of train or finetune]", argument_default=argparse.SUPPRESS,
         description="Take a few steps of a run while its learning rate rises exponentially, until the loss diverges, "
         "draw the loss against the rate, and suggest a tenth of the rate of the smallest smoothed loss (Smith, arXiv "
-        "1506.01186). No run and no weights are written. With a warm-up, adamw often bears three times as much; a long "
+        "1506.01186). No run and no weights are written. With a warmup, adamw often bears three times as much; a long "
         "run with weight decay may need less.",
     )  # fmt: skip
     add_options_of_a_run(parser)

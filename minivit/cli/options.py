@@ -85,7 +85,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ("batch-size", int, "IMAGES", "train on mini-batches of IMAGES"),
     ("grad-accum-steps", int, "BATCHES", "average the gradients of BATCHES mini-batches for each optimiser step"),
     ("optimizer", str, "NAME", "update the weights with adamw, adam, sgd (momentum 0.9) or muon"),
-    ("lr", float, "RATE", "set the learning rate after the warm-up to RATE"),
+    ("lr", float, "RATE", "set the learning rate after the warmup to RATE"),
     ("min-lr", float, "RATE", "lower the learning rate to RATE at the end of --lr-schedule instead of 0"),
     (
         "betas", str, "B1,B2",

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step: a linear warm-up, then a decay."""
+"""The learning rate as a function of the step: a linear warmup, then a decay."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Schedule:
         if not (0 <= self.lr < math.inf and 0 <= self.final_lr < math.inf):
             raise ConfigError(f"a schedule's rates must be finite and 0 or more, not {self.lr} and {self.final_lr}")
         object.__setattr__(self, "total_steps", integer("a schedule's number of steps", self.total_steps, 1))
-        object.__setattr__(self, "warmup_steps", integer("a schedule's warm-up steps", self.warmup_steps, 0))
+        object.__setattr__(self, "warmup_steps", integer("a schedule's warmup steps", self.warmup_steps, 0))
         for name in ("lr", "final_lr"):  # NumPy's numbers round, and may raise, where Python's do not
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, step: int) -> float:
-        """Return the learning rate of step number `step`, from 0. The last step of the warm-up has the full rate."""
+        """Return the learning rate of step number `step`, from 0. The last step of the warmup has the full rate."""
         if step < self.warmup_steps:
             return self.lr * (step + 1) / self.warmup_steps
         if self.decay == "constant":

@@ -78,7 +78,7 @@ def test_libraries_take_turns_and_the_ratio_is_the_median_of_the_rounds(monkeypa
     ours, slow = compare(job(), ["slow"], rounds=3, seconds=5)
 
     assert FakeContender.log[1:] == [("minivit", 5), ("slow", 5)] * 3 + [("slow", "closed"), ("minivit", "closed")]
-    # seconds a step: 2, 3, 4 (the warm-up was its first) and 2, 4, 6; four images each
+    # seconds a step: 2, 3, 4 (the warmup was its first) and 2, 4, 6; four images each
     assert ours.rounds == pytest.approx([2, 4 / 3, 1])
     assert ours.speed == pytest.approx(4 / 3)
     assert slow.rounds == pytest.approx([2, 1, 2 / 3])

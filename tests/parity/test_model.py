@@ -164,7 +164,7 @@ def test_ten_steps_lead_to_the_same_weights(name):
 
 
 def test_clipped_and_scheduled_steps_lead_to_the_same_weights():
-    """ViT Table 4: SGD with momentum, the gradient clipped to norm 1, a cosine decay after a warm-up."""
+    """ViT Table 4: SGD with momentum, the gradient clipped to norm 1, a cosine decay after a warmup."""
     model = small_model(np.float64)
     twin = twin_of(model)
     torchs = torch.optim.SGD(twin.parameters(), lr=0.03, momentum=0.9)

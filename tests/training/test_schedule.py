@@ -79,7 +79,7 @@ def test_its_numbers_have_names_and_stay_as_they_are():
 def test_a_number_that_makes_no_sense_is_named():
     with pytest.raises(ConfigError, match="a schedule's number of steps must"):
         Schedule(lr=1.0, total_steps=0)
-    with pytest.raises(ConfigError, match="a schedule's warm-up steps must"):
+    with pytest.raises(ConfigError, match="a schedule's warmup steps must"):
         Schedule(lr=1.0, total_steps=1, warmup_steps=-1)
 
 

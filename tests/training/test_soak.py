@@ -1,7 +1,7 @@
 """A long run leaves nothing behind: no memory, no Tensors, no open files, no threads, step after step.
 
 Every kind of thing that a run does is in it: threads, dropout, averaging, clipping, logging, evaluating, saving. It
-counts after a warm-up, in which caches fill, and at the end. MINIVIT_SOAK_STEPS=5000 makes it as long as one likes;
+counts after a warmup, in which caches fill, and at the end. MINIVIT_SOAK_STEPS=5000 makes it as long as one likes;
 a short one cannot tell a slow leak of memory from the allocator's habits, and therefore allows a little.
 """
 
