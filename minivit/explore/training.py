@@ -68,7 +68,7 @@ class Training:
 def training_of(
     folder: Path,
     model: ViT,
-    load: Callable[[Path], ViT],
+    load: Callable[[Path], Any],
     images: np.ndarray,
     labels: np.ndarray | None,
     advance: Callable[[int], Any] = lambda _: None,
