@@ -29,7 +29,8 @@ onmessage = ({ data }) => {
   const { moment } = data;
   if (data.page) {
     models[moment] = modelOf(data.page, data.text);
-    postMessage({ moment, numbers: numbersOf(data.text, data.page.dtype) });
+    const numbers = numbersOf(data.text, data.page.dtype);                // once more, since they are handed over
+    postMessage({ moment, numbers }, [numbers.buffer]);
   } else {
     const seen = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
     const buffers = new Set();

@@ -22,13 +22,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from minivit.training.snapshots import find_snapshots
 from minivit.weights import read_arrays
 
 COMMANDS = ("train", "finetune", "pretrain")
 WAYS = ("SIGKILL", "SIGTERM", "SIGHUP", "full disk")
 STEPS = 40
 OPTIONS = ["--dataset", "shapes", "--steps", STEPS, "--batch-size", 12, "--microbatch", 4, "--lr", 2e-3,
-           "--num-threads", 1, "--log-every", 3, "--save-every", 0.02]  # fmt: skip
+           "--num-threads", 1, "--log-every", 3, "--save-every", 0.02, "--snapshots", 6]  # fmt: skip
 MODEL = ["--model", "ViT-XS_4-CIFAR", "--dropout", 0.1]
 MORE = {
     "train": [*MODEL, "--ema-decay", 0.99, "--mixup", 0.3],
@@ -74,12 +75,14 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def end_of(folder: Path) -> tuple[dict[str, bytes], list[tuple[object, ...]]]:
-    """All arrays of a finished run as bytes, and what it logged."""
+    """All arrays of a finished run and its snapshots as bytes, and what it logged."""
     header, arrays = read_arrays(folder / "checkpoint.npz")
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     logged = [tuple(json.loads(line)[name] for name in ("kind", "step", "loss", "accuracy", "lr")) for line in lines]
     if header["step"] != STEPS:
         raise KillError(f"{folder} says that it is finished after step {header['step']}")
+    for kept, path in find_snapshots(folder).items():
+        arrays |= {f"snapshot {kept} {name}": array for name, array in read_arrays(path)[1].items()}
     return {name: array.tobytes() for name, array in arrays.items()}, sorted(logged, key=repr)
 
 
@@ -178,7 +181,7 @@ class Harness:
             raise KillError(f"the weights of {self.command} differ after kills")
         if logged != self.whole[1]:
             raise KillError(f"the metrics of {self.command} differ after kills: {set(logged) ^ set(self.whole[1])}")
-        left = sorted(path.name for path in (self.place / name).glob(".*"))
+        left = sorted(path.name for path in (self.place / name).rglob(".*"))
         if left:
             raise KillError(f"{self.command} left {left} behind")
         self.counts["identical ends"] += 1
