@@ -21,6 +21,20 @@ let painted = false;                                     // has the visitor draw
 let unchanged = null;                                    // the answer to this image before all changes: {moment, shares}
 let stepPlayed = null;                                   // {live, token, share}: the step that is played, and how far
 
+// -- what the page needs ------------------------------------------------------------------------------------
+
+const lacks = ["Worker", "IntersectionObserver", "ResizeObserver", "createImageBitmap"].filter(name => !(name in window));
+if (lacks.length) stop(`This page needs a newer browser: this one has no ${lacks.join(", no ")}.`);
+if (typeof weightsText === "undefined") {
+  stop(`The weights are missing: put ${isolated(document.querySelector("script[src]").getAttribute("src"))} beside this page.`);
+}
+
+/** Say why nothing can be shown. */
+function stop(why) {
+  say(why);
+  throw new Error(why);
+}
+
 // -- computing ----------------------------------------------------------------------------------------------
 
 const WORKER = `
@@ -53,6 +67,7 @@ worker.onmessage = ({ data }) => {
   seen = data.seen;
   if (first) unchanged = { moment: data.moment, shares: seen.probabilities.data };
   else if (unchanged && unchanged.moment !== data.moment) unchanged = null;
+  performance.mark("answer");
   document.body.dataset.answers = Number(document.body.dataset.answers || 0) + 1;
   if (waiting) compute();
   redraw();
@@ -86,7 +101,9 @@ function changed() {
 }
 
 /** A name inside a sentence: its direction of writing stays its own. */
-const isolated = name => `\u2068${name}\u2069`;
+function isolated(name) {
+  return `\u2068${name}\u2069`;
+}
 
 function say(text) {
   element("said").textContent = text;
