@@ -322,6 +322,7 @@ def test_a_drawing_is_in_the_link(opened):
     close(numbers(again)["logits"], drawn["logits"])
 
 
+@CHROMIUM_ALONE
 @pytest.mark.parametrize("fragment", ["#{}", "#%7B%22edits%22%3A1%7D", "#nonsense", "#%"])
 def test_a_link_that_does_not_fit_is_said(opened, fragment):
     model = model_of()
@@ -376,6 +377,7 @@ def test_it_is_whole_at_each_width_and_asks_no_network(opened, width, scheme):
     assert blank == 0  # every canvas in the walk was drawn
 
 
+@CHROMIUM_ALONE
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 1280])
 def test_axe_finds_nothing(opened, width, scheme):
@@ -428,6 +430,7 @@ def test_the_page_is_operated_by_keyboard_alone(opened):
     assert found["weights"][1] is None
 
 
+@CHROMIUM_ALONE
 def test_every_matrix_opens_to_all_its_numbers(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
@@ -649,6 +652,7 @@ def test_a_patch_under_the_mouse_is_shown_and_a_click_keeps_it(opened):
     assert chosen.inner_text() == "chosen: the class token"
 
 
+@CHROMIUM_ALONE
 @pytest.mark.parametrize("question", ["attend", "head", "positions", "know", "erase", "number"])
 def test_each_question_leads_to_its_place(opened, question):
     model = model_of()
@@ -701,6 +705,7 @@ def test_a_cmyk_picture_has_its_colours(opened, tmp_path):
     assert max(g, b) < 80
 
 
+@CHROMIUM_ALONE
 def test_a_large_photo_is_taken(opened, tmp_path):
     from PIL import Image
 
@@ -745,6 +750,7 @@ def test_a_file_name_is_data(opened, tmp_path):
     assert page.complaints == []
 
 
+@CHROMIUM_ALONE
 def test_a_drop_without_a_file_is_said(opened):
     page = opened(model_of(), pixels_of(model_of()))
 
