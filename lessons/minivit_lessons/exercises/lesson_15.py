@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minivit.backend.indexing import count_each
+
 from ..compare import complain_of_array, peak_memory, same, same_gradients
 from ..puzzles import uses_only
 from ..trial import Attempt, Complaint, explained
@@ -194,7 +196,7 @@ def _check_chance(attempt: Attempt) -> None:
     if unsure.mean(axis=0).max() > 0.25:
         raise Complaint("draw_corruption: the same corrupted patches always stay unmasked: draw which are masked")
     images, places = np.nonzero(source != np.arange(20))
-    steps = np.bincount((source[images, places] - places) % 20, minlength=20)[1:]
+    steps = count_each((source[images, places] - places) % 20, 20)[1:]
     if (steps == 0).sum() > 3:
         raise Complaint("draw_corruption: only some patches are sources of a replaced one: draw from all others")
 

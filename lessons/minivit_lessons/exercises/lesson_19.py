@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from minivit.backend.indexing import count_each
+
 from ..compare import same
 from ..puzzles import uses_only
 from ..trial import Attempt, Complaint, explained
@@ -172,7 +174,7 @@ def class_accuracies(attempt: Attempt) -> None:
             "this is the accuracy of all images together": np.float64(overall),
             "every class has the accuracy of all images: select the images of class k": np.full(K, overall),
             "these are the shares of wrong answers": 1 - zero,
-            "this is the number of images of each class": np.bincount(labels, minlength=K).astype(float),
+            "this is the number of images of each class": count_each(labels, K).astype(float),
             "divide by the number of images of the class, not by B / K": hits / (B / K),
             "these are percent: return numbers from 0 to 1": 100 * zero,
             "images of other classes count as right if their guess is not k: select those of label k": one_against_rest,
