@@ -35,9 +35,9 @@ INDEX = """\
 Reference
 =========
 
-Every public name, with its docstring. ``import minivit`` gives the names that are written ``minivit.NAME``; the others
-are imported from their package, as in ``from minivit.training import Trainer``. The pages are in reading order: what a
-page uses is on the pages above it.
+Every public name, with its docstring. A name is imported from its package, as in ``from minivit.training import
+Trainer``; those that ``import minivit`` gives as well say so. The pages are in reading order: what a page uses is on the
+pages above it.
 
 .. toctree::
    :maxdepth: 1
@@ -62,7 +62,9 @@ def page_of(room: str, title: str) -> str:
     module = importlib.import_module(f"minivit.{room}")
     heading = f"{title}: minivit.{room}"
     entries = [entry(room, name, getattr(module, name)) for name in public_names(room)]
-    return "\n".join([heading, "=" * len(heading), "", f".. automodule:: minivit.{room}", "", *entries])
+    return "\n".join(
+        [heading, "=" * len(heading), "", ".. highlight:: default", "", f".. automodule:: minivit.{room}", "", *entries]
+    )
 
 
 def public_names(room: str) -> list[str]:
@@ -94,26 +96,24 @@ def room_of(value: object) -> str:
 
 
 def full_names() -> dict[str, str]:
-    """Return how a user writes each public name: {"Tensor": "minivit.Tensor", "Linear": "minivit.nn.Linear"}."""
-    return {name: f"{home_of(room, name)}.{name}" for room in reversed(ROOMS) for name in public_names(room)}
-
-
-def home_of(room: str, name: str) -> str:
-    """Return the package that a user imports a name from."""
-    return "minivit" if name in minivit.__all__ else f"minivit.{room}"
+    """Return where the reference has each public name: {"Tensor": "minivit.engine.Tensor"}."""
+    return {name: f"minivit.{room}.{name}" for room in reversed(ROOMS) for name in public_names(room)}
 
 
 def entry(room: str, name: str, value: object) -> str:
-    """Return the directive for one name."""
-    full = f"{home_of(room, name)}.{name}"
+    """Return the directive for one name; names of the package itself say so."""
+    also = f"\n   Also ``minivit.{name}``.\n" if name in minivit.__all__ else ""
     if inspect.isclass(value):
         bases = "" if value.__bases__ == (object,) else "   :show-inheritance:\n"
-        return f".. autoclass:: {full}\n   :members:\n{bases}"
+        return f".. autoclass:: minivit.{room}.{name}\n   :members:\n{bases}{also}"
     if inspect.isroutine(value):
-        return f".. autofunction:: {full}\n"
+        return f".. autofunction:: minivit.{room}.{name}\n{also}"
     said, assignment = definition(room, name)
     code = "\n".join(f"      {line}" for line in assignment.splitlines()[:12])
-    return f".. py:data:: {full}\n\n   {inline(said, {})}\n\n   .. code-block:: python\n\n{code}\n"
+    return (
+        f".. py:data:: {name}\n   :module: minivit.{room}\n\n   {inline(said, {})}\n{also}\n"
+        f"   .. code-block:: python\n\n{code}\n"
+    )
 
 
 def definition(room: str, name: str) -> tuple[str, str]:

@@ -7,4 +7,8 @@ document.addEventListener("DOMContentLoaded", () => {
   for (const box of document.querySelectorAll(".table-wrapper, div.math, pre, div.highlight")) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
   }
+  // What the theme leaves unsaid to a screen reader.
+  for (const caption of document.querySelectorAll("p.caption[role=heading]")) caption.ariaLevel = "2";
+  document.querySelector("aside.sidebar-drawer")?.setAttribute("aria-label", "The site");
+  document.querySelector("aside.toc-drawer")?.setAttribute("aria-label", "This page");
 });
