@@ -36,8 +36,8 @@ Reference
 =========
 
 Every public name, with its docstring. A name is imported from its package, as in ``from minivit.training import
-Trainer``; those that ``import minivit`` gives as well say so. The pages are in reading order: what a page uses is on the
-pages above it.
+Trainer``; those that ``import minivit`` gives as well say so. The pages are in reading order: what a page uses is on
+the pages above it.
 
 .. toctree::
    :maxdepth: 1
