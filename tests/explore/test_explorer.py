@@ -966,6 +966,7 @@ def test_a_page_without_snapshots_has_no_slider(opened):
 def test_the_slider_is_whole_and_in_sight_at_each_width(opened, width, scheme):
     page, _, _ = opened_training(opened, viewport={"width": width, "height": 800}, color_scheme=scheme)
 
+    assert violations(page) == []
     page.locator("#rollout").scroll_into_view_if_needed()
     assert page.locator("#moments").bounding_box()["y"] == pytest.approx(0, abs=1)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
