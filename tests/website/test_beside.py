@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("pygments")
 
+from minivit.engine import fused, ops
 from minivit.models.configs import PLACES, POSITIONS
 from tests.test_dialect import UNCLEAR
 from website import beside
@@ -235,6 +236,14 @@ def test_every_kind_and_place_of_positions_is_described(pages):
     text = "\n".join(note.text for note in page.notes)
 
     assert {name for name in (*POSITIONS, *PLACES) if f'`"{name}"`' not in text} == set()
+
+
+def test_every_op_and_every_twin_has_a_note(pages):
+    about = {note.about for page in pages for note in page.notes}
+    needed = {f"minivit.engine.ops.{name}" for name in ops.__all__}
+    needed |= {f"minivit.engine.{file}.{name}" for file in ("fused", "reference") for name in fused.__all__}
+
+    assert needed - about == set()
 
 
 def test_the_lines_are_those_of_the_files(pages, figures):
