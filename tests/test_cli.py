@@ -222,6 +222,19 @@ def test_recipes_are_listed_and_printed(capsys):
     assert found["name"] == "pets" and found["options"]["steps"] == 500
 
 
+def test_recipes_fit_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    cli.main(["recipes"])
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "40")
+    cli.main(["recipes"])
+    narrow = capsys.readouterr().out
+    assert max(map(len, wide.splitlines())) > 80
+    beside = [line for line in narrow.splitlines() if line.startswith("  ")]
+    assert max(len(line) for line in beside if "results/" not in line) <= 40  # the path of a file stays whole
+    assert narrow.split() == wide.split()
+
+
 @pytest.mark.parametrize("command", [cli.train, cli.finetune, cli.pretrain])
 def test_the_defaults_in_the_help_are_the_recipes(command):
     name = command.__name__.rpartition(".")[2]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from ..utils.files import read_text
@@ -42,14 +45,29 @@ def _recipes(options: argparse.Namespace) -> int:
         width = max(len(recipe.name) for recipe in of_command)
         for recipe in of_command:
             about = recipe.about
-            print(f"  {recipe.name:<{width}}  {about['title']}{_default_words(about)}")
-            print(f"  {'':<{width}}  {_result_words(about)}")
+            said = [f"{about['title']}{_default_words(about)}", _result_words(about)]
             if "measured" in about:
-                print(f"  {'':<{width}}  measured with: {about['measured']}")
-                print(f"  {'':<{width}}  log: {about['log']}")
+                said += [f"measured with: {about['measured']}", f"log: {about['log']}"]
+            print("\n".join(_beside_the_name(recipe.name, width, said)))
         print()
     print("`minivit recipes NAME` prints a recipe's file, with a reason for each option.")
     return 0
+
+
+def _beside_the_name(name: str, width: int, said: Sequence[str]) -> list[str]:
+    """Return a name with lines beside it, as wide as the terminal; where there is none, lines are as long as they are.
+
+    Args:
+        name: of a recipe.
+        width: of the column of names, in characters.
+        said: the lines.
+    """
+    columns = shutil.get_terminal_size(fallback=(10_000, 24)).columns
+    beside = max(columns - width - 4, 20)
+    lines = [
+        part for line in said for part in textwrap.wrap(line, beside, break_long_words=False, break_on_hyphens=False)
+    ]
+    return [f"  {name if i == 0 else '':<{width}}  {line}" for i, line in enumerate(lines)]
 
 
 def _default_words(about: dict[str, Any]) -> str:
