@@ -526,7 +526,7 @@ explore(
 )
 
 # %% [markdown]
-# One puzzle to finish, about the two methods that move no number by arithmetic: with a clever `reshape`, a single `sum` adds up
+# One puzzle to finish, about shapes: with a clever `reshape`, a single `sum` adds up
 # *blocks* of an image. The next lessons cut images into blocks with the same idea.
 
 

@@ -254,7 +254,7 @@ print(f"plain, but with 4,000 images instead of 1,000: {min(more):.0%} to {max(m
 # differently). It ends above the plain run, and about where plain runs end that have four times as many images.
 #
 # Augmentation has a price. It makes the task harder, and in the first 250 steps the plain runs are a little ahead
-# on average. By then they have used each image 15 times. Where a run uses its images only a few times, there
+# on average. By then they have used each image 15 or 16 times. Where a run uses its images only a few times, there
 # is nothing to gain.
 #
 # ### What is wrong here?
@@ -314,7 +314,7 @@ print(f"the mean of a million ones after dropout with p = 0.1: {many.mean():.3f}
 #
 # | paper | here |
 # |---|---|
-# | Table 3: Adam, mini-batches of 4096, 10,000 steps of warmup, cosine or linear decay; for ImageNet clipping at 1 | AdamW, mini-batches of 64, 30 steps, cosine, clipping at 1 |
+# | Table 3: Adam, mini-batches of 4096, 10,000 steps of warmup, cosine or linear decay; for ImageNet clipping at 1 | AdamW, mini-batches of 64, 30 steps of warmup, cosine, clipping at 1 |
 # | Appendix B.1.1: a part of the training images is held out (1 % of ImageNet, 2 % of CIFAR, 10 % of Pets and Flowers) | 500 of 1,500 |
 # | Table 2: mean and standard deviation of three runs | the band of eight seeds |
 # | Section 4.3: trained on smaller data sets, ViT overfits more than a ResNet of the same cost. On these sets the paper tunes three kinds of regularisation: weight decay, dropout and label smoothing | 1,000 images, augmentation |
