@@ -79,7 +79,7 @@ test-kernels: .venv/ready-test+nvrtc
 test-gpu: .venv/ready-test+cuda$(CUDA)
 	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)
 
-test-browser: .venv/ready-test+browser+book
+test-browser: .venv/ready-test+browser+book+lessons
 	$(BIN)/python tests/browser.py
 	MINIVIT_BROWSER_REQUIRED=1 $(BIN)/python -m pytest -m browser tests
 

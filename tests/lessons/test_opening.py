@@ -1,5 +1,6 @@
 """`make lessons`: JupyterLab on the first lesson, where every link leads somewhere and the solutions are at hand."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -164,15 +165,15 @@ def test_without_jupyterlab_the_extra_is_named(tmp_path, monkeypatch):
         opening.open_notebook(tmp_path)
 
 
-@pytest.mark.lessons
-@pytest.mark.timeout(300)
-def test_jupyterlab_itself_gives_every_linked_file(mine, tmp_path):
+@contextlib.contextmanager
+def jupyterlab(folder, log_folder):
+    """JupyterLab on a folder of lessons, as `minivit lessons open` starts it: its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     more = ["--no-browser", f"--port={port}", "--IdentityProvider.token=t", "--ServerApp.port_retries=0"]
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen([*opening.jupyterlab_command(mine), *more], stdout=log, stderr=log)
+    with (log_folder / "log").open("wb") as log:
+        server = subprocess.Popen([*opening.jupyterlab_command(folder), *more], stdout=log, stderr=log)
     try:
         address = f"http://127.0.0.1:{port}"
         for _ in range(600):
@@ -180,13 +181,21 @@ def test_jupyterlab_itself_gives_every_linked_file(mine, tmp_path):
                 urllib.request.urlopen(f"{address}/api?token=t", timeout=10).close()
                 break
             except (urllib.error.URLError, OSError):
-                assert server.poll() is None, (tmp_path / "log").read_text()
+                assert server.poll() is None, (log_folder / "log").read_text()
                 time.sleep(0.2)
-        root = opening.served_folder(mine)
-        wanted = {target for notebook in mine.rglob("*.ipynb") for target in links(notebook)} | set(
-            mine.glob("*.ipynb")
-        )
-        assert len(wanted) > 50
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.lessons
+@pytest.mark.timeout(300)
+def test_jupyterlab_itself_gives_every_linked_file(mine, tmp_path):
+    root = opening.served_folder(mine)
+    wanted = {target for notebook in mine.rglob("*.ipynb") for target in links(notebook)} | set(mine.glob("*.ipynb"))
+    assert len(wanted) > 50
+    with jupyterlab(mine, tmp_path) as address:
         for target in sorted(wanted):
             way = target.resolve().relative_to(root).as_posix()
             with urllib.request.urlopen(f"{address}/files/{way}?token=t", timeout=30) as answer:
@@ -194,6 +203,66 @@ def test_jupyterlab_itself_gives_every_linked_file(mine, tmp_path):
             lab = f"{address}/api/contents/{way}?content=0&token=t"
             with urllib.request.urlopen(lab, timeout=30) as answer:
                 assert json.loads(answer.read())["path"] == way
-    finally:
-        server.terminate()
-        server.wait(30)
+
+
+TAB, CODE = ".lm-DockPanel .lm-TabBar-tabLabel", ".jp-FileEditor .cm-content"
+LINE = "# written in JupyterLab"
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(300)
+def test_in_a_browser_a_click_on_a_link_opens_its_file_which_can_be_edited_and_saved(browser, installed, tmp_path):
+    if importlib.util.find_spec("jupyterlab") is None:
+        pytest.skip("JupyterLab is not installed: pip install 'minivit[lessons]'")
+    opening.copy_lessons(installed)
+    source = installed / "minivit-source" / "minivit" / "preprocessing.py"
+    solved = installed / SOLUTIONS / "00_start.ipynb"
+
+    with jupyterlab(installed, tmp_path) as address:
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/lab/tree/00_start.ipynb?token=t")
+        for link in ("glossary", "01", "preprocess"):  # a page, the next lesson, a file of the source
+            click_link(page, link)
+        for tab in ("GLOSSARY.md", "preprocessing.py", "01_scalars.ipynb"):
+            page.locator(TAB, has_text=tab).first.wait_for()
+
+        page.locator(TAB, has_text="preprocessing.py").click()
+        page.locator(CODE).click()
+        page.keyboard.press("Control+Home")
+        page.keyboard.type(f"{LINE}\n")
+        page.keyboard.press("Control+s")
+        assert until(lambda: source.read_text(encoding="utf-8").startswith(LINE))
+
+        page.goto(f"{address}/lab/tree/{SOLUTIONS}/00_start.ipynb?token=t&reset")  # without the tabs so far
+        cell = page.locator(".jp-Notebook:visible .jp-CodeCell .cm-content:visible").first
+        cell.click()
+        page.keyboard.press("Control+Home")
+        page.keyboard.type(f"{LINE}\n")
+        page.keyboard.press("Control+s")
+        assert until(lambda: LINE in solved.read_text(encoding="utf-8"))
+        page.close()
+
+
+def click_link(page, text):
+    """Go to the first lesson, scroll down until a link with this text is there, and click it."""
+    page.locator(TAB, has_text="00_start.ipynb").first.click()
+    heading = page.locator(".jp-Notebook:visible .jp-RenderedMarkdown h1").first
+    heading.wait_for()
+    link = page.locator(".jp-Notebook:visible .jp-RenderedMarkdown a", has_text=re.compile(f"^{text}$")).first
+    page.mouse.move(700, 500)
+    for _ in range(100):  # a cell that is out of sight is not in the page
+        if link.count():
+            break
+        page.mouse.wheel(0, 500)
+        page.wait_for_timeout(200)
+    link.click()
+
+
+def until(condition, seconds=30):
+    """Whether a condition holds within some seconds."""
+    for _ in range(10 * seconds):
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
