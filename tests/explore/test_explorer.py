@@ -926,7 +926,9 @@ def test_it_can_be_paused(opened):
     page.get_by_role("button", name="play the training").click()
     page.wait_for_function("state.moment === 1")
     page.get_by_role("button", name="pause").click()
-    assert page.evaluate("playing") == 0
+    moment = page.evaluate("state.moment")
+    page.wait_for_timeout(1500)  # longer than from a moment to the next
+    assert page.evaluate("[state.moment, playing]") == [moment, 0]
 
 
 def test_nothing_plays_where_motion_is_to_be_reduced(opened):

@@ -225,7 +225,7 @@ def test_snapshots_beyond_the_limit_are_beside_the_page(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A run on shapes with snapshots after steps 0, 1, 3 and 9."""
+    """A run on shapes, measured after steps 3, 6 and 9, with snapshots after steps 0, 1, 2, 4 and 9."""
     from minivit.data import shapes
 
     def small(name, *_, **__):
@@ -234,7 +234,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.setattr("minivit.training.batches.load_dataset", small)
     monkeypatch.setattr("minivit.cli.inspect.load_dataset", small)
     options = {"model": "ViT-XS_4-CIFAR", "depth": 1, "steps": 9, "batch_size": 20, "num_threads": 1, "log_every": 2}
-    train(TrainConfig(**options, snapshots=4), tmp_path / "run", show=False)
+    train(TrainConfig(**options, optimizer="muon", lr=5e-3, snapshots=5), tmp_path / "run", show=False)
     return tmp_path / "run"
 
 
@@ -250,17 +250,16 @@ def test_the_command_shows_the_training_of_a_run(run):
     page = (run / "explore.html").read_text(encoding="utf-8")
     found = embedded(page)["training"]
     paths = find_snapshots(run)
-    assert found["steps"] == list(paths) == [0, 1, 3, 9]
+    assert found["steps"] == list(paths) == [0, 1, 2, 4, 9]
     for numbers, path in zip(numbers_of(page, found["dtypes"]), paths.values(), strict=False):
         np.testing.assert_array_equal(numbers, page_model(load_model(path)).numbers)  # float16 in the file already
     test_set = shapes("test", 40)
-    for step in (0, 1):  # the run has not measured these
+    for step in (0, 1, 2, 4):  # the run has not measured these
         right = load_model(paths[step]).predict(test_set.images).argmax(axis=1) == test_set.labels
         assert found["accuracies"][found["steps"].index(step)] == pytest.approx(right.mean())
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     by_step = {each["step"]: each["accuracy"] for each in records if each["kind"] == "test"}
     assert found["accuracies"][-1] == by_step[9]
-    assert found["accuracies"][2] == by_step[3]
     assert [point[0] for point in found["lines"]["test"]] == list(by_step)
 
 
@@ -273,14 +272,14 @@ def test_the_snapshots_may_be_left_out(run):
 
 
 def test_weights_from_the_middle_of_a_run_show_the_training_up_to_there(run):
-    middle = find_snapshots(run)[3]
+    middle = find_snapshots(run)[4]
     middle.rename(run / "best.npz")
 
     explored(run / "best.npz")
 
     found = embedded((run / "explore.html").read_text(encoding="utf-8"))["training"]
-    assert found["steps"] == [0, 1, 3]
-    assert max(point[0] for points in found["lines"].values() for point in points) <= 3
+    assert found["steps"] == [0, 1, 2, 4]
+    assert max(point[0] for points in found["lines"].values() for point in points) <= 4
 
 
 def test_too_many_snapshots_of_a_large_model_are_thinned(run, monkeypatch, capsys):
@@ -288,8 +287,8 @@ def test_too_many_snapshots_of_a_large_model_are_thinned(run, monkeypatch, capsy
 
     explored(run)
 
-    assert "the page holds 2 of the 3 snapshots" in capsys.readouterr().err
-    assert embedded((run / "explore.html").read_text(encoding="utf-8"))["training"]["steps"] == [0, 3, 9]
+    assert "the page holds 2 of the 4 snapshots" in capsys.readouterr().err
+    assert embedded((run / "explore.html").read_text(encoding="utf-8"))["training"]["steps"] == [0, 4, 9]
 
 
 def test_a_snapshot_of_another_model_is_refused(run, capsys):
