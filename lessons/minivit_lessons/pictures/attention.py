@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from minivit.utils.figures import BLUE, ORANGE
+
 from ..display import new_figure
 
-BLUE, ORANGE = "#0072b2", "#d55e00"
 # Descriptions of pictures that the lesson asks questions about: here, they do not give the answer away.
 ALT_ASKING = (
     "Four panels. A heart with the patch at its tip marked; the scores of its query with all 64 keys, about 8 on the "

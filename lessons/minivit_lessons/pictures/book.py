@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from minivit.utils.figures import BLUE
+
 from ..display import new_figure
 from ..reading import Call
 
@@ -13,7 +15,7 @@ COLUMNS = (
     ("engine",), ("nn", "convolution"), ("models",), ("data",), ("training",),
     ("evaluation", "insight", "experiments"), ("bench", "cli"),
 )  # fmt: skip
-BLUE, PALE = "#0072b2", "#d9d9d9"
+PALE = "#d9d9d9"
 PARTS = {"engine": "#56b4e9", "nn": "#009e73", "models": "#e69f00", "training": "#cc79a7"}
 
 

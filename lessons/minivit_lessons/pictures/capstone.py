@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minivit.utils.figures import BLUE, ORANGE
+
 from ..display import new_figure
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
+GREY = "#555555"
 SEEDS_ALT = (
     "Four dots without intervals: the first person found +6.9 points, the second +0.4, the third and the fourth -2.2."
 )

@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minivit.utils.figures import ORANGE
+
 from ..display import new_figure
 
 CELL = 0.52  # inches
 GAP, TITLE = 0.6, 0.75  # in cells: the distance between arrays, and the height of a title
-BLUE, ORANGE = "#0072b2", "#d55e00"
 
 # What a picture of lesson 03 shows: here, and not in its cell, since the lesson asks to guess first.
 BLIND_CHECK = (

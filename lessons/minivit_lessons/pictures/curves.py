@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from minivit.utils.figures import BLUE, GREEN, ORANGE
+
 from ..display import new_figure
 from ..notebooks import lessons_folder
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
+GREY = "#8a8a8a"
 CHANCE = np.log(10)  # the loss of a model that guesses among ten classes
 
 # What the pictures show, for readers who cannot see them; here, since some of it answers what the lesson asks first.

@@ -9,9 +9,11 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from minivit.utils.figures import BLUE, ORANGE
+
 from ..display import new_figure
 
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#777777"
+GREY = "#777777"
 COLOURS = (BLUE, "#000000", ORANGE)
 TWO_CLASSES = LinearSegmentedColormap.from_list("two classes", [BLUE, "#ffffff", ORANGE])
 

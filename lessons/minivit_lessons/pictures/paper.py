@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from minivit.utils.figures import BLUE, ORANGE
+
 from ..display import new_figure
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
+GREY = "#555555"
 # The pieces of Fig. 1 in the order of the code: their words, a colour, and the texts that begin and end their lines.
 PIECES = (
     ("patches, flattened", "#dce9f5", "x_p = ", "x_p = "),

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from minivit.utils.figures import BLUE, ORANGE
+
 from ..display import new_figure
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
+GREY = "#777777"
 # Descriptions of pictures about which the lesson asks to guess first: here, they do not give the answer away.
 ALT_ANSWERS = (
     "Above a square, below its patches shuffled. With positions the answers are square and cross. Without, the two "

@@ -14,10 +14,11 @@ from threadpoolctl import threadpool_limits
 from minivit.bench.profile import measure_floor
 from minivit.engine import fused, ops, reference
 from minivit.engine.tensor import Node, Tensor, no_grad
+from minivit.utils.figures import BLUE, ORANGE
 
 from ..display import new_figure
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#7f7f7f"
+GREY = "#7f7f7f"
 LARGE = 2**23  # float32 elements of an array that no cache holds: 32 MiB
 # The text of `block_times`, for readers who cannot see it; here, since it answers a question of the lesson.
 BLOCK_TIMES_TEXT = (

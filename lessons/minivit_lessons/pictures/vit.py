@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from minivit.utils.figures import BLUE, ORANGE
+
 from ..display import new_figure
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"
+GREY = "#555555"
 NEIGHBOURS = 5  # patches that are drawn in a row, besides the first and the last
 STEP = 5.2  # from one drawn token to the next
 
