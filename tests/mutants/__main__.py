@@ -31,6 +31,7 @@ FILES = [
     *sorted(f"minivit/engine/{path.name}" for path in (ROOT / "minivit/engine").glob("*.py")),
     *sorted(f"minivit/nn/{path.name}" for path in (ROOT / "minivit/nn").glob("*.py")),
     "minivit/backend/arrays.py",
+    "minivit/backend/draws.py",
     "minivit/backend/indexing.py",
     "minivit/backend/precision.py",
     "minivit/backend/products.py",
