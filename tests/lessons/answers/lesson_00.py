@@ -308,3 +308,13 @@ def accuracy(logits, labels):
 
 
 wrong_value("shape_of_crop", (10, 16, 3), "not that of columns")
+
+
+@wrong("the logits are sorted down the columns")
+def top_k_accuracy(logits, labels, k):
+    return (np.argsort(-logits, axis=0)[:, :k] == labels[:, None]).any(axis=1).mean()
+
+
+@wrong("not with labels.argmax()")
+def accuracy(logits, labels):
+    return (logits.argmax(axis=1) == labels.argmax()).mean()

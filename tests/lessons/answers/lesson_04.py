@@ -1098,3 +1098,27 @@ def normalise_row(row, eps=1e-6):
     for x in row:
         return [(x - mean) / math.sqrt(variance + eps)]
     return []
+
+
+@wrong("ε is squared")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    variance = sum((x - mean) ** 2 for x in row) / len(row)
+    return [(x - mean) / math.sqrt(variance + eps**2) for x in row]
+
+
+@wrong("only the cubic term is in tanh")
+def gelu(x):
+    return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * 0.044715 * x * x * x).tanh())
+
+
+@wrong("the 1 is added at the end")
+def gelu(x):
+    return 0.5 * x * (math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)).tanh() + 1
+
+
+@wrong("the means run over axis 0")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    root = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
+    n = (x - x.mean(axis=-1, keepdims=True)) / root
+    return (dy - dy.mean(axis=0, keepdims=True) - n * (dy * n).mean(axis=0, keepdims=True)) / root

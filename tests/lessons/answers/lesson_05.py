@@ -600,3 +600,8 @@ def patchify_channels_first(image, P):
 def unpatchify(patches, P, H, W):
     x = patches.reshape(patches.shape[0], W // P, H // P, P, P, -1)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(patches.shape[0], H, W, -1)
+
+
+@wrong("add it after the product")
+def embed_patches(images, E, bias, P):
+    return (patchify_given(images, P) + bias) @ E

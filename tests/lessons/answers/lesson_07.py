@@ -749,3 +749,24 @@ def attention(q, k, v):
 @wrong("the queries are averaged")
 def attention(q, k, v):
     return weights_given(q, k) @ q
+
+
+@wrong("the three are the same")
+def self_attention(z, U, bias):
+    q = linear(z, U, bias)[..., : U.shape[-1] // 3]
+    return attention_given(q, q, q)
+
+
+@wrong("z is added here")
+def self_attention(z, U, bias):
+    D_h = U.shape[-1] // 3
+    qkv = linear(z, U, bias)
+    out = attention_given(qkv[..., :D_h], qkv[..., D_h : 2 * D_h], qkv[..., 2 * D_h :])
+    return out + z[..., :D_h]
+
+
+@wrong("a third of z's width")
+def self_attention(z, U, bias):
+    D_h = U.shape[0] // 3
+    qkv = linear(z, U, bias)
+    return attention_given(qkv[..., :D_h], qkv[..., D_h : 2 * D_h], qkv[..., 2 * D_h :])

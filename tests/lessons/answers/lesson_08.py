@@ -746,3 +746,8 @@ def stack_heads(qkv, heads, N, D_h):
 @wrong("cut them as part, head, number")
 def head_by_head(qkv, heads, N, D_h):
     return qkv.reshape(N, 3, D_h, heads).transpose(0, 3, 1, 2).reshape(N, 3 * heads * D_h)
+
+
+@wrong("every 4th column")
+def head_columns(part, head, heads, D):
+    return slice(part * D + head, (part + 1) * D, heads)

@@ -667,3 +667,11 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     square = beta2 * square + (1 - beta2) * np.abs(g)
     step_size = mean / (1 - beta1**step) / (np.sqrt(square / (1 - beta2**step)) + eps)
     return w - lr * step_size, mean, square
+
+
+@wrong("this is a sine")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    fraction = (step - warmup) / (total - warmup)
+    return lr * (1 - fraction if decay == "linear" else (1 + math.sin(math.pi * fraction)) / 2)

@@ -712,3 +712,14 @@ def training_step(model, optimizer, images, labels):
     clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
     optimizer.step()
     return loss.item()
+
+
+@wrong("optimizer.step() is called twice")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    optimizer.step()
+    return loss.item()

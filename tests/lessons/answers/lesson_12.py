@@ -717,3 +717,25 @@ def roll_out(layers):
         mixed = weights + np.eye(T, dtype=weights.dtype)
         flow = mixed / mixed.sum(axis=-1, keepdims=True) @ flow
     return flow
+
+
+@wrong("the query itself is left out")
+def query_distance(weights, query, columns, P):
+    n = np.delete(np.arange(len(weights)), query)
+    distances = P * np.hypot(n // columns - query // columns, n % columns - query % columns)
+    return (np.delete(weights, query) * distances).sum() / np.delete(weights, query).sum()
+
+
+@wrong("takes the mean over the images")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T, dtype=layers[0].dtype)
+    for weights in layers:
+        mixed = weights.mean(axis=0) + np.eye(T, dtype=weights.dtype)
+        flow = mixed / mixed.sum(axis=-1, keepdims=True) @ flow
+    return flow
+
+
+@wrong("these are correlations")
+def similarity_maps(positions, rows, columns):
+    return np.corrcoef(positions[0, 1:]).reshape(rows, columns, rows, columns)

@@ -714,3 +714,23 @@ def add_in_order(arrivals):
     for _, gradients in others:
         sums = [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
     return sums
+
+
+@wrong("this is the smallest ratio")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    ratios = []
+    for _ in range(rounds):
+        times = [clock()]
+        first()
+        times.append(clock())
+        second()
+        times.append(clock())
+        ratios.append((times[1] - times[0]) / (times[2] - times[1]))
+    return min(ratios)
+
+
+@wrong("the weight multiplies the result")
+def layer_norm_backward(dy, n, inverse, weight):
+    dx = dy - dy.mean(axis=1, keepdims=True) - n * (dy * n).mean(axis=1, keepdims=True)
+    return weight * inverse * dx, (dy * n).sum(axis=0), dy.sum(axis=0)

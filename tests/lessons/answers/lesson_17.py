@@ -16,7 +16,7 @@ wrong_value(
     "MultiHeadSelfAttention.forward",
     "MultiHeadSelfAttention.forward has the tag (5), (6), (7), (8),",
 )
-wrong_value("home_of_equation_2", "ViT.forward", "has no tag of Eq. 2")
+wrong_value("home_of_equation_2", "ViT.forward", "has the tag §3.1, not (2)")
 wrong_value("home_of_equation_2", 219, "must be a string")
 wrong_value("home_of_equation_2", "thirty_lines.vit", "is in the thirty lines: name the class and method in models/vit")
 
@@ -400,3 +400,13 @@ def rule_broken(op, a, b):
 @wrong("rule_broken returns False for a * b")
 def rule_broken(op, a, b):
     return _is_wrong(op, a, b)
+
+
+@wrong("turn it round")
+def slope_is_right(form):
+    x, step = np.linspace(-4, 4, 41), 1e-5
+    above, below, out, derivative = (np.empty_like(x) for _ in range(4))
+    form(x, out, derivative)
+    form(x + step, above, None)
+    form(x - step, below, None)
+    return not np.allclose(derivative, (above - below) / (2 * step), rtol=0, atol=1e-6)

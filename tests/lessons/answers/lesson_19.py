@@ -459,3 +459,14 @@ def confusion_matrix(guesses, labels, K):
     matrix = np.zeros((labels.max() + 1, labels.max() + 1), int)
     np.add.at(matrix, (labels, guesses), 1)
     return matrix
+
+
+@wrong("it has 3,073, and the first is the label")
+def read_records(content):
+    records = content[: len(content) // 3073 * 3072].reshape(-1, 3072)
+    return records.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), records[:, 0].astype(np.int64)
+
+
+@wrong("put parentheses around 1 - p")
+def accuracy_error(accuracy, count):
+    return np.sqrt(abs(accuracy * 1 - accuracy) / count)

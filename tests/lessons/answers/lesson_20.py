@@ -321,3 +321,8 @@ def equation_1_in_products(x_class, x_p, E, E_pos, top, rest):
 @wrong("raises ValueError")
 def equation_1_in_products(x_class, x_p, E, E_pos, top, rest):
     return top @ x_class + x_p @ E + E_pos
+
+
+@wrong("the arguments are exchanged")
+def fewer_errors(accuracy, baseline):
+    return (baseline - accuracy) / (100 - accuracy)

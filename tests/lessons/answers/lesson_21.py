@@ -526,3 +526,28 @@ wrong_value("parameters_saved", 65 * 64, "these are all positions")
 def sign_test(only_a, only_b):
     n = only_a + only_b
     return min(1.0, 2 * math.comb(n, only_a) / 2**n)
+
+
+@wrong("lost their sign")
+def paired_interval(right_a, right_b):
+    d = (right_a ^ right_b).astype(float)
+    half = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - half, d.mean() + half
+
+
+@wrong("z is 1.645")
+def share_interval(right, count):
+    return wilson(right, count, 1.645)
+
+
+@wrong("this is the median of the differences")
+def seed_interval(a, b):
+    d = np.subtract(a, b)
+    half = T95[len(d) - 1] * d.std(ddof=1) / math.sqrt(len(d))
+    return np.median(d), np.median(d) - half, np.median(d) + half
+
+
+@wrong("the sum is not divided by 2 ** n")
+def sign_test(only_a, only_b):
+    n = only_a + only_b
+    return 2 * sum(math.comb(n, k) for k in range(max(only_a, only_b), n + 1))
