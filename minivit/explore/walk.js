@@ -444,7 +444,8 @@ const ofNorm = (x, { weight, bias }, result) => (row, column) => {
 const tokens = (array, explain) => ({ array, explain, rowName: row => tokenName(row), chosen: state.token });
 const patchRows = (array, explain) =>
   ({ array, explain, rowName: row => tokenName(row + FRONT), chosen: state.token - FRONT, front: FRONT });
-const oneRow = (array, explain, name) => ({ array, explain, rowName: () => name, chosen: -1 });
+const oneRow = (array, explain, name, columnName) => ({ array, explain, rowName: () => name, chosen: -1, columnName });
+const className = k => isolated(classes[k]);
 
 // -- numbers ------------------------------------------------------------------------------------------------
 
@@ -474,7 +475,7 @@ function fillNumbers() {
   table.createCaption().textContent = `rows ${row + 1} to ${lastRow}, columns ${column + 1} to ${lastColumn}`;
   const head = table.insertRow();
   head.append(cell("td", ""));
-  for (let c = column; c < lastColumn; c++) head.append(cell("th", c + 1, "col"));
+  for (let c = column; c < lastColumn; c++) head.append(cell("th", found.columnName ? found.columnName(c) : c + 1, "col"));
   for (let r = row; r < lastRow; r++) {
     const line = table.insertRow();
     if (r === chosen) line.className = "chosen";
@@ -598,7 +599,8 @@ blockMatrix("mlp", "the result of the MLP", () => tokens(block().mlp, ofProduct(
 blockMatrix("mlp", "tokens after this block", () => tokens(seen.tokens[state.block + 1],
   ofResidual(seen.tokens[state.block + 1], block().mlp, "MLP", weightsOf().scale2, block().middle)));
 const lens = figure(live("lens"), "probability of the five likeliest classes, before block 1 and after each");
-opens(lens, "the answer after each block", () => ({ array: stackedRows(seen.lens), chosen: -1, explain: (row, k) => `probability of ${isolated(classes[k])}`,
+opens(lens, "the answer after each block", () => ({ array: stackedRows(seen.lens), chosen: -1, explain: (row, k) => `probability of ${className(k)}`,
+  columnName: className,
   rowName: row => row === 0 ? "before block 1" : `after block ${row}` }));
 addPanel(lens, drawLens);
 matrix("head", "what the head reads, y", () => oneRow(seen.representation, config.classifier === "token"
@@ -606,9 +608,9 @@ matrix("head", "what the head reads, y", () => oneRow(seen.representation, confi
   : (_, column) => `${short(seen.representation.data[column])} = the mean of ${N} patches' tokens, `
     + `${config.pool_before_norm ? "and then LayerNorm" : "each after LayerNorm"}`, "y"));
 matrix("head", "logits", () => oneRow(seen.logits, (row, k) =>
-  `${isolated(classes[k])}: ${ofProduct(seen.representation, model.weights.head, seen.logits)(row, k)}`, "logits"));
+  `${isolated(classes[k])}: ${ofProduct(seen.representation, model.weights.head, seen.logits)(row, k)}`, "logits", className));
 matrix("head", "probabilities", () => oneRow(seen.probabilities, (row, k) =>
-  `${isolated(classes[k])}: ${short(seen.probabilities.data[k])} = exp(${short(seen.logits.data[k])}) / the sum of exp over all classes`, "probabilities"));
+  `${isolated(classes[k])}: ${short(seen.probabilities.data[k])} = exp(${short(seen.logits.data[k])}) / the sum of exp over all classes`, "probabilities", className));
 const flow = figure(live("rollout"), "the image: patches from which much can reach the answer keep their colours");
 opens(flow, "rollout", () => ({ array: { data: rollout(), shape: [ROWS, COLUMNS] }, chosen: -1,
   rowName: row => `row ${row + 1} of the image`, explain: () => "share of the answer that could come from this patch" }));

@@ -431,6 +431,15 @@ def test_the_page_is_operated_by_keyboard_alone(opened):
     assert found["weights"][1] is None
 
 
+def test_the_numbers_of_the_answer_name_their_classes(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+
+    page.get_by_role("button", name="the numbers of probabilities").click()
+
+    heads = page.locator("#numbers th[scope=col]").all_text_contents()
+    assert heads == [f"\u2068{name}\u2069" for name in CLASSES]
+
+
 @CHROMIUM_ALONE
 def test_every_matrix_opens_to_all_its_numbers(opened):
     model = model_of()
