@@ -222,7 +222,7 @@ def test_the_reference_has_the_docstrings_and_leads_to_the_source(open_page):
 
     assert "raises" in page.inner_text("article").lower()
     assert entry.count() == 1
-    page.locator("dt[id='minivit.models.ViT'] a", has_text="source").click()
+    page.locator("dt[id='minivit.models.ViT'] span.viewcode-link").click()
     assert "class ViT(" in page.inner_text("article")
     assert page.locator("article .highlight .k").count() > 10  # keywords are coloured
 
