@@ -155,7 +155,7 @@ def address(site):
 @pytest.mark.live
 def test_a_lesson_runs_in_the_browser(address, browser):
     """From the link on the lesson's page to a check, which uses the earlier lessons' notebooks."""
-    page = browser.new_page(viewport={"width": 1280, "height": 8000})  # cells outside of the window are not drawn
+    page = browser.new_page(viewport={"width": 1280, "height": 4000})  # cells outside of the window are not drawn
     wrong, asked = [], []
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -165,7 +165,7 @@ def test_a_lesson_runs_in_the_browser(address, browser):
     cells = page.locator(".jp-CodeCell")
     cells.first.click(timeout=120_000)
 
-    for _ in range(6):
+    for _ in range(12):  # cells of text among them
         page.keyboard.press("Shift+Enter")
 
     said = page.locator(".jp-OutputArea")
