@@ -14,7 +14,7 @@ from minivit_lessons.notebooks import lessons_folder
 from tests import pyodide
 from website import live
 
-PAGE = "<html><head><title>x</title></head><body><h1>A lesson</h1><p>Text.</p></body></html>"
+PAGE = '<html><head><title>x</title><link rel="icon" href="data:,"></head><body><h1>A lesson</h1><p>Text.</p></body></html>'
 ADDRESS = "https://github.com/someone/minivit"
 
 
