@@ -31,8 +31,6 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 add_module_names = True
 
-highlight_language = "none"  # of a block that names no language: a diagram or a log
-
 html_theme = "furo"
 html_title = "minivit"
 html_static_path = [str(BOOK / "static"), str(HERE / "static")]

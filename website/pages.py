@@ -103,6 +103,8 @@ class Pages:
         lines, fence = [], ""
         for line in read_text(self.root / name).splitlines():
             if mark := FENCE.match(line):
+                if not fence and line.strip() == mark[1]:
+                    line = f"{line.rstrip()}text"  # a diagram or a log, not Python, which Sphinx would take it for
                 fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
             lines.append(line if fence else LINK.sub(rewritten, line))
         write(self.source / name, "---\norphan: true\n---\n" + "\n".join(lines) + "\n")

@@ -67,7 +67,7 @@ def pages(tmp_path):
     root = tmp_path / "repository"
     for name, text in {
         "README.md": "[guide](docs/a.md#part) [code](code/one.py) [room](code) ![drawn](p.png) [out](https://a.org)\n"
-        "```sh\n[not a link](nothing.md)\n```\n",
+        "```sh\n[not a link](nothing.md)\n```\n```\na diagram\n```\n",
         "docs/a.md": "[back](../README.md) [two](../code/two.py)\n",
         "code/one.py": '"""The first."""\n',
         "code/two.py": '"""The second."""\n',
@@ -86,7 +86,7 @@ def test_pages_of_markdown_and_of_files_are_found_by_their_links(pages):
     readme = (pages.source / "README.md").read_text(encoding="utf-8")
     assert "[guide](docs/a.md#part) [code](code/one.py.md) [room](code/index.md) ![drawn](p.png)" in readme
     assert "[out](https://a.org)" in readme
-    assert "[not a link](nothing.md)" in readme
+    assert "```sh\n[not a link](nothing.md)\n```\n```text\na diagram\n```\n" in readme
     assert "[two](../code/two.py.md)" in (pages.source / "docs/a.md").read_text(encoding="utf-8")
     assert "[one.py](one.py.md) The first." in (pages.source / "code/index.md").read_text(encoding="utf-8")
 
