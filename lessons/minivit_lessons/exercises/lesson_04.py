@@ -27,6 +27,12 @@ ON_A_TENSOR = {
 }
 
 
+def _with_mean(row: list[float], mean: float, eps: float) -> list[float]:
+    """Return the row centred with a given mean, and scaled by the root of the mean square of what is left."""
+    centred = [x - mean for x in row]
+    return [x / math.sqrt(math.fsum(y * y for y in centred) / len(row) + eps) for x in centred]
+
+
 @exercise(4)
 def normalise_row(attempt: Attempt) -> None:
     """Check a row that is not centred, with a small and a large ε, and a row of equal numbers."""
@@ -103,6 +109,7 @@ def normalise_row(attempt: Attempt) -> None:
                 "the numbers are multiplied by the standard deviation: divide by it": [x * root for x in centred],
                 "ε is subtracted from the variance: add it": [x / math.sqrt(abs(squares / D - eps)) for x in centred],
                 "ε is squared: add ε itself to the variance": [x / math.sqrt(squares / D + eps**2) for x in centred],
+                "the mean divides by D - 1: divide by D": _with_mean(row, math.fsum(row) / (D - 1), eps),
                 "the root of ε is added: add ε itself to the variance": [
                     x / math.sqrt(squares / D + math.sqrt(eps)) for x in centred
                 ],

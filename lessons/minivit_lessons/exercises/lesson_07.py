@@ -59,6 +59,9 @@ def look(attempt: Attempt) -> None:
             "the weights do not add up to 1: divide by the sum of all exp(score)": np.exp(raw) @ values,
             "exp(score - largest score) is not divided by its sum": np.exp(raw - raw.max()) @ values,
             "only the best key counts: take the weighted mean of all values": values[raw.argmax()],
+            "the weights come from a sigmoid: softmax takes exp(score)": (
+                (1 / (1 + np.exp(-raw))) / (1 / (1 + np.exp(-raw))).sum() @ values
+            ),
             "all values count equally: use the weights": values.mean(axis=0),
             "the keys are averaged: average the values with these weights": np.array(weights) @ keys,
             "the scores are divided by √D_h: leave that out here, it comes later in this lesson": (

@@ -156,6 +156,9 @@ def merge_heads(attempt: Attempt) -> None:
                 outputs.transpose(0, 2, 3, 1).reshape(B, N, heads * D_h)
             ),
             "heads and numbers are two axes: join them to D": outputs.transpose(0, 2, 1, 3),
+            "the order of axes (0, 3, 2, 1) puts the numbers before the heads: transpose with (0, 2, 1, 3)": (
+                outputs.transpose(0, 3, 2, 1).reshape(B, N, heads * D_h)
+            ),
             "the heads were added up: concatenate them": outputs.sum(axis=1),
             "the heads were averaged: concatenate them": outputs.mean(axis=1),
             "only one head is left: concatenate all": outputs[:, 0],

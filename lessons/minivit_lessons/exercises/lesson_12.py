@@ -55,6 +55,9 @@ def query_distance(attempt: Attempt) -> None:
                 "the query itself is left out: it is one of the N patches, at distance 0": (
                     total / (weights.sum() - weights[at])
                 ),
+                "the larger of the distances down and across is used: take the root of the sum of their squares": (
+                    weights @ np.maximum(abs(down), abs(across)) / weights.sum()
+                ),
                 "row and column are exchanged: patch n is in row n // columns and column n % columns": (
                     side * weights @ _by_rows(len(weights), at, len(weights) // width) / weights.sum()
                 ),

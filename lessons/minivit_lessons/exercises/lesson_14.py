@@ -118,6 +118,7 @@ def convolve_at(attempt: Attempt) -> None:
             got = attempt(padded, kernel, row, column, s)
         spaced = padded[row * s :: s, column * s :: s][:3, :2]
         strided = padded[row::s, column::s][:3, :2]
+        late = padded[row * s + 1 : row * s + 4, column * s + 1 : column * s + 3]
         same(
             got,
             response(window),
@@ -139,6 +140,9 @@ def convolve_at(attempt: Attempt) -> None:
                 if column * s + 1 < 2 and row * s + 2 < 9
                 else 0.0,
                 "this is the mean of the products: return their sum": response(window) / 12,
+                "the window begins one pixel too late: it begins at (row · s, column · s), counted from 0": (
+                    response(late) if late.shape == window.shape else 0.0
+                ),
                 "the filters are added up: return one number for each of the D filters": response(window).sum(),
                 "only the last product counts: add to `out`, +=": window[-1, -1, -1] * kernel[-1, -1, -1],
                 "only the first product counts: is `return` inside the loops?": window[0, 0, 0] * kernel[0, 0, 0],

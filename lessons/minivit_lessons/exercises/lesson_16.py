@@ -46,6 +46,9 @@ def floor_seconds(attempt: Attempt) -> None:
             "this is the mean of the two times: take the larger": (arithmetic + memory) / 2,
             "this is the operations for each byte: divide flops by peak, moved by bandwidth": intensity,
             "the times are multiplied: take the larger": arithmetic * memory,
+            "amount and rate are multiplied: divide each amount by its rate": [
+                max(flops * peak, moved * bandwidth) for flops, moved in works
+            ],
             "divide each amount by its own rate before you take the larger": [
                 max(flops, moved) / max(peak, bandwidth) for flops, moved in works
             ],

@@ -225,6 +225,7 @@ def fewer_errors(attempt: Attempt) -> None:
             mistakes={
                 "this is relative to the baseline's accuracy: divide by its errors, 100 - baseline": (a - b) / b,
                 "divided by the new errors: divide by the baseline's": (a - b) / (100 - a),
+                "this compares the accuracies: compare the errors, 100 - accuracy and 100 - baseline": 1 - a / b,
                 "the arguments are exchanged: the accuracy comes first, then the baseline": (b - a) / (100 - a),
                 "these are percent: return a share, 0.25 for a quarter": 100 * right,
                 "this is the difference in points: divide by the baseline's errors": a - b,

@@ -122,6 +122,7 @@ def share_interval(attempt: Attempt) -> None:
                     np.array([p - wald, p + wald])
                 ),
                 "the ends are swapped: (low, high)": np.array([high, low]),
+                "both ends are the share itself: go the half width down and up from the middle": np.array([p, p]),
                 "these are the middle and the half width: return their difference and sum": (
                     np.array([(low + high) / 2, (high - low) / 2])
                 ),
@@ -456,6 +457,7 @@ def sign_test(attempt: Attempt) -> None:
                 "what was observed belongs to the tail: begin the sum at max(a, b)": 2 * beyond,
                 "this is the probability of exactly this outcome: add the more extreme ones": math.comb(n, a) / 2**n,
                 "the sum is not divided by 2 ** n": 2 * tail * 2**n,
+                "this is the difference as a share of n: add up probabilities of heads and tails": abs(a - b) / n,
                 "the last term is missing: range(..., n + 1) includes n": 2 * (tail - 1 / 2**n),
                 "the sum begins at only_a: begin it at the larger of the two": (
                     min(1.0, 2 * sum(math.comb(n, k) for k in range(a, n + 1)) / 2**n)

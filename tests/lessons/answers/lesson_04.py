@@ -1122,3 +1122,10 @@ def layer_norm_gradient(x, dy, eps=1e-6):
     root = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
     n = (x - x.mean(axis=-1, keepdims=True)) / root
     return (dy - dy.mean(axis=0, keepdims=True) - n * (dy * n).mean(axis=0, keepdims=True)) / root
+
+
+@wrong("the mean divides by D - 1")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / (len(row) - 1)
+    variance = sum((x - mean) ** 2 for x in row) / len(row)
+    return [(x - mean) / math.sqrt(variance + eps) for x in row]

@@ -751,3 +751,9 @@ def head_by_head(qkv, heads, N, D_h):
 @wrong("every 4th column")
 def head_columns(part, head, heads, D):
     return slice(part * D + head, (part + 1) * D, heads)
+
+
+@wrong("puts the numbers before the heads")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return outputs.transpose(0, 3, 2, 1).reshape(B, N, heads * D_h)

@@ -739,3 +739,10 @@ def roll_out(layers):
 @wrong("these are correlations")
 def similarity_maps(positions, rows, columns):
     return np.corrcoef(positions[0, 1:]).reshape(rows, columns, rows, columns)
+
+
+@wrong("the larger of the distances down and across")
+def query_distance(weights, query, columns, P):
+    n = np.arange(len(weights))
+    distances = P * np.maximum(abs(n // columns - query // columns), abs(n % columns - query % columns))
+    return (weights * distances).sum() / weights.sum()

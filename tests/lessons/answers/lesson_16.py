@@ -734,3 +734,8 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
 def layer_norm_backward(dy, n, inverse, weight):
     dx = dy - dy.mean(axis=1, keepdims=True) - n * (dy * n).mean(axis=1, keepdims=True)
     return weight * inverse * dx, (dy * n).sum(axis=0), dy.sum(axis=0)
+
+
+@wrong("amount and rate are multiplied")
+def floor_seconds(flops, moved, peak, bandwidth):
+    return max(flops * peak, moved * bandwidth)

@@ -326,3 +326,8 @@ def equation_1_in_products(x_class, x_p, E, E_pos, top, rest):
 @wrong("the arguments are exchanged")
 def fewer_errors(accuracy, baseline):
     return (baseline - accuracy) / (100 - accuracy)
+
+
+@wrong("this compares the accuracies")
+def fewer_errors(accuracy, baseline):
+    return 1 - accuracy / baseline

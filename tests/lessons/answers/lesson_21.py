@@ -551,3 +551,13 @@ def seed_interval(a, b):
 def sign_test(only_a, only_b):
     n = only_a + only_b
     return 2 * sum(math.comb(n, k) for k in range(max(only_a, only_b), n + 1))
+
+
+@wrong("the difference as a share of n")
+def sign_test(only_a, only_b):
+    return abs(only_a - only_b) / (only_a + only_b)
+
+
+@wrong("both ends are the share itself")
+def share_interval(right, count):
+    return right / count, right / count
