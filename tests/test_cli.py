@@ -376,7 +376,7 @@ def test_a_resumed_run_keeps_its_options(trained, capsys):
 def test_the_options_that_a_resumed_run_may_change_are_listed(capsys):
     names = [f"--{name.replace('_', '-')}" for name in OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS]
     page = (Path(__file__).parents[1] / "docs" / "runs.md").read_text(encoding="utf-8")
-    (listed,) = re.findall(r"no effect on the weights and may be given anew:\n(.*)\. Any other", page)
+    (listed,) = re.findall(r"no effect on the weights and may be given anew:\n(.*?)\. Any other", page, re.DOTALL)
     assert sorted(re.findall(r"`(--[\w-]+)`", listed)) == sorted(names)
     assert f"only {', '.join(names[:-1])} and {names[-1]} may be given anew" in " ".join(
         help_of(capsys, "train").split()
