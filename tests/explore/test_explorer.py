@@ -1,6 +1,7 @@
 """The page in a real browser: its numbers are the model's, its controls do what they say, and it needs no network."""
 
 import json
+import math
 import re
 import struct
 import zlib
@@ -12,6 +13,7 @@ import minivit
 from minivit.explore import Moment, Sample, Training, write_explorer
 from minivit.models import ViT, ViTConfig, create_model
 from minivit.preprocessing import Preprocessing
+from minivit.weights import export_model
 from tests.accessibility import violations
 from tests.support import randomize
 
@@ -136,6 +138,26 @@ def test_twenty_images_have_the_models_logits(opened):
     for i, image in enumerate(pixels):
         found = after(page, lambda i=i: page.evaluate(f"choose({i})"))
         close(found["logits"], ours(model, image)[0])
+
+
+@CHROMIUM_ALONE
+def test_twenty_images_of_224_pixels_have_the_logits_of_a_file_in_timms_layout(opened, tmp_path, monkeypatch):
+    """A ViT-Ti/16 goes out to timm's names and comes back, its GELU and epsilon with it; the page has it in float32."""
+    monkeypatch.setattr("minivit.explore.page.HALF_FROM", math.inf)
+    given = create_model("ViT-Ti_16", num_classes=6, seed=None)
+    randomize(given, seed=5, dtype=np.float32, scale=0.05)
+    export_model(given.eval(), tmp_path / "timm", "timm")
+    model = minivit.load_model(tmp_path / "timm").eval()
+    assert model.config.image_shape == (224, 224, 3) and model.config.depth == 12
+    pixels = pixels_of(model, 20)
+    page = opened(model, pixels)
+
+    for i, image in enumerate(pixels):
+        page.evaluate(f"choose({i})")
+        answered(page, i + 2)
+        logits = model(minivit.preprocess(image[None])).data[0]
+        assert np.ptp(logits) > 0.1
+        close(page.evaluate("[...seen.logits.data]"), logits)
 
 
 def test_pixels_are_scaled_as_the_weights_expect(opened):
