@@ -53,6 +53,14 @@ def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: A
     return True if said.startswith(("Alias for field number", "partial(func")) else None
 
 
+def drop_modules_without_source(app: Any) -> list[Any]:
+    """Leave modules that are not written in Python, such as `builtins`, out of viewcode's list of source pages."""
+    modules = getattr(app.env, "_viewcode_modules", {})
+    for name in [name for name, found in modules.items() if not found]:
+        del modules[name]
+    return []  # no page of ours
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Tell Sphinx how docstrings are read."""
     from .api import full_names
@@ -64,4 +72,5 @@ def setup(app: Any) -> dict[str, bool]:
 
     app.connect("autodoc-process-docstring", read_docstring, priority=400)  # before napoleon, at 500
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("html-collect-pages", drop_modules_without_source, priority=400)  # before viewcode, at 500
     return {"parallel_read_safe": True, "parallel_write_safe": True}

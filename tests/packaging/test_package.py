@@ -26,7 +26,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 # CuPy has no wheels for macOS, and PyTorch none for its Intel processors; see https://pypi.org/project/torch/#files
 SYSTEMS = {"x86_64-unknown-linux-gnu": "", "x86_64-pc-windows-msvc": "", "aarch64-apple-darwin": "14.0"}
-NOT_ON_MACOS = {"cuda12", "cuda13", "nccl12", "nccl13"}
+NOT_ON_MACOS = {"nvrtc", "cuda12", "cuda13", "nccl12", "nccl13"}
 
 
 def uv(*words, **more):
