@@ -96,8 +96,8 @@ def limited() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name in names:
             stack.enter_context(mock.patch(name, enough))
-        for name in ("minivit.insight.page.png", "minivit.insight.figures.png"):  # drawing takes seconds
-            stack.enter_context(mock.patch(name, lambda figure, dpi=0: b"a picture"))
+        for name in ("minivit.insight.page.figure_bytes", "minivit.utils.figures.figure_bytes"):  # takes seconds
+            stack.enter_context(mock.patch(name, lambda *arguments, **options: b"a picture"))
         stack.enter_context(mock.patch.object(tqdm, "update", update))
         stack.enter_context(mock.patch("minivit.data.download._download", no_network))
         yield
