@@ -32,7 +32,7 @@ FUZZ_OPTIONS ?=
 BENCH_OPTIONS ?=
 MUTANTS_OPTIONS ?=
 comma := ,
-HERE := not parity and not lessons and not mpi and not package and not live
+HERE := not parity and not lessons and not mpi and not package and not browser and not live
 
 .PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-kernels test-gpu test-browser test-live test-lessons lessons lessons-model book site lint parity parity-real bench bench-gpu clean
 
