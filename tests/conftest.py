@@ -101,3 +101,25 @@ def missing(what):
 def browser(start_browser):
     """Chromium, for the tests that `make test-browser` runs."""
     return start_browser()
+
+
+@pytest.fixture
+def watched_page(browser):
+    """`watched_page(address, ...)` opens a page; it notes complaints and what was asked of the network."""
+    contexts = []
+
+    def open_it(address, scheme, width, height):
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.asked, page.complaints = [], []
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.goto(address, wait_until="load")
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()

@@ -40,6 +40,8 @@ from pygments.token import STANDARD_TYPES
 
 from minivit.errors import DataError
 
+from .pages import write
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTES = ROOT / "website" / "paper"
 ITEM = r"(?:\(\d\)|§\d+(?:\.\d+)*|[A-D]\.\d+(?:\.\d+)*|Table \d|Fig\. \d)"
@@ -492,18 +494,11 @@ def write_pages(folder: Path) -> None:
     """
     pages = read_pages()
     writer = Writer(pages, "../docs" if (folder.parent / "docs").is_dir() else None)
-    folder.mkdir(parents=True, exist_ok=True)
     write(folder / "index.md", writer.index())
     for page in pages:
         write(folder / f"{page.name}.md", writer.page(page))
-    (folder / "source").mkdir(exist_ok=True)
     for name in sorted(writer.linked):
         write(folder / "source" / f"{slug(name)}.md", writer.source_page(name))
-
-
-def write(path: Path, text: str) -> None:
-    """Write a page's source."""
-    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def slug(name: str) -> str:

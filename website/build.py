@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 from minivit_lessons.book import check_can_build, gather, replace_site, run_sphinx
 from minivit_lessons.notebooks import lessons_of_the_repository
 
 from .api import write_api
+from .beside import write_pages
 from .contents import write_contents
 from .explorer import PAGE, write_live_page
 from .gallery import write_gallery
+from .live import add_live_lessons
 from .pages import Pages, write
 
 HERE = Path(__file__).parent
-PAPER = "beside"  # a module with write_pages(folder): the pages of the paper beside the source
-LIVE = "live"  # a module with add_live_lessons(site): lessons that run in the browser
 
 
 def build_site(out: Path) -> Path:
@@ -47,20 +44,10 @@ def build_site(out: Path) -> Path:
         write_gallery(root, source, pages)
         write(source / "explorer" / "index.md", PAGE)
         write_api(source / "api")
-        if (paper := optional_part(PAPER)) is not None:
-            (source / "paper").mkdir()
-            paper.write_pages(source / "paper")
+        write_pages(source / "paper")
         write_contents(root, source, lessons)
         run_sphinx(source, site, HERE)
         write_live_page(site)
-        if (live := optional_part(LIVE)) is not None:
-            live.add_live_lessons(site)
+        add_live_lessons(site)
         replace_site(site, out)
     return out / "index.html"
-
-
-def optional_part(name: str) -> ModuleType | None:
-    """Return a module of this folder, None if it does not exist."""
-    if importlib.util.find_spec(f"website.{name}") is None:
-        return None
-    return importlib.import_module(f"website.{name}")

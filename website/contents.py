@@ -26,11 +26,10 @@ def write_contents(root: Path, source: Path, lessons: list[str]) -> None:
     guide = guide_pages(root)
     append(source / "lessons" / "README.md", toctree("", lessons))
     append(source / "docs" / "README.md", toctree("", [Path(name).name for name in guide["Using minivit"]]))
-    paper = ["paper/index"] if any(source.glob("paper/index.*")) else []
     reading = [name for name in guide["Beside the paper"] if name != "docs/reproducing"]  # it is among the results
     trees = [
         toctree("Learn", ["lessons/README", "explorer/index"]),
-        toctree("Read", [*paper, *reading, "docs/architecture", "api/index"]),
+        toctree("Read", ["paper/index", *reading, "docs/architecture", "api/index"]),
         toctree("Train", ["Getting started <README>", "Guide <docs/README>"]),
         toctree("Results", ["gallery", "results/README", "docs/reproducing"]),
         toctree("Contribute", [name for name in guide["Changing minivit"] if name != "docs/architecture"]),

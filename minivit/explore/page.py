@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..models import ViT, vit
 from ..preprocessing import preprocessing_in
+from ..training.snapshots import halved
 from ..utils.files import read_text, write_text
 from .model import PageModel, page_model
 from .training import Training
@@ -148,13 +149,8 @@ def explore_page(
 
 def snapshot_numbers(training: Training | None) -> list[np.ndarray]:
     """Return the numbers of each snapshot, as `page_model` lays them out: float16, or float32 beyond its range."""
-    found = []
-    for moment in training.moments[:-1] if training else ():
-        numbers = page_model(moment.model).numbers
-        with np.errstate(over="ignore", under="ignore"):
-            half = numbers.astype(np.float16)
-        found.append(half if np.isfinite(half).all() else numbers)
-    return found
+    moments = training.moments[:-1] if training else ()
+    return [halved(page_model(moment.model).numbers) for moment in moments]
 
 
 def _weights_scripts(shown: PageModel, snapshots: Sequence[np.ndarray]) -> list[str]:

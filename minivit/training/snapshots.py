@@ -88,12 +88,12 @@ def save_snapshot(run: Run) -> None:
         "last_test": run.progress.last_test,
     }
     header[NOTES] = run.notes | {"folder": str(path.parent.absolute())}  # what is beside the run is found from here
-    arrays = {name: _halved(array) for name, array in evaluated_weights(run).items()}
+    arrays = {name: halved(array) for name, array in evaluated_weights(run).items()}
     with run.stop.saving():
         write_arrays(path, header, arrays)
 
 
-def _halved(array: np.ndarray) -> np.ndarray:
+def halved(array: np.ndarray) -> np.ndarray:
     """Return an array as float16, or as it is if a number is beyond the range of float16."""
     with np.errstate(over="ignore", under="ignore"):
         half = array.astype(np.float16)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.special
 
+from minivit.backend.cublas import multiply_in_tf32
 from tests.gpu.compiled import RawModule
 
 FACTS = json.loads((Path(__file__).parent / "cupy_names.json").read_text(encoding="utf-8"))
@@ -637,6 +638,7 @@ def installed() -> Iterator[ModuleType]:
     try:
         yield modules["cupy"]
     finally:
+        multiply_in_tf32(matrices=False, stacks=False)  # the library notes it for the process, not for a CuPy
         for name, module in before.items():
             if module is None:
                 sys.modules.pop(name, None)

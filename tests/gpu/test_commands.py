@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from minivit import cli, save_weights
-from minivit.backend.cublas import multiply_in_tf32
 from minivit.training import TrainConfig
 from tests.gpu import strict_cupy
 from tests.support import tiny_vit
@@ -16,7 +15,6 @@ from tests.support import tiny_vit
 @pytest.fixture(autouse=True)
 def cupy():
     with strict_cupy.installed() as module:
-        multiply_in_tf32(matrices=False, stacks=False)  # a test before, in this process, may have asked for it
         yield module
 
 

@@ -171,12 +171,12 @@ def test_five_steps_in_half_precision_have_the_same_losses(tmp_path, name):
     if name == "bfloat16" and compute_capability("cuda") < 80:
         pytest.skip("this card does not know bfloat16")
     for device in ("cpu", "cuda"):
-        weights = train_on(device, tmp_path / device, precision=name, optimizer="sgd", lr=0.05)
+        weights = train_on(device, tmp_path / device, precision=name, optimizer="sgd", lr=0.02)
         assert {array.dtype for array in weights.values()} == {np.dtype(np.float32)}
         lines = (tmp_path / device / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         losses[device] = [json.loads(line)["loss"] for line in lines]
 
-    assert len(losses["cuda"]) == 5 and min(losses["cuda"][1:]) < losses["cuda"][0]  # dropout makes each one jump
+    assert len(losses["cuda"]) == 5 and losses["cuda"][4] < losses["cuda"][0]
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=0.01)
 
 

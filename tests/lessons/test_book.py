@@ -26,25 +26,12 @@ def site(tmp_path_factory):
     return build_book(tmp_path_factory.mktemp("book") / "site").parent
 
 
-@pytest.fixture(scope="module")
-def open_page(browser, site):
-    contexts = []
-
+@pytest.fixture
+def open_page(watched_page, site):
     def open_it(name, scheme="light", width=1200):
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-        contexts.append(context)
-        page = context.new_page()
-        page.asked, page.complaints = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.goto((site / name).as_uri(), wait_until="load")
-        return page
+        return watched_page((site / name).as_uri(), scheme, width, 900)
 
-    yield open_it
-    for context in contexts:
-        context.close()
+    return open_it
 
 
 @pytest.mark.browser

@@ -21,23 +21,11 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, site):
-    """`open_page(name, scheme, width)` opens a page; it notes complaints and what was asked of the network."""
-    contexts = []
+def open_page(watched_page, site):
+    """`open_page(name, scheme, width)` opens a page of the site, see `watched_page`."""
 
     def open_it(name, scheme="light", width=1280, height=800):
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.asked, page.complaints = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
         file, _, query = name.partition("?")
-        page.goto((site / file).as_uri() + f"?{query}" * bool(query), wait_until="load")
-        return page
+        return watched_page((site / file).as_uri() + f"?{query}" * bool(query), scheme, width, height)
 
-    yield open_it
-    for context in contexts:
-        context.close()
+    return open_it
