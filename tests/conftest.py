@@ -1,5 +1,6 @@
 """What every test shares: drawn examples that are the same in every run, and no example database on the disk."""
 
+import gc
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("minivit")
+
+
+def pytest_collection_finish():
+    """The collector passes over the 13,000 tests' own objects: looking through them took a tenth of all time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(autouse=True, scope="session")

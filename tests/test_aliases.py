@@ -106,6 +106,7 @@ def test_the_images_of_an_inspection_are_found_under_their_old_name():
         assert found.pictures is images
 
 
+@pytest.mark.slow
 def test_a_run_takes_its_own_steps_as_it_did(tmp_path):
     """The cell of a lesson's notebook that was begun before steps had a function of their own."""
     from minivit.backend.workers import Workers

@@ -40,6 +40,10 @@ def run_in_shell(command, **environment):
     return done.returncode, done.stderr.decode("utf-8")
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 # -- output that cannot be written ---------------------------------------------------------------
 
 
@@ -48,14 +52,14 @@ def run_in_shell(command, **environment):
     ("command", "status", "words"),
     [
         ("minivit info > /dev/full", 1, "No space left on device"),
-        ("minivit info ViT-B_16 >&-", 1, "standard output"),
-        ("minivit train --help > /dev/full", 1, "No space left on device"),
-        ("minivit info 2> /dev/full", 0, ""),
-        ("minivit info >/dev/null 2>&-", 0, ""),
-        ("minivit info ViT-B_61 2>&-", 2, ""),
-        ("minivit info ViT-B_61 2> /dev/full", 2, ""),
         ("minivit info --what >&- 2>&- <&-", 2, ""),
         ("{ sleep 0.01; minivit info; } | true; exit ${PIPESTATUS[0]}", 141, ""),
+        slow("minivit info ViT-B_16 >&-", 1, "standard output"),
+        slow("minivit train --help > /dev/full", 1, "No space left on device"),
+        slow("minivit info 2> /dev/full", 0, ""),
+        slow("minivit info >/dev/null 2>&-", 0, ""),
+        slow("minivit info ViT-B_61 2>&-", 2, ""),
+        slow("minivit info ViT-B_61 2> /dev/full", 2, ""),
     ],
 )
 def test_a_stream_that_cannot_be_written_is_an_exit_status_and_a_sentence(command, status, words):

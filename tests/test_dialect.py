@@ -5,6 +5,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,19 @@ def name_of(path: Path) -> str:
 Described = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@lru_cache(maxsize=2)
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
+@lru_cache(maxsize=2)
+def nodes_of(tree: ast.Module) -> list[ast.AST]:
+    """A file's nodes, walked once for all rules."""
+    return list(ast.walk(tree))
+
+
 def docstrings(tree: ast.Module) -> Iterator[tuple[Described, str]]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, Described) and (text := ast.get_docstring(node)):
             yield node, text
 
@@ -84,7 +96,7 @@ def names_known_to(node: Described, tree: ast.Module) -> set[str] | None:
     if not isinstance(node, ast.ClassDef):
         return parameters(node)
     found = attributes(node)
-    here = {other.name: other for other in ast.walk(tree) if isinstance(other, ast.ClassDef)}
+    here = {other.name: other for other in nodes_of(tree) if isinstance(other, ast.ClassDef)}
     for base in (ast.unparse(base) for base in node.bases):
         if base in here:
             inherited = names_known_to(here[base], tree)
@@ -162,7 +174,7 @@ def openings_without_a_verb(tree: ast.Module) -> list[str]:
 def wrong_imports(tree: ast.Module, in_library: bool) -> list[str]:
     own = "minivit" if in_library else "minivit_lessons"
     found = []
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
             modules = [node.module or ""]
         elif isinstance(node, ast.Import):
@@ -175,9 +187,9 @@ def wrong_imports(tree: ast.Module, in_library: bool) -> list[str]:
 
 def said(source: str) -> Iterator[str]:
     """Every docstring, message and block of comments, with single spaces."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     inside_f_strings = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.JoinedStr):
             inside_f_strings |= {id(part) for part in node.values}
             parts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
@@ -211,7 +223,7 @@ def unclear_words(source: str) -> Iterator[tuple[str, str]]:
 def departures_from_the_dialect(path: Path) -> Iterator[tuple[str, object]]:
     """Each rule that a file breaks, and where."""
     source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
+    tree = parsed(source)
     yield "names are described in sections", lists_outside_sections(tree)
     yield "a package imports itself relatively", wrong_imports(tree, LIBRARY in path.parents)
     yield "described arguments exist", arguments_that_do_not_exist(tree)

@@ -381,7 +381,6 @@ def test_the_tape_refers_to_no_tensor_but_leaves():
 @pytest.fixture
 def without_gc():
     """Reference counts alone must do: the collector is off."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

@@ -90,8 +90,11 @@ def test_the_numbers_and_the_page(written):
 
 @pytest.mark.parametrize(
     ("formats", "in_page"),
-    [(("svg",), "![confusion](confusion.svg)"), (("pdf", "png"), "![confusion](confusion.png)"),
-     (("pdf",), "\n[confusion](confusion.pdf)\n")],
+    [
+        (("pdf", "png"), "![confusion](confusion.png)"),
+        pytest.param(("svg",), "![confusion](confusion.svg)", marks=pytest.mark.slow),
+        pytest.param(("pdf",), "\n[confusion](confusion.pdf)\n", marks=pytest.mark.slow),
+    ],
 )  # fmt: skip
 def test_figures_have_the_formats_asked_for_and_the_page_shows_one_that_it_can(tmp_path, formats, in_page):
     images, labels = np.zeros((3, 4, 4, 3), np.uint8), np.array([0, 1, 1])

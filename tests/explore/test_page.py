@@ -132,6 +132,7 @@ def test_large_weights_come_beside_the_page(tmp_path, monkeypatch):
     assert base64.b64decode(text) == page_model(vit()).numbers.tobytes()
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_beside_the_weights(tmp_path, capsys):
     model = create_model("ViT-XS_4-CIFAR", num_classes=10)
     save_weights(model, tmp_path / "a.safetensors")

@@ -132,6 +132,7 @@ def shown(text):
     return names
 
 
+@pytest.mark.slow
 def test_the_network_learns_the_wave(capsys):
     names = shown("def network(x):")
 

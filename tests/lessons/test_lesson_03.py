@@ -80,6 +80,7 @@ def check_gradients(function, *inputs, **options):
         return checker.gradcheck(function, *inputs, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @given(data=st.data())
 @settings(max_examples=40, phases=[Phase.generate, Phase.shrink])  # Hypothesis's explaining would take minutes

@@ -135,6 +135,7 @@ def test_normalised_layers_keep_their_size(after):
         assert 0.75 < after["spreads"](s, after["normalised"])[-1] < 1.3
 
 
+@pytest.mark.slow
 def test_the_mlp_learns_the_disc_and_a_straight_one_does_not(after):
     assert after["accuracy_of"](after["mlp"]) > 0.97
     assert after["losses"][-1] < 0.2 < after["losses"][0]

@@ -102,6 +102,7 @@ def test_gather_shuffles_along_and_the_answer_to_the_question_is_right(after):
     assert changed == set(after["notices_order"])
 
 
+@pytest.mark.slow
 def test_without_positions_a_shuffle_changes_nothing(after):
     images, mixed, vectors = after["images"], after["mixed"], after["image_vectors"]
 
@@ -112,6 +113,7 @@ def test_without_positions_a_shuffle_changes_nothing(after):
     assert change(after["tokens"]) > 100 * change()
 
 
+@pytest.mark.slow
 def test_the_trained_model_sees_a_square_and_the_blind_one_a_set(after):
     both, classes = after["pair_of"]("square"), shapes("test", count=1).classes
     sighted, blind = after["sighted"].predict(both), after["blind"].predict(both)

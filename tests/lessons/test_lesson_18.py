@@ -172,6 +172,7 @@ def test_the_centre_is_the_packages():
         np.testing.assert_array_equal(LESSON["centre_square"](photograph(name)), central_square(photograph(name)))
 
 
+@pytest.mark.slow
 def test_a_black_square_changes_the_crescent_at_more_places_than_a_grey_one():
     names = run_lesson(18)
 

@@ -132,7 +132,7 @@ def test_a_kill_changes_neither_the_best_nor_the_patience(tmp_path, monkeypatch,
     assert end_of(tmp_path / "whole") == end_of(tmp_path / "killed")
 
 
-@pytest.mark.parametrize("step", [5, 10])
+@pytest.mark.parametrize("step", [5, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("before", "moment"), [(BestWeights, "on_log"), (MetricsWriter, "on_log"), (CheckpointSaver, "on_step_end")]
 )

@@ -309,8 +309,13 @@ BALANCED = {"class_weights": "balanced", "sampler": "balanced"}
 
 
 @pytest.mark.parametrize(
-    ("step", "more"), [(0, {}), (1, {}), (4, {}), (5, {}), (9, {}), (3, EVERYTHING), (7, EVERYTHING), (6, BALANCED)]
-)
+    ("step", "more"),
+    [
+        (4, {}), (3, EVERYTHING), (6, BALANCED),
+        *(pytest.param(step, {}, marks=pytest.mark.slow) for step in (0, 1, 5, 9)),
+        pytest.param(7, EVERYTHING, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, step, more):
     options = {"dropout": 0.1, "ema_decay": 0.9, "save_every": 0.0, "log_every": 3, **more}
     run(tmp_path / "whole", **options)

@@ -146,6 +146,7 @@ def test_a_name_links_to_where_it_is_defined_and_a_local_name_does_not(repositor
     assert beside.links_in("minivit/model.py")[3] == {(20, 27): "minivit.engine.product"}
 
 
+@pytest.mark.slow
 def test_a_name_is_followed_through_a_packages_front_door():
     links = beside.links_in("minivit/models/vit.py")
 
@@ -246,6 +247,7 @@ def test_every_op_and_every_twin_has_a_note(pages):
     assert needed - about == set()
 
 
+@pytest.mark.slow
 def test_the_lines_are_those_of_the_files(pages, figures):
     count = 0
     for page in pages:
@@ -272,6 +274,7 @@ def test_colours_change_no_letter_of_the_source():
     assert {"k", "nc", "nf", "sd", "c1"} <= kinds
 
 
+@pytest.mark.slow
 def test_the_page_of_a_file_is_the_file(figures):
     for name in ("minivit/models/vit.py", "minivit/engine/ops.py", "tests/models/test_vit.py"):
         page = f"source/{name.removesuffix('.py').replace('/', '-')}.md"
@@ -279,12 +282,14 @@ def test_the_page_of_a_file_is_the_file(figures):
         assert text == (ROOT / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_tagged_line_of_each_note_is_marked(pages, figures):
     for page in pages:
         marked = set(figures[f"{page.name}.md"].marked)
         assert marked == {note.file.line_id(number) for note in page.notes for number in note.tagged}
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere(written, figures):
     labels = {label for text in written.values() for label in re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)}
     ids = {name: set(page.ids) for name, page in figures.items()}
@@ -305,11 +310,13 @@ def test_every_link_leads_somewhere(written, figures):
     assert count > 3000
 
 
+@pytest.mark.slow
 def test_no_two_lines_of_a_page_have_the_same_name(figures):
     for name, page in figures.items():
         assert len(page.ids) == len(set(page.ids)), name
 
 
+@pytest.mark.slow
 def test_each_note_ends_with_a_link_to_its_test(pages, figures):
     for page in pages:
         links = figures[f"{page.name}.md"].links
@@ -341,6 +348,7 @@ def test_the_names_in_a_notes_table_are_in_the_source_that_the_page_shows(pages)
     assert unknown == []
 
 
+@pytest.mark.slow
 def test_the_paper_map_and_the_pages_lead_to_each_other(pages, written):
     paper_map = (ROOT / "docs" / "paper-map.md").read_text(encoding="utf-8")
 
