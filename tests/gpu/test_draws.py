@@ -7,6 +7,7 @@ from minivit import Tensor
 from minivit.backend.arrays import to_numpy
 from minivit.backend.draws import WORD, draw_key, least_kept, random_words
 from minivit.engine import dropout
+from minivit.engine.fused import drop
 from tests.gpu import strict_cupy
 
 MANY = 10_000_000
@@ -60,6 +61,22 @@ def test_a_generator_draws_another_key_each_time_and_the_same_again():
 def test_a_rate_just_below_1_keeps_next_to_nothing():
     assert least_kept(1 - 1e-12) == WORD - 1
     assert least_kept(0.0) == 0 and least_kept(0.5) == WORD // 2
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.7])
+def test_no_rate_is_rounded_down(rate):
+    assert least_kept(rate) - 1 < rate * WORD <= least_kept(rate)
+
+
+def test_the_least_word_is_kept():
+    key, place = (11, 12, 13, 14), 3
+    for least, kept in [(WORDS[place], 2.0), (WORDS[place] + 1, 0.0)]:
+        here = np.empty(8, np.float32)
+        drop(np.ones(8, np.float32), here, *key, int(least), 2.0)
+        with strict_cupy.installed() as cupy:
+            there = cupy.empty(8, np.float32)
+            drop(cupy.asarray(np.ones(8, np.float32)), there, *key, int(least), 2.0)
+            assert here[place] == to_numpy(there)[place] == kept
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
