@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import numbers
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -29,26 +29,38 @@ TYPES = {"float32": "float", "float64": "double"}
 Function = TypeVar("Function", bound=Callable[..., None])
 
 
-def rowwise(function: Function) -> Function:
+# For each kernel, which of its arguments it writes. The marks `rowwise` and `elementwise` fill it.
+KERNELS: dict[str, list[bool]] = {}
+
+
+def rowwise(*written: str) -> Callable[[Function], Function]:
     """Mark a function that treats each row of its first array's last axis by itself.
 
     It writes into arrays that it is given; those that are not needed may be None. All have the first one's element
     type, and those that are written are contiguous. The other arguments are numbers, and none is passed by name.
 
     On a GPU, where the arrays have one of these TYPES, the kernel of the same name runs instead: a warp for each row.
+
+    Args:
+        *written: the names of the arguments that the kernel writes.
     """
-    return _with_gpu_kernel(function, per_row=True)
+    return functools.partial(_with_gpu_kernel, written=written, per_row=True)
 
 
-def elementwise(function: Function) -> Function:
+def elementwise(*written: str) -> Callable[[Function], Function]:
     """Mark a function that treats each element of its arrays by itself; the rules are those of `rowwise`.
 
     On a GPU, the kernel of the same name runs instead: a thread for each element.
+
+    Args:
+        *written: the names of the arguments that the kernel writes.
     """
-    return _with_gpu_kernel(function, per_row=False)
+    return functools.partial(_with_gpu_kernel, written=written, per_row=False)
 
 
-def _with_gpu_kernel(function: Function, per_row: bool) -> Function:
+def _with_gpu_kernel(function: Function, written: tuple[str, ...], per_row: bool) -> Function:
+    KERNELS[function.__name__] = [name in written for name in inspect.signature(function).parameters]
+
     @functools.wraps(function)
     def call(x: Any, *arguments: Any) -> None:
         if isinstance(x, np.ndarray) or x.dtype.name not in TYPES:
@@ -80,32 +92,22 @@ def _value(name: str, place: int, value: Any, dtype: np.dtype) -> Any:
         return float(value)
     if value.dtype == dtype and value.flags.c_contiguous:
         return value
-    if value.dtype == dtype and _inputs()[name][place]:
+    if value.dtype == dtype and not KERNELS[name][place]:
         return contiguous_on_gpu(value)
     raise TypeError(f"{name} cannot use a {value.dtype} array of strides {value.strides} as argument {place}")
 
 
 @functools.cache
-def _inputs() -> dict[str, list[bool]]:
-    """Return for each kernel which of its arguments are arrays that it only reads."""
-    signatures = re.findall(r"__global__ void (\w+)\((.*?)\) {", SOURCE.read_text(encoding="utf-8"), re.DOTALL)
-    return {
-        name: [argument.strip().startswith("const") for argument in arguments.split(",")[2:]]
-        for name, arguments in signatures
-    }
-
-
-@functools.cache
 def _kernel(name: str, element: str) -> Any:
     """Return a kernel for arrays of "float" or "double"; CuPy loads it on each GPU that it is launched on."""
-    return _module(importlib.import_module("cupy")).get_function(f"{name}<{element}>")
+    return _module(importlib.import_module("cupy"), tuple(KERNELS)).get_function(f"{name}<{element}>")
 
 
 @functools.cache
-def _module(cupy: ModuleType) -> Any:
-    """Return all kernels, compiled; CuPy caches them in the user's home folder."""
+def _module(cupy: ModuleType, names: tuple[str, ...]) -> Any:
+    """Return kernels, compiled; CuPy caches them in the user's home folder."""
     return cupy.RawModule(
         code=SOURCE.read_text(encoding="utf-8"),
         options=("-std=c++14", f"-DLANES={LANES}"),
-        name_expressions=[f"{name}<{element}>" for name in _inputs() for element in TYPES.values()],
+        name_expressions=[f"{name}<{element}>" for name in names for element in TYPES.values()],
     )

@@ -102,7 +102,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     return record(out.reshape(shape), (x, weight, bias), vjp)
 
 
-@rowwise
+@rowwise("out", "normal", "inverse")
 def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Array, inverse: Array) -> None:
     """Normalise each row.
 
@@ -122,7 +122,7 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
     out += b
 
 
-@rowwise
+@rowwise("dx", "product")
 def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, product: Array) -> None:
     """Write the gradient of x into `dx`, and dy * normal into `product`: its rows add up to the gradient of w.
 
@@ -166,7 +166,7 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     return record(out, (x,), vjp)
 
 
-@elementwise
+@elementwise("out", "derivative")
 def gelu_tanh(x: Array, out: Array, derivative: Array) -> None:
     """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its derivative Φ + 2xu' Φ(1 - Φ)."""
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
@@ -187,7 +187,7 @@ def gelu_tanh(x: Array, out: Array, derivative: Array) -> None:
         derivative += phi
 
 
-@elementwise
+@elementwise("out", "derivative")
 def gelu_erf(x: Array, out: Array, derivative: Array) -> None:
     """Φ(x) = (1 + erf(x/√2))/2; write x Φ(x) and its derivative Φ + x φ(x), φ the normal density."""
     xp = xp_of(x)
@@ -377,7 +377,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     return record(apply(a), (x,), vjp)
 
 
-@elementwise
+@elementwise("out")
 def drop(x: Array, out: Array, first: int, second: int, third: int, fourth: int, least: int, scale: float) -> None:
     """Write scale x where the random word of the element is `least` or more, else 0; the key is the four numbers."""
     keep = random_words(x.size, (first, second, third, fourth)).reshape(x.shape) >= least
@@ -421,7 +421,7 @@ def shifted_to_zero(x: Array) -> Array:
         return x - x.max(axis=-1, keepdims=True)
 
 
-@rowwise
+@rowwise("x")
 def softmax_in_place(x: Array, scale: float) -> None:
     """Turn each row of the last axis of a contiguous array into the softmax of `scale` times it.
 
@@ -445,7 +445,7 @@ def softmax_in_place(x: Array, scale: float) -> None:
     x /= (x @ xp_of(x).ones(x.shape[-1], x.dtype))[..., None]
 
 
-@rowwise
+@rowwise("dy")
 def softmax_backward_in_place(dy: Array, y: Array, scale: float) -> None:
     """Turn the gradient of y = softmax(scale x) into that of x: scale y * (dy - rowsum(dy * y))."""
     dy -= vecdot(dy, y)[..., None]

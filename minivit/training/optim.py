@@ -400,7 +400,7 @@ class SGD(Optimizer):
         sgd_step(w, g, m, lr, self.momentum, decay)
 
 
-@elementwise
+@elementwise("w", "m")
 def sgd_step(w: Array, g: Array, m: Array, lr: float, momentum: float, decay: float) -> None:
     """m <- momentum m + g + decay w, w <- w - lr m."""
     m *= momentum
@@ -443,7 +443,7 @@ class Adam(Optimizer):
         adam_step(w, g, mean, square, rate, beta1, beta2, self.eps, root, shrink, decay)
 
 
-@elementwise
+@elementwise("w", "mean", "square")
 def adam_step(
     w: Array, g: Array, mean: Array, square: Array, rate: float, beta1: float, beta2: float, eps: float, root: float,
     shrink: float, decay: float,

@@ -5,6 +5,7 @@ machine's, and those of a warp wait for each other where the card's would exchan
 """
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -15,7 +16,7 @@ from minivit import Tensor
 from minivit.backend import kernels
 from minivit.backend.arrays import to_numpy
 from minivit.backend.cuda import find_cupy
-from minivit.backend.kernels import LANES, SOURCE, _inputs
+from minivit.backend.kernels import KERNELS, LANES, SOURCE
 from minivit.engine import fused
 from minivit.errors import MinivitError
 from minivit.training import optim
@@ -118,9 +119,8 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
     function(*there)
 
     assert REAL or strict_cupy.Crossings.launches == before + 1
-    written = [not read_only for read_only in _inputs()[name]]
     for place in range(len(arguments)):
-        if written[place] and isinstance(here[place], np.ndarray):
+        if KERNELS[name][place] and isinstance(here[place], np.ndarray):
             scale = np.abs(here[place]).max() or 1.0
             np.testing.assert_allclose(
                 to_numpy(there[place]) / scale, here[place] / scale, atol=ROUNDING[dtype], rtol=0
@@ -128,7 +128,7 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
 
 
 def test_every_kernel_has_a_twin_and_a_case():
-    assert set(ARGUMENTS) == set(_inputs())
+    assert set(ARGUMENTS) == set(KERNELS)
     decorated = {
         name
         for module in (fused, optim)
@@ -136,6 +136,15 @@ def test_every_kernel_has_a_twin_and_a_case():
         if hasattr(thing, "has_gpu_kernel") and thing.__module__ == module.__name__
     }
     assert set(ARGUMENTS) == decorated
+
+
+def test_a_mark_names_the_arrays_that_the_source_may_write():
+    source = SOURCE.read_text(encoding="utf-8")
+    found = {}
+    for name, arguments in re.findall(r"__global__ void (\w+)\((.*?)\) {", source, re.DOTALL):
+        found[name] = [argument.strip().startswith("T*") for argument in arguments.split(",")[2:]]
+
+    assert found == KERNELS
 
 
 def test_in_a_row_of_large_and_lost_numbers_softmax_does_as_its_twin(cupy):
