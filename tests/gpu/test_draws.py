@@ -6,7 +6,7 @@ import pytest
 from minivit import Tensor
 from minivit.backend.arrays import to_numpy
 from minivit.backend.draws import WORD, draw_key, least_kept, random_words
-from minivit.engine import dropout
+from minivit.engine import dropout, reference
 from minivit.engine.fused import drop
 from tests.gpu import strict_cupy
 
@@ -77,6 +77,14 @@ def test_the_least_word_is_kept():
             there = cupy.empty(8, np.float32)
             drop(cupy.asarray(np.ones(8, np.float32)), there, *key, int(least), 2.0)
             assert here[place] == to_numpy(there)[place] == kept
+
+
+def test_the_composed_twin_keeps_the_least_word(monkeypatch):
+    least = least_kept(0.3)
+    monkeypatch.setattr(reference, "random_words", lambda count, key: np.array([least - 1, least, least + 1]))
+    kept = reference.dropout(Tensor(np.ones(3)), 0.3, np.random.default_rng(0)).data
+
+    np.testing.assert_allclose(kept, [0.0, 1 / 0.7, 1 / 0.7])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

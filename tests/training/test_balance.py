@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minivit import Notice, Tensor, cross_entropy, gradcheck
+from minivit.backend.indexing import count_each
 from minivit.backend.workers import Workers
 from minivit.data import Dataset
 from minivit.errors import ConfigError, DataError
@@ -20,6 +21,11 @@ from .ranks_on_threads import on_ranks
 
 CLASSES = ("left", "middle", "right")
 WEIGHTS = np.array([0.5, 2.0, 7.0])
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64, np.uint64])
+def test_labels_of_any_kind_of_integer_are_counted(kind):
+    np.testing.assert_array_equal(count_each(np.array([2, 0, 2], kind), 4), [1, 0, 2, 0])
 
 
 def images_and_labels(count=22):
