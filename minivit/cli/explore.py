@@ -76,7 +76,7 @@ def _explore(options: argparse.Namespace) -> int:
     page = Path(options.out) if options.out else path.parent / "explore.html"
     title = (header.get("train") or {}).get("model", path.stem)
     training = None if options.no_snapshots else _training(options, path, model, measured_on)
-    for written in write_explorer(model, page, f"{title}, live", classes, samples, training):
+    for written in write_explorer(model, page, f"{title}, live", shown.classes, samples, training):
         print(printable(written))
     return 0
 

@@ -12,7 +12,7 @@ from ..preprocessing import preprocessing_in
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .common import data_dir_option, format_option, threads_of, threads_option
-from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
+from .weights import add_weights_options, load_weights, names_of_classes, numbered_classes, say_if_head_is_zero
 
 if TYPE_CHECKING:
     from ..data import Dataset
@@ -101,6 +101,8 @@ def images_to_show(
 ) -> tuple[ShownImages, ShownImages]:
     """Return the images of the command line to show, or else test images; and those to measure on.
 
+    They have the names of the model's classes; if its weights name none, those of the data set with as many classes.
+
     Args:
         options: the command's.
         path: the weights file.
@@ -164,6 +166,9 @@ def _test_pictures(
         )
 
     known = classes == test_set.classes
+    if not known and classes == numbered_classes(len(test_set.classes)):
+        notice(f"{printable(path)} does not name its {len(classes)} classes: assumed those of {name}, in their order")
+        known, classes = True, tuple(test_set.classes)
     if not known:
         notice(f"{name} has other classes than the model, which answers with {listed(classes, 4)}")
 

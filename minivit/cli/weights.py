@@ -105,7 +105,12 @@ def names_of_classes(path: Path, model: Any, header: Header) -> list[str]:
     if names := imagenet_classes(count):
         notice(f"{printable(path)} does not name its {count:,} classes: assumed ImageNet's, in their usual order")
         return list(names)
-    return [f"class {k}" for k in range(count)]
+    return list(numbered_classes(count))
+
+
+def numbered_classes(count: int) -> tuple[str, ...]:
+    """Return "class 0", "class 1" and so on, for classes without names."""
+    return tuple(f"class {k}" for k in range(count))
 
 
 def say_if_head_is_zero(path: Path, model: Any) -> None:

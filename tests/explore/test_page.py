@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from minivit.cli import main
+from minivit.data.shapes import SHAPES
 from minivit.errors import CheckpointError, ConfigError, ShapeError
 from minivit.explore import Moment, Sample, Training, explore_page, page_model, training_of, write_explorer
 from minivit.explore.page import LINES, LINES_OF_THE_MEAN
@@ -143,6 +144,8 @@ def test_the_command_writes_the_page_beside_the_weights(tmp_path, capsys):
     page = (tmp_path / "explore.html").read_text(encoding="utf-8")
     assert len(page) < 2e6
     assert len(embedded(page)["samples"]) == 10
+    assert embedded(page)["classes"] == list(SHAPES)  # the file names none
+    assert {each["truth"] for each in embedded(page)["samples"]} == set(range(10))
 
 
 @pytest.mark.parametrize(("out", "told"), [("page.txt", "must be a page that ends in .html")])
