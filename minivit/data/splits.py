@@ -170,7 +170,7 @@ def _said_of_sizes(splits: Splits) -> str:
             continue  # `check_images` names it
     if not sizes:
         return ""
-    smallest, largest = (choose(sizes, key=lambda size: size[0] * size[1]) for choose in (min, max))
+    smallest, largest = (choose(sizes, key=lambda size: (size[0] * size[1], size)) for choose in (min, max))
     both = [f"{width:,} x {height:,}" for width, height in (smallest, largest)]
     return f"{both[0]} pixels" if len(sizes) == 1 else f"{both[0]} to {both[1]} pixels"
 

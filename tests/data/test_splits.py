@@ -134,6 +134,12 @@ def test_of_many_classes_the_largest_and_the_smallest_are_named(tmp_path):
     assert second.endswith("held out to test on (30 % of each class)")
 
 
+def test_broad_and_upright_images_are_of_two_sizes(tmp_path):
+    for k in range(8):
+        write_picture(tmp_path / "ab"[k % 2] / f"{k}.png", k, size=(7, 12) if k < 4 else (12, 7))
+    assert said(folder_splits(tmp_path))[2] == "7 x 12 to 12 x 7 pixels"
+
+
 def test_one_size_and_none(tmp_path):
     for k in range(4):
         write_picture(tmp_path / "ab"[k % 2] / f"{k}.png", k, size=(7, 12))
