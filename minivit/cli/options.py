@@ -80,6 +80,14 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "leave out the residual branches of the last block for each image with probability RATE during training, of "
         "earlier blocks with less",
     ),
+    (
+        "patch-dropout", float, "SHARE",
+        "leave out SHARE of each image's patches, others each time, during training; a step takes less time as well",
+    ),
+    (
+        "patch-dropout-until", float, "SHARE",
+        "leave out patches in the first SHARE of all steps, and train on whole images after that [default: 1]",
+    ),
     ("epochs", float, "N", "pass over the training images N times; N may be a fraction"),
     ("steps", int, "N", "train for N optimiser steps instead of --epochs"),
     ("batch-size", int, "IMAGES", "train on mini-batches of IMAGES"),

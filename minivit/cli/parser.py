@@ -37,7 +37,10 @@ GROUPS = {
     "augmentation": (
         "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "repeated-augmentation",
     ),
-    "regularisation": ("dropout", "stochastic-depth", "weight-decay", "label-smoothing", "class-weights"),
+    "regularisation": (
+        "dropout", "stochastic-depth", "patch-dropout", "patch-dropout-until", "weight-decay", "label-smoothing",
+        "class-weights",
+    ),
     "hardware": ("device", "num-threads", "microbatch", "precision", "grad-checkpointing"),
     "output": (
         "out", "format", "resume", "eval-every", "log-every", "save-every", "snapshots", "no-snapshots", "tensorboard",

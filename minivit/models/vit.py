@@ -43,10 +43,13 @@ class ViT(Classifier):
         checkpoint_blocks: for the backward pass, keep the input of each block alone and compute the rest again: less
             memory, more time, the same logits and gradients.
         skip_unused: leave out what the last block would compute for tokens that the head does not read.
+        patch_dropout: in training mode, the share of patches that are left out, others for each image. A step costs as
+            much less (PatchDropout, arXiv 2208.07220).
     """
 
     checkpoint_blocks = False
     skip_unused = True
+    patch_dropout = 0.0
 
     def __init__(self, config: ViTConfig, seed: int | None = 0):
         seed = None if seed is None else integer("the seed", seed, 0)
@@ -174,6 +177,8 @@ class ViT(Classifier):
         if front:
             z = engine.concatenate([*front, z], axis=1)  # [x_class; x_p E], (B, N + 1, D)  # ViT (1)
         z = self.positions(z)  # + E_pos  # ViT (1)
+        if self.training and self.patch_dropout:
+            z = self._without_some_patches(z, rng)
         z = self.embedding_norm(self.dropout(z, rng))  # ViT B.1: dropout
         skip = not all_tokens and self._may_skip(seen)
         for i, block in enumerate(self.blocks):
@@ -186,6 +191,15 @@ class ViT(Classifier):
                 z = block(z, rng, seen, f"blocks.{i}", queries)
             _keep(seen, f"blocks.{i}.tokens", z)
         return z
+
+    def _without_some_patches(self, z: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return tokens without a share of the patches, drawn for each image: (B, T, D) -> (B, t, D)."""
+        b, tokens, _ = z.shape
+        front = self.config.num_front_tokens
+        kept = max(1, round((1.0 - self.patch_dropout) * (tokens - front)))
+        drawn = rng.random((b, tokens - front)).argsort(axis=1)[:, :kept] + front  # (B, kept)
+        places = np.concatenate([np.tile(np.arange(front), (b, 1)), drawn], axis=1)  # (B, t)
+        return z[np.arange(b)[:, None], places]
 
     def _front_tokens(self) -> list[Tensor]:
         """Return the learned tokens in front of the patches: the paper has one, the class token, (1, 1, D)."""

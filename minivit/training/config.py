@@ -56,6 +56,7 @@ class TrainConfig(
         self._check("repeated_augmentation", self.repeated_augmentation <= images, f"at most the batch of {images:,}")
         if self.objective == "masked-patch":
             self._check("ema_decay", not self.ema_decay, "left alone where patches are masked")
+            self._check("patch_dropout", not self.patch_dropout, "left alone where patches are masked")
             self._check("sampler", self.sampler == "shuffled", "shuffled where patches are masked")
 
 

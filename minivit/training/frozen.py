@@ -69,7 +69,9 @@ def representations_stay(config: TrainConfig, model: Classifier, device: str, ra
         epochs: how often the run sees each image.
     """
     changes = any(getattr(config, name) for name in (*RANDOMNESS, "teacher"))
-    drops = any(getattr(model.config, name, 0) for name in ("dropout", "attention_dropout", "stochastic_depth"))
+    drops = config.patch_dropout or any(
+        getattr(model.config, name, 0) for name in ("dropout", "attention_dropout", "stochastic_depth")
+    )
     one_head = not getattr(model.config, "distillation", False)  # two heads read two tokens, not the representation
     plain = device == "cpu" and ranks.size == 1 and config.precision == "float32"
     return (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..backend.arrays import to_device
 from ..data import Batch
+from ..models import ViT
 from ..utils.aliases import old_names
 from .callbacks.callback import StepResult
 from .distributed.parallel import batch_gradients
@@ -64,6 +65,9 @@ def train_step(run: Run, batch: Batch) -> StepResult:
     """
     begun = time.perf_counter()
     run.optimizer.lr = run.schedule(run.step)
+    if isinstance(run.model, ViT):
+        early = run.step < run.config.patch_dropout_until * run.total_steps
+        run.model.patch_dropout = run.config.patch_dropout if early else 0.0
     run.precision.refresh()
     with run.errors_explained():
         result = batch_gradients(  # forward and backward, micro-batch by micro-batch

@@ -164,6 +164,8 @@ class ModelOptions(Options):
     positions_at: str | None = None
     dropout: float = 0.0
     stochastic_depth: float = 0.0
+    patch_dropout: float = 0.0
+    patch_dropout_until: float = 1.0
     grad_checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -172,6 +174,8 @@ class ModelOptions(Options):
         good = self.mlp_ratio is None or 0 < self.mlp_ratio <= LARGEST_RATIO
         self._check("mlp_ratio", good, f"above 0 and at most {LARGEST_RATIO:g}")
         self._check("eps", self.eps is None or 0 < self.eps <= 1, "above 0 and at most 1")
+        self._check_below_1("patch_dropout")
+        self._check("patch_dropout_until", 0 <= self.patch_dropout_until <= 1, "a share from 0 to 1")
         if self.pool is not None:
             classifier = pool_of("pool", self.pool)
             object.__setattr__(self, "pool", "avg" if classifier == "gap" else classifier)  # one name for one thing

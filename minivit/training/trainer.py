@@ -387,6 +387,7 @@ def build_run(
     notes = run_notes(folder, device)
     if given.model is None or config.grad_checkpointing:
         set_grad_checkpointing(model, config)
+    check_patch_dropout(model, config)
 
     # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
@@ -542,6 +543,19 @@ def set_grad_checkpointing(model: Classifier, options: ModelOptions) -> None:
         model.checkpoint_blocks = options.grad_checkpointing
     elif options.grad_checkpointing:
         raise ConfigError(f"grad-checkpointing is for Vision Transformers, not {options.title}")
+
+
+def check_patch_dropout(model: Classifier, options: ModelOptions) -> None:
+    """Refuse to leave out patches of a model that needs them all: `loop.train_step` does it."""
+    if not options.patch_dropout:
+        return
+    if not isinstance(model, ViT):
+        raise ConfigError(f"patch-dropout is for Vision Transformers, not {options.title}")
+    if model.config.positions == "relative" or model.config.positions_at != "stem":
+        raise ConfigError(
+            "patch-dropout needs position embeddings that are added once, before the first block: give --positions "
+            "learned, learned2d or sincos2d, and --positions-at stem"
+        )
 
 
 def build_objective(

@@ -248,6 +248,20 @@ def test_the_variants_of_the_whole_model_have_right_gradients(changes):
     check_whole_model(**changes)
 
 
+@pytest.mark.parametrize("changes", [{}, {"classifier": "gap", "positions": "learned2d"}], ids=str)
+def test_the_gradients_are_right_where_patches_are_left_out(changes):
+    class LeavingOut(nn.Module):
+        def __init__(self):
+            self.vit = tiny_vit(**changes).train()
+            self.vit.patch_dropout = 0.5
+
+        def forward(self, images):
+            return self.vit(images, rng=same_rng())
+
+    model = LeavingOut()
+    check_layer(model, random_images(model.vit.config, batch=2))
+
+
 def test_normalised_queries_and_keys_have_the_right_gradient():
     """The bias of all keys adds the same to each score of a query, so that its gradient is 0 but for rounding."""
     attention = randomize(vit.MultiHeadSelfAttention(tiny_config(qk_norm=True, qkv_bias=False), None))

@@ -24,6 +24,8 @@ from minivit.training.options import (
     RecordOptions,
 )
 
+from .conftest import tiny_model
+
 GROUPS = [AugmentOptions, ComputeOptions, DataOptions, ModelOptions, ObjectiveOptions, OptimOptions, RecordOptions]
 
 
@@ -159,6 +161,37 @@ def test_checkpointed_blocks_are_for_vision_transformers():
     assert model.checkpoint_blocks
     with pytest.raises(ConfigError, match="for Vision Transformers, not a title"):
         trainer.set_grad_checkpointing(None, options.ModelOptions(weights="a title", grad_checkpointing=True))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"patch_dropout": 1.0}, "patch-dropout must be at least 0 and below 1"),
+        ({"patch_dropout_until": 1.5}, "patch-dropout-until must be a share from 0 to 1"),
+        (
+            {"patch_dropout": 0.5, "objective": "masked-patch"},
+            "patch_dropout must be left alone where patches are masked",
+        ),
+    ],
+    ids=str,
+)
+def test_a_share_of_patches_that_cannot_be_left_out_is_refused(changes, told):
+    with pytest.raises(ConfigError, match=told.replace("_", "-")):
+        TrainConfig(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"positions": "relative"}, {"positions_at": "every"}, {"positions_at": "shared"}])
+def test_a_model_whose_blocks_add_positions_needs_all_patches(changes):
+    model = tiny_model(**changes)
+    with pytest.raises(ConfigError, match="needs position embeddings that are added once"):
+        trainer.check_patch_dropout(model, TrainConfig(patch_dropout=0.5))
+    trainer.check_patch_dropout(model, TrainConfig())
+
+
+def test_a_residual_network_has_no_patches_to_leave_out():
+    config = TrainConfig(model="BiT-R14-CIFAR", patch_dropout=0.5)
+    with pytest.raises(ConfigError, match="patch-dropout is for Vision Transformers, not BiT-R14-CIFAR"):
+        trainer.check_patch_dropout(create_model("BiT-R14-CIFAR"), config)
 
 
 @pytest.mark.parametrize(("given", "steps"), [({"epochs": 2.0}, 20), ({"epochs": 0.01}, 1), ({"steps": 7}, 7)])

@@ -303,6 +303,7 @@ def kill_after(monkeypatch, step):
 
 EVERYTHING = {
     "augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0, "repeated_augmentation": 3,
+    "patch_dropout": 0.5, "patch_dropout_until": 0.6,
 }  # fmt: skip
 
 BALANCED = {"class_weights": "balanced", "sampler": "balanced"}
@@ -330,6 +331,19 @@ def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, ste
             for name in ("whole", "killed")
         )
         assert whole == killed  # nothing is logged twice or missing
+
+
+def test_patches_are_left_out_in_the_first_share_of_the_steps(tmp_path, monkeypatch):
+    shares, encode = [], vit.ViT.encode
+
+    def watched(model, z, **options):
+        if model.training:
+            shares.append(model.patch_dropout)
+        return encode(model, z, **options)
+
+    monkeypatch.setattr(vit.ViT, "encode", watched)
+    run(tmp_path, microbatch=20, patch_dropout=0.5, patch_dropout_until=0.4)
+    assert shares == [0.5] * 4 + [0.0] * 6
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_logged_once(tmp_path, monkeypatch):

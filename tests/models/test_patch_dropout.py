@@ -1,0 +1,70 @@
+"""Patches left out in training: which, when, and what the rest computes."""
+
+import numpy as np
+import pytest
+
+from minivit import Tensor
+from tests.support import random_images, tiny_vit
+
+
+def model_without(share, **changes):
+    model = tiny_vit(**changes).train()
+    model.patch_dropout = share
+    return model
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def whole_tokens(model, images):
+    """What enters the first block if no patch is left out, (B, T, D)."""
+    front = [np.broadcast_to(token.data, (len(images), *token.shape[1:])) for token in model._front_tokens()]
+    z = np.concatenate([*front, model.embed(images).data], axis=1)
+    return model.positions(Tensor(z)).data
+
+
+@pytest.mark.parametrize(
+    ("changes", "front"),
+    [({}, 1), ({"classifier": "gap"}, 0), ({"registers": 2}, 3), ({"positions": "sincos2d"}, 1)],
+    ids=str,
+)
+@pytest.mark.parametrize(("share", "kept"), [(0.5, 2), (0.25, 3), (0.9, 1)])
+def test_other_patches_of_each_image_are_left_out_and_no_token_in_front(changes, front, share, kept):
+    model = model_without(share, **changes)
+    images = random_images(model.config, batch=40)
+    assert model.config.num_patches == 4
+    model.blocks = []
+
+    tokens = model.encode(model.embed(images), rng=rng()).data
+
+    assert tokens.shape[1] == front + kept
+    found = []
+    for rows, all_rows in zip(tokens, whole_tokens(model, images), strict=True):
+        places = [np.flatnonzero((row == all_rows).all(axis=1)).item() for row in rows]
+        assert places[:front] == list(range(front))
+        assert len(set(places)) == front + kept
+        found.append(tuple(sorted(places[front:])))
+    assert {place for places in found for place in places} == set(range(front, front + 4))
+    assert len(set(found)) > 2
+
+
+def test_the_rest_is_computed_as_if_there_had_never_been_more():
+    model = model_without(0.5, classifier="gap")
+    images = random_images(model.config, batch=3)
+    kept = model._without_some_patches(Tensor(whole_tokens(model, images)), rng(7))
+    z = kept
+    for block in model.blocks:
+        z = block(z)
+
+    logits = model(images, rng=rng(7)).data
+
+    by_hand = model.head(Tensor(model.encoder_norm(z).data.mean(axis=1))).data
+    np.testing.assert_allclose(logits, by_hand, rtol=1e-12)
+
+
+def test_all_patches_are_seen_outside_of_training():
+    model, plain = model_without(0.5).eval(), tiny_vit().eval()
+    images = random_images(model.config)
+
+    np.testing.assert_array_equal(model(images).data, plain(images).data)
