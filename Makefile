@@ -21,7 +21,8 @@
 #   make site      landing page, lessons, guide, reference and gallery as a site, in site/      (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 20 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
-#   make bench-gpu test-gpu, then training beside PyTorch, eager and compiled, on the same card; into results/gpu
+#   make gpu-report  a GPU's numbers beside NumPy's, its speed beside PyTorch's, into results/gpu/CARD; with the machine's own
+#                  CuPy and PyTorch, if it has them: then nothing is installed; REPORT_OPTIONS="--minutes 10"   (about 40 minutes)
 #   make clean     remove the virtual environment and caches
 
 PYTHON ?= python3
@@ -31,10 +32,11 @@ TRAIN_OPTIONS ?=
 FUZZ_OPTIONS ?=
 BENCH_OPTIONS ?=
 MUTANTS_OPTIONS ?=
+REPORT_OPTIONS ?=
 comma := ,
 HERE := not parity and not lessons and not mpi and not package and not browser and not live
 
-.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-kernels test-gpu test-browser test-live test-lessons lessons lessons-model book site lint parity parity-real bench bench-gpu clean
+.PHONY: install train test test-all test-versions test-package fuzz mutants test-mpi test-kernels test-gpu test-browser test-live test-lessons lessons lessons-model book site lint parity parity-real bench bench-gpu gpu-report clean
 
 install: .venv/ready
 
@@ -120,11 +122,16 @@ bench: .venv/ready-bench
 	$(BIN)/minivit bench --quick $(BENCH_OPTIONS)
 
 GPU_TESTS := tests/gpu/test_numbers.py tests/gpu/test_kernels.py tests/gpu/test_products.py
-GPU_BENCH := $(BIN)/minivit bench --device cuda --task train --precision float32,tf32,bfloat16,float16 --against torch,torch-compiled
-bench-gpu: .venv/ready-test+bench+bfloat16+cuda$(CUDA)
-	MINIVIT_GPU=1 $(BIN)/python -m pytest -rs $(GPU_TESTS)
-	$(GPU_BENCH) ViT-Ti_4-CIFAR --batch-size 512 --out results/gpu/ViT-Ti_4-CIFAR.json
-	$(GPU_BENCH) ViT-B_16 --batch-size 64 --out results/gpu/ViT-B_16.json
+
+# Where no Python here has CuPy yet, .venv gets it, once nvidia-smi has found a GPU.
+gpu-report:
+	@for python in $(PYTHON) $(BIN)/python; do \
+		if $$python -c "import cupy, minivit.bench" 2>/dev/null; then exec $$python -m minivit.bench.gpu $(REPORT_OPTIONS); fi; \
+	done; \
+	nvidia-smi -L >/dev/null 2>&1 || { echo "no GPU can be used here: install NVIDIA's driver, which brings nvidia-smi" >&2; exit 2; }; \
+	$(MAKE) .venv/ready-test+bench+bfloat16+cuda$(CUDA) && exec $(BIN)/python -m minivit.bench.gpu $(REPORT_OPTIONS)
+
+bench-gpu: gpu-report
 
 clean:
 	rm -rf .venv .venv-oldest .venv-newest .mutants build *.egg-info .pytest_cache .ruff_cache .hypothesis

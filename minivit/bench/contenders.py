@@ -213,3 +213,12 @@ def installed_peers() -> list[str]:
     return [
         name for name in LIBRARIES if name != "minivit" and importlib.util.find_spec(name.removesuffix("-compiled"))
     ]
+
+
+def torch_with_gpu() -> str:
+    """Return why PyTorch cannot be measured on a GPU, or "" if it can."""
+    if importlib.util.find_spec("torch") is None:
+        return "PyTorch is not installed"
+    import torch
+
+    return "" if torch.cuda.is_available() else f"PyTorch {torch.__version__} finds no GPU"

@@ -91,6 +91,13 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
+def peak_gpu_memory(library: str, device: str) -> int | None:
+    """Return the bytes that a library has taken from a GPU, those included that it keeps for reuse."""
+    if library == "minivit":
+        return sys.modules["cupy"].get_default_memory_pool().total_bytes()  # CuPy gives none back by itself
+    return sys.modules["torch"].cuda.max_memory_reserved(device) if library.startswith("torch") else None
+
+
 def serve(library: str, job: Job) -> None:
     """Answer the parent's lines until there are no more; this is the program of the child."""
     if hasattr(os, "sched_setaffinity"):
@@ -107,7 +114,7 @@ def serve(library: str, job: Job) -> None:
         done = 2
         for line in sys.stdin:
             if line.strip() == "memory":
-                size = peak_memory() if job.device == "cpu" else None  # the system does not report a GPU's memory
+                size = peak_memory() if job.device == "cpu" else peak_gpu_memory(library, job.device)
                 print(json.dumps({"bytes": size}), file=answers, flush=True)
                 continue
             seconds = 0.0
