@@ -58,7 +58,7 @@ def measure_parts(
         names: of the parts.
         settings: what to measure.
         seconds: the limit for all of them together.
-        commands: name of a part -> the command to run in place of its own.
+        commands: name of a part -> another command to run.
         grace: seconds in which a part that is late may end by itself.
 
     Returns:
