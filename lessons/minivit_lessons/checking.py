@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from . import exercises, state, trial
+from . import exercises, hints, state, trial
 from .display import Text, display, unfolded
 from .notebooks import SOLUTIONS, Cell, lesson_notebook, lessons_folder, read_notebook
-from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, time_limit
+from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, Unexplained, time_limit
 
 PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
 
@@ -96,7 +96,7 @@ def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
     except NotDone:
         return Verdict(name, NOT_DONE, f"{name} is not done yet", printed.said())
     except Complaint as complaint:
-        return Verdict(name, WRONG, str(complaint), printed.said())
+        return Verdict(name, WRONG, _with_hint(name, attempt, complaint), printed.said())
     except OutOfTime:
         return Verdict(
             name, WRONG, f"{name} takes longer than {trial.SECONDS:g} s: does a loop never end?", printed.said()
@@ -107,6 +107,15 @@ def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
         text = f"{type(error).__name__}: {error}".partition("\n")[0]
         return Verdict(name, WRONG, f"the result of {name} cannot be used: {text}", printed.said())
     return Verdict(name, PASSED, "", printed.said())
+
+
+def _with_hint(name: str, attempt: Any, complaint: Complaint) -> str:
+    """Return what is wrong, with what the learner's source says about it."""
+    if fault := hints.certain_hint(attempt):
+        return f"{name}: {fault}"
+    if isinstance(complaint, Unexplained) and (hint := hints.likely_hint(attempt, solution(name))):
+        return complaint.hinted(hint)
+    return str(complaint)
 
 
 def _begun(name: str, attempt: Any) -> Any:

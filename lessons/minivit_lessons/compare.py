@@ -2,7 +2,7 @@
 
 `same` first looks for the mistakes that the exercise knows: each is a sentence and the result that it leads to. Then it
 looks for mistakes of any exercise: a missing factor, a sign, a transposed matrix, a lost axis, the wrong element type.
-Only then does it say where the first difference is.
+Only then does it say where the first difference is, and `checking` adds what the learner's source shows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .trial import Attempt, Complaint, explained
+from .trial import Attempt, Complaint, Unexplained, explained
 
 Mistakes = Mapping[str, Any]  # sentence: the result it leads to, or a function that computes it
 
@@ -55,10 +55,10 @@ def same(
         if wrong.shape == array.shape and _close(array, wrong, tolerance):
             raise Complaint(f"{what}: {sentence}")
     if array.shape != right.shape:
-        raise Complaint(_shape_sentence(array, right, what, tolerance))
+        raise Unexplained(_shape_sentence(array, right, what, tolerance), what)
     if not np.isfinite(array).all() and np.isfinite(right).all():
         raise Complaint(f"{what} holds nan or infinity: is there a division by 0 or an exp of a large number?")
-    raise Complaint(_value_sentence(array, right, what, factors or {}, tolerance))
+    raise Unexplained(_value_sentence(array, right, what, factors or {}, tolerance), what)
 
 
 def same_gradients(

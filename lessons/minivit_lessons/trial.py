@@ -100,6 +100,24 @@ class Complaint(Exception):
         return Complaint(f"{self}; {reason}")
 
 
+class Unexplained(Complaint):
+    """What is wrong with a result where no known mistake leads to it: the first difference, or a missing factor.
+
+    Args:
+        message: the whole sentence.
+        what: the name of the call.
+    """
+
+    def __init__(self, message: str, what: str):
+        self.what = what
+        super().__init__(message)
+
+    def hinted(self, hint: str) -> str:
+        """Return the sentence with a hint at its end, or with the hint alone where both do not fit."""
+        both = f"{self}; {hint}"
+        return both if len(both) <= LONGEST else f"{self.what} is wrong; {hint}"
+
+
 class Raised(Complaint):
     """An exception of an attempt, in one line of at most LONGEST characters if the advice leaves room.
 

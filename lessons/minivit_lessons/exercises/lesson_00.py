@@ -146,7 +146,16 @@ def accuracy(attempt: Attempt) -> None:
             "this is the share of wrong answers": 1 - share,
             "this says for each image whether the answer is right: take the mean": np.array(hits),
             "the answer is the largest logit, not the smallest": _share(logits.argmin(axis=1) == labels),
-            "no answer is right: compare the position of each row's largest logit, argmax(axis=1), with the label": 0.0,
+            (
+                "no answer is right, or all() asks for every image: compare argmax(axis=1) with labels, take the mean"
+            ): 0.0,
+            "any() asks whether one image is right: take the mean": 1.0,
+            "this is 1 minus a number of images: divide that number by all images": 1.0 + sum(hits) - images,
+            "the first image is left out: a loop begins at 0": sum(hits[1:]) / images,
+            "the last image is left out: range(len(labels)) reaches it": sum(hits[:-1]) / images,
+            "this counts positive logits of the right class: it must be the largest of its row": _share(
+                logits[np.arange(images), labels] > 0
+            ),
             "divide by the number of images, not by the number of classes": sum(hits) / classes,
             "labels holds the classes' numbers already: compare with labels, not with labels.argmax()": _share(
                 logits.argmax(axis=1) == labels.argmax()
@@ -201,6 +210,9 @@ def top_k_accuracy(attempt: Attempt) -> None:
             "one class too few is taken": shares[k - 1],
             "the logits are sorted down the columns: each row is an image, so use axis=1": _share(
                 [label in column for label, column in zip(labels, np.argsort(-logits, axis=0)[:, :k], strict=True)]
+            ),
+            "the logits are sorted down the columns, which gives numbers of images: use axis=1": _share(
+                [label in column for label, column in zip(labels, np.argsort(logits, axis=0)[:, -k:], strict=True)]
             ),
             "only the k-th largest logit is compared: any of the k largest may be the label's": shares[k]
             - shares[k - 1],

@@ -67,6 +67,9 @@ def slope(attempt: Attempt) -> None:
             "f is called once, with a difference: call it twice, and subtract the results": (
                 _cube(2 * step) / (2 * step)
             ),
+            "the points are half a step away, so one step apart: take x + step and x - step": (
+                (_cube(x + step / 2) - _cube(x - step / 2)) / (2 * step)
+            ),
         },
         factors={"step": step},
     )
@@ -154,6 +157,9 @@ def tanh_value(attempt: Attempt) -> None:
                 (t * (1 - t),): "tanh(x) · (1 - tanh(x)) is the form for the sigmoid: for tanh it is 1 - tanh(x)²",
                 (0.0,): "the derivative is 0: use math.tanh(a.data), since .grad is still 0 in the forward pass",
                 (x,): "the derivative is the input itself: it must be 1 - tanh(x)²",
+                (math.tanh(1 - x * x),): "this is tanh of 1 - x²: the derivative is 1 - tanh(x)²",
+                (1 / (1 + x * x),): "this is the derivative of the arc tangent: for tanh it is 1 - tanh(x)²",
+                (1 - x,): "the derivative is 1 - x with the input x: it must be 1 - tanh(x)²",
             },
         )
     for x, t in ((400.0, 1.0), (-400.0, -1.0)):
@@ -210,6 +216,12 @@ def _check_order(got: Any, end: Any, below: list[Any]) -> None:
     if count > 1:
         raise Complaint(f"backward_order(end) holds {names[often]} {count} times: each Value must be there once")
     missing = [one for one in below if all(one is not other for other in got)] if len(got) < len(below) else []
+    for which, word in ((0, "first"), (-1, "last")):
+        chain = [end]
+        while chain[-1].parents:
+            chain.append(chain[-1].parents[which])
+        if missing and {id(one) for one in got} == {id(one) for one in chain}:
+            raise Complaint(f"backward_order(end) follows only the {word} parent of each Value: visit all its parents")
     if missing:
         kind = "the Values without parents, which are those whose gradients you need"
         if any(one.parents for one in missing):
@@ -383,8 +395,12 @@ def derivative_forward(attempt: Attempt) -> None:
             ),
             "this is 0: start itself has the derivative 1 with respect to itself": 0.0,
             "the slopes are added up: multiply each by the derivative of its parent": 13.0 + 11.0,
+            "the contributions of a Value's parents are multiplied: add them up": _multiplied(nodes, start),
         }
-        same(attempt(end, start), right, what, mistakes, check_dtype=False)
+        missing = "a Value without parents that is not start has no entry: its derivative is 0"
+        with explained({"KeyError": missing}):
+            got = attempt(end, start)
+        same(got, right, what, mistakes, check_dtype=False)
     if any(node.grad != 100.0 for node in nodes):
         raise Complaint("derivative_forward changes .grad: keep the derivatives in a dictionary instead")
     same(
@@ -425,6 +441,16 @@ def _below(end: Any) -> list[Any]:
                 found.append(parent)
                 waiting.append(parent)
     return found
+
+
+def _multiplied(nodes: list[Any], start: Any) -> float:
+    """Return the derivative of the last of some Values, oldest first, if the parents' contributions are multiplied."""
+    found: dict[int, float] = {}
+    for one in nodes:
+        found[id(one)] = 1.0 if one is start else math.prod(
+            found[id(parent)] * factor for parent, factor in zip(one.parents, one.slopes, strict=True)
+        )  # fmt: skip
+    return found[id(nodes[-1])]
 
 
 def _example(a: Any, b: Any) -> Any:

@@ -31,7 +31,14 @@ def unbroadcast(attempt: Attempt) -> None:
         new = len(big) - len(shape)
         front = tuple(range(new))
         stretched = tuple(i for i, length in enumerate(shape) if length == 1)
+        alone = {
+            f"cannot reshape array of size {dy.size // length} into": (
+                f"only axis {i} is summed: sum dy over {_axes(front, stretched)}, counted from 0"
+            )
+            for i, length in enumerate(big)
+        }
         reasons = {
+            **alone,
             "more dimensions than allowed": "broadcasting repeats numbers; here the copies must be added up",
             "cannot reshape array": f"before the reshape, sum dy over {_axes(front, stretched)}, counted from 0",
             " raises ": f"sum dy over {_axes(front, stretched)}, counted from 0",
@@ -138,6 +145,9 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
                 ),
                 "it has the shape of b: unbroadcast it to x.shape": lambda: _sum_of_copies(dy * w, w.shape),
                 "everything is added up: unbroadcast sums only over the copies": lambda: (dy * w).sum(),
+                "dy is added up before the product: multiply dy itself, element by element": (
+                    lambda: _sum_of_copies(dy.sum() * np.broadcast_to(w, dy.shape), x.shape)
+                ),
             },
             "b": {
                 "the copies' gradients are not summed: return unbroadcast(dy * x, w.shape)": dy * x,
@@ -197,6 +207,19 @@ def total(attempt: Attempt) -> None:
             "cannot reshape": "repeat dy with np.broadcast_to, not with reshape",
             " raises ": reason,
         }
+        with explained({"more dimensions than allowed": "axis must be None if it is left out"}):
+            same(
+                attempt(attempt.find("Tensor")(x), **options),
+                x.sum(**options),
+                f"total({written})",
+                {
+                    "keepdims is not passed to sum": x.sum(axis=axis),
+                    "keepdims=True must not be the default": x.sum(axis=axis, keepdims=True),
+                    "without an axis everything is added up: axis=None must be the default": x.sum(axis=-1),
+                    "without an axis everything is added up: axis=None must be the default, not 0": x.sum(axis=0),
+                    "this is a mean: add up": x.mean(**options),
+                },
+            )
         with explained(reasons):
             same_vjp(
                 attempt, lambda a, options=options: attempt(a, **options), [x], ["a"], f"total({written})", mistakes
@@ -304,6 +327,9 @@ def backward_walk(attempt: Attempt) -> None:
                 "x is used twice and keeps only the last gradient: add it to the first": 3.0 * dy,
                 "x is used twice and keeps only the first gradient: add the second to it": 4.0 * dy,
                 "the gradients of two uses are multiplied: add them": 12.0 * dy * dy,
+                "the gradients of two uses are averaged: add them": 3.5 * dy,
+                "the gradients of two uses are subtracted: add them": -dy,
+                "the first gradient is subtracted from the second: add them": dy,
             }
         },
     )
@@ -371,6 +397,18 @@ def sum_blocks(attempt: Attempt) -> None:
                 "keepdims=True keeps the axes of length 1: leave it out": right.reshape(rows, 1, columns, 1),
                 "this is x unchanged": x,
                 "everything is added up: sum over two axes of four": x.sum(),
+                "only pairs of rows are added: split the columns into (columns, 2) too": (
+                    x.reshape(rows, 2, 2 * columns).sum(axis=1)
+                ),
+                "only pairs of columns are added: split the rows into (rows, 2) too": (
+                    x.reshape(2 * rows, columns, 2).sum(axis=2)
+                ),
+                **{
+                    f"the sum runs over axes {a} and {b}: those of length 2 are axes 1 and 3": (
+                        x.reshape(rows, 2, columns, 2).sum(axis=(a, b))
+                    )
+                    for a, b in ((0, 1), (1, 2), (2, 3), (0, 3))
+                },
             },
             check_dtype=False,
         )

@@ -56,6 +56,13 @@ def softmax_jacobian(attempt: Attempt) -> None:
                 ),
                 "this is the diagonal matrix of p alone: subtract np.outer(p, p)": diagonal,
                 "this is np.outer(p, p) alone: it is subtracted from np.diag(p)": outer,
+                "it is divided by K: np.outer(p, p) is subtracted as it is": diagonal - outer / K,
+                "p² is on the diagonal of the first term: it is np.diag(p)": np.diag(p * p) - outer,
+                "p[i]² is subtracted twice on the diagonal: np.diag(p) holds p alone": np.diag(p * (1 - p)) - outer,
+                "1 - p is on the diagonal: it must be p": np.diag(1 - p) - outer,
+                "the number of the diagonal is in the last column: after the inner loop j is K - 1, so use J[i, i]": (
+                    np.where(np.arange(K) == K - 1, (p * (1 - p))[:, None], -outer)
+                ),
             },
             tolerance=1e-6,
         )
@@ -95,6 +102,9 @@ def matmul(attempt: Attempt) -> None:
                     lambda: _sum_of_copies(np.dot(dy, wT), x.shape)
                 ),
                 "this is elementwise, dy * w: the vjp of @ needs @": lambda: dy * w,
+                "the gradients of the copies are averaged: add them up with unbroadcast": (
+                    lambda: _sum_of_copies(dy @ wT, x.shape) * x.size / (dy @ wT).size
+                ),
             }
             b: dict[str, Callable[[], Any]] = {
                 "x is not transposed: dw = xᵀ @ dy": lambda: x @ dy,
@@ -104,6 +114,9 @@ def matmul(attempt: Attempt) -> None:
                 "dy is missing": lambda: xT @ ones,
                 "dy is transposed in place of x: dw = xᵀ @ dy": lambda: x @ dy.swapaxes(-1, -2),
                 "this is dyᵀ @ x, the transposed gradient: dw = xᵀ @ dy": lambda: dy.swapaxes(-1, -2) @ x,
+                "the gradients of the copies are averaged: add them up with unbroadcast": (
+                    lambda: _sum_of_copies(xT @ dy, w.shape) * w.size / (xT @ dy).size
+                ),
             }
             return {"a": _possible(a), "b": _possible(b)}
 
@@ -116,7 +129,15 @@ def matmul(attempt: Attempt) -> None:
             "mismatch in its core dimension": order,
             "could not be broadcast": order,
         }
+        tensor = attempt.find("Tensor")
+        forward: dict[str, Callable[[], Any]] = {
+            "np.dot multiplies each matrix by all of the other stack: use x @ w": lambda x=x, w=w: np.dot(x, w),
+            "this is elementwise, x * w: use x @ w": lambda x=x, w=w: x * w,
+            "the factors are swapped: x @ w": lambda x=x, w=w: w @ x,
+            "w is transposed: x @ w": lambda x=x, w=w: x @ w.swapaxes(-1, -2),
+        }
         with explained(reasons):
+            same(attempt(tensor(x), tensor(w)), x @ w, what, _possible(forward))
             same_vjp(attempt, attempt, [x, w], ["a", "b"], what, mistakes)
     constant = np.ones((3, 2))
     keeps_float32(attempt, lambda a: attempt(a, constant), (2, 3), "matmul(a, b)")
@@ -240,6 +261,12 @@ def _softmax_gradients(attempt: Attempt, points: np.ndarray, p: np.ndarray, axis
                 "the mean of p dp is subtracted: subtract its sum": (
                     lambda dp: p * (dp - (p * dp).mean(axis=axis, keepdims=True))
                 ),
+                "the mean of dp is subtracted: subtract Σ p dp, the mean weighted with p": (
+                    lambda dp: p * (dp - dp.mean(axis=axis, keepdims=True))
+                ),
+                "the largest dp is subtracted: subtract Σ p dp": (
+                    lambda dp: p * (dp - dp.max(axis=axis, keepdims=True))
+                ),
                 "the factor p in front is missing: dx = p · (dp - Σ p dp)": (
                     lambda dp, p=p, axis=axis: dp - (p * dp).sum(axis=axis, keepdims=True)
                 ),
@@ -317,6 +344,12 @@ def cross_entropy(attempt: Attempt) -> None:
             "the sum of the logs is taken: take the log of the sum": -np.mean(
                 (shifted - shifted.sum(axis=1, keepdims=True))[np.arange(B), labels]
             ),
+            **{
+                f"log Σ exp(x) uses {name}: use np.log": -np.mean(
+                    (shifted - log(np.exp(shifted).sum(axis=1, keepdims=True)))[np.arange(B), labels]
+                )
+                for name, log in (("np.log2", np.log2), ("np.log10", np.log10), ("np.log1p", np.log1p))
+            },
             "the logit is divided by the log of the sum: subtract it": -np.mean(
                 (shifted / np.log(np.exp(shifted).sum(axis=1, keepdims=True)))[np.arange(B), labels]
             ),

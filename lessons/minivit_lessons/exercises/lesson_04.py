@@ -75,6 +75,15 @@ def normalise_row(attempt: Attempt) -> None:
                     x / math.sqrt(math.fsum(y * y for y in row) / D + eps) for x in centred
                 ],
                 "the sum of squares is not divided by D": [x / math.sqrt(squares + eps) for x in centred],
+                "only the last number's distance counts: add all up, variance += (x - mean) ** 2": [
+                    x / math.sqrt(centred[-1] ** 2 + eps) for x in centred
+                ],
+                "only the last number's distance counts: add all up, variance += (x - mean) ** 2 / D": [
+                    x / math.sqrt(centred[-1] ** 2 / D + eps) for x in centred
+                ],
+                "the distances are not squared, abs(x - mean): square them": [
+                    x / math.sqrt(math.fsum(map(abs, centred)) / D + eps) for x in centred
+                ],
                 "ε is added to the result: add it to the variance, under the root": [x / size + eps for x in centred],
                 "the sum is squared: square each distance, sum((x - mean) ** 2 for x in row)": [
                     x / math.sqrt(eps) for x in centred
@@ -634,6 +643,9 @@ def layer_norm_gradient(attempt: Attempt) -> None:
                     x, dy, eps
                 ),
                 "the mean counts as a constant: it depends on x too": (dy - n * mean_dyn) / root,
+                "the two means run over all tokens: take them over the last axis, with keepdims=True": (
+                    (dy - dy.mean() - n * (dy * n).mean()) / root
+                ),
                 "the division by √(σ² + ε) is missing": dy - mean_dy - n * mean_dyn,
                 "the last term is added: its sign is minus": (dy - mean_dy + n * mean_dyn) / root,
                 "the last term lacks its factor n": (dy - mean_dy - mean_dyn) / root,

@@ -357,6 +357,7 @@ def patch_means(attempt: Attempt) -> None:
                 image.reshape(h, w, P * P).mean(axis=-1)
             ),
             "these are sums: take the mean": right * P * P,
+            "the sums are divided by P: a patch has P * P pixels, so take the mean": right * P,
             "the grid is flat: keep rows and columns of patches apart": right.reshape(-1),
             "the axes of length 1 are kept: leave out keepdims": right[:, None, :, None],
             "this is the mean of the whole image": np.array(image.mean()),

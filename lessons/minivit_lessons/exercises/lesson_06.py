@@ -160,6 +160,9 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
                 speeds, order=(groups[1], groups[0], groups[3], groups[2])
             ),
             "sines and cosines alternate: all sines of x come first, then all its cosines": np.array(pairs, np.float32),
+            "the four groups alternate from number to number: write the groups one after the other": (
+                right.reshape(-1, 4, quarter).swapaxes(1, 2).reshape(right.shape)
+            ),
             "the exponent divides by D/4: divide by D/4 - 1, so that the last speed is 1/10000": table(
                 [10000.0 ** (-k / quarter) for k in range(quarter)]
             ),

@@ -68,6 +68,12 @@ def look(attempt: Attempt) -> None:
                 np.array(_shares(list(raw / math.sqrt(3)))) @ values
             ),
             "the weighted values are not added up: sum over them": np.array(weights)[:, None] * values,
+            **{
+                f"the scores are divided by {name}: softmax takes the scores themselves here": (
+                    np.array(_shares(list(raw / number))) @ values
+                )
+                for name, number in (("N", 5), ("√N", math.sqrt(5)), ("D_h", 3))
+            },
             "this is the mean of weight · value: add them up, because the weights already add up to 1": right / 5,
             "the weighted values are not added up: weights @ values": (np.array(weights)[:, None] * values).T,
             "the score is a distance, which is small for a good match: take the dot product": (
@@ -160,6 +166,9 @@ def attention_weights(attempt: Attempt) -> None:
             ),
             "queries and keys are swapped: row i belongs to query i": _rows((scores / 3).swapaxes(-1, -2)),
             "the scores are divided by the root of another axis: D_h is q.shape[-1]": _rows(scores / math.sqrt(2)),
+            "the scores are divided by 8, which is √D_h only for D_h = 64: use q.shape[-1]": _rows(scores / 8),
+            "the scores are divided by the root of D = heads · D_h: D_h is q.shape[-1]": _rows(scores / math.sqrt(18)),
+            "the scores are divided by N: divide by √D_h": _rows(scores / 4),
             "exp(score) is divided by the sum over everything: divide by the sum of each row": (
                 np.exp(scores / 3) / np.exp(scores / 3).sum()
             ),
@@ -445,6 +454,9 @@ def causal_mask(attempt: Attempt) -> None:
                 "every pair is allowed: compare a column of positions with a row": np.ones((N, N), bool),
                 "a token sees itself alone: it may see all keys up to its own": np.eye(N, dtype=bool),
                 "these are the positions: compare them": np.tile(np.arange(N), (N, 1)),
+                "a token sees all others, but not itself, as with !=: compare with >=": ~np.eye(N, dtype=bool),
+                "no pair is allowed: compare a column of positions with a row, with >=": np.zeros((N, N), bool),
+                "a token sees only the one before it: it may see all keys up to its own": np.eye(N, k=-1, dtype=bool),
             },
             check_dtype=False,
         )

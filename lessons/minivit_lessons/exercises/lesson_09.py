@@ -336,6 +336,19 @@ def count_parameters(attempt: Attempt) -> None:
         raise Complaint(
             f"{what} is {got:,} instead of {right:,}, {-difference:,} too many: counted twice? ({sentence})"
         )
+    block = 4 * D + 4 * D * D + 4 * D + 2 * D * M + M + D
+    too_many = {
+        (L - 1) * (2 * D + D * K + K): "the last norm and the head are counted in each block: they are there once",
+        (L - 1) * 2 * D: "the last norm is counted in each block: it is there once",
+        (L - 1) * (D * K + K): "the head is counted in each block: it is there once",
+        (L - 1) * (N + 2) * D: "the class token and the positions are counted in each block: they are there once",
+        (L - 1) * (P * P * 3 + 1) * D: "the patch embedding is counted in each block: it is there once",
+        (N - 1) * (P * P * 3 + 1) * D: "E is counted for each patch: all patches share it",
+        L * (2 * D * (4 * D - M) + 4 * D - M): "the MLP's width is written as 4 · dim: use mlp_dim",
+        block: "one block too many is counted",
+    }
+    if too_many.get(-difference):
+        raise Complaint(f"{what} is {got:,} instead of {right:,}: {too_many[-difference]}")
     if difference:
         word = "fewer" if difference < 0 else "more"
         raise Complaint(f"{what} is {got:,}: there are {right:,}, which is {abs(difference):,} {word}")
@@ -393,6 +406,9 @@ def train_step(attempt: Attempt) -> None:
         "this is the sum over the images: return the mean": loss * B,
     }
     same(got, loss, f"the loss from {what}", told, check_dtype=False)
+    moved = [not np.array_equal(now.data, was) for now, was in ((model.weight, W), (model.bias, b))]
+    if moved == [False, True]:
+        raise Complaint(f"{what} changes only the last parameter: is the update inside the loop over parameters?")
     same(
         model.weight,
         W - lr * g,

@@ -496,6 +496,18 @@ def momentum_at_once(attempt: Attempt) -> None:
                     np.tril(np.full((T, T), momentum)) @ gradients
                 ),
                 "this is the matrix: multiply it by the gradients": np.tril(power),
+                "momentum is multiplied by t - i: it must be momentum ** (t - i)": (
+                    np.tril(momentum * np.abs(np.arange(T)[:, None] - np.arange(T))) @ gradients
+                ),
+                "the power is that of the column: a gradient of t - i steps ago has momentum ** (t - i)": (
+                    np.tril(np.ones((T, 1)) * momentum ** np.arange(T)) @ gradients
+                ),
+                "the power is that of the row: a gradient of t - i steps ago has momentum ** (t - i)": (
+                    np.tril(momentum ** np.arange(T)[:, None] * np.ones(T)) @ gradients
+                ),
+                "the power is t + i: a gradient of t - i steps ago has momentum ** (t - i)": (
+                    np.tril(momentum ** (np.arange(T)[:, None] + np.arange(T))) @ gradients
+                ),
                 "each power is one too high: the step's own gradient has the power 0": (
                     momentum * np.tril(power) @ gradients
                 ),

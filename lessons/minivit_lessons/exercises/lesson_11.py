@@ -211,12 +211,18 @@ def epoch_batches(attempt: Attempt) -> None:
         raise Complaint(f"{what} leaves out the last 3 indices: keep the last batch, which is shorter")
     if len(first) == 23 and sizes[0] == 5:
         raise Complaint(f"{what} has 23 batches: give range the step batch_size")
+    if any(a[-1:].tolist() == b[:1].tolist() for a, b in itertools.pairwise(first)):
+        raise Complaint(f"{what} has one index too many in a batch: cut order[start : start + batch_size]")
+    if len(np.unique(flat)) < len(flat) and all(len(np.unique(batch)) == len(batch) for batch in first):
+        raise Complaint(f"{what} has an index in two batches: draw one permutation of all indices, then cut it")
     if len(np.unique(flat)) < len(flat):
         raise Complaint(f"{what} has an index twice: draw a permutation of all indices, and cut it into batches")
     if sorted(flat.tolist()) == list(range(1, 24)):
         raise Complaint(f"{what} has indices from 1 to 23: they must run from 0 to 22")
     if sorted(flat.tolist()) != list(range(23)):
         raise Complaint(f"{what} must hold every index from 0 to 22 once; it has {len(flat)} of them")
+    if flat.tolist() != list(range(23)) and all((np.diff(batch) == 1).all() for batch in first):
+        raise Complaint(f"{what} shuffles whole batches, so neighbours stay together: shuffle the indices, then cut")
     if sizes != [5, 5, 5, 5, 3]:
         if sizes == [3, 5, 5, 5, 5]:
             raise Complaint(f"{what}: the short batch must come last")
@@ -297,6 +303,11 @@ def measure(attempt: Attempt) -> None:
                 sum(each[piece].mean() for piece in pieces) / 11,
                 right[1],
             ],
+            "every batch gets the labels of the first: cut the labels like the images": [
+                np.mean([_loss(weight, bias, x[i : i + 1], labels[i % 4 : i % 4 + 1]) for i in range(11)]),
+                np.mean([float(np.argmax(x[i] @ weight + bias) == labels[i % 4]) for i in range(11)]),
+            ],
+            "only the last batch counts: add up over the batches": [each[8:].mean(), hits[8:].mean()],
             "the short last batch is weighted by batch_size: weight it by len(batch)": [
                 sum(each[piece].mean() * 4 for piece in pieces) / 11,
                 right[1],

@@ -220,6 +220,15 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
                 [to_one(mean + eye, axis=-2) for mean in means]
             ),
             "this uses the maximum over the heads: use their mean": product(largest),
+            "the blocks are added up: multiply each with `flow`, mixed @ flow": (
+                np.zeros_like(right) + sum(to_one(mean + eye) for mean in means)
+            ),
+            "the blocks are added up, and to the identity: multiply each with `flow`, mixed @ flow": (
+                eye + sum(to_one(mean + eye) for mean in means)
+            ),
+            "this is the mean of the blocks: multiply each with `flow`, mixed @ flow": (
+                sum(to_one(mean + eye) for mean in means) / len(means)
+            ),
             "the heads are added up: take their mean": product(
                 [to_one(weights.sum(axis=1) + eye) for weights in layers]
             ),
@@ -301,6 +310,9 @@ def main_filters(attempt: Attempt) -> None:
             "these are columns of V, transposed: a component is a row": _signed(V[:, :count].T),
             "these are columns of U: take rows of V": _signed(U[:, :count].T),
             "these are rows of U: take rows of V": _signed(U[:count]),
+            "these are rows of U, of E and not of E.T: there the components are columns of U": _signed(
+                np.linalg.svd(centred.T, full_matrices=False)[0][:count]
+            ),
             "these are all components: return the first `count`": _signed(V),
             "these are the filters themselves: return their principal components": _signed(E.T[:count]),
             "these are the smallest components: V has the largest first": _signed(V[-count:]),
@@ -397,6 +409,7 @@ def distance_table(attempt: Attempt) -> None:
             mistakes={
                 "the distance is in patches: multiply by P": right / P,
                 "it is multiplied by P twice": right * P,
+                "P is under the root too: multiply by P after the root, or by P ** 2 under it": right / P**0.5,
                 "these are squared distances: the root, ** 0.5, is missing": right**2 / P,
                 "these are squared distances in pixels: the root, ** 0.5, is missing": right**2,
                 "these are squared distances in patches: the root, ** 0.5, and P are missing": (right / P) ** 2,

@@ -28,6 +28,10 @@ def interpolation_weights(attempt: Attempt) -> None:
         flipped = np.arange(after) * (after - 1) / (before - 1)
         swapped = np.zeros((after, before))
         swapped[np.arange(after), left], swapped[np.arange(after), left + 1] = share, 1.0 - share
+        crossed = np.zeros((after, before + 1))
+        whole = np.floor(places).astype(int)
+        crossed[np.arange(after), whole], crossed[np.arange(after), whole + 1] = places - whole, 1.0 - (places - whole)
+        crossed = crossed[:, :before]
         inverse = 1.0 / (np.abs(places[:, None] - near) + 1e-9)
         shares = np.linspace(0, 1, after)[:, None] - np.linspace(0, 1, before)
         with explained(
@@ -43,6 +47,10 @@ def interpolation_weights(attempt: Attempt) -> None:
             f"interpolation_weights({before}, {after})",
             mistakes={
                 "the edges of the rows are aligned: align the first and the last positions": edges,
+                "the edges of the rows are aligned, with i + ½: align the first and the last positions": (
+                    np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(before)))
+                ),
+                "the two weights are swapped: the old place on the left gets 1 - (x - j), the next one x - j": crossed,
                 "`before` and `after` are exchanged: a row for each of the `after` new places": np.stack(
                     [np.interp(np.linspace(0, after - 1, before), np.arange(after), unit) for unit in np.eye(after)],
                     axis=1,
@@ -191,7 +199,11 @@ def adapt_weights(attempt: Attempt) -> None:
     resized = _bilinear(table[0, 1:].reshape(*before, D), after).reshape(1, 20, D)
     resized = np.concatenate([table[:, :1], resized], axis=1).astype(np.float32)
     for K, shown in ((3, "K=3"), (None, "K=None")):
-        with explained({"cannot reshape": "resize from `before` to `after`, in this order"}):
+        reasons = {
+            "cannot reshape": "resize from `before` to `after`, in this order",
+            "'NoneType' object cannot be": "K may be None: then keep the old head",
+        }
+        with explained(reasons):
             got = attempt(weights, before, after, K)
         if not isinstance(got, dict):
             raise Complaint(f"adapt_weights returns a {type(got).__name__}: return a dictionary of arrays")
@@ -246,9 +258,16 @@ def train_head(attempt: Attempt) -> None:
             got = attempt(features, labels, 3, steps, 0.5)
         if not (isinstance(got, tuple | list) and len(got) == 2):
             raise Complaint("train_head must return two arrays: return weight, bias")
+        if [np.shape(part) for part in got] == [(3,), (4, 3)]:
+            raise Complaint("train_head returns the bias first: return weight, bias")
+        without_bias = _trained(features, labels, 3, steps, use_bias=False)[0]
+        if not np.any(got[1]) and np.shape(got[0]) == (4, 3) and np.allclose(got[0], without_bias, atol=1e-4):
+            raise Complaint("train_head leaves the bias at zero: it has a gradient and an m, like the weight")
         weight, bias = _trained(features, labels, 3, steps)
         known = {
-            "this is plain SGD: the momentum is missing": _trained(features, labels, 3, steps, momentum=0.0),
+            "this is plain SGD: the momentum is missing, or m begins at 0 again in each step": (
+                _trained(features, labels, 3, steps, momentum=0.0)
+            ),
             "m takes only a tenth of the gradient: use m = 0.9 m + g": _trained(features, labels, 3, steps, share=0.1),
             "the gradient is of the sum over the images: the loss is their mean": (
                 _trained(features, labels, 3, steps, count=1)

@@ -211,6 +211,9 @@ def conv2d(attempt: Attempt) -> None:
                 ),
                 "the stride is ignored: are the slices yours, with stride 1?": _convolved(images, kernel, 1),
                 "these are the windows: multiply them by the kernel's matrix": _windows(images, kernel, s),
+                "the slices are of windows w x h: slices_of takes h first, then w": _convolved(
+                    images, kernel.reshape(size[1], size[0], *kernel.shape[2:]), s
+                ),
                 "the D filters are added up: the result has D numbers for each window": right.sum(axis=-1),
                 "the kernel is flipped: use it unflipped, as networks do": (_convolved(images, kernel[::-1, ::-1], s)),
                 "windows and kernel differ, one is in the order c, i, j: both need the order i, j, c": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -136,6 +137,8 @@ def draw_corruption(attempt: Attempt) -> None:
         raise Complaint(f"draw_corruption: {count[0]} of 40 patches are corrupted: corrupt half of them")
     if (masked.sum(axis=1) == 32).all():
         raise Complaint("draw_corruption: 80 % of all patches are masked: mask 80 % of the corrupted ones, 16 of 20")
+    if (masked == corrupted).all():
+        raise Complaint("draw_corruption: all corrupted patches are masked: mask 80 % of them, 16 of 20")
     if (masked & ~corrupted).any():
         raise Complaint("draw_corruption: some masked patches are not corrupted: mask only corrupted ones")
     if (replaced & ~corrupted).any():
@@ -287,6 +290,7 @@ def masked_loss(attempt: Attempt) -> None:
     if isinstance(got, float | np.ndarray | np.floating):
         raise Complaint("masked_loss returns a plain number: compute with the Tensor, so that gradients flow")
     of_each = [losses[b][corrupted[b]].mean() for b in range(B)]
+    wrong_targets = np.ndim(got.data) == 0 and _with_other_targets(logits[corrupted], float(got.data))
     same(
         got,
         np.array(losses[corrupted].mean()),
@@ -302,6 +306,16 @@ def masked_loss(attempt: Attempt) -> None:
                 np.array(np.mean(of_each))
             ),
             "this is one loss for each patch: return their mean": losses[corrupted],
+            **{
+                f"only image {b} counts: is the loss of the others overwritten, or the loop left too early?": (
+                    np.array(of_each[b])
+                )
+                for b in range(B)
+            },
+            "the targets are those of other patches: pick both with the same mask, targets[corrupted]": (
+                np.asarray(got.data) if wrong_targets else np.array(np.nan)
+            ),
+            "this is the sum of the images' means: let each corrupted patch count equally": np.array(np.sum(of_each)),
             "the sum is divided by the number of images: divide by that of the corrupted patches": np.array(
                 losses[corrupted].sum() / B
             ),
@@ -316,6 +330,35 @@ def masked_loss(attempt: Attempt) -> None:
         ["logits"],
         "masked_loss(logits, targets, corrupted)",
     )
+
+
+def _with_other_targets(logits: np.ndarray, found: float) -> bool:
+    """Return whether a loss is the mean cross-entropy of logits (M, K) with any targets at all."""
+    normal = np.log(np.exp(logits).sum(axis=1))
+    choices = itertools.product(range(logits.shape[1]), repeat=len(logits))
+    return any(
+        math.isclose(found, float(np.mean(normal - logits[np.arange(len(logits)), list(chosen)])), rel_tol=1e-9)
+        for chosen in choices
+    )
+
+
+def _penalty_elsewhere(X: np.ndarray, Y: np.ndarray, l2: float) -> dict[str, np.ndarray]:
+    """Return what l2 at another place than the diagonal leads to."""
+    without = np.linalg.lstsq(X, Y)[0]
+    penalised = np.linalg.lstsq(np.vstack([X, math.sqrt(l2) * np.eye(X.shape[1])]), np.vstack([Y, 0 * without]))[0]
+    return {
+        "l2 is added to the weights at the end": without + l2,
+        "l2 is added to the weights once more": penalised + l2,
+        "l2 is subtracted from the weights at the end": without - l2,
+        "the weights are multiplied by l2 at the end": without * l2,
+        "the weights are divided by l2 at the end": without / l2,
+        "the weights are divided by 1 + l2 at the end": without / (1 + l2),
+        "the weights are shrunk by 1 - l2 at the end": without * (1 - l2),
+        "l2 times the squares of the weights is added at the end": without + l2 * without**2,
+        "l2 is added to the right-hand side": np.linalg.lstsq(X.T @ X, X.T @ Y + l2)[0],
+        "l2 is added to Y": np.linalg.lstsq(X, Y + l2)[0],
+        "l2 is added to X": np.linalg.lstsq(X + l2, Y)[0],
+    }
 
 
 @exercise(15)
@@ -364,6 +407,10 @@ def ridge(attempt: Attempt) -> None:
                 "1 is added to the diagonal: add l2": lambda gram=gram, X=X, Y=Y, D=D: np.linalg.solve(
                     gram + np.eye(D), X.T @ Y
                 ),
+                **{
+                    f"{where}: add l2 * np.eye(...) to XᵀX before you solve": wrong
+                    for where, wrong in _penalty_elsewhere(X, Y, l2).items()
+                },
             },
             tolerance=1e-8,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ class World:
 @exercise(16)
 def median_ratio(attempt: Attempt) -> None:
     """Check with simulated work and a simulated clock, for which the answer is known."""
-    for rounds in (7, 2):
+    for rounds in (7, 6, 2):  # of six rounds the last is the slow one
         world = World()
         none = "no time passes: are the functions called, first() and second()?"
         with explained({"division by zero": none, "divide by zero": none}):
@@ -232,6 +233,26 @@ def _to_the_beginning(got: Any, right: list[float], length: int, block: int) -> 
     return wrong
 
 
+@contextlib.contextmanager
+def _sizes_of_pieces(attempt: Attempt) -> Iterator[list[int]]:
+    """Yield a list of how many elements each call of `gelu_chain` gets; it stays empty if the attempt calls none."""
+    names = getattr(attempt.function, "__globals__", {})
+    own, sizes = names.get("gelu_chain"), list[int]()
+    if own is None:
+        yield sizes
+        return
+
+    def watched(x: np.ndarray) -> np.ndarray:
+        sizes.append(int(np.size(x)))
+        return own(x)
+
+    names["gelu_chain"] = watched
+    try:
+        yield sizes
+    finally:
+        names["gelu_chain"] = own
+
+
 @exercise(16)
 def gelu_in_blocks(attempt: Attempt) -> None:
     """Check lengths that are multiples of the block and others, and the memory used."""
@@ -239,16 +260,23 @@ def gelu_in_blocks(attempt: Attempt) -> None:
         x = np.linspace(-3, 3, length).astype(np.float32)
         c = math.sqrt(2 / math.pi)
         right = [0.5 * v * (1 + math.tanh(c * (v + 0.044715 * v**3))) for v in map(float, x)]
-        with explained({"inhomogeneous": "the last block is shorter: write each block into its place in one array"}):
-            got = attempt(x, block)
         what = f"gelu_in_blocks(x, {block}) of {length} elements"
+        short = {"inhomogeneous": "the last block is shorter: write each block into its place in one array"}
+        with explained(short), _sizes_of_pieces(attempt) as sizes:
+            got = attempt(x, block)
+        if sizes and max(sizes) == 1 < min(block, length):
+            raise Complaint(f"{what} computes one element at a time: compute x[start : start + block] at once")
+        if block < max(sizes, default=0) < length or 0 < max(sizes, default=0) < min(block, length):
+            raise Complaint(
+                f"{what} computes {max(sizes)} at a time: `block` is the length of a block, not how many there are"
+            )
         whole = length // block * block
         array = np.asarray(got)
         if (
             array.shape == x.shape
             and 0 < whole < length
             and np.allclose(array[:whole], right[:whole], atol=1e-6)
-            and not np.allclose(array[whole:], right[whole:], atol=1e-6)
+            and (sum(sizes) == whole or not np.allclose(array[whole:], right[whole:], atol=1e-6))
         ):
             raise Complaint(
                 f"{what}: the last block, which is shorter, is wrong: does the loop reach it? "

@@ -204,6 +204,15 @@ RIGHT_FORMS: dict[str, Form] = {
 BROKEN_FORMS: dict[str, Form] = {
     "a derivative of zeros": _form(_swish, np.zeros_like),
     "the negative of the derivative": _form(_swish, lambda x: -_swish_slope(x)),
+    "a derivative that is right at some points: ask whether all are close, not any": _form(
+        _swish, lambda x: _swish_slope(x) + np.where(np.arange(np.size(x)) % 2 == 0, 0.0, 2.0)
+    ),
+    "a derivative that is right only at 0: try points from -4 to 4": _form(
+        _swish, lambda x: _swish_slope(x) + (x != 0) * (2.0 + np.cos(x))
+    ),
+    "a derivative that is 0.3 too large everywhere: use a smaller tolerance, 1e-6": _form(
+        _swish, lambda x: _swish_slope(x) + 0.3
+    ),
     "a derivative that is right only in its sum over the points: compare element by element": _form(
         _swish, lambda x: _swish_slope(x) + 0.1 * np.sin(3.0 * x)
     ),
@@ -304,6 +313,10 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                     what=f"gelu_sigmoid(x, out, {'derivative' if wants_slope else 'None'})",
                 )  # fmt: skip
             for name, array in got.items():
+                if (array == _UNTOUCHED).all() and not wants_slope:
+                    raise Complaint(
+                        "gelu_sigmoid writes nothing if derivative is None: only the derivative belongs under the `if`"
+                    )
                 if (array == _UNTOUCHED).all():
                     raise Complaint(
                         f"gelu_sigmoid does not change {name}: write into it with {name}[...] = ..., since "

@@ -343,6 +343,9 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
     alone = "each patch is compared alone: add up the values, from the largest, until they reach the share"
     return {
         "one patch is missing: the share is reached only with the next one": _mask(values, order[: count - 1]),
+        "this is in the order of sorting: write True to the places, mask[order[:count]]": (
+            (np.arange(size) < count - 1).reshape(values.shape)
+        ),
         "one patch is too many: stop when the share is reached": _mask(values, order[: count + 1]),
         "these are the patches with the smallest values: sort downwards": (
             _mask(values, order[::-1][: int((up < share).sum()) + 1])

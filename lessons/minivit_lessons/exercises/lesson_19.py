@@ -224,6 +224,12 @@ def _same_confusion(got: Any, guesses: np.ndarray, labels: np.ndarray, K: int, w
         "the last image is left out": right - _one(labels[-1], guesses[-1], K),
         "the first image is left out": right - _one(labels[0], guesses[0], K),
         "every pair is counted twice": 2 * right,
+        "each number begins at 1: begin with np.zeros": right + 1,
+        "every label is paired with every guess: go through both at once, with zip": np.outer(
+            right.sum(axis=1), right.sum(axis=0)
+        ),
+        "labels are paired with labels: pair them with the guesses": np.diag(right.sum(axis=1)),
+        "guesses are paired with guesses: pair the labels with them": np.diag(right.sum(axis=0)),
     }
     array = np.asarray(got)
     if array.shape == (K, K) and array.dtype.kind == "b":
@@ -295,6 +301,12 @@ def most_confused(attempt: Attempt) -> None:
         for sentence, wrong in known.items():
             if triples == wrong:
                 raise Complaint(f"{what}: {sentence}")
+        index = {name: i for i, name in enumerate(names)}
+        both = [matrix[index[a], index[b]] + matrix[index[b], index[a]] for a, b, _ in triples if a != b]
+        if both and [t[2] for t in triples] == both:
+            raise Complaint(
+                f"{what}: the two directions are added: cat taken for dog and dog taken for cat are two mistakes"
+            )
         if len(triples) != count:
             raise Complaint(f"{what} returns {len(triples)} mistakes instead of {count}")
         if triples and all(0 < t[2] < 1 for t in triples):

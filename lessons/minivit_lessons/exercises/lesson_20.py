@@ -118,6 +118,9 @@ def parts_of_table_1(attempt: Attempt) -> None:
             (N + 1) * D: "D numbers are missing: count the class token, and N + 1 positions",
             N * D: "the class token and its position are missing",
             D: "the positions are missing",
+            D + 197 * D: "197 is written: the number of patches is (224 // patch) ** 2",
+            D + 196 * D: "196 is written: the number of patches is (224 // patch) ** 2",
+            197 * D: "197 is written: count the class token, and (224 // patch) ** 2 + 1 positions",
         },
         "attention": {
             L * 4 * D * D: "the biases are missing: 3 D of q, k, v and D of the output",
@@ -149,6 +152,10 @@ def parts_of_table_1(attempt: Attempt) -> None:
     if set(got) != set(right):
         odd = sorted(map(str, set(right) ^ set(got)))
         raise Complaint(f"{what} must have the keys {', '.join(right)}; missing or too many: {', '.join(odd)}")
+    parts = [(got[part], right[part]) for part in right]
+    for unit, word in ((1e6, "millions"), (1e3, "thousands")):
+        if all(isinstance(count, float) and abs(count * unit - own) < 0.51 for count, own in parts):
+            raise Complaint(f"{what} counts in {word}: return the numbers themselves, as integers")
     for part, count in got.items():
         if isinstance(count, bool) or not isinstance(count, int | np.integer):
             raise Complaint(f"{what}: {part} is a {type(count).__name__}: divide with // to get an integer")
@@ -223,6 +230,14 @@ def fewer_errors(attempt: Attempt) -> None:
             np.float64(right),
             f"fewer_errors({a}, {b})",
             mistakes={
+                **(
+                    {
+                        "a worse model gives a negative number: leave out max(0, ...)": 0.0,
+                        "a worse model gives a negative number: leave out abs": -right,
+                    }
+                    if a < b
+                    else {}
+                ),
                 "this is relative to the baseline's accuracy: divide by its errors, 100 - baseline": (a - b) / b,
                 "divided by the new errors: divide by the baseline's": (a - b) / (100 - a),
                 "this compares the accuracies: compare the errors, 100 - accuracy and 100 - baseline": 1 - a / b,

@@ -56,6 +56,9 @@ def accuracy_in_table(attempt: Attempt) -> None:
                     (guesses == np.arange(n)).mean()
                 ),
                 "nothing is equal: text against numbers? Make both integers": 0.0,
+                "the first image is left out: only the line of names goes": float((guesses == labels)[1:].mean()),
+                "the first image counts as wrong: only the line of names goes": (guesses == labels)[1:].sum() / n,
+                "the last image is left out: the text has a line for each": float((guesses == labels)[:-1].mean()),
             },
             check_dtype=False,
         )
@@ -90,6 +93,9 @@ def majority_baseline(attempt: Attempt) -> None:
         )
     median = "this is the median of the class numbers: classes have no order, take the most frequent"
     same(got, np.float64(0.25), "majority_baseline of training labels 0, 2, 0, 1, 5", {median: 0.0}, check_dtype=False)
+    missing = "this is a position among the classes that occur: np.unique's classes[counts.argmax()] is the class"
+    got = float(attempt(np.array([4, 4, 2, 4]), np.array([4, 1, 1, 0])))  # class 4 is the second that occurs
+    same(got, np.float64(0.25), "majority_baseline of training labels 4, 4, 2, 4", {missing: 0.5}, check_dtype=False)
 
 
 def wilson(right: float, count: int, z: float = Z) -> tuple[float, float]:
@@ -155,6 +161,18 @@ def share_interval(attempt: Attempt) -> None:
                 "the middle lacks its z²/2n": np.array(
                     [p / (1 + z * z / count) - (high - low) / 2, p / (1 + z * z / count) + (high - low) / 2]
                 ),
+                "only the half width is divided by 1 + z²/n: divide the middle too": np.array(
+                    [p + z * z / (2 * count) - (high - low) / 2, p + z * z / (2 * count) + (high - low) / 2]
+                ),
+                "the root has z²/2n²: under it is z² / (4 n²)": np.array(
+                    [
+                        middle - sign * z * math.sqrt(p * (1 - p) / count + z * z / (2 * count * count)) / below
+                        for sign in (1, -1)
+                    ]
+                ),
+                "the middle has z²/4n: it is p + z² / (2 n)": np.array(
+                    [(p + z * z / (4 * count) - sign * z * root) / below for sign in (1, -1)]
+                ),
                 "these are percent: return shares": 100 * np.array([low, high]),
                 "the root is not multiplied by z": np.array([middle - root / below, middle + root / below]),
                 "z²/4n² lacks a square: under the root it is z² / (4 n²)": np.array(
@@ -214,6 +232,9 @@ def paired_interval(attempt: Attempt) -> None:
         mistakes={
             "this treats the runs as independent: take the standard deviation of the differences, image by image": (
                 around(mean, Z * apart)
+            ),
+            "this treats the runs as independent: take the standard deviation of a - b, image by image": (
+                around(mean, Z * apart * math.sqrt(n / (n - 1)))
             ),
             "the sign is wrong: the difference is a - b": around(-mean, Z * error),
             "the standard deviation is not divided by √n": around(mean, Z * d.std(ddof=1)),
@@ -301,6 +322,10 @@ def seed_interval(attempt: Attempt) -> None:
                     around(T95[n - 1] * spread**2 / root)
                 ),
                 "the factor is the number of seeds: it is T95[n - 1]": around(n * spread / root),
+                "the seeds are sorted by accuracy, which breaks the pairs: keep their order": (
+                    interval_over_seeds(sorted(a), sorted(b))
+                ),
+                "the differences have lost their sign: leave out abs": interval_over_seeds(np.abs(d), 0.0 * d),
             },
             tolerance=1e-4,
             check_dtype=False,
@@ -334,6 +359,12 @@ def parameters_saved(value: Any) -> None:
     )
 
 
+def _at(row: int, column: int, size: int) -> np.ndarray:
+    matrix = np.zeros((size, size), int)
+    matrix[row, column] = 1
+    return matrix
+
+
 @exercise(21)
 def confusion(attempt: Attempt) -> None:
     """Check labels and guesses with repeated pairs, and a class that never occurs."""
@@ -352,6 +383,22 @@ def confusion(attempt: Attempt) -> None:
             "repeated pairs count once, as in C[labels, guesses] += 1: use np.add.at, or a loop": once,
             "these are shares of each row: return counts": rows,
             "these are shares of all images: return counts": right / 8,
+            "np.histogram2d makes its bins from the smallest to the largest number: use np.add.at, or a loop": (
+                np.histogram2d(labels, guesses, bins=4)[0]
+            ),
+            "np.histogram2d makes its bins from the smallest to the largest number, and these are shares": (
+                np.histogram2d(labels, guesses, bins=4)[0] / 8
+            ),
+            "each number begins at 1: begin with np.zeros": right + 1,
+            "every pair is counted twice": 2 * right,
+            "every label is paired with every guess: go through both at once, with zip": np.outer(
+                right.sum(axis=1), right.sum(axis=0)
+            ),
+            "all images are counted in each pair's place: add 1 for each image": 8 * once,
+            "all images are counted in each pair's place, and rows are guesses: add 1 for each image": 8 * once.T,
+            "labels are paired with labels: pair them with the guesses": np.diag(right.sum(axis=1)),
+            "the last image is left out": right - _at(labels[-1], guesses[-1], 4),
+            "the first image is left out": right - _at(labels[0], guesses[0], 4),
             "the right answers are missing: the diagonal counts them": wrong,
             "only the right answers are counted: every pair has a place": right * np.eye(4, dtype=int),
             "a class that never occurs has a row and a column too: use `classes`": right[:3, :3],

@@ -916,7 +916,7 @@ def normalise_row(row, eps=1e-6):
     return [(x - m) / math.sqrt(v + eps) for x in row]
 
 
-@wrong("is `return` inside the loop? Return a list")
+@wrong("is `return` inside the loop? It ends the loop")
 def normalise_row(row, eps=1e-6):
     m = sum(row) / len(row)
     v = sum((x - m) ** 2 for x in row) / len(row)
@@ -1089,15 +1089,6 @@ def layer_norm_gradient(x, dy, eps=1e-6):
     v = (c * c).mean(keepdims=True) + eps
     n = c / np.sqrt(v)
     return (dy - dy.mean(keepdims=True) - n * (dy * n).mean(keepdims=True)) / np.sqrt(v)
-
-
-@wrong("has one number of 5")
-def normalise_row(row, eps=1e-6):
-    mean = sum(row) / len(row)
-    variance = sum((x - mean) ** 2 for x in row) / len(row)
-    for x in row:
-        return [(x - mean) / math.sqrt(variance + eps)]
-    return []
 
 
 @wrong("ε is squared")

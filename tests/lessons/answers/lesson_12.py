@@ -228,7 +228,7 @@ def roll_out(layers):
     return flow
 
 
-@wrong("only the first block counts")
+@wrong("is `return` inside the loop? It ends the loop")
 def roll_out(layers):
     T = layers[0].shape[-1]
     flow = np.eye(T)
@@ -436,7 +436,7 @@ def query_distance(weights, query, columns, P):
     return total / sum(weights)
 
 
-@wrong("only the first patch counts")
+@wrong("is `return` inside the loop? It ends the loop")
 def query_distance(weights, query, columns, P):
     total = 0.0
     for n, weight in enumerate(weights):

@@ -329,7 +329,7 @@ def same_padding(H, h, s):
     return missing // 2, missing - missing // 2
 
 
-@wrong("only the first product counts")
+@wrong("is `return` inside the loop? It ends the loop")
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape
     out = np.zeros(D)
