@@ -318,3 +318,26 @@ def top_k_accuracy(logits, labels, k):
 @wrong("not with labels.argmax()")
 def accuracy(logits, labels):
     return (logits.argmax(axis=1) == labels.argmax()).mean()
+
+
+@wrong("is `return` inside the loop? It ends the loop in its first turn: move it behind the loop")
+def accuracy(logits, labels):
+    right = 0
+    for i in range(len(labels)):
+        if logits[i].argmax() == labels[i]:
+            right += 1
+        return right / len(labels)
+    return 0.0
+
+
+@wrong("the first image is left out: a loop begins at 0")
+def accuracy(logits, labels):
+    right = 0
+    for i in range(1, len(labels)):
+        right += int(logits[i].argmax() == labels[i])
+    return right / len(labels)
+
+
+@wrong("this counts positive logits of the right class: it must be the largest of its row")
+def accuracy(logits, labels):
+    return (logits[np.arange(len(labels)), labels] > 0).mean()

@@ -733,6 +733,20 @@ def derivative_forward(end, start):
     return tangent[end]
 
 
+@wrong("the contributions of a Value's parents are multiplied: add them up")
+def derivative_forward(end, start):
+    d = {}
+    for v in reversed(backward_order_given(end)):
+        if v is start:
+            d[v] = 1.0
+        else:
+            r = 1.0
+            for p, f in zip(v.parents, v.slopes, strict=False):
+                r *= d[p] * f
+            d[v] = r
+    return d[end]
+
+
 # -- more mistakes ------------------------------------------------------------------------------------------
 
 
@@ -764,6 +778,16 @@ def slope(f, x, step=1e-5):
 @wrong("a derivative may be negative: leave out abs")
 def slope(f, x, step=1e-5):
     return abs(f(x - step) - f(x + step)) / (2 * step)
+
+
+@wrong("the points are half a step away, so one step apart: take x + step and x - step")
+def slope(f, x, step=1e-5):
+    return (f(x + step / 2) - f(x - step / 2)) / (2 * step)
+
+
+@wrong("it should be 6.84; // rounds down: is / needed?")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - f(x - step)) // (2 * step)
 
 
 @wrong("do not belong to a product")
@@ -801,12 +825,27 @@ def tanh_value(a):
     return Value(t, "tanh", (a,), (t * (1 - t),))
 
 
+@wrong("this is tanh of 1 - x²: the derivative is 1 - tanh(x)²")
+def tanh_value(a):
+    return Value(math.tanh(a.data), "tanh", (a,), (math.tanh(1 - a.data**2),))
+
+
 @wrong("holds x² 2 times")
 def backward_order(end):
     found = [end]
     for value in found:
         found += [parent for parent in value.parents if parent not in found]
     return sorted(found, key=lambda value: value.number, reverse=True)
+
+
+@wrong("visit all its parents")
+def backward_order(end):
+    order = [end]
+    v = end
+    while v.parents:
+        v = v.parents[0]
+        order.append(v)
+    return order
 
 
 @wrong("add value.grad * slope to each parent's gradient")

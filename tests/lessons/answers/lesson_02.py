@@ -189,6 +189,16 @@ def multiply(a, b):
     return record(x * y, (a, b), vjp)
 
 
+@wrong("dy is added up before the product: multiply dy itself, element by element")
+def multiply(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        return unbroadcast(dy.sum() * w, x.shape), unbroadcast(dy.sum() * x, w.shape)
+
+    return record(x * w, (a, b), vjp)
+
+
 # -- total ----------------------------------------------------------------------------------------------
 
 
@@ -262,6 +272,30 @@ def total(a, axis=None, keepdims=False):
         return (np.broadcast_to(back(dy, axis, keepdims), x.shape) * (out.size / x.size),)
 
     return record(out, (a,), vjp)
+
+
+@wrong("keepdims is not passed to sum")
+def total(a, axis=None, keepdims=False):
+    shape = a.shape
+
+    def vjp(dy):
+        if axis is not None:
+            dy = np.expand_dims(dy, axis)
+        return (np.broadcast_to(dy, shape),)
+
+    return record(a.data.sum(axis=axis), (a,), vjp)
+
+
+@wrong("without an axis everything is added up: axis=None must be the default")
+def total(a, axis=-1, keepdims=False):
+    shape = a.shape
+
+    def vjp(dy):
+        if axis is not None and not keepdims:
+            dy = np.expand_dims(dy, axis)
+        return (np.broadcast_to(dy, shape),)
+
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
 
 wrong("there is no axis to put back")(
@@ -641,6 +675,11 @@ def sum_blocks(x, rows, columns):
     return x.reshape(rows, columns, 2).sum(axis=2)
 
 
+@wrong("only pairs of rows are added: split the columns into (columns, 2) too")
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, 2 * columns).sum(axis=1)
+
+
 # -- more mistakes ------------------------------------------------------------------------------------------
 
 
@@ -729,5 +768,20 @@ def backward_walk(loss, dy):
             if parent is None:
                 return arrived
             arrived[parent] = arrived.get(parent, 0) + gradient
+        tensor.parents, tensor.vjp = (), used_up
+    return arrived
+
+
+@wrong("the gradients of two uses are averaged: add them")
+def backward_walk(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        gradients = tensor.vjp(arrived.pop(tensor))
+        for parent, gradient in zip(tensor.parents, gradients, strict=False):
+            if parent is None:
+                continue
+            if parent in arrived:
+                gradient = (arrived[parent] + gradient) / 2
+            arrived[parent] = gradient
         tensor.parents, tensor.vjp = (), used_up
     return arrived

@@ -88,6 +88,27 @@ def softmax_jacobian(p):
     return J
 
 
+@wrong("it is divided by K: np.outer(p, p) is subtracted as it is")
+def softmax_jacobian(p):
+    return np.diag(p) - np.outer(p, p) / len(p)
+
+
+@wrong("p² is on the diagonal of the first term: it is np.diag(p)")
+def softmax_jacobian(p):
+    return np.diag(p**2) - np.outer(p, p)
+
+
+@wrong("the number of the diagonal is in the last column")
+def softmax_jacobian(p):
+    K = len(p)
+    J = np.zeros((K, K))
+    for i in range(K):
+        for j in range(K):
+            J[i, j] = -p[i] * p[j]
+        J[i, j] = p[i] * (1 - p[i])
+    return J
+
+
 # -- matmul ---------------------------------------------------------------------------------------------
 
 
@@ -127,6 +148,32 @@ def matmul(a, b):
             k, n = w.shape
             return dy @ w.T, x.reshape(-1, k).T @ dy.reshape(-1, n)
         return unbroadcast(dy @ np.matrix_transpose(w), x.shape), unbroadcast(np.matrix_transpose(x) @ dy, w.shape)
+
+    return record(x @ w, (a, b), vjp)
+
+
+@wrong("np.dot multiplies each matrix by all of the other stack: use x @ w")
+def matmul(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        return unbroadcast(dy @ w.swapaxes(-1, -2), x.shape), unbroadcast(x.swapaxes(-1, -2) @ dy, w.shape)
+
+    return record(np.dot(x, w), (a, b), vjp)
+
+
+@wrong("the gradients of the copies are averaged: add them up with unbroadcast")
+def matmul(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        dx = dy @ w.swapaxes(-1, -2)
+        dw = x.swapaxes(-1, -2) @ dy
+        while dw.ndim > w.ndim:
+            dw = dw.mean(axis=0)
+        while dx.ndim > x.ndim:
+            dx = dx.mean(axis=0)
+        return dx, dw
 
     return record(x @ w, (a, b), vjp)
 
@@ -613,6 +660,18 @@ def softmax(a, axis=-1):
     return softmax_given(a * np.log(2).item(), axis)
 
 
+@wrong("the mean of dp is subtracted: subtract Σ p dp, the mean weighted with p")
+def softmax(a, axis=-1):
+    x = a.data
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    p = e / e.sum(axis=axis, keepdims=True)
+
+    def vjp(dp):
+        return (p * (dp - dp.mean(axis=axis, keepdims=True)),)
+
+    return record(p, (a,), vjp)
+
+
 @wrong("takes all these columns for every image")
 def cross_entropy(logits, labels, smoothing=0.0):
     return -log_softmax(logits)[:, labels].mean()
@@ -645,6 +704,17 @@ def cross_entropy(logits, labels, smoothing=0.0):
 def cross_entropy(logits, labels, smoothing=0.0):
     target = targets(labels, logits.shape[1], smoothing, logits.dtype)
     return Tensor(-(log_softmax(logits).data * target).sum() / len(labels))
+
+
+@wrong("log Σ exp(x) uses np.log2: use np.log")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    B, K = x.shape
+    target = np.full((B, K), smoothing / K, x.dtype)
+    target[np.arange(B), labels] += 1 - smoothing
+    s = x - x.max(-1, keepdims=True)
+    log_p = s - np.log2(np.exp(s).sum(-1, keepdims=True))
+    return record(-(target * log_p).sum() / B, (logits,), lambda dy: (dy * (np.exp(log_p) - target) / B,))
 
 
 wrong("it is divided by K too: divide by B alone")(

@@ -659,6 +659,28 @@ class Module(Calls):
         return found
 
 
+@wrong("found starts again in each turn: set its first value before the loop")
+class Module:
+    def __call__(self, *i, **o):
+        return self.forward(*i, **o)
+
+    def parameters(self):
+        return [t for _, t in self.named_parameters()]
+
+    def named_parameters(self):
+        for name, value in vars(self).items():
+            found = []
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, Module):
+                found += [(f"{name}.{i}", t) for i, t in value.named_parameters()]
+            elif isinstance(value, list):
+                for k, m in enumerate(value):
+                    if isinstance(m, Module):
+                        found += [(f"{name}.{k}.{i}", t) for i, t in m.named_parameters()]
+        return found
+
+
 # -- MLP --------------------------------------------------------------------------------------------------
 
 
@@ -1115,8 +1137,34 @@ def layer_norm_gradient(x, dy, eps=1e-6):
     return (dy - dy.mean(axis=0, keepdims=True) - n * (dy * n).mean(axis=0, keepdims=True)) / root
 
 
+@wrong("the two means run over all tokens: take them over the last axis, with keepdims=True")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(-1, keepdims=True)
+    r = np.sqrt((c * c).mean(-1, keepdims=True) + eps)
+    n = c / r
+    return (dy - dy.mean() - n * (dy * n).mean()) / r
+
+
 @wrong("the mean divides by D - 1")
 def normalise_row(row, eps=1e-6):
     mean = sum(row) / (len(row) - 1)
     variance = sum((x - mean) ** 2 for x in row) / len(row)
     return [(x - mean) / math.sqrt(variance + eps) for x in row]
+
+
+@wrong("the distances are not squared, abs(x - mean): square them")
+def normalise_row(row, eps=1e-6):
+    D = len(row)
+    mean = sum(row) / D
+    var = sum(abs(x - mean) for x in row) / D
+    return [(x - mean) / math.sqrt(var + eps) for x in row]
+
+
+@wrong("only the last number's distance counts: add all up, variance += (x - mean) ** 2 / D")
+def normalise_row(row, eps=1e-6):
+    D = len(row)
+    mean = sum(row) / D
+    var = 0
+    for x in row:
+        var = (x - mean) ** 2 / D
+    return [(x - mean) / math.sqrt(var + eps) for x in row]

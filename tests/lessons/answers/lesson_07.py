@@ -601,6 +601,11 @@ def attention_weights(q, k):
     return softmax(q) @ swap_last_two(softmax(k))
 
 
+@wrong("the scores are divided by 8, which is √D_h only for D_h = 64: use q.shape[-1]")
+def attention_weights(q, k):
+    return softmax(q @ swap_last_two(k) / 8)
+
+
 @wrong("the product is swap_last_two(v) @ weights")
 def attention(q, k, v):
     return swap_last_two(v) @ weights_given(q, k)
@@ -776,3 +781,10 @@ def self_attention(z, U, bias):
 def look(query, keys, values):
     weights = 1 / (1 + np.exp(-(keys @ query)))
     return weights / weights.sum() @ values
+
+
+@wrong("the scores are divided by N: softmax takes the scores themselves here")
+def look(query, keys, values):
+    s = keys @ query / len(keys)
+    w = np.exp(s - s.max())
+    return w / w.sum() @ values

@@ -301,6 +301,35 @@ def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, c
     return names["count_parameters"](image_size, patch_size, dim, depth, mlp_dim, num_classes)
 
 
+@wrong("the last norm and the head are counted in each block: they are there once")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = (image_size // patch_size) ** 2
+    block = 4 * dim + 4 * dim * dim + 4 * dim + 2 * dim * mlp_dim + mlp_dim + dim
+    return (
+        patch_size**2 * channels * dim
+        + dim
+        + dim
+        + (N + 1) * dim
+        + depth * (block + 2 * dim + dim * num_classes + num_classes)
+    )
+
+
+@wrong("the MLP's width is written as 4 · dim: use mlp_dim")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = (image_size // patch_size) ** 2
+    block = 4 * dim + 4 * dim * dim + 4 * dim + 2 * dim * 4 * dim + 4 * dim + dim
+    return (
+        patch_size**2 * channels * dim
+        + dim
+        + dim
+        + (N + 1) * dim
+        + depth * block
+        + 2 * dim
+        + dim * num_classes
+        + num_classes
+    )
+
+
 @right
 def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
@@ -588,6 +617,16 @@ def train_step(model, images, labels, lr):
     for p in model.parameters():
         p.data = p.data - lr * p.grad
         p.grad = None
+    return loss.item()
+
+
+@wrong("is the update inside the loop over parameters?")
+def train_step(model, images, labels, lr):
+    for p in model.parameters():
+        p.grad = None
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    p.data = p.data - lr * p.grad
     return loss.item()
 
 

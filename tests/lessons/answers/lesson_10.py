@@ -660,6 +660,16 @@ def momentum_at_once(gradients, momentum, T):
     return gradients @ np.tril(momentum ** abs(np.arange(T)[:, None] - np.arange(T)))
 
 
+@wrong("momentum is multiplied by t - i: it must be momentum ** (t - i)")
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum * abs(np.arange(T)[:, None] - np.arange(T))) @ gradients
+
+
+@wrong("the power is that of the column: a gradient of t - i steps ago has momentum ** (t - i)")
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum ** np.arange(T)) @ gradients
+
+
 @wrong("it averages |g|")
 def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     beta1, beta2 = betas

@@ -645,6 +645,18 @@ def epoch_batches(count, batch_size, rng):
     return rng.permutation(count).reshape(-1, batch_size)
 
 
+@wrong("draw one permutation of all indices, then cut it")
+def epoch_batches(count, batch_size, rng):
+    return [rng.permutation(count)[s : s + batch_size] for s in range(0, count, batch_size)]
+
+
+@wrong("shuffle the indices, then cut")
+def epoch_batches(count, batch_size, rng):
+    b = [np.arange(s, min(s + batch_size, count)) for s in range(0, count, batch_size)]
+    rng.shuffle(b)
+    return b
+
+
 @wrong("each image needs its largest logit")
 def measure(model, images, labels, batch_size=100):
     loss, hits = 0.0, 0
@@ -691,6 +703,18 @@ def measure(model, images, labels, batch_size=100):
             loss += minivit.cross_entropy(logits, labels[i : i + batch_size]).item() * len(logits.data)
             share += (logits.data.argmax(axis=1) == labels[i : i + batch_size]).mean()
     return loss / len(images), share / len(images)
+
+
+@wrong("every batch gets the labels of the first: cut the labels like the images")
+def measure(model, images, labels, batch_size=100):
+    loss, right = 0.0, 0
+    with minivit.no_grad():
+        for s in range(0, len(images), batch_size):
+            x, y = images[s : s + batch_size], labels[:batch_size]
+            z = model(x)
+            loss += minivit.cross_entropy(z, y[: len(x)]).item() * len(x)
+            right += (z.data.argmax(1) == y[: len(x)]).sum()
+    return loss / len(images), right / len(images)
 
 
 @wrong("shifts all images of a batch alike")

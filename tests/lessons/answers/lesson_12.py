@@ -690,6 +690,12 @@ def main_filters(E, count):
     return np.linalg.svd(filters, full_matrices=False)[2][:count]
 
 
+@wrong("these are rows of U, of E and not of E.T: there the components are columns of U")
+def main_filters(E, count):
+    f = E - E.mean(axis=1, keepdims=True)
+    return np.linalg.svd(f, full_matrices=False)[0][:count]
+
+
 @wrong("it is divided by sums")
 def similarity_maps(positions, rows, columns):
     patches = positions[0, 1:]
@@ -733,6 +739,17 @@ def roll_out(layers):
     for weights in layers:
         mixed = weights.mean(axis=0) + np.eye(T, dtype=weights.dtype)
         flow = mixed / mixed.sum(axis=-1, keepdims=True) @ flow
+    return flow
+
+
+@wrong("the blocks are added up: multiply each with `flow`, mixed @ flow")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.zeros((T, T))
+    for w in layers:
+        m = w.mean(axis=1) + np.eye(T)
+        m = m / m.sum(-1, keepdims=True)
+        flow = m + flow
     return flow
 
 

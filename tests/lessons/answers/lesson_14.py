@@ -589,6 +589,12 @@ def conv2d(images, kernel, s=1):
     return [part @ kernel[n // w, n % w] for n, part in enumerate(slices_of(images, h, w, s))]
 
 
+@wrong("the slices are of windows w x h: slices_of takes h first, then w")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return concatenate(slices_of(images, w, h, s), axis=3) @ kernel.reshape(h * w * C, D)
+
+
 def normalised_channels_first(x, groups, eps):
     y = x.transpose(0, 3, 1, 2)  # (B, C, H, W), as PyTorch has it
     B, C, H, W = y.shape

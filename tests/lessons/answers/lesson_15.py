@@ -682,10 +682,39 @@ def masked_loss(logits, targets, corrupted):
     return cross_entropy(logits.reshape(-1, logits.shape[-1])[corrupted], targets[corrupted])
 
 
+@wrong("the targets are those of other patches: pick both with the same mask, targets[corrupted]")
+def masked_loss(logits, targets, corrupted):
+    M = int(corrupted.sum())
+    return cross_entropy(logits[corrupted], targets.reshape(-1)[:M])
+
+
+@wrong("only image 1 counts: is the loss of the others overwritten, or the loop left too early?")
+def masked_loss(logits, targets, corrupted):
+    for b in range(len(targets)):
+        loss = cross_entropy(logits[b][corrupted[b]], targets[b][corrupted[b]])
+    return loss
+
+
 @wrong("return W alone")
 def ridge(X, Y, l2):
     D = X.shape[1]
     return np.linalg.lstsq(X.T @ X + l2 * np.eye(D), X.T @ Y)
+
+
+@wrong("the weights are divided by 1 + l2 at the end: add l2 * np.eye(...) to XᵀX before you solve")
+def ridge(X, Y, l2):
+    M, D = X.shape
+    if M >= D:
+        return np.linalg.solve(X.T @ X, X.T @ Y) / (1 + l2)
+    return X.T @ np.linalg.solve(X @ X.T, Y) / (1 + l2)
+
+
+@wrong("l2 is added to the right-hand side: add l2 * np.eye(...) to XᵀX before you solve")
+def ridge(X, Y, l2):
+    M, D = X.shape
+    if M >= D:
+        return np.linalg.solve(X.T @ X, X.T @ Y + l2)
+    return X.T @ np.linalg.solve(X @ X.T, Y + l2)
 
 
 @wrong("compute corrupt with the Tensors")

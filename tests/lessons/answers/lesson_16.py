@@ -343,6 +343,23 @@ def gelu_in_blocks(x, block):
     return np.concatenate([gelu_chain(piece) for piece in x.split(block)])
 
 
+@wrong("compute x[start : start + block] at once")
+def gelu_in_blocks(x, block):
+    out = np.empty_like(x)
+    for i in range(len(x)):
+        out[i : i + 1] = gelu_chain(x[i : i + 1])
+    return out
+
+
+@wrong("`block` is the length of a block, not how many there are")
+def gelu_in_blocks(x, block):
+    out = np.empty_like(x)
+    size = -(-len(x) // block)
+    for i in range(block):
+        out[i * size : (i + 1) * size] = gelu_chain(x[i * size : (i + 1) * size])
+    return out
+
+
 @right
 def layer_norm_backward(dy, n, inverse, weight):
     D = dy.shape[1]
@@ -728,6 +745,21 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
         times.append(clock())
         ratios.append((times[1] - times[0]) / (times[2] - times[1]))
     return min(ratios)
+
+
+@wrong("r starts again in each turn: set its first value before the loop")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first()
+    second()
+    for _ in range(rounds):
+        r = []
+        a = clock()
+        first()
+        b = clock()
+        second()
+        c = clock()
+        r.append((b - a) / (c - b))
+    return statistics.median(r)
 
 
 @wrong("the weight multiplies the result")

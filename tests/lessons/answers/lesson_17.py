@@ -305,6 +305,14 @@ def gelu_sigmoid(x, out, derivative):
     out[...] = x * torch.sigmoid(1.702 * x)  # noqa: F821
 
 
+@wrong("only the derivative belongs under the `if`")
+def gelu_sigmoid(x, out, derivative):
+    if derivative is not None:
+        s = 1 / (1 + np.exp(-1.702 * x))
+        out[...] = x * s
+        derivative[...] = s + 1.702 * out * (1 - s)
+
+
 # -- rule_broken --------------------------------------------------------------------------------------------
 
 
@@ -410,3 +418,23 @@ def slope_is_right(form):
     form(x + step, above, None)
     form(x - step, below, None)
     return not np.allclose(derivative, (above - below) / (2 * step), rtol=0, atol=1e-6)
+
+
+@wrong("ask whether all are close, not any")
+def slope_is_right(form):
+    x = np.linspace(-4, 4, 41)
+    out, d, a, b = (np.empty_like(x) for _ in range(4))
+    form(x, out, d)
+    form(x + 1e-5, a, None)
+    form(x - 1e-5, b, None)
+    return bool((abs(d - (a - b) / 2e-5) < 1e-6).any())
+
+
+@wrong("use a smaller tolerance, 1e-6")
+def slope_is_right(form):
+    x = np.linspace(-4, 4, 41)
+    out, d, a, b = (np.empty_like(x) for _ in range(4))
+    form(x, out, d)
+    form(x + 1e-5, a, None)
+    form(x - 1e-5, b, None)
+    return bool(np.allclose(d, (a - b) / 2e-5, atol=0.5))

@@ -688,3 +688,10 @@ def attention_mask(values, share):
 @wrong("the quantile of `share`")
 def attention_mask(values, share):
     return values >= np.quantile(values, share)
+
+
+@wrong("this is in the order of sorting: write True to the places, mask[order[:count]]")
+def attention_mask(values, share):
+    o = np.argsort(-values, axis=None)
+    h = np.cumsum(values.ravel()[o]) / values.sum()
+    return (h < share).reshape(values.shape)

@@ -449,6 +449,11 @@ def confusion_product(guesses, labels, K):
     return (1 * (labels.reshape(1, -1) == np.arange(K))) @ (1 * (guesses.reshape(-1, 1) == np.arange(K)))
 
 
+@wrong("labels are paired with labels: pair them with the guesses")
+def confusion_product(guesses, labels, K):
+    return (labels == np.arange(K).reshape(K, 1)) * 1 @ ((labels.reshape(-1, 1) == np.arange(K)) * 1)
+
+
 @wrong("images of other classes count as right")
 def class_accuracies(guesses, labels, K):
     return np.array([((guesses == k) == (labels == k)).mean() for k in range(K)])
@@ -459,6 +464,23 @@ def confusion_matrix(guesses, labels, K):
     matrix = np.zeros((labels.max() + 1, labels.max() + 1), int)
     np.add.at(matrix, (labels, guesses), 1)
     return matrix
+
+
+@wrong("each number begins at 1: begin with np.zeros")
+def confusion_matrix(guesses, labels, K):
+    m = np.ones((K, K), int)
+    for guess, label in zip(guesses, labels, strict=True):
+        m[label, guess] += 1
+    return m
+
+
+@wrong("every label is paired with every guess: go through both at once, with zip")
+def confusion_matrix(guesses, labels, K):
+    m = np.zeros((K, K), int)
+    for label in labels:
+        for guess in guesses:
+            m[label, guess] += 1
+    return m
 
 
 @wrong("it has 3,073, and the first is the label")

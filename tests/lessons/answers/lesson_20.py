@@ -172,6 +172,16 @@ def parts_of_table_1(layers, hidden, mlp, patch=32, classes=1000):
     return _parts(layers, hidden, mlp, patch, classes)
 
 
+@wrong("return the numbers themselves, as integers")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    return {k: v / 1e6 for k, v in _parts(layers, hidden, mlp, patch, classes).items()}
+
+
+@wrong("197 is written: the number of patches is (224 // patch) ** 2")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    return _parts(layers, hidden, mlp, patch, classes, tokens=hidden + 197 * hidden)
+
+
 right_value("rows_not_better", ["ImageNet ReaL", "VTAB"])
 right_value("rows_not_better", ("VTAB", "ImageNet ReaL"))
 wrong_value("rows_not_better", ["VTAB"], "one row is missing: equal is not better")
@@ -331,3 +341,8 @@ def fewer_errors(accuracy, baseline):
 @wrong("this compares the accuracies")
 def fewer_errors(accuracy, baseline):
     return 1 - accuracy / baseline
+
+
+@wrong("a worse model gives a negative number: leave out max(0, ...)")
+def fewer_errors(accuracy, baseline):
+    return max(0, (accuracy - baseline) / (100 - baseline))

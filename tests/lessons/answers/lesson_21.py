@@ -392,6 +392,11 @@ def confusion(labels, guesses, classes):
     return counts
 
 
+@wrong("np.histogram2d makes its bins from the smallest to the largest number")
+def confusion(labels, guesses, classes):
+    return np.histogram2d(labels, guesses, bins=classes)[0] / len(labels)
+
+
 right_value("reports_from_weak_to_excellent", "CADB")
 right_value("reports_from_weak_to_excellent", ["C", "A", "D", "B"])
 wrong_value("reports_from_weak_to_excellent", "BDAC", "this is from excellent to weak")
@@ -486,9 +491,21 @@ def accuracy_in_table(text, run):
     return sum(row[column] == row[1] for row in rows) / len(rows)
 
 
+@wrong("the first image is left out: only the line of names goes")
+def accuracy_in_table(text, run):
+    names, _, *rows = [line.split(",") for line in text.split()]
+    c = names.index(run)
+    return sum(r[1] == r[c] for r in rows) / len(rows)
+
+
 @wrong("takes the largest class number")
 def majority_baseline(train_labels, test_labels):
     return (test_labels == train_labels.max()).mean()
+
+
+@wrong("np.unique's classes[counts.argmax()] is the class")
+def majority_baseline(train_labels, test_labels):
+    return float((test_labels == np.unique(train_labels, return_counts=True)[1].argmax()).mean())
 
 
 @wrong("the root is not multiplied by z")
@@ -547,6 +564,20 @@ def seed_interval(a, b):
     return np.median(d), np.median(d) - half, np.median(d) + half
 
 
+@wrong("the seeds are sorted by accuracy, which breaks the pairs: keep their order")
+def seed_interval(a, b):
+    d = np.subtract(sorted(a), sorted(b))
+    h = T95[len(d) - 1] * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - h, d.mean() + h
+
+
+@wrong("the differences have lost their sign: leave out abs")
+def seed_interval(a, b):
+    d = abs(np.subtract(a, b))
+    h = T95[len(d) - 1] * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - h, d.mean() + h
+
+
 @wrong("the sum is not divided by 2 ** n")
 def sign_test(only_a, only_b):
     n = only_a + only_b
@@ -561,3 +592,20 @@ def sign_test(only_a, only_b):
 @wrong("both ends are the share itself")
 def share_interval(right, count):
     return right / count, right / count
+
+
+@wrong("the root has z²/2n²: under it is z² / (4 n²)")
+def share_interval(right, count):
+    z, p = 1.96, right / count
+    middle = p + z**2 / (2 * count)
+    half = z * math.sqrt(p * (1 - p) / count + z**2 / (2 * count**2))
+    return (middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)
+
+
+@wrong("only the half width is divided by 1 + z²/n: divide the middle too")
+def share_interval(right, count):
+    p = right / count
+    z = 1.96
+    m = p + z**2 / (2 * count)
+    h = z * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
+    return m - h / (1 + z**2 / count), m + h / (1 + z**2 / count)
