@@ -59,6 +59,7 @@ class ReturnsInLoop:
     def forward(self, xs):
         for x in xs:
             return x
+        return 0
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def halved(x, step):
 
 def repeats(xs, step):
     total = 0
-    for i in xs:
+    for i in xs:  # noqa: B007 (the mistake)
         total += step
     return total
 
