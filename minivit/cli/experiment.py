@@ -10,7 +10,7 @@ from typing import Any
 
 from ..utils.console import complain
 from ..utils.text import printable
-from .common import data_dir_option, format_option, json_option, threads_option
+from .common import data_dir_option, device_option, format_option, json_option, threads_of, threads_option
 
 EXAMPLES = (
     "minivit experiment pooling",
@@ -34,15 +34,20 @@ def add_experiment(commands: Any) -> None:
     format_option(parser)
     data_dir_option(parser)
     threads_option(parser)
+    device_option(parser)
     json_option(parser, "one line of JSON for each model of the figure", "a table and a sentence")
     parser.set_defaults(run=_experiment)
 
 
 def _experiment(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from ..backend.arrays import to_device
     from ..experiments import EXPERIMENTS, run_experiment
     from ..utils.figures import formats_in
 
     formats = formats_in(options.format)
+    to_device(np.zeros(1, np.float32), options.device)  # an unknown device is said before anything is read or written
     experiment = EXPERIMENTS[options.name]
     folder = Path(options.out) if options.out else Path("runs") / f"experiment-{options.name}"
     try:
@@ -52,7 +57,8 @@ def _experiment(options: argparse.Namespace) -> int:
             seeds=options.seeds,
             formats=formats,
             data_dir=options.data_dir or "",
-            num_threads=options.num_threads,
+            num_threads=threads_of(options),
+            device=options.device,
         )
     except KeyboardInterrupt:
         complain("minivit: stopped; the same command continues where it was")

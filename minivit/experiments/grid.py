@@ -125,7 +125,7 @@ def run_experiment(
         seeds: the number of runs of each cell, with the seeds 0, 1, 2 ...
         show: whether to draw a progress bar.
         formats: of the figure's files: "png", "svg", "pdf" or several.
-        execution: options of `TrainConfig` that do not change results: `data_dir`, `num_threads`.
+        execution: options of `TrainConfig` without effect on results: `data_dir`, `num_threads`; `device` rounds.
 
     Returns:
         A summary of each cell.

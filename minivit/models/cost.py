@@ -197,16 +197,17 @@ def _head_row(head: Module, width: int, classes: int) -> Cost:
     return Cost("head", _count(head), 2 * width * classes, width + 2 * classes, (classes,))
 
 
-def images_that_fit(model: Classifier, memory: float, passes: int = 1) -> int:
+def images_that_fit(model: Classifier, memory: float, passes: float = 1, arrays: int = TRAINING_ARRAYS) -> int:
     """Return how many images a micro-batch may have if training must fit into a memory; 0 if not even one fits.
 
     Args:
         model: the model.
         memory: bytes.
-        passes: how many micro-batches are computed at a time.
+        passes: how many micro-batches are computed at a time; below 1 if each keeps less than in float32.
+        arrays: how many arrays of the weights' size training keeps. [default: as many as AdamW]
     """
     total = costs(model)[-1]
-    free = memory - TRAINING_ARRAYS * total.weight_bytes
+    free = memory - arrays * total.weight_bytes
     return max(0, int(free // (total.kept_bytes * passes)))
 
 

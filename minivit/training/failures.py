@@ -10,6 +10,8 @@ from ..errors import NonFiniteLossError, OutOfMemory
 from ..models import Classifier
 from ..models.cost import images_that_fit
 
+LEAST_ARRAYS = 3  # of the weights' size: weights, gradients, and the momentum of the optimisers that keep least
+
 
 def out_of_memory(model: Classifier, device: str, batch_size: int, microbatch: int, workers: int) -> OutOfMemory:
     """Return the error for a step that did not fit the memory, with a size of micro-batches that should.
@@ -29,6 +31,46 @@ def out_of_memory(model: Classifier, device: str, batch_size: int, microbatch: i
     return OutOfMemory(
         f"the memory{size} of {device} is too small for {workers} micro-batches of {microbatch} images at a "
         f"time: {advice}"
+    )
+
+
+def check_gpu_memory(
+    model: Classifier, device: str, batch_size: int, microbatch: int, batches: int, saving: float = 1.0
+) -> None:
+    """Raise before the first step if a GPU is certainly too small for it, and say what fits.
+
+    Args:
+        model: what is trained.
+        device: the GPU.
+        batch_size: images in a batch.
+        microbatch: images in a micro-batch.
+        batches: how many batches of images, in float32, are in its memory at a time.
+        saving: how many times less the backward pass keeps than in float32, at best.
+
+    Raises:
+        OutOfMemory: if the model, its gradients, the waiting batches and one micro-batch need more than the memory.
+    """
+    memory = device_memory(device)
+    if memory is None:
+        return
+    image = batches * math.prod(model.config.image_shape) * 4
+
+    def fitting(batch: int) -> int:
+        """Return how many images a micro-batch may have at most, for batches of this size."""
+        return images_that_fit(model, memory - batch * image, 1 / saving, LEAST_ARRAYS)
+
+    fits, batch = fitting(batch_size), batch_size
+    if microbatch <= fits:
+        return
+    while batch and not fitting(batch):
+        batch //= 2
+    if fits:
+        advice = f"try --microbatch {fits}"
+    else:
+        advice = f"try --batch-size {batch}" if batch else "try --grad-checkpointing or a smaller model"
+    raise OutOfMemory(
+        f"the memory of {memory / 1e9:.1f} GB of {device} is too small for batches of {batch_size} images in "
+        f"micro-batches of {microbatch}: {advice}"
     )
 
 

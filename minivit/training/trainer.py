@@ -58,6 +58,7 @@ from .config import TrainConfig
 from .distributed.parallel import GradientSums, bucket_bytes, even_microbatch, own_images
 from .distributed.ranks import ALONE, Ranks, check_shareable
 from .evaluation import evaluate_objective
+from .failures import check_gpu_memory
 from .finetuning import freeze_all_but_head, layer_scales
 from .folder import (
     CHECKPOINT,
@@ -78,7 +79,7 @@ from .metrics import Metric, measured_by
 from .objectives import Classes, MaskedPatches, Objective, Outcome
 from .optim import OPTIMIZERS, ExponentialAverage, Optimizer
 from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOptions, OptimOptions, betas_of
-from .precision import check_precision, precision
+from .precision import HALF, check_precision, precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run, RunResult
 from .schedule import Schedule
@@ -392,6 +393,8 @@ def build_run(
     # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
+    if loader.uploads:
+        check_fits_gpu(loader, config, model, device, microbatch_size(loader.batch_size))
     epochs = total_steps / loader.steps_per_epoch
     preprocessing = preprocessing_in(model.header)
     if not given.batches:
@@ -652,6 +655,20 @@ def prepare_uploads(loader: Loader, options: OptimOptions, model: Classifier, de
     loader.uploads = uploads = Uploads(loader.prefetch)
     batches = options.grad_accum_steps * len(uploads.slots)
     return gpu_microbatch(model, options.batch_size, device, batches)
+
+
+def check_fits_gpu(loader: Loader, config: TrainConfig, model: Classifier, device: str, microbatch: int) -> None:
+    """Raise OutOfMemory if a step is certainly too large for a GPU: the least that its backward pass may keep is.
+
+    Half precision keeps no less than half of the bytes, and --grad-checkpointing no less than one block of them. A
+    frozen network keeps nothing.
+    """
+    if config.freeze or not loader.uploads:
+        return
+    blocks = getattr(model.config, "depth", 1) if config.grad_checkpointing else 1
+    saving = max(1, blocks) * (2 if config.precision in HALF else 1)
+    batches = config.grad_accum_steps * len(loader.uploads.slots)
+    check_gpu_memory(model, device, config.batch_size, microbatch, batches, saving)
 
 
 def begin_folder(run: Run, resume: bool) -> None:

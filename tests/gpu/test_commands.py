@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from minivit import cli, save_weights
+from minivit.experiments import EXPERIMENTS, Cell, Experiment
 from minivit.training import TrainConfig
 from tests.gpu import strict_cupy
 from tests.support import tiny_vit
@@ -66,6 +67,32 @@ def test_an_inspection_on_a_gpu_finds_the_same_numbers(place, capsys, undrawn):
     for part in ("class_token_attention", "rollout"):
         np.testing.assert_allclose(here["images"][0][part], there["images"][0][part], atol=2e-6)
     np.testing.assert_allclose(here["position_similarity"], there["position_similarity"], atol=2e-6)
+
+
+@pytest.mark.slow
+def test_an_experiment_on_a_gpu_trains_there(tmp_path, monkeypatch, capsys, undrawn):
+    monkeypatch.chdir(tmp_path)
+    options = {"dataset": "shapes", "train_images": 32, "batch_size": 16, "steps": 2, "dim": 12, "depth": 1, "heads": 3,
+               "patch_size": 16}  # fmt: skip
+    cells = (Cell("a", 1, {"lr": 1e-3}), Cell("a", 2, {"lr": 1e-2}))
+    toy = Experiment("toy", "nowhere", "a toy", "rate", options, cells, lambda summaries: "Two cells.")
+    monkeypatch.setitem(EXPERIMENTS, "toy", toy)
+    command = ["experiment", "toy", "--seeds", "1", "--json"]
+
+    here, launches = answer([*command, "--out", "here"], capsys)
+    assert launches == 0
+    there, launches = answer([*command, "--out", "there", "--device", "cuda"], capsys)
+    assert launches > 200
+    for mine, other in zip(here.splitlines(), there.splitlines(), strict=True):
+        mine, other = json.loads(mine), json.loads(other)
+        assert mine.pop("mean") == pytest.approx(other.pop("mean"), abs=0.005)  # of 2,000 images; rounding moves few
+        assert mine["series"] == other["series"] == "a" and mine["x"] == other["x"]
+
+
+def test_an_experiment_says_an_unknown_device_before_it_writes(tmp_path, capsys):
+    assert cli.main(["experiment", "pooling", "--out", str(tmp_path / "new"), "--device", "gpu"]) == 2
+    assert "unknown device 'gpu': use 'cpu', 'cuda'" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_export_on_a_gpu_is_compared_with_logits_from_there(place, capsys):
