@@ -1,7 +1,8 @@
 """Products of matrices on a GPU, by cuBLAS.
 
-CuPy's own product of stacks of matrices copies each factor that is not stored in rows, even a transposed one, and does
-not use tensor cores. cuBLAS reads a transposed matrix without a copy, and multiplies a whole stack in one launch.
+CuPy's own product of stacks of matrices copies each factor that is not stored in rows, even a transposed one, does not
+use tensor cores, and takes no half precision (pull request 10317 of CuPy). cuBLAS reads a transposed matrix without a
+copy, and multiplies a whole stack in one launch, of half precision too.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .precision import wide, wide_type
+
+# The element types of factors and products (cudaDataType_t).
+KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 # How cuBLAS computes: in float64, in float32, or in float32 with factors rounded to TF32 (cublasComputeType_t).
 COMPUTE_64F, COMPUTE_32F, COMPUTE_FAST_TF32 = 70, 68, 77
 DEFAULT_ALGORITHM = -1  # CUBLAS_GEMM_DEFAULT
@@ -41,19 +46,41 @@ def contiguous_on_gpu(x: Any) -> Any:
 
 
 def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
-    """Return x @ y of arrays on a GPU, by NumPy's rules for shapes."""
+    """Return x @ y of arrays on a GPU, by NumPy's rules for shapes; what is in half precision is added up in float32.
+
+    Args:
+        x, y: (..., m, k) and (..., k, n). If one alone is in half precision, the product is in the other's type.
+        out: (..., m, n), to write the product into, of the product's type; or of float32, and then a product of half
+            precision is not rounded.
+    """
     cupy = sys.modules["cupy"]
+    if x.dtype != y.dtype:  # CuPy knows no product of bfloat16 and float32
+        x, y = wide(x), wide(y)
     alike = x.ndim == y.ndim > 2 and x.shape[:-2] == y.shape[:-2] and x.dtype == y.dtype and x.shape[-1] == y.shape[-2]
-    if not (alike and x.size and y.size and x.dtype.name in ("float32", "float64")):
-        return cupy.matmul(x, y, out=out)
-    product = _as_stack(out) if out is not None else None
+    if not (alike and x.size and y.size and x.dtype.name in KINDS):
+        return _product_of_cupy(x, y, out)
+    fits = out is not None and out.dtype in (x.dtype, wide_type(x.dtype))
+    product = _as_stack(out) if fits else None
     if product is None or product.transposed:
-        product = _stack(cupy.empty((*x.shape[:-1], y.shape[-1]), x.dtype))
+        product = _stack(cupy.empty((*x.shape[:-1], y.shape[-1]), out.dtype if fits else x.dtype))
     _multiply(_stack(x), _stack(y), product)
     if out is None:
         return product.array
     if product.array is not out:
         out[...] = product.array
+    return out
+
+
+def _product_of_cupy(x: Any, y: Any, out: Any) -> Any:
+    """Return x @ y by CuPy, which must be given no `out` of another type: it would write past the end of it."""
+    half, cupy = x.dtype.itemsize == 2, sys.modules["cupy"]
+    if not half and (out is None or out.dtype == np.result_type(x.dtype, y.dtype)):
+        return cupy.matmul(x, y, out=out)
+    apart = half and (max(x.ndim, y.ndim) > 2 or (out is not None and out.dtype != x.dtype))
+    product = cupy.matmul(wide(x), wide(y)) if apart else cupy.matmul(x, y)
+    if out is None:
+        return product.astype(x.dtype, copy=False) if half else product
+    out[...] = product
     return out
 
 
@@ -98,10 +125,11 @@ def _as_stack(x: Any) -> Stack | None:
 def _multiply(x: Stack, y: Stack, out: Stack) -> None:
     """Write the products. cuBLAS stores matrices by columns, and so reads each as its transpose: outᵀ = yᵀ xᵀ."""
     cuda = sys.modules["cupy"].cuda
-    double = x.array.dtype == np.float64
-    kind = 1 if double else 0  # CUDA_R_64F, CUDA_R_32F
-    compute = COMPUTE_64F if double else COMPUTE_FAST_TF32 if _stacks_in_tf32 else COMPUTE_32F
-    one, zero = np.ones(1, x.array.dtype), np.zeros(1, x.array.dtype)
+    kind, kind_of_product = KINDS[x.array.dtype.name], KINDS[out.array.dtype.name]
+    compute = COMPUTE_32F
+    if x.array.dtype.itemsize > 2:
+        compute = COMPUTE_64F if x.array.dtype == np.float64 else COMPUTE_FAST_TF32 if _stacks_in_tf32 else COMPUTE_32F
+    one, zero = (np.full(1, number, wide_type(x.array.dtype)) for number in (1.0, 0.0))
     *leading, rows, inner = x.array.shape
     cuda.cublas.gemmStridedBatchedEx(
         cuda.get_cublas_handle(), int(y.transposed), int(x.transposed), y.array.shape[-1], rows, inner,
@@ -109,6 +137,6 @@ def _multiply(x: Stack, y: Stack, out: Stack) -> None:
         y.array.data.ptr, kind, y.step, y.distance,
         x.array.data.ptr, kind, x.step, x.distance,
         zero.ctypes.data,
-        out.array.data.ptr, kind, out.step, out.distance,
+        out.array.data.ptr, kind_of_product, out.step, out.distance,
         math.prod(leading), compute, DEFAULT_ALGORITHM,
     )  # fmt: skip

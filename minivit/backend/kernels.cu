@@ -1,9 +1,10 @@
 // What a GPU runs in one launch where array operations would take many: each kernel here is the twin of the NumPy
 // function of the same name (see `rowwise` and `elementwise` in kernels.py), with its arguments in the same order.
 //
-// All arrays are contiguous and of one type T, float or double. The first two arguments are the shape of the first
-// array: so many `rows` of `n` elements each. Loops stride over the whole grid, so any number of warps will do. LANES is
-// how many threads make a warp: 32.
+// All arrays are contiguous. T is how their elements are stored: float, double, or half precision. Wide<T> is what is
+// computed in, float for half precision, and how a few arrays are stored: `wide(x)` reads a T, `rounded<T>(x)` makes
+// one. The first two arguments are the shape of the first array: so many `rows` of `n` elements each. Loops stride over
+// the whole grid, so any number of warps will do. LANES is how many threads make a warp: 32.
 
 typedef long long Index;
 
@@ -12,6 +13,46 @@ typedef long long Index;
 #define EACH_ELEMENT(i) for (Index i = FIRST_THREAD; i < rows * n; i += ALL_THREADS)
 #define EACH_ROW(row) for (Index row = FIRST_THREAD / LANES; row < rows; row += ALL_THREADS / LANES)
 #define EACH_OF_ROW(j) for (Index j = FIRST_THREAD % LANES; j < n; j += LANES)
+
+// -- half precision: 16 bits in memory, a float in registers ---------------------------------------------------
+
+struct Half { unsigned short bits; };
+struct Bfloat16 { unsigned short bits; };
+
+template <typename T> struct Compute { typedef T type; };
+template <> struct Compute<Half> { typedef float type; };
+template <> struct Compute<Bfloat16> { typedef float type; };
+template <typename T> using Wide = typename Compute<T>::type;
+
+#ifdef __CUDACC__  // elsewhere the two are written out in cuda_on_cpu.h
+__device__ inline float float_of_half(unsigned short bits) {
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+
+__device__ inline unsigned short half_of_float(float x) {
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+#endif
+
+__device__ inline float wide(float x) { return x; }
+__device__ inline double wide(double x) { return x; }
+__device__ inline float wide(Half x) { return float_of_half(x.bits); }
+__device__ inline float wide(Bfloat16 x) { return __uint_as_float((unsigned)x.bits << 16); }
+
+// To the nearest, and of two that are equally near to the even one.
+template <typename T> __device__ T rounded(Wide<T> x) { return x; }
+template <> __device__ inline Half rounded<Half>(float x) { return Half{half_of_float(x)}; }
+template <> __device__ inline Bfloat16 rounded<Bfloat16>(float x) {
+    const unsigned bits = __float_as_uint(x);
+    if (x != x) return Bfloat16{(unsigned short)(bits >> 16 | 64)};  // nan stays nan
+    return Bfloat16{(unsigned short)(bits + 0x7fff + (bits >> 16 & 1) >> 16)};
+}
+
+// -- warps -----------------------------------------------------------------------------------------------------
 
 template <typename T>
 __device__ T sum_of_lanes(T x) {
@@ -30,76 +71,85 @@ __device__ T largest_of_lanes(T x) {
 
 // -- rows: a warp each -----------------------------------------------------------------------------------------
 
-// x <- softmax(scale x)
+// out <- softmax(scale x). `out` may be `x`.
 template <typename T>
-__global__ void softmax_in_place(Index rows, Index n, T* x, double scale_) {
-    const T scale = scale_;
+__global__ void softmax_in_place(Index rows, Index n, const Wide<T>* x, double scale_, T* out) {
+    const Wide<T> scale = scale_;
     EACH_ROW(row) {
-        T* own = x + row * n;
-        T largest = own[0] * scale;
+        const Wide<T>* own = x + row * n;
+        Wide<T> largest = own[0] * scale;
         EACH_OF_ROW(j) largest = own[j] * scale > largest ? own[j] * scale : largest;
         largest = largest_of_lanes(largest);
-        T sum = 0;
-        EACH_OF_ROW(j) sum += own[j] = exp(own[j] * scale - largest);
+        Wide<T> sum = 0;
+        EACH_OF_ROW(j) sum += exp(own[j] * scale - largest);
         sum = sum_of_lanes(sum);
-        EACH_OF_ROW(j) own[j] /= sum;
+        EACH_OF_ROW(j) out[row * n + j] = rounded<T>(exp(own[j] * scale - largest) / sum);
     }
 }
 
-// Through y = softmax(scale x): dy <- scale y (dy - sum(dy y)), the gradient of x
+// Through y = softmax(scale x): out <- scale y (dy - sum(dy y)), the gradient of x. `out` as above.
 template <typename T>
-__global__ void softmax_backward_in_place(Index rows, Index n, T* dy, const T* y, double scale_) {
-    const T scale = scale_;
+__global__ void softmax_backward_in_place(Index rows, Index n, const Wide<T>* dy, const T* y, double scale_, T* out) {
+    const Wide<T> scale = scale_;
     EACH_ROW(row) {
-        T* own = dy + row * n;
-        const T* y_ = y + row * n;
-        T product = 0;
-        EACH_OF_ROW(j) product += own[j] * y_[j];
+        const Index start = row * n;
+        Wide<T> product = 0;
+        EACH_OF_ROW(j) product += dy[start + j] * wide(y[start + j]);
         product = sum_of_lanes(product);
-        EACH_OF_ROW(j) own[j] = scale * y_[j] * (own[j] - product);
+        EACH_OF_ROW(j) out[start + j] = rounded<T>(scale * wide(y[start + j]) * (dy[start + j] - product));
     }
 }
 
 // normal <- (x - mean) inverse with inverse <- 1 / sqrt(var + eps), out <- normal weight + bias. `normal` may be `out`.
 template <typename T>
 __global__ void normalize(
-    Index rows, Index n, const T* x, const T* weight, const T* bias, double eps, T* out, T* normal, T* inverse
+    Index rows, Index n, const T* x, const T* weight, const T* bias, double eps, T* out, T* normal, Wide<T>* inverse
 ) {
     EACH_ROW(row) {
         const Index start = row * n;
-        T mean = 0, square = 0;
-        EACH_OF_ROW(j) mean += x[start + j];
+        Wide<T> mean = 0, square = 0;
+        EACH_OF_ROW(j) mean += wide(x[start + j]);
         mean = sum_of_lanes(mean) / n;
-        EACH_OF_ROW(j) square += (x[start + j] - mean) * (x[start + j] - mean);
-        const T factor = T(1) / sqrt(sum_of_lanes(square) / n + T(eps));
+        EACH_OF_ROW(j) {
+            const Wide<T> centred = wide(x[start + j]) - mean;
+            square += centred * centred;
+        }
+        const Wide<T> factor = Wide<T>(1) / sqrt(sum_of_lanes(square) / n + Wide<T>(eps));
         if (FIRST_THREAD % LANES == 0) inverse[row] = factor;
         EACH_OF_ROW(j) {
-            const T normalized = (x[start + j] - mean) * factor;
-            normal[start + j] = normalized;
-            out[start + j] = normalized * weight[j] + bias[j];
+            const Wide<T> normalized = (wide(x[start + j]) - mean) * factor;
+            normal[start + j] = rounded<T>(normalized);
+            out[start + j] = rounded<T>(normalized * wide(weight[j]) + wide(bias[j]));
         }
     }
 }
 
-// product <- dy normal, and dx <- (g - mean(g) - normal mean(g normal)) inverse with g = dy weight
+// dx <- (g - mean(g) - normal mean(g normal)) inverse with g = dy weight. The rows are dealt out to so many `parts`, a
+// warp for each, which adds up its rows of dy normal and of dy in `sums` (parts, 2, n): in the same order each time.
 template <typename T>
 __global__ void normalize_backward(
-    Index rows, Index n, const T* dy, const T* normal, const T* weight, const T* inverse, T* dx, T* product
+    Index rows, Index n, const T* dy, const T* normal, const T* weight, const Wide<T>* inverse, T* dx, Wide<T>* sums,
+    double parts
 ) {
-    EACH_ROW(row) {
-        const Index start = row * n;
-        T mean = 0, mean_of_product = 0;
-        EACH_OF_ROW(j) {
-            const T both = dy[start + j] * normal[start + j];
-            product[start + j] = both;
-            mean += dy[start + j] * weight[j];
-            mean_of_product += both * weight[j];
-        }
-        mean = sum_of_lanes(mean) / n;
-        mean_of_product = sum_of_lanes(mean_of_product) / n;
-        EACH_OF_ROW(j) {
-            const T g = dy[start + j] * weight[j];
-            dx[start + j] = (g - mean - normal[start + j] * mean_of_product) * inverse[row];
+    for (Index part = FIRST_THREAD / LANES; part < Index(parts); part += ALL_THREADS / LANES) {
+        Wide<T>* own = sums + part * 2 * n;
+        EACH_OF_ROW(j) own[j] = own[n + j] = 0;
+        for (Index row = part; row < rows; row += Index(parts)) {
+            const Index start = row * n;
+            Wide<T> mean = 0, mean_of_product = 0;
+            EACH_OF_ROW(j) {
+                const Wide<T> slope = wide(dy[start + j]), both = slope * wide(normal[start + j]);
+                own[j] += both;
+                own[n + j] += slope;
+                mean += slope * wide(weight[j]);
+                mean_of_product += both * wide(weight[j]);
+            }
+            mean = sum_of_lanes(mean) / n;
+            mean_of_product = sum_of_lanes(mean_of_product) / n;
+            EACH_OF_ROW(j) {
+                const Wide<T> g = wide(dy[start + j]) * wide(weight[j]);
+                dx[start + j] = rounded<T>((g - mean - wide(normal[start + j]) * mean_of_product) * inverse[row]);
+            }
         }
     }
 }
@@ -109,49 +159,53 @@ __global__ void normalize_backward(
 // out <- x phi, and its derivative if there is an array for it, for phi = (1 + tanh u) / 2, u = c (x + 0.044715 x^3)
 template <typename T>
 __global__ void gelu_tanh(Index rows, Index n, const T* x, T* out, T* derivative) {
-    const T c = 0.7978845608028654;  // sqrt(2 / pi)
+    typedef Wide<T> W;
+    const W c = 0.7978845608028654;  // sqrt(2 / pi)
     EACH_ELEMENT(i) {
-        const T square = x[i] * x[i];
-        const T phi = T(0.5) + T(0.5) * tanh(x[i] * c * (T(1) + T(0.044715) * square));
-        const T twice_du = T(2) * c * (T(1) + T(3 * 0.044715) * square);
-        out[i] = x[i] * phi;
-        if (derivative) derivative[i] = phi + x[i] * phi * (T(1) - phi) * twice_du;
+        const W value = wide(x[i]), square = value * value;
+        const W phi = W(0.5) + W(0.5) * tanh(value * c * (W(1) + W(0.044715) * square));
+        const W twice_du = W(2) * c * (W(1) + W(3 * 0.044715) * square);
+        out[i] = rounded<T>(value * phi);
+        if (derivative) derivative[i] = rounded<T>(phi + value * phi * (W(1) - phi) * twice_du);
     }
 }
 
 // The same for phi = (1 + erf(x / sqrt 2)) / 2
 template <typename T>
 __global__ void gelu_erf(Index rows, Index n, const T* x, T* out, T* derivative) {
-    const T root = 0.7071067811865476, density = 0.3989422804014327;  // sqrt(1 / 2), 1 / sqrt(2 pi)
+    typedef Wide<T> W;
+    const W root = 0.7071067811865476, density = 0.3989422804014327;  // sqrt(1 / 2), 1 / sqrt(2 pi)
     EACH_ELEMENT(i) {
-        const T value = x[i], phi = T(0.5) + T(0.5) * erf(value * root);
-        out[i] = value * phi;
-        if (derivative) derivative[i] = phi + value * density * exp(T(-0.5) * value * value);
+        const W value = wide(x[i]), phi = W(0.5) + W(0.5) * erf(value * root);
+        out[i] = rounded<T>(value * phi);
+        if (derivative) derivative[i] = rounded<T>(phi + value * density * exp(W(-0.5) * value * value));
     }
 }
 
 // mean <- momentum mean + gradient + decay w, w <- w - lr mean
 template <typename T>
 __global__ void sgd_step(
-    Index rows, Index n, T* w, const T* gradient, T* mean, double lr, double momentum, double decay
+    Index rows, Index n, T* w, const T* gradient, Wide<T>* mean, double lr, double momentum, double decay
 ) {
+    typedef Wide<T> W;
     EACH_ELEMENT(i) {
-        mean[i] = T(momentum) * mean[i] + gradient[i] + T(decay) * w[i];
-        w[i] -= T(lr) * mean[i];
+        mean[i] = W(momentum) * mean[i] + wide(gradient[i]) + W(decay) * wide(w[i]);
+        w[i] = rounded<T>(wide(w[i]) - W(lr) * mean[i]);
     }
 }
 
 // w <- shrink w - rate mean / (root sqrt(square) + eps), with the running means of g = gradient + decay w and g^2
 template <typename T>
 __global__ void adam_step(
-    Index rows, Index n, T* w, const T* gradient, T* mean, T* square, double rate, double beta1,
+    Index rows, Index n, T* w, const T* gradient, Wide<T>* mean, Wide<T>* square, double rate, double beta1,
     double beta2, double eps, double root, double shrink, double decay
 ) {
+    typedef Wide<T> W;
     EACH_ELEMENT(i) {
-        const T before = w[i] * T(shrink), g = gradient[i] + T(decay) * w[i];
-        mean[i] = T(beta1) * mean[i] + T(1 - beta1) * g;
-        square[i] = T(beta2) * square[i] + T(1 - beta2) * g * g;
-        w[i] = before - T(rate) * mean[i] / (T(root) * sqrt(square[i]) + T(eps));
+        const W before = wide(w[i]) * W(shrink), g = wide(gradient[i]) + W(decay) * wide(w[i]);
+        mean[i] = W(beta1) * mean[i] + W(1 - beta1) * g;
+        square[i] = W(beta2) * square[i] + W(1 - beta2) * g * g;
+        w[i] = rounded<T>(before - W(rate) * mean[i] / (W(root) * sqrt(square[i]) + W(eps)));
     }
 }
 
@@ -185,7 +239,7 @@ __global__ void drop(
         for (int j = 0; j < 8; ++j) {
             const Index i = 8 * eight + j;
             const unsigned word = unsigned(words[j / 2] >> 32 * (j % 2));
-            if (i < rows * n) out[i] = x[i] * (word >= unsigned(least) ? T(scale) : T(0));
+            if (i < rows * n) out[i] = rounded<T>(wide(x[i]) * Wide<T>(word >= unsigned(least) ? scale : 0));
         }
     }
 }

@@ -26,6 +26,10 @@ UNCAST = frozenset({
     "negative", "patchify", "reshape", "subtract", "transpose",
 })  # fmt: skip
 
+# Ops whose kernels on a GPU read half precision and compute in float32: there they need no casts around them, which
+# would write the numbers twice as wide before they are read again.
+UNCAST_ON_GPU = frozenset({"attention", "attention_with_weights", "dropout", "layer_norm"})
+
 # Functions whose result stays float32: a loss is the start of all gradients.
 FLOAT32_RESULT = frozenset({"cross_entropy"})
 
@@ -50,6 +54,16 @@ def wide(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype.itemsize == 2 else x
 
 
+def wide_type(dtype: np.dtype) -> np.dtype:
+    """Return the element type that sums over numbers of a type are computed in: float32 for half precision."""
+    return np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+
+
+def place_for(x: Array, dtype: np.dtype) -> Array:
+    """Return an array of this type into which x can be rounded: x itself if it has the type, else a new one."""
+    return x if x.dtype == dtype else xp_of(x).empty(x.shape, dtype)
+
+
 def autocast(function: Function, tensor: type, uncast: Iterable[str] = UNCAST, saves: bool = True) -> Function:
     """Let a function of Tensors compute in float32 where they are in half precision.
 
@@ -65,10 +79,14 @@ def autocast(function: Function, tensor: type, uncast: Iterable[str] = UNCAST, s
     if function.__name__ in uncast:
         return function
 
+    reads_half_on_gpu = function.__name__ in UNCAST_ON_GPU and saves
+
     def half_type_of(arguments: tuple[Any, ...]) -> np.dtype | None:
         for x in arguments:
             if isinstance(x, tensor):  # the first Tensor decides
-                return x.data.dtype if x.data.dtype.itemsize == 2 else None  # type: ignore[attr-defined]
+                data = x.data  # type: ignore[attr-defined]
+                casts = data.dtype.itemsize == 2 and not (reads_half_on_gpu and xp_of(data) is not np)
+                return data.dtype if casts else None
         return None
 
     @functools.wraps(function)
@@ -113,10 +131,11 @@ def saved(x: Array) -> Callable[[], Array]:
 def with_derivative(function: Callable[..., None], x: Array, needs_derivative: bool) -> tuple[Array, Array | None]:
     """Compute an element-wise function and its derivative, in blocks that fit into a core's cache.
 
-    In half precision both are computed in float32 and rounded once.
+    In half precision both are computed in float32 and rounded once: on a GPU by the function's kernel, which reads half
+    precision itself.
 
     Args:
-        function: writes its values of the first array into the second, and its derivative into the third unless that
+        function: marked `@elementwise`; writes its values of the first array into the second, and its derivative into the third unless that
             is None.
         x: of any shape.
         needs_derivative: whether to compute the derivative.
@@ -124,7 +143,7 @@ def with_derivative(function: Callable[..., None], x: Array, needs_derivative: b
     Returns:
         The values and the derivative, or None, of the shape and type of x.
     """
-    flat = wide(x).reshape(-1)
+    flat = (wide(x) if xp_of(x) is np else x).reshape(-1)
     values = xp_of(x).empty_like(flat)
     derivative = xp_of(x).empty_like(flat) if needs_derivative else None
     for block in row_blocks(flat):

@@ -21,14 +21,16 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
 
     Args:
         x, y: (..., m, k) and (..., k, n), of one element type.
-        out: (..., m, n), to write the product into.
+        out: (..., m, n), to write the product into: of the same type, or of float32 where that is half precision.
 
     Returns:
         (..., m, n) of the same type, or `out`.
     """
+    if xp_of(x) is not np:
+        return gpu_matmul(x, y, out=out)
     if x.dtype.itemsize > 2:
-        return np.matmul(x, y, out=out) if xp_of(x) is np else gpu_matmul(x, y, out=out)
-    product = _product(x, y)
+        return np.matmul(x, y, out=out)
+    product = np.matmul(wide(x), wide(y))  # NumPy has no fast product of half precision
     if out is None:
         return product.astype(x.dtype, copy=False)
     out[...] = product
@@ -36,26 +38,41 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
 
 
 def matmul_add(x: Array, y: Array, z: Array | None) -> Array:
-    """Return x @ y + z, (m, k) with (k, n) and (n,) -> (m, n), rounded once; the product alone if z is None."""
-    out = _product(x, y)
+    """Return x @ y + z, (m, k) with (k, n) and (n,) -> (m, n); the product alone if z is None.
+
+    On a processor half precision is rounded once; on a GPU the product is rounded too before z is added.
+    """
+    out = gpu_matmul(x, y) if xp_of(x) is not np else np.matmul(wide(x), wide(y))
     if z is not None:
         out += z
     return out.astype(x.dtype, copy=False)
 
 
-def _product(x: Array, y: Array) -> Array:
-    """Return x @ y. The product of arrays in half precision may be float32: it is not rounded here.
-
-    NumPy has no fast product of such arrays, and CuPy 14 none of stacks of matrices (its pull request 10317).
-    """
-    if xp_of(x) is np:
-        return np.matmul(wide(x), wide(y))
-    return gpu_matmul(wide(x), wide(y)) if x.ndim > 2 else gpu_matmul(x, y)
-
-
 def ready_for_products(x: Array) -> Array:
     """Return an array that several products can read fast: a GPU needs it stored in rows, NumPy takes it as it is."""
     return contiguous_on_gpu(x)
+
+
+def room_for_products(places: Array) -> Array:
+    """Return an array into which products can be written fast, before `put_in_place` brings them to these places.
+
+    NumPy writes a product anywhere. cuBLAS writes no heads of a packed array; one copy for several products is then
+    faster than a copy for each.
+
+    Args:
+        places: a view of an array, of any strides.
+
+    Returns:
+        `places` itself on a processor; on a GPU an array of the same shape, stored in rows.
+    """
+    xp = xp_of(places)
+    return places if xp is np or places.flags.c_contiguous else xp.empty(places.shape, places.dtype)
+
+
+def put_in_place(products: Array, places: Array) -> None:
+    """Copy what was written into `room_for_products(places)` to these places, unless it is there already."""
+    if products is not places:
+        places[...] = products
 
 
 def vecdot(x: Array, y: Array) -> Array:
@@ -67,6 +84,11 @@ def vecdot(x: Array, y: Array) -> Array:
 def sum_of_rows(x: Array) -> Array:
     """Return the sum of a matrix's rows, (m, n) -> (n,): a product with ones, which BLAS does in one fast pass."""
     return matmul(_row_of_ones(xp_of(x), x.shape[0], x.dtype, current_gpu()), x)[0]
+
+
+def sum_of_parts(sums: Array) -> Array:
+    """Return the sum over the first axis, (p, ...) -> (...), of sums that were made in p parts; see `parts_of_rows`."""
+    return sums[0] if len(sums) == 1 else sum_of_rows(sums.reshape(len(sums), -1)).reshape(sums.shape[1:])
 
 
 def sum_over(x: Array, axis: tuple[int, ...]) -> Array:

@@ -111,7 +111,8 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
     else:
         default = gpu_microbatch(model, job.batch_size, job.device)
     microbatch = job.microbatch or default
-    sums = GradientSums(parameters, bucket_bytes(1, job.device))
+    order = None if job.device == "cpu" else optimizer.order
+    sums = GradientSums(parameters, bucket_bytes(1, job.device), order)
 
     def step(images: np.ndarray, labels: np.ndarray) -> None:
         mixed.refresh()

@@ -25,9 +25,18 @@ from ..backend.arrays import (
     xp_of,
 )
 from ..backend.draws import draw_key, least_kept, random_words
-from ..backend.kernels import elementwise, rowwise
-from ..backend.precision import saved, with_derivative
-from ..backend.products import matmul, matmul_add, ready_for_products, sum_of_rows, vecdot
+from ..backend.kernels import elementwise, parts_of_rows, rowwise
+from ..backend.precision import place_for, saved, wide_type, with_derivative
+from ..backend.products import (
+    matmul,
+    matmul_add,
+    put_in_place,
+    ready_for_products,
+    room_for_products,
+    sum_of_parts,
+    sum_of_rows,
+    vecdot,
+)
 from ..errors import ConfigError, DTypeError, ShapeError
 from .ops import divided, operands
 from .tensor import Tensor, needs_grad, op, record
@@ -85,24 +94,25 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     rows = a.reshape(m, d)
     out = xp.empty(rows.shape, rows.dtype)
     normal = xp.empty_like(out) if needs_grad(x, weight, bias) else out
-    inverse = xp.empty((m, 1), rows.dtype)
+    inverse = xp.empty((m, 1), wide_type(rows.dtype))
     for block in row_blocks(rows):
         normalize(rows[block], w, b, eps, out[block], normal[block], inverse[block])
 
     def vjp(dy: Array):
         dy = dy.reshape(m, d)
-        dx, dw, db = xp.empty_like(normal), [], []  # of each block, its part of dw and db
+        dx, sums = xp.empty_like(normal), []  # of each block, its part of dw and db
         for block in row_blocks(dy):
-            product = xp.empty_like(dx[block])
-            normalize_backward(dy[block], normal[block], w, inverse[block], dx[block], product)
-            dw.append(sum_of_rows(product))
-            db.append(sum_of_rows(dy[block]))
-        return dx.reshape(shape), added(dw), added(db)
+            parts = parts_of_rows(dy[block])
+            sums_of_parts = (xp.empty if m else xp.zeros)((parts, 2, d), inverse.dtype)
+            normalize_backward(dy[block], normal[block], w, inverse[block], dx[block], sums_of_parts, parts)
+            sums.append(sum_of_parts(sums_of_parts))
+        dw, db = added(sums).astype(w.dtype, copy=False)  # (2, d)
+        return dx.reshape(shape), dw, db
 
     return record(out.reshape(shape), (x, weight, bias), vjp)
 
 
-@rowwise("out", "normal", "inverse")
+@rowwise(reads="x w b", writes="out normal inverse", wide="inverse")
 def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Array, inverse: Array) -> None:
     """Normalise each row.
 
@@ -122,19 +132,31 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
     out += b
 
 
-@rowwise("dx", "product")
-def normalize_backward(dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, product: Array) -> None:
-    """Write the gradient of x into `dx`, and dy * normal into `product`: its rows add up to the gradient of w.
+@rowwise(reads="dy normal w inverse", writes="dx sums", wide="inverse sums")
+def normalize_backward(
+    dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, sums: Array, parts: int
+) -> None:  # fmt: skip
+    """Write the gradient of x into `dx`, and the sums of dy * normal and of dy, the gradients of w and b, into `sums`.
 
     `normal` is overwritten.
+
+    Args:
+        dy, normal, dx: (m, d).
+        w: (d,).
+        inverse: (m, 1).
+        sums: (parts, 2, d); row i counts in part i modulo `parts`.
+        parts: how many sums are made.
     """
     xp, share = xp_of(dy), 1.0 / max(1, dy.shape[1])
-    xp.multiply(dy, normal, out=product)
+    product = dy * normal
     xp.multiply(dy, w, out=dx)
     dx -= (dy @ w * share)[:, None]
     normal *= (product @ w * share)[:, None]
     dx -= normal
     dx *= inverse
+    for part in range(parts):
+        sums[part, 0] = sum_of_rows(product[part::parts])
+        sums[part, 1] = sum_of_rows(dy[part::parts])
 
 
 @op
@@ -166,7 +188,7 @@ def gelu(x: Tensor, form: str = "tanh") -> Tensor:
     return record(out, (x,), vjp)
 
 
-@elementwise("out", "derivative")
+@elementwise(reads="x", writes="out derivative")
 def gelu_tanh(x: Array, out: Array, derivative: Array) -> None:
     """Φ(x) ≈ (1 + tanh u)/2 with u = √(2/π) (x + 0.044715 x³); write x Φ(x) and its derivative Φ + 2xu' Φ(1 - Φ)."""
     xp, c = xp_of(x), math.sqrt(2.0 / math.pi)
@@ -187,7 +209,7 @@ def gelu_tanh(x: Array, out: Array, derivative: Array) -> None:
         derivative += phi
 
 
-@elementwise("out", "derivative")
+@elementwise(reads="x", writes="out derivative")
 def gelu_erf(x: Array, out: Array, derivative: Array) -> None:
     """Φ(x) = (1 + erf(x/√2))/2; write x Φ(x) and its derivative Φ + x φ(x), φ the normal density."""
     xp = xp_of(x)
@@ -214,12 +236,12 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     (a,) = operands(x)
     xp = xp_of(a)
     out = xp.moveaxis(a, axis, -1).copy()  # (..., n), stored in rows
-    softmax_in_place(out, 1.0)
+    softmax_in_place(out, 1.0, out)
     result = saved(out)
 
     def vjp(dy: Array):
         dx = xp.moveaxis(dy, axis, -1).copy()
-        softmax_backward_in_place(dx, result(), 1.0)
+        softmax_backward_in_place(dx, result(), 1.0, dx)
         return (xp.moveaxis(dx, -1, axis),)
 
     return record(xp.moveaxis(out, -1, axis), (x,), vjp)
@@ -260,29 +282,42 @@ def attend(qkv: Tensor, heads: int, queries: int | None) -> tuple[Tensor, Array]
         raise ShapeError(f"attention: {heads} heads do not divide the 3 D of qkv (B, N, 3 D), whose shape is {x.shape}")
     batch, tokens, width = x.shape
     xp, scale = xp_of(x), max(1, width // 3 // heads) ** -0.5
-    q, k, v = ready_for_products(split_heads(x, 3, heads))  # each (B, heads, N, D_h)
+    packed = split_heads(x, 3, heads)
+    stacks = ready_for_products(packed)
+    q, k, v = stacks  # each (B, heads, N, D_h)
     q = q[:, :, :queries]
     asked = q.shape[2]
-    weights = xp.empty((batch, heads, asked, tokens), q.dtype)  # contiguous, unlike what matmul might return
-    matmul(q, k.swapaxes(-1, -2), out=weights)
-    softmax_in_place(weights, scale)
+    scores = xp.empty((batch, heads, asked, tokens), wide_type(q.dtype))  # contiguous, unlike what matmul might return
+    matmul(q, k.swapaxes(-1, -2), out=scores)
+    weights = place_for(scores, q.dtype)
+    softmax_in_place(scores, scale, weights)
     out = xp.empty((batch, asked, width // 3), weights.dtype)
-    matmul(weights, v, out=split_heads(out, 1, heads)[0])
-    saved_x, saved_weights = saved(x), saved(weights)
+    places = split_heads(out, 1, heads)
+    room = room_for_products(places)
+    matmul(weights, v, out=room[0])
+    put_in_place(room, places)
+    copies = None if stacks is packed else stacks  # of the heads on a GPU: saved in place of x
+    saved_x, saved_weights = saved(x) if copies is None else None, saved(weights)
 
     def vjp(dy: Array):
-        x, a = saved_x(), saved_weights()
-        q, k, v = ready_for_products(split_heads(x, 3, heads))
-        dqkv = xp.empty(x.shape, a.dtype)  # in rows, whatever the order of x, so that the heads are views of it
-        dq, dk, dv = split_heads(dqkv, 3, heads)
+        a = saved_weights()
+        q, k, v = split_heads(saved_x(), 3, heads) if copies is None else copies
+        dqkv = xp.empty(
+            (batch, tokens, width), a.dtype
+        )  # in rows, whatever the order of x, so that the heads are views of it
+        places = split_heads(dqkv, 3, heads)
+        room = room_for_products(places)
+        dq, dk, dv = room
         dq[:, :, asked:] = 0.0  # the tokens that do not ask
         (dh,) = ready_for_products(split_heads(dy, 1, heads))  # (B, heads, queries, D_h)
         matmul(a.swapaxes(-1, -2), dh, out=dv)
-        dweights = xp.empty(a.shape, a.dtype)  # (B, heads, queries, N)
+        dweights = xp.empty(a.shape, wide_type(a.dtype))  # (B, heads, queries, N)
         matmul(dh, v.swapaxes(-1, -2), out=dweights)
-        softmax_backward_in_place(dweights, a, scale)
-        matmul(dweights, k, out=dq[:, :, :asked])
-        matmul(dweights.swapaxes(-1, -2), q[:, :, :asked], out=dk)
+        dscores = place_for(dweights, a.dtype)
+        softmax_backward_in_place(dweights, a, scale, dscores)
+        matmul(dscores, k, out=dq[:, :, :asked])
+        matmul(dscores.swapaxes(-1, -2), q[:, :, :asked], out=dk)
+        put_in_place(room, places)
         return (dqkv,)
 
     return record(out, (qkv,), vjp), weights
@@ -377,7 +412,7 @@ def dropout(x: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
     return record(apply(a), (x,), vjp)
 
 
-@elementwise("out")
+@elementwise(reads="x", writes="out")
 def drop(x: Array, out: Array, first: int, second: int, third: int, fourth: int, least: int, scale: float) -> None:
     """Write scale x where the random word of the element is `least` or more, else 0; the key is the four numbers."""
     keep = random_words(x.size, (first, second, third, fourth)).reshape(x.shape) >= least
@@ -421,13 +456,18 @@ def shifted_to_zero(x: Array) -> Array:
         return x - x.max(axis=-1, keepdims=True)
 
 
-@rowwise("x")
-def softmax_in_place(x: Array, scale: float) -> None:
+@rowwise(reads="x", writes="out", wide="x")
+def softmax_in_place(x: Array, scale: float, out: Array) -> None:
     """Turn each row of the last axis of a contiguous array into the softmax of `scale` times it.
 
     The row's largest element is subtracted first, so that nothing overflows. Any number near it will do: if all
     elements of a matrix (the last two axes) are less than 60 apart, the matrix's largest element serves all its rows.
     That is 1.65 times as fast on attention weights (16, 3, 65, 65): a maximum for each short row costs more than exp.
+
+    Args:
+        x: (..., n).
+        scale: a factor.
+        out: of the same shape, for the result, rounded to its type: x, or another array; x is overwritten anyway.
     """
     if not x.size:
         return
@@ -443,14 +483,18 @@ def softmax_in_place(x: Array, scale: float) -> None:
             x -= x.max(axis=-1, keepdims=True)
     xp_of(x).exp(x, out=x)
     x /= (x @ xp_of(x).ones(x.shape[-1], x.dtype))[..., None]
+    if out is not x:
+        out[...] = x
 
 
-@rowwise("dy")
-def softmax_backward_in_place(dy: Array, y: Array, scale: float) -> None:
-    """Turn the gradient of y = softmax(scale x) into that of x: scale y * (dy - rowsum(dy * y))."""
+@rowwise(reads="dy y", writes="out", wide="dy")
+def softmax_backward_in_place(dy: Array, y: Array, scale: float, out: Array) -> None:
+    """Turn the gradient of y = softmax(scale x) into that of x: scale y * (dy - rowsum(dy * y)); `out` as above."""
     dy -= vecdot(dy, y)[..., None]
     dy *= y
     dy *= scale
+    if out is not dy:
+        out[...] = dy
 
 
 def split_heads(x: Array, parts: int, heads: int) -> Array:

@@ -17,7 +17,7 @@ from ..backend.precision import wide
 from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..nn.module import Module, NamedParameters
-from .flat import all_finite, parts_of, side_by_side
+from .flat import all_finite, joined, parts_of, side_by_side
 from .watch import PartsWatch
 
 Named = Iterable[tuple[str, Tensor]]
@@ -206,6 +206,12 @@ class Optimizer:
             kinds.setdefault((is_kernel(name, parameter), parameter.dtype), {})[name] = parameter
         self.groups = [Group(alike, len(self.slots), decays) for (decays, _), alike in kinds.items()]
 
+    @property
+    def order(self) -> list[int]:
+        """The places of the parameters in the list of all, group after group: a GPU then copies no gradient."""
+        places = {name: place for place, name in enumerate(self.parameters)}
+        return [places[name] for group in self.groups for name in group.parameters]
+
     def step(self, gradients: Sequence[Array | None] | None = None) -> None:
         """Take one step along `gradients`, in the parameters' order; along each parameter's `.grad` if left out.
 
@@ -321,8 +327,7 @@ class Optimizer:
                 continue
             stretch = slice(group.places[names[0]].start, group.places[names[-1]].stop)
             w, *state = (array[stretch] for array in group.arrays)
-            flat = [given[name].reshape(-1) for name in names]
-            g = xp_of(w).concatenate(flat) if len(flat) > 1 else flat[0]
+            g = joined([given[name].reshape(-1) for name in names])
             half = w.dtype.itemsize == 2
             for block in row_blocks(w):  # blocks that stay in the cache
                 weights = wide(w[block])
@@ -400,7 +405,7 @@ class SGD(Optimizer):
         sgd_step(w, g, m, lr, self.momentum, decay)
 
 
-@elementwise("w", "m")
+@elementwise(reads="w g m", writes="w m", wide="m")
 def sgd_step(w: Array, g: Array, m: Array, lr: float, momentum: float, decay: float) -> None:
     """m <- momentum m + g + decay w, w <- w - lr m."""
     m *= momentum
@@ -443,7 +448,7 @@ class Adam(Optimizer):
         adam_step(w, g, mean, square, rate, beta1, beta2, self.eps, root, shrink, decay)
 
 
-@elementwise("w", "mean", "square")
+@elementwise(reads="w g mean square", writes="w mean square", wide="mean square")
 def adam_step(
     w: Array, g: Array, mean: Array, square: Array, rate: float, beta1: float, beta2: float, eps: float, root: float,
     shrink: float, decay: float,

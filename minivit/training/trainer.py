@@ -426,7 +426,12 @@ def build_run(
         average=ExponentialAverage(model.named_parameters(), config.ema_decay) if config.ema_decay else None,
         precision=precision(config.precision, device, objective, trained),
         microbatch_size=microbatch_size,
-        sums=GradientSums(trained, bucket_bytes(ranks.size, device)),
+        # Ranks send the last layers' gradients first, where backward begins; one GPU stores them as the step reads them.
+        sums=GradientSums(
+            trained,
+            bucket_bytes(ranks.size, device),
+            optimizer.order if device != "cpu" and ranks.size == 1 else None,
+        ),
         stop=stop or StopRequest(),
         metrics=given.metrics,
     )

@@ -114,4 +114,4 @@ def test_the_checker_keeps_the_memory_order():
 def test_a_function_that_writes_into_rows_refuses_what_is_not_stored_in_rows():
     """It would compute with a copy, and change nothing."""
     with pytest.raises(ValueError, match="not contiguous"):
-        fused.softmax_in_place(np.ones((3, 4)).T, 1.0)
+        fused.softmax_in_place(np.ones((3, 4)).T, 1.0, np.ones((4, 3)))

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from minivit.backend.kernels import KERNELS
+
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 
 
@@ -33,12 +35,15 @@ class RawModule:
     def get_function(self, name: str) -> Any:
         if name not in self.names:
             raise ValueError(f"{name} is not among the name_expressions")
-        return functools.partial(run, _compiled(self.code, self.names, self.lanes), self.names.index(name), self.lanes)
+        library = _compiled(self.code, self.names, self.lanes)
+        return functools.partial(run, name.partition("<")[0], library, self.names.index(name), self.lanes)
 
 
-def run(library: ctypes.CDLL, number: int, lanes: int, grid: tuple[int], block: tuple[int], args: tuple) -> None:
+def run(
+    name: str, library: ctypes.CDLL, number: int, lanes: int, grid: tuple[int], block: tuple[int], args: tuple
+) -> None:
     """Launch a kernel; blocks of 64 threads at most, and 3 of them, since loops stride over any number."""
-    from tests.gpu.strict_cupy import Crossings, host, ndarray
+    from tests.gpu.strict_cupy import host, launched, ndarray
 
     def value(x: Any) -> Any:
         if isinstance(x, ndarray):
@@ -49,7 +54,9 @@ def run(library: ctypes.CDLL, number: int, lanes: int, grid: tuple[int], block: 
             return ctypes.c_longlong(x) if type(x) is int else ctypes.c_double(x)
         raise TypeError(f"a kernel was given {type(x)}")
 
-    Crossings.launches += 1
+    kernel = KERNELS[name]
+    arrays = dict(zip(kernel.arguments, args[2:], strict=True))
+    launched(*(arrays[argument] for role in (kernel.reads, kernel.writes) for argument in role))
     if not 0 < grid[0] < 2**31 or not 0 < block[0] <= 1024:
         raise ValueError(f"CUDA_ERROR_INVALID_VALUE: {grid} blocks of {block} threads")
     values = [value(x) for x in args]

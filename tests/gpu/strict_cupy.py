@@ -3,7 +3,8 @@
 It computes with NumPy and is stricter than CuPy itself: its arrays mix with nothing but plain numbers, turn into
 nothing by themselves, and have what CuPy 14.2 has and no more (`cupy_names.json` was read from the library itself,
 which can be imported without a driver). Every crossing between the machine's memory and the card's is counted, and
-every launch: a call that computes or copies, and is not a mere view, counts as one.
+every launch: a call that computes or copies, and is not a mere view, counts as one. So are the bytes that a launch
+reads and writes in the card's memory, each array once.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import math
 import os
 import sys
 import threading
@@ -23,6 +25,7 @@ import numpy as np
 import scipy.special
 
 from minivit.backend.cublas import multiply_in_tf32
+from minivit.backend.indexing import picks_by_array
 from tests.gpu.compiled import RawModule
 
 FACTS = json.loads((Path(__file__).parent / "cupy_names.json").read_text(encoding="utf-8"))
@@ -40,6 +43,7 @@ VIEWS = {
 class Crossings:
     """How often data went to the card and came back, and how often the card was told to do something.
 
+    moved: bytes that launches read and wrote: each of their arrays once, as if a cache held it until the launch ends.
     last_use: by address, how many launches there were when one last used an array, or its memory was handed out; of
               arrays that come from `empty`, into which alone a stream of its own may copy.
     """
@@ -47,6 +51,7 @@ class Crossings:
     there = 0
     back = 0
     launches = 0
+    moved = 0
     last_use: ClassVar[dict[int, int]] = {}
 
 
@@ -55,6 +60,24 @@ def address_of(array: np.ndarray) -> int:
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array.ctypes.data
+
+
+def launched(*arrays: Any, count: int = 1) -> None:
+    """Count a launch that reads or writes these arrays; an array that it reads and writes is given twice."""
+    Crossings.launches += count
+    if count:
+        Crossings.moved += sum(map(_bytes_of, arrays))
+
+
+def _bytes_of(value: Any) -> int:
+    """How many bytes of memory an argument names: numbers that broadcasting repeats are there once."""
+    if isinstance(value, list | tuple):
+        return sum(map(_bytes_of, value))
+    array = value._host if isinstance(value, ndarray) else value
+    if not isinstance(array, np.ndarray):
+        return 0
+    own = (length for length, stride in zip(array.shape, array.strides, strict=True) if stride or not length)
+    return array.itemsize * math.prod(own)
 
 
 def host(value: Any) -> Any:
@@ -133,11 +156,12 @@ class ndarray:
             out = options.pop("out", None)
             if out is not None:
                 options["out"] = host(out)
-            Crossings.launches += not (
-                name in VIEWS or (name == "astype" and options.get("copy") is False and self.dtype == np.dtype(args[0]))
-            )
+            same = name == "astype" and options.get("copy") is False and self.dtype == np.dtype(args[0])
             self._check_card()
             result = getattr(self._host, name)(*host(args), **host_options(options))
+            copied = name == "reshape" and not np.shares_memory(result, self._host)
+            if copied or not (name in VIEWS or same):
+                launched(self, args, result)
             return out if out is not None else card(result)
 
         return method
@@ -227,16 +251,19 @@ class ndarray:
     # -- elements ----------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> ndarray:
-        return card(np.asarray(self._host[index_of(index)]))
+        found = np.asarray(self._host[index_of(index)])
+        if picks_by_array(index):
+            launched(index, found, found)
+        return card(found)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        there = self._host[index_of(index)]
-        Crossings.launches += np.size(there) > 0
+        there = np.asarray(self._host[index_of(index)])
+        launched(index, value, there, count=int(there.size > 0))
         self._check_card()
         self._host[index_of(index)] = host(value)
 
     def fill(self, value: Any) -> None:
-        Crossings.launches += 1
+        launched(self)
         self._check_card()
         self._host.fill(host(value))
 
@@ -252,11 +279,13 @@ def _operator(name: str) -> Any:
         for other in others:
             if not isinstance(other, ndarray | int | float | bool | np.generic):
                 raise TypeError(f"Unsupported type {type(other)}")
-        Crossings.launches += 1
         self._check_card()
+        if name == "__matmul__":
+            return _call(np.matmul, (self, *others), {})
         result = getattr(self._host, name)(*host(others))
         if result is NotImplemented:
             return result
+        launched(self, others, result)
         return self if in_place else card(result)
 
     method.__name__ = name
@@ -293,7 +322,7 @@ class ufunc:
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
         if a.dtype.name not in ("float16", "float32", "float64", "int32", "uint32", "uint64"):
             raise TypeError(f"cupy.{self.name}.at does not support {a.dtype}")
-        Crossings.launches += 1
+        launched(a, a, indices, b)
         self._numpy.at(a._host, index_of(indices), host(b))
 
     def reduce(self, a: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
@@ -304,20 +333,42 @@ def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     out = options.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError("`out` must be an array of the card")
-    Crossings.launches += _launches_of(getattr(function, "__name__", ""), args, out)
+    launches = _launches_of(getattr(function, "__name__", ""), args, out)
+    function = product if function is np.matmul else function
     result = function(*host(args), **host_options(options))
+    launched(args, result, count=launches)
     if function is np.empty:
         Crossings.last_use[address_of(result)] = Crossings.launches
     return out if out is not None else card(result)
 
 
+def product(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """cuBLAS's product: half precision is added up in float32, and CuPy mixes bfloat16 with no other type."""
+    if x.dtype != y.dtype and "bfloat16" in (x.dtype.name, y.dtype.name):
+        raise TypeError(f"Unsupported types of a product: {x.dtype} and {y.dtype}")
+    if not x.dtype.itemsize == y.dtype.itemsize == 2:
+        return np.matmul(x, y, out=out)
+    result = np.matmul(x.astype(np.float32), y.astype(np.float32)).astype(x.dtype)
+    if out is None:
+        return result
+    if out.dtype != x.dtype:
+        raise ValueError("CuPy would write past the end of an array of another type")
+    out[...] = result
+    return out
+
+
 def _launches_of(name: str, args: tuple[Any, ...], out: Any) -> int:
-    """How many a call takes. CuPy joins many small arrays of one type at once, and copies others one by one."""
-    if name == "concatenate":
+    """How many a call takes.
+
+    CuPy joins many small arrays of one type at once, after it sent their addresses, and their sizes and strides if
+    these differ; others it copies one by one (`_concatenate` in cupy/_core/_routines_manipulation.pyx).
+    """
+    if name in ("concatenate", "stack"):
         arrays = args[0]
         small = sum(array.nbytes for array in arrays) < len(arrays) * 2 * 2**20
         types = {array.dtype for array in arrays} | ({out.dtype} if out is not None else set())
-        return 1 if len(arrays) > 8 and small and len(types) == 1 else len(arrays)
+        alike = len({array.shape for array in arrays}) == 1 and all(array.flags.c_contiguous for array in arrays)
+        return (2 if alike else 4) if len(arrays) > 8 and small and len(types) == 1 else len(arrays)
     if name == "ascontiguousarray":
         return not args[0].flags.c_contiguous
     if name == "matmul" and max(array.ndim for array in args) > 2:  # each factor, and the result, stored in rows
@@ -474,34 +525,64 @@ def empty_pinned(shape: Any, dtype: Any = float, order: str = "C") -> np.ndarray
     return array.view(Pinned)
 
 
+# What cuBLAS multiplies: the types of factors and product, and how it may compute (cudaDataType, cublasComputeType_t).
+# NVIDIA's table of cublasGemmStridedBatchedEx has more.
+CUDA_TYPES = {0: "float32", 1: "float64", 2: "float16", 14: "bfloat16"}
+PRODUCTS = {(0, 0): (68, 77), (1, 1): (70,), (2, 2): (68,), (14, 14): (68,), (2, 0): (68,), (14, 0): (68,)}
+
+
+def memory_at(place: int, dtype: np.dtype, size: int) -> np.ndarray:
+    """The elements that begin at an address, as an array."""
+    words = np.ctypeslib.as_array(
+        ctypes.cast(place, ctypes.POINTER(np.ctypeslib.as_ctypes_type(f"u{dtype.itemsize}"))), (size,)
+    )
+    return words.view(dtype)
+
+
 def gemm_strided_batched(
     handle: int, transa: int, transb: int, m: int, n: int, k: int, alpha: int, A: int, Atype: int, lda: int,
     strideA: int, B: int, Btype: int, ldb: int, strideB: int, beta: int, C: int, Ctype: int, ldc: int, strideC: int,
     batchCount: int, computeType: int, algo: int,
 ) -> None:  # fmt: skip
-    """cuBLAS: C = op(A) op(B) for each matrix, all stored by columns, at distances of so many elements."""
-    Crossings.launches += 1
-    dtype = {0: np.float32, 1: np.float64}[Atype]
-    assert Atype == Btype == Ctype and computeType in ({0: (68, 77), 1: (70,)}[Atype]) and algo == -1
+    """cuBLAS: C = op(A) op(B) for each matrix, all stored by columns, at distances of so many elements.
+
+    Half precision is added up in float32 and rounded once, if the product is in half precision too.
+    """
+    if Atype != Btype or computeType not in PRODUCTS.get((Atype, Ctype), ()) or algo != -1:
+        raise RuntimeError(f"CUBLAS_STATUS_NOT_SUPPORTED: {Atype} @ {Btype} -> {Ctype}, computed as {computeType}")
+    factor, product = (half_or_wide(CUDA_TYPES[kind]) for kind in (Atype, Ctype))
     for rows, ld in ((k if transa else m, lda), (n if transb else k, ldb), (m, ldc)):
         if ld < rows:
             raise RuntimeError("CUBLAS_STATUS_INVALID_VALUE: a leading dimension below the number of rows")
     if min(strideA, strideB, strideC) < 0:
         raise RuntimeError("CUBLAS_STATUS_INVALID_VALUE: matrices that lie before the first")
-    one, zero = (ctypes.cast(number, ctypes.POINTER(np.ctypeslib.as_ctypes_type(dtype)))[0] for number in (alpha, beta))
-    assert (one, zero) == (1, 0)
+    computed = np.dtype(np.float64 if computeType == 70 else np.float32)
+    assert (memory_at(alpha, computed, 1)[0], memory_at(beta, computed, 1)[0]) == (1, 0)
 
-    def stack(place: int, rows: int, columns: int, ld: int, distance: int) -> np.ndarray:
-        size = distance * (batchCount - 1) + ld * (columns - 1) + rows
-        flat = np.ctypeslib.as_array(ctypes.cast(place, ctypes.POINTER(np.ctypeslib.as_ctypes_type(dtype))), (size,))
+    def stack(place: int, rows: int, columns: int, ld: int, distance: int, dtype: np.dtype) -> np.ndarray:
+        flat = memory_at(place, dtype, distance * (batchCount - 1) + ld * (columns - 1) + rows)
         steps = [step * flat.itemsize for step in (distance, 1, ld)]
         return np.lib.stride_tricks.as_strided(flat, (batchCount, rows, columns), steps)
 
-    a = stack(A, k, m, lda, strideA).swapaxes(1, 2) if transa else stack(A, m, k, lda, strideA)
-    b = stack(B, n, k, ldb, strideB).swapaxes(1, 2) if transb else stack(B, k, n, ldb, strideB)
+    a = stack(A, *((k, m) if transa else (m, k)), lda, strideA, factor)
+    b = stack(B, *((n, k) if transb else (k, n)), ldb, strideB, factor)
+    c = stack(C, m, n, ldc, strideC, product)
+    launched(a, b, c)
+    a, b = (x.swapaxes(1, 2) if turned else x for x, turned in ((a, transa), (b, transb)))
+    a, b = a.astype(computed, copy=False), b.astype(computed, copy=False)
     if computeType == 77:
         a, b = rounded_to_tf32(a), rounded_to_tf32(b)
-    stack(C, m, n, ldc, strideC)[...] = a @ b
+    with np.errstate(over="ignore", under="ignore"):
+        c[...] = a @ b
+
+
+def half_or_wide(name: str) -> np.dtype:
+    """The element type of a name; NumPy does not know bfloat16 by itself."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 def rounded_to_tf32(x: np.ndarray) -> np.ndarray:
@@ -632,7 +713,7 @@ def installed() -> Iterator[ModuleType]:
     modules = _modules()
     before = {name: sys.modules.get(name) for name in modules}
     sys.modules.update(modules)
-    Crossings.there = Crossings.back = Crossings.launches = 0
+    Crossings.there = Crossings.back = Crossings.launches = Crossings.moved = 0
     Crossings.last_use, Pinned.leaving = {}, {}
     Device(0).use()
     try:

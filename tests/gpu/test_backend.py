@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.backend import products
 from minivit.backend.arrays import beside, row_blocks, to_device, to_numpy, xp_of
 from minivit.backend.products import matmul
 from minivit.engine import ops
@@ -19,20 +18,55 @@ def cupy():
         yield module
 
 
-@pytest.mark.parametrize(
-    ("shape", "dtype"), [((2, 2), np.float16), ((3, 2, 2), np.float32), ((1, 3, 2, 2), np.float32)]
-)
-def test_stacks_of_halves_are_multiplied_in_single_precision(cupy, shape, dtype, monkeypatch):
-    """cuBLAS adds a product of two matrices up in single precision by itself."""
-    seen = []
-    original = products.gpu_matmul
-    monkeypatch.setattr(
-        products, "gpu_matmul", lambda x, y, out=None: seen.extend([x.dtype, y.dtype]) or original(x, y, out=out)
-    )
-    x = cupy.asarray(np.full(shape, 0.5, np.float16))
-    out = matmul(x, x)
-    assert seen == [dtype, dtype] and out.dtype == np.float16
-    np.testing.assert_array_equal(to_numpy(out), np.full(shape, 0.5))
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(5, 5), (3, 5, 5), (2, 3, 5, 5)], ids=str)
+def test_half_precision_is_multiplied_in_one_call_and_added_up_in_float32(cupy, shape, dtype):
+    """The sum of 1 and many numbers too small for it: in half precision they would be lost one by one."""
+    stored = strict_cupy.half_or_wide(dtype)
+    x = np.full(shape, 2.0**-6 if dtype == "float16" else 2.0**-5).astype(stored)
+    x[..., 0] = 1.0
+    there, before = cupy.asarray(x), strict_cupy.Crossings.launches
+    out = matmul(there, there)
+    assert out.dtype == stored and strict_cupy.Crossings.launches == before + 1
+    wanted = (x.astype(np.float32) @ x.astype(np.float32)).astype(stored)
+    np.testing.assert_array_equal(to_numpy(out).astype(np.float32), wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 4, 4), (2, 3, 4, 4)], ids=str)
+@pytest.mark.parametrize("heads", [False, True])
+def test_a_product_of_half_precision_is_written_into_an_array_of_either_type(cupy, shape, dtype, heads):
+    """CuPy would write float32 past the end of an array of half precision."""
+    stored = strict_cupy.half_or_wide(dtype)
+    x = np.random.default_rng(0).standard_normal(shape).astype(stored)
+    exact = x.astype(np.float32) @ x.astype(np.float32)
+    for kind in (stored, np.dtype(np.float32), np.dtype(np.float64)):
+        memory = cupy.asarray(np.full((*shape[:-1], 6), 7.0).astype(kind))
+        out = memory[..., 1:-1] if heads else cupy.asarray(np.full(shape, 7.0).astype(kind))
+        assert matmul(cupy.asarray(x), cupy.asarray(x), out=out) is out
+        rounding = 1e-6 if kind == np.float32 else 2.0**-7
+        np.testing.assert_allclose(to_numpy(out).astype(np.float32), exact, rtol=rounding, atol=2e-2 * rounding)
+        assert (to_numpy(memory)[..., [0, -1]].astype(np.float32) == 7.0).all()
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shapes", [((4, 4), (4, 4)), ((4, 4), (3, 4, 4)), ((3, 4, 4), (3, 4, 4))], ids=str)
+def test_a_product_of_half_precision_and_float32_is_float32(cupy, half, shapes):
+    stored, rng = strict_cupy.half_or_wide(half), np.random.default_rng(0)
+    x, y = rng.standard_normal(shapes[0]).astype(stored), rng.standard_normal(shapes[1]).astype(np.float32)
+    for first, second in ((x, y), (y, x)):
+        product = matmul(cupy.asarray(first), cupy.asarray(second))
+        wanted = first.astype(np.float32) @ second.astype(np.float32)
+        np.testing.assert_allclose(to_numpy(product), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shapes", [((4, 4), (3, 4, 4)), ((2, 1, 4, 4), (3, 4, 4)), ((0, 4, 4), (0, 4, 4))], ids=str)
+def test_stacks_of_half_precision_broadcast(cupy, shapes):
+    x, y = (np.random.default_rng(0).standard_normal(shape).astype(np.float16) for shape in shapes)
+    product = matmul(cupy.asarray(x), cupy.asarray(y))
+    assert product.dtype == np.float16
+    wanted = (x.astype(np.float32) @ y.astype(np.float32)).astype(np.float16)
+    np.testing.assert_array_equal(to_numpy(product), wanted)
 
 
 def test_a_gpu_takes_all_rows_in_one_block(cupy):

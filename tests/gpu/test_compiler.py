@@ -54,15 +54,14 @@ def test_each_kernel_compiles_and_spills_nothing(compiler, generation, capsys):
     taken, log = compiled(compiler, SOURCE.read_text(encoding="utf-8"), names, generation)
     assert taken, log
 
-    kernels = re.findall(r"Compiling entry function '_Z\d+(\w+?)I([fd])E", log)
+    kernels = re.findall(r"Compiling entry function '_Z\d+(\w+?)I(f|d|4Half|8Bfloat16)E", log)
     stacks = [int(number) for number in re.findall(r"(\d+) bytes stack frame", log)]
     spills = [int(number) for number in re.findall(r"(\d+) bytes spill", log)]
     registers = [int(number) for number in re.findall(r"Used (\d+) registers", log)]
     with capsys.disabled():
-        counts = ", ".join(
-            f"{name} {count}" for (name, kind), count in zip(kernels, registers, strict=True) if kind == "f"
-        )
-        print(f"\n{generation}: registers of a thread in float32: {counts}; {sum(spills)} bytes spilled")
+        for kind, name in (("f", "float32"), ("8Bfloat16", "bfloat16")):
+            counts = ", ".join(f"{k} {n}" for (k, stored), n in zip(kernels, registers, strict=True) if stored == kind)
+            print(f"\n{generation}: registers of a thread in {name}: {counts}; {sum(spills)} bytes spilled")
 
     assert {name for name, _ in kernels} == set(KERNELS) and len(kernels) == len(names)
     assert len(stacks) == len(names) and set(stacks) == set(spills) == {0}

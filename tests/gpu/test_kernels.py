@@ -16,7 +16,7 @@ from minivit import Tensor
 from minivit.backend import kernels
 from minivit.backend.arrays import to_numpy
 from minivit.backend.cuda import find_cupy
-from minivit.backend.kernels import KERNELS, LANES, SOURCE
+from minivit.backend.kernels import KERNELS, LANES, SOURCE, TYPES
 from minivit.engine import fused
 from minivit.errors import MinivitError
 from minivit.training import optim
@@ -26,6 +26,7 @@ from tests.gpu.compiled import RawModule
 REAL = bool(os.environ.get("MINIVIT_GPU"))
 SHAPES = [(1, 1), (3, 5), (2, 32), (7, 33), (2, 3, 65), (5, 200)]
 ROUNDING = {"float32": 2e-6, "float64": 1e-13}  # relative to the largest number of an array
+SPACING = {"float16": 2.0**-10, "bfloat16": 2.0**-7}  # between a number of half precision and the next, relative
 
 
 @pytest.fixture(params=[32] if REAL else [1, 32], ids="{} lanes".format)
@@ -60,8 +61,10 @@ def row_arguments(rng, shape):
 
 
 def backward_row_arguments(rng, shape):
-    dy, normal, dx, product = (a.reshape(-1, shape[-1]) for a in arrays(rng, *[shape] * 4))
-    return dy, normal, rng.standard_normal(shape[-1]), _column(rng, shape), dx, product
+    dy, normal, dx = (a.reshape(-1, shape[-1]) for a in arrays(rng, *[shape] * 3))
+    parts = min(3, len(dy))
+    sums = rng.standard_normal((parts, 2, shape[-1]))
+    return dy, normal, rng.standard_normal(shape[-1]), _column(rng, shape), dx, sums, parts
 
 
 def _column(rng, shape):
@@ -76,10 +79,10 @@ def step_arguments(rng, shape, slots, *numbers):
 # The arguments of each function, from a generator and a shape; several lists where an option changes what it does.
 ARGUMENTS = {
     "softmax_in_place": [
-        lambda rng, shape: (30 * rng.standard_normal(shape), 0.125),
-        lambda rng, shape: (1e4 * rng.standard_normal(shape), 1.0),
+        lambda rng, shape: (30 * rng.standard_normal(shape), 0.125, rng.standard_normal(shape)),
+        lambda rng, shape: (1e4 * rng.standard_normal(shape), 1.0, rng.standard_normal(shape)),
     ],
-    "softmax_backward_in_place": [lambda rng, shape: (*arrays(rng, shape, shape), 0.25)],
+    "softmax_backward_in_place": [lambda rng, shape: (*arrays(rng, shape, shape), 0.25, rng.standard_normal(shape))],
     "normalize": [row_arguments],
     "normalize_backward": [backward_row_arguments],
     "gelu_tanh": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
@@ -101,30 +104,68 @@ ARGUMENTS = {
 CASES = [(name, i) for name, makers in ARGUMENTS.items() for i in range(len(makers))]
 
 
-def converted(arguments, put):
-    return [put(argument) if isinstance(argument, np.ndarray) else argument for argument in arguments]
+def converted(name, arguments, stored, put=np.asarray):
+    """The arguments of a kernel as it takes them: arrays of the type `stored`, some of the type it computes in."""
+    wide = np.float32 if stored.itemsize == 2 else stored
+    return [
+        put(value.astype(wide if argument in KERNELS[name].wide else stored))
+        if isinstance(value, np.ndarray)
+        else value
+        for argument, value in zip(KERNELS[name].arguments, arguments, strict=True)
+    ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "bfloat16", *(pytest.param(other, marks=pytest.mark.slow) for other in ("float64", "float16"))]
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "which"), CASES)
 def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
+    """In half precision the twin gets the rounded numbers as float32, and its results are rounded once."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    stored = strict_cupy.half_or_wide(dtype)
     function = getattr(fused, name, None) or getattr(optim, name)
     arguments = ARGUMENTS[name][which](np.random.default_rng(0), shape)
-    here = converted(arguments, lambda array: array.astype(dtype))
-    there = converted(here, cupy.asarray)
+    there = converted(name, arguments, stored, cupy.asarray)
+    here = converted(name, arguments, stored)
+    if stored.itemsize == 2:
+        here = converted(name, here, np.dtype(np.float32))
+    here = [value.copy() if isinstance(value, np.ndarray) else value for value in here]
 
     function.__wrapped__(*here)
     before = strict_cupy.Crossings.launches
     function(*there)
 
     assert REAL or strict_cupy.Crossings.launches == before + 1
-    for place in range(len(arguments)):
-        if KERNELS[name][place] and isinstance(here[place], np.ndarray):
-            scale = np.abs(here[place]).max() or 1.0
-            np.testing.assert_allclose(
-                to_numpy(there[place]) / scale, here[place] / scale, atol=ROUNDING[dtype], rtol=0
-            )
+    for argument, mine, other in zip(KERNELS[name].arguments, there, here, strict=True):
+        if argument not in KERNELS[name].writes or mine is None:
+            continue
+        assert isinstance(other, np.ndarray)
+        scale = np.abs(other).max() or 1.0
+        found, rounding = to_numpy(mine), ROUNDING.get(dtype, ROUNDING["float32"])
+        if found.dtype.itemsize == 2:  # a number near the middle of two may be rounded to either
+            found = found.astype(np.float32)
+            near = np.abs(found - other) <= SPACING[dtype] / 2 * np.abs(other) + 2.0**-25 + 2 * rounding * scale
+            assert near.all(), (argument, found[~near], other[~near])
+        else:
+            np.testing.assert_allclose(found / scale, other / scale, atol=rounding, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_kernel_reads_and_rounds_every_number_of_half_precision_as_numpy_does(cupy, dtype):
+    """Dropout that drops nothing: all 65,536 numbers, and all of them halved, of which some have no exact half."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    values = np.arange(2**16, dtype=np.uint16).view(strict_cupy.half_or_wide(dtype))
+    for scale in (1.0, 0.75, 1.0 + 2.0**-7):
+        out = cupy.empty(values.shape, values.dtype)
+        fused.drop(cupy.asarray(values), out, 1, 2, 3, 4, 0, scale)
+        with np.errstate(all="ignore"):
+            wanted = (values.astype(np.float32) * np.float32(scale)).astype(values.dtype)
+        nan = np.isnan(wanted.astype(np.float32))
+        np.testing.assert_array_equal(np.isnan(to_numpy(out).astype(np.float32)), nan)
+        np.testing.assert_array_equal(to_numpy(out).view(np.uint16)[~nan], wanted.view(np.uint16)[~nan])
 
 
 def test_every_kernel_has_a_twin_and_a_case():
@@ -142,17 +183,25 @@ def test_a_mark_names_the_arrays_that_the_source_may_write():
     source = SOURCE.read_text(encoding="utf-8")
     found = {}
     for name, arguments in re.findall(r"__global__ void (\w+)\((.*?)\) {", source, re.DOTALL):
-        found[name] = [argument.strip().startswith("T*") for argument in arguments.split(",")[2:]]
+        arrays = [argument.split() for argument in arguments.split(",")[2:] if "*" in argument]
+        roles = found.setdefault(name, {"writes": [], "wide": []})
+        roles["writes"] += ["const" not in words for words in arrays]
+        roles["wide"] += ["Wide<T>*" in words for words in arrays]
 
-    assert found == KERNELS
+    for name, kernel in KERNELS.items():
+        arrays = [argument for argument in kernel.arguments if argument in kernel.reads | kernel.writes]
+        assert found[name] == {
+            "writes": [argument in kernel.writes for argument in arrays],
+            "wide": [argument in kernel.wide for argument in arrays],
+        }
 
 
 def test_in_a_row_of_large_and_lost_numbers_softmax_does_as_its_twin(cupy):
     rows = np.array([[1e30, -1e30, 0.0], [np.nan, 1.0, 2.0], [np.inf, 0.0, 1.0], [-np.inf, 0.0, 0.0]])
     there = cupy.asarray(rows)
-    fused.softmax_in_place(there, 1.0)
+    fused.softmax_in_place(there, 1.0, there)
     with np.errstate(invalid="ignore"):
-        fused.softmax_in_place(rows, 1.0)
+        fused.softmax_in_place(rows, 1.0, rows)
 
     np.testing.assert_array_equal(np.isnan(to_numpy(there)), np.isnan(rows))
     np.testing.assert_allclose(to_numpy(there)[[0, 3]], [[1, 0, 0], [0, 0.5, 0.5]])
@@ -166,7 +215,7 @@ def test_what_is_read_may_be_strided_and_what_is_written_may_not(cupy):
     fused.gelu_tanh(np.ascontiguousarray(to_numpy(x).T), wanted, None)
     np.testing.assert_allclose(to_numpy(out).reshape(4, 3), wanted, rtol=1e-13)
 
-    with pytest.raises(TypeError, match=r"gelu_tanh cannot use a float64 array of strides \(8, 32\) as argument 1"):
+    with pytest.raises(TypeError, match=r"gelu_tanh cannot use a float64 array of strides \(8, 32\) as out"):
         fused.gelu_tanh(x.T, out.T, None)
     with pytest.raises(TypeError, match="cannot use a float32 array"):
         fused.gelu_tanh(x, out.astype(np.float32), None)
@@ -176,15 +225,15 @@ def test_a_number_of_any_kind_is_a_number(cupy):
     """A whole one would be read as the bits of another; and a single float32 is no array."""
     here, there = (put(np.linspace(-1.0, 1.0, 6).reshape(2, 3)) for put in (np.asarray, cupy.asarray))
     for scale in (2, np.float32(0.5), True):
-        fused.softmax_in_place(here, scale)
-        fused.softmax_in_place(there, scale)
+        fused.softmax_in_place(here, scale, here)
+        fused.softmax_in_place(there, scale, there)
         np.testing.assert_allclose(to_numpy(there), here, rtol=1e-12)
 
 
-def test_types_without_a_kernel_are_computed_as_on_a_processor(cupy):
+def test_a_state_in_half_precision_is_refused(cupy):
     w, g, m = (cupy.asarray(np.linspace(-1.0, 1.0, 8).astype(np.float16)) for _ in range(3))
-    optim.sgd_step(w, g, m, 0.5, 0.5, 0.0)
-    np.testing.assert_allclose(to_numpy(w), 0.25 * np.linspace(-1.0, 1.0, 8), rtol=2e-3)
+    with pytest.raises(TypeError, match="sgd_step cannot use a float16 array of strides \\(2,\\) as m"):
+        optim.sgd_step(w, g, m, 0.5, 0.5, 0.0)
 
 
 @pytest.mark.parametrize("op", ["layer_norm", "gelu", "softmax", "attention"])
@@ -208,13 +257,13 @@ def test_an_op_on_an_array_that_is_stored_in_columns(cupy, op):
 
 def test_nothing_is_launched_for_nothing(cupy):
     before = strict_cupy.Crossings.launches
-    fused.softmax_in_place(cupy.empty((2, 0)), 1.0)
+    fused.softmax_in_place(cupy.empty((2, 0)), 1.0, cupy.empty((2, 0)))
     assert strict_cupy.Crossings.launches - before <= 1  # that of cupy.empty
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs NVIDIA's compiler")
 def test_nvidias_compiler_takes_every_kernel(tmp_path):
-    uses = "".join(f"auto use_{name}_{t} = {name}<{t}>;\n" for name in ARGUMENTS for t in ("float", "double"))
+    uses = "".join(f"auto use_{name}_{t} = {name}<{t}>;\n" for name in ARGUMENTS for t in TYPES.values())
     source = tmp_path / "all.cu"
     source.write_text(SOURCE.read_text(encoding="utf-8") + uses, encoding="utf-8")
     options = ["-std=c++14", f"-DLANES={LANES}", "-Werror=all-warnings", "-ptx", "-o", str(tmp_path / "all.ptx")]

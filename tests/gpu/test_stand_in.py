@@ -15,7 +15,7 @@ from minivit.backend.workers import Workers
 from minivit.engine import ops
 from minivit.engine.fused import softmax_in_place
 from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
-from minivit.models import cost
+from minivit.models import cost, model_config
 from minivit.training import Callback, TrainConfig, Trainer, train, trainer
 from minivit.training.distributed.parallel import GradientSums, batch_gradients
 from minivit.training.distributed.ranks import MPIRanks
@@ -48,16 +48,17 @@ def test_an_op_that_names_numpy_is_caught(monkeypatch):
 def steps_cost(depth, name="float32"):
     """Launches of the forward and backward pass, of clipping and of AdamW, and what came back in between."""
     model = ViT(tiny_config(depth=depth, num_classes=3), seed=0).to("cuda")
-    optimizer, sums = AdamW(model.named_parameters()), GradientSums(model.parameters(), math.inf)
+    optimizer = AdamW(model.named_parameters())
+    sums = GradientSums(model.parameters(), math.inf, optimizer.order)
     way = precision(name, "cuda", Classes(model), model.parameters())
-    images = to_device(np.zeros((4, *model.config.image_shape), np.float32), "cuda")
-    labels = to_device(np.array([0, 1, 2, 0]), "cuda")
+    images = to_device(np.zeros((16, *model.config.image_shape), np.float32), "cuda")
+    labels = to_device(np.arange(16) % 3, "cuda")
     crossings = strict_cupy.Crossings
     crossings.launches = crossings.back = 0
     marks = []
     way.refresh()
     with Workers(1) as workers:
-        batch_gradients(way.loss, way.parameters, images, labels, workers=workers, microbatch=4, sums=sums)
+        batch_gradients(way.loss, way.parameters, images, labels, workers=workers, microbatch=16, sums=sums)
         marks.append((crossings.launches, crossings.back))
     clip_by_global_norm(sums.flat, 1e-3)
     marks.append((crossings.launches, crossings.back))
@@ -91,18 +92,36 @@ def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():
     own = {
         depth: (clipped[0] - passed[0], stepped[0] - clipped[0]) for depth, (passed, clipped, stepped) in costs.items()
     }
-    assert own[2] == own[5] == (3, 4)
-    assert costs[5][0][0] - costs[2][0][0] == 3 * 49  # forward and backward of three blocks
+    assert own[2] == own[5] == (3, 2)
+    assert costs[5][0][0] - costs[2][0][0] == 3 * 44  # forward and backward of three blocks
     for passed, clipped, stepped in costs.values():
         assert passed[1] == 4  # whether the labels are classes; answers and labels, to be compared; the loss
         assert clipped[1] - passed[1] == 1  # the norm
         assert stepped[1] == clipped[1]
 
 
-def test_half_precision_takes_conversions_more_and_its_weights_are_rounded_at_once():
+@pytest.mark.parametrize(("batch", "most"), [(8, 0.56), (16, 0.54)])
+def test_half_precision_moves_little_more_than_half_of_the_bytes(batch, most):
+    """What it moves of a block of ViT-Ti_4-CIFAR: with casts around ops it was 0.99 of float32's."""
+    moved = {}
+    for name in ("float32", "bfloat16"):
+        both = []
+        for depth in (1, 2):
+            config = replace(model_config("ViT-Ti_4-CIFAR", num_classes=10), depth=depth, classifier="gap")
+            model = ViT(config, seed=0).to("cuda")
+            way = precision(name, "cuda", Classes(model), model.parameters())
+            images = to_device(np.zeros((batch, *config.image_shape), np.float32), "cuda")
+            strict_cupy.Crossings.moved = 0
+            way.loss(images, to_device(np.zeros(batch, int), "cuda"), np.random.default_rng(0)).loss.backward()
+            both.append(strict_cupy.Crossings.moved)
+        moved[name] = both[1] - both[0]
+    assert 0.5 < moved["bfloat16"] / moved["float32"] < most
+
+
+def test_half_precision_takes_two_conversions_more_and_its_weights_are_rounded_at_once():
     passes = {depth: steps_cost(depth, "float16")[0][0] for depth in (2, 2, 5)}
 
-    assert passes[5] - passes[2] == 3 * 75
+    assert passes[5] - passes[2] == 3 * 46
 
 
 @pytest.mark.slow
@@ -201,7 +220,7 @@ def test_a_kernel_for_an_array_of_another_card_is_an_error(cupy):
     with cupy.cuda.Device(1):
         x = cupy.asarray(np.ones((2, 3)))
     with pytest.raises(ValueError, match="softmax_in_place: the array is on GPU 1, this thread computes on GPU 0"):
-        softmax_in_place(x, 1.0)
+        softmax_in_place(x, 1.0, x)
 
 
 def test_an_average_of_the_weights_takes_as_few_launches_for_many_parameters_as_for_one(cupy):
@@ -209,7 +228,7 @@ def test_an_average_of_the_weights_takes_as_few_launches_for_many_parameters_as_
     average = ExponentialAverage(model.named_parameters(), 0.9)
     before = strict_cupy.Crossings.launches
     average.update(5)
-    assert strict_cupy.Crossings.launches == before + 4
+    assert strict_cupy.Crossings.launches == before + 7  # joined, which takes four; then the average
 
 
 def test_a_cards_memory_is_asked_for(cupy):

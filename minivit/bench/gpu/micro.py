@@ -12,7 +12,8 @@ from ... import engine
 from ...backend.arrays import to_device, to_numpy, xp_of
 from ...backend.cublas import multiply_in_tf32
 from ...backend.cuda import current_gpu, wait_for
-from ...backend.kernels import KERNELS, TYPES
+from ...backend.kernels import KERNELS, TYPES, parts_of_rows
+from ...backend.precision import wide_type
 from ...backend.products import matmul
 from ...engine import fused
 from ...engine.tensor import Tensor
@@ -112,33 +113,44 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
     """
     dtype = _type(element)
 
-    def normal(*shape: int) -> Any:
+    wide = wide_type(dtype)
+
+    def normal(*shape: int, dtype: np.dtype = dtype) -> Any:
         return bench.normal(*shape, dtype=dtype)
 
     tokens, dim, hidden = size.tokens, size.dim, size.hidden
     x, out, kept, w, b = normal(size.rows, dim), *(normal(size.rows, dim) for _ in range(2)), normal(dim), normal(dim)
-    inverse = normal(size.rows, 1)
+    inverse = normal(size.rows, 1, dtype=wide)
+    parts = parts_of_rows(x)
+    sums = normal(parts, 2, dim, dtype=wide)
     h, active, slope = (normal(size.rows, hidden) for _ in range(3))
-    a, y = (normal(size.batch, size.heads, tokens, tokens) for _ in range(2))
-    weights, gradient, mean, square = (normal(dim * hidden) for _ in range(4))
+    scores = normal(size.batch, size.heads, tokens, tokens, dtype=wide)
+    y, dx = (normal(*scores.shape) for _ in range(2))
+    share = y.nbytes / scores.nbytes  # of half precision beside float32
+    weights, gradient = (normal(dim * hidden) for _ in range(2))
+    mean, square = (normal(dim * hidden, dtype=wide) for _ in range(2))
     square = abs(square)
     key = (1, 2, 3, 4)
-    calls: dict[str, tuple[Any, Callable[[], object], int]] = {
-        "softmax_in_place": (a, lambda: fused.softmax_in_place(a, 0.125), 2),
-        "softmax_backward_in_place": (a, lambda: fused.softmax_backward_in_place(a, y, 0.125), 3),
+    calls: dict[str, tuple[Any, Callable[[], object], float]] = {
+        "softmax_in_place": (scores, lambda: fused.softmax_in_place(scores, 0.125, y), 1 + share),
+        "softmax_backward_in_place": (
+            scores,
+            lambda: fused.softmax_backward_in_place(scores, y, 0.125, dx),
+            1 + 2 * share,
+        ),
         "normalize": (x, lambda: fused.normalize(x, w, b, 1e-6, out, kept, inverse), 3),
-        "normalize_backward": (x, lambda: fused.normalize_backward(x, kept, w, inverse, out, kept), 4),
+        "normalize_backward": (x, lambda: fused.normalize_backward(x, kept, w, inverse, out, sums, parts), 3),
         "gelu_tanh": (h, lambda: fused.gelu_tanh(h, active, slope), 3),
         "gelu_erf": (h, lambda: fused.gelu_erf(h, active, slope), 3),
         "drop": (x, lambda: fused.drop(x, out, *key, 2**31, 2.0), 2),
-        "sgd_step": (weights, lambda: optim.sgd_step(weights, gradient, mean, 0.1, 0.9, 0.0), 5),
+        "sgd_step": (weights, lambda: optim.sgd_step(weights, gradient, mean, 0.1, 0.9, 0.0), 3 + 2 / share),
         "adam_step": (
             weights,
             lambda: optim.adam_step(weights, gradient, mean, square, 1e-3, 0.9, 0.99, 1e-8, 1.0, 1.0, 0.0),
-            7,
+            3 + 4 / share,
         ),
     }
-    return {name: (_shape(array), call, passes * array.nbytes) for name, (array, call, passes) in calls.items()}
+    return {name: (_shape(array), call, round(passes * array.nbytes)) for name, (array, call, passes) in calls.items()}
 
 
 def kernels(bench: Bench, size: Sizes, element: str, findings: Findings) -> None:
@@ -248,7 +260,7 @@ def launch_overhead(bench: Bench) -> dict[str, float]:
         "x + x": lambda: x + x,
         "x @ x": lambda: matmul(x, x),
         "x @ x, stacks": lambda: matmul(stack, stack),
-        "softmax_in_place": lambda: fused.softmax_in_place(stack, 1.0),
+        "softmax_in_place": lambda: fused.softmax_in_place(stack, 1.0, stack),
         "adam_step": lambda: optim.adam_step(weights, mean, mean, square, 0.1, 0.9, 0.99, 1e-8, 1.0, 1.0, 0.0),
         "concatenate 80 arrays": lambda: xp.concatenate(many),
         "current_gpu": current_gpu,

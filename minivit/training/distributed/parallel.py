@@ -90,21 +90,25 @@ class GradientSums:
     Args:
         parameters: whose gradients; the sums have their shapes and types.
         bucket_bytes: a bucket is closed once it holds this much.
+        order: the places of all parameters in the order in which their gradients are stored. [default: from the last]
 
     Raises:
         ConfigError: if a parameter is given twice.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], bucket_bytes: float = BUCKET_BYTES):
+    def __init__(
+        self, parameters: Sequence[Tensor], bucket_bytes: float = BUCKET_BYTES, order: Sequence[int] | None = None
+    ):
         if len({id(parameter) for parameter in parameters}) < len(parameters):
             raise ConfigError("a parameter is in the list twice: pass model.parameters(), where each is once")
         self.sums: list[Array] = [None] * len(parameters)  # views of the buckets
         self.buckets: list[Bucket] = []
         self.bucket_of: dict[int, Bucket] = {}
         group: list[int] = []
-        for place in reversed(range(len(parameters))):
+        order = list(order or reversed(range(len(parameters))))
+        for place in order:
             group.append(place)
-            if sum(parameters[i].data.nbytes for i in group) >= bucket_bytes or place == 0:
+            if sum(parameters[i].data.nbytes for i in group) >= bucket_bytes or place == order[-1]:
                 self._close(group, parameters)
                 group = []
         self.locks = [threading.Lock() for _ in parameters]
