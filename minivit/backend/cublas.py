@@ -59,10 +59,10 @@ def gpu_matmul(x: Any, y: Any, out: Any = None) -> Any:
     alike = x.ndim == y.ndim > 2 and x.shape[:-2] == y.shape[:-2] and x.dtype == y.dtype and x.shape[-1] == y.shape[-2]
     if not (alike and x.size and y.size and x.dtype.name in KINDS):
         return _product_of_cupy(x, y, out)
-    fits = out is not None and out.dtype in (x.dtype, wide_type(x.dtype))
-    product = _as_stack(out) if fits else None
+    dtype = out.dtype if out is not None and out.dtype == wide_type(x.dtype) else x.dtype
+    product = _as_stack(out) if out is not None and out.dtype == dtype else None
     if product is None or product.transposed:
-        product = _stack(cupy.empty((*x.shape[:-1], y.shape[-1]), out.dtype if fits else x.dtype))
+        product = _stack(cupy.empty((*x.shape[:-1], y.shape[-1]), dtype))
     _multiply(_stack(x), _stack(y), product)
     if out is None:
         return product.array

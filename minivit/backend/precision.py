@@ -131,12 +131,11 @@ def saved(x: Array) -> Callable[[], Array]:
 def with_derivative(function: Callable[..., None], x: Array, needs_derivative: bool) -> tuple[Array, Array | None]:
     """Compute an element-wise function and its derivative, in blocks that fit into a core's cache.
 
-    In half precision both are computed in float32 and rounded once: on a GPU by the function's kernel, which reads half
-    precision itself.
+    In half precision both are computed in float32 and rounded once; on a GPU the function's kernel does so by itself.
 
     Args:
-        function: marked `@elementwise`; writes its values of the first array into the second, and its derivative into the third unless that
-            is None.
+        function: marked `@elementwise`; writes its values of the first array into the second, and its derivative into
+            the third unless that is None.
         x: of any shape.
         needs_derivative: whether to compute the derivative.
 

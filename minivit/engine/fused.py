@@ -296,12 +296,12 @@ def attend(qkv: Tensor, heads: int, queries: int | None) -> tuple[Tensor, Array]
     room = room_for_products(places)
     matmul(weights, v, out=room[0])
     put_in_place(room, places)
-    copies = None if stacks is packed else stacks  # of the heads on a GPU: saved in place of x
-    saved_x, saved_weights = saved(x) if copies is None else None, saved(weights)
+    copied = stacks is not packed  # a copy of the heads is saved in place of x
+    saved_heads, saved_weights = (lambda: stacks) if copied else saved(x), saved(weights)
 
     def vjp(dy: Array):
         a = saved_weights()
-        q, k, v = split_heads(saved_x(), 3, heads) if copies is None else copies
+        q, k, v = saved_heads() if copied else split_heads(saved_heads(), 3, heads)
         dqkv = xp.empty(
             (batch, tokens, width), a.dtype
         )  # in rows, whatever the order of x, so that the heads are views of it

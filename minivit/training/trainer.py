@@ -426,7 +426,7 @@ def build_run(
         average=ExponentialAverage(model.named_parameters(), config.ema_decay) if config.ema_decay else None,
         precision=precision(config.precision, device, objective, trained),
         microbatch_size=microbatch_size,
-        # Ranks send the last layers' gradients first, where backward begins; one GPU stores them as the step reads them.
+        # Ranks send the last layers' gradients first, where backward begins; one GPU stores them as the step reads.
         sums=GradientSums(
             trained,
             bucket_bytes(ranks.size, device),
