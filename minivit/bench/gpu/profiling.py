@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from ...backend.cuda import wait_for
+from ...backend.cuda import find_cupy, wait_for
 from ..contenders import LIBRARIES, Job, torch_with_gpu
 from .findings import Findings, Settings
 from .speed import jobs, name_of
@@ -36,9 +36,12 @@ def profile(settings: Settings, findings: Findings) -> None:
 
 
 def _profiled(job: Job, library: str) -> dict[str, Any]:
+    import torch
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
+    find_cupy()[0].get_default_memory_pool().free_all_blocks()  # what the last one left is room for this one
+    torch.cuda.empty_cache()
     with ExitStack() as stack:
         work, inputs = LIBRARIES[library](job, stack), job.inputs(0)
         for _ in range(3):
