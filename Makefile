@@ -22,7 +22,7 @@
 #   make test-lessons   run every notebook from an empty kernel                                 (about 20 minutes)
 #   make bench     speed beside PyTorch and JAX (installs both)
 #   make gpu-report  a GPU's numbers beside NumPy's, its speed beside PyTorch's, into results/gpu/CARD; with the machine's own
-#                  CuPy and PyTorch, if it has them: then nothing is installed; REPORT_OPTIONS="--minutes 10"   (about 40 minutes)
+#                  CuPy and PyTorch, if it has them: then nothing is installed; REPORT_OPTIONS="--minutes 10"   (an hour at most)
 #   make clean     remove the virtual environment and caches
 
 PYTHON ?= python3

@@ -319,6 +319,20 @@ def test_a_library_that_fails_leaves_minivits_own_measurement(tiny, findings, mo
     assert "torch ended with status 1; minivit is measured alone" in findings.notes[0]
 
 
+def test_a_precision_that_a_card_does_not_have_is_left_out_and_fails_nothing(cupy, tiny, findings, monkeypatch):
+    monkeypatch.setattr(strict_cupy.Device, "compute_capability", "75")
+    monkeypatch.setattr(speed, "_measured", lambda job, *_: job.precision)
+    monkeypatch.setattr(training, "_short_run", lambda settings, options: options["precision"])
+    speed.eager(tiny, findings)
+    training.training(tiny, findings)
+
+    assert list(findings.measured.values()) == ["float32", "float16"] and findings.failed == {}
+    assert [note.split(": ")[0] for note in findings.notes if "capability" in note] == [
+        "tf32 is left out", "bfloat16 is left out"
+    ]  # fmt: skip
+    assert training.cifar_options(tiny, findings, "data")["precision"] == "float32"
+
+
 @pytest.mark.slow
 def test_the_numerical_suite_counts_its_tests(card_for_processes, tiny, tmp_path):
     outcome = program.measure_parts(["numbers"], tiny, 300)["numbers"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...errors import MinivitError
+from ...training.precision import check_precision
 from ...utils.files import write_json
 
 LONGEST_REASON = 500
@@ -64,6 +66,16 @@ class Findings:
         print(sentence, flush=True)
         self.notes.append(sentence)
         self.save()
+
+    def has_precision(self, precision: str, device: str) -> bool:
+        """Return whether a GPU computes in a precision; if not, note why it is left out."""
+        try:
+            check_precision(precision, device)
+        except MinivitError as error:
+            if (sentence := f"{precision} is left out: {error}") not in self.notes:
+                self.note(sentence)
+            return False
+        return True
 
     def save(self) -> None:
         """Write the file."""

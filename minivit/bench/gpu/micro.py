@@ -89,11 +89,12 @@ def micro(settings: Settings, findings: Findings) -> None:
             if element != "float64":  # no precision of training
                 kernels(bench, size, element, findings)
     findings.measure("launch", lambda: launch_overhead(bench))
+    precisions = [name for name in ("float32", "tf32", *HALF) if findings.has_precision(name, settings.device)]
     for size in sizes:
-        for precision in ("float32", "tf32", *HALF):
+        for precision in precisions:
             products(bench, size, precision, findings)
     for size in sizes:
-        for element in ("float32", *HALF):
+        for element in (name for name in precisions if name != "tf32"):  # it has no arrays of another type
             ops(bench, size, element, findings)
 
 

@@ -15,6 +15,7 @@ from ..contenders import LIBRARIES, Job, torch_with_gpu
 from .findings import Findings, Settings
 from .speed import jobs, name_of
 
+PROFILES = [("minivit", "tf32"), ("minivit", "bfloat16"), ("torch", "tf32")]
 STEPS = 3
 LONGEST_LIST = 45
 
@@ -27,12 +28,11 @@ def profile(settings: Settings, findings: Findings) -> None:
     if problem := torch_with_gpu():
         findings.note(f"{problem}: no profile without PyTorch's profiler")
         return
-    by_precision = {precision: [job for job in jobs(settings) if job.precision == precision] for precision in
-                    ("tf32", "bfloat16")}  # fmt: skip
-    for library in ("minivit", "torch"):
-        for precision, several in by_precision.items():
-            for job in several if library == "minivit" else several * (precision == "tf32"):
-                findings.measure(f"{name_of(job)}, {library}", lambda j=job, name=library: _profiled(j, name))
+    for library, precision in PROFILES:
+        if findings.has_precision(precision, settings.device):
+            for job in jobs(settings):
+                if job.precision == precision:
+                    findings.measure(f"{name_of(job)}, {library}", lambda j=job, name=library: _profiled(j, name))
 
 
 def _profiled(job: Job, library: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ...backend.arrays import available_cores
 from ...errors import BenchmarkError
-from ...training.precision import check_precision
 from ..compare import compare
 from ..contenders import Job, torch_with_gpu
 from .findings import Findings, Settings
@@ -48,12 +47,13 @@ def _steps(settings: Settings, findings: Findings, peer: str) -> None:
     rounds, seconds = (1, 0.01) if settings.tiny else (5, 1.0)
     peers = [] if problem else [peer]
     for job in jobs(settings):
+        if not findings.has_precision(job.precision, job.device):
+            continue
         findings.measure(name_of(job), lambda job=job: _measured(job, peers, rounds, seconds, findings))
 
 
 def _measured(job: Job, peers: list[str], rounds: int, seconds: float, findings: Findings) -> list[dict]:
     """Return the measurement of minivit and of each of its peers; of minivit alone if a peer fails."""
-    check_precision(job.precision, job.device)
     try:
         measured = compare(job, peers, rounds=rounds, seconds=seconds)
     except BenchmarkError as error:

@@ -14,7 +14,6 @@ from typing import Any
 from ...data import cifar10, default_data_dir
 from ...errors import DataNotFoundError
 from ...training import TrainConfig, recipe, train
-from ...training.precision import check_precision
 from .findings import Findings, Settings
 
 MODEL, BATCH = "ViT-Ti_4-CIFAR", 512
@@ -33,11 +32,11 @@ SHARE_FOR_STEPS = 0.93  # of the minutes; the rest is for evaluations and files
 def training(settings: Settings, findings: Findings) -> None:
     """Measure short runs on the drawn shapes, loader and all."""
     for name, options in RUNS.items():
-        findings.measure(name, lambda o=options: _short_run(settings, dict(o)))
+        if findings.has_precision(options["precision"], settings.device):
+            findings.measure(name, lambda o=options: _short_run(settings, dict(o)))
 
 
 def _short_run(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
-    check_precision(options["precision"], settings.device)
     if settings.tiny:
         options |= TINY
     steps, batch = (3, 4) if settings.tiny else (TRIAL_STEPS, BATCH)
@@ -70,7 +69,7 @@ def cifar(settings: Settings, findings: Findings) -> None:
         findings.note(f"CIFAR-10 is left out: {error}")
         return
     with _run_folder(settings) as folder:
-        options = cifar_options(settings, data_dir)
+        options = cifar_options(settings, findings, data_dir)
         trial = {**options, "steps": 3 if settings.tiny else TRIAL_STEPS, "eval_every": 0.0, "log_every": 10}
         if settings.tiny:
             trial["log_every"] = 1
@@ -82,14 +81,10 @@ def cifar(settings: Settings, findings: Findings) -> None:
         findings.measure("run", lambda: _cifar_run(config, folder / "run", options))
 
 
-def cifar_options(settings: Settings, data_dir: str) -> dict[str, Any]:
+def cifar_options(settings: Settings, findings: Findings, data_dir: str) -> dict[str, Any]:
     """Return what the run changes in the recipe `cifar10-long`, which was found on a processor."""
     options: dict[str, Any] = {"data_dir": data_dir, "model": MODEL, "batch_size": BATCH, "device": settings.device}
-    try:
-        check_precision("bfloat16", settings.device)
-        options["precision"] = "bfloat16"
-    except Exception:
-        options["precision"] = "float32"
+    options["precision"] = "bfloat16" if findings.has_precision("bfloat16", settings.device) else "float32"
     if settings.tiny:
         options |= {**TINY, "batch_size": 4, "train_images": 20}
     return options
