@@ -196,6 +196,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "`minivit explore` shows the training from them; 0: none",
     ),
     ("save-every", in_seconds, "SECONDS", "write a checkpoint every SECONDS, such as 60 or 60s; 0: after every step"),
+    ("format", str, "NAMES", "write figures as png, svg or pdf; separate several with commas"),
 )  # fmt: skip
 
 # What fine-tuning adds.

@@ -335,10 +335,10 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
     """Draw the answers of a finished run's weights to images it was measured on; return its figures."""
     from ..insight.figures import predictions_figure
     from ..training.batches import find_data
+    from ..training.folder import drawn_figures, drop_older_figures, figure_paths
 
-    curve, sheet = folder / "curve.png", folder / "predictions.png"
     if config.objective != "classes":
-        return [path for path in (curve,) if path.exists()]
+        return drawn_figures(folder, "curve")
     with catch_warnings():
         simplefilter("ignore", Notice)  # all was said when the run began
         data = find_data(config, config.seed, folder)
@@ -347,18 +347,22 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
     shown = data.test.subset(indices_to_show(data.test, 10)).resized(height, width, preprocessing_in(model.header))
     if isinstance(model, ViT) and model.config.depth:
         title = f"{config.title} on {data.split} images of {dataset_title(config.dataset)}"
-        predictions_figure(model, shown, sheet, len(shown), title=title)
-    return [path for path in (curve, sheet) if path.exists()]
+        sheets = figure_paths(folder, "predictions", config.format)
+        predictions_figure(model, shown, sheets, len(shown), title=title)
+        drop_older_figures(sheets)
+    return [*drawn_figures(folder, "curve"), *drawn_figures(folder, "predictions")]
 
 
 def _draw_confusion(folder: Path, config: TrainConfig, result: RunResult) -> list[Path]:
     """Draw the confusion matrix of the last evaluation, if this process made one; return its figure."""
     from ..evaluation.figures import confusion_figure
+    from ..training.folder import drawn_figures, drop_older_figures, figure_paths
     from ..utils.figures import write_figure
 
-    path = folder / "confusion.png"
     if result.confusion is None:
-        return [path] if path.exists() else []
+        return drawn_figures(folder, "confusion")
     title = f"{config.title} on {result.split} images of {dataset_title(config.dataset)}, last evaluation"
-    write_figure(confusion_figure(*result.confusion, title), path)
-    return [path]
+    paths = figure_paths(folder, "confusion", config.format)
+    write_figure(confusion_figure(*result.confusion, title), paths)
+    drop_older_figures(paths)
+    return paths

@@ -140,7 +140,9 @@ def map_png(image: np.ndarray, values: np.ndarray | None = None, side: int = 288
 
 
 @figure_style()
-def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: int = 10, title: str = "") -> None:
+def predictions_figure(
+    model: ViT, dataset: Dataset, path: str | Path | Sequence[Path], count: int = 10, title: str = ""
+) -> None:
     """Write a figure of the first `count` images: predicted class, probability, and attention.
 
     Without a class token, the attention is the mean over the patch tokens.
@@ -148,7 +150,7 @@ def predictions_figure(model: ViT, dataset: Dataset, path: str | Path, count: in
     Args:
         model: a ViT.
         dataset: images of the model's size.
-        path: the file to write: .png, .svg or .pdf.
+        path: the file to write, or several: .png, .svg or .pdf.
         count: the number of images.
         title: the text above the figure.
 

@@ -32,6 +32,7 @@ OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS = (
     "save_every",
     "tensorboard",
     "snapshots",
+    "format",
 )
 
 # A resumed run may change these too: it goes on to another length.

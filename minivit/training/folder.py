@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -16,15 +16,16 @@ import numpy as np
 from ..backend.cuda import find_cupy
 from ..data import DATASETS, FOLDER, default_data_dir
 from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
+from ..utils.figures import FORMATS, formats_in
 from ..utils.files import locked, read_json, reason_of, remove_parts, write_json
 from ..utils.text import listed, printable, shell_word
 from ..weights import PRETRAINED
 from .config import NOTES_AMONG_OPTIONS, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS, TrainConfig, config_from_json
 from .options import OWN_DATA
 
-CONFIG, METRICS, CHECKPOINT, CURVE = "config.json", "metrics.jsonl", "checkpoint.npz", "curve.png"
+CONFIG, METRICS, CHECKPOINT = "config.json", "metrics.jsonl", "checkpoint.npz"
 BEST, README, SNAPSHOTS = "best.npz", "README.md", "snapshots"
-PICTURES = (CURVE, "predictions.png", "confusion.png")
+FIGURES = ("curve", "predictions", "confusion")  # their files end in their formats
 NOTES = "run"  # the key of `run_notes` in config.json and in the checkpoint's header
 
 Notes = dict[str, Any]
@@ -77,7 +78,8 @@ def _remove_empty(made: list[Path]) -> None:
 
 def check_free(folder: Path) -> None:
     """Raise ConfigError if a folder holds a run, or other files with a run's names."""
-    names = (CONFIG, METRICS, CHECKPOINT, BEST, README, SNAPSHOTS, *PICTURES)
+    figures = (f"{name}.{format}" for name in FIGURES for format in FORMATS)
+    names = (CONFIG, METRICS, CHECKPOINT, BEST, README, SNAPSHOTS, *figures)
     if not (found := [name for name in names if os.path.lexists(folder / name)]):
         return
     name = printable(folder)
@@ -96,6 +98,33 @@ def _is_run(folder: Path) -> bool:
     except MinivitError:
         return False
     return True
+
+
+def figure_paths(folder: Path, name: str, formats: str) -> list[Path]:
+    """Return where a figure of a run is written, a file for each format.
+
+    Args:
+        folder: the run's.
+        name: one of `FIGURES`.
+        formats: such as "png,svg".
+    """
+    return [folder / f"{name}.{format}" for format in formats_in(formats)]
+
+
+def drawn_figures(folder: Path, name: str) -> list[Path]:
+    """Return the files of a figure of a run that exist, in any format."""
+    return [path for format in FORMATS if (path := folder / f"{name}.{format}").is_file()]
+
+
+def drop_older_figures(drawn: Sequence[Path]) -> None:
+    """Remove what a resumed run drew in other formats before, since it no longer shows the run.
+
+    Args:
+        drawn: the files of a figure that were just written.
+    """
+    for path in drawn_figures(drawn[0].parent, drawn[0].stem):
+        if path not in drawn:
+            path.unlink(missing_ok=True)
 
 
 # -- config.json ---------------------------------------------------------------------------------

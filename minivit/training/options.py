@@ -18,6 +18,7 @@ from ..data import AUGMENTATIONS, DATASETS, POLICIES, is_dataset, parse_randaugm
 from ..errors import ConfigError
 from ..models import model_config
 from ..models.names import mlp_width
+from ..utils.figures import formats_in
 from ..utils.text import did_you_mean, quoted
 from ..weights import pool_of
 from ..weights.options import READERS
@@ -354,6 +355,7 @@ class RecordOptions(Options):
     save_every: float = 60.0
     tensorboard: bool = False
     snapshots: int = 0
+    format: str = "png"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -362,6 +364,7 @@ class RecordOptions(Options):
         self._check_not_negative("eval_every", "save_every")
         self._check("snapshots", 0 <= self.snapshots <= MOST_SNAPSHOTS, f"an integer from 0 to {MOST_SNAPSHOTS:,}")
         self._check_one_of("monitor", MONITORED)
+        formats_in(self.format)
         measured = not self.patience or self.eval_every > 0
         self._check("patience", measured, "0 with --eval-every 0: it counts evaluations, and there are none")
 

@@ -265,7 +265,7 @@ class Trainer:
 def train(
     config: TrainConfig, out: str | Path, *, resume: bool = False, show: bool = True, ranks: Ranks = ALONE
 ) -> RunResult:
-    """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and `curve.png` into a folder.
+    """Train a model and write `config.json`, `metrics.jsonl`, `checkpoint.npz` and the learning curve into a folder.
 
     Ctrl-C, SIGTERM and SIGHUP end the run after the current step, or in the middle of an evaluation, and save it; the
     result names the signal.

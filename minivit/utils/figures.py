@@ -105,16 +105,22 @@ def png(figure: Canvas, dpi: int = 110) -> bytes:
     return figure_bytes(figure, "png", dpi)
 
 
-def write_figure(figure: Canvas, path: str | Path, dpi: int = 110) -> None:
+def write_figure(figure: Canvas, path: str | Path | Sequence[Path], dpi: int = 110) -> None:
     """Write the figure to a file, whole or not at all, in the format that its name ends in: .png, .svg or .pdf.
 
+    Args:
+        figure: the figure.
+        path: the file, or several.
+        dpi: dots per inch of a PNG, and of images inside of the others.
+
     Raises:
-        ConfigError: if the name ends differently.
-        SaveError: if it cannot be written; what was there before is unchanged.
+        ConfigError: if a name ends differently.
+        SaveError: if a file cannot be written; what was there before is unchanged.
     """
-    data = figure_bytes(figure, format_of(path), dpi)
-    with atomic_file(path) as file:
-        file.write(data)
+    for each in [path] if isinstance(path, str | Path) else path:
+        data = figure_bytes(figure, format_of(each), dpi)
+        with atomic_file(each) as file:
+            file.write(data)
 
 
 def format_of(path: str | Path, what: str = "a figure") -> str:

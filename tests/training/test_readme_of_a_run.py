@@ -118,3 +118,49 @@ def test_a_run_of_a_script_names_no_command(tmp_path):
     data = (images.images, images.labels)
     Trainer(tiny_model(), data, data, TrainConfig(steps=2, batch_size=20), out=tmp_path, show=False).fit()
     assert "A script made this run with `minivit.training.Trainer` and its own data, own model." in text_of(tmp_path)
+
+
+def figures_in(place):
+    """The files of a run's figures, and those that its README.md shows or links."""
+    files = {path.name for path in place.iterdir() if path.stem in ("curve", "predictions", "confusion")}
+    return files, re.findall(r"^(!?)\[[\w' ]+\]\((\w+\.\w+)\)$", text_of(place), re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.drawn
+def test_figures_come_in_the_formats_asked_for_and_a_resumed_run_may_change_them(tmp_path, capsys):
+    place = tmp_path / "run"
+    photos = write_folder(tmp_path / "photos", {"cat": 5, "dog": 5})
+    data = ["--dataset", f"folder:{photos}", "--model", "ViT-XS_4-CIFAR", "--image-size", "8"]
+
+    assert cli.main(["train", *data, "--steps", "1", "--out", str(place), "--format", "pdf,SVG"]) == 0
+    names = ["curve", "predictions", "confusion"]
+    files, shown = figures_in(place)
+    assert files == {f"{name}.{ending}" for name in names for ending in ("svg", "pdf")}
+    assert shown == [("!", f"{name}.svg") for name in names]
+    assert (place / "curve.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (place / "confusion.svg").read_text(encoding="utf-8")
+
+    assert cli.main(["train", "--resume", str(place), "--steps", "2", "--format", "pdf"]) == 0
+    files, shown = figures_in(place)  # those of step 1 are gone
+    assert files == {f"{name}.pdf" for name in names}
+    assert shown == [("", f"{name}.pdf") for name in names]
+
+    capsys.readouterr()
+    assert cli.main(["train", "--resume", str(place), "--format", "png"]) == 0  # finished: it is not evaluated again
+    files, shown = figures_in(place)
+    assert files == {"curve.png", "predictions.png", "confusion.pdf"}
+    assert shown == [("!", "curve.png"), ("!", "predictions.png"), ("", "confusion.pdf")]
+    assert str(place / "confusion.pdf") in capsys.readouterr().out
+
+
+def test_an_unknown_format_of_figures_is_refused(tmp_path, capsys):
+    assert cli.main(["train", "--steps", "1", "--out", str(tmp_path / "run"), "--format", "png,gif"]) == 2
+    assert "--format takes png, svg or pdf, or several separated by commas, not 'gif'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "pretrain"])
+def test_each_command_that_trains_takes_formats(command):
+    options = cli.build_parser().parse_args([command, "--format", "svg"])
+    assert options.format == "svg"

@@ -11,7 +11,7 @@ from ...data import dataset_title
 from ...utils.figures import BLUE, GREEN, LIGHT, ORANGE, figure_style, new_figure, write_figure
 from ...utils.text import write_words
 from ..config import TrainConfig
-from ..folder import CURVE, METRICS
+from ..folder import METRICS, drop_older_figures, figure_paths
 from ..logs import MetricsFile, Record
 from ..run import Run
 from .callback import Callback
@@ -20,7 +20,7 @@ FEW_POINTS = 20
 
 
 class LearningCurve(Callback):
-    """Draws curve.png from metrics.jsonl, also of a run that a signal stopped."""
+    """Draws the learning curve from metrics.jsonl, also of a run that a signal stopped."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -34,7 +34,9 @@ class LearningCurve(Callback):
             extras = extras_of_training_loss(run.config)
             best = run.progress.best
             marked = best.epoch if best and best.step != run.progress.evaluated else None
-            learning_curve(records, run.folder / CURVE, title, extras, mixings(run.config), best=marked)
+            paths = figure_paths(run.folder, "curve", run.config.format)
+            learning_curve(records, paths, title, extras, mixings(run.config), best=marked)
+            drop_older_figures(paths)
 
 
 def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
@@ -58,7 +60,7 @@ def mixings(config: TrainConfig) -> tuple[str, ...]:
 @figure_style()
 def learning_curve(
     records: list[Record],
-    path: Path,
+    path: Path | Sequence[Path],
     title: str = "",
     of_loss: Sequence[str] = (),
     of_accuracy: Sequence[str] = (),
@@ -68,7 +70,7 @@ def learning_curve(
 
     Args:
         records: of `metrics.jsonl`.
-        path: the file: .png, .svg or .pdf.
+        path: the file, or several: .png, .svg or .pdf.
         title: above both.
         of_loss: why the losses of training are not those of evaluations, for the legend, such as "CutMix".
         of_accuracy: the same for accuracies.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -16,7 +18,7 @@ from ...utils.notices import notice
 from ...utils.text import printable
 from ...weights.export.card import cell
 from ..config import NOTES_AMONG_OPTIONS, TrainConfig
-from ..folder import BEST, CHECKPOINT, README, now
+from ..folder import BEST, CHECKPOINT, README, drawn_figures, figure_paths, now
 from ..objectives import ACCURACIES
 from ..options import OWN_DATA, OWN_MODEL, OWN_OPTIMIZER, PATHS
 from ..repeat import as_typed, command_of_run
@@ -25,11 +27,12 @@ from .callback import Callback
 from .progress import duration_text
 
 MARK = "<!-- minivit writes this file anew when the run goes on; without this line, it leaves the file alone. -->"
-CURVE_SHOWN = "![Learning curve](curve.png)"
-PICTURES_SHOWN = {
-    "predictions.png": "![Images with the model's answers](predictions.png)",
-    "confusion.png": "![Confusion matrix](confusion.png)",
+FIGURES_SHOWN = {
+    "curve": "Learning curve",
+    "predictions": "Images with the model's answers",
+    "confusion": "Confusion matrix",
 }
+FIGURE = re.compile(rf"!?\[({'|'.join(FIGURES_SHOWN.values())})\]\(\w+\.\w+\)")  # a line that shows one
 SHOWN_CLASSES = 20
 
 
@@ -61,7 +64,7 @@ class RunReadme(Callback):
 
 
 def show_pictures(folder: Path) -> None:
-    """Let a run's README.md show the pictures that were drawn after the run.
+    """Let a run's README.md show the figures that the folder has now, some of them drawn after the run.
 
     Args:
         folder: the run's.
@@ -70,9 +73,20 @@ def show_pictures(folder: Path) -> None:
     if not path.is_file() or not _is_ours(path):
         return
     text = read_text(path)
-    drawn = [shown for name, shown in PICTURES_SHOWN.items() if (folder / name).is_file() and shown not in text]
-    if drawn:
-        write_text(path, text.replace(CURVE_SHOWN, "\n\n".join([CURVE_SHOWN, *drawn])))
+    parts = text.split("\n\n")
+    places = [place for place, part in enumerate(parts) if FIGURE.fullmatch(part)]
+    if places:
+        drawn = [paths for name in FIGURES_SHOWN if (paths := drawn_figures(folder, name))]
+        rest = [part for place, part in enumerate(parts) if place not in places]
+        new = "\n\n".join([*rest[: places[0]], *map(_shown, drawn), *rest[places[0] :]])
+        if new != text:
+            write_text(path, new)
+
+
+def _shown(paths: Sequence[Path]) -> str:
+    """Return the Markdown that shows a figure, which is in several files; a PDF is a link, since no page shows it."""
+    path = min(paths, key=lambda path: path.suffix == ".pdf")
+    return f"{'!' * (path.suffix != '.pdf')}[{FIGURES_SHOWN[path.stem]}]({path.name})"
 
 
 def _is_ours(path: Path) -> bool:
@@ -96,7 +110,7 @@ def readme(run: Run, ended: str) -> str:
         "versions": _versions(run),
     }
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items())])
-    curve = [CURVE_SHOWN] if ended else []
+    curve = [_shown(figure_paths(run.folder, "curve", run.config.format))] if ended else []
     parts = ["---\ntags:\n- minivit\n---", MARK, f"# {title}", table, *curve, _use(run), _repeat(run), _options(run)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
