@@ -143,6 +143,7 @@ def explore_page(
         reader=read_text(HERE / "reader.js"),
         weights="\n".join(tags),
         training=read_text(HERE / "training.js"),
+        heads=read_text(HERE / "heads.js"),
         walk=read_text(HERE / "walk.js"),
     )
 
@@ -191,8 +192,8 @@ def _facts(model: ViT) -> str:
     c = model.config
     height, width, _ = c.image_shape
     return (
-        f"{height} × {width} pixels, {c.num_patches} patches of {c.patch_size} × {c.patch_size}, {c.depth} blocks with "
-        f"{c.heads} heads, D = {c.dim}, {c.num_classes:,} classes, {model.num_parameters():,} parameters"
+        f"{height} × {width} pixels, {c.num_patches} patches of {c.patch_size} × {c.patch_size}, tokens of {c.dim} "
+        f"numbers, {c.depth} blocks with {c.heads} heads, {c.num_classes:,} classes, {model.num_parameters():,} parameters"
     )
 
 

@@ -84,7 +84,7 @@ function drawCurve({ canvas }) {
   canvas.width = left + across + right;
   canvas.height = bottom + 40;
   const context = canvas.getContext("2d"), ink = getComputedStyle(document.body).color;
-  const colours = dark.matches ? ["#56b4e9", "#e69f00", "#2cc99b"] : ["#0072b2", "#d55e00", "#007a55"];
+  const colours = isDark() ? ["#56b4e9", "#e69f00", "#2cc99b"] : ["#0072b2", "#d55e00", "#007a55"];
   const { lines, steps, accuracies } = training, kinds = Object.keys(lines);
   const losses = kinds.flatMap(kind => lines[kind].map(point => point[1])).filter(loss => loss !== null);
   const most = Math.max(1e-6, ...losses);

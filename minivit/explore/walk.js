@@ -9,17 +9,19 @@ const element = id => document.getElementById(id);
 const MOMENTS = training ? training.steps.length : 1;    // models in the page: the snapshots, and the model as the last
 const SMALL = Math.max(HEIGHT, WIDTH) <= 64;             // pixels are shown as squares, and fit into a link
 
-const state = { pixels: new Uint8Array(HEIGHT * WIDTH * 3), edits: noEdits(config), token: 0, block: 0,
+const MIDDLE = Math.floor(ROWS / 2) * COLUMNS + Math.floor(COLUMNS / 2) + FRONT;  // the token that is chosen at first
+
+const state = { pixels: new Uint8Array(HEIGHT * WIDTH * 3), edits: noEdits(config), token: MIDDLE, block: 0,
   head: 0, sample: 0, tool: "choose", moment: MOMENTS - 1 };
 const models = [];                                       // the model at each moment, once the worker has read it
 let model = null;                                        // the one that gave the last answer
 let seen = null;                                         // every number of the last answer
 let picked = null;                                       // the patch that is to be swapped with the next one
 let placed = null;                                       // the visitor's picture, its zoom and its place
-let pinned = 0;                                          // the chosen token: another one is shown while the mouse is over it
+let pinned = MIDDLE;                                     // the chosen token: another one is shown while the mouse is over it
 let painted = false;                                     // has the visitor drawn or erased on this image?
 let unchanged = null;                                    // the answer to this image before all changes: {moment, shares}
-let stepPlayed = null;                                   // {live, token, share}: the step that is played, and how far
+let stepPlayed = null;                                   // {live, token, share, quiet}: the step that is played, and how far
 
 // -- what the page needs ------------------------------------------------------------------------------------
 
@@ -45,6 +47,9 @@ onmessage = ({ data }) => {
     models[moment] = modelOf(data.page, data.text);
     const numbers = numbersOf(data.text, data.page.dtype);                // once more, since they are handed over
     postMessage({ moment, numbers }, [numbers.buffer]);
+  } else if (data.without) {
+    const { probabilities } = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
+    postMessage({ without: data.without, asked: data.asked, shares: probabilities.data });
   } else {
     const seen = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
     const buffers = new Set();
@@ -58,6 +63,10 @@ const worker = new Worker(URL.createObjectURL(new Blob(
   [element("vit").textContent, element("weights-reader").textContent, WORKER], { type: "text/javascript" })));
 worker.onerror = event => say(`the model does not run in this browser: ${event.message}`);
 worker.onmessage = ({ data }) => {
+  if (data.without) {
+    headAnswered(data);
+    return;
+  }
   if (data.numbers) {
     models[data.moment] = placedModel(page, data.numbers);
     return;
@@ -94,6 +103,7 @@ function compute() {
 
 function changed() {
   stepPlayed = null;
+  forgetHeads();
   arrange();
   drawStage();
   showSwitches();
@@ -126,7 +136,7 @@ let scheduled = false;
 function redraw() {
   drawStage();
   showAnswer();
-  for (const panel of panels) if (panel.visible) enqueue(panel);
+  for (const panel of panels) if (panel.visible || panel.outer.hidden) enqueue(panel);   // hidden: it may be needed again
 }
 
 function enqueue(panel) {
@@ -146,13 +156,24 @@ function drawSome() {
   if (scheduled) requestAnimationFrame(drawSome);
 }
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-dark.addEventListener("change", () => redraw());
+// Dark or light as the system is, or as the page says that this one is a part of.
+const night = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => ({ dark: true, light: false }[document.documentElement.dataset.theme] ?? night.matches);
+function recolour() {
+  drawLegend();
+  if (seen) redraw();
+}
+night.addEventListener("change", recolour);
+window.addEventListener("message", ({ source, data }) => {
+  if (window === window.parent || source !== window.parent || !["dark", "light", "auto"].includes(data?.theme)) return;
+  document.documentElement.dataset.theme = data.theme;
+  recolour();
+});
 
 /** 511 colours as red, green, blue, for numbers from -1 to 1: blue below 0, orange above, the paper's colour at 0. */
 function colours() {
-  const paper = dark.matches ? [22, 24, 27] : [255, 255, 255];
-  const [low, high] = dark.matches ? [[86, 180, 233], [230, 159, 0]] : [[0, 114, 178], [213, 94, 0]];
+  const paper = isDark() ? [22, 24, 27] : [255, 255, 255];
+  const [low, high] = isDark() ? [[86, 180, 233], [230, 159, 0]] : [[0, 114, 178], [213, 94, 0]];
   return Array.from({ length: 511 }, (_, i) => {
     const number = (i - 255) / 255, end = number < 0 ? low : high;
     return paper.map((from, c) => from + Math.abs(number) * (end[c] - from));
@@ -162,8 +183,8 @@ const COLOURS = { true: null, false: null };             // of the dark and of t
 
 /** The colour of a number from -1 to 1. */
 function colour(number) {
-  COLOURS[dark.matches] ||= colours();
-  return COLOURS[dark.matches][255 + Math.round(255 * Math.max(-1, Math.min(1, number)))];
+  COLOURS[isDark()] ||= colours();
+  return COLOURS[isDark()][255 + Math.round(255 * Math.max(-1, Math.min(1, number)))];
 }
 
 const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
@@ -202,16 +223,22 @@ function fade(image) {
 
 /** Draw the image: a patch keeps its colours at the largest weight and fades to grey at 0; the marked patch has a frame. */
 function drawImage(canvas, weights, largest, marked = state.token - FRONT) {
-  const scale = Math.max(1, Math.floor((largest || 256) / Math.max(HEIGHT, WIDTH))), side = P * scale;
-  canvas.width = WIDTH * scale;
-  canvas.height = HEIGHT * scale;
+  const wanted = (largest || 256) / Math.max(HEIGHT, WIDTH), scale = largest > 1 ? wanted : Math.max(1, Math.floor(wanted));
+  const side = P * scale;
+  canvas.width = Math.round(WIDTH * scale);
+  canvas.height = Math.round(HEIGHT * scale);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = !SMALL;
   if (weights) drawFaded(context, weights, side);
   else context.drawImage(small, 0, 0, canvas.width, canvas.height);
   if (!weights && side >= 12) {
     context.strokeStyle = "rgba(128, 128, 128, 0.5)";
-    for (let n = 0; n < N; n++) context.strokeRect((n % COLUMNS) * side + 0.5, Math.floor(n / COLUMNS) * side + 0.5, side, side);
+    const edge = k => Math.round(k * side) + 0.5;          // on whole pixels, so that each line is as wide as the others
+    context.lineWidth = 1;
+    context.beginPath();
+    for (let k = 1; k <= COLUMNS; k++) line(context, edge(k), 0, edge(k), ROWS * side);
+    for (let k = 1; k <= ROWS; k++) line(context, 0, edge(k), COLUMNS * side, edge(k));
+    context.stroke();
   }
   for (const n of [marked, picked]) {
     if (n === null || n < 0) continue;
@@ -221,6 +248,11 @@ function drawImage(canvas, weights, largest, marked = state.token - FRONT) {
       context.strokeRect((n % COLUMNS) * side + 2.5, Math.floor(n / COLUMNS) * side + 2.5, side - 5, side - 5);
     }
   }
+}
+
+function line(context, x, y, toX, toY) {
+  context.moveTo(x, y);
+  context.lineTo(toX, toY);
 }
 
 /** Draw the faded image where weights are small: a mask of one pixel a patch decides how much of the image shows. */
@@ -239,8 +271,10 @@ function drawFaded(context, weights, side) {
 }
 
 function drawStage() {
-  const token = stepPlayed ? stepPlayed.token : state.token;
-  drawImage(element("stage"), null, 352, token - FRONT);
+  const token = stepPlayed ? stepPlayed.token : state.token, across = element("stage").clientWidth || 352;
+  drawImage(element("stage"), null, across * Math.max(HEIGHT, WIDTH) / WIDTH * (devicePixelRatio || 1), token - FRONT);
+  element("in-short-image").getContext("2d").drawImage(element("stage"), 0, 0, 44, 44 * HEIGHT / WIDTH);
+  if (stepPlayed && stepPlayed.quiet) return;
   element("chosen").textContent = `chosen: ${tokenName(token)}`;
   element("class-token").setAttribute("aria-pressed", token < FRONT);
 }
@@ -285,7 +319,7 @@ function showAnswer() {
   const found = best(seen.probabilities.data, 5);
   bars(element("answer"), found.map(([k, p]) => [classes[k], p, unchanged ? unchanged.shares[k] : undefined]));
   const [[k, p]] = found, was = unchanged ? best(unchanged.shares, 1)[0][0] : k;
-  element("answer-in-short").textContent = `${isolated(classes[k])} ${percent(p)}${was === k ? "" : ` (was ${isolated(classes[was])})`}`;
+  element("in-short").textContent = `${isolated(classes[k])} ${percent(p)}${was === k ? "" : ` (was ${isolated(classes[was])})`}`;
 }
 
 // -- matrices -----------------------------------------------------------------------------------------------
@@ -341,7 +375,7 @@ function matrix(parent, title, get) {
     made.shape.textContent = found.array.shape.join(" × ");
     const last = lastRow(panel, found);
     drawMatrix(panel.canvas, found, last, stepPlayed ? stepPlayed.share : 1);
-    if (stepPlayed && stepPlayed.live === panel.live && last >= 0) made.explained.textContent = sentence(found, last, largestIn(found.array, last));
+    if (stepPlayed && stepPlayed.live === panel.live && !stepPlayed.quiet && last >= 0) made.explained.textContent = sentence(found, last, largestIn(found.array, last));
   });
 }
 
@@ -394,7 +428,7 @@ function drawMatrix(canvas, { array, chosen, byRow }, last = array.shape[0] - 1,
   canvas.height = rows;
   const context = canvas.getContext("2d");
   context.putImageData(image, 0, 0);
-  const cell = Math.min(rows <= 4 ? 16 : 5, 340 / columns);
+  const cell = rows <= 4 ? Math.min(16, 384 / columns) : Math.min(4, 340 / columns);
   canvas.style.width = `${columns * cell}px`;
   canvas.style.height = `${rows <= 4 ? 16 * rows : Math.min(260, rows * cell)}px`;
   if (chosen >= 0 && rows > 1 && !byRow) {
@@ -408,18 +442,25 @@ const short = number => Number(number.toPrecision(3)).toString();
 const at = (array, row, column) => array.data[row * array.shape[1] + column];
 
 /** A sum of products in words: how many, and the largest three, each with a name if `name` is given. */
-function productsInWords(count, a, b, name = () => "") {
+function productsInWords(count, a, b, name = () => "", what = "") {
   const order = Array.from({ length: count }, (_, i) => i).sort((i, j) => Math.abs(a(j) * b(j)) - Math.abs(a(i) * b(i)));
   const largest = order.slice(0, 3).map(i => `${short(a(i))} · ${short(b(i))}${name(i)}`);
-  return [`${count} products`, `the largest: ${largest.join(", ")}`];
+  return [`${count} products${what && ` of ${what}`}`, `the largest: ${largest.join(", ")}`];
 }
 
-/** Which dot product made a number of x W + b: how many products, the largest of them, and the bias. */
-function ofProduct(x, { weight, bias }, result) {
-  return (row, column) => {
+/**
+ * Which dot product made a number of x W + b: how many products, the largest of them, and the bias.
+ * `x` and `W` are called by their names; `factors` gives the row and the column themselves.
+ */
+function ofProduct(x, { weight, bias }, result, [nameOfX, nameOfW]) {
+  const explain = (row, column) => {
     const [count, largest] = productsInWords(x.shape[1], i => at(x, row, i), i => at(weight, i, column));
-    return `${short(at(result, row, column))} = ${count}${bias ? ` + bias ${short(bias.data[column])}` : ""}; ${largest}`;
+    const added = bias ? ` + bias ${short(bias.data[column])}` : "";
+    return `${short(at(result, row, column))} = ${count}${added}: the dot product of this row of ${nameOfX} and column `
+      + `${column + 1} of ${nameOfW}; ${largest}`;
   };
+  explain.factors = (row, column) => [rows(x, row, 1).data, columns(weight, column, 1).data];
+  return explain;
 }
 
 const ofSum = (a, b, names) => (row, column) =>
@@ -441,9 +482,11 @@ const ofNorm = (x, { weight, bias }, result) => (row, column) => {
     + `${short(deviation)} · weight ${short(weight.data[column])}${bias ? ` + bias ${short(bias.data[column])}` : ""}`;
 };
 
-const tokens = (array, explain) => ({ array, explain, rowName: row => tokenName(row), chosen: state.token });
+/** A token's name without its place. */
+const shortName = t => t < FRONT ? "class token" : `patch ${t - FRONT + 1}`;
+const tokens = (array, explain) => ({ array, explain, rowName: shortName, chosen: state.token });
 const patchRows = (array, explain) =>
-  ({ array, explain, rowName: row => tokenName(row + FRONT), chosen: state.token - FRONT, front: FRONT });
+  ({ array, explain, rowName: row => shortName(row + FRONT), chosen: state.token - FRONT, front: FRONT });
 const oneRow = (array, explain, name, columnName) => ({ array, explain, rowName: () => name, chosen: -1, columnName });
 const className = k => isolated(classes[k]);
 
@@ -459,6 +502,7 @@ function showNumbers(title, found) {
   opened = { title, found, row, column: 0 };
   element("numbers-title").textContent = `${title} (${found.array.shape.join(" × ")})`;
   element("numbers-source").textContent = "Choose a number to see where it comes from.";
+  element("products").hidden = true;
   fillNumbers();
   element("numbers").showModal();
 }
@@ -484,7 +528,10 @@ function fillNumbers() {
       const number = document.createElement("button");
       number.textContent = short(at(array, r, c));
       number.tabIndex = r === row && c === column ? 0 : -1;
-      number.onclick = number.onfocus = () => { element("numbers-source").textContent = sentence(found, r, c); };
+      number.onclick = number.onfocus = () => {
+        element("numbers-source").textContent = sentence(found, r, c);
+        showProducts(found, r, c);
+      };
       line.insertCell().append(number);
     }
   }
@@ -499,6 +546,18 @@ function fillNumbers() {
       fillNumbers();
     };
   }
+}
+
+/** Draw the dot product that made a number: the row, below it the column, below both their products; hidden without one. */
+function showProducts({ explain }, row, column) {
+  const shown = element("products"), factors = explain.factors && explain.factors(row, column);
+  shown.hidden = !factors;
+  if (!factors) return;
+  const [a, b] = factors, count = a.length, array = { data: new Float32Array(3 * count), shape: [3, count] };
+  array.data.set(a);
+  array.data.set(b, count);
+  array.data.set(a.map((each, i) => each * b[i]), 2 * count);
+  drawMatrix(shown.querySelector("canvas"), { array, chosen: -1, byRow: true });
 }
 
 /** Arrow keys go from number to number. */
@@ -525,12 +584,23 @@ const D_h = D / config.heads;
 /** A matrix of the chosen block: there is none while the block is off. */
 const blockMatrix = (parent, title, get) => matrix(parent, title, () => blockOn() ? get() : null);
 
+addPanel(figure(live("patches"), "the chosen patch, enlarged"), panel => {
+  const { canvas, outer, explained } = panel, shown = stepPlayed && stepPlayed.live === panel.live ? stepPlayed.token : state.token;
+  const n = shown - FRONT;
+  outer.hidden = n < 0;
+  if (outer.hidden) return;
+  canvas.width = canvas.height = 16 * P > 256 ? P : 256 - 256 % P;
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, n % COLUMNS * P, Math.floor(n / COLUMNS) * P, P, P, 0, 0, canvas.width, canvas.height);
+  explained.textContent = `Its ${P} × ${P} pixels are row ${n + 1} of the matrix: ${3 * P * P} numbers.`;
+});
 matrix("patches", "all patches, a row each", () => patchRows(seen.patches, (row, i) => {
   const value = at(seen.patches, row, i), y = Math.floor(i / (3 * P)), x = Math.floor(i / 3) % P;
   return `${short(value)} is pixel (${y + 1}, ${x + 1}) of the patch, ${["red", "green", "blue"][i % 3]}`;
 }));
 matrix("embedding", "patch embeddings", () =>
-  patchRows(seen.embedding, ofProduct(seen.patches, model.weights.embedding, seen.embedding)));
+  patchRows(seen.embedding, ofProduct(seen.patches, model.weights.embedding, seen.embedding, ["the patches", "E"])));
 const filters = figure(live("embedding"), "the filters: each column of E as a small image");
 opens(filters, "E", () => ({ array: model.weights.embedding.weight, explain: () => "learned in training", chosen: -1,
   rowName: i => `pixel (${Math.floor(i / (3 * P)) + 1}, ${Math.floor(i / 3) % P + 1}), ${["red", "green", "blue"][i % 3]}` }));
@@ -541,7 +611,7 @@ matrix("tokens", "position embeddings", () => model.weights.positions
   ? tokens(model.weights.positions, () => config.positions.startsWith("sincos") ? "a sine or cosine of the place" : "learned in training") : null);
 matrix("tokens", "tokens z₀", () => tokens(seen.tokens[0], model.weights.positions && state.edits.positions
   ? ofSum(seen.withClass, model.weights.positions, ["token", "position"]) : () => "the token alone"));
-const similarity = figure(live("tokens"), "how similar the chosen position is to all others (cosine)");
+const similarity = figure(live("tokens"), "how similar the chosen position is to that of each patch, by the cosine of their angle");
 opens(similarity, "position similarity", () => model.weights.positions ? { array: similarities(), chosen: -1,
   rowName: row => `row ${row + 1} of the image`, explain: () => "cosine with the chosen position" } : null);
 addPanel(similarity, drawSimilarity);
@@ -552,7 +622,8 @@ for (const [name, number] of [["queries q", 0], ["keys k", 1], ["values v", 2]])
   blockMatrix("qkv", name, () => {
     const array = [head().q, head().k, head().v][number], { weight, bias } = weightsOf().qkv;
     const part = x => x && columns(x, number * D + state.head * D_h, D_h);
-    return tokens(array, ofProduct(block().norm1, { weight: part(weight), bias: part(bias) }, array));
+    return tokens(array, ofProduct(block().norm1, { weight: part(weight), bias: part(bias) }, array,
+      ["the tokens after LayerNorm", `U_${"qkv"[number]} of this head`]));
   });
 }
 addPanel(figure(live("attention"), "the image: patches that the chosen token attends to keep their colours"), panel => {
@@ -562,21 +633,18 @@ addPanel(figure(live("attention"), "the image: patches that the chosen token att
   drawImage(panel.canvas, stepPlayed && stepPlayed.live === panel.live ? weights.map((w, n) => n + FRONT <= stepPlayed.token ? w : 0) : weights);
   panel.explained.textContent = attentionInWords(weights);
 });
-addPanel(figure(live("attention"), "the chosen token's attention in every block and head"), drawAllHeads);
-blockMatrix("attention", "the chosen token: q · k, divided by √D_h, and after softmax; a column for each token it looks at", () => {
-  const t = state.token, { q, k, scores, A } = head(), array = { data: new Float32Array(3 * T), shape: [3, T] };
-  for (let s = 0; s < T; s++) {
-    array.data[s] = at(scores, t, s) * Math.sqrt(D_h);
-    array.data[T + s] = at(scores, t, s);
-    array.data[2 * T + s] = at(A, t, s);
-  }
-  const explain = (row, s) => `${short(at(array, row, s))} = ${[
-    () => productsInWords(D_h, i => at(q, t, i), i => at(k, s, i)).join("; ") + `: the query times the key of ${tokenName(s)}`,
-    () => `${short(at(array, 0, s))} / √${D_h}`,
-    () => ofSoftmax(at(scores, t, s)) + ": these weights have the sum 1",
-  ][row]()}`;
-  return { array, explain, rowName: row => ["q · k", "q · k / √D_h", "softmax: the weight"][row], chosen: -1, byRow: true };
+addPanel(figure(live("attention"), "the chosen token's attention in every block and head; click one to choose it"), drawAllHeads);
+/** A number of the chosen token for each token that it looks at, as one row. */
+const lookedAt = (title, rowName, number, explain) => blockMatrix("attention", title, () => {
+  const array = { data: Float32Array.from({ length: T }, (_, s) => number(s)), shape: [1, T] };
+  return oneRow(array, (_, s) => `${short(array.data[s])} = ${explain(s)}`, rowName, shortName);
 });
+const score = s => at(head().scores, state.token, s);
+lookedAt("1. its query times the key of each token, q · k", "q · k", s => score(s) * Math.sqrt(D_h), s =>
+  productsInWords(D_h, i => at(head().q, state.token, i), i => at(head().k, s, i)).join("; ") + `: the query times the key of ${tokenName(s)}`);
+lookedAt("2. divided by √D_h: the scores", "score", score, s => `${short(score(s) * Math.sqrt(D_h))} / √${D_h}`);
+lookedAt("3. after softmax: the weights", "weight", s => at(head().A, state.token, s), s =>
+  `${ofSoftmax(score(s))}: these weights have the sum 1`);
 blockMatrix("attention", "all attention weights, a row for each token that looks", () => tokens(head().A, (row, column) =>
   `${short(at(head().A, row, column))} = ${ofSoftmax(at(head().scores, row, column))}: its attention to ${tokenName(column)}`));
 blockMatrix("gathered", "what this head gathered, A v", () => tokens(head().head, (row, column) => {
@@ -587,15 +655,15 @@ blockMatrix("gathered", "what this head gathered, A v", () => tokens(head().head
 blockMatrix("gathered", "all heads side by side", () => tokens(block().gathered, (row, column) =>
   `${short(at(block().gathered, row, column))} is column ${column % D_h + 1} of what head ${Math.floor(column / D_h) + 1} gathered`));
 blockMatrix("gathered", "the result of attention", () =>
-  tokens(block().attention, ofProduct(block().gathered, weightsOf().out, block().attention)));
+  tokens(block().attention, ofProduct(block().gathered, weightsOf().out, block().attention, ["all heads side by side", "U_msa"])));
 blockMatrix("gathered", "tokens after attention", () => tokens(block().middle,
   ofResidual(block().middle, block().attention, "attention", weightsOf().scale1, seen.tokens[state.block])));
 blockMatrix("mlp", "tokens after LayerNorm, again", () =>
   tokens(block().norm2, ofNorm(block().middle, weightsOf().norm2, block().norm2)));
-blockMatrix("mlp", "hidden layer", () => tokens(block().hidden, ofProduct(block().norm2, weightsOf().fc1, block().hidden)));
+blockMatrix("mlp", "hidden layer", () => tokens(block().hidden, ofProduct(block().norm2, weightsOf().fc1, block().hidden, ["the tokens after LayerNorm", "the first layer's weights"])));
 blockMatrix("mlp", "hidden layer, after the activation function", () => tokens(block().activated, (row, column) =>
   `${short(at(block().activated, row, column))} = ${config.gelu === "relu" ? "ReLU" : "GELU"}(${short(at(block().hidden, row, column))})`));
-blockMatrix("mlp", "the result of the MLP", () => tokens(block().mlp, ofProduct(block().activated, weightsOf().fc2, block().mlp)));
+blockMatrix("mlp", "the result of the MLP", () => tokens(block().mlp, ofProduct(block().activated, weightsOf().fc2, block().mlp, ["the hidden layer", "the second layer's weights"])));
 blockMatrix("mlp", "tokens after this block", () => tokens(seen.tokens[state.block + 1],
   ofResidual(seen.tokens[state.block + 1], block().mlp, "MLP", weightsOf().scale2, block().middle)));
 const lens = figure(live("lens"), "probability of the five likeliest classes, before block 1 and after each");
@@ -608,7 +676,7 @@ matrix("head", "what the head reads, y", () => oneRow(seen.representation, confi
   : (_, column) => `${short(seen.representation.data[column])} = the mean of ${N} patches' tokens, `
     + `${config.pool_before_norm ? "and then LayerNorm" : "each after LayerNorm"}`, "y"));
 matrix("head", "logits", () => oneRow(seen.logits, (row, k) =>
-  `${isolated(classes[k])}: ${ofProduct(seen.representation, model.weights.head, seen.logits)(row, k)}`, "logits", className));
+  `${isolated(classes[k])}: ${ofProduct(seen.representation, model.weights.head, seen.logits, ["y", "the last layer's weights"])(row, k)}`, "logits", className));
 matrix("head", "probabilities", () => oneRow(seen.probabilities, (row, k) =>
   `${isolated(classes[k])}: ${short(seen.probabilities.data[k])} = exp(${short(seen.logits.data[k])}) / the sum of exp over all classes`, "probabilities", className));
 const flow = figure(live("rollout"), "the image: patches from which much can reach the answer keep their colours");
@@ -663,7 +731,7 @@ function drawFilters({ canvas }) {
 
 /** The cosine of the chosen position with each position, laid out as the image. */
 function similarities() {
-  const table = model.weights.positions, t = Math.max(state.token, FRONT);
+  const table = model.weights.positions, t = state.token;
   const norm = r => Math.sqrt(rows(table, r, 1).data.reduce((sum, x) => sum + x * x, 0)) || 1;
   const array = { data: new Float32Array(N), shape: [ROWS, COLUMNS] };
   for (let n = 0; n < N; n++) {
@@ -674,10 +742,13 @@ function similarities() {
   return array;
 }
 
-function drawSimilarity({ canvas, outer }) {
+function drawSimilarity({ canvas, outer, explained }) {
   outer.hidden = !model.weights.positions;
   if (outer.hidden) return;
-  drawMatrix(canvas, { array: similarities(), chosen: -1 });
+  const array = similarities(), others = best(array.data, N).filter(([n]) => n + FRONT !== state.token).slice(0, 3);
+  drawMatrix(canvas, { array, chosen: -1 });
+  explained.textContent = `The position of ${tokenName(state.token)} is most like those of `
+    + `${others.map(([n, cosine]) => `patch ${n + 1} (${short(cosine)})`).join(", ")}. 1: the same direction, 0: unrelated, -1: opposite.`;
   canvas.style.width = `${COLUMNS * Math.floor(200 / COLUMNS)}px`;
   canvas.style.height = `${ROWS * Math.floor(200 / COLUMNS)}px`;
 }
@@ -713,32 +784,47 @@ const one = document.createElement("canvas");
 
 /** Lines of probability over the blocks, each with its class beside its end. */
 function drawLens({ canvas, explained, live }) {
-  const chosen = best(seen.probabilities.data, 5), across = 460, high = 200, left = 36, right = 130, L = seen.lens.length - 1;
-  canvas.width = across + left + right;
-  canvas.height = high + 40;
+  const chosen = best(seen.probabilities.data, 5), L = seen.lens.length - 1;
+  const wide = Math.min(640, live.clientWidth || 640), high = 200, left = 44, right = wide < 480 ? 92 : 130, across = wide - left - right;
+  const fine = devicePixelRatio || 1;                    // the screen's pixels, so that letters are sharp
+  canvas.width = Math.round(wide * fine);
+  canvas.height = Math.round((high + 58) * fine);
+  canvas.style.width = `${wide}px`;
   const context = canvas.getContext("2d"), ink = getComputedStyle(document.body).color;
-  const colours = dark.matches ? ["#56b4e9", "#e69f00", "#2cc99b", "#f0e442", "#e8a3c8"] : ["#0072b2", "#d55e00", "#007a55", "#7a6a00", "#a8487f"];
+  const colours = isDark() ? ["#56b4e9", "#e69f00", "#2cc99b", "#f0e442", "#e8a3c8"] : ["#0072b2", "#d55e00", "#007a55", "#7a6a00", "#a8487f"];
   const x = l => left + across * l / Math.max(1, L), y = p => 10 + high * (1 - p);
+  context.scale(fine, fine);
   context.font = "12px system-ui, sans-serif";
   context.fillStyle = ink;
-  for (const p of [0, 0.5, 1]) context.fillText(`${100 * p} %`, 0, y(p) + 4);
-  for (let l = 0; l <= L; l++) context.fillText(l === 0 ? "start" : l, x(l) - 6, high + 30);
-  let lowest = -20;
+  context.textAlign = "right";
+  for (const p of [0, 0.5, 1]) context.fillText(`${100 * p} %`, left - 8, y(p) + 4);
+  context.textAlign = "center";
+  for (let l = 0; l <= L; l++) context.fillText(l === 0 ? "start" : l, x(l), high + 30);
+  context.fillText("after block", left + across / 2, high + 48);
   const shown = stepPlayed && stepPlayed.live === live ? Math.floor(stepPlayed.share * L) : L;
-  chosen.forEach(([k, p], i) => {
+  const heights = apart(chosen.map(([, p]) => y(p) + 4), 14, high + 14);
+  context.textAlign = "left";
+  chosen.forEach(([k], i) => {
     context.strokeStyle = context.fillStyle = colours[i];
     context.lineWidth = 2;
     context.beginPath();
     seen.lens.slice(0, shown + 1).forEach((row, l) => context.lineTo(x(l), y(row.data[k])));
     context.stroke();
-    lowest = Math.max(y(p) + 4, lowest + 14);
-    context.fillText(classes[k].slice(0, 18), x(L) + 6, lowest);
+    context.fillText(classes[k].slice(0, 18), x(L) + 6, heights[i], right - 6);
   });
   const names = chosen.map(([k]) => `${classes[k]}: ${seen.lens.map(row => `${Math.round(100 * row.data[k])} %`).join(", ")}`);
   const first = chosen[0][0], from = 1 + seen.lens.findLastIndex(row => best(row.data, 1)[0][0] !== first);
   explained.textContent = from === 0 ? `${isolated(classes[first])} is the likeliest class even before block 1.`
     : `${isolated(classes[first])} is the likeliest class from block ${from} on.`;
   canvas.setAttribute("aria-label", `Probabilities before block 1 and after each block. ${names.join("; ")}`);
+}
+
+/** Heights in rising order, moved so that none is closer to the next than `gap` or lower than `lowest`. */
+function apart(heights, gap, lowest) {
+  const moved = [];
+  heights.forEach((height, i) => moved.push(i ? Math.max(height, moved[i - 1] + gap) : height));
+  for (let i = moved.length - 1, most = lowest; i >= 0; i--, most -= gap) moved[i] = Math.min(moved[i], most);
+  return moved;
 }
 
 /** Attention rollout: for each block, half the mean attention of its heads and half the identity, all multiplied. */
@@ -763,10 +849,13 @@ function identity() {
 
 // -- play ---------------------------------------------------------------------------------------------------
 
-/** Play a step: its numbers appear token by token, and the image marks the token. */
-function playStep(live) {
-  const begun = performance.now(), length = 60 * Math.max(20, Math.min(70, T));
-  const mine = stepPlayed = { live, token: 0, share: 0 };
+const playedOnce = new Set();                            // steps that have been played: none plays by itself again
+
+/** Play a step: its numbers appear token by token, and the image marks the token. `quiet`: it says nothing meanwhile. */
+function playStep(live, quiet = false) {
+  const begun = performance.now(), length = (quiet ? 25 : 60) * Math.max(20, Math.min(70, T));
+  const mine = stepPlayed = { live, token: 0, share: 0, quiet };
+  playedOnce.add(live);
   return new Promise(done => {
     const frame = now => {
       if (stepPlayed !== mine) return done(false);         // another step is played, or something has changed
@@ -782,18 +871,55 @@ function playStep(live) {
   });
 }
 
-for (const part of document.querySelectorAll("section:not(#training) .live")) {
+// A step plays once by itself when it has come into view and the visitor does nothing for a moment; it stops at once
+// when they do something, and where motion is to be reduced none plays.
+const QUIET = 500;                                       // milliseconds without anything done
+const inView = new Set();
+let pausing = 0;
+
+function playWhenQuiet() {
+  clearTimeout(pausing);
+  if (!stillness.matches) pausing = setTimeout(playInView, QUIET);
+}
+
+function playInView() {
+  if (!seen || stepPlayed || stillness.matches || element("numbers").open) return;
+  const next = [...document.querySelectorAll(STEPS)].find(part => inView.has(part) && !playedOnce.has(part));
+  if (next) playStep(next, true).then(whole => whole && playWhenQuiet());
+}
+
+function interrupt() {
+  if (stepPlayed && stepPlayed.quiet) {
+    stepPlayed = null;
+    redraw();
+  }
+  playWhenQuiet();
+}
+for (const kind of ["pointerdown", "pointermove", "keydown", "wheel", "touchmove", "scroll"]) {
+  document.addEventListener(kind, interrupt, { passive: true, capture: true });
+}
+const STEPS = "section:not(#training) .live";
+const comesIntoView = new IntersectionObserver(entries => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting) inView.add(target);
+    else inView.delete(target);
+  }
+  playWhenQuiet();
+}, { rootMargin: "0px 0px -40% 0px" });                  // its top is in the upper part of the window
+
+for (const part of document.querySelectorAll(STEPS)) {
   const button = Object.assign(document.createElement("button"), { className: "play", textContent: "▶ play this step" });
   const title = part.closest("section").querySelector("h2").textContent;
   const before = [...part.closest("section").querySelectorAll("h3")].filter(h => h.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_FOLLOWING);
   button.setAttribute("aria-label", `play this step: ${before.length ? before.at(-1).textContent : title}`);
   button.onclick = () => playStep(part);
   part.before(button);
+  comesIntoView.observe(part);
 }
 
 /** Play one step after another. */
 element("play-all").onclick = async () => {
-  for (const part of document.querySelectorAll("section:not(#training) .live")) {
+  for (const part of document.querySelectorAll(STEPS)) {
     part.previousElementSibling.scrollIntoView({ block: "start" });
     if (!await playStep(part)) return;
   }
@@ -801,15 +927,17 @@ element("play-all").onclick = async () => {
 
 const showPart = id => element(id).scrollIntoView({ block: "start" });
 const TRIES = {
-  attend: () => { chooseToken(Math.floor(ROWS / 2) * COLUMNS + Math.floor(COLUMNS / 2) + FRONT); showPart("whom"); },
-  head: () => showPart("block"),
-  positions: () => { if (element("positions").checked && page.weights.positions) element("positions").click(); showPart("tokens"); },
+  attend: () => { if (state.token < FRONT) chooseToken(MIDDLE); showPart("whom"); },
+  head: () => showPart("what-is-a-head"),
+  without: () => { showPart("each-head"); element("each-head-off").click(); },
+  positions: () => { if (element("positions").checked && page.weights.positions) element("positions").click(); showPart("positions-off"); },
   know: () => showPart("lens"),
   erase: () => { document.querySelector("[data-tool=erase]").click(); say("Click the patches that you want to erase."); element("stage").focus(); },
   number: () => document.querySelector("#embedding figcaption button").click(),
 };
 for (const button of document.querySelectorAll("[data-try]")) button.onclick = () => TRIES[button.dataset.try]();
 element("class-token").onclick = () => chooseToken(0);
+element("each-head-off").onclick = () => { if (seen && !busy && !waiting) switchOffEachHead(); };
 
 const toggled = (list, item, on) => on ? list.filter(each => each !== item) : [...list, item];
 
@@ -834,7 +962,19 @@ function showSwitches() {
   }
   document.querySelector(".colour").hidden = state.tool !== "draw";
   document.querySelector(".zoom").hidden = !placed;
+  const changes = changesInWords();
+  element("changes").textContent = changes.length ? `Changed: ${changes.join(", ")}.` : "";
   showMoment();
+}
+
+/** What the visitor has changed, in words. */
+function changesInWords() {
+  const { positions, temperature, order, blocksOff, residualOff, headsOff } = state.edits;
+  const of = (list, words) => list.map(words);
+  return [...(positions ? [] : ["no position embeddings"]), ...(order ? ["patches in another order"] : []),
+    ...of(blocksOff, l => `block ${l + 1} off`), ...of(residualOff, l => `block ${l + 1} without its residual connection`),
+    ...of(headsOff, name => `head ${Number(name.split(".")[1]) + 1} of block ${Number(name.split(".")[0]) + 1} off`),
+    ...(temperature === 1 ? [] : [`temperature ${short(temperature)}`]), ...(painted ? ["the image"] : [])];
 }
 
 function choices(id, count, name, choose) {
@@ -1129,12 +1269,18 @@ const scrollers = new ResizeObserver(entries => {        // what scrolls can be 
   for (const { target } of entries) target.tabIndex = target.scrollWidth > target.clientWidth ? 0 : -1;
 });
 for (const each of document.querySelectorAll(".equation, .source code")) scrollers.observe(each);
+const SIZES = { H: HEIGHT, W: WIDTH, C: config.channels, P, N, PPC: P * P * config.channels, D, T, L: config.depth, Dh: D_h,
+  heads: config.heads, MLP: config.mlp_dim, K: config.num_classes, rootDh: short(Math.sqrt(D_h)) };
+for (const each of document.querySelectorAll("[data-size]")) each.textContent = SIZES[each.dataset.size].toLocaleString("en");
 document.querySelector(".depth").textContent = config.depth;
 document.querySelector(".heads").textContent = config.heads;
 document.querySelector(".in-front").hidden = !FRONT;
 document.querySelector(".pooling").textContent = config.classifier === "token"
-  ? "The head reads the class token alone, after a last LayerNorm, and a linear layer gives each class a number, its logit. Softmax turns them into probabilities."
-  : "The head reads the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3). A linear layer gives each class a number, its logit; softmax turns them into probabilities.";
+  ? "The answer is read from the class token alone, after a last LayerNorm. One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. Softmax turns the logits into probabilities."
+  : "The answer is read from the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3). One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. Softmax turns the logits into probabilities.";
+element("in-short-image").height = Math.round(44 * HEIGHT / WIDTH);
+element("answer-in-short").onclick = () => element("image-and-answer").scrollIntoView();
+new ResizeObserver(() => { if (seen) redraw(); }).observe(document.body);
 setUpTraining();
 function drawLegend() {
   const canvas = element("legend"), context = canvas.getContext("2d");
@@ -1144,7 +1290,6 @@ function drawLegend() {
   }
 }
 drawLegend();
-dark.addEventListener("change", drawLegend);
 element("class-token").hidden = !FRONT;
 if (samples.length) choose(0);
 if (location.hash.length > 1 && !restore(location.hash.slice(1))) {

@@ -5,6 +5,7 @@ import math
 import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.support import randomize
 
 pytestmark = pytest.mark.browser
 
+ROOT = Path(minivit.__file__).parents[1]
 SIZES = {"image_size": 16, "patch_size": 4, "dim": 24, "depth": 3, "heads": 2, "mlp_dim": 40, "num_classes": 6}
 CLASSES = ("arrow", "<b>bold</b>", "cost & $5", "\"</script>'", "\u05e9\u05dc\u05d5\u05dd", "\u202erevo")
 MODELS = {
@@ -418,6 +420,7 @@ def test_the_page_is_operated_by_keyboard_alone(opened):
     (pixels,) = pixels_of(model)
     page = opened(model, [pixels])
     press = page.keyboard.press
+    page.evaluate("chooseToken(0)")
 
     def to(matches, key="Tab"):
         for _ in range(120):
@@ -441,7 +444,7 @@ def test_the_page_is_operated_by_keyboard_alone(opened):
     to("#numbers td button")
     press("ArrowDown")
     press("ArrowRight")
-    assert page.locator("#numbers-source").inner_text().startswith("patch 2 (row 1, column 2), column 2: ")
+    assert page.locator("#numbers-source").inner_text().startswith("patch 2, column 2: ")
     press("Escape")
     assert not page.locator("#numbers").is_visible()
     assert page.evaluate("document.activeElement.ariaLabel") == "the numbers of patch embeddings"
@@ -502,6 +505,7 @@ def test_arrow_keys_choose_a_patch(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
 
+    page.locator("#class-token").click()
     page.locator("#stage").focus()
     for key in ("ArrowRight", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
@@ -522,7 +526,7 @@ def test_a_number_says_which_products_made_it(opened):
     said = page.locator("#numbers-source").inner_text()
     _, seen = ours(model, pixels)
     assert value == pytest.approx(seen["embedding"][0, 0, 0], rel=5e-3)
-    products, bias = re.search(r"= (\d+) products \+ bias (-?[\d.e-]+)", said).groups()
+    products, bias = re.search(r"= (\d+) products \+ bias (-?[\d.e-]+)[:;]", said).groups()
     assert int(products) == 4 * 4 * 3
     assert float(bias) == pytest.approx(model.embedding.bias.data[0], rel=5e-3)
     largest = [float(a) * float(b) for a, b in re.findall(r"(-?[\d.e-]+) · (-?[\d.e-]+)", said)]
@@ -621,6 +625,7 @@ def test_the_attention_is_said_in_words(opened):
     model = model_of()
     (pixels,) = pixels_of(model)
     page = opened(model, [pixels])
+    page.locator("#class-token").click()
     page.get_by_role("button", name="block 2", exact=True).click()
     page.locator("#attention").scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('#attention .explained').textContent.startsWith('In block 2')")
@@ -645,12 +650,12 @@ def test_a_step_is_played_from_the_first_token_to_the_last(opened):
 
     page.get_by_role("button", name="play this step: 2 · Patch embedding").click()
     page.wait_for_function("!stepPlayed && names.has('chosen: patch 16 (row 4, column 4)')")
-    page.wait_for_function("element('chosen').textContent === 'chosen: the class token' && queue.size === 0")
+    page.wait_for_function("element('chosen').textContent === 'chosen: patch 11 (row 3, column 3)' && queue.size === 0")
 
     assert page.evaluate("names.size") > 5
     said = page.locator("#embedding .explained").first.inner_text()
-    assert said.startswith("patch 16 (row 4, column 4), column ")
-    assert "48 products + bias" in said
+    assert said.startswith("patch 16, column ")
+    assert "48 products + bias" in said and "row of the patches and column" in said
 
 
 def test_all_steps_are_played_one_after_another(opened):
@@ -679,7 +684,7 @@ def test_a_patch_under_the_mouse_is_shown_and_a_click_keeps_it(opened):
     page.mouse.move(box["x"] + 1.5 * side, box["y"] + 0.5 * side)
     page.wait_for_function("state.token === 2")
     page.mouse.move(box["x"] + 5.5 * side, box["y"] + 0.5 * side)
-    page.wait_for_function("state.token === 0")
+    page.wait_for_function("state.token === 11")  # in the middle
     page.mouse.click(box["x"] + 2.5 * side, box["y"] + 0.5 * side)
     page.mouse.move(box["x"] + 5.5 * side, box["y"] + 0.5 * side)
 
@@ -690,7 +695,7 @@ def test_a_patch_under_the_mouse_is_shown_and_a_click_keeps_it(opened):
 
 
 @CHROMIUM_ALONE
-@pytest.mark.parametrize("question", ["attend", "head", "positions", "know", "erase", "number"])
+@pytest.mark.parametrize("question", ["attend", "head", "positions", "without", "know", "erase", "number"])
 def test_each_question_leads_to_its_place(opened, question):
     model = model_of()
     page = opened(model, pixels_of(model))
@@ -699,13 +704,238 @@ def test_each_question_leads_to_its_place(opened, question):
 
     place = {
         "attend": "state.token > 0 && Math.abs(element('whom').getBoundingClientRect().top) < 200",
-        "head": "Math.abs(element('block').getBoundingClientRect().top) < 200",
-        "positions": "!state.edits.positions && Math.abs(element('tokens').getBoundingClientRect().top) < 200",
+        "head": "Math.abs(element('what-is-a-head').getBoundingClientRect().top) < 200",
+        "positions": "!state.edits.positions && Math.abs(element('positions-off').getBoundingClientRect().top) < 200",
+        "without": "Object.keys(heads.shares).length === 6",
         "know": "element('lens').getBoundingClientRect().top < innerHeight",
         "erase": "state.tool === 'erase' && document.activeElement === element('stage')",
         "number": "element('numbers').open",
     }
     page.wait_for_function(place[question])
+
+
+def test_a_number_opens_its_row_its_column_and_their_products(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    page.evaluate("""() => {
+        const old = drawMatrix;
+        drawMatrix = (canvas, found, ...rest) => {
+            if (canvas.closest("#products")) window.drawn = found.array;
+            old(canvas, found, ...rest);
+        };
+    }""")
+
+    page.get_by_role("button", name="the numbers of hidden layer", exact=True).click()
+    assert not page.locator("#products").is_visible()
+    page.locator("#numbers td button").first.click()
+
+    assert page.locator("#products").is_visible()
+    row, column, products = np.reshape(page.evaluate("[...drawn.data]"), (3, 24))
+    block = model.blocks[0]
+    assert page.locator("#numbers th[scope=row]").first.inner_text() == "class token"
+    np.testing.assert_allclose(column, block.mlp.fc1.weight.data[:, 0], atol=1e-6)
+    shown = float(page.locator("#numbers td button").first.inner_text())
+    assert sum(row * column) + block.mlp.fc1.bias.data[0] == pytest.approx(shown, rel=5e-3)
+    np.testing.assert_allclose(products, row * column, atol=1e-6)
+    page.locator("#numbers-close").click()
+    page.get_by_role("button", name="the numbers of all patches").click()
+    page.locator("#numbers td button").first.click()
+    assert not page.locator("#products").is_visible()  # pixels are no dot product
+
+
+def test_each_head_is_switched_off_in_turn(opened):
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    page = opened(model, [pixels])
+    before = np.array(numbers(page)["probabilities"])
+    best = int(before.argmax())
+
+    page.locator("#each-head-off").click()
+    page.wait_for_function("heads && Object.keys(heads.shares).length === 6")
+
+    right = {}
+    for block in range(3):
+        for head in range(2):
+            one = model_of()
+            one.blocks[block].attention.out.weight.data[12 * head : 12 * (head + 1)] = 0.0
+            right[block, head] = one.predict(pixels)[0, best]
+    cells = page.locator("#each-head-table td:not(:empty)").all_text_contents()
+    assert cells == [f"{100 * share:.1f} %" for share in right.values()]
+    block, head = min(right, key=lambda place: right[place])
+    said = page.locator("#each-head-said").inner_text()
+    assert said.startswith(f"Without head {head + 1} of block {block + 1}, ")
+    assert numbers(page)["probabilities"] == list(before)  # the model itself is as it was
+    after(page, switched(page, "head-on"))
+    assert page.locator("#each-head-table").inner_text() == ""  # it was true of the model before
+
+
+def test_what_is_changed_is_said_until_it_is_undone(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    assert page.locator("#changes").inner_text() == ""
+
+    after(page, switched(page, "positions"))
+    after(page, switched(page, "head-on"))
+
+    assert page.locator("#changes").inner_text() == "Changed: no position embeddings, head 1 of block 1 off."
+    after(page, switched(page, "reset"))
+    assert page.locator("#changes").inner_text() == ""
+
+
+def test_a_part_that_was_hidden_with_its_block_comes_back(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    shown = page.locator("#qkv figure").first
+    shown.scroll_into_view_if_needed()
+
+    after(page, switched(page, "block-on"))
+    page.wait_for_function("document.querySelector('#qkv figure').hidden")
+    page.wait_for_timeout(300)  # so that the browser notices that it is not on the screen
+    after(page, switched(page, "block-on"))
+
+    page.wait_for_function("!document.querySelector('#qkv figure').hidden", timeout=5_000)
+
+
+def test_the_names_beside_the_lens_are_all_on_the_picture(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+
+    heights = page.evaluate("apart([20, 206, 208, 208.5, 209], 14, 214)")
+    assert heights == [20, 172, 186, 200, 214]
+    assert page.evaluate("apart([20, 21, 100], 14, 214)") == [20, 34, 100]
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_the_lens_is_drawn_for_the_width_of_the_screen(opened, width):
+    """Letters that are drawn larger and then shrunk cannot be read."""
+    model = model_of()
+    page = opened(model, pixels_of(model), viewport={"width": width, "height": 800})
+    page.locator("#lens canvas").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('#lens canvas').width !== 300")
+
+    drawn, shown = page.evaluate(
+        "(c => [c.width / devicePixelRatio, c.clientWidth])(document.querySelector('#lens canvas'))"
+    )
+    assert shown == pytest.approx(drawn, rel=0.02)
+
+
+@CHROMIUM_ALONE
+def test_the_grid_has_a_line_at_each_edge_of_a_patch(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+
+    assert page.evaluate("Math.abs(element('stage').width - element('stage').clientWidth * devicePixelRatio) <= 2")
+
+
+# -- steps that play by themselves ----------------------------------------------------------------------------
+
+COUNT_PLAYS = """() => {
+    window.played = [];
+    const old = playStep;
+    playStep = (live, quiet) => {
+        played.push([live.id || live.closest("section").id, Boolean(quiet)]);
+        return old(live, quiet);
+    };
+    window.scrollTo(0, 0);
+    playedOnce.clear();
+    stepPlayed = null;
+}"""
+
+
+def test_a_step_that_comes_into_view_plays_once(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    page.evaluate(COUNT_PLAYS)
+
+    page.evaluate("element('lens').scrollIntoView()")
+    page.wait_for_function("played.some(each => each[0] === 'lens')")
+    page.wait_for_function("!stepPlayed")
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_timeout(700)
+    page.evaluate("element('lens').scrollIntoView()")
+    page.wait_for_timeout(1500)
+
+    plays = page.evaluate("played")
+    assert plays.count(["lens", True]) == 1
+    assert page.locator("#chosen").inner_text() == "chosen: patch 11 (row 3, column 3)"
+
+
+def test_a_step_that_plays_by_itself_stops_at_once_when_something_is_done(opened):
+    model = trained_size()  # 65 tokens: it plays longer
+    page = opened(model, pixels_of(model))
+    page.evaluate(COUNT_PLAYS)
+    page.evaluate("element('embedding').scrollIntoView()")
+    page.wait_for_function("stepPlayed && stepPlayed.quiet")
+
+    page.keyboard.press("Shift")
+
+    assert page.evaluate("stepPlayed") is None
+    page.wait_for_function("queue.size === 0")
+    filled = page.evaluate("""() => {
+        const canvas = document.querySelector("#embedding .matrix canvas");
+        return canvas.getContext("2d").getImageData(0, canvas.height - 1, 1, 1).data[3];
+    }""")
+    assert filled == 255  # all rows are there
+
+
+@CHROMIUM_ALONE
+def test_no_step_plays_by_itself_where_motion_is_to_be_reduced(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model), reduced_motion="reduce")
+    page.evaluate(COUNT_PLAYS)
+
+    page.evaluate("element('embedding').scrollIntoView()")
+    page.wait_for_timeout(1500)
+
+    assert page.evaluate("played") == []
+
+
+@CHROMIUM_ALONE
+def test_a_step_that_plays_takes_no_long_task(opened):
+    model = trained_size()
+    page = opened(model, pixels_of(model))
+    page.locator("#attention").scroll_into_view_if_needed()
+
+    assert longest_task(page, "playStep(element('attention'), true)") < 50
+
+
+# -- inside another page --------------------------------------------------------------------------------------
+
+
+def test_the_page_around_it_chooses_its_colours(opened, tmp_path):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    outer = tmp_path / "outer.html"
+    outer.write_text("<!doctype html><title>o</title><iframe src='explore.html' title='e'></iframe>", encoding="utf-8")
+    page.goto(outer.as_uri())
+    frame = page.frames[1]
+    frame.wait_for_function("Number(document.body.dataset.answers) >= 1")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = frame.evaluate(colour)
+
+    for theme, dark in (("dark", True), ("light", False), ("<b>", False), ("dark", True), ("auto", False)):
+        page.evaluate(f"frames[0].postMessage({{ theme: {theme!r} }}, '*')")
+        page.wait_for_timeout(100)
+        assert frame.evaluate("isDark()") is dark
+        assert (frame.evaluate(colour) != light) is dark
+
+
+def test_the_sites_colour_button_reaches_the_page(opened, tmp_path):
+    """The site's script, with a stand-in for the button of its theme, which sets `data-theme` of the body."""
+    page = opened(model_of(), pixels_of(model_of()))
+    (tmp_path / "site.js").write_bytes((ROOT / "website" / "static" / "site.js").read_bytes())
+    html = "<!doctype html><title>o</title><script src='site.js'></script><body data-theme='dark'>"
+    frame = "<iframe class='explorer' src='explore.html' title='e'></iframe>"
+    (tmp_path / "outer.html").write_text(html + frame, encoding="utf-8")
+
+    page.goto((tmp_path / "outer.html").as_uri())
+
+    inner = page.frames[1]
+    inner.wait_for_function("isDark()")  # as the body is when the page opens
+    for theme, dark in (("light", "false"), ("dark", "true"), ("auto", "false")):
+        page.evaluate(f"document.body.dataset.theme = {theme!r}")
+        inner.wait_for_function(f"isDark() === {dark}")
+    assert page.complaints == []
 
 
 # -- files and browsers that do not fit ---------------------------------------------------------------------

@@ -163,6 +163,21 @@ def test_the_first_screen_has_the_doors_and_an_explorer_that_answers(open_page, 
     assert page.locator("iframe.explorer").bounding_box()["y"] < height / 2
 
 
+def test_the_colour_button_changes_the_explorer_too(open_page):
+    page = open_page("index.html", scheme="light")
+    frame = page.frame_locator("iframe.explorer")
+    frame.locator("#answer .name").first.wait_for(timeout=30_000)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    inner = page.frames[1]
+    assert inner.evaluate(ground) == "rgb(255, 255, 255)"
+
+    for _ in range(3):  # light, dark, automatic, in the theme's order
+        page.locator(".theme-toggle").first.click()
+        theme = page.evaluate("document.body.dataset.theme")
+        wanted = "rgb(22, 24, 27)" if theme == "dark" else "rgb(255, 255, 255)"
+        inner.wait_for_function(f"{ground} === {wanted!r}")
+
+
 def test_the_landing_pages_figures_are_those_of_the_pages_it_links_to(open_page, site):
     page = open_page("index.html")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,3 +12,16 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelector("aside.sidebar-drawer")?.setAttribute("aria-label", "The site");
   document.querySelector("aside.toc-drawer")?.setAttribute("aria-label", "This page");
 });
+
+// The explorer inside a page has the colours that the button of the page chooses: it cannot see the button itself.
+document.addEventListener("DOMContentLoaded", () => {
+  const frames = document.querySelectorAll("iframe.explorer");
+  const tell = frame => frame.contentWindow.postMessage({ theme: document.body.dataset.theme || "auto" }, "*");
+  for (const frame of frames) {
+    frame.addEventListener("load", () => tell(frame));
+    tell(frame);                                         // it may be loaded already
+  }
+  if (frames.length) {
+    new MutationObserver(() => frames.forEach(tell)).observe(document.body, { attributes: true, attributeFilter: ["data-theme"] });
+  }
+});
