@@ -193,7 +193,8 @@ def _facts(model: ViT) -> str:
     height, width, _ = c.image_shape
     return (
         f"{height} × {width} pixels, {c.num_patches} patches of {c.patch_size} × {c.patch_size}, tokens of {c.dim} "
-        f"numbers, {c.depth} blocks with {c.heads} heads, {c.num_classes:,} classes, {model.num_parameters():,} parameters"
+        f"numbers, {c.depth} blocks with {c.heads} heads, {c.num_classes:,} classes, {model.num_parameters():,} "
+        "parameters"
     )
 
 
