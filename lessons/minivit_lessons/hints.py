@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import textwrap
 from collections.abc import Iterator
 from types import FunctionType
@@ -52,6 +53,9 @@ def likely_hint(function: Any, solution: str) -> str:
         for loop in _loops(tree):
             if isinstance(loop, ast.For) and (name := _unused_variable(loop)) and not _repeats(right):
                 return f"{name} is never used, so each turn of its loop does the same"
+        for scope in ast.walk(tree):
+            if isinstance(scope, ast.FunctionDef) and (name := _overwritten(scope)):
+                return f"{name} is overwritten in each turn of the loop, so only the last counts"
         if _divides_down(tree) and not _divides_down(right):
             return "// rounds down: is / needed?"
     return ""
@@ -146,6 +150,21 @@ def _repeats(tree: ast.AST) -> bool:
     """Return whether a right answer has a loop that does the same in each turn too."""
     targets = [loop.target for loop in _loops(tree) if isinstance(loop, ast.For)]
     return any(isinstance(target, ast.Name) and target.id.startswith("_") for target in targets)
+
+
+def _overwritten(scope: ast.FunctionDef) -> str:
+    """Return a variable that a loop assigns anew in each turn, and that is read only after the loop."""
+    for loop, after in itertools.pairwise(scope.body):
+        if not isinstance(loop, ast.For) or any(isinstance(node, ast.Break) for node in ast.walk(loop)):
+            continue
+        inside = {node.id for node in ast.walk(loop) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        later = {node.id for node in ast.walk(after) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        for step in loop.body:
+            if isinstance(step, ast.Assign) and isinstance(step.targets[0], ast.Name):
+                name = step.targets[0].id
+                if name in later and name not in inside:
+                    return name
+    return ""
 
 
 def _divides_down(tree: ast.AST) -> bool:

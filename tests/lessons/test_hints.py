@@ -92,9 +92,25 @@ def repeats(xs, step):
     return total
 
 
+def keeps_the_last(xs):
+    for x in xs:
+        right = x == 1
+    return right / len(xs)
+
+
+def finds_the_first(xs):
+    for x in xs:
+        found = x + 1
+        if x > 0:
+            break
+    return found
+
+
 @pytest.mark.parametrize(
     ("function", "solution", "said"),
     [
+        (keeps_the_last, "def keeps_the_last(xs):\n    return sum(xs)", "right is overwritten in each turn"),
+        (finds_the_first, "def finds_the_first(xs):\n    return sum(xs)", ""),
         (halved, "def halved(x, step):\n    return x / step", "the argument step is never used"),
         (halved, "def halved(x, step):\n    return x / 2", "// rounds down"),
         (halved, "def halved(x, step):\n    return x // 2 + 1", ""),

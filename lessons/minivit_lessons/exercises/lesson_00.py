@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..compare import same
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise, question
 
 
@@ -118,6 +118,9 @@ def scale_pixels(attempt: Attempt) -> None:
                 (x / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
             ),
             "the channels are in another order too: only scale the numbers": ((x - 127.5) / 127.5)[..., ::-1],
+            "the mean of the pixels is subtracted: subtract 127.5": (x - x.mean()) / 127.5,
+            "the mean of each channel is subtracted: subtract 127.5": (x - x.mean(axis=(0, 1, 2))) / 127.5,
+            "it is divided by the standard deviation of the pixels: divide by 127.5": (x - 127.5) / x.std(),
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -146,9 +149,6 @@ def accuracy(attempt: Attempt) -> None:
             "this is the share of wrong answers": 1 - share,
             "this says for each image whether the answer is right: take the mean": np.array(hits),
             "the answer is the largest logit, not the smallest": _share(logits.argmin(axis=1) == labels),
-            (
-                "no answer is right, or all() asks for every image: compare argmax(axis=1) with labels, take the mean"
-            ): 0.0,
             "any() asks whether one image is right: take the mean": 1.0,
             "this is 1 minus a number of images: divide that number by all images": 1.0 + sum(hits) - images,
             "the first image is left out: a loop begins at 0": sum(hits[1:]) / images,
@@ -188,6 +188,12 @@ def accuracy(attempt: Attempt) -> None:
             got = attempt(logits, labels)
         if isinstance(got, int | np.integer) and not isinstance(got, bool) and got == 0:
             raise Complaint("accuracy(logits, labels) is the integer 0: is there a // where / is needed?")
+        if np.size(got) == 1 and float(np.asarray(got).reshape(())) == 0:
+            raise Unexplained(
+                "accuracy(logits, labels): no answer is right, or all() asks for every image: compare argmax(axis=1) "
+                "with labels, take the mean",
+                "accuracy(logits, labels)",
+            )
         same(got, share, "accuracy(logits, labels)", mistakes, check_dtype=False)
 
 
@@ -218,6 +224,8 @@ def top_k_accuracy(attempt: Attempt) -> None:
             - shares[k - 1],
             "this says for each image whether it is right: take the mean": np.array([rank < k for rank in ranks]),
             "this is a percentage: return a number from 0 to 1": 100 * shares[k],
+            "it is divided by the number of all logits: divide by the number of images": shares[k] / classes,
+            "these are logits, compared with labels: np.argsort gives the numbers of the classes": 0.0,
         }
         fits = "labels must be a column here: labels[:, None] has the shape (B, 1)"
         with explained(

@@ -70,6 +70,9 @@ def slope(attempt: Attempt) -> None:
             "the points are half a step away, so one step apart: take x + step and x - step": (
                 (_cube(x + step / 2) - _cube(x - step / 2)) / (2 * step)
             ),
+            "it is divided by x: divide by 2 * step": (above - below) / (2 * x),
+            "it is divided by f(x) too, as for a logarithm: leave that out": right / here,
+            "it is divided by f(x): divide by 2 * step": (above - below) / here,
         },
         factors={"step": step},
     )
@@ -101,6 +104,7 @@ def multiply_values(attempt: Attempt) -> None:
             (1.0, 1.0): "these are the derivatives of a sum",
             (-15.0, -15.0): "the derivative is not the product: with respect to a it is b.data",
             (0.0, 0.0): "the slopes are both 0: use b.data and a.data, since .grad is still 0 in the forward pass",
+            (5.0, 3.0): "a derivative may be negative: leave out abs",
             (-5.0, -5.0): "both slopes are b.data: the derivative with respect to b is a.data",
             (-0.2, 1 / 3): "1 / b and 1 / a do not belong to a product: its derivatives are b and a",
             (3.0, 3.0): "both slopes are a.data: the derivative with respect to a is b.data",
@@ -141,6 +145,8 @@ def tanh_value(attempt: Attempt) -> None:
             {"a": (a, right)},
             what,
             known={
+                (1 - t * x,): "tanh(x) is multiplied by x: the derivative is 1 - tanh(x)²",
+                (t * right,): "the factor tanh(x) is too many: the derivative is 1 - tanh(x)²",
                 (1 - x * x,): "the derivative is 1 - x² with the input x: it must be 1 - tanh(x)²",
                 (1 - t,): "the derivative is 1 - tanh(x): the square is missing",
                 (t,): "the derivative is tanh(x): it must be 1 - tanh(x)²",
@@ -271,6 +277,9 @@ def backward_values(attempt: Attempt) -> None:
         ),
         "all gradients begin with 1: only end.grad does, the others begin with 0": (1.0, 12.0, 74.0, 233.0, 223.0),
     }
+    known["value.grad is divided by the slope: multiply them"] = (
+        1.0, 1 / 11, 1 / 13 + 1 / 55, (1 / 13 + 1 / 55) / 2 + 1 / 77, (1 / 13 + 1 / 55) / 3
+    )  # fmt: skip
     right = [sum(_ways(end, node)) for node in nodes]
     known["end.grad begins with end.data: it must begin with 1"] = tuple(3.5 * grad for grad in right)
     with explained(
@@ -288,7 +297,8 @@ def backward_values(attempt: Attempt) -> None:
         raise Complaint("after backward_values(end) all gradients are 0: set end.grad to 1 first")
     if grads == [1.0, 0.0, 0.0, 0.0, 0.0]:
         raise Complaint(
-            "after backward_values(end) only end has a gradient: add value.grad * slope to each parent's gradient"
+            "after backward_values(end) only end has a gradient: from end on, "
+            "add value.grad * slope to each parent's gradient"
         )
     if grads[1:3] == [11.0, 13.0] and grads[3:] == [0.0, 0.0] and not any(written[one.label][1:] for one in (x, w)):
         raise Complaint("only the parents of end get a gradient: visit every Value of backward_order(end)")
@@ -396,6 +406,7 @@ def derivative_forward(attempt: Attempt) -> None:
             "this is 0: start itself has the derivative 1 with respect to itself": 0.0,
             "the slopes are added up: multiply each by the derivative of its parent": 13.0 + 11.0,
             "the contributions of a Value's parents are multiplied: add them up": _multiplied(nodes, start),
+            "this is the derivative of start itself: return that of end": 1.0,
         }
         missing = "a Value without parents that is not start has no entry: its derivative is 0"
         with explained({"KeyError": missing}):

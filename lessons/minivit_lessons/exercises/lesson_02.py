@@ -96,6 +96,16 @@ def unbroadcast(attempt: Attempt) -> None:
                 "a reshape or keepdims=True is missing: the sum also removed the stretched axes of length 1": (
                     dy.sum(axis=(*front, *(new + i for i in stretched)))
                 ),
+                **(
+                    {
+                        "the new axes are averaged: add up over them": _sum_of_copies(dy, shape) / np.prod(big[:new]),
+                        "the stretched axes are averaged: add up over them": (
+                            _sum_of_copies(dy, shape) / np.prod([big[new + i] for i in stretched])
+                        ),
+                    }
+                    if new and stretched
+                    else {}
+                ),
             },
         )
     single = rng.standard_normal((2, 3)).astype(np.float32)
@@ -148,12 +158,21 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
                 "dy is added up before the product: multiply dy itself, element by element": (
                     lambda: _sum_of_copies(dy.sum() * np.broadcast_to(w, dy.shape), x.shape)
                 ),
+                "dy is added to b: multiply them": lambda: _sum_of_copies(dy + w, x.shape),
+                "it is twice the gradient: a factor of 2 belongs to a square": lambda: (
+                    2 * _sum_of_copies(dy * w, x.shape)
+                ),
             },
             "b": {
                 "the copies' gradients are not summed: return unbroadcast(dy * x, w.shape)": dy * x,
                 "unbroadcast came before the product with a: multiply first, then unbroadcast": (
                     lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
                 ),
+                "dy is multiplied by b: the derivative of a · b with respect to b is a": lambda: _sum_of_copies(
+                    dy * w, w.shape
+                ),
+                "dy is added to a: multiply them": lambda: _sum_of_copies(dy + x, w.shape),
+                "this is dy itself, as for a sum: multiply dy by a": lambda: _sum_of_copies(dy, w.shape),
             },
         },
     )
@@ -196,6 +215,7 @@ def total(attempt: Attempt) -> None:
                     "the summed axis came back at the end: it must be at `axis`": (
                         lambda: np.broadcast_to(dy[..., None], (3, 3, 3))
                     ),
+                    "dy is averaged: each summand gets the gradient of its sum": np.full((3, 3, 3), dy.mean()),
                 }
             }
 
@@ -235,6 +255,13 @@ def _indexed(dy: np.ndarray, index: Any) -> Any:
         return np.nan
 
 
+def _written_everywhere(index: Any, value: float) -> np.ndarray:
+    """Return a 3 x 3 array of zeros with a number at the positions of an index."""
+    dx = np.zeros((3, 3))
+    dx[index] = value
+    return dx
+
+
 @exercise(2)
 def getitem(attempt: Attempt) -> None:
     """Check slices, integers, lists that hold a position twice, and a mask."""
@@ -271,6 +298,12 @@ def getitem(attempt: Attempt) -> None:
                     "the numbers of the input are still there: begin with np.zeros(shape, dtype)": inside,
                     "dy was spread over the whole array: only what `index` picked gets a gradient": (
                         lambda: np.broadcast_to(dy, (3, 3))
+                    ),
+                    "dy is added up first: write dy itself to the positions, dx[index] = dy": _written_everywhere(
+                        index, dy.sum()
+                    ),
+                    "dy is averaged first: write dy itself to the positions, dx[index] = dy": _written_everywhere(
+                        index, dy.mean()
                     ),
                 }
             }
@@ -526,7 +559,7 @@ def _found(
         if "'NoneType' object is not callable" in said:
             raise Complaint(f"{walked}: a leaf has no vjp: visit only the Tensors of youngest_first") from complaint
         if "KeyError: Tensor" in said:
-            reason = "no gradient had arrived for a Tensor: put the vjp's gradients into `arrived`"
+            reason = "no gradient had arrived for a Tensor: put all of the vjp's gradients into `arrived`"
             raise Complaint(f"{walked}: {reason}") from complaint
         raise
     if not isinstance(found, dict):

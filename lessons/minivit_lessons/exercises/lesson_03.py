@@ -31,8 +31,11 @@ def softmax_jacobian(attempt: Attempt) -> None:
                 ends.append(_softmax(moved)[i])
             right[i, j] = (ends[0] - ends[1]) / 2e-5
         outer, diagonal = np.outer(p, p), np.diag(p)
+        got = attempt(p)
+        own = np.eye(K, dtype=bool)
+        shaped = np.shape(got) == (K, K)
         same(
-            attempt(p),
+            got,
             right,
             f"softmax_jacobian(p) of {K} probabilities",
             mistakes={
@@ -57,11 +60,18 @@ def softmax_jacobian(attempt: Attempt) -> None:
                 "this is the diagonal matrix of p alone: subtract np.outer(p, p)": diagonal,
                 "this is np.outer(p, p) alone: it is subtracted from np.diag(p)": outer,
                 "it is divided by K: np.outer(p, p) is subtracted as it is": diagonal - outer / K,
-                "p² is on the diagonal of the first term: it is np.diag(p)": np.diag(p * p) - outer,
+                "the diagonal is 0: it must be p[i] - p[i]²": np.diag(p * p) - outer,
                 "p[i]² is subtracted twice on the diagonal: np.diag(p) holds p alone": np.diag(p * (1 - p)) - outer,
                 "1 - p is on the diagonal: it must be p": np.diag(1 - p) - outer,
                 "the number of the diagonal is in the last column: after the inner loop j is K - 1, so use J[i, i]": (
                     np.where(np.arange(K) == K - 1, (p * (1 - p))[:, None], -outer)
+                ),
+                "the term -p[i] · p[j] lacks its p[i]: it is p[:, None] * (np.eye(K) - p)": np.eye(K) - p,
+                "only the diagonal is wrong: it must be p[i] · (1 - p[i])": (
+                    np.where(own, got, right) if shaped else np.array(np.nan)
+                ),
+                "the diagonal is right, the other numbers are not: they must be -p[i] · p[j]": (
+                    np.where(own, right, got) if shaped else np.array(np.nan)
                 ),
             },
             tolerance=1e-6,
@@ -128,6 +138,8 @@ def matmul(attempt: Attempt) -> None:
             "axes don't match array": swap,
             "mismatch in its core dimension": order,
             "could not be broadcast": order,
+            "with respect to a is wrong": "it is dy @ wᵀ",
+            "with respect to b is wrong": "it is xᵀ @ dy",
         }
         tensor = attempt.find("Tensor")
         forward: dict[str, Callable[[], Any]] = {
@@ -189,6 +201,17 @@ def softmax(attempt: Attempt) -> None:
                 ),
                 "the scores are squared instead of taking exp": x * x / (x * x).sum(axis=axis, keepdims=True),
                 "the scores themselves are divided by their sum: take exp first": x / x.sum(axis=axis, keepdims=True),
+                **{
+                    f"the scores are {word} first: take exp of the scores themselves": (
+                        np.exp(x * scale) / np.exp(x * scale).sum(axis=axis, keepdims=True)
+                    )
+                    for word, scale in (
+                        ("halved", 0.5),
+                        ("doubled", 2.0),
+                        ("divided by √3", 3**-0.5),
+                        ("divided by 3", 1 / 3),
+                    )
+                },
             },
         )
     large = np.array([[1000.0, 999.0, 0.0], [1000.0, 1000.0, 1000.0]])
@@ -224,6 +247,7 @@ def softmax(attempt: Attempt) -> None:
             "(9,9)": "np.diag and np.outer make one matrix of all rows: use p * (dp - Σ p dp)",
             "is different from 9": "np.diag and np.outer make one matrix of all rows: use p * (dp - Σ p dp)",
             "could not be broadcast": "is keepdims=True missing in the vjp?",
+            "with respect to x is wrong: at": "it is p · (dp - Σ p dp)",
         }
         with explained(reasons):
             _softmax_gradients(attempt, points, p, axis)
@@ -269,6 +293,9 @@ def _softmax_gradients(attempt: Attempt, points: np.ndarray, p: np.ndarray, axis
                 ),
                 "the factor p in front is missing: dx = p · (dp - Σ p dp)": (
                     lambda dp, p=p, axis=axis: dp - (p * dp).sum(axis=axis, keepdims=True)
+                ),
+                "this is the gradient of log softmax, dp - p · Σ dp: it must be p · (dp - Σ p dp)": (
+                    lambda dp, p=p, axis=axis: dp - p * dp.sum(axis=axis, keepdims=True)
                 ),
             }
         },
@@ -353,6 +380,17 @@ def cross_entropy(attempt: Attempt) -> None:
             "the logit is divided by the log of the sum: subtract it": -np.mean(
                 (shifted / np.log(np.exp(shifted).sum(axis=1, keepdims=True)))[np.arange(B), labels]
             ),
+            **{f"only image {b} counts: take the mean of all losses": -np.log(chosen[b]) for b in range(B)},
+            **{
+                f"the loss of class label {sign} 1 is taken: labels count from 0": -np.mean(
+                    np.log(p)[np.arange(B), (labels + move) % K]
+                )
+                for sign, move in (("+", 1), ("-", -1))
+            },
+            "each logit goes through a sigmoid: use softmax over the classes": float(
+                np.sum(np.log1p(np.exp(-x)) + x) - x[np.arange(B), labels].sum()
+            )
+            / B,
         },
     )
     s = 0.1
@@ -411,6 +449,7 @@ def cross_entropy(attempt: Attempt) -> None:
                     "this is -t / p, the gradient of the logarithm: go through softmax too": (
                         lambda dy, t=target: -dy * t / p / B
                     ),
+                    "only the right class gets a gradient: all need it": lambda dy, t=target: dy * (p - t) * t / B,
                 }
             },
         )

@@ -125,6 +125,12 @@ def normalise_row(attempt: Attempt) -> None:
                 "this is softmax: subtract the mean, divide by the standard deviation": [
                     math.exp(x) / math.fsum(math.exp(y) for y in row) for x in row
                 ],
+                "the first number is missing in the variance": [
+                    x / math.sqrt(math.fsum(y * y for y in centred[1:]) / D + eps) for x in centred
+                ],
+                "the last number is missing in the variance": [
+                    x / math.sqrt(math.fsum(y * y for y in centred[:-1]) / D + eps) for x in centred
+                ],
             },
         )
     with explained({"ZeroDivisionError": "ε must be added to the variance before the root"}):
@@ -258,6 +264,15 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             ),
             "the mean runs over everything: normalise each token separately, with axis=-1": (
                 _over(x, None, eps) * weight + bias
+            ),
+            "the weight acts before the variance: normalise first, then multiply by the weight": (
+                centred * weight / np.sqrt(((centred * weight) ** 2).mean(axis=-1, keepdims=True) + eps) + bias
+            ),
+            "the squares are of x itself: square its distance from the mean": (
+                centred / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps) * weight + bias
+            ),
+            "ε is added to the distance from the mean: add it to the variance, under the root": (
+                (centred + eps) / np.sqrt(variance) * weight + bias
             ),
         },
     )
@@ -667,6 +682,7 @@ def layer_norm_gradient(attempt: Attempt) -> None:
                     (dy - mean_dy - centred * (dy * centred).mean(axis=-1, keepdims=True)) / root
                 ),
                 "ε is missing: divide by √(σ² + ε)": _without_eps(centred, dy),
+                "the last term has n²: it is n · mean(dy · n)": (dy - mean_dy - n * n * mean_dyn) / root,
             },
             tolerance=1e-6,
         )

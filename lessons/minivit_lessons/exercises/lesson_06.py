@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
     by_rows = [(x, y) for y in range(rows) for x in range(columns)]
     groups = ((math.sin, 0), (math.cos, 0), (math.sin, 1), (math.cos, 1))
 
-    def table(speeds: list[float], places: list[tuple[int, int]] = by_rows, order: Any = groups) -> np.ndarray:
+    def table(speeds: list[float], places: Sequence[tuple[float, float]] = by_rows, order: Any = groups) -> np.ndarray:
         return np.array([[f(place[axis] * w) for f, axis in order for w in speeds] for place in places], np.float32)
 
     pairs = [[f(place[axis] * w) for axis in (0, 1) for w in speeds for f in (math.sin, math.cos)] for place in by_rows]
@@ -226,6 +227,17 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
             "positions count from 1: the first column and the first row are 0": table(
                 speeds, [(x + 1, y + 1) for x, y in by_rows]
             ),
+            "the cosines of x and y are swapped: sin x, cos x, sin y, cos y": table(
+                speeds, order=(groups[0], groups[3], groups[2], groups[1])
+            ),
+            "the columns are divided by their number, and the rows too: use the numbers 0, 1, 2 ...": table(
+                speeds, [(x / columns, y / rows) for x, y in by_rows]
+            ),
+            "the positions run from 0 to 1: use the numbers 0, 1, 2 ...": table(
+                speeds, [(x / max(columns - 1, 1), y / max(rows - 1, 1)) for x, y in by_rows]
+            ),
+            "the angles have a factor 2π: multiply position and speed alone": table([2 * math.pi * w for w in speeds]),
+            "the angles have a factor π: multiply position and speed alone": table([math.pi * w for w in speeds]),
         },
         tolerance=1e-5,
     )

@@ -105,6 +105,9 @@ def look(attempt: Attempt) -> None:
             ),
             "this is the query: return the weighted mean of the values": query,
             "these are exp(score) without the values": np.exp(raw),
+            "softmax acts on the query: it must act on the scores, keys @ query": (
+                np.array(_shares(list(query))) @ keys.T @ values
+            ),
         },
     )
     try:
@@ -190,6 +193,8 @@ def attention_weights(attempt: Attempt) -> None:
             "the scores are divided by their sum: use softmax": scores / scores.sum(axis=-1, keepdims=True),
             "these are the scores: softmax is missing": scores / 3,
             "these are the scores: the division and softmax are missing": scores,
+            "the scores are divided by the fourth root of D_h: divide by √D_h": _rows(scores / 9**0.25),
+            "half of D_h is under the root: divide by √D_h": _rows(scores / math.sqrt(4.5)),
         },
     )
     flat = _any_axes(attempt, [tensor(q[0, 0]), tensor(k[0, 0])], "attention_weights")
@@ -441,25 +446,28 @@ def causal_mask(attempt: Attempt) -> None:
             raise Complaint(f"{what} holds -infinity: return booleans, true where query i may see key j")
         if np.shape(got) == (N,):
             raise Complaint(f"{what} has shape ({N},): compare a column of positions, (N, 1), with a row of positions")
-        same(
-            got,
-            right,
-            what,
-            mistakes={
-                "it is transposed: row i is the query, which sees the keys up to i": right.T,
-                "a token must see itself too: use >=": np.array([[j < i for j in range(N)] for i in range(N)]),
-                "it is transposed, and a token must see itself: row i sees the keys j <= i": np.array(
-                    [[j > i for j in range(N)] for i in range(N)]
-                ),
-                "every pair is allowed: compare a column of positions with a row": np.ones((N, N), bool),
-                "a token sees itself alone: it may see all keys up to its own": np.eye(N, dtype=bool),
-                "these are the positions: compare them": np.tile(np.arange(N), (N, 1)),
-                "a token sees all others, but not itself, as with !=: compare with >=": ~np.eye(N, dtype=bool),
-                "no pair is allowed: compare a column of positions with a row, with >=": np.zeros((N, N), bool),
-                "a token sees only the one before it: it may see all keys up to its own": np.eye(N, k=-1, dtype=bool),
-            },
-            check_dtype=False,
-        )
+        with explained({f"{what} is wrong": "row i must be true in columns 0 to i, and nowhere else"}):
+            same(
+                got,
+                right,
+                what,
+                mistakes={
+                    "it is transposed: row i is the query, which sees the keys up to i": right.T,
+                    "a token must see itself too: use >=": np.array([[j < i for j in range(N)] for i in range(N)]),
+                    "it is transposed, and a token must see itself: row i sees the keys j <= i": np.array(
+                        [[j > i for j in range(N)] for i in range(N)]
+                    ),
+                    "every pair is allowed: compare a column of positions with a row": np.ones((N, N), bool),
+                    "a token sees itself alone: it may see all keys up to its own": np.eye(N, dtype=bool),
+                    "these are the positions: compare them": np.tile(np.arange(N), (N, 1)),
+                    "a token sees all others, but not itself, as with !=: compare with >=": ~np.eye(N, dtype=bool),
+                    "no pair is allowed: compare a column of positions with a row, with >=": np.zeros((N, N), bool),
+                    "a token sees only the one before it: it may see all keys up to its own": np.eye(
+                        N, k=-1, dtype=bool
+                    ),
+                },
+                check_dtype=False,
+            )
         if np.asarray(got).dtype != bool:
             raise Complaint(f"{what} must be an array of booleans, as >= returns it")
     uses_only(attempt, "arange", ">=", "<=", "reshape", "[]", "-")

@@ -292,10 +292,10 @@ def _backward(out: Any, cotangent: np.ndarray) -> bool:
 def count_parameters(attempt: Attempt) -> None:
     """Check a model whose sizes tell the mistakes apart, then the published totals."""
     P, D, L, M, K = 8, 60, 5, 130, 7
-    N = 5 * 5
-    config = models.ViTConfig(image_size=40, patch_size=P, dim=D, depth=L, heads=3, mlp_dim=M, num_classes=K)
+    N = 6 * 6
+    config = models.ViTConfig(image_size=48, patch_size=P, dim=D, depth=L, heads=3, mlp_dim=M, num_classes=K)
     right = models.ViT(config, seed=None).num_parameters()
-    what = f"count_parameters(40, {P}, {D}, {L}, {M}, {K})"
+    what = f"count_parameters(48, {P}, {D}, {L}, {M}, {K})"
     missing = {
         D: "D are missing: count the class token, its position and the bias of E",
         2 * D: "2 D are missing: count the last norm, and the class token with its position",
@@ -314,6 +314,7 @@ def count_parameters(attempt: Attempt) -> None:
         D * D * L: "the weight of `out` is missing",
         2 * (D * D + D) * L: "qkv is counted as D x D: it is D x 3 D",
         2 * D * D * L: "the weight of qkv is counted as D x D: it is D x 3 D",
+        (N - 6) * D: "the number of patches is (image_size // patch_size) ** 2: the square is missing",
         K: "the bias of the head is missing",
         D + K: "the biases of the patch embedding and the head are missing",
         N * D: "the positions of the patches are missing: there are N + 1 positions",
@@ -323,7 +324,7 @@ def count_parameters(attempt: Attempt) -> None:
         (L - 1)
         * (4 * D + 4 * D * D + 4 * D + 2 * D * M + M + D): "only one block is counted: there are `depth` of them",
     }
-    got = attempt(40, P, D, L, M, K)
+    got = attempt(48, P, D, L, M, K)
     if isinstance(got, float | np.floating) and got == right:
         raise Complaint(f"{what} is right, but a {type(got).__name__}: divide with // to get an integer")
     if isinstance(got, bool) or not isinstance(got, int | np.integer):
@@ -346,6 +347,7 @@ def count_parameters(attempt: Attempt) -> None:
         (N - 1) * (P * P * 3 + 1) * D: "E is counted for each patch: all patches share it",
         L * (2 * D * (4 * D - M) + 4 * D - M): "the MLP's width is written as 4 · dim: use mlp_dim",
         block: "one block too many is counted",
+        L * (M - D): "the bias of fc2 is counted with mlp_dim numbers: it has dim",
     }
     if too_many.get(-difference):
         raise Complaint(f"{what} is {got:,} instead of {right:,}: {too_many[-difference]}")
@@ -426,6 +428,8 @@ def train_step(attempt: Attempt) -> None:
             "only the sign of the gradient is used: subtract lr * p.grad": W - lr * np.sign(g),
             "the learning rate is used twice: subtract lr * p.grad": W - lr * lr * g,
             "the weights are multiplied by the gradient: subtract lr * p.grad": W * (1 - lr * g),
+            "the weight shrinks too, p.data * (1 - lr): subtract lr * p.grad alone": W * (1 - lr) - lr * g,
+            "the gradient is divided by its length: subtract lr * p.grad": W - lr * g / np.linalg.norm(g),
         },
     )
     same(model.bias, first[1], f"a bias after {what}", {"it has not changed: update all parameters": b})

@@ -276,6 +276,7 @@ def adamw_step(attempt: Attempt) -> None:
                 w - lr * decay * w + w - lr * sign
             ),
             "the learning rate of Adam's step is multiplied by decay: pass lr": w - lr * decay * w - lr * decay * sign,
+            "the decay is lr * decay times the sign of w: it is times w": w - lr * decay * np.sign(w) - lr * sign,
         },
         tolerance=1e-5,
     )
@@ -435,6 +436,10 @@ def schedule(attempt: Attempt) -> None:
                 *(lr * shape(steps[warmup:] / (total - warmup))),
             ],
             "the rate halves: multiply by 1 - f": [*rise, *(lr * (1 - f) / 2)],
+            "the decay ends one step early: divide by total - warmup": [
+                *rise,
+                *(lr * shape((steps[warmup:] - warmup) / (total - 1 - warmup))),
+            ],
         }
         if decay == "cosine":
             known |= {

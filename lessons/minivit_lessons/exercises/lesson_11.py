@@ -110,6 +110,11 @@ def training_step(attempt: Attempt) -> None:
             "the step comes before backward: it uses the gradients of the batch before": _by_hand(
                 weight, bias, batches, late=True
             )[0],
+            "the gradients are clipped to 0.1: the limit is 1.0": _by_hand(weight, bias, batches, limit=0.1)[0],
+            "the gradients are clipped to 10: the limit is 1.0": _by_hand(weight, bias, batches, limit=10.0)[0],
+            "the weights are clipped: clip the gradients, parameter.grad": _by_hand(
+                weight, bias, batches, clip="weights"
+            )[0],
             "optimizer.step() is called twice: once is enough": _by_hand(weight, bias, batches, times=2)[0],
             "the gradients have the wrong sign: the optimiser subtracts them": _by_hand(
                 weight, bias, batches, times=-1
@@ -145,6 +150,7 @@ def _by_hand(
     clip: str = "all",
     late: bool = False,
     times: int = 1,
+    limit: float = 1.0,
 ) -> tuple[np.ndarray, list[float]]:
     """Return the weights above the bias after plain gradient descent in NumPy, and the loss before each step."""
     w = np.vstack([weight, bias])  # (F + 1, K): the bias has the input 1
@@ -159,17 +165,19 @@ def _by_hand(
         if not forget:
             gradient = gradient + kept
         if clip == "all":
-            gradient = _clipped(gradient)
+            gradient = _clipped(gradient, limit)
         elif clip == "each":
             gradient = np.vstack([_clipped(gradient[:-1]), _clipped(gradient[-1:])])
+        if clip == "weights":
+            w = _clipped(w)
         if not late:
             w = w - times * LR * gradient
         kept = gradient
     return w, losses
 
 
-def _clipped(gradient: np.ndarray) -> np.ndarray:
-    return gradient / max(1.0, float(np.linalg.norm(gradient)))
+def _clipped(gradient: np.ndarray, limit: float = 1.0) -> np.ndarray:
+    return gradient / max(1.0, float(np.linalg.norm(gradient)) / limit)
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
@@ -205,6 +213,8 @@ def epoch_batches(attempt: Attempt) -> None:
     what = "epoch_batches(23, 5, rng)"
     if set(sizes) == {1}:
         raise Complaint(f"{what} has batches of one index: cut pieces of batch_size")
+    if len(first) > 1 and all(np.array_equal(batch, first[0]) for batch in first):
+        raise Complaint(f"{what} repeats one batch: cut order[start : start + batch_size], with the start of the turn")
     if sizes == [5] * 5:
         raise Complaint(f"{what} fills the last batch up to 5: let it be shorter, so that no index comes twice")
     if sizes == [5] * 4 and len(np.unique(flat)) == 20:
@@ -335,6 +345,10 @@ def measure(attempt: Attempt) -> None:
             ],
             "both are divided by batch_size: divide by the number of images": right * 11 / 4,
             "the loss is the sum over all images: divide by their number": [each.sum(), right[1]],
+            "these sums are divided by the number of batches: divide by the number of images": right * 11 / 3,
+            "the loss is divided by the number of batches: divide it by the number of images": right * [11 / 3, 1],
+            "the right answers are divided by the number of batches: divide by the number of images": right
+            * [1, 11 / 3],
         },
         tolerance=1e-5,
         check_dtype=False,
@@ -515,6 +529,9 @@ def dropout(attempt: Attempt) -> None:
     }.items():
         if math.isclose(kept, value, rel_tol=1e-6):
             raise Complaint(f"{what} {sentence}")
+    counts = {int((attempt(np.ones(100), p, np.random.default_rng(seed)) == 0).sum()) for seed in range(8)}
+    if counts == {20}:
+        raise Complaint(f"{what} drops exactly one in five: draw for each number separately, so that the share varies")
     x = np.random.default_rng(10).standard_normal((40, 50))
     got = attempt(x, p, np.random.default_rng(11))
     same(got, np.where(got == 0, 0, x / (1 - p)), what)

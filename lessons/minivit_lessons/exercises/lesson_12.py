@@ -91,6 +91,13 @@ def query_distance(attempt: Attempt) -> None:
                     weights * np.hypot(down, across)
                 ),
                 "these are N distances: take their weighted mean": np.hypot(down, across),
+                "only one of the two centres has + P / 2: the halves cancel, so leave both out": (
+                    sum(
+                        w * math.hypot(d + side / 2, a + side / 2)
+                        for w, d, a in zip(weights, down, across, strict=True)
+                    )
+                    / weights.sum()
+                ),
             },
             check_dtype=False,
         )
@@ -160,6 +167,9 @@ def head_distances(attempt: Attempt) -> None:
                 far.mean(axis=(0, 2)) / N
             ),
             "this is the sum over the queries: take the mean": (far / sums).mean(axis=0).sum(axis=-1),
+            "only the patch with the largest weight counts: average over all, by their weights": (
+                between[np.arange(N), inner.argmax(axis=-1)].mean(axis=(0, 2))
+            ),
         },
     )
 

@@ -96,6 +96,9 @@ def interpolation_weights(attempt: Attempt) -> None:
                 ),
                 "these are the positions of the new places: turn them into weights": places,
                 "the weights are scaled to sum 1 over the wrong axis: each row has sum 1": right / right.sum(axis=0),
+                "each distance is divided by the sum of all: subtract the distance itself from 1": (
+                    1 - np.abs(places[:, None] - near) / np.abs(places[:, None] - near).sum(axis=1, keepdims=True)
+                ),
             },
         )
 

@@ -158,6 +158,34 @@ def convolve_at(attempt: Attempt) -> None:
                 ),
                 "pixel and weight are added: multiply them": window.sum() + kernel.sum(axis=(0, 1, 2)),
                 "this is the window: multiply it by the kernel and add up": window,
+                "row and column of the pixel both use i: the column is column · s + j": np.array(
+                    [
+                        sum(
+                            float(padded[row * s + i, column * s + i] @ kernel[i, j, :, d])
+                            for i in range(3)
+                            for j in range(2)
+                        )
+                        for d in range(4)
+                    ]
+                ),
+                "row and column of the pixel both use j: the row is row · s + i": np.array(
+                    [
+                        sum(
+                            float(padded[row * s + j, column * s + j] @ kernel[i, j, :, d])
+                            for i in range(3)
+                            for j in range(2)
+                        )
+                        for d in range(4)
+                    ]
+                ),
+                "the last row and column of the window are left out: i < h and j < w": response(
+                    window[:-1, :-1], kernel[:-1, :-1]
+                ),
+                "the first row and column of the window are left out: i and j begin at 0": response(
+                    window[1:, 1:], kernel[1:, 1:]
+                ),
+                "the last row of the window is left out: i < h": response(window[:-1], kernel[:-1]),
+                "the last column of the window is left out: j < w": response(window[:, :-1], kernel[:, :-1]),
             },
         )
 
@@ -237,6 +265,15 @@ def conv2d(attempt: Attempt) -> None:
                 "every slice is multiplied by kernel[0, 0]: slice i · w + j meets kernel[i, j]": (
                     _convolved(images, np.broadcast_to(kernel[:1, :1], kernel.shape), s)
                 ),
+                "the first slice is counted twice: begin the sum with 0, or at the second": (
+                    _convolved(
+                        images,
+                        np.concatenate(
+                            [2 * kernel.reshape(-1, *kernel.shape[2:])[:1], kernel.reshape(-1, *kernel.shape[2:])[1:]]
+                        ).reshape(kernel.shape),
+                        s,
+                    )
+                ),
             },
         )
     same_gradients(
@@ -280,6 +317,13 @@ def _root_mean_square(x: np.ndarray, groups: int, eps: float) -> np.ndarray:
     """Return x divided by the root mean square of each group of each image."""
     parts = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
     return (parts / np.sqrt((parts**2).mean(axis=(1, 3), keepdims=True) + eps)).reshape(x.shape)
+
+
+def _over_all_groups(x: np.ndarray, groups: int, eps: float) -> np.ndarray:
+    """Return x (B, H, W, C) with the mean of each group, but the variance of all groups of an image."""
+    grouped = x.reshape(len(x), -1, groups, x.shape[-1] // groups)
+    centred = grouped - grouped.mean(axis=(1, 3), keepdims=True)
+    return (centred / np.sqrt((centred**2).mean(axis=(1, 2, 3), keepdims=True) + eps)).reshape(x.shape)
 
 
 @exercise(14)
@@ -375,6 +419,11 @@ def group_norm(attempt: Attempt) -> None:
             "the sum of squares is not divided by their number: the variance is their mean": (
                 normal(b * groups + c // (C // groups), lambda m: m.var() * m.size) * weight + bias
             ),
+            "the variance is that of all groups of an image: take each group's own": (
+                lambda: _over_all_groups(x, groups, eps) * weight + bias
+            ),
+            "weight and bias are added before the product: multiply by the weight, then add the bias": right
+            * (weight + bias),
         },
     )
     same_gradients(

@@ -72,6 +72,15 @@ def _wrong_numbers(squares: list[np.ndarray], averages: list[list[float]]) -> di
         "only the first pixel counts: average over all pixels, axis=(0, 1)": [
             _number(_levels([float(v) for v in s[0, 0]])) for s in squares
         ],
+        "the levels are rounded up: np.floor rounds down": [
+            _number([min(7, math.ceil((a + 1) * 4)) for a in average]) for average in averages
+        ],
+        "the levels are rounded to the nearest: np.floor rounds down": [
+            _number([min(7, round((a + 1) * 4)) for a in average]) for average in averages
+        ],
+        "these are medians: take the mean": [
+            _number(_levels([float(v) for v in np.median(s, axis=(0, 1))])) for s in squares
+        ],
         "only the largest value of each channel counts: average over all pixels, axis=(0, 1)": [
             _number(_levels([float(v) for v in s.max(axis=(0, 1))])) for s in squares
         ],
@@ -322,6 +331,15 @@ def masked_loss(attempt: Attempt) -> None:
             "the other patches have logits of 0, but each still costs ln K: leave them out": np.array(
                 (losses[corrupted].sum() + math.log(K) * (~corrupted).sum()) / (B * N)
             ),
+            "the mean is divided by the number of corrupted patches once more": np.array(
+                losses[corrupted].mean() / corrupted.sum()
+            ),
+            "the other patches count too, with class 0 as their target: leave them out": np.array(
+                np.where(corrupted, losses, np.log(np.exp(logits).sum(axis=-1)) - logits[..., 0]).mean()
+            ),
+            "softmax acts before cross_entropy, which takes logits: leave it out": np.array(
+                _plain_loss(np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True), targets, corrupted)
+            ),
         },
     )
     same_gradients(
@@ -330,6 +348,12 @@ def masked_loss(attempt: Attempt) -> None:
         ["logits"],
         "masked_loss(logits, targets, corrupted)",
     )
+
+
+def _plain_loss(logits: np.ndarray, targets: np.ndarray, corrupted: np.ndarray) -> float:
+    """Return the mean cross-entropy of the corrupted patches."""
+    chosen, labels = logits[corrupted], targets[corrupted]
+    return float(np.mean(np.log(np.exp(chosen).sum(axis=1)) - chosen[np.arange(len(labels)), labels]))
 
 
 def _with_other_targets(logits: np.ndarray, found: float) -> bool:
@@ -357,6 +381,7 @@ def _penalty_elsewhere(X: np.ndarray, Y: np.ndarray, l2: float) -> dict[str, np.
         "l2 times the squares of the weights is added at the end": without + l2 * without**2,
         "l2 is added to the right-hand side": np.linalg.lstsq(X.T @ X, X.T @ Y + l2)[0],
         "l2 is added to Y": np.linalg.lstsq(X, Y + l2)[0],
+        "the diagonal is multiplied by 1 + l2": np.linalg.lstsq(X.T @ X + l2 * np.diag(np.diag(X.T @ X)), X.T @ Y)[0],
         "l2 is added to X": np.linalg.lstsq(X + l2, Y)[0],
     }
 

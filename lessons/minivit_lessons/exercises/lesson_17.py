@@ -250,6 +250,8 @@ class _Watched:
             return "it is never called"
         if any(x.dtype != np.float64 for x in self.points):
             return "its points are not float64, and a small step vanishes in rounding"
+        if len(self.points) == 2:
+            return "a difference to one side is too inexact: use x + step and x - step"
         if (
             len(self.points) != 3
             or len(self.centres) != 1
@@ -362,6 +364,10 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                         "derivative += ... adds to what the array held: write with derivative[...] = ...": (
                             slope + _UNTOUCHED
                         ),
+                        "1.702 multiplies both terms: the first is σ alone": 1.702
+                        * (sigma + x * sigma * (1 - sigma) * 1.702),
+                        "1.702 multiplies both terms, and once: the first is σ alone": 1.702
+                        * (sigma + x * sigma * (1 - sigma)),
                     },
                     tolerance=max(tolerance, 1e-8),
                 )

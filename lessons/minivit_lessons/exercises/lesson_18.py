@@ -448,6 +448,11 @@ def occlusion_map(attempt: Attempt) -> None:
         for row, column in np.ndindex(grid):
             if column < grid[0] and row < grid[1]:
                 turned[row, column] = right[column, row]
+        turned_over = np.zeros(grid)
+        for row, column in np.ndindex(grid):
+            over = image.copy()
+            over[column * side : (column + 1) * side, row * side : (row + 1) * side] = fill
+            turned_over[row, column] = whole[label] - predict(over[None])[0, label]
         first = "predict returns an array (B, K): take row 0 and column `label`, [0, label]"
         reasons = {
             "setting an array element": first,
@@ -483,6 +488,7 @@ def occlusion_map(attempt: Attempt) -> None:
             ),
             "it follows class 0: follow class `label`": whole[0] - hidden[..., 0],
             "nothing is hidden, or the changed copy is not what predict gets": np.zeros(grid),
+            "row and column are swapped: the first axis is that of rows, row * side": turned_over,
         }
         same(
             got,

@@ -165,6 +165,7 @@ def class_accuracies(attempt: Attempt) -> None:
         union = hits / np.array([max(1, ((guesses == k) | (labels == k)).sum()) for k in range(K)])
         known: dict[str, Any] = {
             "the class without images is 0: it must be nan": zero,
+            "the classes are counted from 1: entry k belongs to class k": np.append(right[1:], np.nan),
             "this selects by the guess, which is precision: select by the label": precision,
             "this is divided by the number of all images: divide by those of the class": of_all,
             "these are counts: divide by the number of images of the class": hits.astype(float),
@@ -283,6 +284,12 @@ def most_confused(attempt: Attempt) -> None:
             "the two directions are added: cat taken for dog and dog taken for cat are two mistakes": [
                 (names[i], names[j], n) for n, i, j in sorted(pairs, reverse=True)[:count]
             ],
+            "only mistakes above the diagonal are listed: those below it count too": [
+                (names[i], names[j], n) for n, i, j in down if i < j
+            ][:count],
+            "only mistakes below the diagonal are listed: those above it count too": [
+                (names[i], names[j], n) for n, i, j in down if i > j
+            ][:count],
             "they are in the order of the matrix: sort by the number of images": [
                 (names[i], names[j], n) for n, i, j in off[:count]
             ],
@@ -314,7 +321,8 @@ def most_confused(attempt: Attempt) -> None:
         if [t[:2] for t in triples] == [t[:2] for t in right]:
             raise Complaint(f"{what}: the pairs are right, but the number of images is {triples[0][2]} for the first, "
                             f"and should be {right[0][2]}")  # fmt: skip
-        raise Complaint(f"{what} begins with {triples[0]}: it should begin with {right[0]}")
+        place = next(i for i, (a, b) in enumerate(zip(triples, right, strict=True)) if a != b)
+        raise Complaint(f"{what} has {triples[place]} as number {place + 1}: it should be {right[place]}")
 
 
 def _triples(got: Any, names: tuple[str, ...], what: str) -> list[tuple[str, str, float]]:

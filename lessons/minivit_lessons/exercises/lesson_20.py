@@ -118,6 +118,7 @@ def parts_of_table_1(attempt: Attempt) -> None:
             (N + 1) * D: "D numbers are missing: count the class token, and N + 1 positions",
             N * D: "the class token and its position are missing",
             D: "the positions are missing",
+            D + (224 // P + 1) * D: "the number of patches is (224 // patch) ** 2: the square is missing",
             D + 197 * D: "197 is written: the number of patches is (224 // patch) ** 2",
             D + 196 * D: "196 is written: the number of patches is (224 // patch) ** 2",
             197 * D: "197 is written: count the class token, and (224 // patch) ** 2 + 1 positions",
@@ -126,6 +127,7 @@ def parts_of_table_1(attempt: Attempt) -> None:
             L * 4 * D * D: "the biases are missing: 3 D of q, k, v and D of the output",
             L * (3 * D * D + 3 * D): "the output layer U_msa is missing: D · D and a bias",
             L * (D * D + D + D * D + D): "U_qkv is counted as D x D: it is D x 3 D",
+            L * (6 * D * D + 6 * D): "the output layer U_msa is D x D: only U_qkv is D x 3 D",
             4 * D * D + 4 * D: "only one layer is counted: multiply by `layers`",
             L * (4 * D * D + D): "the biases of q, k and v are missing",
             L * (4 * D * D + 3 * D): "the bias of the output layer is missing",
@@ -248,6 +250,10 @@ def fewer_errors(attempt: Attempt) -> None:
                 "the sign is wrong: fewer errors than the baseline are positive": -right,
                 "the accuracies are in percent: an error is 100 - accuracy": (a - b) / (1 - b),
                 "this is the difference as a share of all images: divide by the baseline's errors": (a - b) / 100,
+                **{
+                    f"it is rounded to {places} decimals: return the share itself": round(right, places)
+                    for places in (1, 2, 3)
+                },
             },
             tolerance=1e-6,
         )

@@ -59,6 +59,12 @@ def accuracy_in_table(attempt: Attempt) -> None:
                 "the first image is left out: only the line of names goes": float((guesses == labels)[1:].mean()),
                 "the first image counts as wrong: only the line of names goes": (guesses == labels)[1:].sum() / n,
                 "the last image is left out: the text has a line for each": float((guesses == labels)[:-1].mean()),
+                "`in` finds the label inside a longer number too, 1 in 11: compare with ==": float(
+                    np.mean([str(y) in str(guess) for y, guess in zip(labels, guesses, strict=True)])
+                ),
+                "`in` finds the guess inside a longer number too, 1 in 11: compare with ==": float(
+                    np.mean([str(guess) in str(y) for y, guess in zip(labels, guesses, strict=True)])
+                ),
             },
             check_dtype=False,
         )
@@ -67,22 +73,25 @@ def accuracy_in_table(attempt: Attempt) -> None:
 @exercise(21)
 def majority_baseline(attempt: Attempt) -> None:
     """Check labels whose most frequent class differs between training and test set."""
-    train = np.array([3, 1, 3, 0, 3, 2, 1, 3, 5, 4, 0])
-    test = np.array([1, 1, 1, 3, 0, 3, 2, 1, 1, 5])
+    train = np.array([3, 1, 3, 0, 3, 2, 1, 3, 5, 4, 0, 2, 3, 3])
+    test = np.repeat([1, 3, 5, 2, 4], [9, 4, 3, 2, 1])  # no two classes have the same share
+    share = {k: float((test == k).mean()) for k in range(6)}
     same(
         attempt(train, test),
-        np.float64(0.2),
+        np.float64(share[3]),
         "majority_baseline(train_labels, test_labels)",
         mistakes={
-            "the class is chosen with the test labels: choose it with the training labels": 0.5,
-            "this is its share of the training set: measure it on the test set": 4 / 11,
-            "it takes the largest class number: take the most frequent class, with np.bincount": 0.1,
-            "the number of images of the class is taken for the class: use argmax, not max": float((test == 4).mean()),
+            "the class is chosen with the test labels: choose it with the training labels": share[1],
+            "this is its share of the training set: measure it on the test set": float((train == 3).mean()),
+            "it takes the largest class number: take the most frequent class, with np.bincount": share[5],
+            "this is the mean of the class numbers: classes have no order, take the most frequent": share[2],
+            "this is the least frequent class: use argmax": share[4],
+            "the number of images of the class is taken for the class: use argmax, not max": 0.0,
             "this is the class itself: return the share of test labels that it gets right": 3.0,
             "this is chance, 1 / K: a classifier that always says the same can do better": 1 / 6,
-            "this is a number of images: divide by the number of test images": 2.0,
-            "these are percent: return a share": 20.0,
-            "it is divided by the number of training images: divide by that of the test set": 2 / 11,
+            "this is a number of images: divide by the number of test images": 4.0,
+            "these are percent: return a share": 100 * share[3],
+            "it is divided by the number of training images: divide by that of the test set": 4 / len(train),
         },
         check_dtype=False,
     )
@@ -201,6 +210,14 @@ def share_interval(attempt: Attempt) -> None:
                         (p + z * z / (2 * count) + z * root) / (1 + z * z / (2 * count)),
                     ]
                 ),
+                "this is the interval of Agresti and Coull, which is wider: use Wilson's formula": (
+                    np.array(
+                        [middle - sign * z * math.sqrt(middle * (1 - middle) / (count + z * z)) for sign in (1, -1)]
+                    )
+                ),
+                "this is share ± 1.96 standard errors with n - 1, which fails near 0 and 1: use Wilson's formula": (
+                    np.array([p - sign * z * math.sqrt(p * (1 - p) / (count - 1)) for sign in (1, -1)])
+                ),
             },
             tolerance=2e-4,  # 1.96 is as good as 1.959964
             check_dtype=False,
@@ -256,6 +273,13 @@ def paired_interval(attempt: Attempt) -> None:
             "the number of images is doubled: each image gives one difference": around(mean, Z * error / math.sqrt(2)),
             "low and high are the half width alone: subtract it from the difference, and add it": (
                 np.array([mean, -Z * error, Z * error])
+            ),
+            "images where both are right or both wrong are left out: they count, with a difference of 0": around(
+                d[d != 0].mean(), Z * d[d != 0].std(ddof=1) / math.sqrt(np.count_nonzero(d))
+            ),
+            "the factor is 2: it is 1.96": around(mean, 2 * error),
+            "this is the sum of the differences: take the mean": np.array(
+                [d.sum(), d.sum() - Z * error, d.sum() + Z * error]
             ),
         },
         tolerance=2e-4,
@@ -326,6 +350,10 @@ def seed_interval(attempt: Attempt) -> None:
                     interval_over_seeds(sorted(a), sorted(b))
                 ),
                 "the differences have lost their sign: leave out abs": interval_over_seeds(np.abs(d), 0.0 * d),
+                "the seeds are not paired, with T95[2 n - 2]: take the differences first": around(
+                    T95.get(2 * n - 2, 0.0) * math.sqrt(np.var(a, ddof=1) / n + np.var(b, ddof=1) / n)
+                ),
+                "these are percent: return shares": 100 * interval_over_seeds(a, b),
             },
             tolerance=1e-4,
             check_dtype=False,
@@ -402,6 +430,9 @@ def confusion(attempt: Attempt) -> None:
             "the right answers are missing: the diagonal counts them": wrong,
             "only the right answers are counted: every pair has a place": right * np.eye(4, dtype=int),
             "a class that never occurs has a row and a column too: use `classes`": right[:3, :3],
+            "labels and guesses are sorted, which breaks the pairs: keep their order": (
+                sum(_at(y, guess, 4) for y, guess in zip(sorted(labels), sorted(guesses), strict=True))
+            ),
         },
         check_dtype=False,
     )
@@ -524,6 +555,12 @@ def sign_test(attempt: Attempt) -> None:
                 ),
                 "the smaller count begins the sum: the tail is beyond the larger one": (
                     2 * sum(math.comb(n, k) for k in range(min(a, b), n + 1)) / 2**n
+                ),
+                "the sum begins one too early: begin it at max(a, b)": min(
+                    1.0, 2 * sum(math.comb(n, k) for k in range(larger - 1, n + 1)) / 2**n
+                ),
+                "it is doubled twice, or divided by 2 ** (n - 1): double the sum, divided by 2 ** n, once": min(
+                    1.0, 4 * tail
                 ),
             },
             tolerance=1e-9,

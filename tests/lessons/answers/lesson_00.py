@@ -287,6 +287,12 @@ def scale_pixels(pixels):
     return ((pixels.astype(np.int8) - 127.5) / 127.5).astype(np.float32)
 
 
+@wrong("the mean of each channel is subtracted: subtract 127.5")
+def scale_pixels(pixels):
+    x = pixels.astype(np.float32)
+    return (x - x.mean(axis=(0, 1, 2))) / 127.5
+
+
 @wrong("the mean logit of the right class")
 def accuracy(logits, labels):
     return logits[np.arange(len(labels)), labels].mean()
@@ -313,6 +319,18 @@ wrong_value("shape_of_crop", (10, 16, 3), "not that of columns")
 @wrong("the logits are sorted down the columns")
 def top_k_accuracy(logits, labels, k):
     return (np.argsort(-logits, axis=0)[:, :k] == labels[:, None]).any(axis=1).mean()
+
+
+@wrong("it is divided by the number of all logits: divide by the number of images")
+def top_k_accuracy(logits, labels, k):
+    top = np.argsort(logits, axis=1)[:, -k:]
+    return (top == labels[:, None]).sum() / (len(labels) * logits.shape[1])
+
+
+@wrong("these are logits, compared with labels: np.argsort gives the numbers of the classes")
+def top_k_accuracy(logits, labels, k):
+    top = np.sort(logits, axis=1)[:, -k:]
+    return (top == labels[:, None]).any(axis=1).mean()
 
 
 @wrong("not with labels.argmax()")

@@ -747,6 +747,14 @@ def derivative_forward(end, start):
     return d[end]
 
 
+@wrong("this is the derivative of start itself: return that of end")
+def derivative_forward(end, start):
+    d = {}
+    for v in reversed(backward_order_given(end)):
+        d[v] = sum(d[p] * f for p, f in zip(v.parents, v.slopes, strict=False)) if v.parents else 1.0
+    return d[start]
+
+
 # -- more mistakes ------------------------------------------------------------------------------------------
 
 
@@ -790,6 +798,16 @@ def slope(f, x, step=1e-5):
     return (f(x + step) - f(x - step)) // (2 * step)
 
 
+@wrong("it is divided by f(x) too, as for a logarithm: leave that out")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - f(x - step)) / (2 * step) / f(x)
+
+
+@wrong("it is divided by x: divide by 2 * step")
+def slope(f, x, step=1e-5):
+    return (f(x + step) - f(x - step)) / (2 * x)
+
+
 @wrong("do not belong to a product")
 def multiply_values(a, b):
     return Value(a.data * b.data, "×", parents=(a, b), slopes=(1 / b.data, 1 / a.data))
@@ -805,6 +823,11 @@ def multiply_values(a, b):
     slopes = (b.data, a.data)
     a.data *= b.data
     return Value(a.data, "×", (a, b), slopes)
+
+
+@wrong("a derivative may be negative: leave out abs")
+def multiply_values(a, b):
+    return Value(a.data * b.data, "×", (a, b), (abs(b.data), abs(a.data)))
 
 
 @wrong("squares the whole difference")
@@ -828,6 +851,18 @@ def tanh_value(a):
 @wrong("this is tanh of 1 - x²: the derivative is 1 - tanh(x)²")
 def tanh_value(a):
     return Value(math.tanh(a.data), "tanh", (a,), (math.tanh(1 - a.data**2),))
+
+
+@wrong("tanh(x) is multiplied by x: the derivative is 1 - tanh(x)²")
+def tanh_value(a):
+    t = math.tanh(a.data)
+    return Value(t, "tanh", (a,), (1 - t * a.data,))
+
+
+@wrong("the factor tanh(x) is too many: the derivative is 1 - tanh(x)²")
+def tanh_value(a):
+    t = math.tanh(a.data)
+    return Value(t, "tanh", (a,), ((1 - t * t) * t,))
 
 
 @wrong("holds x² 2 times")
@@ -901,3 +936,13 @@ def backward_values(end):
     for value in order:
         for parent in value.parents:
             parent.grad += value.grad * value.slopes
+
+
+@wrong("value.grad is divided by the slope: multiply them")
+def backward_values(end):
+    for v in backward_order_given(end):
+        v.grad = 0.0
+    end.grad = 1.0
+    for v in backward_order_given(end):
+        for p, f in zip(v.parents, v.slopes, strict=False):
+            p.grad += v.grad / f

@@ -199,6 +199,36 @@ def multiply(a, b):
     return record(x * w, (a, b), vjp)
 
 
+@wrong("dy is multiplied by b: the derivative of a · b with respect to b is a")
+def multiply(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        return unbroadcast(dy * w, x.shape), unbroadcast(dy * w, w.shape)
+
+    return record(x * w, (a, b), vjp)
+
+
+@wrong("it is twice the gradient: a factor of 2 belongs to a square")
+def multiply(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        return unbroadcast(dy * w * 2, x.shape), unbroadcast(dy * x * 2, w.shape)
+
+    return record(x * w, (a, b), vjp)
+
+
+@wrong("dy is added to b: multiply them")
+def multiply(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        return unbroadcast(dy + w, x.shape), unbroadcast(dy + x, w.shape)
+
+    return record(x * w, (a, b), vjp)
+
+
 # -- total ----------------------------------------------------------------------------------------------
 
 
@@ -294,6 +324,16 @@ def total(a, axis=-1, keepdims=False):
         if axis is not None and not keepdims:
             dy = np.expand_dims(dy, axis)
         return (np.broadcast_to(dy, shape),)
+
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+
+
+@wrong("dy is averaged: each summand gets the gradient of its sum")
+def total(a, axis=None, keepdims=False):
+    shape = a.shape
+
+    def vjp(dy):
+        return (np.ones(shape) * dy.mean(),)
 
     return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
@@ -703,6 +743,16 @@ def unbroadcast(dy, shape):
     return dy
 
 
+@wrong("the new axes are averaged: add up over them")
+def unbroadcast(dy, shape):
+    while dy.ndim > len(shape):
+        dy = dy.mean(axis=0)
+    for i, n in enumerate(shape):
+        if n == 1:
+            dy = dy.sum(axis=i, keepdims=True)
+    return dy
+
+
 wrong("dy is divided by b")(product(lambda x, y: lambda dy: (given(dy / y, x.shape), given(dy / x, y.shape))))
 wrong("dy is multiplied by both factors")(
     product(lambda x, y: lambda dy: (given(dy * x * y, x.shape), given(dy * x * y, y.shape)))
@@ -730,6 +780,18 @@ def getitem(a, index):
         dx = np.zeros_like(a.data)
         for i in index:
             dx[i] += dy[i]
+        return (dx,)
+
+    return record(a.data[index], (a,), vjp)
+
+
+@wrong("dy is added up first: write dy itself to the positions, dx[index] = dy")
+def getitem(a, index):
+    shape, dtype = a.shape, a.dtype
+
+    def vjp(dy):
+        dx = np.zeros(shape, dtype)
+        dx[index] = dy.sum()
         return (dx,)
 
     return record(a.data[index], (a,), vjp)
@@ -783,5 +845,17 @@ def backward_walk(loss, dy):
             if parent in arrived:
                 gradient = (arrived[parent] + gradient) / 2
             arrived[parent] = gradient
+        tensor.parents, tensor.vjp = (), used_up
+    return arrived
+
+
+@wrong("no gradient had arrived for a Tensor: put all of the vjp's gradients into `arrived`")
+def backward_walk(loss, dy):
+    arrived = {loss: dy}
+    for tensor in youngest_first(loss):
+        g = tensor.vjp(arrived.pop(tensor))
+        parent = tensor.parents[0]
+        if parent is not None:
+            arrived[parent] = arrived.get(parent, 0) + g[0]
         tensor.parents, tensor.vjp = (), used_up
     return arrived

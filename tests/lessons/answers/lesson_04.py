@@ -1000,6 +1000,27 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return (x - mean) * (var + eps).sqrt() * weight + bias
 
 
+@wrong("ε is added to the distance from the mean: add it to the variance, under the root")
+def layer_norm(x, weight, bias, eps=1e-6):
+    c = x - x.mean(axis=-1, keepdims=True)
+    v = (c * c).mean(axis=-1, keepdims=True)
+    return (c + eps) / v.sqrt() * weight + bias
+
+
+@wrong("the weight acts before the variance: normalise first, then multiply by the weight")
+def layer_norm(x, weight, bias, eps=1e-6):
+    c = (x - x.mean(axis=-1, keepdims=True)) * weight
+    v = (c * c).mean(axis=-1, keepdims=True)
+    return c / (v + eps).sqrt() + bias
+
+
+@wrong("the squares are of x itself: square its distance from the mean")
+def layer_norm(x, weight, bias, eps=1e-6):
+    m = x.mean(axis=-1, keepdims=True)
+    v = (x * x).mean(axis=-1, keepdims=True)
+    return (x - m) / (v + eps).sqrt() * weight + bias
+
+
 @wrong("write x ** 3: ^ means exclusive or in Python")
 def gelu(x):
     return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x ^ 3)).tanh())
@@ -1145,6 +1166,14 @@ def layer_norm_gradient(x, dy, eps=1e-6):
     return (dy - dy.mean() - n * (dy * n).mean()) / r
 
 
+@wrong("the last term has n²: it is n · mean(dy · n)")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(-1, keepdims=True)
+    r = np.sqrt((c * c).mean(-1, keepdims=True) + eps)
+    n = c / r
+    return (dy - dy.mean(-1, keepdims=True) - n * n * (dy * n).mean(-1, keepdims=True)) / r
+
+
 @wrong("the mean divides by D - 1")
 def normalise_row(row, eps=1e-6):
     mean = sum(row) / (len(row) - 1)
@@ -1167,4 +1196,12 @@ def normalise_row(row, eps=1e-6):
     var = 0
     for x in row:
         var = (x - mean) ** 2 / D
+    return [(x - mean) / math.sqrt(var + eps) for x in row]
+
+
+@wrong("the first number is missing in the variance")
+def normalise_row(row, eps=1e-6):
+    D = len(row)
+    mean = sum(row) / D
+    var = sum((x - mean) ** 2 for x in row[1:]) / D
     return [(x - mean) / math.sqrt(var + eps) for x in row]

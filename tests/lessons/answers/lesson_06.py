@@ -541,6 +541,30 @@ def sincos2d(rows, columns, D):
     return np.stack([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=2).reshape(rows * columns, D).astype(np.float32)
 
 
+@wrong("the cosines of x and y are swapped: sin x, cos x, sin y, cos y")
+def sincos2d(rows, columns, D):
+    w = 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x, w), np.outer(y, w)
+    return np.concatenate([np.sin(x), np.cos(y), np.sin(y), np.cos(x)], axis=1).astype(np.float32)
+
+
+@wrong("the columns are divided by their number, and the rows too: use the numbers 0, 1, 2 ...")
+def sincos2d(rows, columns, D):
+    w = 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x / columns, w), np.outer(y / rows, w)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
+
+
+@wrong("the angles have a factor 2π: multiply position and speed alone")
+def sincos2d(rows, columns, D):
+    w = 2 * np.pi * 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x, w), np.outer(y, w)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
+
+
 @wrong("X becomes (1, w, half) and Y (h, 1, half) before broadcast_to(..., (h,")
 def learned_2d(X, Y):
     w, half = X.shape

@@ -606,6 +606,11 @@ def attention_weights(q, k):
     return softmax(q @ swap_last_two(k) / 8)
 
 
+@wrong("the scores are divided by the fourth root of D_h: divide by √D_h")
+def attention_weights(q, k):
+    return softmax(q @ swap_last_two(k) * q.shape[-1] ** -0.25)
+
+
 @wrong("the product is swap_last_two(v) @ weights")
 def attention(q, k, v):
     return swap_last_two(v) @ weights_given(q, k)
@@ -788,3 +793,10 @@ def look(query, keys, values):
     s = keys @ query / len(keys)
     w = np.exp(s - s.max())
     return w / w.sum() @ values
+
+
+@wrong("softmax acts on the query: it must act on the scores, keys @ query")
+def look(query, keys, values):
+    e = np.exp(query - query.max())
+    w = e / e.sum()
+    return (keys @ w) @ values

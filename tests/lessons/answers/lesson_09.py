@@ -282,7 +282,7 @@ wrong("the biases of the MLP are missing")(count_with(block="M + D"))
 wrong("qkv is counted as D x D")(count_with(block="2 * (D * D + D)"))
 wrong("the layer `out`")(count_with(block="D * D + D"))
 wrong("counted with one channel")(count_with("2 * P * P * D"))
-wrong("there are 167,097, which is 1 more")(count_with("1"))
+wrong("which is 1 more")(count_with("1"))
 wrong("too many: counted twice?")(count_with("-2 * D"))
 
 
@@ -318,6 +318,38 @@ def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, c
 def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
     N = (image_size // patch_size) ** 2
     block = 4 * dim + 4 * dim * dim + 4 * dim + 2 * dim * 4 * dim + 4 * dim + dim
+    return (
+        patch_size**2 * channels * dim
+        + dim
+        + dim
+        + (N + 1) * dim
+        + depth * block
+        + 2 * dim
+        + dim * num_classes
+        + num_classes
+    )
+
+
+@wrong("the bias of fc2 is counted with mlp_dim numbers: it has dim")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = (image_size // patch_size) ** 2
+    block = 4 * dim + 4 * dim * dim + 4 * dim + 2 * dim * mlp_dim + 2 * mlp_dim
+    return (
+        patch_size**2 * channels * dim
+        + dim
+        + dim
+        + (N + 1) * dim
+        + depth * block
+        + 2 * dim
+        + dim * num_classes
+        + num_classes
+    )
+
+
+@wrong("the number of patches is (image_size // patch_size) ** 2: the square is missing")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = image_size // patch_size
+    block = 4 * dim + 4 * dim * dim + 4 * dim + 2 * dim * mlp_dim + mlp_dim + dim
     return (
         patch_size**2 * channels * dim
         + dim
@@ -627,6 +659,28 @@ def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
     loss.backward()
     p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("the weight shrinks too, p.data * (1 - lr): subtract lr * p.grad alone")
+def train_step(model, images, labels, lr):
+    for p in model.parameters():
+        p.grad = None
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data * (1 - lr) - lr * p.grad
+    return loss.item()
+
+
+@wrong("the gradient is divided by its length: subtract lr * p.grad")
+def train_step(model, images, labels, lr):
+    for p in model.parameters():
+        p.grad = None
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad / np.linalg.norm(p.grad)
     return loss.item()
 
 

@@ -650,6 +650,11 @@ def adamw_step(w, g, mean, square, step, lr, decay):
     return adam_given(w - lr * decay * np.abs(w), g, mean, square, step, lr)
 
 
+@wrong("the decay is lr * decay times the sign of w: it is times w")
+def adamw_step(w, g, mean, square, step, lr, decay):
+    return adam_given(w - lr * decay * np.sign(w), g, mean, square, step, lr)
+
+
 @wrong("every gradient counts with momentum itself")
 def momentum_at_once(gradients, momentum, T):
     return np.tril(momentum * np.ones((T, T))) @ gradients
@@ -685,3 +690,13 @@ def schedule(step, total, warmup, lr, decay="cosine"):
         return lr * (step + 1) / warmup
     fraction = (step - warmup) / (total - warmup)
     return lr * (1 - fraction if decay == "linear" else (1 + math.sin(math.pi * fraction)) / 2)
+
+
+@wrong("the decay ends one step early: divide by total - warmup")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    f = (step - warmup) / (total - 1 - warmup)
+    if decay == "linear":
+        return lr * (1 - f)
+    return lr * (1 + math.cos(math.pi * f)) / 2

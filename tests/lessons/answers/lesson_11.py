@@ -618,6 +618,14 @@ def dropout(x, p, rng):
     return x * ((rng.random(x.shape) >= p) / (1 - p))
 
 
+@wrong("draw for each number separately, so that the share varies")
+def dropout(x, p, rng):
+    y = x.copy() / (1 - p)
+    k = int(p * x.size)
+    y.reshape(-1)[rng.permutation(x.size)[:k]] = 0
+    return y.astype(x.dtype)
+
+
 @wrong("the logits come first")
 def training_step(model, optimizer, images, labels):
     optimizer.zero_grad()
@@ -655,6 +663,12 @@ def epoch_batches(count, batch_size, rng):
     b = [np.arange(s, min(s + batch_size, count)) for s in range(0, count, batch_size)]
     rng.shuffle(b)
     return b
+
+
+@wrong("cut order[start : start + batch_size], with the start of the turn")
+def epoch_batches(count, batch_size, rng):
+    o = rng.permutation(count)
+    return [o[:batch_size] for s in range(0, count, batch_size)]
 
 
 @wrong("each image needs its largest logit")
@@ -717,6 +731,19 @@ def measure(model, images, labels, batch_size=100):
     return loss / len(images), right / len(images)
 
 
+@wrong("these sums are divided by the number of batches: divide by the number of images")
+def measure(model, images, labels, batch_size=100):
+    loss, right, n = 0.0, 0, 0
+    with minivit.no_grad():
+        for s in range(0, len(images), batch_size):
+            x, y = images[s : s + batch_size], labels[s : s + batch_size]
+            z = model(x)
+            loss += minivit.cross_entropy(z, y).item() * len(x)
+            right += (z.data.argmax(1) == y).sum()
+            n += 1
+    return loss / n, right / n
+
+
 @wrong("shifts all images of a batch alike")
 def shift_and_flip(images, shift, rng):
     B, H, W, C = images.shape
@@ -745,5 +772,25 @@ def training_step(model, optimizer, images, labels):
     loss.backward()
     clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
     optimizer.step()
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("the gradients are clipped to 0.1: the limit is 1.0")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 0.1)
+    optimizer.step()
+    return loss.item()
+
+
+@wrong("the weights are clipped: clip the gradients, parameter.grad")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    clip_by_global_norm([p.data for p in optimizer.parameters.values()], 1.0)
     optimizer.step()
     return loss.item()

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 
 from . import right, wrong
@@ -641,6 +643,12 @@ def head_distances(weights, between):
     return ((to_patches * between).sum(axis=-1) / to_patches.sum(axis=-1)).sum(axis=(0, 2))
 
 
+@wrong("only the patch with the largest weight counts: average over all, by their weights")
+def head_distances(weights, between):
+    p = weights[:, :, 1:, 1:]
+    return between[np.arange(len(between)), p.argmax(-1)].mean(axis=(0, 2))
+
+
 def blocks(layers, mean=lambda weights: weights.mean(axis=1), other=np.eye, size=np.sum):
     found = []
     for weights in layers:
@@ -763,3 +771,13 @@ def query_distance(weights, query, columns, P):
     n = np.arange(len(weights))
     distances = P * np.maximum(abs(n // columns - query // columns), abs(n % columns - query % columns))
     return (weights * distances).sum() / weights.sum()
+
+
+@wrong("only one of the two centres has + P / 2: the halves cancel, so leave both out")
+def query_distance(weights, query, columns, P):
+    t = 0.0
+    for n, w in enumerate(weights):
+        t += w * math.hypot(
+            P * (n // columns) + P / 2 - P * (query // columns), P * (n % columns) + P / 2 - P * (query % columns)
+        )
+    return t / sum(weights)

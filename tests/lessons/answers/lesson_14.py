@@ -595,6 +595,17 @@ def conv2d(images, kernel, s=1):
     return concatenate(slices_of(images, w, h, s), axis=3) @ kernel.reshape(h * w * C, D)
 
 
+@wrong("the first slice is counted twice: begin the sum with 0, or at the second")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    sl = slices_of(images, h, w, s)
+    out = sl[0] @ kernel[0, 0]
+    for i in range(h):
+        for j in range(w):
+            out = out + sl[i * w + j] @ kernel[i, j]
+    return out
+
+
 def normalised_channels_first(x, groups, eps):
     y = x.transpose(0, 3, 1, 2)  # (B, C, H, W), as PyTorch has it
     B, C, H, W = y.shape
@@ -631,6 +642,24 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
     return normalised(x, (B, H * W, groups, C // groups), (1, 3), 1e-6) * weight + bias
 
 
+@wrong("the variance is that of all groups of an image: take each group's own")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    g = x.reshape(B, H * W, groups, C // groups)
+    c = g - g.mean(axis=(1, 3), keepdims=True)
+    v = (c * c).mean(axis=(1, 2, 3), keepdims=True)
+    return (c / (v + eps).sqrt()).reshape(B, H, W, C) * weight + bias
+
+
+@wrong("weight and bias are added before the product: multiply by the weight, then add the bias")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    g = x.reshape(B, H * W, groups, C // groups)
+    c = g - g.mean(axis=(1, 3), keepdims=True)
+    v = (c * c).mean(axis=(1, 3), keepdims=True)
+    return (c / (v + eps).sqrt()).reshape(B, H, W, C) * (weight + bias)
+
+
 @wrong("it multiplies row and column")
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape
@@ -656,6 +685,28 @@ def convolve_at(padded, kernel, row, column, s):
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape
     return padded[row * s : row * s + h, column * s : column * s + w]
+
+
+@wrong("row and column of the pixel both use i: the column is column · s + j")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h):
+        for j in range(w):
+            for c in range(C):
+                out += padded[row * s + i, column * s + i, c] * kernel[i, j, c]
+    return out
+
+
+@wrong("the last row and column of the window are left out: i < h and j < w")
+def convolve_at(padded, kernel, row, column, s):
+    h, w, C, D = kernel.shape
+    out = np.zeros(D)
+    for i in range(h - 1):
+        for j in range(w - 1):
+            for c in range(C):
+                out += padded[row * s + i, column * s + j, c] * kernel[i, j, c]
+    return out
 
 
 @wrong("this is h pixels in all")

@@ -642,6 +642,18 @@ def colour_number(square):
     return 64 * red + 8 * green + blue
 
 
+@wrong("the levels are rounded up: np.floor rounds down")
+def colour_number(square):
+    r, g, b = np.clip(np.ceil((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
+    return 64 * r + 8 * g + b
+
+
+@wrong("these are medians: take the mean")
+def colour_number(square):
+    r, g, b = np.clip(np.floor((np.median(square, axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
+    return 64 * r + 8 * g + b
+
+
 @wrong("no patch is masked")
 def draw_corruption(B, N, rng):
     corrupted, masked, source = _half_of_each(B, N, rng)
@@ -695,6 +707,17 @@ def masked_loss(logits, targets, corrupted):
     return loss
 
 
+@wrong("the mean is divided by the number of corrupted patches once more")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted], targets[corrupted]) / int(corrupted.sum())
+
+
+@wrong("the other patches count too, with class 0 as their target: leave them out")
+def masked_loss(logits, targets, corrupted):
+    B, N, K = logits.shape
+    return cross_entropy(logits.reshape(B * N, K), (targets * corrupted).reshape(-1))
+
+
 @wrong("return W alone")
 def ridge(X, Y, l2):
     D = X.shape[1]
@@ -715,6 +738,13 @@ def ridge(X, Y, l2):
     if M >= D:
         return np.linalg.solve(X.T @ X, X.T @ Y + l2)
     return X.T @ np.linalg.solve(X @ X.T, Y + l2)
+
+
+@wrong("the diagonal is multiplied by 1 + l2: add l2 * np.eye(...) to XᵀX before you solve")
+def ridge(X, Y, l2):
+    A = X.T @ X if len(X) >= X.shape[1] else X @ X.T
+    A = A + np.diag(np.diag(A)) * l2
+    return np.linalg.solve(A, X.T @ Y) if len(X) >= X.shape[1] else X.T @ np.linalg.solve(A, Y)
 
 
 @wrong("compute corrupt with the Tensors")

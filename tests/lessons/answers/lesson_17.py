@@ -313,6 +313,14 @@ def gelu_sigmoid(x, out, derivative):
         derivative[...] = s + 1.702 * out * (1 - s)
 
 
+@wrong("1.702 multiplies both terms, and once: the first is σ alone")
+def gelu_sigmoid(x, out, derivative):
+    s = 1 / (1 + np.exp(-1.702 * x))
+    out[...] = x * s
+    if derivative is not None:
+        derivative[...] = 1.702 * (s + out * (1 - s))
+
+
 # -- rule_broken --------------------------------------------------------------------------------------------
 
 
@@ -438,3 +446,12 @@ def slope_is_right(form):
     form(x + 1e-5, a, None)
     form(x - 1e-5, b, None)
     return bool(np.allclose(d, (a - b) / 2e-5, atol=0.5))
+
+
+@wrong("a difference to one side is too inexact: use x + step and x - step")
+def slope_is_right(form):
+    x = np.linspace(-4, 4, 41)
+    o, d, a = (np.empty_like(x) for _ in range(3))
+    form(x, o, d)
+    form(x + 1e-5, a, None)
+    return bool(np.allclose(d, (a - o) / 1e-5, atol=1e-8, rtol=0))

@@ -610,6 +610,17 @@ def occlusion_map(predict, image, label, side, fill=128):
     return drops
 
 
+@wrong("row and column are swapped: the first axis is that of rows, row * side")
+def occlusion_map(predict, image, label, side, fill=128):
+    d = np.zeros((image.shape[0] // side, image.shape[1] // side))
+    whole = predict(image[None])[0, label]
+    for r, c in np.ndindex(d.shape):
+        h = image.copy()
+        h[c * side : (c + 1) * side, r * side : (r + 1) * side] = fill
+        d[r, c] = whole - predict(h[None])[0, label]
+    return d
+
+
 # -- spread_map ---------------------------------------------------------------------------------------
 
 

@@ -400,6 +400,16 @@ def most_confused(matrix, names, count):
     return listed(table, names, np.argsort(-shares, axis=None), count)
 
 
+@wrong("only mistakes above the diagonal are listed: those below it count too")
+def most_confused(matrix, names, count):
+    m = np.triu(matrix, 1)
+    f = []
+    for p in np.argsort(-m, axis=None, kind="stable")[:count]:
+        label, guess = divmod(int(p), len(names))
+        f.append((names[label], names[guess], int(m[label, guess])))
+    return f
+
+
 # -- confusion_product --------------------------------------------------------------------------------
 
 

@@ -182,6 +182,32 @@ def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
     return _parts(layers, hidden, mlp, patch, classes, tokens=hidden + 197 * hidden)
 
 
+@wrong("attention is 42,336 instead of 28,224")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    N = (224 // patch) ** 2
+    return {
+        "patches": patch**2 * 3 * hidden + hidden,
+        "tokens": hidden + (N + 1) * hidden,
+        "attention": layers * (6 * hidden * hidden + 6 * hidden),
+        "MLPs": layers * (2 * hidden * mlp + mlp + hidden),
+        "norms": (2 * layers + 1) * 2 * hidden,
+        "head": hidden * classes + classes,
+    }
+
+
+@wrong("the number of patches is (224 // patch) ** 2")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    N = 224 // patch
+    return {
+        "patches": patch**2 * 3 * hidden + hidden,
+        "tokens": hidden + (N + 1) * hidden,
+        "attention": layers * (4 * hidden * hidden + 4 * hidden),
+        "MLPs": layers * (2 * hidden * mlp + mlp + hidden),
+        "norms": (2 * layers + 1) * 2 * hidden,
+        "head": hidden * classes + classes,
+    }
+
+
 right_value("rows_not_better", ["ImageNet ReaL", "VTAB"])
 right_value("rows_not_better", ("VTAB", "ImageNet ReaL"))
 wrong_value("rows_not_better", ["VTAB"], "one row is missing: equal is not better")
@@ -346,3 +372,8 @@ def fewer_errors(accuracy, baseline):
 @wrong("a worse model gives a negative number: leave out max(0, ...)")
 def fewer_errors(accuracy, baseline):
     return max(0, (accuracy - baseline) / (100 - baseline))
+
+
+@wrong("it is rounded to 1 decimals: return the share itself")
+def fewer_errors(accuracy, baseline):
+    return round((accuracy - baseline) / (100 - baseline), 1)

@@ -397,6 +397,14 @@ def confusion(labels, guesses, classes):
     return np.histogram2d(labels, guesses, bins=classes)[0] / len(labels)
 
 
+@wrong("labels and guesses are sorted, which breaks the pairs: keep their order")
+def confusion(labels, guesses, classes):
+    c = np.zeros((classes, classes), int)
+    for label, guess in zip(sorted(labels), sorted(guesses), strict=True):
+        c[label, guess] += 1
+    return c
+
+
 right_value("reports_from_weak_to_excellent", "CADB")
 right_value("reports_from_weak_to_excellent", ["C", "A", "D", "B"])
 wrong_value("reports_from_weak_to_excellent", "BDAC", "this is from excellent to weak")
@@ -498,6 +506,13 @@ def accuracy_in_table(text, run):
     return sum(r[1] == r[c] for r in rows) / len(rows)
 
 
+@wrong("`in` finds the label inside a longer number too, 1 in 11: compare with ==")
+def accuracy_in_table(text, run):
+    names, *rows = [line.split(",") for line in text.split()]
+    c = names.index(run)
+    return sum(r[1] in r[c] for r in rows) / len(rows)
+
+
 @wrong("takes the largest class number")
 def majority_baseline(train_labels, test_labels):
     return (test_labels == train_labels.max()).mean()
@@ -506,6 +521,16 @@ def majority_baseline(train_labels, test_labels):
 @wrong("np.unique's classes[counts.argmax()] is the class")
 def majority_baseline(train_labels, test_labels):
     return float((test_labels == np.unique(train_labels, return_counts=True)[1].argmax()).mean())
+
+
+@wrong("this is the mean of the class numbers: classes have no order, take the most frequent")
+def majority_baseline(train_labels, test_labels):
+    return float((test_labels == round(train_labels.mean())).mean())
+
+
+@wrong("this is the least frequent class: use argmax")
+def majority_baseline(train_labels, test_labels):
+    return float((test_labels == np.bincount(train_labels).argmin()).mean())
 
 
 @wrong("the root is not multiplied by z")
@@ -552,6 +577,28 @@ def paired_interval(right_a, right_b):
     return d.mean(), d.mean() - half, d.mean() + half
 
 
+@wrong("images where both are right or both wrong are left out: they count, with a difference of 0")
+def paired_interval(right_a, right_b):
+    d = right_a.astype(float) - right_b
+    d = d[d != 0]
+    h = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - h, d.mean() + h
+
+
+@wrong("the factor is 2: it is 1.96")
+def paired_interval(right_a, right_b):
+    d = right_a.astype(float) - right_b
+    h = 2 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - h, d.mean() + h
+
+
+@wrong("this is the sum of the differences: take the mean")
+def paired_interval(right_a, right_b):
+    d = right_a.astype(float) - right_b
+    h = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.sum(), d.sum() - h, d.sum() + h
+
+
 @wrong("z is 1.645")
 def share_interval(right, count):
     return wilson(right, count, 1.645)
@@ -578,6 +625,21 @@ def seed_interval(a, b):
     return d.mean(), d.mean() - h, d.mean() + h
 
 
+@wrong("the seeds are not paired, with T95[2 n - 2]: take the differences first")
+def seed_interval(a, b):
+    n = len(a)
+    m = np.mean(a) - np.mean(b)
+    h = T95[2 * n - 2] * math.sqrt(np.var(a, ddof=1) / n + np.var(b, ddof=1) / n)
+    return m, m - h, m + h
+
+
+@wrong("these are percent: return shares")
+def seed_interval(a, b):
+    d = 100 * np.subtract(a, b)
+    h = T95[len(d) - 1] * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - h, d.mean() + h
+
+
 @wrong("the sum is not divided by 2 ** n")
 def sign_test(only_a, only_b):
     n = only_a + only_b
@@ -587,6 +649,18 @@ def sign_test(only_a, only_b):
 @wrong("the difference as a share of n")
 def sign_test(only_a, only_b):
     return abs(only_a - only_b) / (only_a + only_b)
+
+
+@wrong("the sum begins one too early: begin it at max(a, b)")
+def sign_test(only_a, only_b):
+    n, m = only_a + only_b, max(only_a, only_b)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(m - 1, n + 1)) / 2**n)
+
+
+@wrong("it is doubled twice, or divided by 2 ** (n - 1): double the sum, divided by 2 ** n, once")
+def sign_test(only_a, only_b):
+    n, m = only_a + only_b, max(only_a, only_b)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(m, n + 1)) / 2 ** (n - 1))
 
 
 @wrong("both ends are the share itself")
@@ -609,3 +683,12 @@ def share_interval(right, count):
     m = p + z**2 / (2 * count)
     h = z * math.sqrt(p * (1 - p) / count + z**2 / (4 * count**2))
     return m - h / (1 + z**2 / count), m + h / (1 + z**2 / count)
+
+
+@wrong("this is the interval of Agresti and Coull, which is wider: use Wilson's formula")
+def share_interval(right, count):
+    z = 1.96
+    n = count + z * z
+    p = (right + z * z / 2) / n
+    h = z * math.sqrt(p * (1 - p) / n)
+    return p - h, p + h
