@@ -35,14 +35,15 @@ function forgetHeads() {
 /** A table with the answer's probability without each head, and the head that it needs most. */
 function showHeads() {
   const [[k, before]] = best(seen.probabilities.data, 1), found = Object.entries(heads.shares);
-  const table = document.createElement("table"), top = table.createTHead().insertRow();
+  const table = document.createElement("table"), top = table.createTHead().insertRow(), title = document.createElement("p");
   const cell = (row, kind, text, scope) => {
     const made = Object.assign(document.createElement(kind), { textContent: text });
     if (scope) made.scope = scope;
     row.append(made);
     return made;
   };
-  table.createCaption().textContent = `${className(k)} has ${percent(before)} with all heads; without one head it has`;
+  title.textContent = `${className(k)} has ${percent(before)} with all heads. Without one head it has:`;
+  table.setAttribute("aria-label", "the probability without each head");
   cell(top, "td", "");
   for (let h = 0; h < config.heads; h++) cell(top, "th", `head ${h + 1}`, "col");
   for (let l = 0; l < config.depth; l++) {
@@ -53,7 +54,7 @@ function showHeads() {
       if (shares) made.style.background = `rgba(var(--${shares[k] < before ? "low" : "high"}), ${Math.min(0.35, Math.abs(shares[k] - before))})`;
     }
   }
-  element("each-head-table").replaceChildren(table);
+  element("each-head-table").replaceChildren(title, table);
   if (!found.length) return;
   const [name, least] = found.reduce((a, b) => b[1][k] < a[1][k] ? b : a), [l, h] = name.split(".").map(Number);
   const [[other]] = best(least, 1);

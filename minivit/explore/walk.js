@@ -432,7 +432,7 @@ function drawMatrix(canvas, { array, chosen, byRow }, last = array.shape[0] - 1,
   canvas.style.width = `${columns * cell}px`;
   canvas.style.height = `${rows <= 4 ? 16 * rows : Math.min(260, rows * cell)}px`;
   if (chosen >= 0 && rows > 1 && !byRow) {
-    context.fillStyle = "#e69f00";
+    context.fillStyle = isDark() ? "#fff" : "#000";        // no number has this colour
     context.fillRect(0, chosen, Math.max(1, columns / 64), 1);
     context.fillRect(columns - Math.max(1, columns / 64), chosen, columns, 1);
   }
@@ -1280,7 +1280,7 @@ document.querySelector(".pooling").textContent = config.classifier === "token"
   : "The answer is read from the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3). One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. Softmax turns the logits into probabilities.";
 element("in-short-image").height = Math.round(44 * HEIGHT / WIDTH);
 element("answer-in-short").onclick = () => element("image-and-answer").scrollIntoView();
-new ResizeObserver(() => { if (seen) redraw(); }).observe(document.body);
+window.addEventListener("resize", () => { if (seen) redraw(); });
 setUpTraining();
 function drawLegend() {
   const canvas = element("legend"), context = canvas.getContext("2d");

@@ -750,6 +750,7 @@ def test_each_head_is_switched_off_in_turn(opened):
     before = np.array(numbers(page)["probabilities"])
     best = int(before.argmax())
 
+    assert page.locator("#each-head-table").inner_text() == ""
     page.locator("#each-head-off").click()
     page.wait_for_function("heads && Object.keys(heads.shares).length === 6")
 
@@ -785,13 +786,14 @@ def test_what_is_changed_is_said_until_it_is_undone(opened):
 def test_a_part_that_was_hidden_with_its_block_comes_back(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
-    shown = page.locator("#qkv figure").first
-    shown.scroll_into_view_if_needed()
+    page.locator("#qkv figure").first.scroll_into_view_if_needed()
+    page.wait_for_function("panels.some(each => each.visible && each.live.id === 'qkv')")
+    block_on = "element('block-on').click()"  # without scrolling to it
 
-    after(page, switched(page, "block-on"))
+    after(page, lambda: page.evaluate(block_on))
     page.wait_for_function("document.querySelector('#qkv figure').hidden")
-    page.wait_for_timeout(300)  # so that the browser notices that it is not on the screen
-    after(page, switched(page, "block-on"))
+    page.wait_for_function("!panels.some(each => each.visible && each.live.id === 'qkv')")  # the browser has noticed
+    after(page, lambda: page.evaluate(block_on))
 
     page.wait_for_function("!document.querySelector('#qkv figure').hidden", timeout=5_000)
 
