@@ -141,6 +141,29 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else np.asarray(x.get() if hasattr(x, "get") else x)
 
 
+def plain_numbers(*values: Any) -> list[float]:
+    """Return arrays of one element each as Python numbers, and numbers unchanged.
+
+    What is on a GPU comes in one transfer, since each would wait until the GPU has done all that it was told.
+    """
+    there = [value for value in values if is_array(value) and not isinstance(value, NUMPY_TYPES)]
+    if len(there) < 2:
+        return [value.item() if is_array(value) else value for value in values]
+    xp = xp_of(there[0])
+    came = iter(to_numpy(xp.stack([value.reshape(()).astype(np.float64) for value in there])).tolist())
+    return [next(came) if any(value is other for other in there) else plain_numbers(value)[0] for value in values]
+
+
+def any_at_once(truths: Array) -> bool:
+    """Return whether an element is true; False on a GPU, where the answer would wait: see `nan_where`."""
+    return xp_of(truths) is np and bool(truths.any())
+
+
+def nan_where(truths: Array, x: Array) -> Array:
+    """Return an array on a GPU with nan in the rows (n, ...) where `truths` (n,) is true; one of NumPy unchanged."""
+    return x if xp_of(x) is np else xp_of(x).where(truths[:, None], x.dtype.type(math.nan), x)
+
+
 def available_cores() -> int:
     """Return the number of cores that this process may use, at least 1.
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from ..backend.arrays import (
     Array,
+    any_at_once,
     erf,
     extremes_are_harmless,
+    nan_where,
     plain_array,
     row_blocks,
     underflow_is_harmless,
@@ -355,7 +357,8 @@ def cross_entropy(logits: Tensor, labels: Array, smoothing: float = 0.0) -> Tens
         One number.
 
     Raises:
-        ShapeError: if the labels are not of one of the two shapes, or a class number is out of range.
+        ShapeError: if the labels are not of one of the two shapes, or a class number is out of range; where that would
+            have to be waited for, the loss is nan instead.
         ConfigError: if `smoothing` is not at least 0 and below 1.
     """
     if not 0.0 <= smoothing < 1.0:
@@ -511,11 +514,12 @@ def target_probabilities(labels: Array, logits: Array, smoothing: float) -> Arra
     if labels.shape == (batch, classes):
         targets = labels.astype(logits.dtype)
     elif labels.shape == (batch,) and labels.dtype.kind in "iu":
-        if batch and bool(((labels < 0) | (labels >= classes)).any()):
+        wrong = (labels < 0) | (labels >= classes)
+        if any_at_once(wrong):
             raise ShapeError(
                 f"labels run from {labels.min()} to {labels.max()}; {classes} classes allow 0 to {classes - 1}"
             )
-        targets = (labels[:, None] == xp.arange(classes)).astype(logits.dtype)
+        targets = nan_where(wrong, (labels[:, None] == xp.arange(classes)).astype(logits.dtype))
     else:
         raise ShapeError(
             f"labels must be {batch} integers or probabilities of shape {(batch, classes)}, "

@@ -520,20 +520,21 @@ def value_and_grad(loss_fn: Callable[[], Tensor], parameters: Sequence[Tensor]) 
     """
     gradients: dict[Tensor, Array] = {}
     value = value_and_stream(loss_fn, gradients.__setitem__)
-    return value, [gradients[p] if p in gradients else xp_of(p.data).zeros_like(p.data) for p in parameters]
+    return value.item(), [gradients[p] if p in gradients else xp_of(p.data).zeros_like(p.data) for p in parameters]
 
 
-def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> float:
-    """Return the value of `loss_fn()`; call `ready(leaf, gradient)` for each leaf as soon as its gradient is complete.
+def value_and_stream(loss_fn: Callable[[], Tensor], ready: Ready) -> Array:
+    """Return the value of `loss_fn()`, an array of one element.
 
-    So a gradient can be added to others, or sent away, while the rest of the backward pass still runs.
+    `ready(leaf, gradient)` is called for each leaf as soon as its gradient is complete. So a gradient can be added to
+    others, or sent away, while the rest of the backward pass still runs.
     """
     loss = loss_fn()
     for leaf, gradient in run_backward(
         loss, _first_gradient(loss, None), ready
     ).items():  # a loss that is itself a leaf
         ready(leaf, gradient)
-    return loss.item()
+    return loss.data
 
 
 @underflow_is_harmless()

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import engine
 from ..backend.arrays import Array, to_numpy, xp_of
+from ..backend.precision import wide
 from ..engine.fused import target_probabilities
 from ..engine.tensor import Tensor, no_grad
 from ..errors import ConfigError
@@ -29,13 +30,13 @@ class Outcome(NamedTuple):
 
     Attributes:
         loss: the mean, a scalar.
-        right: how many of the answers were right.
+        right: how many of the answers were right; on a GPU it may be an array of one number, which is not waited for.
         answers: how many there were.
         logits: (B, K), if the answers are classes and were measured.
     """
 
     loss: Tensor
-    right: int
+    right: int | Array
     answers: int
     logits: Array | None = None
 
@@ -122,7 +123,7 @@ class Classes:
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
         logits = self.logits(images)
         loss = engine.cross_entropy(logits, labels)
-        return Outcome(loss, count_correct(logits.data, labels), len(labels), logits.data)
+        return Outcome(loss, int(count_correct(logits.data, labels)), len(labels), logits.data)
 
     def weight_of(self, labels: Array) -> float:
         return len(labels) if self.class_weights is None else total_weight(labels, self.class_weights)
@@ -176,13 +177,19 @@ def total_weight(labels: Array, weights: Array) -> float:
     return len(labels) if labels.ndim == 2 else float(weights[labels].sum(dtype=np.float64))
 
 
-def count_correct(logits: Array, labels: Array) -> int:
+def count_correct(logits: Array, labels: Array) -> int | Array:
     """Return how many rows of the logits have their largest value at their label.
 
     Args:
         logits: (B, K).
         labels: (B,), or shares of the classes (B, K), of which the largest counts.
+
+    Returns:
+        An integer; if both are on a GPU, an array of one integer there.
     """
+    if not (isinstance(logits, np.ndarray) or isinstance(labels, np.ndarray)):
+        expected = labels.argmax(axis=-1) if labels.ndim == 2 else labels
+        return (wide(logits).argmax(axis=-1) == expected).sum()
     expected = to_numpy(labels)  # (B,) or (B, K)
     if expected.ndim == 2:
         expected = expected.argmax(axis=-1)

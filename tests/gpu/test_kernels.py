@@ -144,6 +144,8 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
         assert isinstance(other, np.ndarray)
         scale = np.abs(other).max() or 1.0
         found, rounding = to_numpy(mine), ROUNDING.get(dtype, ROUNDING["float32"])
+        if (name, argument) == ("gelu_tanh", "derivative"):
+            rounding *= 6  # where tanh is just above -1, near x = -5.1, an error of it counts 1 + 2 |x u'| = 40-fold
         if found.dtype.itemsize == 2:  # a number near the middle of two may be rounded to either
             found = found.astype(np.float32)
             near = np.abs(found - other) <= SPACING[dtype] / 2 * np.abs(other) + 2.0**-25 + 2 * rounding * scale

@@ -135,11 +135,15 @@ def test_tf32_is_for_matrices_and_for_stacks_of_them_apart(cupy):
         pytest.skip("this card does not know TF32")
     x = np.random.default_rng(0).standard_normal((2, 64, 64)).astype(np.float32)
     exact, there = x.astype(np.float64) @ x, cupy.asarray(x)
+    terms = np.abs(x.astype(np.float64)) @ np.abs(x)
+    # A sum of 64 products with 24 binary digits; in TF32 both factors have 11. A card may cut off what others round.
+    rounding = {False: 64 * 2.0**-23, True: 64 * 2.0**-23 + 2 * 2.0**-10}
     try:
         for stacks in (True, False):
             multiply_in_tf32(matrices=not stacks, stacks=stacks)
-            error = np.abs(to_numpy(gpu_matmul(there, there)) - exact).max() / np.abs(exact).max()
-            assert (1e-5 < error < 1e-2) if stacks else error < 1e-6
+            error = (np.abs(to_numpy(gpu_matmul(there, there)) - exact) / terms).max()
+            assert error < rounding[stacks]
+            assert REAL or not stacks or error > rounding[False]  # cuBLAS need not use what it may
     finally:
         multiply_in_tf32(matrices=False, stacks=False)
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minivit import Tensor, ViT
-from minivit.backend.arrays import beside, to_device, to_numpy
+from minivit import Tensor, ViT, cross_entropy
+from minivit.backend.arrays import beside, plain_numbers, to_device, to_numpy
 from minivit.backend.cublas import gpu_matmul
 from minivit.backend.cuda import device_memory
 from minivit.backend.workers import Workers
@@ -95,9 +95,25 @@ def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():
     assert own[2] == own[5] == (3, 2)
     assert costs[5][0][0] - costs[2][0][0] == 3 * 44  # forward and backward of three blocks
     for passed, clipped, stepped in costs.values():
-        assert passed[1] == 4  # whether the labels are classes; answers and labels, to be compared; the loss
+        assert passed[1] == 1  # the loss and the number of right answers, together
         assert clipped[1] - passed[1] == 1  # the norm
         assert stepped[1] == clipped[1]
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_a_label_that_is_no_class_makes_the_loss_nan_since_a_message_would_wait(cupy, wrong):
+    logits = Tensor(cupy.asarray(np.zeros((2, 3), np.float32)), requires_grad=True)
+    before = strict_cupy.Crossings.back
+    right, bad = (cross_entropy(logits, cupy.asarray(np.array(labels))) for labels in ([0, 2], [0, wrong]))
+    assert strict_cupy.Crossings.back == before
+    assert right.item() == pytest.approx(math.log(3)) and math.isnan(bad.item())
+
+
+def test_numbers_come_from_a_card_together(cupy):
+    before = strict_cupy.Crossings.back
+    numbers = plain_numbers(cupy.asarray(np.float32(0.1)), 7, cupy.asarray(np.array([3])), np.float64(0.5))
+    assert numbers == [float(np.float32(0.1)), 7, 3, 0.5] and strict_cupy.Crossings.back == before + 1
+    assert plain_numbers(cupy.asarray(np.array(2.5)), 1) == [2.5, 1]
 
 
 @pytest.mark.parametrize(("batch", "most"), [(8, 0.56), (16, 0.54)])

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...backend.arrays import Array, xp_of
+from ...backend.arrays import Array, plain_numbers, xp_of
 from ...backend.cuda import current_gpu, use_gpu
 from ...backend.workers import Workers, micro_batches
 from ...engine.tensor import Tensor, no_grad, value_and_stream
@@ -263,7 +263,8 @@ def batch_gradients(
     def run(number: int) -> tuple[float, int, int]:
         part = slices[number]
         share = weight_of(labels[part]) / whole
-        right = answers = 0
+        right: Array | int = 0
+        answers = 0
         unused = set(range(len(parameters)))
 
         def loss() -> Tensor:
@@ -283,7 +284,8 @@ def batch_gradients(
             value = value_and_stream(loss, ready)
         for place in unused:
             sums.add(number - own.start, place, None)
-        return value / scale, right, answers
+        loss_now, right_now = plain_numbers(value, right)  # a GPU has been told everything by now
+        return loss_now / scale, int(right_now), answers
 
     sums.begin(len(own))
     with sums.added_up(ranks):
@@ -355,7 +357,7 @@ def evaluate(
             outcome = objective.measure(prepare(images[part]), labels[part], number)
             keep(part, outcome)
         count = len(labels[part])
-        return outcome.loss.item() * count, outcome.right, outcome.answers, count
+        return outcome.loss.item() * count, int(outcome.right), outcome.answers, count
 
     counted, stopped = [], False
     with objective.network.evaluating():
