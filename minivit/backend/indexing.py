@@ -20,8 +20,8 @@ def index_for(x: Array, index: Any) -> Any:
 def scatter(y: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """Return zeros of a shape, with `y` added at an index: the transpose of `x[index]`.
 
-    A position that the index picks twice gets the sum of both; half precision is added up in float32. On a GPU the order
-    of such additions is that in which its threads come: the last bit may differ from run to run.
+    A position that the index picks twice gets the sum of both; half precision is added up in float32. A GPU adds in the
+    order in which its threads come, so the last bit may differ from run to run.
     """
     xp, dtype, y = xp_of(y), y.dtype, wide(y)
     out = xp.zeros(shape, y.dtype)
