@@ -205,7 +205,7 @@ BROKEN_FORMS: dict[str, Form] = {
     "a derivative of zeros": _form(_swish, np.zeros_like),
     "the negative of the derivative": _form(_swish, lambda x: -_swish_slope(x)),
     "a derivative that is right at some points: ask whether all are close, not any": _form(
-        _swish, lambda x: _swish_slope(x) + np.where(np.arange(np.size(x)) % 2 == 0, 0.0, 2.0)
+        _swish, lambda x: _swish_slope(x) + np.where(x > 1.0, 0.0, 2.0)
     ),
     "a derivative that is right only at 0: try points from -4 to 4": _form(
         _swish, lambda x: _swish_slope(x) + (x != 0) * (2.0 + np.cos(x))

@@ -39,6 +39,14 @@ def scale_pixels(pixels):
     return table[pixels]
 
 
+@right
+def scale_pixels(pixels):
+    out = np.empty(pixels.shape, np.float32)
+    np.subtract(pixels, np.float32(127.5), out=out, dtype=np.float32)
+    out /= 127.5
+    return out
+
+
 @wrong("the result runs from 0 to 1")
 def scale_pixels(pixels):
     return pixels.astype(np.float32) / 255
@@ -137,6 +145,14 @@ def accuracy(logits, labels):
     for row, label in zip(logits, labels, strict=True):
         hits += int(row.argmax() == label)
     return hits / len(labels)
+
+
+@right
+def accuracy(logits, labels):
+    seen = np.zeros(0, bool)
+    for row, label in zip(logits, labels, strict=True):
+        seen = np.append(seen, row[label] >= row.max())
+    return seen.mean()
 
 
 @wrong("number of right answers")

@@ -20,6 +20,12 @@ def slope(f, x, step=1e-5):
     return 0.5 * (to_the_right + to_the_left)
 
 
+@right
+def slope(f, x, step=1e-5):
+    ends = [f(x + sign * step) for sign in (1, -1)]
+    return (ends[0] - ends[1]) / sum((step, step))
+
+
 @wrong("only the step to the right")
 def slope(f, x, step=1e-5):
     return (f(x + step) - f(x)) / step

@@ -34,6 +34,15 @@ def unbroadcast(dy, shape):
     return dx.reshape(shape)
 
 
+@right
+def unbroadcast(dy, shape):
+    padded = (1,) * (dy.ndim - len(shape)) + tuple(shape)
+    for i in range(dy.ndim):
+        if padded[i] != dy.shape[i]:
+            dy = dy.sum(axis=i, keepdims=True)
+    return dy.reshape(shape)
+
+
 @wrong("sum it over the axes that broadcasting added or stretched")
 def unbroadcast(dy, shape):
     return dy
@@ -260,6 +269,13 @@ def total(a, axis=None, keepdims=False):
         return (np.zeros_like(x) + dy.reshape(lengths),)
 
     return record(x.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+
+
+@right
+def total(a, axis=None, keepdims=False):
+    out = a.data.sum(axis=axis, keepdims=keepdims)
+    kept = a.data.sum(axis=axis, keepdims=True).shape
+    return record(out, (a,), lambda dy: (np.zeros(a.shape, dy.dtype) + dy.reshape(kept),))
 
 
 wrong("this is dy unchanged")(summing(lambda shape, axis, kept: lambda dy: (dy,)))

@@ -24,6 +24,16 @@ def softmax_jacobian(p):
     return p[:, None] * (np.eye(len(p)) - p[None, :])
 
 
+@right
+def softmax_jacobian(p):
+    J = np.zeros((len(p), len(p)))
+    for i in range(len(p)):
+        for j in range(len(p)):
+            J[i, j] -= p[i] * p[j]
+        J[i, i] += p[i]
+    return J
+
+
 @wrong("p[i] · p[j] is added")
 def softmax_jacobian(p):
     return np.diag(p) + np.outer(p, p)
@@ -162,6 +172,18 @@ def matmul(a, b):
         return unbroadcast(dy @ np.matrix_transpose(w), x.shape), unbroadcast(np.matrix_transpose(x) @ dy, w.shape)
 
     return record(x @ w, (a, b), vjp)
+
+
+@right
+def matmul(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        dx = np.matmul(dy, np.moveaxis(w, -1, -2))
+        dw = np.moveaxis(np.matmul(np.moveaxis(dy, -1, -2), x), -1, -2)
+        return unbroadcast(dx, x.shape), unbroadcast(dw, w.shape)
+
+    return record(np.matmul(x, w), (a, b), vjp)
 
 
 @wrong("np.dot multiplies each matrix by all of the other stack: use x @ w")

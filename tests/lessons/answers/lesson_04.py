@@ -38,6 +38,18 @@ def normalise_row(row, eps=1e-6):
     return (x - x.mean()) / np.sqrt(x.var() + eps)
 
 
+@right
+def normalise_row(row, eps=1e-6):
+    mean = square = 0.0
+    for x in row:
+        mean += x / len(row)
+        square += x * x / len(row)
+    found = []
+    for x in row:
+        found.append((x - mean) / math.sqrt(square - mean**2 + eps))
+    return found
+
+
 @wrong("the mean is not subtracted")
 def normalise_row(row, eps=1e-6):
     return [x / math.sqrt(statistics.pvariance(row) + eps) for x in row]

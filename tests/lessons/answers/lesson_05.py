@@ -357,6 +357,11 @@ def patch_means(image, P):
     return image.reshape(len(image) // P, P, image.shape[1] // P, P).mean((1, 3))
 
 
+@right
+def patch_means(image, P):
+    return image.reshape(-1, P, image.shape[-1]).mean(axis=1).reshape(image.shape[0] // P, -1, P).mean(axis=-1)
+
+
 @wrong("average over axes 1 and 3, the pixels")
 def patch_means(image, P):
     return image.reshape(-1, P, image.shape[1] // P, P).mean(axis=(0, 2))

@@ -539,6 +539,11 @@ def momentum_at_once(gradients, momentum, T):
     return np.tril(momentum ** abs(np.arange(T) - np.arange(T)[:, None])) @ gradients
 
 
+@right
+def momentum_at_once(gradients, momentum, T):
+    return np.tril(momentum ** abs(np.arange(T) - np.arange(T)[:, None])) @ gradients[:T]
+
+
 @wrong("later gradients are added, not earlier ones")
 def momentum_at_once(gradients, momentum, T):
     return np.triu(momentum ** abs(np.arange(T)[:, None] - np.arange(T))) @ gradients

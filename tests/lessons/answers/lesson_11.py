@@ -156,6 +156,16 @@ def epoch_batches(count, batch_size, rng):
         yield order[start : start + batch_size]
 
 
+@right
+def epoch_batches(count, batch_size, rng):
+    left = list(rng.permutation(count))
+    batches = []
+    while left:
+        batches.append(np.array(left[:batch_size]))
+        del left[:batch_size]
+    return batches
+
+
 @wrong("leaves out the last 3")
 def epoch_batches(count, batch_size, rng):
     order = rng.permutation(count)
@@ -224,6 +234,20 @@ def measure(model, images, labels, batch_size=100):
     logits = np.concatenate(pieces)
     loss = minivit.cross_entropy(minivit.Tensor(logits), labels).item()
     return loss, float((logits.argmax(axis=1) == labels).mean())
+
+
+@right
+def measure(model, images, labels, batch_size=100):
+    loss, right = [], []
+    start = 0
+    with minivit.no_grad():
+        while start < len(images):
+            logits = model(images[start : start + batch_size])
+            targets = labels[start : start + batch_size]
+            loss += [minivit.cross_entropy(logits, targets).item()] * len(targets)
+            right += list(np.argmax(logits.data, axis=-1) == targets)
+            start += batch_size
+    return sum(loss) / len(loss), sum(right) / len(right)
 
 
 @wrong("keeps a tape")
@@ -571,6 +595,12 @@ def dropout(x, p, rng):
     result = x.copy()
     result[rng.uniform(size=x.shape) < p] = 0
     return result / (1 - p)
+
+
+@right
+def dropout(x, p, rng):
+    scale = rng.choice(np.array([0, 1 / (1 - p)], x.dtype), size=x.shape, p=[p, 1 - p])
+    return x * scale
 
 
 @wrong("p is the probability of dropping, not of keeping")

@@ -421,6 +421,13 @@ def masked_loss(logits, targets, corrupted):
     return -((e / e.sum(axis=-1, keepdims=True)).log() * right).sum() / float(corrupted.sum())
 
 
+@right
+def masked_loss(logits, targets, corrupted):
+    places = np.flatnonzero(corrupted)
+    B, N, K = logits.shape
+    return cross_entropy(logits.reshape(B * N, K)[places], targets.ravel()[places])
+
+
 @wrong("all patches count")
 def masked_loss(logits, targets, corrupted):
     return cross_entropy(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1))
@@ -505,6 +512,15 @@ def ridge(X, Y, l2):
 def ridge(X, Y, l2):
     U, s, Vt = np.linalg.svd(X, full_matrices=False)
     return Vt.T @ ((s / (s**2 + l2))[:, None] * (U.T @ Y))
+
+
+@right
+def ridge(X, Y, l2):
+    M, D = X.shape
+    if M < D:
+        return X.T @ np.linalg.solve(np.diag(np.full(M, float(l2))) + X @ X.T, Y)
+    U, s, V = np.linalg.svd(X, full_matrices=False)
+    return V.T @ ((s / (s**2 + l2))[:, None] * (U.T @ Y))
 
 
 @wrong("builds a matrix of 800 x 800")

@@ -108,6 +108,17 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     return (ratios[(rounds - 1) // 2] + ratios[rounds // 2]) / 2
 
 
+@right
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    second()
+    first()
+    readings = []
+    for _ in range(rounds):
+        readings.append([clock(), first(), clock(), second(), clock()][::2])
+    a, b, c = np.array(readings).T
+    return float(np.median((b - a) / (c - b)))
+
+
 @wrong("this is the mean of the ratios")
 def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     first(), second()
@@ -266,6 +277,14 @@ def gelu_in_blocks(x, block):
         u *= a
         np.multiply(u, 0.5, out=out[start:end])
         start = end
+    return out
+
+
+@right
+def gelu_in_blocks(x, block):
+    out = np.zeros(len(x), x.dtype)
+    for i in range(-(-len(x) // block)):
+        out[i * block : i * block + block] = gelu_chain(x[i * block : i * block + block])
     return out
 
 

@@ -76,6 +76,19 @@ def slope_is_right(form):
     return True
 
 
+@right
+def slope_is_right(form):
+    for x in np.linspace(-4, 4, 33):
+        point, out, slope = np.array([x]), np.zeros(1), np.zeros(1)
+        form(point, out, slope)
+        ends = np.zeros((2, 1))
+        form(point + 1e-5, ends[0], None)
+        form(point - 1e-5, ends[1], None)
+        if abs(slope[0] - (ends[0, 0] - ends[1, 0]) / 2e-5) > 1e-6:
+            return False
+    return True
+
+
 @wrong("try negative points too")
 def slope_is_right(form):
     x, step = np.linspace(0.1, 4, 41), 1e-5

@@ -340,6 +340,17 @@ def attention_mask(values, share):
     return mask
 
 
+@right
+def attention_mask(values, share):
+    mask, held = np.zeros(values.shape, bool), 0.0
+    left = values.astype(float)
+    while held < share * values.sum() - 1e-12:
+        place = np.unravel_index(left.argmax(), left.shape)
+        held += values[place]
+        mask[place], left[place] = True, -np.inf
+    return mask
+
+
 def sorted_down(values):
     order = np.argsort(-values, axis=None)
     return order, np.cumsum(values.ravel()[order]) / values.sum()

@@ -247,6 +247,11 @@ def confusion_matrix(guesses, labels, K):
     return np.array([[np.sum((labels == i) & (guesses == j)) for j in range(K)] for i in range(K)])
 
 
+@right
+def confusion_matrix(guesses, labels, K):
+    return np.array([[np.sum((labels == i) & (guesses == j)) for j in range(K)] for i in range(K)])
+
+
 @wrong("rows are guesses here")
 def confusion_matrix(guesses, labels, K):
     matrix = np.zeros((K, K), int)
