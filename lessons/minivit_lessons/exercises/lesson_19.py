@@ -165,7 +165,9 @@ def class_accuracies(attempt: Attempt) -> None:
         union = hits / np.array([max(1, ((guesses == k) | (labels == k)).sum()) for k in range(K)])
         known: dict[str, Any] = {
             "the class without images is 0: it must be nan": zero,
-            "the classes are counted from 1: entry k belongs to class k": np.append(right[1:], np.nan),
+            "the classes are counted from 1: entry k belongs to class k": np.append(
+                np.nan_to_num(right[1:], nan=-1.0), -1.0
+            ),
             "this selects by the guess, which is precision: select by the label": precision,
             "this is divided by the number of all images: divide by those of the class": of_all,
             "these are counts: divide by the number of images of the class": hits.astype(float),

@@ -813,6 +813,18 @@ def getitem(a, index):
     return record(a.data[index], (a,), vjp)
 
 
+@wrong("dx begins with ones: begin with np.zeros(shape, dtype)")
+def getitem(a, index):
+    shape, dtype = a.shape, a.dtype
+
+    def vjp(dy):
+        dx = np.ones(shape, dtype)
+        np.add.at(dx, index, dy)
+        return (dx,)
+
+    return record(a.data[index], (a,), vjp)
+
+
 @wrong("the gradients of two uses are multiplied")
 @walking
 def backward_walk(tensor, arrived):
