@@ -323,7 +323,12 @@ class ufunc:
         if a.dtype.name not in ("float16", "float32", "float64", "int32", "uint32", "uint64"):
             raise TypeError(f"cupy.{self.name}.at does not support {a.dtype}")
         launched(a, a, indices, b)
-        self._numpy.at(a._host, index_of(indices), host(b))
+        # Atomic additions: in the order in which threads come.
+        places = np.arange(a.size).reshape(a.shape)[index_of(indices)]
+        order = np.random.default_rng(Crossings.launches).permutation(places.size)
+        flat, values = a._host.reshape(-1), np.broadcast_to(host(b), places.shape)
+        assert np.shares_memory(flat, a._host)
+        self._numpy.at(flat, places.reshape(-1)[order], values.reshape(-1)[order])
 
     def reduce(self, a: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         return _call(self._numpy.reduce, (a,), {"axis": axis, "dtype": dtype, "out": out, "keepdims": keepdims})
