@@ -74,6 +74,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "add position embeddings before the first block (stem), separate ones in every block (every) or the same ones "
         "in every block (shared) [default: the model's]",
     ),
+    (
+        "attention-init", str, "NAME",
+        "begin with random kernels of attention as the paper's authors do (xavier), or with kernels whose products "
+        "look like trained ones (mimetic), which helps where images are few [default: the recipe's, or xavier]",
+    ),
     ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
     (
         "stochastic-depth", float, "RATE",

@@ -37,7 +37,10 @@ SAMPLERS, CLASS_WEIGHTS = ("shuffled", "balanced"), ("none", "balanced")
 MOST_SNAPSHOTS = 1_000
 MONITORED = ("accuracy", "loss")
 # The parts of a Vision Transformer, which starting weights settle.
-OF_THE_MODEL = ("patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at")
+OF_THE_MODEL = (
+    "patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at", "attention_init",
+)  # fmt: skip
+ATTENTION_INITS = ("xavier", "mimetic")
 OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
 
@@ -163,6 +166,7 @@ class ModelOptions(Options):
     pool: str | None = None
     positions: str | None = None
     positions_at: str | None = None
+    attention_init: str | None = None
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     patch_dropout: float = 0.0
@@ -175,6 +179,8 @@ class ModelOptions(Options):
         good = self.mlp_ratio is None or 0 < self.mlp_ratio <= LARGEST_RATIO
         self._check("mlp_ratio", good, f"above 0 and at most {LARGEST_RATIO:g}")
         self._check("eps", self.eps is None or 0 < self.eps <= 1, "above 0 and at most 1")
+        if self.attention_init is not None:
+            self._check_one_of("attention_init", ATTENTION_INITS)
         self._check_below_1("patch_dropout")
         self._check("patch_dropout_until", 0 <= self.patch_dropout_until <= 1, "a share from 0 to 1")
         if self.pool is not None:
@@ -188,6 +194,7 @@ class ModelOptions(Options):
                 self._check(
                     name, getattr(self, name) is None, "left out: the starting weights settle the model's shape"
                 )
+            self._check("attention_init", self.attention_init is None, "left out: the run starts from trained weights")
         elif self.model != OWN_MODEL:
             model_config(self.model, **self._shape_to_check)
 

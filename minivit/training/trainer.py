@@ -21,6 +21,7 @@ from ..errors import ConfigError, ImageError
 from ..models import Classifier, ViT, create_model
 from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
+from ..models.mimetic import begin_mimetically
 from ..models.names import build
 from ..nn import Module
 from ..preprocessing import preprocessing_in
@@ -508,7 +509,10 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
         height, width, sizes["channels"] = dataset.image_shape
         sizes["image_size"] = height if height == width else (height, width)
     sizes |= options.model_changes
-    return create_model(options.model, seed=seed, num_classes=len(dataset.classes), **sizes).train()
+    model = create_model(options.model, seed=seed, num_classes=len(dataset.classes), **sizes)
+    if options.attention_init == "mimetic":
+        begin_mimetically(model, seed)
+    return model.train()
 
 
 def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classifier:
