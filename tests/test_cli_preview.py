@@ -215,6 +215,7 @@ def test_nothing_is_suggested_where_the_loss_does_not_fall():
     assert found(list(2.3 + 0.3 * noise)).suggestion is None
 
 
+@pytest.mark.slow
 def test_the_losses_are_those_of_the_runs_own_steps(tmp_path, monkeypatch):
     config = TrainConfig(**SMALL, batch_size=16, mixup=0.2, dropout=0.1)
     test = range_test.range_test(config, 20, 1e-4, 1e-2)

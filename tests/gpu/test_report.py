@@ -104,6 +104,7 @@ def test_a_part_that_raises_hangs_or_crashes_leaves_what_all_parts_measured(tmp_
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no groups of processes")
+@pytest.mark.slow
 def test_what_a_late_program_started_ends_with_it(tmp_path):
     marks = tmp_path / "marks"
     child = f"import time\nwhile True:\n    open({str(marks)!r}, 'a').write('x')\n    time.sleep(0.02)"
@@ -118,6 +119,7 @@ def test_what_a_late_program_started_ends_with_it(tmp_path):
     assert marks.stat().st_size == size > 0
 
 
+@pytest.mark.slow
 def test_a_program_that_is_asked_to_end_may_still_write(tmp_path):
     code = """
     import signal, sys, time
@@ -226,7 +228,7 @@ def test_bad_options_end_in_one_sentence_and_status_2(cupy, capsys, arguments, m
 @pytest.mark.skipif(shutil.which("make") is None or shutil.which("nvidia-smi") is not None, reason="needs make, no GPU")
 def test_make_gpu_report_without_a_gpu_installs_nothing_and_ends_with_status_2():
     made = subprocess.run(
-        ["make", "gpu-report", f"PYTHON={sys.executable} -S", "BIN=nowhere"],
+        ["make", "--no-print-directory", "gpu-report", f"PYTHON={sys.executable} -S", "BIN=nowhere"],
         cwd=ROOT, capture_output=True, encoding="utf-8",
     )  # fmt: skip
 
