@@ -304,9 +304,8 @@ def attend(qkv: Tensor, heads: int, queries: int | None) -> tuple[Tensor, Array]
     def vjp(dy: Array):
         a = saved_weights()
         q, k, v = saved_heads() if copied else split_heads(saved_heads(), 3, heads)
-        dqkv = xp.empty(
-            (batch, tokens, width), a.dtype
-        )  # in rows, whatever the order of x, so that the heads are views of it
+        # In rows, whatever the order of x, so that the heads are views of it.
+        dqkv = xp.empty((batch, tokens, width), a.dtype)
         places = split_heads(dqkv, 3, heads)
         room = room_for_products(places)
         dq, dk, dv = room
