@@ -116,7 +116,7 @@ def converted(name, arguments, stored, put=np.asarray):
 
 
 @pytest.mark.parametrize(
-    "dtype", ["float32", "bfloat16", *(pytest.param(other, marks=pytest.mark.slow) for other in ("float64", "float16"))]
+    "dtype", ["float32", *(pytest.param(other, marks=pytest.mark.slow) for other in ("float64", "float16", "bfloat16"))]
 )
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "which"), CASES)

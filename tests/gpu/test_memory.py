@@ -44,6 +44,7 @@ def kept_and_weights(folder):
     return total.kept_bytes, total.weight_bytes
 
 
+@pytest.mark.slow
 def test_micro_batches_that_do_not_fit_are_refused_with_the_largest_that_does(tmp_path, memory):
     kept, weights = kept_and_weights(tmp_path / "any")
     memory(3 * weights + WAITING * 64 * IMAGE + 10.5 * kept)
