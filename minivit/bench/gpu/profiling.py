@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
@@ -14,6 +13,7 @@ from ...backend.cuda import find_cupy, wait_for
 from ..contenders import LIBRARIES, Job, torch_with_gpu
 from .findings import Findings, Settings
 from .speed import jobs, name_of
+from .timing import milliseconds
 
 PROFILES = [("minivit", "tf32"), ("minivit", "bfloat16"), ("torch", "tf32")]
 STEPS = 3
@@ -44,13 +44,7 @@ def _profiled(job: Job, library: str) -> dict[str, Any]:
     torch.cuda.empty_cache()
     with ExitStack() as stack:
         work, inputs = LIBRARIES[library](job, stack), job.inputs(0)
-        for _ in range(3):
-            work(*inputs)
-        wait_for(job.device)
-        start = time.perf_counter()
-        for _ in range(STEPS):
-            work(*inputs)
-        wall = 1e3 * (time.perf_counter() - start) / STEPS
+        wall = milliseconds(lambda: work(*inputs), job.device, STEPS)
         with profiler(activities=[ProfilerActivity.CUDA]) as seen:
             for _ in range(STEPS):
                 work(*inputs)
