@@ -146,12 +146,13 @@ def plain_numbers(*values: Any) -> list[float]:
 
     What is on a GPU comes in one transfer, since each would wait until the GPU has done all that it was told.
     """
-    there = [value for value in values if is_array(value) and not isinstance(value, NUMPY_TYPES)]
-    if len(there) < 2:
-        return [value.item() if is_array(value) else value for value in values]
-    xp = xp_of(there[0])
-    came = iter(to_numpy(xp.stack([value.reshape(()).astype(np.float64) for value in there])).tolist())
-    return [next(came) if any(value is other for other in there) else plain_numbers(value)[0] for value in values]
+    found = list(values)
+    on_gpu = [i for i, value in enumerate(values) if is_array(value) and not isinstance(value, NUMPY_TYPES)]
+    if len(on_gpu) > 1:
+        together = xp_of(values[on_gpu[0]]).stack([values[i].reshape(()).astype(np.float64) for i in on_gpu])
+        for i, number in zip(on_gpu, to_numpy(together).tolist(), strict=True):
+            found[i] = number
+    return [value.item() if is_array(value) else value for value in found]
 
 
 def any_at_once(truths: Array) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ConfigError, MissingExtraError
 from ..utils.text import printable
-from .common import format_option, json_option
+from .common import check_device, format_option, json_option
 
 EXAMPLES = (
     "minivit bench ViT-Ti_4-CIFAR ViT-XS_4-CIFAR --quick",
@@ -139,10 +139,9 @@ def add_bench(commands: Any) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    import numpy as np
     from tqdm.auto import tqdm
 
-    from ..backend.arrays import available_cores, to_device
+    from ..backend.arrays import available_cores
     from ..bench import (
         Job,
         compare,
@@ -165,7 +164,7 @@ def _bench(options: argparse.Namespace) -> int:
     if written := [name for name in options.models if name.endswith(".json")]:
         raise ConfigError(f"--json prints to standard output: to write a file, give --out {printable(written[0])}")
     precisions = _precisions(options)
-    to_device(np.zeros(1), options.device)  # a GPU that cannot be used is told before anything runs
+    check_device(options)
     if (options.plan or options.growth) and (options.device != "cpu" or precisions != ["float32"]):
         raise ConfigError("--plan and --growth measure the processor in float32: remove --device and --precision")
     if options.plan:

@@ -10,7 +10,15 @@ from typing import Any
 
 from ..utils.console import complain
 from ..utils.text import printable
-from .common import data_dir_option, device_option, format_option, json_option, threads_of, threads_option
+from .common import (
+    check_device,
+    data_dir_option,
+    device_option,
+    format_option,
+    json_option,
+    threads_of,
+    threads_option,
+)
 
 EXAMPLES = (
     "minivit experiment pooling",
@@ -40,14 +48,11 @@ def add_experiment(commands: Any) -> None:
 
 
 def _experiment(options: argparse.Namespace) -> int:
-    import numpy as np
-
-    from ..backend.arrays import to_device
     from ..experiments import EXPERIMENTS, run_experiment
     from ..utils.figures import formats_in
 
     formats = formats_in(options.format)
-    to_device(np.zeros(1, np.float32), options.device)  # an unknown device is said before anything is read or written
+    check_device(options)
     experiment = EXPERIMENTS[options.name]
     folder = Path(options.out) if options.out else Path("runs") / f"experiment-{options.name}"
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..models import MODEL_NAMES, model_config
-from ..utils.text import quoted
+from ..utils.text import aligned, quoted
 from ..weights.published import TABLE, Published
 from .common import json_option
 
@@ -91,12 +91,4 @@ def _words(row: Published) -> tuple[str, ...]:
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of words as lines with aligned columns; the first row is the heading."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = [name in NUMBERS for name in rows[0]]
-    return [
-        "  ".join(
-            word.rjust(width) if to_right else word.ljust(width)
-            for word, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, [name in NUMBERS for name in rows[0]])

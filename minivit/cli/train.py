@@ -335,7 +335,7 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
     """Draw the answers of a finished run's weights to images it was measured on; return its figures."""
     from ..insight.figures import predictions_figure
     from ..training.batches import find_data
-    from ..training.folder import drawn_figures, drop_older_figures, figure_paths
+    from ..training.folder import drawn_figures, redrawn
 
     if config.objective != "classes":
         return drawn_figures(folder, "curve")
@@ -347,22 +347,20 @@ def _draw_predictions(folder: Path, config: TrainConfig, weights: Path) -> list[
     shown = data.test.subset(indices_to_show(data.test, 10)).resized(height, width, preprocessing_in(model.header))
     if isinstance(model, ViT) and model.config.depth:
         title = f"{config.title} on {data.split} images of {dataset_title(config.dataset)}"
-        sheets = figure_paths(folder, "predictions", config.format)
-        predictions_figure(model, shown, sheets, len(shown), title=title)
-        drop_older_figures(sheets)
+        with redrawn(folder, "predictions", config.format) as sheets:
+            predictions_figure(model, shown, sheets, len(shown), title=title)
     return [*drawn_figures(folder, "curve"), *drawn_figures(folder, "predictions")]
 
 
 def _draw_confusion(folder: Path, config: TrainConfig, result: RunResult) -> list[Path]:
     """Draw the confusion matrix of the last evaluation, if this process made one; return its figure."""
     from ..evaluation.figures import confusion_figure
-    from ..training.folder import drawn_figures, drop_older_figures, figure_paths
+    from ..training.folder import drawn_figures, redrawn
     from ..utils.figures import write_figure
 
     if result.confusion is None:
         return drawn_figures(folder, "confusion")
     title = f"{config.title} on {result.split} images of {dataset_title(config.dataset)}, last evaluation"
-    paths = figure_paths(folder, "confusion", config.format)
-    write_figure(confusion_figure(*result.confusion, title), paths)
-    drop_older_figures(paths)
+    with redrawn(folder, "confusion", config.format) as paths:
+        write_figure(confusion_figure(*result.confusion, title), paths)
     return paths

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -116,14 +116,17 @@ def drawn_figures(folder: Path, name: str) -> list[Path]:
     return [path for format in FORMATS if (path := folder / f"{name}.{format}").is_file()]
 
 
-def drop_older_figures(drawn: Sequence[Path]) -> None:
-    """Remove what a resumed run drew in other formats before, since it no longer shows the run.
+@contextmanager
+def redrawn(folder: Path, name: str, formats: str) -> Iterator[list[Path]]:
+    """Yield where to write a figure of a run; then remove its files in other formats, which no longer show the run.
 
     Args:
-        drawn: the files of a figure that were just written.
+        folder, name, formats: as for `figure_paths`.
     """
-    for path in drawn_figures(drawn[0].parent, drawn[0].stem):
-        if path not in drawn:
+    paths = figure_paths(folder, name, formats)
+    yield paths
+    for path in drawn_figures(folder, name):
+        if path not in paths:
             path.unlink(missing_ok=True)
 
 

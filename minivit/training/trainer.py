@@ -394,8 +394,9 @@ def build_run(
     # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
     microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
-    if loader.uploads:
-        check_fits_gpu(loader, config, model, device, microbatch_size(loader.batch_size))
+    if loader.uploads and not config.freeze:  # a frozen network keeps nothing for the backward pass
+        half = config.precision in HALF
+        check_fits_gpu(loader.uploads, config, model, device, microbatch_size(loader.batch_size), half)
     epochs = total_steps / loader.steps_per_epoch
     preprocessing = preprocessing_in(model.header)
     if not given.batches:
@@ -666,18 +667,17 @@ def prepare_uploads(loader: Loader, options: OptimOptions, model: Classifier, de
     return gpu_microbatch(model, options.batch_size, device, batches)
 
 
-def check_fits_gpu(loader: Loader, config: TrainConfig, model: Classifier, device: str, microbatch: int) -> None:
+def check_fits_gpu(
+    uploads: Uploads, options: OptimOptions, model: Classifier, device: str, microbatch: int, half: bool
+) -> None:
     """Raise OutOfMemory if a step is certainly too large for a GPU: the least that its backward pass may keep is.
 
-    Half precision keeps no less than half of the bytes, and --grad-checkpointing no less than one block of them. A
-    frozen network keeps nothing.
+    Half precision keeps no less than half of the bytes, and --grad-checkpointing no less than one block of them.
     """
-    if config.freeze or not loader.uploads:
-        return
-    blocks = getattr(model.config, "depth", 1) if config.grad_checkpointing else 1
-    saving = max(1, blocks) * (2 if config.precision in HALF else 1)
-    batches = config.grad_accum_steps * len(loader.uploads.slots)
-    check_gpu_memory(model, device, config.batch_size, microbatch, batches, saving)
+    blocks = model.config.depth if isinstance(model, ViT) and model.checkpoint_blocks else 1
+    saving = max(1, blocks) * (2 if half else 1)
+    batches = options.grad_accum_steps * len(uploads.slots)
+    check_gpu_memory(model, device, options.batch_size, microbatch, batches, saving)
 
 
 def begin_folder(run: Run, resume: bool) -> None:

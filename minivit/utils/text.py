@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -68,6 +68,23 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
     shown = ", ".join(printable(name, longest) for name in every[:most])
     rest = len(every) - most
     return f"{shown} and {rest:,} more" if rest > 0 else shown
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Return the rows of a table as lines with aligned columns.
+
+    Args:
+        rows: their words.
+        right: for each column, whether its words end at the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            word.rjust(width) if to_right else word.ljust(width)
+            for word, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:

@@ -121,7 +121,7 @@ def test_a_patch_size_is_compared_with_the_image_size_of_the_data():
 
 
 def test_no_part_of_a_run_takes_all_options():
-    """Only what builds the whole run does, and what weighs a whole step of it."""
+    """Only what builds the whole run does."""
     names = {*(group.__name__ for group in GROUPS)}
     takes_all = set()
     for module in (trainer, batches):
@@ -130,7 +130,7 @@ def test_no_part_of_a_run_takes_all_options():
                 kinds = {str(parameter.annotation) for parameter in inspect.signature(function).parameters.values()}
                 takes_all |= {name} if "TrainConfig" in kinds else set()
                 assert len(kinds & names) <= 1, name
-    assert takes_all == {"train", "opened_run", "build_run", "check_fits_gpu"}
+    assert takes_all == {"train", "opened_run", "build_run"}
 
 
 def test_each_part_is_built_from_its_group():

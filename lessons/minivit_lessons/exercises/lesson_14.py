@@ -158,25 +158,11 @@ def convolve_at(attempt: Attempt) -> None:
                 ),
                 "pixel and weight are added: multiply them": window.sum() + kernel.sum(axis=(0, 1, 2)),
                 "this is the window: multiply it by the kernel and add up": window,
-                "row and column of the pixel both use i: the column is column · s + j": np.array(
-                    [
-                        sum(
-                            float(padded[row * s + i, column * s + i] @ kernel[i, j, :, d])
-                            for i in range(3)
-                            for j in range(2)
-                        )
-                        for d in range(4)
-                    ]
+                "row and column of the pixel both use i: the column is column · s + j": sum(
+                    padded[row * s + i, column * s + i, c] * kernel[i, j, c] for i, j, c in np.ndindex(3, 2, 2)
                 ),
-                "row and column of the pixel both use j: the row is row · s + i": np.array(
-                    [
-                        sum(
-                            float(padded[row * s + j, column * s + j] @ kernel[i, j, :, d])
-                            for i in range(3)
-                            for j in range(2)
-                        )
-                        for d in range(4)
-                    ]
+                "row and column of the pixel both use j: the row is row · s + i": sum(
+                    padded[row * s + j, column * s + j, c] * kernel[i, j, c] for i, j, c in np.ndindex(3, 2, 2)
                 ),
                 "the last row and column of the window are left out: i < h and j < w": response(
                     window[:-1, :-1], kernel[:-1, :-1]
@@ -266,13 +252,7 @@ def conv2d(attempt: Attempt) -> None:
                     _convolved(images, np.broadcast_to(kernel[:1, :1], kernel.shape), s)
                 ),
                 "the first slice is counted twice: begin the sum with 0, or at the second": (
-                    _convolved(
-                        images,
-                        np.concatenate(
-                            [2 * kernel.reshape(-1, *kernel.shape[2:])[:1], kernel.reshape(-1, *kernel.shape[2:])[1:]]
-                        ).reshape(kernel.shape),
-                        s,
-                    )
+                    right + _convolved(images, _all_but(kernel, 0), s)
                 ),
             },
         )

@@ -13,7 +13,7 @@ from ...errors import ConfigError, MinivitError
 from ...utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_SOME_FAILED, complain, say
 from ...utils.files import safe_name
 from .findings import Settings
-from .limited import FINISHED, Outcome, run_limited
+from .limited import FINISHED, GRACE_SECONDS, Outcome, run_limited
 from .parts import PARTS, command_of, file_of, limit_of
 from .report import REPORT, write_report
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure_parts(
     names: Sequence[str], settings: Settings, seconds: float, commands: Mapping[str, Sequence[str]] | None = None,
-    grace: float = 10.0,
+    grace: float = GRACE_SECONDS,
 ) -> dict[str, Outcome]:  # fmt: skip
     """Run parts one after the other, and write the report after each.
 

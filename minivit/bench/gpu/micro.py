@@ -12,7 +12,7 @@ from ... import engine
 from ...backend.arrays import to_device, to_numpy, xp_of
 from ...backend.cublas import multiply_in_tf32
 from ...backend.cuda import current_gpu, wait_for
-from ...backend.kernels import KERNELS, TYPES, parts_of_rows
+from ...backend.kernels import TYPES, parts_of_rows
 from ...backend.precision import wide_type
 from ...backend.products import matmul
 from ...engine import fused
@@ -113,7 +113,6 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
     A pass is an array of the first one's size that is read, or one that is written.
     """
     dtype = _type(element)
-
     wide = wide_type(dtype)
 
     def normal(*shape: int, dtype: np.dtype = dtype) -> Any:
@@ -156,11 +155,8 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
 
 def kernels(bench: Bench, size: Sizes, element: str, findings: Findings) -> None:
     """Measure each kernel: milliseconds, and the bytes that it must move divided by them."""
-    calls = kernel_calls(bench, size, element)
-    for name in KERNELS:
-        if name in calls:
-            shape, call, moved = calls[name]
-            findings.measure(f"kernel {name} {shape} {element}", lambda c=call, m=moved: bench.rate(c, m))
+    for name, (shape, call, moved) in kernel_calls(bench, size, element).items():
+        findings.measure(f"kernel {name} {shape} {element}", lambda c=call, m=moved: bench.rate(c, m))
 
 
 # -- products -----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...utils.files import read_json, write_json, write_text
+from ...utils.text import aligned
 from .limited import Outcome
 from .parts import PARTS, file_of
 from .speed import PRECISIONS
@@ -175,16 +176,9 @@ def _left_out(parts: dict[str, Any]) -> list[str]:
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    """Return rows as lines, with columns as wide as their longest entry; the columns `left` begin at the left."""
-    everything = [list(titles), *(list(row) for row in rows)]
-    if len(everything) == 1:
-        return []
-    widths = [max(len(row[i]) for row in everything) for i in range(len(titles))]
-    return [
-        "  ".join(f"{cell:<{width}}" if i in left else f"{cell:>{width}}" for i, (cell, width) in
-                  enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in everything
-    ]  # fmt: skip
+    """Return rows below their titles as lines; the columns `left` begin at the left. No rows make no table."""
+    below = list(rows)
+    return aligned([titles, *below], [i not in left for i in range(len(titles))]) if below else []
 
 
 def _value(value: Any) -> str:

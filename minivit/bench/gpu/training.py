@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +11,8 @@ from typing import Any
 from ...data import cifar10, default_data_dir
 from ...errors import DataNotFoundError
 from ...training import TrainConfig, recipe, train
+from ...training.folder import METRICS
+from ...training.logs import MetricsFile
 from .findings import Findings, Settings
 
 MODEL, BATCH = "ViT-Ti_4-CIFAR", 512
@@ -51,13 +50,10 @@ def _short_run(settings: Settings, options: dict[str, Any]) -> dict[str, Any]:
 
 def _images_per_second(folder: Path) -> float:
     """Return the median throughput of a run after its first log, in which kernels are compiled."""
-    speeds = [record["images_per_second"] for record in _records(folder) if record["kind"] == "train"]
+    speeds = [
+        record["images_per_second"] for record in MetricsFile(folder / METRICS).read() if record["kind"] == "train"
+    ]
     return statistics.median(speeds[1:] or speeds)
-
-
-def _records(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def cifar(settings: Settings, findings: Findings) -> None:
@@ -68,7 +64,8 @@ def cifar(settings: Settings, findings: Findings) -> None:
     except DataNotFoundError as error:
         findings.note(f"CIFAR-10 is left out: {error}")
         return
-    with _run_folder(settings) as folder:
+    with TemporaryDirectory(prefix="minivit-gpu-report-") as made:
+        folder = Path(made)
         options = cifar_options(settings, findings, data_dir)
         trial = {**options, "steps": 3 if settings.tiny else TRIAL_STEPS, "eval_every": 0.0, "log_every": 10}
         if settings.tiny:
@@ -101,7 +98,7 @@ def _epochs_between_evaluations(steps: int, options: dict[str, Any]) -> float:
 
 def _cifar_run(config: TrainConfig, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
     result = train(config, folder, show=False)
-    tests = [record for record in _records(folder) if record["kind"] == "test"]
+    tests = [record for record in MetricsFile(folder / METRICS).read() if record["kind"] == "test"]
     best = max(tests, key=lambda record: record["accuracy"], default=None)
     return {
         "best_accuracy": best and best["accuracy"],
@@ -113,9 +110,3 @@ def _cifar_run(config: TrainConfig, folder: Path, options: dict[str, Any]) -> di
         "options": {name: value for name, value in options.items() if name != "data_dir"},
         "curve": [{name: record[name] for name in ("epoch", "accuracy", "seconds")} for record in tests],
     }
-
-
-@contextmanager
-def _run_folder(settings: Settings) -> Iterator[Path]:
-    with TemporaryDirectory(prefix="minivit-gpu-report-") as folder:
-        yield Path(folder)

@@ -11,7 +11,7 @@ from ...data import dataset_title
 from ...utils.figures import BLUE, GREEN, LIGHT, ORANGE, figure_style, new_figure, write_figure
 from ...utils.text import write_words
 from ..config import TrainConfig
-from ..folder import METRICS, drop_older_figures, figure_paths
+from ..folder import METRICS, redrawn
 from ..logs import MetricsFile, Record
 from ..run import Run
 from .callback import Callback
@@ -34,9 +34,8 @@ class LearningCurve(Callback):
             extras = extras_of_training_loss(run.config)
             best = run.progress.best
             marked = best.epoch if best and best.step != run.progress.evaluated else None
-            paths = figure_paths(run.folder, "curve", run.config.format)
-            learning_curve(records, paths, title, extras, mixings(run.config), best=marked)
-            drop_older_figures(paths)
+            with redrawn(run.folder, "curve", run.config.format) as paths:
+                learning_curve(records, paths, title, extras, mixings(run.config), best=marked)
 
 
 def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
