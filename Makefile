@@ -2,8 +2,8 @@
 #
 #   make install   minivit in .venv, and no more; `. .venv/bin/activate` puts it on the path
 #   make train     train a small ViT on the embedded shapes, with pictures       (about 4 minutes)
-#   make test      the test suite without its slow tests                         (about 2.5 minutes on 2 cores)
-#   make test-all  the test suite, slow tests (long runs) included               (about 8 minutes)
+#   make test      the test suite without its slow tests                         (about 3 minutes on 2 cores)
+#   make test-all  the test suite, slow tests (long runs) included               (about 12 minutes)
 #   make test-versions   part of the tests with the oldest libraries allowed, and on the newest Python and libraries
 #   make lint      ruff and pyright
 #   make mutants   one small mistake at a time in engine, nn, the model and training: does a test notice?  (about 20 minutes)
