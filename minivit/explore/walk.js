@@ -970,10 +970,9 @@ function showSwitches() {
 /** What the visitor has changed, in words. */
 function changesInWords() {
   const { positions, temperature, order, blocksOff, residualOff, headsOff } = state.edits;
-  const of = (list, words) => list.map(words);
   return [...(positions ? [] : ["no position embeddings"]), ...(order ? ["patches in another order"] : []),
-    ...of(blocksOff, l => `block ${l + 1} off`), ...of(residualOff, l => `block ${l + 1} without its residual connection`),
-    ...of(headsOff, name => `head ${Number(name.split(".")[1]) + 1} of block ${Number(name.split(".")[0]) + 1} off`),
+    ...blocksOff.map(l => `block ${l + 1} off`), ...residualOff.map(l => `block ${l + 1} without its residual connection`),
+    ...headsOff.map(name => `head ${Number(name.split(".")[1]) + 1} of block ${Number(name.split(".")[0]) + 1} off`),
     ...(temperature === 1 ? [] : [`temperature ${short(temperature)}`]), ...(painted ? ["the image"] : [])];
 }
 
@@ -1275,9 +1274,12 @@ for (const each of document.querySelectorAll("[data-size]")) each.textContent = 
 document.querySelector(".depth").textContent = config.depth;
 document.querySelector(".heads").textContent = config.heads;
 document.querySelector(".in-front").hidden = !FRONT;
-document.querySelector(".pooling").textContent = config.classifier === "token"
-  ? "The answer is read from the class token alone, after a last LayerNorm. One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. Softmax turns the logits into probabilities."
-  : "The answer is read from the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3). One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. Softmax turns the logits into probabilities.";
+const isToken = config.classifier === "token";
+document.querySelector(".pooling").textContent = `The answer is read from ${isToken
+  ? "the class token alone, after a last LayerNorm"
+  : "the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3)"}. `
+  + "One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. "
+  + "Softmax turns the logits into probabilities.";
 element("in-short-image").height = Math.round(44 * HEIGHT / WIDTH);
 element("answer-in-short").onclick = () => element("image-and-answer").scrollIntoView();
 window.addEventListener("resize", () => { if (seen) redraw(); });
