@@ -245,18 +245,21 @@ def test_in_a_browser_a_click_on_a_link_opens_its_file_which_can_be_edited_and_s
 
 
 def click_link(page, text):
-    """Go to the first lesson, scroll down until a link with this text is there, and click it."""
+    """Go to the first lesson, scroll until a link with this text is in sight, and click it."""
+    from playwright.sync_api import TimeoutError as NotYet
+
     page.locator(TAB, has_text="00_start.ipynb").first.click()
-    heading = page.locator(".jp-Notebook:visible .jp-RenderedMarkdown h1").first
-    heading.wait_for()
+    page.locator(".jp-NotebookPanel:visible .jp-RenderedMarkdown h1").first.wait_for()
+    page.locator(".jp-NotebookPanel:visible .jp-Spinner").wait_for(state="detached")
     link = page.locator(".jp-Notebook:visible .jp-RenderedMarkdown a", has_text=re.compile(f"^{text}$")).first
     page.mouse.move(700, 500)
-    for _ in range(100):  # a cell that is out of sight is not in the page
-        if link.count():
-            break
-        page.mouse.wheel(0, 500)
+    for way in [500] * 60 + [-500] * 60:  # a cell that is out of sight is hidden or not in the page
+        if link.is_visible():
+            with contextlib.suppress(NotYet):  # the notebook may hide the cell again when it sets the pages' heights
+                return link.click(timeout=5_000)
+        page.mouse.wheel(0, way)
         page.wait_for_timeout(200)
-    link.click()
+    raise AssertionError(f"the first lesson shows no link {text!r} that can be clicked")
 
 
 def until(condition, seconds=30):
