@@ -20,7 +20,7 @@
 #   make book      the executed lessons as a site, in site/                                    (installs Sphinx)
 #   make site      landing page, lessons, guide, reference and gallery as a site, in site/      (installs Sphinx)
 #   make test-lessons   run every notebook from an empty kernel                                 (about 20 minutes)
-#   make bench     speed beside PyTorch and JAX (installs both)
+#   make bench     speed beside PyTorch, ONNX Runtime and JAX (installs them)
 #   make gpu-report  a GPU's numbers beside NumPy's, its speed beside PyTorch's, into results/gpu/CARD; with the machine's own
 #                  CuPy and PyTorch, if it has them: then nothing is installed; REPORT_OPTIONS="--minutes 10"   (an hour at most)
 #   make clean     remove the virtual environment and caches

@@ -7,6 +7,13 @@ import os
 import platform
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+
+UNITS = {  # names of Linux for what multiplies and adds vectors and matrices
+    "avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 in bfloat16", "amx_bf16": "AMX in bfloat16",
+    "asimd": "NEON", "sve": "SVE", "bf16": "NEON in bfloat16", "sme": "SME",
+}  # fmt: skip
+
 
 def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
     """Return the seconds of processor time that this process may use in a second: the smallest quota of its cgroups.
@@ -40,12 +47,25 @@ def cpu_quota(root: str | os.PathLike[str] = "/") -> float:
 
 def processor_name() -> str:
     """Return the processor's name, such as "AMD EPYC 7763 64-Core Processor"; its architecture if nothing says it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def processor_units() -> list[str]:
+    """Return the processor's instructions for vectors and matrices, such as AVX2; where Linux is not, NumPy's names."""
+    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()  # Features: on ARM
+    if flags:
+        return [name for flag, name in UNITS.items() if flag in flags]
+    simd = np.show_config(mode="dicts")["SIMD Extensions"]
+    return [*simd["baseline"], *simd["found"]]
+
+
+def _cpuinfo(key: str) -> str:
+    """Return what Linux says of the first processor under a key; "" where there is nothing."""
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
 
 
 def _quota_in_version_2(folder: Path) -> float:

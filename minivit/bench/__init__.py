@@ -5,7 +5,7 @@
 """
 
 from .compare import Job, compare, comparison_table
-from .hardware import hardware
+from .hardware import hardware, hardware_text
 from .profile import Floor, engine_overhead, measure_floor, profile_table, time_by_op
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "comparison_table",
     "engine_overhead",
     "hardware",
+    "hardware_text",
     "measure_floor",
     "profile_table",
     "time_by_op",

@@ -100,8 +100,8 @@ def _quartiles(values: Sequence[float]) -> tuple[float, float]:
 def comparison_table(measurements: Sequence[Measurement]) -> str:
     """Return the measurements of one or several jobs as a table to print."""
     lines = [
-        f"{'model':<16}{'task':<7}{'precision':<10}{'batch':>5}  {'library':<16}{'images/s (quartiles)':>30}"
-        f"{'minivit is':>12}{'(quartiles)':>14}{'peak memory':>13}",
+        f"{'model':<16}{'task':<7}{'precision':<10}{'batch':>5}  {'library':<24}{'images/s (quartiles)':>30}"
+        f"{'minivit is':>12}{'(quartiles)':>17}{'peak memory':>13}",
     ]
     for m in measurements:
         speed = f"{m.speed:,.1f} ({m.spread[0]:,.1f} to {m.spread[1]:,.1f})"
@@ -109,5 +109,5 @@ def comparison_table(measurements: Sequence[Measurement]) -> str:
         spread = "" if m.library == "minivit" else f"{m.ratio_spread[0]:.2f} to {m.ratio_spread[1]:.2f}"
         memory = "?" if m.memory is None else f"{m.memory / 2**20:,.0f} MB"
         what = f"{m.job.model:<16}{m.job.task:<7}{m.job.precision:<10}{m.job.batch_size:>5}"
-        lines.append(f"{what}  {m.library:<16}{speed:>30}{ratio:>12}{spread:>14}{memory:>13}")
+        lines.append(f"{what}  {m.library:<24}{speed:>30}{ratio:>12}{spread:>17}{memory:>13}")
     return "\n".join(lines)

@@ -1,9 +1,10 @@
 """The same work in each library: a training step, or inference, of the same model on the same images.
 
 Each library uses its best documented settings. PyTorch: `scaled_dot_product_attention`, fused AdamW, gradients set to
-None, `inference_mode`, eager or compiled. JAX: one jitted function for the whole step, with donated buffers. minivit:
-the step of `minivit train`, with threads over micro-batches. On a GPU, every step of each library begins with images in
-the memory of the processor and ends when the GPU has finished.
+None, `inference_mode`, eager or compiled, in the job's precision or in bfloat16. ONNX Runtime: the graph of `minivit
+export`. JAX: one jitted function for the whole step, with donated buffers. minivit: the step of `minivit train`, with
+threads over micro-batches. On a GPU, every step of each library begins with images in the memory of the processor and
+ends when the GPU has finished.
 """
 
 # pyright: reportMissingImports=false
@@ -13,10 +14,14 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +30,7 @@ from ..backend.arrays import to_device
 from ..backend.cublas import multiply_in_tf32
 from ..backend.cuda import wait_for
 from ..backend.workers import Workers
-from ..errors import ConfigError
+from ..errors import ConfigError, MissingExtraError
 from ..models import ViT, ViTConfig, create_model, model_config
 from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
@@ -33,6 +38,7 @@ from ..training.distributed.parallel import GradientSums, batch_gradients, bucke
 from ..training.objectives import Classes
 from ..training.optim import AdamW, clip_by_global_norm
 from ..training.precision import divide_by, precision
+from ..weights import export_model
 
 Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W, C) and labels (B,)
 
@@ -68,6 +74,11 @@ class Job:
     checkpoint_blocks: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether minivit computes in float32 on the processor, where each library can be measured beside it."""
+        return self.device == "cpu" and self.precision == "float32"
 
     def build(self) -> ViT:
         """Return the model with minivit's initial weights."""
@@ -130,8 +141,8 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
     return step
 
 
-def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
-    """Return a step of PyTorch, eager or compiled."""
+def torch_work(job: Job, stack: ExitStack, compiled: bool = False, half_precision: str | None = None) -> Work:
+    """Return a step of PyTorch, eager or compiled, in the job's precision or in half precision."""
     import torch
 
     from .torch_vit import TorchViT
@@ -142,7 +153,7 @@ def torch_work(job: Job, stack: ExitStack, compiled: bool = False) -> Work:
     torch.backends.cudnn.allow_tf32 = job.precision == "tf32"  # otherwise the patch embedding's convolution uses TF32
     model = TorchViT(job.build_config()).to(job.device)
     network = torch.compile(model) if compiled else model
-    half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(job.precision)
+    half = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(half_precision or job.precision)
     kind = job.device.partition(":")[0]
     autocast = partial(torch.autocast, kind, half or torch.bfloat16, enabled=half is not None)
 
@@ -201,19 +212,97 @@ def jax_work(job: Job, stack: ExitStack) -> Work:
     return step
 
 
-LIBRARIES: dict[str, Callable[[Job, ExitStack], Work]] = {
-    "minivit": minivit_work,
-    "torch": torch_work,
-    "torch-compiled": partial(torch_work, compiled=True),
-    "jax": jax_work,
+def onnx_work(job: Job, stack: ExitStack) -> Work:
+    """Return inference with ONNX Runtime on the CPU, of the graph that `minivit export` writes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = job.workers
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_model(job.build(), path, probabilities=True)
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return lambda images, labels: session.run(["probabilities"], {"images": images})[0]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library that does the work, perhaps in one of its modes.
+
+    Attributes:
+        work: returns its step for a job.
+        package: what must be installed for it.
+        tasks: the tasks that it can do.
+        only_float32_on_cpu: whether it is measured for no other job.
+        compiled: whether it translates the model with a C++ compiler first, which takes half a minute.
+    """
+
+    work: Callable[[Job, ExitStack], Work]
+    package: str
+    tasks: Sequence[str] = ("train", "infer")
+    only_float32_on_cpu: bool = False
+    compiled: bool = False
+
+    def can_do(self, job: Job) -> bool:
+        """Return whether it is measured on a job."""
+        return job.task in self.tasks and (job.is_plain or not self.only_float32_on_cpu)
+
+    def is_installed(self) -> bool:
+        """Return whether its package is installed."""
+        return importlib.util.find_spec(self.package) is not None
+
+
+_in_bfloat16 = {"half_precision": "bfloat16"}
+LIBRARIES = {
+    "minivit": Library(minivit_work, "minivit"),
+    "torch": Library(torch_work, "torch"),
+    "torch-compiled": Library(partial(torch_work, compiled=True), "torch", compiled=True),
+    "torch-bfloat16": Library(partial(torch_work, **_in_bfloat16), "torch", only_float32_on_cpu=True),
+    "torch-compiled-bfloat16": Library(
+        partial(torch_work, compiled=True, **_in_bfloat16), "torch", only_float32_on_cpu=True, compiled=True
+    ),
+    "onnxruntime": Library(onnx_work, "onnxruntime", tasks=("infer",), only_float32_on_cpu=True),
+    "jax": Library(jax_work, "jax", only_float32_on_cpu=True),
 }
+PEERS = [name for name in LIBRARIES if name != "minivit"]
 
 
-def installed_peers() -> list[str]:
-    """Return the names of the installed libraries to compare with."""
+def usual_peers(job: Job, quick: bool = False) -> list[str]:
+    """Return the installed peers that a job is measured beside if nobody asks for others.
+
+    On a GPU and in half precision, that is eager PyTorch alone; if it should be quick, none that compiles first.
+    """
+    names = PEERS if job.is_plain else ["torch"]
+    may_compile = has_compiler() and not quick
+    libraries = {name: LIBRARIES[name] for name in names}
     return [
-        name for name in LIBRARIES if name != "minivit" and importlib.util.find_spec(name.removesuffix("-compiled"))
+        name
+        for name, library in libraries.items()
+        if library.is_installed() and library.can_do(job) and (may_compile or not library.compiled)
     ]
+
+
+def has_compiler() -> bool:
+    """Return whether `torch.compile` finds a C++ compiler."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl"))
+
+
+def check_peer(name: str, job: Job) -> None:
+    """Raise an error if a peer cannot be measured here beside minivit's job; its task is not looked at.
+
+    Raises:
+        ConfigError: if there is no peer of this name, or it is not measured on the job's device and precision.
+        MissingExtraError: if its package, or a compiler, is missing.
+    """
+    if name not in PEERS:
+        raise ConfigError(f"--against takes {', '.join(PEERS)}, several separated by commas, or none, not {name!r}")
+    library = LIBRARIES[name]
+    if library.only_float32_on_cpu and not job.is_plain:
+        raise ConfigError(f"{name} is measured only on the processor beside float32: remove it from --against")
+    if not library.is_installed():
+        raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
+    if library.compiled and not has_compiler():
+        raise MissingExtraError(f"{name} needs a C++ compiler: install g++ or clang++")
 
 
 def torch_with_gpu() -> str:

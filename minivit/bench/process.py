@@ -106,7 +106,7 @@ def serve(library: str, job: Job) -> None:
     answers = sys.stdout
     sys.stdout = sys.stderr
     with ExitStack() as stack:
-        work = LIBRARIES[library](job, stack)
+        work = LIBRARIES[library].work(job, stack)
         for number in range(2):
             work(*job.inputs(number))
         print("{}", file=answers, flush=True)

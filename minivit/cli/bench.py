@@ -7,11 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError, MissingExtraError
+from ..errors import ConfigError
 from ..utils.text import printable
 from .common import check_device, format_option, json_option
+
+if TYPE_CHECKING:
+    from ..bench import Job
 
 EXAMPLES = (
     "minivit bench ViT-Ti_4-CIFAR ViT-XS_4-CIFAR --quick",
@@ -84,8 +87,9 @@ def add_bench(commands: Any) -> None:
         "--against",
         group="measurement",
         metavar="NAMES",
-        help="compare with torch, torch-compiled, jax or none; separate several with commas [default: torch and jax if "
-        "installed; on a GPU or in half precision only torch]",
+        help="compare with torch, torch-compiled, torch-bfloat16, torch-compiled-bfloat16, onnxruntime, jax or none; "
+        "separate several with commas [default: each that is installed; with --quick without those that compile first; "
+        "on a GPU or in half precision only torch]",
     )
     parser.add_argument(
         "--all-tokens", group="measurement", action="store_true",
@@ -94,7 +98,7 @@ def add_bench(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--quick", group="measurement", action="store_true",
-        help="run 3 short rounds, in less than a minute [default: off]",
+        help="run 3 short rounds, in about a minute [default: off]",
     )  # fmt: skip
     parser.add_argument(
         "--no-profile",
@@ -148,6 +152,7 @@ def _bench(options: argparse.Namespace) -> int:
         comparison_table,
         engine_overhead,
         hardware,
+        hardware_text,
         measure_floor,
         profile_table,
         time_by_op,
@@ -171,7 +176,6 @@ def _bench(options: argparse.Namespace) -> int:
         return _plan(options)
     if options.growth:
         return _growth(Path(options.growth), formats, 3 if options.quick else options.rounds, options.json)
-    peers = _peers(options.against, options.device == "cpu" and precisions == ["float32"])
     rounds, seconds = (3, 0.6) if options.quick else (options.rounds, options.seconds)
     tasks = ("train", "infer") if options.task == "both" else (options.task,)
     jobs = [
@@ -188,16 +192,20 @@ def _bench(options: argparse.Namespace) -> int:
         raise ConfigError("inference is measured only in float32 and tf32: give one of these as --precision")
     for job in jobs:
         job.build_config()  # an unknown name is told before anything runs
+    peers = [_peers(options.against, job, options.quick) for job in jobs]
+    if options.against not in (None, "none") and not any(peers):
+        raise ConfigError(f"--against {options.against} has nothing to do: ONNX Runtime is measured in inference only")
 
     report: dict[str, Any] = {"hardware": hardware(options.device), "measurements": [], "profiles": []}
     measured = []
-    with tqdm(total=len(jobs) * rounds * (1 + len(peers)), unit="turn", disable=None, leave=False) as bar:
-        for job in jobs:
-            measured.append(compare(job, peers, rounds=rounds, seconds=seconds, advance=bar.update))
+    with tqdm(total=rounds * sum(1 + len(p) for p in peers), unit="turn", disable=None, leave=False) as bar:
+        for job, against in zip(jobs, peers, strict=True):
+            measured.append(compare(job, against, rounds=rounds, seconds=seconds, advance=bar.update))
             report["measurements"] += [m.as_json() for m in measured[-1]]
             if options.out:
                 write_json(Path(options.out), report)  # kept, should the memory be too small for the next
     say = (lambda text: None) if options.json else print
+    say(hardware_text(report["hardware"]) + "\n")
     say(comparison_table([m for several in measured for m in several]))
     if not options.no_profile and options.device == "cpu":
         floor = measure_floor(jobs[0].workers)
@@ -287,20 +295,13 @@ def _precisions(options: argparse.Namespace) -> list[str]:
     return names
 
 
-def _peers(given: str | None, with_jax: bool) -> list[str]:
-    from ..bench.contenders import LIBRARIES, installed_peers
+def _peers(given: str | None, job: Job, quick: bool) -> list[str]:
+    """The peers of a job: those asked for that can do it, or else the usual ones."""
+    from ..bench.contenders import LIBRARIES, check_peer, usual_peers
 
-    installed = installed_peers()
     if given is None:
-        return [name for name in installed if name in (("torch", "jax") if with_jax else ("torch",))]
+        return usual_peers(job, quick)
     names = [] if given == "none" else list(dict.fromkeys(given.split(",")))
     for name in names:
-        if name not in LIBRARIES or name == "minivit":
-            raise ConfigError(
-                f"--against takes torch, torch-compiled, jax, several separated by commas, or none, not {given!r}"
-            )
-        if name == "jax" and not with_jax:
-            raise ConfigError("JAX is measured only on the processor in float32: remove it from --against")
-        if name not in installed:
-            raise MissingExtraError(f"{name} is not installed: pip install 'minivit[bench]'")
-    return names
+        check_peer(name, job)
+    return [name for name in names if LIBRARIES[name].can_do(job)]

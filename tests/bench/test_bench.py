@@ -1,8 +1,10 @@
 """The benchmark measures what it says, in turns, and its processes end."""
 
+import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minivit.backend import cores
 from minivit.backend.arrays import to_numpy
 from minivit.bench import (
     Job,
@@ -20,11 +23,13 @@ from minivit.bench import (
     comparison_table,
     engine_overhead,
     hardware,
+    hardware_text,
     measure_floor,
     process,
     profile_table,
     time_by_op,
 )
+from minivit.bench.contenders import Library, usual_peers
 from minivit.bench.process import Contender
 from minivit.cli import main
 from minivit.errors import BenchmarkError
@@ -101,7 +106,8 @@ def test_a_contender_works_in_a_process_of_its_own_and_ends_with_it(task):
 
 def test_every_step_of_a_process_has_inputs_of_its_own(monkeypatch, capsys):
     seen = []
-    monkeypatch.setitem(process.LIBRARIES, "recorder", lambda job, stack: lambda images, labels: seen.append(images))
+    recorder = Library(lambda job, stack: lambda images, labels: seen.append(images), "none")
+    monkeypatch.setitem(process.LIBRARIES, "recorder", recorder)
     monkeypatch.setattr(process.os, "sched_setaffinity", lambda *_: None, raising=False)
     monkeypatch.setattr(sys, "stdin", io.StringIO("2\n3\n"))
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # serve turns it to stderr
@@ -264,15 +270,15 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         (["ViT-Nobody"], "ViT-Nobody"),
         (["--rounds", "0"], "--rounds must be above 0, not 0"),
         (["--seconds", "-1"], "--seconds must be above 0, not -1.0"),
-        (["--against", "numpy"], "--against takes torch, torch-compiled, jax"),
-        (["--against", "minivit"], "--against takes torch, torch-compiled, jax"),
+        (["--against", "numpy"], "--against takes torch, torch-compiled, torch-bfloat16"),
+        (["--against", "minivit"], "--against takes torch, torch-compiled, torch-bfloat16"),
         (
             ["--precision", "float32,double"],
             "--precision takes float32, tf32, float16, bfloat16 or several separated by commas",
         ),
         (["--precision", "tf32"], "needs --device cuda"),
         (["--precision", "float16", "--task", "infer"], "inference is measured only in float32 and tf32"),
-        (["--precision", "float16", "--against", "jax"], "only on the processor in float32"),
+        (["--precision", "float16", "--against", "jax"], "only on the processor beside float32"),
         (["--plan", "--precision", "float16"], "--plan and --growth measure the processor in float32"),
         (["--device", "tpu"], "unknown device 'tpu': use 'cpu', 'cuda'"),
     ],
@@ -330,12 +336,75 @@ def test_on_a_gpu_a_batch_is_one_pass_and_jax_is_not_measured(card, capsys):
     assert default_microbatch(config, 10**9, on_gpu=True) * config.layer_elements <= 2**26
     assert hardware("cuda:1")["gpu"] == "Stand-in 1"
     assert main(["bench", "--device", "cuda", "--against", "jax"]) == 2
-    assert "JAX is measured only on the processor in float32" in capsys.readouterr().err
+    assert "jax is measured only on the processor beside float32" in capsys.readouterr().err
 
 
-def test_a_library_that_is_missing_is_told(capsys, monkeypatch):
-    from minivit.bench import contenders
+@pytest.fixture
+def only_some(monkeypatch):
+    """Install what is named, and nothing else: packages, and a C++ compiler if there should be one."""
 
-    monkeypatch.setattr(contenders, "installed_peers", lambda: ["torch"])
-    assert main(["bench", "--against", "torch,jax"]) == 2
-    assert "jax is not installed: pip install 'minivit[bench]'" in capsys.readouterr().err
+    def install(*packages, compiler=True):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in packages else None)
+        monkeypatch.setattr(shutil, "which", lambda name: name if compiler and name == "c++" else None)
+
+    return install
+
+
+def test_a_library_that_is_missing_is_told(capsys, only_some):
+    only_some("torch", compiler=False)
+    for asked, sentence in {
+        "torch,jax": "jax is not installed: pip install 'minivit[bench]'",
+        "torch-compiled": "torch-compiled needs a C++ compiler: install g++ or clang++",
+    }.items():
+        assert main(["bench", "--against", asked]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "quick", "compiler", "peers"),
+    [
+        ({}, False, True, ["torch", "torch-compiled", "torch-bfloat16", "torch-compiled-bfloat16", "jax"]),
+        ({}, True, True, ["torch", "torch-bfloat16", "jax"]),
+        ({}, False, False, ["torch", "torch-bfloat16", "jax"]),
+        ({"task": "infer"}, True, True, ["torch", "torch-bfloat16", "onnxruntime", "jax"]),
+        ({"precision": "bfloat16"}, False, True, ["torch"]),
+        ({"device": "cuda"}, False, True, ["torch"]),
+    ],
+)
+def test_the_peers_are_each_mode_that_can_do_the_job_here(only_some, changes, quick, compiler, peers):
+    only_some("torch", "onnxruntime", "jax", compiler=compiler)
+    assert usual_peers(job(**changes), quick) == peers
+
+
+def test_what_no_library_can_do_is_told_before_anything_runs(capsys, only_some):
+    only_some("onnxruntime")
+    assert main(["bench", "--task", "train", "--against", "onnxruntime"]) == 2
+    assert "--against onnxruntime has nothing to do" in capsys.readouterr().err
+
+
+def test_the_processor_and_the_kernels_of_its_products_are_named_before_the_figures(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    text = hardware_text(hardware())
+    assert f"NumPy {np.__version__} with " in text and "kernels" in text
+    assert "OPENBLAS_CORETYPE=Haswell chooses NumPy's kernels" in text
+    monkeypatch.delenv("OPENBLAS_CORETYPE")
+    assert "OPENBLAS_CORETYPE" not in hardware_text(hardware())
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "units"),
+    [
+        ("model name\t: A\nflags\t\t: fpu avx avx2 avx512f avx512_bf16 amx_bf16\n",
+         ["AVX2", "AVX-512", "AVX-512 in bfloat16", "AMX in bfloat16"]),
+        ("processor\t: 0\nFeatures\t: fp asimd sve bf16\n", ["NEON", "SVE", "NEON in bfloat16"]),
+    ],
+)  # fmt: skip
+def test_linux_says_which_units_a_processor_has(monkeypatch, cpuinfo, units):
+    monkeypatch.setattr(cores, "_read", lambda path: cpuinfo)
+    assert cores.processor_units() == units
+
+
+def test_where_linux_is_not_numpy_says_it(monkeypatch):
+    monkeypatch.setattr(cores, "_read", lambda path: "")
+    found = cores.processor_units()
+    assert found and set(np.show_config(mode="dicts")["SIMD Extensions"]["found"]) <= set(found)

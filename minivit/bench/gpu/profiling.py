@@ -43,7 +43,7 @@ def _profiled(job: Job, library: str) -> dict[str, Any]:
     find_cupy()[0].get_default_memory_pool().free_all_blocks()  # what the last one left is room for this one
     torch.cuda.empty_cache()
     with ExitStack() as stack:
-        work, inputs = LIBRARIES[library](job, stack), job.inputs(0)
+        work, inputs = LIBRARIES[library].work(job, stack), job.inputs(0)
         wall = milliseconds(lambda: work(*inputs), job.device, STEPS)
         with profiler(activities=[ProfilerActivity.CUDA]) as seen:
             for _ in range(STEPS):
