@@ -131,3 +131,16 @@ def watched_page(browser):
     yield open_it
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def without_heic(monkeypatch):
+    """As if pillow-heif was not installed."""
+    from minivit.data import folder
+    from minivit.images import decoding, kinds
+
+    for module in (folder, decoding, kinds):
+        monkeypatch.setattr(module, "heic_is_readable", lambda: False)
+    decoding._installed_formats.cache_clear()
+    yield
+    decoding._installed_formats.cache_clear()

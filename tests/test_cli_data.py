@@ -1,6 +1,7 @@
 """Training, evaluating and predicting on people's own pictures, from the command line."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from minivit.data import load_dataset, load_test_folder
 from minivit.errors import ImageError
 from minivit.evaluation import measured as evaluation_measured
 from minivit.training import TrainConfig, batches, train
+from minivit.training.callbacks import curve
 from minivit.weights import load_model, read_arrays
 
 from .data.images_on_disk import write_folder, write_picture
@@ -510,7 +512,18 @@ def test_each_part_of_the_folder_that_was_trained_on(photos, tmp_path, capsys):
     assert cli.main(["evaluate", "--weights", str(run), "--split", "train"]) == 0
     assert "on 6 training images (it was trained on these)" in capsys.readouterr().out
     assert cli.main(["evaluate", "--weights", str(run)]) == 0
-    assert "on 6 test images (tested on 50 % of each class, held out)" in capsys.readouterr().out
+    assert "on 6 test images (50 % of each class, held out)" in capsys.readouterr().out
+
+
+def test_images_held_out_for_validation_are_named_so_everywhere(photos, tmp_path, capsys, monkeypatch):
+    titles = []
+    monkeypatch.setattr(curve, "learning_curve", lambda records, paths, title, *_, **__: titles.append(title))
+    assert trained(tmp_path / "run", "--dataset", photos, "--validation", "1") == 0
+    assert re.search("held out to validate on, .*; no validation images of (cat|dog)$", capsys.readouterr().out, re.M)
+    (title,) = titles
+    assert title.endswith("on photos (1 validation images: held out of the training images)")
+    assert cli.main(["evaluate", "--weights", str(tmp_path / "run"), "--split", "val"]) == 0
+    assert "on 1 validation images (held out of the training images)" in capsys.readouterr().out
 
 
 def test_images_that_were_added_are_not_measured_as_held_out(photos, tmp_path, capsys):

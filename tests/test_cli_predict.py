@@ -53,6 +53,15 @@ def rows_of(text):
     return list(csv.reader(text.splitlines()))
 
 
+def test_a_heic_image_of_a_folder_gets_a_row_that_says_what_to_install(without_heic, photos, weights, capsys):
+    (photos / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    predict(capsys, "photos", "--weights", weights, "--csv", "answers.csv", status=1)
+    header, *rows = rows_of(Path("answers.csv").read_text(encoding="utf-8"))
+    assert len(rows) == 8
+    (row,) = [row for row in rows if row[0].endswith("IMG_1.HEIC")]
+    assert row[1] == "" and "pip install 'minivit[heic]'" in row[header.index("error")]
+
+
 # -- which files ------------------------------------------------------------------------------------
 
 

@@ -137,7 +137,7 @@ def test_broken_images_are_left_out_if_that_was_asked_for(photos, tmp_path, caps
     options = ["preview", "--dataset", photos, "--image-size", "16", *SMALL_WORDS, "--images", "1"]
     assert cli.main([*options, "--skip-broken"]) == 0
     assert Path("preview.png").is_file()
-    assert "; left out: 1 that cannot be read\n" in capsys.readouterr().out
+    assert "; left out: 1 that cannot be read (cat/3.png)\n" in capsys.readouterr().out
 
 
 def test_gentle_crops_are_called_cut(photos):
@@ -311,3 +311,14 @@ def test_a_length_replaces_that_of_the_run(photos):
     assert cli.main(["train", *words, "--epochs", "2"]) == 0
     assert cli.main(["preview", "run", "--steps", "9"]) == 0
     assert cli.main(["lr-find", "run", "--steps", "9", "--test-steps", "20"]) == 0
+
+
+@pytest.mark.parametrize("command", [["preview", "--images", "1"], ["lr-find", "--test-steps", "20"]])
+def test_all_broken_images_are_listed_below_what_was_found(command, photos, tmp_path, capsys):
+    for number in range(25):
+        (tmp_path / "photos" / "dog" / f"{number}.jpg").write_bytes(b"")
+    assert cli.main([*command, "--dataset", photos, "--image-size", "16", *SMALL_WORDS, "--check-data"]) == 2
+    said = capsys.readouterr()
+    assert "classes: dog" in said.out and said.out.endswith("\nand 5 more\n")
+    assert said.out.count(".jpg is empty\n") == 20
+    assert "25 of 46 images cannot be read; remove or replace them, or add --skip-broken" in said.err

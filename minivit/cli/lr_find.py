@@ -51,7 +51,7 @@ def _find(options: argparse.Namespace) -> int:
         raise ConfigError(f"--lowest must be above 0 and below --highest, {highest:g}, not {lowest:g}")
     config = config_of(options)
     with tqdm(total=steps, unit="step", disable=None, leave=False) as bar:
-        found = range_test(config, steps, lowest, highest, bar.update, run_of(options))
+        found = range_test(config, steps, lowest, highest, bar.update, run_of(options), show=True)
     title = f"{config.title} on {config.dataset}: {config.optimizer}, batches of {config.batch_size}"
     range_figure(found, path, title)
     end = "it diverged" if found.diverged else f"it had not diverged at {highest:g}"

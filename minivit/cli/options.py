@@ -267,8 +267,8 @@ def add_flags_and_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--check-data", action="store_true",
-        help="read every image before the run, list those that cannot be read, and name copies of training images in "
-        "the test set [default: read the headers]",
+        help="read every image before the run, list those that cannot be read, and name those that are in two classes, "
+        "or in the training and the test set [default: read the headers]",
     )  # fmt: skip
     parser.add_argument(
         "--skip-broken", action="store_true",

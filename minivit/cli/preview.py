@@ -47,10 +47,8 @@ def _preview(options: argparse.Namespace) -> int:
         if not 1 <= count <= most:
             raise ConfigError(f"--{name} must be from 1 to {most}, not {count}")
     path = figure_path(options, "preview.png")
-    found = preview_of(config_of(options), batches, run_of(options))
+    found = preview_of(config_of(options), batches, run_of(options), show=True)
     preview_figure(found, path, images)
-    for line in found.report:
-        print(line)
     print(printable(found.caption.replace("\n", "; ")))
     print(f"images: {printable(path)}")
     return 0

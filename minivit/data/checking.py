@@ -1,4 +1,4 @@
-"""Read every image of a data set before a run: which cannot be read, and which are in two splits at once."""
+"""Read every image of a data set before a run: which cannot be read, and which are in two splits or classes at once."""
 
 from __future__ import annotations
 
@@ -109,6 +109,38 @@ def sentence_about_copies(copies: list[tuple[str, str]], split: str) -> str:
     """
     pairs = listed((f"{other} is {name}" for other, name in copies), 2)
     return f"{len(copies):,} {split} images are training images too ({pairs}): the {split} accuracy will be too high"
+
+
+def find_contradictions(parts: Iterable[AnyDataset]) -> list[tuple[str, str]]:
+    """Return pairs of files that have the same bytes and are of different classes, by their names.
+
+    Args:
+        parts: the splits of a data set.
+    """
+    sizes: dict[int, list[tuple[Path, str, int]]] = defaultdict(list)
+    for part in _files(parts):
+        for path, label in zip(part.images.paths, part.labels.tolist(), strict=True):
+            sizes[path.stat().st_size].append((path, name_of(path, part), label))
+    found = []
+    for same_size in sizes.values():
+        if len({label for _, _, label in same_size}) < 2:
+            continue
+        first: dict[bytes, tuple[str, int]] = {}
+        for path, name, label in same_size:
+            other, known = first.setdefault(_digest(path), (name, label))
+            if label != known:
+                found.append((other, name))
+    return found
+
+
+def sentence_about_contradictions(pairs: list[tuple[str, str]]) -> str:
+    """Return what a notice says about images that are in two classes.
+
+    Args:
+        pairs: what `find_contradictions` returns.
+    """
+    said = listed((f"{name} and {other}" for name, other in pairs), 2)
+    return f"{len(pairs):,} images are in two classes ({said}): keep each in the class that it shows"
 
 
 def _digest(path: Path) -> bytes:

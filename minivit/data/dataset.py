@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
@@ -130,6 +130,8 @@ class Dataset:
             raise DTypeError(f"{self.name}: images must be uint8, not {self.images.dtype}")
         if self.images.ndim != 4:
             raise ShapeError(f"{self.name}: images must have the shape (N, H, W, C), not {self.images.shape}")
+        if advice := channels_last_advice(self.images.shape, (1, 3, 4)):
+            raise ShapeError(f"{self.name}: images must have the shape (N, H, W, C), not {self.images.shape}: {advice}")
 
     def _check_boxes(self) -> None:
         if self.boxes is None:
@@ -203,6 +205,18 @@ def _check_labels(name: str, count: int, labels: np.ndarray, classes: tuple[str,
             f"{name}: labels run from {labels.min()} to {labels.max()}, but the {len(classes)} classes allow 0 to "
             f"{len(classes) - 1}"
         )
+
+
+def channels_last_advice(shape: tuple[int, ...], channels: Collection[int]) -> str:
+    """Return how to put the channels of images last, if they seem to be before the rows; "" if they do not.
+
+    Args:
+        shape: of the images, (N, H, W, C) or (N, C, H, W).
+        channels: the numbers of channels that are known.
+    """
+    return "put the channels last with images.transpose(0, 2, 3, 1)" * (
+        shape[3] not in channels and shape[1] in channels
+    )
 
 
 def indices_to_show(dataset: AnyDataset, count: int) -> np.ndarray:

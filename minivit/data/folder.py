@@ -18,7 +18,7 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,12 +26,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, DataError, DataNotFoundError
-from ..images.kinds import first_bytes, heic_is_readable, kind_of
+from ..images.kinds import HEIC_SUFFIXES, first_bytes, heic_is_readable, is_unread_heic, kind_of
 from ..utils.aliases import old_names
 from ..utils.notices import notice
 from ..utils.text import listed, printable
 from .dataset import FileDataset, ImageFiles
-from .splits import FolderSplits, share_in_words, without_test_images
+from .splits import FolderSplits, share_in_words, without_images
 
 HELD_OUT = 0.2  # of each class, unless another share is asked for
 
@@ -41,8 +41,6 @@ SUFFIXES = (
     ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".tga",
     ".qoi", ".ico", ".pcx", ".sgi",
 )  # fmt: skip
-
-HEIC_SUFFIXES = (".heic", ".heif", ".hif")  # read if pillow-heif is installed
 
 # The suffixes of image files that cannot be read but can be converted, for advice in a notice.
 CONVERTIBLE = (
@@ -133,7 +131,7 @@ def image_folder(
     root, layout = _root_and_layout(path)
     splits = _splits_of(root, layout, seed, split, with_validation=False)
     if progress:
-        left_out = [*without_test_images(splits), *splits.left_out]
+        left_out = [*without_images(splits.test, "test"), *splits.left_out]
         if left_out or not _is_plain(root, layout):
             counts = f"{len(splits.train):,} training and {len(splits.test):,} test images"
             place = f"{splits.places['test']} held out" if splits.held_out else f"in {_split_names(layout)}"
@@ -188,7 +186,7 @@ def _splits_of(root: Path, layout: Layout, seed: int, share: float | None, with_
         raise DataError(
             f"{printable(root)} has one class, {next(iter(files['train']))!r}: a classifier needs two or more"
         )
-    note = f"tested on {places['test']}, held out" if held_out else ""
+    note = f"{places['test']}, held out" if held_out else ""
     return FolderSplits(
         **{part: _dataset(root, found, tuple(files["train"]), note) for part, found in files.items()},
         places=places,
@@ -484,12 +482,14 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
 def images_below(folder: Path) -> list[Path]:
     """Return all images in a folder and its subfolders, sorted by their paths; a notice counts what is skipped.
 
+    HEIC images are among them even if pillow-heif is not installed: the error of reading one names the remedy.
+
     Raises:
         DataError: if it holds none, or cannot be read.
     """
     skipped: Counter[str] = Counter()
     try:
-        found = sorted(_images(folder, skipped, ()), key=lambda file: file.as_posix())
+        found = sorted(_images(folder, skipped, (), is_unread_heic), key=lambda file: file.as_posix())
     except OSError as error:
         where = printable(error.filename or folder)
         raise DataError(f"{where} cannot be read: {error.strerror}") from error
@@ -501,8 +501,20 @@ def images_below(folder: Path) -> list[Path]:
     return found
 
 
-def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], ...]) -> list[Path]:
-    """Return all images in a folder and its subfolders; `above` are the folders that contain it, to stop at cycles."""
+def _images(
+    folder: Path,
+    skipped: Counter[str],
+    above: tuple[tuple[int, int], ...],
+    also: Callable[[Path], bool] = lambda path: False,
+) -> list[Path]:
+    """Return all images in a folder and its subfolders.
+
+    Args:
+        folder: the folder.
+        skipped: counts the files that are not images.
+        above: the folders that contain it, to stop at cycles.
+        also: returns whether another file is taken too.
+    """
     here = folder.stat()
     place = (here.st_dev, here.st_ino)
     if place in above:
@@ -517,10 +529,10 @@ def _images(folder: Path, skipped: Counter[str], above: tuple[tuple[int, int], .
             skipped["link that leads nowhere"] += 1
             continue
         if stat.S_ISDIR(mode):
-            found += _images(path, skipped, (*above, place))
+            found += _images(path, skipped, (*above, place), also)
         elif not stat.S_ISREG(mode):
             skipped["device"] += 1
-        elif _is_image(path):
+        elif _is_image(path) or also(path):
             found.append(path)
         else:
             skipped[printable(path.suffix.lower(), 12) or "without an ending"] += 1

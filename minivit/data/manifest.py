@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..backend.pools import thread_pool
-from ..errors import DataError, ImageError
+from ..errors import DataError, ImageError, MissingExtraError
 from ..images.decoding import check_image
+from ..images.kinds import is_unread_heic
 from ..utils.aliases import old_names
 from ..utils.files import read_json, write_json
 from ..utils.notices import notice
@@ -90,6 +91,7 @@ def with_removed_replaced(
 
     Raises:
         DataError: if as many images were added as were removed.
+        MissingExtraError: if images of the run are HEIC, and what reads them is not installed.
     """
     manifest = read_manifest(folder)
     if (
@@ -103,6 +105,11 @@ def with_removed_replaced(
     )
     before = {name for part in ("train", split) for name, _ in manifest[part]}
     gone = sorted(before - set(now))
+    if unreadable := [name for name in gone if is_unread_heic(Path(train.root) / name)]:
+        raise MissingExtraError(
+            f"{len(unreadable):,} images of this run are HEIC ({listed(unreadable, 3)}), which cannot be read here: "
+            "pip install 'minivit[heic]'"
+        )
     added = sorted(set(now) - before)
     same_classes = {Path(name).parent for name in added} <= {Path(name).parent for name in before}
     if added and len(now) == len(before) and same_classes:

@@ -63,7 +63,7 @@ class Splits:
         classes = self.train.classes
         if empty := [classes[k] for k in range(len(classes)) if not np.any(kept["train"].labels == k)]:
             raise DataError(f"no training image of {listed(empty)} can be read: replace them, or remove the class")
-        left_out = f"left out: {len(names):,} that cannot be read"
+        left_out = f"left out: {len(names):,} that cannot be read ({listed(names, 3)})"
         return replace(self, **kept, left_out=(*self.left_out, left_out))
 
 
@@ -102,7 +102,7 @@ def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split
         split: what these are.
     """
     if not (isinstance(splits.train, FileDataset) and splits.train.root):
-        line = counted(train, measured, split)
+        line = "; ".join(part for part in (counted(train, measured, split), *without_images(measured, split)) if part)
         return [line] if line else []
     lines = [_said_of_classes(splits), _said_of_uses(splits, train, measured, split)]
     last = [_said_of_sizes(splits), *splits.left_out]
@@ -150,13 +150,15 @@ def _said_of_uses(splits: Splits, train: AnyDataset, measured: AnyDataset, split
         uses = f", {len(measured):,} of the training images held out to validate on" + left
     else:
         uses = f", {len(measured):,} to validate on{place('validation')}" + left
-    return "; ".join([f"{len(train):,} to train on{place('train')}{uses}", *without_test_images(splits)])
+    unmeasured = without_images(measured, split) + (without_images(splits.test, "test") if split != "test" else [])
+    return "; ".join([f"{len(train):,} to train on{place('train')}{uses}", *unmeasured])
 
 
-def without_test_images(splits: Splits) -> list[str]:
-    """Return "no test images of cat", if that is so."""
-    lacking = [name for k, name in enumerate(splits.test.classes) if not np.any(splits.test.labels == k)]
-    return [f"no test images of {listed(lacking)}"] if lacking else []
+def without_images(dataset: AnyDataset, split: Split) -> list[str]:
+    """Return "no test images of cat", if that is so and there are test images of other classes."""
+    counts = count_each(dataset.labels, len(dataset.classes))
+    lacking = [name for name, count in zip(dataset.classes, counts, strict=True) if not count]
+    return [f"no {split} images of {listed(lacking)}"] if lacking and len(dataset) else []
 
 
 def _said_of_sizes(splits: Splits) -> str:

@@ -78,8 +78,6 @@ def _of_its_own(name: str, data_dir: str | None, split: str, header: dict[str, A
         return replace(data.train, note="it was trained on these")
     if split == "val":
         measured = data.test if data.split == "validation" else data.splits.validation
-        if measured is not None and data.splits.validation is None:
-            measured = replace(measured, note="held out of the training images")
         if measured is None:
             raise ConfigError(
                 f"split must be train, test or all: the run on {printable(name)} has no validation images"

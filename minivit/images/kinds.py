@@ -10,6 +10,7 @@ from pathlib import Path
 
 HEAD = 512  # bytes, enough to recognise a kind
 HEIC = "HEIC image"
+HEIC_SUFFIXES = (".heic", ".heif", ".hif")  # read if pillow-heif is installed
 HEIC_REMEDY = "convert it to JPEG or PNG, or pip install 'minivit[heic]'"
 
 
@@ -35,6 +36,11 @@ def kind_of(head: bytes) -> tuple[str, bool] | None:
 def heic_is_readable() -> bool:
     """Return whether pillow-heif is installed, with which Pillow reads HEIC images."""
     return find_spec("pillow_heif") is not None
+
+
+def is_unread_heic(path: Path) -> bool:
+    """Return whether a file is there and named as a HEIC image, and pillow-heif is not installed."""
+    return path.suffix.lower() in HEIC_SUFFIXES and not heic_is_readable() and path.is_file()
 
 
 def first_bytes(path: str | Path) -> bytes:

@@ -15,7 +15,6 @@ from ..backend.arrays import to_numpy
 from ..data import Batch, dataset_title
 from ..data.augment import CROPS
 from ..data.manifest import take_manifest
-from ..data.splits import report
 from ..preprocessing import preprocessing_in
 from ..training.batches import augmentation_name
 from ..training.config import TrainConfig
@@ -46,28 +45,28 @@ class Preview:
         originals: uint8 (H, W, C) each, the images of the first batch before they are changed; the first few.
         classes: the names of the classes.
         caption: the data, the sizes and the augmentation in words.
-        report: what the data set holds and how the run uses it, in lines.
     """
 
     batches: Sequence[Batch]
     originals: Sequence[np.ndarray]
     classes: Sequence[str]
     caption: str
-    report: Sequence[str] = ()
 
 
-def preview_of(config: TrainConfig, batches: int = 1, begun: Path | None = None) -> Preview:
+def preview_of(config: TrainConfig, batches: int = 1, begun: Path | None = None, show: bool = False) -> Preview:
     """Return the first batches of a run, prepared by the run's own loader; no run is left behind.
 
     Args:
         config: the options of the run.
         batches: how many.
         begun: the folder of the run, if it has begun: its images are those that it began with.
+        show: whether to say what the data set holds, as the run does.
     """
     # What the run computes with its batches changes none of them, and may take long to prepare.
     config = replace(config, freeze=False, teacher="", device="cpu", precision="float32", tensorboard=False)
     with tempfile.TemporaryDirectory(prefix="minivit-") as folder:
-        run = build_run(config, Path(folder), resume=take_manifest(begun, Path(folder)))
+        resume = take_manifest(begun, Path(folder))
+        run = build_run(config, Path(folder) if resume else None, resume=resume, show=show)
         loader = run.loader
         found = list(islice(loader.batches(0, batches), batches))
         files = [loader.dataset.images[int(i)] for i in loader.order(0)[: min(COMPARED, len(found[0].images))]]
@@ -82,9 +81,7 @@ def preview_of(config: TrainConfig, batches: int = 1, begun: Path | None = None)
         f"in {len(loader.dataset.classes):,} classes, seed {config.seed}\nimages are {prepared}\n"
         f"augmentation: {augmentation_in_words(config, name)}"
     )
-    data = run.data
-    lines = report(data.splits, data.train, data.test, data.split)
-    return Preview(found, files, loader.dataset.classes, caption, lines)
+    return Preview(found, files, loader.dataset.classes, caption)
 
 
 def augmentation_in_words(config: TrainConfig, name: str) -> str:

@@ -55,7 +55,7 @@ def class_weights_of(options: ObjectiveOptions, train_set: AnyDataset, device: s
 
 
 def check_balance(config: TrainConfig, train_set: AnyDataset, show: bool) -> None:
-    """Refuse training images of one class; say what to do if a class has many more than another, and nothing was done.
+    """Refuse training images of one class; say which classes have none, or few, and how that can be made up for.
 
     Args:
         config: the options.
@@ -74,8 +74,18 @@ def check_balance(config: TrainConfig, train_set: AnyDataset, show: bool) -> Non
         )
     if config.sampler == "balanced":
         _check_no_class_is_empty("sampler", counts, names)
-    elif show and config.class_weights == "none" and config.objective == "classes":
-        most, least = int(counts.argmax()), int(np.where(counts, counts, counts.max()).argmin())
+    if not show or config.objective != "classes":
+        return
+    if config.sampler == config.class_weights == "balanced":
+        notice(
+            "--sampler balanced and --class-weights balanced each let all classes count alike: together they prefer "
+            "rare ones, so leave one out"
+        )
+    if empty := [name for name, count in zip(names, counts, strict=True) if not count]:
+        hint = ": do the labels count from 1?" if counts[0] == 0 and len(empty) == 1 else ""
+        notice(f"no training image is of class {listed(map(quoted, empty), 3, 22)}{hint}")
+    if config.sampler == "shuffled" and config.class_weights == "none":
+        most, least = int(counts.argmax()), int(np.where(counts, counts, counts.max() + 1).argmin())
         if counts[most] > UNBALANCED * counts[least]:
             notice(
                 f"class {quoted(names[most], 30)} has {counts[most]:,} training images, {quoted(names[least], 30)} has "

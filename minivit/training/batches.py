@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,14 @@ from ..data import (
     training_augmentation,
 )
 from ..data.augment import CROPS, chain, fit
-from ..data.checking import find_broken, find_copies, lines_about, sentence_about_copies
+from ..data.checking import (
+    find_broken,
+    find_contradictions,
+    find_copies,
+    lines_about,
+    sentence_about_contradictions,
+    sentence_about_copies,
+)
 from ..data.manifest import Manifest, broken_in, check_images, manifest_of, read_manifest, with_removed_replaced
 from ..data.splits import Split, report
 from ..errors import ConfigError, ImageError
@@ -190,10 +197,12 @@ def refuse(broken: Mapping[str, str], splits: Splits, folder: Path | None, show:
 
 
 def say_all_is_well(data: RunData, show: bool) -> None:
-    """Say that every image was read; give a notice of images that are both trained and measured on."""
+    """Say that every image was read; give a notice of images in two classes, or both trained and measured on."""
     files = sum(len(part) for part in data.splits.parts.values() if isinstance(part, FileDataset))
     if show and files:
         say(f"all {files:,} images can be read")
+    if pairs := find_contradictions(data.splits.parts.values()):
+        notice(sentence_about_contradictions(pairs))
     others = {data.split: data.test} | ({} if data.splits.validation is None else {"test": data.splits.test})
     for split, dataset in others.items():
         if copies := find_copies(data.train, dataset):
@@ -217,7 +226,8 @@ def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[A
     if not count:
         return train_set, test_set
     order = np.random.default_rng(0).permutation(len(train_set))  # the same split for every seed
-    return train_set.subset(order[count:]), train_set.subset(order[:count])
+    measured = replace(train_set.subset(order[:count]), note="held out of the training images")
+    return replace(train_set.subset(order[count:]), note=""), measured
 
 
 def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..data import AnyDataset, Batch, Dataset, FileDataset, ImageFiles, Loader
-from ..data.dataset import RESIZED_EXACTLY, Indices
+from ..data.dataset import RESIZED_EXACTLY, Indices, channels_last_advice
 from ..errors import ConfigError, DataError, DTypeError, MinivitError, ShapeError
 from ..images.fitting import fit_batch
 from ..images.given import MODES, is_pillow
@@ -181,11 +181,8 @@ def _check_shape(shape: tuple[int, ...], name: str, expected: Expected) -> None:
     if len(shape) != 4:
         raise ShapeError(f"{where} must have the shape (N, H, W, C), not {shape}")
     channels = {model[2]} if model else {1, 3, 4}
-    if shape[3] not in channels and shape[1] in channels:
-        raise ShapeError(
-            f"{where} must have the shape (N, H, W, C), not {shape}: put the channels last with "
-            "images.transpose(0, 2, 3, 1)"
-        )
+    if advice := channels_last_advice(shape, channels):
+        raise ShapeError(f"{where} must have the shape (N, H, W, C), not {shape}: {advice}")
     if model and shape[3] != model[2]:
         raise ShapeError(
             f"{where} have {shape[3]} channels, and the model reads {model[2]}: create_model(..., channels={shape[3]})"

@@ -63,6 +63,7 @@ def range_test(
     highest: float = 10.0,
     advance: Callable[[], object] = lambda: None,
     begun: Path | None = None,
+    show: bool = False,
 ) -> RangeTest:
     """Return the losses of a run's first steps while its learning rate rises exponentially; no run is left behind.
 
@@ -74,6 +75,7 @@ def range_test(
         lowest, highest: the rates of the first and of the last step.
         advance: called after each step, for a progress bar.
         begun: the folder of the run, if it has begun: its images are those that it began with.
+        show: whether to say what the data set holds, as the run does.
 
     Raises:
         ConfigError: if a number is outside its range.
@@ -87,7 +89,7 @@ def range_test(
     diverged = False
     with tempfile.TemporaryDirectory(prefix="minivit-") as folder:
         resume = take_manifest(begun, Path(folder))
-        run = build_run(replace(config, tensorboard=False), Path(folder), resume=resume)
+        run = build_run(replace(config, tensorboard=False), Path(folder) if resume else None, resume=resume, show=show)
         run.schedule = rise
         with run.workers:
             for batch in run.loader.batches(0, steps):

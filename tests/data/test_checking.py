@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from minivit.data import folder_splits, shapes
-from minivit.data.checking import LIST, find_broken, find_copies, lines_about, sentence_about_copies
+from minivit.data.checking import (
+    LIST,
+    find_broken,
+    find_contradictions,
+    find_copies,
+    lines_about,
+    sentence_about_contradictions,
+    sentence_about_copies,
+)
 from minivit.data.splits import Splits, names_of
 from minivit.errors import DataError, OutOfMemory
 from minivit.images import decoding
@@ -66,7 +74,7 @@ def test_what_is_held_out_stays_so_without_the_broken(photos):
         assert names_of(kept.parts[part]) == [name for name in names_of(before) if name not in broken]
         good = np.array([name not in broken for name in names_of(before)])
         assert kept.parts[part].labels.tolist() == before.labels[good].tolist()
-    assert kept.left_out == ("left out: 4 that cannot be read",)
+    assert kept.left_out == ("left out: 4 that cannot be read (cat/cut.jpg, cat/empty.jpg, dog/noise.png and 1 more)",)
     assert splits.without({}) is splits
 
 
@@ -103,3 +111,17 @@ def test_copies_of_training_images_are_named(tmp_path):
     same_size = (root / "train" / "a" / "0.png").read_bytes()
     (root / "test" / "b" / "0.png").write_bytes(same_size[:-1] + b"x")
     assert find_copies(splits.train, splits.test) == copies[1:]
+
+
+def test_an_image_in_two_classes_is_named_and_a_copy_in_its_own_class_is_not(tmp_path):
+    root = write_folder(tmp_path, {"cat": 6, "dog": 6})
+    for number in range(6):
+        write_picture(root / "dog" / f"{number}.png", 20 + number)
+    same = (root / "cat" / "1.png").read_bytes()
+    (root / "cat" / "1 again.png").write_bytes(same)
+    assert find_contradictions(folder_splits(root).parts.values()) == []
+    (root / "dog" / "x.png").write_bytes(same)
+    (root / "dog" / "y.png").write_bytes(same[:-1] + b"x")
+    (pair,) = find_contradictions(folder_splits(root).parts.values())
+    assert {name.split("/")[0] for name in pair} == {"cat", "dog"} and "dog/x.png" in pair
+    assert sentence_about_contradictions([pair]).startswith(f"1 images are in two classes ({pair[0]} and {pair[1]}): ")

@@ -34,6 +34,14 @@ def test_preprocess_maps_every_byte_as_the_formula_says():
     assert images.max() == 1
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_before_rows_are_refused_with_the_transpose(channels):
+    images = np.zeros((6, channels, 32, 32), np.uint8)
+    with pytest.raises(ShapeError, match=r"put the channels last with images\.transpose\(0, 2, 3, 1\)"):
+        Dataset("toy", images, parts()["labels"], ("cat", "dog"))
+    assert len(Dataset("toy", images.transpose(0, 2, 3, 1), parts()["labels"], ("cat", "dog"))) == 6
+
+
 @pytest.mark.parametrize("wrong", [np.zeros((2, 2), np.float32), np.zeros((2, 2), np.int64), [[1, 2]]])
 def test_preprocess_refuses_what_is_not_uint8(wrong):
     with pytest.raises(DTypeError, match="uint8"):

@@ -6,7 +6,7 @@ import pytest
 
 from minivit.data import image_folder, shapes
 from minivit.data.manifest import check_images, manifest_of, with_removed_replaced, write_manifest
-from minivit.errors import DataError, ImageError, Notice
+from minivit.errors import DataError, ImageError, MissingExtraError, Notice
 
 from .images_on_disk import write_folder, write_picture
 
@@ -47,6 +47,19 @@ def test_a_training_picture_that_is_gone_keeps_its_place_and_the_next_of_its_cla
     assert paths(after) == expected
     assert after.labels.tolist() == labels
     assert paths(tested) == paths(test)
+
+
+def test_heic_images_that_are_there_and_cannot_be_read_are_not_gone(photos, tmp_path, without_heic):
+    before = image_folder(photos)
+    names = {part: [[f"{part}.png", 0]] for part in ("train", "test")}
+    (tmp_path / "run").mkdir()
+    names["test"].append(["dog/IMG_1.HEIC", 1])
+    (tmp_path / "run" / "pictures.json").write_text(json.dumps(names), encoding="utf-8")
+    (photos / "dog" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(
+        MissingExtraError, match=r"^1 images of this run are HEIC \(dog/IMG_1.HEIC\), .*minivit\[heic\]"
+    ):
+        with_removed_replaced(tmp_path / "run", *before)
 
 
 def test_a_test_picture_that_is_gone_is_left_out(photos, run):

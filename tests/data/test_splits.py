@@ -122,7 +122,8 @@ def test_three_lines_of_a_folder_with_three_splits(tmp_path):
     ]
     without = folder_splits(root, with_validation=False)
     assert report(without, without.train.subset([0, 1]), without.train.subset([2]), "validation")[1:] == [
-        "2 to train on (train/), 1 of the training images held out to validate on, 6 left for minivit evaluate (test/)",
+        "2 to train on (train/), 1 of the training images held out to validate on, 6 left for minivit evaluate "
+        "(test/); no validation images of b",
         "9 x 6 to 8 x 8 pixels; not used: val/",
     ]
 

@@ -274,11 +274,35 @@ def test_unbalanced_classes_are_said_with_what_to_do(counts, options, said):
         check_balance(config, data, show=True)
         check_balance(config, data, show=False)
 
+    caught = [one for one in caught if str(one.message).startswith("class ")]
     assert len(caught) == said
     if said:
         said_of, remedy = str(caught[0].message).split(": ")
         assert said_of == "class 'left' has 31 training images, 'middle' has 10"
         assert remedy == "--class-weights balanced lets all classes count alike"
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((0, 5, 5), "no training image is of class 'left': do the labels count from 1?"),
+        ((5, 0, 5), "no training image is of class 'middle'"),
+        ((5, 5, 0), "no training image is of class 'right'"),
+        ((5, 5, 5), None),
+    ],
+)
+def test_classes_without_training_images_are_said(counts, said):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", Notice)
+        check_balance(TrainConfig(), unbalanced(counts, 1), show=True)
+    assert [str(one.message) for one in caught] == ([said] if said else [])
+
+
+def test_balancing_twice_is_said():
+    with pytest.warns(
+        Notice, match="--sampler balanced and --class-weights balanced .*: together they prefer rare ones"
+    ):
+        check_balance(TrainConfig(sampler="balanced", class_weights="balanced"), unbalanced((9, 5, 5), 1), show=True)
 
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": "balanced"}, {"sampler": "balanced"}])

@@ -29,7 +29,8 @@ class LearningCurve(Callback):
         """Draw it, if anything was logged."""
         run = self.run
         if records := MetricsFile(run.folder / METRICS).read():
-            note = f" ({run.data.train.note})" if run.data.train.note else ""
+            measured = run.data.test
+            note = f" ({len(measured):,} {run.data.split} images: {measured.note})" if measured.note else ""
             title = f"{run.config.title} on {dataset_title(run.config.dataset)}{note}"
             extras = extras_of_training_loss(run.config)
             best = run.progress.best
