@@ -124,12 +124,13 @@ __global__ void normalize(
     }
 }
 
-// dx <- (g - mean(g) - normal mean(g normal)) inverse with g = dy weight. The rows are dealt out to so many `parts`, a
-// warp for each, which adds up its rows of dy normal and of dy in `sums` (parts, 2, n): in the same order each time.
+// dx <- (g - mean(g) - normal mean(g normal)) inverse + before with g = dy weight; `before` may be missing. The rows are
+// dealt out to so many `parts`, a warp for each, which adds up its rows of dy normal and of dy in `sums` (parts, 2, n):
+// in the same order each time.
 template <typename T>
 __global__ void normalize_backward(
-    Index rows, Index n, const T* dy, const T* normal, const T* weight, const Wide<T>* inverse, T* dx, Wide<T>* sums,
-    double parts
+    Index rows, Index n, const T* dy, const T* normal, const T* weight, const Wide<T>* inverse, const T* before, T* dx,
+    Wide<T>* sums, double parts
 ) {
     for (Index part = FIRST_THREAD / LANES; part < Index(parts); part += ALL_THREADS / LANES) {
         Wide<T>* own = sums + part * 2 * n;
@@ -148,8 +149,34 @@ __global__ void normalize_backward(
             mean_of_product = sum_of_lanes(mean_of_product) / n;
             EACH_OF_ROW(j) {
                 const Wide<T> g = wide(dy[start + j]) * wide(weight[j]);
-                dx[start + j] = rounded<T>((g - mean - wide(normal[start + j]) * mean_of_product) * inverse[row]);
+                const Wide<T> own = (g - mean - wide(normal[start + j]) * mean_of_product) * inverse[row];
+                dx[start + j] = rounded<T>(before ? own + wide(before[start + j]) : own);
             }
+        }
+    }
+}
+
+// out <- the sum of `parts` arrays of as many numbers, stored one after the other in `sums`. A row is one number.
+template <typename T>
+__global__ void add_parts(Index rows, Index n, T* out, const Wide<T>* sums, double parts) {
+    EACH_ROW(row) {
+        Wide<T> sum = 0;
+        for (Index part = FIRST_THREAD % LANES; part < Index(parts); part += LANES) sum += sums[part * rows + row];
+        sum = sum_of_lanes(sum);
+        if (FIRST_THREAD % LANES == 0) out[row] = rounded<T>(sum);
+    }
+}
+
+// out <- out + z + plus, for a row z; each of the two may be missing
+template <typename T>
+__global__ void add_to_rows(Index rows, Index n, T* out, const T* z, const T* plus) {
+    EACH_ROW(row) {
+        EACH_OF_ROW(j) {
+            const Index i = row * n + j;
+            Wide<T> sum = wide(out[i]);
+            if (z) sum += wide(z[j]);
+            if (plus) sum += wide(plus[i]);
+            out[i] = rounded<T>(sum);
         }
     }
 }

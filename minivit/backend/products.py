@@ -13,6 +13,7 @@ import numpy as np
 from .arrays import Array, xp_of
 from .cublas import contiguous_on_gpu, gpu_matmul
 from .cuda import current_gpu
+from .kernels import rowwise
 from .precision import wide
 
 
@@ -37,15 +38,24 @@ def matmul(x: Array, y: Array, out: Array | None = None) -> Array:
     return out
 
 
-def matmul_add(x: Array, y: Array, z: Array | None) -> Array:
-    """Return x @ y + z, (m, k) with (k, n) and (n,) -> (m, n); the product alone if z is None.
+def matmul_add(x: Array, y: Array, z: Array | None, plus: Array | None = None) -> Array:
+    """Return x @ y + z + plus, (m, k) with (k, n), (n,) and (m, n) -> (m, n); z and plus may be None.
 
-    On a processor half precision is rounded once; on a GPU the product is rounded too before z is added.
+    On a processor half precision is rounded once; on a GPU the product is rounded too before the others are added.
     """
     out = gpu_matmul(x, y) if xp_of(x) is not np else np.matmul(wide(x), wide(y))
+    if z is not None or plus is not None:
+        add_to_rows(out, z, plus)
+    return out.astype(x.dtype, copy=False)
+
+
+@rowwise(reads="out z plus", writes="out")
+def add_to_rows(out: Array, z: Array | None, plus: Array | None) -> None:
+    """Add z (n,) to each row of `out` (m, n), and then `plus` (m, n); either may be None."""
     if z is not None:
         out += z
-    return out.astype(x.dtype, copy=False)
+    if plus is not None:
+        out += plus
 
 
 def ready_for_products(x: Array) -> Array:
@@ -86,9 +96,24 @@ def sum_of_rows(x: Array) -> Array:
     return matmul(_row_of_ones(xp_of(x), x.shape[0], x.dtype, current_gpu()), x)[0]
 
 
-def sum_of_parts(sums: Array) -> Array:
-    """Return the sum over the first axis, (p, ...) -> (...), of sums that were made in p parts; see `parts_of_rows`."""
-    return sums[0] if len(sums) == 1 else sum_of_rows(sums.reshape(len(sums), -1)).reshape(sums.shape[1:])
+def sum_of_parts(sums: Array, dtype: np.dtype) -> Array:
+    """Return the sum over the first axis, (p, ...) -> (...), of sums that were made in p parts; see `parts_of_rows`.
+
+    Args:
+        sums: of the type that sums are computed in.
+        dtype: the result is rounded to this type.
+    """
+    if len(sums) == 1:
+        return sums[0].astype(dtype, copy=False)
+    out = xp_of(sums).empty(sums.shape[1:], dtype)
+    add_parts(out.reshape(-1, 1), sums, len(sums))
+    return out
+
+
+@rowwise(reads="sums", writes="out", wide="sums")
+def add_parts(out: Array, sums: Array, parts: int) -> None:
+    """Write the sum of p arrays of k numbers into `out`: (p, ...) -> (k, 1)."""
+    out[...] = sums.reshape(parts, -1).sum(axis=0)[:, None]
 
 
 def sum_over(x: Array, axis: tuple[int, ...]) -> Array:

@@ -53,24 +53,35 @@ __all__ = [
 
 @op
 @underflow_is_harmless()
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x W + b over the last axis: (..., k) with (k, n) and (n,) -> (..., n)."""
-    a, w, b = (*operands(x, weight), None) if bias is None else operands(x, weight, bias)
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor | None = None) -> Tensor:
+    """Return x W + b over the last axis, plus a Tensor: (..., k) with (k, n) and (n,) -> (..., n).
+
+    Args:
+        x, weight, bias: x, W and b; no b if it is None.
+        plus: (..., n), what a residual connection adds, or None. One op does it in fewer passes than two.
+    """
+    inputs = (x, weight, bias, plus)
+    a, w, *others = operands(*[y for y in inputs if y is not None])
+    b, z = (None if bias is None else others[0]), (None if plus is None else others[-1])
     needs_x, needs_weight, needs_bias = needs_grad(x), needs_grad(weight), needs_grad(bias)
     if a.ndim < 1 or w.ndim != 2 or a.shape[-1] != w.shape[0]:
         raise ShapeError(f"linear: an input of shape {a.shape} does not fit a weight (features, outputs) = {w.shape}")
     m, n = math.prod(a.shape[:-1]), w.shape[1]
+    shape = (*a.shape[:-1], n)
+    for name, y, right in (("bias", b, (n,)), ("Tensor to add", z, shape)):
+        if y is not None and (found := getattr(y, "shape", ())) != right:
+            raise ShapeError(f"linear: the {name} has shape {found}; its shape must be {right}")
     rows = a.reshape(m, a.shape[-1])  # (m, k): one flat product is 1.7 to 3 times a stack of small ones
-    out = matmul_add(rows, w, b)  # (m, n)
+    out = matmul_add(rows, w, b, None if z is None else z.reshape(m, n))  # (m, n)
 
     def vjp(dy: Array):
-        dy = dy.reshape(m, n)
+        dplus, dy = dy, dy.reshape(m, n)
         dx = matmul(dy, w.T).reshape(a.shape) if needs_x else None
         dw = matmul(rows.T, dy) if needs_weight else None
         db = sum_of_rows(dy) if needs_bias else None
-        return dx, dw, db
+        return dx, dw, db, dplus
 
-    return record(out.reshape(*a.shape[:-1], n), (x, weight, bias), vjp)
+    return record(out.reshape(shape), inputs, vjp)
 
 
 @op
@@ -80,7 +91,8 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
 
     It saves the normalised rows n and 1/sqrt(var + eps). With g = dy * weight, backward is
     dx = (g - mean(g) - n * mean(g * n)) / sqrt(var + eps); both means are products with `weight`, so that g
-    itself is never summed.
+    itself is never summed. In a residual network x is also added to what follows: its gradient from there has arrived
+    before, and backward adds to it.
 
     Args:
         x: (..., d).
@@ -100,18 +112,20 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-6) -> Te
     for block in row_blocks(rows):
         normalize(rows[block], w, b, eps, out[block], normal[block], inverse[block])
 
-    def vjp(dy: Array):
+    def vjp(dy: Array, arrived: Array | None = None):
         dy = dy.reshape(m, d)
+        before = None if arrived is None else arrived.reshape(m, d)
         dx, sums = xp.empty_like(normal), []  # of each block, its part of dw and db
         for block in row_blocks(dy):
+            own = None if before is None else before[block]
             parts = parts_of_rows(dy[block])
             sums_of_parts = (xp.empty if m else xp.zeros)((parts, 2, d), inverse.dtype)
-            normalize_backward(dy[block], normal[block], w, inverse[block], dx[block], sums_of_parts, parts)
-            sums.append(sum_of_parts(sums_of_parts))
-        dw, db = added(sums).astype(w.dtype, copy=False)  # (2, d)
+            normalize_backward(dy[block], normal[block], w, inverse[block], own, dx[block], sums_of_parts, parts)
+            sums.append(sum_of_parts(sums_of_parts, w.dtype))
+        dw, db = added(sums)  # (2, d)
         return dx.reshape(shape), dw, db
 
-    return record(out.reshape(shape), (x, weight, bias), vjp)
+    return record(out.reshape(shape), (x, weight, bias), vjp, adds=True)
 
 
 @rowwise(reads="x w b", writes="out normal inverse", wide="inverse")
@@ -134,9 +148,9 @@ def normalize(x: Array, w: Array, b: Array, eps: float, out: Array, normal: Arra
     out += b
 
 
-@rowwise(reads="dy normal w inverse", writes="dx sums", wide="inverse sums")
+@rowwise(reads="dy normal w inverse before", writes="dx sums", wide="inverse sums")
 def normalize_backward(
-    dy: Array, normal: Array, w: Array, inverse: Array, dx: Array, sums: Array, parts: int
+    dy: Array, normal: Array, w: Array, inverse: Array, before: Array | None, dx: Array, sums: Array, parts: int
 ) -> None:  # fmt: skip
     """Write the gradient of x into `dx`, and the sums of dy * normal and of dy, the gradients of w and b, into `sums`.
 
@@ -146,6 +160,7 @@ def normalize_backward(
         dy, normal, dx: (m, d).
         w: (d,).
         inverse: (m, 1).
+        before: (m, d), is added to the gradient; or None.
         sums: (parts, 2, d); row i counts in part i modulo `parts`.
         parts: how many sums are made.
     """
@@ -156,6 +171,8 @@ def normalize_backward(
     normal *= (product @ w * share)[:, None]
     dx -= normal
     dx *= inverse
+    if before is not None:
+        dx += before
     for part in range(parts):
         sums[part, 0] = sum_of_rows(product[part::parts])
         sums[part, 1] = sum_of_rows(dy[part::parts])

@@ -24,10 +24,11 @@ from .tensor import Tensor, rounded_once
 
 
 @rounded_once
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x W + b: each output is a weighted sum of the inputs, and a bias."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor | None = None) -> Tensor:
+    """Return x W + b: each output is a weighted sum of the inputs, and a bias. A residual connection adds `plus`."""
     y = x @ weight  # (..., k) @ (k, n) -> (..., n)
-    return y if bias is None else y + bias
+    y = y if bias is None else y + bias
+    return y if plus is None else y + plus
 
 
 @rounded_once

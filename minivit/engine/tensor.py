@@ -48,7 +48,7 @@ from ..utils.aliases import old_names
 _numbers = count()  # one for all threads
 Ready: TypeAlias = Callable[["Tensor", Array], None]
 Block: TypeAlias = Callable[["Tensor", Generator | None], "Tensor"]
-VJP: TypeAlias = Callable[[Array], tuple[Array | None, ...]]
+VJP: TypeAlias = Callable[..., tuple[Array | None, ...]]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -59,15 +59,17 @@ class Node:
         parents: for each input of the op, its Node; the input itself, if it is a leaf whose gradient is needed; None,
             if its gradient is not needed.
         vjp: the op's vector-Jacobian product.
+        adds: whether the vjp adds to the gradient of the first input that has arrived before; see `record`.
         number: a younger Node has a larger one.
     """
 
-    __slots__ = ("number", "parents", "vjp")
+    __slots__ = ("adds", "number", "parents", "vjp")
 
-    def __init__(self, parents: Sequence[Node | Tensor | None], vjp: VJP):
+    def __init__(self, parents: Sequence[Node | Tensor | None], vjp: VJP, adds: bool):
         self.number = next(_numbers)
         self.parents = parents
         self.vjp = vjp
+        self.adds = adds
 
 
 class Tensor:
@@ -456,7 +458,7 @@ def needs_grad(*inputs: object) -> bool:
     return _recording.value and any(isinstance(x, Tensor) and x.requires_grad for x in inputs)
 
 
-def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
+def record(data: Array, inputs: Sequence[object], vjp: VJP, adds: bool = False) -> Tensor:
     """Wrap an op's result in a Tensor and, if the gradient of any input is needed, put the op on the tape.
 
     Args:
@@ -464,6 +466,8 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
         inputs: what the op was given, Tensors and constants.
         vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant. It may return
             `dy` itself, views of it, or new arrays, each for one input alone; and it never changes `dy`.
+        adds: whether vjp takes a second argument, None by default: the gradient of the first input that has arrived
+            from other uses. Vjp then returns the sum of both in a new array: one pass less than to add it afterwards.
     """
     out = Tensor.__new__(Tensor)
     out._data = as_array(data)
@@ -474,7 +478,7 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP) -> Tensor:
         parents = [(x._node or x) if isinstance(x, Tensor) and x.requires_grad else None for x in inputs]
         if [parent for parent in parents if parent is not None]:
             out.requires_grad = True
-            out._node = Node(parents, vjp)
+            out._node = Node(parents, vjp, adds)
     return out
 
 
@@ -555,8 +559,8 @@ def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Te
     if not root.requires_grad:
         raise BackwardError("backward needs a tensor computed, outside no_grad, from one with requires_grad=True")
     start = root._node or root
-    pending: dict[Node | Tensor, Array] = {start: dy}  # gradients that have arrived so far
-    added: set[Node | Tensor] = set()  # whose pending array is a sum made here, safe to add to
+    pending: dict[Node | Tensor | None, Array] = {start: dy}  # gradients that have arrived so far
+    added: set[Node | Tensor | None] = set()  # whose pending array is a sum made here, safe to add to
     borrowed = {start}  # leaves whose array may be part of another gradient; `start` has the caller's, if it is a leaf
 
     def finished(leaf: Tensor) -> Array:
@@ -570,7 +574,12 @@ def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Te
         vjp, parents = node.vjp, node.parents
         node.vjp, node.parents = _used_up, ()
         dy = pending.pop(node)
-        for parent, gradient in zip(parents, vjp(dy), strict=True):
+        if node.adds and parents[0] in pending:
+            gradients = vjp(dy, pending.pop(parents[0]))
+            added.add(parents[0])
+        else:
+            gradients = vjp(dy)
+        for parent, gradient in zip(parents, gradients, strict=True):
             if parent is None or gradient is None:
                 continue
             if parent not in pending:

@@ -31,8 +31,8 @@ class Linear(Module):
         self.weight = parameter(weight)
         self.bias = parameter(init.zeros(weight.shape[1:]) if bias is None else bias) if with_bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        return engine.linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        return engine.linear(x, self.weight, self.bias, plus)
 
 
 class LayerNorm(Module):
@@ -109,8 +109,13 @@ class Dropout(Module):
     def __init__(self, rate: float):
         self.rate = rate
 
+    @property
+    def is_active(self) -> bool:
+        """Whether it changes anything: in training mode, with a rate above 0."""
+        return self.training and self.rate > 0.0
+
     def forward(self, x: Tensor, rng: np.random.Generator | None) -> Tensor:
-        if not (self.training and self.rate):
+        if not self.is_active:
             return x
         if rng is None:
             raise ConfigError(f"{self.name} in training mode needs a random generator: model(images, rng=...)")

@@ -95,9 +95,9 @@ def test_the_flops_that_are_left_out_are_those_of_the_other_tokens(name, monkeyp
 
         linear, attention_with_weights = fused.linear, fused.attention_with_weights
 
-        def count_linear(x, weight, bias=None):
+        def count_linear(x, weight, bias=None, plus=None):
             nonlocal total
-            out = linear(x, weight, bias)
+            out = linear(x, weight, bias, plus)
             total += 2 * x.shape[-1] * out.size
             return out
 

@@ -236,6 +236,10 @@ def test_products_and_sums_have_the_type_of_their_arrays(dtype):
         assert found.dtype == dtype
     np.testing.assert_array_equal(matmul_add(x, y, y[0]), np.full((2, 4), 4.0))
     np.testing.assert_array_equal(matmul_add(x, y, None), np.full((2, 4), 3.0))
+    plus = np.arange(8, dtype=dtype).reshape(2, 4)
+    np.testing.assert_array_equal(matmul_add(x, y, y[0], plus), plus + 4)
+    np.testing.assert_array_equal(matmul_add(x, y, None, plus), plus + 3)
+    assert matmul_add(x, y, y[0], plus).dtype == dtype
     large = np.full((1, 2), 200.0, dtype)  # 80,000 is no half, and 80,000 - 32,000 is one
     assert matmul_add(large, large.T, np.array([-32_000.0], dtype)) == 48_000.0
 

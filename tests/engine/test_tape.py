@@ -105,6 +105,54 @@ def test_a_leaf_owns_its_gradient(name):
     y.grad += 1.0  # writable too
 
 
+def three_times(x, returned):
+    """3 x, as an op that adds what arrived before; `returned` gets each gradient that its vjp returns."""
+
+    def vjp(dy, before=None):
+        returned.append((None if before is None else before.copy(), dy * 3.0 + (0.0 if before is None else before)))
+        return (returned[-1][1],)
+
+    return engine_tensor.record(x.data * 3.0, (x,), vjp, adds=True)
+
+
+@pytest.mark.parametrize("computed", [False, True], ids=["a leaf", "a computed Tensor"])
+def test_an_op_that_adds_gets_what_arrived_before_and_its_sum_is_not_added_or_copied_again(computed):
+    start, returned = leaf(2.0), []
+    x = start * 1.0 if computed else start
+    y = three_times(x, returned) * 5.0 + x  # the sum's gradient arrives at x first
+
+    y.backward(np.array([7.0], np.float32))
+
+    ((before, gradient),) = returned
+    assert before.tolist() == [7.0] and gradient.tolist() == [112.0]
+    assert start.grad.tolist() == [112.0]
+    if not computed:
+        assert start.grad is gradient
+
+
+def test_what_arrives_after_an_op_that_adds_is_added_to_its_array():
+    x, returned = leaf(2.0), []
+    early = x * 10.0  # its turn in backward comes last
+    y = three_times(x, returned) + x + early
+
+    y.backward(np.array([1.0], np.float32))
+
+    assert x.grad.tolist() == [14.0] and x.grad is returned[0][1]
+
+
+def test_an_op_that_adds_is_called_with_dy_alone_if_nothing_has_arrived_or_nothing_is_needed():
+    x, constant, returned = leaf(2.0), Tensor([2.0]), []
+    three_times(x, returned).backward(np.array([1.0], np.float32))
+    assert returned[0][0] is None and x.grad.tolist() == [3.0]
+
+    def vjp(dy, before=None):
+        returned.append((before, dy))
+        return None, dy
+
+    engine_tensor.record(constant.data + x.data, (constant, x), vjp, adds=True).backward(np.array([1.0], np.float32))
+    assert returned[1][0] is None and x.grad.tolist() == [4.0]
+
+
 def test_backward_from_a_leaf_gives_it_a_copy_of_the_seed():
     x = leaf(1.0, 2.0)
     seed = np.array([3.0, 4.0])
@@ -594,12 +642,12 @@ def visits(build):
     class CountingNode(original):
         __slots__ = ()
 
-        def __init__(self, parents, vjp):
+        def __init__(self, parents, vjp, adds):
             def counted(dy):
                 calls["vjps"] += 1
                 return vjp(dy)
 
-            super().__init__(Counting(parents), counted)
+            super().__init__(Counting(parents), counted, adds)
 
     engine_tensor.Node = CountingNode
     try:

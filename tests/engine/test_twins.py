@@ -81,6 +81,22 @@ def test_linear(shape, n, with_bias, dtype, seed):
 
 
 @both_types
+@given(shape=shaped(), n=st.integers(1, 6), with_bias=st.booleans(), seed=seeds)
+def test_linear_and_a_tensor_that_it_adds(shape, n, with_bias, dtype, seed):
+    x, weight, bias, plus = normal(seed, shape, (shape[-1], n), (n,), (*shape[:-1], n))
+    arrays = [array.astype(dtype) for array in (x, weight, *([bias] if with_bias else []), plus)]
+
+    def both(module):
+        return lambda x, weight, *rest: module.linear(x, weight, rest[0] if with_bias else None, rest[-1])
+
+    found, expected = (values_and_gradients(both(module), arrays, seed) for module in (fused, reference))
+    for mine, other in zip(found, expected, strict=True):
+        close(mine, other, dtype)
+    exact = x @ weight + (bias if with_bias else 0.0) + plus
+    np.testing.assert_allclose(found[0], exact, rtol=PRECISION[dtype], atol=PRECISION[dtype] * np.abs(exact).max() * 10)
+
+
+@both_types
 @given(shape=shaped(), eps=st.sampled_from([1e-6, 1e-2]), seed=seeds)
 def test_layer_norm(shape, eps, dtype, seed):
     shape = (*shape[:-1], shape[-1] + 3)
@@ -190,6 +206,24 @@ def test_blocks_cover_every_row_once_and_in_order(rows, length):
     covered = [row for block in backend.row_blocks(x) for row in range(rows)[block]]
 
     assert covered == list(range(rows))
+
+
+@pytest.mark.parametrize("elements", [2**16, 24])
+def test_layer_norm_adds_to_the_gradient_of_a_residual_connection(elements, monkeypatch):
+    """In one block of rows, and in several."""
+    monkeypatch.setattr(backend, "BLOCK_ELEMENTS", elements)
+    arrays = normal(3, (2, 5, 12), (12,), (12,))
+
+    def residual(norm):
+        def function(x, weight, bias):
+            z = x * x
+            return z + ops.power(norm(z, weight, bias), 2)
+
+        return function
+
+    found, expected = (values_and_gradients(residual(module.layer_norm), arrays, 4) for module in (fused, reference))
+    for mine, other in zip(found, expected, strict=True):
+        close(mine, other, np.float64)
 
 
 @pytest.mark.parametrize("name", ["layer_norm", "gelu", "softmax", "attention", "linear"])
@@ -402,6 +436,31 @@ def test_erf_equals_the_standard_librarys():
 def test_a_linear_map_of_shapes_that_do_not_fit_is_refused(x, weight):
     with pytest.raises(ShapeError, match=r"linear: an input of shape .* does not fit a weight"):
         fused.linear(Tensor(np.ones(x)), Tensor(np.ones(weight)))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 2)])
+def test_a_bias_of_another_shape_is_refused_since_a_kernel_would_read_past_its_end(shape):
+    x, weight = Tensor(np.ones((4, 3))), Tensor(np.ones((3, 2)))
+    with pytest.raises(ShapeError, match=r"linear: the bias has shape \(.*\); its shape must be \(2,\)"):
+        fused.linear(x, weight, Tensor(np.ones(shape)))
+
+
+def test_a_bias_that_is_a_plain_number_is_refused_and_one_tensor_is_enough():
+    x, weight = np.ones((4, 3)), np.ones((3, 2))
+    with pytest.raises(ShapeError, match=r"linear: the bias has shape \(\); its shape must be \(2,\)"):
+        fused.linear(Tensor(x), Tensor(weight), 0.5)
+    for inputs in ((Tensor(x), weight), (x, Tensor(weight)), (x, weight, Tensor(np.zeros(2)))):
+        np.testing.assert_array_equal(fused.linear(*inputs).data, np.full((4, 2), 3.0))
+    bias = Tensor(np.zeros(2), requires_grad=True)
+    fused.linear(x, weight, bias, np.ones((4, 2))).backward(np.ones((4, 2)))
+    np.testing.assert_array_equal(bias.grad, [4.0, 4.0])
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (8,), (4, 3)])
+def test_a_tensor_to_add_of_another_shape_is_refused(shape):
+    x, weight = Tensor(np.ones((4, 3))), Tensor(np.ones((3, 2)))
+    with pytest.raises(ShapeError, match=r"linear: the Tensor to add has shape \(.*\); its shape must be \(4, 2\)"):
+        fused.linear(x, weight, None, Tensor(np.ones(shape)))
 
 
 @pytest.mark.parametrize("module", [fused, reference])

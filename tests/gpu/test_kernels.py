@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.backend import kernels
+from minivit.backend import kernels, products
 from minivit.backend.arrays import to_numpy
 from minivit.backend.cuda import find_cupy
 from minivit.backend.kernels import KERNELS, LANES, SOURCE, TYPES
@@ -23,6 +23,7 @@ from minivit.training import optim
 from tests.gpu import strict_cupy
 from tests.gpu.compiled import RawModule
 
+MODULES = (fused, optim, products)  # with the functions that have kernels
 REAL = bool(os.environ.get("MINIVIT_GPU"))
 SHAPES = [(1, 1), (3, 5), (2, 32), (7, 33), (2, 3, 65), (5, 200)]
 ROUNDING = {"float32": 2e-6, "float64": 1e-13}  # relative to the largest number of an array
@@ -61,10 +62,24 @@ def row_arguments(rng, shape):
 
 
 def backward_row_arguments(rng, shape):
-    dy, normal, dx = (a.reshape(-1, shape[-1]) for a in arrays(rng, *[shape] * 3))
+    dy, normal, dx, before = (a.reshape(-1, shape[-1]) for a in arrays(rng, *[shape] * 4))
     parts = min(3, len(dy))
     sums = rng.standard_normal((parts, 2, shape[-1]))
-    return dy, normal, rng.standard_normal(shape[-1]), _column(rng, shape), dx, sums, parts
+    return dy, normal, rng.standard_normal(shape[-1]), _column(rng, shape), before, dx, sums, parts
+
+
+def without(arguments, place):
+    """The arguments with None at that place."""
+    return (*arguments[:place], None, *arguments[place + 1 :])
+
+
+def parts_arguments(rng, shape):
+    parts, size = 1 + shape[0] * 10, int(np.prod(shape[1:]))
+    return rng.standard_normal((size, 1)), rng.standard_normal((parts, size)), parts
+
+
+def added_row_arguments(rng, shape):
+    return arrays(rng, shape, shape[-1:], shape)
 
 
 def _column(rng, shape):
@@ -84,7 +99,16 @@ ARGUMENTS = {
     ],
     "softmax_backward_in_place": [lambda rng, shape: (*arrays(rng, shape, shape), 0.25, rng.standard_normal(shape))],
     "normalize": [row_arguments],
-    "normalize_backward": [backward_row_arguments],
+    "normalize_backward": [
+        backward_row_arguments,
+        lambda rng, shape: without(backward_row_arguments(rng, shape), 4),
+    ],
+    "add_parts": [parts_arguments],
+    "add_to_rows": [
+        added_row_arguments,
+        lambda rng, shape: without(added_row_arguments(rng, shape), 1),
+        lambda rng, shape: without(added_row_arguments(rng, shape), 2),
+    ],
     "gelu_tanh": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
     "gelu_erf": [gelu_arguments, lambda rng, shape: (*gelu_arguments(rng, shape)[:2], None)],
     "drop": [
@@ -125,7 +149,7 @@ def test_a_kernel_writes_what_its_twin_writes(cupy, name, which, shape, dtype):
     if dtype == "bfloat16":
         pytest.importorskip("ml_dtypes")
     stored = strict_cupy.half_or_wide(dtype)
-    function = getattr(fused, name, None) or getattr(optim, name)
+    function = next(getattr(module, name) for module in MODULES if hasattr(module, name))
     arguments = ARGUMENTS[name][which](np.random.default_rng(0), shape)
     there = converted(name, arguments, stored, cupy.asarray)
     here = converted(name, arguments, stored)
@@ -174,7 +198,7 @@ def test_every_kernel_has_a_twin_and_a_case():
     assert set(ARGUMENTS) == set(KERNELS)
     decorated = {
         name
-        for module in (fused, optim)
+        for module in MODULES
         for name, thing in vars(module).items()
         if hasattr(thing, "has_gpu_kernel") and thing.__module__ == module.__name__
     }

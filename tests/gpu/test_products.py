@@ -8,6 +8,7 @@ import pytest
 from minivit.backend.arrays import to_numpy, xp_of
 from minivit.backend.cublas import contiguous_on_gpu, gpu_matmul, multiply_in_tf32
 from minivit.backend.cuda import compute_capability, find_cupy
+from minivit.backend.products import matmul_add, sum_of_parts
 from minivit.errors import MinivitError
 from tests.gpu import strict_cupy
 
@@ -151,3 +152,33 @@ def test_tf32_is_for_matrices_and_for_stacks_of_them_apart(cupy):
 def test_numpys_arrays_stay_as_they_are():
     x = np.zeros((2, 3)).T
     assert contiguous_on_gpu(x) is x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("parts", [1, 2, 40])
+def test_parts_are_summed_and_rounded_in_one_launch(cupy, parts, dtype):
+    sums = np.random.default_rng(0).standard_normal((parts, 2, 5), dtype=np.float32)
+    before = 0 if REAL else strict_cupy.Crossings.launches
+
+    found = sum_of_parts(cupy.asarray(sums), np.dtype(dtype))
+
+    assert REAL or strict_cupy.Crossings.launches == before + (parts > 1 or dtype == "float16")
+    assert found.dtype == dtype
+    wanted = sums.astype(np.float64).sum(axis=0)
+    np.testing.assert_allclose(to_numpy(found), wanted, rtol=1e-3 if dtype == "float16" else 1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("adds", ["", "z", "plus", "z plus"])
+def test_what_is_added_to_a_product_takes_one_launch_together(cupy, adds):
+    x, y, z, plus = (
+        np.random.default_rng(i).standard_normal(shape) for i, shape in enumerate([(2, 3), (3, 4), 4, (2, 4)])
+    )
+    given = [value if name in adds.split() else None for name, value in (("z", z), ("plus", plus))]
+    there = [None if value is None else cupy.asarray(value) for value in (x, y, *given)]
+    before = 0 if REAL else strict_cupy.Crossings.launches
+
+    found = matmul_add(*there)
+
+    assert REAL or strict_cupy.Crossings.launches == before + 1 + bool(adds)
+    wanted = x @ y + sum(value for value in given if value is not None)
+    np.testing.assert_allclose(to_numpy(found), wanted, rtol=1e-12)

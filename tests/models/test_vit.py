@@ -8,7 +8,9 @@ import pytest
 
 from minivit import ConfigError, DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
 from minivit.backend.workers import Workers
+from minivit.engine.tensor import Node
 from minivit.models import vit
+from minivit.models.variants import LayerScale
 from minivit.nn import LayerNorm
 from tests.models import plain_vit
 from tests.support import random_images, tiny_config, tiny_vit
@@ -287,6 +289,65 @@ def test_attention_weights_are_dropped_after_the_softmax():
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
 
+def sums_on_the_tape(z):
+    """How many additions the tape of a Tensor holds."""
+    nodes, new = set(), [z._node]
+    while new:
+        node = new.pop()
+        if isinstance(node, Node) and node not in nodes:
+            nodes.add(node)
+            new.extend(node.parents)
+    return sum(node.vjp.__qualname__ == "add.<locals>.vjp" for node in nodes)
+
+
+def dropped(part):
+    def change(block):
+        getattr(block, part).dropout.rate = 0.3
+
+    return change
+
+
+def left_out(block):
+    block.depth.rate = 0.3
+
+
+def scaled(part):
+    def change(block):
+        setattr(block, part, LayerScale(12, 0.5))
+
+    return change
+
+
+@pytest.mark.parametrize("change", [dropped("attention"), dropped("mlp"), left_out, scaled("scale1"), scaled("scale2")])
+def test_the_last_layer_of_a_branch_adds_the_tokens_unless_something_is_computed_in_between(change):
+    block = vit.EncoderBlock(tiny_config(), np.random.default_rng(0))
+    z, rng = Tensor(np.ones((2, 5, 12), np.float32), requires_grad=True), np.random.default_rng(0)
+    assert sums_on_the_tape(block(z, rng)) == 0
+
+    change(block)
+    assert sums_on_the_tape(block(z, rng)) == 2
+    block.eval()
+    assert sums_on_the_tape(block(z)) == (2 if change.__qualname__.startswith("scaled") else 0)
+
+
+@pytest.mark.parametrize("queries", [None, 1])
+def test_a_block_that_adds_in_its_last_layers_computes_the_same_bits(queries, monkeypatch):
+    block = vit.EncoderBlock(tiny_config(), np.random.default_rng(0))
+    values = np.random.default_rng(1).standard_normal((2, 5, 12), dtype=np.float32)
+
+    def found():
+        z = Tensor(values, requires_grad=True)
+        out = block(z, queries=queries)
+        block.zero_grad()
+        out.backward(np.cos(out.data))
+        return out.data, z.grad, *(parameter.grad for parameter in block.parameters())
+
+    fast = found()
+    monkeypatch.setattr(vit.EncoderBlock, "_adds_at_once", lambda self: False)
+    for mine, other in zip(fast, found(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
 def test_no_mask_is_drawn_in_evaluation():
     model = tiny_vit(dropout=0.25, attention_dropout=0.25).eval()
     images = random_images(model.config)
@@ -524,9 +585,9 @@ def test_the_last_block_computes_the_class_token_alone(monkeypatch):
     rows = []
     original = vit.MLP.forward
 
-    def forward(self, z, rng=None):
+    def forward(self, z, *others):
         rows.append(z.shape)
-        return original(self, z, rng)
+        return original(self, z, *others)
 
     monkeypatch.setattr(vit.MLP, "forward", forward)
     model(random_images(model.config))
@@ -550,7 +611,7 @@ def test_dropout_keeps_the_last_block_from_skipping_in_training_alone(changes, m
     model = tiny_vit(**changes)
     rows = []
     original = vit.MLP.forward
-    monkeypatch.setattr(vit.MLP, "forward", lambda self, z, rng=None: rows.append(z.shape[1]) or original(self, z, rng))
+    monkeypatch.setattr(vit.MLP, "forward", lambda self, z, *more: rows.append(z.shape[1]) or original(self, z, *more))
     model(random_images(model.config), rng=np.random.default_rng(0))
     model.eval()
     model(random_images(model.config))

@@ -14,7 +14,7 @@ from ...backend.cublas import multiply_in_tf32
 from ...backend.cuda import current_gpu, wait_for
 from ...backend.kernels import TYPES, parts_of_rows
 from ...backend.precision import wide_type
-from ...backend.products import matmul
+from ...backend.products import add_parts, add_to_rows, matmul
 from ...engine import fused
 from ...engine.tensor import Tensor
 from ...training import optim
@@ -119,7 +119,8 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
         return bench.normal(*shape, dtype=dtype)
 
     tokens, dim, hidden = size.tokens, size.dim, size.hidden
-    x, out, kept, w, b = normal(size.rows, dim), *(normal(size.rows, dim) for _ in range(2)), normal(dim), normal(dim)
+    x, out, kept, before = (normal(size.rows, dim) for _ in range(4))
+    w, b, both = normal(dim), normal(dim), normal(2 * dim, 1)
     inverse = normal(size.rows, 1, dtype=wide)
     parts = parts_of_rows(x)
     sums = normal(parts, 2, dim, dtype=wide)
@@ -139,7 +140,9 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
             1 + 2 * share,
         ),
         "normalize": (x, lambda: fused.normalize(x, w, b, 1e-6, out, kept, inverse), 3),
-        "normalize_backward": (x, lambda: fused.normalize_backward(x, kept, w, inverse, out, sums, parts), 3),
+        "normalize_backward": (x, lambda: fused.normalize_backward(x, kept, w, inverse, before, out, sums, parts), 4),
+        "add_parts": (sums, lambda: add_parts(both, sums, parts), 1),
+        "add_to_rows": (x, lambda: add_to_rows(kept, w, before), 3),
         "gelu_tanh": (h, lambda: fused.gelu_tanh(h, active, slope), 3),
         "gelu_erf": (h, lambda: fused.gelu_erf(h, active, slope), 3),
         "drop": (x, lambda: fused.drop(x, out, *key, 2**31, 2.0), 2),
