@@ -137,13 +137,14 @@ def explore_page(
     return Template(read_text(HERE / "page.html")).substitute(
         title=escape(title),
         facts=escape(_facts(model)),
+        font=base64.b64encode((HERE / "minivit-math.woff2").read_bytes()).decode("ascii"),
         style=read_text(HERE / "page.css"),
         model=json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"),  # no name ends the script
         vit=read_text(HERE / "vit.js"),
         reader=read_text(HERE / "reader.js"),
         weights="\n".join(tags),
         training=read_text(HERE / "training.js"),
-        heads=read_text(HERE / "heads.js"),
+        without=read_text(HERE / "without.js"),
         walk=read_text(HERE / "walk.js"),
     )
 

@@ -47,9 +47,9 @@ onmessage = ({ data }) => {
     models[moment] = modelOf(data.page, data.text);
     const numbers = numbersOf(data.text, data.page.dtype);                // once more, since they are handed over
     postMessage({ moment, numbers }, [numbers.buffer]);
-  } else if (data.without) {
-    const { probabilities } = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
-    postMessage({ without: data.without, asked: data.asked, shares: probabilities.data });
+  } else if ("without" in data) {
+    const { probabilities, logits } = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
+    postMessage({ without: data.without, asked: data.asked, shares: probabilities.data, logits: logits.data });
   } else {
     const seen = vit(models[moment], scaledPixels(data.pixels, data.scaling), data.edits);
     const buffers = new Set();
@@ -59,12 +59,13 @@ onmessage = ({ data }) => {
 };`;
 
 let busy = false, waiting = false, first = false;        // the newest change is computed when the last is done
+let afterwards = null;                                   // what is done once when the newest answer is there
 const worker = new Worker(URL.createObjectURL(new Blob(
   [element("vit").textContent, element("weights-reader").textContent, WORKER], { type: "text/javascript" })));
 worker.onerror = event => say(`the model does not run in this browser: ${event.message}`);
 worker.onmessage = ({ data }) => {
-  if (data.without) {
-    headAnswered(data);
+  if ("without" in data) {
+    answeredWithout(data);
     return;
   }
   if (data.numbers) {
@@ -80,6 +81,11 @@ worker.onmessage = ({ data }) => {
   document.body.dataset.answers = Number(document.body.dataset.answers || 0) + 1;
   if (waiting) compute();
   redraw();
+  if (!busy && afterwards) {
+    const next = afterwards;
+    afterwards = null;
+    next();
+  }
 };
 
 /** Let the worker read the weights of a moment, the first time that they are needed. */
@@ -103,7 +109,7 @@ function compute() {
 
 function changed() {
   stepPlayed = null;
-  forgetHeads();
+  forgetWithout();
   arrange();
   drawStage();
   showSwitches();
@@ -221,15 +227,15 @@ function fade(image) {
   faded.getContext("2d").putImageData(dull, 0, 0);
 }
 
-/** Draw the image: a patch keeps its colours at the largest weight and fades to grey at 0; the marked patch has a frame. */
-function drawImage(canvas, weights, largest, marked = state.token - FRONT) {
+/** Draw the image: a patch keeps its colours at the weight `most` and fades to grey at 0; the marked patch has a frame. */
+function drawImage(canvas, weights, largest, marked = state.token - FRONT, most = weights && Math.max(...weights)) {
   const wanted = (largest || 256) / Math.max(HEIGHT, WIDTH), scale = largest > 1 ? wanted : Math.max(1, Math.floor(wanted));
   const side = P * scale;
   canvas.width = Math.round(WIDTH * scale);
   canvas.height = Math.round(HEIGHT * scale);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = !SMALL;
-  if (weights) drawFaded(context, weights, side);
+  if (weights) drawFaded(context, weights, side, most || 1);
   else context.drawImage(small, 0, 0, canvas.width, canvas.height);
   if (!weights && side >= 12) {
     context.strokeStyle = "rgba(128, 128, 128, 0.5)";
@@ -256,8 +262,8 @@ function line(context, x, y, toX, toY) {
 }
 
 /** Draw the faded image where weights are small: a mask of one pixel a patch decides how much of the image shows. */
-function drawFaded(context, weights, side) {
-  const { canvas } = context, most = Math.max(...weights) || 1, alphas = new ImageData(COLUMNS, ROWS);
+function drawFaded(context, weights, side, most) {
+  const { canvas } = context, alphas = new ImageData(COLUMNS, ROWS);
   weights.forEach((weight, n) => { alphas.data[4 * n + 3] = 255 * weight / most; });
   mask.getContext("2d").putImageData(alphas, 0, 0);
   context.imageSmoothingEnabled = false;
@@ -315,9 +321,15 @@ function best(probabilities, count) {
   return [...probabilities].map((p, k) => [k, p]).sort((a, b) => b[1] - a[1]).slice(0, count);
 }
 
+/** The class that is right for one of the page's images, null if nobody knows. */
+const labelOf = i => i < 0 ? null : samples[i].truth;
+const isWrong = () => labelOf(state.sample) !== null && labelOf(state.sample) !== best(seen.probabilities.data, 1)[0][0];
+
 function showAnswer() {
   const found = best(seen.probabilities.data, 5);
   bars(element("answer"), found.map(([k, p]) => [classes[k], p, unchanged ? unchanged.shares[k] : undefined]));
+  element("label").textContent = labelOf(state.sample) === null ? ""
+    : `The label is ${className(labelOf(state.sample))}: the answer is ${isWrong() ? "wrong" : "right"}.`;
   const [[k, p]] = found, was = unchanged ? best(unchanged.shares, 1)[0][0] : k;
   element("in-short").textContent = `${isolated(classes[k])} ${percent(p)}${was === k ? "" : ` (was ${isolated(classes[was])})`}`;
 }
@@ -580,6 +592,7 @@ const blockOn = () => block().on;
 const head = () => block().heads[state.head];
 const weightsOf = () => model.weights.blocks[state.block];
 const D_h = D / config.heads;
+const MOST = 0.9;                                        // the share of attention of which it is said how many tokens have it
 
 /** A matrix of the chosen block: there is none while the block is off. */
 const blockMatrix = (parent, title, get) => matrix(parent, title, () => blockOn() ? get() : null);
@@ -628,6 +641,7 @@ for (const [name, number] of [["queries q", 0], ["keys k", 1], ["values v", 2]])
 }
 addPanel(figure(live("attention"), "the image: patches that the chosen token attends to keep their colours"), panel => {
   panel.outer.hidden = !blockOn();
+  element("spread").textContent = blockOn() ? spreadInWords() : "";
   if (!blockOn()) return;
   const weights = attentionOf(head().A);
   drawImage(panel.canvas, stepPlayed && stepPlayed.live === panel.live ? weights.map((w, n) => n + FRONT <= stepPlayed.token ? w : 0) : weights);
@@ -705,6 +719,15 @@ function attentionInWords(weights) {
   const order = best(weights, 3).map(([n, share]) => `${tokenName(n + FRONT)} with ${percent(share)}`);
   const name = tokenName(state.token), own = FRONT ? `; to the class token with ${percent(at(head().A, state.token, 0))}` : "";
   return `In block ${state.block + 1}, head ${state.head + 1}, ${name} attends most to ${order.join(", ")}${own}.`;
+}
+
+/** How many tokens have most of the chosen token's attention, as a sentence. */
+function spreadInWords() {
+  const weights = best(rows(head().A, state.token, 1).data, T);
+  let sum = 0, count = 0;
+  while (count < T && sum < MOST) sum += weights[count++][1];
+  return `With temperature ${short(state.edits.temperature)}, ${tokenName(state.token)} gives ${percent(sum)} of its attention to `
+    + `${count} of ${T} tokens, and ${percent(weights[0][1])} to the first of them (block ${state.block + 1}, head ${state.head + 1}).`;
 }
 
 /** The chosen token's attention to each patch. */
@@ -929,7 +952,9 @@ const showPart = id => element(id).scrollIntoView({ block: "start" });
 const TRIES = {
   attend: () => { if (state.token < FRONT) chooseToken(MIDDLE); showPart("whom"); },
   head: () => showPart("what-is-a-head"),
-  without: () => { showPart("each-head"); element("each-head-off").click(); },
+  temperature: () => showPart("what-temperature-does"),
+  without: () => { showPart("each-head"); whenReady(switchOffEachHead); },
+  wrong: () => { showPart("each-patch"); whenReady(askWhyWrong); },
   positions: () => { if (element("positions").checked && page.weights.positions) element("positions").click(); showPart("positions-off"); },
   know: () => showPart("lens"),
   erase: () => { document.querySelector("[data-tool=erase]").click(); say("Click the patches that you want to erase."); element("stage").focus(); },
@@ -937,7 +962,8 @@ const TRIES = {
 };
 for (const button of document.querySelectorAll("[data-try]")) button.onclick = () => TRIES[button.dataset.try]();
 element("class-token").onclick = () => chooseToken(0);
-element("each-head-off").onclick = () => { if (seen && !busy && !waiting) switchOffEachHead(); };
+element("each-head-off").onclick = () => whenReady(switchOffEachHead);
+element("each-patch-off").onclick = () => whenReady(eraseEachPatch);
 
 const toggled = (list, item, on) => on ? list.filter(each => each !== item) : [...list, item];
 
@@ -1055,6 +1081,13 @@ function paint([x, y], radius, rgb) {
   }
 }
 
+/** Fill a patch of an image with grey. */
+function erased(pixels, n) {
+  const left = (n % COLUMNS) * P, top = Math.floor(n / COLUMNS) * P;
+  for (let y = 0; y < P; y++) for (let x = 0; x < P; x++) pixels.set([128, 128, 128], 3 * ((top + y) * WIDTH + left + x));
+  return pixels;
+}
+
 const USE = {
   choose: (pixel, first, event) => {
     const n = patchAt(pixel);
@@ -1070,8 +1103,7 @@ const USE = {
   erase: pixel => {
     const n = patchAt(pixel);
     if (n === null) return;
-    const from = currentOrder()[n], left = (from % COLUMNS) * P, top = Math.floor(from / COLUMNS) * P;
-    for (let y = 0; y < P; y++) for (let x = 0; x < P; x++) state.pixels.set([128, 128, 128], 3 * ((top + y) * WIDTH + left + x));
+    erased(state.pixels, currentOrder()[n]);
     state.sample = -1;
     painted = true;
     changed();
@@ -1135,7 +1167,7 @@ function choose(i) {
   unchanged = null;
   placed = null;
   if (state.tool === "move") state.tool = "choose";
-  say(samples[i].truth === null ? "" : `This is labelled ${classes[samples[i].truth]}.`);
+  say("");
   changed();
 }
 
@@ -1280,6 +1312,7 @@ document.querySelector(".pooling").textContent = `The answer is read from ${isTo
   : "the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3)"}. `
   + "One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. "
   + "Softmax turns the logits into probabilities.";
+document.documentElement.classList.toggle("inside", window !== window.parent);
 element("in-short-image").height = Math.round(44 * HEIGHT / WIDTH);
 element("answer-in-short").onclick = () => element("image-and-answer").scrollIntoView();
 window.addEventListener("resize", () => { if (seen) redraw(); });

@@ -391,15 +391,12 @@ def test_it_is_whole_at_each_width_and_asks_no_network(opened, width, scheme):
     page = opened(model, pixels_of(model, 4), viewport={"width": width, "height": 800}, color_scheme=scheme)
     for figure in page.locator("figure").all():
         figure.scroll_into_view_if_needed()
-    page.wait_for_function("queue.size === 0")
+    # Every canvas in the walk is drawn: a new one has 300 pixels.
+    page.wait_for_function("[...document.querySelectorAll('figure:not([hidden]) canvas')].every(c => c.width !== 300)")
 
     assert page.complaints == []
     assert [url for url in page.asked if not url.startswith(("file:", "blob:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    blank = page.evaluate(
-        "[...document.querySelectorAll('figure:not([hidden]) canvas')].filter(c => c.width === 300).length"
-    )
-    assert blank == 0  # every canvas in the walk was drawn
 
 
 @CHROMIUM_ALONE
@@ -694,11 +691,15 @@ def test_a_patch_under_the_mouse_is_shown_and_a_click_keeps_it(opened):
     assert chosen.inner_text() == "chosen: the class token"
 
 
+QUESTIONS = ["attend", "head", "positions", "temperature", "without", "know", "erase", "wrong", "number"]
+
+
 @CHROMIUM_ALONE
-@pytest.mark.parametrize("question", ["attend", "head", "positions", "without", "know", "erase", "number"])
+@pytest.mark.parametrize("question", QUESTIONS)
 def test_each_question_leads_to_its_place(opened, question):
     model = model_of()
     page = opened(model, pixels_of(model))
+    assert [each.get_attribute("data-try") for each in page.locator("[data-try]").all()] == QUESTIONS
 
     page.locator(f"[data-try={question}]").click()
 
@@ -706,9 +707,11 @@ def test_each_question_leads_to_its_place(opened, question):
         "attend": "state.token > 0 && Math.abs(element('whom').getBoundingClientRect().top) < 200",
         "head": "Math.abs(element('what-is-a-head').getBoundingClientRect().top) < 200",
         "positions": "!state.edits.positions && Math.abs(element('positions-off').getBoundingClientRect().top) < 200",
-        "without": "Object.keys(heads.shares).length === 6",
+        "temperature": "Math.abs(element('what-temperature-does').getBoundingClientRect().top) < 200",
+        "without": "Object.keys(without.heads.found).length === 6",
         "know": "element('lens').getBoundingClientRect().top < innerHeight",
         "erase": "state.tool === 'erase' && document.activeElement === element('stage')",
+        "wrong": "without.patches && Object.keys(without.patches.found).length === 16",
         "number": "element('numbers').open",
     }
     page.wait_for_function(place[question])
@@ -750,9 +753,9 @@ def test_each_head_is_switched_off_in_turn(opened):
     before = np.array(numbers(page)["probabilities"])
     best = int(before.argmax())
 
-    assert page.locator("#each-head-table").inner_text() == ""
+    assert page.locator("#each-heads").inner_text() == ""
     page.locator("#each-head-off").click()
-    page.wait_for_function("heads && Object.keys(heads.shares).length === 6")
+    page.wait_for_function("without.heads && Object.keys(without.heads.found).length === 6")
 
     right = {}
     for block in range(3):
@@ -760,14 +763,102 @@ def test_each_head_is_switched_off_in_turn(opened):
             one = model_of()
             one.blocks[block].attention.out.weight.data[12 * head : 12 * (head + 1)] = 0.0
             right[block, head] = one.predict(pixels)[0, best]
-    cells = page.locator("#each-head-table td:not(:empty)").all_text_contents()
+    cells = page.locator("#each-heads td:not(:empty)").all_text_contents()
     assert cells == [f"{100 * share:.1f} %" for share in right.values()]
     block, head = min(right, key=lambda place: right[place])
-    said = page.locator("#each-head-said").inner_text()
+    said = page.locator("#each-heads-said").inner_text()
     assert said.startswith(f"Without head {head + 1} of block {block + 1}, ")
     assert numbers(page)["probabilities"] == list(before)  # the model itself is as it was
     after(page, switched(page, "head-on"))
-    assert page.locator("#each-head-table").inner_text() == ""  # it was true of the model before
+    assert page.locator("#each-heads").inner_text() == ""  # it was true of the model before
+
+
+def without_each_patch(pixels):
+    """The image sixteen times, each with another patch in grey."""
+    images = np.repeat(pixels[None], 16, axis=0)
+    for n, image in enumerate(images):
+        image[4 * (n // 4) : 4 * (n // 4) + 4, 4 * (n % 4) : 4 * (n % 4) + 4] = 128
+    return images
+
+
+def test_each_patch_is_erased_in_turn(opened):
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    best, second = np.argsort(-model.predict(pixels)[0])[:2]
+    page = opened(model, [np.zeros_like(pixels)] * best + [pixels])  # image i has the label i: this one is right
+    after(page, lambda: page.get_by_label(f"show image {best}", exact=True).click())
+    before = numbers(page)
+
+    page.locator("#each-patch-off").press("Enter")  # figures that are drawn above it move it
+    page.wait_for_function("without.patches && Object.keys(without.patches.found).length === 16")
+
+    logits = model(minivit.preprocess(without_each_patch(pixels))).data
+    lead = before["logits"][best] - before["logits"][second]
+    gone = lead - (logits[:, best] - logits[:, second])
+    np.testing.assert_allclose(page.evaluate("[...leads(without.patches.found).gone]"), gone, atol=1e-4)
+    said = page.locator("#each-patches-said").inner_text()
+    for n in {gone.argmax(), gone.argmin()}:
+        assert f"Without patch {n + 1} (row {n // 4 + 1}, column {n % 4 + 1}) it is " in said
+    assert numbers(page) == before  # the image itself is as it was
+    after(page, switched(page, "head-on"))
+    assert page.locator("#each-patches").inner_text() == ""
+
+
+def test_a_wrong_answer_is_found_and_compared_with_the_label(opened):
+    model = model_of()
+    pixels = pixels_of(model, 6)
+    answers = model.predict(pixels).argmax(axis=1)
+    order = [*np.flatnonzero(answers == 0), *np.flatnonzero(answers != 0)]  # the first image has the label 0
+    assert answers[order[0]] == 0
+    pixels, answers = pixels[order], answers[order]
+    page = opened(model, pixels)
+    assert page.locator("#label").text_content() == f"The label is \u2068{CLASSES[0]}\u2069: the answer is right."
+    wrong = int(np.flatnonzero(answers != np.arange(6))[0])
+
+    page.locator("[data-try=wrong]").click()
+    page.wait_for_function("without.patches && Object.keys(without.patches.found).length === 16")
+
+    assert page.evaluate("state.sample") == wrong
+    assert page.locator("#label").text_content() == f"The label is \u2068{CLASSES[wrong]}\u2069: the answer is wrong."
+    assert page.evaluate("rival()") == [answers[wrong], wrong]
+
+
+def test_the_spread_of_attention_is_said(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    page.locator("#spread").scroll_into_view_if_needed()
+
+    for temperature, at_most in ((0.25, 5), (8, 17)):
+        page.locator("#temperature").fill(f"{math.log2(temperature):.0f}")
+        page.wait_for_function(f"element('spread').textContent.startsWith('With temperature {temperature},')")
+        weights = np.sort(page.evaluate("[...rows(head().A, state.token, 1).data]"))[::-1]
+        count = int(np.searchsorted(np.cumsum(weights), 0.9)) + 1
+        said = page.locator("#spread").inner_text()
+        assert f" gives {100 * weights[:count].sum():.1f} % of its attention to {count} of 17 tokens" in said
+        assert f" and {100 * weights[0]:.1f} % to the first of them" in said
+        assert count <= at_most
+
+
+def test_the_letters_of_formulas_are_in_the_pages_own_font(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    page.evaluate("document.fonts.load('20px minivit Math', '√')")
+
+    missing = page.evaluate("""() => {
+        const context = document.createElement("canvas").getContext("2d");
+        const width = (letter, other) => {
+            context.font = `20px "minivit Math", ${other}`;
+            return context.measureText(letter).width;
+        };
+        const text = [...document.querySelectorAll("math")].map(each => each.textContent).join("");
+        const letters = new Set(text.replace(/\\s/g, ""));
+        const italic = [...letters].filter(each => /[A-Za-gi-z]/.test(each))
+            .map(each => String.fromCodePoint(each.codePointAt(0) + (each < "a" ? 0x1D434 - 65 : 0x1D44E - 97)));
+        return [...letters, ...italic, "√"].filter(each => width(each, "monospace") !== width(each, "cursive, serif"));
+    }""")
+
+    assert missing == []
+    assert page.evaluate("[...document.fonts].map(each => each.status)") == ["loaded"]
 
 
 def test_what_is_changed_is_said_until_it_is_undone(opened):
