@@ -297,7 +297,7 @@ def refused(capsys, *arguments):
         (["train", "--dataset", "mnist"], ["mnist", "shapes", "cifar10"]),
         (["train", "--model", "ViT-XS"], ["'ViT-XS': did you mean ViT-XS_4-CIFAR or ViT-XS_8-64px"]),
         (["train", "--dim", "100", "--heads", "3"], ["error: --heads must divide dim = 100", "4, 5, 10"]),
-        (["train", "--dim", "100", "--heads", "7", "--depth", "0"], ["error: --depth must be an integer from 1"]),
+        (["train", "--dim", "100", "--heads", "7", "--depth", "0"], ["error: --depth must be an integer, 1 or more"]),
         (["train", "--recipe", "cifr10"], ["unknown recipe 'cifr10': did you mean cifar10"]),
         (["train", "--recipe", "pets"], ["the recipe pets is for minivit finetune"]),
         (["train", "--recipe", "none", "--config", "x"], ["--config and --recipe exclude each other"]),
@@ -443,6 +443,9 @@ def _no_network():
     ("arguments", "sentence"),
     [
         ("train --datset shapes", "unknown option --datset: did you mean --dataset"),
+        ("train --learning-rate 1", "unknown option --learning-rate: did you mean --lr?"),
+        ("train --num-classes 3", "unknown option --num-classes: the data and the weights say how many classes"),
+        ("predict x.jpg --model R", "unknown option --model: did you mean --weights?"),
         ("train extra", "unexpected argument 'extra'"),
         ("train --lr fast", "--lr must be a finite number"),
         ("predict a.png --weights x --grid axb", "--grid must be"),
@@ -504,3 +507,47 @@ def test_lessons_without_the_courses_package_say_how_to_get_it(monkeypatch, caps
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "minivit_lessons" else find(name))
     assert "install minivit again" in refused(capsys, "lessons", "open")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-V"], "unknown option -V: did you mean --version?"),
+        (["--versio"], "unknown option --versio: did you mean --version?"),
+        (["--halp"], "unknown option --halp: did you mean --help?"),
+        (["version"], "unknown command 'version': did you mean --version?"),
+        (["help"], "unknown command 'help': did you mean --help?"),
+    ],
+)
+def test_a_mistake_before_any_command_is_named(arguments, sentence, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(arguments)
+    assert capsys.readouterr().err == f"minivit: error: {sentence} See minivit --help\n"
+
+
+def test_the_run_is_announced_once_its_folder_of_images_is_there(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"")
+    for name, sentence in (("none", "there is no folder"), ("a.png", "a.png is a file: name the folder")):
+        assert cli.main(["train", "--dataset", f"folder:{tmp_path / name}"]) == 2
+        said = capsys.readouterr()
+        assert sentence in said.err and "training" not in said.out
+
+
+@pytest.mark.parametrize("command", ["preview", "lr-find"])
+def test_a_folder_of_images_in_place_of_a_run_is_answered_with_the_option(command, tmp_path, capsys):
+    (tmp_path / "cat").mkdir()
+    assert f"is given as --dataset folder:{tmp_path}" in refused(capsys, command, tmp_path)
+
+
+def test_a_file_of_a_run_in_place_of_its_folder_is_answered_with_the_folder(tmp_path, capsys):
+    for name in ("best.npz", "config.json"):
+        (tmp_path / name).touch()
+    message = refused(capsys, "train", "--resume", tmp_path / "best.npz")
+    assert message.endswith(f"best.npz is a file: name the folder of its run, {tmp_path}")
+
+
+def test_options_in_another_format_are_answered_with_the_formats(tmp_path, capsys):
+    (tmp_path / "d.yaml").write_text("lr: 1", encoding="utf-8")
+    assert "a file of options in TOML, whose name ends in .toml" in refused(
+        capsys, "train", "--config", tmp_path / "d.yaml"
+    )

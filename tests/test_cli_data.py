@@ -237,7 +237,7 @@ def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, 
     (photos / "dog" / "8.jpg").write_bytes(b"<html>not found</html>")
     message = refused(capsys, "train", *TINY, "--dataset", photos, "--out", tmp_path / "run")
     assert "8.jpg is not an image that can be read: it is a web page" in message
-    assert "remove or replace it, or add --skip-broken (2 such images: --check-data lists them)" in message
+    assert "remove or replace it, or add --skip-broken (2 wrong headers; --check-data lists these and the" in message
     assert not (tmp_path / "run").exists()
 
 
@@ -521,9 +521,9 @@ def test_images_held_out_for_validation_are_named_so_everywhere(photos, tmp_path
     assert trained(tmp_path / "run", "--dataset", photos, "--validation", "1") == 0
     assert re.search("held out to validate on, .*; no validation images of (cat|dog)$", capsys.readouterr().out, re.M)
     (title,) = titles
-    assert title.endswith("on photos (1 validation images: held out of the training images)")
+    assert title.endswith("on photos (1 validation image: held out of the training images)")
     assert cli.main(["evaluate", "--weights", str(tmp_path / "run"), "--split", "val"]) == 0
-    assert "on 1 validation images (held out of the training images)" in capsys.readouterr().out
+    assert "on 1 validation image (held out of the training images)" in capsys.readouterr().out
 
 
 def test_images_that_were_added_are_not_measured_as_held_out(photos, tmp_path, capsys):

@@ -60,6 +60,14 @@ def test_a_heic_image_of_a_folder_gets_a_row_that_says_what_to_install(without_h
     assert len(rows) == 8
     (row,) = [row for row in rows if row[0].endswith("IMG_1.HEIC")]
     assert row[1] == "" and "pip install 'minivit[heic]'" in row[header.index("error")]
+    said = predict(capsys, "photos", "--weights", weights, "--csv", "answers.csv", status=1)
+    assert f"1 of 8 images could not be read ({Path('photos/IMG_1.HEIC')}): the column error says why\n" in said.err
+    assert "answers: answers.csv, 7 images\n" in said.out
+
+
+def test_only_image_sizes_are_suggested_for_patches_that_the_weights_have(photos, weights, capsys):
+    said = predict(capsys, "photos/0.png", "--weights", weights, "--image-size", "10", status=2)
+    assert said.err.endswith("patches of 4 pixels must divide the image size, not 10; 8 or 12 would do\n")
 
 
 # -- which files ------------------------------------------------------------------------------------
@@ -174,7 +182,7 @@ def test_a_bad_file_is_a_line_and_the_others_are_classified(photos, weights, cap
 
     said = predict(capsys, *files, "--weights", weights, "--csv", "-", "--batch-size", 3, status=1)
     rows = rows_of(said.out)
-    assert said.err == "minivit: 3 of 8 images could not be read\n"
+    assert said.err.startswith("minivit: 3 of 8 images could not be read (photos")
     assert [row[0] for row in rows[1:]] == files
     assert [row[0] for row in rows[1:] if row[-1]] == bad
     assert all(row[0] in row[-1] and set(row[1:-1]) == {""} for row in rows[1:] if row[-1])

@@ -13,8 +13,13 @@ from PIL import Image
 
 import minivit.utils.text
 from minivit.training.callbacks.curve import learning_curve
+from minivit.training.config import DEFAULTS
+from minivit.training.precision import PRECISIONS
 from minivit.utils.files import write_json
 from minivit.utils.text import did_you_mean, listed, printable, quoted, shortened, suggestion, write_words
+from minivit.utils.usual_names import SETTLED, USUAL_NAMES, plain_name
+
+from .test_cli_help import PARSERS
 
 
 @pytest.mark.parametrize(
@@ -181,3 +186,32 @@ def test_the_learning_curve_is_drawn_whatever_the_data_set_is_called(tmp_path):
     learning_curve([record], tmp_path / "curve.png", "ViT on dollar$x_$y, 猫 and caf\udce9\n\x1b[2J")
     with Image.open(tmp_path / "curve.png") as picture:
         assert picture.size[0] > 100
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "right"),
+    [
+        ("learning_rate", ["erasing", "lr"], "lr"),
+        ("--learning-rate", ["--erasing", "--lr"], "--lr"),
+        ("wd", ["std", "weight_decay"], "weight_decay"),
+        ("--img-size", ["--image-size", "--patch-size"], "--image-size"),
+        ("batchsize", ["batch_size", "patch_size"], "batch_size"),
+        ("fp16", ["float16", "bfloat16"], "float16"),
+        ("fp16", ["precision", "epochs"], "precision"),
+        ("ViT-B/16", ["ViT-S_16", "ViT-B_16"], "ViT-B_16"),
+    ],
+)
+def test_a_name_of_another_library_gets_ours_alone(name, known, right):
+    assert did_you_mean(name, known) == f"did you mean {right}?"
+
+
+def test_an_option_that_is_settled_elsewhere_gets_the_reason():
+    assert did_you_mean("--num-classes", ["--num-threads"]) == SETTLED["numclasses"]
+    assert did_you_mean("--num-clases", ["--num-classes"]) == "did you mean --num-classes?"
+
+
+def test_each_usual_name_leads_to_an_option():
+    options = {plain_name(option) for _, parser in PARSERS for option in parser._option_string_actions}
+    ours = {plain_name(one) for names in USUAL_NAMES.values() for one in names}
+    assert ours <= options | {plain_name(one) for one in PRECISIONS} | {"version"}
+    assert not set(USUAL_NAMES) & {plain_name(one) for one in DEFAULTS}

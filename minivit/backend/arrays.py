@@ -118,6 +118,11 @@ def to_device(x: Array, device: str) -> Array:
     return to_numpy(x) if device == "cpu" else to_cuda(x, device)
 
 
+def check_device(device: str) -> None:
+    """Raise the errors of `to_device` if a device cannot be used, before anything is read, measured or written."""
+    to_device(np.zeros(1, np.float32), device)
+
+
 def beside(x: Array, y: Array) -> Array:
     """Return `y` on the device of `x`; the same array if it is there already."""
     if isinstance(x, np.ndarray):

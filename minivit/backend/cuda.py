@@ -34,7 +34,7 @@ def find_cupy() -> tuple[ModuleType, int]:
             )
             raise MissingExtraError(message) from error
         reason = str(error).partition(":")[0]
-        message = f"no GPU can be used here ({reason}): install NVIDIA's driver, or leave --device at 'cpu'"
+        message = f"no GPU can be used here ({reason}): install NVIDIA's driver, or leave the device at 'cpu'"
         raise ConfigError(message) from error
 
 

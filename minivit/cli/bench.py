@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
 from ..utils.text import printable
-from .common import check_device, format_option, json_option
+from .common import format_option, json_option
 
 if TYPE_CHECKING:
     from ..bench import Job
@@ -145,7 +145,7 @@ def add_bench(commands: Any) -> None:
 def _bench(options: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
-    from ..backend.arrays import available_cores
+    from ..backend.arrays import available_cores, check_device
     from ..bench import (
         Job,
         compare,
@@ -169,7 +169,7 @@ def _bench(options: argparse.Namespace) -> int:
     if written := [name for name in options.models if name.endswith(".json")]:
         raise ConfigError(f"--json prints to standard output: to write a file, give --out {printable(written[0])}")
     precisions = _precisions(options)
-    check_device(options)
+    check_device(options.device)
     if (options.plan or options.growth) and (options.device != "cpu" or precisions != ["float32"]):
         raise ConfigError("--plan and --growth measure the processor in float32: remove --device and --precision")
     if options.plan:

@@ -88,15 +88,6 @@ def threads_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_device(options: argparse.Namespace) -> None:
-    """Raise ConfigError if the device cannot be used, before anything is downloaded, measured or written."""
-    import numpy as np
-
-    from ..backend.arrays import to_device
-
-    to_device(np.zeros(1, np.float32), options.device)
-
-
 def device_option(parser: argparse.ArgumentParser) -> None:
     """Add `--device`."""
     parser.add_argument(

@@ -16,7 +16,7 @@ from ..data import DATASETS, dataset_title
 from ..errors import ConfigError
 from ..utils.files import check_free_folder
 from ..utils.notices import notice
-from ..utils.text import listed, printable, quoted
+from ..utils.text import counted, listed, printable, quoted
 from ..weights import RUN_WEIGHTS
 from .common import data_dir_option, format_option, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, say_if_head_is_zero
@@ -104,7 +104,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     note = f" ({test_set.note})" if test_set.note else ""
     first, second = found.summary().split("\n")
     kind = {"all": "", "train": "training ", "val": "validation "}.get(options.split, "test ")
-    print(f"{printable(name)}: {first} on {found.images:,} {kind}images{note}")
+    print(f"{printable(name)}: {first} on {counted(found.images, f'{kind}image')}{note}")
     print(f"{second}\n\n{found.class_table()}")
     if options.out:
         print(f"\nreport: {printable(Path(options.out) / 'report.md')}")

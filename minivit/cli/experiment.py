@@ -11,7 +11,6 @@ from typing import Any
 from ..utils.console import complain
 from ..utils.text import printable
 from .common import (
-    check_device,
     data_dir_option,
     device_option,
     format_option,
@@ -48,11 +47,12 @@ def add_experiment(commands: Any) -> None:
 
 
 def _experiment(options: argparse.Namespace) -> int:
+    from ..backend.arrays import check_device
     from ..experiments import EXPERIMENTS, run_experiment
     from ..utils.figures import formats_in
 
     formats = formats_in(options.format)
-    check_device(options)
+    check_device(options.device)
     experiment = EXPERIMENTS[options.name]
     folder = Path(options.out) if options.out else Path("runs") / f"experiment-{options.name}"
     try:

@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any) -> None:
-        self.examples, self._titled = examples, {}
+        self.examples, self._titled, self._words = examples, {}, []
         super().__init__(*arguments, **{"formatter_class": HelpFormatter, **options})
         self._positionals.title = "arguments"
         self._titled = {title: self.add_argument_group(title) for title in GROUPS}
@@ -111,6 +111,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """Parse as argparse does; a command's own parser refuses unknown words, since it knows the options."""
         words = sys.argv[1:] if args is None else args
+        self._words = words
         found, unknown = super().parse_known_args(self._with_known_names(words), namespace)
         if unknown:
             self.error(self._refusal(unknown))
@@ -152,12 +153,26 @@ class Parser(argparse.ArgumentParser):
         hint = did_you_mean(options[0], self._option_string_actions)
         return f"unknown option {printable(options[0], LONGEST)}{hint and ': '}{hint}"
 
+    def _unknown_options(self) -> list[str]:
+        """Return the words of this command line that look like options and are none."""
+        named = self._with_known_names(self._words)
+        options = [word.partition("=")[0] for word in named[: named.index("--") if "--" in named else None]]
+        return [
+            word
+            for word in options
+            if re.match(r"--?[a-zA-Z]", word)
+            and word not in self._option_string_actions
+            and word[:2] not in self._option_string_actions
+        ]
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a word that is not one of an argument's choices, or not a command."""
         if action.choices is None or value in action.choices:
             return
         names = list(map(str, action.choices))
         hint = did_you_mean(value, names)
+        if f"--{value}" in self._option_string_actions:
+            hint = f"did you mean --{value}?"
         if isinstance(action, argparse._SubParsersAction):
             raise argparse.ArgumentError(None, f"unknown command {quoted(value)}{hint and ': '}{hint}")
         rule = f"must be one of {', '.join(names)}, not {quoted(value)}{hint and '; '}{hint}"
@@ -165,6 +180,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where help is, and exit with status 2."""
+        if message.startswith("the following arguments are required") and (unknown := self._unknown_options()):
+            message = self._refusal(unknown)
         if found := re.fullmatch(r"argument ((?:--)?([\w-]+))\S*: (.*)", message, re.DOTALL):
             option, name, problem = found.groups()
             problem = problem.removeprefix(f"{name} ")

@@ -18,7 +18,7 @@ from ..errors import ConfigError, ImageError, OutOfMemory, SaveError
 from ..preprocessing import Preprocessing, preprocessing_in
 from ..utils.console import EXIT_BAD_INPUT, EXIT_SOME_FAILED, complain
 from ..utils.files import reason_of
-from ..utils.text import printable
+from ..utils.text import counted, listed, printable
 from .common import complain_of, json_option, threads_of, threads_option
 from .weights import add_weights_options, load_weights, names_of_classes, say_if_head_is_zero
 
@@ -89,7 +89,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise ConfigError(f"image files have 3 channels: this model takes {channels}")
     say_if_head_is_zero(path, model)
     classes = names_of_classes(path, model, header)
-    failed = 0
+    failed: list[str] = []
     shown_in_terminal = options.csv in (None, "-") and sys.stdout.isatty()  # the rows are then progress enough
     with (
         Workers(threads_of(options)) as workers,
@@ -102,7 +102,7 @@ def _predict(options: argparse.Namespace) -> int:
                 rows = iter(model.predict(batch.pixels, workers=workers))  # (B, K)
                 for file, error in zip(batch.files, batch.errors, strict=True):
                     if error:
-                        failed += 1
+                        failed.append(file)
                         with tqdm.external_write_mode(sys.stderr):
                             writer.error(file, str(error))
                         continue
@@ -112,10 +112,12 @@ def _predict(options: argparse.Namespace) -> int:
                 writer.flush()
                 bar.update(len(batch.files))
     if failed and len(files) > 1:
-        complain(f"minivit: {failed:,} of {len(files):,} images could not be read")
+        count = f"{len(failed):,} of {len(files):,} images could not be read"
+        names = f" ({listed(failed, 3)}): the column error says why" if options.csv else ""
+        complain(f"minivit: {count}{names}")
     if options.csv not in (None, "-"):
-        print(f"answers: {printable(options.csv)}, {len(files) - failed:,} images")
-    return EXIT_BAD_INPUT if failed == len(files) else EXIT_SOME_FAILED if failed else 0
+        print(f"answers: {printable(options.csv)}, {counted(len(files) - len(failed), 'image')}")
+    return EXIT_BAD_INPUT if len(failed) == len(files) else EXIT_SOME_FAILED if failed else 0
 
 
 # -- which files, and their pixels ---------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from ..utils.text import printable
+from ..utils.text import printable, shell_word
 from .options import FINETUNE_OPTIONS, RUN_OPTIONS, add_flags_and_files, add_run_options
 from .train import NOT_OF_THE_RUN, one_length, options_of_new_run
 
@@ -98,12 +98,18 @@ def run_of(options: argparse.Namespace) -> Path | None:
 def config_of(options: argparse.Namespace) -> TrainConfig:
     """Return the options of the run that train or, with weights, finetune would begin."""
     from ..training.distributed.ranks import ALONE
-    from ..training.folder import read_config
+    from ..training.folder import CONFIG, read_config
 
     given = {name: value for name, value in vars(options).items() if name not in (*NOT_OF_THE_RUN, "folder")}
     if hasattr(options, "folder"):
         for name in ("recipe", "config"):
             if hasattr(options, name):
                 raise ConfigError(f"RUN gives the options: leave out RUN or --{name}")
-        return replace(read_config(Path(options.folder)), **one_length(given), **given)
+        folder = Path(options.folder)
+        if folder.is_dir() and not (folder / CONFIG).exists():
+            raise ConfigError(
+                f"{printable(folder)} is not a run's folder: a folder of images is given as --dataset "
+                f"{shell_word(f'folder:{folder}')}"
+            )
+        return replace(read_config(folder), **one_length(given), **given)
     return options_of_new_run(options, given, "finetune" if "weights" in given else "train", ALONE)

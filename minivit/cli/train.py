@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
-import numpy as np
-
-from ..backend.arrays import to_device
-from ..data import dataset_title, indices_to_show
+from ..backend.arrays import check_device
+from ..data import dataset_title, folder_at, indices_to_show
+from ..data.folder import check_is_folder
 from ..errors import ConfigError, Notice, SaveError
 from ..models import ViT
 from ..preprocessing import preprocessing_in
 from ..utils.console import complain, outliving_output
 from ..utils.files import reason_of, safe_name
 from ..utils.notices import notice
-from ..utils.text import printable, quoted, shell_word
+from ..utils.text import counted, printable, quoted, shell_word
 from ..weights import READ_SUFFIXES, RUN_WEIGHTS, load_model
 from .options import RUN_OPTIONS, add_place_options, add_run_options, listed_as_options
 
@@ -98,13 +97,15 @@ def run_training(options: argparse.Namespace, command: str) -> int:
 def _train_and_report(options: argparse.Namespace, command: str, ranks: Ranks) -> int:
     from ..training import train
     from ..training.callbacks.readme import show_pictures
-    from ..training.folder import BEST, CHECKPOINT, check_free
+    from ..training.folder import BEST, CHECKPOINT, check_free, is_folder
     from ..training.stopping import exit_status
 
     given = {name: value for name, value in vars(options).items() if name not in NOT_OF_THE_RUN}
     resume = hasattr(options, "resume")
     config = _options_of_resumed_run(options, given) if resume else options_of_new_run(options, given, command, ranks)
-    to_device(np.zeros(1, np.float32), config.device)  # an unknown device is said before the run is announced
+    check_device(config.device)  # what is wrong is said before the run is announced
+    if is_folder(config.dataset):
+        check_is_folder(folder_at(config.dataset, config.data_dir or None))
     if hasattr(options, "out"):
         check_free(Path(options.out))
     with _run_folder(options, config) if ranks.first else nullcontext(Path()) as own:
@@ -177,11 +178,8 @@ def lines_on_confusion(result: RunResult) -> list[str]:
     if result.confusion is None:
         return []
     first, second, images = result.confusion.most_frequent()
-    return (
-        [f"most often confused in the last evaluation: {quoted(first)} and {quoted(second)}, {images:,} images"]
-        if images
-        else []
-    )
+    pair = f"{quoted(first)} and {quoted(second)}, {counted(images, 'image')}"
+    return [f"most often confused in the last evaluation: {pair}"] if images else []
 
 
 def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], command: str, ranks: Ranks) -> TrainConfig:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..backend.arrays import check_device
 from ..data.imagenet import imagenet_classes
 from ..engine.fused import GELU_FORMS
 from ..errors import ConfigError
@@ -16,7 +17,7 @@ from ..utils.notices import notice
 from ..utils.text import printable
 from ..weights import Header, find_weights, has_zero_head, load_for_pixels, sides_of
 from ..weights.options import READERS
-from .common import check_device, device_option, weights_option
+from .common import device_option, weights_option
 
 ACTIVATIONS = (*GELU_FORMS, *OTHER_ACTIVATIONS)
 
@@ -77,7 +78,7 @@ def details_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def load_weights(options: argparse.Namespace) -> tuple[Path, Any, Header]:
     """Return the weights file, its model on `--device`, and the header of the file. Notices say what was assumed."""
-    check_device(options)
+    check_device(options.device)
     path = find_weights(options.weights)
     return path, *load_weights_at(path, options)
 

@@ -126,6 +126,9 @@ class Dataset:
         return self if images is self.images else replace(self, images=images, boxes=None)
 
     def _check_images(self) -> None:
+        if not isinstance(self.images, np.ndarray):
+            found = type(self.images).__name__
+            raise DTypeError(f"{self.name}: images must be an array (N, H, W, C), not a {found}: np.stack(images)")
         if self.images.dtype != np.uint8:
             raise DTypeError(f"{self.name}: images must be uint8, not {self.images.dtype}")
         if self.images.ndim != 4:
@@ -196,8 +199,9 @@ AnyDataset = Dataset | FileDataset
 
 
 def _check_labels(name: str, count: int, labels: np.ndarray, classes: tuple[str, ...]) -> None:
-    if labels.dtype != np.int64:
-        raise DTypeError(f"{name}: labels must be int64, not {labels.dtype}")
+    found = labels.dtype if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
+    if found != np.int64:
+        raise DTypeError(f"{name}: labels must be int64, not {found}: np.array(labels, np.int64)")
     if labels.shape != (count,):
         raise ShapeError(f"{name}: {count} images need labels of the shape ({count},), not {labels.shape}")
     if count and not 0 <= labels.min() <= labels.max() < len(classes):

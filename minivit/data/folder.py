@@ -270,9 +270,16 @@ def folder_title(path: str | Path) -> str:
 def _root_and_layout(path: str | Path) -> tuple[Path, Layout]:
     root = Path(path)
     with _system_errors(root):
-        if not root.is_dir():
-            raise DataNotFoundError(f"there is no folder {printable(root)}")
+        check_is_folder(root)
         return root, _layout(root)
+
+
+def check_is_folder(root: Path) -> None:
+    """Raise DataNotFoundError unless this is a folder."""
+    if root.is_file():
+        raise DataNotFoundError(f"{printable(root)} is a file: name the folder that has a folder for each class")
+    if not root.is_dir():
+        raise DataNotFoundError(f"there is no folder {printable(root)}")
 
 
 @contextmanager

@@ -7,11 +7,12 @@ number of the step is all that a checkpoint needs to store.
 
 from __future__ import annotations
 
+import inspect
 import queue
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ..backend.indexing import count_each
 from ..errors import ConfigError
 from ..preprocessing import preprocess
 from ..utils.integers import integer
+from ..utils.text import quoted
 from .augment import Augmentation
 from .batch import Batch
 from .dataset import AnyDataset, ImageFiles
@@ -59,7 +61,8 @@ class Loader:
             requested, without a thread.
 
     Raises:
-        ConfigError: if the data set is empty, the batch size is below 1, or the seed or `prefetch` is negative.
+        ConfigError: if the data set is something else or empty, `augment` or `mix` is not such a function, the batch
+            size is below 1, or the seed or `prefetch` is negative.
     """
 
     def __init__(
@@ -77,6 +80,12 @@ class Loader:
         uploads: Uploads | None = None,
         prefetch: int = 2,
     ) -> None:
+        if not isinstance(dataset, AnyDataset):
+            raise ConfigError(
+                f"a loader takes a data set, not a {type(dataset).__name__}: Dataset(name, images, labels, classes)"
+            )
+        _check_function("augment", augment, 2, "standard()")
+        _check_function("mix", mix, 3, "mixup(0.2)")
         if len(dataset) == 0:
             raise ConfigError(f"there is nothing to load: the data set {dataset.name!r} is empty")
 
@@ -91,6 +100,12 @@ class Loader:
         self.shard = shard
         self.uploads = uploads
         self.prefetch = integer("the number of batches to prefetch", prefetch, 0)
+
+    def __iter__(self) -> NoReturn:
+        """Raise ConfigError: only `batches` knows where a loop begins and ends."""
+        raise ConfigError(
+            "a loader has a batch for every step of a run: loop over loader.batches(stop=3 * loader.steps_per_epoch)"
+        )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -173,6 +188,30 @@ class Loader:
         stored = self.dataset.images
         prepared = isinstance(stored, np.ndarray) and stored.dtype.kind == "f"
         return pixels if prepared else preprocess(pixels)
+
+
+def _check_function(name: str, function: object, arguments: int, example: str) -> None:
+    """Raise ConfigError unless this is None or can be called with so many arguments.
+
+    Args:
+        name: of the loader's argument.
+        function: its value.
+        arguments: how many it is called with.
+        example: a call that returns such a function.
+    """
+    if function is None:
+        return
+    found = getattr(function, "__name__", quoted(function))
+    if not callable(function):
+        raise ConfigError(f"{name} must be a function, such as {example} makes, not {found}")
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f"{name} must be a function of {arguments} arguments, such as {example} makes, not {found}: call it first"
+        ) from error
+    except ValueError:
+        return  # a function of C says nothing of its arguments
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

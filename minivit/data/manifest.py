@@ -22,7 +22,7 @@ from ..images.kinds import is_unread_heic
 from ..utils.aliases import old_names
 from ..utils.files import read_json, write_json
 from ..utils.notices import notice
-from ..utils.text import listed, printable
+from ..utils.text import counted, listed, printable
 from .dataset import AnyDataset, FileDataset, ImageFiles
 from .splits import Split, names_of
 
@@ -166,7 +166,7 @@ def check_images(train: AnyDataset, test: AnyDataset, resumed: bool = False) -> 
     with thread_pool(THREADS) as pool:
         bad = [problem for problem in pool.map(_problem_of, paths) if problem]
     if bad:
-        more = f" ({len(bad):,} such images: --check-data lists them)" if len(bad) > 1 else ""
+        more = f" ({counted(len(bad), 'wrong header')}; --check-data lists these and the images that break off later)"
         skip = ", or add --skip-broken" if isinstance(train, FileDataset) and train.root and not resumed else ""
         raise ImageError(f"{bad[0]}; remove or replace it{skip}{more}")
 

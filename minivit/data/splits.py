@@ -13,7 +13,7 @@ import numpy as np
 from ..backend.indexing import count_each
 from ..errors import DataError, ImageError
 from ..images.decoding import size_of
-from ..utils.text import listed, printable
+from ..utils.text import counted, listed, printable
 from .dataset import AnyDataset, FileDataset
 
 Split = Literal["test", "validation"]  # what a run is measured on
@@ -102,14 +102,14 @@ def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split
         split: what these are.
     """
     if not (isinstance(splits.train, FileDataset) and splits.train.root):
-        line = "; ".join(part for part in (counted(train, measured, split), *without_images(measured, split)) if part)
-        return [line] if line else []
+        counts = said_of_images(train, measured, split)
+        return ["; ".join([counts, *without_images(measured, split)])] if counts else []
     lines = [_said_of_classes(splits), _said_of_uses(splits, train, measured, split)]
     last = [_said_of_sizes(splits), *splits.left_out]
     return [*lines, "; ".join(part for part in last if part)]
 
 
-def counted(train: AnyDataset, measured: AnyDataset, split: Split) -> str:
+def said_of_images(train: AnyDataset, measured: AnyDataset, split: Split) -> str:
     """Return "240 training images and 60 test images of 3 classes"; "" if there are none of either.
 
     Args:
@@ -117,7 +117,7 @@ def counted(train: AnyDataset, measured: AnyDataset, split: Split) -> str:
     """
     note = f" ({measured.note})" if measured.note else ""
     pairs = ((train, "training"), (measured, split))
-    counts = [f"{len(images):,} {name} images" for images, name in pairs if len(images)]
+    counts = [counted(len(images), f"{name} image") for images, name in pairs if len(images)]
     return f"{' and '.join(counts)} of {len(train.classes)} classes{note}" if counts else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -103,7 +104,7 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
         ConfigError: for an unknown name (the nearest known ones are suggested) or fields that do not fit.
     """
     if name not in CONFIGS:
-        raise ConfigError(f"unknown model {quoted(name)}: {suggestion(name, MODEL_NAMES, 'minivit info')}")
+        raise ConfigError(f"unknown model {quoted(name)}: {_suggested_model(name)}")
     config = CONFIGS[name]
     if unknown := sorted(set(changes) - set(config.__dataclass_fields__)):
         for kind, theirs in (("Vision Transformers", ViTConfig), ("ResNets", ResNetConfig)):
@@ -112,6 +113,18 @@ def model_config(name: str, **changes: Any) -> AnyConfig:
         hint = suggestion(unknown[0], config.__dataclass_fields__)
         raise ConfigError(f"unknown model option {', '.join(unknown)}: {hint}")
     return replace(config, **changes)
+
+
+def _suggested_model(name: str) -> str:
+    """Return which model is meant by a name, also by one of timm, transformers or torchvision."""
+    found = re.search(r"(tiny|small|base|large|huge)[-_]patch(\d+)", name, re.IGNORECASE)
+    size = {"tiny": "Ti", "small": "S", "base": "B", "large": "L", "huge": "H"}
+    if found and (ours := f"ViT-{size[found[1].lower()]}_{found[2]}") in CONFIGS:
+        return f"did you mean {ours}?"
+    if found := re.fullmatch(r"(wide_)?resnet(\d+).*", name, re.IGNORECASE):
+        near = f"BiT-R{found[2]}x1"
+        return f"did you mean {near if near in CONFIGS else ' or '.join(f'BiT-{one}-CIFAR' for one in SMALL_RESNETS)}?"
+    return suggestion(name, MODEL_NAMES, "minivit info")
 
 
 def model_for_image_size(size: int) -> str:

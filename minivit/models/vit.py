@@ -105,7 +105,8 @@ class ViT(Classifier):
         """Return the logits of a batch of images, (B, K).
 
         Args:
-            images: (B, H, W, C) floats in [-1, 1]; `minivit.preprocess` makes them from pixels.
+            images: (B, H, W, C) floats in [-1, 1]; `minivit.preprocess` makes them from pixels. Their range is not
+                checked, which `predict` and `Trainer` do.
             rng: draws the masks of dropout in training mode. [default: the model's generator]
             return_intermediates: also return arrays by name: `embedding` (B, N, D); for each block i
                 `blocks.i.attention.weights` (B, heads, T, T) and `blocks.i.tokens` (B, T, D);

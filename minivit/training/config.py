@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..utils.text import did_you_mean, listed, quoted
+from ..utils.usual_names import USUAL_NAMES, plain_name
 from .old_options import takes_old_names, with_new_names
 from .options import (
     AugmentOptions,
@@ -62,6 +63,17 @@ class TrainConfig(
 
 
 DEFAULTS: dict[str, Any] = {option.name: option.default for option in fields(TrainConfig)}
+
+
+def option_in_config(name: str) -> str:
+    """Return where a run's option belongs that was given to something else; "" if it is none.
+
+    Args:
+        name: of the option, also as other libraries call it.
+    """
+    usual = [one for one in USUAL_NAMES.get(plain_name(name), ()) if one in DEFAULTS]
+    option = name if name in DEFAULTS else usual[0] if usual else ""
+    return f"options of a run go into TrainConfig({option}=...)" if option else ""
 
 
 def config_from_json(values: Any) -> TrainConfig:

@@ -151,7 +151,10 @@ def read_config(folder: Path) -> TrainConfig:
     """
     path = folder / CONFIG
     if not path.is_file():
-        raise CheckpointNotFoundError(f"no run to resume in {printable(folder)}: it has no {CONFIG}")
+        if folder.is_file():
+            above = f", {printable(folder.parent)}" if (folder.parent / CONFIG).is_file() else ""
+            raise CheckpointNotFoundError(f"{printable(folder)} is a file: name the folder of its run{above}")
+        raise CheckpointNotFoundError(f"there is no run in {printable(folder)}: it has no {CONFIG}")
     values = read_json(path)
     notes = values.pop(NOTES, None) if isinstance(values, dict) else None
     try:

@@ -17,6 +17,7 @@ from ..backend.precision import wide
 from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..nn.module import Module, NamedParameters
+from ..utils.aliases import tells_unknown_keywords
 from .flat import all_finite, joined, parts_of, side_by_side
 from .watch import PartsWatch
 
@@ -390,6 +391,7 @@ class SGD(Optimizer):
 
     slots = ("momentum",)
 
+    @tells_unknown_keywords()
     def __init__(
         self,
         named_parameters: Named,
@@ -424,6 +426,7 @@ class Adam(Optimizer):
     slots = ("mean", "square")
     decoupled = False
 
+    @tells_unknown_keywords()
     def __init__(
         self,
         named_parameters: Named,
@@ -489,6 +492,7 @@ class AdamW(Adam):
 
     decoupled = True
 
+    @tells_unknown_keywords()
     def __init__(
         self,
         named_parameters: Named,
@@ -514,6 +518,7 @@ class Muon(AdamW):
     and `weight_decay` mean the same for both.
     """
 
+    @tells_unknown_keywords()
     def __init__(
         self,
         named_parameters: Named,

@@ -88,7 +88,8 @@ class Options:
             value = getattr(self, name)
             if value is not None:
                 largest = LARGEST_INTEGER if name == "seed" else LARGEST_COUNT
-                self._check(name, least <= value <= largest, f"an integer from {least} to {largest:,}")
+                self._check(name, value >= least, f"an integer, {least} or more")
+                self._check(name, value <= largest, f"at most {largest:,}")
 
     def _check_not_negative(self, *names: str) -> None:
         for name in names:
@@ -101,7 +102,7 @@ class Options:
     def _check_one_of(self, name: str, choices: Any) -> None:
         self._check(name, getattr(self, name) in choices, f"one of {', '.join(choices)}", choices)
 
-    def _check(self, name: str, good: bool, rule: str, known: Iterable[str] = ()) -> None:
+    def _check(self, name: str, good: bool, rule: str, known: Iterable[str] = (), why: str = "") -> None:
         """Raise ConfigError if an option is not good.
 
         Args:
@@ -109,11 +110,13 @@ class Options:
             good: whether its value is allowed.
             rule: what it must be.
             known: names to suggest in place of a misspelled one.
+            why: the reason, if the rule does not say it.
         """
         if not good:
             value = getattr(self, name)
             hint = did_you_mean(value, known)
-            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {quoted(value)}{hint and '; '}{hint}")
+            found = f"{quoted(value)}{why and ': '}{why}{hint and '; '}{hint}"
+            raise ConfigError(f"{name.replace('_', '-')} must be {rule}, not {found}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +138,7 @@ class DataOptions(Options):
         self._check_counts(0, "validation")
         self._check_one_of("sampler", SAMPLERS)
         known = f"one of {', '.join(DATASETS)}, or folder:PATH, a folder with a folder for each class"
-        self._check("dataset", self.dataset == OWN_DATA or _is_dataset(self.dataset), known, DATASETS)
+        self._check("dataset", self.dataset == OWN_DATA or _is_dataset(self.dataset), known, (*DATASETS, "folder:PATH"))
         if self.split is not None:
             self._check("split", self.dataset not in DATASETS, f"left out for {self.dataset}, which has test images")
             self._check("split", 0 < self.split < 1, "a share above 0 and below 1")
@@ -191,10 +194,10 @@ class ModelOptions(Options):
                 read(name, getattr(self, name))
         if self.weights:
             for name in ("patch_size", "dim", "depth", "mlp_ratio"):
-                self._check(
-                    name, getattr(self, name) is None, "left out: the starting weights settle the model's shape"
-                )
-            self._check("attention_init", self.attention_init is None, "left out: the run starts from trained weights")
+                why = "the starting weights settle the model's shape"
+                self._check(name, getattr(self, name) is None, "left out", why=why)
+            why = "the run starts from trained weights"
+            self._check("attention_init", self.attention_init is None, "left out", why=why)
         elif self.model != OWN_MODEL:
             model_config(self.model, **self._shape_to_check)
 
@@ -279,7 +282,7 @@ class ObjectiveOptions(Options):
         self._check_below_1("label_smoothing")
         self._check_one_of("class_weights", CLASS_WEIGHTS)
         if self.class_weights != "none":
-            self._check("class_weights", not self.teacher, "none with a teacher, whose loss has no classes")
+            self._check("class_weights", not self.teacher, "none with a teacher", why="its loss has no classes")
             self._check("class_weights", self.objective == "classes", "none where patches are masked")
         if self.objective == "masked-patch":
             for name in ("freeze", "teacher"):
@@ -319,7 +322,7 @@ class OptimOptions(Options):
         self._check_not_negative("lr", "min_lr", "weight_decay", "clip_grad")
         self._check("min_lr", self.min_lr <= self.lr, f"at most lr = {self.lr:g}")
         if self.betas:
-            self._check("betas", self.optimizer != "sgd", "left out with --optimizer sgd, which has none")
+            self._check("betas", self.optimizer != "sgd", "left out with optimizer sgd", why="it has none")
             good = all(0 <= beta < 1 for beta in betas_of(self.betas))
             self._check("betas", good, "two numbers from 0 to below 1, such as 0.9,0.95")
         self._check("layer_decay", 0 < self.layer_decay < math.inf, "above 0")
@@ -373,7 +376,7 @@ class RecordOptions(Options):
         self._check_one_of("monitor", MONITORED)
         formats_in(self.format)
         measured = not self.patience or self.eval_every > 0
-        self._check("patience", measured, "0 with --eval-every 0: it counts evaluations, and there are none")
+        self._check("patience", measured, "0 with eval-every 0", why="it counts evaluations, and there are none")
 
 
 def betas_of(text: str) -> tuple[float, float]:

@@ -70,6 +70,8 @@ def as_dataset(given: Any, name: str, expected: Expected, show: bool = False) ->
     if isinstance(given, str | bytes | Mapping) or given is None:
         hint = "; a data set by name is an option, TrainConfig(dataset=...)" if isinstance(given, str) else ""
         raise ConfigError(f"{name} must be {KINDS}, not {quoted(given)}{hint}")
+    if isinstance(given, Loader):
+        raise ConfigError(f"{name} must be {KINDS}, not a Loader: give its data set, loader.dataset")
     if isinstance(given, Module):
         raise ConfigError(f"{name} must be {KINDS}, not a model: Trainer(model, train_data, test_data, config)")
     if _is_pair(given):
@@ -143,6 +145,10 @@ def images_of(images: Any, name: str, expected: Expected) -> np.ndarray:
     where = f"{name}: images"
     if isinstance(images, list | tuple):
         channels = expected.image_shape[2] if expected.image_shape else 3
+        if images and isinstance(images[0], str | Path):
+            raise DTypeError(
+                f"{where} are paths: give FileDataset(name, ImageFiles(paths), labels, classes), which minivit.data has"
+            )
         images = np.stack([_pixels_of(image, channels) for image in images]) if images else np.zeros((0, 1, 1, 3))
     pixels = _array(images, where)
     if pixels.dtype.kind not in "uif":

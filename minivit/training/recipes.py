@@ -356,6 +356,11 @@ def options_of_run(path: Path) -> Layer:
     if not file.is_file():
         what = f"has no {CONFIG}" if path.is_dir() else "does not exist"
         raise ConfigError(f"{printable(path)} {what}: --config takes a run's folder, its {CONFIG} or a .toml file")
+    if file.suffix != ".json":
+        raise ConfigError(
+            f"{printable(path)} is not read: --config takes a run's folder, its {CONFIG} or a file of options in TOML, "
+            "whose name ends in .toml"
+        )
     values = read_json(file)
     notes = values.pop(NOTES, None) if isinstance(values, dict) else None
     if isinstance(values, dict) and (unknown := sorted(set(as_written_now(values)) - set(DEFAULTS))):

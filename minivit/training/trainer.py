@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..backend.arrays import Array, to_numpy
+from ..backend.arrays import Array, check_device, to_numpy
 from ..backend.cublas import multiply_in_tf32
 from ..backend.workers import Workers
 from ..data import AnyDataset, Loader
@@ -25,8 +25,9 @@ from ..models.mimetic import begin_mimetically
 from ..models.names import build
 from ..nn import Module
 from ..preprocessing import preprocessing_in
+from ..utils.aliases import tells_unknown_keywords
 from ..utils.console import EXIT_TERMINATED
-from ..utils.notices import notice
+from ..utils.notices import in_words_of_a_script, notice
 from ..utils.text import printable, shell_word
 from ..weights import (
     config_of,
@@ -55,7 +56,7 @@ from .callbacks.signals import StopSignals
 from .callbacks.snapshots import Snapshots
 from .callbacks.steps import StepCounter, StepLog
 from .callbacks.tensorboard import TensorBoard, require_tensorboard
-from .config import TrainConfig
+from .config import TrainConfig, option_in_config
 from .distributed.parallel import GradientSums, bucket_bytes, even_microbatch, own_images
 from .distributed.ranks import ALONE, Ranks, check_shareable
 from .evaluation import evaluate_objective
@@ -129,6 +130,7 @@ class Trainer:
         ConfigError, ShapeError, DTypeError, ImageError, DataError: if a part does not fit the others.
     """
 
+    @tells_unknown_keywords(option_in_config)
     def __init__(
         self,
         model: Module | None = None,
@@ -156,6 +158,15 @@ class Trainer:
         self._peak = optimizer.lr if optimizer else 0.0  # a schedule changes the optimiser's rate
         self._run: Run | None = None
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError, which says what to call instead of a method that other trainers have."""
+            instead = {"train": "fit()", "predict": "model.predict(images)", "save_model": "save(path)"}.get(name)
+            hint = f": call trainer.{instead}" if instead else ""
+            raise AttributeError(f"a Trainer has no {name}{hint}")
+
+    @tells_unknown_keywords(option_in_config)
     def fit(self, *, resume: bool = False) -> RunResult:
         """Train, and return how it ended.
 
@@ -175,7 +186,8 @@ class Trainer:
             SystemExit: after SIGTERM or SIGHUP, once the run is saved: a script that was told to end must not go on
                 with a model that is half trained. After Ctrl-C the script goes on, and `finished` is False.
         """
-        result = self._fit(resume)
+        with in_words_of_a_script():
+            result = self._fit(resume)
         if result.signal and exit_status(result.signal) == EXIT_TERMINATED:
             raise SystemExit(EXIT_TERMINATED)
         return result
@@ -311,6 +323,7 @@ def opened_run(
         signals: whether signals stop the run after the present step; else they act as they did before.
     """
     show = show and ranks.first
+    check_device(ranks.device(config.device))
     with stop_signals(show) if signals else nullcontext(StopRequest(show)) as stop, ExitStack() as stack:
         if folder and ranks.first and not stack.enter_context(claimed(folder, resume)):
             notice(f"the file system of {printable(folder)} has no locks: start no second process on this run")

@@ -4,11 +4,39 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from ..errors import ConfigError
+from .text import did_you_mean, quoted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def tells_unknown_keywords(advice: Callable[[str], str] = lambda name: "") -> Callable[[Function], Function]:
+    """Return a decorator: a call with a keyword that the function lacks raises ConfigError with advice.
+
+    Args:
+        advice: from the unknown keyword to what to write instead, or "" to suggest the nearest argument.
+    """
+
+    def decorate(function: Function) -> Function:
+        known = inspect.signature(function).parameters
+
+        @functools.wraps(function)
+        def checked(*values: Any, **options: Any) -> Any:
+            for name in options:
+                if name not in known:
+                    what = function.__qualname__.removesuffix(".__init__")
+                    hint = advice(name) or did_you_mean(name, known)
+                    raise ConfigError(f"{what} has no argument {quoted(name)}{hint and ': '}{hint}")
+            return function(*values, **options)
+
+        return cast(Function, checked)
+
+    return decorate
 
 
 def old_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:

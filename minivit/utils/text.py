@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from .usual_names import SETTLED, USUAL_NAMES, plain_name
+
 LONGEST = 60  # characters of a value in a sentence
 LONGEST_LINE = 120  # characters of a line in a figure
 JOINERS = "\u200c\u200d"  # between letters of Persian and Hindi, and in many emoji
@@ -70,6 +72,11 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
     return f"{shown} and {rest:,} more" if rest > 0 else shown
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 image" or "1,234 images"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
     """Return the rows of a table as lines with aligned columns.
 
@@ -105,7 +112,8 @@ def suggestion(name: str, known: Iterable[str], all_named_by: str = "") -> str:
 def did_you_mean(name: object, known: Iterable[str], least: float = 0.6) -> str:
     """Return "did you mean A or B?" for an unknown name, or "" if none is similar.
 
-    Names that begin with the unknown one come first.
+    A name that another library uses for the same thing gets minivit's name, see `usual_names`; names that begin with
+    the unknown one come before others that are similar.
 
     Args:
         name: the unknown name, or another value, which no name resembles; upper and lower case count as equal.
@@ -113,9 +121,15 @@ def did_you_mean(name: object, known: Iterable[str], least: float = 0.6) -> str:
         least: the least similarity, from 0 to 1, as `difflib` measures it.
     """
     folded = {one.casefold(): one for one in known}
+    plain = {plain_name(one): one for one in folded}
     asked = name.casefold()[:LONGEST] if isinstance(name, str) else ""
+    same = plain_name(asked)
+    usual = [plain[ours] for one in USUAL_NAMES.get(same, ()) if (ours := plain_name(one)) in plain]
     begun = [one for one in folded if asked and one.startswith(asked)]
-    near = [asked] if asked in folded else begun[:3] or difflib.get_close_matches(asked, folded, n=3, cutoff=least)
+    near = ([plain[same]] if same in plain else []) or usual[:1] or begun[:3]
+    if not near and same in SETTLED:
+        return SETTLED[same]
+    near = near or difflib.get_close_matches(asked, folded, n=3, cutoff=least)
     return f"did you mean {' or '.join(folded[one] for one in near)}?" if near else ""
 
 

@@ -40,7 +40,10 @@ def adapted(
         changes["num_classes"] = num_classes
         if isinstance(before, ViTConfig):
             changes["representation"] = None
-    after = replace(before, **changes)
+    try:
+        after = replace(before, **changes)
+    except ConfigError as error:
+        raise ConfigError(str(error).partition(", or patches of ")[0]) from error  # the weights settle their patches
     if after == before:
         return model
     return _with_config(model, after, interpolation, has_new_head="num_classes" in changes)

@@ -82,6 +82,8 @@ def test_resizing_brings_images_to_a_size_and_leaves_those_of_that_size_alone():
         ({"labels": np.zeros(5, np.int64)}, ShapeError, r"not \(5,\)"),
         ({"labels": np.array([0, 1, 2, 0, 1, 0])}, ShapeError, "allow 0 to 1"),
         ({"labels": np.array([0, 1, -1, 0, 1, 0])}, ShapeError, "from -1 to 1"),
+        ({"images": [np.zeros((4, 5, 3), np.uint8)] * 6}, DTypeError, r"not a list: np\.stack\(images\)"),
+        ({"labels": [0, 1, 0, 1, 0, 1]}, DTypeError, r"must be int64, not a list: np\.array\(labels, np\.int64\)"),
         ({"boxes": np.zeros((6, 4), np.float32)}, DTypeError, "boxes must be int64, not float32"),
         ({"boxes": np.zeros((6, 2), np.int64)}, ShapeError, r"not \(6, 2\)"),
     ],

@@ -291,3 +291,22 @@ def test_wrong_settings_are_refused(arguments, says):
 def test_a_negative_start_is_refused_at_once():
     with pytest.raises(ConfigError, match="not -3"):
         Loader(numbered(5), 2, seed=0).batches(-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dataset": (np.zeros((2, 4, 4, 3), np.uint8), [0, 1])}, "a loader takes a data set, not a tuple: Dataset"),
+        ({"augment": "standard"}, r"augment must be a function, such as standard\(\) makes, not 'standard'"),
+        ({"augment": standard}, r"augment must be a function of 2 .* makes, not standard: call it first"),
+        ({"mix": mixup}, r"mix must be a function of 3 arguments, .*, not mixup: call it first"),
+    ],
+)
+def test_what_a_loader_cannot_use_is_refused_when_it_is_made(change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        Loader(**{"dataset": numbered(4), "batch_size": 2, "seed": 0, **change})
+
+
+def test_a_loop_over_the_loader_itself_is_answered_with_the_loop():
+    with pytest.raises(ConfigError, match=r"loop over loader\.batches\(stop="):
+        next(iter(Loader(numbered(4), 2, seed=0)))

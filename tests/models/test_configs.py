@@ -287,3 +287,19 @@ def test_a_configuration_is_the_same_after_a_way_through_json(option):
 def test_a_configuration_of_a_resnet_is_the_same_after_a_way_through_json():
     before = ResNetConfig(image_size=(32, 48), units=[1, 2], width=32, num_classes=5, channels=1, stem="small")
     assert ResNetConfig(**json.loads(json.dumps(asdict(before)))) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("vit_base_patch16_224", "ViT-B_16?"),
+        ("google/vit-large-patch32-384", "ViT-L_32?"),
+        ("deit_tiny_patch16_224", "ViT-Ti_16?"),
+        ("resnet50", "BiT-R50x1?"),
+        ("resnet18", "BiT-R14-CIFAR or BiT-R20-CIFAR?"),
+    ],
+)
+def test_a_models_name_in_another_library_gets_ours(name, right):
+    with pytest.raises(ConfigError) as caught:
+        create_model(name)
+    assert str(caught.value) == f"unknown model '{name}': did you mean {right}"

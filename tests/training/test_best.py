@@ -183,8 +183,8 @@ def test_ranks_stop_together_and_one_writes(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"patience": 3, "eval_every": 0.0}, "patience must be 0 with --eval-every 0"),
-        ({"patience": -1}, "patience must be an integer from 0"),
+        ({"patience": 3, "eval_every": 0.0}, "patience must be 0 with eval-every 0"),
+        ({"patience": -1}, "patience must be an integer, 0 or more"),
         ({"monitor": "f1"}, "monitor must be one of accuracy, loss, not 'f1'"),
     ],
 )

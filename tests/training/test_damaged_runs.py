@@ -62,7 +62,7 @@ def test_an_option_of_an_odd_type_is_refused_by_its_name_or_is_a_value(name):
         ("weights", None, "weights must be text, not None"),
         ("num_threads", 2.0, "num-threads must be an integer, not 2.0"),
         ("epochs", 1e308, r"epochs must be above 0 and at most 1,000,000,000, not 1e\+308"),
-        ("steps", 10**16, "steps must be an integer from 1 to 1,000,000,000,000,000, not"),
+        ("steps", 10**16, "steps must be at most 1,000,000,000,000,000, not"),
         ("lr", 10**400, "lr must be a number of 64 bits"),
     ],
 )
@@ -110,10 +110,10 @@ def test_odd_notes_do_no_harm(tmp_path, notes):
 
 
 def test_a_folder_without_a_config_is_no_run(tmp_path):
-    with pytest.raises(CheckpointNotFoundError, match="no run to resume"):
+    with pytest.raises(CheckpointNotFoundError, match="there is no run in"):
         read_config(tmp_path)
     (tmp_path / CONFIG).mkdir()
-    with pytest.raises(CheckpointNotFoundError, match="no run to resume"):
+    with pytest.raises(CheckpointNotFoundError, match="there is no run in"):
         read_config(tmp_path)
 
 

@@ -100,7 +100,7 @@ def test_the_shape_of_the_named_model_can_be_changed():
     [
         ({"dim": 100, "heads": 3}, "heads must divide dim = 100"),
         ({"dim": 10, "heads": 1, "positions": "sincos2d"}, "multiple of 4"),
-        ({"depth": 0}, "depth must be an integer from 1"),
+        ({"depth": 0}, "depth must be an integer, 1 or more"),
         ({"mlp_ratio": 0.0}, "mlp-ratio must be above 0"),
         ({"patch_size": 5, "image_size": 32}, "patches of 4 or 8"),
         ({"model": "BiT-R14-CIFAR", "mlp_ratio": 2.0}, "mlp_dim is for Vision Transformers"),

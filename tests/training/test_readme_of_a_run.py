@@ -164,3 +164,18 @@ def test_an_unknown_format_of_figures_is_refused(tmp_path, capsys):
 def test_each_command_that_trains_takes_formats(command):
     options = cli.build_parser().parse_args([command, "--format", "svg"])
     assert options.format == "svg"
+
+
+def test_it_says_what_was_left_out_and_how_many_test_images_are_left(tmp_path):
+    photos = write_folder(tmp_path / "photos", {"cat": 10, "dog": 10})
+    (photos / "cat" / "x.png").write_bytes(b"")
+    (photos / "notes.doc").touch()
+    (photos / "dog" / "notes.doc").touch()
+    options = ["--model", "ViT-XS_4-CIFAR", "--image-size", 8, "--steps", 1, "--skip-broken", "--validation", 4]
+    words = ["train", "--dataset", f"folder:{photos}", *options, "--out", tmp_path / "run"]
+    assert cli.main(list(map(str, words))) == 0
+    assert (
+        "photos: 12 training images, 4 validation images, 4 test images; 2 classes: cat, dog; "
+        in rows(tmp_path / "run")["data"]
+    )
+    assert rows(tmp_path / "run")["data"].endswith("skipped: 1 .doc; left out: 1 that cannot be read (cat/x.png)")

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 import minivit
+from minivit.data import Loader
 from minivit.errors import CheckpointError, ConfigError, MinivitError, Notice
 from minivit.nn import Linear, Module
 from minivit.training import SGD, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
 
+from ..data.images_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model
 from .ranks_on_threads import on_ranks
 
@@ -522,7 +524,7 @@ def test_a_mistake_of_a_script_gets_one_sentence(mistake, sentence):
     ("options", "sentence"),
     [
         ({"lr": "1e-3"}, "lr must be a number, not '1e-3'"),
-        ({"batchsize": 3}, "TrainConfig has no option 'batchsize': did you mean batch_size or patch_size or resize?"),
+        ({"batchsize": 3}, "TrainConfig has no option 'batchsize': did you mean batch_size?"),
     ],
 )
 def test_a_mistake_in_the_options_gets_one_sentence(options, sentence):
@@ -565,3 +567,47 @@ def test_pandas_columns_and_scalars_of_other_libraries_are_labels():
 def test_float_images_are_not_augmented():
     with pytest.raises(ConfigError, match=r"augment changes uint8 pixels, and these images are floats"):
         trained(data=(minivit.preprocess(DATA.images), DATA.labels), config=replace(CONFIG, augment="standard"))
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "cpu:0"])
+def test_an_unknown_device_is_named_before_anything_is_written(device, tmp_path):
+    with pytest.raises(ConfigError, match=f"unknown device '{device}': use 'cpu'"):
+        Trainer(tiny_model(), ARRAYS, config=replace(CONFIG, device=device), out=tmp_path / "run").fit()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: Trainer(tiny_model(), lr=1e-3), ConfigError, r"'lr': options of a run go into TrainConfig\(lr=...\)"),
+        (lambda: Trainer(tiny_model(), bs=3), ConfigError, r"'bs': options of a run go into TrainConfig\(batch_size="),
+        (lambda: Trainer(tiny_model(), outt="x"), ConfigError, "Trainer has no argument 'outt': did you mean out?"),
+        (lambda: Trainer(tiny_model(), ARRAYS).fit(epochs=3), ConfigError, r"into TrainConfig\(epochs=...\)"),
+        (lambda: AdamW(tiny_model().named_parameters(), learning_rate=1), ConfigError, "did you mean lr?"),
+        (lambda: SGD(tiny_model().named_parameters(), lr=1, wd=1), ConfigError, "did you mean weight_decay?"),
+        (lambda: Trainer(tiny_model(), ARRAYS).train(), AttributeError, r"no train: call trainer.fit\(\)"),
+        (lambda: Trainer(tiny_model(), ARRAYS).predict(1), AttributeError, r"call trainer.model.predict\(images\)"),
+        (lambda: Trainer(tiny_model(), (["a.jpg", "b.jpg"], [0, 1])), minivit.DTypeError, "images are paths: give"),
+        (lambda: Trainer(tiny_model(), Loader(DATA, 4, seed=0)), ConfigError, "not a Loader: give its data set"),
+        (lambda: TrainConfig(patience=3, eval_every=0), ConfigError, "patience must be 0 with eval-every 0, not 3"),
+    ],
+)  # fmt: skip
+def test_the_habits_of_other_trainers_are_answered(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()
+
+
+def test_a_notice_in_a_script_names_its_line_and_the_keyword():
+    labels = np.r_[np.zeros(34, int), [1, 1, 2, 2]]
+    with pytest.warns(Notice, match="class '0' has 34 .*: class_weights balanced lets") as caught:
+        Trainer(tiny_model(), (DATA.images[:38], labels), config=replace(CONFIG, steps=1, epochs=10.0)).fit()
+    assert [one.filename for one in caught] == [__file__]
+
+
+def test_an_error_in_a_script_names_the_keyword(tmp_path):
+    write_folder(tmp_path, {"a": 3, "b": 3})
+    for name in ("a", "b"):
+        (tmp_path / name / "x.png").write_bytes(b"")
+    config = TrainConfig(dataset=f"folder:{tmp_path}", image_size=8, steps=1)
+    with pytest.raises(MinivitError, match=r"or add skip_broken .* check_data lists"):
+        Trainer(config=config, show=False).fit()

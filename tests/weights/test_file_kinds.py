@@ -57,6 +57,7 @@ KINDS = {
         json.dumps({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}).encode(),
         "must end in .index.json",
     ),
+    "a text": ("# A page\n\ncafé, 猫 ".encode() * 200, "is a text file, not weights"),
     "a JSON text": (b'{"hidden_size": 768}', "JSON"),
     "an endless JSON text": (b"[" * 100_000, "JSON"),
     "nothing": (b"", "empty"),

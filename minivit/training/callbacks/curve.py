@@ -9,7 +9,7 @@ import numpy as np
 
 from ...data import dataset_title
 from ...utils.figures import BLUE, GREEN, LIGHT, ORANGE, figure_style, new_figure, write_figure
-from ...utils.text import write_words
+from ...utils.text import counted, write_words
 from ..config import TrainConfig
 from ..folder import METRICS, redrawn
 from ..logs import MetricsFile, Record
@@ -30,7 +30,8 @@ class LearningCurve(Callback):
         run = self.run
         if records := MetricsFile(run.folder / METRICS).read():
             measured = run.data.test
-            note = f" ({len(measured):,} {run.data.split} images: {measured.note})" if measured.note else ""
+            images = counted(len(measured), f"{run.data.split} image")
+            note = f" ({images}: {measured.note})" if measured.note else ""
             title = f"{run.config.title} on {dataset_title(run.config.dataset)}{note}"
             extras = extras_of_training_loss(run.config)
             best = run.progress.best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 from ...models import ViTConfig
 from ...models.configs import divisors
@@ -14,7 +13,7 @@ from .progress import ProgressBar, duration_text
 
 MANY_TOKENS = 1_024  # from here on attention, whose cost is the square of their number, takes most of a step
 FEW_PATCHES = 256  # what a notice suggests at most
-TIMED_STEPS = 5  # the first step is left out: it makes room for everything
+TIMED_STEPS = 6  # with the first, which `ProgressBar.seconds_a_step` leaves out
 SHORT_RUN = 20  # steps; the time of a shorter run is not worth a line
 
 
@@ -29,7 +28,6 @@ class Outlook(Callback):
     def __init__(self, run: Run, bar: ProgressBar):
         self.run, self.bar = run, bar
         self.first_step = run.step
-        self.begun: float | None = None  # when the second step began
 
     def on_run_start(self) -> None:
         """Say how large the run is; too many tokens get a notice with the remedy."""
@@ -48,10 +46,8 @@ class Outlook(Callback):
         run, done = self.run, self.run.step - self.first_step
         if run.total_steps - self.first_step < SHORT_RUN:
             return
-        if done == 1:
-            self.begun = time.perf_counter()
-        elif done == 1 + TIMED_STEPS and self.begun is not None:
-            seconds = (time.perf_counter() - self.begun) / TIMED_STEPS
+        if done == TIMED_STEPS:
+            seconds = self.bar.seconds_a_step
             left = duration_text(seconds * (run.total_steps - run.step))
             self.bar.say(f"about {seconds:.2g} s a step: {left} to go, evaluations not counted")
 

@@ -25,6 +25,7 @@ class ProgressBar(Callback):
     def __init__(self, run: Run, show: bool):
         self.run, self.show = run, show
         self.begun, self.first_step = time.perf_counter(), run.step
+        self.second_begun: float | None = None  # the first step takes longer: it makes room for everything
         self.interactive = show and sys.stderr is not None and sys.stderr.isatty()
         self.steps = self._bar(run.total_steps, "step", initial=run.step)
         self.evaluation: Any = None  # a second bar below the first
@@ -38,6 +39,8 @@ class ProgressBar(Callback):
 
     def on_step_end(self, step: StepResult) -> None:
         """Advance the bar; behind it are the means since the last log."""
+        if self.second_begun is None:
+            self.second_begun = time.perf_counter()
         window = self.run.progress.window
         text = f"loss {window.loss:.3f}, accuracy {window.accuracy:.1%}, {speed_text(window.speed)} images/s"
         self.steps.set_postfix_str(text, refresh=False)
@@ -56,11 +59,17 @@ class ProgressBar(Callback):
                 + "".join(f", {name} {record[name]:.4g}" for name in self.run.metrics)
             )
 
+    @property
+    def seconds_a_step(self) -> float:
+        """The mean since the second step; it has evaluations and waiting for images in it, as the time to come will."""
+        begun, steps = self.begun, self.run.step - self.first_step
+        if self.second_begun is not None and steps > 1:
+            begun, steps = self.second_begun, steps - 1
+        return (time.perf_counter() - begun) / max(steps, 1)
+
     def _line_of_steps(self, record: Record) -> str:
         run, speed = self.run, record["images_per_second"]
-        # The time so far has evaluations and waiting for images in it, as the time to come will.
-        seconds_a_step = (time.perf_counter() - self.begun) / max(run.step - self.first_step, 1)
-        seconds_left = (run.total_steps - run.step) * seconds_a_step
+        seconds_left = (run.total_steps - run.step) * self.seconds_a_step
         return (
             f"step {run.step:>6}/{run.total_steps}  epoch {run.epoch:6.2f}  loss {record['loss']:.3f}, "
             f"accuracy {record['accuracy']:.1%}, {speed_text(speed)} images/s  lr {record['lr']:.2e}  "

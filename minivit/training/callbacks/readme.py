@@ -15,7 +15,7 @@ from ...backend.cores import processor_name
 from ...data import dataset_title
 from ...utils.files import read_text, write_text
 from ...utils.notices import notice
-from ...utils.text import printable
+from ...utils.text import counted, printable
 from ...weights.export.card import cell
 from ..config import NOTES_AMONG_OPTIONS, TrainConfig
 from ..folder import BEST, CHECKPOINT, README, drawn_figures, figure_paths, now
@@ -139,8 +139,12 @@ def results(run: Run) -> dict[str, str]:
 def _data(run: Run) -> str:
     data, names = run.data, run.data.train.classes
     shown = ", ".join(cell(name) for name in names[:SHOWN_CLASSES]) + (" ..." if len(names) > SHOWN_CLASSES else "")
-    counts = f"{len(data.train):,} training images, {len(data.test):,} {data.split} images"
-    return f"{cell(dataset_title(run.config.dataset))}: {counts}; {len(names):,} classes: {shown}"
+    parts = [(data.train, "training"), (data.test, data.split)]
+    if data.split != "test":
+        parts.append((data.splits.test, "test"))
+    counts = ", ".join(counted(len(images), f"{name} image") for images, name in parts)
+    said = [f"{cell(dataset_title(run.config.dataset))}: {counts}", f"{len(names):,} classes: {shown}"]
+    return "; ".join([*said, *map(cell, data.splits.left_out)])
 
 
 def _model(run: Run) -> str:

@@ -5,10 +5,12 @@ Such a file is whole. If an error called it damaged, its owner would download it
 
 from __future__ import annotations
 
+import codecs
 import json
 import zipfile
 from pathlib import Path
 
+START = 1024  # bytes that tell the kind
 CONVERT = "convert it to .safetensors where it can be loaded"
 
 # The first bytes of a file, and what it then is.
@@ -39,7 +41,7 @@ def kind_of(path: Path) -> str | None:
     """Return what a file is, as the end of a sentence that begins "FILE is"; None if its kind is not known."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(1024)
+        start = file.read(START)
     if not start:
         return "empty: nothing was written or downloaded"
     for beginning, kind in BEGINNINGS:
@@ -66,7 +68,15 @@ def kind_of(path: Path) -> str | None:
         return f"a Flax file (msgpack): {CONVERT}, or to .npz"
     if start[0] == 0x08 and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a"):  # ir_version, then another field
         return f"an ONNX model: {CONVERT}"
-    return _cut_safetensors(start, size)
+    return _cut_safetensors(start, size) or _kind_of_text(start)
+
+
+def _kind_of_text(start: bytes) -> str | None:
+    try:
+        words = codecs.getincrementaldecoder("utf-8")().decode(start)  # the last character may be cut
+    except UnicodeDecodeError:
+        return None
+    return "a text file, not weights" if all(c.isprintable() or c in "\t\r\n\f" for c in words) else None
 
 
 def _kind_of_zip(path: Path) -> str | None:
