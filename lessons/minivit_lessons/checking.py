@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from . import exercises, hints, state, trial
+from . import exercises, hints, repairs, state, trial
 from .display import Text, display, unfolded
 from .notebooks import SOLUTIONS, Cell, lesson_notebook, lessons_folder, read_notebook
-from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, Unexplained, time_limit
+from .trial import Attempt, Complaint, NotDone, OutOfTime, Printed, Raised, Unexplained, time_limit
 
 PASSED, NOT_DONE, WRONG = "passed", "not done", "wrong"
 
@@ -96,7 +96,7 @@ def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
     except NotDone:
         return Verdict(name, NOT_DONE, f"{name} is not done yet", printed.said())
     except Complaint as complaint:
-        return Verdict(name, WRONG, _with_hint(name, attempt, complaint), printed.said())
+        return Verdict(name, WRONG, _with_hint(name, attempt, complaint, names), printed.said())
     except OutOfTime:
         return Verdict(
             name, WRONG, f"{name} takes longer than {trial.SECONDS:g} s: does a loop never end?", printed.said()
@@ -109,13 +109,29 @@ def examine(name: str, attempt: Any, names: dict[str, Any]) -> Verdict:
     return Verdict(name, PASSED, "", printed.said())
 
 
-def _with_hint(name: str, attempt: Any, complaint: Complaint) -> str:
+def _with_hint(name: str, attempt: Any, complaint: Complaint, names: dict[str, Any]) -> str:
     """Return what is wrong, with what the learner's source says about it."""
     if fault := hints.certain_hint(attempt):
         return f"{name}: {fault}"
-    if isinstance(complaint, Unexplained) and (hint := hints.likely_hint(attempt, solution(name))):
+    if isinstance(complaint, Unexplained):
+        hint = hints.likely_hint(attempt, solution(name)) or _repair(name, attempt, names)
+        return complaint.hinted(hint) if hint else str(complaint)
+    if isinstance(complaint, Raised) and (hint := _repair(name, attempt, names)):
         return complaint.hinted(hint)
     return str(complaint)
+
+
+def _repair(name: str, attempt: Any, names: dict[str, Any]) -> str:
+    """Return the small change that makes an attempt pass; "" if none does."""
+
+    def passes(changed: Any) -> bool:
+        exercises.find(name).examine(Attempt(name, changed, names))
+        return True
+
+    try:
+        return repairs.find_repair(attempt, passes, names)
+    except Exception:  # such as an object that pretends to be a function: its verdict is known without a repair
+        return ""
 
 
 def _begun(name: str, attempt: Any) -> Any:

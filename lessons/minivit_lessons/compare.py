@@ -184,7 +184,8 @@ def _array(value: Any, what: str) -> np.ndarray:
     except ValueError:
         array = np.empty((), object)
     if array.dtype.kind not in "fiub":
-        raise Complaint(f"{what} is a {type(value).__name__}: it must be a number, an array or a Tensor")
+        kind = type(array.item() if array.shape == () else value).__name__
+        raise Complaint(f"{what} is a {kind}: it must be a number, an array or a Tensor")
     return array
 
 
@@ -273,6 +274,14 @@ def _relation(array: np.ndarray, right: np.ndarray, tolerance: float) -> str:
     else:
         for times, word in ((100.0, "100 times"), (0.01, "a hundredth of")):
             known[f"{word} the right number"] = times * right
+        for places in (2, 1, 0):
+            known["the right number in percent, and rounded: return it as a share"] = np.round(100 * right, places)
+            if array == known["the right number in percent, and rounded: return it as a share"]:
+                break
+        for places in (4, 3, 2, 1):
+            known["the right number, rounded: leave out the rounding"] = np.round(right, places)
+            if array == known["the right number, rounded: leave out the rounding"]:
+                break
         if right.item() in (0.0, 1.0):  # too much is their square, root or inverse
             return ""
     for sentence, wrong in known.items():

@@ -66,10 +66,17 @@ def _sources(function: Any) -> Iterator[ast.AST]:
     parts = [function] if isinstance(function, FunctionType) else list(getattr(function, "__dict__", {}).values())
     for part in parts:
         if isinstance(part, FunctionType):
-            try:
-                yield ast.parse(textwrap.dedent(inspect.getsource(part)))
-            except (OSError, SyntaxError, ValueError, TypeError):  # no source, or only a part of a line
-                continue
+            tree = parsed_source(part)
+            if tree is not None:
+                yield tree
+
+
+def parsed_source(function: FunctionType) -> ast.Module | None:
+    """Return the parsed source of a function; None if it has none, or only a part of a line."""
+    try:
+        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, SyntaxError, ValueError, TypeError):
+        return None
 
 
 def _loops(tree: ast.AST) -> Iterator[ast.For | ast.While]:
@@ -168,4 +175,16 @@ def _overwritten(scope: ast.FunctionDef) -> str:
 
 
 def _divides_down(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.FloorDiv) for node in ast.walk(tree))
+    """Return whether something is divided with // that is not a length, as in reshape(B, N, heads, D // heads)."""
+    shapes = ("reshape", "range", "zeros", "empty", "ones", "full", "broadcast_to")
+    of_shapes = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in shapes
+        for argument in node.args
+        for inner in ast.walk(argument)
+    }
+    return any(
+        isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv) and id(node) not in of_shapes
+        for node in ast.walk(tree)
+    )

@@ -144,6 +144,13 @@ class Raised(Complaint):
         """Return the same with the likely reason at its end; the quotes give way to it."""
         return Raised(*self.parts, advice=f"{self.advice}; {reason}")
 
+    def hinted(self, hint: str) -> str:
+        """Return the sentence with a hint at its end, without the line where both do not fit."""
+        _, brief, error, _ = self.parts
+        both = f"{self}; {hint}"
+        short = f"{brief} raises {type(error).__name__}{self.advice}; {hint}"
+        return both if len(both) <= LONGEST else short if len(short) <= LONGEST else str(self)
+
     def _fitted(self) -> str:
         """Return the sentence, shortened where that hurts least: the arguments, NumPy's words, the line, the rest."""
         what, brief, error, line = self.parts
@@ -280,6 +287,8 @@ def _translated(error: Exception) -> str:
     name = (found[1] or found[2]) if found else ""
     if name in FROM_NUMPY and "'Tensor'" in str(error):
         return f"; NumPy's {name} is here: {FROM_NUMPY[name]}"
+    if "different element types" in str(error):
+        return "; make all float64 or all float32: Tensor(array.astype(x.dtype))"
     return f"; PyTorch's {name} is here: {FROM_PYTORCH[name]}" if name in FROM_PYTORCH else ""
 
 

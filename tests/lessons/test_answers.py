@@ -3,9 +3,11 @@
 import importlib
 import pkgutil
 from collections import Counter
+from unittest import mock
 
 import pytest
 
+from minivit_lessons import repairs
 from minivit_lessons.build import build_lesson, sources, statements_of
 from minivit_lessons.checking import NOT_DONE, PASSED, WRONG, examine, solution
 from minivit_lessons.exercises import all_exercises
@@ -41,7 +43,10 @@ def test_a_right_answer_passes(answer):
 def test_each_wrong_answer_is_told_its_mistake(name):
     """One test for each exercise: 2,000 small ones would take longer to begin than to run."""
     for answer in (answer for answer in answers.WRONG if answer.exercise == name):
-        verdict = examine(name, answer.attempt, dict(answer.names))
+        with mock.patch.object(repairs, "SECONDS", 0.0):  # most need no search for a change that repairs them
+            verdict = examine(name, answer.attempt, dict(answer.names))
+        if answer.told not in verdict.message:
+            verdict = examine(name, answer.attempt, dict(answer.names))
 
         assert verdict.status == WRONG, (answer, verdict)
         assert answer.told in verdict.message, answer

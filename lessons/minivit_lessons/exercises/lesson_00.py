@@ -120,6 +120,10 @@ def scale_pixels(attempt: Attempt) -> None:
             "the channels are in another order too: only scale the numbers": ((x - 127.5) / 127.5)[..., ::-1],
             "the mean of the pixels is subtracted: subtract 127.5": (x - x.mean()) / 127.5,
             "the mean of each channel is subtracted: subtract 127.5": (x - x.mean(axis=(0, 1, 2))) / 127.5,
+            "uint8 ends at 255, so 2 * pixels wraps round: convert to float before you multiply": 2 * x % 256 / 255 - 1,
+            "the channels are moved in front of rows and columns: keep the axes as they are": (
+                np.moveaxis((x - 127.5) / 127.5, -1, 1)
+            ),
             "it is divided by the standard deviation of the pixels: divide by 127.5": (x - 127.5) / x.std(),
         },
         tolerance=1e-5,
@@ -225,6 +229,9 @@ def top_k_accuracy(attempt: Attempt) -> None:
             "this says for each image whether it is right: take the mean": np.array([rank < k for rank in ranks]),
             "this is a percentage: return a number from 0 to 1": 100 * shares[k],
             "it is divided by the number of all logits: divide by the number of images": shares[k] / classes,
+            "each label is compared with the top classes of all images, as with axis=0: use any(axis=1)": _share(
+                np.isin(labels, np.argsort(logits, axis=1)[:, -k:])
+            ),
             "these are logits, compared with labels: np.argsort gives the numbers of the classes": 0.0,
         }
         fits = "labels must be a column here: labels[:, None] has the shape (B, 1)"

@@ -62,6 +62,9 @@ def slope(attempt: Attempt) -> None:
             "the two points are half a step away: take x + step and x - step, and divide by 2 * step": (
                 (_cube(x + step / 2) - _cube(x - step / 2)) / step
             ),
+            "the points are two steps away on each side: take x + step and x - step": (
+                (_cube(x + 2 * step) - _cube(x - 2 * step)) / (2 * step)
+            ),
             "both points are to the right: take f(x + step) and f(x - step)": (_cube(x + 2 * step) - here) / (2 * step),
             "step is added to f(x), outside its brackets: write f(x + step)": 1.0,
             "f is called once, with a difference: call it twice, and subtract the results": (
@@ -302,7 +305,7 @@ def backward_values(attempt: Attempt) -> None:
         )
     if grads[1:3] == [11.0, 13.0] and grads[3:] == [0.0, 0.0] and not any(written[one.label][1:] for one in (x, w)):
         raise Complaint("only the parents of end get a gradient: visit every Value of backward_order(end)")
-    what = "the gradient of (end, v, u, x, w), where u and x are used twice,"
+    what = "the gradient of (end, v, u, x, w), where u and x are used twice"
     same(grads, right, what, known)
     _run(attempt, attempt.function, end)
     if [node.grad for node in nodes] != grads:
@@ -385,7 +388,7 @@ def eighth_power(attempt: Attempt) -> None:
 def derivative_forward(attempt: Attempt) -> None:
     """Check slopes that are primes, inputs on which end does not depend, and a chain of 10,000 Values."""
     value = attempt.find("Value")
-    x, w = value(0.5, "x"), value(0.25, "w")
+    x, w = value(0.5, "x"), value(0.5, "w")  # equal numbers, so that start is known by `is` alone
     u = value(1.5, "u", (x, w), (2.0, 3.0))
     v = value(2.5, "v", (u, x), (5.0, 7.0))
     end = value(3.5, "end", (u, v), (13.0, 11.0))
@@ -411,6 +414,8 @@ def derivative_forward(attempt: Attempt) -> None:
         missing = "a Value without parents that is not start has no entry: its derivative is 0"
         with explained({"KeyError": missing}):
             got = attempt(end, start)
+        if start is x and got == 0.0:
+            raise Complaint(f"derivative_forward(end, x): {_why_zero(attempt, end, u)}")
         same(got, right, what, mistakes, check_dtype=False)
     if any(node.grad != 100.0 for node in nodes):
         raise Complaint("derivative_forward changes .grad: keep the derivatives in a dictionary instead")
@@ -462,6 +467,15 @@ def _multiplied(nodes: list[Any], start: Any) -> float:
             found[id(parent)] * factor for parent, factor in zip(one.parents, one.slopes, strict=True)
         )  # fmt: skip
     return found[id(nodes[-1])]
+
+
+def _why_zero(attempt: Attempt, end: Any, parent: Any) -> str:
+    """Return why the derivative with respect to an input is 0: two other derivatives tell."""
+    if attempt(end, parent) == 13.0:
+        return "only end's own parents count: go through reversed(backward_order(end)), from the oldest Value on"
+    if attempt(end, end) != 1.0:
+        return "this is 0: start itself has the derivative 1 with respect to itself"
+    return "this is 0: add up, over a Value's parents, the parent's derivative times the slope, and multiply no sums"
 
 
 def _example(a: Any, b: Any) -> Any:

@@ -168,6 +168,9 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
                 "unbroadcast came before the product with a: multiply first, then unbroadcast": (
                     lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
                 ),
+                "dy is summed before the product with a: multiply first, then unbroadcast": (
+                    lambda: _sum_of_copies(dy, w.shape) * x
+                ),
                 "dy is multiplied by b: the derivative of a · b with respect to b is a": lambda: _sum_of_copies(
                     dy * w, w.shape
                 ),

@@ -484,7 +484,7 @@ def mix_pixels(attempt: Attempt) -> None:
             ),
             "x is returned unchanged": lambda x=x: x,
         }
-        apart = "x has d · C columns, and w has d rows: split the columns into pixels and channels with reshape"
+        apart = "w has d rows: split the columns into pixels and channels, (N, d, C), then transpose(0, 2, 1), not .T"
         reasons = {
             "axes don't match array": "transpose takes the order of all axes, such as transpose(0, 2, 1)",
             f"is different from {C})": "@ works on the last axis: transpose the pixels there, and back after it",
@@ -519,6 +519,11 @@ def _extremes(attempt: Attempt, tensor: Any) -> None:
             raise Complaint(
                 f"cross_entropy of logits {scores} is {float(got.data):g} instead of {loss:.4g}: exp overflows, or a "
                 "probability underflows to 0 before its log; work with x - max and the log of the sum"
+            )
+        if label == 1 and 1.0 < float(got.data) < 500.0:
+            raise Complaint(
+                "cross_entropy: a small number is added to the probability, or it is clipped, before its log: "
+                "compute log p from the logits, x - max minus the log of the sum"
             )
         same(got, loss, f"cross_entropy of logits {scores} and label {label}")
 

@@ -513,7 +513,12 @@ def _same_names(names: list[str], right: list[str]) -> None:
     known = {
         "nothing is found if the first attribute is a string: is `return` inside the loop?": [],
         "the parameters of parts are missing: ask every Module among the attributes for them": ["cls"],
-        "the parts in a list are missing: look into lists as well": [n for n in right if not n.startswith("blocks")],
+        "the parts in a list are missing: look into lists as well, and let each part list its own parts": [
+            n for n in right if not n.startswith("blocks")
+        ],
+        "parts inside parts are missing: call each part's named_parameters(), which asks its own parts": [
+            n for n in right if n.count(".") < 2
+        ],
         "the path is missing: put the part's name and a dot before each name": [n.split(".")[-1] for n in right],
         "parts in a list need their position in the name: blocks.0, blocks.1": [
             n.replace("blocks.0.", "blocks.").replace("blocks.1.", "blocks.") for n in right
@@ -682,6 +687,11 @@ def layer_norm_gradient(attempt: Attempt) -> None:
                     (dy - mean_dy - centred * (dy * centred).mean(axis=-1, keepdims=True)) / root
                 ),
                 "ε is missing: divide by √(σ² + ε)": _without_eps(centred, dy),
+                "the last term has x for n, which is centred and scaled": (
+                    (dy - mean_dy - x * (dy * x).mean(axis=-1, keepdims=True)) / root
+                ),
+                "this is dy times n: derive how each n depends on all of x": dy * n,
+                "this is dy times n, with its terms: the factor of the last term alone is n": dy * n / root,
                 "the last term has n²: it is n · mean(dy · n)": (dy - mean_dy - n * n * mean_dyn) / root,
             },
             tolerance=1e-6,

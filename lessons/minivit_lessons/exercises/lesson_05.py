@@ -364,6 +364,12 @@ def patch_means(attempt: Attempt) -> None:
             "the mean runs over pixels P apart: split H into (H/P, P), not into (P, H/P)": (
                 image.reshape(P, h, P, w).mean(axis=(0, 2))
             ),
+            "only the pixels of one row are averaged: average over the P rows of a patch too": (
+                image.reshape(H, w, P).mean(axis=2)
+            ),
+            "W / P is computed from the height: the width is image.shape[1]": lambda: image.reshape(
+                -1, P, H // P, P
+            ).mean(axis=(1, 3)),
             "these are the largest pixels: take the mean": four.max(axis=(1, 3)),
             "these are the smallest pixels: take the mean": four.min(axis=(1, 3)),
             "these are medians: take the mean": np.median(four.swapaxes(1, 2).reshape(h, w, -1), axis=-1),

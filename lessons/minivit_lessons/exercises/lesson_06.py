@@ -73,6 +73,8 @@ def add_class_token(attempt: Attempt) -> None:
     if isinstance(got, list | tuple):
         raise Complaint("add_class_token returns a list: join all images at once, along axis 1")
     complain_of_array(got, "add_class_token", "use concatenate and broadcast_to, so that gradients flow")
+    if np.shape(got.data) in ((B + 1, N, D), (2 * B, N, D)):
+        raise Complaint("add_class_token(z, cls): cls is joined along axis 0, as another image: join along axis 1")
     same(
         got,
         right,
@@ -199,6 +201,9 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
             ),
             "the speeds are evenly spaced: they are powers, 10000 ** (-k / (D/4 - 1))": table(
                 list(np.linspace(1, 1e-4, quarter))
+            ),
+            "the base is e, as in np.exp: it must be 10000": table(
+                [math.exp(-k / (quarter - 1)) for k in range(quarter)]
             ),
             "the base is 1000: it must be 10000": table([1000.0 ** (-k / (quarter - 1)) for k in range(quarter)]),
             "these are positions in one dimension: use D/4 speeds, each with the column x and with the row y": np.array(

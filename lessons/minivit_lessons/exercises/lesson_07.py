@@ -15,6 +15,7 @@ from . import exercise, question
 
 # What raises on arrays, where the query has one axis and the keys have two.
 IN_LOOK = {
+    "shapes (3,) (2,)": "the output has the width of the values, values.shape[1]",
     "size 5 is different from 3": "keys has one key in each row: the scores are keys @ query",
     "shapes (3,) and (5,3) not aligned": "keys has one key in each row: the scores are keys @ query",
     "size 5 is different from 2": "the weights stand in front: weights @ values",
@@ -79,6 +80,11 @@ def look(attempt: Attempt) -> None:
             "the score is a distance, which is small for a good match: take the dot product": (
                 np.array(_shares([float(np.linalg.norm(query - key)) for key in keys])) @ values
             ),
+            "the score is minus a squared distance: take the dot product": (
+                np.array(_shares([-float(((query - key) ** 2).sum()) for key in keys])) @ values
+            ),
+            "exp(score - largest score) is divided by N: divide it by its sum": np.exp(raw - raw.max()) / 5 @ values,
+            "exp(score) is divided by N: divide it by its sum": np.exp(raw) / 5 @ values,
             "the score is minus a distance: take the dot product": (
                 np.array(_shares([-float(np.linalg.norm(query - key)) for key in keys])) @ values
             ),
@@ -166,6 +172,9 @@ def attention_weights(attempt: Attempt) -> None:
             "the scores are divided by √N: divide by √D_h, the root of q.shape[-1]": _rows(scores / 2),
             "softmax runs over the queries: it must run over the last axis, so that each row adds up to 1": (
                 _rows((scores / 3).swapaxes(-1, -2)).swapaxes(-1, -2)
+            ),
+            "k is reshaped, which mixes the keys: transpose it, swap_last_two(k)": _rows(
+                q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2]) / math.sqrt(q.shape[-1])
             ),
             "queries and keys are swapped: row i belongs to query i": _rows((scores / 3).swapaxes(-1, -2)),
             "the scores are divided by the root of another axis: D_h is q.shape[-1]": _rows(scores / math.sqrt(2)),
@@ -388,6 +397,22 @@ def self_attention(attempt: Attempt) -> None:
             "softmax runs over the queries: it must run over the last axis": over_queries,
             "these are q, k and v side by side: cut them and call attention": qkv,
             "these are the values: mix them with the attention weights": qkv[..., 2 * D_h :],
+            **{
+                f"{part} lack{'s' if len(part) == 1 else ''} the bias: add it before you cut the product": (
+                    lambda kept=kept: eqs(U, np.where(np.isin(np.arange(3 * D_h) // D_h, kept), bias, 0.0))
+                )
+                for part, kept in (
+                    ("k and v", [0]),
+                    ("q and v", [1]),
+                    ("q and k", [2]),
+                    ("q", [1, 2]),
+                    ("k", [0, 2]),
+                    ("v", [0, 1]),
+                )
+            },
+            "v is added to the output: return the output of attention alone": lambda: (
+                eqs(U, bias) + qkv[..., 2 * D_h :]
+            ),
             "the bias is subtracted": lambda: eqs(U, -bias),
         },
     )
@@ -425,6 +450,8 @@ def mean_over_tokens(attempt: Attempt) -> None:
                 ),
                 "these are the tokens themselves": tokens,
                 "this is the mean over the images": z.mean(axis=0, keepdims=True),
+                "this is the first token alone: take the mean over all N": tokens[..., :1, :],
+                "this is the last token alone: take the mean over all N": tokens[..., -1:, :],
                 "the axis of the tokens is lost: the weights are a matrix of one row, (1, N)": right[..., 0, :],
             },
         )
@@ -453,8 +480,10 @@ def causal_mask(attempt: Attempt) -> None:
                 what,
                 mistakes={
                     "it is transposed: row i is the query, which sees the keys up to i": right.T,
-                    "a token must see itself too: use >=": np.array([[j < i for j in range(N)] for i in range(N)]),
-                    "it is transposed, and a token must see itself: row i sees the keys j <= i": np.array(
+                    "a token must see itself too: use >=, and count queries and keys from the same number": np.array(
+                        [[j < i for j in range(N)] for i in range(N)]
+                    ),
+                    "true and false are swapped: row i, a query, sees the keys j <= i": np.array(
                         [[j > i for j in range(N)] for i in range(N)]
                     ),
                     "every pair is allowed: compare a column of positions with a row": np.ones((N, N), bool),

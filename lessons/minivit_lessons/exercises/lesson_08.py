@@ -171,6 +171,10 @@ def merge_heads(attempt: Attempt) -> None:
             ),
             "tokens come before images: keep the batch as the first axis": right.swapaxes(0, 1),
             "this is the input: move the axis of heads, then join it with the numbers": outputs,
+            "one head is repeated: concatenate all heads": np.tile(outputs[:, 0], (1, 1, heads)),
+            "the heads are joined along the tokens: join them along the numbers, the last axis": (
+                np.concatenate(list(outputs.swapaxes(0, 1)), axis=1)
+            ),
             "all tokens are joined too: join only heads and numbers": right.reshape(B, N * heads * D_h),
         },
     )
@@ -224,6 +228,11 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
             "self.out comes before the attention: apply it to the merged heads": lambda: by_loops(out_first=True),
             "self.out acts twice: apply it once": lambda: by_loops() @ weights["out.weight"] + weights["out.bias"],
             "the bias of self.out is missing: call the layer": lambda: by_loops() - weights["out.bias"],
+            "the heads are merged twice: merge them once, and apply self.out after that": lambda: (
+                by_loops().reshape(B, heads, N, D // heads).transpose(0, 2, 1, 3).reshape(B, N, D)
+            ),
+            "q serves as k and v too: take the columns of part 1 and part 2": lambda: by_loops(same_part="q"),
+            "the scores are divided by √D_h twice: attention divides them": lambda: by_loops(divisor=D / heads),
             "these are the values without attention: apply attention to q, k and v": lambda: by_loops(only="v"),
             "this is the input": z,
         },
@@ -424,6 +433,7 @@ def _msa(
     out_first: bool = False,
     only: str = "",
     values: str = "v",
+    same_part: str = "",
 ) -> np.ndarray:
     """Return multi-head attention of one image, computed token by token; the options are mistakes."""
     N, D = z.shape
@@ -435,6 +445,8 @@ def _msa(
     answers = np.zeros((count, N, D_h))
     for h in range(count):
         own = {part: slice(order.index(part) * D + h * D_h, order.index(part) * D + (h + 1) * D_h) for part in "qkv"}
+        if same_part:
+            own = dict.fromkeys("qkv", own[same_part])
         for n in range(N):
             scores = [math.fsum(rows[n][own["q"]] * row[own["k"]]) / (divisor or math.sqrt(D_h)) for row in rows]
             if only:

@@ -12,7 +12,7 @@ from minivit import models
 from minivit.engine.tensor import Tensor as OurTensor
 
 from ..compare import complain_of_array, same, same_gradients
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise, question
 
 
@@ -315,6 +315,7 @@ def count_parameters(attempt: Attempt) -> None:
         2 * (D * D + D) * L: "qkv is counted as D x D: it is D x 3 D",
         2 * D * D * L: "the weight of qkv is counted as D x D: it is D x 3 D",
         (N - 6) * D: "the number of patches is (image_size // patch_size) ** 2: the square is missing",
+        D + L * (3 * D + D + M + D) + K: "all biases are missing",
         K: "the bias of the head is missing",
         D + K: "the biases of the patch embedding and the head are missing",
         N * D: "the positions of the patches are missing: there are N + 1 positions",
@@ -353,7 +354,7 @@ def count_parameters(attempt: Attempt) -> None:
         raise Complaint(f"{what} is {got:,} instead of {right:,}: {too_many[-difference]}")
     if difference:
         word = "fewer" if difference < 0 else "more"
-        raise Complaint(f"{what} is {got:,}: there are {right:,}, which is {abs(difference):,} {word}")
+        raise Unexplained(f"{what} is {got:,}: there are {right:,}, which is {abs(difference):,} {word}", what)
     published = {  # google-research/vision_transformer
         (224, 16, 768, 12, 3072, 1000): 86_567_656,  # ViT-B/16
         (224, 32, 1024, 24, 4096, 1000): 306_535_400,  # ViT-L/32
@@ -408,6 +409,9 @@ def train_step(attempt: Attempt) -> None:
         "this is the sum over the images: return the mean": loss * B,
     }
     same(got, loss, f"the loss from {what}", told, check_dtype=False)
+    grads = [getattr(one, "grad", None) for one in model.parameters()]
+    if all(isinstance(grad, np.ndarray) and not grad.any() for grad in grads):
+        raise Complaint(f"{what}: the gradients are set to 0 after backward(): forget them before it")
     moved = [not np.array_equal(now.data, was) for now, was in ((model.weight, W), (model.bias, b))]
     if moved == [False, True]:
         raise Complaint(f"{what} changes only the last parameter: is the update inside the loop over parameters?")
@@ -507,17 +511,27 @@ def count_multiplications(attempt: Attempt) -> None:
         right + (T - 1) * D * K: "the head reads only the class token: count it once",
         right + P * P * C * D: "the patch embedding has no class token: count it for N tokens",
         right + N * P * P * D: "the channels are counted as 3: use `channels`",
+        right - L * (2 * T * T * D - 2 * T * T): "attention's products lack the width: T · T · D each",
+        _parameters_of(
+            P, D, L, M, K, C, T
+        ): "these are the parameters: count each weight once for every token that uses it",
         2 * right: "additions are counted too: count multiplications alone",
         outside + L * block(1, 0): "each layer is counted for one token: multiply by the number of tokens",
     }
     if got != right:
-        sentence = known.get(
-            int(got), f"that is {abs(got - right):,} {'fewer' if got < right else 'more'} than it should be"
-        )
-        raise Complaint(f"{call} is {got:,} instead of {right:,}: {sentence}")
+        start = f"{call} is {got:,} instead of {right:,}"
+        if int(got) in known:
+            raise Complaint(f"{start}: {known[int(got)]}")
+        size = f"that is {abs(got - right):,} {'fewer' if got < right else 'more'} than it should be"
+        raise Unexplained(f"{start}: {size}", call)
     base = attempt(224, 16, 768, 12, 3072, 1000)
     if base != (expected := _multiplications_of_base()):
         raise Complaint(f"for ViT-B/16 it is {base:,} instead of {expected:,}: is a number written for an argument?")
+
+
+def _parameters_of(P: int, D: int, L: int, M: int, K: int, C: int, T: int) -> int:
+    block = 4 * D + 4 * D * D + 4 * D + 2 * D * M + M + D
+    return P * P * C * D + D + (T + 1) * D + L * block + 2 * D + D * K + K
 
 
 def _multiplications_of_base() -> int:

@@ -402,6 +402,9 @@ def schedule(attempt: Attempt) -> None:
                 *fall,
             ],
             f"this is the {other} decay: use the argument `decay`": [*rise, *falls[other]],
+            "the decay counts from step 0 and multiplies the warmup too: begin it after the warmup": [
+                lr * min(1.0, (s + 1) / warmup) * shape(s / total) for s in steps
+            ],
             "there is no warmup": [lr * shape(s / total) for s in steps],
             "the decay begins at step 0: begin it at the end of the warmup": [*rise, *(lr * shape(from_start))],
             "the decay is too slow: it must take total - warmup steps": [*rise, *(lr * shape(too_long))],
@@ -479,7 +482,9 @@ def momentum_at_once(attempt: Attempt) -> None:
         power = momentum ** np.abs(np.arange(T)[:, None] - np.arange(T))
         with (
             np.errstate(all="ignore"),
-            explained({"matmul": "the matrix (T, T) comes first, then the gradients (T, D)"}),
+            explained(
+                {"matmul": "the matrix (T, T) comes first, then the gradients: it is powers of steps[:, None] - steps"}
+            ),
         ):
             got = attempt(gradients, momentum, T)
         same(

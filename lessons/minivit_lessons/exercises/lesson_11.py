@@ -39,6 +39,14 @@ class SoftmaxRegression:
         self.taped |= logits.requires_grad
         return logits
 
+    def train(self, mode: bool = True) -> SoftmaxRegression:
+        """Return the model, as a Module does; it computes the same in training and evaluation."""
+        return self
+
+    def eval(self) -> SoftmaxRegression:
+        """Return the model, as a Module does."""
+        return self
+
     def named_parameters(self) -> list[tuple[str, Tensor]]:
         """Return the parameters with their names, as a Module does."""
         return [("weight", self.weight), ("bias", self.bias)]
@@ -326,6 +334,8 @@ def measure(attempt: Attempt) -> None:
                 right[0],
                 sum(hits[piece].mean() for piece in pieces) / 11,
             ],
+            "the loss is that of the last batch alone: add up over the batches": [each[8:].mean(), right[1]],
+            "the accuracy is that of the last batch alone: add up over the batches": [right[0], hits[8:].mean()],
             "these are sums over the images: divide by the number of images": right * 11,
             "the second number is a count: divide it by the number of images": right * [1, 11],
             "the accuracy is a percentage: return a number from 0 to 1": right * [1, 100],
@@ -519,7 +529,8 @@ def dropout(attempt: Attempt) -> None:
             f"{what} sets {share:.0%} of the numbers to 0: p is the probability of dropping, not of keeping"
         )
     if abs(share - p) > 0.02:
-        raise Complaint(f"{what} sets {share:.0%} of the numbers to 0: it must be 20 %")
+        uniform = "draw numbers from 0 to 1, rng.random(x.shape), and set to 0 where they are below p"
+        raise Complaint(f"{what} sets {share:.0%} of the numbers to 0, not 20 %: {uniform}")
     kept = float(np.max(got))
     for value, sentence in {
         1.0: "does not scale the others: divide them by 1 - p",

@@ -64,6 +64,12 @@ def query_distance(attempt: Attempt) -> None:
                 "this is the mean weight times the distances: divide by the sum of the weights instead": (
                     weights.mean() * np.hypot(down, across).sum()
                 ),
+                "P is under the root: multiply by P after it, or each distance by P before it is squared": (
+                    total / weights.sum() / math.sqrt(side)
+                ),
+                "the rows are not rounded down: they are n // columns, not n / columns": (
+                    weights @ np.hypot(side * (np.arange(len(weights)) / width - at / width), across) / weights.sum()
+                ),
                 "only the last patch counts: add to `total`, +=": (
                     weights[-1] * np.hypot(down, across)[-1] / weights.sum()
                 ),
@@ -165,6 +171,9 @@ def head_distances(attempt: Attempt) -> None:
             "the class token's column is left out, but not its row": _row_left(weights, between),
             "the sum over the keys is divided by their number: divide by the sum of the weights": (
                 far.mean(axis=(0, 2)) / N
+            ),
+            "only the class token asks, row 0: leave it out, and let each patch ask": _as_the_class_token(
+                weights, between
             ),
             "this is the sum over the queries: take the mean": (far / sums).mean(axis=0).sum(axis=-1),
             "only the patch with the largest weight counts: average over all, by their weights": (
@@ -396,6 +405,9 @@ def similarity_maps(attempt: Attempt) -> None:
             "each map has the shape (columns, rows): reshape to (rows, columns, rows, columns)": (
                 right.reshape(columns, rows, columns, rows)
             ),
+            "it is divided by sums of absolute values: divide by lengths, np.linalg.norm(..., axis=1, keepdims=True)": (
+                _dots(patches / np.abs(patches).sum(axis=1, keepdims=True)).reshape(grid)
+            ),
             "these are distances, not cosines": np.linalg.norm(patches[:, None] - patches[None], axis=-1).reshape(grid),
         },
     )
@@ -428,6 +440,14 @@ def distance_table(attempt: Attempt) -> None:
                 "only the distance across counts": across,
                 "the row of patch n is n // columns, its column n % columns: here `rows` divides": P * by_rows,
                 "the column of patch n is n % columns: here `rows` divides": P * mixed,
+                "the differences are of patch numbers: take those of rows, //, and of columns, %": (
+                    P * abs(n[:, None] - n).astype(float)
+                ),
+                "rows and columns are added: subtract those of the two patches": P
+                * np.hypot(n[:, None] // columns + n // columns, n[:, None] % columns + n % columns),
+                "the difference of rows, //, is there twice: the second is that of columns, %": down * 2**0.5,
+                "the difference of columns, %, is there twice: the first is that of rows, //": across * 2**0.5,
+                "** 1 / 2 is (** 1) / 2: put parentheses around 1 / 2, or write ** 0.5": right**2 / P / 2,
                 "each patch is compared with itself alone: reshape one of the two to a column": np.zeros(len(n)),
             },
             check_dtype=False,
@@ -445,6 +465,12 @@ def _row_left(weights: np.ndarray, between: np.ndarray) -> np.ndarray:
     to_patches = weights[:, :, :, 1:]
     padded = np.concatenate([np.zeros((1, len(between))), between])
     return ((to_patches * padded).sum(axis=-1) / to_patches.sum(axis=-1)).mean(axis=(0, 2))
+
+
+def _as_the_class_token(weights: np.ndarray, between: np.ndarray) -> np.ndarray:
+    """Return the heads' distances if every patch attends as the class token does."""
+    row = weights[:, :, :1, 1:]
+    return ((row * between).sum(axis=-1) / row.sum(axis=-1)).mean(axis=(0, 2))
 
 
 def _added(means: list[np.ndarray], eye: np.ndarray) -> np.ndarray:

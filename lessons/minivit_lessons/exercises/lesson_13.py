@@ -142,6 +142,12 @@ def resize_positions(attempt: Attempt) -> None:
                 "the class token's row is last: it must be row 0": (
                     np.concatenate([right[:, 1:], right[:, :1]], axis=1)
                 ),
+                "the class token is taken from the last row: it is row 0, and the patches begin at row 1": (
+                    np.concatenate([table[:, -1:], last], axis=1)
+                ),
+                "the rows are reshaped to (D, h, w), and back without a transpose: reshape to (h, w, D) first": (
+                    np.concatenate([front, mixed.reshape(*after, D).transpose(2, 0, 1).reshape(1, count, D)], axis=1)
+                ),
                 "the class token's row is zeros: keep it unchanged": (
                     np.concatenate([0.0 * front, right[:, 1:]], axis=1)
                 ),

@@ -465,6 +465,13 @@ def conv_in_one_line(attempt: Attempt) -> None:
                 ),
                 "the windows are not in rows: return (H' * W', D)": right.reshape(rows, columns, D),
                 "an axis of length 1 is left: return (H' * W', D)": right.reshape(rows, columns, 1, D),
+                "the windows are reshaped to columns and transposed: reshape them to rows, (-1, h * w * C)": (
+                    np.lib.stride_tricks.sliding_window_view(image, (h, w, C)).reshape(h * w * C, -1).T
+                    @ kernel.reshape(-1, D)
+                ),
+                "rows and columns of the kernel are swapped: keep the order i, j, c": convolved(
+                    kernel.transpose(1, 0, 2, 3).reshape(kernel.shape)
+                ),
                 "it is transposed: a row for each window": right.T,
                 "the kernel is flipped: use it unflipped": convolved(kernel[::-1, ::-1]),
             },

@@ -117,6 +117,13 @@ def _wrong_numbers(squares: list[np.ndarray], averages: list[list[float]]) -> di
         "the digits have base 10: a digit has 8 values, so use base 8": [_number(levels, 10) for levels in right],
         "the digits have base 7: there are 8 levels, so use base 8": [_number(levels, 7) for levels in right],
         "the digits have base 9: there are 8 levels, so use base 8": [_number(levels, 9) for levels in right],
+        "the colours of all pixels are added up: take their mean": [
+            _number([min(7, max(0, math.floor((float(v) + 1) * 4))) for v in s.sum(axis=(0, 1), dtype=float)])
+            for s in squares
+        ],
+        "the average is cut to an integer first: add 1 and multiply by 4 before you round down": [
+            _number([min(7, max(0, (int(a) + 1) * 4)) for a in average]) for average in averages
+        ],
         "the three levels are added up: use them as digits": [sum(levels) for levels in right],
         "the levels are unsigned 8-bit numbers, so 64 · red overflows: use .astype(int)": [
             _number(levels) % 256 for levels in right
@@ -288,8 +295,11 @@ def masked_loss(attempt: Attempt) -> None:
     )
     pick = "pick the corrupted patches first, logits[corrupted] and targets[corrupted]"
     known = {
-        "logits must have shape (B, K)": pick,
         "'ignore_index'": pick,
+        "not (2, 6, 6": "corrupted counts as numbers of images here: keep it boolean, without astype(int)",
+        "not (2, 6, 4": pick,
+        "not (2, 6, 1": pick,
+        "logits must have shape (B, K)": pick,
         "labels must be": "pick the same patches from both, logits[corrupted] and targets[corrupted]",
         "labels run from": pick,
         "boolean index did not match": "flatten corrupted like the logits, or index logits (B, N, K) with it directly",
@@ -313,6 +323,9 @@ def masked_loss(attempt: Attempt) -> None:
             ),
             "this is the mean of the images' means: let each corrupted patch count equally": (
                 np.array(np.mean(of_each))
+            ),
+            "the mean over all patches is multiplied by the corrupted share: take the corrupted ones alone": np.array(
+                losses.mean() * corrupted.mean()
             ),
             "this is one loss for each patch: return their mean": losses[corrupted],
             **{
@@ -467,6 +480,13 @@ def copy_by_product(attempt: Attempt) -> None:
                     (source.reshape(1, N) == np.arange(N)) @ z
                 ),
                 "z is returned as it came": z,
+                "source is compared with itself: compare it with np.arange(N)": (source[:, None] == source) * 1.0 @ z,
+                "the matrix multiplies z element by element, with *: use @": lambda source=source, N=N, z=z: (
+                    (source.reshape(N, 1) == np.arange(N).reshape(N, 1)) * z
+                ),
+                "source is a row, so only its own places are compared: reshape it to a column, (N, 1)": (
+                    (source == np.arange(N)) @ z
+                ),
                 "this is the matrix of ones and zeros: multiply it by z": chosen,
             },
             check_dtype=False,

@@ -33,7 +33,7 @@ def floor_seconds(attempt: Attempt) -> None:
     same(
         np.array([np.asarray(seconds, np.float64) for seconds in got]),
         np.array([0.06, 0.4]),
-        "floor_seconds for 6e9 operations with 2e8 bytes and for 1e8 with 4e9, at 1e11 FLOP/s and 1e10 bytes/s,",
+        "floor_seconds for 6e9 operations with 2e8 bytes and for 1e8 with 4e9, at 1e11 FLOP/s and 1e10 bytes/s",
         mistakes={
             "the two times are added up: take the larger, since both go on at the same time": arithmetic + memory,
             "this is the shorter of the two times: take the longer": np.minimum(arithmetic, memory),
@@ -70,6 +70,7 @@ class World:
         self.now = 0.0
         self.readings = 0
         self.calls = {"first": 0, "second": 0}
+        self.turns = ""  # the first letters of all calls
 
     def first(self) -> float:
         """Do the slower work, and return the time at its end."""
@@ -87,6 +88,7 @@ class World:
     def _work(self, name: str, seconds: float) -> float:
         pair = sum(self.calls.values()) // 2
         self.calls[name] += 1
+        self.turns += name[0]
         self.now += seconds * 1.3**pair
         return self.now
 
@@ -94,6 +96,7 @@ class World:
 @exercise(16)
 def median_ratio(attempt: Attempt) -> None:
     """Check with simulated work and a simulated clock, for which the answer is known."""
+    few = False
     for rounds in (7, 6, 2):  # of six rounds the last is the slow one
         world = World()
         none = "no time passes: are the functions called, first() and second()?"
@@ -106,6 +109,9 @@ def median_ratio(attempt: Attempt) -> None:
         if not world.readings:
             raise Complaint(f"{what} does not use its argument clock: call clock()")
         if math.isclose(value, 3.0, rel_tol=1e-6):
+            few = few or min(world.calls.values()) <= rounds
+            if not world.turns.endswith("fs" * rounds):
+                raise Complaint(f"{what} calls second before first: measure first, and directly after it second")
             if max(world.calls.values()) > rounds + 2:
                 raise Complaint(f"{what} calls too often: call each once to warm up, then once a round")
             continue
@@ -113,6 +119,8 @@ def median_ratio(attempt: Attempt) -> None:
             if math.isclose(value, sum_up(*measure(World(), rounds)), rel_tol=1e-6):
                 raise Complaint(f"{what}: {sentence}")
         raise Complaint(f"{what} is {value:.4g}: it should be 3 for work that takes 3 times as long")
+    if few:
+        raise Complaint("median_ratio measures one round too few: the calls before the first round do not count")
 
 
 Times = list[float]
@@ -264,6 +272,10 @@ def gelu_in_blocks(attempt: Attempt) -> None:
         short = {"inhomogeneous": "the last block is shorter: write each block into its place in one array"}
         with explained(short), _sizes_of_pieces(attempt) as sizes:
             got = attempt(x, block)
+        if isinstance(got, list | tuple):
+            raise Complaint(f"{what} is a list of blocks: write each block into one array, np.empty_like(x)")
+        if len(sizes) > -(-length // block) and max(sizes) == block:
+            raise Complaint(f"{what} computes {len(sizes)} blocks, which overlap: the step of the loop must be block")
         if sizes and max(sizes) == 1 < min(block, length):
             raise Complaint(f"{what} computes one element at a time: compute x[start : start + block] at once")
         if block < max(sizes, default=0) < length or 0 < max(sizes, default=0) < min(block, length):
@@ -294,6 +306,11 @@ def gelu_in_blocks(attempt: Attempt) -> None:
             np.array(right, np.float32),
             what,
             mistakes={
+                "each block begins with a new array of zeros: create the result once, before the loop": (
+                    lambda right=right, whole=whole, block=block, length=length: np.array(
+                        [0.0] * (length - (length - whole or block)) + right[-(length - whole or block) :], np.float32
+                    )
+                ),
                 "all blocks are written to the beginning: write each into out[start : start + block]": (
                     lambda got=got, right=right, length=length, block=block: _to_the_beginning(
                         got, right, length, block
@@ -511,7 +528,15 @@ def recomputed(attempt: Attempt) -> None:
     if any(function.taped):
         raise Complaint("recomputed: the first call writes to the tape, which keeps all activations: use no_grad()")
     calls = len(function.taped)
-    with explained({"needs a tensor computed": "the backward pass must call the function outside of no_grad()"}):
+    leaf = "call the function with a new leaf, Tensor(x.data, requires_grad=True), and return (its .grad,)"
+    reasons = {
+        "needs a tensor computed": "the backward pass must call the function outside of no_grad()",
+        "NotALeafError": leaf,
+        "KeyError": leaf,
+        "zip()": "the vjp returns a tuple with one gradient: (again.grad,)",
+        "asarray": "record takes the array of the result, .data, not a Tensor",
+    }
+    with explained(reasons):
         attempt.call(lambda: got.backward(dy) or True, what="the backward pass of recomputed")
     if len(function.taped) == calls:
         raise Complaint("recomputed: the backward pass does not call the function again")
@@ -529,6 +554,9 @@ def recomputed(attempt: Attempt) -> None:
             "the inner backward pass starts from ones: hand it dy": other.grad,
             "the gradient arrives twice: the inner pass must end at a new leaf, Tensor(x.data, requires_grad=True)": (
                 2.0 * wanted
+            ),
+            "dy is multiplied at the end: begin the inner backward pass with it, backward(dy)": (
+                lambda: other.grad * dy if other.grad is not None else dy
             ),
             "this is dy itself: return the gradient of the new leaf": 2.0 * dy,
         },

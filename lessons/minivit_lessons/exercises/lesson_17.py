@@ -213,7 +213,7 @@ BROKEN_FORMS: dict[str, Form] = {
     "a derivative that is 0.3 too large everywhere: use a smaller tolerance, 1e-6": _form(
         _swish, lambda x: _swish_slope(x) + 0.3
     ),
-    "a derivative that is right only in its sum over the points: compare element by element": _form(
+    "a derivative that is wrong by up to 0.1, and right in its sum: compare element by element, to about 1e-6": _form(
         _swish, lambda x: _swish_slope(x) + 0.1 * np.sin(3.0 * x)
     ),
     "a derivative that is wrong only below 0: try negative points too": _form(
@@ -422,16 +422,29 @@ INSPECTED: dict[str, tuple[str, Op, str]] = {
     "a + b": ("", lambda a, b: a + b, "both inputs may receive dy itself"),
     "a - b": ("", lambda a, b: a - b, "the library's difference breaks no rule"),
     "a product that writes into dy": (
-        "changes dy", _op(lambda a, b: a * b, _product_that_changes_dy), "compare dy with a copy that you made before",
+        "changes dy", _op(lambda a, b: a * b, _product_that_changes_dy),
+        "before gradcheck, compare a random dy with a copy that you made before the vjp",
     ),
     "2 (a + b), which returns one new array for both": (
         "shares an array", _op(lambda a, b: 2.0 * (a + b), _twice), "compare the memory of the two gradients",
+    ),
+    "2 (a + b), which returns a new array for each": (
+        "", _op(lambda a, b: 2.0 * (a + b), lambda dy, a, b: (2.0 * dy, 2.0 * dy)),
+        "equal numbers are not the same memory: use np.shares_memory",
     ),
     "2 (a + b), which returns two views of one new array": (
         "shares an array", _op(lambda a, b: 2.0 * (a + b), _views), "`is` misses views: use np.shares_memory",
     ),
     "a product whose gradients are swapped": (
         "wrong gradient", _op(lambda a, b: a * b, lambda dy, a, b: (a * dy, b * dy)), "minivit.gradcheck finds it",
+    ),
+    "a product whose second gradient is wrong": (
+        "wrong gradient", _op(lambda a, b: a * b, lambda dy, a, b: (b * dy, 2.0 * a * dy)),
+        "check both gradients",
+    ),
+    "a product whose first gradient is wrong": (
+        "wrong gradient", _op(lambda a, b: a * b, lambda dy, a, b: (2.0 * b * dy, a * dy)),
+        "check both gradients",
     ),
     "a product that ignores dy": (
         "wrong gradient", _op(lambda a, b: a * b, lambda dy, a, b: (b * np.ones_like(dy), a * np.ones_like(dy))),

@@ -71,11 +71,15 @@ def centre_square(attempt: Attempt) -> None:
                 )
             if side < largest and _equal(got, _with_larger_side(pixels)):
                 raise Complaint("centre_square(pixels): S is the smaller of H and W, min(H, W), not the larger")
+            if 0 in got.shape:
+                raise Complaint("centre_square returns no pixels: where nothing is cut off, -0 as an end is 0: add S")
             if got.shape[0] != got.shape[1]:
                 raise Complaint(
                     f"centre_square returns {got.shape[0]} x {got.shape[1]} pixels of {height} x {width}: it must be a "
                     f"square of {side} x {side}"
                 )
+            if _equal(got, right[:-1, :-1]):
+                raise Complaint(f"centre_square returns {side - 1} x {side - 1} pixels: end at top + S, without - 1")
             if got.shape[0] == 3:
                 raise Complaint("centre_square returns 3 x 3 pixels: min(pixels.shape) counts the three colours too")
             raise Complaint(
@@ -204,6 +208,8 @@ def _pairs(got: Any, names: Sequence[str], k: int) -> list[tuple[str, float]]:
         pairs.append((str(name), float(probability)))
     if len(pairs) != k:
         more = " (k is not used)" if len(pairs) in (5, len(names)) else ""
+        if len(pairs) in (k - 1, k + 1):
+            more = ": does a slice end one too early or too late? A slice stops before its end"
         raise Complaint(f"top_classes(logits, names, {k}) returns {len(pairs)} pairs instead of {k}{more}")
     return pairs
 
@@ -248,6 +254,8 @@ def head_maps(attempt: Attempt) -> None:
         }
         with explained(reasons):
             got = attempt(weights, front, rows, columns)
+        if np.shape(got)[:1] == (1,):
+            raise Complaint(f"{what}: only one head is left: keep all of axis 0, weights[:, 0, front:]")
         square = np.moveaxis(right, 0, -1)
         same(
             got,
@@ -305,6 +313,7 @@ def attention_mask(attempt: Attempt) -> None:
         (rng.random((3, 7)) ** 2 / 40, 0.3),
         (2.0 ** rng.permutation(np.arange(12)).reshape(4, 3), 0.9),
         (rng.random((5, 4)) + 0.2, 0.5),
+        (np.array([[4.0, 1.0], [2.0, 1.0]]), 0.75),  # where the share is reached exactly
     ]
     found = []
     for values, share in cases:

@@ -41,6 +41,10 @@ def read_records(attempt: Attempt) -> None:
             right,
             f"the images of read_records, {B} records",
             mistakes={
+                "only the first record is read: reshape content to (-1, 3073)": right[:1],
+                "the bytes are reshaped to (3073, -1), so a record is a column of others: use (-1, 3073)": (
+                    content.reshape(3073, -1)[1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+                ),
                 "three neighbours of one colour became a pixel: reshape to (B, 3, 32, 32), then transpose": (
                     pixels.reshape(B, 32, 32, 3)
                 ),
@@ -98,6 +102,8 @@ def accuracy_error(attempt: Attempt) -> None:
         variance = p * (1 - p)
         known: dict[str, Any] = {
             "the square root is missing": variance / n,
+            "this is an interval: return the standard error alone": p + np.sqrt(variance / n) * np.array([-1, 1]),
+            "parentheses are missing around 1 - p": np.sqrt(abs(p * 1 - p / n)),
             "the root is taken twice": (variance / n) ** 0.25,
             "n is outside of the root: divide p (1 - p) by n first": np.sqrt(variance) / n,
             "the division by n is missing": np.sqrt(variance),
@@ -124,7 +130,7 @@ def accuracy_error(attempt: Attempt) -> None:
             got,
             right,
             f"accuracy_error({accuracy}, {count})",
-            mistakes={s: w for s, w in known.items() if not np.isclose(w, right)},
+            mistakes={s: w for s, w in known.items() if not np.isclose(w, right).all()},
             check_dtype=False,
         )
     accuracies, counts = np.array([0.2, 0.7]), np.array([10, 40])
@@ -231,6 +237,20 @@ def _same_confusion(got: Any, guesses: np.ndarray, labels: np.ndarray, K: int, w
         "every label is paired with every guess: go through both at once, with zip": np.outer(
             right.sum(axis=1), right.sum(axis=0)
         ),
+        "both directions are counted, so it is symmetric: add 1 at [label, guess] alone": right + right.T,
+        "the classes are counted from 1: they are 0 to K - 1": np.roll(right, (-1, -1), (0, 1)),
+        "class 0 is left out: the classes are 0 to K - 1": np.pad(right[1:, 1:], ((0, 1), (0, 1))),
+        "the number of the guess is added: add 1": right * np.arange(K),
+        "the number of the label is added: add 1": right * np.arange(K)[:, None],
+        "a whole row counts each label: add 1 at [label, guess]": np.repeat(right.sum(axis=1), K).reshape(K, K),
+        "a whole column counts each guess: add 1 at [label, guess]": np.tile(right.sum(axis=0), (K, 1)),
+        f"only the first {K} images are counted: go through all of them": _first(labels[:K], guesses[:K], K),
+        "the factors are in the wrong order, (B, K) @ (K, B): the left one must be (K, B)": (
+            (labels[:, None] == guesses).astype(int)
+        ),
+        "the two comparisons are multiplied element by element: use @, with (B, K) on the right": (
+            (np.arange(K)[:, None] == labels) * (np.arange(K)[:, None] == guesses) * 1
+        ),
         "labels are paired with labels: pair them with the guesses": np.diag(right.sum(axis=1)),
         "guesses are paired with guesses: pair the labels with them": np.diag(right.sum(axis=0)),
     }
@@ -246,6 +266,10 @@ def _one(label: int, guess: int, K: int) -> np.ndarray:
     matrix = np.zeros((K, K), int)
     matrix[label, guess] = 1
     return matrix
+
+
+def _first(labels: np.ndarray, guesses: np.ndarray, K: int) -> np.ndarray:
+    return np.sum([_one(label, guess, K) for label, guess in zip(labels, guesses, strict=True)], axis=0)
 
 
 def _of_each_row(matrix: np.ndarray, names: tuple[str, ...]) -> list[tuple[str, str, int]]:

@@ -11,7 +11,7 @@ from minivit import models
 
 from ..compare import same
 from ..puzzles import uses_only
-from ..trial import Attempt, Complaint, NotDone, explained
+from ..trial import Attempt, Complaint, NotDone, Unexplained, explained
 from . import exercise, question
 
 SECTIONS = {
@@ -165,7 +165,7 @@ def parts_of_table_1(attempt: Attempt) -> None:
             continue
         if int(count) in known[part]:
             raise Complaint(f"{what}: {part} is {count:,} instead of {right[part]:,}: {known[part][int(count)]}")
-        raise Complaint(f"{what}: {part} is {count:,} instead of {right[part]:,}")
+        raise Unexplained(f"{what}: {part} is {count:,} instead of {right[part]:,}", what)
     for sizes, total in (((12, 768, 3072, 16, 1000), 86_567_656), ((24, 1024, 4096, 32, 1000), 306_535_400)):
         if sum(attempt(*sizes).values()) != total:
             raise Complaint(f"parts_of_table_1{sizes} adds up to another number than {total:,}: is a size fixed?")
@@ -325,7 +325,8 @@ def equation_1_in_products(attempt: Attempt) -> None:
     x_class, x_p, E, E_pos = (rng.standard_normal(s) for s in ((1, D), (N, C), (C, D), (N + 1, D)))
     top, rest = np.eye(N + 1, 1), np.eye(N + 1, N, k=-1)
     once = "only x_p is multiplied by E: x_class is an embedding already"
-    with explained({"could not be broadcast together with shapes (5,3) (5,5)": once}):
+    below = "x_p @ E has N rows: rest @ (x_p @ E) puts a row of zeros above them, for the class token"
+    with explained({"shapes (5,3) (5,5)": once, "shapes (5,3) (4,3)": below}):
         got = attempt(x_class, x_p, E, E_pos, top, rest)
     same(
         got,

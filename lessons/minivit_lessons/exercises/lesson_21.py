@@ -55,7 +55,7 @@ def accuracy_in_table(attempt: Attempt) -> None:
                 "the image's number is compared: the label is in the second column": float(
                     (guesses == np.arange(n)).mean()
                 ),
-                "nothing is equal: text against numbers? Make both integers": 0.0,
+                "nothing is equal: text against numbers? Make both integers, and split each line at its commas": 0.0,
                 "the first image is left out: only the line of names goes": float((guesses == labels)[1:].mean()),
                 "the first image counts as wrong: only the line of names goes": (guesses == labels)[1:].sum() / n,
                 "the last image is left out: the text has a line for each": float((guesses == labels)[:-1].mean()),
@@ -86,7 +86,7 @@ def majority_baseline(attempt: Attempt) -> None:
             "it takes the largest class number: take the most frequent class, with np.bincount": share[5],
             "this is the mean of the class numbers: classes have no order, take the most frequent": share[2],
             "this is the least frequent class: use argmax": share[4],
-            "the number of images of the class is taken for the class: use argmax, not max": 0.0,
+            "this is a count or a position, no class of the test set: take np.bincount(train_labels).argmax()": 0.0,
             "this is the class itself: return the share of test labels that it gets right": 3.0,
             "this is chance, 1 / K: a classifier that always says the same can do better": 1 / 6,
             "this is a number of images: divide by the number of test images": 4.0,
@@ -256,6 +256,9 @@ def paired_interval(attempt: Attempt) -> None:
             "the sign is wrong: the difference is a - b": around(-mean, Z * error),
             "the standard deviation is not divided by √n": around(mean, Z * d.std(ddof=1)),
             "it is divided by n: divide by √n": around(mean, Z * d.std(ddof=1) / n),
+            "low and high are the half width: return mean - half and mean + half": np.array(
+                [mean, Z * error, Z * error]
+            ),
             "the factor 1.96 is missing": around(mean, error),
             "the standard deviation is divided by √(n - 1): divide by √n": around(
                 mean, Z * d.std(ddof=1) / math.sqrt(n - 1)
@@ -402,11 +405,16 @@ def confusion(attempt: Attempt) -> None:
     once = np.minimum(right, 1)
     rows = right / np.maximum(right.sum(axis=1, keepdims=True), 1)
     wrong = right * (1 - np.eye(4, dtype=int))
+    with explained({"returns None": "np.add.at changes its array and returns None: return the array"}):
+        got = attempt(labels, guesses, 4)
     same(
-        attempt(labels, guesses, 4),
+        np.nan_to_num(np.asarray(got), nan=0.0),
         right,
         "confusion(labels, guesses, 4)",
         mistakes={
+            "label and guess are added, so pairs share a place: use labels * classes + guesses": (
+                np.bincount(labels + guesses, minlength=16).reshape(4, 4)
+            ),
             "it is transposed: a row for each label, a column for each guess": right.T,
             "repeated pairs count once, as in C[labels, guesses] += 1: use np.add.at, or a loop": once,
             "these are shares of each row: return counts": rows,
@@ -512,6 +520,8 @@ def _fits(given: Any, right: np.ndarray, name: str, call: str) -> None:
         raise Complaint(f"my_capstone: {name} must be numbers, as {call} returns them") from None
     if found.shape != right.shape:
         raise Complaint(f"my_capstone: {name} must be {len(right)} numbers, as {call} returns them")
+    if right.shape == (3,) and np.allclose(found, [-right[0], -right[2], -right[1]], rtol=0, atol=6e-4):
+        raise Complaint(f"my_capstone: {name} is b - a: the difference is a - b, {call}")
     if not np.allclose(found, right, rtol=0, atol=6e-4):
         wanted = ", ".join(f"{x:.4f}" for x in right)
         raise Complaint(f"my_capstone: {name} does not fit the other numbers: {call} is ({wanted})")
@@ -540,7 +550,7 @@ def sign_test(attempt: Attempt) -> None:
                 "the sum begins at only_a: begin it at the larger of the two": (
                     min(1.0, 2 * sum(math.comb(n, k) for k in range(a, n + 1)) / 2**n)
                 ),
-                "the sum begins at only_b: begin it at the larger of the two": (
+                "the sum begins at only_b: begin it at the larger of the two, and divide it by 2 ** n": (
                     min(1.0, 2 * sum(math.comb(n, k) for k in range(b, n + 1)) / 2**n)
                 ),
                 "this is twice the probability of exactly this outcome: add the more extreme ones": (
@@ -552,6 +562,12 @@ def sign_test(attempt: Attempt) -> None:
                 "this is the probability of a less uneven split: add up from max(a, b) to n": 1 - min(1.0, 2 * tail),
                 "this is the approximation by the normal distribution: add up binomial coefficients": (
                     math.erfc(math.sqrt(chi / 2))
+                ),
+                "this is the normal approximation with a correction of 1: add up binomial coefficients": (
+                    math.erfc(max(0, abs(a - b) - 1) / math.sqrt(2 * n))
+                ),
+                "only half of what was observed is in the tail, which is the mid-p value: count all of it": (
+                    min(1.0, 2 * beyond + math.comb(n, larger) / 2**n)
                 ),
                 "the smaller count begins the sum: the tail is beyond the larger one": (
                     2 * sum(math.comb(n, k) for k in range(min(a, b), n + 1)) / 2**n

@@ -762,7 +762,7 @@ def causal_mask(N):
     return np.where(np.arange(N)[:, None] >= np.arange(N), 0, -np.inf)
 
 
-@wrong("it is transposed, and a token must see itself")
+@wrong("true and false are swapped: row i, a query, sees the keys j <= i")
 def causal_mask(N):
     return ~(np.arange(N)[:, None] >= np.arange(N))
 
