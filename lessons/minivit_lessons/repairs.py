@@ -147,7 +147,8 @@ def _tries(tree: ast.Module) -> Iterator[tuple[Change, ...]]:
         return
     function.decorator_list = []
     known = _names(function)
-    changes = [change for rule in (_likely, _rarer) for slot in list(_slots(function)) for change in rule(*slot, known)]
+    slots = [slot for slot in _slots(function) if id(slot[2]) not in _first_values(function)]
+    changes = [change for rule in (_likely, _rarer) for slot in slots for change in rule(*slot, known)]
     for change in changes:
         yield (change,)
     by_rule: dict[str, list[Change]] = {}
@@ -156,6 +157,13 @@ def _tries(tree: ast.Module) -> Iterator[tuple[Change, ...]]:
     for alike in by_rule.values():
         if 1 < len(alike) <= 8 and not any(change.new is None and isinstance(change.holder, list) for change in alike):
             yield tuple(alike)
+
+
+def _first_values(function: ast.FunctionDef) -> set[int]:
+    """Return the ids of numbers that variables begin with: another one might give the right result by chance."""
+    given = [node.value for node in ast.walk(function) if isinstance(node, ast.Assign)]
+    numbers = [part for value in given for part in (value.elts if isinstance(value, ast.Tuple) else [value])]
+    return {id(number) for number in numbers if isinstance(number, ast.Constant)}
 
 
 def _names(function: ast.FunctionDef) -> list[str]:
@@ -280,7 +288,7 @@ def _of_call(node: ast.Call, instead: Callable[..., Change]) -> Iterator[Change]
     if isinstance(node.func, ast.Attribute) and not _is_module(node.func.value):
         yield instead(node.func.value, f"no {called}", f"leave out .{called}(...) after {_short(node.func.value)}")
     if len(node.args) == 1:
-        yield instead(node.args[0], f"no {called}", f"leave out {called}(...) around {_short(node.args[0])}")
+        yield instead(node.args[0], f"no {called}", f"leave out {_short(node.func)}(...) around {_short(node.args[0])}")
     for group in RELATED:
         for other in group if called in group else ():
             if other != called:

@@ -375,3 +375,22 @@ def accuracy(logits, labels):
 @wrong("this counts positive logits of the right class: it must be the largest of its row")
 def accuracy(logits, labels):
     return (logits[np.arange(len(labels)), labels] > 0).mean()
+
+
+@wrong("uint8 ends at 255, so 2 * pixels wraps round: convert to float")
+def scale_pixels(pixels):
+    return (2 * pixels / 255 - 1).astype(np.float32)
+
+
+@wrong("the channels are moved in front of rows and columns: keep the")
+def scale_pixels(pixels):
+    return (
+        ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)
+        if pixels.ndim == 3
+        else ((pixels.astype(np.float32) - 127.5) / 127.5).transpose(0, 3, 1, 2)
+    )
+
+
+@wrong("this is the right number in percent, and rounded: return it as")
+def accuracy(logits, labels):
+    return round(100 * (logits.argmax(1) == labels).mean(), 1)

@@ -826,3 +826,18 @@ wrong("it is divided by K too: divide by B alone")(
     with_gradient(lambda dy, p, t: dy * (p - t) / p.size),
 )
 wrong("the log-probability is used")(with_gradient(lambda dy, p, t: dy * (np.log(p) - t) / len(p)))
+
+
+@wrong("a small number is added to the probability, or it is clipped,")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits.data
+    B, K = x.shape
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    p = e / e.sum(axis=-1, keepdims=True)
+    t = np.full((B, K), smoothing / K, x.dtype)
+    t[np.arange(B), labels] += 1 - smoothing
+
+    def vjp(dy):
+        return (dy * (p - t) / B,)
+
+    return record(-(t * np.log(p + 1e-9)).sum() / B, (logits,), vjp)

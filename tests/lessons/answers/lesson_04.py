@@ -1217,3 +1217,16 @@ def normalise_row(row, eps=1e-6):
     mean = sum(row) / D
     var = sum((x - mean) ** 2 for x in row[1:]) / D
     return [(x - mean) / math.sqrt(var + eps) for x in row]
+
+
+@wrong("the last term has x for n, which is centred and scaled")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(axis=-1, keepdims=True)
+    root = np.sqrt((c * c).mean(axis=-1, keepdims=True) + eps)
+    return (dy - dy.mean(axis=-1, keepdims=True) - x * (dy * x).mean(axis=-1, keepdims=True)) / root
+
+
+@wrong("this is dy times n: derive how each n depends on all of x")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    c = x - x.mean(axis=-1, keepdims=True)
+    return dy * c / np.sqrt((c * c).mean(axis=-1, keepdims=True) + eps)

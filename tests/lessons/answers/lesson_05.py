@@ -620,3 +620,8 @@ def unpatchify(patches, P, H, W):
 @wrong("add it after the product")
 def embed_patches(images, E, bias, P):
     return (patchify_given(images, P) + bias) @ E
+
+
+@wrong("only the pixels of one row are averaged: average over the P")
+def patch_means(image, P):
+    return image.reshape(-1, image.shape[1] // P, P).mean(axis=2)

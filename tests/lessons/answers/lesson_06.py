@@ -609,3 +609,23 @@ def move_right(D, columns=1):
 @wrong("this moves the numbers within a row, not the position")
 def move_right(D, columns=1):
     return np.roll(np.eye(D), columns, axis=1)
+
+
+@wrong("cls is joined along axis 0, as another image: join along axis 1")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([broadcast_to(cls, (1, N, D)), z], axis=0)
+
+
+@wrong("make all float64 or all float32: Tensor(array.astype(x.dtype))")
+def add_class_token(z, cls):
+    B, N, D = z.shape
+    return concatenate([Tensor(np.zeros((B, 1, D), np.float32)), z], axis=1)
+
+
+@wrong("the base is e, as in np.exp: it must be 10000")
+def sincos2d(rows, columns, D):
+    omega = np.exp(-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)

@@ -816,3 +816,33 @@ def look(query, keys, values):
     e = np.exp(query - query.max())
     w = e / e.sum()
     return (keys @ w) @ values
+
+
+@wrong("exp(score - largest score) is divided by N: divide it by its sum")
+def look(query, keys, values):
+    s = keys @ query
+    e = np.exp(s - s.max())
+    return (e / len(keys)) @ values
+
+
+@wrong("the score is minus a squared distance: take the dot product")
+def look(query, keys, values):
+    s = np.array([-np.sum((query - k) ** 2) for k in keys])
+    e = np.exp(s - s.max())
+    return (e / e.sum()) @ values
+
+
+@wrong("the output has the width of the values, values.shape[1]")
+def look(query, keys, values):
+    s = keys @ query
+    e = np.exp(s - s.max())
+    w = e / e.sum()
+    output = np.zeros(len(query))
+    for weight, value in zip(w, values, strict=False):
+        output += weight * value
+    return output
+
+
+@wrong("this is the first token alone: take the mean over all N")
+def mean_over_tokens(z):
+    return z[..., :1, :]

@@ -3,6 +3,7 @@ import numpy as np
 from . import lesson, right, wrong
 
 names = lesson(8)
+concatenate = lesson(2)["concatenate"]
 Tensor, Module, Linear, LayerNorm, MLP = (names[name] for name in ("Tensor", "Module", "Linear", "LayerNorm", "MLP"))
 parameter, attention = names["parameter"], names["attention"]
 split_given, merge_given, Attention = names["split_heads"], names["merge_heads"], names["MultiHeadSelfAttention"]
@@ -757,3 +758,15 @@ def head_columns(part, head, heads, D):
 def merge_heads(outputs):
     B, heads, N, D_h = outputs.shape
     return outputs.transpose(0, 3, 2, 1).reshape(B, N, heads * D_h)
+
+
+@wrong("one head is repeated: concatenate all heads")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return concatenate([outputs[:, 0]] * heads, axis=2)
+
+
+@wrong("the heads are joined along the tokens: join them along the")
+def merge_heads(outputs):
+    B, heads, N, D_h = outputs.shape
+    return concatenate([outputs[:, h] for h in range(heads)], axis=1)

@@ -694,3 +694,43 @@ def norm_twice(self, images):
 
 changed("head.weight is an array", array_head)
 changed("the norm acts twice", forward=norm_twice)
+
+
+@wrong("is its mean or its largest number subtracted?")
+def classify(z, norm, head):
+    return norm(z[:, 0]) @ head.weight
+
+
+@wrong("all biases are missing")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    patches = (image_size // patch_size) ** 2
+    return (
+        patch_size**2 * channels * dim
+        + dim
+        + (patches + 1) * dim
+        + depth * (4 * dim + 4 * dim * dim + 2 * dim * mlp_dim)
+        + 2 * dim
+        + dim * num_classes
+    )
+
+
+@wrong("the gradients are set to 0 after backward(): forget them before")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.grad = np.zeros_like(p.data)
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("attention's products lack the width: T · T · D each")
+def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = (image_size // patch_size) ** 2
+    T = N + 1
+    return (
+        N * patch_size**2 * channels * dim
+        + depth * (4 * T * dim * dim + 2 * T * T + 2 * T * dim * mlp_dim)
+        + dim * num_classes
+    )

@@ -705,3 +705,10 @@ def schedule(step, total, warmup, lr, decay="cosine"):
     if decay == "linear":
         return lr * (1 - f)
     return lr * (1 + math.cos(math.pi * f)) / 2
+
+
+@wrong("the decay counts from step 0 and multiplies the warmup too:")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    scale = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    fraction = step / total
+    return lr * scale * ((1 - fraction) if decay == "linear" else (1 + math.cos(math.pi * fraction)) / 2)

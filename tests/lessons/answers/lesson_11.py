@@ -824,3 +824,32 @@ def training_step(model, optimizer, images, labels):
     clip_by_global_norm([p.data for p in optimizer.parameters.values()], 1.0)
     optimizer.step()
     return loss.item()
+
+
+@wrong("the loss is that of the last batch alone: add up over the")
+def measure(model, images, labels, batch_size=100):
+    loss, right = 0.0, 0
+    with minivit.no_grad():
+        for s in range(0, len(images), batch_size):
+            x, t = images[s : s + batch_size], labels[s : s + batch_size]
+            logits = model(x)
+            loss = minivit.cross_entropy(logits, t).item()
+            right += int((logits.data.argmax(axis=1) == t).sum())
+    return loss, right / len(images)
+
+
+@wrong("call the model inside `with minivit.no_grad():`")
+def measure(model, images, labels, batch_size=100):
+    loss, right = 0.0, 0
+    model.eval()
+    for s in range(0, len(images), batch_size):
+        x, t = images[s : s + batch_size], labels[s : s + batch_size]
+        logits = model(x)
+        loss += minivit.cross_entropy(logits, t).item() * len(x)
+        right += int((logits.data.argmax(axis=1) == t).sum())
+    return loss / len(images), right / len(images)
+
+
+@wrong("draw numbers from 0 to 1, rng.random(x.shape), and set to 0")
+def dropout(x, p, rng):
+    return np.where(rng.standard_normal(x.shape) >= p, x / (1 - p), 0).astype(x.dtype)

@@ -781,3 +781,67 @@ def query_distance(weights, query, columns, P):
             P * (n // columns) + P / 2 - P * (query // columns), P * (n % columns) + P / 2 - P * (query % columns)
         )
     return t / sum(weights)
+
+
+@wrong("P is under the root: multiply by P after it, or each distance")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, w in enumerate(weights):
+        total += w * np.sqrt(P * ((n // columns - query // columns) ** 2 + (n % columns - query % columns) ** 2))
+    return total / sum(weights)
+
+
+@wrong("the rows are not rounded down: they are n // columns, not n /")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, w in enumerate(weights):
+        total += w * P * np.hypot(n / columns - query / columns, n % columns - query % columns)
+    return total / sum(weights)
+
+
+@wrong("only the class token asks, row 0: leave it out, and let each")
+def head_distances(weights, between):
+    tp = weights[:, :, 0, 1:]
+    return ((tp[:, :, None] * between).sum(axis=-1) / tp.sum(axis=-1)[:, :, None]).mean(axis=(0, 2))
+
+
+@wrong("the difference of rows, //, is there twice: the second is that")
+def distance_table(rows, columns, P):
+    return (
+        P
+        * (
+            (np.arange(rows * columns).reshape(-1, 1) // columns - np.arange(rows * columns) // columns) ** 2
+            + (np.arange(rows * columns).reshape(-1, 1) // columns - np.arange(rows * columns) // columns) ** 2
+        )
+        ** 0.5
+    )
+
+
+@wrong("the differences are of patch numbers: take those of rows, //,")
+def distance_table(rows, columns, P):
+    return P * ((np.arange(rows * columns).reshape(-1, 1) - np.arange(rows * columns)) ** 2) ** 0.5
+
+
+@wrong("** 1 / 2 is (** 1) / 2: put parentheses around 1 / 2, or write")
+def distance_table(rows, columns, P):
+    return (
+        P
+        * (
+            (np.arange(rows * columns).reshape(-1, 1) // columns - np.arange(rows * columns) // columns) ** 2
+            + (np.arange(rows * columns).reshape(-1, 1) % columns - np.arange(rows * columns) % columns) ** 2
+        )
+        ** 1
+        / 2
+    )
+
+
+@wrong("rows and columns are added: subtract those of the two patches")
+def distance_table(rows, columns, P):
+    return (
+        P
+        * (
+            (np.arange(rows * columns).reshape(-1, 1) // columns + np.arange(rows * columns) // columns) ** 2
+            + (np.arange(rows * columns).reshape(-1, 1) % columns + np.arange(rows * columns) % columns) ** 2
+        )
+        ** 0.5
+    )

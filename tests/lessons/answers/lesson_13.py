@@ -670,3 +670,17 @@ def resize_positions(table, before, after):
     grid = table[0, 1:].reshape(before[1], before[0], -1).transpose(2, 1, 0)
     rows = (R @ grid @ S.T).transpose(1, 2, 0).reshape(1, after[0] * after[1], -1)
     return np.concatenate([table[:, :1], rows], axis=1).astype(table.dtype)
+
+
+@wrong("make all float64 or all float32: Tensor(array.astype(x.dtype))")
+def train_head(features, labels, K, steps, lr):
+    weight, bias = np.zeros((features.shape[1], K)), np.zeros(K)
+    x = Tensor(features)
+    mw, mb = np.zeros_like(weight), np.zeros_like(bias)
+    W, b = parameter(weight), parameter(bias)
+    for _ in range(steps):
+        W.grad = b.grad = None
+        cross_entropy(linear(x, W, b), labels).backward()
+        mw, mb = 0.9 * mw + W.grad, 0.9 * mb + b.grad
+        W.data, b.data = W.data - lr * mw, b.data - lr * mb
+    return W, b

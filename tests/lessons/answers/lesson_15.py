@@ -767,3 +767,48 @@ def ridge(X, Y, l2):
 def corrupt(z, mask, masked, source):
     picked = z.data[np.arange(len(z.data))[:, None], source]
     return Tensor(np.where(masked[:, :, None], mask.data, picked))
+
+
+@wrong("the colours of all pixels are added up: take their mean")
+def colour_number(square):
+    return int((64, 8, 1) @ np.clip(np.floor((square.sum(axis=(0, 1)) + 1) * 4), 0, 7).astype(int))
+
+
+@wrong("the average is cut to an integer first: add 1 and multiply by 4")
+def colour_number(square):
+    r, g, b = np.clip((square.mean(axis=(0, 1)).astype(int) + 1) * 4, 0, 7)
+    return 64 * r + 8 * g + b
+
+
+@wrong("the mean over all patches is multiplied by the corrupted share:")
+def masked_loss(logits, targets, corrupted):
+    B, N, K = logits.shape
+    return cross_entropy(logits.reshape(B * N, K), targets.reshape(-1)) * corrupted.mean()
+
+
+@wrong("corrupted counts as numbers of images here: keep it boolean,")
+def masked_loss(logits, targets, corrupted):
+    return cross_entropy(logits[corrupted.astype(int)], targets[corrupted.astype(int)])
+
+
+@wrong("choose the form by comparing M and D")
+def ridge(X, Y, l2):
+    M, D = X.shape
+    if M < D:
+        return np.linalg.solve(X.T @ X + l2 * np.eye(D), X.T @ Y)
+    return X.T @ np.linalg.solve(X @ X.T + l2 * np.eye(M), Y)
+
+
+@wrong("source is a row, so only its own places are compared: reshape")
+def copy_by_product(z, source, N):
+    return (source == np.arange(N)) @ z
+
+
+@wrong("source is compared with itself: compare it with np.arange(N)")
+def copy_by_product(z, source, N):
+    return (source.reshape(N, 1) == source) @ z
+
+
+@wrong("the matrix multiplies z element by element, with *: use @")
+def copy_by_product(z, source, N):
+    return (source.reshape(N, 1) == np.arange(N).reshape(N, 1)) * z

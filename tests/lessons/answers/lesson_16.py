@@ -790,3 +790,103 @@ def layer_norm_backward(dy, n, inverse, weight):
 @wrong("amount and rate are multiplied")
 def floor_seconds(flops, moved, peak, bandwidth):
     return max(flops * peak, moved * bandwidth)
+
+
+@wrong("measure first, and directly after it second")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first()
+    second()
+    ratios = []
+    for _ in range(rounds):
+        a = clock()
+        second()
+        b = clock()
+        first()
+        c = clock()
+        ratios.append((c - b) / (b - a))
+    return statistics.median(ratios)
+
+
+@wrong("the calls before the first round do not count")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    ratios = []
+    for _ in range(rounds):
+        a = clock()
+        first()
+        b = clock()
+        second()
+        c = clock()
+        ratios.append((b - a) / (c - b))
+    return statistics.median(ratios[1:])
+
+
+@wrong("the step of the loop must be block")
+def gelu_in_blocks(x, block):
+    out = np.empty_like(x)
+    for s in range(len(x)):
+        out[s : s + block] = gelu_chain(x[s : s + block])
+    return out
+
+
+@wrong("write each block into one array, np.empty_like(x)")
+def gelu_in_blocks(x, block):
+    return [gelu_chain(x[s : s + block]) for s in range(0, len(x), block)]
+
+
+@wrong("each block begins with a new array of zeros: create the result")
+def gelu_in_blocks(x, block):
+    for s in range(0, len(x), block):
+        out = np.zeros_like(x)
+        out[s : s + block] = gelu_chain(x[s : s + block])
+    return out
+
+
+@wrong("call the function with a new leaf, Tensor(x.data,")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        function(x).backward(dy)
+        return (x.grad,)
+
+    return record(data, (x,), vjp)
+
+
+@wrong("the vjp returns a tuple with one gradient: (again.grad,)")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).backward(dy)
+        return again.grad
+
+    return record(data, (x,), vjp)
+
+
+@wrong("record takes the array of the result, .data, not a Tensor")
+def recomputed(function, x):
+    with no_grad():
+        y = function(x)
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).backward(dy)
+        return (again.grad,)
+
+    return record(y, (x,), vjp)
+
+
+@wrong("dy is multiplied at the end: begin the inner backward pass with")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).backward(np.ones_like(dy))
+        return (again.grad * dy,) if again.grad.shape == dy.shape else (again.grad,)
+
+    return record(data, (x,), vjp)

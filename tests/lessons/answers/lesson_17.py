@@ -468,3 +468,47 @@ def slope_is_right(form):
     form(x, o, d)
     form(x + 1e-5, a, None)
     return bool(np.allclose(d, (a - o) / 1e-5, atol=1e-8, rtol=0))
+
+
+@wrong("is the difference (above - below) / (2 * step), with its")
+def slope_is_right(form):
+    x = np.linspace(-4, 4, 41)
+    out, d, a = (np.empty_like(x) for _ in range(3))
+    form(x, out, d)
+    form(x + 1e-5, a, None)
+    form(x - 1e-5, a, None)
+    return bool(np.allclose(d, (a - a) / 2e-5, rtol=0, atol=1e-6))
+
+
+@wrong("before gradcheck, compare a random dy with a copy that you made")
+def rule_broken(op, a, b):
+    out = op(Tensor(a, requires_grad=True), Tensor(b, requires_grad=True))
+    dy = np.zeros(out.shape)
+    h = dy.copy()
+    f, s = out._node.vjp(h)
+    if not np.array_equal(h, dy):
+        return "changes dy"
+    if np.shares_memory(f, s) and not np.shares_memory(f, h):
+        return "shares an array"
+    try:
+        minivit.gradcheck(op, a, b)
+    except minivit.GradientError:
+        return "wrong gradient"
+    return ""
+
+
+@wrong("check both gradients")
+def rule_broken(op, a, b):
+    out = op(Tensor(a, requires_grad=True), Tensor(b, requires_grad=True))
+    dy = np.random.default_rng(0).standard_normal(out.shape)
+    h = dy.copy()
+    f, s = out._node.vjp(h)
+    if not np.array_equal(h, dy):
+        return "changes dy"
+    if np.shares_memory(f, s) and not np.shares_memory(f, h):
+        return "shares an array"
+    try:
+        minivit.gradcheck(lambda t: op(t, Tensor(b)), a)
+    except minivit.GradientError:
+        return "wrong gradient"
+    return ""

@@ -717,3 +717,41 @@ def attention_mask(values, share):
     o = np.argsort(-values, axis=None)
     h = np.cumsum(values.ravel()[o]) / values.sum()
     return (h < share).reshape(values.shape)
+
+
+@wrong("where nothing is cut off, -0 as an end is 0: add S")
+def centre_square(pixels):
+    h, w = pixels.shape[:2]
+    s = min(h, w)
+    t, left = (h - s) // 2, (w - s) // 2
+    return pixels[t:-t, left:-left]
+
+
+@wrong("end at top + S, without - 1")
+def centre_square(pixels):
+    h, w = pixels.shape[:2]
+    s = min(h, w)
+    t, left = (h - s) // 2, (w - s) // 2
+    return pixels[t : t + s - 1, left : left + s - 1]
+
+
+@wrong("does a slice end one too early or too late? A slice stops")
+def top_classes(logits, names, k=5):
+    p = np.exp(logits - logits.max())
+    p /= p.sum()
+    return [(names[i], float(p[i])) for i in np.argsort(p)[:-k:-1]]
+
+
+@wrong("only one head is left: keep all of axis 0, weights[:, 0, front:]")
+def head_maps(weights, front, rows, columns):
+    return weights[0, 0, front:].reshape(1, rows, columns)
+
+
+@wrong("at [1, 1] it is 1 and should be 0 (4 of 20 numbers differ)")
+def attention_mask(values, share):
+    o = np.argsort(-values, axis=1)
+    held = np.cumsum(np.take_along_axis(values, o, 1), axis=1) / values.sum(axis=1, keepdims=True)
+    m = np.zeros(values.shape, bool)
+    for r in range(len(values)):
+        m[r, o[r, : int((held[r] < share).sum()) + 1]] = True
+    return m

@@ -516,3 +516,92 @@ def read_records(content):
 @wrong("put parentheses around 1 - p")
 def accuracy_error(accuracy, count):
     return np.sqrt(abs(accuracy * 1 - accuracy) / count)
+
+
+@wrong("the bytes are reshaped to (3073, -1), so a record is a column")
+def read_records(content):
+    r = content.reshape(3073, -1)
+    return r[1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), r[0].astype(np.int64)
+
+
+@wrong("only the first record is read: reshape content to (-1, 3073)")
+def read_records(content):
+    r = content[:3073]
+    return r[1:].reshape(1, 3, 32, 32).transpose(0, 2, 3, 1), r[:1].astype(np.int64)
+
+
+@wrong("parentheses are missing around 1 - p")
+def accuracy_error(accuracy, count):
+    return np.sqrt(abs(accuracy * 1 - accuracy / count))
+
+
+@wrong("this is an interval: return the standard error alone")
+def accuracy_error(accuracy, count):
+    e = np.sqrt(accuracy * (1 - accuracy) / count)
+    return accuracy - e, accuracy + e
+
+
+@wrong("it must be a number, an array or a Tensor")
+def class_accuracies(guesses, labels, K):
+    return {k: (guesses[labels == k] == k).mean() for k in range(K)}
+
+
+@wrong("both directions are counted, so it is symmetric: add 1 at")
+def confusion_matrix(guesses, labels, K):
+    matrix = np.zeros((K, K), int)
+    for g, label in zip(guesses, labels, strict=False):
+        matrix[label, g] += 1
+        matrix[g, label] += 1
+    return matrix
+
+
+@wrong("only the first 3 images are counted: go through all of them")
+def confusion_matrix(guesses, labels, K):
+    matrix = np.zeros((K, K), int)
+    for k in range(K):
+        matrix[labels[k], guesses[k]] += 1
+    return matrix
+
+
+@wrong("the classes are counted from 1: they are 0 to K - 1")
+def confusion_matrix(guesses, labels, K):
+    matrix = np.zeros((K, K), int)
+    for g, label in zip(guesses, labels, strict=False):
+        matrix[label - 1, g - 1] += 1
+    return matrix
+
+
+@wrong("the number of the guess is added: add 1")
+def confusion_matrix(guesses, labels, K):
+    matrix = np.zeros((K, K), int)
+    for g, label in zip(guesses, labels, strict=False):
+        matrix[label, g] += g
+    return matrix
+
+
+@wrong("a whole row counts each label: add 1 at [label, guess]")
+def confusion_matrix(guesses, labels, K):
+    matrix = np.zeros((K, K), int)
+    for _g, label in zip(guesses, labels, strict=False):
+        matrix[label] += 1
+    return matrix
+
+
+@wrong("the factors are in the wrong order, (B, K) @ (K, B): the left")
+def confusion_product(guesses, labels, K):
+    return ((labels.reshape(-1, 1) == np.arange(K)) * 1) @ ((guesses == np.arange(K).reshape(K, 1)) * 1)
+
+
+@wrong("the two comparisons are multiplied element by element: use @,")
+def confusion_product(guesses, labels, K):
+    return ((labels == np.arange(K).reshape(K, 1)) * (guesses == np.arange(K).reshape(K, 1))) * 1
+
+
+@wrong("class 0 is left out: the classes are 0 to K - 1")
+def confusion_product(guesses, labels, K):
+    return ((labels == np.arange(1, K + 1).reshape(K, 1)) * 1) @ ((guesses.reshape(-1, 1) == np.arange(1, K + 1)) * 1)
+
+
+@wrong("the number of the label is added: add 1")
+def confusion_product(guesses, labels, K):
+    return ((labels == np.arange(K).reshape(K, 1)) * labels) @ ((guesses.reshape(-1, 1) == np.arange(K)) * 1)

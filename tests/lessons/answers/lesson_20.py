@@ -377,3 +377,34 @@ def fewer_errors(accuracy, baseline):
 @wrong("it is rounded to 1 decimals: return the share itself")
 def fewer_errors(accuracy, baseline):
     return round((accuracy - baseline) / (100 - baseline), 1)
+
+
+@wrong("MLPs is 37,728 instead of 37,974")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    p = (224 // patch) ** 2
+    return {
+        "patches": patch**2 * 3 * hidden + hidden,
+        "tokens": (p + 2) * hidden,
+        "attention": layers * (4 * hidden * hidden + 4 * hidden),
+        "MLPs": layers * (2 * hidden * mlp + 2 * hidden),
+        "norms": (2 * layers + 1) * 2 * hidden,
+        "head": hidden * classes + classes,
+    }
+
+
+@wrong("the argument patch is never used")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    p = 196
+    return {
+        "patches": 768 * hidden + hidden,
+        "tokens": (p + 2) * hidden,
+        "attention": layers * (4 * hidden * hidden + 4 * hidden),
+        "MLPs": layers * (2 * hidden * mlp + mlp + hidden),
+        "norms": (2 * layers + 1) * 2 * hidden,
+        "head": hidden * classes + classes,
+    }
+
+
+@wrong("x_p @ E has N rows: rest @ (x_p @ E) puts a row of zeros above")
+def equation_1_in_products(x_class, x_p, E, E_pos, top, rest):
+    return top @ x_class + x_p @ E + E_pos

@@ -706,3 +706,45 @@ def share_interval(right, count):
     p = (right + z * z / 2) / n
     h = z * math.sqrt(p * (1 - p) / n)
     return p - h, p + h
+
+
+@wrong("this is a count or a position, no class of the test set: take")
+def majority_baseline(train_labels, test_labels):
+    return float((test_labels == train_labels.argmax()).mean())
+
+
+@wrong("low and high are the half width: return mean - half and mean +")
+def paired_interval(right_a, right_b):
+    d = right_a.astype(float) - right_b.astype(float)
+    h = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), h, h
+
+
+@wrong("np.add.at changes its array and returns None: return the array")
+def confusion(labels, guesses, classes):
+    c = np.zeros((classes, classes), int)
+    return np.add.at(c, (labels, guesses), 1)
+
+
+@wrong("label and guess are added, so pairs share a place: use labels *")
+def confusion(labels, guesses, classes):
+    return np.bincount(labels + guesses, minlength=classes**2).reshape(classes, classes)
+
+
+@wrong("the sum begins at only_b: begin it at the larger of the two,")
+def sign_test(only_a, only_b):
+    n, larger = only_a + only_b, max(only_a, only_b)
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(larger, n + 1)) / (2 * n))
+
+
+@wrong("this is the normal approximation with a correction of 1: add up")
+def sign_test(only_a, only_b):
+    n = only_a + only_b
+    z = max(0, abs(only_a - only_b) - 1) / math.sqrt(n)
+    return math.erfc(z / math.sqrt(2))
+
+
+@wrong("only half of what was observed is in the tail, which is the")
+def sign_test(only_a, only_b):
+    n, larger = only_a + only_b, max(only_a, only_b)
+    return min(1.0, 2 * (sum(math.comb(n, k) for k in range(larger + 1, n + 1)) + math.comb(n, larger) / 2) / 2**n)
