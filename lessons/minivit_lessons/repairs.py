@@ -219,10 +219,10 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
             inner = ast.BinOp(left, op, right.left)
             said = f"parentheses are in the wrong place: ({_short(inner)}) comes first in {_short(node)}"
             yield instead(ast.BinOp(inner, right.op, right.right), f"regrouped {type(op)}", said)
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        numbers = [-1, 0, 1, 2] if isinstance(node.value, int) else []
-        for number in dict.fromkeys([node.value + 1, node.value - 1, *numbers]):
-            if number != node.value:
+    elif isinstance(node, ast.Constant) and isinstance(value := node.value, int | float) and type(value) is not bool:
+        numbers = [-1, 0, 1, 2] if isinstance(value, int) else []
+        for number in dict.fromkeys([value + 1, value - 1, *numbers]):
+            if number != value:
                 yield _numbered(holder, key, node, ast.Constant(number))
     elif isinstance(node, ast.Compare) and len(node.ops) == 1:
         for other in COMPARISONS.get(type(node.ops[0]), ()):
@@ -317,8 +317,8 @@ def _of_statement(holder: list, key: int, node: ast.stmt, instead: Callable[...,
         for other in OPERATORS.get(type(node.op), ()):
             yield instead(ast.AugAssign(node.target, other(), node.value))
         yield instead(ast.Assign([node.target], node.value, lineno=0))
-    if isinstance(node, ast.Assign) and len(node.targets) == 1 and not isinstance(node.targets[0], ast.Tuple):
-        yield instead(ast.AugAssign(node.targets[0], ast.Add(), node.value))
+    if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name | ast.Subscript):
+        yield instead(ast.AugAssign(target, ast.Add(), node.value))
     if not isinstance(node, ast.Return | ast.FunctionDef) and len(holder) > 1:
         yield Change(holder, key, None, f"leave out `{_short(node)}`", "")
     if isinstance(node, ast.Return) and node.value is not None:
