@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import DATASETS, dataset_title
-from ..errors import ConfigError
+from ..data.checking import find_broken, lines_about
+from ..data.splits import without_files
+from ..errors import ConfigError, ImageError
+from ..utils.console import complain
 from ..utils.files import check_free_folder
 from ..utils.notices import notice
 from ..utils.text import counted, listed, printable, quoted
@@ -57,6 +60,12 @@ def add_evaluate(commands: Any) -> None:
         help="measure on the images of train, val or test, or on all [default: test; all of a folder without splits, "
         "or what was held out of it in training]",
     )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="read every image of a folder before, name those that cannot be read, and measure on the others [default: "
+        "refuse]",
+    )
     data_dir_option(parser)
     threads_option(parser)
     parser.add_argument(
@@ -87,13 +96,23 @@ def _evaluate(options: argparse.Namespace) -> int:
     check_classifies(header, path)
     name, test_set = labelled_test_set(options, path, model, header)
     say_if_head_is_zero(path, model)
+    broken = find_broken([test_set], progress=True) if options.skip_broken else {}
+    for line in lines_about(broken, None):
+        complain(f"minivit: left out: {line}")
+    test_set = without_files(test_set, broken)
+    if not len(test_set):
+        raise ImageError(f"none of the {len(broken):,} images of {printable(name)} can be read")
     with (
         Workers(threads_of(options)) as workers,
         tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,
     ):
-        loss, probabilities = predict_dataset(model, test_set, workers, options.device, bar.update)
+        try:
+            loss, probabilities = predict_dataset(model, test_set, workers, options.device, bar.update)
+        except ImageError as error:
+            raise ImageError(f"{error}; remove or replace it, or add --skip-broken") from error
     found = report(probabilities, test_set.labels, test_set.classes, loss=loss)
     notes = {"dataset": name} | ({"split": options.split} if options.split else {})
+    notes |= {"left_out": list(broken)} if broken else {}
     if options.out:
         title = f"{_short_name(path)} on {dataset_title(name)}"
         notes_of_report = {**notes, "weights": str(path)}

@@ -14,7 +14,7 @@ from ..images.decoding import decode_image
 from ..utils.files import write_text
 from ..utils.text import listed, printable
 from .dataset import AnyDataset, FileDataset
-from .splits import Splits, name_of
+from .splits import name_of
 
 Broken = Mapping[str, str]  # path inside the folder of the data set -> what is wrong with the file
 
@@ -22,11 +22,11 @@ LISTED = 20  # broken images that are said; a file lists more
 LIST = "broken-images.txt"
 
 
-def find_broken(splits: Splits, progress: bool = False) -> dict[str, str]:
+def find_broken(parts: Iterable[AnyDataset], progress: bool = False) -> dict[str, str]:
     """Decode every image file of a data set, on all cores, and return those that cannot be read.
 
     Args:
-        splits: the data set. Images in memory are not checked.
+        parts: the splits of the data set. Images in memory are not checked.
         progress: whether to show a bar with the time left, in a terminal.
 
     Returns:
@@ -34,7 +34,7 @@ def find_broken(splits: Splits, progress: bool = False) -> dict[str, str]:
     """
     from tqdm.auto import tqdm
 
-    files = [(path, name_of(path, part)) for part in _files(splits.parts.values()) for path in part.images.paths]
+    files = [(path, name_of(path, part)) for part in _files(parts) for path in part.images.paths]
     broken = {}
     with (
         thread_pool(available_cores()) as pool,  # Pillow's decoders run beside Python, so threads are enough

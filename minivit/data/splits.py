@@ -59,7 +59,7 @@ class Splits:
         """
         if not names:
             return self
-        kept = {part: _without(dataset, set(names)) for part, dataset in self.parts.items()}
+        kept = {part: without_files(dataset, names) for part, dataset in self.parts.items()}
         classes = self.train.classes
         if empty := [classes[k] for k in range(len(classes)) if not np.any(kept["train"].labels == k)]:
             raise DataError(f"no training image of {listed(empty)} can be read: replace them, or remove the class")
@@ -86,10 +86,17 @@ def name_of(path: Path, dataset: FileDataset) -> str:
     return (path.relative_to(dataset.root) if dataset.root else path).as_posix()
 
 
-def _without(dataset: AnyDataset, names: set[str]) -> AnyDataset:
+def without_files(dataset: AnyDataset, names: Collection[str]) -> AnyDataset:
+    """Return a data set without some files; one in memory unchanged.
+
+    Args:
+        dataset: the data set.
+        names: paths inside its folder, with forward slashes.
+    """
     if not isinstance(dataset, FileDataset):
         return dataset
-    return dataset.subset(np.array([name not in names for name in names_of(dataset)], bool))
+    left_out = set(names)
+    return dataset.subset(np.array([name not in left_out for name in names_of(dataset)], bool))
 
 
 def report(splits: Splits, train: AnyDataset, measured: AnyDataset, split: Split) -> list[str]:

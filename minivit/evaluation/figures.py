@@ -95,7 +95,8 @@ def calibration_figure(bins: Sequence[CalibrationBin], error: float, title: str 
     places, accuracies, confidences = zip(*measured, strict=True)
 
     above.bar(places, accuracies, 0.9 * width, color=LIGHT.points, label="accuracy")
-    above.plot(confidences, accuracies, "o", ms=3, color=LIGHT.ink, label="at the bin's mean confidence")
+    mean = "at the bin's mean confidence"
+    above.plot(confidences, accuracies, "o", ms=3, color=LIGHT.ink, label=mean, clip_on=False)  # also at 100 %
     above.plot([0, 100], [0, 100], "--", lw=1, color=LIGHT.line, label="accuracy equal to confidence")
     above.set(ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 100))
     above.set_title(f"expected calibration error {error:.2%}, {len(bins)} bins", fontsize=9)

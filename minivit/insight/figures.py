@@ -23,6 +23,8 @@ from .embeddings import FilterComponents
 from .spotlight import as_rgb, draw_spotlight, spotlight
 
 SCALE = "in full colour: the largest value of the map; grey: 0"
+BRIGHTEST = 10  # % of the patches of a prediction that are in full colour: attention may be on two or three alone
+SCALE_OF_BRIGHTEST = f"in full colour: the {BRIGHTEST} % of the patches with the most attention; grey: no attention"
 
 # -- embeddings ----------------------------------------------------------------------------------
 
@@ -99,7 +101,12 @@ def draw_distances(canvas: Canvas, distances: np.ndarray, uniform: float, scheme
 
 
 def draw_images(
-    canvas: Canvas, pixels: np.ndarray, maps: dict[str, np.ndarray], titles: Sequence[str], scheme: Scheme = LIGHT
+    canvas: Canvas,
+    pixels: np.ndarray,
+    maps: dict[str, np.ndarray],
+    titles: Sequence[str],
+    scheme: Scheme = LIGHT,
+    scale: str = SCALE,
 ) -> None:
     """Draw a column for each image: the image in the first row, and below it the image under the spotlight of each map.
 
@@ -109,6 +116,7 @@ def draw_images(
         maps: name of the map -> (B, h, w); each is a row.
         titles: the text above each image.
         scheme: the colours.
+        scale: what the colours of a map mean, in words.
     """
     grid = canvas.subplots(1 + len(maps), len(pixels), squeeze=False)
     for i, title in enumerate(titles):
@@ -120,7 +128,7 @@ def draw_images(
         plot.set(xticks=[], yticks=[])
         _apply_colours(plot, scheme)
     if maps:
-        canvas.supxlabel(SCALE, fontsize=9, color=scheme.faint)
+        canvas.supxlabel(scale, fontsize=9, color=scheme.faint)
     for row, name in enumerate(["image", *maps]):
         grid[row, 0].set_ylabel(name.replace(" attention", "\nattention"), fontsize=9)  # two lines for a small image
 
@@ -167,7 +175,9 @@ def predictions_figure(
 
     figure = new_figure(1.25 * count, 3.3)
     attention = "class-token attention" if model.config.has_class_token else "mean patch attention"
-    draw_images(figure, pixels, {attention: class_token_attention(model, pixels)}, titles)
+    maps = class_token_attention(model, pixels)  # (B, h, w)
+    maps = np.minimum(maps, np.percentile(maps, 100 - BRIGHTEST, axis=(1, 2), keepdims=True))
+    draw_images(figure, pixels, {attention: maps}, titles, scale=SCALE_OF_BRIGHTEST)
     for plot, right in zip(figure.axes, predicted == labels, strict=False):
         plot.title.set_color(LIGHT.ink if right else WRONG)
     write_words(figure.suptitle("", fontsize=10), title)

@@ -114,7 +114,7 @@ def load_data(
     left_out, broken = broken_in(manifest), dict[str, str]()
     choosing = options.skip_broken and manifest is None  # the manifest of a run that goes on says what it leaves out
     if options.check_data or choosing:
-        broken = find_broken(splits.without(left_out), show)
+        broken = find_broken(splits.without(left_out).parts.values(), show)
     if choosing:
         left_out, broken = broken, {}
     data = _used(options, seed, resumed, splits.without(left_out), left_out)

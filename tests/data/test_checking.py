@@ -13,7 +13,7 @@ from minivit.data.checking import (
     sentence_about_contradictions,
     sentence_about_copies,
 )
-from minivit.data.splits import Splits, names_of
+from minivit.data.splits import names_of
 from minivit.errors import DataError, OutOfMemory
 from minivit.images import decoding
 
@@ -33,7 +33,7 @@ def photos(tmp_path):
 
 
 def test_every_way_to_be_broken_is_found_with_its_reason(photos):
-    broken = find_broken(folder_splits(photos))
+    broken = find_broken(folder_splits(photos).parts.values())
     assert broken.keys() == {"cat/cut.jpg", "cat/empty.jpg", "dog/page.png", "dog/noise.png"}
     assert broken["cat/empty.jpg"] == "is empty"
     assert broken["cat/cut.jpg"].startswith("is an image that is cut short or damaged: ")
@@ -43,32 +43,32 @@ def test_every_way_to_be_broken_is_found_with_its_reason(photos):
 
 def test_an_image_larger_than_allowed_is_broken(photos, monkeypatch):
     monkeypatch.setattr(decoding, "MEMORY", 8 * 8 * 7)
-    broken = find_broken(folder_splits(photos))
+    broken = find_broken(folder_splits(photos).parts.values())
     assert "too many pixels: 40 x 30" not in broken.get("cat/0.png", "")
     write_picture(photos / "cat" / "large.png", size=(30, 40))
-    assert "has too many pixels: 40 x 30" in find_broken(folder_splits(photos))["cat/large.png"]
+    assert "has too many pixels: 40 x 30" in find_broken(folder_splits(photos).parts.values())["cat/large.png"]
 
 
 def test_all_splits_are_read(tmp_path):
     root = write_folder(tmp_path, {f"{split}/{name}": 2 for split in ("train", "val", "test") for name in "ab"})
     for split in ("train", "val", "test"):
         (root / split / "a" / "0.png").write_bytes(b"x")
-    assert list(find_broken(folder_splits(root))) == ["train/a/0.png", "val/a/0.png", "test/a/0.png"]
+    assert list(find_broken(folder_splits(root).parts.values())) == ["train/a/0.png", "val/a/0.png", "test/a/0.png"]
 
 
 def test_too_little_memory_is_no_broken_image(photos, monkeypatch):
     monkeypatch.setattr(decoding, "_to_rgb", lambda image: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(OutOfMemory):
-        find_broken(folder_splits(photos))
+        find_broken(folder_splits(photos).parts.values())
 
 
 def test_images_in_memory_are_not_checked():
-    assert find_broken(Splits(shapes("train", 5), shapes("test", 5))) == {}
+    assert find_broken([shapes("train", 5)]) == {}
 
 
 def test_what_is_held_out_stays_so_without_the_broken(photos):
     splits = folder_splits(photos)
-    broken = find_broken(splits)
+    broken = find_broken(splits.parts.values())
     kept = splits.without(broken)
     for part, before in splits.parts.items():
         assert names_of(kept.parts[part]) == [name for name in names_of(before) if name not in broken]

@@ -254,6 +254,7 @@ def test_a_reliability_diagram_shows_each_filled_bin():
         [50 * (each.above + each.to) for each in filled]
     )
     np.testing.assert_allclose(above.lines[0].get_xdata(), [100 * each.confidence for each in filled])
+    assert not above.lines[0].get_clip_on()  # a point at 100 % is whole
     assert [bar.get_height() for bar in below.patches] == [each.images for each in found.calibration]
 
 

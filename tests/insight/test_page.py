@@ -249,7 +249,20 @@ def test_classes_and_files_of_any_name_are_drawn_and_written(model, pictures, tm
 @pytest.mark.parametrize(("classifier", "name"), [("token", "class-token attention"), ("gap", "mean patch attention")])
 def test_the_figure_of_predictions_names_the_attention_that_it_shows(tmp_path, pictures, monkeypatch, classifier, name):
     drawn = []
-    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles: drawn.extend(maps))
+    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles, scale: drawn.extend(maps))
     network = tiny_vit(dtype=np.float32, num_classes=5, image_size=(8, 12), classifier=classifier)
     predictions_figure(network, Dataset("x", pictures.pixels, pictures.labels, CLASSES), tmp_path / "p.png", 2)
     assert drawn == [name]
+
+
+def test_a_tenth_of_the_patches_of_a_prediction_is_in_full_colour(monkeypatch, tmp_path):
+    """However sharp the attention is: here each of 100 patches gets twice as much as the next."""
+    sharp = np.tile(2.0 ** -np.arange(100).reshape(10, 10), (2, 1, 1))
+    drawn = {}
+    monkeypatch.setattr(figures, "class_token_attention", lambda *_: sharp)
+    monkeypatch.setattr(figures, "draw_images", lambda figure, pixels, maps, titles, scale: drawn.update(maps))
+    model, pictures = tiny_vit(dtype=np.float32, num_classes=3), np.zeros((2, 8, 8, 3), np.uint8)
+    predictions_figure(model, Dataset("x", pictures, np.array([0, 1]), ("a", "b", "c")), tmp_path / "p.png", 2)
+    (maps,) = drawn.values()
+    assert [(each == each.max()).sum() for each in maps] == [10, 10]
+    assert (maps[0].ravel()[10:] == sharp[0].ravel()[10:]).all()
