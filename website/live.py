@@ -31,6 +31,16 @@ EXTENSIONS = ("@jupyterlite/pyodide-kernel-extension", "@jupyter-widgets/jupyter
 PACKAGES = ("comm", "ipywidgets", "jupyterlab_widgets", "tqdm")  # pure Python that the notebooks need beside Pyodide's
 RUNTIME = "MINIVIT_PYODIDE"  # environment: a folder with a release of Pyodide, to be shipped with the site
 REPOSITORY = "MINIVIT_REPOSITORY"  # environment: the public address of the repository, https://github.com/OWNER/NAME
+# What a lesson cannot do in a browser, or does slowly there: a sentence for its page.
+IN_A_BROWSER = {
+    "11_training": "A browser takes several minutes for each of its three runs.",
+    "13_finetuning": "A browser takes several minutes for its fine-tuning.",
+    "14_hybrids": "A browser takes several minutes for its training.",
+    "15_selfsupervision": "A browser takes several minutes for its training.",
+    "16_speed": "A browser has one thread, so nothing gets faster there with two, and measuring takes several minutes.",
+    "18_photograph": "In a browser, upload your own picture beside the notebook.",
+    "19_cifar": "A page cannot download CIFAR-10, so the lesson works on drawn shapes in a browser.",
+}
 # The first code cell of each live notebook.
 INSTALL = """\
 # In the browser: install minivit, which comes with this site. The first time takes up to a minute.
@@ -226,8 +236,9 @@ def links(lesson: str, repository: str | None, shipped: bool) -> str:
             f'<a href="https://mybinder.org/v2/gh/{name}/HEAD?labpath=lessons/{lesson}.ipynb">Binder</a>',
         ]
     loads = "" if shipped else " It loads Python from the public network, about 40 MB the first time."
+    differs = f" {IN_A_BROWSER[lesson]}" if lesson in IN_A_BROWSER else ""
     return (
         f'<p class="live-links">{" · ".join(ways)}: write and check your answers in this browser, with nothing to '
-        f"install.{loads} From a copy of this site on a disk, run <code>python -m http.server</code> in its folder and "
-        f"open <code>http://localhost:8000/lessons/{lesson}.html</code>.</p>"
+        f"install.{loads}{differs} From a copy of this site on a disk, run <code>python -m http.server</code> in its "
+        f"folder and open <code>http://localhost:8000/lessons/{lesson}.html</code>.</p>"
     )

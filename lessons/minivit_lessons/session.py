@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from tqdm import tqdm
 
 from minivit.backend.pools import threads_can_start
 from minivit.errors import MinivitError
@@ -34,6 +37,9 @@ def start(lesson: int) -> None:
     print(f"minivit {__version__}, lesson {lesson:02d}")
     if not threads_can_start():
         print("No thread can start here, so a check has no time limit: restart the kernel if a loop never ends.")
+        # In a browser both warn in red although nothing is wrong: tqdm of its thread, matplotlib of each new session.
+        tqdm.monitor_interval = 0
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 
 def _shell() -> Any:

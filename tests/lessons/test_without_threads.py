@@ -1,8 +1,11 @@
 """The lessons run where no thread can start, as in a browser."""
 
+import io
+import logging
 import warnings
 
 import pytest
+from tqdm import tqdm
 
 from minivit_lessons import earlier, state
 from minivit_lessons.build import sources
@@ -50,6 +53,26 @@ def test_the_first_cell_says_that_there_is_no_limit(request, monkeypatch, capsys
     assert capsys.readouterr().out == with_threads + (
         "No thread can start here, so a check has no time limit: restart the kernel if a loop never ends.\n"
     )
+
+
+def test_without_threads_nothing_is_written_in_red(no_threads, monkeypatch, caplog):
+    """matplotlib builds its list of fonts in each session of a browser; tqdm starts a thread with the first bar."""
+    monkeypatch.setattr(state, "_states", [state.State()])
+    monkeypatch.setattr(tqdm, "monitor_interval", 10)
+    monkeypatch.setattr(tqdm, "monitor", None)
+    fonts = logging.getLogger("matplotlib.font_manager")
+    monkeypatch.setattr(fonts, "level", logging.NOTSET)
+    fonts.manager._clear_cache()
+
+    start(3)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        list(tqdm(range(3), file=io.StringIO()))
+    fonts.warning("Matplotlib is building the font cache")
+
+    assert not warned
+    assert caplog.messages == []
+    fonts.manager._clear_cache()
 
 
 def test_earlier_lessons_are_built_without_threads(no_threads, monkeypatch):

@@ -45,6 +45,19 @@ def test_without_pyodide_the_page_says_where_it_comes_from(page):
     assert "It loads Python from the public network" in page.read_text(encoding="utf-8")
 
 
+def test_a_page_says_what_its_lesson_cannot_do_in_a_browser(page):
+    lessons = {path.stem for path in lessons_folder().glob("[0-9][0-9]_*.ipynb")}
+    assert set(live.IN_A_BROWSER) < lessons
+    cifar = page.with_name("19_cifar.html")
+    cifar.write_text(PAGE, encoding="utf-8")
+
+    live.add_links(page, None, shipped=True)
+    live.add_links(cifar, None, shipped=True)
+
+    assert "A page cannot download CIFAR-10" in cifar.read_text(encoding="utf-8")
+    assert "CIFAR" not in page.read_text(encoding="utf-8")
+
+
 def test_a_repository_adds_colab_and_binder(page):
     live.add_links(page, ADDRESS, shipped=True)
 
