@@ -1307,6 +1307,7 @@ document.querySelector(".depth").textContent = config.depth;
 document.querySelector(".heads").textContent = config.heads;
 document.querySelector(".in-front").hidden = !FRONT;
 const isToken = config.classifier === "token";
+for (const each of document.querySelectorAll(".what-is-read")) each.textContent = isToken ? "the class token" : "the mean of the patches' tokens";
 document.querySelector(".pooling").textContent = `The answer is read from ${isToken
   ? "the class token alone, after a last LayerNorm"
   : "the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3)"}. `

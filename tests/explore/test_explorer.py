@@ -889,6 +889,15 @@ def test_a_part_that_was_hidden_with_its_block_comes_back(opened):
     page.wait_for_function("!document.querySelector('#qkv figure').hidden", timeout=5_000)
 
 
+@pytest.mark.parametrize("name, read", [("class token", "the class token"), ("class token unread", "the mean of")])
+def test_the_lens_says_which_token_begins_to_know(opened, name, read):
+    model = model_of(name)
+    said = opened(model, pixels_of(model)).locator("#lens > p").first.inner_text()
+
+    assert f"also read {read}" in said
+    assert re.search(rf"the others, {read}[^.]* begins to know it\.", said)
+
+
 def test_the_names_beside_the_lens_are_all_on_the_picture(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
