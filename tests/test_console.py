@@ -217,3 +217,29 @@ def test_an_ignored_ctrl_c_stays_ignored():
     code = INTERRUPT.format(module="numpy")
     status, said = run_in_shell(f'trap \'\' INT; "{sys.executable}" -c "$CODE" > /dev/null', CODE=code)
     assert (status, said) == (0, "")
+
+
+IN_TURNS = """
+from minivit.utils.console import guard_streams
+from minivit.utils.notices import notice, notices_as_lines
+guard_streams()
+with notices_as_lines():
+    print("one")
+    notice("two")
+    print("three")
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_notice_is_between_the_lines_before_and_after_it_in_one_pipe(unbuffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_TURNS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["one", "minivit: note: two", "three"]

@@ -180,8 +180,10 @@ def _splits_of(root: Path, layout: Layout, seed: int, share: float | None, with_
                 _check_known(files[part], at, files["train"], layout.train_at)
     held_out = "test" not in files
     if held_out:
+        few = any(len(paths) > 1 and len(paths) * (share or HELD_OUT) < 0.5 for paths in files["train"].values())
+        least = ", one image at least" * few
+        places["test"] = f"{share_in_words(share or HELD_OUT)} of each class{least}"
         files["train"], files["test"] = _hold_out(files["train"], layout.train_at, seed, share or HELD_OUT)
-        places["test"] = f"{share_in_words(share or HELD_OUT)} of each class"
     if len(files["train"]) < 2:
         raise DataError(
             f"{printable(root)} has one class, {next(iter(files['train']))!r}: a classifier needs two or more"

@@ -89,7 +89,8 @@ def _guarded(name: str, stream: TextIO | None) -> TextIO:
         io.BufferedWriter(guard),
         encoding=getattr(stream, "encoding", None) or "utf-8",
         errors="backslashreplace",
-        line_buffering=bool(getattr(stream, "line_buffering", False)),
+        # PYTHONUNBUFFERED asks for writes at once. A notice comes at its place between the lines on standard output.
+        line_buffering=any(getattr(stream, name, False) for name in ("line_buffering", "write_through")),
         write_through=bool(getattr(stream, "write_through", False)),
     )
 

@@ -31,6 +31,13 @@ def test_a_share_of_each_class_is_held_out_and_one_image_at_least_stays(tmp_path
     )
 
 
+def test_a_share_of_less_than_an_image_is_said_to_be_one(tmp_path):
+    root = write_folder(tmp_path / "photos", {"a": 10, "b": 20})
+    assert said(folder_splits(root, split=0.01))[1] == (
+        "28 to train on, 2 held out to test on (1 % of each class, one image at least)"
+    )
+
+
 def test_a_larger_share_holds_out_what_a_smaller_one_did_and_more(tmp_path):
     """As `printf 0:cat/7.png | sha256sum` orders them: 7, 6, then 1."""
     write_folder(tmp_path, {"cat": 10, "dog": 10})

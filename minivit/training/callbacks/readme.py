@@ -144,7 +144,8 @@ def _data(run: Run) -> str:
         parts.append((data.splits.test, "test"))
     counts = ", ".join(counted(len(images), f"{name} image") for images, name in parts)
     said = [f"{cell(dataset_title(run.config.dataset))}: {counts}", f"{len(names):,} classes: {shown}"]
-    return "; ".join([*said, *map(cell, data.splits.left_out)])
+    left_out = [cell(part.partition(" (")[0]) for part in data.splits.left_out]  # without names of files
+    return "; ".join([*said, *left_out])
 
 
 def _model(run: Run) -> str:
