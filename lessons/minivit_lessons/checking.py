@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -116,9 +117,20 @@ def _with_hint(name: str, attempt: Any, complaint: Complaint, names: dict[str, A
     if isinstance(complaint, Unexplained):
         hint = hints.likely_hint(attempt, solution(name)) or _repair(name, attempt, names)
         return complaint.hinted(hint) if hint else str(complaint)
-    if isinstance(complaint, Raised) and (hint := _repair(name, attempt, names)):
+    if isinstance(complaint, Raised) and (hint := _of_earlier_lesson(name, complaint) or _repair(name, attempt, names)):
         return complaint.hinted(hint)
     return str(complaint)
+
+
+def _of_earlier_lesson(name: str, complaint: Complaint) -> str:
+    """Return how to get a function that is not defined, if an earlier lesson's exercise is to write it."""
+    missing = re.search(r"name '(\w+)' is not defined", complaint.full)
+    if not missing or missing[1] not in exercises.all_exercises():
+        return ""
+    lesson = exercises.find(missing[1]).lesson
+    if lesson >= exercises.find(name).lesson:
+        return ""
+    return f'it is yours from lesson {lesson:02d}: {missing[1]} = built("{missing[1]}")'
 
 
 def _repair(name: str, attempt: Any, names: dict[str, Any]) -> str:

@@ -160,10 +160,13 @@ def _tries(tree: ast.Module) -> Iterator[tuple[Change, ...]]:
 
 
 def _first_values(function: ast.FunctionDef) -> set[int]:
-    """Return the ids of numbers that variables begin with: another one might give the right result by chance."""
+    """Return the ids of numbers that another one may replace by chance alone: first values, and steps of slices."""
     given = [node.value for node in ast.walk(function) if isinstance(node, ast.Assign)]
     numbers = [part for value in given for part in (value.elts if isinstance(value, ast.Tuple) else [value])]
-    return {id(number) for number in numbers if isinstance(number, ast.Constant)}
+    steps = [
+        part for node in ast.walk(function) if isinstance(node, ast.Slice) and node.step for part in ast.walk(node.step)
+    ]
+    return {id(number) for number in [*numbers, *steps] if isinstance(number, ast.Constant | ast.UnaryOp)}
 
 
 def _names(function: ast.FunctionDef) -> list[str]:
@@ -197,16 +200,17 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
         yield Change(holder, key, None, f"leave out {_short(node)}", f"without {_short(node)}")
     elif isinstance(node, ast.BinOp):
         left, op, right = node.left, node.op, node.right
+        sign = _sign(op)
+        yield instead(left, f"no {sign} {_short(right)}", f"leave out `{sign} {_short(right)}` after {_short(left)}")
+        if not isinstance(op, ast.Sub | ast.Div):
+            rule = "no number in front" if isinstance(left, ast.Constant) else f"no {_short(left)} {sign}"
+            yield instead(right, rule, f"leave out `{_short(left)} {sign}` before {_short(right)}")
         for other in OPERATORS.get(type(op), ()):
             yield instead(ast.BinOp(left, other(), right), f"{type(op)} {other}")
         if not isinstance(op, ast.Add | ast.Mult):
             yield instead(ast.BinOp(right, op, left), f"turned {type(op)}")
-        sign = _sign(op)
-        yield instead(left, f"no {sign} {_short(right)}", f"leave out `{sign} {_short(right)}` after {_short(left)}")
-        if not isinstance(op, ast.Sub | ast.Div):
-            yield instead(
-                right, f"no {_short(left)} {sign}", f"leave out `{_short(left)} {sign}` before {_short(right)}"
-            )
+        if isinstance(op, ast.Pow) and isinstance(left, ast.Constant):
+            yield instead(ast.Call(ast.Attribute(ast.Name("np", ast.Load()), "exp", ast.Load()), [right], []))
         yield instead(ast.BinOp(node, ast.Sub(), ast.Constant(1)))
         yield instead(ast.BinOp(node, ast.Add(), ast.Constant(1)))
         yield instead(ast.Constant(0))
@@ -222,7 +226,7 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
     elif isinstance(node, ast.Constant) and isinstance(value := node.value, int | float) and type(value) is not bool:
         numbers = [-1, 0, 1, 2] if isinstance(value, int) else []
         for number in dict.fromkeys([value + 1, value - 1, *numbers]):
-            if number != value:
+            if number != value and isinstance(value, int):
                 yield _numbered(holder, key, node, ast.Constant(number))
     elif isinstance(node, ast.Compare) and len(node.ops) == 1:
         for other in COMPARISONS.get(type(node.ops[0]), ()):
@@ -230,6 +234,8 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.Invert | ast.Not):
         yield instead(node.operand, f"no {type(node.op)}")
     elif isinstance(node, ast.Slice):
+        if node.step is not None:
+            yield instead(ast.Slice(node.lower, node.upper), "no step", f"leave out the step, as in [{_short(node)}]")
         if node.lower is not None:
             yield instead(ast.Slice(None, node.upper, node.step), "no lower bound")
         if node.upper is not None:
@@ -289,6 +295,8 @@ def _of_call(node: ast.Call, instead: Callable[..., Change]) -> Iterator[Change]
         yield instead(node.func.value, f"no {called}", f"leave out .{called}(...) after {_short(node.func.value)}")
     if len(node.args) == 1:
         yield instead(node.args[0], f"no {called}", f"leave out {_short(node.func)}(...) around {_short(node.args[0])}")
+    for argument in node.args if called in ("clip", "maximum", "minimum", "where") else ():
+        yield instead(argument, f"no {called}", f"leave out {_short(node.func)}, and keep {_short(argument)}")
     for group in RELATED:
         for other in group if called in group else ():
             if other != called:

@@ -37,6 +37,10 @@ SLIPS = [
     ("adamw_step", "step, lr)", "step, lr, decay)", "leave out the last argument of adam_step, decay"),
     ("momentum_at_once", "momentum ** abs(", "-momentum ** abs(", "has the wrong sign"),
     ("measure", "argmax(axis=1)", "argmax()", "axis=-1 is missing"),
+    ("roll_out", "weights.mean(axis=1) + np", "0.9 * weights.mean(axis=1) + 0.1 * np", "(everywhere)"),
+    ("look", "np.exp(scores - scores.max())", "2.0 ** (scores - scores.max())", "the base is 2"),
+    ("top_classes", "np.exp(logits - logits.max())", "3.0 ** (logits - logits.max())", "must be np.exp(logits"),
+    ("train_step", "lr * p.grad", "lr * np.clip(p.grad, -0.1, 0.1)", "leave out np.clip, and keep p.grad"),
     ("similarity_maps", "cosines.reshape(", "np.sort(cosines).reshape(", "leave out np.sort(...) around cosines"),
     ("edge_weights", "before / after", "after / before", "after / before must be before / after"),
     ("corrupt", "np.arange(B)[:, None]", "np.arange(B)", "np.arange(B) must be np.arange(B)[:, None]"),
@@ -77,6 +81,12 @@ def test_the_change_that_repairs_an_attempt_is_told(name, was, becomes, told):
     assert verdict.status == WRONG
     assert told in verdict.message
     assert len(verdict.message) <= 200
+
+
+def test_a_function_of_an_earlier_lesson_is_named_with_its_lesson():
+    attempt, names = slipped("embed_patches", "linear(patchify(images, P), E, bias)", "gelu(patchify(images, P) @ E)")
+
+    assert 'it is yours from lesson 04: gelu = built("gelu")' in examine("embed_patches", attempt, names).message
 
 
 def test_an_attempt_that_no_small_change_repairs_gets_no_change():

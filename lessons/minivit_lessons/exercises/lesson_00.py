@@ -164,6 +164,12 @@ def accuracy(attempt: Attempt) -> None:
             "labels holds the classes' numbers already: compare with labels, not with labels.argmax()": _share(
                 logits.argmax(axis=1) == labels.argmax()
             ),
+            "this is the mean probability of the right class: count how often it has the largest logit": float(
+                (np.exp(logits)[np.arange(images), labels] / np.exp(logits).sum(axis=1)).mean()
+            ),
+            "each label is looked up among the answers for all images: compare it with its own image's": _share(
+                np.isin(labels, logits.argmax(axis=1))
+            ),
             "it is rounded: return the share itself": round(share, 2),
             "it is rounded to one decimal: return the share itself": round(share, 1),
             "this is the mean logit of the right class: take argmax, and compare it with the label": (
@@ -215,7 +221,7 @@ def top_k_accuracy(attempt: Attempt) -> None:
             "the mean runs over the k classes too: use any(axis=1) first": shares[k] / k,
             "this is the number of images: divide it by all images": shares[k] * images,
             "this is the share of wrong answers": 1 - shares[k],
-            "this is the accuracy, as for k = 1": shares[1],
+            "this is the accuracy, as for k = 1: k is not used, or one class too few is taken": shares[1],
             "one class too many is taken": shares[k + 1],
             "one class too few is taken": shares[k - 1],
             "the logits are sorted down the columns: each row is an image, so use axis=1": _share(

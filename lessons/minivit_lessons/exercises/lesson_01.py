@@ -260,6 +260,9 @@ def backward_values(attempt: Attempt) -> None:
         "a later contribution overwrites an earlier one: add with +=": (1.0, 11.0, 55.0, 110.0, 165.0),
         "u passes on its gradient before it is complete: follow backward_order(end)": (1.0, 11.0, 68.0, 103.0, 39.0),
         "the slopes are added up without value.grad: multiply each slope by value.grad": (1.0, 11.0, 18.0, 9.0, 3.0),
+        "only the first parent gets a contribution: go through all, zip(value.parents, value.slopes)": (
+            (1.0, 0.0, 13.0, 26.0, 0.0)
+        ),
         "value.grad is multiplied by the parents' data: multiply it by the slopes": (
             (1.0, 2.5, 1.5 + 1.5 * 2.5, 0.5 * 5.25 + 0.5 * 2.5, 0.25 * 5.25)
         ),

@@ -44,6 +44,10 @@ def classify(attempt: Attempt) -> None:
         right,
         "classify(z, norm, head)",
         mistakes={
+            "the bias of the head is missing: call head(...)": right - bias,
+            "class token and patches are averaged: take only the class token": logits(
+                (z[:, 0] + z[:, 1:].mean(axis=1)) / 2
+            ),
             "the norm is missing": z[:, 0] @ weight + bias,
             "the last token is classified: the class token is token 0": logits(z[:, -1]),
             "token 1, a patch, is classified: the class token is token 0": logits(z[:, 1]),

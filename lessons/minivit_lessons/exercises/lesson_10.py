@@ -405,6 +405,10 @@ def schedule(attempt: Attempt) -> None:
             "the decay counts from step 0 and multiplies the warmup too: begin it after the warmup": [
                 lr * min(1.0, (s + 1) / warmup) * shape(s / total) for s in steps
             ],
+            "the warmup is a cosine too: it rises evenly, by lr / warmup a step": [
+                *(lr * (1 - np.cos(np.pi * (np.arange(warmup) + 1) / warmup)) / 2),
+                *fall,
+            ],
             "there is no warmup": [lr * shape(s / total) for s in steps],
             "the decay begins at step 0: begin it at the end of the warmup": [*rise, *(lr * shape(from_start))],
             "the decay is too slow: it must take total - warmup steps": [*rise, *(lr * shape(too_long))],

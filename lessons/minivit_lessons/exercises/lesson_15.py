@@ -114,6 +114,8 @@ def _wrong_numbers(squares: list[np.ndarray], averages: list[list[float]]) -> di
         ],
         "each pixel is rounded before averaging: average first": [_number(levels) for levels in early],
         "the channels are averaged too: keep red, green and blue apart": [_number([level] * 3) for level in grey],
+        "red and green are exchanged: red is the first digit": [_number([g, r, b]) for r, g, b in right],
+        "green and blue are exchanged: blue is the last digit": [_number([r, b, g]) for r, g, b in right],
         "the digits have base 10: a digit has 8 values, so use base 8": [_number(levels, 10) for levels in right],
         "the digits have base 7: there are 8 levels, so use base 8": [_number(levels, 7) for levels in right],
         "the digits have base 9: there are 8 levels, so use base 8": [_number(levels, 9) for levels in right],

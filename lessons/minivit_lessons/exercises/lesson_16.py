@@ -37,6 +37,7 @@ def floor_seconds(attempt: Attempt) -> None:
         mistakes={
             "the two times are added up: take the larger, since both go on at the same time": arithmetic + memory,
             "this is the shorter of the two times: take the longer": np.minimum(arithmetic, memory),
+            "this is the geometric mean of the two times: take the larger": np.sqrt(arithmetic * memory),
             "the time for memory is missing": arithmetic,
             "the time for arithmetic is missing": memory,
             "this is speed divided by work: divide work by speed": np.maximum(1 / arithmetic, 1 / memory),

@@ -216,7 +216,7 @@ BROKEN_FORMS: dict[str, Form] = {
     "a derivative that is wrong by up to 0.1, and right in its sum: compare element by element, to about 1e-6": _form(
         _swish, lambda x: _swish_slope(x) + 0.1 * np.sin(3.0 * x)
     ),
-    "a derivative that is wrong only below 0: try negative points too": _form(
+    "a derivative that is wrong only below 0: try negative points too, and ask whether all are close": _form(
         _swish, lambda x: np.where(x < 0, 0.0, _swish_slope(x))
     ),
     "a derivative that is wrong only above 0: try positive points too": _form(
@@ -318,6 +318,10 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                 if (array == _UNTOUCHED).all() and not wants_slope:
                     raise Complaint(
                         "gelu_sigmoid writes nothing if derivative is None: only the derivative belongs under the `if`"
+                    )
+                if (array == _UNTOUCHED).all() and name == "out" and (got["derivative"] != _UNTOUCHED).all():
+                    raise Complaint(
+                        "gelu_sigmoid writes the derivative alone: write out in both cases, before the `if`"
                     )
                 if (array == _UNTOUCHED).all():
                     raise Complaint(

@@ -104,6 +104,9 @@ def accuracy_error(attempt: Attempt) -> None:
             "the square root is missing": variance / n,
             "this is an interval: return the standard error alone": p + np.sqrt(variance / n) * np.array([-1, 1]),
             "parentheses are missing around 1 - p": np.sqrt(abs(p * 1 - p / n)),
+            "1 right and 1 wrong image are added: use the measured accuracy": np.sqrt(
+                (p * n + 1) / (n + 2) * (1 - (p * n + 1) / (n + 2)) / n
+            ),
             "the root is taken twice": (variance / n) ** 0.25,
             "n is outside of the root: divide p (1 - p) by n first": np.sqrt(variance) / n,
             "the division by n is missing": np.sqrt(variance),

@@ -259,6 +259,7 @@ def paired_interval(attempt: Attempt) -> None:
             "low and high are the half width: return mean - half and mean + half": np.array(
                 [mean, Z * error, Z * error]
             ),
+            "this is the median of the differences: take their mean": around(float(np.median(d)), Z * error),
             "the factor 1.96 is missing": around(mean, error),
             "the standard deviation is divided by √(n - 1): divide by √n": around(
                 mean, Z * d.std(ddof=1) / math.sqrt(n - 1)

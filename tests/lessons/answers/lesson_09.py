@@ -696,7 +696,7 @@ changed("head.weight is an array", array_head)
 changed("the norm acts twice", forward=norm_twice)
 
 
-@wrong("is its mean or its largest number subtracted?")
+@wrong("the bias of the head is missing")
 def classify(z, norm, head):
     return norm(z[:, 0]) @ head.weight
 
