@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 NEW_NAMES = {
+    "minivit.backend.cublas": "minivit.backend.gpu.cublas",
+    "minivit.backend.cuda": "minivit.backend.gpu.cuda",
+    "minivit.backend.kernels": "minivit.backend.gpu.kernels",
     "minivit.console": "minivit.utils.console",
     "minivit.cores": "minivit.backend.cores",
-    "minivit.cublas": "minivit.backend.cublas",
-    "minivit.cuda": "minivit.backend.cuda",
+    "minivit.cublas": "minivit.backend.gpu.cublas",
+    "minivit.cuda": "minivit.backend.gpu.cuda",
     "minivit.data.fitting": "minivit.images.fitting",
     "minivit.data.image_files": "minivit.images.decoding",
     "minivit.data.kinds": "minivit.images.kinds",
@@ -28,7 +31,7 @@ NEW_NAMES = {
     "minivit.engine.workers": "minivit.backend.workers",
     "minivit.files": "minivit.utils.files",
     "minivit.integers": "minivit.utils.integers",
-    "minivit.kernels": "minivit.backend.kernels",
+    "minivit.kernels": "minivit.backend.gpu.kernels",
     "minivit.lessons": "minivit_lessons",
     "minivit.memory": "minivit.backend.memory",
     "minivit.models.archive": "minivit.weights.formats.archive",

@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..utils.aliases import old_names
 from .cores import cpu_quota
-from .cuda import to_cuda
+from .gpu.cuda import to_cuda
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
 NUMPY_TYPES = np.ndarray, np.generic

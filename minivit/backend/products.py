@@ -11,9 +11,9 @@ from types import ModuleType
 import numpy as np
 
 from .arrays import Array, xp_of
-from .cublas import contiguous_on_gpu, gpu_matmul
-from .cuda import current_gpu
-from .kernels import rowwise
+from .gpu.cublas import contiguous_on_gpu, gpu_matmul
+from .gpu.cuda import current_gpu
+from .gpu.kernels import rowwise
 from .precision import wide
 
 

@@ -18,7 +18,7 @@ from ..utils.integers import integer
 from ..utils.notices import notice
 from .accelerate import limit_accelerate
 from .arrays import available_cores
-from .cuda import current_gpu, use_gpu
+from .gpu.cuda import current_gpu, use_gpu
 from .memory import keep_freed_memory
 from .pools import thread_pool
 

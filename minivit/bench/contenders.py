@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import to_device
-from ..backend.cublas import multiply_in_tf32
-from ..backend.cuda import wait_for
+from ..backend.gpu.cublas import multiply_in_tf32
+from ..backend.gpu.cuda import wait_for
 from ..backend.workers import Workers
 from ..errors import ConfigError, MissingExtraError
 from ..models import ViT, ViTConfig, create_model, model_config

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info
 
 from ..backend.arrays import available_cores
 from ..backend.cores import processor_name, processor_units
-from ..backend.cuda import device_name
+from ..backend.gpu.cuda import device_name
 
 PACKAGES = ("torch", "onnxruntime", "jax", "cupy-cuda12x", "cupy-cuda13x")
 HOLDS = "OPENBLAS_CORETYPE"

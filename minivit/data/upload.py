@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import Array
-from ..backend.cuda import current_gpu, use_gpu
+from ..backend.gpu.cuda import current_gpu, use_gpu
 from .batch import Batch
 
 

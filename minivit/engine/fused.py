@@ -27,7 +27,7 @@ from ..backend.arrays import (
     xp_of,
 )
 from ..backend.draws import draw_key, least_kept, random_words
-from ..backend.kernels import elementwise, parts_of_rows, rowwise
+from ..backend.gpu.kernels import elementwise, parts_of_rows, rowwise
 from ..backend.precision import place_for, saved, wide_type, with_derivative
 from ..backend.products import (
     matmul,

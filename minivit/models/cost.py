@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from ..backend.cuda import device_memory
+from ..backend.gpu.cuda import device_memory
 from ..nn import Conv, Module
 from .classifier import Classifier
 from .hybrid import Backbone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from ..backend.cuda import device_memory
+from ..backend.gpu.cuda import device_memory
 from ..errors import NonFiniteLossError, OutOfMemory
 from ..models import Classifier
 from ..models.cost import images_that_fit

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.cuda import find_cupy
+from ..backend.gpu.cuda import find_cupy
 from ..data import DATASETS, FOLDER, default_data_dir
 from ..errors import CheckpointNotFoundError, ConfigError, MinivitError, SaveError
 from ..utils.figures import FORMATS, formats_in

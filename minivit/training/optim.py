@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, xp_of
-from ..backend.kernels import elementwise
+from ..backend.gpu.kernels import elementwise
 from ..backend.precision import wide
 from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import Array
-from ..backend.cublas import multiply_in_tf32
-from ..backend.cuda import compute_capability
+from ..backend.gpu.cublas import multiply_in_tf32
+from ..backend.gpu.cuda import compute_capability
 from ..engine.tensor import Tensor
 from ..errors import ConfigError, MissingExtraError
 from .flat import parts_of, side_by_side

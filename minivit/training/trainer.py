@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..backend.arrays import Array, check_device, to_numpy
-from ..backend.cublas import multiply_in_tf32
+from ..backend.gpu.cublas import multiply_in_tf32
 from ..backend.workers import Workers
 from ..data import AnyDataset, Loader
 from ..data.upload import Uploads

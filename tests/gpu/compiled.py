@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minivit.backend.kernels import KERNELS
+from minivit.backend.gpu.kernels import KERNELS
 
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 

@@ -1,4 +1,4 @@
-// The words of CUDA that minivit/backend/kernels.cu uses, for a C++ compiler and a processor.
+// The words of CUDA that minivit/backend/gpu/kernels.cu uses, for a C++ compiler and a processor.
 //
 // With LANES 1 a kernel is one thread, which strides over everything: fast. With LANES 32 every thread of a launch is
 // one of the machine's, and the lanes of a warp meet at each shuffle.

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.special
 
-from minivit.backend.cublas import multiply_in_tf32
+from minivit.backend.gpu.cublas import multiply_in_tf32
 from minivit.backend.indexing import picks_by_array
 from tests.gpu.compiled import RawModule
 

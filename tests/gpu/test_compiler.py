@@ -13,7 +13,7 @@ import pytest
 
 import minivit.engine.fused
 import minivit.training.optim  # noqa: F401  (their marks fill KERNELS)
-from minivit.backend.kernels import KERNELS, LANES, SOURCE, TYPES
+from minivit.backend.gpu.kernels import KERNELS, LANES, SOURCE, TYPES
 
 GENERATIONS = ["sm_80", "sm_90"]  # A100, H100
 MOST_REGISTERS = 64  # of a thread: with more, fewer than 32 warps fit onto a multiprocessor at once

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minivit.backend.arrays import to_numpy
-from minivit.backend.kernels import KERNELS, SOURCE
+from minivit.backend.gpu.kernels import KERNELS, SOURCE
 from minivit.engine import fused
 from tests.gpu import strict_cupy
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from minivit import Tensor
-from minivit.backend import kernels, products
+from minivit.backend import products
 from minivit.backend.arrays import to_numpy
-from minivit.backend.cuda import find_cupy
-from minivit.backend.kernels import KERNELS, LANES, SOURCE, TYPES
+from minivit.backend.gpu import kernels
+from minivit.backend.gpu.cuda import find_cupy
+from minivit.backend.gpu.kernels import KERNELS, LANES, SOURCE, TYPES
 from minivit.engine import fused
 from minivit.errors import MinivitError
 from minivit.training import optim
@@ -75,7 +76,7 @@ def without(arguments, place):
 
 def parts_arguments(rng, shape):
     parts, size = 1 + shape[0] * 10, int(np.prod(shape[1:]))
-    return rng.standard_normal((size, 1)), rng.standard_normal((parts, size)), parts
+    return rng.standard_normal((size, 1)), rng.standard_normal((parts, *shape[1:])), parts
 
 
 def added_row_arguments(rng, shape):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 import minivit
 from minivit import Tensor
 from minivit.backend.arrays import to_device, to_numpy
-from minivit.backend.cublas import multiply_in_tf32
-from minivit.backend.cuda import compute_capability, find_cupy
+from minivit.backend.gpu.cublas import multiply_in_tf32
+from minivit.backend.gpu.cuda import compute_capability, find_cupy
 from minivit.errors import MinivitError
 from minivit.models import MODEL_NAMES, ResNetConfig, model_config
 from minivit.models.names import build

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minivit.backend.arrays import to_numpy, xp_of
-from minivit.backend.cublas import contiguous_on_gpu, gpu_matmul, multiply_in_tf32
-from minivit.backend.cuda import compute_capability, find_cupy
+from minivit.backend.gpu.cublas import contiguous_on_gpu, gpu_matmul, multiply_in_tf32
+from minivit.backend.gpu.cuda import compute_capability, find_cupy
 from minivit.backend.products import matmul_add, sum_of_parts
 from minivit.errors import MinivitError
 from tests.gpu import strict_cupy

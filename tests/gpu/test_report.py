@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minivit.backend.kernels import KERNELS, TYPES
+from minivit.backend.gpu.kernels import KERNELS, TYPES
 from minivit.bench.gpu import __main__ as program
 from minivit.bench.gpu import environment, limited, micro, parts, profiling, report, speed, suite, training
 from minivit.bench.gpu.findings import Findings, Settings

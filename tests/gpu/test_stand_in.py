@@ -9,8 +9,8 @@ import pytest
 
 from minivit import Tensor, ViT, cross_entropy
 from minivit.backend.arrays import beside, plain_numbers, to_device, to_numpy
-from minivit.backend.cublas import gpu_matmul
-from minivit.backend.cuda import device_memory
+from minivit.backend.gpu.cublas import gpu_matmul
+from minivit.backend.gpu.cuda import device_memory
 from minivit.backend.workers import Workers
 from minivit.engine import ops
 from minivit.engine.fused import softmax_in_place

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from minivit.backend.cuda import device_memory
+from minivit.backend.gpu.cuda import device_memory
 from minivit.cli import main
 from minivit.errors import OutOfMemory
 from minivit.models import create_model

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ...backend.cuda import device_name
+from ...backend.gpu.cuda import device_name
 from ...errors import ConfigError, MinivitError
 from ...utils.console import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_SOME_FAILED, complain, say
 from ...utils.files import safe_name

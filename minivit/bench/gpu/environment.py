@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.arrays import to_device
-from ...backend.cuda import compute_capability, device_memory, device_name, find_cupy, wait_for
+from ...backend.gpu.cuda import compute_capability, device_memory, device_name, find_cupy, wait_for
 from ...engine.fused import softmax_in_place
 from ..contenders import torch_with_gpu
 from ..hardware import hardware

@@ -10,9 +10,9 @@ import numpy as np
 
 from ... import engine
 from ...backend.arrays import to_device, to_numpy, xp_of
-from ...backend.cublas import multiply_in_tf32
-from ...backend.cuda import current_gpu, wait_for
-from ...backend.kernels import TYPES, parts_of_rows
+from ...backend.gpu.cublas import multiply_in_tf32
+from ...backend.gpu.cuda import current_gpu, wait_for
+from ...backend.gpu.kernels import TYPES, parts_of_rows
 from ...backend.precision import wide_type
 from ...backend.products import add_parts, add_to_rows, matmul
 from ...engine import fused

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
-from ...backend.cuda import find_cupy, wait_for
+from ...backend.gpu.cuda import find_cupy, wait_for
 from ..contenders import LIBRARIES, Job, torch_with_gpu
 from .findings import Findings, Settings
 from .speed import jobs, name_of

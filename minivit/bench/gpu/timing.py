@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from ...backend.cuda import wait_for
+from ...backend.gpu.cuda import wait_for
 
 
 def milliseconds(function: Callable[[], object], device: str, repeats: int, rounds: int = 3) -> float:

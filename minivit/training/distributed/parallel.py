@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...backend.arrays import Array, plain_numbers, xp_of
-from ...backend.cuda import current_gpu, use_gpu
+from ...backend.gpu.cuda import current_gpu, use_gpu
 from ...backend.workers import Workers, micro_batches
 from ...engine.tensor import Tensor, no_grad, value_and_stream
 from ...errors import ConfigError

@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ..errors import ConfigError, MissingExtraError
+from ...errors import ConfigError, MissingExtraError
 
 
 def find_cupy() -> tuple[ModuleType, int]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .precision import wide, wide_type
+from ..precision import wide, wide_type
 
 # The element types of factors and products (cudaDataType_t).
 KINDS = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
