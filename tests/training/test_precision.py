@@ -19,7 +19,7 @@ from minivit.weights import read_arrays
 
 from .conftest import tiny_model
 from .ranks_on_threads import on_ranks
-from .test_parallel import batch, trained_a_little
+from .test_parallel import trained_a_little
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -98,22 +98,29 @@ def test_what_float16_cannot_hold_on_the_way_is_computed_in_float32():
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_the_twins_gradients_are_those_of_the_real_weights_nearly(name):
+    """Of sixteen batches, since the error of one varies tenfold with how its numbers are rounded."""
     model = trained_a_little()
-    images, labels = batch(20)
     for parameter in model.parameters():  # to weights that half precision can hold, so that only the arithmetic differs
         parameter.data = parameter.data.astype(half_type(name)).astype(np.float32)
-    images = images.astype(half_type(name)).astype(np.float32)
     mixed = precision(name, "cpu", Classes(model), model.parameters())
     assert {p.dtype for p in model.parameters()} == {np.dtype(np.float32)}
     assert {p.dtype for p in mixed.parameters} == {half_type(name)}
     mixed.refresh()
 
-    Classes(model).loss(images, labels, rng).loss.backward()
-    (mixed.loss(images, labels, rng).loss * mixed.scale).backward()
+    errors = []
+    for seed in range(16):
+        draw = np.random.default_rng(seed)
+        images = draw.uniform(-1, 1, (20, 8, 8, 3)).astype(half_type(name)).astype(np.float32)
+        labels = draw.integers(0, 3, 20)
+        for parameter in (*model.parameters(), *mixed.parameters):
+            parameter.zero_grad()
+        Classes(model).loss(images, labels, rng).loss.backward()
+        (mixed.loss(images, labels, rng).loss * mixed.scale).backward()
+        right = np.concatenate([p.grad.reshape(-1) for p in model.parameters()])
+        half = np.concatenate([p.grad.reshape(-1).astype(np.float32) for p in mixed.parameters]) / mixed.scale
+        errors.append(np.linalg.norm(half - right) / np.linalg.norm(right))
 
-    right = np.concatenate([p.grad.reshape(-1) for p in model.parameters()])
-    half = np.concatenate([p.grad.reshape(-1).astype(np.float32) for p in mixed.parameters]) / mixed.scale
-    assert np.linalg.norm(half - right) < {"float16": 0.01, "bfloat16": 0.08}[name] * np.linalg.norm(right)
+    assert np.mean(errors) < {"float16": 0.004, "bfloat16": 0.04}[name]
 
 
 def test_updates_too_small_for_half_precision_are_kept():
