@@ -242,6 +242,9 @@ def conv2d(attempt: Attempt) -> None:
                 "only the last slice is multiplied: multiply all h · w slices": (
                     _convolved(images, _all_but(kernel, -1), s)
                 ),
+                "slices and kernel are added up before the product: multiply each slice by its kernel[i, j]": (
+                    _convolved(images, np.broadcast_to(kernel.sum(axis=(0, 1)), kernel.shape), s)
+                ),
                 "only the first slice is multiplied: multiply all h · w slices": (
                     _convolved(images, _all_but(kernel, 0), s)
                 ),

@@ -397,6 +397,12 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
         "the patches are added up in reading order, and one more: sort them first": (
             _mask(values, np.arange(min(size, int((np.cumsum(values) / total < share).sum()) + 1)))
         ),
+        "each row is treated separately: take the share of the whole map": np.array(
+            [
+                _mask(row, (down := np.argsort(-row))[: int((np.cumsum(row[down]) / row.sum() < share).sum()) + 1])
+                for row in values
+            ]
+        ),
         "True and False are swapped: the chosen patches are True": ~right,
         "the mask is in the order of the sorted values: put each True back to its patch": (
             (np.arange(size) < count).reshape(values.shape)

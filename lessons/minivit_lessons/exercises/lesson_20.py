@@ -133,6 +133,7 @@ def parts_of_table_1(attempt: Attempt) -> None:
             L * (4 * D * D + 3 * D): "the bias of the output layer is missing",
         },
         "MLPs": {
+            L * (2 * D * M + 2 * D): "both biases are counted with D numbers: that of the first layer has `mlp`",
             L * 2 * D * M: "the biases are missing: MLP of the first layer, D of the second",
             2 * D * M + M + D: "only one layer is counted: multiply by `layers`",
             L * (D * M + M): "the second layer, MLP x D, is missing",

@@ -747,7 +747,7 @@ def head_maps(weights, front, rows, columns):
     return weights[0, 0, front:].reshape(1, rows, columns)
 
 
-@wrong("at [1, 1] it is 1 and should be 0 (4 of 20 numbers differ)")
+@wrong("each row is treated separately: take the share of the whole map")
 def attention_mask(values, share):
     o = np.argsort(-values, axis=1)
     held = np.cumsum(np.take_along_axis(values, o, 1), axis=1) / values.sum(axis=1, keepdims=True)

@@ -541,7 +541,7 @@ def accuracy_error(accuracy, count):
     return accuracy - e, accuracy + e
 
 
-@wrong("it must be a number, an array or a Tensor")
+@wrong("is a dict: it must be a number, an array or a Tensor")
 def class_accuracies(guesses, labels, K):
     return {k: (guesses[labels == k] == k).mean() for k in range(K)}
 

@@ -379,7 +379,7 @@ def fewer_errors(accuracy, baseline):
     return round((accuracy - baseline) / (100 - baseline), 1)
 
 
-@wrong("MLPs is 37,728 instead of 37,974")
+@wrong("both biases are counted with D numbers")
 def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
     p = (224 // patch) ** 2
     return {
