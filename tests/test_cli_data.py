@@ -237,7 +237,7 @@ def test_pictures_that_cannot_be_opened_are_named_before_the_run_begins(photos, 
     (photos / "dog" / "8.jpg").write_bytes(b"<html>not found</html>")
     message = refused(capsys, "train", *TINY, "--dataset", photos, "--out", tmp_path / "run")
     assert "8.jpg is not an image that can be read: it is a web page" in message
-    assert "remove or replace it, or add --skip-broken (2 wrong headers; --check-data lists these and the" in message
+    assert "remove or replace it, or add --skip-broken (2 wrong headers; --check-data lists all, also" in message
     assert not (tmp_path / "run").exists()
 
 

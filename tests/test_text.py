@@ -1,5 +1,6 @@
 """Foreign words in what is printed: nothing in them reaches the terminal as a command, and none are endless."""
 
+import inspect
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import minivit.utils.text
+from minivit.training import Trainer
 from minivit.training.callbacks.curve import learning_curve
 from minivit.training.config import DEFAULTS
 from minivit.training.precision import PRECISIONS
@@ -212,6 +214,7 @@ def test_an_option_that_is_settled_elsewhere_gets_the_reason():
 
 def test_each_usual_name_leads_to_an_option():
     options = {plain_name(option) for _, parser in PARSERS for option in parser._option_string_actions}
+    options |= {plain_name(argument) for argument in inspect.signature(Trainer).parameters}
     ours = {plain_name(one) for names in USUAL_NAMES.values() for one in names}
     assert ours <= options | {plain_name(one) for one in PRECISIONS} | {"version"}
     assert set(USUAL_NAMES) & {plain_name(one) for one in DEFAULTS} == {"model"}  # which `predict` lacks

@@ -174,6 +174,9 @@ class FileDataset:
     root: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.images, ImageFiles):
+            found = type(self.images).__name__
+            raise DTypeError(f"{self.name}: images must be ImageFiles, not a {found}: ImageFiles(paths)")
         _check_labels(self.name, len(self), self.labels, self.classes)
 
     def __len__(self) -> int:

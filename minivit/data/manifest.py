@@ -166,7 +166,7 @@ def check_images(train: AnyDataset, test: AnyDataset, resumed: bool = False) -> 
     with thread_pool(THREADS) as pool:
         bad = [problem for problem in pool.map(_problem_of, paths) if problem]
     if bad:
-        more = f" ({counted(len(bad), 'wrong header')}; --check-data lists these and the images that break off later)"
+        more = f" ({counted(len(bad), 'wrong header')}; --check-data lists all, also images that break off later)"
         skip = ", or add --skip-broken" if isinstance(train, FileDataset) and train.root and not resumed else ""
         raise ImageError(f"{bad[0]}; remove or replace it{skip}{more}")
 

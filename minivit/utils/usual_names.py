@@ -59,6 +59,9 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
         "freeze": "freeze_backbone linear_probe head_only",
         "top": "topk top_k",
         "version": "v",
+        "train_data": "train_dataset train_ds train_loader train_dataloader",
+        "test_data": "eval_dataset eval_data val_data valid_data validation_data val_loader val_dataloader test_loader",
+        "config": "args training_args cfg",
     }.items()
     for elsewhere in others.replace("_", "").split()
 }

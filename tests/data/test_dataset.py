@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from minivit.data import Dataset, contact_sheet, load_dataset, preprocess
+from minivit.data import Dataset, FileDataset, contact_sheet, load_dataset, preprocess
 from minivit.errors import ConfigError, DataNotFoundError, DTypeError, MinivitError, ShapeError
 from minivit.images.decoding import resize_image
 
@@ -32,6 +32,11 @@ def test_preprocess_maps_every_byte_as_the_formula_says():
         assert images.reshape(-1)[byte] == np.float32((byte - 127.5) / 127.5)
     assert images.min() == -1
     assert images.max() == 1
+
+
+def test_paths_in_place_of_image_files_are_refused_with_the_call():
+    with pytest.raises(DTypeError, match=r"images must be ImageFiles, not a list: ImageFiles\(paths\)"):
+        FileDataset("toy", ["a.png"], np.zeros(1, np.int64), ("cat", "dog"))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

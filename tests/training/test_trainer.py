@@ -582,6 +582,7 @@ def test_an_unknown_device_is_named_before_anything_is_written(device, tmp_path)
         (lambda: Trainer(tiny_model(), lr=1e-3), ConfigError, r"'lr': options of a run go into TrainConfig\(lr=...\)"),
         (lambda: Trainer(tiny_model(), bs=3), ConfigError, r"'bs': options of a run go into TrainConfig\(batch_size="),
         (lambda: Trainer(tiny_model(), outt="x"), ConfigError, "Trainer has no argument 'outt': did you mean out?"),
+        (lambda: Trainer(tiny_model(), ARRAYS, eval_dataset=TEST), ConfigError, "did you mean test_data?"),
         (lambda: Trainer(tiny_model(), ARRAYS).fit(epochs=3), ConfigError, r"into TrainConfig\(epochs=...\)"),
         (lambda: AdamW(tiny_model().named_parameters(), learning_rate=1), ConfigError, "did you mean lr?"),
         (lambda: SGD(tiny_model().named_parameters(), lr=1, wd=1), ConfigError, "did you mean weight_decay?"),
