@@ -254,7 +254,7 @@ def test_a_run_goes_on_without_a_picture_that_was_damaged(photos, tmp_path, caps
     capsys.readouterr()
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
     err = capsys.readouterr().err
-    assert "1 images of this run are gone (cat/9.jpg): in training the next one of the class replaces each" in err
+    assert "1 image of this run cannot be found (cat/9.jpg): in training the next one of the class replaces each" in err
     header, _ = read_arrays(tmp_path / "run" / "checkpoint.npz")
     assert (header["step"], header["images"]) == (9, 11)
 
@@ -266,7 +266,7 @@ def test_a_damaged_picture_may_be_replaced(photos, tmp_path, capsys):
     refused(capsys, "train", *TINY, "--steps", "9", "--dataset", photos, "--out", tmp_path / "run")
     damaged.write_bytes(whole)
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
-    assert "gone" not in capsys.readouterr().err
+    assert "cannot be found" not in capsys.readouterr().err
 
 
 def test_a_picture_in_the_place_of_another_is_not_trained_on_as_if_it_were_the_same(photos, tmp_path, capsys):
@@ -421,7 +421,7 @@ def test_a_sound_folder_is_checked_and_trained_on_and_checked_once(photos, tmp_p
     assert trained(tmp_path / "run", "--dataset", photos, "--check-data") == 0
     out, err = capsys.readouterr()
     assert "all 13 images can be read" in out
-    assert "test images are training images too (cat/copy.png is cat/" in err
+    assert "in the training set too (cat/copy.png is cat/" in err
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
     assert "can be read" not in capsys.readouterr().out
     assert cli.main(["train", "--resume", str(tmp_path / "run"), "--check-data"]) == 0
@@ -470,7 +470,7 @@ def test_a_run_that_was_killed_goes_on_with_the_same_images_whatever_became_of_t
     (broken / "cat" / "empty.jpg").unlink()  # and another number of files: a hash would hold out others now
     (broken / "dog" / "page.jpg").unlink()
     assert cli.main(["train", "--resume", str(tmp_path / "run")]) == 0
-    assert "gone" not in capsys.readouterr().err
+    assert "cannot be found" not in capsys.readouterr().err
 
     (_, expected), (_, found) = (read_arrays(tmp_path / run / "checkpoint.npz") for run in ("whole", "run"))
     assert expected.keys() == found.keys()
@@ -532,7 +532,7 @@ def test_images_that_were_added_are_not_measured_as_held_out(photos, tmp_path, c
     for number in range(20, 40):
         write_picture(photos / "cat" / f"{number}.png", number)
     after, err = measured(capsys, "--weights", tmp_path / "run")
-    assert "20 images were added since the run began and are not measured: --split all does" in err
+    assert "20 images were added since the run began, and not measured: --split all does" in err
     assert (after["images"], after["loss"]) == (before["images"], before["loss"])
     assert count_of(capsys, "--weights", tmp_path / "run", "--split", "all") == 32
 

@@ -12,7 +12,7 @@ from ..backend.pools import thread_pool
 from ..errors import ImageError
 from ..images.decoding import decode_image
 from ..utils.files import write_text
-from ..utils.text import listed, printable
+from ..utils.text import counted, listed, printable
 from .dataset import AnyDataset, FileDataset
 from .splits import name_of
 
@@ -108,7 +108,8 @@ def sentence_about_copies(copies: list[tuple[str, str]], split: str) -> str:
         split: the name of the split that is measured on.
     """
     pairs = listed((f"{other} is {name}" for other, name in copies), 2)
-    return f"{len(copies):,} {split} images are training images too ({pairs}): the {split} accuracy will be too high"
+    what = counted(len(copies), f"{split} image", "are")
+    return f"{what} in the training set too ({pairs}): the {split} accuracy will be too high"
 
 
 def find_contradictions(parts: Iterable[AnyDataset]) -> list[tuple[str, str]]:
@@ -140,7 +141,7 @@ def sentence_about_contradictions(pairs: list[tuple[str, str]]) -> str:
         pairs: what `find_contradictions` returns.
     """
     said = listed((f"{name} and {other}" for name, other in pairs), 2)
-    return f"{len(pairs):,} images are in two classes ({said}): keep each in the class that it shows"
+    return f"{counted(len(pairs), 'image', 'are')} in two classes ({said}): keep each in the class that it shows"
 
 
 def _digest(path: Path) -> bytes:

@@ -107,7 +107,7 @@ def with_removed_replaced(
     gone = sorted(before - set(now))
     if unreadable := [name for name in gone if is_unread_heic(Path(train.root) / name)]:
         raise MissingExtraError(
-            f"{len(unreadable):,} images of this run are HEIC ({listed(unreadable, 3)}), which cannot be read here: "
+            f"{counted(len(unreadable), 'image')} of this run in HEIC cannot be read here ({listed(unreadable, 3)}): "
             "pip install 'minivit[heic]'"
         )
     added = sorted(set(now) - before)
@@ -137,8 +137,8 @@ def with_removed_replaced(
     kept = [(now[name], label) for name, label in manifest[split] if name in now]
     if gone:
         notice(
-            f"{len(gone):,} images of this run are gone ({listed(gone, 3)}): in training the next one of the class "
-            "replaces each, and the test set leaves them out"
+            f"{counted(len(gone), 'image')} of this run cannot be found ({listed(gone, 3)}): in training the next "
+            "one of the class replaces each, and the test set leaves them out"
         )
     return (
         replace(train, images=ImageFiles(paths), labels=np.array(labels, np.int64)),

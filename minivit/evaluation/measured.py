@@ -16,7 +16,7 @@ from ..errors import ConfigError
 from ..training.batches import find_data
 from ..training.options import DataOptions
 from ..utils.notices import notice
-from ..utils.text import printable
+from ..utils.text import counted, printable
 
 ASKED = ("all", *PARTS)
 
@@ -95,7 +95,7 @@ def _held_out(images: AnyDataset, manifest: dict[str, Any], note: str) -> AnyDat
     names = names_of(images)
     known = {name for part in ("train", "test") for name, _ in manifest[part]} | set(broken_in(manifest))
     if added := [name for name in names if name not in known]:
-        notice(f"{len(added):,} images were added since the run began and are not measured: --split all does")
+        notice(f"{counted(len(added), 'image', 'were')} added since the run began, and not measured: --split all does")
     tested = {name for name, _ in manifest["test"]}
     return replace(images.subset(np.array([name in tested for name in names], bool)), note=note)
 

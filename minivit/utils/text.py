@@ -72,9 +72,10 @@ def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> st
     return f"{shown} and {rest:,} more" if rest > 0 else shown
 
 
-def counted(number: int, noun: str) -> str:
-    """Return "1 image" or "1,234 images"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def counted(number: int, noun: str, verb: str = "") -> str:
+    """Return "1 image" or "1,234 images", and for a plural verb "1 image is" or "1,234 images are"."""
+    said = {"are": "is", "were": "was"}.get(verb, verb) if number == 1 else verb
+    return f"{number:,} {noun}{'s' * (number != 1)}{said and ' '}{said}"
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

@@ -106,7 +106,7 @@ def test_copies_of_training_images_are_named(tmp_path):
     copies = find_copies(splits.train, splits.test)  # numbers 0 and 1 of both classes have the same pixels
     assert copies == [("test/b/0.png", "train/a/0.png"), ("test/b/1.png", "train/a/1.png")]
     assert sentence_about_copies(copies, "test").startswith(
-        "2 test images are training images too (test/b/0.png is train/a/0.png, test/b/1.png is train/a/1.png): "
+        "2 test images are in the training set too (test/b/0.png is train/a/0.png, test/b/1.png is train/a/1.png): "
     )
     same_size = (root / "train" / "a" / "0.png").read_bytes()
     (root / "test" / "b" / "0.png").write_bytes(same_size[:-1] + b"x")
@@ -124,4 +124,4 @@ def test_an_image_in_two_classes_is_named_and_a_copy_in_its_own_class_is_not(tmp
     (root / "dog" / "y.png").write_bytes(same[:-1] + b"x")
     (pair,) = find_contradictions(folder_splits(root).parts.values())
     assert {name.split("/")[0] for name in pair} == {"cat", "dog"} and "dog/x.png" in pair
-    assert sentence_about_contradictions([pair]).startswith(f"1 images are in two classes ({pair[0]} and {pair[1]}): ")
+    assert sentence_about_contradictions([pair]).startswith(f"1 image is in two classes ({pair[0]} and {pair[1]}): ")

@@ -39,7 +39,7 @@ def test_a_training_picture_that_is_gone_keeps_its_place_and_the_next_of_its_cla
     train, test = image_folder(photos)
     names, labels = paths(train), train.labels.tolist()
     (photos / names[place]).unlink()
-    with pytest.warns(Notice, match=f"1 images of this run are gone .{names[place]}"):
+    with pytest.warns(Notice, match=f"1 image of this run cannot be found .{names[place]}"):
         after, tested = with_removed_replaced(run, *image_folder(photos))
     first, last = (0, 4) if labels[place] == 0 else (5, 9)
     expected = list(names)
@@ -57,7 +57,8 @@ def test_heic_images_that_are_there_and_cannot_be_read_are_not_gone(photos, tmp_
     (tmp_path / "run" / "pictures.json").write_text(json.dumps(names), encoding="utf-8")
     (photos / "dog" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(
-        MissingExtraError, match=r"^1 images of this run are HEIC \(dog/IMG_1.HEIC\), .*minivit\[heic\]"
+        MissingExtraError,
+        match=r"^1 image of this run in HEIC cannot be read here \(dog/IMG_1.HEIC\): .*minivit\[heic\]",
     ):
         with_removed_replaced(tmp_path / "run", *before)
 
