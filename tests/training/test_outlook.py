@@ -9,7 +9,7 @@ from minivit import ViTConfig
 from minivit.errors import Notice
 from minivit.training import TrainConfig, train
 from minivit.training.callbacks import progress
-from minivit.training.callbacks.outlook import remedy
+from minivit.training.callbacks.outlook import Outlook, remedy
 from minivit.training.trainer import build_run
 
 TINY = {"dim": 16, "depth": 1, "heads": 1, "batch_size": 8, "eval_every": 0.0, "train_images": 8}
@@ -43,6 +43,27 @@ def test_the_time_left_counts_evaluations(tmp_path, capsys, monkeypatch):
     bar.on_log({"kind": "train", "loss": 1.0, "accuracy": 0.5, "lr": 1e-3, "images_per_second": 16.0})
     run.tell("close")
     assert capsys.readouterr().out.endswith("0:02 done, 0:32 left\n")
+
+
+@pytest.mark.parametrize(("evaluated", "note"), [(0, ", evaluations not counted"), (4, "")])
+def test_both_estimates_of_the_time_left_are_one(tmp_path, capsys, monkeypatch, evaluated, note):
+    """A first step of 90 s and five of 2 s: 14 more take 28 s."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    run = build_run(TrainConfig(**TINY, steps=20), tmp_path)
+    bar = progress.ProgressBar(run, show=True)
+    lines = Outlook(run, bar)
+    bar.on_run_start()
+    run.progress.evaluated = evaluated
+    for step in range(1, 7):
+        run.progress.step, now[0] = step, 88.0 + 2 * step
+        bar.on_step_end(None)
+        lines.on_step_end(None)
+    bar.on_log({"kind": "train", "loss": 1.0, "accuracy": 0.5, "lr": 1e-3, "images_per_second": 16.0})
+    run.tell("close")
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first == f"about 2 s a step: 0:28 to go{note}"
+    assert second.endswith(" 0:28 left")
 
 
 def test_many_tokens_get_a_notice_with_the_remedy(tmp_path):

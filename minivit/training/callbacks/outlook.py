@@ -49,7 +49,8 @@ class Outlook(Callback):
         if done == TIMED_STEPS:
             seconds = self.bar.seconds_a_step
             left = duration_text(seconds * (run.total_steps - run.step))
-            self.bar.say(f"about {seconds:.2g} s a step: {left} to go, evaluations not counted")
+            note = "" if run.progress.evaluated > self.first_step else ", evaluations not counted"
+            self.bar.say(f"about {seconds:.2g} s a step: {left} to go{note}")
 
 
 def remedy(config: ViTConfig) -> str:
