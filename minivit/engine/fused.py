@@ -40,7 +40,7 @@ from ..backend.products import (
     vecdot,
 )
 from ..errors import ConfigError, DTypeError, ShapeError
-from .ops import divided, operands
+from .ops import divided, operands, operands_or_none
 from .tensor import Tensor, needs_grad, op, record
 
 Function = TypeVar("Function", bound=Callable[..., Tensor])
@@ -60,9 +60,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
         x, weight, bias: x, W and b; no b if it is None.
         plus: (..., n), what a residual connection adds, or None. One op does it in fewer passes than two.
     """
-    inputs = (x, weight, bias, plus)
-    a, w, *others = operands(*[y for y in inputs if y is not None])
-    b, z = (None if bias is None else others[0]), (None if plus is None else others[-1])
+    a, w, b, z = operands_or_none(x, weight, bias, plus)
     needs_x, needs_weight, needs_bias = needs_grad(x), needs_grad(weight), needs_grad(bias)
     if a.ndim < 1 or w.ndim != 2 or a.shape[-1] != w.shape[0]:
         raise ShapeError(f"linear: an input of shape {a.shape} does not fit a weight (features, outputs) = {w.shape}")
@@ -75,13 +73,13 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, plus: Tensor |
     out = matmul_add(rows, w, b, None if z is None else z.reshape(m, n))  # (m, n)
 
     def vjp(dy: Array):
-        dplus, dy = dy, dy.reshape(m, n)
-        dx = matmul(dy, w.T).reshape(a.shape) if needs_x else None
-        dw = matmul(rows.T, dy) if needs_weight else None
-        db = sum_of_rows(dy) if needs_bias else None
-        return dx, dw, db, dplus
+        g = dy.reshape(m, n)
+        dx = matmul(g, w.T).reshape(a.shape) if needs_x else None
+        dw = matmul(rows.T, g) if needs_weight else None
+        db = sum_of_rows(g) if needs_bias else None
+        return dx, dw, db, dy
 
-    return record(out.reshape(shape), inputs, vjp)
+    return record(out.reshape(shape), (x, weight, bias, plus), vjp)
 
 
 @op

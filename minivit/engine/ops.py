@@ -418,6 +418,12 @@ def operands(*inputs: object) -> tuple[Array, ...]:
     return tuple([x._data if isinstance(x, Tensor) else _constant(x, like) for x in inputs])
 
 
+def operands_or_none(*inputs: object) -> tuple[Any, ...]:
+    """Return the arrays behind an op's inputs as `operands` does, and None for an input that is None."""
+    arrays = iter(operands(*[x for x in inputs if x is not None]))
+    return tuple([None if x is None else next(arrays) for x in inputs])
+
+
 def _constant(x: Any, like: Array) -> Array:
     """Return a constant operand of `like`: a plain number unchanged, anything else as an array of the same type."""
     if isinstance(x, int | float) and not is_array(x) and like.dtype.kind == "f":  # a type of NumPy's
