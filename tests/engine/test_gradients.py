@@ -21,6 +21,7 @@ SHARED = {
         "divided",
         "extreme",
         "operands",
+        "operands_or_none",
         "restore_axes",
         "shapes_needing_grad",
         "unbroadcast",

@@ -98,7 +98,8 @@ def test_a_run_begins_so_if_asked_to():
 def test_what_has_no_attention_or_is_trained_already_is_refused():
     with pytest.raises(ConfigError, match="mimetic initialisation is for Vision Transformers, not ResNet"):
         begin_mimetically(cast(ViT, create_model("BiT-R14-CIFAR")))
-    with pytest.raises(ConfigError, match="attention-init must be left out: the run starts from trained weights"):
+    sentence = "attention-init must be left out, not 'mimetic': the run starts from trained weights"
+    with pytest.raises(ConfigError, match=sentence):
         TrainConfig(weights="a.npz", attention_init="mimetic")
     with pytest.raises(ConfigError, match="attention-init must be one of xavier, mimetic, not 'mimic'"):
         TrainConfig(attention_init="mimic")
