@@ -93,8 +93,19 @@ def whole_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def check_free_folder(path: Path) -> None:
-    """Raise ConfigError if a path is a file, or a folder that is not empty."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Check that a path is free for a new folder.
+
+    Raises:
+        ConfigError: if it is a file, a folder that is not empty, or a folder without a name, such as the current one.
+        SaveError: if it cannot be looked at.
+    """
+    if path.name in ("", ".."):
+        raise ConfigError(f"{printable(path)} is not the name of a new folder: name another folder (--out)")
+    try:
+        taken = path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir())))
+    except OSError as error:
+        raise SaveError(f"{printable(path)} cannot be written: {reason_of(error)}") from error
+    if taken:
         raise ConfigError(f"{printable(path)} exists: remove it, or name another folder (--out)")
 
 

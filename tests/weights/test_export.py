@@ -1,5 +1,6 @@
 """What an export says and refuses without any other library."""
 
+import contextlib
 import shlex
 import sys
 from dataclasses import asdict, dataclass, fields
@@ -9,7 +10,7 @@ import pytest
 
 from minivit import ViTConfig, cli, export_model, load_model, save_weights
 from minivit.cli import train
-from minivit.errors import ConfigError, DTypeError, MissingExtraError, ShapeError
+from minivit.errors import ConfigError, DTypeError, MissingExtraError, SaveError, ShapeError
 from minivit.training import TrainConfig
 from minivit.training.distributed.ranks import ALONE
 from minivit.training.folder import options_that_affect_weights
@@ -99,6 +100,48 @@ def test_an_export_in_a_layout_is_written_beside_the_weights_and_read_back(place
     before, after = load_model("model.npz"), load_model("model-google.npz", heads=3)
     images = random_images(before.config, dtype=np.float32)
     np.testing.assert_array_equal(before(images).data, after(images).data)
+
+
+FOLDERS = [target.name for target in TARGETS if not target.suffixes]
+
+
+@pytest.mark.parametrize("to", FOLDERS)
+def test_a_folder_that_holds_something_is_refused_and_unchanged(to, place):
+    """A run's folder, another model's, or any other: an export would overwrite its config.json and README.md."""
+    folder = place / "folder"
+    folder.mkdir()
+    (folder / "pytorch_model.bin").write_text("another model's")
+    (folder / "README.md").write_text("mine")
+
+    with pytest.raises(ConfigError, match="exists: remove it, or name another folder"):
+        export_model("model.npz", folder, to=to)
+
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "pytorch_model.bin": "another model's",
+        "README.md": "mine",
+    }
+
+
+@pytest.mark.parametrize("to", FOLDERS)
+@pytest.mark.parametrize("path", ["", ".", ".."])
+def test_a_folder_without_a_name_is_refused(to, path, place):
+    (place / "empty").mkdir()
+    with pytest.raises(ConfigError, match="is not the name of a new folder"), contextlib.chdir(place / "empty"):
+        export_model("../model.npz", path, to=to)
+    assert names_in(place) == ["empty", "model.npz"] and names_in(place / "empty") == []
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+@pytest.mark.parametrize("path", ["model.npz/below/x", "model.npz/x", "loop/x", "x" * 300], ids=str)
+def test_a_place_that_cannot_be_written_is_a_save_error(target, path, place):
+    if target.name == "onnx":
+        pytest.importorskip("onnxruntime")
+    (place / "loop").symlink_to("loop")
+
+    with pytest.raises(SaveError, match="written|write"):
+        export_model(tiny_vit(gelu="erf", dtype=np.float32), path + "".join(target.suffixes[:1]), to=target.name)
+
+    assert names_in(place) == ["loop", "model.npz"]
 
 
 def test_a_path_of_weights_is_enough_in_python(place):

@@ -103,6 +103,8 @@ class Target(ABC):
     def write(self, model: Classifier, path: Path, options: ExportOptions) -> list[Exported]:
         """Write a model, check what was written, and return that; nothing is left half-written.
 
+        A target that is a folder is written with `whole_folder`, which refuses one that holds something already.
+
         Args:
             model: the model, with its header, in evaluation mode.
             path: the file or folder to write.
