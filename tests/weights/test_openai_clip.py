@@ -89,12 +89,28 @@ def test_open_clips_config_says_heads_activation_and_preparation(tmp_path):
         ({"width": 13}, "dim = 12, but open_clip_config.json"),
         ({"width": 12, "pool_type": "avg"}, "no such part as 'pool_type'"),
         ({"width": "wide"}, "width must be an integer"),
+        ({"ls_init_value": 1e-4}, "layer_scale = None, but open_clip_config.json beside it says 0.0001"),
+        ({"width": 12, "mlp_ratio": 4}, "mlp_dim = 20, but open_clip_config.json beside it says 48"),
     ],
 )
 def test_an_open_clips_config_that_does_not_fit_is_refused(tmp_path, vision, words):
     describe(tmp_path, vision)
 
     with pytest.raises(CheckpointError, match=words):
+        loaded(tmp_path, clip_arrays()[1])
+
+
+def test_open_clips_other_ways_to_resize_and_another_projection_are_refused(tmp_path):
+    path = tmp_path / "open_clip_config.json"
+    describe(tmp_path, {"width": 12})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["preprocess_cfg"]["resize_mode"] = "longest"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="resize_mode 'longest' is not one of shortest and squash"):
+        loaded(tmp_path, clip_arrays()[1])
+
+    describe(tmp_path, {"width": 12}, embed_dim=512)
+    with pytest.raises(CheckpointError, match=r"num_classes = 5, but open_clip_config\.json beside it says 512"):
         loaded(tmp_path, clip_arrays()[1])
 
 

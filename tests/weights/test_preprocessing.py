@@ -209,15 +209,15 @@ def test_what_a_preprocessor_config_says(tmp_path, said, expected):
         ({"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
          Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "cover", 0.875, "bicubic")),
         ({"crop_pct": 0.9, "crop_mode": "squash", "interpolation": "bilinear"},
-         Preprocessing(resize="exact", crop_share=0.9)),
-        ({"crop_pct": 1.0, "crop_mode": "center", "test_input_size": [3, 16, 16]},
-         Preprocessing(resize="cover", interpolation="bicubic")),
+         Preprocessing(IMAGENET_MEAN, IMAGENET_STD, "exact", 0.9)),
+        ({"crop_pct": 1.0, "crop_mode": "center", "mean": [0.5] * 3, "std": None, "test_input_size": [3, 16, 16]},
+         Preprocessing(std=IMAGENET_STD, resize="cover", interpolation="bicubic")),
     ],
     ids=["defaults", "squash", "center"],
 )  # fmt: skip
 def test_what_timms_pretrained_cfg_says(tmp_path, said, expected):
     config = {
-        "architecture": "odd",
+        "architecture": "vit_odd",
         "model_args": {"num_heads": 2},
         "pretrained_cfg": {"input_size": [3, 8, 8], **said},
     }
@@ -232,6 +232,9 @@ def test_what_timms_pretrained_cfg_says(tmp_path, said, expected):
         {"resample": "bicubic"}, {"image_mean": [300.0], "image_std": [1.0]}, {"rescale_factor": 0, **IMAGENET},
         {"crop_size": -1, "do_center_crop": True, "size": 8}, {"crop_pct": 0.9, "size": 8},
         {"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": True},
+        {"image_processor_type": "LevitImageProcessor", "size": {"shortest_edge": 8}},
+        {"image_processor_type": "PerceiverImageProcessor", "size": {"height": 8, "width": 8}},
+        {"feature_extractor_type": "PoolFormerFeatureExtractor"}, {"image_processor_type": "ViTs"},
     ],
     ids=str,
 )  # fmt: skip
@@ -433,7 +436,7 @@ def test_predict_prints_imagenets_names_and_says_so(tmp_path, capsys):
 
 def test_info_says_what_a_file_was_taken_for(tmp_path, capsys):
     config = {
-        "architecture": "odd", "model_args": {"num_heads": 2}, "label_names": ["ant", "bee", "cat"],
+        "architecture": "vit_odd", "model_args": {"num_heads": 2}, "label_names": ["ant", "bee", "cat"],
         "pretrained_cfg": {"input_size": [3, 8, 8], "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
     }  # fmt: skip
     folder(tmp_path, timm_arrays(), config=config)

@@ -207,6 +207,93 @@ def test_a_config_of_something_else_says_nothing(tmp_path):
     assert load_model(tmp_path, heads=2).config.heads == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"num_classes": 5}, "num_classes = 3, but config.json beside it says 5"),
+        ({"args": {"num_classes": 0}}, "num_classes = 3, but config.json beside it says 0"),
+        ({"cfg": {"num_classes": 1000}}, "num_classes = 3, but config.json beside it says 1000"),
+        ({"args": {"mlp_ratio": 4}}, "has 16 outputs, but by mlp_ratio in config.json beside the file it has 32"),
+        ({"args": {"reg_tokens": 4}}, "registers = 0, but config.json beside it says 4"),
+        ({"args": {"qkv_bias": False}}, "qkv_bias = True, but config.json beside it says False"),
+        ({"args": {"qk_norm": True}}, "qk_norm = False, but config.json beside it says True"),
+        ({"args": {"class_token": False}}, "class_token = True, but config.json beside it says False"),
+        ({"args": {"pre_norm": True}}, "embedding_norm = False, but config.json beside it says True"),
+        ({"args": {"init_values": 0.1}}, "layer_scale = None, but config.json beside it says 0.1"),
+        ({"args": {"mlp_ratio": "wide"}}, "mlp_ratio must be a number above 0, not 'wide'"),
+        ({"args": {"qkv_bias": 1}}, "qkv_bias must be true or false, not 1"),
+        ({"args": {"reg_tokens": -1}}, "reg_tokens must be an integer of 0 or more, not -1"),
+        ({"cfg": {"mean": [0.5, 0.5]}}, "takes images of 3 channels, but config.json beside it has a mean of 2"),
+        ({"cfg": {"std": [0.5] * 4}}, "takes images of 3 channels, but config.json beside it has a std of 4"),
+        ({"cfg": {"crop_mode": "border"}}, "crop_mode 'border' adds a border"),
+        ({"architecture": "resnet50"}, "timm's 'resnet50', which is not a ViT"),
+        ({"architecture": "swin_tiny_patch4_window7_224"}, "which is not a ViT"),
+        ({"architecture": None}, "architecture must be a name of one of timm's models, not null"),
+    ],
+    ids=str,
+)
+def test_a_config_of_timm_that_contradicts_the_file_is_one_sentence(tmp_path, change, words):
+    config = timm_config()
+    config["model_args"] |= change.pop("args", {})
+    config["pretrained_cfg"] |= change.pop("cfg", {})
+    path = folder(tmp_path, timm_arrays(), config | change)
+
+    with pytest.raises(CheckpointError, match=words) as caught:
+        load_model(path, heads=2)
+    assert len(str(caught.value).replace(str(tmp_path), "")) < 200
+
+
+def test_a_config_of_timm_that_repeats_what_the_arrays_show_is_read_in_silence(tmp_path):
+    arrays = {name: array for name, array in timm_arrays().items() if not name.startswith("head.")}
+    arguments = {
+        "num_heads": 2, "mlp_ratio": 2.0, "qkv_bias": True, "qk_norm": False, "class_token": True, "pre_norm": False,
+        "reg_tokens": 0, "init_values": 0.0, "final_norm": True, "num_classes": 7, "act_layer": "gelu",
+    }  # fmt: skip
+    path = folder(tmp_path, arrays, timm_config(model_args=arguments))  # a backbone, whose head was taken off
+
+    notices, model = said(lambda: load_model(path, classifier="token", norm_eps=1e-6))
+
+    assert notices == [] and model.config.num_classes == 0
+
+
+def test_timms_older_form_of_a_config_says_how_images_are_prepared(tmp_path):
+    config = {"architecture": "vit_odd", "input_size": [3, 8, 8], "mean": [0.4] * 3, "std": [0.2] * 3, "crop_pct": 0.9}
+    folder(tmp_path, timm_arrays(), config)
+
+    preprocessing = said(lambda: load_model(tmp_path, heads=2))[1].header["preprocessing"]
+
+    assert (preprocessing["mean"], preprocessing["crop_share"]) == ([0.4] * 3, 0.9)
+
+
+@pytest.mark.parametrize("place", [{"global_pool": ""}, {"model_args": {"num_heads": 2, "global_pool": ""}}], ids=str)
+def test_a_timm_model_that_pools_nothing_is_said_to_be_one(tmp_path, place):
+    folder(tmp_path, timm_arrays(), timm_config(**place))
+
+    notices, _ = said(lambda: load_model(tmp_path))
+
+    assert sum("global_pool is empty" in each for each in notices) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "config", "words"),
+    [
+        (hf_arrays, hf_config(problem_type="regression"), "trained for numbers, not labels"),
+        (hf_arrays, hf_config(), ""),
+        (timm_arrays, timm_config(), ""),
+    ],
+    ids=["regression", "Hugging Face", "timm"],
+)
+def test_a_head_of_one_output_is_said_to_have_no_probabilities(tmp_path, make, config, words):
+    """transformers prints the number itself, or its sigmoid; a softmax of one class is 1."""
+    folder(tmp_path, make(classes=1), config)
+
+    notices, model = said(lambda: load_model(tmp_path))
+
+    assert sum("its head has one output" in each and "is always 1" in each for each in notices) == 1
+    assert any(words in each for each in notices)
+    assert model.predict(np.zeros((1, 8, 8, 3), np.uint8)) == 1
+
+
 # -- grids ---------------------------------------------------------------------------------------
 
 
@@ -218,7 +305,8 @@ def test_positions_are_taken_as_they_are_for_the_grid_that_is_said(tmp_path, gri
     rows, columns = grid
     arrays = timm_arrays(tokens=rows * columns + class_position)
     size = [rows * 4, columns * 4]
-    beside = timm_config(pretrained_cfg={"input_size": [3, *size]}) if how == "config.json" else None
+    pretrained = {"input_size": [3, *size], "mean": [0.5] * 3, "std": [0.5] * 3}
+    beside = timm_config(pretrained_cfg=pretrained) if how == "config.json" else None
     path = folder(tmp_path, arrays, beside)
     options = {"grid": grid} if how == "grid" else {"image_size": tuple(size)} if how == "image_size" else {}
 

@@ -61,6 +61,7 @@ WITH_TEXT = {"clip": "clip_vision_model", "siglip": "siglip_vision_model"}  # a 
 READ_TYPES = (*MODEL_TYPES, *WITH_TEXT)
 KNOWN_TYPES = "vit, deit, vit_mae, vit_msn, ijepa, dinov2, clip and siglip"  # in messages
 HEADS, IMAGE_SIZE = 12, 224  # of every type
+OTHER_PROBLEMS = {"multi_label_classification": "several labels an image", "regression": "numbers, not labels"}
 
 
 def is_config(content: Mapping[str, Any]) -> bool:
@@ -84,10 +85,11 @@ def read_model_config(config: JsonObject) -> Sidecar:
             f"{printable(config.path)}: minivit does not read models of type {quoted(model_type)}; of transformers' "
             f"types it reads {KNOWN_TYPES}"
         )
-    if config.content.get("problem_type") == "multi_label_classification":
+    trained_for = OTHER_PROBLEMS.get(str(config.content.get("problem_type")))
+    if trained_for is not None:
         notice(
-            f"{printable(config.path)}: trained for several labels an image (problem_type): predict's probabilities "
-            "are a softmax, of one label an image"
+            f"{printable(config.path)}: trained for {trained_for} (problem_type): predict's probabilities are a "
+            "softmax, of one label an image"
         )
     vision = _vision_part(config) if model_type in WITH_TEXT else config
     defaults = MODEL_TYPES.get(WITH_TEXT.get(model_type or "", model_type or ""))
@@ -145,15 +147,14 @@ def _sizes(config: JsonObject, defaults: ModelType | None) -> dict[str, Any]:
     if defaults is None:
         return sizes
     if defaults.has_qkv_bias and "qkv_bias" in config:
-        sizes["qkv_bias"] = _flag(config, "qkv_bias")
+        sizes["qkv_bias"] = config.flag("qkv_bias")
     if defaults.has_registers and "num_register_tokens" in config:
-        good = lambda v: isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**31  # noqa: E731
-        sizes["registers"] = config.get("num_register_tokens", good, "an integer of 0 or more")
+        sizes["registers"] = config.count("num_register_tokens")
     if defaults.has_ratio:
         sizes.pop("mlp_dim", None)
         if "use_swiglu_ffn" in config:
-            sizes["gated_mlp"] = _flag(config, "use_swiglu_ffn")
-        ratio = config.get("mlp_ratio", lambda v: is_number(v) and 0 < v < 1000, "a number above 0")
+            sizes["gated_mlp"] = config.flag("use_swiglu_ffn")
+        ratio = config.ratio("mlp_ratio")
         if ratio is not None:
             sizes["mlp_dim"] = mlp_width(config.integer("hidden_size") or HIDDEN_SIZE, ratio, sizes.get("gated_mlp"))
     return sizes
@@ -169,10 +170,6 @@ def mlp_width(dim: int, ratio: float, gated: bool | None) -> int:
     """
     width = int(dim * ratio)
     return (int(width * 2 / 3) + 7) // 8 * 8 if gated else width
-
-
-def _flag(config: JsonObject, name: str) -> bool:
-    return config.get(name, lambda value: isinstance(value, bool), "true or false")
 
 
 def _layer_scale(config: JsonObject) -> float | None:

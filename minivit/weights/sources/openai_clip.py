@@ -83,7 +83,7 @@ class OpenAIClip(SlotSource):
             gelu=_gelu(hints),
             norm_eps=hints.sidecar.norm_eps or 1e-5,
             embedding_norm=True,
-            layer_scale=1e-5 if f"{BLOCK}0.ls_1.gamma" in shapes else None,
+            layer_scale=(hints.sidecar.layer_scale or 1e-5) if f"{BLOCK}0.ls_1.gamma" in shapes else None,
             drop_rest=drop_rest,
         )
 
@@ -135,14 +135,25 @@ class OpenAIClip(SlotSource):
             )
         width, head_width = vision.integer("width"), vision.integer("head_width") or WIDTH_OF_A_HEAD
         sizes = {"dim": width, "depth": vision.integer("layers"), "patch_size": vision.integer("patch_size")}
+        sizes["num_classes"] = model.integer("embed_dim")
+        sizes["layer_scale"] = vision.number("ls_init_value")
+        if width and (ratio := vision.ratio("mlp_ratio")):
+            sizes["mlp_dim"] = int(width * ratio)
         scaling: dict[str, Any] = {"mean": preprocess.numbers("mean"), "std": preprocess.numbers("std")}
         scaling["interpolation"] = preprocess.word("interpolation")
-        scaling["resize"] = RESIZES.get(preprocess.word("resize_mode") or "")
+        mode = preprocess.word("resize_mode") or "shortest"
+        if mode not in RESIZES:
+            raise CheckpointError(
+                f"{printable(config.path)}: resize_mode {quoted(mode)} is not one of {' and '.join(RESIZES)}: write "
+                "one of them there, if it is near enough"
+            )
+        scaling["resize"] = RESIZES[mode]
         return Sidecar(
             source=CONFIG,
             heads=max(1, width // head_width) if width else None,
             image_size=vision.image_size("image_size"),
             gelu="quick" if model.content.get("quick_gelu") else "erf",
+            layer_scale=vision.number("ls_init_value"),
             sizes={name: size for name, size in sizes.items() if size},
             preprocessing={name: value for name, value in scaling.items() if value},
             preprocessing_source=CONFIG,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import CheckpointError, ConfigError
-from ...preprocessing import CLIP_MEAN, CLIP_STD, INTERPOLATIONS, Preprocessing
+from ...preprocessing import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, Preprocessing
 from ...utils.notices import notice
 from ...utils.text import printable, quoted
 from .sidecar import JsonObject, is_number, is_positive
@@ -32,6 +32,7 @@ UNSUPPORTED_FIELDS = (
     "rescale_offset", "include_top", "offset",
 )  # fmt: skip
 TIMM_RESIZES = {"center": "cover", "squash": "exact"}  # by crop_mode
+TIMM_MEAN, TIMM_STD = IMAGENET_MEAN, IMAGENET_STD  # where a pretrained_cfg leaves them out
 
 
 def fields_of_preprocessor(content: JsonObject) -> dict[str, Any]:
@@ -56,12 +57,21 @@ def fields_of_preprocessor(content: JsonObject) -> dict[str, Any]:
 
 
 def _processor(content: JsonObject) -> tuple[str, Preprocessing]:
-    """Return which processor's file it is, "" for an unknown one, and what that one does by default."""
+    """Return which processor's file it is, "" if it does not say it, and what that one does by default.
+
+    Raises:
+        CheckpointError: for another processor, whose resize and crop may follow a formula that minivit does not have.
+    """
     name = content.word("image_processor_type") or content.word("feature_extractor_type") or ""
     for kind, default in PROCESSORS.items():
         if name in (f"{kind}{end}" for end in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil",
                                                "FeatureExtractor")):  # fmt: skip
             return kind, default
+    if name:
+        raise CheckpointError(
+            f"{printable(content.path)}: minivit does not know {quoted(name, 40)}, only {', '.join(PROCESSORS)}: move "
+            "the file away, and give mean, std, resize and crop (--mean ...)"
+        )
     return "", Preprocessing()
 
 
@@ -70,7 +80,7 @@ def _refuse_other_pixels(content: JsonObject, kind: str) -> None:
 
     Args:
         content: the file.
-        kind: the processor's, "" for an unknown one; the known ones ignore fields of others.
+        kind: the processor's, "" if the file does not say it; a known one ignores fields of others.
     """
     fields = UNSUPPORTED_FIELDS if kind else ("crop_pct", *UNSUPPORTED_FIELDS)
     found = next((name for name in fields if content.content.get(name)), None)
@@ -174,9 +184,12 @@ def fields_of_pretrained_cfg(content: JsonObject) -> dict[str, Any]:
     """
     if not content.content:
         return {}
-    mean, std = content.numbers("mean"), content.numbers("std")
-    fields: dict[str, Any] = {} if mean is None or std is None else {"mean": mean, "std": std}
     mode = content.word("crop_mode") or "center"
+    if mode == "border":
+        raise CheckpointError(
+            f"{printable(content.path)}: crop_mode 'border' adds a border to images, which minivit does not do: write "
+            "'center' there, if a crop is near enough"
+        )
     if mode not in TIMM_RESIZES:
         known = " and ".join(TIMM_RESIZES)
         notice(f"{printable(content.path)}: crop_mode {quoted(mode)} is taken as 'center': only {known} are known")
@@ -186,8 +199,9 @@ def fields_of_pretrained_cfg(content: JsonObject) -> dict[str, Any]:
         raise CheckpointError(f"{printable(content.path)}: interpolation {quoted(word)} is not one of {known}")
     shape = content.get("input_size", _is_shape, "[C, height, width]")
     return _checked(
-        fields
-        | {
+        {
+            "mean": content.numbers("mean") or TIMM_MEAN,
+            "std": content.numbers("std") or TIMM_STD,
             "resize": TIMM_RESIZES.get(mode, "cover"),
             "crop_share": float(content.number("crop_pct") or 0.875),
             "interpolation": word,

@@ -39,6 +39,7 @@ class Sidecar:
         classifier: "token", "gap" or "map".
         positions: "none" if the model has no position embeddings.
         layer_scale: the initial factor of LayerScale.
+        mlp_ratio: the outputs of the MLP's first layer over the width of a token, as timm says it.
         sizes: by the name of a field of minivit's configuration; the arrays must agree.
         classes: the names of the classes.
         preprocessing: fields of `Preprocessing` that a file says, such as mean, std and crop_share.
@@ -54,6 +55,7 @@ class Sidecar:
     classifier: str | None = None
     positions: str | None = None
     layer_scale: float | None = None
+    mlp_ratio: float | None = None
     sizes: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
@@ -130,6 +132,20 @@ class JsonObject:
     def number(self, name: str) -> float | None:
         """Return a number above 0 and at most 1."""
         return self.get(name, lambda v: is_number(v) and 0 < v <= 1, "a number above 0 and at most 1")
+
+    def ratio(self, name: str) -> float | None:
+        """Return a number above 0 that one width is of another."""
+        return self.get(name, lambda v: is_number(v) and 0 < v < 1000, "a number above 0")
+
+    def count(self, name: str) -> int | None:
+        """Return an integer of 0 or more."""
+        return self.get(
+            name, lambda v: is_positive(v) or (v == 0 and not isinstance(v, bool)), "an integer of 0 or more"
+        )
+
+    def flag(self, name: str) -> bool | None:
+        """Return true or false."""
+        return self.get(name, lambda v: isinstance(v, bool), "true or false")
 
     def word(self, name: str) -> str | None:
         """Return a text."""

@@ -158,11 +158,22 @@ class SlotSource(Source):
         except (ConfigError, CheckpointError) as error:
             raise CheckpointError(f"{path} ({self.name}'s layout) holds no model that fits: {error}") from error
         for option, size in sidecar.sizes.items():
-            if getattr(config, option) != size:
+            if getattr(config, option) != size and (option != "num_classes" or config.num_classes):
                 raise CheckpointError(
                     f"{path} has {option} = {getattr(config, option)}, but {sidecar.source} beside it says {size}: one "
                     "of the two belongs to another model"
                 )
+        for name in ("mean", "std"):
+            if (count := len(sidecar.preprocessing.get(name, (0.5,)))) not in (1, config.channels):
+                raise CheckpointError(
+                    f"{path} takes images of {config.channels} channels, but {sidecar.preprocessing_source} beside it "
+                    f"has a {name} of {count}: one of the two belongs to another model"
+                )
+        if config.num_classes == 1:
+            notice(
+                f"{path}: its head has one output, as for a yes-no question or a number: predict's probability, a "
+                "softmax of one class, is always 1; model(images) returns the output"
+            )
         self._say_which_copy(archive, names)
         known = sidecar.classes is not None and len(sidecar.classes) == config.num_classes
         if sidecar.classes is not None and config.num_classes and not known:

@@ -23,7 +23,7 @@ from ...utils.text import printable, quoted
 from ..formats.archive import Archive, Arrays, Shapes
 from .conventions import OTHER_SCALING, TIMM
 from .processors import fields_of_pretrained_cfg
-from .sidecar import CONFIG, JsonObject, Sidecar, is_positive, said_classes
+from .sidecar import CONFIG, JsonObject, Sidecar, is_number, is_positive, place_of, said_classes
 from .sizes import (
     PUBLISHED,
     count,
@@ -40,7 +40,7 @@ from .sizes import (
 from .slots import CONVOLUTION_AXES, QUERY, Slot, SlotSource, head_slots, linear_slots, norm_slots
 from .source import Description, Hints
 from .timm_config import check_timm_has
-from .timm_names import architecture_of, what_is_missing
+from .timm_names import architecture_of, is_name_of_vit, what_is_missing
 
 PATCH_KERNEL = "patch_embed.proj.weight"
 PATCH_BIAS = "patch_embed.proj.bias"
@@ -66,12 +66,18 @@ AIMV2 = ((1024, 24, 2816), (1536, 24, 4096), (2048, 24, 5632), (3072, 24, 8192))
 
 # Sizes that the arrays show too: timm's names, and minivit's.
 SIZES = {"embed_dim": "dim", "depth": "depth", "patch_size": "patch_size", "in_chans": "channels"}
-
-# Arguments of timm's models that the arrays show.
-SHOWN_BY_ARRAYS = {
-    "img_size", "num_classes", "mlp_ratio", "qkv_bias", "proj_bias", "qk_norm", "init_values", "class_token",
-    "no_embed_class", "reg_tokens", "pre_norm", "fc_norm", "final_norm", "scale_attn_norm", "scale_mlp_norm",
+COUNTS = {"num_classes": "num_classes", "reg_tokens": "registers"}
+FLAGS = {
+    "qkv_bias": "qkv_bias", "qk_norm": "qk_norm", "class_token": "class_token", "pre_norm": "embedding_norm",
+    "final_norm": "final_norm",
 }  # fmt: skip
+
+# Other arguments of timm's models that the arrays show.
+SHOWN_BY_ARRAYS = {
+    *SIZES, *COUNTS, *FLAGS, "img_size", "mlp_ratio", "proj_bias", "init_values", "no_embed_class", "fc_norm",
+    "scale_attn_norm", "scale_mlp_norm",
+}  # fmt: skip
+IMAGES = {"mean", "std", "input_size", "crop_pct", "crop_mode", "interpolation"}  # fields of a pretrained_cfg
 
 # Arguments that change nothing but training, or how images of another size are taken.
 OF_TRAINING = re.compile(r"\w*_?drop_rate|drop_path_rate|weight_init|fix_init|dynamic_img_(size|pad)|pretrained_strict")
@@ -141,6 +147,7 @@ class Timm(SlotSource):
         dim, channels, patch_size = patch_sizes(shapes, PATCH_KERNEL)
         depth = count(shapes, r"blocks\.([0-9]+)\.")
         mlp_dim, gated = _mlp(shapes) if depth else (dim, False)
+        _check_mlp_ratio(shapes, dim, hints)
         rms = "blocks.0.norm1.weight" in shapes and "blocks.0.norm1.bias" not in shapes  # RMSNorm has no bias
         tokens = _Tokens(shapes)
         classifier = _classifier(shapes, hints)
@@ -195,7 +202,7 @@ class Timm(SlotSource):
             registers=tokens.registers,
             positions_for=positions_for,
             embedding_norm="norm_pre.weight" in shapes,
-            layer_scale=1e-5 if "blocks.0.ls1.gamma" in shapes else None,
+            layer_scale=(hints.sidecar.layer_scale or 1e-5) if "blocks.0.ls1.gamma" in shapes else None,
             qkv_bias="blocks.0.attn.qkv.bias" in shapes or depth == 0,
             qk_norm="blocks.0.attn.q_norm.weight" in shapes,
             gated_mlp=gated,
@@ -260,13 +267,21 @@ class Timm(SlotSource):
         return TIMM, f"as timm's ViTs have it; {OTHER_SCALING}"
 
     def understands_config(self, content: Mapping[str, Any]) -> bool:
-        """Return whether it names an architecture, as timm's does."""
-        return isinstance(content.get("architecture"), str)
+        """Return whether it names an architecture, as timm's does, or has timm's other fields."""
+        return "architecture" in content and (
+            isinstance(content["architecture"], str) or bool({"model_args", "pretrained_cfg"} & content.keys())
+        )
 
     def read_config(self, config: JsonObject) -> Sidecar:
         """Return what timm's `config.json` says: heads, arithmetic, size, pooling, classes, preprocessing."""
-        name = config.content["architecture"]
+        name = config.word("architecture")
+        if name is None:
+            raise CheckpointError(
+                f"{printable(config.path)}: architecture must be a name of one of timm's models, not null"
+            )
         pretrained, changes = config.part("pretrained_cfg"), config.part("model_args")
+        if "pretrained_cfg" not in config and IMAGES & config.content.keys():
+            pretrained = config  # timm's older form
         _check_arguments(name, changes)
         image_shape = pretrained.get(
             "input_size",
@@ -274,9 +289,25 @@ class Timm(SlotSource):
             "[C, height, width]",
         )
         sizes: dict[str, Any] = {ours: changes.integer(theirs) for theirs, ours in SIZES.items() if theirs in changes}
+        sizes |= {ours: changes.count(theirs) for theirs, ours in COUNTS.items() if theirs in changes}
+        sizes |= {ours: changes.flag(theirs) for theirs, ours in FLAGS.items() if theirs in changes}
+        start: Any = changes.get("init_values", is_number, "a number")
+        start = start if start is not None and 0 <= start <= 1 else None  # the arrays say it anyway
+        if start is not None:
+            sizes["layer_scale"] = start or None
+        classes = [each.count("num_classes") for each in (changes, config, pretrained) if "num_classes" in each]
         known = architecture_of(name)
         if known is not None:
             sizes = {"dim": known.dim} | sizes
+        if classes:
+            sizes["num_classes"] = classes[0]
+        pooling = changes.word("global_pool")
+        pooling = config.word("global_pool") if pooling is None else pooling
+        if pooling == "":
+            notice(
+                f"{printable(config.path)}: global_pool is empty, so that timm's model returns all tokens; "
+                "minivit's head reads the class token or the mean of the patches (--pool)"
+            )
         act, norm = changes.word("act_layer"), changes.word("norm_layer")
         positions = changes.word("pos_embed")
         return Sidecar(
@@ -286,7 +317,9 @@ class Timm(SlotSource):
             gelu=ACTIVATIONS[act.lower()] if act else known.gelu if known else None,
             norm_eps=1e-6 if norm else known.norm_eps if known else None,
             image_size=changes.image_size("img_size") or (image_shape and (image_shape[1], image_shape[2])),
-            classifier=POOLING.get(changes.word("global_pool") or config.word("global_pool") or ""),
+            classifier=POOLING.get(pooling or ""),
+            layer_scale=start or None,
+            mlp_ratio=changes.ratio("mlp_ratio"),
             positions="none" if positions in ("", "none") else None,
             sizes=sizes,
             classes=said_classes(config, "label_names"),
@@ -307,8 +340,13 @@ def _check_arguments(name: str, changes: JsonObject) -> None:
     path = printable(changes.path)
     if missing := what_is_missing(name):
         raise CheckpointError(f"{path} says that the model is timm's {quoted(name)}: minivit's ViTs have no {missing}")
+    if not is_name_of_vit(name):
+        raise CheckpointError(
+            f"{path} says that the model is timm's {quoted(name)}, which is not a ViT: if the weights are a ViT's, "
+            "write its name there, such as 'vit_base_patch16_224'"
+        )
     for argument, value in changes.content.items():
-        if value is None or argument in SHOWN_BY_ARRAYS or argument in SIZES or OF_TRAINING.fullmatch(argument):
+        if value is None or argument in SHOWN_BY_ARRAYS or OF_TRAINING.fullmatch(argument):
             continue
         if argument in ("num_heads", "pos_embed"):
             continue
@@ -375,6 +413,20 @@ def _mlp(shapes: Shapes) -> tuple[int, bool]:
     outputs = shape_of(shapes, "blocks.0.mlp.fc1.weight", 2)[0]
     width = shape_of(shapes, "blocks.0.mlp.fc2.weight", 2)[1]
     return (width, True) if outputs == 2 * width else (outputs, False)
+
+
+def _check_mlp_ratio(shapes: Shapes, dim: int, hints: Hints) -> None:
+    """Raise CheckpointError if a `config.json` says another width of the MLP's first layer than the arrays have."""
+    ratio = hints.sidecar.mlp_ratio
+    names = [name for name in ("blocks.0.mlp.fc1.weight", "blocks.0.mlp.fc1_g.weight") if name in shapes]
+    if ratio is None or not names:
+        return
+    width = shape_of(shapes, names[0], 2)[0]
+    if int(dim * ratio) != width:
+        raise CheckpointError(
+            f"{names[0]} has {width} outputs, but by mlp_ratio in {place_of(hints.sidecar.source)} it has "
+            f"{int(dim * ratio)}: one of the two belongs to another model"
+        )
 
 
 def _classifier(shapes: Shapes, hints: Hints) -> str:

@@ -45,6 +45,9 @@ OTHERS = (
 )  # fmt: skip
 
 
+WORDS_OF_VITS = {"vit", "deit", "flexivit", "eva", "beit", "aimv"}  # words of names, without their numbers
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What a name says.
@@ -84,6 +87,11 @@ def architecture_of(name: str | None) -> Architecture | None:
     elif name.startswith("vit_base_patch16_gap_"):
         heads = 16
     return Architecture(dim, heads, _activation(name), eps)
+
+
+def is_name_of_vit(name: str) -> bool:
+    """Return whether a name of an architecture has the word for a ViT in it, as all of timm's ViTs have."""
+    return bool(WORDS_OF_VITS & set(re.split(r"[^a-z]+", name.lower())))
 
 
 def _activation(name: str) -> str:
