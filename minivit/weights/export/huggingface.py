@@ -13,6 +13,7 @@ from ..save import save_weights
 from ..sources.huggingface_written import config_json, transformers_class_of
 from ..sources.processors import PILLOW_FILTERS
 from ..sources.sidecar import CONFIG, PREPROCESSOR
+from ..sources.timm_config import for_each_channel
 from .card import model_card
 from .target import Exported, ExportOptions, Target
 
@@ -71,7 +72,7 @@ def preprocessor_json(preprocessing: Preprocessing, image_shape: tuple[int, int,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": list(mean if len(mean) == channels else mean * channels),
-        "image_std": list(std if len(std) == channels else std * channels),
+        "image_mean": for_each_channel(mean, channels),
+        "image_std": for_each_channel(std, channels),
     }
     return values | ({"do_center_crop": True, "crop_size": {"height": height, "width": width}} if crops else {})

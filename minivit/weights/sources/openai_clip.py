@@ -134,7 +134,11 @@ class OpenAIClip(SlotSource):
                 f"{printable(config.path)}: minivit has no such part as {quoted(other[0])} in vision_cfg"
             )
         width, head_width = vision.integer("width"), vision.integer("head_width") or WIDTH_OF_A_HEAD
-        sizes = {"dim": width, "depth": vision.integer("layers"), "patch_size": vision.integer("patch_size")}
+        sizes: dict[str, Any] = {
+            "dim": width,
+            "depth": vision.integer("layers"),
+            "patch_size": vision.integer("patch_size"),
+        }
         sizes["num_classes"] = model.integer("embed_dim")
         sizes["layer_scale"] = vision.number("ls_init_value")
         if width and (ratio := vision.ratio("mlp_ratio")):

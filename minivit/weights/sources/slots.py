@@ -164,7 +164,9 @@ class SlotSource(Source):
                     "of the two belongs to another model"
                 )
         for name in ("mean", "std"):
-            if (count := len(sidecar.preprocessing.get(name, (0.5,)))) not in (1, config.channels):
+            values = sidecar.preprocessing.get(name, (0.5,))
+            count = 1 if values == values[:1] * 3 else len(values)  # one grey for RGB is beside grey models too
+            if count not in (1, config.channels):
                 raise CheckpointError(
                     f"{path} takes images of {config.channels} channels, but {sidecar.preprocessing_source} beside it "
                     f"has a {name} of {count}: one of the two belongs to another model"

@@ -123,13 +123,14 @@ def _pretrained(model: Classifier, config: ViTConfig) -> dict[str, Any]:
     height, width, channels = config.image_shape
     return {
         "num_classes": config.num_classes, "input_size": [channels, height, width], "fixed_input_size": True,
-        "mean": _for_each_channel(images.mean, channels), "std": _for_each_channel(images.std, channels),
+        "mean": for_each_channel(images.mean, channels), "std": for_each_channel(images.std, channels),
         "interpolation": images.interpolation, "crop_pct": images.crop_share, "crop_mode": CROP_MODES[images.resize],
         "first_conv": "patch_embed.proj", "classifier": ["head", "head_dist"] if config.distillation else "head",
     }  # fmt: skip
 
 
-def _for_each_channel(values: tuple[float, ...], channels: int) -> list[float]:
+def for_each_channel(values: tuple[float, ...], channels: int) -> list[float]:
+    """Return a mean or a standard deviation as a list with one number for each channel."""
     return list(values) if len(values) == channels else [values[0]] * channels
 
 
