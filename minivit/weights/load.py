@@ -29,6 +29,7 @@ from .published import sidecar_of_published
 from .scaling import Channels
 from .sources.families import family_of
 from .sources.minivit import AVERAGED_WEIGHTS, WEIGHTS, read_arrays, section
+from .sources.notes import with_note
 from .sources.registry import MINIVIT, SOURCES, read_sidecar, source_of
 from .sources.source import Description, Header, Hints, Source
 
@@ -247,6 +248,7 @@ def identify(archive: Archive, hints: Hints) -> Identified:
     sidecar = sidecar_of_published(archive.path)
     if sidecar is None:
         sidecar = read_sidecar(archive.path, source.config_file) if source.has_sidecar else hints.sidecar
+    sidecar = with_note(sidecar, archive)
     said = {name: getattr(hints, name) for name in ARITHMETIC if getattr(hints, name) is not None}
     hints = replace(hints, sidecar=replace(sidecar, **said))
     try:

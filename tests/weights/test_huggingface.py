@@ -323,7 +323,7 @@ def test_what_is_written_has_transformers_names_and_comes_back(tmp_path, kind, s
 
     with open_archive(tmp_path / f"model{suffix}") as archive:
         assert f"{wrapper}embeddings.patch_embeddings.projection.weight" in archive.shapes or kind == "vit_msn"
-        assert archive.text == ({"format": "pt"} if suffix == ".safetensors" else {})
+        assert archive.text.get("format") == ("pt" if suffix == ".safetensors" else None)
     assert same(loaded(tmp_path / f"model{suffix}")[0], model)
 
 

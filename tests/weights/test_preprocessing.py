@@ -496,7 +496,7 @@ def test_arithmetic_that_no_model_has_is_refused(tmp_path, capsys, option):
 def test_a_wrong_option_is_called_by_its_name(tmp_path, capsys, options, sentence):
     path = write_safetensors(tmp_path / "model.safetensors", timm_arrays())
 
-    assert cli.main(["info", str(path), *options]) == 2
+    assert cli.main(["info", str(path), "--heads", "2", *options]) == 2
 
     assert sentence in capsys.readouterr().err
 

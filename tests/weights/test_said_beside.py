@@ -51,7 +51,7 @@ def said(load):
 
 
 @pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
-@pytest.mark.parametrize(("dim", "depth"), [(1152, 1), (384, 7), (192, 2), (128, 2), (64, 1), (512, 1)])
+@pytest.mark.parametrize(("dim", "depth"), [(1152, 1), (384, 7), (192, 2), (128, 2), (64, 1), (512, 1), (8, 2)])
 def test_heads_that_nobody_says_are_asked_for(tmp_path, make, dim, depth):
     path = folder(tmp_path, make(dim=dim, depth=depth))
 
@@ -70,13 +70,22 @@ def test_heads_of_the_one_published_model_of_these_sizes_are_said(tmp_path, dim,
     assert f"heads={heads} as ViT-{name} has" in notice
 
 
-def test_a_narrow_toy_has_one_head_and_that_is_said(tmp_path):
+@pytest.mark.parametrize("content", [[], 3, None, {"num_heads": 2}, "a folder"], ids=str)
+def test_a_config_that_describes_no_model_does_not_say_the_heads(tmp_path, content):
     path = folder(tmp_path, timm_arrays())
+    if content == "a folder":
+        (tmp_path / "config.json").mkdir()
+    else:
+        (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
 
-    (notice,), model = said(lambda: load_model(path))
+    with pytest.raises(CheckpointError, match="how many heads its 2 blocks of width 8 have: give heads"):
+        load_model(path)
 
-    assert model.config.heads == 1
-    assert "heads=1" in notice and "grid=(2, 2)" in notice and len(notice.replace(str(tmp_path), "")) < 200
+
+def test_without_blocks_nothing_depends_on_the_heads(tmp_path):
+    notices, model = said(lambda: load_model(folder(tmp_path, timm_arrays(depth=0)), **ARITHMETIC))
+
+    assert model.config.depth == 0 and not any("heads" in each for each in notices)
 
 
 @pytest.mark.parametrize("heads", [0, -1, True, 2.0, "2", [2], np.float32(2)])

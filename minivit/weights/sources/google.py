@@ -58,6 +58,7 @@ class Google(SlotSource):
     name = "Google"
     layout = "google"
     landmark = re.compile(r"(^|[/\\])embedding[/\\]kernel$")
+    shows_heads = True
     names_what_is_left_out = True
     ignored = re.compile(OPTIMIZER_STATE)
     pixel_scaling = ", as Google's models expect"
@@ -120,6 +121,8 @@ class Google(SlotSource):
             positions="learned" if POSITIONS in shapes else "sincos2d",
             backbone=backbone,
             backbone_width=backbone_width,
+            gelu=hints.sidecar.gelu or "tanh",
+            norm_eps=hints.sidecar.norm_eps or 1e-6,
             positions_for="all" if places_class else "patches",
             pooling_mlp_dim=pooling_mlp_dim if pooling_mlp_dim != mlp_dim else None,
         )

@@ -19,7 +19,7 @@ from ...models.configs import AnyConfig, ViTConfig
 from ...preprocessing import Preprocessing
 from ...utils.notices import notice
 from ...utils.text import printable, quoted
-from ..formats.archive import Archive, Shapes, write_archive
+from ..formats.archive import Archive, Shapes
 from .conventions import HUGGING_FACE, OTHER_SCALING
 from .huggingface_config import ACTIVATIONS, MODEL_TYPES, is_config, read_model_config
 from .huggingface_written import transformers_class_of
@@ -237,8 +237,7 @@ class HuggingFace(SlotSource):
         config = model.config
         if isinstance(config, ViTConfig) and config.layer_scale is not None and config.registers:
             arrays[f"{wrapper}embeddings.mask_token"] = np.zeros((1, config.dim), np.float32)  # only pre-training's
-        text = {"format": "pt"} if Path(path).suffix == ".safetensors" else None  # transformers 4 asks for it
-        write_archive(path, arrays, text)
+        self.write_arrays(model, path, arrays, format="pt")  # transformers 4 asks for the format
 
     # -- the files beside the weights ----------------------------------------------------------------
 

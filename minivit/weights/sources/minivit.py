@@ -178,7 +178,7 @@ def header_and_digests(archive: Archive) -> tuple[Header, dict[str, str]]:
         raise CheckpointError(f"{path} was not written by minivit: it has no {FORMAT!r} header")
     digests, checksum, version = (header.pop(name, None) for name in (HASHES, CHECKSUM, "version"))
     if (digests, checksum, version) == (None, None, None):
-        _check_fields(header, path)
+        check_fields(header, path)
         return header, {}
     types = {n: [archive.types[n], list(shape)] for n, shape in archive.shapes.items() if n != FORMAT}
     if version != VERSION and isinstance(version, int) and version > VERSION:
@@ -186,7 +186,7 @@ def header_and_digests(archive: Archive) -> tuple[Header, dict[str, str]]:
     whole = {**header, "version": version, HASHES: digests}
     if checksum != _checksum(whole, types) or not isinstance(digests, dict) or set(digests) != set(types):
         raise CheckpointError(f"{path} is damaged: its header was changed after it was written")
-    _check_fields(header, path)
+    check_fields(header, path)
     return header, digests
 
 
@@ -204,7 +204,7 @@ def _unchecked_header(archive: Archive) -> Header | None:
         return None
 
 
-def _check_fields(header: Header, path: str) -> None:
+def check_fields(header: Header, path: str) -> None:
     """Raise CheckpointError for a field of another type than minivit writes; null counts as absent."""
     rules: dict[str, tuple[bool, str]] = {}
     for name, value in header.items():

@@ -26,6 +26,7 @@ from ...preprocessing import Preprocessing, joined, preprocessing_in
 from ...utils.notices import notice
 from ...utils.text import listed, printable
 from ..formats.archive import Archive, Arrays, Shapes, refuse_non_finite, refuse_other_types, write_archive
+from .notes import images_in_note, note_of, say_what_is_not_noted
 from .source import Description, Header, Hints, Source
 
 QUERY, KEY, VALUE = range(3)
@@ -113,11 +114,13 @@ class SlotSource(Source):
 
     Attributes:
         landmark: finds a name that every file of the source has, and no file of a source that is asked later.
+        shows_heads: whether the shapes show the number of attention heads.
         names_what_is_left_out: whether a notice names arrays that have no standard name.
         ignored: finds names of arrays that are not part of the model and need no notice, such as an optimiser's state.
     """
 
     landmark: ClassVar[re.Pattern[str]]
+    shows_heads: bool = False
     names_what_is_left_out: bool = False
     ignored: ClassVar[re.Pattern[str]] = re.compile(r"a^")  # matches nothing
 
@@ -183,7 +186,8 @@ class SlotSource(Source):
                 f"{sidecar.source} beside {path} names {len(sidecar.classes):,} classes, but the head has "
                 f"{config.num_classes:,}: the names are not used"
             )
-        return Description(config, {"classes": list(sidecar.classes or ())} if known else {})
+        header = {"classes": list(sidecar.classes or ())} if known else {}
+        return Description(config, header | images_in_note(archive, sidecar))
 
     def _say_which_copy(self, archive: Archive, names: Mapping[str, str]) -> None:
         """Give a notice if a file holds an average of the weights beside the weights, and which of them is taken."""
@@ -265,10 +269,27 @@ class SlotSource(Source):
         return {slot.theirs: slot.get(state) for slot in self.slots(model.config)}
 
     def write(self, model: Classifier, path: str | Path, header: Header | None) -> None:
-        """Write a model's arrays, if this source has a layout that is written; such a file has no header."""
+        """Write a model's arrays, if this source has a layout that is written, with a note for minivit.
+
+        A .npz file has no place for the note: a notice names what it would say.
+        """
         if self.layout is None:
             super().write(model, path, header)
-        write_archive(path, self.arrays_of(model))
+        self.write_arrays(model, path, self.arrays_of(model))
+
+    def write_arrays(self, model: Classifier, path: str | Path, arrays: Arrays, **text: str) -> None:
+        """Write arrays with a note on their model, and with other texts, if the file has a place for them.
+
+        Args:
+            model: the model.
+            path: ends in .npz or .safetensors.
+            arrays: by their names in this layout.
+            **text: more metadata of a .safetensors file, by name.
+        """
+        has_place = Path(path).suffix == ".safetensors"
+        write_archive(path, arrays, {**text, **note_of(model)} if has_place else None)
+        if not has_place:
+            say_what_is_not_noted(model, path, self.name, self.shows_heads)
 
 
 def linear_slots(

@@ -88,8 +88,8 @@ class TorchVision(SlotSource):
             num_classes=width_of(shapes, "heads.head.weight", 0),
             channels=channels,
             representation=shape_of(shapes, "heads.pre_logits.weight", 2)[0] if has_hidden_layer else None,
-            gelu="erf",
-            norm_eps=1e-6,
+            gelu=hints.sidecar.gelu or "erf",
+            norm_eps=hints.sidecar.norm_eps or 1e-6,
         )
 
     def slots(self, config: ViTConfig) -> Iterator[Slot]:
