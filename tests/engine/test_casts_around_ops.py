@@ -13,6 +13,7 @@ from minivit.backend.products import matmul, matmul_add, sum_over
 from minivit.backend.threads import PerThread
 from minivit.engine import fused, ops, reference
 from minivit.engine.tensor import op, rounded_once
+from tests.gpu import strict_cupy
 
 F16 = np.float16
 
@@ -75,6 +76,27 @@ def test_an_op_in_the_table_is_on_the_tape_without_casts(name):
 
     assert node.vjp.__qualname__ == f"{name}.<locals>.vjp"
     assert all(parent is None or isinstance(parent, Tensor) for parent in node.parents)
+
+
+READ_HALF_ON_A_GPU = {  # by a kernel; of x, and of a row for LayerNorm
+    "attention": lambda x, row: fused.attention(x, 1),
+    "attention_with_weights": lambda x, row: fused.attention_with_weights(x, 1)[0],
+    "dropout": lambda x, row: fused.dropout(x, 0.5, np.random.default_rng(0)),
+    "layer_norm": lambda x, row: fused.layer_norm(x, row, row),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "casts_on_gpu"),
+    [*((call, False) for call in READ_HALF_ON_A_GPU.values()), (lambda x, row: fused.softmax(x), True)],
+    ids=[*READ_HALF_ON_A_GPU, "softmax"],
+)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_on_a_gpu_a_kernel_reads_half_precision_without_casts(call, casts_on_gpu, device):
+    with strict_cupy.installed():
+        x, row = (Tensor(np.ones(shape, F16), requires_grad=True).to(device) for shape in ((1, 2, 3), 3))
+        name = call(x, row)._node.vjp.__qualname__
+        assert name.startswith("astype.") == (casts_on_gpu or device == "cpu")
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
