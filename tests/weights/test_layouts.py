@@ -142,12 +142,21 @@ def test_prefixes_are_seen_through(tmp_path, prefix):
     assert same_logits(load_model(path), model)
 
 
-def test_an_optimisers_state_is_no_weights(tmp_path):
+@pytest.mark.parametrize(
+    ("prefix", "state"),
+    [
+        ("checkpoint/optimizer/target/", "opt/state/"), ("params/", "opt/0/mu/"), ("params/", "opt/1/0/nu/params/"),
+        ("params/", "opt_state/0/mu/params/"), ("params/", "optimizer_state/0/"), ("opt/target/", "opt/state/"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("separator", ["/", ".", "\\"])
+def test_an_optimisers_state_is_no_weights(tmp_path, prefix, state, separator):
     """It has arrays of the same names and shapes, under a prefix that may be the shorter one."""
 
     def with_state(arrays):
-        moved = {f"checkpoint/optimizer/target/{name}": array for name, array in arrays.items()}
-        return moved | {f"opt/state/{name}": array + 1.0 for name, array in arrays.items()}
+        both = {prefix + name: array for name, array in arrays.items()}
+        both |= {state + name: array + 1.0 for name, array in arrays.items()}
+        return {name.replace("/", separator): array for name, array in both.items()}
 
     model, path = google_file(tmp_path, with_state)
 

@@ -12,6 +12,7 @@ from minivit.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from tests.support import random_images, tiny_vit
 from tests.weights.files import hf_arrays, timm_arrays, write_safetensors
 from tests.weights.test_timm import is_the_same, said
+from tests.weights.torch_files import torch_file
 
 HEADS = {"heads": 2}
 
@@ -45,6 +46,33 @@ def test_what_may_change_the_numbers_is_not_left_out(tmp_path, name):
 
     with pytest.raises(CheckpointError, match=f"{name} is unknown"):
         load_model(write_safetensors(tmp_path / "a.safetensors", arrays), **HEADS)
+
+
+ADAM = {"state": {0: {"exp_avg": np.ones((8, 8), np.float32)}}, "param_groups": [{"lr": np.ones((), np.float32)}]}
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"best_acc1": np.ones((), np.float32)}, {"lr": np.ones(1, np.float32), "num_updates": np.ones((), np.int64)},
+        {"optimizer_state_dict": ADAM}, {"optimizer_G": ADAM}, {"optim_state": ADAM}, {"my_own": [ADAM]},
+        {"lr_scheduler_state_dict": {"base_lrs": np.ones(3, np.float32)}},
+        {"rng": np.ones(9, np.uint8), "torch_rng_state": np.ones(9, np.uint8)},
+    ],
+    ids=lambda value: " ".join(value),
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict"])
+def test_what_a_training_script_keeps_beside_a_state_dict_is_left_out(tmp_path, key, beside):
+    (tmp_path / "a.pth").write_bytes(torch_file({"epoch": 3, key: timm_arrays()} | beside))
+
+    assert is_the_same(said(lambda: load_model(tmp_path / "a.pth", **HEADS))[1], plain(tmp_path))
+
+
+def test_a_single_number_in_a_state_dict_is_not_left_out(tmp_path):
+    (tmp_path / "a.pth").write_bytes(torch_file({"model": timm_arrays() | {"temperature": np.ones((), np.float32)}}))
+
+    with pytest.raises(CheckpointError, match="temperature is unknown"):
+        load_model(tmp_path / "a.pth", **HEADS)
 
 
 def test_ibots_embedding_of_masked_patches_is_left_out(tmp_path):

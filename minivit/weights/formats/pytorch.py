@@ -450,6 +450,9 @@ PARAMETER = re.compile(r"(.*\.)?(weight|bias)", re.DOTALL)  # the names that nea
 def named_arrays(root: Any) -> tuple[dict[str, Leaf], dict[str, Any]]:
     """Return the arrays in nested containers by their names: the keys on the way to them, with dots between.
 
+    A single number beside a state dict, not in it, is left out as a number without a tensor is: it is a measure or a
+    counter of a training script, such as `best_acc1`. In a state dict it may be a parameter.
+
     The second dictionary has the values of state dicts that are in the place of an array: None and lists of numbers.
 
     Raises:
@@ -457,6 +460,7 @@ def named_arrays(root: Any) -> tuple[dict[str, Leaf], dict[str, Any]]:
     """
     found: dict[str, Leaf] = {}
     in_place_of_arrays: list[tuple[str, str, Any]] = []
+    single: dict[str, str] = {}  # arrays of one number, and the prefixes of their containers
     state_dicts: set[str] = set()  # the prefixes of containers with parameters
     characters = 0
     for prefix, key, leaf in _leaves(root):
@@ -472,6 +476,10 @@ def named_arrays(root: Any) -> tuple[dict[str, Leaf], dict[str, Any]]:
         if name in found:
             raise ValueError(f"two of its arrays have the name {quoted(name)}")
         found[name] = leaf
+        if not isinstance(leaf, Unreadable) and math.prod(leaf.shape) == 1:
+            single[name] = prefix
+    if state_dicts:
+        found = {name: leaf for name, leaf in found.items() if single.get(name) in (None, *state_dicts)}
     in_state_dicts = (each for each in in_place_of_arrays if each[0] in state_dicts)
     return found, {prefix + key: value for prefix, key, value in itertools.islice(in_state_dicts, MOST_OTHERS)}
 

@@ -31,7 +31,9 @@ from .stacked import unstacked
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 PRE_LOGITS = "pre_logits/kernel"
 POOLING = "MAPHead_0"
-OPTIMIZER_STATE = r"(^|/)opt(imizer)?/state(/|$)|(^|/)opt_state(/|$)"
+OPTIMIZER_STATE = (
+    r"(^|[/\\.])(opt(imizer)?[/\\.](?!target[/\\.])|opt(imizer)?_states?([/\\.]|$))"  # the model is in opt/target
+)
 
 # The parts of a block: newer files number each kind of part separately, the published ones number all parts in turn.
 NEWER_AND_PUBLISHED_NUMBERS = (
@@ -57,7 +59,7 @@ class Google(SlotSource):
 
     name = "Google"
     layout = "google"
-    landmark = re.compile(r"(^|[/\\])embedding[/\\]kernel$")
+    landmark = re.compile(r"(^|[/\\.])embedding[/\\.]kernel$")
     shows_heads = True
     names_what_is_left_out = True
     ignored = re.compile(OPTIMIZER_STATE)
@@ -69,7 +71,7 @@ class Google(SlotSource):
 
     def standard_names(self, shapes: Shapes) -> dict[str, str]:
         """Return names without prefixes (`opt/target/`, `params/` ...), numbered as in the published files."""
-        slashed = {name: name.replace("\\", "/") for name in shapes}  # some were written on Windows
+        slashed = {name: re.sub(r"[\\.]", "/", name) for name in shapes}  # written on Windows, or joined by dots
         by_slashed = {slashed[name]: shape for name, shape in shapes.items()}
         short = names_behind_prefix(by_slashed, "embedding/kernel", OPTIMIZER_STATE)
         short = {name: short[slash] for name, slash in slashed.items() if slash in short}

@@ -45,8 +45,9 @@ TEACHER, STUDENT = "teacher", "student"  # beside a student, the teacher is its 
 
 # What training keeps beside the model: names of arrays outside the model's prefix.
 BESIDE_THE_MODEL = re.compile(
-    r"(optimizers?|optimizer_states?|optim|opt|opt_state|(lr_)?schedulers?|(fp16_|grad_|loss_)?scaler|amp|n_averaged"
-    r"|\w*loss(_fn|_fct|_func|_function)?|criterion|loops|callbacks|\w*rng_state|(\w*_)?metrics?"
+    r"((\w*_)?(optim|optimizers?)(_\w+)?|opt(_\w+)?|(\w*_)?schedulers?(_\w+)?|(fp16_|grad_|loss_)?scaler(_\w+)?|amp"
+    r"|([^.]+\.)*state\.[0-9]+\.\w+$|n_averaged"  # any optimiser of PyTorch: its state has a number for each parameter
+    r"|\w*loss(_fn|_fct|_func|_function)?|criterion|loops|callbacks|(\w*_)?rng(_\w+)?|(\w*_)?metrics?"
     r"|(\w*_)?(acc|accuracy|f1|auroc|auc|precision|recall|confmat|confusion_matrix))(\.|$)"  # torchmetrics in Lightning
     r"|(head\.(mlp\.|last_layer\.)|(dino|ibot)_head\.)"  # the projection heads of DINO and iBOT
 )

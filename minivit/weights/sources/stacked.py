@@ -11,7 +11,7 @@ from ...errors import CheckpointError
 from ...utils.text import printable
 from ..formats.archive import Archive, Shapes
 
-STACKED = re.compile(r"(.*Transformer[/\\]encoderblock)([/\\].*)", re.DOTALL)
+STACKED = re.compile(r"(.*Transformer[/\\.]encoderblock)([/\\.].*)", re.DOTALL)
 MOST_BLOCKS = 1000  # the deepest published model has 48; each takes memory before any array is read
 
 
