@@ -268,7 +268,7 @@ PEERS = [name for name in LIBRARIES if name != "minivit"]
 
 
 def usual_peers(job: Job, quick: bool = False) -> list[str]:
-    """Return the installed peers that a job is measured beside if nobody asks for others.
+    """Return the installed peers that a job is measured beside by default.
 
     On a GPU and in half precision, that is eager PyTorch alone; if it should be quick, none that compiles first.
     """

@@ -296,7 +296,7 @@ def _precisions(options: argparse.Namespace) -> list[str]:
 
 
 def _peers(given: str | None, job: Job, quick: bool) -> list[str]:
-    """The peers of a job: those asked for that can do it, or else the usual ones."""
+    """Return the peers of a job: those asked for that can do it, or else the usual ones."""
     from ..bench.contenders import LIBRARIES, check_peer, usual_peers
 
     if given is None:

@@ -325,8 +325,8 @@ class EncoderBlock(Module):
         """
         kept = z if queries is None else z[:, :queries]
         if self._adds_at_once():  # the two equations below, each sum made by the branch's last layer
-            z = self.attention(self.norm1(z), rng, seen, name, queries, plus=kept)
-            return self.mlp(self.norm2(z), rng, plus=z)
+            z = self.attention(self.norm1(z), rng, seen, name, queries, kept)
+            return self.mlp(self.norm2(z), rng, z)
         z = self.depth(self.scale1(self.attention(self.norm1(z), rng, seen, name, queries)), rng) + kept  # ViT (2)
         return self.depth(self.scale2(self.mlp(self.norm2(z), rng)), rng) + z  # ViT (3)
 
