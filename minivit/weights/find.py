@@ -74,6 +74,7 @@ def weights_file(path: str | Path) -> Path:
             if (path / name).is_file():
                 return path / name
         found = _weights_in(path)
+        dangling = [file.name for file in path.iterdir() if file.name in KNOWN_NAMES and not file.exists()]
     except OSError as error:
         raise CheckpointNotFoundError(f"{printable(path)} cannot be read: {error.strerror}") from error
     if len(found) == 1:
@@ -85,6 +86,10 @@ def weights_file(path: str | Path) -> Path:
         )
     if found:
         raise CheckpointNotFoundError(f"{printable(path)} holds several weights files: name one, {listed(found)}")
+    if dangling:
+        raise CheckpointNotFoundError(
+            f"{printable(path)}: {listed(dangling)} is a link without a file: copy the weights themselves there"
+        )
     raise CheckpointNotFoundError(
         f"{printable(path)} holds no weights file ({RUN_WEIGHTS}, model.safetensors ...): name a file or another folder"
     )

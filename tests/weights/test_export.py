@@ -123,6 +123,17 @@ def test_a_folder_that_holds_something_is_refused_and_unchanged(to, place):
 
 
 @pytest.mark.parametrize("to", FOLDERS)
+@pytest.mark.parametrize("options", [{}, {"qkv_bias": False}], ids=str)
+def test_a_model_without_blocks_comes_back(to, options, place):
+    model = tiny_vit(depth=0, gelu="erf", dtype=np.float32, **options)
+
+    export_model(model, "folder", to=to)
+
+    images = random_images(model.config, dtype=np.float32)
+    np.testing.assert_array_equal(load_model("folder")(images).data, model(images).data)
+
+
+@pytest.mark.parametrize("to", FOLDERS)
 @pytest.mark.parametrize("path", ["", ".", ".."])
 def test_a_folder_without_a_name_is_refused(to, path, place):
     (place / "empty").mkdir()

@@ -95,6 +95,22 @@ def test_a_cut_safetensors_file_is_called_cut(tmp_path):
         load_model(tmp_path / "cut.safetensors")
 
 
+@pytest.mark.parametrize("length", [0x1450, 0x4B50, 0x143C, 0x147B, 0x145B, 0x1408, 0x1480])
+def test_the_length_of_a_header_is_not_taken_for_letters(tmp_path, length):
+    """Of a safetensors file, which begins with this number: 0x4B50 is b"PK", as a zip archive begins, 0x3C is b"<"."""
+    written = write_safetensors(tmp_path / "whole.safetensors", timm_arrays()).read_bytes()
+    end = 8 + int.from_bytes(written[:8], "little")
+    whole = length.to_bytes(8, "little") + written[8:end].rstrip().ljust(length) + written[end:]
+    path = tmp_path / "model.safetensors"
+
+    path.write_bytes(whole)
+    np.testing.assert_array_equal(loaded(path).head.weight.data, timm_arrays()["head.weight"].T)
+    for content, words in ((whole[:-5], "damaged: "), (whole.replace(b'"F32"', b'"F3?"'), "damaged: ")):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=words):
+            loaded(path)
+
+
 # -- numbers of other types ----------------------------------------------------------------------
 
 
@@ -301,7 +317,7 @@ def test_a_part_that_is_there_under_two_names_is_refused(tmp_path):
     arrays = hf_arrays(version=4) | hf_arrays(version=5)
     path = write_safetensors(tmp_path / "twice.safetensors", arrays)
 
-    with pytest.raises(CheckpointError, match="are the same"):
+    with pytest.raises(CheckpointError, match="name the same array"):
         loaded(path)
 
 

@@ -82,6 +82,16 @@ def test_a_config_that_describes_no_model_does_not_say_the_heads(tmp_path, conte
         load_model(path)
 
 
+def test_two_arrays_for_one_place_and_an_empty_one_are_said_in_words(tmp_path):
+    arrays = timm_arrays(prefix="model.") | {"head.weight": np.ones((3, 8), np.float32)}
+    with pytest.raises(CheckpointError, match=r"name the same array: keep one"):
+        load_model(folder(tmp_path, arrays), heads=2)
+
+    arrays = timm_arrays() | {"pos_embed": np.ones((1, 0, 8), np.float32)}
+    with pytest.raises(CheckpointError, match=r"has shape \(1, 0, 8\), which is empty"):
+        load_model(folder(tmp_path, arrays), heads=2)
+
+
 def test_without_blocks_nothing_depends_on_the_heads(tmp_path):
     notices, model = said(lambda: load_model(folder(tmp_path, timm_arrays(depth=0)), **ARITHMETIC))
 

@@ -131,6 +131,19 @@ def test_a_missing_file_is_named(tmp_path, suffix):
         load_model(tmp_path)  # a folder
 
 
+def test_a_link_without_a_file_is_said_to_be_one(tmp_path):
+    (tmp_path / "loop.pth").symlink_to("loop.pth")
+    (tmp_path / "lost.pth").symlink_to("nowhere.pth")
+    for name in ("loop", "lost"):
+        with pytest.raises(CheckpointNotFoundError, match=f"a link without a file at .*{name}"):
+            load_model(tmp_path / f"{name}.pth")
+
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "model.safetensors").symlink_to("../blob")
+    with pytest.raises(CheckpointNotFoundError, match=r"folder: model\.safetensors is a link without a file"):
+        load_model(tmp_path / "folder")
+
+
 def saved_bytes(tmp_path, suffix):
     path = tmp_path / f"whole{suffix}"
     save_weights(small_model(), path)

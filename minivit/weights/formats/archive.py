@@ -26,7 +26,7 @@ from .arrays import (
     refuse_other_types,
     sha256,
 )
-from .filekinds import LEGACY_START
+from .filekinds import LEGACY_START, begins_as_safetensors
 from .npz import open_npz, write_npz
 from .pytorch import is_pytorch_zip, open_legacy, open_pytorch_zip
 from .safetensors import open_safetensors, write_safetensors
@@ -56,7 +56,7 @@ def open_archive(path: str | Path) -> Iterator[Archive]:
     path = Path(path)
     with readers_errors(path):
         if not path.is_file():
-            found = "no weights file" if path.exists() else "nothing"
+            found = "no weights file" if path.exists() else "a link without a file" if path.is_symlink() else "nothing"
             raise CheckpointNotFoundError(f"{found} at {printable(path)}: check the path")
         if path.name.endswith(INDEX_SUFFIX):
             shards = open_shards(path, _open_file)
@@ -74,7 +74,7 @@ def _open_file(path: Path) -> Iterator[Archive]:
     with file:
         with readers_errors(path):
             start = file.read(LONGEST_START)
-            if start.startswith(b"PK"):
+            if start.startswith(b"PK") and not begins_as_safetensors(start):
                 archive = open_pytorch_zip(path, file) if is_pytorch_zip(file) else open_npz(path, file)
             elif LEGACY_START in start:
                 archive = open_legacy(path, file)

@@ -44,6 +44,8 @@ def kind_of(path: Path) -> str | None:
         start = file.read(START)
     if not start:
         return "empty: nothing was written or downloaded"
+    if begins_as_safetensors(start):
+        return _cut_safetensors(start, size)
     for beginning, kind in BEGINNINGS:
         if start.startswith(beginning):
             return kind
@@ -68,7 +70,15 @@ def kind_of(path: Path) -> str | None:
         return f"a Flax file (msgpack): {CONVERT}, or to .npz"
     if start[0] == 0x08 and start[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a"):  # ir_version, then another field
         return f"an ONNX model: {CONVERT}"
-    return _cut_safetensors(start, size) or _kind_of_text(start)
+    return _kind_of_text(start)
+
+
+def begins_as_safetensors(start: bytes) -> bool:
+    """Return whether a file begins with the length of a header, below 4 GB, and a brace.
+
+    The bytes of the length may be letters: 19,280 is b"PK", with which zip archives begin, and 60 is b"<".
+    """
+    return start[4:9] == b"\0\0\0\0{"
 
 
 def _kind_of_text(start: bytes) -> str | None:
@@ -109,6 +119,6 @@ def _kind_of_json(path: Path) -> str:
 def _cut_safetensors(start: bytes, size: int) -> str | None:
     """Return what a safetensors file is if its end is missing: it begins with its header's length and a brace."""
     length = int.from_bytes(start[:8], "little")
-    if start[8:9] == b"{" and 8 + length > size:
+    if 8 + length > size:
         return f"a .safetensors file that was cut short: {size:,} bytes are there"
     return None

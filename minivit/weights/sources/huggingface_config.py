@@ -22,7 +22,7 @@ ACTIVATIONS = {
 }  # fmt: skip
 
 # Sizes that the arrays show too: their names, and minivit's.
-SIZES = {"hidden_size": "dim", "num_hidden_layers": "depth", "intermediate_size": "mlp_dim", "num_channels": "channels"}
+SIZES = {"hidden_size": "dim", "intermediate_size": "mlp_dim", "num_channels": "channels"}
 
 HIDDEN_SIZE = 768  # of every type, where config.json leaves it out
 
@@ -142,6 +142,8 @@ def _refuse_other_arithmetic(vision: JsonObject, config: JsonObject) -> None:
 def _sizes(config: JsonObject, defaults: ModelType | None) -> dict[str, Any]:
     """Return the fields of minivit's configuration that the arrays show too."""
     sizes: dict[str, Any] = {ours: config.integer(theirs) for theirs, ours in SIZES.items() if theirs in config}
+    if "num_hidden_layers" in config:
+        sizes["depth"] = config.count("num_hidden_layers")
     if (sides := config.image_size("patch_size")) is not None and sides[0] == sides[1]:
         sizes["patch_size"] = sides[0]  # the arrays show that other patches are not square
     if defaults is None:

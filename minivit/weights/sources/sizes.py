@@ -189,8 +189,10 @@ def shape_of(shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     """
     if name not in shapes:
         raise CheckpointError(f"{name} is missing")
-    if len(shapes[name]) != axes or 0 in shapes[name]:
+    if len(shapes[name]) != axes:
         raise CheckpointError(f"{name} has shape {shapes[name]}; {axes} axes are expected")
+    if 0 in shapes[name]:
+        raise CheckpointError(f"{name} has shape {shapes[name]}, which is empty: no axis may have length 0")
     return shapes[name]
 
 

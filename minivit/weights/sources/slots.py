@@ -39,6 +39,8 @@ WITHOUT_A_PLACE = {
     "stochastic_depth", "gelu", "norm_eps",
 }  # fmt: skip
 
+OF_BLOCKS = {"mlp_dim", "layer_scale", "qkv_bias", "qk_norm", "gated_mlp"}  # options that no array shows without blocks
+
 
 class _Anything:
     """Every value is in it."""
@@ -160,8 +162,10 @@ class SlotSource(Source):
             config = self.infer({standard: archive.shapes[name] for name, standard in names.items()}, hints)
         except (ConfigError, CheckpointError) as error:
             raise CheckpointError(f"{path} ({self.name}'s layout) holds no model that fits: {error}") from error
+        absent = set() if getattr(config, "depth", 1) else OF_BLOCKS
+        absent |= set() if config.num_classes else {"num_classes"}
         for option, size in sidecar.sizes.items():
-            if getattr(config, option) != size and (option != "num_classes" or config.num_classes):
+            if option not in absent and getattr(config, option) != size:
                 raise CheckpointError(
                     f"{path} has {option} = {getattr(config, option)}, but {sidecar.source} beside it says {size}: one "
                     "of the two belongs to another model"
@@ -225,7 +229,7 @@ class SlotSource(Source):
         problems = []
         for name, standard in self.standard_names(archive.shapes).items():
             if standard in names:
-                problems.append(f"{_shown(name)} and {_shown(names[standard])} are the same array")
+                problems.append(f"{_shown(name)} and {_shown(names[standard])} name the same array: keep one")
             names[standard] = name
         slots = {slot.theirs: slot for slot in self.slots(config)}
         problems += [

@@ -65,8 +65,8 @@ SIGLIPS = {
 AIMV2 = ((1024, 24, 2816), (1536, 24, 4096), (2048, 24, 5632), (3072, 24, 8192))
 
 # Sizes that the arrays show too: timm's names, and minivit's.
-SIZES = {"embed_dim": "dim", "depth": "depth", "patch_size": "patch_size", "in_chans": "channels"}
-COUNTS = {"num_classes": "num_classes", "reg_tokens": "registers"}
+SIZES = {"embed_dim": "dim", "patch_size": "patch_size", "in_chans": "channels"}
+COUNTS = {"depth": "depth", "num_classes": "num_classes", "reg_tokens": "registers"}
 FLAGS = {
     "qkv_bias": "qkv_bias", "qk_norm": "qk_norm", "class_token": "class_token", "pre_norm": "embedding_norm",
     "final_norm": "final_norm",
