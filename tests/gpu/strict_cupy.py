@@ -344,6 +344,8 @@ def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     launched(args, result, count=launches)
     if function is np.empty:
         Crossings.last_use[address_of(result)] = Crossings.launches
+        if result.dtype.kind not in "biu":
+            result.fill(np.nan)  # a card's memory is as the one before left it: nobody may count on zeros
     return out if out is not None else card(result)
 
 

@@ -6,7 +6,7 @@ import pytest
 from minivit import Tensor
 from minivit.backend.arrays import beside, row_blocks, to_device, to_numpy, xp_of
 from minivit.backend.products import matmul
-from minivit.engine import ops
+from minivit.engine import fused, ops
 from minivit.errors import ShapeError
 from minivit.training.optim import SGD
 from tests.gpu import strict_cupy
@@ -72,6 +72,14 @@ def test_stacks_of_half_precision_broadcast(cupy, shapes):
 def test_a_gpu_takes_all_rows_in_one_block(cupy):
     for rows, expected in ((0, [slice(0, 1)]), (1, [slice(0, 1)]), (5, [slice(0, 5)])):
         assert list(row_blocks(cupy.zeros((rows, 50_000), np.float32))) == expected
+
+
+def test_without_rows_the_gradients_of_a_layer_norm_are_zero(cupy):
+    x, weight, bias = (Tensor(cupy.zeros(shape, np.float32), requires_grad=True) for shape in ((0, 3), 3, 3))
+    fused.layer_norm(x, weight, bias).sum().backward()
+    assert x.grad.shape == (0, 3)
+    for parameter in (weight, bias):
+        np.testing.assert_array_equal(to_numpy(parameter.grad), np.zeros(3))
 
 
 def test_what_goes_beside_an_array_goes_to_its_card(cupy):
