@@ -131,7 +131,7 @@ def same_logits(loaded, model):
     return True
 
 
-@pytest.mark.parametrize("prefix", ["opt/target/", "params/", "params/img/", "model/encoder/"])
+@pytest.mark.parametrize("prefix", ["opt/target/", "opt/params/", "params/", "params/img/", "model/encoder/"])
 def test_prefixes_are_seen_through(tmp_path, prefix):
     def prefixed(arrays):
         more = {"opt/state/param_states/embedding/kernel": np.zeros(3), "params/t": np.zeros(1)}

@@ -232,6 +232,8 @@ def test_a_config_of_something_else_says_nothing(tmp_path):
         ({"num_classes": 5}, "num_classes = 3, but config.json beside it says 5"),
         ({"args": {"num_classes": 0}}, "num_classes = 3, but config.json beside it says 0"),
         ({"cfg": {"num_classes": 1000}}, "num_classes = 3, but config.json beside it says 1000"),
+        ({"args": {"num_classes": 3}, "num_classes": 5}, "num_classes is 3 in model_args and 5 elsewhere"),
+        ({"args": {"num_classes": 3}, "cfg": {"num_classes": 5}}, "num_classes is 3 in model_args and 5 elsewhere"),
         ({"args": {"mlp_ratio": 4}}, "has 16 outputs, but by mlp_ratio in config.json beside the file it has 32"),
         ({"args": {"reg_tokens": 4}}, "registers = 0, but config.json beside it says 4"),
         ({"args": {"qkv_bias": False}}, "qkv_bias = True, but config.json beside it says False"),

@@ -301,6 +301,11 @@ class Timm(SlotSource):
             sizes = {"dim": known.dim} | sizes
         if classes:
             sizes["num_classes"] = classes[0]
+        if len(set(classes[:2])) > 1 and "num_classes" in changes:
+            raise CheckpointError(
+                f"{printable(config.path)}: num_classes is {classes[0]} in model_args and {classes[1]} elsewhere: timm "
+                "would replace the head by a random one; make them equal"
+            )
         pooling = changes.word("global_pool")
         pooling = config.word("global_pool") if pooling is None else pooling
         if pooling == "":
