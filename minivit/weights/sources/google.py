@@ -31,7 +31,8 @@ from .stacked import unstacked
 POSITIONS = "Transformer/posembed_input/pos_embedding"
 PRE_LOGITS = "pre_logits/kernel"
 POOLING = "MAPHead_0"
-OPTIMIZER_STATE = r"(^|[/\\.])(opt(imizer)?[/\\.](?!(target|params)[/\\.])|opt(imizer)?_states?([/\\.]|$))"  # the model is in opt/target
+# The model itself may be in opt/target or opt/params.
+OPTIMIZER_STATE = r"(^|[/\\.])(opt(imizer)?[/\\.](?!(target|params)[/\\.])|opt(imizer)?_states?([/\\.]|$))"
 
 # The parts of a block: newer files number each kind of part separately, the published ones number all parts in turn.
 NEWER_AND_PUBLISHED_NUMBERS = (
