@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import DTypeError, ShapeError
 from ..utils.aliases import old_names
 from .cores import cpu_quota
-from .gpu.cuda import to_cuda
+from .gpu.cuda import find_gpu, to_cuda
 
 Array: TypeAlias = Any  # a numpy.ndarray or a cupy.ndarray
 NUMPY_TYPES = np.ndarray, np.generic
@@ -120,7 +120,8 @@ def to_device(x: Array, device: str) -> Array:
 
 def check_device(device: str) -> None:
     """Raise the errors of `to_device` if a device cannot be used, before anything is read, measured or written."""
-    to_device(np.zeros(1, np.float32), device)
+    if device != "cpu":
+        find_gpu(device)
 
 
 def beside(x: Array, y: Array) -> Array:
@@ -153,8 +154,8 @@ def plain_numbers(*values: Any) -> list[float]:
     """
     found = list(values)
     on_gpu = [i for i, value in enumerate(values) if is_array(value) and not isinstance(value, NUMPY_TYPES)]
-    if len(on_gpu) > 1:
-        together = xp_of(values[on_gpu[0]]).stack([values[i].reshape(()).astype(np.float64) for i in on_gpu])
+    if on_gpu:
+        together = xp_of(values[on_gpu[0]]).stack([values[i].reshape(()) for i in on_gpu])
         for i, number in zip(on_gpu, to_numpy(together).tolist(), strict=True):
             found[i] = number
     return [value.item() if is_array(value) else value for value in found]

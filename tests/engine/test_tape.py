@@ -774,6 +774,14 @@ graphs = st.lists(
 )
 
 
+def test_what_a_layer_norm_adds_to_leaves_the_callers_gradient_as_it_was():
+    x, w, b = (Tensor(np.array(values), requires_grad=True) for values in ([1.0, -2.0, 4.0], [1.0] * 3, [0.5] * 3))
+    dy = np.array([1.0, 2.0, 3.0])
+    (x + fused.layer_norm(x, w, b) + b).backward(dy)  # b's first gradient is dy itself
+    np.testing.assert_array_equal(dy, [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(b.grad, [2.0, 4.0, 6.0])
+
+
 @given(graph=graphs, seed=st.integers(0, 2**32 - 1))
 def test_random_graphs_agree_with_dual_numbers(graph, seed):
     """Forward mode is an independent derivation: dL/dx · direction both ways, on graphs with much sharing."""

@@ -113,7 +113,7 @@ def test_numbers_come_from_a_card_together(cupy):
     before = strict_cupy.Crossings.back
     numbers = plain_numbers(cupy.asarray(np.float32(0.1)), 7, cupy.asarray(np.array([3])), np.float64(0.5))
     assert numbers == [float(np.float32(0.1)), 7, 3, 0.5] and strict_cupy.Crossings.back == before + 1
-    assert plain_numbers(cupy.asarray(np.array(2.5)), 1) == [2.5, 1]
+    assert plain_numbers(cupy.asarray(np.array(2.5)), 1, np.array([0.25])) == [2.5, 1, 0.25]
 
 
 @pytest.mark.parametrize(("batch", "most"), [(8, 0.56), (16, 0.54)])

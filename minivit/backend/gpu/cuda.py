@@ -48,7 +48,7 @@ def to_cuda(x: Any, device: str) -> Any:
         ConfigError: for another name, or if there is no such GPU.
         MissingExtraError: as `find_cupy`.
     """
-    cupy, gpu = _find_gpu(device)
+    cupy, gpu = find_gpu(device)
     gpu.use()
     return cupy.asarray(x)
 
@@ -68,7 +68,8 @@ def use_gpu(number: int | None) -> None:
         sys.modules["cupy"].cuda.Device(number).use()
 
 
-def _find_gpu(device: str) -> tuple[ModuleType, Any]:
+def find_gpu(device: str) -> tuple[ModuleType, Any]:
+    """Return CuPy and its object for the GPU "cuda" or "cuda:i", or raise the errors of `to_cuda`."""
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index.isdecimal() or not index):
         raise ConfigError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0', 'cuda:1' and so on")
@@ -84,23 +85,23 @@ def device_memory(device: str) -> int | None:
     """Return the memory of "cpu", "cuda" or "cuda:i" in bytes; None if the system does not say."""
     if device == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
-    _, gpu = _find_gpu(device)
+    _, gpu = find_gpu(device)
     with gpu:
         return gpu.mem_info[1]
 
 
 def device_name(device: str) -> str:
     """Return NVIDIA's name for the GPU "cuda" or "cuda:i"."""
-    cupy, gpu = _find_gpu(device)
+    cupy, gpu = find_gpu(device)
     return cupy.cuda.runtime.getDeviceProperties(gpu.id)["name"].decode()
 
 
 def compute_capability(device: str) -> int:
     """Return the compute capability of "cuda" or "cuda:i", times 10: 75 is Turing, 80 Ampere, 90 Hopper."""
-    return int(_find_gpu(device)[1].compute_capability)
+    return int(find_gpu(device)[1].compute_capability)
 
 
 def wait_for(device: str) -> None:
     """Return when a GPU has finished all work that was launched; at once for "cpu"."""
     if device != "cpu":
-        _find_gpu(device)[1].synchronize()
+        find_gpu(device)[1].synchronize()
