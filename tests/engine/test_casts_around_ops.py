@@ -7,6 +7,7 @@ import pytest
 
 from minivit import DTypeError, Tensor, convolution, no_grad
 from minivit.backend import precision
+from minivit.backend.arrays import to_numpy
 from minivit.backend.indexing import scatter
 from minivit.backend.precision import FLOAT32_RESULT, UNCAST, saved, with_derivative
 from minivit.backend.products import matmul, matmul_add, sum_over
@@ -40,13 +41,15 @@ def test_the_table_names_ops_that_exist():
     assert exist >= UNCAST | FLOAT32_RESULT and not UNCAST & FLOAT32_RESULT
 
 
-def test_a_composed_function_with_the_name_of_an_uncast_op_is_rounded_once_too():
-    @rounded_once
+@pytest.mark.parametrize(("name", "device"), [("add", "cpu"), ("layer_norm", "cuda")])
+def test_a_composed_function_with_the_name_of_an_uncast_op_is_rounded_once_too(name, device):
     def add(x, y):
         return x + y + y
 
-    x, y = (Tensor(np.array([value], np.float16)) for value in (2048.0, 1.0))
-    np.testing.assert_array_equal(add(x, y).data, [2050.0])  # in half precision, 2048 + 1 is 2048
+    add.__name__ = name
+    with strict_cupy.installed():
+        x, y = (Tensor(np.array([value], np.float16)).to(device) for value in (2048.0, 1.0))
+        np.testing.assert_array_equal(to_numpy(rounded_once(add)(x, y).data), [2050.0])  # 2048 + 1 is 2048 in half
 
 
 UNCAST_OPS = {
