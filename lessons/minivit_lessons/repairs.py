@@ -14,7 +14,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
 
@@ -23,8 +23,9 @@ import numpy as np
 from .hints import parsed_source
 from .trial import OutOfTime, time_limit
 
-SECONDS = 6.0  # of trying, after which the search gives up
+SECONDS = 5.0  # of trying, after which the search gives up
 LONGEST = 48  # characters of code that a sentence quotes
+SHORT = 20  # characters of the longest part of a right answer that is tried in an attempt
 
 OPERATORS = {
     ast.Add: (ast.Sub, ast.Mult), ast.Sub: (ast.Add,), ast.Mult: (ast.Div, ast.MatMult, ast.Pow, ast.Add),
@@ -62,13 +63,14 @@ class Change:
     rule: str
 
 
-def find_repair(attempt: Any, passes: Callable[[Any], bool], names: dict[str, Any]) -> str:
+def find_repair(attempt: Any, passes: Callable[[Any], bool], names: dict[str, Any], solution: str = "") -> str:
     """Return the change that makes an attempt right, such as "axis=0 must be axis=1"; "" if none is found.
 
     Args:
         attempt: the learner's function or class.
         passes: whether a changed attempt is right; it may raise.
         names: the namespace in which the attempt was defined.
+        solution: the source of a right answer, whose short parts are tried too.
     """
     if not SECONDS:
         return ""
@@ -81,7 +83,7 @@ def find_repair(attempt: Any, passes: Callable[[Any], bool], names: dict[str, An
                 tree = parsed_source(part)
                 if tree is None or any(isinstance(node, ast.While) for node in ast.walk(tree)):
                     continue  # a changed `while` may never end, and a browser has no time limit
-                for changes in _tries(tree):
+                for changes in _tries(tree, _short_parts(solution)):
                     if time.monotonic() > end:
                         return ""
                     if _helps(tree, changes, rebuilt, passes):
@@ -140,15 +142,24 @@ def _put_back(holder: Any, key: Any, was: Any, new: Any) -> None:
         _put(holder, key, was)
 
 
-def _tries(tree: ast.Module) -> Iterator[tuple[Change, ...]]:
-    """Yield what to try: each single change, then those of one rule in all places together."""
+def _tries(tree: ast.Module, parts: list[tuple[ast.expr, set[str]]]) -> Iterator[tuple[Change, ...]]:
+    """Yield what to try: each single change, those of one rule in all places together, then what is rarely missing."""
     function = tree.body[0]
     if not isinstance(function, ast.FunctionDef):
         return
     function.decorator_list = []
     known = _names(function)
     slots = [slot for slot in _slots(function) if id(slot[2]) not in _first_values(function)]
-    changes = [change for rule in (_likely, _rarer) for slot in slots for change in rule(*slot, known)]
+    cuts = [node for node in ast.walk(function) if isinstance(node, ast.Slice) or _is_range(node)]
+    bounds = {id(part) for cut in cuts for part in ast.walk(cut)}
+    owners = {id(inside): node for node in ast.walk(function) for _, inside in ast.iter_fields(node)}
+    changes = [
+        _placed(change, slot[2], owners)
+        for rule in (_likely, _rarer)
+        for slot in slots
+        for change in rule(*slot, known)
+        if not (id(slot[2]) in bounds and "squared" in change.said)  # right by chance, if far behind the end
+    ]
     for change in changes:
         yield (change,)
     by_rule: dict[str, list[Change]] = {}
@@ -157,6 +168,22 @@ def _tries(tree: ast.Module) -> Iterator[tuple[Change, ...]]:
     for alike in by_rule.values():
         if 1 < len(alike) <= 8 and not any(change.new is None and isinstance(change.holder, list) for change in alike):
             yield tuple(alike)
+    others = [part for part, local in parts if local <= set(known)]
+    for slot in slots:
+        for change in _missing(*slot, known, others):
+            yield (change,)
+
+
+def _placed(change: Change, node: ast.AST, owners: dict[int, ast.AST]) -> Change:
+    """Return the change of a name among arguments or elements, said with the expression around it."""
+    around = owners.get(id(change.holder)) if isinstance(change.holder, list) else None
+    if not isinstance(node, ast.Name) or not isinstance(around, ast.expr):
+        return change
+    return replace(change, said=f"{change.said} in {_short(around)}")
+
+
+def _is_range(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
 
 
 def _first_values(function: ast.FunctionDef) -> set[int]:
@@ -201,7 +228,9 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
     elif isinstance(node, ast.BinOp):
         left, op, right = node.left, node.op, node.right
         sign = _sign(op)
-        yield instead(left, f"no {sign} {_short(right)}", f"leave out `{sign} {_short(right)}` after {_short(left)}")
+        after = ast.unparse(ast.BinOp(ast.Name("a", ast.Load()), op, right))[2:]  # with the parentheses it needs
+        after = after if len(after) <= LONGEST else f"{sign} {_short(right)}"
+        yield instead(left, f"no {sign} {_short(right)}", f"leave out `{after}` after {_short(left)}")
         if not isinstance(op, ast.Sub | ast.Div):
             rule = "no number in front" if isinstance(left, ast.Constant) else f"no {_short(left)} {sign}"
             yield instead(right, rule, f"leave out `{_short(left)} {sign}` before {_short(right)}")
@@ -223,6 +252,7 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
             inner = ast.BinOp(left, op, right.left)
             said = f"parentheses are in the wrong place: ({_short(inner)}) comes first in {_short(node)}"
             yield instead(ast.BinOp(inner, right.op, right.right), f"regrouped {type(op)}", said)
+        yield from _of_factor(node, instead)
     elif isinstance(node, ast.Constant) and isinstance(value := node.value, int | float) and type(value) is not bool:
         numbers = [-1, 0, 1, 2] if isinstance(value, int) else []
         for number in dict.fromkeys([value + 1, value - 1, *numbers]):
@@ -248,6 +278,28 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
         yield from _of_call(node, instead)
     elif isinstance(node, ast.stmt) and isinstance(holder, list):
         yield from _of_statement(holder, key, node, instead)
+
+
+def _of_factor(node: ast.BinOp, instead: Callable[..., Change]) -> Iterator[Change]:
+    """Yield a sum in which only one of the terms has the factor or divisor that the learner's whole sum has."""
+    pairs = [(node.right, node.left)] if isinstance(node.op, ast.Div) else []
+    if isinstance(node.op, ast.Mult):
+        pairs = [(node.left, node.right), (node.right, node.left)]
+    for factor, terms in pairs:
+        if not isinstance(terms, ast.BinOp) or not isinstance(terms.op, ast.Add | ast.Sub):
+            continue
+        split: list[tuple[ast.expr, ast.expr | None]] = [(factor, None)]  # what moves, and what stays in front
+        if isinstance(node.op, ast.Mult) and isinstance(factor, ast.BinOp) and isinstance(factor.op, ast.Mult):
+            split += [(factor.left, factor.right), (factor.right, factor.left)]
+        for moved, stays in split:
+            verb = "divide" if isinstance(node.op, ast.Div) else "multiply"
+            for one, both in (
+                (terms.right, (terms.left, ast.BinOp(terms.right, node.op, moved))),
+                (terms.left, (ast.BinOp(terms.left, node.op, moved), terms.right)),
+            ):
+                new: ast.expr = ast.BinOp(both[0], terms.op, both[1])
+                new = ast.BinOp(stays, ast.Mult(), new) if stays is not None else new
+                yield instead(new, "", f"{_short(moved)} must {verb} {_short(one)} alone in {_short(node)}")
 
 
 def _numbered(holder: Any, key: Any, node: ast.AST, new: ast.AST) -> Change:
@@ -378,6 +430,57 @@ def _rarer(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[C
         if _sign_counts(node):
             turned = [ast.UnaryOp(ast.USub(), node.args[0]), *node.args[1:]]
             yield instead(ast.Call(node.func, turned, node.keywords))
+
+
+def _missing(holder: Any, key: Any, node: ast.AST, names: list[str], others: list[ast.expr]) -> Iterator[Change]:
+    """Yield a factor, a root, or a short part of a right answer in its place."""
+    if not isinstance(node, ast.BinOp | ast.Call | ast.Name | ast.Attribute | ast.Subscript):
+        return
+    if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or (isinstance(holder, ast.Call) and key == "func"):
+        return
+    where = f" in {_short(holder)}" if isinstance(holder, ast.expr) else ""
+    whole = f"({_short(node)})" if isinstance(node, ast.BinOp) else _short(node)
+    if not isinstance(holder, ast.Slice | ast.Subscript | ast.Attribute):
+        tried = () if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Add | ast.Sub) else names
+        for name in tried:
+            for op in (ast.Mult(), ast.Div()):
+                new: ast.expr = ast.BinOp(node, op, ast.Name(name, ast.Load()))
+                yield Change(holder, key, new, f"`{_sign(op)} {name}` is missing after {whole}{where}", "")
+        for op, number, said in (
+            (ast.Pow(), 0.5, f"the square root of {whole} is missing"),
+            (ast.Mult(), 2, f"the factor 2 is missing: 2 * {whole}"),
+            (ast.Div(), 2, f"`/ 2` is missing after {whole}"),
+        ):
+            yield Change(holder, key, ast.BinOp(node, op, ast.Constant(number)), f"{said}{where}", "")
+    for other in others:
+        is_chance = isinstance(other, ast.Constant) and isinstance(other.value, int)  # a size of the check's arrays
+        if not is_chance and ast.unparse(other) != ast.unparse(node):
+            yield Change(holder, key, other, f"{_short(node)} must be {_short(other)}{where}", "")
+
+
+def _short_parts(solution: str) -> list[tuple[ast.expr, set[str]]]:
+    """Return the short expressions of a right answer, such as self.heads, each with the variables that it reads."""
+    if not solution:
+        return []
+    tree = ast.parse(solution)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    local = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    local |= {node.arg for part in ast.walk(tree) if isinstance(part, ast.Lambda) for node in part.args.args}
+    whole = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Return)}  # would tell the answer
+    found: dict[str, tuple[ast.expr, set[str]]] = {}
+    for function in functions:
+        for step in function.body:
+            for node in ast.walk(step):
+                is_short = isinstance(node, ast.Constant | ast.Attribute | ast.Subscript | ast.Call | ast.BinOp)
+                if not is_short or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+                    continue
+                if isinstance(node, ast.Constant) and type(node.value) not in (int, float):
+                    continue
+                used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+                text = ast.unparse(node)
+                if len(text) <= SHORT and id(node) not in whole:
+                    found.setdefault(text, (node, used & local))
+    return list(found.values())
 
 
 def _of_index(node: ast.Subscript, instead: Callable[..., Change]) -> Iterator[Change]:

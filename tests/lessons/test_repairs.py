@@ -7,7 +7,7 @@ from unittest import mock
 
 import pytest
 
-from minivit_lessons import repairs
+from minivit_lessons import checking, repairs
 from minivit_lessons.checking import WRONG, examine, solution
 from minivit_lessons.exercises import find
 
@@ -56,6 +56,11 @@ SLIPS = [
     ("split_heads", "width // (3 * heads)", "width / (3 * heads)", "width / (3 * heads) must be width // (3 * heads)"),
     ("equation_1_in_products", "x_p @ E", "E @ x_p", "E @ x_p must be x_p @ E"),
     ("share_interval", "(1 - p) / count", "(1 - p)", "`/ count` is missing after p * (1 - p)"),
+    ("gelu", "(x + x * x * x * 0.044715)", "0.044715 * (x + x * x * x)", "0.044715 must multiply x * x * x alone"),
+    ("MultiHeadSelfAttention", "self.qkv(z), self.heads", "self.qkv(z), z.shape[-1]", "z.shape[-1] must be self.heads"),
+    ("self_attention", "qkv[..., 2 * D_h :]", "qkv[..., D_h:]", "qkv[..., D_h:] must be qkv[..., 2 * D_h:]"),
+    ("query_distance", "down = P * (n", "down = (n", "`* P` is missing after (n // columns - query // columns)"),
+    ("derivative_forward", "1.0", "start.data", "start.data must be 1.0"),
     ("accuracy_in_table", "names.index(run)", "names.index(run) - 1", "leave out `- 1` after names.index(run)"),
 ]
 
@@ -130,7 +135,26 @@ def test_the_source_is_as_before_after_each_change():
     tree = ast.parse("def f(x, y):\n    z = [x, y]\n    z = z[1:]\n    return np.sum(z, axis=0) - 1 + x * y\n")
     before = ast.dump(tree)
 
-    for changes in repairs._tries(tree):
+    for changes in repairs._tries(tree, repairs._short_parts("def f(x):\n    return np.exp(x)\n")):
         repairs._helps(tree, changes, lambda changed: changed, lambda changed: False)
 
     assert ast.dump(tree) == before
+
+
+def test_the_quick_test_of_a_change_refuses_no_right_answer_for_its_sign():
+    attempt, names = slipped("main_filters", "count]", "count + 1]")
+    right = names["main_filters"] = answers.lesson(12)["main_filters"]
+
+    may_be_right = checking._of_first_call("main_filters", attempt, names)
+
+    assert may_be_right(lambda E, count: -right(E, count))
+    assert not may_be_right(lambda E, count: 1.1 * right(E, count))
+
+
+def test_no_change_tells_a_whole_answer():
+    assert "head(norm(z[:, 0]))" in solution("classify")
+
+    told = [ast.unparse(part) for part, _ in repairs._short_parts(solution("classify"))]
+
+    assert "head(norm(z[:, 0]))" not in told
+    assert "z[:, 0]" in told

@@ -25,6 +25,7 @@ def unbroadcast(attempt: Attempt) -> None:
         ((3, 4), (3, 4)),
         ((2, 3, 3), (1, 3)),
         ((1, 3), (1, 3)),
+        ((2, 3, 4, 3), (1, 4, 1)),  # two stretched axes, which move if one is summed without keepdims
     ]
     for big, shape in cases:
         dy = rng.standard_normal(big)
@@ -89,6 +90,9 @@ def unbroadcast(attempt: Attempt) -> None:
                 "only the first numbers of dy are taken: add up the gradients of all copies": np.resize(dy, shape),
                 "the last axes are summed: broadcasting adds new axes in front": (
                     dy.sum(axis=tuple(range(len(shape), dy.ndim)))
+                ),
+                "of the new axes only the first copy is used: add up over them": (
+                    _sum_of_copies(dy[(0,) * new], shape) if new and stretched else 0.0
                 ),
                 "the largest copy is taken: add up the gradients of all copies": (
                     dy.max(axis=(*front, *(new + i for i in stretched))).reshape(shape)
@@ -165,6 +169,9 @@ def _product(attempt: Attempt, x: np.ndarray, w: np.ndarray) -> None:
             },
             "b": {
                 "the copies' gradients are not summed: return unbroadcast(dy * x, w.shape)": dy * x,
+                "the copies' gradients are averaged: add them up, unbroadcast(dy * x, w.shape)": (
+                    _sum_of_copies(dy * x, w.shape) * w.size / dy.size
+                ),
                 "unbroadcast came before the product with a: multiply first, then unbroadcast": (
                     lambda: _sum_of_copies(_sum_of_copies(dy, w.shape) * x, w.shape)
                 ),
@@ -201,7 +208,7 @@ def total(attempt: Attempt) -> None:
         kept = bool(options.get("keepdims"))
 
         def mistakes(
-            dy: np.ndarray, x: np.ndarray = x, axes: Any = axes, count: int = count, kept: bool = kept
+            dy: np.ndarray, x: np.ndarray = x, axes: Any = axes, axis: Any = axis, count: int = count, kept: bool = kept
         ) -> dict[str, Any]:
             whole = np.broadcast_to(dy if kept else np.expand_dims(dy, axes), (3, 3, 3))
             return {
@@ -217,6 +224,9 @@ def total(attempt: Attempt) -> None:
                     "np.tile repeats whole blocks: use np.broadcast_to": lambda: np.tile(dy, (3, 3, 3)),
                     "the summed axis came back at the end: it must be at `axis`": (
                         lambda: np.broadcast_to(dy[..., None], (3, 3, 3))
+                    ),
+                    "dy is summed once more: repeat it, np.broadcast_to(dy, shape)": (
+                        lambda: dy.sum(axis=axis, keepdims=kept) * np.ones((3, 3, 3))
                     ),
                     "dy is averaged: each summand gets the gradient of its sum": np.full((3, 3, 3), dy.mean()),
                 }

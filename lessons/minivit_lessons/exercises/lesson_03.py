@@ -221,6 +221,12 @@ def softmax(attempt: Attempt) -> None:
             "softmax of scores as large as 1000 holds nan: exp overflows; subtract the largest score of each row first"
         )
     same(got, np.array([_softmax([1.0, 0.0, -999.0]), [1 / 3] * 3]), "softmax of scores of 1000")
+    alone = np.array([[5000.0, 0.0, 0.0, 0.0]])
+    if not np.isfinite(attempt(tensor(alone)).data).all():
+        raise Complaint(
+            "softmax of the scores 5000, 0, 0, 0 holds nan: exp overflows; subtract the largest score of each row, "
+            "not its mean"
+        )
     uneven = np.array([[0.0, 1.0], [-2000.0, -2001.0]])
     got = attempt(tensor(uneven))
     same(
@@ -526,6 +532,9 @@ def _extremes(attempt: Attempt, tensor: Any) -> None:
                 "compute log p from the logits, x - max minus the log of the sum"
             )
         same(got, loss, f"cross_entropy of logits {scores} and label {label}")
+    alone = attempt(tensor(np.array([[5000.0, 0.0, 0.0]])), np.array([0]))
+    if not np.isfinite(alone.data).all():
+        raise Complaint("cross_entropy of logits 5000, 0, 0: exp overflows; subtract the largest logit, not the mean")
 
 
 def _backward(loss: Any) -> bool:

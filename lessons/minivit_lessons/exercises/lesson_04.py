@@ -84,6 +84,9 @@ def normalise_row(attempt: Attempt) -> None:
                 "the distances are not squared, abs(x - mean): square them": [
                     x / math.sqrt(math.fsum(map(abs, centred)) / D + eps) for x in centred
                 ],
+                "ε multiplies the root: add it to the variance, under the root": [
+                    x / (math.sqrt(squares / D) * (1 + eps)) for x in centred
+                ],
                 "ε is added to the result: add it to the variance, under the root": [x / size + eps for x in centred],
                 "the sum is squared: square each distance, sum((x - mean) ** 2 for x in row)": [
                     x / math.sqrt(eps) for x in centred
@@ -212,6 +215,9 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             "the weight is missing": normal + bias,
             "the bias is scaled too: multiply by the weight first, then add the bias": (normal + bias) * weight,
             "weight and bias are swapped": normal * bias + weight,
+            "the bias is divided too: divide first, then multiply by the weight, and add the bias last": (
+                (centred * weight + bias) / np.sqrt(variance + eps)
+            ),
             "the mean is not subtracted from x": x / np.sqrt(variance + eps) * weight + bias,
             "x is not centred: this divides by the root mean square": (
                 x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps) * weight + bias
@@ -388,6 +394,9 @@ def gelu(attempt: Attempt) -> None:
             "√(2/π) multiplies only x: put parentheses around both terms": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v + 0.044715 * v**3))
             ),
+            "the cubic term is outside of the tanh: it belongs inside, beside x": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v) + 0.044715 * v**3)
+            ),
             "the cubic term is missing": _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v))),
             "x is squared: it must be cubed": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * (v + 0.044715 * v**2)))
@@ -520,6 +529,9 @@ def _same_names(names: list[str], right: list[str]) -> None:
             n for n in right if n.count(".") < 2
         ],
         "the path is missing: put the part's name and a dot before each name": [n.split(".")[-1] for n in right],
+        "the part's name is missing: put it and a dot before each name, embedding.weight": [
+            ".".join([*(n.split(".")[:2] if n.startswith("blocks") else []), n.split(".")[-1]]) for n in right
+        ],
         "parts in a list need their position in the name: blocks.0, blocks.1": [
             n.replace("blocks.0.", "blocks.").replace("blocks.1.", "blocks.") for n in right
         ],
@@ -531,6 +543,9 @@ def _same_names(names: list[str], right: list[str]) -> None:
         ],
         "the dot before the position is missing: blocks.0": [n.replace("blocks.", "blocks") for n in right],
         "the name of the list is missing: it is blocks.0, not 0": [n.removeprefix("blocks.") for n in right],
+        "name and position are joined with an underscore: use a dot, blocks.0": [
+            n.replace("blocks.", "blocks_") for n in right
+        ],
         "positions in a list count from 0: blocks.0 is the first": [
             n.replace("blocks.1.", "blocks.2.").replace("blocks.0.", "blocks.1.") for n in right
         ],

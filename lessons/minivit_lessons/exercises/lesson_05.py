@@ -370,6 +370,8 @@ def patch_means(attempt: Attempt) -> None:
             "W / P is computed from the height: the width is image.shape[1]": lambda: image.reshape(
                 -1, P, H // P, P
             ).mean(axis=(1, 3)),
+            "this is the mean of one row of each patch: average over its P rows too": four.mean(axis=3)[:, 0],
+            "this is the mean of one column of each patch: average over its P columns too": four.mean(axis=1)[..., 0],
             "these are the largest pixels: take the mean": four.max(axis=(1, 3)),
             "these are the smallest pixels: take the mean": four.min(axis=(1, 3)),
             "these are medians: take the mean": np.median(four.swapaxes(1, 2).reshape(h, w, -1), axis=-1),

@@ -287,6 +287,9 @@ def learned_2d(attempt: Attempt) -> None:
             "the first axis of length 1 is missing: the result is added to (B, N, D)": right[0],
             "this is X's half alone: put Y's beside it": right[..., :half],
             "this is Y's half alone: put X's before it": right[..., half:],
+            "both halves are X + Y: concatenate X and Y": np.array(
+                [[[*(X[column] + Y[row]), *(X[column] + Y[row])] for row, column in places]]
+            ),
             "X and Y were multiplied: concatenate them": np.array([[X[column] * Y[row] for row, column in places]]),
             "the two halves alternate: X's numbers come first, then Y's": (
                 right.reshape(1, h * w, 2, half).swapaxes(2, 3).reshape(1, h * w, 2 * half)

@@ -64,6 +64,8 @@ def look(attempt: Attempt) -> None:
                 (1 / (1 + np.exp(-raw))) / (1 / (1 + np.exp(-raw))).sum() @ values
             ),
             "all values count equally: use the weights": values.mean(axis=0),
+            "the values are added without weights: multiply each value by its weight": values.sum(axis=0),
+            "the first value is taken again and again: multiply each weight by its own value": values[0],
             "the keys are averaged: average the values with these weights": np.array(weights) @ keys,
             "the scores are divided by √D_h: leave that out here, it comes later in this lesson": (
                 np.array(_shares(list(raw / math.sqrt(3)))) @ values
@@ -200,6 +202,12 @@ def attention_weights(attempt: Attempt) -> None:
             "the sign of the scores is wrong": _rows(-scores / 3),
             "these are exp(score), not divided by their sum: use softmax": np.exp(scores / 3),
             "the scores are divided by their sum: use softmax": scores / scores.sum(axis=-1, keepdims=True),
+            "the scores are cosines: divide the dot products by √D_h, not by lengths": _rows(
+                scores / np.linalg.norm(q, axis=-1)[..., None] / np.linalg.norm(k, axis=-1)[..., None, :]
+            ),
+            "the scores are cosines, divided by √D_h: leave out the lengths": _rows(
+                scores / 3 / np.linalg.norm(q, axis=-1)[..., None] / np.linalg.norm(k, axis=-1)[..., None, :]
+            ),
             "these are the scores: softmax is missing": scores / 3,
             "these are the scores: the division and softmax are missing": scores,
             "the scores are divided by the fourth root of D_h: divide by √D_h": _rows(scores / 9**0.25),

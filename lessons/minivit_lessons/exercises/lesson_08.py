@@ -216,6 +216,9 @@ def MultiHeadSelfAttention(attempt: Attempt) -> None:
             "the last layer is missing: apply self.out to the merged heads": lambda: by_loops(project=False),
             "the heads are not split: split q, k and v with split_heads": lambda: by_loops(split=False),
             "the heads are merged in the wrong order: use merge_heads": lambda: by_loops(mixed=True),
+            "each head attends to the other heads of its token: keep q, k and v as (B, heads, N, D_h)": (
+                lambda: np.stack([_among_heads(image, weights, heads) for image in z])
+            ),
             "the scores are divided by √D: divide them by √D_h, the width of one head": (
                 lambda: by_loops(divisor=math.sqrt(D))
             ),
@@ -457,6 +460,17 @@ def _msa(
                 answers[h, n] += math.exp(score) / total * row[own[values]]
     side = answers.reshape(N, D) if mixed else np.concatenate(list(answers), axis=1)
     return side @ weights["out.weight"] + weights["out.bias"] if project and not out_first else side
+
+
+def _among_heads(z: np.ndarray, weights: dict[str, np.ndarray], heads: int) -> np.ndarray:
+    """Return what the heads of each token make of each other, with heads in the place of tokens."""
+    packed = z @ weights["qkv.weight"] + weights["qkv.bias"]
+    answers = []
+    for row in packed:
+        q, k, v = row.reshape(3, heads, -1)
+        shares = np.exp(q @ k.T / math.sqrt(q.shape[-1]))
+        answers.append((shares / shares.sum(axis=-1, keepdims=True) @ v).reshape(-1))
+    return np.array(answers) @ weights["out.weight"] + weights["out.bias"]
 
 
 def _fill(attempt: Attempt, module: Any, shapes: dict[str, tuple[int, ...]], rng: Any) -> dict[str, np.ndarray]:

@@ -383,7 +383,7 @@ def train_step(attempt: Attempt) -> None:
     """Check two steps of softmax regression, whose gradient is xᵀ (p - y) / B."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(3)
-    B, D, K, lr = 4, 3, 5, 0.5
+    B, D, K, lr = 4, 3, 5, 0.3
     x, W, b = (rng.standard_normal(shape) for shape in ((B, D), (D, K), (K,)))
     labels = np.array([4, 0, 2, 2])
     model = _Regression(tensor(W.copy(), requires_grad=True), tensor(b.copy(), requires_grad=True))
@@ -391,7 +391,7 @@ def train_step(attempt: Attempt) -> None:
     loss, (g, g_bias) = _regression_gradients(x, W, b, labels)
     first = W - lr * g, b - lr * g_bias
     loss_after, (g_1, _) = _regression_gradients(x, *first, labels)
-    what = "train_step(model, images, labels, lr=0.5)"
+    what = "train_step(model, images, labels, lr=0.3)"
     with explained(
         {
             "NoneType": "p.grad is None before loss.backward() has run: call it first, and forget gradients before it",
@@ -416,6 +416,8 @@ def train_step(attempt: Attempt) -> None:
     grads = [getattr(one, "grad", None) for one in model.parameters()]
     if all(isinstance(grad, np.ndarray) and not grad.any() for grad in grads):
         raise Complaint(f"{what}: the gradients are set to 0 after backward(): forget them before it")
+    if all(grad is None for grad in grads) and np.array_equal(model.weight.data, W):
+        raise Complaint(f"{what} leaves no gradients: call loss.backward() before the loop that changes p.data")
     moved = [not np.array_equal(now.data, was) for now, was in ((model.weight, W), (model.bias, b))]
     if moved == [False, True]:
         raise Complaint(f"{what} changes only the last parameter: is the update inside the loop over parameters?")
@@ -435,6 +437,7 @@ def train_step(attempt: Attempt) -> None:
             "the gradient is squared: subtract lr * p.grad": W - lr * g * g,
             "only the sign of the gradient is used: subtract lr * p.grad": W - lr * np.sign(g),
             "the learning rate is used twice: subtract lr * p.grad": W - lr * lr * g,
+            "the gradient is divided by the number of parameters: subtract lr * p.grad": W - lr * g / 2,
             "the weights are multiplied by the gradient: subtract lr * p.grad": W * (1 - lr * g),
             "the weight shrinks too, p.data * (1 - lr): subtract lr * p.grad alone": W * (1 - lr) - lr * g,
             "the gradient is divided by its length: subtract lr * p.grad": W - lr * g / np.linalg.norm(g),
@@ -515,6 +518,9 @@ def count_multiplications(attempt: Attempt) -> None:
         right + (T - 1) * D * K: "the head reads only the class token: count it once",
         right + P * P * C * D: "the patch embedding has no class token: count it for N tokens",
         right + N * P * P * D: "the channels are counted as 3: use `channels`",
+        right - L * (2 * T * T * D - 2 * T * D): (
+            "attention's products count each token once: there are T · T pairs, each with D products"
+        ),
         right - L * (2 * T * T * D - 2 * T * T): "attention's products lack the width: T · T · D each",
         _parameters_of(
             P, D, L, M, K, C, T

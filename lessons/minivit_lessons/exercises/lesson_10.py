@@ -137,6 +137,7 @@ def _adam_once(
             "the gradient is not multiplied by 1 - beta1": b1 * mean + g,
             "beta1 and beta2 are swapped": b2 * mean + (1 - b2) * g,
             "beta1 and 1 - beta1 are swapped": (1 - b1) * mean + b1 * g,
+            "it includes the learning rate: use that only in the step of w": b1 * mean + (1 - b1) * lr * g,
             "the old mean is not multiplied by beta1": mean + (1 - b1) * g,
             "this is the gradient: average it with the old mean": g,
             "this is the mean divided by 1 - beta1: return the mean itself": m / (1 - b1),

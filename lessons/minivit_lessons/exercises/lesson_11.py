@@ -109,9 +109,9 @@ def training_step(attempt: Attempt) -> None:
             "gradients of earlier steps are still there: call zero_grad first": _by_hand(
                 weight, bias, batches, forget=False
             )[0],
-            "the gradients are not clipped between backward and the optimiser's step": _by_hand(
-                weight, bias, batches, clip="never"
-            )[0],
+            "the gradients are not clipped between backward and the step: clip parameter.grad itself, no copy": (
+                _by_hand(weight, bias, batches, clip="never")[0]
+            ),
             "each gradient is clipped separately: use the norm of all together": _by_hand(
                 weight, bias, batches, clip="each"
             )[0],

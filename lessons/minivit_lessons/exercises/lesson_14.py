@@ -79,6 +79,11 @@ def same_padding(attempt: Attempt) -> None:
     raise Complaint(f"{what}: {_padding_mistake(found, right)}")
 
 
+def _least(H: int, h: int, s: int) -> int:
+    """Return how many pixels the last window needs beyond the row; below 0 if the row has some left."""
+    return max(range(0, H, s)) + h - H
+
+
 def _padding_mistake(found: list[Any], right: list[tuple[int, int]]) -> str:
     if found == [(after, before) for before, after in right]:
         return "put the odd pixel at the end"
@@ -92,6 +97,9 @@ def _padding_mistake(found: list[Any], right: list[tuple[int, int]]) -> str:
         return "share the padding between the two sides: all of it is on one side"
     if any(min(pair) < 0 for pair in found):
         return "the padding is negative: it must be at least 0"
+    for more, word in ((-1, "few"), (1, "many")):
+        if [sum(pair) for pair in found] == [max(0, _least(*case) + more) for case in PADDINGS]:
+            return f"this is one pixel too {word} in all: the last window ends at pixel (windows - 1) * s + h"
     first = next(sum(pair) for pair, mine in zip(right, found, strict=True) if pair != mine)
     return f"the padding must be {first} pixels in all"
 

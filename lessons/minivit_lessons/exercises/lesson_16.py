@@ -444,6 +444,8 @@ def add_in_order(attempt: Attempt) -> None:
             for a, b in zip(part, was, strict=True)
         ):
             raise Complaint("add_in_order changes the gradients that arrive: start with a copy of the first")
+        if isinstance(got, list | tuple) and len(got) == len(shapes) * len(order):
+            raise Complaint("add_in_order puts the lists behind one another: add up the arrays of each parameter")
         if not (isinstance(got, list | tuple) and len(got) == len(shapes)):
             raise Complaint(
                 f"add_in_order must return a list of {len(shapes)} arrays, one for each parameter, not a "

@@ -343,6 +343,7 @@ def gelu_sigmoid(attempt: Attempt) -> None:
                     "this is the form with tanh: use σ(1.702 x)": (
                         0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
                     ),
+                    "this is x tanh(1.702 x): σ(z) is 1 / (1 + exp(-z))": x * np.tanh(1.702 * x),
                     "this is ReLU: use σ(1.702 x)": np.maximum(x, 0.0),
                 },
                 tolerance=tolerance,

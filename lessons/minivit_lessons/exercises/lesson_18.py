@@ -167,6 +167,9 @@ def top_classes(attempt: Attempt) -> None:
     probabilities = np.array([probability for _, probability in got])
     if not np.isfinite(probabilities).all():
         raise Complaint("top_classes of logits about 900 holds nan: subtract the largest logit before you take powers")
+    alone = _pairs(attempt(np.array([900.0, 0.0, 0.0, 0.0], np.float32), names[:4], 1), names[:4], 1)
+    if not (np.isfinite(alone[0][1]) and alone[0][0] == names[0]):
+        raise Complaint("top_classes of logits 900, 0, 0, 0: exp overflows; subtract the largest logit, not the mean")
     same(
         probabilities,
         _softmax(large.astype(float))[[1, 0]],

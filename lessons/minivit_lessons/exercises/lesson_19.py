@@ -189,6 +189,7 @@ def class_accuracies(attempt: Attempt) -> None:
             "this is the number of images of each class": count_each(labels, K).astype(float),
             "divide by the number of images of the class, not by B / K": hits / (B / K),
             "these are percent: return numbers from 0 to 1": 100 * zero,
+            "this is divided by all right answers: divide by the number of images of the class": hits / hits.sum(),
             "images of other classes count as right if their guess is not k: select those of label k": one_against_rest,
             "label or guess is k: of the images whose label is k, count the right ones": union,
         }
@@ -337,6 +338,8 @@ def most_confused(attempt: Attempt) -> None:
         for sentence, wrong in known.items():
             if triples == wrong:
                 raise Complaint(f"{what}: {sentence}")
+        if triples and all(a == b and not number for a, b, number in triples):
+            raise Complaint(f"{what}: these are zeros of the diagonal: sort downwards, by -mistakes")
         index = {name: i for i, name in enumerate(names)}
         both = [matrix[index[a], index[b]] + matrix[index[b], index[a]] for a, b, _ in triples if a != b]
         if both and [t[2] for t in triples] == both:

@@ -241,6 +241,21 @@ def multiply(a, b):
 # -- total ----------------------------------------------------------------------------------------------
 
 
+@wrong("the copies' gradients are averaged")
+def multiply(a, b):
+    x, w = arrays(a, b)
+
+    def vjp(dy):
+        dx, dw = dy * w, dy * x
+        if dx.shape != x.shape:
+            dx = dx.mean(axis=0)
+        if dw.shape != w.shape:
+            dw = dw.mean(axis=0)
+        return dx, dw
+
+    return record(x * w, (a, b), vjp)
+
+
 def summing(vjp_of):
     """total with the vjp that `vjp_of(shape, axis, keepdims)` makes."""
 
@@ -350,6 +365,16 @@ def total(a, axis=None, keepdims=False):
 
     def vjp(dy):
         return (np.ones(shape) * dy.mean(),)
+
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
+
+
+@wrong("dy is summed once more")
+def total(a, axis=None, keepdims=False):
+    shape = a.shape
+
+    def vjp(dy):
+        return (dy.sum(axis=axis, keepdims=keepdims) * np.ones(shape),)
 
     return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)
 
@@ -767,6 +792,27 @@ def unbroadcast(dy, shape):
         if n == 1:
             dy = dy.sum(axis=i, keepdims=True)
     return dy
+
+
+@wrong("of the new axes only the first copy is used")
+def unbroadcast(dy, shape):
+    while dy.ndim > len(shape):
+        dy = dy[0]
+    for i, n in enumerate(shape):
+        if n == 1:
+            dy = dy.sum(axis=i, keepdims=True)
+    return dy
+
+
+@wrong("keepdims=True is missing in dy.sum(axis=i)")
+def unbroadcast(dy, shape):
+    extra = dy.ndim - len(shape)
+    if extra:
+        dy = dy.sum(axis=tuple(range(extra)))
+    for i, n in enumerate(shape):
+        if n == 1:
+            dy = dy.sum(axis=i)  # the axes behind it move to the front
+    return dy.reshape(shape)
 
 
 wrong("dy is divided by b")(product(lambda x, y: lambda dy: (given(dy / y, x.shape), given(dy / x, y.shape))))

@@ -696,6 +696,38 @@ class Module:
 # -- MLP --------------------------------------------------------------------------------------------------
 
 
+@wrong("the part's name is missing")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, Calls):
+                found += value.named_parameters()
+            elif isinstance(value, list):
+                for i, item in enumerate(value):
+                    if isinstance(item, Calls):
+                        found += [(f"{name}.{i}.{inner}", tensor) for inner, tensor in item.named_parameters()]
+        return found
+
+
+@wrong("joined with an underscore: use a dot")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, Calls):
+                found += [(f"{name}.{inner}", tensor) for inner, tensor in value.named_parameters()]
+            elif isinstance(value, list):
+                for i, item in enumerate(value):
+                    if isinstance(item, Calls):
+                        found += [(f"{name}_{i}.{inner}", tensor) for inner, tensor in item.named_parameters()]
+        return found
+
+
 @right
 class MLP(Base):
     def __init__(self, dim, hidden, rng):
@@ -1033,6 +1065,14 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return (x - m) / (v + eps).sqrt() * weight + bias
 
 
+@wrong("the bias is divided too")
+def layer_norm(x, weight, bias, eps=1e-6):
+    mean = x.mean(axis=-1, keepdims=True)
+    scaled = (x - mean) * weight + bias
+    variance = ((x - mean) * (x - mean)).mean(axis=-1, keepdims=True)
+    return scaled / (variance + eps).sqrt()
+
+
 @wrong("write x ** 3: ^ means exclusive or in Python")
 def gelu(x):
     return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x ^ 3)).tanh())
@@ -1163,6 +1203,13 @@ def gelu(x):
     return 0.5 * x * (math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)).tanh() + 1
 
 
+@wrong("the cubic term is outside of the tanh")
+def gelu(x):
+    k = math.sqrt(2.0 / math.pi)
+    gate = (k * x).tanh() + 0.044715 * x * x * x
+    return 0.5 * x * (1 + gate)
+
+
 @wrong("the means run over axis 0")
 def layer_norm_gradient(x, dy, eps=1e-6):
     root = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
@@ -1217,6 +1264,13 @@ def normalise_row(row, eps=1e-6):
     mean = sum(row) / D
     var = sum((x - mean) ** 2 for x in row[1:]) / D
     return [(x - mean) / math.sqrt(var + eps) for x in row]
+
+
+@wrong("ε multiplies the root")
+def normalise_row(row, eps=1e-6):
+    mean = sum(row) / len(row)
+    variance = sum((x - mean) ** 2 for x in row) / len(row)
+    return [(x - mean) / (math.sqrt(variance) * (1 + eps)) for x in row] if variance else [0.0 for x in row]
 
 
 @wrong("the last term has x for n, which is centred and scaled")

@@ -627,6 +627,13 @@ def attention_weights(q, k):
     return softmax(q @ swap_last_two(k) * q.shape[-1] ** -0.25)
 
 
+@wrong("the scores are cosines: divide")
+def attention_weights(q, k):
+    a = q / (q * q).sum(axis=-1, keepdims=True).sqrt()
+    b = k / (k * k).sum(axis=-1, keepdims=True).sqrt()
+    return softmax(a @ swap_last_two(b))
+
+
 @wrong("the product is swap_last_two(v) @ weights")
 def attention(q, k, v):
     return swap_last_two(v) @ weights_given(q, k)
@@ -841,6 +848,23 @@ def look(query, keys, values):
     for weight, value in zip(w, values, strict=False):
         output += weight * value
     return output
+
+
+@wrong("the values are added without weights")
+def look(query, keys, values):
+    scores = keys @ query
+    e = np.exp(scores - scores.max())
+    weights = e / e.sum()
+    return weights.sum() * values.sum(axis=0)
+
+
+@wrong("the first value is taken again and again")
+def look(query, keys, values):
+    e = np.exp(keys @ query - (keys @ query).max())
+    out = np.zeros(values.shape[1])
+    for n in range(len(keys)):
+        out += e[n] / e.sum() * values[0]
+    return out
 
 
 @wrong("this is the first token alone: take the mean over all N")

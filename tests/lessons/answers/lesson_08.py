@@ -722,6 +722,13 @@ class MultiHeadSelfAttention(Start):
         return self.out(merge_given(attention(q, k, k)))
 
 
+@wrong("each head attends to the other heads of its token")
+class MultiHeadSelfAttention(Start):
+    def forward(self, z):
+        q, k, v = (part.transpose(0, 2, 1, 3) for part in split_given(self.qkv(z), self.heads))
+        return self.out(attention(q, k, v).reshape(*z.shape))
+
+
 @wrong("one residual connection spans both halves")
 class EncoderBlock(Parts):
     def forward(self, z):

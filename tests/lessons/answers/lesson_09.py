@@ -714,6 +714,16 @@ def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, c
     )
 
 
+@wrong("the factor 2 is missing: 2 * (dim * mlp_dim)")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    patches = (image_size // patch_size) ** 2
+    first = patch_size * patch_size * channels * dim + dim
+    tokens = dim + (patches + 1) * dim
+    attention = 4 * dim * dim + 4 * dim
+    mlp = dim * mlp_dim + dim + mlp_dim
+    return first + tokens + depth * (attention + mlp + 4 * dim) + 2 * dim + dim * num_classes + num_classes
+
+
 @wrong("the gradients are set to 0 after backward(): forget them before")
 def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
@@ -722,6 +732,29 @@ def train_step(model, images, labels, lr):
         p.grad = np.zeros_like(p.data)
     for p in model.parameters():
         p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("leaves no gradients: call loss.backward()")
+def train_step(model, images, labels, lr):
+    for p in model.parameters():
+        p.grad = None
+    loss = cross_entropy(model(images), labels)
+    for p in model.parameters():
+        if p.grad is not None:
+            p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("divided by the number of parameters")
+def train_step(model, images, labels, lr):
+    parameters = list(model.parameters())
+    for p in parameters:
+        p.grad = None
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in parameters:
+        p.data = p.data - lr * p.grad / len(parameters)
     return loss.item()
 
 
@@ -734,3 +767,11 @@ def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_class
         + depth * (4 * T * dim * dim + 2 * T * T + 2 * T * dim * mlp_dim)
         + dim * num_classes
     )
+
+
+@wrong("attention's products count each token once")
+def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    patches = (image_size // patch_size) ** 2
+    tokens = patches + 1
+    block = 3 * tokens * dim * dim + tokens * dim + tokens * dim + tokens * dim * dim + 2 * tokens * dim * mlp_dim
+    return patches * patch_size**2 * channels * dim + depth * block + dim * num_classes

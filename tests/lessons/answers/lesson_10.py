@@ -689,6 +689,15 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
     return w - lr * step_size, mean, square
 
 
+@wrong("the new mean of adam_step(..., step=3, lr=0.1, betas=(0.9, 0.999), eps=1e-08): it includes the learning rate")
+def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    mean = beta1 * mean + (1 - beta1) * g * lr
+    square = beta2 * square + (1 - beta2) * g**2
+    m, s = mean / (1 - beta1**step), square / (1 - beta2**step)
+    return w - m / (np.sqrt(s) + eps), mean, square
+
+
 @wrong("this is a sine")
 def schedule(step, total, warmup, lr, decay="cosine"):
     if step < warmup:

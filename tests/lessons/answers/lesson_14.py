@@ -729,6 +729,20 @@ def same_padding(H, h, s):
     return missing // 2, missing - missing // 2
 
 
+@wrong("this is one pixel too few in all")
+def same_padding(H, h, s):
+    windows = -(-H // s)
+    missing = max((windows - 1) * s - H + h - 1, 0)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("this is one pixel too many in all")
+def same_padding(H, h, s):
+    last = (-(-H // s) - 1) * s
+    missing = max(last + h - (H - 1), 0)
+    return missing // 2, missing - missing // 2
+
+
 @wrong("slices and kernel are added up before the product")
 def conv2d(images, kernel, s=1):
     h, w, C, D = kernel.shape
@@ -737,6 +751,16 @@ def conv2d(images, kernel, s=1):
     for s_ in slices[1:]:
         total_ = total_ + s_
     return total_ @ kernel.sum(axis=(0, 1))
+
+
+@wrong("h must be w in divmod(place, h)")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    out = 0.0
+    for place, piece in enumerate(slices_of(images, h, w, s)):
+        i, j = divmod(place, h)
+        out = piece @ kernel[i % h, j % w] + out
+    return out
 
 
 @wrong("the windows are reshaped to columns and transposed: reshape")

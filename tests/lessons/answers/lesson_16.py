@@ -752,6 +752,14 @@ def add_in_order(arrivals):
     return sums
 
 
+@wrong("puts the lists behind one another")
+def add_in_order(arrivals):
+    total = []
+    for _, gradients in sorted(arrivals, key=lambda arrival: arrival[0]):
+        total = total + gradients
+    return total
+
+
 @wrong("this is the smallest ratio")
 def median_ratio(first, second, rounds=7, clock=time.perf_counter):
     first(), second()

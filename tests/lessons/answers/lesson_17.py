@@ -337,6 +337,14 @@ def gelu_sigmoid(x, out, derivative):
 # -- rule_broken --------------------------------------------------------------------------------------------
 
 
+@wrong("this is x tanh(1.702 x)")
+def gelu_sigmoid(x, out, derivative):
+    t = np.tanh(1.702 * x)
+    out[...] = x * t
+    if derivative is not None:
+        derivative[...] = t + 1.702 * x * (1 - t * t)
+
+
 def _vjp(op, a, b):
     """The gradient that goes in, a copy of it, and what the op's vjp returns."""
     out = op(Tensor(a, requires_grad=True), Tensor(b, requires_grad=True))

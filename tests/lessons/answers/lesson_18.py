@@ -742,6 +742,13 @@ def top_classes(logits, names, k=5):
     return [(names[i], float(p[i])) for i in np.argsort(p)[:-k:-1]]
 
 
+@wrong("subtract the largest logit, not the mean")
+def top_classes(logits, names, k=5):
+    powers = np.exp(logits - logits.mean())
+    powers = powers / powers.sum()
+    return [(names[i], float(powers[i])) for i in np.argsort(-powers)[:k]]
+
+
 @wrong("only one head is left: keep all of axis 0, weights[:, 0, front:]")
 def head_maps(weights, front, rows, columns):
     return weights[0, 0, front:].reshape(1, rows, columns)

@@ -418,6 +418,15 @@ def most_confused(matrix, names, count):
 # -- confusion_product --------------------------------------------------------------------------------
 
 
+@wrong("these are zeros of the diagonal")
+def most_confused(matrix, names, count):
+    mistakes = matrix.copy()
+    np.fill_diagonal(mistakes, 0)
+    places = sorted(range(mistakes.size), key=lambda n: (mistakes.ravel()[n], -n))[:count]
+    pairs = [divmod(place, len(names)) for place in places]
+    return [(names[i], names[j], int(mistakes[i, j])) for i, j in pairs]
+
+
 @right
 def confusion_product(guesses, labels, K):
     return (1 * (labels.reshape(-1, 1) == np.arange(K))).T @ (1 * (guesses.reshape(-1, 1) == np.arange(K)))
@@ -544,6 +553,16 @@ def accuracy_error(accuracy, count):
 @wrong("is a dict: it must be a number, an array or a Tensor")
 def class_accuracies(guesses, labels, K):
     return {k: (guesses[labels == k] == k).mean() for k in range(K)}
+
+
+@wrong("this is divided by all right answers")
+def class_accuracies(guesses, labels, K):
+    out = np.full(K, np.nan)
+    hit = guesses == labels
+    for k in range(K):
+        if (labels == k).any():
+            out[k] = (labels[hit] == k).mean()
+    return out
 
 
 @wrong("both directions are counted, so it is symmetric: add 1 at")
