@@ -461,9 +461,9 @@ def test_info_reads_no_array_and_takes_a_run_too(tmp_path, capsys, monkeypatch):
     from minivit.weights.sources.timm import Timm
 
     monkeypatch.setattr(Timm, "fill", None)
-    assert cli.main(["info", str(tmp_path / "model.safetensors")]) == 0
+    assert cli.main(["info", str(tmp_path / "model.safetensors"), "--heads", "2"]) == 0
     words = capsys.readouterr().out
-    assert "heads=1" in words and "grid=(2, 2)" in words  # what was assumed
+    assert "gelu='erf'" in words and "grid=(2, 2)" in words  # what was assumed
 
     run = ["train", "--model", "ViT-XS_4-CIFAR", "--train-images", "20", "--steps", "1", "--eval-every", "0"]
     assert cli.main([*run, "--out", str(tmp_path / "run"), "--num-threads", "1"]) == 0
