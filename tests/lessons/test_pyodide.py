@@ -19,14 +19,17 @@ from tests import pyodide
 from . import anywhere
 
 LESSONS = [lesson_number(path) for path in sources(lessons_folder())]
+QUICK = (1, 5, 7, 19)  # scalars, patches, attention, and one with data; the others are slow
 REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.live
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """What `anywhere.py` prints in two Pyodides, each with half of the lessons."""
+def results(request, tmp_path_factory):
+    """What `anywhere.py` prints in two Pyodides, each with half of the lessons that are to be tested."""
+    tests = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    lessons = sorted({test["number"] for test in tests if "number" in test})
     missing = next((name for name in ("node",) if shutil.which(name) is None), None)
     if missing is None and "matplotlib" not in pyodide.packages():
         missing = "Pyodide (python tests/pyodide.py)"
@@ -38,7 +41,7 @@ def results(tmp_path_factory):
     runner, script = Path(__file__).with_name("pyodide.mjs"), "tests/lessons/anywhere.py"
     command = ["node", str(runner), str(pyodide.FOLDER), str(REPOSITORY), script, str(pure)]
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(partial(run, command), (LESSONS[::2], LESSONS[1::2]))
+        first, second = pool.map(partial(run, command), (lessons[::2], lessons[1::2]))
     return {**first, "lessons": {**first["lessons"], **second["lessons"]}}
 
 
@@ -65,7 +68,7 @@ def test_fifty_steps_of_training_are_those_of_cpython(results):
     np.testing.assert_allclose(losses, anywhere.training(), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("number", LESSONS)
+@pytest.mark.parametrize("number", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in LESSONS])
 def test_every_solution_of_a_lesson_passes(results, number):
     verdicts = results["lessons"][str(number)]
 
