@@ -8,7 +8,7 @@ import pytest
 from minivit.backend.arrays import to_numpy, xp_of
 from minivit.backend.gpu.cublas import contiguous_on_gpu, gpu_matmul, multiply_in_tf32
 from minivit.backend.gpu.cuda import compute_capability, find_cupy
-from minivit.backend.products import matmul_add, sum_of_parts
+from minivit.backend.products import matmul_add, room_for_products, sum_of_parts
 from minivit.errors import MinivitError
 from tests.gpu import strict_cupy
 
@@ -182,3 +182,11 @@ def test_what_is_added_to_a_product_takes_one_launch_together(cupy, adds):
     assert REAL or strict_cupy.Crossings.launches == before + 1 + bool(adds)
     wanted = x @ y + sum(value for value in given if value is not None)
     np.testing.assert_allclose(to_numpy(found), wanted, rtol=1e-12)
+
+
+def test_only_a_card_writes_products_beside_places_that_are_no_rows(cupy):
+    for places in (np.zeros((2, 3)), np.zeros((3, 2)).T, cupy.zeros((2, 3))):
+        assert room_for_products(places) is places
+    places = cupy.zeros((3, 2)).T
+    room = room_for_products(places)
+    assert room is not places and room.shape == (2, 3) and room.flags.c_contiguous
