@@ -142,7 +142,7 @@ def _put_back(holder: Any, key: Any, was: Any, new: Any) -> None:
         _put(holder, key, was)
 
 
-def _tries(tree: ast.Module, parts: list[tuple[ast.expr, set[str]]]) -> Iterator[tuple[Change, ...]]:
+def _tries(tree: ast.Module, parts: list[tuple[ast.AST, set[str]]]) -> Iterator[tuple[Change, ...]]:
     """Yield what to try: each single change, those of one rule in all places together, then what is rarely missing."""
     function = tree.body[0]
     if not isinstance(function, ast.FunctionDef):
@@ -169,9 +169,10 @@ def _tries(tree: ast.Module, parts: list[tuple[ast.expr, set[str]]]) -> Iterator
         if 1 < len(alike) <= 8 and not any(change.new is None and isinstance(change.holder, list) for change in alike):
             yield tuple(alike)
     others = [part for part, local in parts if local <= set(known)]
+    others += [node for node in ast.walk(function) if isinstance(node, ast.keyword)]
     for slot in slots:
         for change in _missing(*slot, known, others):
-            yield (change,)
+            yield (_placed(change, slot[2], owners),)
 
 
 def _placed(change: Change, node: ast.AST, owners: dict[int, ast.AST]) -> Change:
@@ -234,6 +235,8 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
         if not isinstance(op, ast.Sub | ast.Div):
             rule = "no number in front" if isinstance(left, ast.Constant) else f"no {_short(left)} {sign}"
             yield instead(right, rule, f"leave out `{_short(left)} {sign}` before {_short(right)}")
+        if isinstance(op, ast.Div) and isinstance(right, ast.Constant):
+            yield instead(ast.Constant(0))
         for other in OPERATORS.get(type(op), ()):
             yield instead(ast.BinOp(left, other(), right), f"{type(op)} {other}")
         if not isinstance(op, ast.Add | ast.Mult):
@@ -253,6 +256,7 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
             said = f"parentheses are in the wrong place: ({_short(inner)}) comes first in {_short(node)}"
             yield instead(ast.BinOp(inner, right.op, right.right), f"regrouped {type(op)}", said)
         yield from _of_factor(node, instead)
+        yield from _of_term(node, instead)
     elif isinstance(node, ast.Constant) and isinstance(value := node.value, int | float) and type(value) is not bool:
         numbers = [-1, 0, 1, 2] if isinstance(value, int) else []
         for number in dict.fromkeys([value + 1, value - 1, *numbers]):
@@ -300,6 +304,27 @@ def _of_factor(node: ast.BinOp, instead: Callable[..., Change]) -> Iterator[Chan
                 new: ast.expr = ast.BinOp(both[0], terms.op, both[1])
                 new = ast.BinOp(stays, ast.Mult(), new) if stays is not None else new
                 yield instead(new, "", f"{_short(moved)} must {verb} {_short(one)} alone in {_short(node)}")
+
+
+def _of_term(node: ast.BinOp, instead: Callable[..., Change]) -> Iterator[Change]:
+    """Yield a call to which the term behind it is moved: sqrt(a) + b becomes sqrt(a + b)."""
+    if not isinstance(node.op, ast.Add | ast.Sub):
+        return
+    left: Any = node.left
+    is_product = isinstance(left, ast.BinOp) and isinstance(left.op, ast.Mult)
+    pairs = [(left.left, left.right), (left.right, left.left)] if is_product else [(left, None)]
+    for call, factor in pairs:
+        if not isinstance(call, ast.Call) or call.keywords or len(call.args) > 1:
+            continue
+        if call.args:
+            moved = ast.Call(call.func, [ast.BinOp(call.args[0], node.op, node.right)], [])
+        elif isinstance(call.func, ast.Attribute):
+            inside = ast.BinOp(call.func.value, node.op, node.right)
+            moved = ast.Call(ast.Attribute(inside, call.func.attr, ast.Load()), [], [])
+        else:
+            continue
+        new = moved if factor is None else ast.BinOp(factor, ast.Mult(), moved)
+        yield instead(new, "", f"{_short(node.right)} belongs inside {_short(call.func)}(...)")
 
 
 def _numbered(holder: Any, key: Any, node: ast.AST, new: ast.AST) -> Change:
@@ -432,8 +457,12 @@ def _rarer(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[C
             yield instead(ast.Call(node.func, turned, node.keywords))
 
 
-def _missing(holder: Any, key: Any, node: ast.AST, names: list[str], others: list[ast.expr]) -> Iterator[Change]:
+def _missing(holder: Any, key: Any, node: ast.AST, names: list[str], others: list[Any]) -> Iterator[Change]:
     """Yield a factor, a root, or a short part of a right answer in its place."""
+    if isinstance(node, ast.keyword):
+        for other in others:
+            if isinstance(other, ast.keyword) and other.arg == node.arg and _short(other) != _short(node):
+                yield Change(holder, key, other, f"{_short(node)} must be {_short(other)}", "")
     if not isinstance(node, ast.BinOp | ast.Call | ast.Name | ast.Attribute | ast.Subscript):
         return
     if not isinstance(getattr(node, "ctx", ast.Load()), ast.Load) or (isinstance(holder, ast.Call) and key == "func"):
@@ -443,7 +472,7 @@ def _missing(holder: Any, key: Any, node: ast.AST, names: list[str], others: lis
     if not isinstance(holder, ast.Slice | ast.Subscript | ast.Attribute):
         tried = () if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Add | ast.Sub) else names
         for name in tried:
-            for op in (ast.Mult(), ast.Div()):
+            for op in (ast.Mult(), ast.Div(), ast.Add(), ast.Sub()):
                 new: ast.expr = ast.BinOp(node, op, ast.Name(name, ast.Load()))
                 yield Change(holder, key, new, f"`{_sign(op)} {name}` is missing after {whole}{where}", "")
         for op, number, said in (
@@ -453,12 +482,14 @@ def _missing(holder: Any, key: Any, node: ast.AST, names: list[str], others: lis
         ):
             yield Change(holder, key, ast.BinOp(node, op, ast.Constant(number)), f"{said}{where}", "")
     for other in others:
+        if isinstance(other, ast.keyword):
+            continue
         is_chance = isinstance(other, ast.Constant) and isinstance(other.value, int)  # a size of the check's arrays
         if not is_chance and ast.unparse(other) != ast.unparse(node):
             yield Change(holder, key, other, f"{_short(node)} must be {_short(other)}{where}", "")
 
 
-def _short_parts(solution: str) -> list[tuple[ast.expr, set[str]]]:
+def _short_parts(solution: str) -> list[tuple[ast.AST, set[str]]]:
     """Return the short expressions of a right answer, such as self.heads, each with the variables that it reads."""
     if not solution:
         return []
@@ -467,11 +498,13 @@ def _short_parts(solution: str) -> list[tuple[ast.expr, set[str]]]:
     local = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     local |= {node.arg for part in ast.walk(tree) if isinstance(part, ast.Lambda) for node in part.args.args}
     whole = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Return)}  # would tell the answer
-    found: dict[str, tuple[ast.expr, set[str]]] = {}
+    found: dict[str, tuple[ast.AST, set[str]]] = {}
     for function in functions:
         for step in function.body:
             for node in ast.walk(step):
-                is_short = isinstance(node, ast.Constant | ast.Attribute | ast.Subscript | ast.Call | ast.BinOp)
+                is_short = isinstance(
+                    node, ast.Constant | ast.Attribute | ast.Subscript | ast.Call | ast.BinOp | ast.keyword
+                )
                 if not is_short or not isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
                     continue
                 if isinstance(node, ast.Constant) and type(node.value) not in (int, float):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..compare import same
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise
 
 DEEP = 10_000  # Values in a chain: more than Python's limit on recursion
@@ -565,4 +565,5 @@ def _local_slopes(
             raise Complaint(f"{what}: {sentence}")
     for name, found, factor in zip(right, sums, wanted, strict=True):
         if not math.isclose(found, factor, rel_tol=1e-9):
-            raise Complaint(f"{what}: the derivative with respect to {name} is {found:.6g}; it should be {factor:.6g}")
+            said = f"{what}: the derivative with respect to {name} is {found:.6g}; it should be {factor:.6g}"
+            raise Unexplained(said, what)

@@ -215,6 +215,9 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             "the weight is missing": normal + bias,
             "the bias is scaled too: multiply by the weight first, then add the bias": (normal + bias) * weight,
             "weight and bias are swapped": normal * bias + weight,
+            "the weight is under the root: multiply by it after the division": (
+                centred / np.sqrt((variance + eps) * weight) + bias
+            ),
             "the bias is divided too: divide first, then multiply by the weight, and add the bias last": (
                 (centred * weight + bias) / np.sqrt(variance + eps)
             ),
@@ -391,6 +394,9 @@ def gelu(attempt: Attempt) -> None:
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(math.sqrt(2.0 * math.pi) * (v + 0.044715 * v**3)))
             ),
             "the factor √(2/π) is missing": _each(x, lambda v: 0.5 * v * (1.0 + math.tanh(v + 0.044715 * v**3))),
+            "√(2/π) is cubed too: cube x alone, then multiply the sum by √(2/π)": _each(
+                x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v + 0.044715 * (root * v) ** 3))
+            ),
             "√(2/π) multiplies only x: put parentheses around both terms": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v + 0.044715 * v**3))
             ),

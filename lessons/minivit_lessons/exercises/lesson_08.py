@@ -9,7 +9,7 @@ import numpy as np
 
 from ..compare import complain_of_array, same, same_gradients
 from ..puzzles import uses_only
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise
 
 
@@ -29,7 +29,10 @@ def head_columns(attempt: Attempt) -> None:
                 raise Complaint(f"{what} is {got}, with floats: columns are integers, so divide with //")
             columns = list(range(3 * D))[got]
             if columns != right:
-                raise Complaint(f"{what}: {_wrong_columns(got, columns, right, part, head, heads, D)}")
+                known = _wrong_columns(got, columns, right, part, head, heads, D)
+                if not known:
+                    raise Unexplained(f"{what}: {got} does not hold {'qkv'[part]} of head {head}", what)
+                raise Complaint(f"{what}: {known}")
 
 
 def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, head: int, heads: int, D: int) -> str:
@@ -63,7 +66,7 @@ def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, 
         part * heads + head: "it counts heads instead of columns: multiply by D_h",
         (head * 3 + part) * D: "it skips D columns for each head and part: a head has D_h columns",
     }
-    return known.get(got.start, f"{got} does not hold {'qkv'[part]} of head {head}")
+    return known.get(got.start, "")
 
 
 @exercise(8)

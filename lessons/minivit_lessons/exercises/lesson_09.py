@@ -397,6 +397,7 @@ def train_step(attempt: Attempt) -> None:
             "NoneType": "p.grad is None before loss.backward() has run: call it first, and forget gradients before it",
             "no attribute 'zero_grad'": "there is no zero_grad here: set p.grad = None for each parameter",
             "leaf": "change the array p.data, not the Tensor",
+            "went through here before": "call loss.backward() once, before the loop over the parameters",
             "not enough values to unpack": "the logits come first: cross_entropy(model(images), labels)",
             "is out of bounds for axis": "the loss takes the logits, model(images)",
         }

@@ -421,6 +421,9 @@ def shift_and_flip(attempt: Attempt) -> None:
         raise Complaint("shift_and_flip changes all images of a batch alike: draw random numbers for each image")
     down, across, mirrored = drawn.T
     if not mirrored.any():
+        more = [_which(attempt(images, shift, np.random.default_rng(seed)), right_ones) for seed in range(9, 17)]
+        if any(np.array(moves)[kinds][:, 2].all() for kinds in more):
+            raise Complaint("shift_and_flip mirrors all images of a batch or none: draw a number for each image")
         raise Complaint("shift_and_flip mirrors no image: mirror each with probability 1/2")
     if mirrored.all():
         raise Complaint("shift_and_flip mirrors every image: mirror each with probability 1/2")

@@ -277,6 +277,7 @@ def train_head(attempt: Attempt) -> None:
             "this is plain SGD: the momentum is missing, or m begins at 0 again in each step": (
                 _trained(features, labels, 3, steps, momentum=0.0)
             ),
+            "the step uses the old m: compute the new m first": _trained(features, labels, 3, steps, late=True),
             "m takes only a tenth of the gradient: use m = 0.9 m + g": _trained(features, labels, 3, steps, share=0.1),
             "the gradient is of the sum over the images: the loss is their mean": (
                 _trained(features, labels, 3, steps, count=1)
@@ -352,7 +353,7 @@ def _over_images(features: np.ndarray, labels: np.ndarray, K: int, steps: int) -
 def _trained(
     features: np.ndarray, labels: np.ndarray, K: int, steps: int, *, lr: float = 0.5, momentum: float = 0.9,
     share: float = 1.0, count: int = 0, softmax: bool = True, use_bias: bool = True,
-    bias_momentum: float | None = None, bias_share: float = 1.0, keep: bool = False,
+    bias_momentum: float | None = None, bias_share: float = 1.0, keep: bool = False, late: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Return weight and bias after some steps; the options are the known mistakes."""
     x, (B, D) = features.astype(np.float64), features.shape
@@ -368,9 +369,12 @@ def _trained(
             dlogits = (p - (np.arange(K) == label)) / (count or B)
             g_weight += np.outer(image, dlogits)
             g_bias += bias_share * dlogits
+        if late:
+            weight, bias = weight - lr * m_weight, bias - lr * m_bias
         m_weight = momentum * m_weight + share * g_weight
         m_bias = (momentum if bias_momentum is None else bias_momentum) * m_bias + share * g_bias
-        weight, bias = weight - lr * m_weight, bias - lr * m_bias
+        if not late:
+            weight, bias = weight - lr * m_weight, bias - lr * m_bias
     return weight, bias
 
 

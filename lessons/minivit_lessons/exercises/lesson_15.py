@@ -12,7 +12,7 @@ from minivit.backend.indexing import count_each
 
 from ..compare import complain_of_array, peak_memory, same, same_gradients
 from ..puzzles import uses_only
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise
 
 
@@ -44,9 +44,10 @@ def colour_number(attempt: Attempt) -> None:
         if np.allclose(got, wrong, rtol=0, atol=1e-3):
             raise Complaint(f"colour_number: {sentence}")
     first = next(i for i, (a, b) in enumerate(zip(got, right, strict=True)) if a != b)
-    raise Complaint(
+    raise Unexplained(
         f"colour_number of a patch whose average is {_written(averages[first])} is {got[first]:g}: it should be "
-        f"{right[first]}"
+        f"{right[first]}",
+        "colour_number(square)",
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from minivit.engine.tensor import Node, Tensor
 
 from ..compare import peak_memory, same, slopes
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise
 
 
@@ -119,7 +119,7 @@ def median_ratio(attempt: Attempt) -> None:
         for sentence, measure, sum_up in WRONG_STOPWATCHES:
             if math.isclose(value, sum_up(*measure(World(), rounds)), rel_tol=1e-6):
                 raise Complaint(f"{what}: {sentence}")
-        raise Complaint(f"{what} is {value:.4g}: it should be 3 for work that takes 3 times as long")
+        raise Unexplained(f"{what} is {value:.4g}: it should be 3 for work that takes 3 times as long", what)
     if few:
         raise Complaint("median_ratio measures one round too few: the calls before the first round do not count")
 

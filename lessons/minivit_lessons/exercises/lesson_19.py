@@ -10,7 +10,7 @@ from minivit.backend.indexing import count_each
 
 from ..compare import same
 from ..puzzles import uses_only
-from ..trial import Attempt, Complaint, explained
+from ..trial import Attempt, Complaint, Unexplained, explained
 from . import exercise
 
 RECORD = 3073
@@ -354,7 +354,8 @@ def most_confused(attempt: Attempt) -> None:
             raise Complaint(f"{what}: the pairs are right, but the number of images is {triples[0][2]} for the first, "
                             f"and should be {right[0][2]}")  # fmt: skip
         place = next(i for i, (a, b) in enumerate(zip(triples, right, strict=True)) if a != b)
-        raise Complaint(f"{what} has {triples[place]} as number {place + 1}: it should be {right[place]}")
+        said = f"{what} has {triples[place]} as number {place + 1}: it should be {right[place]}"
+        raise Unexplained(said, what)
 
 
 def _triples(got: Any, names: tuple[str, ...], what: str) -> list[tuple[str, str, float]]:

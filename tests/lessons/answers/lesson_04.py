@@ -1073,6 +1073,13 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return scaled / (variance + eps).sqrt()
 
 
+@wrong("the weight is under the root")
+def layer_norm(x, weight, bias, eps=1e-6):
+    d = x - x.mean(axis=-1, keepdims=True)
+    variance = (d * d).mean(axis=-1, keepdims=True)
+    return d / ((variance + eps) * weight).sqrt() + bias
+
+
 @wrong("write x ** 3: ^ means exclusive or in Python")
 def gelu(x):
     return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x ^ 3)).tanh())
@@ -1208,6 +1215,12 @@ def gelu(x):
     k = math.sqrt(2.0 / math.pi)
     gate = (k * x).tanh() + 0.044715 * x * x * x
     return 0.5 * x * (1 + gate)
+
+
+@wrong("√(2/π) is cubed too")
+def gelu(x):
+    u = math.sqrt(2 / math.pi) * x
+    return 0.5 * x * (1 + (u + 0.044715 * u * u * u).tanh())
 
 
 @wrong("the means run over axis 0")

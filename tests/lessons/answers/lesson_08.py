@@ -761,6 +761,13 @@ def head_columns(part, head, heads, D):
     return slice(part * D + head, (part + 1) * D, heads)
 
 
+@wrong("parentheses are in the wrong place: (part * heads + head) comes first")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    first = part * heads + head * D_h
+    return slice(first, first + D_h)
+
+
 @wrong("puts the numbers before the heads")
 def merge_heads(outputs):
     B, heads, N, D_h = outputs.shape

@@ -758,6 +758,16 @@ def train_step(model, images, labels, lr):
     return loss.item()
 
 
+@wrong("call loss.backward() once, before the loop")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    for p in model.parameters():
+        p.grad = None
+        loss.backward()
+        p.data = p.data - lr * p.grad
+    return loss.item()
+
+
 @wrong("attention's products lack the width: T · T · D each")
 def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
     N = (image_size // patch_size) ** 2

@@ -721,3 +721,14 @@ def schedule(step, total, warmup, lr, decay="cosine"):
     scale = min(1.0, (step + 1) / warmup) if warmup else 1.0
     fraction = step / total
     return lr * scale * ((1 - fraction) if decay == "linear" else (1 + math.cos(math.pi * fraction)) / 2)
+
+
+@wrong("lr / 10 must be 0")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    f = (step - warmup) / (total - warmup)
+    low = lr / 10
+    if decay == "linear":
+        return low + (lr - low) * (1 - f)
+    return low + (lr - low) * (1 + math.cos(math.pi * f)) / 2

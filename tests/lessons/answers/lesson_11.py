@@ -785,6 +785,18 @@ def shift_and_flip(images, shift, rng):
     return out
 
 
+@wrong("mirrors all images of a batch or none")
+def shift_and_flip(images, shift, rng):
+    B, H, W, C = images.shape
+    padded = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="edge")
+    turn = rng.random() < 0.5
+    out = np.empty_like(images)
+    for i in range(B):
+        y, x = rng.integers(0, 2 * shift + 1, 2)
+        out[i] = padded[i, y : y + H, x : x + W]
+    return out[:, :, ::-1] if turn else out
+
+
 @wrong("cross_entropy takes the logits")
 def training_step(model, optimizer, images, labels):
     optimizer.zero_grad()

@@ -684,3 +684,16 @@ def train_head(features, labels, K, steps, lr):
         mw, mb = 0.9 * mw + W.grad, 0.9 * mb + b.grad
         W.data, b.data = W.data - lr * mw, b.data - lr * mb
     return W, b
+
+
+@wrong("the step uses the old m")
+def train_head(features, labels, K, steps, lr):
+    weight, bias = np.zeros((features.shape[1], K)), np.zeros(K)
+    m, n = np.zeros_like(weight), np.zeros_like(bias)
+    for _ in range(steps):
+        logits = features @ weight + bias
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        d = (p - np.eye(K)[labels]) / len(labels)
+        weight, bias = weight - lr * m, bias - lr * n
+        m, n = 0.9 * m + features.T @ d, 0.9 * n + d.sum(axis=0)
+    return weight, bias

@@ -669,6 +669,15 @@ def group_norm(x, weight, bias, groups, eps=1e-6):
     return (c / (v + eps).sqrt()).reshape(B, H, W, C) * (weight + bias)
 
 
+@wrong("axis=1 must be axis=(1, 3)")
+def group_norm(x, weight, bias, groups, eps=1e-6):
+    B, H, W, C = x.shape
+    parts = x.reshape(B, H * W, groups, C // groups)
+    d = parts - parts.mean(axis=(1, 3), keepdims=True)
+    variance = (d * d).mean(axis=1, keepdims=True)
+    return (d / (variance + eps).sqrt()).reshape(B, H, W, C) * weight + bias
+
+
 @wrong("it multiplies row and column")
 def convolve_at(padded, kernel, row, column, s):
     h, w, C, D = kernel.shape

@@ -708,6 +708,14 @@ def share_interval(right, count):
     return p - h, p + h
 
 
+@wrong("belongs inside math.sqrt(...)")
+def share_interval(right, count):
+    p, z, n = right / count, 1.96, count
+    half = z * math.sqrt(p * (1 - p) / n) + z**2 / (4 * n**2)
+    middle, d = p + z**2 / (2 * n), 1 + z**2 / n
+    return (middle - half) / d, (middle + half) / d
+
+
 @wrong("this is a count or a position, no class of the test set: take")
 def majority_baseline(train_labels, test_labels):
     return float((test_labels == train_labels.argmax()).mean())
