@@ -175,7 +175,7 @@ def _overwritten(scope: ast.FunctionDef) -> str:
 
 
 def _divides_down(tree: ast.AST) -> bool:
-    """Return whether something is divided with // that is not a length, as in reshape(B, N, heads, D // heads)."""
+    """Return whether something is divided with // that is no length, as in reshape(B, N, D // heads), and no index."""
     shapes = ("reshape", "range", "zeros", "empty", "ones", "full", "broadcast_to")
     of_shapes = {
         id(inner)
@@ -183,6 +183,9 @@ def _divides_down(tree: ast.AST) -> bool:
         if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in shapes
         for argument in node.args
         for inner in ast.walk(argument)
+    }
+    of_shapes |= {
+        id(inner) for node in ast.walk(tree) if isinstance(node, ast.Subscript) for inner in ast.walk(node.slice)
     }
     return any(
         isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv) and id(node) not in of_shapes

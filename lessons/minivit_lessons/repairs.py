@@ -233,8 +233,10 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
         after = after if len(after) <= LONGEST else f"{sign} {_short(right)}"
         yield instead(left, f"no {sign} {_short(right)}", f"leave out `{after}` after {_short(left)}")
         if not isinstance(op, ast.Sub | ast.Div):
+            front = ast.unparse(ast.BinOp(left, op, ast.Name("b", ast.Load())))[:-2]  # with the parentheses it needs
+            front = front if len(front) <= LONGEST else f"{_short(left)} {sign}"
             rule = "no number in front" if isinstance(left, ast.Constant) else f"no {_short(left)} {sign}"
-            yield instead(right, rule, f"leave out `{_short(left)} {sign}` before {_short(right)}")
+            yield instead(right, rule, f"leave out `{front}` before {_short(right)}")
         if isinstance(op, ast.Div) and isinstance(right, ast.Constant):
             yield instead(ast.Constant(0))
         for other in OPERATORS.get(type(op), ()):

@@ -123,3 +123,11 @@ def test_what_may_be_the_reason_is_named(function, solution, said):
 
     assert said in hint
     assert bool(said) == bool(hint)
+
+
+def takes_the_middle(xs):
+    return xs[len(xs) // 2]
+
+
+def test_an_index_may_be_divided_with_two_slashes():
+    assert likely_hint(takes_the_middle, "def takes_the_middle(xs):\n    return max(xs)\n") == ""

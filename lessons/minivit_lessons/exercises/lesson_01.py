@@ -109,6 +109,7 @@ def multiply_values(attempt: Attempt) -> None:
             (0.0, 0.0): "the slopes are both 0: use b.data and a.data, since .grad is still 0 in the forward pass",
             (5.0, 3.0): "a derivative may be negative: leave out abs",
             (-5.0, -5.0): "both slopes are b.data: the derivative with respect to b is a.data",
+            (-0.2, -0.12): "these are the derivatives of a / b: those of a product are b.data and a.data",
             (-0.2, 1 / 3): "1 / b and 1 / a do not belong to a product: its derivatives are b and a",
             (3.0, 3.0): "both slopes are a.data: the derivative with respect to a is b.data",
             (-2.0, -2.0): "the slopes are the sum of the factors: with respect to a it is b.data alone",

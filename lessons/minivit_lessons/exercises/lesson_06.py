@@ -83,6 +83,9 @@ def add_class_token(attempt: Attempt) -> None:
             "the class token is last: put it in front of the patches": np.array(
                 [[*image.tolist(), cls[0, 0].tolist()] for image in z]
             ),
+            "the first token is the class token plus the mean of the patches: it is cls alone": np.array(
+                [[(image.mean(axis=0) + cls[0, 0]).tolist(), *image.tolist()] for image in z]
+            ),
             "the class token was added to every patch: concatenate it as one more token": z + cls,
             "the class token replaced the first patch: return N + 1 tokens": right[:, [0, 2, 3, 4]],
             "cls is joined along the last axis: it is one more token, so join along axis 1": np.concatenate(
@@ -153,6 +156,9 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
         right,
         f"sincos2d({rows}, {columns}, {D})",
         mistakes={
+            "the rows are counted from the bottom: the first patches are in row 0": table(
+                speeds, places=[(x, rows - 1 - y) for x, y in by_rows]
+            ),
             "the rows y come first: the columns x belong in the first half": table(
                 speeds, order=groups[2:] + groups[:2]
             ),

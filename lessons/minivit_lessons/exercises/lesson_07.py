@@ -191,6 +191,9 @@ def attention_weights(attempt: Attempt) -> None:
             "the product is swap_last_two(q) @ k: it must be q @ swap_last_two(k)": (_rows(q.swapaxes(-1, -2) @ k / 3)),
             "q and k are multiplied element by element: use q @ swap_last_two(k)": _rows(q * k / 3),
             "softmax acts on q and k: it must act on their scores": _rows(q) @ _rows(k).swapaxes(-1, -2),
+            "exp(score) is divided by the sum over all rows of a head: divide by the sum of each row": (
+                np.exp(scores / 3) / np.exp(scores / 3).sum(axis=(-1, -2), keepdims=True)
+            ),
             "softmax runs over the heads: it must run over the last axis, so that each row adds up to 1": (
                 np.moveaxis(_rows(np.moveaxis(scores / 3, 1, -1)), -1, 1)
             ),

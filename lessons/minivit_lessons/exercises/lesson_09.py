@@ -163,7 +163,9 @@ def ViT(attempt: Attempt) -> None:
         return encoded(first(), model.blocks)
 
     mistakes: dict[str, Callable[[], Any]] = {
-        "the blocks are not used: pass z through each of them": lambda: logits_of(first()[:, 0]),
+        "the blocks are not used, or only before self.tokens: pass its result through each block": lambda: logits_of(
+            first()[:, 0]
+        ),
         "only the first block is used": lambda: logits_of(encoded(first(), model.blocks[:1])[:, 0]),
         "only the last block is used: pass the result of each block to the next": (
             lambda: logits_of(model.blocks[-1](first())[:, 0])

@@ -377,6 +377,8 @@ def clip_by_norm(attempt: Attempt) -> None:
 def _same_list(got: Any, right: list[np.ndarray], what: str, mistakes: dict[str, list[np.ndarray]]) -> None:
     if not isinstance(got, list | tuple):
         raise Complaint(f"{what} returns a {type(got).__name__}: return a list with one array for each gradient")
+    if isinstance(got, tuple) and len(got) == 2 and isinstance(got[0], list) and np.ndim(got[1]) == 0:
+        raise Complaint(f"{what} returns a second value beside the list: return the list of arrays alone")
     if len(got) != len(right):
         raise Complaint(f"{what} returns {len(got)} arrays for {len(right)} gradients")
     for i, (array, expected) in enumerate(zip(got, right, strict=True)):

@@ -241,6 +241,9 @@ def conv2d(attempt: Attempt) -> None:
                 ),
                 "the D filters are added up: the result has D numbers for each window": right.sum(axis=-1),
                 "the kernel is flipped: use it unflipped, as networks do": (_convolved(images, kernel[::-1, ::-1], s)),
+                "only the slice of the window's centre is used: join all slices, concatenate(slices, axis=3)": (
+                    _convolved(images, _centre_alone(kernel), s)
+                ),
                 "windows and kernel differ, one is in the order c, i, j: both need the order i, j, c": (
                     _convolved(images, by_channel.reshape(kernel.shape), s)
                 ),
@@ -289,6 +292,14 @@ def _windows(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:
     """Return the rows of h w C numbers that a convolution multiplies."""
     size = kernel[..., 0].size
     return _convolved(images, np.eye(size).reshape(*kernel.shape[:3], size), s)
+
+
+def _centre_alone(kernel: np.ndarray) -> np.ndarray:
+    """Return a kernel that is 0 but for its centre."""
+    centre = kernel.shape[0] // 2, kernel.shape[1] // 2
+    alone = np.zeros_like(kernel)
+    alone[centre] = kernel[centre]
+    return alone
 
 
 def _convolved(images: np.ndarray, kernel: np.ndarray, s: int) -> np.ndarray:

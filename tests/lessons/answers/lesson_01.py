@@ -836,6 +836,12 @@ def multiply_values(a, b):
     return Value(a.data * b.data, "×", (a, b), (abs(b.data), abs(a.data)))
 
 
+@wrong("these are the derivatives of a / b")
+def multiply_values(a, b):
+    slopes = (1 / b.data, -a.data / b.data**2)
+    return Value(a.data * b.data, "×", parents=(a, b), slopes=slopes)
+
+
 @wrong("squares the whole difference")
 def tanh_value(a):
     t = math.tanh(a.data)

@@ -631,9 +631,23 @@ def add_class_token(z, cls):
     return concatenate([Tensor(np.zeros((B, 1, D), np.float32)), z], axis=1)
 
 
+@wrong("plus the mean of the patches")
+def add_class_token(z, cls):
+    return concatenate([z.mean(axis=1, keepdims=True) + cls, z], axis=1)
+
+
 @wrong("the base is e, as in np.exp: it must be 10000")
 def sincos2d(rows, columns, D):
     omega = np.exp(-np.arange(D // 4) / (D // 4 - 1))
     y, x = np.divmod(np.arange(rows * columns), columns)
     x, y = np.outer(x, omega), np.outer(y, omega)
     return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
+
+
+@wrong("the rows are counted from the bottom")
+def sincos2d(rows, columns, D):
+    omega = 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    n = np.arange(rows * columns)
+    y, x = rows - 1 - n // columns, n % columns
+    parts = [f(np.outer(place, omega)) for place in (x, y) for f in (np.sin, np.cos)]
+    return np.concatenate(parts, axis=1).astype(np.float32)

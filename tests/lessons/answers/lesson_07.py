@@ -634,6 +634,12 @@ def attention_weights(q, k):
     return softmax(a @ swap_last_two(b))
 
 
+@wrong("by the sum over all rows of a head")
+def attention_weights(q, k):
+    e = (q @ swap_last_two(k) / math.sqrt(q.shape[-1])).exp()
+    return e / e.sum(axis=(-1, -2), keepdims=True)
+
+
 @wrong("the product is swap_last_two(v) @ weights")
 def attention(q, k, v):
     return swap_last_two(v) @ weights_given(q, k)

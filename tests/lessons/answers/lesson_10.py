@@ -650,6 +650,13 @@ def clip_by_norm(gradients, max_norm):
     return [g * min(1.0, max_norm / norm) if norm else g for g in gradients]
 
 
+@wrong("returns a second value beside the list")
+def clip_by_norm(gradients, max_norm):
+    norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
+    factor = max_norm / norm if norm > max_norm else 1.0
+    return [g * factor for g in gradients], norm
+
+
 @wrong("negative weights grow")
 def adamw_step(w, g, mean, square, step, lr, decay):
     return adam_given(w - lr * decay * np.abs(w), g, mean, square, step, lr)
