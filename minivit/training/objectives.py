@@ -123,7 +123,7 @@ class Classes:
     def measure(self, images: Array, labels: Array, number: int) -> Outcome:
         logits = self.logits(images)
         loss = engine.cross_entropy(logits, labels)
-        return Outcome(loss, int(count_correct(logits.data, labels)), len(labels), logits.data)
+        return Outcome(loss, count_correct(logits.data, labels), len(labels), logits.data)
 
     def weight_of(self, labels: Array) -> float:
         return len(labels) if self.class_weights is None else total_weight(labels, self.class_weights)

@@ -17,7 +17,7 @@ from minivit.engine.fused import softmax_in_place
 from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
 from minivit.models import cost, model_config
 from minivit.training import Callback, TrainConfig, Trainer, train, trainer
-from minivit.training.distributed.parallel import GradientSums, batch_gradients
+from minivit.training.distributed.parallel import GradientSums, batch_gradients, evaluate
 from minivit.training.distributed.ranks import MPIRanks
 from minivit.training.failures import out_of_memory
 from minivit.training.objectives import Classes
@@ -114,6 +114,16 @@ def test_numbers_come_from_a_card_together(cupy):
     numbers = plain_numbers(cupy.asarray(np.float32(0.1)), 7, cupy.asarray(np.array([3])), np.float64(0.5))
     assert numbers == [float(np.float32(0.1)), 7, 3, 0.5] and strict_cupy.Crossings.back == before + 1
     assert plain_numbers(cupy.asarray(np.array(2.5)), 1, np.array([0.25])) == [2.5, 1, 0.25]
+
+
+def test_right_answers_are_counted_in_plain_numbers_which_json_can_store():
+    model = tiny_vit().to("cuda")
+    images, labels = np.zeros((4, *model.config.image_shape), np.float32), np.arange(4) % 3
+    there = (to_device(images, "cuda"), to_device(labels, "cuda"))
+    with Workers(1) as workers:
+        result = batch_gradients(Classes(model).loss, model.parameters(), *there, workers=workers, microbatch=2)
+        _, accuracy = evaluate(Classes(model), images, labels, lambda x: to_device(x, "cuda"), workers=workers)
+    assert type(result.right) is int and type(accuracy) is float
 
 
 @pytest.mark.parametrize(("batch", "most"), [(8, 0.56), (16, 0.54)])
