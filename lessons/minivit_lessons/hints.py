@@ -175,7 +175,7 @@ def _overwritten(scope: ast.FunctionDef) -> str:
 
 
 def _divides_down(tree: ast.AST) -> bool:
-    """Return whether something is divided with // that is no length, as in reshape(B, N, D // heads), and no index."""
+    """Return whether // divides something that is neither an index nor a length, as in reshape(B, N, D // heads)."""
     shapes = ("reshape", "range", "zeros", "empty", "ones", "full", "broadcast_to")
     of_shapes = {
         id(inner)

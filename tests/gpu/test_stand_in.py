@@ -122,7 +122,7 @@ def test_right_answers_are_counted_in_plain_numbers_which_json_can_store():
     there = (to_device(images, "cuda"), to_device(labels, "cuda"))
     with Workers(1) as workers:
         result = batch_gradients(Classes(model).loss, model.parameters(), *there, workers=workers, microbatch=2)
-        _, accuracy = evaluate(Classes(model), images, labels, lambda x: to_device(x, "cuda"), workers=workers)
+        _, accuracy = evaluate(Classes(model), *there, lambda x: x, workers=workers)
     assert type(result.right) is int and type(accuracy) is float
 
 

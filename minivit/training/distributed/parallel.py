@@ -357,7 +357,7 @@ def evaluate(
             outcome = objective.measure(prepare(images[part]), labels[part], number)
             keep(part, outcome)
         count = len(labels[part])
-        return outcome.loss.item() * count, outcome.right, outcome.answers, count
+        return outcome.loss.item() * count, int(outcome.right), outcome.answers, count
 
     counted, stopped = [], False
     with objective.network.evaluating():
