@@ -119,6 +119,18 @@ def test_an_op_sees_half_precision_as_float32_and_other_types_as_they_are(dtype)
     assert (seen[0] is x.data) == (dtype != F16)
 
 
+def test_an_op_without_a_kernel_for_halves_sees_float32_on_a_gpu_too():
+    seen = []
+
+    def twice(x):
+        seen.append(x.dtype)
+        return x * 2.0
+
+    with strict_cupy.installed():
+        assert op(twice)(half(3).to("cuda")).dtype == F16
+    assert seen == [np.float32]
+
+
 def test_a_function_in_the_table_is_returned_unchanged():
     def add(x):
         return x

@@ -51,7 +51,7 @@ def said(load):
 
 
 @pytest.mark.parametrize("make", [timm_arrays, hf_arrays], ids=["timm", "Hugging Face"])
-@pytest.mark.parametrize(("dim", "depth"), [(1152, 1), (384, 7), (192, 2), (128, 2), (64, 1), (512, 1), (8, 2)])
+@pytest.mark.parametrize(("dim", "depth"), [(1152, 1), (384, 7), (192, 2), (128, 2), (64, 1), (512, 1), (32, 2)])
 def test_heads_that_nobody_says_are_asked_for(tmp_path, make, dim, depth):
     path = folder(tmp_path, make(dim=dim, depth=depth))
 
@@ -70,15 +70,21 @@ def test_heads_of_the_one_published_model_of_these_sizes_are_said(tmp_path, dim,
     assert f"heads={heads} as ViT-{name} has" in notice
 
 
+def test_a_model_narrower_than_half_a_published_head_is_said_to_have_one(tmp_path):
+    (notice,), model = said(lambda: load_model(folder(tmp_path, timm_arrays(dim=28)), **ARITHMETIC))
+
+    assert model.config.heads == 1 and "heads=1" in notice
+
+
 @pytest.mark.parametrize("content", [[], 3, None, {"num_heads": 2}, "a folder"], ids=str)
 def test_a_config_that_describes_no_model_does_not_say_the_heads(tmp_path, content):
-    path = folder(tmp_path, timm_arrays())
+    path = folder(tmp_path, timm_arrays(dim=48))
     if content == "a folder":
         (tmp_path / "config.json").mkdir()
     else:
         (tmp_path / "config.json").write_text(json.dumps(content), encoding="utf-8")
 
-    with pytest.raises(CheckpointError, match="how many heads its 2 blocks of width 8 have: give heads"):
+    with pytest.raises(CheckpointError, match="how many heads its 2 blocks of width 48 have: give heads"):
         load_model(path)
 
 

@@ -37,6 +37,7 @@ PUBLISHED: dict[tuple[int, int, int], tuple[str, int]] = {
     (896, 12, 3584): ("timm's vit_base_plus", 14),
     (896, 18, 2304): ("timm's vit_so150m", 14),
 }
+NARROW = 32  # half of the narrowest published head: a narrower model is assumed to have one head, which is said
 
 NEVER = r"a^"  # a pattern that matches no text
 
@@ -361,6 +362,9 @@ def _published_heads(dim: int, hints: Hints, depth: int, mlp_dim: int) -> int | 
         name, heads = PUBLISHED[dim, depth, mlp_dim]
         hints.assumed.append(f"heads={heads} as {name} has")
         return heads
+    if dim < NARROW:
+        hints.assumed.append("heads=1")
+        return 1
     return None
 
 
