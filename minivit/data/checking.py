@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ..backend.arrays import available_cores
 from ..backend.pools import thread_pool
@@ -75,6 +76,35 @@ def lines_about(broken: Broken, folder: Path | None) -> list[str]:
     return [*lines[:LISTED], more]
 
 
+class _File(NamedTuple):
+    """An image file of a data set: its place, name and class, and the number of its part and of the file in it."""
+
+    path: Path
+    name: str
+    label: int
+    part: int
+    number: int
+
+
+def _same_bytes(parts: Iterable[AnyDataset], key: Callable[[_File], int]) -> Iterator[list[_File]]:
+    """Yield the files that have the same bytes and differ in a key, in groups; only files of one size are read."""
+    sizes: dict[int, list[_File]] = defaultdict(list)
+    for number, part in enumerate(parts):
+        if not isinstance(part, FileDataset):
+            continue
+        for i, (path, label) in enumerate(zip(part.images.paths, part.labels.tolist(), strict=True)):
+            sizes[path.stat().st_size].append(_File(path, name_of(path, part), label, number, i))
+
+    def differ(files: list[_File]) -> bool:
+        return len({key(file) for file in files}) > 1
+
+    for same_size in filter(differ, sizes.values()):
+        groups: dict[bytes, list[_File]] = defaultdict(list)
+        for file in same_size:
+            groups[_digest(file.path)].append(file)
+        yield from filter(differ, groups.values())
+
+
 def find_copies(train: AnyDataset, others: AnyDataset) -> list[tuple[str, str]]:
     """Return the files of a split whose bytes are those of a training file: (its name, the training file's).
 
@@ -82,22 +112,11 @@ def find_copies(train: AnyDataset, others: AnyDataset) -> list[tuple[str, str]]:
         train: the training images.
         others: images that a model is measured on.
     """
-    sizes: dict[int, list[tuple[Path, str]]] = defaultdict(list)
-    for part in _files([train]):
-        for path in part.images.paths:
-            sizes[path.stat().st_size].append((path, name_of(path, part)))
-    digests: dict[int, dict[bytes, str]] = {}  # of the training files of one size
     found = []
-    for part in _files([others]):
-        for path in part.images.paths:
-            size = path.stat().st_size
-            if size not in sizes:
-                continue
-            if size not in digests:
-                digests[size] = {_digest(same): name for same, name in sizes[size]}
-            if (name := digests[size].get(_digest(path))) is not None:
-                found.append((name_of(path, part), name))
-    return found
+    for same in _same_bytes([train, others], lambda file: file.part):
+        *_, original = [file for file in same if file.part == 0]
+        found += [(file.number, file.name, original.name) for file in same if file.part == 1]
+    return [(name, original) for _, name, original in sorted(found)]
 
 
 def sentence_about_copies(copies: list[tuple[str, str]], split: str) -> str:
@@ -118,20 +137,12 @@ def find_contradictions(parts: Iterable[AnyDataset]) -> list[tuple[str, str]]:
     Args:
         parts: the splits of a data set.
     """
-    sizes: dict[int, list[tuple[Path, str, int]]] = defaultdict(list)
-    for part in _files(parts):
-        for path, label in zip(part.images.paths, part.labels.tolist(), strict=True):
-            sizes[path.stat().st_size].append((path, name_of(path, part), label))
-    found = []
-    for same_size in sizes.values():
-        if len({label for _, _, label in same_size}) < 2:
-            continue
-        first: dict[bytes, tuple[str, int]] = {}
-        for path, name, label in same_size:
-            other, known = first.setdefault(_digest(path), (name, label))
-            if label != known:
-                found.append((other, name))
-    return found
+    return [
+        (first.name, other.name)
+        for first, *others in _same_bytes(parts, lambda file: file.label)
+        for other in others
+        if other.label != first.label
+    ]
 
 
 def sentence_about_contradictions(pairs: list[tuple[str, str]]) -> str:
