@@ -138,7 +138,6 @@ def _of_earlier_lesson(name: str, complaint: Complaint) -> str:
 
 def _repair(name: str, attempt: Any, names: dict[str, Any]) -> str:
     """Return the small change that makes an attempt pass; "" if none does."""
-
     may_be_right = _of_first_call(name, attempt, names)
 
     def passes(changed: Any) -> bool:

@@ -38,7 +38,6 @@ from ..training.distributed.parallel import GradientSums, batch_gradients, bucke
 from ..training.objectives import Classes
 from ..training.optim import AdamW, clip_by_global_norm
 from ..training.precision import divide_by, precision
-from ..weights import export_model
 
 Work = Callable[[np.ndarray, np.ndarray], object]  # one step on images (B, H, W, C) and labels (B,)
 
@@ -215,6 +214,8 @@ def jax_work(job: Job, stack: ExitStack) -> Work:
 def onnx_work(job: Job, stack: ExitStack) -> Work:
     """Return inference with ONNX Runtime on the CPU, of the graph that `minivit export` writes."""
     import onnxruntime
+
+    from ..weights import export_model  # here, so that the other libraries' processes do not hold it
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = job.workers

@@ -10,14 +10,7 @@ from typing import Any
 
 from ..utils.console import complain
 from ..utils.text import printable
-from .common import (
-    data_dir_option,
-    device_option,
-    format_option,
-    json_option,
-    threads_of,
-    threads_option,
-)
+from .common import data_dir_option, device_option, format_option, json_option, threads_of, threads_option
 
 EXAMPLES = (
     "minivit experiment pooling",
