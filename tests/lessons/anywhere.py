@@ -1,6 +1,7 @@
 """What must come out the same in a browser's Python: gradients, fifty steps of training, the lessons' checks.
 
-Run as a program with numbers of lessons, and with the word "engine" for gradients and training, it prints the results as JSON: `tests/lessons/pyodide.mjs` does that.
+Run as a program with numbers of lessons, and with the word "engine" for gradients and training, it prints the
+results as JSON: `tests/lessons/pyodide.mjs` does that.
 """
 
 import contextlib
