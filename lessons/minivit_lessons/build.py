@@ -31,6 +31,7 @@ writes the minutes that a lesson takes (see `times`) below its title, and into t
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -47,6 +48,7 @@ from .times import Time, time_of, with_time, with_times
 
 BEGIN, END = "# --- solution", "# --- end"
 STUB = "raise NotImplementedError  # your code here"
+NO_NBCLIENT = "nbclient, for lessons, is not installed: pip install 'minivit[lessons]'"
 
 SET_UP = """\
 try:
@@ -278,7 +280,13 @@ def write_lesson(source: Path, run: bool = True, language: str = "en") -> None:
         source: lessons/source/NN_name.py.
         run: whether to execute the one with the solutions.
         language: the language of the exercises' texts, such as "en".
+
+    Raises:
+        MissingExtraError: if it cannot be executed; nothing is written then.
+        DataError: if a cell fails.
     """
+    if run and importlib.util.find_spec("nbclient") is None:
+        raise MissingExtraError(NO_NBCLIENT)
     folder = source.parents[1]
     statements = statements_of(source, language)
     solved_path = folder / SOLUTIONS / f"{source.stem}.ipynb"
@@ -307,7 +315,7 @@ def execute(notebook: dict[str, Any], folder: Path, seconds: int = 300, keep_goi
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError
     except ImportError:
-        raise MissingExtraError("nbclient, for lessons, is not installed: pip install 'minivit[lessons]'") from None
+        raise MissingExtraError(NO_NBCLIENT) from None
     ready: Any = nbformat.from_dict(json.loads(json.dumps(notebook)))
     client = NotebookClient(
         ready,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import inspect
 import io
 import linecache
 import re
@@ -232,9 +233,10 @@ class Attempt:
             raise NotDone(f"{self.name} is not done yet") from error
         except Exception as error:
             raise Raised(what, brief, error, _line_of(error), _translated(error)) from error
-        for i, (value, was) in enumerate(zip((*inputs, *options.values()), before, strict=True)):
+        names = _parameters(function, len(inputs)) + list(options)
+        for name, value, was in zip(names, (*inputs, *options.values()), before, strict=True):
             if not _equal(value, was):
-                raise Complaint(f"{what} changes its input {i + 1}: work on a copy, x = x.copy()")
+                raise Complaint(f"{what} changes its input {name}: {_instead(name, value)}")
         if result is None:
             raise Complaint(f"{what} returns None: is a `return` missing at its end?")
         if result is Ellipsis:
@@ -303,6 +305,27 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
     return value if isinstance(value, int | float | str) else None
+
+
+def _parameters(function: Callable[..., Any], count: int) -> list[str]:
+    """Return the names of a function's first parameters, or their numbers, from 1, where Python knows no names."""
+    try:
+        kinds = [p for p in inspect.signature(function).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    except (TypeError, ValueError):  # not a function of Python
+        kinds = []
+    names = [p.name for p in kinds[:count]]
+    return names + [str(i + 1) for i in range(len(names), count)]
+
+
+def _instead(name: str, value: Any) -> str:
+    """Return what to do instead of changing an input."""
+    if isinstance(value, np.ndarray):
+        return f"work on a copy, {name} = {name}.copy()"
+    if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
+        return f"make a new list of new arrays, such as [2 * x for x in {name}]"
+    if isinstance(value, list | tuple | dict):
+        return f"make a new {type(value).__name__}"
+    return f"make a new array instead of changing {name}.data"
 
 
 def _equal(value: Any, was: Any) -> bool:

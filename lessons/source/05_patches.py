@@ -31,9 +31,9 @@ Tensor, Module, linear, parameter = built("Tensor", "Module", "linear", "paramet
 # %% [markdown]
 # ## The picture
 #
-# Here is one image of our data set, 32 x 32 pixels, with a grid of 4 x 4 pixels on it. Below the image are the same squares in a
-# row. Their order is the order in which you read a page: from left to right, then from top to bottom. This row is the
-# sequence that the Transformer will process.
+# Here is one image of our data set, 32 x 32 pixels, cut into squares of 4 x 4 pixels. Below the image are the same 64 squares one
+# after another, 16 in a line. Their order is the order in which you read a page: from left to right, then from top to bottom. This
+# is the sequence that the Transformer will process.
 
 # %%
 data = shapes("test", count=10)

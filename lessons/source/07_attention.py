@@ -126,7 +126,8 @@ def look(query, keys, values):
 top, left, bottom, right = data.boxes[35]
 print("position of the tip:         ", values[tip])
 print("output for the tip:          ", look(queries[tip], keys, values).round(1))
-# The data set knows where it drew the heart. (A heart has more of its area in its upper half.)
+# The data set knows where it drew the heart, in pixels; a patch has 4, and the first one's middle is at pixel 1.5. The two numbers
+# below differ a little from those above: a heart has more of its area in its upper half.
 print("middle of the heart's box:   ", (np.array([top + bottom - 1, left + right - 1]) / 2 - 1.5) / 4)
 
 # %% [markdown]
@@ -160,12 +161,12 @@ show(
     pictures.draw_saturation(),
     "Left: weights of 16 random keys at width 64; without the division, one key takes over 80 %, with it, many keys share. "
     "Middle: the largest weight climbs from 0.2 to nearly 1 as the width grows to 1024, but stays near 0.25 with the division. "
-    "Right: the derivative of softmax falls towards 0 without the division, and stays at 0.87 with it.",
+    "Right: the sum of softmax's derivatives falls towards 0 without the division, and stays at 0.87 with it.",
 )
 
 # %% [markdown]
-# Softmax depends on differences between scores. If their standard deviation is 8, one score is easily larger than another by 16, and
-# $e^{16}$ is nine million. Without the division (orange), nearly all weight goes to a single key, before anything has been learned.
+# Softmax depends on differences between scores. If their standard deviation is 8, that of a difference is $8 \sqrt 2 \approx 11$, and
+# $e^{11}$ is sixty thousand. Without the division (orange), nearly all weight goes to a single key, before anything has been learned.
 # Worse, softmax is then *saturated*: its derivatives, lesson 03's $w_j (1 - w_j)$ on the diagonal, are nearly 0 when each
 # weight is nearly 0 or nearly 1. Almost no gradient passes, and the query cannot learn to attend to other keys. After the division by
 # $\sqrt{D_h}$ (blue), the scores have variance 1 at any width.
@@ -390,8 +391,9 @@ show(pictures.draw_side_by_side(maps, titles, patch), pictures.ALT_DIVISORS)
 # %% [markdown]
 # <details><summary>What happened</summary>
 #
-# Without the division, a patch attends to far fewer patches than it learned to, and many answers are wrong. Divided by D_h, the
-# weights are nearly equal: every patch receives nearly the same mean, what it looked for is lost in it, and the model guesses.
+# Without the division, a patch attends to far fewer patches than it learned to, and many answers are wrong. Divided by D_h, no
+# weight of this patch is above 3 % (each map has its own colours, so they do not show it): every patch receives nearly the same mean, what it
+# looked for is lost in it, and the model guesses.
 #
 # </details>
 #

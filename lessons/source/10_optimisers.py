@@ -188,13 +188,6 @@ def adam_step(w, g, mean, square, step, lr, betas=(0.9, 0.999), eps=1e-8):
 #
 # Then the valley. Rotate it with the slider, together with the starting point (or put another angle first in the list). Two of
 # the paths rotate with it, and one changes its shape. Which one, and why?
-#
-# <details><summary>Answer</summary>
-#
-# Adam's. It divides by the size of each *weight's* gradient. That helps if the valley runs along the axes, and not if it runs
-# across them. Plain gradient descent and momentum do the same in any coordinates.
-#
-# </details>
 
 # %%
 gradients = np.array([-0.001, 1.0, 1000.0])
@@ -240,6 +233,13 @@ explore(
 )
 
 # %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Adam's. It divides by the size of each *weight's* gradient. That helps if the valley runs along the axes, and not if it runs
+# across them. Plain gradient descent and momentum do the same in any coordinates.
+#
+# </details>
+#
 # ## Your turn
 #
 # **Weight decay** shrinks each weight a little in every step, so that no weight grows without need. In plain gradient descent
@@ -297,7 +297,7 @@ def clip_by_norm(gradients, max_norm):
 # %% [markdown]
 # The **learning-rate schedule** is the learning rate as a function of the step. At the start the weights are random and Adam's
 # means are based on few gradients, so the learning rate increases in a straight line: **warmup**. At the end, large steps would only jump
-# from wall to wall, so it decreases to 0, along half a cosine or a straight line. With step $s$ counted from 0, $S$ steps in
+# from wall to wall, so it decreases towards 0, along half a cosine or a straight line. With step $s$ counted from 0, $S$ steps in
 # all, and $S_w$ of them warmup:
 #
 # $$\eta_s = \eta\, \frac{s + 1}{S_w} \ \text{ while } s < S_w, \qquad \text{then, with } f = \frac{s - S_w}{S - S_w}: \quad
@@ -330,8 +330,8 @@ show(
 # starts with the same weights and sees the same images. Only AdamW has weight decay, as in the paper. The learning rate of
 # each is the best of several that we tried. They differ by a factor of a hundred: 1, 0.1 and 0.01.
 #
-# Adam's learning rate is nearly a distance in weight space, so 0.001 is a fair first try for almost any network. The other two must be
-# tuned anew for each network. Guess before you run the cell: which run has the highest loss at the end?
+# Adam's learning rate is nearly a distance in weight space, so 0.001 is a fair first try for almost any network, though not the best: a
+# network as small as this one bears ten times as much. The other two must be tuned anew for each network. Guess before you run the cell: which run has the highest loss at the end?
 
 # %%
 BATCH, STEPS = 64, 120
@@ -401,7 +401,7 @@ def momentum_at_once(gradients, momentum, T):
 # %%
 ones = np.eye(4, dtype=int)
 after = np.array([[1, 0, 0, 0], [2, 1, 0, 0], [4, 2, 1, 0], [8, 4, 2, 1]])
-show_attempt("momentum_at_once", Cells("gradients", ones), ones, 2, 4, right=after)
+show_attempt("momentum_at_once", Cells("gradients", ones), ones, 2.0, 4, right=after)
 
 # %% [markdown]
 # ## In the paper

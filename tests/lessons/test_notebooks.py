@@ -1,11 +1,12 @@
 """The notebooks: what their sources give, whole, within bounds, and without a solution in the learner's."""
 
+import importlib.util
 import json
 import re
 
 import pytest
 
-from minivit.errors import DataError
+from minivit.errors import DataError, MissingExtraError
 from minivit_lessons.build import (  # fmt: skip
     BEGIN,
     END,
@@ -16,6 +17,7 @@ from minivit_lessons.build import (  # fmt: skip
     sources,
     statements_of,
     to_json,
+    write_lesson,
 )
 from minivit_lessons.cells import defined_names
 from minivit_lessons.exercises import all_exercises
@@ -210,6 +212,16 @@ def test_a_lesson_is_put_together(tmp_path):
         "## What comes next",
     ]  # fmt: skip
     assert "<details><summary>Hint 1</summary>\n\nTwo.\n\n</details>" in cells[2]["source"]
+
+
+def test_without_nbclient_no_notebook_is_half_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    source = tmp_path / "source" / "01_scalars.py"
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'minivit\[lessons\]'"):
+        write_lesson(source)
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_statements_in_another_language(tmp_path):

@@ -84,13 +84,13 @@ def test_one_that_changes_what_it_was_handed():
         x *= 2
         return x
 
-    assert "changes its input 1" in verdict_on(twice).message
+    assert "changes its input x: work on a copy, x = x.copy()" in verdict_on(twice).message
 
 
 def test_one_that_empties_what_it_was_handed():
     attempt = Attempt("first", lambda items: items.pop())
 
-    with pytest.raises(Complaint, match=r"changes its input 1"):
+    with pytest.raises(Complaint, match=r"changes its input items: make a new list$"):
         attempt([1, 2, 3])
 
 
@@ -99,8 +99,23 @@ def test_one_that_changes_a_number_in_a_list():
         items[1] *= 2
         return items
 
-    with pytest.raises(Complaint, match=r"changes its input 1"):
+    with pytest.raises(Complaint, match=r"changes its input items: make a new list$"):
         Attempt("double", double)([1.0, 2.0])
+
+
+def test_one_that_changes_an_array_in_a_list():
+    def double(gradients):
+        for g in gradients:
+            g *= 2
+        return gradients
+
+    with pytest.raises(Complaint, match=r"changes its input gradients: make a new list of new arrays"):
+        Attempt("double", double)([np.ones(2), np.ones(3)])
+
+
+def test_one_without_names_for_its_inputs():
+    with pytest.raises(Complaint, match=r"changes its input 1: make a new list$"):
+        Attempt("sort", list.sort)([2, 1])
 
 
 def test_one_that_writes_into_a_tensor():
@@ -108,7 +123,7 @@ def test_one_that_writes_into_a_tensor():
         x.data *= -1
         return x
 
-    with pytest.raises(Complaint, match="changes its input"):
+    with pytest.raises(Complaint, match=r"changes its input x: make a new array instead of changing x\.data"):
         Attempt("negate", negate)(Tensor(np.ones(2)))
 
 

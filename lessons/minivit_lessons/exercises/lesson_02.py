@@ -237,7 +237,11 @@ def total(attempt: Attempt) -> None:
         reasons = {
             "has no attribute 'expand_dims'": "it is a function of NumPy: np.expand_dims(dy, axis)",
             "has no attribute": "dy is an array: use np.expand_dims and np.broadcast_to",
-            "cannot reshape": "repeat dy with np.broadcast_to, not with reshape",
+            "cannot reshape": (
+                "axis is negative here: count it from the end"
+                if axis == -1
+                else "repeat dy with np.broadcast_to, not with reshape"
+            ),
             " raises ": reason,
         }
         with explained({"more dimensions than allowed": "axis must be None if it is left out"}):

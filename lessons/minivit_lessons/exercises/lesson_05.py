@@ -397,6 +397,8 @@ def patchify_channels_first(attempt: Attempt) -> None:
         f"patchify_channels_first(image, {P})",
         mistakes={
             "the transpose is missing: each row holds a strip of a channel": image.reshape(h * w, -1),
+            "each row holds a strip of the image, with the channels last: after the split (C, H/P, P, W/P, P), the "
+            "column of the grid must come before the row in the patch": last.reshape(h * w, -1),
             "the channels come one after the other: put the channel axis last": (
                 split.transpose(1, 3, 0, 2, 4).reshape(h * w, -1)
             ),

@@ -56,12 +56,13 @@ def draw_descent(hessian: np.ndarray, paths: Mapping[str, np.ndarray]) -> Any:
 
 def _draw_valley(axes: Any, hessian: np.ndarray, begin: np.ndarray) -> None:
     """Draw the contour lines of the loss, a dot at the start of the paths and a star at the minimum."""
-    w1, w2 = np.meshgrid(np.linspace(-5, 5, 101), np.linspace(-3, 3, 61))
+    reach = max(3.0, 2.0 * abs(begin[1]))  # room for a path around its start
+    w1, w2 = np.meshgrid(np.linspace(-5, 5, 101), np.linspace(-reach, reach, 61))
     height = np.sqrt(_loss(hessian, np.stack([w1, w2], axis=-1)))
     axes.contourf(w1, w2, height, levels=10, cmap="Greys", vmin=0, vmax=2.2 * height.max())
     axes.plot(0, 0, "*", color="black", markersize=11, zorder=3)
     axes.plot(*begin, "o", color="black", markersize=6, zorder=3)
-    axes.set(xlim=(-5, 5), ylim=(-3, 3), xlabel="$w_1$", ylabel="$w_2$", aspect="equal")
+    axes.set(xlim=(-5, 5), ylim=(-reach, reach), xlabel="$w_1$", ylabel="$w_2$", aspect="equal")
 
 
 def _loss(hessian: np.ndarray, w: np.ndarray) -> np.ndarray:

@@ -417,6 +417,11 @@ def patchify_channels_first(image, P):
     return image.reshape(-1, P * P * len(image))
 
 
+@wrong("each row holds a strip of the image, with the channels last: after the split")
+def patchify_channels_first(image, P):
+    return image.transpose(1, 2, 0).reshape(-1, P * P * len(image))
+
+
 @wrong("put the channel axis last")
 def patchify_channels_first(image, P):
     return (
@@ -593,7 +598,7 @@ def patch_means(image, P):
     return image.reshape(-1, P, image.shape[1] // P, P).max(axis=(1, 3))
 
 
-@wrong("the order of the axes in transpose is (1, 2, 3, 4, 0)")
+@wrong("the column of the grid must come before the row in the patch")
 def patchify_channels_first(image, P):
     return (
         image.reshape(len(image), -1, P, image.shape[2] // P, P)

@@ -278,7 +278,7 @@ def clip_by_norm(gradients, max_norm):
     return [np.asarray(g * np.minimum(1.0, max_norm / norm) * (norm / norm)) for g in gradients]
 
 
-@wrong("changes its input")
+@wrong("changes its input gradients: make a new list of new arrays")
 def clip_by_norm(gradients, max_norm):
     norm = math.sqrt(sum(float(np.sum(g * g)) for g in gradients))
     for g in gradients:

@@ -400,7 +400,7 @@ def corrupt(z, mask, masked, source):
     return z[np.arange(z.shape[0])[:, None], source] * ~m + mask * m
 
 
-@wrong("changes its input 1")
+@wrong("changes its input z")
 def corrupt(z, mask, masked, source):
     z.data[masked] = mask.data[0, 0]
     return z

@@ -469,7 +469,7 @@ def empty(image, side):
     return np.zeros((image.shape[0] // side, image.shape[1] // side))
 
 
-@wrong("changes its input 2")
+@wrong("changes its input image: work on a copy, image = image.copy()")
 def occlusion_map(predict, image, label, side, fill=128):
     drops = empty(image, side)
     whole = predict(image[None])[0, label]

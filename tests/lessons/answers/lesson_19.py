@@ -350,7 +350,7 @@ def most_confused(matrix, names, count):
     return listed(table, names, np.argsort(-table, axis=None), count)
 
 
-@wrong("changes its input 1")
+@wrong("changes its input matrix")
 def most_confused(matrix, names, count):
     np.fill_diagonal(matrix, 0)
     return listed(matrix, names, np.argsort(-matrix, axis=None), count)
