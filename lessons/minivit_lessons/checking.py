@@ -120,8 +120,10 @@ def _with_hint(name: str, attempt: Any, complaint: Complaint, names: dict[str, A
     if isinstance(complaint, Unexplained):
         hint = hints.likely_hint(attempt, solution(name)) or _repair(name, attempt, names)
         return complaint.hinted(hint) if hint else str(complaint)
-    if isinstance(complaint, Raised) and (hint := _of_earlier_lesson(name, complaint) or _repair(name, attempt, names)):
-        return complaint.hinted(hint)
+    if isinstance(complaint, Raised):
+        complaint = complaint.with_usual_reason()
+        if hint := _of_earlier_lesson(name, complaint) or _repair(name, attempt, names):
+            return complaint.hinted(hint)
     return str(complaint)
 
 

@@ -220,7 +220,9 @@ def _value_sentence(
         array = array.astype(np.int64)
     if _close(-array, right, tolerance):
         return f"{what} has the wrong sign{' everywhere' if right.size > 1 else ''}"
-    if array.ndim >= 2 and array.shape[-1] == array.shape[-2] and _close(array.swapaxes(-1, -2), right, tolerance):
+    is_square = array.ndim >= 2 and array.shape[-1] == array.shape[-2]
+    by_chance = right.size <= 4 and len(np.unique(right)) < 3  # two truths may be in each other's places for any reason
+    if is_square and not by_chance and _close(array.swapaxes(-1, -2), right, tolerance):
         return f"{what} is transposed: its last two axes are swapped"
     scale = float(np.vdot(array, right)) / (float(np.vdot(array, array)) or 1.0)
     if scale and _close(array * scale, right, tolerance):
@@ -238,9 +240,9 @@ def _value_sentence(
         return f"{what}: {relation}"
     if right.size == 1:
         return f"{what} is {array.item():.6g}: it should be {right.item():.6g}"
-    if place := _misplaced(array, right, tolerance):
+    if not by_chance and (place := _misplaced(array, right, tolerance)):
         return f"{what} {place}"
-    if right.ndim and right.shape[0] > 1:
+    if right.ndim and right.shape[0] > 1 and not by_chance:
         order = np.sort(array.ravel()), np.sort(right.ravel())
         if _close(order[0], order[1], tolerance):
             return f"{what} holds the right numbers in the wrong order: {_first_difference(array, right, tolerance)}"

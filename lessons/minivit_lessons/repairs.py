@@ -41,6 +41,7 @@ RELATED = (
     ("zeros", "ones"), ("zeros_like", "ones_like"), ("std", "var"), ("random", "standard_normal"),
     ("rows", "columns"), ("sin", "cos"), ("hstack", "vstack"), ("tril", "triu"), ("repeat", "tile"), ("log", "exp"),
 )  # fmt: skip
+SUMS = ("sum", "mean")
 REDUCTIONS = frozenset(("sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "norm", "std", "var"))
 
 
@@ -258,6 +259,7 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
             said = f"parentheses are in the wrong place: ({_short(inner)}) comes first in {_short(node)}"
             yield instead(ast.BinOp(inner, right.op, right.right), f"regrouped {type(op)}", said)
         yield from _of_factor(node, instead)
+        yield from _of_weight(node, instead)
         yield from _of_term(node, instead)
     elif isinstance(node, ast.Constant) and isinstance(value := node.value, int | float) and type(value) is not bool:
         numbers = [-1, 0, 1, 2] if isinstance(value, int) else []
@@ -306,6 +308,30 @@ def _of_factor(node: ast.BinOp, instead: Callable[..., Change]) -> Iterator[Chan
                 new: ast.expr = ast.BinOp(both[0], terms.op, both[1])
                 new = ast.BinOp(stays, ast.Mult(), new) if stays is not None else new
                 yield instead(new, "", f"{_short(moved)} must {verb} {_short(one)} alone in {_short(node)}")
+
+
+def _of_weight(node: ast.BinOp, instead: Callable[..., Change]) -> Iterator[Change]:
+    """Yield a sum or mean into which the factor before it is moved: p * dp.sum() becomes (p * dp).sum()."""
+    if not isinstance(node.op, ast.Mult):
+        return
+    for factors, call in ((node.left, node.right), (node.right, node.left)):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr not in SUMS:
+            continue
+        of_module = _is_module(call.func.value)
+        if of_module and not call.args:
+            continue
+        summed = call.args[0] if of_module else call.func.value
+        split: list[tuple[ast.expr, ast.expr | None]] = [(factors, None)]  # what moves, and what stays in front
+        if isinstance(factors, ast.BinOp) and isinstance(factors.op, ast.Mult):
+            split += [(factors.right, factors.left), (factors.left, factors.right)]
+        for moved, stays in split:
+            inner = ast.BinOp(moved, ast.Mult(), summed)
+            new: ast.expr = ast.Call(ast.Attribute(inner, call.func.attr, ast.Load()), call.args, call.keywords)
+            if of_module:
+                new = ast.Call(call.func, [inner, *call.args[1:]], call.keywords)
+            new = ast.BinOp(stays, ast.Mult(), new) if stays is not None else new
+            said = f"{_short(moved)} belongs inside the {call.func.attr}, with {_short(summed)}, in {_short(node)}"
+            yield instead(new, "", said)
 
 
 def _of_term(node: ast.BinOp, instead: Callable[..., Change]) -> Iterator[Change]:
@@ -422,6 +448,10 @@ def _rarer(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[C
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
         where = f" in {_short(holder)}" if isinstance(holder, ast.expr) else ""
         if node.id in names:
+            if isinstance(holder, ast.BinOp) and isinstance(holder.op, ast.Sub):  # which booleans do not have
+                astype = ast.Attribute(node, "astype", ast.Load())
+                new = ast.Call(astype, [ast.Name("float", ast.Load())], [])
+                yield instead(new, "", f"{node.id} must be {_short(new)}{where}")
             for name in names:
                 if name != node.id:
                     yield instead(ast.Name(name, ast.Load()), "", f"{node.id} must be {name}{where}")
@@ -527,6 +557,8 @@ def _of_index(node: ast.Subscript, instead: Callable[..., Change]) -> Iterator[C
             others = [ast.Slice()]
         elif isinstance(place, ast.Slice) and place.lower is None and place.upper is None:
             others = [ast.Constant(...), ast.Constant(0)]
+        elif isinstance(place, ast.Name | ast.BinOp):
+            others = [ast.Slice(None, place), ast.Slice(place, None)]
         for other in others:
             changed = [*places[:i], other, *places[i + 1 :]]
             inner = ast.Tuple(changed, ast.Load()) if len(changed) > 1 else changed[0]

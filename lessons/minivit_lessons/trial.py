@@ -66,7 +66,43 @@ FROM_PYTORCH = {
     "cat": "concatenate([...], axis=...)",
     "type": "x.astype(...)",
     "mm": "x @ y",
+    "bmm": "x @ y",
     "t": "transpose(...) with all axes in their new order",
+    "zero_": "x[...] = 0, and p.grad = None for a gradient",
+    "fill_": "x[...] = value",
+    "copy_": "x[...] = y",
+    "add_": "x += y",
+    "sub_": "x -= y",
+    "mul_": "x *= y",
+    "div_": "x /= y",
+    "clamp": "np.clip(x, low, high)",
+    "clamp_": "np.clip(x, low, high, out=x)",
+    "masked_fill": "np.where(mask, value, x)",
+    "gather": "x[np.arange(B), indices]",
+    "index_select": "x[indices]",
+    "unbind": "x[0], x[1], and so on",
+    "numel": "x.size",
+    "float": "x.astype(np.float32)",
+    "double": "x.astype(np.float64)",
+    "long": "x.astype(int)",
+    "detach": ".data of a Tensor; an array needs nothing",
+    "cpu": "not needed: leave it out",
+    "cuda": "not needed: leave it out",
+    "device": "not needed: leave it out",
+    "descending": "np.argsort(-x), since NumPy sorts upwards",
+    "unbiased": "ddof, 1 to divide by n - 1, 0 by n",
+    "correction": "ddof",
+    "randperm": "rng.permutation(n)",
+    "randn": "rng.standard_normal(shape)",
+    "sigmoid": "1 / (1 + np.exp(-x))",
+    "relu": "np.maximum(x, 0)",
+    "sqrt": "np.sqrt(x)",
+    "exp": "np.exp(x)",
+    "log": "np.log(x)",
+    "tanh": "np.tanh(x)",
+    "abs": "np.abs(x)",
+    "norm": "np.linalg.norm(x)",
+    "eq": "x == y",
 }
 # Methods of NumPy's arrays that the lessons' Tensors do without.
 FROM_NUMPY = {
@@ -78,6 +114,23 @@ FROM_NUMPY = {
     "astype": "not needed: results have the dtype of the inputs",
     "copy": "not needed: operations return new Tensors",
 }
+# What an exception says, what stands in the learner's line (a regular expression each), and what usually helps.
+USUAL_REASONS = (
+    (r"boolean subtract", "", "make numbers of the booleans first: x.astype(float)"),
+    (r"boolean negative", "", "~ negates booleans"),
+    (r"broadcast shape must be non-negative", "", "-1 is a length in reshape alone: give the length itself"),
+    (r"Axis must be specified when shapes", "", "np.average needs axis=0 if each row has one weight"),
+    (r"object too deep for desired array", "", "this function takes arrays with one axis: call it for each row"),
+    (r"for \+=?: 'NoneType'", r"\+=", "None has no value to add to: begin with 0.0"),
+    (r"converted to Python scalars", r"\bmath\.", "the functions of math take one number: use np.exp and the like"),
+    (r"broadcast", r"\bbincount\((?!.*minlength)", "np.bincount ends at the largest number it finds: use minlength"),
+    (r"truth value of an array", "", "`if`, `and` and `or` take one value: use np.where, or & and | with parentheses"),
+    (r"arrays used as indices must be of integer", "", "an index must hold integers: x.astype(int)"),
+    (r"list indices must be integers or slices, not tuple", "", "a list has no axes: make it an array, np.array(x)"),
+    (r"destination is read-only", "", "np.broadcast_to returns a view that cannot be written to: copy it first"),
+    (r"'float' object cannot be interpreted as an integer", "", "/ gives a float: use //"),
+    (r"Cannot cast ufunc", r"[-+*/]=", "`x -= y` keeps the type of x: write x = x - y, or x.astype(float) first"),
+)  # fmt: skip
 # What to do if a name is not defined.
 NOT_DEFINED = {
     "math": "write `import math` in a cell above and run it",
@@ -113,6 +166,10 @@ class Unexplained(Complaint):
         self.what = what
         super().__init__(message)
 
+    def with_advice(self, reason: str) -> Unexplained:
+        """Return the same with the likely reason at its end; the learner's source may still show more."""
+        return Unexplained(f"{self}; {reason}", self.what)
+
     def hinted(self, hint: str) -> str:
         """Return the sentence with a hint at its end, or with the hint alone where both do not fit."""
         both = f"{self}; {hint}"
@@ -144,6 +201,14 @@ class Raised(Complaint):
     def with_advice(self, reason: str) -> Raised:
         """Return the same with the likely reason at its end; the quotes give way to it."""
         return Raised(*self.parts, advice=f"{self.advice}; {reason}")
+
+    def with_usual_reason(self) -> Raised:
+        """Return the same with what usually leads to such an exception, if nothing is known of this one."""
+        _, _, error, line = self.parts
+        for said, written, reason in USUAL_REASONS:
+            if not self.advice and re.search(said, str(error)) and re.search(written, line):
+                return self.with_advice(reason)
+        return self
 
     def hinted(self, hint: str) -> str:
         """Return the sentence with a hint at its end, without the line where both do not fit."""
@@ -291,7 +356,10 @@ def _translated(error: Exception) -> str:
         return f"; NumPy's {name} is here: {FROM_NUMPY[name]}"
     if "different element types" in str(error):
         return "; make all float64 or all float32: Tensor(array.astype(x.dtype))"
-    return f"; PyTorch's {name} is here: {FROM_PYTORCH[name]}" if name in FROM_PYTORCH else ""
+    here = FROM_PYTORCH.get(name, "")
+    if not here or ("np." in here and "'Tensor'" in str(error)):  # NumPy's functions take no Tensor
+        return ""
+    return f"; PyTorch's {name} is here: {here}"
 
 
 def _copy(value: Any) -> Any:

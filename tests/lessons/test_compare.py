@@ -66,6 +66,13 @@ def test_a_transposed_matrix_that_is_not_square():
     assert "two axes are swapped" in complaint(RNG.standard_normal((3, 2)), right)
 
 
+def test_two_truths_that_changed_places_by_chance_are_not_called_transposed():
+    right = np.array([[True, True], [False, False]])
+
+    assert "at [0, 1] it is" in complaint(right.T, right)
+    assert "its last two axes are swapped" in complaint(np.triu(np.ones((3, 3), bool)), np.tri(3, dtype=bool))
+
+
 def test_whole_numbers_from_rounding_are_named():
     assert "each number is the right number rounded down" in complaint(np.floor(4 * RIGHT), 4 * RIGHT)
     assert "each number is the right number rounded to an integer" in complaint(np.rint(4 * RIGHT), 4 * RIGHT)

@@ -1,5 +1,6 @@
 """Whatever an attempt does, the check says so in one line and the notebook goes on."""
 
+import math
 import threading
 import time
 
@@ -57,7 +58,60 @@ def test_one_that_raises_is_quoted_with_its_line():
 def test_one_that_uses_a_name_of_pytorch_is_told_what_it_is_called_here():
     assert "; PyTorch's view is here: reshape(...)" in verdict_on(lambda x: Tensor(x).view(3)).message
     assert "; PyTorch's dim is here: axis" in verdict_on(lambda x: x.sum(dim=0)).message
+    assert "; PyTorch's sqrt is here: np.sqrt(x)" in verdict_on(lambda x: x.sqrt()).message
+    assert verdict_on(lambda x: Tensor(x).clamp(0, 1)).message.endswith("`)")  # np.clip takes no Tensor
     assert verdict_on(lambda x: Tensor(x).halve()).message.endswith("`)")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "told"),
+    [
+        (lambda x: (x > 0) - (x > 1), "make numbers of the booleans first"),
+        (lambda x: -(x > 0), "~ negates booleans"),
+        (lambda x: np.broadcast_to(x, (-1, 3)), "-1 is a length in reshape alone"),
+        (lambda x: np.average(np.outer(x, [1.0, 2.0]), weights=x), "np.average needs axis=0"),
+        (lambda x: np.interp(x, x, np.eye(3)), "takes arrays with one axis"),
+        (lambda x: math.exp(x), "use np.exp"),
+        (lambda x: x / np.bincount([0, 1, 1]), "use minlength"),
+        (lambda x: x if x > 1 else 0 * x, "take one value: use np.where"),
+        (lambda x: x[np.array([0.0, 1.0])], "an index must hold integers"),
+        (lambda x: list(x)[0, 1], "a list has no axes"),
+        (lambda x: np.zeros((len(x) / 3,)), "/ gives a float"),
+    ],
+)
+def test_what_numpy_says_is_told_with_what_usually_helps(attempt, told):
+    assert told in verdict_on(attempt).message
+
+
+def test_one_that_writes_into_a_view_or_adds_in_place_is_told_what_usually_helps():
+    def view(x):
+        wide = np.broadcast_to(x, (2, 3))
+        wide[0] = 1
+        return wide
+
+    def integers(x):
+        counts = np.zeros(3, int)
+        counts -= x
+        return counts
+
+    def none(x):
+        total = None
+        total += x[0]
+        return total
+
+    assert "copy it first" in verdict_on(view).message
+    assert "write x = x - y" in verdict_on(integers).message
+    assert "begin with 0.0" in verdict_on(none).message
+
+
+def test_an_exception_that_a_check_explains_is_not_explained_again():
+    def attempt(x):
+        return x - ((x > 0) - (x > 1))
+
+    with pytest.raises(trial.Raised) as complaint, trial.explained({"boolean subtract": "compare once"}):
+        Attempt("f", attempt)(np.arange(3.0))
+
+    assert str(complaint.value.with_usual_reason()).endswith("; compare once")
 
 
 @pytest.mark.parametrize(("name", "told"), [("math", "write `import math`"), ("torch", "do without PyTorch")])

@@ -232,6 +232,9 @@ def top_k_accuracy(attempt: Attempt) -> None:
             ),
             "only the k-th largest logit is compared: any of the k largest may be the label's": shares[k]
             - shares[k - 1],
+            "only one column is compared, the largest logit but k: take the first k, [:, :k]": (
+                shares[k + 1] - shares[k] if k < classes else -1.0
+            ),
             "this says for each image whether it is right: take the mean": np.array([rank < k for rank in ranks]),
             "this is a percentage: return a number from 0 to 1": 100 * shares[k],
             "it is divided by the number of all logits: divide by the number of images": shares[k] / classes,

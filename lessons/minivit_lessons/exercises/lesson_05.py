@@ -173,6 +173,12 @@ def patchify(attempt: Attempt) -> None:
             "the pixels of a patch are spread over the image: split H into (H/P, P), not into (P, H/P)": (
                 images.reshape(B, P, h, P, w, C).transpose(0, 2, 4, 1, 3, 5).reshape(B, h * w, -1)
             ),
+            "the split is for (B, C, H, W): the channels are last here, (B, H/P, P, W/P, P, C)": (
+                images.reshape(B, C, h, P, w, P).transpose(0, 2, 4, 3, 5, 1).reshape(B, h * w, -1)
+            ),
+            "the split and the order are for (B, C, H, W): the channels are last here, (B, H/P, P, W/P, P, C)": (
+                images.reshape(B, C, h, P, w, P).transpose(0, 2, 4, 1, 3, 5).reshape(B, h * w, -1)
+            ),
             "H and W are not split separately: the split is (B, H/P, P, W/P, P, C)": (
                 images.reshape(B, h, w, P, P, C).transpose(0, 1, 3, 2, 4, 5).reshape(B, h * w, -1)
             ),

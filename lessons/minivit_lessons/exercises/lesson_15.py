@@ -127,6 +127,7 @@ def _wrong_numbers(squares: list[np.ndarray], averages: list[list[float]]) -> di
         "the average is cut to an integer first: add 1 and multiply by 4 before you round down": [
             _number([min(7, max(0, (int(a) + 1) * 4)) for a in average]) for average in averages
         ],
+        "each digit weighs 8 times too much: 64 · red + 8 · green + blue": [8 * _number(levels) for levels in right],
         "the three levels are added up: use them as digits": [sum(levels) for levels in right],
         "the levels are unsigned 8-bit numbers, so 64 · red overflows: use .astype(int)": [
             _number(levels) % 256 for levels in right

@@ -270,7 +270,10 @@ def gelu_in_blocks(attempt: Attempt) -> None:
         c = math.sqrt(2 / math.pi)
         right = [0.5 * v * (1 + math.tanh(c * (v + 0.044715 * v**3))) for v in map(float, x)]
         what = f"gelu_in_blocks(x, {block}) of {length} elements"
-        short = {"inhomogeneous": "the last block is shorter: write each block into its place in one array"}
+        short = {
+            "inhomogeneous": "the last block is shorter: write each block into its place in one array",
+            "cannot reshape": "the last block may be shorter: take x[start : start + block] in a loop",
+        }
         with explained(short), _sizes_of_pieces(attempt) as sizes:
             got = attempt(x, block)
         if isinstance(got, list | tuple):

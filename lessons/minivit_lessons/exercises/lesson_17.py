@@ -250,6 +250,9 @@ class _Watched:
             return "it is never called"
         if any(x.dtype != np.float64 for x in self.points):
             return "its points are not float64, and a small step vanishes in rounding"
+        distinct = np.unique(np.concatenate([x.ravel() for x in self.points]))
+        if len(distinct) > 1 and (gap := float(np.diff(distinct).min())) > 2e-3:
+            return f"its points are {gap:.2g} apart, too far for differences: use x + step and x - step, with 1e-5"
         if len(self.points) == 2:
             return "a difference to one side is too inexact: use x + step and x - step"
         if (

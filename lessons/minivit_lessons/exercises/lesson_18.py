@@ -344,6 +344,13 @@ def attention_mask(attempt: Attempt) -> None:
         raise Complaint("attention_mask(values, 1.0) leaves patches out: a share of 1 takes all of them")
 
 
+def _sorted_by_row(values: np.ndarray, share: float) -> np.ndarray:
+    """Return the mask that an order by rows leads to, with its column numbers taken for numbers of patches."""
+    order = np.argsort(-values).ravel()
+    held = np.cumsum(values.ravel()[order]) / values.sum()
+    return _mask(values, order[: int((held < share).sum()) + 1])
+
+
 def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[str, np.ndarray]:
     """Return the masks that known mistakes lead to."""
     total, size = values.sum(), values.size
@@ -355,6 +362,9 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
     alone = "each patch is compared alone: add up the values, from the largest, until they reach the share"
     return {
         "one patch is missing: the share is reached only with the next one": _mask(values, order[: count - 1]),
+        "each row of the map is sorted separately: sort all values together, np.argsort(-values, axis=None)": (
+            _sorted_by_row(values, share)
+        ),
         "this is in the order of sorting: write True to the places, mask[order[:count]]": (
             (np.arange(size) < count - 1).reshape(values.shape)
         ),

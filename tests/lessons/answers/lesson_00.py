@@ -394,3 +394,10 @@ def scale_pixels(pixels):
 @wrong("this is the right number in percent, and rounded: return it as")
 def accuracy(logits, labels):
     return round(100 * (logits.argmax(1) == labels).mean(), 1)
+
+
+@wrong("only one column is compared, the largest logit but k: take the first k, [:, :k]")
+def top_k_accuracy(logits, labels, k):
+    if k == logits.shape[1]:
+        return 1.0
+    return (np.argsort(-logits, axis=1)[:, k] == labels).mean()

@@ -1,6 +1,8 @@
 import math
 from collections import deque
 
+import numpy as np
+
 from . import lesson, right, wrong
 
 names = lesson(1)
@@ -968,3 +970,20 @@ def slope(f, x, step=1e-5):
 @wrong("only end's own parents count: go through")
 def derivative_forward(end, start):
     return sum(s for p, s in zip(end.parents, end.slopes, strict=False) if p is start)
+
+
+@wrong("None has no value to add to: begin with 0.0")
+def backward_values(end):
+    order = backward_order_given(end)
+    for value in order:
+        value.grad = None
+    end.grad = 1.0
+    for value in order:
+        for parent, factor in zip(value.parents, value.slopes, strict=True):
+            parent.grad += value.grad * factor
+
+
+@wrong("f takes one number, not an array: call it once for each of the two points")
+def slope(f, x, step=1e-5):
+    left, right = f(np.array([x - step, x + step]))
+    return (right - left) / (2 * step)

@@ -635,3 +635,17 @@ def patch_means(image, P):
 @wrong("this is the mean of one row of each patch")
 def patch_means(image, P):
     return image.reshape(len(image) // P, P, -1, P).mean(axis=3)[:, 0]
+
+
+@wrong("the split is for (B, C, H, W): the channels are last here")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    grid = images.reshape(B, C, H // P, P, W // P, P)
+    return grid.transpose(0, 2, 4, 3, 5, 1).reshape(B, -1, P * P * C)
+
+
+@wrong("the split and the order are for (B, C, H, W): the channels are last here")
+def patchify(images, P):
+    B, H, W, C = images.shape
+    grid = images.reshape(B, C, H // P, P, W // P, P)
+    return grid.transpose(0, 2, 4, 1, 3, 5).reshape(B, -1, P * P * C)

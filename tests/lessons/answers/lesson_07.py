@@ -876,3 +876,10 @@ def look(query, keys, values):
 @wrong("this is the first token alone: take the mean over all N")
 def mean_over_tokens(z):
     return z[..., :1, :]
+
+
+@wrong("np.average needs axis=0 if each row has one weight")
+def look(query, keys, values):
+    scores = keys @ query
+    shares = np.exp(scores - scores.max())
+    return np.average(values, weights=shares)

@@ -785,3 +785,13 @@ def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_class
     tokens = patches + 1
     block = 3 * tokens * dim * dim + tokens * dim + tokens * dim + tokens * dim * dim + 2 * tokens * dim * mlp_dim
     return patches * patch_size**2 * channels * dim + depth * block + dim * num_classes
+
+
+@wrong("PyTorch's zero_ is here: x[...] = 0, and p.grad = None for a gradient")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters():
+        p.data = p.data - lr * p.grad
+        p.grad.zero_()
+    return loss.item()

@@ -697,3 +697,8 @@ def train_head(features, labels, K, steps, lr):
         weight, bias = weight - lr * m, bias - lr * n
         m, n = 0.9 * m + features.T @ d, 0.9 * n + d.sum(axis=0)
     return weight, bias
+
+
+@wrong("this function takes arrays with one axis: call it for each row")
+def interpolation_weights(before, after):
+    return np.interp(np.linspace(0, before - 1, after), np.arange(before), np.eye(before))

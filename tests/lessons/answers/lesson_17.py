@@ -520,3 +520,16 @@ def rule_broken(op, a, b):
     except minivit.GradientError:
         return "wrong gradient"
     return ""
+
+
+@wrong("PyTorch's copy_ is here: x[...] = y")
+def gelu_sigmoid(x, out, derivative):
+    out.copy_(x / (1.0 + np.exp(-1.702 * x)))
+
+
+@wrong("its points are 0.2 apart, too far for differences: use x + step and x - step")
+def slope_is_right(form):
+    x = np.linspace(-4, 4, 41)
+    out, derivative = np.empty_like(x), np.empty_like(x)
+    form(x, out, derivative)
+    return bool(np.allclose(derivative, np.gradient(out, x), atol=1e-6))

@@ -762,3 +762,19 @@ def attention_mask(values, share):
     for r in range(len(values)):
         m[r, o[r, : int((held[r] < share).sum()) + 1]] = True
     return m
+
+
+@wrong("PyTorch's descending is here: np.argsort(-x), since NumPy sorts upwards")
+def top_classes(logits, names, k=5):
+    powers = np.exp(logits - logits.max())
+    best = np.argsort(powers, descending=True)[:k]
+    return [(names[i], float(powers[i] / powers.sum())) for i in best]
+
+
+@wrong("each row of the map is sorted separately: sort all values together")
+def attention_mask(values, share):
+    order = np.argsort(-values).ravel()
+    held = np.cumsum(values.ravel()[order]) / values.sum()
+    mask = np.zeros(values.size, bool)
+    mask[order[: int((held < share).sum()) + 1]] = True
+    return mask.reshape(values.shape)

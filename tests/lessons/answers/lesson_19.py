@@ -624,3 +624,9 @@ def confusion_product(guesses, labels, K):
 @wrong("the number of the label is added: add 1")
 def confusion_product(guesses, labels, K):
     return ((labels == np.arange(K).reshape(K, 1)) * labels) @ ((guesses.reshape(-1, 1) == np.arange(K)) * 1)
+
+
+@wrong("np.bincount ends at the largest number it finds: use minlength")
+def class_accuracies(guesses, labels, K):
+    right = np.bincount(labels[guesses == labels], minlength=K)
+    return right / np.bincount(labels)

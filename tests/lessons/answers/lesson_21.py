@@ -756,3 +756,10 @@ def sign_test(only_a, only_b):
 def sign_test(only_a, only_b):
     n, larger = only_a + only_b, max(only_a, only_b)
     return min(1.0, 2 * (sum(math.comb(n, k) for k in range(larger + 1, n + 1)) + math.comb(n, larger) / 2) / 2**n)
+
+
+@wrong("right_a must be right_a.astype(float) in right_a - right_b")
+def paired_interval(right_a, right_b):
+    d = right_a - right_b
+    half = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
+    return d.mean(), d.mean() - half, d.mean() + half
