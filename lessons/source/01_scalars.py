@@ -147,8 +147,8 @@ show(figure, STEP_ERRORS)
 # and only with $\varepsilon$ if you use one side. For tiny steps, both values of f agree in nearly all of their digits, and rounding
 # errors dominate the difference. In between, the result is right to about ten digits.
 #
-# This is precise enough to test a gradient. Comparing it with finite differences is called a **gradient check**, and the
-# checks of this course do it. But is `slope` fast enough to train a network?
+# This is precise enough to test a gradient. Comparing it with such differences (*finite differences*) is called a **gradient
+# check**, and the checks of this course do it. But is `slope` fast enough to train a network?
 
 
 # %%
@@ -163,7 +163,7 @@ print("dL/dt:", slope(lambda t: loss_of(2.0, -0.5, t), 0.5))
 
 # %% [markdown]
 # It computes the whole loss twice for each parameter. For ViT-Base these are some 170 million forward passes for one
-# step of training. Backpropagation needs a single forward pass, and one **backward pass** that costs about as much.
+# step of training. Backpropagation needs a single forward pass, and one **backward pass** that costs about twice as much.
 
 # %% [markdown]
 # ## All at once

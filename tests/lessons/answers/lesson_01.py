@@ -987,3 +987,48 @@ def backward_values(end):
 def slope(f, x, step=1e-5):
     left, right = f(np.array([x - step, x + step]))
     return (right - left) / (2 * step)
+
+
+@right
+def tanh_value(a):
+    return Value(math.tanh(a.data), "tanh", (a,), ((1 / math.cosh(a.data)) ** 2,))
+
+
+@wrong("compute from math.tanh(a.data)")
+def tanh_value(a):
+    return Value(math.tanh(a.data), "tanh", (a,), (1 / math.cosh(a.data) ** 2,))
+
+
+@wrong("a list's sort() returns None too")
+def backward_order(end):
+    found = list(backward_order_given(end))
+    return found.sort(key=lambda value: value.number, reverse=True)
+
+
+@wrong("visit every Value of backward_order(end)")
+def backward_values(end):
+    for value in backward_order_given(end):
+        value.grad = 0.0
+    end.grad = 1.0
+    for parent, factor in zip(end.parents, end.slopes, strict=True):
+        parent.grad += end.grad * factor
+
+
+@wrong("'float' object has no attribute")
+def backward_values(end):
+    for value in backward_order_given(end):
+        value.grad = 0.0
+    end.grad = 1.0
+    for value in backward_order_given(end):
+        for parent, factor in value.parents, value.slopes:
+            parent.grad += value.grad * factor
+
+
+@wrong("slopes has a number for each parent")
+def backward_values(end):
+    for value in backward_order_given(end):
+        value.grad = 0
+    end.grad = 1
+    for value in backward_order_given(end):
+        for parent in value.parents:
+            parent.grad += value.grad * value.slopes
