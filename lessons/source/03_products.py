@@ -319,7 +319,7 @@ show(figure, "The loss falls from 2.30; beside it ten faint, noisy images, one f
 
 # %% [markdown]
 # It learns, but little: it is better than guessing, and far from good. The shapes are as often dark as bright, and they move about, so
-# no pixel tells anything about the class. A weighted sum of pixels cannot express "the same shape, but over there and in another
+# a single pixel tells almost nothing about the class. A weighted sum of pixels cannot express "the same shape, but over there and in another
 # colour". That takes several layers.
 
 # %% [markdown]
@@ -375,14 +375,14 @@ def lazy_softmax(a):
     return record(softmax(a).data, (a,), lambda dp: (np.zeros_like(dp),))
 
 
-def differences_and_gradients(v, scores=(2.0, 1.0, 0.0, -1.0)):
+def differences_and_gradients(v, logits=(2.0, 1.0, 0.0, -1.0)):
     """Of L = sum(v * softmax): the finite differences, and the gradients by both vjps."""
-    scores = np.array([scores])
+    logits = np.array([logits])
     step = 1e-5 * np.eye(4)
-    above, below = softmax(Tensor(scores + step)).data, softmax(Tensor(scores - step)).data
+    above, below = softmax(Tensor(logits + step)).data, softmax(Tensor(logits - step)).data
     results = [((above - below) @ v / 2e-5)[None]]
     for function in (softmax, lazy_softmax):
-        x = Tensor(scores, requires_grad=True)
+        x = Tensor(logits, requires_grad=True)
         function(x).backward(v[None])
         results.append(x.grad)
     return results

@@ -231,13 +231,13 @@ def test_exp_overflows_at_89_in_float32():
 
 
 def test_rows_and_columns_of_the_jacobian_add_up_to_zero_and_large_scores_empty_it():
-    scores = np.array([2.0, 1.0, 0.0, -1.0])
-    jacobian = LESSON["softmax_jacobian"](np.exp(scores) / np.exp(scores).sum())
+    logits = np.array([2.0, 1.0, 0.0, -1.0])
+    jacobian = LESSON["softmax_jacobian"](np.exp(logits) / np.exp(logits).sum())
 
     np.testing.assert_allclose(jacobian.sum(axis=0), 0, atol=1e-15)
     np.testing.assert_allclose(jacobian.sum(axis=1), 0, atol=1e-15)
     assert abs(jacobian).max() > 0.2
-    large = np.exp(5 * scores) / np.exp(5 * scores).sum()
+    large = np.exp(5 * logits) / np.exp(5 * logits).sum()
     assert abs(LESSON["softmax_jacobian"](large)).max() < 0.01
 
 

@@ -18,15 +18,15 @@ from .lesson_02 import _sum_of_copies, keeps_float32, same_vjp
 
 @exercise(3)
 def softmax_jacobian(attempt: Attempt) -> None:
-    """Check against numerical derivatives of a softmax written with math.exp, at two rows of scores."""
-    for scores in ([0.5, -1.0, 2.0], [0.0, 0.3, -0.2, 1.1]):
-        K = len(scores)
-        p = np.array(_softmax(scores))
+    """Check against numerical derivatives of a softmax written with math.exp, at two rows of logits."""
+    for logits in ([0.5, -1.0, 2.0], [0.0, 0.3, -0.2, 1.1]):
+        K = len(logits)
+        p = np.array(_softmax(logits))
         right = np.zeros((K, K))
         for i, j in product(range(K), range(K)):
             ends = []
             for step in (1e-5, -1e-5):
-                moved = list(scores)
+                moved = list(logits)
                 moved[j] += step
                 ends.append(_softmax(moved)[i])
             right[i, j] = (ends[0] - ends[1]) / 2e-5
@@ -39,9 +39,9 @@ def softmax_jacobian(attempt: Attempt) -> None:
             right,
             f"softmax_jacobian(p) of {K} probabilities",
             mistakes={
-                "p[i] · p[j] is added: subtract it, since a larger score lowers the other classes": diagonal + outer,
-                "the term p[i] on the diagonal is missing: a score is also in its own numerator": -outer,
-                "only the diagonal is filled: every score changes every probability, through the sum": (
+                "p[i] · p[j] is added: subtract it, since a larger logit lowers the other classes": diagonal + outer,
+                "the term p[i] on the diagonal is missing: a logit is also in its own numerator": -outer,
+                "only the diagonal is filled: every logit changes every probability, through the sum": (
                     np.diag(p * (1 - p))
                 ),
                 "these are only the K numbers of the diagonal: return a K x K array": p * (1 - p),
@@ -134,6 +134,7 @@ def matmul(attempt: Attempt) -> None:
         swap = "NumPy's transpose takes all axes in their new order: swap the last two with swapaxes(-1, -2)"
         order = "check the order of the factors and the transposes: dx = dy @ wᵀ, dw = xᵀ @ dy"
         reasons = {
+            "(3,3) (2,)": "unbroadcast takes a shape: unbroadcast(dx, x.shape)",
             "cannot reshape": "add up over the stack with unbroadcast, not with reshape",
             "axes don't match array": swap,
             "mismatch in its core dimension": order,
@@ -157,7 +158,7 @@ def matmul(attempt: Attempt) -> None:
 
 @exercise(3)
 def softmax(attempt: Attempt) -> None:
-    """Check probabilities along every axis, large scores, and the gradient."""
+    """Check probabilities along every axis, large logits, and the gradient."""
     tensor = attempt.find("Tensor")
     x = np.random.default_rng(6).standard_normal((2, 3, 3))
     for axis in (-1, 1, 0):
@@ -166,6 +167,7 @@ def softmax(attempt: Attempt) -> None:
             line = [slice(None) if i == axis % 3 else place for i, place in enumerate(index)]
             right[index] = math.exp(x[index]) / sum(math.exp(value) for value in x[tuple(line)])
         e = np.exp(x)
+        below = np.exp(x - x.max(axis=axis, keepdims=True))
         reasons = {
             "'numpy.ndarray' object has no attribute 'exp'": "x is an array: np.exp(x)",
             "only length-1 arrays": "math.exp takes a single number: use np.exp",
@@ -183,15 +185,16 @@ def softmax(attempt: Attempt) -> None:
                 "it is divided by the sum over everything: sum only over `axis`": e / e.sum(),
                 "the sum is over the last axis, whatever `axis` says": e / e.sum(axis=-1, keepdims=True),
                 "it is divided by the sum over everything: sum only over `axis` with keepdims=True": (
-                    np.exp(x - x.max(axis=axis, keepdims=True)) / np.exp(x - x.max(axis=axis, keepdims=True)).sum()
+                    below / below.sum()
                 ),
-                "the sign in exp is wrong: a larger score needs a larger probability": (
+                "the sum of exp is over the last axis, whatever `axis` says": below / below.sum(axis=-1, keepdims=True),
+                "the sign in exp is wrong: a larger logit needs a larger probability": (
                     (1 / e) / (1 / e).sum(axis=axis, keepdims=True)
                 ),
                 "these are powers of 2: take exp": 2.0**x / (2.0**x).sum(axis=axis, keepdims=True),
                 "these are powers of 10: take exp": 10.0**x / (10.0**x).sum(axis=axis, keepdims=True),
                 "this is exp(x): divide it by its sum": e,
-                "this is exp(x - max): divide it by its sum": np.exp(x - x.max(axis=axis, keepdims=True)),
+                "this is exp(x - max): divide it by its sum": below,
                 "these are the logarithms of the probabilities": np.log(right),
                 "exp is divided by its largest number: divide it by its sum": e / e.max(axis=axis, keepdims=True),
                 "exp is divided by its mean: divide it by its sum": e / e.mean(axis=axis, keepdims=True),
@@ -199,10 +202,10 @@ def softmax(attempt: Attempt) -> None:
                 "softmax is taken twice: divide exp by its sum only once": (
                     np.exp(right) / np.exp(right).sum(axis=axis, keepdims=True)
                 ),
-                "the scores are squared instead of taking exp": x * x / (x * x).sum(axis=axis, keepdims=True),
-                "the scores themselves are divided by their sum: take exp first": x / x.sum(axis=axis, keepdims=True),
+                "the logits are squared instead of taking exp": x * x / (x * x).sum(axis=axis, keepdims=True),
+                "the logits themselves are divided by their sum: take exp first": x / x.sum(axis=axis, keepdims=True),
                 **{
-                    f"the scores are {word} first: take exp of the scores themselves": (
+                    f"the logits are {word} first: take exp of the logits themselves": (
                         np.exp(x * scale) / np.exp(x * scale).sum(axis=axis, keepdims=True)
                     )
                     for word, scale in (
@@ -218,13 +221,13 @@ def softmax(attempt: Attempt) -> None:
     got = attempt(tensor(large))
     if not np.isfinite(got.data).all():
         raise Complaint(
-            "softmax of scores as large as 1000 holds nan: exp overflows; subtract the largest score of each row first"
+            "softmax of logits as large as 1000 holds nan: exp overflows; subtract the largest logit of each row first"
         )
-    same(got, np.array([_softmax([1.0, 0.0, -999.0]), [1 / 3] * 3]), "softmax of scores of 1000")
+    same(got, np.array([_softmax([1.0, 0.0, -999.0]), [1 / 3] * 3]), "softmax of logits of 1000")
     alone = np.array([[5000.0, 0.0, 0.0, 0.0]])
     if not np.isfinite(attempt(tensor(alone)).data).all():
         raise Complaint(
-            "softmax of the scores 5000, 0, 0, 0 holds nan: exp overflows; subtract the largest score of each row, "
+            "softmax of the logits 5000, 0, 0, 0 holds nan: exp overflows; subtract the largest logit of each row, "
             "not its mean"
         )
     uneven = np.array([[0.0, 1.0], [-2000.0, -2001.0]])
@@ -234,13 +237,13 @@ def softmax(attempt: Attempt) -> None:
         np.array([_softmax([0.0, 1.0]), _softmax([1.0, 0.0])]),
         "softmax of one row near 0 and one near -2000",
         mistakes={
-            "the largest score of the whole array is subtracted, so the second row underflows: use each row's own": (
+            "the largest logit of the whole array is subtracted, so the second row underflows: use each row's own": (
                 np.zeros((2, 2))
             )
         },
     )
     single = attempt(tensor(np.ones((2, 2), np.float32)))
-    same(single, np.full((2, 2), 0.5, np.float32), "softmax of float32 scores")
+    same(single, np.full((2, 2), 0.5, np.float32), "softmax of float32 logits")
     for axis in (-1, 0):
         points = np.random.default_rng(8).standard_normal((3, 3))
         e = np.exp(points)
@@ -271,7 +274,7 @@ def _softmax_gradients(attempt: Attempt, points: np.ndarray, p: np.ndarray, axis
                 "only the Jacobian's diagonal is used, dp · p · (1 - p): the terms -p[i] · p[j] are missing": (
                     lambda dp, p=p: dp * p * (1 - p)
                 ),
-                "the term - p · Σ p dp is missing: every score changes every probability, through the sum": (
+                "the term - p · Σ p dp is missing: every logit changes every probability, through the sum": (
                     lambda dp, p=p: dp * p
                 ),
                 "the sum is Σ dp: it must be Σ p dp": (
@@ -311,7 +314,7 @@ def _softmax_gradients(attempt: Attempt, points: np.ndarray, p: np.ndarray, axis
 
 @exercise(3)
 def cross_entropy(attempt: Attempt) -> None:
-    """Check the mean of -sum(t log p), label smoothing, extreme scores and the gradient."""
+    """Check the mean of -sum(t log p), label smoothing, extreme logits and the gradient."""
     tensor = attempt.find("Tensor")
     rng = np.random.default_rng(9)
     x, labels = rng.standard_normal((3, 4)), np.array([2, 0, 3])
@@ -506,7 +509,7 @@ def mix_pixels(attempt: Attempt) -> None:
 
 
 def _softmax(row: Any) -> list[float]:
-    """Return the softmax of one row by its definition, for scores whose exp does not overflow."""
+    """Return the softmax of one row by its definition, for logits whose exp does not overflow."""
     e = [math.exp(value) for value in row]
     return [value / sum(e) for value in e]
 
@@ -518,12 +521,12 @@ def _loss(row: Any, label: int, smoothing: float = 0.0) -> float:
 
 
 def _extremes(attempt: Attempt, tensor: Any) -> None:
-    for scores, label, loss in (([1000.0, 0.0], 0, 0.0), ([1000.0, 0.0], 1, 1000.0), ([-900.0, -901.0], 0, None)):
+    for logits, label, loss in (([1000.0, 0.0], 0, 0.0), ([1000.0, 0.0], 1, 1000.0), ([-900.0, -901.0], 0, None)):
         loss = math.log(1 + math.exp(-1)) if loss is None else loss
-        got = attempt(tensor(np.array([scores])), np.array([label]))
+        got = attempt(tensor(np.array([logits])), np.array([label]))
         if not np.isfinite(got.data).all():
             raise Complaint(
-                f"cross_entropy of logits {scores} is {float(got.data):g} instead of {loss:.4g}: exp overflows, or a "
+                f"cross_entropy of logits {logits} is {float(got.data):g} instead of {loss:.4g}: exp overflows, or a "
                 "probability underflows to 0 before its log; work with x - max and the log of the sum"
             )
         if label == 1 and 1.0 < float(got.data) < 500.0:
@@ -531,7 +534,7 @@ def _extremes(attempt: Attempt, tensor: Any) -> None:
                 "cross_entropy: a small number is added to the probability, or it is clipped, before its log: "
                 "compute log p from the logits, x - max minus the log of the sum"
             )
-        same(got, loss, f"cross_entropy of logits {scores} and label {label}")
+        same(got, loss, f"cross_entropy of logits {logits} and label {label}")
     alone = attempt(tensor(np.array([[5000.0, 0.0, 0.0]])), np.array([0]))
     if not np.isfinite(alone.data).all():
         raise Complaint("cross_entropy of logits 5000, 0, 0: exp overflows; subtract the largest logit, not the mean")

@@ -186,6 +186,11 @@ def matmul(a, b):
     return record(np.matmul(x, w), (a, b), vjp)
 
 
+wrong("unbroadcast takes a shape: unbroadcast(dx, x.shape)")(
+    multiplying(lambda x, w: lambda dy: (unbroadcast(dy @ t(w), x), unbroadcast(t(x) @ dy, w)))
+)
+
+
 @wrong("np.dot multiplies each matrix by all of the other stack: use x @ w")
 def matmul(a, b):
     x, w = arrays(a, b)
@@ -341,6 +346,13 @@ def softmax(a, axis=-1):
 @wrong("softmax(x, axis=1): the sum is over the last axis")
 def softmax(a, axis=-1):
     return softmax_given(a)
+
+
+@wrong("the sum of exp is over the last axis")
+def softmax(a, axis=-1):
+    e = np.exp(a.data - a.data.max(axis=axis, keepdims=True))
+    p = e / e.sum(axis=-1, keepdims=True)
+    return record(p, (a,), lambda dp: (p * (dp - (p * dp).sum(axis=axis, keepdims=True)),))
 
 
 @wrong("divided by the sum over everything")
@@ -726,7 +738,7 @@ def softmax(a, axis=-1):
     return record(p, (a,), lambda dp: (dp - p * dp.sum(axis=axis, keepdims=True),))
 
 
-@wrong("the scores are halved first: take exp of the scores themselves")
+@wrong("the logits are halved first: take exp of the logits themselves")
 def softmax(a, axis=-1):
     x = a.data / 2
     e = np.exp(x - x.max(axis=axis, keepdims=True))
@@ -734,7 +746,7 @@ def softmax(a, axis=-1):
     return record(p, (a,), lambda dp: (p * (dp - (p * dp).sum(axis=axis, keepdims=True)),))
 
 
-@wrong("subtract the largest score of each row, not its mean")
+@wrong("subtract the largest logit of each row, not its mean")
 def softmax(a, axis=-1):
     e = np.exp(a.data - a.data.mean(axis=axis, keepdims=True))
     p = e / e.sum(axis=axis, keepdims=True)
