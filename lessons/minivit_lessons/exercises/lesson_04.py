@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -50,6 +51,8 @@ def normalise_row(attempt: Attempt) -> None:
         root = math.sqrt(squares / D + eps)
         if isinstance(got, tuple) and len(got) == 2:
             raise Complaint("normalise_row returns two numbers: return the list of the n_i, one for each x")
+        if inspect.isgenerator(got):
+            raise Complaint("normalise_row returns a generator: write square brackets around it, to return a list")
         if np.shape(got) == ():
             raise Complaint("normalise_row returns one number: is `return` inside the loop? Return a list")
         if np.shape(got) == (1,):
@@ -195,6 +198,7 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
     inputs = tensor(x), tensor(weight), tensor(bias)
     reasons = {
         "shapes (2,3,4) (2,3)": "is keepdims=True missing?",
+        "'Tensor' has no len()": "normalise_row takes a plain list: use the Tensor's methods mean and sqrt",
         "ufunc": "use the Tensor's method .sqrt()",
         "must be real number": "use the Tensor's method .sqrt()",
         **ON_A_TENSOR,
@@ -397,6 +401,9 @@ def gelu(attempt: Attempt) -> None:
             "√(2/π) is cubed too: cube x alone, then multiply the sum by √(2/π)": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v + 0.044715 * (root * v) ** 3))
             ),
+            "√(2/π) multiplies the tanh: it belongs inside, around x + 0.044715 x³": _each(
+                x, lambda v: 0.5 * v * (1.0 + root * math.tanh(v + 0.044715 * v**3))
+            ),
             "√(2/π) multiplies only x: put parentheses around both terms": _each(
                 x, lambda v: 0.5 * v * (1.0 + math.tanh(root * v + 0.044715 * v**3))
             ),
@@ -495,6 +502,7 @@ def _pairs(attempt: Attempt, module: Any, what: str) -> list[tuple[str, Any]]:
     reasons = {
         "has no attribute 'named_parameters'": "a list may hold things that are not Modules",
         "too many values to unpack": "go through vars(self).items(), which gives names and values",
+        "one argument (2 given)": "a pair has its own parentheses: found.append((name, value))",
         "not enough values to unpack": "add a part's pairs one by one, with += and not with append",
     }
     with explained(reasons):
@@ -574,6 +582,8 @@ def _same_names(names: list[str], right: list[str]) -> None:
     extra = [name for name in names if name not in right]
     if missing:
         instead = f", and has {extra[0]} instead" if extra else ""
+        if extra and missing[0].endswith(f".{extra[0]}"):
+            instead += ": put the part's name and a dot before each name"
         raise Complaint(f"named_parameters has no {missing[0]}{instead}")
     if extra:
         raise Complaint(f"named_parameters lists {extra[0]}, which is not a parameter of this model")
@@ -713,6 +723,9 @@ def layer_norm_gradient(attempt: Attempt) -> None:
                 ),
                 "this is dy times n: derive how each n depends on all of x": dy * n,
                 "this is dy times n, with its terms: the factor of the last term alone is n": dy * n / root,
+                "the last term is n² · dy: it is n times the mean of dy · n, over the last axis": (
+                    (dy - mean_dy - n * n * dy) / root
+                ),
                 "the last term has n²: it is n · mean(dy · n)": (dy - mean_dy - n * n * mean_dyn) / root,
             },
             tolerance=1e-6,

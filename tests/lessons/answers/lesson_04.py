@@ -151,6 +151,12 @@ def normalise_row(row, eps=1e-6):
     return (x - x.mean()) / x.std()
 
 
+@wrong("write square brackets around it, to return a list")
+def normalise_row(row, eps=1e-6):
+    mean, variance = statistics.fmean(row), statistics.pvariance(row)
+    return ((x - mean) / math.sqrt(variance + eps) for x in row)
+
+
 # -- layer_norm -------------------------------------------------------------------------------------------
 
 
@@ -329,6 +335,11 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return (x - x.mean(axis=-1, keepdims=True)) * weight + bias
 
 
+@wrong("normalise_row takes a plain list")
+def layer_norm(x, weight, bias, eps=1e-6):
+    return names["normalise_row"](x, eps) * weight + bias
+
+
 # -- gelu -------------------------------------------------------------------------------------------------
 
 
@@ -468,6 +479,11 @@ def gelu(x):
 @wrong("PyTorch's pow is here: x ** 2")
 def gelu(x):
     return 0.5 * x * (1 + (math.sqrt(2 / math.pi) * (x + 0.044715 * x.pow(3))).tanh())
+
+
+@wrong("√(2/π) multiplies the tanh")
+def gelu(x):
+    return x * 0.5 * ((x + x * x * x * 0.044715).tanh() * math.sqrt(2 / math.pi) + 1)
 
 
 # -- Module: every class here has this name, so each answer calls itself `__class__` ------------------------
@@ -690,6 +706,28 @@ class Module:
                 for k, m in enumerate(value):
                     if isinstance(m, Module):
                         found += [(f"{name}.{k}.{i}", t) for i, t in m.named_parameters()]
+        return found
+
+
+@wrong("a pair has its own parentheses: found.append((name, value))")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append(name, value)
+        return found
+
+
+@wrong("has weight instead: put the part's name and a dot before each name")
+class Module(Calls):
+    def named_parameters(self):
+        found = []
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                found.append((name, value))
+            elif isinstance(value, __class__):
+                found += value.named_parameters()
         return found
 
 
@@ -949,6 +987,13 @@ def layer_norm_gradient(x, dy, eps=1e-6):
 def layer_norm_gradient(x, dy, eps=1e-6):
     _, root, n = parts(x, 0.0)
     return (dy - dy.mean(axis=-1, keepdims=True) - n * (dy * n).mean(axis=-1, keepdims=True)) / root
+
+
+@wrong("the last term is n² · dy: it is n times the mean of dy · n")
+def layer_norm_gradient(x, dy, eps=1e-6):
+    root = np.sqrt(x.var(axis=-1, keepdims=True) + eps)
+    n = (x - x.mean(axis=-1, keepdims=True)) / root
+    return (dy - dy.mean(axis=-1, keepdims=True) - n * n * dy) / root
 
 
 # -- mistakes by people who know PyTorch, NumPy alone, or guess -------------------------------------------
