@@ -118,7 +118,11 @@ def _with_hint(name: str, attempt: Any, complaint: Complaint, names: dict[str, A
     if fault := hints.certain_hint(attempt):
         return f"{name}: {fault}"
     if isinstance(complaint, Unexplained):
-        hint = hints.likely_hint(attempt, solution(name)) or _repair(name, attempt, names)
+        hint = (
+            hints.likely_hint(attempt, solution(name))
+            or _repair(name, attempt, names)
+            or hints.guessed_hint(attempt, solution(name))
+        )
         return complaint.hinted(hint) if hint else str(complaint)
     if isinstance(complaint, Raised):
         complaint = complaint.with_usual_reason()

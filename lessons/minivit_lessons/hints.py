@@ -56,8 +56,14 @@ def likely_hint(function: Any, solution: str) -> str:
         for scope in ast.walk(tree):
             if isinstance(scope, ast.FunctionDef) and (name := _overwritten(scope)):
                 return f"{name} is overwritten in each turn of the loop, so only the last counts"
-        if _divides_down(tree) and not _divides_down(right):
-            return "// rounds down: is / needed?"
+    return ""
+
+
+def guessed_hint(function: Any, solution: str) -> str:
+    """Return a weaker sign of a mistake, for a result that nothing else explains: // where the solution has none."""
+    right = ast.parse(solution)
+    if any(_divides_down(tree) for tree in _sources(function)) and not _divides_down(right):
+        return "// rounds down: is / needed?"
     return ""
 
 

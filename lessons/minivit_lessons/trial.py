@@ -104,6 +104,7 @@ FROM_PYTORCH = {
     "norm": "np.linalg.norm(x)",
     "eq": "x == y",
 }
+OF_ARRAYS = ("np.", "1 / (1 + np.", "x.astype")  # what begins so takes no Tensor
 # Methods of NumPy's arrays that the lessons' Tensors do without.
 FROM_NUMPY = {
     "var": "the mean of squared distances from the mean",
@@ -119,6 +120,7 @@ USUAL_REASONS = (
     (r"boolean subtract", "", "make numbers of the booleans first: x.astype(float)"),
     (r"boolean negative", "", "~ negates booleans"),
     (r"broadcast shape must be non-negative", "", "-1 is a length in reshape alone: give the length itself"),
+    (r"'Tensor' does not support ufuncs", "", "NumPy's functions take no Tensor: use its operators and methods"),
     (r"Axis must be specified when shapes", "", "np.average needs axis=0 if each row has one weight"),
     (r"object too deep for desired array", "", "this function takes arrays with one axis: call it for each row"),
     (r"for \+=?: 'NoneType'", r"\+=", "None has no value to add to: begin with 0.0"),
@@ -357,9 +359,9 @@ def _translated(error: Exception) -> str:
     if "different element types" in str(error):
         return "; make all float64 or all float32: Tensor(array.astype(x.dtype))"
     here = FROM_PYTORCH.get(name, "")
-    if not here or ("np." in here and "'Tensor'" in str(error)):  # NumPy's functions take no Tensor
+    if "'Tensor'" in str(error) and here.startswith(OF_ARRAYS):
         return ""
-    return f"; PyTorch's {name} is here: {here}"
+    return f"; PyTorch's {name} is here: {here}" if here else ""
 
 
 def _copy(value: Any) -> Any:

@@ -61,6 +61,12 @@ SLIPS = [
     ("self_attention", "qkv[..., 2 * D_h :]", "qkv[..., D_h:]", "qkv[..., D_h:] must be qkv[..., 2 * D_h:]"),
     ("query_distance", "down = P * (n", "down = (n", "`* P` is missing after (n // columns - query // columns)"),
     ("derivative_forward", "1.0", "start.data", "start.data must be 1.0"),
+    (
+        "MultiHeadSelfAttention",
+        "self.qkv(z), self.heads",
+        "self.qkv(z), z.shape[-1] // self.heads",
+        "leave out `z.shape[-1] //` before self.heads",
+    ),
     ("head_maps", "weights[:, 0, front:]", "weights[:, 0, front]", "must be weights[:, 0, front:]"),
     ("layer_norm_backward", "(g * n).mean(axis=1", "n * g.mean(axis=1", "n belongs inside the mean, with g"),
     ("accuracy_in_table", "names.index(run)", "names.index(run) - 1", "leave out `- 1` after names.index(run)"),

@@ -68,6 +68,7 @@ def test_one_that_uses_a_name_of_pytorch_is_told_what_it_is_called_here():
     [
         (lambda x: (x > 0) - (x > 1), "make numbers of the booleans first"),
         (lambda x: -(x > 0), "~ negates booleans"),
+        (lambda x: np.exp(type("Tensor", (), {"__array_ufunc__": None})()), "use its operators and methods"),
         (lambda x: np.broadcast_to(x, (-1, 3)), "-1 is a length in reshape alone"),
         (lambda x: np.average(np.outer(x, [1.0, 2.0]), weights=x), "np.average needs axis=0"),
         (lambda x: np.interp(x, x, np.eye(3)), "takes arrays with one axis"),

@@ -254,7 +254,7 @@ def _check_order(got: Any, end: Any, below: list[Any]) -> None:
             if turn[id(parent)] < turn[id(one)]:
                 raise Complaint(
                     f"backward_order(end) has {parent.label} before {one.label}, which was computed from it: "
-                    f"{parent.label}'s gradient is not complete then"
+                    f"{parent.label}'s gradient is not complete then; sort by `number`, the largest first"
                 )
 
 

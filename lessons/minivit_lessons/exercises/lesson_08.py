@@ -367,6 +367,12 @@ def stack_heads(attempt: Attempt) -> None:
                 "the columns were cut as head, part: cut them as part, head": (
                     qkv.reshape(N, heads, 3, D_h).transpose(2, 1, 0, 3).reshape(3 * heads * N, D_h)
                 ),
+                "the columns are cut into as many groups as heads: there are 3 * heads": (
+                    qkv.reshape(N, heads, 3 * D_h).transpose(1, 0, 2).reshape(heads * N, 3 * D_h)
+                ),
+                "the columns are cut into 3 parts: cut each part into its heads too": (
+                    qkv.reshape(N, 3, heads * D_h).transpose(1, 0, 2).reshape(3 * N, heads * D_h)
+                ),
                 "single columns became rows: move groups of D_h columns": qkv.T.reshape(3 * heads * N, D_h),
                 "this is the input": qkv,
                 "groups and tokens are still two axes: join them": qkv.reshape(N, 3 * heads, D_h).transpose(1, 0, 2),

@@ -324,7 +324,7 @@ def count_parameters(attempt: Attempt) -> None:
         D + L * (3 * D + D + M + D) + K: "all biases are missing",
         K: "the bias of the head is missing",
         D + K: "the biases of the patch embedding and the head are missing",
-        N * D: "the positions of the patches are missing: there are N + 1 positions",
+        N * D: "the positions of the N patches are missing: N is (image_size // patch_size) ** 2, with parentheses",
         D * K + K: "the head is missing",
         2 * P * P * D: "E is counted with one channel: a patch has P · P · C numbers",
         (P * P * 3 + 1) * D: "the patch embedding is missing",

@@ -404,6 +404,10 @@ def schedule(attempt: Attempt) -> None:
                 *(rise - lr / warmup),
                 *fall,
             ],
+            "the warmup runs from 0 to the full rate, as linspace(0, lr, warmup): its first step has lr / warmup": [
+                *(lr * np.arange(warmup) / (warmup - 1)),
+                *fall,
+            ],
             f"this is the {other} decay: use the argument `decay`": [*rise, *falls[other]],
             "the decay counts from step 0 and multiplies the warmup too: begin it after the warmup": [
                 lr * min(1.0, (s + 1) / warmup) * shape(s / total) for s in steps

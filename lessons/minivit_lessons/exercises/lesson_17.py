@@ -252,7 +252,8 @@ class _Watched:
             return "its points are not float64, and a small step vanishes in rounding"
         distinct = np.unique(np.concatenate([x.ravel() for x in self.points]))
         if len(distinct) > 1 and (gap := float(np.diff(distinct).min())) > 2e-3:
-            return f"its points are {gap:.2g} apart, too far for differences: use x + step and x - step, with 1e-5"
+            call = "call form at x + step and x - step too, with a step of 1e-5"
+            return f"its points are {gap:.2g} apart, too far for differences: {call}"
         if len(self.points) == 2:
             return "a difference to one side is too inexact: use x + step and x - step"
         if (

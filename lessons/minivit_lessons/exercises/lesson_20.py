@@ -118,6 +118,7 @@ def parts_of_table_1(attempt: Attempt) -> None:
             (N + 1) * D: "D numbers are missing: count the class token, and N + 1 positions",
             N * D: "the class token and its position are missing",
             D: "the positions are missing",
+            2 * D: "the positions of the N patches are missing: N is (224 // patch) ** 2, with parentheses",
             D + (224 // P + 1) * D: "the number of patches is (224 // patch) ** 2: the square is missing",
             D + 197 * D: "197 is written: the number of patches is (224 // patch) ** 2",
             D + 196 * D: "196 is written: the number of patches is (224 // patch) ** 2",

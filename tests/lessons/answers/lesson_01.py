@@ -1032,3 +1032,14 @@ def backward_values(end):
     for value in backward_order_given(end):
         for parent in value.parents:
             parent.grad += value.grad * value.slopes
+
+
+@wrong("sort by `number`, the largest first")
+def backward_order(end):
+    found, waiting = [], [end]
+    while waiting:
+        value = waiting.pop()
+        if value not in found:
+            found.append(value)
+            waiting.extend(value.parents)
+    return found

@@ -784,3 +784,13 @@ def merge_heads(outputs):
 def merge_heads(outputs):
     B, heads, N, D_h = outputs.shape
     return concatenate([outputs[:, h] for h in range(heads)], axis=1)
+
+
+@wrong("the columns are cut into as many groups as heads: there are 3 * heads")
+def stack_heads(qkv, heads, N, D_h):
+    return np.vstack(np.hsplit(qkv, heads))
+
+
+@wrong("the columns are cut into 3 parts: cut each part into its heads too")
+def stack_heads(qkv, heads, N, D_h):
+    return np.concatenate(np.split(qkv, 3, axis=1))

@@ -557,7 +557,7 @@ changed("apply it after the last", forward=norm_first)
 changed("these are probabilities", forward=probabilities)
 
 
-wrong("the positions of the patches are missing")(count_with("N * D"))
+wrong("the positions of the N patches are missing")(count_with("N * D"))
 wrong("it has a weight and a bias")(count_with("D", "2 * D"))
 wrong("it has two norms")(count_with(block="2 * D"))
 wrong("the bias of fc1 is missing")(count_with(block="M"))
@@ -795,3 +795,19 @@ def train_step(model, images, labels, lr):
         p.data = p.data - lr * p.grad
         p.grad.zero_()
     return loss.item()
+
+
+@wrong("N is (image_size // patch_size) ** 2, with parentheses")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    tokens = image_size // patch_size**2 + 1
+    embedding = patch_size**2 * channels * dim + dim + dim + tokens * dim
+    block = 4 * dim + 4 * dim * dim + 4 * dim + 2 * dim * mlp_dim + mlp_dim + dim
+    return embedding + depth * block + 2 * dim + dim * num_classes + num_classes
+
+
+@wrong("parentheses are in the wrong place: (image_size // patch_size) comes first in")
+def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    N = image_size // patch_size**2
+    T = N + 1
+    block = 4 * T * dim * dim + 2 * T * T * dim + 2 * T * dim * mlp_dim
+    return N * patch_size**2 * channels * dim + depth * block + dim * num_classes

@@ -739,3 +739,11 @@ def schedule(step, total, warmup, lr, decay="cosine"):
     if decay == "linear":
         return low + (lr - low) * (1 - f)
     return low + (lr - low) * (1 + math.cos(math.pi * f)) / 2
+
+
+@wrong("the warmup runs from 0 to the full rate, as linspace(0, lr, warmup)")
+def schedule(step, total, warmup, lr, decay="cosine"):
+    if step < warmup:
+        return np.linspace(0, lr, warmup)[step]
+    fraction = (step - warmup) / (total - warmup)
+    return lr * (1 - fraction) if decay == "linear" else lr * (1 + math.cos(math.pi * fraction)) / 2

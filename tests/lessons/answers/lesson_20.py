@@ -408,3 +408,15 @@ def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
 @wrong("x_p @ E has N rows: rest @ (x_p @ E) puts a row of zeros above")
 def equation_1_in_products(x_class, x_p, E, E_pos, top, rest):
     return top @ x_class + x_p @ E + E_pos
+
+
+@wrong("the positions of the N patches are missing: N is (224 // patch) ** 2, with parentheses")
+def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
+    return {
+        "patches": patch**2 * 3 * hidden + hidden,
+        "tokens": hidden + (224 // patch**2 + 1) * hidden,
+        "attention": layers * 4 * (hidden * hidden + hidden),
+        "MLPs": layers * (2 * hidden * mlp + mlp + hidden),
+        "norms": (2 * layers + 1) * 2 * hidden,
+        "head": (hidden + 1) * classes,
+    }
