@@ -25,6 +25,7 @@ from .trial import OutOfTime, time_limit
 
 SECONDS = 5.0  # of trying, after which the search gives up
 LONGEST = 48  # characters of code that a sentence quotes
+AROUND = 16  # characters beside a difference in longer code
 SHORT = 20  # characters of the longest part of a right answer that is tried in an attempt
 
 OPERATORS = {
@@ -222,7 +223,7 @@ def _likely(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[
     """Yield changes of an operator, a number, an order or a bound."""
 
     def instead(new: ast.AST, rule: str = "", said: str = "") -> Change:
-        said = said or f"{_short(node)} must be {_short(new)}"
+        said = said or _becomes(node, new)
         return Change(holder, key, new, said, rule or said)
 
     if isinstance(node, ast.keyword) and isinstance(holder, list):
@@ -442,7 +443,7 @@ def _rarer(holder: Any, key: Any, node: ast.AST, names: list[str]) -> Iterator[C
     """Yield changes of a name, a missing square or 1, an index or a type."""
 
     def instead(new: ast.AST, rule: str = "", said: str = "") -> Change:
-        said = said or f"{_short(node)} must be {_short(new)}"
+        said = said or _becomes(node, new)
         return Change(holder, key, new, said, rule or said)
 
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
@@ -603,6 +604,34 @@ def _sign(op: ast.operator) -> str:
 
 def _listed(items: list[Any]) -> str:
     return ", ".join(_short(item) for item in items)
+
+
+def _becomes(node: ast.AST, new: ast.AST) -> str:
+    """Return that one code must be the other, with what is around their difference where the whole is long."""
+    was, becomes = ast.unparse(node), ast.unparse(new)
+    if max(len(was), len(becomes)) <= LONGEST:
+        return f"{was} must be {becomes}"
+    first = _alike(was, becomes)
+    last = _alike(was[first:][::-1], becomes[first:][::-1])
+    parts = [_around(text, first, len(text) - last) for text in (was, becomes)]
+    if max(map(len, parts)) > LONGEST:
+        return f"{_short(node)} must be {_short(new)}"
+    return " must be ".join(f"`{part}`" for part in parts)
+
+
+def _alike(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginnings."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _around(text: str, first: int, end: int) -> str:
+    """Return a part of a text with what is beside it, in whole words."""
+    first, end = max(0, first - AROUND), min(len(text), end + AROUND)
+    while first and text[first - 1 : first + 1].isidentifier():
+        first -= 1
+    while end < len(text) and text[end - 1 : end + 1].isidentifier():
+        end += 1
+    return f"{'... ' if first else ''}{text[first:end].strip()}{' ...' if end < len(text) else ''}"
 
 
 def _short(node: Any) -> str:

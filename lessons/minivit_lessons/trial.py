@@ -213,11 +213,11 @@ class Raised(Complaint):
         return self
 
     def hinted(self, hint: str) -> str:
-        """Return the sentence with a hint at its end, without the line where both do not fit."""
+        """Return the sentence with a hint at its end, without the line or the advice where they do not fit."""
         _, brief, error, _ = self.parts
-        both = f"{self}; {hint}"
-        short = f"{brief} raises {type(error).__name__}{self.advice}; {hint}"
-        return both if len(both) <= LONGEST else short if len(short) <= LONGEST else str(self)
+        raised = f"{brief} raises {type(error).__name__}"
+        tries = (f"{self}; {hint}", f"{raised}{self.advice}; {hint}", f"{raised}; {hint}")
+        return next((sentence for sentence in tries if len(sentence) <= LONGEST), str(self))
 
     def _fitted(self) -> str:
         """Return the sentence, shortened where that hurts least: the arguments, NumPy's words, the line, the rest."""

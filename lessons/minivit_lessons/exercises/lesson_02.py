@@ -228,6 +228,9 @@ def total(attempt: Attempt) -> None:
                     "dy is summed once more: repeat it, np.broadcast_to(dy, shape)": (
                         lambda: dy.sum(axis=axis, keepdims=kept) * np.ones((3, 3, 3))
                     ),
+                    "dy is repeated along one axis alone: repeat it to `shape`, np.broadcast_to(dy, shape)": (
+                        (dy if kept or axis is None else np.expand_dims(dy, axes)) * np.ones(3)
+                    ),
                     "dy is averaged: each summand gets the gradient of its sum": np.full((3, 3, 3), dy.mean()),
                 }
             }

@@ -220,6 +220,11 @@ WRONG_STOPWATCHES: list[tuple[str, Callable[..., tuple[Times, Times]], Callable[
     ("this is the time of second, not a ratio", _in_turns, lambda first, second: statistics.median(second)),
     ("this is a time, not a ratio", _in_turns, lambda first, second: statistics.median(first)),
     (
+        "both are timed together: read the clock between first() and second() too",
+        _in_turns,
+        lambda first, second: statistics.median((a + b) / 2 for a, b in zip(first, second, strict=True)),
+    ),
+    (
         "this is the ratio of two medians, from different rounds: take the median of the rounds' ratios",
         _in_turns,
         _ratio_of_medians,

@@ -401,3 +401,13 @@ def top_k_accuracy(logits, labels, k):
     if k == logits.shape[1]:
         return 1.0
     return (np.argsort(-logits, axis=1)[:, k] == labels).mean()
+
+
+@wrong("np.where returns a tuple of index arrays, so its length is 1")
+def accuracy(logits, labels):
+    return len(np.where(logits.argmax(axis=1) == labels)) / len(labels)
+
+
+@wrong("uint8 ends at 255, so 2 * pixels - 255 wraps round")
+def scale_pixels(pixels):
+    return ((2 * pixels - 255) / 255).astype(np.float32)

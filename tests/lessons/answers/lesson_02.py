@@ -933,3 +933,15 @@ def backward_walk(loss, dy):
             arrived[parent] = arrived.get(parent, 0) + g[0]
         tensor.parents, tensor.vjp = (), used_up
     return arrived
+
+
+@wrong("dy is repeated along one axis alone: repeat it to `shape`")
+def total(a, axis=None, keepdims=False):
+    shape = a.shape
+
+    def vjp(dy):
+        if axis is not None and not keepdims:
+            dy = np.expand_dims(dy, axis)
+        return (dy * np.ones(shape[0]),)
+
+    return record(a.data.sum(axis=axis, keepdims=keepdims), (a,), vjp)

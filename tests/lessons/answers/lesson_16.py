@@ -903,3 +903,15 @@ def recomputed(function, x):
 @wrong("the last block may be shorter: take x[start : start + block] in a loop")
 def gelu_in_blocks(x, block):
     return np.concatenate([gelu_chain(piece) for piece in x.reshape(-1, block)])
+
+
+@wrong("both are timed together: read the clock between first() and second() too")
+def median_ratio(first, second, rounds=7, clock=time.perf_counter):
+    first(), second()
+    times = []
+    for _ in range(rounds):
+        start = clock()
+        first()
+        second()
+        times.append((clock() - start) / 2)
+    return statistics.median(times)

@@ -630,3 +630,8 @@ def confusion_product(guesses, labels, K):
 def class_accuracies(guesses, labels, K):
     right = np.bincount(labels[guesses == labels], minlength=K)
     return right / np.bincount(labels)
+
+
+@wrong("must be `... reshape(K, 1)) * 1 @ ((guesses.reshape ...`")
+def confusion_product(guesses, labels, K):
+    return (labels == np.arange(K).reshape(K, 1)) * 1 * ((guesses.reshape(-1, 1) == np.arange(K)) * 1)
