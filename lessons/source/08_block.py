@@ -146,8 +146,9 @@ def split_heads(qkv, heads):
 
 # %%
 q, k, v = split_heads(qkv, heads=2)
-narrow = attention_weights(q, k).data[0, :, 1 + 6 * 8 + 4, 1:]  # (2, 64): both heads, one query, the patches as keys
-wide = attention_weights(qkv[..., :64], qkv[..., 64:128]).data[0, 1 + 6 * 8 + 4, 1:]  # (64,)
+tip = 1 + 6 * 8 + 4  # the class token, six rows of patches, four patches
+narrow = attention_weights(q, k).data[0, :, tip, 1:]  # (2, 64): both heads, one query, the patches as keys
+wide = attention_weights(qkv[..., :64], qkv[..., 64:128]).data[0, tip, 1:]  # (64,)
 
 on_heart = image.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3, 4)) > 128  # (8, 8): a bright heart on a dark background
 maps = [weights.reshape(8, 8) for weights in (*narrow, wide)]
@@ -164,8 +165,7 @@ print(f"of all patches, {on_heart.mean():.0%} are on the heart")
 # %% [markdown]
 # These are the two heads of lesson 07: one attends to patches like its own, the other to patches unlike it. The wide head adds
 # the scores of both *before* softmax. Where one score is high the other is low, so they cancel, and the heart's share of the
-# weight comes close to its share of the patches: nearly the weights of a plain mean. Two separate softmaxes give two separate means, and
-# nothing cancels.
+# weight comes close to its share of the patches. Two separate softmaxes give two separate means, and nothing cancels.
 #
 # Afterwards, the outputs of all heads are written side by side again, for each token.
 
@@ -259,10 +259,10 @@ for i in (1, 2, 3):
 # %% [markdown]
 # ### A puzzle: one line
 #
-# For a harder task, here are two puzzles. They have no hints. Each must be a single `return` with nothing but `reshape` and
-# `transpose`. The first is `split_heads` for one image, with all parts and heads below each other, so that one can see the
-# result on paper. The cell after the check draws what *your* line does to a small array, right or wrong. Each number of that array
-# says where it comes from: its digits are part (1 for query, 2 for key, 3 for value), head, token, number.
+# For a harder task, here are two puzzles. They have no hints. Each must be a single `return`. The first is `split_heads` for one
+# image, with all parts and heads below each other, so that one can see the result on paper. The cell after the check draws what
+# *your* line does to a small array, right or wrong. Each number of that array says where it comes from: its digits are part (1 for
+# query, 2 for key, 3 for value), head, token and number, each counted from 1.
 
 
 # %% exercise="stack_heads"
@@ -326,9 +326,9 @@ show_attempt("head_by_head", Cells("part by part", packed), packed, 2, 2, 1, rig
 # %% [markdown]
 # ## Break it and see
 #
-# What do residual connections and norms contribute? Take 24 new blocks, as many as ViT-L has, and leave out the residual connections, or
-# the norms, or both. No error is raised. Pass an image forwards and a gradient backwards, and measure two things at each block: the
-# norm of the gradient, and how different the tokens still are.
+# What do residual connections and LayerNorms contribute? Take 24 new blocks, as many as ViT-L has, and leave out the residual
+# connections, or the LayerNorms (norms), or both. No error is raised. Pass an image forwards and a gradient backwards, and measure
+# at each block the length of the gradient, its norm, and how different the tokens still are.
 #
 # Before you run the cell, guess: in which of the three broken stacks does the gradient vanish, in which does it explode, and in
 # which do all tokens become the same?
@@ -388,11 +388,11 @@ show(
 # %% [markdown]
 # <details><summary>What the four stacks show</summary>
 #
-# Mind the scales: each tick is a power of ten.
+# Mind the scales: both are logarithmic.
 #
 # - *As in the paper*: the gradient arrives at the first block with about ten times its norm at the last, and tokens stay
 #   different. The derivative of z + f(z) is 1 + f′(z), and the 1 lets the gradient pass each block unchanged.
-# - *No residual connections*: after five blocks all tokens are the same to many digits. Each block replaces a token by a mean over
+# - *No residual connections*: after three blocks all tokens are the same to many digits. Each block replaces a token by a mean over
 #   all tokens, and the next block takes means of these means. The norm of the gradient looks healthy, but the tokens no longer say where
 #   the heart was.
 # - *No norms*: each block adds something in proportion to the numbers that it receives, so numbers and gradients grow exponentially.

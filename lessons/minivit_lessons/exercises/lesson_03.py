@@ -502,7 +502,7 @@ def mix_pixels(attempt: Attempt) -> None:
         with explained(reasons):
             got = attempt(x, w, N, d, C)
         same(got, right, f"mix_pixels(x, w, {N}, {d}, {C})", _possible(mistakes))
-    uses_only(attempt, "@", "reshape", "transpose")
+    uses_only(attempt, "@", "reshape", "transpose", "*", "-")
 
 
 # -- what they share ------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ JOIN = {
     "all the input arrays must have same": "give both three axes: broadcast_to(cls, (B, 1, D)) and z",
     "has no attribute 'dtype'": "concatenate takes a list of Tensors and an axis: concatenate([a, b], axis=1)",
     "positional argument": "concatenate takes one list of Tensors: concatenate([a, b], axis=1)",
+    "multiple values for argument": "concatenate takes one list of Tensors: concatenate([a, b], axis=1)",
     "input operand has more dimensions": "broadcast_to keeps the token's axes: the shape is (B, 1, D)",
     "cannot reshape": "a reshape cannot repeat: broadcast_to(cls, (B, 1, D))",
 }
@@ -150,6 +151,8 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
     right = table(speeds)
     if np.shape(got) == (rows * columns, 4 * D):
         raise Complaint(f"sincos2d has {4 * D} numbers for each position: there are D/4 speeds, in four groups of D/4")
+    if np.shape(got) == right.shape and got.dtype == np.float64 and np.allclose(got, right, atol=1e-5):
+        raise Complaint("sincos2d has the right numbers, but as float64: end with .astype(np.float32)")
     many = [10000.0 ** (-k / (D // 2 - 1)) for k in range(D // 2)]
     same(
         got,

@@ -314,6 +314,9 @@ def EncoderBlock(attempt: Attempt) -> None:
             "the norms act on the outputs of attention and MLP: apply them to the inputs": lambda: (
                 n2(MLP(n1(MSA(z)) + z)) + n1(MSA(z)) + z
             ),
+            "z is added before attention and MLP: close the brackets before + z": lambda: MLP(
+                n2(MSA(n1(z) + z)) + MSA(n1(z) + z)
+            ),
             "both norms are missing": lambda: MLP(MSA(z) + z) + MSA(z) + z,
             "the first norm is missing": lambda: MLP(n2(MSA(z) + z)) + MSA(z) + z,
             "the second norm is missing": lambda: MLP(half) + half,

@@ -34,7 +34,7 @@ DEPTH = (
     "Left, the norm of the gradient on a logarithmic scale: as in the paper it stays within a factor of about ten "
     "over 24 blocks; without norms it grows by several powers of ten; with neither it shrinks by many. Right, how "
     "different tokens are: as in the paper a few per cent to the end; without residual connections nearly 0 within "
-    "five blocks."
+    "three blocks."
 )
 
 

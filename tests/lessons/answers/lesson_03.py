@@ -617,6 +617,11 @@ def mix_pixels(x, w, N, d, C):
     return (w.transpose() @ x.reshape((N, d, C))).transpose((0, 1, 2)).reshape(x.shape)
 
 
+@right
+def mix_pixels(x, w, N, d, C):
+    return (x.reshape(-1, d, C).transpose(0, 2, 1) @ w).transpose(0, 2, 1).reshape(N, d * C)
+
+
 @wrong("a reshape to (N, C, d) takes neighbours for a channel")
 def mix_pixels(x, w, N, d, C):
     return (x.reshape(N, C, d) @ w).reshape(x.shape)
@@ -652,7 +657,7 @@ def mix_pixels(x, w, N, d, C):
     return (x.reshape(N, d, C).transpose(1, 2) @ w).transpose(1, 2).reshape(x.shape)
 
 
-@wrong("this puzzle allows @, reshape and transpose")
+@wrong("this puzzle allows @, reshape, transpose, * and -")
 def mix_pixels(x, w, N, d, C):
     return np.einsum("ndc,de->nec", x.reshape(N, d, C), w).reshape(x.shape)
 

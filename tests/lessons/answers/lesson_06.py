@@ -81,6 +81,11 @@ def add_class_token(z, cls):
     return np.concatenate([np.repeat(cls.data, z.shape[0], axis=0), z.data], axis=1)
 
 
+@wrong("multiple values for argument")
+def add_class_token(z, cls):
+    return concatenate(broadcast_to(cls, (len(z.data), 1, z.shape[2])), z, axis=1)
+
+
 # -- sincos2d ---------------------------------------------------------------------------------------------
 
 
@@ -159,6 +164,14 @@ def sincos2d(rows, columns, D):
 def sincos2d(rows, columns, D):
     y, x = np.divmod(np.arange(rows * columns), columns)
     omega = np.geomspace(1, 1e-4, D // 4)
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)
+
+
+@wrong("end with .astype(np.float32)")
+def sincos2d(rows, columns, D):
+    omega = 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    y, x = np.divmod(np.arange(rows * columns), columns)
     x, y = np.outer(x, omega), np.outer(y, omega)
     return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1)
 

@@ -273,6 +273,13 @@ class EncoderBlock(Parts):
         return self.mlp(self.norm2(z)) + z
 
 
+@wrong("close the brackets before + z")
+class EncoderBlock(Parts):
+    def forward(self, z):
+        z = self.attention(self.norm1(z) + z)
+        return self.mlp(self.norm2(z) + z)
+
+
 @wrong("the second residual connection is missing")
 class EncoderBlock(Parts):
     def forward(self, z):
