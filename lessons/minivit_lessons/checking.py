@@ -126,7 +126,8 @@ def _with_hint(name: str, attempt: Any, complaint: Complaint, names: dict[str, A
         return complaint.hinted(hint) if hint else str(complaint)
     if isinstance(complaint, Raised):
         complaint = complaint.with_usual_reason()
-        if hint := _of_earlier_lesson(name, complaint) or _repair(name, attempt, names):
+        hint = _of_earlier_lesson(name, complaint) or _repair(name, attempt, names)
+        if hint and "must be squared" not in hint:  # squares of booleans are numbers: right by chance
             return complaint.hinted(hint)
     return str(complaint)
 

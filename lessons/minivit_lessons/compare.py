@@ -205,6 +205,8 @@ def _shape_sentence(array: np.ndarray, right: np.ndarray, what: str, tolerance: 
     if array.size == right.size and _close(array.reshape(right.shape), right, tolerance):
         if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
             return f"{start}: the numbers are right, but the last reshape names the axes in another order"
+        if array.ndim > right.ndim and [n for n in array.shape if n > 1] == [n for n in right.shape if n > 1]:
+            return f"{start}: the numbers are right, but an axis of length 1 is too many, perhaps from keepdims=True"
         return f"{start}: the numbers are right, but a reshape or keepdims=True is missing"
     if array.ndim == right.ndim and sorted(array.shape) == sorted(right.shape):
         return f"{start}: two axes are swapped"

@@ -83,7 +83,7 @@ def find_repair(attempt: Any, passes: Callable[[Any], bool], names: dict[str, An
         with time_limit(SECONDS):
             for part, rebuilt in _parts(attempt, names):
                 tree = parsed_source(part)
-                if tree is None or any(isinstance(node, ast.While) for node in ast.walk(tree)):
+                if tree is None or any(isinstance(node, ast.While) or _opens(node) for node in ast.walk(tree)):
                     continue  # a changed `while` may never end, and a browser has no time limit
                 for changes in _tries(tree, _short_parts(solution)):
                     if time.monotonic() > end:
@@ -585,6 +585,11 @@ def _orders(items: list[Any]) -> Iterator[list[Any]]:
 def _sign_counts(node: ast.Call) -> bool:
     called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     return bool(node.args) and called in ("argsort", "sort", "sorted", "exp", "softmax")
+
+
+def _opens(node: ast.AST) -> bool:
+    """Return whether a node names `open`: of a changed number it opens, and closes, Python's own input and output."""
+    return isinstance(node, ast.Name) and node.id == "open"
 
 
 def _is_module(node: ast.AST) -> bool:

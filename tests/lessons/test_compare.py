@@ -31,6 +31,7 @@ def test_what_is_right_passes(got):
         (RIGHT + 0.5, "wrong by the same amount everywhere: -0.5 is missing"),
         (RIGHT / 3, "it must be 3 times as large"),
         (RIGHT[[1, 0, 3, 2]], "the right numbers in the wrong order"),
+        (RIGHT[:, None], "an axis of length 1 is too many"),
         (RIGHT[::-1], "runs backwards along axis 0"),
         (np.roll(RIGHT, 1, axis=1), "one place too late along axis 1"),
         (np.roll(RIGHT, -1, axis=0), "one place too early along axis 0"),
