@@ -192,7 +192,8 @@ def draw_corruption(attempt: Attempt) -> None:
 
 
 def _drawn(attempt: Attempt, B: int, N: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    drawn = attempt(B, N, np.random.default_rng(seed))
+    with explained({"slice indices must be integers": "a count must be an integer, such as round(0.5 * N)"}):
+        drawn = attempt(B, N, np.random.default_rng(seed))
     if not (isinstance(drawn, tuple | list) and len(drawn) == 3):
         raise Complaint("draw_corruption must return three arrays: corrupted, masked, source")
     corrupted, masked, source = (np.asarray(a) for a in drawn)
@@ -238,6 +239,7 @@ def corrupt(attempt: Attempt) -> None:
     m = masked[:, :, None]
     known = {
         "is out of bounds for axis 0": "z[source] picks images: index with np.arange(B)[:, None] too",
+        "shape mismatch: indexing arrays": "the rows must be a column: np.arange(B)[:, None]",
         "only integer scalar arrays": "to assign to a part of a Tensor is not possible: compute a new one",
         "boolean subtract": "turn True and False into 1 and 0 first: masked[:, :, None].astype(z.dtype)",
         "must be equal, or 1": "masked needs an axis for D: masked[:, :, None]",
@@ -412,6 +414,8 @@ def ridge(attempt: Attempt) -> None:
         right = np.linalg.lstsq(np.vstack([X, math.sqrt(l2) * np.eye(D)]), np.vstack([Y, np.zeros((D, 2))]))[0]
         gram = X.T @ X
         known = {
+            f"({D},{M}) ({M},{D})": "* multiplies element by element: a matrix product is X.T @ X",
+            f"({M},{D}) ({D},{M})": "* multiplies element by element: a matrix product is X @ X.T",
             "must be square": "X is not square: solve the system with XᵀX + λI, or with XXᵀ + λI",
             "mismatch in its core dimension": "the right-hand side must fit the system: XᵀY for D x D, Y for M x M",
             "could not be broadcast": "the identity must be as large as the product: D x D for XᵀX, M x M for XXᵀ",
@@ -495,4 +499,4 @@ def copy_by_product(attempt: Attempt) -> None:
             },
             check_dtype=False,
         )
-    uses_only(attempt, "@", "==", "reshape", "arange")
+    uses_only(attempt, "@", "==", "-", "reshape", "arange")

@@ -818,3 +818,24 @@ def copy_by_product(z, source, N):
 def colour_number(square):
     levels = np.clip(np.floor((square.mean(axis=(0, 1)) + 1) * 4), 0, 7).astype(int)
     return levels @ [512, 64, 8]
+
+
+@wrong("a count must be an integer")
+def draw_corruption(B, N, rng):
+    corrupted, masked = np.zeros((B, N), bool), np.zeros((B, N), bool)
+    for b in range(B):
+        order = rng.permutation(N)
+        corrupted[b, order[: 0.5 * N]] = True
+        masked[b, order[: 0.4 * N]] = True
+    return corrupted, masked, np.tile(np.arange(N), (B, 1))
+
+
+@wrong("the rows must be a column")
+def corrupt(z, mask, masked, source):
+    m = masked[:, :, None].astype(z.dtype)
+    return z[np.arange(z.shape[0]), source] * (1.0 - m) + mask * m
+
+
+@wrong("a matrix product is X.T @ X")
+def ridge(X, Y, l2):
+    return np.linalg.solve(X.T * X + l2 * np.eye(X.shape[1]), X.T @ Y)
