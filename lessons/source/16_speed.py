@@ -87,8 +87,8 @@ show(
 
 # %% [markdown]
 # A matrix product uses each number many times, so it comes near the flat part of the roof. All other operations use each
-# number a few times, so memory bandwidth limits them. But the orange squares are far below even this limit: composed
-# operations read and write the same array again and again. We can improve that.
+# number a few times, so they are on the left, where memory bandwidth is the limit or nearly so. But the orange squares are far
+# below even this limit: composed operations read and write the same array again and again. We can improve that.
 
 # %% [markdown]
 # ## One number at a time
@@ -126,7 +126,7 @@ for machine, (peak, bandwidth, size) in machines.items():
 
 # %% [markdown]
 # The *balance* of a machine is peak / bandwidth: the intensity at the corner of its roof. The three machines differ a lot. A
-# core has a balance of a few operations a byte. NVIDIA's data sheet for the H100 (SXM) states 67 TFLOP/s in float32 without tensor
+# core often has a balance of about 1 to 10 operations a byte. NVIDIA's data sheet for the H100 (SXM) states 67 TFLOP/s in float32 without tensor
 # cores and 3.35 TB/s: a balance of 20. In bfloat16, its tensor cores reach 989 TFLOP/s (the sheet prints twice as much, for
 # matrices in which half of the numbers are 0): a balance of **295**. So the faster the arithmetic, the more operations wait
 # for memory: a linear layer with D = 64 is compute-bound on a core and memory-bound on an H100. What this lesson does about

@@ -281,7 +281,7 @@ def gelu_in_blocks(attempt: Attempt) -> None:
         }
         with explained(short), _sizes_of_pieces(attempt) as sizes:
             got = attempt(x, block)
-        if isinstance(got, list | tuple):
+        if isinstance(got, list | tuple) or np.ndim(got) == 2:
             raise Complaint(f"{what} is a list of blocks: write each block into one array, np.empty_like(x)")
         if len(sizes) > -(-length // block) and max(sizes) == block:
             raise Complaint(f"{what} computes {len(sizes)} blocks, which overlap: the step of the loop must be block")
@@ -544,6 +544,7 @@ def recomputed(attempt: Attempt) -> None:
         "needs a tensor computed": "the backward pass must call the function outside of no_grad()",
         "NotALeafError": leaf,
         "KeyError": leaf,
+        "argument 2 is shorter": "record takes the inputs as a tuple: record(data, (x,), vjp)",
         "zip()": "the vjp returns a tuple with one gradient: (again.grad,)",
         "asarray": "record takes the array of the result, .data, not a Tensor",
     }

@@ -138,7 +138,7 @@ def roofline(roof: Roof, measured: Sequence[Measured]) -> Any:
     x = np.geomspace(0.06, 600, 200)
     axes.plot(x, roof.at(x) / 1e9, color="black", linewidth=2)
     corner = roof.peak / roof.bandwidth
-    axes.text(corner / 9, roof.peak / 1e9 / 3, "memory is the limit", fontsize=9, ha="right")
+    axes.text(corner / 3 * 1.4, roof.peak / 1e9 / 3, "memory is the limit", fontsize=9, va="top")
     axes.text(corner * 1.3, roof.peak / 1e9 * 1.12, "arithmetic is the limit", fontsize=9, va="bottom")
     slow = {m.name: m for m in measured if m.composed}
     for m in measured:

@@ -915,3 +915,28 @@ def median_ratio(first, second, rounds=7, clock=time.perf_counter):
         second()
         times.append((clock() - start) / 2)
     return statistics.median(times)
+
+
+@wrong("is a list of blocks")
+def gelu_in_blocks(x, block):
+    return np.array([gelu_chain(x[start : start + block]) for start in range(0, len(x), block)])
+
+
+@wrong("an axis of length 1 is too many")
+def layer_norm_backward(dy, n, inverse, weight):
+    g = dy * weight
+    dx = inverse * (g - g.mean(axis=1, keepdims=True) - n * (g * n).mean(axis=1, keepdims=True))
+    return dx, (dy * n).sum(axis=0, keepdims=True), dy.sum(axis=0, keepdims=True)
+
+
+@wrong("record takes the inputs as a tuple")
+def recomputed(function, x):
+    with no_grad():
+        data = function(x).data
+
+    def vjp(dy):
+        again = Tensor(x.data, requires_grad=True)
+        function(again).backward(dy)
+        return (again.grad,)
+
+    return record(data, x, vjp)
