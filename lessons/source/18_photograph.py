@@ -79,7 +79,7 @@ def centre_square(pixels):
 # %% [markdown]
 # Now choose. `PICTURE` is one of the four names or the path of your own file, such as `"holiday/dog.jpg"`. `WEIGHTS` is a
 # published name with a head (`minivit models` lists them). ViT-Ti/16 is the smallest: 5.7 million parameters, 1,000 classes, 23 MB. It is downloaded once, into the folder
-# `data/weights` beside this notebook. Without a network a small model of ours and a drawn shape take the place of both, and
+# `data/weights` beside this notebook. Without an internet connection a small model of ours and a drawn shape take the place of both, and
 # the line below the cell says so.
 
 # %%
@@ -141,8 +141,8 @@ def head_maps(weights, front, rows, columns):
 
 
 # %% [markdown]
-# On such a scale even a flat map has a place in full colour. DINO's authors draw something stricter: the patches that together hold 60 % of a head's
-# attention. If these are few, the head has chosen.
+# In the first picture the patch with the most attention keeps its colours, even if all patches have nearly as much. DINO's
+# authors draw something stricter: the patches that together hold 60 % of a head's attention. If these are few, the head has chosen.
 
 
 # %% exercise="attention_mask"
@@ -169,7 +169,7 @@ for photo, name in enumerate(NAMES):
     print(f"DINOv2's six heads, {name}: {', '.join(map(str, sizes))} of 256 patches hold 60 %")
 
 # %% [markdown]
-# The printed lines are for the recorded maps of DINOv2. On the cat its head 3 puts 60 % of its attention on a handful of patches at
+# The printed lines are for the recorded maps of DINOv2. On the cat its head 3 puts 60 % of its attention on 11 patches at
 # the border, others spread theirs over a third of the picture. If attention were uniform, 60 % would take 154 patches of 256.
 #
 # ## Your turn
@@ -200,7 +200,7 @@ def occlusion_map(predict, image, label, side, fill=128):
 label = classes.index(top[0][0])  # the class that the model finds most probable
 side = picture.shape[0] // 8  # 8 x 8 places
 drops = occlusion_map(model.predict, picture, label, side)
-whole = attention_mask(np.maximum(drops, 0) + 1e-9, 0.6).sum()
+whole = attention_mask(np.maximum(drops, 0) + 1e-9, 0.6).sum()  # 1e-9: the sum is never 0
 print(f"class {classes[label]}: hiding one place lowers its probability by up to {100 * drops.max():.0f} points")
 print(f"{whole} of 64 places hold 60 % of all falls; hiding {int((drops < -0.001).sum())} places raises it")
 show(pictures.draw_occlusion(picture, {"grey (128)": drops}), pictures.PLACE)
@@ -279,10 +279,9 @@ for name, values in found.items():
 # <details><summary>What happens, and why</summary>
 #
 # With the crescent of the stand-in, a black square lowers the probability at more places than a grey one. A square does not
-# only hide something: it adds something too. This crescent is dark, so a black block inside its bow looks like a part of the shape, and the
-# crescent becomes a disc with a notch. A test that changes the picture measures two things at once: what was taken away and what was put
-# there. So do what you would do with any instrument: try more than one square, and believe what they agree on. On a photograph the
-# three maps often agree better, since grey and the mean colour are more alike there.
+# only hide something: it adds something too. This crescent is dark, so a black block at its edge looks like a part of the shape:
+# at the lower left it makes the model see a disc. A test that changes the picture measures two things at once: what was taken away and what was put
+# there. So do what you would do with any instrument: try more than one square, and believe what they agree on.
 #
 # A second trap is the size. A square of a single patch hides too little if neighbouring patches show the same. Halve `side` and
 # compare.
@@ -336,7 +335,7 @@ if torch := library("torch"):
 #
 # - Preprocessing belongs to the weights: centre crop, resize, rescale.
 # - A classifier always answers. Read five classes, and remember that probabilities are not measured accuracies.
-# - Row 0 of the last block's attention is a saliency map for each head; a mask of 60 % is stricter than a spotlight.
+# - Row 0 of the last block's attention is a saliency map for each head; a mask of the patches that hold 60 % is stricter.
 # - Attention says what is read, the occlusion test what the answer depends on, and its square is a part of the experiment.
 
 # %% [markdown]

@@ -17,7 +17,7 @@ from . import exercise
 def centre_square(attempt: Attempt) -> None:
     """Check wide, tall and square images, with even and odd differences; every pixel has its own numbers."""
     channels = "an image is (H, W, 3) here, channels last: slice the first two axes"
-    for height, width in ((4, 10), (9, 4), (5, 8), (3, 3), (6, 3), (7, 12)):
+    for height, width in ((5, 8), (4, 10), (9, 4), (3, 3), (6, 3), (7, 12)):  # first a side that is not 3 or 4
         pixels = np.arange(height * width * 3, dtype=np.uint16).reshape(height, width, 3)
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
@@ -252,6 +252,7 @@ def head_maps(attempt: Attempt) -> None:
         right = flat.reshape(heads, rows, columns)
         what = f"head_maps(weights, {front}, {rows}, {columns})"
         reasons = {
+            f"array of size {heads * N} into": "keep the heads: reshape(-1, rows, columns)",
             "cannot reshape": f"leave out the first {front} of the T = {T} columns, then {N} patches are left",
             "too many indices": "weights is (heads, T, T): there is no batch axis",
         }
@@ -259,6 +260,8 @@ def head_maps(attempt: Attempt) -> None:
             got = attempt(weights, front, rows, columns)
         if np.shape(got)[:1] == (1,):
             raise Complaint(f"{what}: only one head is left: keep all of axis 0, weights[:, 0, front:]")
+        if np.shape(got)[:1] == (T,):
+            raise Complaint(f"{what}: these are all rows of head 0: row 0 of every head is weights[:, 0]")
         square = np.moveaxis(right, 0, -1)
         same(
             got,
@@ -364,6 +367,9 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
         "one patch is missing: the share is reached only with the next one": _mask(values, order[: count - 1]),
         "each row of the map is sorted separately: sort all values together, np.argsort(-values, axis=None)": (
             _sorted_by_row(values, share)
+        ),
+        "one patch is missing: count the sums that are below the share, and take one more": (
+            _mask(values, order[: int((held <= share).sum())])
         ),
         "this is in the order of sorting: write True to the places, mask[order[:count]]": (
             (np.arange(size) < count - 1).reshape(values.shape)
@@ -515,6 +521,9 @@ def occlusion_map(attempt: Attempt) -> None:
                 whole[label] - hidden.max(axis=-1)
             ),
             "it follows class 0: follow class `label`": whole[0] - hidden[..., 0],
+            "only the first place is hidden: a slice that begins at row * side ends at (row + 1) * side": (
+                np.where(np.arange(right.size).reshape(grid) == 0, right, 0.0)
+            ),
             "nothing is hidden, or the changed copy is not what predict gets": np.zeros(grid),
             "row and column are swapped: the first axis is that of rows, row * side": turned_over,
         }

@@ -778,3 +778,40 @@ def attention_mask(values, share):
     mask = np.zeros(values.size, bool)
     mask[order[: int((held < share).sum()) + 1]] = True
     return mask.reshape(values.shape)
+
+
+@wrong("counts the three colours too")
+def centre_square(pixels):
+    side = min(pixels.shape)
+    top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
+@wrong("keep the heads")
+def head_maps(weights, front, rows, columns):
+    return weights[:, 0, front:].reshape(rows, columns)
+
+
+@wrong("these are all rows of head 0")
+def head_maps(weights, front, rows, columns):
+    return weights[0, :, front:].reshape(-1, rows, columns)
+
+
+@wrong("count the sums that are below the share")
+def attention_mask(values, share):
+    order = np.argsort(-values, axis=None)
+    held = np.cumsum(values.ravel()[order]) / values.sum()
+    mask = np.zeros(values.size, bool)
+    mask[order] = held <= share
+    return mask.reshape(values.shape)
+
+
+@wrong("only the first place is hidden")
+def occlusion_map(predict, image, label, side, fill=128):
+    drops = np.zeros((image.shape[0] // side, image.shape[1] // side))
+    whole = predict(image[None])[0, label]
+    for row, column in np.ndindex(drops.shape):
+        hidden = image.copy()
+        hidden[row * side : side, column * side : side] = fill
+        drops[row, column] = whole - predict(hidden[None])[0, label]
+    return drops
