@@ -32,6 +32,8 @@ def read_records(attempt: Attempt) -> None:
         images, labels = got
         if np.ndim(images) == 1 and np.ndim(labels) == 4:
             raise Complaint("read_records returns the labels first: return images, labels")
+        if isinstance(images, list) or isinstance(labels, list):
+            raise Complaint("read_records returns lists: return arrays, np.stack(images), np.array(labels, np.int64)")
         pixels = records[:, 1:]
         planes = pixels.reshape(B, 3, 32, 32)
         right = planes.transpose(0, 2, 3, 1)
@@ -164,7 +166,11 @@ def class_accuracies(attempt: Attempt) -> None:
                 right[k] = zero[k] = hits[k] / (labels == k).sum()
             precision[k] = hits[k] / max(1, (guesses == k).sum())
             of_all[k] = hits[k] / B
-        got = attempt(guesses, labels, K)
+        both = "combine conditions on arrays with &, each in parentheses, not with and"
+        with explained({"truth value of an array": both}):
+            got = attempt(guesses, labels, K)
+        if isinstance(got, list | tuple):
+            raise Complaint(f"class_accuracies returns a {type(got).__name__}: return an array, np.array(...)")
         array = np.asarray(got, dtype=float) if np.ndim(got) == 1 else np.asarray(got)
         what = f"class_accuracies(guesses, labels, {K})"
         if array.shape == (K - 1,) and np.allclose(array, right[:-1]):
@@ -226,7 +232,8 @@ def _same_confusion(got: Any, guesses: np.ndarray, labels: np.ndarray, K: int, w
     rows = right / right.sum(axis=1, keepdims=True)
     known: dict[str, Any] = {
         TURNED: right.T,
-        "each pair is counted once, however often it occurs: `+= 1` with arrays as indices adds once": once,
+        "each pair is counted once, however often it occurs: += 1 for each image in a loop (with arrays as indices it "
+        "adds once)": once,
         "each pair is counted once, and rows are guesses": once.T,
         "rows are divided by their sums: return counts": rows,
         "columns are divided by their sums: return counts": right / np.maximum(right.sum(axis=0, keepdims=True), 1),
@@ -292,7 +299,13 @@ def most_confused(attempt: Attempt) -> None:
     everything = sorted(((int(n), i, j) for (i, j), n in np.ndenumerate(matrix)), reverse=True)
     pairs = [(int(matrix[i, j] + matrix[j, i]), i, j) for i in range(4) for j in range(i + 1, 4)]
     for count in (3, 1, 5):
-        got = attempt(matrix.copy(), names, count)
+        reasons = {
+            "'NoneType'": "np.fill_diagonal changes its array and returns None: call it on a line of its own",
+            "only integer scalar arrays": "sort all places as one row: np.argsort(-mistakes, axis=None)",
+            "tuple index out of range": "this matrix has 4 classes: use len(names) to find row and column",
+        }
+        with explained(reasons):
+            got = attempt(matrix.copy(), names, count)
         what = f"most_confused(matrix, names, {count})"
         triples = _triples(got, names, what)
         right = [(names[i], names[j], n) for n, i, j in down[:count]]

@@ -184,7 +184,7 @@ def class_accuracies(guesses, labels, K):
 
 @right
 def class_accuracies(guesses, labels, K):
-    return [float(np.mean(guesses[labels == k] == k)) if k in labels else math.nan for k in range(K)]
+    return np.array([np.mean(guesses[labels == k] == k) if k in labels else math.nan for k in range(K)])
 
 
 @wrong("it must be nan")
@@ -635,3 +635,48 @@ def class_accuracies(guesses, labels, K):
 @wrong("must be `... reshape(K, 1)) * 1 @ ((guesses.reshape ...`")
 def confusion_product(guesses, labels, K):
     return (labels == np.arange(K).reshape(K, 1)) * 1 * ((guesses.reshape(-1, 1) == np.arange(K)) * 1)
+
+
+@wrong("read_records returns lists")
+def read_records(content):
+    images, labels = [], []
+    for start in range(0, len(content), 3073):
+        labels.append(content[start])
+        images.append(content[start + 1 : start + 3073].reshape(3, 32, 32).transpose(1, 2, 0))
+    return images, labels
+
+
+@wrong("combine conditions on arrays with &")
+def class_accuracies(guesses, labels, K):
+    found = np.full(K, np.nan)
+    for k in range(K):
+        found[k] = (guesses == k and labels == k).mean()
+    return found
+
+
+@wrong("class_accuracies returns a list")
+def class_accuracies(guesses, labels, K):
+    found = []
+    for k in range(K):
+        of_class = labels == k
+        found.append((guesses[of_class] == k).mean() if of_class.any() else np.nan)
+    return found
+
+
+@wrong("returns None: call it on a line of its own")
+def most_confused(matrix, names, count):
+    mistakes = np.fill_diagonal(matrix.copy(), 0)
+    found = [divmod(int(place), len(names)) for place in np.argsort(-mistakes, axis=None)[:count]]
+    return [(names[i], names[j], int(mistakes[i, j])) for i, j in found]
+
+
+@wrong("sort all places as one row")
+def most_confused(matrix, names, count):
+    mistakes = matrix * (1 - np.eye(len(names), dtype=int))
+    return [(names[n // len(names)], names[n % len(names)], mistakes.ravel()[n]) for n in np.argsort(-mistakes)[:count]]
+
+
+@wrong("this matrix has 4 classes")
+def most_confused(matrix, names, count):
+    mistakes = matrix * (1 - np.eye(len(names), dtype=int))
+    return [(names[n // 10], names[n % 10], mistakes.ravel()[n]) for n in np.argsort(-mistakes, axis=None)[:count]]
