@@ -103,7 +103,8 @@ show(paper.draw_figure_one_beside_code(thirty_lines), paper.FIGURE_ONE_ALT)
 # $\mathbf{E} \in \mathbb{R}^{(P^2 \cdot C) \times D}$. Take ViT-B/16 at 224 x 224 pixels with three channels: D = 768, 12 heads, and
 # $N = HW/P^2 = 196$ patches. Fill in the numbers for the arrays as *the paper* defines them, for one image.
 #
-# Read Eqs. 5 to 8 slowly: Eq. 5 is about **one** head. "k" counts heads there, and is a key two lines later.
+# Read Eqs. 5 to 8 slowly: Eq. 5 is about **one** head. "k" is a key in Eqs. 5 and 6, and the number of heads in Eq. 8. And N is
+# the number of patches in Eq. 1, but the length of the sequence z in appendix A: here that is 197, since the class token is in z.
 
 # %% exercise="shapes_in_the_paper"
 shapes_in_the_paper = {
@@ -185,8 +186,9 @@ for name, (layers, hidden, mlp) in TABLE_1.items():
 show(paper.draw_parts({name: parts_of_table_1(*sizes) for name, sizes in TABLE_1.items()}), paper.PARTS_ALT)
 
 # %% [markdown]
-# The table does not name the patch size or the number of classes. But the numbers do: 307M fits Large with patches of 32 pixels and
-# 1,000 classes (306.5), and not with 16 (304.3). A table that leaves something out can often be completed by computing.
+# The table does not name the patch size or the number of classes. But the numbers do: with 1,000 classes, 307M fits Large with
+# patches of 32 pixels (306.5), and not with 16 (304.3). 86M does not fit Base with 32 (88.2); with 16 it is 86.57, if the rest is
+# cut off. A table that leaves something out can often be completed by computing.
 #
 # ## Your turn
 #
@@ -401,8 +403,8 @@ if torch := library("torch"):
 # %% [markdown]
 # ## Break it and see
 #
-# Which details of an equation matter? Each entry below is a misreading that people have published. The trained weights stay; one line
-# of the thirty changes. Guess first: order the seven by the accuracy that is left on 200 images, and say which you would *not* notice.
+# Which details of an equation matter? Each entry below is a misreading, or a choice that the paper leaves open, in
+# published code. The trained weights stay; one or two of the thirty lines change. Guess first: order the seven by the accuracy that is left on 200 images, and say which you would *not* notice.
 
 # %%
 SOURCE = Path(thirty_lines.__file__).read_text(encoding="utf-8").replace("from ..engine", "from minivit.engine")

@@ -41,9 +41,11 @@ def section_that_answers(value: Any) -> None:
     for asked, section in given.items():
         if isinstance(section, int | float) and not isinstance(section, bool):
             raise Complaint(f'section_that_answers: write sections as strings, such as "{section}"')
-        named = str(section).strip().removeprefix("§").removeprefix("section ").strip()
+        named = str(section).strip().lower().removeprefix("§").removeprefix("section").strip()
         if named == ANSWERS[asked]:
             continue
+        if not named[:1].isdecimal():
+            raise Complaint(f'section_that_answers: write the number of the section, such as "4.2", for {asked!r}')
         if named.partition(".")[0] not in ("3", "4"):
             raise Complaint(f"section_that_answers: {asked!r} is answered in a part of section 3 or 4, not in {named}")
         if named in SECTIONS:
@@ -65,7 +67,7 @@ KNOWN_SHAPES = {
     ("U_qkv, Eq. 5", (768, 2304)): "these are all heads at once: Eq. 5 is about one head, with 3 D_h columns",
     ("U_qkv, Eq. 5", (768, 64)): "q, k and v come from it together: 3 D_h columns",
     ("U_qkv, Eq. 5", (768, 768)): "Eq. 5 has 3 D_h columns, and D_h = D / 12 = 64",
-    ("A, Eq. 6", (196, 196)): "the class token asks and is asked too: N + 1",
+    ("A, Eq. 6", (196, 196)): "appendix A's N is the length of z: the class token asks and is asked too, 197",
     ("A, Eq. 6", (12, 197, 197)): "Eq. 6 is about one head: there is no axis of heads",
     ("A, Eq. 6", (64, 64)): "A has a row and a column for each token, not for each number of a head",
     ("A, Eq. 6", (197, 64)): "this is the shape of q: A = softmax(q kᵀ) has a column for each key",
@@ -294,9 +296,9 @@ def figure_of_claim(value: Any) -> None:
 
 
 SAID = {
-    "the batch size of pre-training": "Table 3's caption and B.1: 4096",
+    "the batch size of pre-training": "section 4.1 and Table 3's caption: 4096",
     "where dropout acts": "B.1",
-    "Adam's β₁ and β₂": "section 4.1 and Table 3: 0.9 and 0.999",
+    "Adam's β₁ and β₂": "section 4.1: 0.9 and 0.999",
     "the steps of fine-tuning": "Table 4",
 }
 NOT_SAID = (
@@ -328,7 +330,7 @@ def equation_1_in_products(attempt: Attempt) -> None:
     top, rest = np.eye(N + 1, 1), np.eye(N + 1, N, k=-1)
     once = "only x_p is multiplied by E: x_class is an embedding already"
     below = "x_p @ E has N rows: rest @ (x_p @ E) puts a row of zeros above them, for the class token"
-    with explained({"shapes (5,3) (5,5)": once, "shapes (5,3) (4,3)": below}):
+    with explained({"shapes (5,3) (5,5)": once, "shapes (5,3) (4,3)": below, "shapes (4,3) (5,3)": below}):
         got = attempt(x_class, x_p, E, E_pos, top, rest)
     same(
         got,

@@ -19,6 +19,8 @@ wrong_value(
 )
 wrong_value("section_that_answers", {**ANSWERS, PIXELS: "3.1"}, "section 3.1 is about the model itself")
 wrong_value("section_that_answers", {**ANSWERS, LABELS: "2"}, "is answered in a part of section 3 or 4, not in 2")
+right_value("section_that_answers", {**ANSWERS, LABELS: "Section 4.6"})
+wrong_value("section_that_answers", {**ANSWERS, LABELS: "Self-supervision"}, "write the number of the section")
 wrong_value("section_that_answers", {**ANSWERS, LABELS: "4"}, 'name the part of a section, such as "4.2"')
 wrong_value("section_that_answers", {**ANSWERS, LABELS: 4.6}, 'write sections as strings, such as "4.6"')
 wrong_value("section_that_answers", {**ANSWERS, LABELS: ...}, "1 of 6 are still to be written, such as 'Can it")
@@ -306,7 +308,7 @@ MISSING = [
 right_value("not_in_the_paper", MISSING)
 right_value("not_in_the_paper", set(MISSING))
 wrong_value("not_in_the_paper", [*MISSING, "where dropout acts"], "'where dropout acts' is said: see B.1")
-wrong_value("not_in_the_paper", [*MISSING, "Adam's β₁ and β₂"], "is said: see section 4.1 and Table 3")
+wrong_value("not_in_the_paper", [*MISSING, "Adam's β₁ and β₂"], "is said: see section 4.1: 0.9 and 0.999")
 wrong_value("not_in_the_paper", ["the steps of fine-tuning"], "is said: see Table 4")
 wrong_value("not_in_the_paper", MISSING[1:], "1 more cannot be found in the paper, one of them 'ε of")
 wrong_value("not_in_the_paper", ["epsilon"], "'epsilon' is not one of the names")
@@ -420,3 +422,8 @@ def parts_of_table_1(layers, hidden, mlp, patch=16, classes=1000):
         "norms": (2 * layers + 1) * 2 * hidden,
         "head": (hidden + 1) * classes,
     }
+
+
+@wrong("a row of zeros above them, for the class token")
+def equation_1_in_products(x_class, x_p, E, E_pos, top, rest):
+    return x_class + x_p @ E + E_pos
