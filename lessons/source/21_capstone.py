@@ -206,7 +206,8 @@ show(capstone.draw_differences(found), capstone.FOUR_ALT)
 # %% [markdown]
 # ## Your turn
 #
-# One question, four answers, and the *least* certain one sounded most certain. Read the four reports now, each a page:
+# One question, four answers, and the *least* certain one sounded most certain. The runs of the first person are those of report C,
+# the runs of the second those of report A; reports D and B have more. Read the four reports now, each a page:
 # [A](../lessons/capstone/report-a.md), [B](../lessons/capstone/report-b.md), [C](../lessons/capstone/report-c.md),
 # [D](../lessons/capstone/report-d.md). Mark each with the rubric in [`capstone/README.md`](../lessons/capstone/README.md) before you open our
 # points, which are folded at the end of each. Then order them.
@@ -280,8 +281,8 @@ my_capstone = {
 }
 
 # %% [markdown]
-# To train and to write the table of predictions you need a few lines. This is the whole of
-# [`capstone/experiment.py`](../lessons/capstone/experiment.py), shortened:
+# To train a model and to get its guesses you need a few lines. [`capstone/experiment.py`](../lessons/capstone/experiment.py) has all
+# runs of the four reports, and writes the table of predictions; this is its core:
 #
 # ```python
 # from minivit.data import load_dataset
@@ -319,7 +320,7 @@ def sign_test(only_a, only_b):
 # Report B does the same in small.
 #
 # Table 2 gives means and standard deviations over three fine-tuning runs: what varies is the fine-tuning, not the pre-training, which ran once
-# each; thousands of core-days are the reason. Fig. 4 draws many subsets of JFT and measures each by few-shot accuracy, which is cheap: when
+# each; thousands of core-days are the reason. Fig. 4 pre-trains on subsets of JFT and measures by few-shot accuracy, which is cheap: when
 # you cannot afford seeds, choose a cheaper measurement. In `minivit`, `minivit evaluate` prints Wilson's interval
 # ([`evaluation/measures.py`](../minivit/evaluation/measures.py)), and `minivit experiment pooling` repeats D.3.
 

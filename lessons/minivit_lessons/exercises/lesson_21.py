@@ -35,6 +35,8 @@ def accuracy_in_table(attempt: Attempt) -> None:
             "invalid literal for int()": "the first line has names, not numbers: leave it out",
             "File name too long": given,
             "No such file": given,
+            "KeyError": "compute everything from `text`: the check has another table than the notebook",
+            "string index out of range": "split each line at its commas: line.split(',')",
         }
         with explained(reasons):
             got = attempt(text, run)
@@ -76,8 +78,10 @@ def majority_baseline(attempt: Attempt) -> None:
     train = np.array([3, 1, 3, 0, 3, 2, 1, 3, 5, 4, 0, 2, 3, 3])
     test = np.repeat([1, 3, 5, 2, 4], [9, 4, 3, 2, 1])  # no two classes have the same share
     share = {k: float((test == k).mean()) for k in range(6)}
+    with explained({"broadcast": "the two sets have different lengths: find the class in train_labels first"}):
+        got = attempt(train, test)
     same(
-        attempt(train, test),
+        got,
         np.float64(share[3]),
         "majority_baseline(train_labels, test_labels)",
         mistakes={
@@ -308,7 +312,8 @@ def seed_interval(attempt: Attempt) -> None:
         d = np.subtract(a, b)
         n, mean, spread = len(d), d.mean(), d.std(ddof=1)
         lists = "lists cannot be subtracted: np.subtract(a, b)"
-        with explained({"'list' and 'list'": lists}):
+        array = "a list has no such method: make an array of the differences, np.array(d)"
+        with explained({"'list' and 'list'": lists, "'list' object has no attribute": array}):
             got = attempt(list(a), list(b))
         if not isinstance(got, tuple | list | np.ndarray) or len(got) != 3:
             raise Complaint("seed_interval(a, b) must be a tuple of three: (difference, low, high)")
@@ -445,6 +450,8 @@ def confusion(attempt: Attempt) -> None:
         },
         check_dtype=False,
     )
+    if np.asarray(got).dtype.kind not in "iu":
+        raise Complaint(f"confusion is right, but as {np.asarray(got).dtype}: counts are integers")
 
 
 ORDER = "CADB"
@@ -457,7 +464,7 @@ def reports_from_weak_to_excellent(value: Any) -> None:
         value = "".join(map(str, value))
     if not isinstance(value, str):
         raise Complaint("reports_from_weak_to_excellent must be a string of four letters, weakest first")
-    given = value.strip().upper()
+    given = "".join(letter for letter in value.upper() if letter.isalpha())
     if sorted(given) != sorted(ORDER):
         raise Complaint("reports_from_weak_to_excellent must have each of A, B, C and D once, weakest first")
     if given == ORDER:

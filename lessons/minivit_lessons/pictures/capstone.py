@@ -13,15 +13,15 @@ from ..display import new_figure
 
 GREY = "#555555"
 SEEDS_ALT = (
-    "Four dots without intervals: the first person found +6.9 points, the second +0.4, the third and the fourth -2.2."
+    "Four dots without intervals: the first person found +6.9 points, the second +0.4, the third -2.2, the fourth -2.3."
 )
 FOUR_ALT = (
     "Four differences with their intervals, one below the other. Report C: +6.9 points without an interval. Report A: "
     "+0.4 points, from -1.3 to +2.0. Report D: -1.4 points, from -5.1 to +2.3. Report B: +0.4, from -2.0 to +2.8."
 )
 CONFUSION_ALT = (
-    "Ten rows of labels, ten columns of guesses. The diagonal is darkest; dark squares beside it: ships taken for "
-    "airplanes, cats for dogs, frogs for deer, birds for deer."
+    "Ten rows of labels, ten columns of guesses. Most of the diagonal is dark, and so are some other squares: ships "
+    "taken for airplanes, cats for dogs, frogs for deer, deer for frogs."
 )
 LOOKS_ALT = (
     "Two rising curves: the best of many models that are all right on 32 % of images. "

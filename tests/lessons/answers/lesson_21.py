@@ -346,7 +346,7 @@ def confusion(labels, guesses, classes):
 
 @right
 def confusion(labels, guesses, classes):
-    counts = np.zeros((classes, classes))
+    counts = np.zeros((classes, classes), int)
     for label, guess in zip(labels, guesses, strict=True):
         counts[label, guess] += 1
     return counts
@@ -763,3 +763,39 @@ def paired_interval(right_a, right_b):
     d = right_a - right_b
     half = 1.96 * d.std(ddof=1) / math.sqrt(len(d))
     return d.mean(), d.mean() - half, d.mean() + half
+
+
+@wrong("compute everything from `text`")
+def accuracy_in_table(text, run):
+    table = {"label": np.zeros(3), "token-0": np.zeros(3)}
+    return (table[run] == table["label"]).mean()
+
+
+@wrong("split each line at its commas: line.split")
+def accuracy_in_table(text, run):
+    names, *rows = text.split()
+    column = names.index(run)
+    return sum(row[1] == row[column] for row in rows) / len(rows)
+
+
+@wrong("the two sets have different lengths")
+def majority_baseline(train_labels, test_labels):
+    return (test_labels == train_labels).mean()
+
+
+@wrong("make an array of the differences")
+def seed_interval(a, b):
+    d = [x - y for x, y in zip(a, b, strict=True)]
+    half = T95[len(d) - 1] * d.std(ddof=1) / math.sqrt(len(d))
+    return sum(d) / len(d), sum(d) / len(d) - half, sum(d) / len(d) + half
+
+
+@wrong("counts are integers")
+def confusion(labels, guesses, classes):
+    counts = np.zeros((classes, classes))
+    for label, guess in zip(labels, guesses, strict=True):
+        counts[label, guess] += 1
+    return counts
+
+
+right_value("reports_from_weak_to_excellent", "C, A, D, B")
