@@ -166,9 +166,7 @@ def class_accuracies(attempt: Attempt) -> None:
                 right[k] = zero[k] = hits[k] / (labels == k).sum()
             precision[k] = hits[k] / max(1, (guesses == k).sum())
             of_all[k] = hits[k] / B
-        both = "combine conditions on arrays with &, each in parentheses, not with and"
-        with explained({"truth value of an array": both}):
-            got = attempt(guesses, labels, K)
+        got = attempt(guesses, labels, K)
         if isinstance(got, list | tuple):
             raise Complaint(f"class_accuracies returns a {type(got).__name__}: return an array, np.array(...)")
         array = np.asarray(got, dtype=float) if np.ndim(got) == 1 else np.asarray(got)
