@@ -19,8 +19,9 @@ let seen = null;                                         // every number of the 
 let picked = null;                                       // the patch that is to be swapped with the next one
 let placed = null;                                       // the visitor's picture, its zoom and its place
 let pinned = MIDDLE;                                     // the chosen token: another one is shown while the mouse is over it
-let painted = false;                                     // has the visitor drawn or erased on this image?
+let painted = false;                                     // has the visitor drawn or erased on this image? What it was is not kept
 let unchanged = null;                                    // the answer to this image before all changes: {moment, shares}
+let switchedByQuestion = false;                          // has a question switched the positions off?
 let stepPlayed = null;                                   // {live, token, share, quiet}: the step that is played, and how far
 
 // -- what the page needs ------------------------------------------------------------------------------------
@@ -59,11 +60,18 @@ onmessage = ({ data }) => {
 };`;
 
 let busy = false, waiting = false, first = false;        // the newest change is computed when the last is done
+let images = 0;                                          // how many images there were
 let afterwards = null;                                   // what is done once when the newest answer is there
 const worker = new Worker(URL.createObjectURL(new Blob(
   [element("vit").textContent, element("weights-reader").textContent, WORKER], { type: "text/javascript" })));
 worker.onerror = event => say(`the model does not run in this browser: ${event.message}`);
 worker.onmessage = ({ data }) => {
+  if (data.without === "changes") {
+    if (data.asked !== `${images}, ${state.moment}` || unchanged) return;
+    unchanged = { moment: state.moment, shares: data.shares };
+    showAnswer();
+    return;
+  }
   if ("without" in data) {
     answeredWithout(data);
     return;
@@ -77,6 +85,7 @@ worker.onmessage = ({ data }) => {
   seen = data.seen;
   if (first) unchanged = { moment: data.moment, shares: seen.probabilities.data };
   else if (unchanged && unchanged.moment !== data.moment) unchanged = null;
+  if (!unchanged && !painted && !waiting) askUnchanged();
   performance.mark("answer");
   document.body.dataset.answers = Number(document.body.dataset.answers || 0) + 1;
   if (waiting) compute();
@@ -105,6 +114,19 @@ function compute() {
   first = !painted && JSON.stringify(state.edits) === JSON.stringify(noEdits(config));
   load(state.moment);
   worker.postMessage({ moment: state.moment, scaling: page.scaling, pixels: state.pixels, edits: state.edits });
+}
+
+/** Another image is there: its answer before changes is not known, and an answer that is still to come is not its own. */
+function forgetAnswer() {
+  unchanged = null;
+  first = false;
+  images++;
+}
+
+/** Ask for the answer to this image before all changes, which is shown beside the present one. */
+function askUnchanged() {
+  const { moment, pixels } = state;
+  worker.postMessage({ without: "changes", asked: `${images}, ${moment}`, moment, scaling: page.scaling, pixels, edits: noEdits(config) });
 }
 
 function changed() {
@@ -330,8 +352,12 @@ function showAnswer() {
   bars(element("answer"), found.map(([k, p]) => [classes[k], p, unchanged ? unchanged.shares[k] : undefined]));
   element("label").textContent = labelOf(state.sample) === null ? ""
     : `The label is ${className(labelOf(state.sample))}: the answer is ${isWrong() ? "wrong" : "right"}.`;
-  const [[k, p]] = found, was = unchanged ? best(unchanged.shares, 1)[0][0] : k;
-  element("in-short").textContent = `${isolated(classes[k])} ${percent(p)}${was === k ? "" : ` (was ${isolated(classes[was])})`}`;
+  const [[k, p]] = found, [[was, before]] = unchanged ? best(unchanged.shares, 1) : found;
+  const old = was !== k ? ` (was ${className(was)})` : percent(p) !== percent(before) ? ` (was ${percent(before)})` : "";
+  element("in-short").textContent = `${className(k)} ${percent(p)}${old}`;
+  element("positions-said").textContent = state.edits.positions || !page.weights.positions ? ""
+    : `The positions are off: the answer is ${className(k)} with ${percent(p)}`
+      + `${unchanged ? `; before all changes it was ${className(was)} with ${percent(before)}` : ""}. Shuffle the patches: it stays.`;
 }
 
 // -- matrices -----------------------------------------------------------------------------------------------
@@ -385,6 +411,7 @@ function matrix(parent, title, get) {
     made.outer.hidden = !found;
     if (!found) return;
     made.shape.textContent = found.array.shape.join(" × ");
+    made.outer.classList.toggle("flat", found.array.shape[0] === 1);
     const last = lastRow(panel, found);
     drawMatrix(panel.canvas, found, last, stepPlayed ? stepPlayed.share : 1);
     if (stepPlayed && stepPlayed.live === panel.live && !stepPlayed.quiet && last >= 0) made.explained.textContent = sentence(found, last, largestIn(found.array, last));
@@ -400,7 +427,8 @@ function opens({ caption }, title, get) {
   caption.append(open);
 }
 
-const sentence = ({ rowName, explain }, row, column) => `${rowName(row)}, column ${column + 1}: ${explain(row, column)}`;
+const sentence = ({ rowName, columnName, explain }, row, column) =>
+  `${rowName(row)}, column ${column + 1}${columnName ? ` (${columnName(column)})` : ""}: ${explain(row, column)}`;
 
 /** The last row that is shown: all of them, or while the step is played, those of the tokens up to now. */
 function lastRow(panel, { array, front }) {
@@ -453,25 +481,26 @@ function drawMatrix(canvas, { array, chosen, byRow }, last = array.shape[0] - 1,
 const short = number => Number(number.toPrecision(3)).toString();
 const at = (array, row, column) => array.data[row * array.shape[1] + column];
 
-/** A sum of products in words: how many, and the largest three, each with a name if `name` is given. */
-function productsInWords(count, a, b, name = () => "", what = "") {
+/** A sum of products in words: how many, and the largest three, each with its name, or else its place in the sum. */
+function productsInWords(count, a, b, name = i => `number ${i + 1}`, what = "") {
   const order = Array.from({ length: count }, (_, i) => i).sort((i, j) => Math.abs(a(j) * b(j)) - Math.abs(a(i) * b(i)));
-  const largest = order.slice(0, 3).map(i => `${short(a(i))} · ${short(b(i))}${name(i)}`);
-  return [`${count} products${what && ` of ${what}`}`, `the largest: ${largest.join(", ")}`];
+  const largest = order.slice(0, 3).map(i => `${short(a(i))} · ${short(b(i))} (${name(i)})`);
+  return [`the sum of ${count} products${what && ` of ${what}`}`, `the largest: ${largest.join(", ")}`];
 }
 
 /**
  * Which dot product made a number of x W + b: how many products, the largest of them, and the bias.
- * `x` and `W` are called by their names; `factors` gives the row and the column themselves.
+ * `x` and `W` are called by their names, and so are the numbers of a row of `x`; `factors` gives the row and the column themselves.
  */
-function ofProduct(x, { weight, bias }, result, [nameOfX, nameOfW]) {
+function ofProduct(x, { weight, bias }, result, [nameOfX, nameOfW, name]) {
   const explain = (row, column) => {
-    const [count, largest] = productsInWords(x.shape[1], i => at(x, row, i), i => at(weight, i, column));
+    const [count, largest] = productsInWords(x.shape[1], i => at(x, row, i), i => at(weight, i, column), name);
     const added = bias ? ` + bias ${short(bias.data[column])}` : "";
     return `${short(at(result, row, column))} = ${count}${added}: the dot product of this row of ${nameOfX} and column `
       + `${column + 1} of ${nameOfW}; ${largest}`;
   };
   explain.factors = (row, column) => [rows(x, row, 1).data, columns(weight, column, 1).data];
+  explain.nameOf = name;
   return explain;
 }
 
@@ -496,7 +525,7 @@ const ofNorm = (x, { weight, bias }, result) => (row, column) => {
 
 /** A token's name without its place. */
 const shortName = t => t < FRONT ? "class token" : `patch ${t - FRONT + 1}`;
-const tokens = (array, explain) => ({ array, explain, rowName: shortName, chosen: state.token });
+const tokens = (array, explain, columnName) => ({ array, explain, rowName: shortName, chosen: state.token, columnName });
 const patchRows = (array, explain) =>
   ({ array, explain, rowName: row => shortName(row + FRONT), chosen: state.token - FRONT, front: FRONT });
 const oneRow = (array, explain, name, columnName) => ({ array, explain, rowName: () => name, chosen: -1, columnName });
@@ -517,17 +546,21 @@ function showNumbers(title, found) {
   element("products").hidden = true;
   fillNumbers();
   element("numbers").showModal();
+  const chosen = element("numbers").querySelector("tr.chosen");
+  if (chosen) chosen.scrollIntoView({ block: "center" });
+}
+
+/** A cell of a table; `scope` says of a heading whether it is a row's or a column's. */
+function cell(kind, text, scope) {
+  const made = Object.assign(document.createElement(kind), { textContent: text });
+  if (scope) made.scope = scope;
+  return made;
 }
 
 function fillNumbers() {
   const { title, found, row, column } = opened, { array, chosen } = found, [rows, columns] = array.shape;
   const lastRow = Math.min(rows, row + WINDOW[0]), lastColumn = Math.min(columns, column + WINDOW[1]);
   const table = document.createElement("table");
-  const cell = (kind, text, scope) => {
-    const made = Object.assign(document.createElement(kind), { textContent: text });
-    if (scope) made.scope = scope;
-    return made;
-  };
   table.createCaption().textContent = `rows ${row + 1} to ${lastRow}, columns ${column + 1} to ${lastColumn}`;
   const head = table.insertRow();
   head.append(cell("td", ""));
@@ -560,7 +593,10 @@ function fillNumbers() {
   }
 }
 
-/** Draw the dot product that made a number: the row, below it the column, below both their products; hidden without one. */
+/**
+ * Show the dot product that made a number, as cells and as numbers: the row, below it the column, below both their
+ * products; hidden without one.
+ */
 function showProducts({ explain }, row, column) {
   const shown = element("products"), factors = explain.factors && explain.factors(row, column);
   shown.hidden = !factors;
@@ -570,6 +606,14 @@ function showProducts({ explain }, row, column) {
   array.data.set(b, count);
   array.data.set(a.map((each, i) => each * b[i]), 2 * count);
   drawMatrix(shown.querySelector("canvas"), { array, chosen: -1, byRow: true });
+  const table = document.createElement("table"), head = table.insertRow();
+  table.setAttribute("aria-label", "the dot product in numbers");
+  head.append(cell("td", ""), ...Array.from(a, (_, i) => cell("th", explain.nameOf ? explain.nameOf(i) : i + 1, "col")));
+  ["row", "column", "product"].forEach((name, r) => {
+    const numbers = rows(array, r, 1).data;
+    table.insertRow().append(cell("th", name, "row"), ...Array.from(numbers, each => cell("td", short(each))));
+  });
+  shown.querySelector(".across").replaceChildren(table);
 }
 
 /** Arrow keys go from number to number. */
@@ -608,15 +652,16 @@ addPanel(figure(live("patches"), "the chosen patch, enlarged"), panel => {
   context.drawImage(small, n % COLUMNS * P, Math.floor(n / COLUMNS) * P, P, P, 0, 0, canvas.width, canvas.height);
   explained.textContent = `Its ${P} × ${P} pixels are row ${n + 1} of the matrix: ${3 * P * P} numbers.`;
 });
+/** What a column of the patches, or a row of E, belongs to. */
+const pixelName = i => `pixel (${Math.floor(i / (3 * P)) + 1}, ${Math.floor(i / 3) % P + 1}), ${["red", "green", "blue"][i % 3]}`;
 matrix("patches", "all patches, a row each", () => patchRows(seen.patches, (row, i) => {
-  const value = at(seen.patches, row, i), y = Math.floor(i / (3 * P)), x = Math.floor(i / 3) % P;
-  return `${short(value)} is pixel (${y + 1}, ${x + 1}) of the patch, ${["red", "green", "blue"][i % 3]}`;
+  return `${short(at(seen.patches, row, i))} is ${pixelName(i)}, of this patch`;
 }));
 matrix("embedding", "patch embeddings", () =>
-  patchRows(seen.embedding, ofProduct(seen.patches, model.weights.embedding, seen.embedding, ["the patches", "E"])));
+  patchRows(seen.embedding, ofProduct(seen.patches, model.weights.embedding, seen.embedding, ["the patches", "E", pixelName])));
 const filters = figure(live("embedding"), "the filters: each column of E as a small image");
 opens(filters, "E", () => ({ array: model.weights.embedding.weight, explain: () => "learned in training", chosen: -1,
-  rowName: i => `pixel (${Math.floor(i / (3 * P)) + 1}, ${Math.floor(i / 3) % P + 1}), ${["red", "green", "blue"][i % 3]}` }));
+  rowName: pixelName }));
 addPanel(filters, drawFilters);
 matrix("tokens", "class token", () => FRONT
   ? oneRow(model.weights.cls, () => "learned in training, the same for every image", "class token") : null);
@@ -639,31 +684,40 @@ for (const [name, number] of [["queries q", 0], ["keys k", 1], ["values v", 2]])
       ["the tokens after LayerNorm", `U_${"qkv"[number]} of this head`]));
   });
 }
-addPanel(figure(live("attention"), "the image: patches that the chosen token attends to keep their colours"), panel => {
+const spotlight = figure(live("attention"), "the image: patches that the chosen token attends to keep their colours; click one to choose it");
+spotlight.canvas.classList.add("clickable");
+spotlight.canvas.onclick = event => {
+  const n = patchAt(pixelAt(event));
+  if (n !== null) chooseToken(n + FRONT);
+};
+addPanel(spotlight, panel => {
   panel.outer.hidden = !blockOn();
   element("spread").textContent = blockOn() ? spreadInWords() : "";
   if (!blockOn()) return;
   const weights = attentionOf(head().A);
   drawImage(panel.canvas, stepPlayed && stepPlayed.live === panel.live ? weights.map((w, n) => n + FRONT <= stepPlayed.token ? w : 0) : weights);
-  panel.explained.textContent = attentionInWords(weights);
+  panel.explained.textContent = attentionInWords(rows(head().A, state.token, 1).data);
 });
 addPanel(figure(live("attention"), "the chosen token's attention in every block and head; click one to choose it"), drawAllHeads);
 /** A number of the chosen token for each token that it looks at, as one row. */
-const lookedAt = (title, rowName, number, explain) => blockMatrix("attention", title, () => {
+const lookedAt = (title, rowName, number, why, factors) => blockMatrix("attention", title, () => {
   const array = { data: Float32Array.from({ length: T }, (_, s) => number(s)), shape: [1, T] };
-  return oneRow(array, (_, s) => `${short(array.data[s])} = ${explain(s)}`, rowName, shortName);
+  const explain = (_, s) => `${short(array.data[s])} = ${why(s)}`;
+  explain.factors = factors && ((_, s) => factors(s));
+  return oneRow(array, explain, rowName, shortName);
 });
 const score = s => at(head().scores, state.token, s);
 lookedAt("1. its query times the key of each token, q · k", "q · k", s => score(s) * Math.sqrt(D_h), s =>
-  productsInWords(D_h, i => at(head().q, state.token, i), i => at(head().k, s, i)).join("; ") + `: the query times the key of ${tokenName(s)}`);
+  productsInWords(D_h, i => at(head().q, state.token, i), i => at(head().k, s, i)).join(": the query times the key, number by number; "),
+s => [rows(head().q, state.token, 1).data, rows(head().k, s, 1).data]);
 lookedAt("2. divided by √D_h: the scores", "score", score, s => `${short(score(s) * Math.sqrt(D_h))} / √${D_h}`);
 lookedAt("3. after softmax: the weights", "weight", s => at(head().A, state.token, s), s =>
   `${ofSoftmax(score(s))}: these weights have the sum 1`);
 blockMatrix("attention", "all attention weights, a row for each token that looks", () => tokens(head().A, (row, column) =>
-  `${short(at(head().A, row, column))} = ${ofSoftmax(at(head().scores, row, column))}: its attention to ${tokenName(column)}`));
+  `${short(at(head().A, row, column))} = ${ofSoftmax(at(head().scores, row, column))}: its attention to ${tokenName(column)}`, shortName));
 blockMatrix("gathered", "what this head gathered, A v", () => tokens(head().head, (row, column) => {
   if (!head().on) return "0: this head is off";
-  const [count, largest] = productsInWords(T, s => at(head().A, row, s), s => at(head().v, s, column), s => ` (${tokenName(s)})`);
+  const [count, largest] = productsInWords(T, s => at(head().A, row, s), s => at(head().v, s, column), tokenName);
   return `${short(at(head().head, row, column))} = ${count} of a weight and a value; ${largest}`;
 }));
 blockMatrix("gathered", "all heads side by side", () => tokens(block().gathered, (row, column) =>
@@ -689,18 +743,19 @@ matrix("head", "what the head reads, y", () => oneRow(seen.representation, confi
   ? ofNorm(seen.tokens[config.depth], model.weights.encoder_norm, seen.representation)
   : (_, column) => `${short(seen.representation.data[column])} = the mean of ${N} patches' tokens, `
     + `${config.pool_before_norm ? "and then LayerNorm" : "each after LayerNorm"}`, "y"));
-matrix("head", "logits", () => oneRow(seen.logits, (row, k) =>
-  `${isolated(classes[k])}: ${ofProduct(seen.representation, model.weights.head, seen.logits, ["y", "the last layer's weights"])(row, k)}`, "logits", className));
+matrix("head", "logits", () => oneRow(seen.logits,
+  ofProduct(seen.representation, model.weights.head, seen.logits, ["y", "the last layer's weights"]), "logits", className));
 matrix("head", "probabilities", () => oneRow(seen.probabilities, (row, k) =>
-  `${isolated(classes[k])}: ${short(seen.probabilities.data[k])} = exp(${short(seen.logits.data[k])}) / the sum of exp over all classes`, "probabilities", className));
+  `${short(seen.probabilities.data[k])} = exp(${short(seen.logits.data[k])}) / the sum of exp over all classes`, "probabilities", className));
 const flow = figure(live("rollout"), "the image: patches from which much can reach the answer keep their colours");
 opens(flow, "rollout", () => ({ array: { data: rollout(), shape: [ROWS, COLUMNS] }, chosen: -1,
   rowName: row => `row ${row + 1} of the image`, explain: () => "share of the answer that could come from this patch" }));
 addPanel(flow, panel => {
   const shares = rollout(), n = state.token - FRONT;
   drawImage(panel.canvas, shares);
-  panel.explained.textContent = `The most comes from ${tokenName(largestIn({ data: shares, shape: [1, N] }, 0) + FRONT)}.`
-    + (n < 0 ? "" : ` From ${tokenName(state.token)} comes ${percent(shares[n] / shares.reduce((a, b) => a + b))}.`);
+  const [[most]] = best(shares, 1), all = shares.reduce((a, b) => a + b);
+  panel.explained.textContent = [most, ...(n < 0 || n === most ? [] : [n])].map((patch, i) =>
+    `${i ? "From" : "The most comes from"} ${tokenName(patch + FRONT)}${i ? " comes" : ":"} ${percent(shares[patch] / all)}.`).join(" ");
 });
 
 /** The rows of several matrices, one below the other. */
@@ -716,9 +771,19 @@ function ofSoftmax(score) {
 
 /** Whom the chosen token attends to most, as a sentence. */
 function attentionInWords(weights) {
-  const order = best(weights, 3).map(([n, share]) => `${tokenName(n + FRONT)} with ${percent(share)}`);
-  const name = tokenName(state.token), own = FRONT ? `; to the class token with ${percent(at(head().A, state.token, 0))}` : "";
-  return `In block ${state.block + 1}, head ${state.head + 1}, ${name} attends most to ${order.join(", ")}${own}.`;
+  const most = best(weights, 3), name = tokenName(state.token), toClass = !FRONT || most.some(([t]) => t === 0);
+  return `In block ${state.block + 1}, head ${state.head + 1}, ${name} attends most to `
+    + `${most.map(([t, share]) => `${tokenName(t)} with ${percent(share)}`).join(", ")}`
+    + `${toClass ? "" : `; to the class token with ${percent(weights[0])}`}.`;
+}
+
+/** Whom the chosen token attends to most in each head of the chosen block, as a sentence. */
+function headsInWords() {
+  const most = block().heads.map(({ A }, h) => {
+    const [[t, share]] = best(rows(A, state.token, 1).data, 1);
+    return `in head ${h + 1} to ${t < FRONT ? "the class token" : shortName(t)} (${percent(share)})`;
+  });
+  return `In block ${state.block + 1} it attends most ${most.join(", ")}.`;
 }
 
 /** How many tokens have most of the chosen token's attention, as a sentence. */
@@ -727,7 +792,7 @@ function spreadInWords() {
   let sum = 0, count = 0;
   while (count < T && sum < MOST) sum += weights[count++][1];
   return `With temperature ${short(state.edits.temperature)}, ${tokenName(state.token)} gives ${percent(sum)} of its attention to `
-    + `${count} of ${T} tokens, and ${percent(weights[0][1])} to the first of them (block ${state.block + 1}, head ${state.head + 1}).`;
+    + `${count} of ${T} tokens. The token that gets most has ${percent(weights[0][1])} (block ${state.block + 1}, head ${state.head + 1}).`;
 }
 
 /** The chosen token's attention to each patch. */
@@ -777,7 +842,7 @@ function drawSimilarity({ canvas, outer, explained }) {
 }
 
 /** A small image for each block and head; a click chooses both. */
-function drawAllHeads({ canvas }) {
+function drawAllHeads({ canvas, explained }) {
   const tile = Math.max(32, Math.min(72, Math.floor(500 / config.heads))), high = Math.round(tile * HEIGHT / WIDTH);
   const [left, top] = [56, 20], context = canvas.getContext("2d"), ink = getComputedStyle(document.body).color;
   canvas.width = left + config.heads * tile;
@@ -794,6 +859,7 @@ function drawAllHeads({ canvas }) {
   context.strokeStyle = ink;
   context.lineWidth = 2;
   context.strokeRect(left + state.head * tile + 1, top + state.block * high + 1, tile - 2, high - 2);
+  explained.textContent = blockOn() ? headsInWords() : "";
   canvas.onclick = event => {
     const box = canvas.getBoundingClientRect(), x = (event.clientX - box.left) / box.width * canvas.width;
     const y = (event.clientY - box.top) / box.height * canvas.height;
@@ -955,12 +1021,28 @@ const TRIES = {
   temperature: () => showPart("what-temperature-does"),
   without: () => { showPart("each-head"); whenReady(switchOffEachHead); },
   wrong: () => { showPart("each-patch"); whenReady(askWhyWrong); },
-  positions: () => { if (element("positions").checked && page.weights.positions) element("positions").click(); showPart("positions-off"); },
+  positions: () => {
+    if (element("positions").checked && page.weights.positions) {
+      element("positions").click();
+      switchedByQuestion = true;
+    }
+    showPart("positions-off");
+  },
   know: () => showPart("lens"),
-  erase: () => { document.querySelector("[data-tool=erase]").click(); say("Click the patches that you want to erase."); element("stage").focus(); },
-  number: () => document.querySelector("#embedding figcaption button").click(),
+  erase: () => { useTool("erase"); element("stage").focus(); },
+  number: () => {
+    if (state.token < FRONT) chooseToken(MIDDLE);
+    document.querySelector("#embedding figcaption button").click();
+    element("numbers").querySelector("tr.chosen button").click();            // an example
+  },
 };
-for (const button of document.querySelectorAll("[data-try]")) button.onclick = () => TRIES[button.dataset.try]();
+for (const button of document.querySelectorAll("[data-try]")) {
+  button.onclick = () => {                               // what the last question has switched or chosen does not stay
+    if (switchedByQuestion) element("positions").click();
+    if (state.tool !== "choose") useTool("choose");
+    TRIES[button.dataset.try]();
+  };
+}
 element("class-token").onclick = () => chooseToken(0);
 element("each-head-off").onclick = () => whenReady(switchOffEachHead);
 element("each-patch-off").onclick = () => whenReady(eraseEachPatch);
@@ -988,6 +1070,7 @@ function showSwitches() {
   }
   document.querySelector(".colour").hidden = state.tool !== "draw";
   document.querySelector(".zoom").hidden = !placed;
+  element("use").textContent = USES[state.tool];
   const changes = changesInWords();
   element("changes").textContent = changes.length ? `Changed: ${changes.join(", ")}.` : "";
   showMoment();
@@ -1022,7 +1105,10 @@ function onSwitch(id, change) {
     changed();
   };
 }
-onSwitch("positions", ({ checked }) => { state.edits.positions = checked; });
+onSwitch("positions", ({ checked }) => {
+  state.edits.positions = checked;
+  switchedByQuestion = false;
+});
 onSwitch("block-on", ({ checked }) => { state.edits.blocksOff = toggled(state.edits.blocksOff, state.block, checked); });
 onSwitch("residual-on", ({ checked }) => { state.edits.residualOff = toggled(state.edits.residualOff, state.block, checked); });
 onSwitch("head-on", ({ checked }) => {
@@ -1030,15 +1116,16 @@ onSwitch("head-on", ({ checked }) => {
 });
 onSwitch("temperature", ({ value }) => { state.edits.temperature = 2 ** Number(value); });
 
-for (const button of document.querySelectorAll("[data-tool]")) {
-  button.onclick = () => {
-    state.tool = button.dataset.tool;
-    picked = null;
-    changed();
-  };
+function useTool(tool) {
+  state.tool = tool;
+  picked = null;
+  showSwitches();
+  drawStage();
 }
+for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => useTool(button.dataset.tool);
 const currentOrder = () => state.edits.order || Array.from({ length: N }, (_, n) => n);
-element("shuffle").onclick = () => {
+for (const button of document.querySelectorAll("#shuffle, #shuffle-here")) button.onclick = shuffle;
+function shuffle() {
   const order = currentOrder().slice();
   for (let n = N - 1; n > 0; n--) {
     const other = Math.floor(Math.random() * (n + 1));
@@ -1046,10 +1133,11 @@ element("shuffle").onclick = () => {
   }
   state.edits.order = order;
   changed();
-};
+}
 element("clear").onclick = () => {
   state.pixels.fill(128);
   painted = false;
+  forgetAnswer();
   state.sample = -1;
   placed = null;
   state.tool = "draw";
@@ -1063,7 +1151,7 @@ element("reset").onclick = () => {
 
 /** Which pixel of the image is under the pointer. */
 function pixelAt(event) {
-  const box = element("stage").getBoundingClientRect();
+  const box = event.currentTarget.getBoundingClientRect();
   return [Math.floor((event.clientX - box.left) / box.width * WIDTH), Math.floor((event.clientY - box.top) / box.height * HEIGHT)];
 }
 
@@ -1071,6 +1159,9 @@ function patchAt([x, y]) {
   const row = Math.floor(y / P), column = Math.floor(x / P);
   return row >= 0 && row < ROWS && column >= 0 && column < COLUMNS ? row * COLUMNS + column : null;
 }
+
+const PEN = Math.round(Math.max(HEIGHT, WIDTH) / 32);   // pixels on each side of the pen's middle
+let lastDrawn = [0, 0];                                  // where the pen was
 
 /** Fill the pixels around one with a colour. */
 function paint([x, y], radius, rgb) {
@@ -1088,14 +1179,21 @@ function erased(pixels, n) {
   return pixels;
 }
 
+/** What the chosen tool does, beside the image. */
+const USES = { choose: "", draw: "Draw on the image.", erase: "Click the patches that you want to erase.",
+  swap: "Click two patches to swap them.", move: "Drag the picture to place it." };
 const USE = {
   choose: (pixel, first, event) => {
     const n = patchAt(pixel);
     if (n !== null) chooseToken(n + FRONT, first || Boolean(event.buttons));
   },
-  draw: pixel => {
-    const hex = element("colour").value;
-    paint(pixel, Math.floor(Math.max(HEIGHT, WIDTH) / 40), [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)));
+  draw: (pixel, first) => {
+    const hex = element("colour").value, rgb = [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+    const from = first ? pixel : lastDrawn, steps = Math.max(1, ...pixel.map((to, i) => Math.abs(to - from[i])));
+    for (let step = 0; step <= steps; step++) {            // a fast pen leaves no gaps
+      paint(pixel.map((to, i) => Math.round(from[i] + (to - from[i]) * step / steps)), PEN, rgb);
+    }
+    lastDrawn = pixel;
     state.sample = -1;
     painted = true;
     changed();
@@ -1164,7 +1262,7 @@ function choose(i) {
   state.sample = i;
   state.edits.order = null;
   painted = false;
-  unchanged = null;
+  forgetAnswer();
   placed = null;
   if (state.tool === "move") state.tool = "choose";
   say("");
@@ -1225,11 +1323,11 @@ async function take(file) {
     say(`${name} is not an image that this browser can read: choose a PNG, JPEG or WebP file of fewer than 100 million pixels`);
     return;
   }
-  unchanged = null;
+  forgetAnswer();
   state.edits.order = null;
   state.tool = "move";
   element("zoom").value = 1;
-  say(`${name}: drag the picture to place it.`);
+  say(`${name} is the image now.`);
   place();
 }
 element("file").onchange = event => take(event.target.files[0]);
@@ -1250,14 +1348,13 @@ function stateText() {
   const { edits, token, block, head, sample } = state;
   const own = sample < 0 && SMALL ? btoa(String.fromCharCode(...state.pixels)) : undefined;
   const step = training ? training.steps[state.moment] : undefined;
-  return encodeURIComponent(JSON.stringify({ edits, token, block, head, sample, own, step }));
+  return encodeURIComponent(JSON.stringify({ edits, token, block, head, sample, own, painted, step }));
 }
 
 /** Take over the state of a link; false if it does not fit this model. */
 function restore(text) {
   try {
     const found = JSON.parse(decodeURIComponent(text));
-    painted = true;
     const whole = (number, end) => Number.isInteger(number) && number >= 0 && number < end;
     const order = found.edits.order, moment = training && "step" in found ? training.steps.indexOf(found.step) : MOMENTS - 1;
     const fits = whole(moment, MOMENTS) && whole(found.token, T) && whole(found.block, config.depth) && whole(found.head, config.heads)
@@ -1269,6 +1366,7 @@ function restore(text) {
     else if (found.own && bytesOf(found.own).length === state.pixels.length) {
       state.pixels = bytesOf(found.own);
       state.sample = -1;
+      painted = found.painted !== false;
     } else return false;
     Object.assign(state, { edits: found.edits, token: found.token, block: found.block, head: found.head, moment });
     pinned = found.token;
@@ -1308,12 +1406,16 @@ document.querySelector(".heads").textContent = config.heads;
 document.querySelector(".in-front").hidden = !FRONT;
 const isToken = config.classifier === "token";
 for (const each of document.querySelectorAll(".what-is-read")) each.textContent = isToken ? "the class token" : "the mean of the patches' tokens";
+document.querySelector(".before-blocks").textContent = isToken
+  ? " Before block 1, it has seen no patch: the start of each line is the same for every image." : "";
 document.querySelector(".pooling").textContent = `The answer is read from ${isToken
   ? "the class token alone, after a last LayerNorm"
   : "the mean of all patches' tokens, with a last LayerNorm (global average pooling, appendix D.3)"}. `
   + "One linear layer, the classification head (which is not an attention head), gives each class a number, its logit. "
-  + "Softmax turns the logits into probabilities.";
+  + "Softmax turns the logits into probabilities, which add up to 100 % whatever the image shows: "
+  + `the model knows these ${config.num_classes} classes alone, and one of them is always the likeliest.`;
 document.documentElement.classList.toggle("inside", window !== window.parent);
+element("stage").style.setProperty("--aspect", WIDTH / HEIGHT);
 element("in-short-image").height = Math.round(44 * HEIGHT / WIDTH);
 element("answer-in-short").onclick = () => element("image-and-answer").scrollIntoView();
 window.addEventListener("resize", () => { if (seen) redraw(); });
@@ -1327,8 +1429,9 @@ function drawLegend() {
 }
 drawLegend();
 element("class-token").hidden = !FRONT;
-if (samples.length) choose(0);
-if (location.hash.length > 1 && !restore(location.hash.slice(1))) {
-  say("This link was made for another model, or it is cut short: the page begins anew.");
+const link = location.hash.slice(1);
+if (!(link && restore(link))) {
+  if (samples.length) choose(0);
+  if (link) say("This link was made for another model, or it is cut short: the page begins anew.");
 }
 changed();

@@ -1,7 +1,9 @@
 // What a part does for the answer: each head is switched off, or each patch erased, alone, and the answer computed again.
 "use strict";
 
-const NONE = { heads: null, patches: null, samples: null };
+const NONE = { heads: null, patches: null, together: null, samples: null };
+const LITTLE = 0.2;                                       // of what speaks for the answer: it can hardly be seen
+const TOGETHER = 8;                                      // patches that are erased together, at most
 let without = { ...NONE };                               // by kind: {asked, left, found}, the questions and the answers by name
 let asked = 0;                                           // so that a late answer to an earlier question is not shown
 
@@ -22,7 +24,7 @@ function answeredWithout({ without: name, asked: question, shares, logits }) {
   if (!kind) return;
   without[kind].found[name] = { shares, logits };
   askNext(without[kind]);
-  ({ heads: showHeads, patches: showPatches, samples: showWrong })[kind]();
+  ({ heads: showHeads, patches: showPatches, together: showPatches, samples: showWrong })[kind]();
 }
 
 /** The image or the model has changed: what was measured is no longer true. */
@@ -60,21 +62,15 @@ function switchOffEachHead() {
 function showHeads() {
   const [[k, before]] = best(seen.probabilities.data, 1), found = Object.entries(without.heads.found);
   const table = document.createElement("table"), top = table.createTHead().insertRow(), title = document.createElement("p");
-  const cell = (row, kind, text, scope) => {
-    const made = Object.assign(document.createElement(kind), { textContent: text });
-    if (scope) made.scope = scope;
-    row.append(made);
-    return made;
-  };
   title.textContent = `${className(k)} has ${percent(before)} with all heads. Without one head it has:`;
   table.setAttribute("aria-label", "the probability without each head");
-  cell(top, "td", "");
-  for (let h = 0; h < config.heads; h++) cell(top, "th", `head ${h + 1}`, "col");
+  top.append(cell("td", ""), ...Array.from({ length: config.heads }, (_, h) => cell("th", `head ${h + 1}`, "col")));
   for (let l = 0; l < config.depth; l++) {
     const row = table.insertRow();
-    cell(row, "th", `block ${l + 1}`, "row");
+    row.append(cell("th", `block ${l + 1}`, "row"));
     for (let h = 0; h < config.heads; h++) {
-      const answer = without.heads.found[`${l}.${h}`], made = cell(row, "td", answer ? percent(answer.shares[k]) : "…");
+      const answer = without.heads.found[`${l}.${h}`], made = cell("td", answer ? percent(answer.shares[k]) : "…");
+      row.append(made);
       if (!answer) continue;
       const change = answer.shares[k] - before;
       made.style.background = `rgba(var(--${change < 0 ? "low" : "high"}), ${Math.min(0.35, Math.abs(change))})`;
@@ -123,14 +119,31 @@ function showPatches() {
   }
   const at = gone.indexOf(Math.max(...gone)), against = gone.indexOf(Math.min(...gone));
   const flips = Object.entries(found).map(([n, { shares }]) => [Number(n), best(shares, 1)[0][0]]).filter(([, answer]) => answer !== k);
-  const parted = [`The lead of ${className(k)} over ${className(other)}, logit minus logit, is ${short(whole)}.`];
+  const label = labelOf(state.sample);
+  const parted = label === null || label === k ? [] : [`The answer is ${className(k)}, the label ${className(label)}.`];
+  parted.push(`The lead of ${className(k)} over ${className(other)}, logit minus logit, is ${short(whole)}.`);
   if (gone[at] > 0) parted.push(`Without ${tokenName(at + FRONT)} it is ${short(whole - gone[at])}: this patch speaks most for ${className(k)}.`);
   if (gone[against] < 0) {
     parted.push(`Without ${tokenName(against + FRONT)} it is ${short(whole - gone[against])}: this patch speaks most for ${className(other)}.`);
   }
+  if (-gone[against] < LITTLE * gone[at]) parted.push(`No patch speaks much for ${className(other)}: its picture is nearly all grey.`);
   parted.push(flips.length ? `${flips.length} of ${N} patches change the answer when they are erased alone: without patch ${flips[0][0] + 1} `
     + `it is ${className(flips[0][1])}.` : "No single patch changes the answer.");
-  element("each-patches-said").textContent = parted.join(" ");
+  element("each-patches-said").textContent = [...parted, ...erasedTogether(k, gone)].join(" ");
+}
+
+/** Erase the patches that speak most for the answer together, first one, then two ...; what that does, in sentences. */
+function erasedTogether(k, gone) {
+  const order = best(gone, TOGETHER).filter(([, each]) => each > 0).map(([n]) => n);
+  if (!without.together) {
+    const pixels = state.pixels.slice(), from = currentOrder();
+    ask("together", order.map((n, i) => ({ name: i, pixels: erased(pixels, from[n]).slice() })));
+  }
+  const { found } = without.together, names = count => order.slice(0, count).map(n => n + 1).join(", ");
+  const turned = order.findIndex((_, i) => i in found && best(found[i].shares, 1)[0][0] !== k);
+  if (turned > 0) return [`Without patches ${names(turned + 1)} together, it is ${className(best(found[turned].shares, 1)[0][0])}.`];
+  if (turned === 0 || order.length < 2 || !(order.length - 1 in found)) return [];
+  return [`Even without patches ${names(order.length)} together, it stays ${className(k)}.`];
 }
 
 // -- a wrong answer -----------------------------------------------------------------------------------------
@@ -142,7 +155,8 @@ function askWhyWrong() {
     return;
   }
   const labelled = samples.map((_, i) => i).filter(i => labelOf(i) !== null);
-  ask("samples", labelled.map(i => ({ name: i, pixels: bytesOf(samples[i].pixels) })));
+  const edits = { ...state.edits, order: null };             // an image that is chosen has its patches in their order
+  ask("samples", labelled.map(i => ({ name: i, pixels: bytesOf(samples[i].pixels), edits })));
   if (!labelled.length) say("The images of this page have no labels: nobody knows which answers are wrong.");
 }
 

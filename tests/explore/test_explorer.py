@@ -334,6 +334,48 @@ def test_a_link_restores_a_state(opened):
     assert again.get_by_role("button", name="block 2", exact=True).get_attribute("aria-pressed") == "true"
 
 
+def test_a_link_shows_the_answer_before_its_changes(opened, tmp_path):
+    """Of its own image, not of the page's first, and of a picture of the visitor too."""
+    from PIL import Image
+
+    model = model_of()
+    pixels = pixels_of(model, 3)
+    picture = np.full((16, 16, 3), (200, 30, 40), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "red.png")
+    page = opened(model, pixels)
+    for image, show in ((pixels[2], "choose(2)"), (picture, None)):
+        if show:
+            after(page, lambda: page.evaluate("choose(2)"))
+        else:
+            after(page, lambda: page.locator("#file").set_input_files(tmp_path / "red.png"))
+        if page.locator("#positions").is_checked():
+            after(page, switched(page, "positions"))
+        page.get_by_role("button", name="copy a link").click()
+        again = opened(model, pixels, page.evaluate("location.hash"))
+        for each in (page, again):
+            each.wait_for_function("unchanged !== null")
+            np.testing.assert_allclose(each.evaluate("[...unchanged.shares]"), model.predict(image)[0], atol=1e-5)
+            best = int(np.argmax(numbers(each)["probabilities"]))
+            shown = each.locator("#answer .number").first.text_content()
+            assert shown.endswith(f" (was {100 * model.predict(image)[0, best]:.1f} %)")
+
+
+def test_a_fast_pen_leaves_no_gaps(opened):
+    model = model_of()
+    page = opened(model, pixels_of(model))
+    page.get_by_role("button", name="empty canvas").click()
+    page.locator("#stage").scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+    side = box["width"] / 16
+    page.mouse.move(box["x"] + 1.5 * side, box["y"] + 2.5 * side)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 14.5 * side, box["y"] + 9.5 * side)
+    page.mouse.up()
+
+    drawn = np.reshape(page.evaluate("[...state.pixels]"), (16, 16, 3))
+    assert (drawn != 128).any(axis=2).any(axis=0)[1:15].all()  # some pixel in each column between both ends
+
+
 def test_a_drawing_is_in_the_link(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
@@ -481,7 +523,7 @@ def test_every_matrix_opens_to_all_its_numbers(opened):
         said = page.locator("#numbers td button").last
         said.click()
         source = page.locator("#numbers-source").inner_text()
-        assert f"column {columns}: " in source
+        assert re.search(rf"column {columns}( \(.+\))?: ", source), source
         assert not re.search("undefined|NaN|null", source)
         page.locator("#numbers-close").click()
     assert figures.count() >= 24
@@ -523,13 +565,49 @@ def test_a_number_says_which_products_made_it(opened):
     said = page.locator("#numbers-source").inner_text()
     _, seen = ours(model, pixels)
     assert value == pytest.approx(seen["embedding"][0, 0, 0], rel=5e-3)
-    products, bias = re.search(r"= (\d+) products \+ bias (-?[\d.e-]+)[:;]", said).groups()
+    products, bias = re.search(r"= the sum of (\d+) products \+ bias (-?[\d.e-]+)[:;]", said).groups()
     assert int(products) == 4 * 4 * 3
     assert float(bias) == pytest.approx(model.embedding.bias.data[0], rel=5e-3)
     largest = [float(a) * float(b) for a, b in re.findall(r"(-?[\d.e-]+) · (-?[\d.e-]+)", said)]
     x = minivit.preprocess(pixels[None])[0, :4, :4].reshape(-1)
     right = sorted(x * model.embedding.weight.data[:, 0], key=abs, reverse=True)[:3]
     np.testing.assert_allclose(largest, right, rtol=2e-2)
+    products = (x * model.embedding.weight.data[:, 0]).reshape(4, 4, 3)
+    row, column, channel = np.unravel_index(np.abs(products).argmax(), products.shape)
+    pixel = f"(pixel ({row + 1}, {column + 1}), {('red', 'green', 'blue')[channel]})"
+    assert re.search(r"the largest: \S+ · \S+ (.*?\), \w+\))", said).group(1) == pixel
+    numbers = [float(each) for each in page.locator("#products tr").last.locator("td").all_text_contents()]
+    np.testing.assert_allclose(numbers, products.reshape(-1), rtol=6e-3, atol=1e-9)  # three digits are shown
+
+
+@CHROMIUM_ALONE
+@pytest.mark.parametrize("title, count", [("logits", 24), ("1. its query times the key of each token, q · k", 12)])
+def test_a_logit_and_a_score_show_their_products(opened, title, count):
+    page = opened(model_of(), pixels_of(model_of()))
+
+    page.get_by_role("button", name=f"the numbers of {title}").evaluate("button => button.click()")
+    cell = page.locator("#numbers .scroll td button").nth(2)
+    cell.click()
+
+    products = [float(each) for each in page.locator("#products tr").last.locator("td").all_text_contents()]
+    bias = re.search(r"bias (-?[\d.e-]+)", page.locator("#numbers-source").inner_text())
+    assert len(products) == count
+    assert sum(products) + (float(bias[1]) if bias else 0) == pytest.approx(float(cell.inner_text()), abs=0.02)
+
+
+@CHROMIUM_ALONE
+def test_what_is_said_of_a_number_moves_no_matrix(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    page.locator("#head").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('#head figure:nth-child(3) canvas').width === 6 && queue.size === 0")
+    page.wait_for_timeout(500)
+    places = lambda: [each.bounding_box() for each in page.locator("#head .live canvas").all()]  # noqa: E731
+    before = places()
+
+    page.locator("#head .live canvas").nth(1).click(position={"x": 5, "y": 5})
+
+    assert page.locator("#head .explained").nth(1).inner_text().startswith("logits, column 1 (")
+    assert places() == before
 
 
 SWITCHES = {
@@ -631,9 +709,45 @@ def test_the_attention_is_said_in_words(opened):
 
     weights = ours(model, pixels)[1]["blocks.1.attention.weights"][0, 0, 0]  # of the class token in head 1
     patch = int(np.argmax(weights[1:]))
+    assert weights[1 + patch] > weights[0]
     assert f"the class token attends most to patch {patch + 1} " in said
     assert f"{100 * weights[1 + patch]:.1f} %" in said
     assert f"to the class token with {100 * weights[0]:.1f} %" in said
+
+
+def test_attention_to_the_class_token_counts_too(opened):
+    """The class token alone has a large first number, and each query likes large first numbers."""
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    model.cls.data[..., 0] = 100.0
+    block = model.blocks[0]
+    block.norm1.weight.data[:], block.norm1.bias.data[:] = 1.0, 0.0
+    block.attention.qkv.weight.data[:, :48] = 0.0  # queries and keys
+    block.attention.qkv.weight.data[0, 24:48] = 1.0
+    block.attention.qkv.bias.data[:24], block.attention.qkv.bias.data[24:48] = 0.2, 0.0
+    page = opened(model, [pixels])
+    page.locator("#attention").scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('#attention .explained').textContent.startsWith('In block 1')")
+
+    weights = ours(model, pixels)[1]["blocks.0.attention.weights"][0, 0, 11]
+    assert weights.argmax() == 0
+    said, heads = page.locator("#attention .explained").all_inner_texts()[:2]
+    assert f"attends most to the class token with {100 * weights[0]:.1f} %, patch " in said
+    assert "in head 1 to the class token (" in heads
+
+
+def test_a_click_on_the_picture_of_attention_chooses_a_patch(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    picture = page.locator("#attention canvas").first
+    picture.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "spotlight.canvas.width === 256 && queue.size === 0"
+    )  # it is drawn: a new one has 300 pixels
+    box = picture.bounding_box()
+
+    picture.click(position={"x": 0.6 * box["width"], "y": 0.9 * box["height"]})
+
+    assert page.locator("#chosen").inner_text() == "chosen: patch 15 (row 4, column 3)"
 
 
 def test_a_step_is_played_from_the_first_token_to_the_last(opened):
@@ -717,6 +831,71 @@ def test_each_question_leads_to_its_place(opened, question):
     page.wait_for_function(place[question])
 
 
+def test_what_a_question_changes_ends_with_the_next_question(opened):
+    """What the visitor has switched stays."""
+    page = opened(model_of(), pixels_of(model_of()))
+    ask = lambda question: page.locator(f"[data-try={question}]").click()  # noqa: E731
+
+    ask("positions")
+    page.wait_for_function("element('positions-said').textContent.startsWith('The positions are off')")
+    ask("erase")
+    assert page.locator("#use").inner_text() == "Click the patches that you want to erase."
+    assert page.evaluate("state.edits.positions") is True
+    ask("know")
+    assert page.evaluate("state.tool") == "choose"
+    page.wait_for_function("element('positions-said').textContent === ''")
+
+    ask("positions")
+    page.locator("#positions").click()
+    page.locator("#positions").click()
+    ask("know")
+    assert page.evaluate("state.edits.positions") is False
+
+
+def test_the_answer_without_positions_is_said_beside_the_switch(opened):
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    before = model.predict(pixels)[0]
+    page = opened(model, [pixels])
+
+    found = np.array(after(page, switched(page, "positions"))["probabilities"])
+
+    right = (
+        f"the answer is \u2068{CLASSES[found.argmax()]}\u2069 with {100 * found.max():.1f} %; "
+        f"before all changes it was \u2068{CLASSES[before.argmax()]}\u2069 with {100 * before.max():.1f} %"
+    )
+    assert right in page.locator("#positions-said").text_content()
+    after(page, switched(page, "shuffle-here"))
+    assert right in page.locator("#positions-said").text_content()  # the order means nothing to it
+
+
+def test_image_tools_and_answer_are_in_sight_together(opened):
+    page = opened(model_of(), pixels_of(model_of(), 10), viewport={"width": 1280, "height": 800})
+
+    parts = ["#stage", "#chosen", "[data-tool=erase]", "#clear", "#answer", "#label", "#samples"]
+    for scroll in ("window.scrollTo(0, 0)", "element('lens').scrollIntoView()"):
+        page.evaluate(scroll)
+        boxes = [page.locator(part).bounding_box() for part in parts]
+        assert min(box["y"] for box in boxes) >= 0
+        assert max(box["y"] + box["height"] for box in boxes) <= 800
+
+
+def test_the_bar_of_a_phone_says_what_the_answer_was(opened):
+    model = model_of()
+    (pixels,) = pixels_of(model)
+    before = model.predict(pixels)[0]
+    page = opened(model, [pixels], viewport={"width": 375, "height": 700})
+
+    for change in (lambda: page.locator("#temperature").fill("0.1"), switched(page, "head-on")):
+        found = np.array(after(page, change)["probabilities"])
+        best = found.argmax()
+        was = f"{100 * before[best]:.1f} %" if before.argmax() == best else f"\u2068{CLASSES[before.argmax()]}\u2069"
+        assert (
+            page.locator("#in-short").text_content()
+            == f"\u2068{CLASSES[best]}\u2069 {100 * found[best]:.1f} % (was {was})"
+        )
+
+
 def test_a_number_opens_its_row_its_column_and_their_products(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
@@ -735,7 +914,7 @@ def test_a_number_opens_its_row_its_column_and_their_products(opened):
     assert page.locator("#products").is_visible()
     row, column, products = np.reshape(page.evaluate("[...drawn.data]"), (3, 24))
     block = model.blocks[0]
-    assert page.locator("#numbers th[scope=row]").first.inner_text() == "class token"
+    assert page.locator("#numbers .scroll th[scope=row]").first.inner_text() == "class token"
     np.testing.assert_allclose(column, block.mlp.fc1.weight.data[:, 0], atol=1e-6)
     shown = float(page.locator("#numbers td button").first.inner_text())
     assert sum(row * column) + block.mlp.fc1.bias.data[0] == pytest.approx(shown, rel=5e-3)
@@ -823,6 +1002,65 @@ def test_a_wrong_answer_is_found_and_compared_with_the_label(opened):
     assert page.evaluate("rival()") == [answers[wrong], wrong]
 
 
+def test_a_wrong_answer_is_sought_with_patches_in_their_order(opened):
+    """Image 1 is right with its patches in their order and wrong in another order; image 2 is wrong in any."""
+    model = model_of()
+    pixels = pixels_of(model, 300)
+    turned = pixels.reshape(300, 4, 4, 4, 4, 3)[:, ::-1, :, ::-1].reshape(
+        pixels.shape
+    )  # the patches from last to first
+    answers, others = (model.predict(images).argmax(axis=1) for images in (pixels, turned))
+    right, change = np.flatnonzero(others == 0)[0], np.flatnonzero((answers == 1) & (others != 1))[0]
+    wrong = np.flatnonzero(answers != 2)[0]
+    page = opened(model, pixels[[right, change, wrong]])
+    page.evaluate("state.edits.order = currentOrder().reverse()")
+    after(page, lambda: page.evaluate("changed()"))
+    assert not page.evaluate("isWrong()")
+
+    page.locator("[data-try=wrong]").click()
+    page.wait_for_function("without.patches && Object.keys(without.patches.found).length === 16")
+
+    assert page.evaluate("[state.sample, isWrong()]") == [2, True]
+
+
+def erased_one_after_another(model, pixels):
+    """The answer, up to eight patches that speak most for it, and the answers without one of them, two of them ..."""
+    logits = model(minivit.preprocess(np.concatenate([without_each_patch(pixels), pixels[None]]))).data
+    second, best = np.argsort(logits[-1])[-2:]
+    lead = logits[:, best] - logits[:, second]
+    gone = lead[-1] - lead[:-1]
+    patches = [n for n in np.argsort(-gone)[:8] if gone[n] > 0]
+    images, image = [], pixels.copy()
+    for n in patches:
+        image[4 * (n // 4) : 4 * (n // 4) + 4, 4 * (n % 4) : 4 * (n % 4) + 4] = 128
+        images.append(image.copy())
+    return best, patches, model.predict(np.stack(images)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_patches_that_speak_most_for_the_answer_are_erased_together(opened, turns):
+    model = model_of()
+    for pixels in pixels_of(model, 100):
+        best, patches, answers = erased_one_after_another(model, pixels)
+        if len(patches) > 3 and (answers[:2] == best).all() and (answers != best).any() == turns:
+            break
+    else:
+        raise AssertionError("no such image")
+    page = opened(model, [np.zeros_like(pixels)] * best + [pixels])
+    after(page, lambda: page.evaluate(f"choose({best})"))
+
+    page.locator("#each-patch-off").press("Enter")
+    page.wait_for_function("/together, it/.test(element('each-patches-said').textContent)")
+
+    said = page.locator("#each-patches-said").text_content()
+    count = int(np.argmax(answers != best)) + 1 if turns else len(patches)
+    names = f"without patches {', '.join(str(n + 1) for n in patches[:count])} together, it"
+    if turns:
+        assert said.endswith(f" W{names[1:]} is \u2068{CLASSES[answers[count - 1]]}\u2069.")
+    else:
+        assert said.endswith(f" Even {names} stays \u2068{CLASSES[best]}\u2069.")
+
+
 def test_the_spread_of_attention_is_said(opened):
     model = model_of()
     page = opened(model, pixels_of(model))
@@ -835,7 +1073,7 @@ def test_the_spread_of_attention_is_said(opened):
         count = int(np.searchsorted(np.cumsum(weights), 0.9)) + 1
         said = page.locator("#spread").inner_text()
         assert f" gives {100 * weights[:count].sum():.1f} % of its attention to {count} of 17 tokens" in said
-        assert f" and {100 * weights[0]:.1f} % to the first of them" in said
+        assert f" of 17 tokens. The token that gets most has {100 * weights[0]:.1f} %" in said
         assert count <= at_most
 
 
@@ -1114,7 +1352,7 @@ def test_a_file_name_is_data(opened, tmp_path):
 
     after(page, given(page, tmp_path / name))
 
-    assert page.locator("#said").text_content() == f"\u2068{name}\u2069: drag the picture to place it."
+    assert page.locator("#said").text_content() == f"\u2068{name}\u2069 is the image now."
     assert page.locator("#said img").count() == 0
     assert page.complaints == []
 
