@@ -78,6 +78,11 @@ def test_one_that_uses_a_name_of_pytorch_is_told_what_it_is_called_here():
         (lambda x: x[np.array([0.0, 1.0])], "an index must hold integers"),
         (lambda x: list(x)[0, 1], "a list has no axes"),
         (lambda x: np.zeros((len(x) / 3,)), "/ gives a float"),
+        (lambda x: x.view(3, 1, 1), "use reshape"),
+        (lambda x: np.zeros(3, 3), "the shape is one tuple"),
+        (lambda x: np.stack([x, x[:2]]), "take each by itself"),
+        (lambda x: np.tensordot(type("Tensor", (), {})(), x, axes=1), "does NumPy's function get a Tensor?"),
+        (lambda x: np.random.default_rng(0).bernoulli(0.5, 3), "PyTorch's bernoulli is here: rng.random(shape) < p"),
     ],
 )
 def test_what_numpy_says_is_told_with_what_usually_helps(attempt, told):

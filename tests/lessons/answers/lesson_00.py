@@ -411,3 +411,8 @@ def accuracy(logits, labels):
 @wrong("uint8 ends at 255, so 2 * pixels - 255 wraps round")
 def scale_pixels(pixels):
     return ((2 * pixels - 255) / 255).astype(np.float32)
+
+
+@wrong("axis=-1 is missing in logits.argmax()")
+def accuracy(logits, labels):
+    return (logits.argmax() == labels).mean()

@@ -839,3 +839,8 @@ def corrupt(z, mask, masked, source):
 @wrong("a matrix product is X.T @ X")
 def ridge(X, Y, l2):
     return np.linalg.solve(X.T * X + l2 * np.eye(X.shape[1]), X.T @ Y)
+
+
+@wrong("PyTorch's masked_fill is here: x * (1 - mask) + value * mask")
+def corrupt(z, mask, masked, source):
+    return z[np.arange(len(source))[:, None], source].masked_fill(masked[:, :, None], mask)

@@ -815,3 +815,8 @@ def occlusion_map(predict, image, label, side, fill=128):
         hidden[row * side : side, column * side : side] = fill
         drops[row, column] = whole - predict(hidden[None])[0, label]
     return drops
+
+
+@wrong("NumPy's view changes the type: use reshape(...)")
+def head_maps(weights, front, rows, columns):
+    return weights[:, 0, front:].view(-1, rows, columns)
