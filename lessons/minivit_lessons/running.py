@@ -257,7 +257,9 @@ class Run:
         return verdict.passed
 
     def _give(self, name: str) -> Any:
-        self.names[name] = self.given[name] = answer(name, self.names)
+        if name not in self.given:  # once: a class that extends it must find the same one later
+            self.given[name] = answer(name, self.names)
+        self.names[name] = self.given[name]
         return self.names[name]
 
     def _bring_in(self, cells: list[Cell]) -> None:

@@ -76,6 +76,14 @@ def test_an_empty_notebook_is_all_minivits(tmp_path, capsys):
     assert "PatchEmbedding: minivit's" in capsys.readouterr().out
 
 
+def test_layers_extend_the_module_that_later_lessons_get(tmp_path):
+    shutil.copyfile(lesson_notebook(LESSONS, 4), tmp_path / lesson_notebook(LESSONS, 4).name)
+
+    Module, Linear = _built("Module", "Linear", before=9, folder=tmp_path)
+
+    assert issubclass(Linear, Module)
+
+
 def test_without_the_notebook_it_is_minivits(tmp_path, capsys):
     ask(tmp_path, "patchify")
 
