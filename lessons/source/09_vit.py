@@ -108,8 +108,8 @@ initial_loss = np.log(10)
 # %% [markdown]
 # ## All at once
 #
-# Remember that number, for this and every other network that you train. If the first loss is different, something is
-# wrong before training has begun.
+# Remember that number: for K classes it is ln K. If the first loss of a network is far from it, something is wrong before
+# training has begun.
 #
 # Now the model. Its forward pass needs one line for each part of the figure; most of the work is to make the parts.
 # All of them draw their random numbers from the same `rng`, one after the other.
@@ -152,8 +152,8 @@ class ViT(Module):
 
 
 # %% [markdown]
-# First test: a new model must have the loss of your answer above. Second test: load the weights of the trained model. Its
-# parameters have the same names as yours, except for two.
+# A new model must have the loss of your answer above. Then comes one of the two hard tests: load the weights of the trained
+# model, and compare the logits. Its parameters have the same names as yours, except for two.
 
 # %%
 model = ViT()
@@ -331,8 +331,8 @@ for name, image_size, patch_size in (
 #
 # The model is right, the weights are right, and still the predictions can be wrong. The trained model was trained with pixels
 # from -1 to 1. Other programs scale pixels from 0 to 1, or subtract a mean and divide by a standard deviation of each channel, which were
-# measured on ImageNet. All of these are common, all have the right shape, and no error is raised. How many predictions
-# do they cost? Before you run the cell, put the four in order.
+# measured on ImageNet; some store blue first and red last. All of these are common, all have the right shape, and no error
+# is raised. How many predictions do they cost? Before you run the cell, put the four in order.
 
 # %%
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -357,8 +357,8 @@ show(
 #
 # From 0 to 1 the picture looks the same to you, only paler, but the model has never seen such inputs: three quarters of the predictions are
 # wrong. With ImageNet's mean and standard deviation the damage is small enough to be overlooked, so it is the more common problem. With
-# the authors' published weights, too, it costs some accuracy, and nothing reports it. The order of the colours costs nothing *here*, since our
-# shapes come in all colours.
+# the authors' published weights, too, it costs some accuracy, and nothing reports it. The order of the colours costs hardly anything
+# *here*, since our shapes come in all colours.
 #
 # </details>
 #

@@ -36,7 +36,12 @@ def classify(attempt: Attempt) -> None:
         return np.array([normed(row) @ weight + bias for row in rows])
 
     right = logits(z[:, 0])
-    with explained({"could not be broadcast": "norm comes first, on D numbers; head then makes K of them"}):
+    with explained(
+        {
+            "could not be broadcast": "norm comes first, on D numbers; head then makes K of them",
+            "'numpy.ndarray' object has no attribute": "index z itself, not z.data",
+        }
+    ):
         got = attempt(tensor(z), norm, head)
     complain_of_array(got, "classify", "index the Tensor itself, so that gradients flow")
     same(
@@ -77,6 +82,8 @@ def classify(attempt: Attempt) -> None:
 @question(9)
 def initial_loss(value: Any) -> None:
     """Check -ln(1 / 10)."""
+    if hasattr(value, "item") and hasattr(value, "backward"):
+        raise Complaint("initial_loss must be a number, not a Tensor: add .item()")
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise Complaint("initial_loss must be a number")
     known = {
@@ -223,8 +230,9 @@ def _parameters(attempt: Attempt, model: Any, shapes: dict[str, tuple[int, ...]]
         )
     pairs = attempt.call(model.named_parameters, what="ViT(...).named_parameters()")
     found = {OURS.get(str(name), str(name)): p for name, p in pairs}
-    if isinstance(getattr(model.head, "weight", None), np.ndarray):
-        raise Complaint("ViT's head.weight is an array: make it a parameter, parameter(np.zeros(...))")
+    if "head.weight" not in found and hasattr(model.head, "weight"):
+        kind = type(model.head.weight).__name__
+        raise Complaint(f"ViT's head.weight is of type {kind}: make it a parameter, parameter(np.zeros(...))")
     for name, shape in shapes.items():
         if name not in found:
             raise Complaint(f"ViT has no parameter for minivit's {name}: use the names of the table for attributes")
@@ -327,6 +335,7 @@ def count_parameters(attempt: Attempt) -> None:
         N * D: "the positions of the N patches are missing: N is (image_size // patch_size) ** 2, with parentheses",
         D * K + K: "the head is missing",
         2 * P * P * D: "E is counted with one channel: a patch has P · P · C numbers",
+        3 * P * (P - 1) * D: "E is counted with one row of a patch: a patch has P · P · C numbers",
         (P * P * 3 + 1) * D: "the patch embedding is missing",
         (L - 1)
         * (4 * D + 4 * D * D + 4 * D + 2 * D * M + M + D): "only one block is counted: there are `depth` of them",
@@ -398,6 +407,8 @@ def train_step(attempt: Attempt) -> None:
         {
             "NoneType": "p.grad is None before loss.backward() has run: call it first, and forget gradients before it",
             "no attribute 'zero_grad'": "there is no zero_grad here: set p.grad = None for each parameter",
+            "'tuple' object has no attribute": "named_parameters() gives pairs: loop over model.parameters()",
+            "'method' object is not iterable": "call it: model.parameters()",
             "leaf": "change the array p.data, not the Tensor",
             "went through here before": "call loss.backward() once, before the loop over the parameters",
             "not enough values to unpack": "the logits come first: cross_entropy(model(images), labels)",
@@ -520,6 +531,7 @@ def count_multiplications(attempt: Attempt) -> None:
         right - N * P * P * C * D: "the patch embedding is missing",
         right + (T - 1) * D * K: "the head reads only the class token: count it once",
         right + P * P * C * D: "the patch embedding has no class token: count it for N tokens",
+        right - (N - 1) * P * P * C * D: "the patch embedding is counted for one patch: there are N",
         right + N * P * P * D: "the channels are counted as 3: use `channels`",
         right - L * (2 * T * T * D - 2 * T * D): (
             "attention's products count each token once: there are T · T pairs, each with D products"

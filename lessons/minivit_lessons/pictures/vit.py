@@ -28,7 +28,7 @@ PREDICTIONS = (
 LEARNING = "The loss starts at ln 10, falls in jumps at first, then smoothly to nearly 0."
 SCALES = (
     "Four times the same heart. Scaled from -1 to 1, nearly all test images are right; from 0 to 1 about a quarter;"
-    " with ImageNet's mean and standard deviation some are lost; with blue and red exchanged none."
+    " with ImageNet's mean and standard deviation some are lost; with blue and red exchanged hardly any."
 )
 
 

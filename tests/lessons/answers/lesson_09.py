@@ -692,7 +692,7 @@ def norm_twice(self, images):
     return classify_given(self.encoder_norm(through(self, begin(self, images))), self.encoder_norm, self.head)
 
 
-changed("head.weight is an array", array_head)
+changed("head.weight is of type ndarray", array_head)
 changed("the norm acts twice", forward=norm_twice)
 
 
@@ -811,3 +811,46 @@ def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_class
     T = N + 1
     block = 4 * T * dim * dim + 2 * T * T * dim + 2 * T * dim * mlp_dim
     return N * patch_size**2 * channels * dim + depth * block + dim * num_classes
+
+
+@wrong("index z itself, not z.data")
+def classify(z, norm, head):
+    return head(norm(z.data[:, 0]))
+
+
+wrong_value("initial_loss", cross_entropy(Tensor(np.zeros((1, 10))), np.array([0])), "add .item()")
+
+
+@wrong("E is counted with one row of a patch")
+def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    patches = (image_size // patch_size) ** 2
+    total = patch_size * channels * dim + dim + (patches + 2) * dim
+    total += depth * (4 * dim + 4 * dim**2 + 4 * dim + 2 * dim * mlp_dim + mlp_dim + dim)
+    return total + 2 * dim + dim * num_classes + num_classes
+
+
+@wrong("named_parameters() gives pairs")
+def train_step(model, images, labels, lr):
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.named_parameters():
+        p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("call it: model.parameters()")
+def train_step(model, images, labels, lr):
+    for p in model.parameters:
+        p.grad = None
+    loss = cross_entropy(model(images), labels)
+    loss.backward()
+    for p in model.parameters:
+        p.data = p.data - lr * p.grad
+    return loss.item()
+
+
+@wrong("the patch embedding is counted for one patch")
+def count_multiplications(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
+    tokens = (image_size // patch_size) ** 2 + 1
+    block = 4 * tokens * dim**2 + 2 * tokens**2 * dim + 2 * tokens * dim * mlp_dim
+    return patch_size**2 * channels * dim + depth * block + dim * num_classes
