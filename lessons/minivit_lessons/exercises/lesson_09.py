@@ -335,7 +335,6 @@ def count_parameters(attempt: Attempt) -> None:
         N * D: "the positions of the N patches are missing: N is (image_size // patch_size) ** 2, with parentheses",
         D * K + K: "the head is missing",
         2 * P * P * D: "E is counted with one channel: a patch has P · P · C numbers",
-        3 * P * (P - 1) * D: "E is counted with one row of a patch: a patch has P · P · C numbers",
         (P * P * 3 + 1) * D: "the patch embedding is missing",
         (L - 1)
         * (4 * D + 4 * D * D + 4 * D + 2 * D * M + M + D): "only one block is counted: there are `depth` of them",

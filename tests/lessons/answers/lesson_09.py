@@ -821,14 +821,6 @@ def classify(z, norm, head):
 wrong_value("initial_loss", cross_entropy(Tensor(np.zeros((1, 10))), np.array([0])), "add .item()")
 
 
-@wrong("E is counted with one row of a patch")
-def count_parameters(image_size, patch_size, dim, depth, mlp_dim, num_classes, channels=3):
-    patches = (image_size // patch_size) ** 2
-    total = patch_size * channels * dim + dim + (patches + 2) * dim
-    total += depth * (4 * dim + 4 * dim**2 + 4 * dim + 2 * dim * mlp_dim + mlp_dim + dim)
-    return total + 2 * dim + dim * num_classes + num_classes
-
-
 @wrong("named_parameters() gives pairs")
 def train_step(model, images, labels, lr):
     loss = cross_entropy(model(images), labels)
