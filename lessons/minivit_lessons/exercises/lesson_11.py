@@ -86,6 +86,8 @@ def training_step(attempt: Attempt) -> None:
                 "has no attribute 'grad'": "optimizer.parameters is a dictionary: loop over its .values()",
                 "labels are constants": "the logits come first: cross_entropy(logits, labels)",
                 "clip_by_global_norm() missing": "pass the list of gradients and the limit 1.0",
+                "'float' object is not iterable": "the clip works in place and returns the norm: call optimizer.step()",
+                "starts from a single number": "the loss goes backward, not the logits: loss.backward()",
                 "no attribute 'softmax'": "cross_entropy takes the logits: leave the softmax out",
                 "no attribute 'log_softmax'": "cross_entropy takes the logits: leave the softmax out",
             }
@@ -299,6 +301,8 @@ def measure(attempt: Attempt) -> None:
         raise Complaint("measure keeps a tape: call the model inside `with minivit.no_grad():`")
     if max(model.sizes) > 4:
         raise Complaint(f"measure passes {max(model.sizes)} images at once: pass at most batch_size at a time")
+    if model.sizes[:2] == [4, 0]:
+        raise Complaint("measure gets no images after the first batch: a slice ends at start + batch_size")
     if sum(model.sizes) == 4:
         raise Complaint("measure passes only the first 4 of 11 images: is `return` inside the loop?")
     if sum(model.sizes) < 11:
@@ -341,6 +345,10 @@ def measure(attempt: Attempt) -> None:
             ],
             "the loss is that of the last batch alone: add up over the batches": [each[8:].mean(), right[1]],
             "the accuracy is that of the last batch alone: add up over the batches": [right[0], hits[8:].mean()],
+            "no answer counts as right: compare the place of the largest logit, argmax, with the label": [
+                right[0],
+                0.0,
+            ],
             "the smallest logit counts as the answer: use argmax": [
                 right[0],
                 float((np.argmin(x @ weight + bias, axis=1) == labels).mean()),
@@ -391,10 +399,11 @@ def shift_and_flip(attempt: Attempt) -> None:
     one = rng.integers(1, 256, (4, 6, 3), np.uint8)
     B, shift = 1200, 1
     images = np.stack([one] * B)
+    cut = "cut H x W pixels from offsets 0 to 2 · shift (a negative start counts from the end)"
     with explained(
         {
-            "must have the same shape": "a negative start counts from the end: cut from offsets 0 to 2 · shift",
-            "could not broadcast": "a negative start counts from the end: cut from offsets 0 to 2 · shift",
+            "must have the same shape": cut,
+            "could not broadcast": cut,
         }
     ):
         got = attempt(images, shift, np.random.default_rng(6))

@@ -876,3 +876,47 @@ def measure(model, images, labels, batch_size=100):
 @wrong("draw numbers from 0 to 1, rng.random(x.shape), and set to 0")
 def dropout(x, p, rng):
     return np.where(rng.standard_normal(x.shape) >= p, x / (1 - p), 0).astype(x.dtype)
+
+
+@wrong("the clip works in place and returns the norm")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    loss = minivit.cross_entropy(model(images), labels)
+    loss.backward()
+    gradients = clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step(gradients)
+    return loss.item()
+
+
+@wrong("the loss goes backward, not the logits")
+def training_step(model, optimizer, images, labels):
+    optimizer.zero_grad()
+    logits = model(images)
+    logits.backward()
+    clip_by_global_norm([p.grad for p in optimizer.parameters.values()], 1.0)
+    optimizer.step()
+    return minivit.cross_entropy(logits, labels).item()
+
+
+@wrong("a slice ends at start + batch_size")
+def measure(model, images, labels, batch_size=100):
+    loss, right = 0.0, 0
+    with minivit.no_grad():
+        for start in range(0, len(images), batch_size):
+            batch, targets = images[start:batch_size], labels[start:batch_size]
+            logits = model(batch)
+            loss += minivit.cross_entropy(logits, targets).item() * len(batch)
+            right += (logits.data.argmax(axis=1) == targets).sum()
+    return loss / len(images), right / len(images)
+
+
+@wrong("no answer counts as right")
+def measure(model, images, labels, batch_size=100):
+    loss, right = 0.0, 0
+    with minivit.no_grad():
+        for start in range(0, len(images), batch_size):
+            batch, targets = images[start : start + batch_size], labels[start : start + batch_size]
+            logits = model(batch)
+            loss += minivit.cross_entropy(logits, targets).item() * len(batch)
+            right += (logits.data.max(axis=1) == targets).sum()
+    return loss / len(images), right / len(images)
