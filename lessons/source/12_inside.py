@@ -262,7 +262,7 @@ show(
 # %% [markdown]
 # On the left are the components, each with its share of the variance. In a new model the first component has 6 or 7 %, and all look like
 # noise. Training has made the first ones stronger and removed their colour: a light spot in the middle, light against dark
-# across the patch, light against dark down the patch. That fits these data, in which a shape may have any colour and is
+# down the patch, light against dark across the patch. That fits these data, in which a shape may have any colour and is
 # recognised by its edges. The later components are still noise. In the paper's Fig. 7 all 28 look like a basis for the
 # fine structure of a patch.
 #

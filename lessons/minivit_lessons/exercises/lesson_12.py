@@ -39,6 +39,10 @@ def query_distance(attempt: Attempt) -> None:
                 "these are squared distances: the square root is missing": weights
                 @ (down**2 + across**2)
                 / weights.sum(),
+                "** 1 / 2 is (** 1) / 2: write ** 0.5": weights @ (down**2 + across**2) / 2 / weights.sum(),
+                "** 1 / 2 is (** 1) / 2: write ** 0.5 instead": (
+                    weights @ (down**2 + across**2) / 2 / weights.sum() / side
+                ),
                 "the distances down and across are added: use the straight line between two centres": weights
                 @ (abs(down) + abs(across))
                 / weights.sum(),
@@ -128,7 +132,7 @@ def head_distances(attempt: Attempt) -> None:
     inner, last = weights[:, :, 1:, 1:], weights[:, :, :-1, :-1]
     far, sums = (inner * between).sum(axis=-1), inner.sum(axis=-1)  # (B, heads, N)
     shapes = "`between` is (N, N): remove the class token's row and column from `weights`"
-    with explained({" raises ValueError": shapes}):
+    with explained({"(2,3,6,6) (2,3,6)": "keep the axis of the sums, keepdims=True", " raises ValueError": shapes}):
         got = attempt(weights, between)
     same(
         got,
@@ -263,6 +267,9 @@ def _rollout_case(attempt: Attempt, layers: list[np.ndarray], right: np.ndarray)
             ),
             "the rows are divided by T or by the number of heads, not by their sums": product(
                 [(mean + eye) / T for mean in means]
+            ),
+            "all numbers are divided by one sum: divide each row by its own, keepdims=True": product(
+                [(mean + eye) / (mean + eye).sum() for mean in means]
             ),
             "the identity of each block is added to flow: multiply, mixed @ flow": _added(means, eye),
             "the blocks come in reverse: the first block is first in `layers`, and multiplied first": product(
@@ -447,7 +454,7 @@ def distance_table(attempt: Attempt) -> None:
                 * np.hypot(n[:, None] // columns + n // columns, n[:, None] % columns + n % columns),
                 "the difference of rows, //, is there twice: the second is that of columns, %": down * 2**0.5,
                 "the difference of columns, %, is there twice: the first is that of rows, //": across * 2**0.5,
-                "** 1 / 2 is (** 1) / 2: put parentheses around 1 / 2, or write ** 0.5": right**2 / P / 2,
+                "** 1 / 2 is (** 1) / 2: write ** 0.5": right**2 / P / 2,
                 "each patch is compared with itself alone: reshape one of the two to a column": np.zeros(len(n)),
             },
             check_dtype=False,

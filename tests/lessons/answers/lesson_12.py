@@ -822,7 +822,7 @@ def distance_table(rows, columns, P):
     return P * ((np.arange(rows * columns).reshape(-1, 1) - np.arange(rows * columns)) ** 2) ** 0.5
 
 
-@wrong("** 1 / 2 is (** 1) / 2: put parentheses around 1 / 2, or write")
+@wrong("** 1 / 2 is (** 1) / 2: write")
 def distance_table(rows, columns, P):
     return (
         P
@@ -845,3 +845,38 @@ def distance_table(rows, columns, P):
         )
         ** 0.5
     )
+
+
+@wrong("** 1 / 2 is (** 1) / 2: write ** 0.5")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        down, across = P * (n // columns - query // columns), P * (n % columns - query % columns)
+        total += weight * (down**2 + across**2) ** 1 / 2
+    return total / weights.sum()
+
+
+@wrong("(** 1) / 2: write ** 0.5 instead")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n, weight in enumerate(weights):
+        down, across = n // columns - query // columns, n % columns - query % columns
+        total += weight * (down**2 + across**2) ** 1 / 2
+    return P * total / weights.sum()
+
+
+@wrong("keep the axis of the sums, keepdims=True")
+def head_distances(weights, between):
+    to_patches = weights[:, :, 1:, 1:]
+    to_patches = to_patches / to_patches.sum(axis=-1)
+    return (to_patches * between).sum(axis=-1).mean(axis=(0, 2))
+
+
+@wrong("all numbers are divided by one sum")
+def roll_out(layers):
+    T = layers[0].shape[-1]
+    flow = np.eye(T)
+    for weights in layers:
+        mixed = weights.mean(axis=1) + np.eye(T)
+        flow = mixed / mixed.sum() @ flow
+    return flow
