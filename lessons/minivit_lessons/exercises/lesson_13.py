@@ -38,6 +38,8 @@ def interpolation_weights(attempt: Attempt) -> None:
             {
                 "raises IndexError": "the last new place has no old one on its right: use left = min(left, before - 2)",
                 "could not be broadcast": "make the places a column, places[:, None], and subtract the old places",
+                "truth value of an array": "max compares two numbers: np.maximum works element by element",
+                "integer scalar arrays": "np.max finds the largest of one array: np.maximum compares two",
             }
         ):
             got = attempt(before, after)
@@ -129,6 +131,7 @@ def resize_positions(attempt: Attempt) -> None:
             {
                 "matmul": shapes,
                 "concatenation axis": joined,
+                "same number of dimensions": "the class token's row is table[:, :1], of shape (1, 1, D)",
                 "cannot reshape": "the grid is (h, w, D) before and (h' * w', D) after",
             }
         ):
@@ -263,10 +266,18 @@ def train_head(attempt: Attempt) -> None:
     features = rng.standard_normal((6, 4)).astype(np.float32)
     labels = np.array([0, 2, 1, 2, 0, 2])
     for steps in (4, 1):
-        with explained({"'NoneType'": "a gradient is None: is loss.backward() missing?"}):
+        with explained(
+            {
+                "'NoneType'": "a gradient is None: is loss.backward() missing, or is W no parameter any more?",
+                "matmul": "the weight is (D, K), and D is features.shape[1]",
+                "could not be broadcast": "does the weight have its own m, and the bias its own?",
+            }
+        ):
             got = attempt(features, labels, 3, steps, 0.5)
         if not (isinstance(got, tuple | list) and len(got) == 2):
             raise Complaint("train_head must return two arrays: return weight, bias")
+        if any(hasattr(part, "backward") for part in got):
+            raise Complaint("train_head returns Tensors: return arrays, the Tensors' .data")
         if [np.shape(part) for part in got] == [(3,), (4, 3)]:
             raise Complaint("train_head returns the bias first: return weight, bias")
         without_bias = _trained(features, labels, 3, steps, use_bias=False)[0]
@@ -409,6 +420,10 @@ def edge_weights(attempt: Attempt) -> None:
                 ),
                 "the rows are not divided by their sums": _triangles(
                     _centres(before, after), before, max(step, 1.0), to_one=False
+                ),
+                "all numbers are divided by one sum: divide each row by its own": right / after,
+                "the new places are edges of cells: they are the middles": _triangles(
+                    np.linspace(-0.5, before - 0.5, after), before, max(step, 1.0)
                 ),
                 "the columns are divided by their sums: each row must add up to 1": (
                     (raw := _triangles(_centres(before, after), before, max(step, 1.0), to_one=False)) / raw.sum(axis=0)

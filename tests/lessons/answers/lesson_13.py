@@ -702,3 +702,80 @@ def train_head(features, labels, K, steps, lr):
 @wrong("this function takes arrays with one axis: call it for each row")
 def interpolation_weights(before, after):
     return np.interp(np.linspace(0, before - 1, after), np.arange(before), np.eye(before))
+
+
+@wrong("np.maximum works element by element")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return max(0, 1 - np.abs(places[:, None] - np.arange(before)))
+
+
+@wrong("np.maximum compares two")
+def interpolation_weights(before, after):
+    places = np.linspace(0, before - 1, after)
+    return np.max(0, 1 - np.abs(places[:, None] - np.arange(before)))
+
+
+@wrong("the class token's row is table[:, :1], of shape (1, 1, D)")
+def resize_positions(table, before, after):
+    R, S = weights_given(before[0], after[0]), weights_given(before[1], after[1])
+    grid = table[0, 1:].reshape(*before, -1).transpose(2, 0, 1)
+    patches = (R @ grid @ S.T).transpose(1, 2, 0).reshape(1, after[0] * after[1], -1)
+    return np.concatenate([table[0], patches], axis=1).astype(table.dtype)
+
+
+@wrong("train_head returns Tensors")
+def train_head(features, labels, K, steps, lr):
+    W, b = parameter(np.zeros((features.shape[1], K))), parameter(np.zeros(K))
+    m_weight, m_bias = 0.0, 0.0
+    for _ in range(steps):
+        W.grad = b.grad = None
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        m_weight, m_bias = 0.9 * m_weight + W.grad, 0.9 * m_bias + b.grad
+        W.data, b.data = W.data - lr * m_weight, b.data - lr * m_bias
+    return W, b
+
+
+@wrong("the weight is (D, K), and D is features.shape[1]")
+def train_head(features, labels, K, steps, lr):
+    W, b = parameter(np.zeros((K, features.shape[1]))), parameter(np.zeros(K))
+    cross_entropy(linear(Tensor(features), W, b), labels).backward()
+    return W.data - lr * W.grad, b.data - lr * b.grad
+
+
+@wrong("does the weight have its own m, and the bias its own?")
+def train_head(features, labels, K, steps, lr):
+    W, b, m = parameter(np.zeros((features.shape[1], K))), parameter(np.zeros(K)), 0.0
+    for _ in range(steps):
+        W.grad = b.grad = None
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        for p in (W, b):
+            m = 0.9 * m + p.grad
+            p.data = p.data - lr * m
+    return W.data, b.data
+
+
+@wrong("or is W no parameter any more?")
+def train_head(features, labels, K, steps, lr):
+    W, b = parameter(np.zeros((features.shape[1], K))), parameter(np.zeros(K))
+    m_weight, m_bias = 0.0, 0.0
+    for _ in range(steps):
+        cross_entropy(linear(Tensor(features), W, b), labels).backward()
+        m_weight, m_bias = 0.9 * m_weight + W.grad, 0.9 * m_bias + b.grad
+        W, b = W - lr * m_weight, b - lr * m_bias
+    return W.data, b.data
+
+
+@wrong("all numbers are divided by one sum")
+def edge_weights(before, after):
+    step = before / after
+    centres = (np.arange(after) + 0.5) * step - 0.5
+    shares = np.maximum(0.0, 1.0 - np.abs(centres[:, None] - np.arange(before)) / max(step, 1.0))
+    return shares / shares.sum()
+
+
+@wrong("the new places are edges of cells: they are the middles")
+def edge_weights(before, after):
+    places = np.linspace(-0.5, before - 0.5, after)
+    shares = np.maximum(0.0, 1.0 - np.abs(places[:, None] - np.arange(before)) / max(before / after, 1.0))
+    return shares / shares.sum(axis=1, keepdims=True)
