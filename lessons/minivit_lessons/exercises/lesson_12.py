@@ -383,6 +383,9 @@ def similarity_maps(attempt: Attempt) -> None:
             "it is divided by only one of the two lengths, that of the other patch": (
                 (patches @ patches.T / lengths.T).reshape(grid)
             ),
+            "it is divided by the length of the other patch twice: divide by both, np.outer(lengths, lengths)": (
+                (patches @ patches.T / lengths.T**2).reshape(grid)
+            ),
             "all positions are divided by one length: divide each by its own": (
                 (patches @ patches.T / (patches**2).sum()).reshape(grid)
             ),

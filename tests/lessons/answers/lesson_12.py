@@ -880,3 +880,10 @@ def roll_out(layers):
         mixed = weights.mean(axis=1) + np.eye(T)
         flow = mixed / mixed.sum() @ flow
     return flow
+
+
+@wrong("it is divided by the length of the other patch twice")
+def similarity_maps(positions, rows, columns):
+    patches = positions[0, 1:]
+    lengths = np.linalg.norm(patches, axis=1)
+    return (patches @ patches.T / lengths**2).reshape(rows, columns, rows, columns)
