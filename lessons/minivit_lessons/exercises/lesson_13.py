@@ -268,7 +268,7 @@ def train_head(attempt: Attempt) -> None:
     for steps in (4, 1):
         with explained(
             {
-                "'NoneType'": "a gradient is None: is loss.backward() missing, or is W no parameter any more?",
+                "'NoneType'": "a gradient is None: is loss.backward() missing? is W still a parameter?",
                 "matmul": "the weight is (D, K), and D is features.shape[1]",
                 "could not be broadcast": "does the weight have its own m, and the bias its own?",
             }

@@ -755,7 +755,7 @@ def train_head(features, labels, K, steps, lr):
     return W.data, b.data
 
 
-@wrong("or is W no parameter any more?")
+@wrong("is W still a parameter?")
 def train_head(features, labels, K, steps, lr):
     W, b = parameter(np.zeros((features.shape[1], K))), parameter(np.zeros(K))
     m_weight, m_bias = 0.0, 0.0
