@@ -372,7 +372,8 @@ for family in ("ViT", "ResNet"):
 show(draw_data_sizes(LONGER_RUNS, short), DATA_SIZES_ALT)
 
 # %% [markdown]
-# The left picture shows what you have just run, the right one the longer runs. Write down what you see, then compare.
+# The left picture shows what you have just run, the right one the longer runs. Its hybrid is a ViT behind the first layer of
+# a ResNet. Write down what you see, then compare.
 #
 # <details><summary>What the pictures say</summary>
 #

@@ -49,7 +49,7 @@ def same_padding(attempt: Attempt) -> None:
         return
     first = next(i for i, pair in enumerate(found) if pair != right[i])
     H, h, s = PADDINGS[first]
-    what = f"same_padding({H}, {h}, {s}) is {right[first]}, not {found[first]}"
+    what = f"same_padding({H}, {h}, {s}) must be {right[first]}, not {found[first]}"
     for sentence, total in {
         "the padding is negative where nothing is missing: it must be at least 0": lambda H, h, s: (
             (-(-H // s) - 1) * s + h - H
@@ -64,7 +64,9 @@ def same_padding(attempt: Attempt) -> None:
         "the last window begins at (windows - 1) * s, not at windows * s": (
             lambda H, h, s: max(0, -(-H // s) * s + h - H)
         ),
-        "if s divides H, the last window has s pixels of the row, not 0": lambda H, h, s: max(0, h - H % s),
+        "if s divides H, there are H / s windows and not one more: the last has s pixels of the row, not 0": (
+            lambda H, h, s: max(0, h - H % s)
+        ),
         "this is h pixels in all: with stride 1 it is h - 1, and it depends on s and H": lambda H, h, s: h,
         "there are ⌈H / s⌉ windows, not H: the stride is missing": lambda H, h, s: (H - 1) * s + h - H,
         "with a stride above 1 the padding is less than h - 1": lambda H, h, s: h - 1,
@@ -98,6 +100,8 @@ def _padding_mistake(found: list[Any], right: list[tuple[int, int]]) -> str:
         return "the two sides need not be equal: use missing // 2 and the rest"
     if found == [(0, sum(pair)) for pair in right] or found == [(sum(pair), 0) for pair in right]:
         return "share the padding between the two sides: all of it is on one side"
+    if all(before == mine and after == before + 1 for (before, after), (mine, _) in zip(found, right, strict=True)):
+        return "the sides differ only if the number is odd: use missing // 2 and missing - missing // 2"
     if any(min(pair) < 0 for pair in found):
         return "the padding is negative: it must be at least 0"
     for more, word in ((-1, "few"), (1, "many")):
@@ -209,6 +213,8 @@ def conv2d(attempt: Attempt) -> None:
                     "conv2d's matrix has D rows: reshape the kernel to (h * w * C, D)"
                 ),
                 "zero-dimensional arrays": "np.concatenate takes no Tensors: use lesson 02's concatenate",
+                "'list' object has no attribute": "conv2d multiplies a list: join the slices with concatenate first",
+                "could not be broadcast": "conv2d multiplies number by number: use the matrix product, @",
                 "cannot reshape array of size": "conv2d reshapes to a wrong size: the kernel becomes (h * w * C, D)",
             }
         ):
@@ -473,6 +479,7 @@ def conv_in_one_line(attempt: Attempt) -> None:
             {
                 "is different from": "conv_in_one_line: each row of the windows needs h * w * C numbers",
                 "cannot reshape array": "conv_in_one_line reshapes to a wrong size: rows of h * w * C numbers",
+                "remapped shapes": "conv_in_one_line multiplies arrays of many axes: reshape both to matrices first",
             }
         ):
             got = attempt(image, kernel)

@@ -791,3 +791,33 @@ def conv_in_one_line(image, kernel):
     return sliding_window_view(image, kernel.shape[:3]).reshape(-1, kernel[..., 0].size) @ kernel.transpose(
         1, 0, 2, 3
     ).reshape(-1, kernel.shape[3])
+
+
+@wrong("the sides differ only if the number is odd")
+def same_padding(H, h, s):
+    missing = max(0, (-(-H // s) - 1) * s + h - H)
+    return missing // 2, missing // 2 + 1
+
+
+@wrong("there are H / s windows and not one more")
+def same_padding(H, h, s):
+    missing = max(0, H // s * s + h - H)
+    return missing // 2, missing - missing // 2
+
+
+@wrong("join the slices with concatenate first")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    return slices_of(images, h, w, s) @ kernel.reshape(h * w * C, D)
+
+
+@wrong("use the matrix product, @")
+def conv2d(images, kernel, s=1):
+    h, w, C, D = kernel.shape
+    windows = concatenate(slices_of(images, h, w, s), axis=3)
+    return (windows * kernel.reshape(h * w * C, D)).sum(axis=-1)
+
+
+@wrong("reshape both to matrices first")
+def conv_in_one_line(image, kernel):
+    return sliding_window_view(image, kernel.shape[:3]) @ kernel
