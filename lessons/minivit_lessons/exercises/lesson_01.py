@@ -201,6 +201,7 @@ def backward_order(attempt: Attempt) -> None:
     square = value(4.0, "x²", (x, x), (2.0, 2.0))
     end = value(16.0, "end", (square, square), (4.0, 4.0))
     _check_order(attempt(end), end, [x, square, end])
+    _look_once(attempt, value)
     row = [value(0.0)]
     for _ in range(DEEP):
         row.append(value(0.0, "+", (row[-1], row[-1]), (1.0, 1.0)))
@@ -214,6 +215,31 @@ def backward_order(attempt: Attempt) -> None:
             ) from None
         raise
     _check_order(order, row[-1], row)
+
+
+def _look_once(attempt: Attempt, value: type) -> None:
+    """Complain if the parents of a Value are looked at once for each path: a deep graph would take forever."""
+    looks: Counter[str] = Counter()
+
+    class Watched(value):  # type: ignore[misc, valid-type]
+        @property
+        def parents(self) -> Any:
+            looks[self.label] += 1
+            return self._parents
+
+        @parents.setter
+        def parents(self, new: Any) -> None:
+            self._parents = new
+
+    end = Watched(0.0, "x")
+    for power in range(1, 11):
+        end = Watched(0.0, f"x{power}", (end, end), (1.0, 1.0))
+    attempt(end)
+    if looks["x"] > 500:
+        raise Complaint(
+            f"backward_order looks for the parents of one Value {looks['x']:,} times, once for each path to it: "
+            "take in a parent only if it is new"
+        )
 
 
 def _check_order(got: Any, end: Any, below: list[Any]) -> None:
@@ -422,8 +448,11 @@ def derivative_forward(attempt: Attempt) -> None:
             "the contributions of a Value's parents are multiplied: add them up": _multiplied(nodes, start),
             "this is the derivative of start itself: return that of end": 1.0,
         }
-        missing = "a Value without parents that is not start has no entry: its derivative is 0"
-        with explained({"KeyError": missing}):
+        reasons = {
+            "KeyError: Value(0.5": "a Value without parents that is not start has no entry: its derivative is 0",
+            "KeyError": "it has no entry yet: begin it with 0, and go through reversed(backward_order(end)), oldest first",
+        }
+        with explained(reasons):
             got = attempt(end, start)
         if start is x and got == 0.0:
             raise Complaint(f"derivative_forward(end, x): {_why_zero(attempt, end, u)}")

@@ -387,6 +387,16 @@ def backward_order(end):
     return [end, *end.parents[:1]]
 
 
+@wrong("looks for the parents of one Value 1,024 times")
+def backward_order(end):
+    found, waiting = {end}, [end]
+    while waiting:
+        for parent in waiting.pop().parents:
+            found.add(parent)
+            waiting.append(parent)
+    return sorted(found, key=lambda value: value.number, reverse=True)
+
+
 @wrong("sort with key=lambda value: value.number")
 def backward_order(end):
     return sorted(backward_order_given(end), reverse=True)
@@ -711,7 +721,16 @@ def derivative_forward(end, start):
     return tangent[end]
 
 
-@wrong("KeyError")
+@wrong("a Value without parents that is not start has no entry")
+def derivative_forward(end, start):
+    tangent = {start: 1.0}
+    for value in reversed(backward_order_given(end)):
+        if value.parents and value is not start:
+            tangent[value] = sum(f * tangent[p] for p, f in zip(value.parents, value.slopes, strict=True))
+    return tangent[end]
+
+
+@wrong("go through reversed(backward_order(end)), oldest first")
 def derivative_forward(end, start):
     tangent = {}
     for value in backward_order_given(end):
