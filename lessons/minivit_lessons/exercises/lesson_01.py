@@ -450,7 +450,7 @@ def derivative_forward(attempt: Attempt) -> None:
         }
         reasons = {
             "KeyError: Value(0.5": "a Value without parents that is not start has no entry: its derivative is 0",
-            "KeyError": "it has no entry yet: begin it with 0, and go through reversed(backward_order(end)), oldest first",
+            "KeyError": "it has no entry yet: begin with 0, and go through reversed(backward_order(end)), oldest first",
         }
         with explained(reasons):
             got = attempt(end, start)

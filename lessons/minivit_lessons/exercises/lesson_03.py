@@ -322,7 +322,7 @@ def cross_entropy(attempt: Attempt) -> None:
     right = sum(_loss(row, label) for row, label in zip(x, labels, strict=True)) / B
     p = np.array([_softmax(row) for row in x])
     chosen = p[np.arange(B), labels]
-    shifted = x - x.max(axis=1, keepdims=True)
+    shifted, by_column = x - x.max(axis=1, keepdims=True), x - x.max(axis=0)
     reasons = {
         "could not be broadcast": "is keepdims=True missing, so that the axis of the classes is lost?",
         "'numpy.ndarray' object has no attribute 'exp'": "an array has no methods exp and log: use np.exp and np.log",
@@ -376,6 +376,9 @@ def cross_entropy(attempt: Attempt) -> None:
             ),
             "the sum of exp runs over the whole batch: sum over the classes, axis=-1": -np.mean(
                 x[np.arange(B), labels] - np.log(np.exp(x).sum())
+            ),
+            "the largest logit of each column is subtracted: take that of each row, axis=-1": -np.mean(
+                np.log(np.exp(by_column) / np.exp(by_column).sum(axis=1, keepdims=True))[np.arange(B), labels]
             ),
             "the sum of the logs is taken: take the log of the sum": -np.mean(
                 (shifted - shifted.sum(axis=1, keepdims=True))[np.arange(B), labels]
@@ -538,6 +541,12 @@ def _extremes(attempt: Attempt, tensor: Any) -> None:
     alone = attempt(tensor(np.array([[5000.0, 0.0, 0.0]])), np.array([0]))
     if not np.isfinite(alone.data).all():
         raise Complaint("cross_entropy of logits 5000, 0, 0: exp overflows; subtract the largest logit, not the mean")
+    uneven = attempt(tensor(np.array([[0.0, 1.0], [-2000.0, -2001.0]])), np.array([1, 0]))
+    if not np.isfinite(uneven.data).all():
+        raise Complaint(
+            "cross_entropy of one row near 0 and one near -2000: the largest logit of the whole array is subtracted: "
+            "use each row's own"
+        )
 
 
 def _backward(loss: Any) -> bool:

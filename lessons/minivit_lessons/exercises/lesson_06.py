@@ -195,7 +195,7 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
             "the four groups are below one another: concatenate along axis 1": np.concatenate(
                 np.split(right, 4, axis=1)
             ),
-            "row and column are found with // and % by rows: divide n by columns": table(
+            "a row of the grid has `columns` patches, not `rows`: the row is n // columns, the column n % columns": table(
                 speeds, [(n % rows, n // rows) for n in range(rows * columns)]
             ),
             "this uses the patch's number n: use its column x and its row y": table(speeds, numbers),
@@ -268,6 +268,7 @@ def learned_2d(attempt: Attempt) -> None:
     right = np.array([[[*X[column], *Y[row]] for row, column in places]])
     reasons = {
         "concatenation axis must match": "broadcast both to (h, w, half) first",
+        "not enough values to unpack": "NumPy's functions take no Tensor: use reshape and broadcast_to",
         "out of bounds": "X has a row for each column of the grid, Y for each row of it",
         "zero-dimensional arrays cannot be concatenated": "use lesson 02's concatenate: NumPy's takes no Tensors",
         "could not be broadcast": "X becomes (1, w, half) and Y (h, 1, half) before broadcast_to(..., (h, w, half))",

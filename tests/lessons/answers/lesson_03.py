@@ -779,6 +779,21 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return -(logits - logits.exp().sum().log())[np.arange(len(labels)), labels].mean()
 
 
+@wrong("the largest logit of each column is subtracted")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits - logits.data.max(axis=0, keepdims=True)
+    log_p = x - x.exp().sum(axis=-1, keepdims=True).log()
+    return -log_p[np.arange(len(labels)), labels].mean()
+
+
+@wrong("the largest logit of the whole array is subtracted: use each row's own")
+def cross_entropy(logits, labels, smoothing=0.0):
+    x = logits - logits.data.max()
+    log_p = x - x.exp().sum(axis=-1, keepdims=True).log()
+    chosen = log_p[np.arange(len(labels)), labels]
+    return -(chosen.mean() * (1 - smoothing) + log_p.mean() * smoothing)
+
+
 @wrong("take the log of the sum")
 def cross_entropy(logits, labels, smoothing=0.0):
     shifted = logits - logits.data.max(axis=-1, keepdims=True)

@@ -247,6 +247,22 @@ def learned_2d(X, Y):
     return concatenate([x, y], axis=2).reshape(1, h * w, 2 * half)
 
 
+@wrong("NumPy's functions take no Tensor")
+def learned_2d(X, Y):
+    w, half = X.shape
+    h, half = Y.shape
+    x, y = np.tile(X, (h, 1)), np.repeat(Y, w, axis=0)
+    return concatenate([x, y], axis=1).reshape(1, h * w, 2 * half)
+
+
+@wrong("a row of the grid has `columns` patches, not `rows`")
+def sincos2d(rows, columns, D):
+    omega = 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
+    x, y = np.meshgrid(np.arange(rows), np.arange(columns))
+    x, y = np.outer(x, omega), np.outer(y, omega)
+    return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
+
+
 # -- more mistakes ----------------------------------------------------------------------------------------
 
 
@@ -312,7 +328,7 @@ def sincos2d(rows, columns, D):
     return table_of(n, n, np.geomspace(1, 1e-4, D // 4))
 
 
-@wrong("divide n by columns")
+@wrong("the row is n // columns, the column n % columns")
 def sincos2d(rows, columns, D):
     y, x = np.divmod(np.arange(rows * columns), rows)
     return table_of(x, y, np.geomspace(1, 1e-4, D // 4))
