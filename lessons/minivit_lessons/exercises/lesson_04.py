@@ -235,6 +235,12 @@ def _norm_values(attempt: Attempt, x: np.ndarray, weight: np.ndarray, bias: np.n
             "the sum of squares is not divided by D: the variance is their mean": (
                 centred / np.sqrt(variance * 4 + eps) * weight + bias
             ),
+            "the squares are not averaged: the variance is their mean over the last axis": (
+                centred / np.sqrt(centred**2 + eps) * weight + bias
+            ),
+            "the mean is squared, and it is 0 here: square each distance, then take the mean": (
+                centred / np.sqrt(eps) * weight + bias
+            ),
             "ε is added to the root: add it to the variance, under the root": (
                 centred / (np.sqrt(variance) + eps) * weight + bias
             ),
@@ -311,7 +317,10 @@ def gelu(attempt: Attempt) -> None:
     root = math.sqrt(2.0 / math.pi)
     own = "use the Tensor's method .tanh()"
     power = "write x ** 3: ^ means exclusive or in Python"
-    with explained({"ufunc": own, "must be real number, not Tensor": own, "type(s) for ^": power}):
+    method = "a method is called with brackets: .tanh()"
+    with explained(
+        {"and 'method'": method, "ufunc": own, "must be real number, not Tensor": own, "type(s) for ^": power}
+    ):
         got = attempt(tensor(x))
     complain_of_array(got, "gelu", "use the Tensor's operators and its method tanh, so that gradients flow")
     same(

@@ -195,7 +195,7 @@ def _sincos(attempt: Attempt, rows: int, columns: int, D: int) -> None:
             "the four groups are below one another: concatenate along axis 1": np.concatenate(
                 np.split(right, 4, axis=1)
             ),
-            "a row of the grid has `columns` patches, not `rows`: the row is n // columns, the column n % columns": table(
+            "a row of the grid has `columns` patches: the row is n // columns, the column n % columns": table(
                 speeds, [(n % rows, n // rows) for n in range(rows * columns)]
             ),
             "this uses the patch's number n: use its column x and its row y": table(speeds, numbers),

@@ -61,7 +61,8 @@ def _wrong_columns(got: slice, columns: list[int], right: list[int], part: int, 
         part * D + head * D: "it skips D columns for each head: a head has D_h columns",
         head * D_h: "these are always queries: skip D columns for each part before it",
         part * D: "this is always head 0: skip D_h columns for each head before it",
-        right[0] - D_h: "this is the head before: heads count from 0",
+        right[0]
+        - D_h: "this is the head before: heads count from 0, and each part before this one has `heads` of them",
         right[0] + 1: "it begins one column late: columns count from 0",
         part * heads + head: "it counts heads instead of columns: multiply by D_h",
         (head * 3 + part) * D: "it skips D columns for each head and part: a head has D_h columns",
@@ -117,6 +118,9 @@ def split_heads(attempt: Attempt) -> None:
                 "its last two axes are swapped": right[i].swapaxes(-1, -2),
                 "the heads are in reverse order": right[i][:, ::-1],
                 "this is the packed Tensor: cut its last axis, such as qkv[..., :D]": qkv,
+                "the reshape cuts the images, reshape(3, B, ...): the parts are in the row, (B, N, 3, heads, D_h)": (
+                    qkv.reshape(3, B, N, heads, D_h).swapaxes(2, 3)[i]
+                ),
                 "the first reshape mixes tokens: it must begin with (B, N, ...), as the row is what is split": (
                     qkv.reshape(B, 3, N, heads, D_h).transpose(1, 0, 3, 2, 4)[i]
                 ),

@@ -340,6 +340,19 @@ def layer_norm(x, weight, bias, eps=1e-6):
     return names["normalise_row"](x, eps) * weight + bias
 
 
+@wrong("the squares are not averaged")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / (centred * centred + eps).sqrt() * weight + bias
+
+
+@wrong("square each distance, then take the mean")
+def layer_norm(x, weight, bias, eps=1e-6):
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = centred.mean(axis=-1, keepdims=True) ** 2
+    return centred / (variance + eps).sqrt() * weight + bias
+
+
 # -- gelu -------------------------------------------------------------------------------------------------
 
 
@@ -484,6 +497,11 @@ def gelu(x):
 @wrong("√(2/π) multiplies the tanh")
 def gelu(x):
     return x * 0.5 * ((x + x * x * x * 0.044715).tanh() * math.sqrt(2 / math.pi) + 1)
+
+
+@wrong("a method is called with brackets: .tanh()")
+def gelu(x):
+    return 0.5 * x * (1 + ((x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)).tanh)
 
 
 # -- Module: every class here has this name, so each answer calls itself `__class__` ------------------------

@@ -255,7 +255,7 @@ def learned_2d(X, Y):
     return concatenate([x, y], axis=1).reshape(1, h * w, 2 * half)
 
 
-@wrong("a row of the grid has `columns` patches, not `rows`")
+@wrong("a row of the grid has `columns` patches")
 def sincos2d(rows, columns, D):
     omega = 10_000.0 ** (-np.arange(D // 4) / (D // 4 - 1))
     x, y = np.meshgrid(np.arange(rows), np.arange(columns))

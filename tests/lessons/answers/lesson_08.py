@@ -65,6 +65,19 @@ def head_columns(part, head, heads, D):
     return slice(part * D, part * D + D // heads)
 
 
+@wrong("each part before this one has `heads` of them")
+def head_columns(part, head, heads, D):
+    D_h = D // heads
+    return slice(part * 3 * D_h + head * D_h, part * 3 * D_h + head * D_h + D_h)
+
+
+@wrong("the reshape cuts the images, reshape(3, B, ...)")
+def split_heads(qkv, heads):
+    B, N, width = qkv.shape
+    split = qkv.reshape(3, B, N, heads, width // 3 // heads).transpose(0, 1, 3, 2, 4)
+    return split[0], split[1], split[2]
+
+
 @right
 def split_heads(qkv, heads):
     B, N, width = qkv.shape
