@@ -266,9 +266,12 @@ def shifted(i: int, j: int, grid: tuple[int, int, int], stride: int) -> tuple[sl
 
 
 def windows(padded: Array, size: tuple[int, int], stride: int) -> Array:
-    """Return every window, side by side: (B, H, W, C) -> (B, H', W', h, w, C)."""
+    """Return every window, side by side: (B, H, W, C) -> (B, H', W', h, w, C), a view.
+
+    Only the strides are new. CuPy's `sliding_window_view` would wait for the GPU, once for each side of a window.
+    """
     grid = window_grid(padded, size, stride)
-    if size == (1, 1):
-        return padded[shifted(0, 0, grid, stride)][:, :, :, None, None]
-    view = xp_of(padded).lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2))  # (B, ., ., C, h, w)
-    return view[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
+    b, h, w, c = padded.strides
+    return xp_of(padded).lib.stride_tricks.as_strided(
+        padded, (*grid, *size, padded.shape[3]), (b, stride * h, stride * w, h, w, c)
+    )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..backend.gpu.cuda import device_memory
 from ..errors import NonFiniteLossError, OutOfMemory
 from ..models import Classifier
 from ..models.cost import images_that_fit
+
+if TYPE_CHECKING:
+    from .callbacks.callback import StepResult
 
 LEAST_ARRAYS = 3  # of the weights' size: weights, gradients, and the momentum of the optimisers that keep least
 
@@ -72,6 +76,13 @@ def check_gpu_memory(
         f"the memory of {memory / 1e9:.1f} GB of {device} is too small for batches of {batch_size} images in "
         f"micro-batches of {microbatch}: {advice}"
     )
+
+
+def check_finite(step: StepResult, checkpoint: Path | None) -> None:
+    """Raise NonFiniteLossError if the loss or the gradient of a step is infinite or not a number."""
+    for what, number in (("loss", step.loss), ("gradient's norm", step.norm)):
+        if not math.isfinite(number):
+            raise not_finite(f"the {what} became {number}", step.step, step.lr, checkpoint)
 
 
 def not_finite(what: str, step: int, lr: float, checkpoint: Path | None) -> NonFiniteLossError:

@@ -17,8 +17,8 @@ from ..models import ViT
 from ..utils.aliases import old_names
 from .callbacks.callback import StepResult
 from .distributed.parallel import batch_gradients
-from .failures import not_finite
-from .optim import clip_by_global_norm
+from .failures import check_finite
+from .optim import clip_by_global_norm, clip_on_gpu
 from .precision import divide_by
 from .run import RunResult
 
@@ -45,12 +45,16 @@ def train_run(run: Run) -> RunResult:
     for batch in run.batches():
         step = train_step(run, batch)
         run.tell("on_step_end", step)
+    run.read_steps()
     run.tell("on_run_end")
     return run.result()
 
 
 def train_step(run: Run, batch: Batch) -> StepResult:
     """Take one optimiser step on a batch; none if a gradient was too large for half precision.
+
+    On a GPU, nothing here waits for it unless the next line depends on a number: what is to be read is read later, with
+    that of other steps, by `Run.read_steps`.
 
     Args:
         run: its weights, its optimiser's state and its step change.
@@ -82,43 +86,41 @@ def train_step(run: Run, batch: Batch) -> StepResult:
             ranks=run.ranks,
             scale=run.precision.scale,
             weight_of=run.objective.weight_of,
+            read=not run.on_one_gpu,
         )
         divide_by(run.sums.flat, run.precision.scale)
-        norm = clip_by_global_norm(run.sums.flat, run.config.clip_grad or math.inf)
+        largest = run.config.clip_grad or math.inf
+        if run.on_one_gpu:
+            norm = clip_on_gpu(run.sums.flat[0], largest)
+        else:
+            norm = clip_by_global_norm(run.sums.flat, largest)
         run.progress.step += 1
-        finite = math.isfinite(result.loss) and math.isfinite(norm)
-        if finite:
+        step = StepResult(
+            (result.loss, result.right, norm), run.step, run.optimizer.lr, result.answers, len(batch.labels), begun
+        )
+        step.skipped = not run.reads_late and not (math.isfinite(step.loss) and math.isfinite(step.norm))
+        if not step.skipped:
             run.optimizer.step(result.gradients)
             run.precision.succeeded()
-    if not finite:
-        skip_step(run, result.loss, norm)
-    return StepResult(
-        loss=result.loss,
-        right=result.right,
-        answers=result.answers,
-        images=len(batch.labels),
-        skipped=not finite,
-        begun=begun,
-    )
+    if step.skipped:
+        scale_less(run, step)
+    return step
 
 
-def skip_step(run: Run, loss: float, norm: float) -> None:
-    """Leave the weights as they are; in float16, scale the loss of the next steps less, to keep their gradients finite.
+def scale_less(run: Run, step: StepResult) -> None:
+    """After a step that left the weights as they are, scale the loss of the next ones less: their gradients are finite.
 
     A skipped step counts: the schedule and the batches go on as if it had been taken.
 
     Args:
         run: the run.
-        loss: of the step.
-        norm: of its gradients.
+        step: whose loss or gradient is not finite.
 
     Raises:
         NonFiniteLossError: if another scale would not help.
     """
-    if not math.isfinite(loss):
-        raise not_finite(f"the loss became {loss}", run.step, run.optimizer.lr, run.last_saved)
-    if not run.precision.overflowed():
-        raise not_finite(f"the gradient's norm became {norm}", run.step, run.optimizer.lr, run.last_saved)
+    if not math.isfinite(step.loss) or not run.precision.overflowed():
+        check_finite(step, run.last_saved)
 
 
 __getattr__ = old_names(

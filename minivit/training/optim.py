@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, xp_of
-from ..backend.gpu.kernels import elementwise
-from ..backend.precision import wide
+from ..backend.gpu.kernels import elementwise, parts_of_rows, rowwise
+from ..backend.precision import wide, wide_type
+from ..backend.products import sum_of_parts
 from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..nn.module import Module, NamedParameters
@@ -610,10 +611,49 @@ def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> f
     return norm
 
 
+def clip_on_gpu(gradients: Array, max_norm: float) -> Array:
+    """Do as `clip_by_global_norm` for one array (n,) on a GPU, without waiting for the GPU.
+
+    Returns:
+        The norm before, (1,); infinite too if only its square is too large for float32.
+    """
+    square = _square(gradients)
+    shrink_to_norm(gradients, square, max_norm)
+    return xp_of(square).sqrt(square)
+
+
 def _joint_norm(arrays: list[Array]) -> float:
-    xp, half = xp_of(arrays[0]), arrays[0].dtype.itemsize == 2
-    squares = xp.stack([xp.vdot(wide(g), wide(g)) if half else xp.vdot(g, g) for g in arrays])
-    return math.sqrt(sum(to_numpy(squares).tolist()))  # one transfer from a GPU, since each one waits for it
+    xp, squares = xp_of(arrays[0]), [_square(g) for g in arrays]
+    together = squares[0] if len(squares) == 1 else xp.concatenate(squares)
+    return math.sqrt(sum(to_numpy(together).tolist()))  # one transfer from a GPU, since each one waits for it
+
+
+def _square(x: Array) -> Array:
+    """Return the sum of an array's squares, (1,). On a GPU it is read once: CuPy's vdot would write the products."""
+    xp, flat = xp_of(x), x.reshape(-1)
+    if xp is np:
+        return np.vdot(wide(flat), wide(flat)).reshape(1)
+    parts = parts_of_rows(flat)
+    share = -(-flat.size // parts)
+    sums = xp.empty((parts, 1), wide_type(x.dtype))
+    square_sums(sums, flat, share, flat.size)
+    return sum_of_parts(sums, sums.dtype)
+
+
+@rowwise(reads="x", writes="sums", wide="sums")
+def square_sums(sums: Array, x: Array, share: int, size: int) -> None:
+    """Write the sum of squares of each `share` neighbours in x (size,) into a row of `sums`, (k, 1)."""
+    for k in range(len(sums)):
+        part = x[k * share : (k + 1) * share]
+        sums[k] = np.vdot(part, part)
+
+
+@elementwise(reads="g square", writes="g", wide="square")
+def shrink_to_norm(g: Array, square: Array, most: float) -> None:
+    """Multiply g by most / norm, where `square` (1,) is that of the norm, if the norm is larger and finite."""
+    norm = math.sqrt(square[0])
+    if most < norm < math.inf:
+        g *= most / norm
 
 
 class ExponentialAverage:

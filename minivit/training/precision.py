@@ -38,9 +38,11 @@ class Precision:
         loss: the loss of a micro-batch, for `batch_gradients`.
         parameters: whose gradients are computed.
         scale: what the loss is multiplied by.
+        adapts: whether `scale` follows the gradients, so that each step needs to know whether they are finite.
     """
 
     scale = 1.0
+    adapts = False
 
     def __init__(self, objective: Objective, trained: Sequence[Tensor]):
         self.loss = objective.loss

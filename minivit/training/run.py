@@ -14,12 +14,12 @@ from ..data import Batch, Loader
 from ..errors import ConfigError, NonFiniteLossError
 from ..models import Classifier
 from .batches import RunData, Split
-from .callbacks.callback import Callback, Moment
+from .callbacks.callback import Callback, Moment, StepResult, read_together
 from .config import TrainConfig
 from .distributed.parallel import GradientSums
 from .distributed.ranks import Ranks
 from .evaluation import Confusion
-from .failures import last_good, out_of_memory
+from .failures import check_finite, last_good, out_of_memory
 from .folder import CHECKPOINT, Notes
 from .logs import Record
 from .metrics import Metric
@@ -175,6 +175,7 @@ class Run:
         stop: whether this process was told to stop.
         metrics: what is measured on the test set besides loss and accuracy, by name.
         progress: how far the run has come.
+        unread: steps whose numbers are not in `progress` yet, since they may still be on a GPU.
         confusion: of the last evaluation that this process made, for up to 50 classes.
         stopping: whether all ranks stop after this step.
         callbacks: in the order in which they are called.
@@ -200,6 +201,7 @@ class Run:
     stop: StopRequest
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
+    unread: list[StepResult] = field(default_factory=list)
     confusion: Confusion | None = None
     stopping: bool = False
     callbacks: Sequence[Callback] = ()
@@ -253,6 +255,33 @@ class Run:
     def out_of_patience(self) -> bool:
         """Whether so many evaluations brought no improvement that the run ends."""
         return 0 < self.config.patience <= self.progress.waited
+
+    @property
+    def on_one_gpu(self) -> bool:
+        """Whether a step leaves loss and norm on a GPU; ranks exchange theirs."""
+        return self.device != "cpu" and self.ranks.size == 1
+
+    @property
+    def reads_late(self) -> bool:
+        """Whether loss and norm stay there until they are logged: the scale of float16 depends on each step's."""
+        return self.on_one_gpu and not self.precision.adapts
+
+    def read_steps(self) -> None:
+        """Add the steps that were not read yet to the counts; on a GPU, this waits once for all of them.
+
+        Raises:
+            NonFiniteLossError: if a loss or a gradient is infinite or not a number.
+        """
+        steps, self.unread = self.unread, []
+        read_together(steps)
+        window = self.progress.window
+        for step in steps:
+            if not step.skipped:
+                check_finite(step, self.last_saved)
+            window.images += step.images
+            window.loss_sum += step.loss * step.images
+            window.correct += step.right
+            window.answers += step.answers
 
     def is_due(self, every: int) -> bool:
         """Return whether something that happens every so many steps, and at the end, happens now."""

@@ -478,15 +478,16 @@ def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callbac
         given: a script's.
     """
     config, bar = run.config, ProgressBar(run, show)
+    log_every = min(config.log_every, run.loader.steps_per_epoch or config.log_every)  # once an epoch at least
     callbacks: list[Callback | None] = [
         WeightAverage(run, run.average) if run.average else None,  # before anything evaluates or saves the average
-        StepCounter(run),  # before anything shows or logs the counts
+        StepCounter(run, log_every),  # before anything shows or logs the counts
         BestWeights(run),  # before anything logs an evaluation or saves the run: a checkpoint notes which was the best
         MetricsWriter(run.folder) if run.writes else None,  # only the first rank writes files
         TensorBoard(run.folder) if run.writes and config.tensorboard else None,
         bar,
         Outlook(run, bar),
-        StepLog(run, config.log_every),  # after the bar, which shows the counts that a log sets back to 0
+        StepLog(run, log_every),  # after the bar, which shows the counts that a log sets back to 0
         Evaluation(run),
         Snapshots(run, config.snapshots) if run.writes and config.snapshots else None,  # they note what was measured
         *given,  # they see what was measured, and may ask to stop

@@ -43,6 +43,7 @@ VIEWS = {
 class Crossings:
     """How often data went to the card and came back, and how often the card was told to do something.
 
+    back: how often this machine waited for the card: whatever is read from it waits for all that it was told before.
     moved: bytes that launches read and wrote: each of their arrays once, as if a cache held it until the launch ends.
     last_use: by address, how many launches there were when one last used an array, or its memory was handed out; of
               arrays that come from `empty`, into which alone a stream of its own may copy.
@@ -57,9 +58,8 @@ class Crossings:
 
 def address_of(array: np.ndarray) -> int:
     """Where the memory begins that an array, or what it is a view of, owns."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array.ctypes.data
+    base = array.base if isinstance(array.base, np.ndarray) else getattr(array.base, "base", None)  # of as_strided
+    return address_of(base) if isinstance(base, np.ndarray) else array.ctypes.data
 
 
 def launched(*arrays: Any, count: int = 1) -> None:
@@ -252,6 +252,8 @@ class ndarray:
 
     def __getitem__(self, index: Any) -> ndarray:
         found = np.asarray(self._host[index_of(index)])
+        parts = index if isinstance(index, tuple) else (index,)
+        Crossings.back += any(isinstance(part, ndarray) and part.dtype.kind == "b" for part in parts)  # it is counted
         if picks_by_array(index):
             launched(index, found, found)
         return card(found)
@@ -301,6 +303,10 @@ for _name in _NAMES:
 del ndarray.__array_function__  # with __array_ufunc__ = None and __array__ refusing, NumPy cannot take it in either way
 
 
+# What has a result, or a check, that depends on numbers of the card, which CuPy therefore reads.
+WAITS = {"argwhere", "bincount", "flatnonzero", "nonzero", "unique"}
+
+
 # -- functions ------------------------------------------------------------------------------------------
 
 
@@ -338,10 +344,14 @@ def _call(function: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     out = options.get("out")
     if out is not None and not isinstance(out, ndarray):
         raise TypeError("`out` must be an array of the card")
-    launches = _launches_of(getattr(function, "__name__", ""), args, out)
+    name = getattr(function, "__name__", "")
+    launches = _launches_of(name, args, out)
     function = product if function is np.matmul else function
     result = function(*host(args), **host_options(options))
     launched(args, result, count=launches)
+    if name == "vdot":  # the products are written and read
+        Crossings.moved += 2 * _bytes_of(args[0])
+    Crossings.back += name in WAITS or (name == "where" and len(args) == 1)
     if function is np.empty:
         Crossings.last_use[address_of(result)] = Crossings.launches
         if result.dtype.kind not in "biu":
@@ -378,9 +388,27 @@ def _launches_of(name: str, args: tuple[Any, ...], out: Any) -> int:
         return (2 if alike else 4) if len(arrays) > 8 and small and len(types) == 1 else len(arrays)
     if name == "ascontiguousarray":
         return not args[0].flags.c_contiguous
-    if name == "matmul" and max(array.ndim for array in args) > 2:  # each factor, and the result, stored in rows
-        return 1 + sum(not array.flags.c_contiguous for array in (*args, *([] if out is None else [out])))
+    if name == "matmul" and max(array.ndim for array in args) > 2:
+        return _launches_of_stacks(*args, out)
+    if name == "vdot":  # products, their sum, and its copy (`tensordot_core` in cupy/_core/_routines_linalg.pyx)
+        return 3
     return name not in VIEWS
+
+
+def _launches_of_stacks(x: ndarray, y: ndarray, out: Any) -> int:
+    """How many a product of stacks takes (`matmul` in cupy/_core/_routines_linalg.pyx).
+
+    Each factor is copied unless it is stored in rows, and in float32 or float64. Where one is broadcast, the addresses
+    of all matrices are computed, of factors and products, an axis at a time. A product of half precision is rounded,
+    and one that goes into an array not stored in rows is copied.
+    """
+    wide = np.promote_types(np.promote_types(x.dtype, y.dtype), np.float32)
+    copies = sum(not array.flags.c_contiguous or array.dtype != wide for array in (x, y))
+    copies += max(x.dtype.itemsize, y.dtype.itemsize) == 2
+    copies += out is not None and not out.flags.c_contiguous
+    axes = max(x.ndim, y.ndim) - 2
+    leading = [(1,) * (2 + axes - array.ndim) + array.shape[:-2] for array in (x, y)]
+    return 1 + copies + (3 * axes if leading[0] != leading[1] else 0)
 
 
 def _function(name: str) -> Any:
@@ -403,6 +431,18 @@ def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, b
         return card(np.asarray(a._host, dtype=dtype))
     Crossings.there += 1
     return ndarray._of(np.array(a, dtype=dtype))
+
+
+def as_strided(x: ndarray, shape: Any = None, strides: Any = None) -> ndarray:
+    return card(np.lib.stride_tricks.as_strided(host(x), shape, strides))
+
+
+def sliding_window_view(x: ndarray, window_shape: Any, axis: Any = None) -> ndarray:
+    """A view; but CuPy sends the window's shape to the card, and there asks of each length whether it is negative."""
+    lengths = asarray(np.atleast_1d(window_shape))
+    if any(length < 0 for length in lengths):
+        raise ValueError("`window_shape` cannot contain negative values")
+    return card(np.lib.stride_tricks.sliding_window_view(host(x), window_shape, axis))
 
 
 class CUDARuntimeError(RuntimeError):
@@ -440,7 +480,7 @@ class Device:
         Device._of_thread.index = self.id
 
     def synchronize(self) -> None:
-        pass
+        Crossings.back += 1
 
     @property
     def compute_capability(self) -> str:
@@ -670,9 +710,7 @@ def _modules() -> dict[str, ModuleType]:
     cupy.fuse = lambda *args, **options: args[0] if args else (lambda function: function)
 
     lib, tricks = ModuleType("cupy.lib"), ModuleType("cupy.lib.stride_tricks")
-    tricks.sliding_window_view = lambda x, window_shape, axis=None: _call(
-        np.lib.stride_tricks.sliding_window_view, (x, window_shape), {"axis": axis}
-    )
+    tricks.sliding_window_view, tricks.as_strided = sliding_window_view, as_strided
     lib.stride_tricks = tricks
     cupy.lib = lib
 

@@ -79,6 +79,12 @@ def parts_arguments(rng, shape):
     return rng.standard_normal((size, 1)), rng.standard_normal((parts, *shape[1:])), parts
 
 
+def squares_arguments(rng, shape):
+    x = rng.standard_normal(int(np.prod(shape)))
+    share = max(1, x.size // 3)
+    return rng.standard_normal((-(-x.size // share), 1)), x, share, x.size
+
+
 def added_row_arguments(rng, shape):
     return arrays(rng, shape, shape[-1:], shape)
 
@@ -105,6 +111,13 @@ ARGUMENTS = {
         lambda rng, shape: without(backward_row_arguments(rng, shape), 4),
     ],
     "add_parts": [parts_arguments],
+    "square_sums": [squares_arguments],
+    "shrink_to_norm": [
+        lambda rng, shape: (rng.standard_normal(shape), np.array([6.25]), 1.0),
+        lambda rng, shape: (rng.standard_normal(shape), np.array([6.25]), 2.5),
+        lambda rng, shape: (rng.standard_normal(shape), np.array([np.inf]), 1.0),
+        lambda rng, shape: (rng.standard_normal(shape), np.array([np.nan]), 1.0),
+    ],
     "add_to_rows": [
         added_row_arguments,
         lambda rng, shape: without(added_row_arguments(rng, shape), 1),

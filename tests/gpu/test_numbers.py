@@ -29,6 +29,9 @@ from tests.support import tiny_config
 # Their constants are Tensors in the machine's own memory, which no one may mix with the card's.
 MIXED = {"fused.linear: x alone", "fused.linear: weight alone", "fused.linear: bias alone"}
 
+# How many elements a mask picks is asked of the card.
+PICKS_BY_MASK = {"Tensor.__getitem__: masks", "ops.getitem: masks", "Tensor.__getitem__: mixtures",
+                 "ops.getitem: mixtures"}  # fmt: skip
 
 REAL = bool(os.environ.get("MINIVIT_GPU"))
 # Relative, in float64, of values and of gradients; a card's functions round in other ways.
@@ -49,19 +52,21 @@ def card():
 
 
 def value_and_gradients(function, arrays, on_card, cotangent=None):
-    """What a function of Tensors gives for these arrays, here or on the card."""
+    """What a function of Tensors gives for these arrays, here or on the card; and how often it waited for the card."""
     import cupy
 
     put = cupy.asarray if on_card else np.array
     leaves = [Tensor(put(array), requires_grad=True) for array in arrays]
+    waits = strict_cupy.Crossings.back
     out = function(*leaves)
     if cotangent is None:
         cotangent = np.random.default_rng(3).standard_normal(out.shape)
     out.backward(put(cotangent))
+    waits = strict_cupy.Crossings.back - waits
     assert isinstance(out.data, cupy.ndarray if on_card else np.ndarray)
     assert all(isinstance(leaf.grad, type(out.data)) for leaf in leaves if leaf.grad is not None)
     gradients = [None if leaf.grad is None else to_numpy(leaf.grad) for leaf in leaves]
-    return to_numpy(out.data), gradients
+    return to_numpy(out.data), gradients, waits
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - MIXED))
@@ -71,9 +76,10 @@ def test_an_op(name, data):
     function, *inputs = data.draw(CASES[name])
     arrays = [np.asarray(x.data if isinstance(x, Tensor) else x, np.float64) for x in inputs]
 
-    here, gradients_here = value_and_gradients(function, arrays, on_card=False)
-    there, gradients_there = value_and_gradients(function, arrays, on_card=True)
+    here, gradients_here, _ = value_and_gradients(function, arrays, on_card=False)
+    there, gradients_there, waits = value_and_gradients(function, arrays, on_card=True)
 
+    assert REAL or not waits or name in PICKS_BY_MASK
     np.testing.assert_allclose(there, here, rtol=EXACT, atol=1e-11 if REAL else 1e-12)
     for mine, other in zip(gradients_there, gradients_here, strict=True):
         if other is None:
@@ -111,8 +117,10 @@ def loss_and_gradients(model, device):
     put = partial(to_device, device=device)
     rng = np.random.default_rng(1)
     images = put(rng.standard_normal((2, *model.config.image_shape)).astype(np.float64))
-    loss = minivit.cross_entropy(model(images), put(np.array([0, 2])), smoothing=0.1)
+    labels, waits = put(np.array([0, 2])), strict_cupy.Crossings.back
+    loss = minivit.cross_entropy(model(images), labels, smoothing=0.1)
     loss.backward()
+    assert REAL or strict_cupy.Crossings.back == waits
     return loss.item(), {name: to_numpy(p.grad) for name, p in model.named_parameters() if p.grad is not None}
 
 

@@ -1,5 +1,6 @@
 """What only a stand-in can show: an op that goes past the card is caught, and cards that cannot be used are said."""
 
+import json
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,16 +15,19 @@ from minivit.backend.gpu.cuda import device_memory
 from minivit.backend.workers import Workers
 from minivit.engine import ops
 from minivit.engine.fused import softmax_in_place
-from minivit.errors import ConfigError, MissingExtraError, OutOfMemory
+from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError, OutOfMemory
 from minivit.models import cost, model_config
-from minivit.training import Callback, TrainConfig, Trainer, train, trainer
+from minivit.models.names import build
+from minivit.training import Callback, TrainConfig, Trainer, loop, train, trainer
 from minivit.training.distributed.parallel import GradientSums, batch_gradients, evaluate
 from minivit.training.distributed.ranks import MPIRanks
 from minivit.training.failures import out_of_memory
 from minivit.training.objectives import Classes
-from minivit.training.optim import AdamW, ExponentialAverage, clip_by_global_norm
+from minivit.training.optim import AdamW, ExponentialAverage, clip_by_global_norm, clip_on_gpu
 from minivit.training.precision import check_precision, precision
+from minivit.weights.sources.minivit import read_arrays
 from tests.gpu import strict_cupy
+from tests.gpu.test_numbers import small
 from tests.support import tiny_config, tiny_vit
 
 
@@ -58,9 +62,9 @@ def steps_cost(depth, name="float32"):
     marks = []
     way.refresh()
     with Workers(1) as workers:
-        batch_gradients(way.loss, way.parameters, images, labels, workers=workers, microbatch=16, sums=sums)
+        batch_gradients(way.loss, way.parameters, images, labels, workers=workers, microbatch=16, sums=sums, read=False)
         marks.append((crossings.launches, crossings.back))
-    clip_by_global_norm(sums.flat, 1e-3)
+    clip_on_gpu(sums.flat[0], 1e-3)
     marks.append((crossings.launches, crossings.back))
     optimizer.step(sums.sums)
     marks.append((crossings.launches, crossings.back))
@@ -86,18 +90,117 @@ def test_a_run_on_one_gpu_has_all_gradients_in_one_array_and_takes_a_batch_in_on
 
 
 def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():
-    """One for each parameter would be hundreds; and whatever is read from a card waits for all that it was told."""
+    """One for each parameter would be hundreds; and nothing is read from the card, which would wait for all of it."""
     costs = {depth: steps_cost(depth) for depth in (2, 2, 5)}  # the first makes what is kept
 
     own = {
         depth: (clipped[0] - passed[0], stepped[0] - clipped[0]) for depth, (passed, clipped, stepped) in costs.items()
     }
-    assert own[2] == own[5] == (3, 2)
+    assert own[2] == own[5] == (4, 2)
     assert costs[5][0][0] - costs[2][0][0] == 3 * 40  # forward and backward of three blocks
-    for passed, clipped, stepped in costs.values():
-        assert passed[1] == 1  # the loss and the number of right answers, together
-        assert clipped[1] - passed[1] == 1  # the norm
-        assert stepped[1] == clipped[1]
+    assert {waits for marks in costs.values() for _, waits in marks} == {0}
+
+
+NETWORKS = {
+    "ViT": lambda: tiny_config(),
+    "hybrid": lambda: small("R50+ViT-B_16"),
+    "ResNet-50": lambda: small("BiT-R50x1"),
+}
+STEPS, EVERY = 6, 3  # of a run, and from log to log
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "waits"),
+    [
+        ("ViT", "float32", 0), ("ViT", "tf32", 0), ("ViT", "bfloat16", 0), ("ViT", "float16", 1),
+        *(pytest.param(network, name, 0, marks=pytest.mark.slow) for network in ("hybrid", "ResNet-50")
+          for name in ("float32", "bfloat16")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("microbatch", [4, 2])
+def test_a_step_waits_for_no_gpu_and_a_log_waits_once(tmp_path, network, name, waits, microbatch):
+    """In float16 each step waits once: the scale of the loss follows from the gradient."""
+    if name == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    model = build(NETWORKS[network](), seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (12, *model.config.image_shape), np.uint8)
+    config = TrainConfig(
+        steps=STEPS, batch_size=4, device="cuda", precision=name, log_every=EVERY, clip_grad=0.1, microbatch=microbatch,
+        eval_every=0, optimizer="adamw", ema_decay=0.9,
+    )  # fmt: skip
+    seen = []
+
+    class Look(Callback):
+        def on_run_start(self):
+            seen.append(strict_cupy.Crossings.back)
+
+        def on_step_end(self, step):
+            seen.append(strict_cupy.Crossings.back)
+
+    Trainer(model, (images, np.arange(12) % 3), None, config, [Look()], show=False).fit()
+
+    logs = 0 if waits else 1
+    assert np.diff(seen).tolist() == [waits + logs * (step % EVERY == 0) for step in range(1, STEPS + 1)]
+
+
+def test_a_callback_may_ask_for_the_numbers_of_a_step_at_once(tmp_path):
+    """What a run on a GPU gives is what one on the processor gives, whether it is asked for early or late."""
+    losses = {}
+
+    class Look(Callback):
+        def on_step_end(self, step):
+            losses.setdefault(self.run.device, []).append((step.loss, step.right, step.norm))
+
+    for device in ("cpu", "cuda"):
+        config = TrainConfig(dataset="shapes", steps=4, batch_size=16, train_images=96, validation=20, device=device,
+                             microbatch=8, log_every=4, eval_every=0)  # fmt: skip
+        Trainer(config=config, callbacks=[Look()], out=tmp_path / device, show=False).fit()
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-4)
+    assert all(type(right) is int for _, right, _ in losses["cuda"])
+    lines = [(tmp_path / device / "metrics.jsonl").read_text(encoding="utf-8").splitlines() for device in losses]
+    here, there = (json.loads(line[-1]) for line in lines)
+    assert there["loss"] == pytest.approx(np.mean([loss for loss, _, _ in losses["cuda"]]))
+    assert here["accuracy"] == there["accuracy"]
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient's norm"])
+def test_a_number_that_is_not_finite_is_found_at_the_log_and_its_step_named(tmp_path, monkeypatch, what):
+    """The weights are nan by then; but the checkpoint is older, since a run reads before it saves."""
+    original, steps = loop.batch_gradients, []
+
+    def planted(*arguments, **options):
+        result = original(*arguments, **options)
+        steps.append(result)
+        if len(steps) == 4:
+            result.loss = result.loss + math.nan if what == "loss" else result.loss
+            result.gradients[0][...] = math.nan
+        return result
+
+    monkeypatch.setattr(loop, "batch_gradients", planted)
+    config = TrainConfig(dataset="shapes", steps=9, batch_size=16, train_images=64, validation=20, device="cuda",
+                         log_every=EVERY, eval_every=0)  # fmt: skip
+    with pytest.raises(NonFiniteLossError, match=f"the {what} became nan at step 4 with learning rate"):
+        train(config, tmp_path / "late", show=False)
+    assert len(steps) == 2 * EVERY and not (tmp_path / "late" / "checkpoint.npz").exists()
+
+    steps.clear()
+    with pytest.raises(NonFiniteLossError, match=f"the {what} became nan at step 4 with learning rate"):
+        train(replace(config, save_every=0.0), tmp_path / "saved", show=False)
+    header, arrays = read_arrays(tmp_path / "saved" / "checkpoint.npz")
+    assert len(steps) == 4 and header["step"] == 3
+    assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+def test_an_array_is_clipped_on_a_gpu_as_on_the_processor_without_a_wait(cupy):
+    g = np.random.default_rng(0).standard_normal(100_003).astype(np.float32)
+    for most in (1.0, math.inf):
+        here, there = g.copy(), cupy.asarray(g)
+        norm = clip_by_global_norm([here], most)
+        before = strict_cupy.Crossings.back, strict_cupy.Crossings.launches
+        found = clip_on_gpu(there, most)
+        assert strict_cupy.Crossings.back == before[0] and strict_cupy.Crossings.launches - before[1] <= 5
+        np.testing.assert_allclose(to_numpy(found), [norm], rtol=1e-5)
+        np.testing.assert_allclose(to_numpy(there), here, rtol=1e-5)
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])

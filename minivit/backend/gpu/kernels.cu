@@ -167,6 +167,19 @@ __global__ void add_parts(Index rows, Index n, T* out, const Wide<T>* sums, doub
     }
 }
 
+// sums <- the sums of squares in x (size), a row for so many neighbours.
+template <typename T>
+__global__ void square_sums(Index rows, Index n, Wide<T>* sums, const T* x, double share_, double size_) {
+    const Index share = share_, size = size_;
+    EACH_ROW(row) {
+        const Index end = (row + 1) * share < size ? (row + 1) * share : size;
+        Wide<T> sum = 0;
+        for (Index i = row * share + FIRST_THREAD % LANES; i < end; i += LANES) sum += wide(x[i]) * wide(x[i]);
+        sum = sum_of_lanes(sum);
+        if (FIRST_THREAD % LANES == 0) sums[row] = sum;
+    }
+}
+
 // out <- out + z + plus, for a row z; each of the two may be missing
 template <typename T>
 __global__ void add_to_rows(Index rows, Index n, T* out, const T* z, const T* plus) {
@@ -207,6 +220,14 @@ __global__ void gelu_erf(Index rows, Index n, const T* x, T* out, T* derivative)
         out[i] = rounded<T>(value * phi);
         if (derivative) derivative[i] = rounded<T>(phi + value * density * exp(W(-0.5) * value * value));
     }
+}
+
+// g <- g most / norm if the norm, the root of `square`, is larger and finite
+template <typename T>
+__global__ void shrink_to_norm(Index rows, Index n, T* g, const Wide<T>* square, double most_) {
+    const Wide<T> norm = sqrt(*square), most = most_;
+    if (!(most < norm && norm - norm == 0)) return;
+    EACH_ELEMENT(i) g[i] = rounded<T>(wide(g[i]) * (most / norm));
 }
 
 // mean <- momentum mean + gradient + decay w, w <- w - lr mean

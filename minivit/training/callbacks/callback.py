@@ -2,32 +2,66 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+from ...backend.arrays import plain_numbers
 from ..logs import Record
 
 if TYPE_CHECKING:
     from ..run import Run
 
 
-class StepResult(NamedTuple):
+@dataclass
+class StepResult:
     """What one training step gave.
 
+    A step on a GPU leaves its numbers there, and the run reads those of many steps at once when it logs: to read one
+    is to wait until the GPU has done all that it was told. So `loss`, `right` and `norm` wait if they are asked sooner.
+
     Attributes:
-        loss: the mean over the batch.
-        right: how many answers were right, of `answers`.
+        numbers: `loss`, `right` and `norm`; arrays of one element on a GPU until they are read.
+        step: its number, counted from 1.
+        lr: its learning rate.
         answers: how many questions the batch asked: one for each image, or for each corrupted patch.
         images: the size of the batch.
-        skipped: whether no weight was changed, since a gradient was too large for half precision.
         begun: when the step began, by `time.perf_counter`, in seconds.
+        skipped: whether no weight was changed, since a gradient was too large for half precision.
     """
 
-    loss: float
-    right: int
+    numbers: Sequence[Any]
+    step: int
+    lr: float
     answers: int
     images: int
-    skipped: bool
     begun: float
+    skipped: bool = False
+
+    @property
+    def loss(self) -> float:
+        """The mean over the batch."""
+        read_together([self])
+        return self.numbers[0]
+
+    @property
+    def right(self) -> int:
+        """How many answers were right, of `answers`."""
+        read_together([self])
+        return int(self.numbers[1])
+
+    @property
+    def norm(self) -> float:
+        """The Euclidean norm of the gradient, before it was clipped."""
+        read_together([self])
+        return self.numbers[2]
+
+
+def read_together(steps: Sequence[StepResult]) -> None:
+    """Read what steps left on a GPU, in one transfer."""
+    numbers = iter(plain_numbers(*(number for step in steps for number in step.numbers)))
+    for step in steps:
+        step.numbers = [next(numbers) for _ in step.numbers]
 
 
 Moment = Literal[

@@ -59,12 +59,14 @@ class CheckpointSaver(Callback):
         """Write the checkpoint, unless this step is saved already.
 
         Raises:
-            NonFiniteLossError: if a weight is infinite or not a number; nothing is written then.
+            NonFiniteLossError: if a weight, or the loss of a step since, is infinite or not a number; nothing is
+                written then.
             SaveError: if it cannot be written.
         """
         run = self.run
         if self.saved_step == run.step:
             return
+        run.read_steps()  # before the weights replace the last good ones
         with run.stop.saving():
             MetricsFile(run.folder / METRICS).sync()  # a checkpoint must not outlive the lines before it
             save_run(run)

@@ -42,6 +42,7 @@ class Evaluation(Callback):
     def evaluate(self) -> None:
         """Measure on all ranks, and log the result."""
         run, dataset = self.run, self.run.data.test
+        run.read_steps()
         completed = False
         logits: dict[int, np.ndarray] = {}  # of each batch that this rank measured, by its first image
         predicted = np.full(len(dataset), UNSEEN)  # (N,), by this rank

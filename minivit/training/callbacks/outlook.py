@@ -47,6 +47,7 @@ class Outlook(Callback):
         if run.total_steps - self.first_step < SHORT_RUN:
             return
         if done == TIMED_STEPS:
+            run.read_steps()  # a GPU may not have finished them
             seconds = self.bar.seconds_a_step
             left = duration_text(seconds * (run.total_steps - run.step))
             note = "" if run.progress.evaluated > self.first_step else ", evaluations not counted"

@@ -42,8 +42,9 @@ class ProgressBar(Callback):
         if self.second_begun is None:
             self.second_begun = time.perf_counter()
         window = self.run.progress.window
-        text = f"loss {window.loss:.3f}, accuracy {window.accuracy:.1%}, {speed_text(window.speed)} images/s"
-        self.steps.set_postfix_str(text, refresh=False)
+        if not self.run.unread:
+            text = f"loss {window.loss:.3f}, accuracy {window.accuracy:.1%}, {speed_text(window.speed)} images/s"
+            self.steps.set_postfix_str(text, refresh=False)
         self.steps.update()
 
     def on_log(self, record: Record) -> None:

@@ -36,4 +36,5 @@ class Snapshots(Callback):
 
     def _save_if_due(self) -> None:
         if self.run.step in self.steps:
+            self.run.read_steps()
             save_snapshot(self.run)

@@ -9,21 +9,35 @@ from .callback import Callback, StepResult
 
 
 class StepCounter(Callback):
-    """Adds each step to the run's counts."""
+    """Adds each step to the run's counts.
 
-    def __init__(self, run: Run):
-        self.run = run
+    A step on a GPU goes on after it was launched, beside the time in which the next batch is awaited. Its time is that
+    since the last step was counted.
+
+    Args:
+        run: the run.
+        every: as `StepLog`'s; what is not to be logged yet stays on a GPU.
+    """
+
+    def __init__(self, run: Run, every: int):
+        self.run, self.every = run, every
+        self.counted: float | None = None  # when the last step was; None if something else has happened since
 
     def on_step_end(self, step: StepResult) -> None:
         """Add loss, answers and the time since the step began: of training, and of averaging the weights."""
-        progress, window = self.run.progress, self.run.progress.window
-        seconds = time.perf_counter() - step.begun
-        progress.seconds += seconds
-        window.seconds += seconds
-        window.images += step.images
-        window.loss_sum += step.loss * step.images
-        window.correct += step.right
-        window.answers += step.answers
+        run, progress = self.run, self.run.progress
+        run.unread.append(step)
+        if not run.reads_late or run.is_due(self.every):
+            run.read_steps()
+        now = time.perf_counter()
+        begun = step.begun if self.counted is None or not run.reads_late else self.counted
+        self.counted = now
+        progress.seconds += now - begun
+        progress.window.seconds += now - begun
+
+    def on_evaluation_end(self, completed: bool) -> None:
+        """Leave out the time of the evaluation."""
+        self.counted = None
 
 
 class StepLog(Callback):
@@ -31,11 +45,11 @@ class StepLog(Callback):
 
     Args:
         run: the run.
-        every: after how many steps to log, or once an epoch if that has fewer; the last step is logged too.
+        every: after how many steps to log; the last step is logged too.
     """
 
     def __init__(self, run: Run, every: int):
-        self.run, self.every = run, min(every, run.loader.steps_per_epoch or every)
+        self.run, self.every = run, every
 
     def on_step_end(self, step: StepResult) -> None:
         """Log what is due, and begin the counts anew."""

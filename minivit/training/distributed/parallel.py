@@ -37,14 +37,14 @@ class BatchResult:
     """What one batch gave.
 
     Attributes:
-        loss: the mean over the batch.
-        right: how many of the answers were right.
+        loss: the mean over the batch; an array of one element if it was not read from a GPU.
+        right: how many of the answers were right; as `loss`.
         answers: how many there were.
         gradients: of the mean loss, one array for each parameter.
     """
 
-    loss: float
-    right: int
+    loss: float | Array
+    right: int | Array
     answers: int
     gradients: list[Array]
 
@@ -237,6 +237,7 @@ def batch_gradients(
     ranks: Ranks = ALONE,
     scale: float = 1.0,
     weight_of: Callable[[Array], float] = len,
+    read: bool = True,
 ) -> BatchResult:
     """Return loss and gradients of one batch, computed micro-batch by micro-batch.
 
@@ -254,13 +255,15 @@ def batch_gradients(
         scale: multiplies the loss before the backward pass, and so the gradients in the sums.
         weight_of: an objective's: takes labels, and returns the weight of their images in the batch's mean loss;
             `loss_of` returns the weighted mean of its micro-batch. [default: all images count alike]
+        read: whether to read loss and right answers from a GPU, which waits until it has computed them. Several ranks
+            always do.
     """
     sums = sums or GradientSums(parameters)
     slices, own = micro_batches_of_rank(len(images), microbatch, ranks)
     places = {id(parameter): place for place, parameter in enumerate(parameters)}
     whole = weight_of(labels)
 
-    def run(number: int) -> tuple[float, int, int]:
+    def run(number: int) -> tuple[float | Array, int | Array, int]:
         part = slices[number]
         share = weight_of(labels[part]) / whole
         right: Array | int = 0
@@ -284,6 +287,8 @@ def batch_gradients(
             value = value_and_stream(loss, ready)
         for place in unused:
             sums.add(number - own.start, place, None)
+        if not read and ranks.size == 1:
+            return value if scale == 1.0 else value / scale, right, answers
         loss_now, right_now = plain_numbers(value, right)  # a GPU has been told everything by now
         return loss_now / scale, int(right_now), answers
 
