@@ -47,9 +47,15 @@ __device__ inline float wide(Bfloat16 x) { return __uint_as_float((unsigned)x.bi
 template <typename T> __device__ T rounded(Wide<T> x) { return x; }
 template <> __device__ inline Half rounded<Half>(float x) { return Half{half_of_float(x)}; }
 template <> __device__ inline Bfloat16 rounded<Bfloat16>(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800  // one instruction; it takes 8 registers less in normalize_backward
+    unsigned short rounded;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded) : "f"(x));
+    return Bfloat16{rounded};
+#else
     const unsigned bits = __float_as_uint(x);
     if (x != x) return Bfloat16{(unsigned short)(bits >> 16 | 64)};  // nan stays nan
     return Bfloat16{(unsigned short)(bits + 0x7fff + (bits >> 16 & 1) >> 16)};
+#endif
 }
 
 // -- warps -----------------------------------------------------------------------------------------------------
