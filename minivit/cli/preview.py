@@ -47,6 +47,7 @@ def _preview(options: argparse.Namespace) -> int:
         if not 1 <= count <= most:
             raise ConfigError(f"--{name} must be from 1 to {most}, not {count}")
     path = figure_path(options, "preview.png")
+    taken(options, "device", None)  # the processor makes the batches
     found = preview_of(config_of(options), batches, run_of(options), show=True)
     preview_figure(found, path, images)
     print(printable(found.caption.replace("\n", "; ")))

@@ -193,6 +193,7 @@ def options_of_new_run(options: argparse.Namespace, given: dict[str, Any], comma
     if command == "finetune" and not found.options.get("weights"):
         raise ConfigError("fine-tuning starts from weights: give --weights, a file, a run's folder or a published name")
     config = TrainConfig(**found.options)
+    check_device(config.device)  # before images are downloaded to be counted
     sentences = [*_words_of_recipe(found), *found.notes]
     needs_data = command == "finetune" and found.source and bool(fitted_to_data(1, found.options)[0])
     if needs_data or config.validation:

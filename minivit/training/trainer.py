@@ -365,7 +365,8 @@ def build_run(
     asked, config = config, anchored(config)
     check_shareable(config.batch_size, ranks)
     device = ranks.device(config.device)
-    check_precision(config.precision, device)  # before anything is read or written
+    check_device(device)  # before anything is read or written
+    check_precision(config.precision, device)
     if config.tensorboard:
         require_tensorboard()
 

@@ -116,6 +116,26 @@ def test_an_unknown_device_is_said_before_weights_are_looked_for(command, capsys
     assert "unknown device 'gpu': use 'cpu', 'cuda'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["train", "train --validation 5", "finetune --weights ViT-Ti_16-224-augreg", "pretrain --recipe none", "lr-find",
+     "lr-find --weights ViT-Ti_16-224-augreg"],
+)  # fmt: skip
+def test_a_device_that_is_not_there_is_said_before_a_data_set_is_looked_for(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minivit.training.batches.find_data", lambda *_, **__: pytest.fail("it looked for the data"))
+    assert cli.main([*command.split(), "--dataset", "cifar10", "--data-dir", "new", "--device", "cuda:2"]) == 2
+    said = capsys.readouterr()
+    assert "there is no device 'cuda:2': this machine has cuda:0 to cuda:1" in said.err and "training ViT" not in said.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_preview_needs_no_gpu(tmp_path, monkeypatch, capsys, undrawn):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["preview", "--dataset", "shapes", "--train-images", "40", "--device", "cuda:2"]) == 0
+    assert strict_cupy.Crossings.launches == 0
+
+
 def test_the_default_device_is_the_one_of_runs():
     parser = cli.build_parser()
     assert parser.parse_args(["predict", "x.png", "--weights", "w"]).device == TrainConfig().device == "cpu"
