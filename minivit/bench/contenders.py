@@ -128,7 +128,7 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
         mixed.refresh()
         batch_gradients(
             mixed.loss, mixed.parameters, to_device(images, job.device), to_device(labels, job.device),
-            workers=workers, microbatch=microbatch, sums=sums, scale=mixed.scale,
+            workers=workers, microbatch=microbatch, sums=sums, scale=mixed.scale, read=False,
         )  # fmt: skip
         divide_by(sums.flat, mixed.scale)
         if job.precision != "float16" or math.isfinite(clip_by_global_norm(sums.flat, math.inf)):

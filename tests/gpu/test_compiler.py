@@ -1,4 +1,4 @@
-"""NVIDIA's compiler takes the kernels, for three generations of GPUs, and needs no memory for what registers should hold.
+"""NVIDIA's compiler takes the kernels, for three generations of GPUs, and keeps all that they compute in registers.
 
 `make test-kernels` installs the compiler, a library of NVIDIA's (NVRTC) that needs no card.
 """

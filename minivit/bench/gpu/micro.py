@@ -131,6 +131,8 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
     weights, gradient = (normal(dim * hidden) for _ in range(2))
     mean, square = (normal(dim * hidden, dtype=wide) for _ in range(2))
     square = abs(square)
+    shares = parts_of_rows(gradient)
+    squares, one = normal(shares, 1, dtype=wide), xp_of(x).ones(1, wide)
     key = (1, 2, 3, 4)
     calls: dict[str, tuple[Any, Callable[[], object], float]] = {
         "softmax_in_place": (scores, lambda: fused.softmax_in_place(scores, 0.125, y), 1 + share),
@@ -146,6 +148,12 @@ def kernel_calls(bench: Bench, size: Sizes, element: str) -> dict[str, tuple[str
         "gelu_tanh": (h, lambda: fused.gelu_tanh(h, active, slope), 3),
         "gelu_erf": (h, lambda: fused.gelu_erf(h, active, slope), 3),
         "drop": (x, lambda: fused.drop(x, out, *key, 2**31, 2.0), 2),
+        "square_sums": (
+            gradient,
+            lambda: optim.square_sums(squares, gradient, -(-gradient.size // shares), gradient.size),
+            1,
+        ),
+        "shrink_to_norm": (gradient, lambda: optim.shrink_to_norm(gradient, one, 1 - 1e-6), 2),
         "sgd_step": (weights, lambda: optim.sgd_step(weights, gradient, mean, 0.1, 0.9, 0.0), 3 + 2 / share),
         "adam_step": (
             weights,
