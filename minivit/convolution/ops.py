@@ -268,7 +268,7 @@ def shifted(i: int, j: int, grid: tuple[int, int, int], stride: int) -> tuple[sl
 def windows(padded: Array, size: tuple[int, int], stride: int) -> Array:
     """Return every window, side by side: (B, H, W, C) -> (B, H', W', h, w, C), a view.
 
-    Only the strides are new. CuPy's `sliding_window_view` would wait for the GPU, once for each side of a window.
+    Only the strides are new: `sliding_window_view` would also check the window's size, in an array in some libraries.
     """
     grid = window_grid(padded, size, stride)
     b, h, w, c = padded.strides
