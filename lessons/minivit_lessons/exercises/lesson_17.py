@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import math
 import re
 import textwrap
@@ -236,10 +237,12 @@ class _Watched:
     def __init__(self, form: Form):
         self.form = form
         self.points: list[np.ndarray] = []
+        self.outs: list[np.ndarray] = []
         self.centres: list[np.ndarray] = []  # where the derivative is asked for
 
     def __call__(self, x: np.ndarray, out: np.ndarray, derivative: np.ndarray | None) -> None:
         self.points.append(np.array(x))
+        self.outs.append(np.asarray(out))
         if derivative is not None:
             self.centres.append(self.points[-1])
         self.form(x, out, derivative)
@@ -271,6 +274,8 @@ class _Watched:
             return f"the step {high - middle:.2g} is too large: use 1e-5"
         if high - middle < 1e-8:
             return f"the step {high - middle:.2g} is too small: rounding spoils the difference; use 1e-5"
+        if any(np.shares_memory(a, b) for a, b in itertools.combinations(self.outs, 2)):
+            return "two calls write into the same array: give each call its own"
         return "is the difference (above - below) / (2 * step), with its parentheses, and the tolerance 1e-6?"
 
 
@@ -278,7 +283,7 @@ class _Watched:
 def slope_is_right(attempt: Attempt) -> None:
     """Check that the learner's test accepts right functions and rejects each broken one."""
     fills = "form returns nothing: it fills the arrays that you pass, form(x, out, derivative)"
-    known = {"missing 1 required": fills, "missing 2 required": fills, "'NoneType'": fills}
+    known = {"item assignment": fills, "missing 1 required": fills, "missing 2 required": fills, "'NoneType'": fills}
     for name, form in RIGHT_FORMS.items():
         watched = _Watched(form)
         with explained(known):
@@ -467,7 +472,9 @@ def rule_broken(attempt: Attempt) -> None:
     """Check that ops of the library pass, and that each broken one is told its rule."""
     for name, (wanted, op, why) in INSPECTED.items():
         a, b = np.random.default_rng(5).standard_normal((2, 2, 3))
-        got = attempt(op, a, b)
+        inputs = "op takes Tensors that require gradients: Tensor(a, requires_grad=True)"
+        with explained({"no attribute 'vjp'": inputs, "no attribute '_node'": inputs}):
+            got = attempt(op, a, b)
         if not isinstance(got, str) or got not in ("", "changes dy", "shares an array", "wrong gradient"):
             raise Complaint(
                 f"rule_broken returns {got!r} for {name}: it must be 'changes dy', 'shares an array', "

@@ -26,7 +26,7 @@ def package_map(sizes: Mapping[str, int], entered: Collection[str]) -> Any:
         sizes: lines of code by file, such as `models/vit.py`.
         entered: the files to draw in blue; the others are pale.
     """
-    figure = new_figure(10.4, 5.3)
+    figure = new_figure(10.4, 7.5)
     axes = figure.subplots()
     highest = 0.0
     for column, parts in enumerate(COLUMNS):
@@ -34,16 +34,16 @@ def package_map(sizes: Mapping[str, int], entered: Collection[str]) -> Any:
         for part in parts:
             files = {name: lines for name, lines in sizes.items() if name.startswith(f"{part}/") and lines > 5}
             axes.text(column + 0.46, top + 14, part, ha="center", va="bottom", fontsize=10, weight="bold")
-            top += 60
+            top += 40
             for name, lines in sorted(files.items(), key=lambda pair: -pair[1]):
                 colour = BLUE if name in entered else PALE
                 axes.bar(column, lines, 0.92, top, align="edge", color=colour, edgecolor="white", linewidth=1.2)
-                if lines >= 34:
+                if lines >= 90:  # high enough for its name
                     text = name.partition("/")[2].removesuffix(".py")
                     ink = "white" if name in entered else "black"
-                    axes.text(column + 0.46, top + lines / 2, text, ha="center", va="center", fontsize=8, color=ink)
+                    axes.text(column + 0.46, top + lines / 2, text, ha="center", va="center", fontsize=7, color=ink)
                 top += lines
-            top += 75
+            top += 170
         highest = max(highest, top)
     axes.set_xlim(0, len(COLUMNS))
     axes.set_ylim(0, highest)

@@ -478,7 +478,7 @@ def slope_is_right(form):
     return bool(np.allclose(d, (a - o) / 1e-5, atol=1e-8, rtol=0))
 
 
-@wrong("is the difference (above - below) / (2 * step), with its")
+@wrong("two calls write into the same array: give each")
 def slope_is_right(form):
     x = np.linspace(-4, 4, 41)
     out, d, a = (np.empty_like(x) for _ in range(3))
@@ -533,3 +533,11 @@ def slope_is_right(form):
     out, derivative = np.empty_like(x), np.empty_like(x)
     form(x, out, derivative)
     return bool(np.allclose(derivative, np.gradient(out, x), atol=1e-6))
+
+
+@wrong("op takes Tensors that require gradients")
+def rule_broken(op, a, b):
+    out = op(Tensor(a), Tensor(b))
+    dy = np.ones(out.shape)
+    first, second = out._node.vjp(dy)
+    return "" if (dy == 1).all() else "changes dy"
