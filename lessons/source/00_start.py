@@ -89,14 +89,14 @@ star = data.images[list(data.labels).index(data.classes.index("star"))]
 show(gallery.draw_patches(star, 4), "A star of 32 x 32 pixels, and the same cut into eight rows of eight patches.")
 
 # %% [markdown]
-# Which pieces influence the answer of the trained network? A piece keeps its colours if its influence is the largest, and is grey if
-# it has none. You write the part of the network that decides this in [lesson 07](07_attention.ipynb), and make such maps in
+# Which pieces does the trained network look at? A piece keeps its colours if the network looks at it most, and is grey if
+# the network does not look at it. You write the part of the network that decides this in [lesson 07](07_attention.ipynb), and make such maps in
 # [lesson 12](12_inside.ipynb). If you see a slider, use it to look at other images.
 
 
 # %%
 def draw_attention(first):
-    """Five images under the network's answers, and below each what the answer depends on."""
+    """Five images under the network's answers, and below each what the network looks at."""
     pixels = data.images[first : first + 5]
     answers = [data.classes[k] for k in model.predict(pixels).argmax(axis=1)]
     figure = new_figure(6.8, 3)
@@ -278,7 +278,7 @@ show(gallery.draw_accuracies(accuracies, chance=0.1), gallery.SCALING_ALT)
 #
 # </details>
 #
-# The last way, colours in the wrong order, does no harm here. Why? Would it do harm with photographs of fruit?
+# The last way, colours in the wrong order, does hardly any harm here. Why? Would it do harm with photographs of fruit?
 #
 # <details><summary>Answer</summary>
 #
@@ -321,4 +321,5 @@ show(gallery.draw_accuracies(accuracies, chance=0.1), gallery.SCALING_ALT)
 # - **Training it**: [10](10_optimisers.ipynb) optimisers, [11](11_training.ipynb) the training loop, [12](12_inside.ipynb) a look inside,
 #   [13](13_finetuning.ipynb) fine-tuning.
 # - **And further**: [14](14_hybrids.ipynb) convolutions, [15](15_selfsupervision.ipynb) learning without labels, [16](16_speed.ipynb) speed,
-#   [17](17_book.ipynb) reading `minivit` itself, [18](18_photograph.ipynb) a real photograph, [20](20_paper.ipynb) reading the paper.
+#   [17](17_book.ipynb) reading `minivit` itself, [18](18_photograph.ipynb) a real photograph, [19](19_cifar.ipynb) a data set of real
+#   photographs, [20](20_paper.ipynb) reading the paper, [21](21_capstone.ipynb) your own experiment.

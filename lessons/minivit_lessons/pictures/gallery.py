@@ -15,7 +15,7 @@ from .graph import draw_graph
 # What lesson 00's bars show: here, and not in its cell, since the lesson asks to guess first.
 SCALING_ALT = (
     "Accuracy by way of scaling: high for the right one, below one in four for unscaled pixels, for 0 to 1 and for "
-    "wrapped bytes; a little lower than right for ImageNet's; as high for swapped colours."
+    "wrapped bytes; a little lower than right for ImageNet's; nearly as high for swapped colours."
 )
 
 
