@@ -255,8 +255,10 @@ class _Watched:
             return "its points are not float64, and a small step vanishes in rounding"
         distinct = np.unique(np.concatenate([x.ravel() for x in self.points]))
         if len(distinct) > 1 and (gap := float(np.diff(distinct).min())) > 2e-3:
-            call = "call form at x + step and x - step too, with a step of 1e-5"
-            return f"its points are {gap:.2g} apart, too far for differences: {call}"
+            once = "form is called once: " if len(self.points) == 1 else ""
+            return (
+                f"{once}call it at x + step and x - step too, with a step of 1e-5; points {gap:.2g} apart are too far"
+            )
         if len(self.points) == 2:
             return "a difference to one side is too inexact: use x + step and x - step"
         if (
