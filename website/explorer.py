@@ -34,7 +34,8 @@ every number from the pixels to the answer.
 5. Switch one head off, then a whole block. Which of them does the answer need?
 6. Lower the temperature of softmax. To how many tokens does the patch attend now, and is the answer still right?
 7. One of the images gets a wrong answer. Which of its patches speak for that class?
-8. Draw a shape of your own, or one that is between two classes.
+8. Draw a filled shape of your own on the empty canvas, or one that is between two classes. Then draw it in yellow: does
+   the model see colours as you do?
 
 [Lesson 07](../lessons/07_attention.ipynb) builds attention, and [lesson 12](../lessons/12_inside.ipynb) says what such
 pictures can show and what they cannot.

@@ -1135,7 +1135,7 @@ function shuffle() {
   changed();
 }
 element("clear").onclick = () => {
-  state.pixels.fill(128);
+  state.pixels.fill(255);                                // white under a black pen: a small model may not see little contrast
   painted = false;
   forgetAnswer();
   state.sample = -1;

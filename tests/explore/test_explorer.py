@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import minivit
+from minivit.data.shapes import CLASSES as CLASSES_OF_SHAPES
 from minivit.explore import Moment, Sample, Training, write_explorer
 from minivit.models import ViT, ViTConfig, create_model
 from minivit.preprocessing import Preprocessing
@@ -373,7 +374,23 @@ def test_a_fast_pen_leaves_no_gaps(opened):
     page.mouse.up()
 
     drawn = np.reshape(page.evaluate("[...state.pixels]"), (16, 16, 3))
-    assert (drawn != 128).any(axis=2).any(axis=0)[1:15].all()  # some pixel in each column between both ends
+    assert (drawn != 255).any(axis=2).any(axis=0)[1:15].all()  # some pixel in each column between both ends
+
+
+def test_a_filled_drawing_is_told_apart_by_the_lessons_model(opened):
+    """With the pen and the canvas as they are at first: a grey canvas under an orange pen gave one class for all."""
+    model = minivit.load_model(ROOT / "lessons" / "shapes-vit.safetensors").eval()
+    page = opened(model, pixels_of(model))
+    answers = []
+    for shape in ("Math.hypot(x - 16, y - 16) < 9", "Math.abs(x - 16) < 1 + (y - 7) / 2 && y > 7 && y < 24"):
+        after(page, page.get_by_role("button", name="empty canvas").click)
+        draw = f"""() => {{
+            for (let y = 1; y < 31; y++) for (let x = 1; x < 31; x++) if ({shape}) USE.draw([x, y], true);
+        }}"""
+        found = after(page, lambda draw=draw: page.evaluate(draw))
+        answers.append(int(np.argmax(found["probabilities"])))
+
+    assert [CLASSES_OF_SHAPES[answer] for answer in answers] == ["disc", "triangle"]
 
 
 def test_a_drawing_is_in_the_link(opened):
