@@ -80,7 +80,7 @@ show(
 # ## One number at a time
 #
 # Now we follow the street. A **flame graph** shows the same step from the side. Each box is a call. It stands on the call that
-# made it, and time runs from left to right.
+# made it, and a later call is further right. A box is wide if many calls are made inside it; its width is not its time.
 
 # %%
 show(

@@ -228,6 +228,9 @@ for name, values in (("the last block's attention", maps.mean(axis=0)), ("rollou
     print(f"occlusion and {name}: {rank_correlation(drops, to_places(values)):.2f}")
 
 # %% [markdown]
+# The maps of attention say what is read, the occlusion test what the answer depends on, and the two orders differ. With the
+# stand-in, the last block's attention has nothing in common with the occlusion test, and rollout has a part.
+#
 # One task is left over from the pictures above: a map has a number for each patch, an image a number for each pixel. To multiply
 # the two, the map must be spread. The library's way is one call of `np.repeat` for each axis. Your way is a puzzle.
 
