@@ -1033,7 +1033,7 @@ def backward_values(end):
         parent.grad += end.grad * factor
 
 
-@wrong("'float' object has no attribute")
+@wrong("number for each parent: zip")
 def backward_values(end):
     for value in backward_order_given(end):
         value.grad = 0.0

@@ -81,7 +81,7 @@ def add_class_token(z, cls):
     return np.concatenate([np.repeat(cls.data, z.shape[0], axis=0), z.data], axis=1)
 
 
-@wrong("multiple values for argument")
+@wrong("list of Tensors: concatenate([a, b], axis=1)")
 def add_class_token(z, cls):
     return concatenate(broadcast_to(cls, (len(z.data), 1, z.shape[2])), z, axis=1)
 
