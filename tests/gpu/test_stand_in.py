@@ -247,6 +247,63 @@ def test_half_precision_moves_little_more_than_half_of_the_bytes(batch, most):
     assert 0.5 < moved["bfloat16"] / moved["float32"] < most
 
 
+@pytest.mark.slow
+def test_a_step_of_ti_in_bfloat16_moves_at_most_0_6_of_the_bytes_of_float32():
+    """A whole step at batch 512: two small batches show what grows with the batch and what does not."""
+    pytest.importorskip("ml_dtypes")
+    moved = {}
+    for name in ("float32", "bfloat16"):
+        config = model_config("ViT-Ti_4-CIFAR", num_classes=10)
+        model = ViT(config, seed=0).to("cuda")
+        optimizer = AdamW(model.named_parameters())
+        sums = GradientSums(model.parameters(), math.inf, optimizer.order)
+        way = precision(name, "cuda", Classes(model), model.parameters())
+        both = []
+        for batch in (2, 4):
+            images = to_device(np.zeros((batch, *config.image_shape), np.float32), "cuda")
+            labels = to_device(np.zeros(batch, int), "cuda")
+            for _ in range(2):  # the first makes what is kept
+                strict_cupy.Crossings.moved = 0
+                way.refresh()
+                with Workers(1) as workers:
+                    batch_gradients(way.loss, way.parameters, images, labels, workers=workers, microbatch=batch,
+                                    sums=sums, read=False)  # fmt: skip
+                clip_on_gpu(sums.flat[0], 1.0)
+                optimizer.step(sums.sums)
+            both.append(strict_cupy.Crossings.moved)
+        moved[name] = both[0] + (both[1] - both[0]) / 2 * (512 - 2)
+    print({name: f"{size / 1e9:.1f} GB" for name, size in moved.items()})
+    assert 0.5 < moved["bfloat16"] / moved["float32"] < 0.6
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
+@pytest.mark.slow
+def test_a_resumed_run_on_a_gpu_ends_with_the_bits_of_one_that_was_not_stopped(tmp_path, name):
+    """It stops between two logs, when losses are still on the card; dropout draws there."""
+    if name == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    config = TrainConfig(
+        dataset="shapes", steps=8, batch_size=16, train_images=96, validation=20, device="cuda", precision=name,
+        log_every=3, dropout=0.2, stochastic_depth=0.1, ema_decay=0.9, eval_every=1,
+    )  # fmt: skip
+
+    class Stop(Callback):
+        def on_step_end(self, step):
+            if self.run.step == 5:
+                self.run.ask_to_stop()
+
+    Trainer(config=config, out=tmp_path / "whole", show=False).fit()
+    assert Trainer(config=config, out=tmp_path / "parts", callbacks=[Stop()], show=False).fit().steps == 5
+    assert Trainer(config=config, out=tmp_path / "parts", show=False).fit(resume=True).finished
+
+    (whole, arrays), (parts, others) = (read_arrays(tmp_path / run / "checkpoint.npz") for run in ("whole", "parts"))
+    assert whole["step"] == parts["step"] == 8 and whole["last_test"] == parts["last_test"]
+    assert all(array.tobytes() == others[key].tobytes() for key, array in arrays.items())
+    lines = [(tmp_path / run / "metrics.jsonl").read_text(encoding="utf-8").splitlines() for run in ("whole", "parts")]
+    losses = [[(line["kind"], line["step"], line["loss"]) for line in map(json.loads, run)] for run in lines]
+    assert losses[0] == losses[1] and len(losses[0]) > 4
+
+
 def test_half_precision_takes_no_launch_more_and_its_weights_are_rounded_at_once():
     passes = {depth: steps_cost(depth, "float16")[0][0] for depth in (2, 2, 5)}
 
