@@ -357,7 +357,7 @@ with Workers(1):  # limits the library for matrix products to one thread, since 
 
 # %% [markdown]
 # On a busy machine two threads gain nothing. With two free cores, one worker took 256 ms for what two did in 155 (one
-# training step in [results/bench](../results/bench/growth.txt)). Compare the last two numbers as well: their difference is what
+# training step in [results/bench](../results/bench/amd-epyc-zen4/growth.txt)). Compare the last two numbers as well: their difference is what
 # one could still gain.
 #
 # **Several processes**, on one machine or many, work in the same way (`mpiexec -n 2 minivit train`). Each has a copy of the
