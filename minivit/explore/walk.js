@@ -19,7 +19,8 @@ let seen = null;                                         // every number of the 
 let picked = null;                                       // the patch that is to be swapped with the next one
 let placed = null;                                       // the visitor's picture, its zoom and its place
 let pinned = MIDDLE;                                     // the chosen token: another one is shown while the mouse is over it
-let painted = false;                                     // has the visitor drawn or erased on this image? What it was is not kept
+let painted = false;                                     // has the visitor drawn or erased on this image?
+let original = null;                                     // {pixels, sample} before that; a link does not keep it
 let unchanged = null;                                    // the answer to this image before all changes: {moment, shares}
 let switchedByQuestion = false;                          // has a question switched the positions off?
 let stepPlayed = null;                                   // {live, token, share, quiet}: the step that is played, and how far
@@ -350,14 +351,15 @@ const isWrong = () => labelOf(state.sample) !== null && labelOf(state.sample) !=
 function showAnswer() {
   const found = best(seen.probabilities.data, 5);
   bars(element("answer"), found.map(([k, p]) => [classes[k], p, unchanged ? unchanged.shares[k] : undefined]));
-  element("label").textContent = labelOf(state.sample) === null ? ""
-    : `The label is ${className(labelOf(state.sample))}: the answer is ${isWrong() ? "wrong" : "right"}.`;
-  const [[k, p]] = found, [[was, before]] = unchanged ? best(unchanged.shares, 1) : found;
-  const old = was !== k ? ` (was ${className(was)})` : percent(p) !== percent(before) ? ` (was ${percent(before)})` : "";
+  const label = labelOf(state.sample), before = painted && original ? labelOf(original.sample) : null;
+  element("label").textContent = label !== null ? `The label is ${className(label)}: the answer is ${isWrong() ? "wrong" : "right"}.`
+    : before !== null ? `Before you changed the image, its label was ${className(before)}.` : "";
+  const [[k, p]] = found, [[was, share]] = unchanged ? best(unchanged.shares, 1) : found;
+  const old = was !== k ? ` (was ${className(was)})` : percent(p) !== percent(share) ? ` (was ${percent(share)})` : "";
   element("in-short").textContent = `${className(k)} ${percent(p)}${old}`;
   element("positions-said").textContent = state.edits.positions || !page.weights.positions ? ""
     : `The positions are off: the answer is ${className(k)} with ${percent(p)}`
-      + `${unchanged ? `; before all changes it was ${className(was)} with ${percent(before)}` : ""}. Shuffle the patches: it stays.`;
+      + `${unchanged ? `; before all changes it was ${className(was)} with ${percent(share)}` : ""}. Shuffle the patches: it stays.`;
 }
 
 // -- matrices -----------------------------------------------------------------------------------------------
@@ -1145,6 +1147,10 @@ element("clear").onclick = () => {
 };
 element("reset").onclick = () => {
   state.edits = noEdits(config);
+  if (painted && original) {
+    Object.assign(state, original);
+    painted = false;
+  }
   if (state.sample >= 0) choose(state.sample);
   else changed();
 };
@@ -1162,6 +1168,13 @@ function patchAt([x, y]) {
 
 const PEN = Math.round(Math.max(HEIGHT, WIDTH) / 32);   // pixels on each side of the pen's middle
 let lastDrawn = [0, 0];                                  // where the pen was
+
+/** Keep the image as it is before the visitor draws or erases on it. */
+function beginPainting() {
+  if (!painted) original = { pixels: state.pixels.slice(), sample: state.sample };
+  painted = true;
+  state.sample = -1;
+}
 
 /** Fill the pixels around one with a colour. */
 function paint([x, y], radius, rgb) {
@@ -1189,21 +1202,19 @@ const USE = {
   },
   draw: (pixel, first) => {
     const hex = element("colour").value, rgb = [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
+    beginPainting();
     const from = first ? pixel : lastDrawn, steps = Math.max(1, ...pixel.map((to, i) => Math.abs(to - from[i])));
     for (let step = 0; step <= steps; step++) {            // a fast pen leaves no gaps
       paint(pixel.map((to, i) => Math.round(from[i] + (to - from[i]) * step / steps)), PEN, rgb);
     }
     lastDrawn = pixel;
-    state.sample = -1;
-    painted = true;
     changed();
   },
   erase: pixel => {
     const n = patchAt(pixel);
     if (n === null) return;
+    beginPainting();
     erased(state.pixels, currentOrder()[n]);
-    state.sample = -1;
-    painted = true;
     changed();
   },
   swap: (pixel, first) => {

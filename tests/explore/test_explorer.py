@@ -318,6 +318,24 @@ def test_undone_changes_give_the_first_answer(opened):
     assert after(page, switched(page, "reset")) == before
 
 
+@pytest.mark.parametrize("tool", ["erase", "draw"])
+def test_what_is_painted_is_undone_too(opened, tool):
+    model = model_of()
+    page = opened(model, pixels_of(model, 2))
+    after(page, lambda: page.get_by_label("show image 1", exact=True).click())
+    before, label = numbers(page), f"\u2068{CLASSES[1]}\u2069"
+    page.locator(f"[data-tool={tool}]").click()
+    box = page.locator("#stage").bounding_box()
+    for place in (20, 120):  # twice: the image before both comes back
+        found = after(page, lambda place=place: page.mouse.click(box["x"] + place, box["y"] + place))
+    assert found != before
+    assert page.locator("#label").text_content() == f"Before you changed the image, its label was {label}."
+
+    assert after(page, switched(page, "reset")) == before
+    assert page.locator("#label").text_content().startswith(f"The label is {label}: ")
+    assert page.locator("#changes").text_content() == ""
+
+
 def test_a_link_restores_a_state(opened):
     model = model_of()
     pixels = pixels_of(model, 3)
