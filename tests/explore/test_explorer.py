@@ -336,6 +336,18 @@ def test_what_is_painted_is_undone_too(opened, tool):
     assert page.locator("#changes").text_content() == ""
 
 
+def test_a_drawing_is_undone_to_the_empty_canvas(opened):
+    page = opened(model_of(), pixels_of(model_of()))
+    after(page, page.get_by_role("button", name="empty canvas").click)
+    box = page.locator("#stage").bounding_box()
+    after(page, lambda: page.mouse.click(box["x"] + 50, box["y"] + 50))
+    assert page.evaluate("state.pixels.some(each => each !== 255)")
+
+    after(page, switched(page, "reset"))
+
+    assert page.evaluate("state.pixels.every(each => each === 255)")
+
+
 def test_a_link_restores_a_state(opened):
     model = model_of()
     pixels = pixels_of(model, 3)
