@@ -98,8 +98,14 @@ def pictures(root: Path) -> list[Picture]:
             name = path.relative_to(root).as_posix()
             folder = path.parent.relative_to(root / "results").as_posix()
             found.append(describe(root, path, name, folder, rows, alts.get(name, "")))
-    order = [*rows, "bench"]
-    return sorted(found, key=lambda picture: order.index(picture.folder.partition("/seed-")[0]))
+    order = list(rows)
+
+    def place(picture: Picture) -> tuple[int, str]:
+        """Return the place of a picture: the runs' and experiments' as in their tables, then speed, by processor."""
+        run = picture.folder.partition("/seed-")[0]
+        return (len(order) if run.startswith("bench/") else order.index(run), run)
+
+    return sorted(found, key=place)
 
 
 def rows_of_runs(text: str) -> dict[str, list[str]]:
@@ -128,7 +134,7 @@ def describe(root: Path, path: Path, name: str, folder: str, rows: dict[str, lis
         caption = f"In the paper: {paper}. {sentence}"
         part, title, command = "The paper's experiments in small", EXPERIMENTS[kind].title, f"minivit experiment {kind}"
         alt = alt or f"{title}: a figure, whose numbers the text below it gives."
-    elif folder == "bench":
+    elif folder.startswith("bench/"):  # a folder for each processor
         part, caption = "Speed", f"{alt}."
         command = found_in(root / "docs" / "reproducing.md", rf"`([^`]+)` \| \[{log.name}\]")
     else:
