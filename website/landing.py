@@ -99,8 +99,8 @@ def facts(root: Path) -> list[Fact]:
 def comparison(readme: str) -> tuple[list[float], list[float]]:
     """Return the factors of speed and of memory in the README's table of minivit beside PyTorch."""
     rows = [row.split("|") for row in readme.split("## Speed")[1].splitlines() if row.startswith("| ViT")]
-    speeds = [float(number) for row in rows for number in re.findall(r"([\d.]+) x", row[4] + row[5])]
-    return speeds, [float(number) for row in rows for number in re.findall(r"([\d.]+) x", row[6])]
+    speeds = [float(number) for row in rows for number in re.findall(r"([\d.]+) x", row[3] + row[4])]
+    return speeds, [float(number) for row in rows for number in re.findall(r"\d\.\d+", row[5])]
 
 
 def found(pattern: str, text: str) -> str:

@@ -42,20 +42,20 @@ def test_a_product_may_be_written_into_an_array():
     [
         ((0, 3), [(0, 1)]),  # of nothing, one block of nothing
         ((3, 0), [(0, 3)]),
-        ((1, 1), [(0, 65_536)]),
-        ((1, 100_000), [(0, 1)]),  # a row is never cut
-        ((3, 100_000), [(0, 1), (1, 2), (2, 3)]),
-        ((4, 32_768), [(0, 2), (2, 4)]),
-        ((5, 32_768), [(0, 2), (2, 4), (4, 6)]),
-        ((3, 65_535), [(0, 1), (1, 2), (2, 3)]),
-        ((65_537,), [(0, 65_536), (65_536, 131_072)]),
+        ((1, 1), [(0, 262_144)]),
+        ((1, 300_000), [(0, 1)]),  # a row is never cut
+        ((3, 300_000), [(0, 1), (1, 2), (2, 3)]),
+        ((4, 131_072), [(0, 2), (2, 4)]),
+        ((5, 131_072), [(0, 2), (2, 4), (4, 6)]),
+        ((3, 262_143), [(0, 1), (1, 2), (2, 3)]),
+        ((262_145,), [(0, 262_144), (262_144, 524_288)]),
     ],
 )
-def test_blocks_hold_as_many_whole_rows_as_fit_into_64k_elements(shape, expected):
+def test_blocks_hold_as_many_whole_rows_as_fit_into_256k_elements(shape, expected):
     blocks = list(row_blocks(np.broadcast_to(np.float32(0), shape)))
     rows = shape[0]
     assert [range(max(1, rows))[block] for block in blocks] == [range(max(1, rows))[slice(*ends)] for ends in expected]
-    assert BLOCK_ELEMENTS == 2**16
+    assert BLOCK_ELEMENTS == 2**18
 
 
 def test_numbers_too_small_or_too_large_become_0_and_infinity_also_for_a_caller_who_lets_numpy_raise():

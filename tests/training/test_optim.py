@@ -75,8 +75,8 @@ def test_sgd_follows_the_momentum_rule():
 
 
 def test_large_parameters_are_updated_to_their_last_element():
-    big = Tensor(np.zeros((300, 700)), requires_grad=True)  # more than three cache blocks
-    AdamW([("weight", big)], lr=0.1, weight_decay=0.0).step([np.ones((300, 700))])
+    big = Tensor(np.zeros((1200, 700)), requires_grad=True)  # more than three cache blocks
+    AdamW([("weight", big)], lr=0.1, weight_decay=0.0).step([np.ones((1200, 700))])
     np.testing.assert_allclose(big.data, -0.1, rtol=1e-6)
 
 
@@ -115,7 +115,7 @@ def test_a_frozen_parameter_stays():
 def some_parameters(dtypes=(np.float64,)):
     """Kernels and biases in turn, one of them larger than a block of the cache; of each type some."""
     rng = np.random.default_rng(5)
-    shapes = [(3, 4), (4,), (4, 5), (5,), (300, 400), (400,), (6, 6), (6,)]
+    shapes = [(3, 4), (4,), (4, 5), (5,), (700, 400), (400,), (6, 6), (6,)]
     return [
         (
             f"{dtype.__name__}.{'blocks.' if i > 5 else ''}{i}.{'weight' if len(shape) == 2 else 'bias'}",
@@ -166,7 +166,7 @@ def test_small_neighbours_are_updated_by_one_call():
     Counting(named, lr=0.1, weight_decay=0.3).step([np.ones(t.shape) for _, t in named])
 
     large = [size for size, decay in sizes if decay][1:-1]
-    assert sum(large) == 300 * 400 and len(large) == 2  # two blocks, of the gradient as it is
+    assert sum(large) == 700 * 400 and len(large) == 2  # two blocks, of the gradient as it is
     assert [s for s in sizes if s[0] not in large] == [(12 + 20, 0.3), (36, 0.3), (4 + 5 + 400 + 6, 0.0)]
 
 

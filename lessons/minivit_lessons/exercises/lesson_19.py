@@ -298,7 +298,7 @@ def most_confused(attempt: Attempt) -> None:
     pairs = [(int(matrix[i, j] + matrix[j, i]), i, j) for i in range(4) for j in range(i + 1, 4)]
     for count in (3, 1, 5):
         reasons = {
-            "'NoneType'": "np.fill_diagonal changes its array and returns None: call it on a line of its own",
+            "'NoneType'": "np.fill_diagonal changes its array and returns None: call it on a separate line",
             "only integer scalar arrays": "sort all places as one row: np.argsort(-mistakes, axis=None)",
             "tuple index out of range": "this matrix has 4 classes: use len(names) to find row and column",
         }
