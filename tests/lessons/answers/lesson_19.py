@@ -655,7 +655,7 @@ def class_accuracies(guesses, labels, K):
     return found
 
 
-@wrong("returns None: call it on a line of its own")
+@wrong("returns None: call it on a separate line")
 def most_confused(matrix, names, count):
     mistakes = np.fill_diagonal(matrix.copy(), 0)
     found = [divmod(int(place), len(names)) for place in np.argsort(-mistakes, axis=None)[:count]]
