@@ -238,6 +238,7 @@ def test_a_card_says_what_is_not_known():
 )
 def test_the_command_of_a_run_repeats_it(given, monkeypatch):
     monkeypatch.setattr(train, "_count_training_images", lambda config, ranks: 3_680)
+    monkeypatch.setattr(train, "check_device", lambda device: None)  # as if there were a GPU
 
     def config_of(words):
         options = cli.build_parser().parse_args(words)
