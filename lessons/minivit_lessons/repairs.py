@@ -41,6 +41,7 @@ RELATED = (
     ("sum", "mean", "max"), ("max", "min"), ("argmax", "argmin"), ("any", "all"), ("floor", "ceil", "round", "rint"),
     ("zeros", "ones"), ("zeros_like", "ones_like"), ("std", "var"), ("random", "standard_normal"),
     ("rows", "columns"), ("sin", "cos"), ("hstack", "vstack"), ("tril", "triu"), ("repeat", "tile"), ("log", "exp"),
+    ("max", "argmax"), ("min", "argmin"), ("sort", "argsort"),
 )  # fmt: skip
 SUMS = ("sum", "mean")
 REDUCTIONS = frozenset(("sum", "mean", "max", "min", "argmax", "argmin", "any", "all", "norm", "std", "var"))

@@ -51,7 +51,7 @@ FROM_PYTORCH = {
     "flatten": "reshape(...)",
     "contiguous": "not needed: leave it out",
     "chunk": "slices such as x[..., :D]",
-    "split": "slices such as x[..., :D]",
+    "split": "slices such as x[..., :D], or x[i : i + n] in a loop",
     "numpy": ".data",
     "clone": "x.copy() for an array",
     "size": "x.shape",
@@ -62,7 +62,7 @@ FROM_PYTORCH = {
     "repeat": "broadcast_to(x, shape)",
     "softmax": "softmax(x), a function",
     "matmul": "x @ y",
-    "topk": "np.argsort(-x, axis=1)[:, :k]",
+    "topk": "np.argsort(-x, axis=-1)[..., :k]",
     "cat": "concatenate([...], axis=...)",
     "type": "x.astype(...)",
     "mm": "x @ y",
@@ -120,7 +120,29 @@ FROM_PYTORCH = {
     "abs": "np.abs(x)",
     "norm": "np.linalg.norm(x)",
     "eq": "x == y",
+    "mul": "x * y",
+    "add": "x + y",
+    "sub": "x - y",
+    "div": "x / y",
+    "neg": "-x",
+    "reduction": "always the mean of the rows that it gets",
+    "label_smoothing": "smoothing",
+    "normalize": "x / np.linalg.norm(x, axis=-1, keepdims=True)",
+    "cosine_similarity": "the product of rows that are divided by their lengths",
+    "interpolate": "a matrix of weights for the rows, and one for the columns",
+    "scaled_dot_product_attention": "the product of the attention weights with v",
+    "unfold": "a slice for each place of the window",
+    "no_grad": "no_grad() of minivit",
+    "rand": "rng.random(shape)",
+    "randint": "rng.integers(low, high, shape)",
+    "linear": "x @ W + b, with W of shape (in, out)",
+    "Linear": "Linear(fan_in, fan_out, rng)",
+    "Parameter": "parameter(values)",
+    "ModuleList": "a list",
+    "Sequential": "a list whose parts are called in a loop",
 }
+OF_BOTH = ("sqrt", "exp", "log", "tanh")  # functions of NumPy for arrays, and methods of the lessons' Tensors
+LIBRARIES = ("torch", "F", "nn")  # the names under which PyTorch is imported
 OF_ARRAYS = ("np.", "1 / (1 + np.", "x.astype")  # what begins so takes no Tensor
 # Methods of NumPy's arrays that the lessons' Tensors do without.
 FROM_NUMPY = {
@@ -158,9 +180,7 @@ USUAL_REASONS = (
 NOT_DEFINED = {
     "math": "write `import math` in a cell above and run it",
     "np": "run the lesson's first code cell, which imports NumPy",
-    "torch": "the lessons do without PyTorch: use NumPy and what you built",
-    "F": "the lessons do without PyTorch: use NumPy and what you built",
-    "nn": "the lessons do without PyTorch: use NumPy and what you built",
+    **dict.fromkeys(LIBRARIES, "the lessons do without PyTorch: use NumPy and what you built"),
 }
 
 
@@ -371,6 +391,8 @@ def _line_of(error: Exception) -> str:
 def _translated(error: Exception) -> str:
     """Return what PyTorch's name is called here, or how to define a name, if the error is about one."""
     missing = re.search(r"^name '(\w+)' is not defined", str(error))
+    if missing and missing[1] in LIBRARIES and (here := _of_library(missing[1], error)):
+        return f": the lessons do without PyTorch, whose {here}"
     if missing and missing[1] in NOT_DEFINED:
         return f": {NOT_DEFINED[missing[1]]}"
     found = re.search(r"no attribute '(\w+)'$|unexpected keyword argument '(\w+)'$", str(error))
@@ -382,7 +404,29 @@ def _translated(error: Exception) -> str:
     here = FROM_PYTORCH.get(name, "")
     if "'Tensor'" in str(error) and here.startswith(OF_ARRAYS):
         return ""
+    if found and re.match(r"'(list|tuple|dict|set|str)' object", str(error)):  # which have an `add` or `size` too
+        is_list = str(error).startswith(("'list'", "'tuple'")) and hasattr(np.ndarray, name)
+        return f"; a list has no {name}: np.array(x) makes an array of numbers" if is_list else ""
+    if "'numpy.ndarray'" in str(error) and not here and callable(getattr(np, name, None)):
+        return f"; {name} is a function of NumPy: np.{name}(x)"
     return f"; PyTorch's {name} is here: {here}" if here else ""
+
+
+def _of_library(library: str, error: Exception) -> str:
+    """Return what the learner's line takes from PyTorch, with what does the same here; "" if nothing is known of it."""
+    called = re.search(rf"\b{library}\.(?:\w+\.)*(\w+)", _line_of(error))
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if called is None or trace is None or called[1] == trace.tb_frame.f_code.co_name:  # what the learner is to write
+        return ""
+    name = called[1]
+    here = FROM_PYTORCH.get(name, "")
+    if not here and callable(getattr(np, name, None)):
+        here = f"x.{name}(...)" if hasattr(np.ndarray, name) else f"np.{name}(...)"
+    if name in OF_BOTH:
+        here = f"{here}, or x.{name}() of a Tensor"
+    return f"{name} is here: {here}" if here else ""
 
 
 def _copy(value: Any) -> Any:

@@ -128,6 +128,35 @@ def test_a_name_that_is_not_defined_is_told_with_what_to_do(name, told):
     assert told in verdict_on(attempt).message
 
 
+@pytest.mark.parametrize(
+    ("attempt", "told"),
+    [
+        (lambda x: torch.nn.functional.normalize(x), "whose normalize is here: x / np.linalg.norm"),  # noqa: F821
+        (lambda x: torch.zeros(3), "whose zeros is here: np.zeros(...)"),  # noqa: F821
+        (lambda x: torch.cumsum(x, 0), "whose cumsum is here: x.cumsum(...)"),  # noqa: F821
+        (lambda x: torch.exp(x), "whose exp is here: np.exp(x), or x.exp() of a Tensor"),  # noqa: F821
+        (lambda x: nn.Transformer(x), ": the lessons do without PyTorch: use NumPy and what you built"),  # noqa: F821
+        (lambda x: F + x, ": the lessons do without PyTorch: use NumPy and what you built"),  # noqa: F821
+    ],
+)
+def test_a_function_of_pytorch_is_told_with_what_does_the_same_here(attempt, told):
+    assert told in verdict_on(attempt).message
+
+
+def test_a_function_of_pytorch_that_the_learner_is_to_write_is_not_named():
+    def softmax(x):
+        return torch.softmax(x, 0)  # noqa: F821
+
+    assert ": the lessons do without PyTorch: use NumPy" in verdict_on(softmax).message
+
+
+def test_what_numpy_has_as_a_function_or_an_array_as_a_method_is_told_so():
+    assert "; roll is a function of NumPy: np.roll(x)" in verdict_on(lambda x: x.roll(1)).message
+    assert "; a list has no mean: np.array(x)" in verdict_on(lambda x: list(x).mean()).message
+    assert verdict_on(lambda x: set(x).add_(1)).message.endswith("`)")
+    assert verdict_on(lambda x: {1: x}.mul(2)).message.endswith("`)")
+
+
 def test_another_name_that_is_not_defined_is_only_quoted():
     def attempt(x):
         raise NameError("name 'heads' is not defined")

@@ -217,7 +217,7 @@ def total(attempt: Attempt) -> None:
                     "it is divided by the number of summands: this is the gradient of a mean": whole / count,
                     "the result is 1 everywhere: dy is missing": np.ones((3, 3, 3)),
                     "it is multiplied by a: the derivatives of a sum are 1, whatever a is": whole * x,
-                    "the summed axis came back in the wrong position: it must be at `axis`": (
+                    "the summed axis came back in the wrong position: put it back at `axis` with np.expand_dims": (
                         lambda: np.broadcast_to(dy, (3, 3, 3))
                     ),
                     "dy is added up: each summand gets the gradient of its sum": np.full((3, 3, 3), dy.sum()),

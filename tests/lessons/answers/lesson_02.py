@@ -294,7 +294,7 @@ def total(a, axis=None, keepdims=False):
 
 
 wrong("this is dy unchanged")(summing(lambda shape, axis, kept: lambda dy: (dy,)))
-wrong("the summed axis came back in the wrong position")(
+wrong("put it back at `axis` with np.expand_dims")(
     summing(lambda shape, axis, kept: lambda dy: (np.broadcast_to(dy, shape),))
 )
 wrong("the summed axis came back at the end")(

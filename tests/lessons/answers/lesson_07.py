@@ -883,3 +883,8 @@ def look(query, keys, values):
     scores = keys @ query
     shares = np.exp(scores - scores.max())
     return np.average(values, weights=shares)
+
+
+@wrong("whose scaled_dot_product_attention is here: the product of the attention weights with v")
+def attention(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v)  # noqa: F821

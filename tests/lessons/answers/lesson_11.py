@@ -920,3 +920,8 @@ def measure(model, images, labels, batch_size=100):
             loss += minivit.cross_entropy(logits, targets).item() * len(batch)
             right += (logits.data.max(axis=1) == targets).sum()
     return loss / len(images), right / len(images)
+
+
+@wrong("PyTorch's split is here: slices such as x[..., :D], or x[i : i + n] in a loop")
+def epoch_batches(count, batch_size, rng):
+    return list(rng.permutation(count).split(batch_size))

@@ -887,3 +887,9 @@ def similarity_maps(positions, rows, columns):
     patches = positions[0, 1:]
     lengths = np.linalg.norm(patches, axis=1)
     return (patches @ patches.T / lengths**2).reshape(rows, columns, rows, columns)
+
+
+@wrong("whose normalize is here: x / np.linalg.norm(x, axis=-1, keepdims=True)")
+def similarity_maps(positions, rows, columns):
+    p = F.normalize(positions[0, 1:], dim=-1)  # noqa: F821
+    return (p @ p.T).reshape(rows, columns, rows, columns)

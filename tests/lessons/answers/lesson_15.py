@@ -844,3 +844,17 @@ def ridge(X, Y, l2):
 @wrong("PyTorch's masked_fill is here: x * (1 - mask) + value * mask")
 def corrupt(z, mask, masked, source):
     return z[np.arange(len(source))[:, None], source].masked_fill(masked[:, :, None], mask)
+
+
+@wrong("PyTorch's reduction is here: always the mean of the rows that it gets; pick the corrupted patches first")
+def masked_loss(logits, targets, corrupted):
+    K = logits.shape[-1]
+    losses = cross_entropy(logits.reshape(-1, K), targets.reshape(-1), reduction="none")
+    mask = corrupted.reshape(-1)
+    return (losses * mask).sum() / mask.sum()
+
+
+@wrong("np.where and the like take no Tensors")
+def corrupt(z, mask, masked, source):
+    picked = z[np.arange(len(source))[:, None], source]
+    return np.where(masked[:, :, None], mask, picked)

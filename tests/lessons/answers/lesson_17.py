@@ -313,7 +313,7 @@ def gelu_sigmoid(x, out, derivative):
         derivative[...] = 1.0
 
 
-@wrong("use NumPy and what you built")
+@wrong("whose sigmoid is here: 1 / (1 + np.exp(-x))")
 def gelu_sigmoid(x, out, derivative):
     out[...] = x * torch.sigmoid(1.702 * x)  # noqa: F821
 
