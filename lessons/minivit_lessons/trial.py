@@ -172,6 +172,7 @@ USUAL_REASONS = (
     (r"truth value of an array", "", "`if`, `and` and `or` take one value: use np.where, or & and | with parentheses"),
     (r"arrays used as indices must be of integer", "", "an index must hold integers: x.astype(int)"),
     (r"list indices must be integers or slices, not tuple", "", "a list has no axes: make it an array, np.array(x)"),
+    (r"must be a parameter, a Tensor, not Tensor", "", "minivit's optimisers take its own Tensors: write the step"),
     (r"destination is read-only", "", "np.broadcast_to returns a view that cannot be written to: copy it first"),
     (r"'float' object cannot be interpreted as an integer", "", "/ gives a float: use //"),
     (r"Cannot cast ufunc", r"[-+*/]=", "`x -= y` keeps the type of x: write x = x - y, or x.astype(float) first"),

@@ -5,6 +5,7 @@ import linecache
 from itertools import count
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from minivit_lessons import checking, repairs
@@ -175,3 +176,21 @@ def test_no_change_tells_a_whole_answer():
 
     assert "head(norm(z[:, 0]))" not in told
     assert "z[:, 0]" in told
+
+
+def test_no_change_makes_an_index_negative():
+    """[i, left + 1 - before] passes too: it writes 0 at the beginning of the row where left + 1 is too large."""
+
+    def interpolation_weights(before, after):
+        table = np.zeros((after, before))
+        for i in range(after):
+            place = i * (before - 1) / (after - 1)
+            left = int(place)
+            table[i, left] = 1 - (place - left)
+            table[i, left + 1] = place - left
+        return table
+
+    told = examine("interpolation_weights", interpolation_weights, dict(answers.lesson(13))).message
+
+    assert "the last new place has no old one on its right" in told
+    assert "is missing" not in told

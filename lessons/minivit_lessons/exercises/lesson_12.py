@@ -71,6 +71,9 @@ def query_distance(attempt: Attempt) -> None:
                 "P is under the root: multiply by P after it, or each distance by P before it is squared": (
                     total / weights.sum() / math.sqrt(side)
                 ),
+                "rows and columns are computed with P: they are n // columns and n % columns, then times P": (
+                    side * weights @ _by_rows(len(weights), at, side) / weights.sum()
+                ),
                 "the rows are not rounded down: they are n // columns, not n / columns": (
                     weights @ np.hypot(side * (np.arange(len(weights)) / width - at / width), across) / weights.sum()
                 ),

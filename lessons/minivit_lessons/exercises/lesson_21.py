@@ -96,6 +96,10 @@ def majority_baseline(attempt: Attempt) -> None:
             "this is a number of images: divide by the number of test images": 4.0,
             "these are percent: return a share": 100 * share[3],
             "it is divided by the number of training images: divide by that of the test set": 4 / len(train),
+            "training labels are counted, divided by the size of the test set: count the test labels that equal it": (
+                6 / len(test)
+            ),
+            "this is how often the class occurs in training: find which it is, and count it in the test set": 6.0,
         },
         check_dtype=False,
     )

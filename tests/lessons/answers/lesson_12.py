@@ -893,3 +893,12 @@ def similarity_maps(positions, rows, columns):
 def similarity_maps(positions, rows, columns):
     p = F.normalize(positions[0, 1:], dim=-1)  # noqa: F821
     return (p @ p.T).reshape(rows, columns, rows, columns)
+
+
+@wrong("rows and columns are computed with P")
+def query_distance(weights, query, columns, P):
+    total = 0.0
+    for n in range(len(weights)):
+        down, across = n // P - query // P, n % P - query % P
+        total += weights[n] * P * (down**2 + across**2) ** 0.5
+    return total / sum(weights)

@@ -1,6 +1,8 @@
 import numpy as np
 from scipy.ndimage import zoom
 
+import minivit
+
 from . import lesson, right, wrong
 
 names = lesson(13)
@@ -786,3 +788,14 @@ def resize_positions(table, before, after):
     grid = table[:, 1:].reshape(1, *before, -1).transpose(0, 3, 1, 2)
     new = F.interpolate(grid, size=after, mode="bilinear").transpose(0, 2, 3, 1)  # noqa: F821
     return np.concatenate([table[:, :1], new.reshape(1, after[0] * after[1], -1)], axis=1)
+
+
+@wrong("minivit's optimisers take its own Tensors: write the step")
+def train_head(features, labels, K, steps, lr):
+    w, b = parameter(np.zeros((features.shape[1], K))), parameter(np.zeros(K))
+    optimiser = minivit.SGD([("w", w), ("b", b)], lr=lr, momentum=0.9)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        cross_entropy(linear(Tensor(features), w, b), labels).backward()
+        optimiser.step()
+    return w.data, b.data

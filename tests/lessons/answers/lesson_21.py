@@ -799,3 +799,13 @@ def confusion(labels, guesses, classes):
 
 
 right_value("reports_from_weak_to_excellent", "C, A, D, B")
+
+
+@wrong("training labels are counted, divided by the size of the test set")
+def majority_baseline(train_labels, test_labels):
+    return np.bincount(train_labels).max() / len(test_labels)
+
+
+@wrong("this is how often the class occurs in training")
+def majority_baseline(train_labels, test_labels):
+    return np.bincount(train_labels).max()
