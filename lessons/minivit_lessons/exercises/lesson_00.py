@@ -250,6 +250,7 @@ def top_k_accuracy(attempt: Attempt) -> None:
         fits = "labels must be a column here: labels[:, None] has the shape (B, 1)"
         with explained(
             {
+                "labels in ": "`in` gives one answer for all: compare with ==, and take any(axis=1)",
                 "could not be broadcast": fits,
                 "Lengths must match": fits,
                 "has no attribute 'any'": fits,

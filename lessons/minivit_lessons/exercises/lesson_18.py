@@ -361,6 +361,7 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
     held = np.cumsum(values.ravel()[order]) / total
     up = np.cumsum(np.sort(values, axis=None)) / total
     count = int((held < share).sum()) + 1
+    reached = int((held <= share).sum())
     of_patches = "this is the share of the patches, not of their sum: add up the values, from the largest"
     alone = "each patch is compared alone: add up the values, from the largest, until they reach the share"
     return {
@@ -375,6 +376,15 @@ def _wrong_masks(values: np.ndarray, share: float, right: np.ndarray) -> dict[st
             (np.arange(size) < count - 1).reshape(values.shape)
         ),
         "one patch is too many: stop when the share is reached": _mask(values, order[: count + 1]),
+        "one patch is too many, and all that are equal to it: stop when the share is reached": (
+            values >= values.ravel()[order[min(count, size - 1)]]
+        ),
+        "one patch is too many where the share is reached exactly: go on only while the sum is smaller": (
+            _mask(values, order[: reached + 1])
+        ),
+        "more are taken where the share is reached exactly: go on only while the sum is smaller": (
+            values >= values.ravel()[order[min(reached, size - 1)]]
+        ),
         "these are the patches with the smallest values: sort downwards": (
             _mask(values, order[::-1][: int((up < share).sum()) + 1])
         ),

@@ -1062,3 +1062,8 @@ def backward_order(end):
             found.append(value)
             waiting.extend(value.parents)
     return found
+
+
+@wrong("a function is called with brackets: f(x)")
+def slope(f, x, step=1e-5):
+    return (f * (x + step) - f * (x - step)) / (2 * step)

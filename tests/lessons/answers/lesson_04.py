@@ -1360,3 +1360,9 @@ def layer_norm_gradient(x, dy, eps=1e-6):
 def layer_norm_gradient(x, dy, eps=1e-6):
     c = x - x.mean(axis=-1, keepdims=True)
     return dy * c / np.sqrt((c * c).mean(axis=-1, keepdims=True) + eps)
+
+
+@wrong("PyTorch's _parameters is here: vars(self)")
+class Module(Calls):
+    def named_parameters(self):
+        return list(self._parameters.items())

@@ -940,3 +940,9 @@ def recomputed(function, x):
         return (again.grad,)
 
     return record(data, x, vjp)
+
+
+@wrong("sum begins with 0, which is not a list: add up each position")
+def add_in_order(arrivals):
+    gradients = dict(arrivals)
+    return sum(gradients[number] for number in sorted(gradients))

@@ -820,3 +820,30 @@ def occlusion_map(predict, image, label, side, fill=128):
 @wrong("NumPy's view changes the type: use reshape(...)")
 def head_maps(weights, front, rows, columns):
     return weights[:, 0, front:].view(-1, rows, columns)
+
+
+@wrong("one patch is too many, and all that are equal to it")
+def attention_mask(values, share):
+    falling, held, count = np.sort(values, axis=None)[::-1], 0.0, 0
+    while held < share * values.sum():
+        held += falling[count]
+        count += 1
+    return values >= falling[min(count, values.size - 1)]
+
+
+@wrong("more are taken where the share is reached exactly")
+def attention_mask(values, share):
+    falling, held, count = np.sort(values, axis=None)[::-1], 0.0, 0
+    while count < values.size and held <= share * values.sum():
+        held += falling[count]
+        count += 1
+    return values >= falling[count - 1]
+
+
+@wrong("one patch is too many where the share is reached exactly")
+def attention_mask(values, share):
+    order = np.argsort(-values, axis=None)
+    held = np.cumsum(values.ravel()[order]) / values.sum()
+    mask = np.zeros(values.size, bool)
+    mask[order[: int((held <= share).sum()) + 1]] = True
+    return mask.reshape(values.shape)
