@@ -31,6 +31,7 @@ Value = TypeVar("Value")
 
 # How a launcher tells a process how many it started: MPICH, Intel MPI and MS-MPI use the first, Open MPI the second.
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
+PASSED_ON = 0.5  # seconds in which the launcher passes a line on: when it ends the ranks, it drops what it has not read
 
 
 class Ranks:
@@ -238,6 +239,7 @@ def joined_ranks() -> Iterator[Ranks]:
                 time.sleep(1)  # if it is an error of all ranks, the first one says so for all
             reason = str(error) if isinstance(error, MinivitError) else f"{type(error).__name__}: {error}"
             print(f"minivit: error on rank {ranks.rank} of {size}: {reason}", file=sys.stderr, flush=True)
+            time.sleep(PASSED_ON)
             watch.dismiss()
             ranks.world.Abort(2)
 
