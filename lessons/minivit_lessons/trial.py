@@ -257,9 +257,11 @@ class Raised(Complaint):
 
     def with_usual_reason(self) -> Raised:
         """Return the same with what usually leads to such an exception, if nothing is known of this one."""
+        if self.advice:
+            return self
         _, _, error, line = self.parts
         for said, written, reason in USUAL_REASONS:
-            if not self.advice and re.search(said, str(error)) and re.search(written, line):
+            if re.search(said, str(error)) and re.search(written, line):
                 return self.with_advice(reason)
         return self
 
