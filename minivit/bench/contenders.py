@@ -132,7 +132,7 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
         )  # fmt: skip
         divide_by(sums.flat, mixed.scale)
         if job.precision != "float16" or math.isfinite(clip_by_global_norm(sums.flat, math.inf)):
-            optimizer.step(sums.sums)
+            optimizer.step(sums.sums, workers)
         else:
             mixed.overflowed()
         wait_for(job.device)

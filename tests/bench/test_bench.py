@@ -303,9 +303,9 @@ def gradients_of_a_step(monkeypatch, **changes):
     given = []
 
     class Recorder(AdamW):
-        def step(self, gradients=None):
+        def step(self, gradients=None, workers=None):
             given.extend(to_numpy(gradient).copy() for gradient in gradients)
-            super().step(gradients)
+            super().step(gradients, workers)
 
     monkeypatch.setattr(contenders, "AdamW", Recorder)
     with ExitStack() as stack:

@@ -18,12 +18,12 @@ from minivit.engine.fused import softmax_in_place
 from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError, OutOfMemory
 from minivit.models import cost, model_config
 from minivit.models.names import build
-from minivit.training import Callback, TrainConfig, Trainer, loop, train, trainer
+from minivit.training import Callback, TrainConfig, Trainer, loop, optim, train, trainer
 from minivit.training.distributed.parallel import GradientSums, batch_gradients, evaluate
 from minivit.training.distributed.ranks import MPIRanks
 from minivit.training.failures import out_of_memory
 from minivit.training.objectives import Classes
-from minivit.training.optim import AdamW, ExponentialAverage, clip_by_global_norm, clip_on_gpu
+from minivit.training.optim import AdamW, ExponentialAverage, Muon, clip_by_global_norm, clip_on_gpu
 from minivit.training.precision import check_precision, precision
 from minivit.weights.sources.minivit import read_arrays
 from tests.gpu import strict_cupy
@@ -99,6 +99,29 @@ def test_clipping_and_adamw_take_as_few_launches_for_many_blocks_as_for_one():
     assert own[2] == own[5] == (4, 2)
     assert costs[5][0][0] - costs[2][0][0] == 3 * 40  # forward and backward of three blocks
     assert {waits for marks in costs.values() for _, waits in marks} == {0}
+
+
+def test_muon_turns_all_kernels_of_one_shape_at_once_and_ends_where_numpy_does(cupy, monkeypatch):
+    monkeypatch.setattr(optim, "GPU_STACK_ELEMENTS", 13 * 12 * 12)  # thirteen kernels of (12, 12)
+    launches = {}
+    for depth in (2, 3, 4):  # 8, 12 and 16 of these: one stack, one, two
+        here = ViT(tiny_config(depth=depth, num_classes=3), seed=0)
+        there = ViT(tiny_config(depth=depth, num_classes=3), seed=0).to("cuda")
+        mine, theirs = Muon(here.named_parameters(), lr=0.1), Muon(there.named_parameters(), lr=0.1)
+        for seed in range(2):
+            rng = np.random.default_rng(seed)
+            gradients = [rng.standard_normal(p.shape).astype(np.float32) for p in here.parameters()]
+            mine.step(gradients)
+            given = [to_device(g, "cuda") for g in gradients]
+            strict_cupy.Crossings.launches = strict_cupy.Crossings.back = 0
+            theirs.step(given)
+            launches[depth] = strict_cupy.Crossings.launches
+            assert not strict_cupy.Crossings.back
+        for p, q in zip(here.parameters(), there.parameters(), strict=True):
+            np.testing.assert_allclose(p.data, to_numpy(q.data), rtol=1e-4, atol=1e-5)
+    more = launches[3] - launches[2]  # a block's six kernels; turning each alone would be 35 launches for each
+    assert more < 6 * 20
+    assert launches[4] - launches[3] > more + 30  # another stack
 
 
 NETWORKS = {

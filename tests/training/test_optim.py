@@ -3,10 +3,12 @@
 import copy
 import math
 import pickle
+import threading
 
 import numpy as np
 import pytest
 
+from minivit.backend.workers import Workers
 from minivit.engine import Tensor
 from minivit.errors import CheckpointError, ConfigError, ShapeError
 from minivit.training.optim import SGD, Adam, AdamW, ExponentialAverage, Muon, clip_by_global_norm, orthogonalized
@@ -168,6 +170,49 @@ def test_small_neighbours_are_updated_by_one_call():
     large = [size for size, decay in sizes if decay][1:-1]
     assert sum(large) == 700 * 400 and len(large) == 2  # two blocks, of the gradient as it is
     assert [s for s in sizes if s[0] not in large] == [(12 + 20, 0.3), (36, 0.3), (4 + 5 + 400 + 6, 0.0)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("optimizer_class", [SGD, Adam, AdamW, Muon])
+def test_threads_share_a_step_and_the_weights_stay_the_same(optimizer_class, dtype):
+    rng = np.random.default_rng(3)
+    shapes = {"blocks.0.qkv.weight": (64, 192), "blocks.0.fc1.weight": (64, 128), "head.weight": (700, 800)}
+    start = {name: rng.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
+    steps = [[rng.standard_normal(shape).astype(dtype) for shape in shapes.values()] for _ in range(3)]
+    steps[1][0] *= dtype(6e-8)  # numbers whose squares are too small
+    threads = set()
+
+    class Watched(optimizer_class):
+        def update(self, *arrays, **rates):
+            threads.add(threading.current_thread().name)
+            super().update(*arrays, **rates)
+
+        def _move(self, kernels):
+            threads.add(threading.current_thread().name)
+            super()._move(kernels)
+
+    def end(*workers):
+        named = [(name, Tensor(array.copy(), requires_grad=True)) for name, array in start.items()]
+        optimizer = Watched(named, lr=0.01)
+        for gradients in steps:
+            optimizer.step(gradients, *workers)
+        return [array.tobytes() for array in [*optimizer.state().values(), *(p.data for _, p in named)]]
+
+    with np.errstate(all="raise"), Workers(3) as workers:
+        alone = end()
+        assert threads == {threading.current_thread().name}
+        threads.clear()
+        assert end(workers) == alone
+    assert threads and not any(name == threading.current_thread().name for name in threads)
+
+
+def test_what_a_thread_raises_in_a_step_is_raised():
+    class Broken(AdamW):
+        def update(self, *arrays, **rates):
+            raise RuntimeError("broken")
+
+    with Workers(2) as workers, pytest.raises(RuntimeError, match="broken"):
+        Broken(parameters(), lr=0.1).step(gradients_of_steps(1)[0], workers)
 
 
 def test_a_parameter_that_was_given_another_array_since_is_still_updated():
