@@ -464,8 +464,9 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP, adds: bool = False) 
     Args:
         data: the result.
         inputs: what the op was given, Tensors and constants.
-        vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant. It may return
-            `dy` itself, views of it, or new arrays, each for one input alone; and it never changes `dy`.
+        vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant and where it
+            is 0. It may return `dy` itself, views of it, or new arrays, each for one input alone; and it never changes
+            `dy`.
         adds: whether vjp takes a second argument, None by default: the gradient of the first input that has arrived
             from other uses. Vjp then returns the sum of both in a new array: one pass less than to add it afterwards.
     """
@@ -573,8 +574,10 @@ def run_backward(root: Tensor, dy: Array, ready: Ready | None = None) -> dict[Te
         node = order.pop()
         vjp, parents = node.vjp, node.parents
         node.vjp, node.parents = _used_up, ()
-        dy = pending.pop(node)
-        if node.adds and parents[0] in pending:
+        dy = pending.pop(node, None)
+        if dy is None:  # those that used it gave it no gradient, so it has none to pass on
+            gradients = (None,) * len(parents)
+        elif node.adds and parents[0] in pending:
             gradients = vjp(dy, pending.pop(parents[0]))
             added.add(parents[0])
         else:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from minivit import AdamW, BackwardError, ShapeError, Tensor, ViT, cross_entropy, gradcheck, no_grad, value_and_grad
 from minivit.engine import fused, ops
 from minivit.engine import tensor as engine_tensor
-from minivit.engine.tensor import Node, recompute
+from minivit.engine.tensor import Node, recompute, record, run_backward, value_and_stream
 from tests.support import close_numbers, random_images, tiny_config, tiny_vit
 
 
@@ -296,6 +296,27 @@ def test_a_vjp_that_returns_too_few_gradients_is_an_error():
 
     with pytest.raises(ValueError, match="zip"):
         out.backward()
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_an_op_that_gives_an_input_no_gradient_stops_the_walk_there(ready):
+    w = Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    b = Tensor(np.array([3.0, 4.0]), requires_grad=True)
+    doubled = 2.0 * w
+    first = record(doubled.data + b.data, (doubled, b), lambda dy: (None, dy))
+    found = {}
+    if ready:
+        value_and_stream(lambda: first.sum(), found.__setitem__)
+    else:
+        found = run_backward(first.sum(), np.array(1.0))
+    assert list(found) == [b]
+    np.testing.assert_array_equal(found[b], [1.0, 1.0])
+
+    again = 2.0 * w
+    second = record(again.data + b.data, (again, b), lambda dy: (None, dy))
+    _, (dw, db) = value_and_grad(lambda: (second * again).sum(), [w, b])  # w by one way alone
+    np.testing.assert_array_equal(dw, 2.0 * second.data)
+    np.testing.assert_array_equal(db, again.data)
 
 
 def test_no_grad_keeps_no_tape_and_ends_even_after_an_error():
