@@ -655,14 +655,15 @@ def microbatch_rule(
 
     Args:
         options: what was asked for.
-        model: what is trained.
+        model: what is trained; its `patch_dropout` may change between steps.
         step_size: images of a whole step.
         gpu_size: what fits the memory of the GPU; 0 without one.
         ranks: each cuts its share of a step into micro-batches of one size.
     """
 
     def microbatch_size(images: int) -> int:
-        asked = options.microbatch or gpu_size or default_microbatch(model.config, images)
+        kept = 1.0 - model.patch_dropout if isinstance(model, ViT) else 1.0
+        asked = options.microbatch or gpu_size or default_microbatch(model.config, images, kept=kept)
         return even_microbatch(asked, step_size, ranks)
 
     return microbatch_size

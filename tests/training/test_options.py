@@ -155,6 +155,17 @@ def test_each_part_is_built_from_its_group():
     assert trainer.microbatch_rule(ComputeOptions(), model, 64, 32, ALONE)(64) == 32
 
 
+def test_micro_batches_are_larger_while_patches_are_left_out():
+    model = create_model("ViT-Ti_4-CIFAR", num_classes=10)
+    rule = trainer.microbatch_rule(ComputeOptions(), model, 128, 0, ALONE)
+    sizes = {}
+    for model.patch_dropout in (0.0, 0.1, 0.5, 0.9):
+        sizes[model.patch_dropout] = rule(128)
+    assert sizes == {0.0: 16, 0.1: 16, 0.5: 32, 0.9: 32}
+    model.patch_dropout = 0.5
+    assert trainer.microbatch_rule(ComputeOptions(microbatch=16), model, 128, 0, ALONE)(128) == 16
+
+
 def test_checkpointed_blocks_are_for_vision_transformers():
     model = create_model("ViT-XS_4-CIFAR", num_classes=10)
     trainer.set_grad_checkpointing(model, ModelOptions(grad_checkpointing=True))
