@@ -291,7 +291,7 @@ def _run_folder(options: argparse.Namespace, config: TrainConfig) -> Iterator[Pa
         yield Path(given)
         return
     runs = Path("runs")
-    stem = safe_name(_run_name(dataset_title(config.dataset), config.title), LONGEST_NAME)
+    stem = safe_name(_run_name(dataset_title(config.dataset), config.name), LONGEST_NAME)
     new = not runs.exists()
     folder = _make_first_free(runs / stem)
     try:

@@ -40,6 +40,7 @@ MONITORED = ("accuracy", "loss")
 OF_THE_MODEL = (
     "patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at", "attention_init",
 )  # fmt: skip
+SIZES = ("patch_size", "dim", "depth", "heads", "mlp_ratio")
 ATTENTION_INITS = ("xavier", "mimetic")
 OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
@@ -203,6 +204,13 @@ class ModelOptions(Options):
 
     @property
     def title(self) -> str:
+        """The model's name and what changes its size, or the name of what it starts from."""
+        changes = [(name.replace("_", "-"), getattr(self, name)) for name in SIZES]
+        said = ", ".join(f"{name} {size:g}" for name, size in changes if size is not None)
+        return self.name if self.weights or not said else f"{self.name} with {said}"
+
+    @property
+    def name(self) -> str:
         """The model's name, or that of the file, run or published weights that it starts from."""
         if not self.weights:
             return self.model

@@ -155,6 +155,20 @@ def test_each_part_is_built_from_its_group():
     assert trainer.microbatch_rule(ComputeOptions(), model, 64, 32, ALONE)(64) == 32
 
 
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({}, "ViT-XS_4-CIFAR"),
+        ({"dim": 96, "heads": 3}, "ViT-XS_4-CIFAR with dim 96, heads 3"),
+        ({"patch_size": 8, "depth": 2, "mlp_ratio": 2.0}, "ViT-XS_4-CIFAR with patch-size 8, depth 2, mlp-ratio 2"),
+        ({"pool": "avg", "positions": "sincos2d"}, "ViT-XS_4-CIFAR"),
+        ({"weights": "runs/photos/best.npz", "heads": 3}, "photos"),
+    ],
+)
+def test_a_run_is_called_by_its_model_and_what_changes_its_size(changes, title):
+    assert TrainConfig(**changes).title == title
+
+
 def test_micro_batches_are_larger_while_patches_are_left_out():
     model = create_model("ViT-Ti_4-CIFAR", num_classes=10)
     rule = trainer.microbatch_rule(ComputeOptions(), model, 128, 0, ALONE)
