@@ -116,6 +116,7 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
     parameters = model.parameters()
     mixed = precision(job.precision, job.device, Classes(model), parameters)
     optimizer = AdamW(model.named_parameters(), lr=1e-3)
+    optimizer.workers = workers
     if job.device == "cpu":
         default = default_microbatch(model.config, job.batch_size)
     else:
@@ -132,7 +133,7 @@ def minivit_work(job: Job, stack: ExitStack) -> Work:
         )  # fmt: skip
         divide_by(sums.flat, mixed.scale)
         if job.precision != "float16" or math.isfinite(clip_by_global_norm(sums.flat, math.inf)):
-            optimizer.step(sums.sums, workers)
+            optimizer.step(sums.sums)
         else:
             mixed.overflowed()
         wait_for(job.device)

@@ -100,7 +100,7 @@ def train_step(run: Run, batch: Batch) -> StepResult:
         )
         step.skipped = not run.reads_late and not (math.isfinite(step.loss) and math.isfinite(step.norm))
         if not step.skipped:
-            run.optimizer.step(result.gradients, run.workers)
+            run.optimizer.step(result.gradients)
             run.precision.succeeded()
     if step.skipped:
         scale_less(run, step)

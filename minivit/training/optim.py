@@ -197,12 +197,14 @@ class Optimizer:
         steps: how many were taken.
         groups: parameters that are updated alike, in long arrays.
         slots: the names of the state arrays that each parameter has; a subclass sets them.
+        workers: threads that share a step, or None; the weights are the same for any number of them, bit for bit.
 
     Raises:
         ConfigError: for parameters without names, two of one name, or rates that are not finite numbers from 0 up.
     """
 
     slots: tuple[str, ...] = ()
+    workers: Workers | None = None
 
     def __init__(self, named_parameters: Named, lr: float, weight_decay: float = 0.0):
         self.parameters = by_name(named_parameters)
@@ -227,14 +229,10 @@ class Optimizer:
         places = {name: place for place, name in enumerate(self.parameters)}
         return [places[name] for group in self.groups for name in group.parameters]
 
-    def step(self, gradients: Sequence[Array | None] | None = None, workers: Workers | None = None) -> None:
+    def step(self, gradients: Sequence[Array | None] | None = None) -> None:
         """Take one step along `gradients`, in the parameters' order; along each parameter's `.grad` if left out.
 
         A parameter without a gradient, or with requires_grad=False, stays as it is.
-
-        Args:
-            gradients: an array, or None, for each parameter.
-            workers: threads that share the step, started; the weights are the same for any number, bit for bit.
 
         Raises:
             BackwardError: if `gradients` is left out and no parameter has one.
@@ -259,7 +257,7 @@ class Optimizer:
         for name in given:
             self.parameters[name].changed_in_place()
         parts = [part for group in self.groups for part in self._parts_of_step(group, given)]
-        for _ in map(_run, parts) if workers is None else workers.map(_run, parts):
+        for _ in self.workers.map(_run, parts) if self.workers else map(_run, parts):
             pass
         with np.errstate(all="ignore"):
             for group in self.groups:
@@ -373,7 +371,7 @@ class Optimizer:
             parameter.zero_grad()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_model": None, "_parts": None}  # a copy is of other parameters
+        return {**vars(self), "_model": None, "_parts": None, "workers": None}  # a copy is of other parameters
 
     def state(self) -> dict[str, Array]:
         """Return the state arrays by name: `SLOT/PARAMETER`. With `steps`, they are all that the next step depends on.

@@ -424,6 +424,7 @@ def build_run(
         objective = build_objective(config, model, config.title, config.seed, device, weights)
     depth = getattr(model.config, "depth", 0)
     optimizer = given.optimizer or build_optimizer(config, objective.network, depth)
+    optimizer.workers = workers = build_workers(config, device, ranks)
     trained = list(optimizer.parameters.values())
     run = Run(
         config=config,
@@ -431,7 +432,7 @@ def build_run(
         notes=notes,
         device=device,
         ranks=ranks,
-        workers=build_workers(config, device, ranks),
+        workers=workers,
         data=data,
         loader=loader,
         model=model,

@@ -303,9 +303,9 @@ def gradients_of_a_step(monkeypatch, **changes):
     given = []
 
     class Recorder(AdamW):
-        def step(self, gradients=None, workers=None):
+        def step(self, gradients=None):
             given.extend(to_numpy(gradient).copy() for gradient in gradients)
-            super().step(gradients, workers)
+            super().step(gradients)
 
     monkeypatch.setattr(contenders, "AdamW", Recorder)
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ import pytest
 from minivit.backend.workers import Workers
 from minivit.engine import Tensor
 from minivit.errors import CheckpointError, ConfigError, ShapeError
+from minivit.training import TrainConfig, trainer
 from minivit.training.optim import SGD, Adam, AdamW, ExponentialAverage, Muon, clip_by_global_norm, orthogonalized
 
 
@@ -191,11 +192,12 @@ def test_threads_share_a_step_and_the_weights_stay_the_same(optimizer_class, dty
             threads.add(threading.current_thread().name)
             super()._move(kernels)
 
-    def end(*workers):
+    def end(workers=None):
         named = [(name, Tensor(array.copy(), requires_grad=True)) for name, array in start.items()]
         optimizer = Watched(named, lr=0.01)
+        optimizer.workers = workers
         for gradients in steps:
-            optimizer.step(gradients, *workers)
+            optimizer.step(gradients)
         return [array.tobytes() for array in [*optimizer.state().values(), *(p.data for _, p in named)]]
 
     with np.errstate(all="raise"), Workers(3) as workers:
@@ -206,13 +208,25 @@ def test_threads_share_a_step_and_the_weights_stay_the_same(optimizer_class, dty
     assert threads and not any(name == threading.current_thread().name for name in threads)
 
 
+def test_a_copy_has_no_threads_and_a_run_gives_its_own(tmp_path):
+    optimizer = AdamW(parameters(), lr=0.1)
+    with Workers(2) as optimizer.workers:
+        assert copy.deepcopy(optimizer).workers is None
+        assert pickle.loads(pickle.dumps(optimizer)).workers is None
+
+    config = TrainConfig(dataset="shapes", steps=1, train_images=20, validation=10, num_threads=2)
+    run = trainer.build_run(config, tmp_path / "run")
+    assert run.optimizer.workers is run.workers and run.workers.count == 2
+
+
 def test_what_a_thread_raises_in_a_step_is_raised():
     class Broken(AdamW):
         def update(self, *arrays, **rates):
             raise RuntimeError("broken")
 
-    with Workers(2) as workers, pytest.raises(RuntimeError, match="broken"):
-        Broken(parameters(), lr=0.1).step(gradients_of_steps(1)[0], workers)
+    optimizer = Broken(parameters(), lr=0.1)
+    with Workers(2) as optimizer.workers, pytest.raises(RuntimeError, match="broken"):
+        optimizer.step(gradients_of_steps(1)[0])
 
 
 def test_a_parameter_that_was_given_another_array_since_is_still_updated():
