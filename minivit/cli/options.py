@@ -79,6 +79,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "begin with random kernels of attention as the paper's authors do (xavier), or with kernels whose products "
         "look like trained ones (mimetic), which helps where images are few [default: the recipe's, or xavier]",
     ),
+    (
+        "embedding-init", str, "NAME",
+        "begin with a random patch embedding as the paper's authors do (lecun), or with one that whitens the patches "
+        "of training images (whitened), which learns in fewer epochs [default: the recipe's, or lecun]",
+    ),
     ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
     (
         "stochastic-depth", float, "RATE",

@@ -39,9 +39,10 @@ MONITORED = ("accuracy", "loss")
 # The parts of a Vision Transformer, which starting weights settle.
 OF_THE_MODEL = (
     "patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at", "attention_init",
+    "embedding_init",
 )  # fmt: skip
 SIZES = ("patch_size", "dim", "depth", "heads", "mlp_ratio")
-ATTENTION_INITS = ("xavier", "mimetic")
+ATTENTION_INITS, EMBEDDING_INITS = ("xavier", "mimetic"), ("lecun", "whitened")
 OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
 
@@ -171,6 +172,7 @@ class ModelOptions(Options):
     positions: str | None = None
     positions_at: str | None = None
     attention_init: str | None = None
+    embedding_init: str | None = None
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     patch_dropout: float = 0.0
@@ -185,6 +187,8 @@ class ModelOptions(Options):
         self._check("eps", self.eps is None or 0 < self.eps <= 1, "above 0 and at most 1")
         if self.attention_init is not None:
             self._check_one_of("attention_init", ATTENTION_INITS)
+        if self.embedding_init is not None:
+            self._check_one_of("embedding_init", EMBEDDING_INITS)
         self._check_below_1("patch_dropout")
         self._check("patch_dropout_until", 0 <= self.patch_dropout_until <= 1, "a share from 0 to 1")
         if self.pool is not None:
@@ -198,7 +202,8 @@ class ModelOptions(Options):
                 why = "the starting weights settle the model's shape"
                 self._check(name, getattr(self, name) is None, "left out", why=why)
             why = "the run starts from trained weights"
-            self._check("attention_init", self.attention_init is None, "left out", why=why)
+            for name in ("attention_init", "embedding_init"):
+                self._check(name, getattr(self, name) is None, "left out", why=why)
         elif self.model != OWN_MODEL:
             model_config(self.model, **self._shape_to_check)
 

@@ -16,6 +16,7 @@ from ..backend.arrays import Array, check_device, to_numpy
 from ..backend.gpu.cublas import multiply_in_tf32
 from ..backend.workers import Workers
 from ..data import AnyDataset, Loader
+from ..data.augment import resize
 from ..data.upload import Uploads
 from ..errors import ConfigError, ImageError
 from ..models import Classifier, ViT, create_model
@@ -23,6 +24,7 @@ from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
 from ..models.mimetic import begin_mimetically
 from ..models.names import build
+from ..models.whitening import begin_whitened
 from ..nn import Module
 from ..preprocessing import preprocessing_in
 from ..utils.aliases import tells_unknown_keywords
@@ -41,7 +43,7 @@ from ..weights import (
 )
 from ..weights.images import notes_on_images
 from .balance import check_balance, class_weights_of
-from .batches import dataset_fingerprint, load_data, set_augmentation
+from .batches import Prepared, dataset_fingerprint, load_data, set_augmentation
 from .callbacks.average import WeightAverage
 from .callbacks.best import BestWeights
 from .callbacks.callback import Callback
@@ -529,7 +531,17 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
     model = create_model(options.model, seed=seed, num_classes=len(dataset.classes), **sizes)
     if options.attention_init == "mimetic":
         begin_mimetically(model, seed)
+    if options.embedding_init == "whitened":
+        begin_whitened(model, images_to_whiten(dataset, model.config.image_shape[:2], seed), seed)
     return model.train()
+
+
+def images_to_whiten(dataset: AnyDataset, size: tuple[int, int], seed: int) -> Iterator[Array]:
+    """Yield batches of a thousand training images in all, or a few more, neither augmented nor mixed."""
+    augment = None if isinstance(dataset, Prepared) else resize(size)
+    loader = Loader(dataset, 100, seed=seed, augment=augment, prefetch=0)
+    for batch in loader.batches(stop=min(10, loader.steps_per_epoch)):
+        yield batch.images
 
 
 def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classifier:
