@@ -31,7 +31,7 @@ from .own_model import OwnModel, classifier_around
 NOT_FOR_BATCHES = (
     "split", "validation", "train_images", "grad_accum_steps", "augment", "randaugment", "auto_augment",
     "color_jitter", "erasing", "mixup", "cutmix", "repeated_augmentation", "sampler",
-    "class_weights",
+    "class_weights", "embedding_init",
 )  # fmt: skip
 FOR_A_NEW_MODEL = (
     "model", "weights", "image_size", "pool", "patch_size", "dim", "depth", "heads", "mlp_ratio", "positions",

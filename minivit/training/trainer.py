@@ -400,7 +400,7 @@ def build_run(
         elif checkpoint and config.weights:
             model = model_like(checkpoint)
         else:
-            model = build_model(config, data.train, config.seed)
+            model = build_model(config, data.train, config.seed, restored=checkpoint is not None)
     model.to(device)
     notes = run_notes(folder, device)
     if given.model is None or config.grad_checkpointing:
@@ -506,7 +506,7 @@ def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callbac
 # -- the parts, each from its group of options ---------------------------------------------------
 
 
-def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classifier:
+def build_model(options: ModelOptions, dataset: AnyDataset, seed: int, restored: bool = False) -> Classifier:
     """Return the model: from a weights file, or new.
 
     Its image size is as asked for; else a new model takes the data set's, and a loaded one keeps its own.
@@ -515,6 +515,7 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
         options: which model.
         dataset: the training images.
         seed: draws the weights of a new model.
+        restored: whether the weights will come from a checkpoint, so that no images need to be read for them.
     """
     if options.weights:
         model = load_starting_model(options, dataset.classes)
@@ -531,7 +532,7 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classi
     model = create_model(options.model, seed=seed, num_classes=len(dataset.classes), **sizes)
     if options.attention_init == "mimetic":
         begin_mimetically(model, seed)
-    if options.embedding_init == "whitened":
+    if options.embedding_init == "whitened" and not restored:
         begin_whitened(model, images_to_whiten(dataset, model.config.image_shape[:2], seed), seed)
     return model.train()
 

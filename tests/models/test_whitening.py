@@ -5,10 +5,10 @@ from typing import cast
 import numpy as np
 import pytest
 
-from minivit import ConfigError, ShapeError, ViT, ViTConfig, create_model
+from minivit import ConfigError, ShapeError, ViT, ViTConfig, create_model, load_model
 from minivit.data import shapes
 from minivit.models.whitening import LEAST_VARIANCE, begin_whitened
-from minivit.training import TrainConfig, Trainer, trainer
+from minivit.training import Callback, TrainConfig, Trainer, trainer
 from minivit.training.options import ModelOptions
 
 
@@ -126,6 +126,32 @@ def test_images_of_many_sizes_are_brought_to_the_models(tmp_path):
     )
     result = Trainer(config=config, out=tmp_path / "run", show=False).fit()
     assert result.steps == 1
+
+
+def test_a_resumed_run_reads_no_images_for_it_and_ends_the_same(tmp_path, monkeypatch):
+    config = TrainConfig(
+        dataset="shapes", steps=4, batch_size=8, train_images=40, validation=20, embedding_init="whitened"
+    )
+
+    class Stop(Callback):
+        def on_step_end(self, step):
+            if self.run.step == 2:
+                self.run.ask_to_stop()
+
+    Trainer(config=config, out=tmp_path / "whole", show=False).fit()
+    Trainer(config=config, out=tmp_path / "parts", callbacks=[Stop()], show=False).fit()
+    monkeypatch.setattr(trainer, "begin_whitened", None)
+    assert Trainer(config=config, out=tmp_path / "parts", show=False).fit(resume=True).finished
+
+    whole, parts = (load_model(tmp_path / run).state() for run in ("whole", "parts"))
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, parts[name], err_msg=name)
+
+
+def test_batches_of_a_script_are_not_read_twice():
+    batches = [(np.full((4, 32, 32, 3), -0.5, np.float32), np.arange(4))]
+    with pytest.raises(ConfigError, match=r"embedding.init\b.*train_data are batches"):
+        Trainer(train_data=batches, config=TrainConfig(steps=1, embedding_init="whitened")).fit()
 
 
 def test_what_cannot_begin_so_is_refused():
