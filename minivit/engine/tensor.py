@@ -464,9 +464,8 @@ def record(data: Array, inputs: Sequence[object], vjp: VJP, adds: bool = False) 
     Args:
         data: the result.
         inputs: what the op was given, Tensors and constants.
-        vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant and where it
-            is 0. It may return `dy` itself, views of it, or new arrays, each for one input alone; and it never changes
-            `dy`.
+        vjp: takes `dy` = dL/d(result), returns dL/d(input) for each of `inputs`, or None for a constant, or for 0. It
+            may return `dy` itself, views of it, or new arrays, each for one input alone; and it never changes `dy`.
         adds: whether vjp takes a second argument, None by default: the gradient of the first input that has arrived
             from other uses. Vjp then returns the sum of both in a new array: one pass less than to add it afterwards.
     """

@@ -371,7 +371,8 @@ class Optimizer:
             parameter.zero_grad()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_model": None, "_parts": None, "workers": None}  # a copy is of other parameters
+        own = {name: value for name, value in vars(self).items() if name != "workers"}
+        return {**own, "_model": None, "_parts": None}  # a copy is of other parameters
 
     def state(self) -> dict[str, Array]:
         """Return the state arrays by name: `SLOT/PARAMETER`. With `steps`, they are all that the next step depends on.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -400,7 +401,8 @@ def build_run(
         elif checkpoint and config.weights:
             model = model_like(checkpoint)
         else:
-            model = build_model(config, data.train, config.seed, restored=checkpoint is not None)
+            new = replace(config, embedding_init=None) if checkpoint else config  # no images need to be read for it
+            model = build_model(new, data.train, config.seed)
     model.to(device)
     notes = run_notes(folder, device)
     if given.model is None or config.grad_checkpointing:
@@ -506,7 +508,7 @@ def build_callbacks(run: Run, show: bool, resumed: bool, given: Sequence[Callbac
 # -- the parts, each from its group of options ---------------------------------------------------
 
 
-def build_model(options: ModelOptions, dataset: AnyDataset, seed: int, restored: bool = False) -> Classifier:
+def build_model(options: ModelOptions, dataset: AnyDataset, seed: int) -> Classifier:
     """Return the model: from a weights file, or new.
 
     Its image size is as asked for; else a new model takes the data set's, and a loaded one keeps its own.
@@ -515,7 +517,6 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int, restored:
         options: which model.
         dataset: the training images.
         seed: draws the weights of a new model.
-        restored: whether the weights will come from a checkpoint, so that no images need to be read for them.
     """
     if options.weights:
         model = load_starting_model(options, dataset.classes)
@@ -532,7 +533,7 @@ def build_model(options: ModelOptions, dataset: AnyDataset, seed: int, restored:
     model = create_model(options.model, seed=seed, num_classes=len(dataset.classes), **sizes)
     if options.attention_init == "mimetic":
         begin_mimetically(model, seed)
-    if options.embedding_init == "whitened" and not restored:
+    if options.embedding_init == "whitened":
         begin_whitened(model, images_to_whiten(dataset, model.config.image_shape[:2], seed), seed)
     return model.train()
 
