@@ -173,7 +173,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     (
         "microbatch", int, "IMAGES",
         "split each mini-batch into micro-batches of IMAGES, which the threads take in turn [default: 1 to 32, by the "
-        "model's size]",
+        "model's size and --patch-dropout]",
     ),
     (
         "device", str, "NAME",

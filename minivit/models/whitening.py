@@ -1,9 +1,9 @@
 """A patch embedding that begins by whitening: it maps patches of images to numbers that vary alike and independently.
 
-Neighbouring pixels are alike. So a random E maps patches to tokens that differ in little but the brightness, and edges
-and textures, whose variance is a hundredth of it, must be found in the rest. Whitened patches vary as much in every
-direction. Convolutional networks that begin so learn CIFAR-10 in fewer epochs (arXiv 2404.00498, which keeps these
-filters as they are; here they are trained on).
+Neighbouring pixels are alike: in 4 x 4 patches of CIFAR-10 (JPEG q75 copy), one direction of 48, the brightness, has
+three quarters of the variance. So a random E maps patches to tokens that differ in little else, and edges and textures
+are small in them. Whitened patches vary as much in every direction. Convolutional networks that begin so learn CIFAR-10
+in fewer epochs (arXiv 2404.00498, where these filters stay as they are; here they are trained).
 """
 
 from __future__ import annotations
