@@ -50,7 +50,7 @@ def picks_each_once(index: Any, shape: tuple[int, ...]) -> bool:
         return False
     axes = sum(part.ndim if is_array(part) and part.dtype == bool else 1 for part in parts)
     rows = np.arange(math.prod(shape[:axes])).reshape(shape[:axes])[index]
-    return rows.size < 2 or count_each(rows.reshape(-1), 0).max() == 1
+    return not rows.size or bool(count_each(rows.reshape(-1), 0).max() == 1)
 
 
 def count_each(numbers: np.ndarray, count: int) -> np.ndarray:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Named = Iterable[tuple[str, Tensor]]
 
-STACK_ELEMENTS = BLOCK_ELEMENTS // 2  # of kernels that Muon moves at once: its products need several such arrays
-GPU_STACK_ELEMENTS = 2**24
+STACK_ELEMENTS = 131_072  # of kernels that Muon moves at once: its products need several such arrays in the cache
+GPU_STACK_ELEMENTS = 16_777_216
 
 
 def is_kernel(name: str, parameter: Tensor) -> bool:
@@ -616,8 +616,8 @@ def orthogonalized(x: Array, steps: int = 5) -> Array:
     tall = x.shape[-2] > x.shape[-1]
     flat = wide(x.swapaxes(-1, -2) if tall else x)  # the smaller x xᵀ
     norm = _norms(flat)
-    if isinstance(norm, np.ndarray) and np.isinf(norm).any():  # else the norm of very large numbers would be infinite
-        flat = flat / np.maximum(np.abs(flat).max((-2, -1), keepdims=True), 1e-7)
+    if isinstance(norm, np.ndarray) and np.isinf(norm).any():  # of numbers whose squares are too large for their type
+        flat = flat / np.where(np.isinf(norm), np.abs(flat).max((-2, -1), keepdims=True), 1.0)
         norm = _norms(flat)
     flat = flat / (norm + 1e-7)  # no singular value above 1
     for _ in range(steps):
@@ -683,16 +683,17 @@ def clip_on_gpu(gradients: Array, max_norm: float) -> Array:
 
 
 def _joint_norm(arrays: list[Array]) -> float:
-    xp, squares = xp_of(arrays[0]), [_square(g) for g in arrays]
-    together = squares[0] if len(squares) == 1 else xp.concatenate(squares)
+    together = xp_of(arrays[0]).concatenate([_square(g) for g in arrays])
     return math.sqrt(sum(to_numpy(together).tolist()))  # one transfer from a GPU, since each one waits for it
 
 
 def _square(x: Array) -> Array:
     """Return the sum of an array's squares, (1,). On a GPU it is read once: CuPy's vdot would write the products."""
-    xp, flat = xp_of(x), x.reshape(-1)
+    xp = xp_of(x)
     if xp is np:
-        return np.vdot(wide(flat), wide(flat)).reshape(1)
+        x = wide(x)
+        return np.vdot(x, x).reshape(1)
+    flat = x.reshape(-1)
     parts = parts_of_rows(flat)
     share = -(-flat.size // parts)
     sums = xp.empty((parts, 1), wide_type(x.dtype))

@@ -214,6 +214,17 @@ def test_a_number_that_is_not_finite_is_found_at_the_log_and_its_step_named(tmp_
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
+def test_gradients_of_any_order_are_clipped_together_as_on_the_processor(cupy):
+    rng = np.random.default_rng(0)
+    here = [rng.standard_normal(shape).astype(np.float32) for shape in ((300, 200), (7,), (4, 5, 6), (0, 3), (1,))]
+    there = [to_device(g, "cuda") for g in here]
+    here[0], there[0] = here[0].T, there[0].T  # its elements lie in another order than in C's
+    here[-1], there[-1] = here[-1].reshape(()), there[-1].reshape(())
+    np.testing.assert_allclose(clip_by_global_norm(there, 2.0), clip_by_global_norm(here, 2.0), rtol=1e-5)
+    for mine, theirs in zip(here, there, strict=True):
+        np.testing.assert_allclose(to_numpy(theirs), mine, rtol=1e-5)
+
+
 def test_an_array_is_clipped_on_a_gpu_as_on_the_processor_without_a_wait(cupy):
     g = np.random.default_rng(0).standard_normal(100_003).astype(np.float32)
     for most in (1.0, math.inf):

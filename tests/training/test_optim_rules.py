@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,12 +17,14 @@ from minivit.errors import (
     ShapeError,
 )
 from minivit.nn import Linear, Module
+from minivit.training import optim
 from minivit.training.optim import (
     OPTIMIZERS,
     SGD,
     Adam,
     AdamW,
     ExponentialAverage,
+    Kernel,
     Muon,
     Optimizer,
     by_name,
@@ -413,6 +416,31 @@ def test_very_large_numbers_are_turned_and_left_as_they_are():
     found = orthogonalized(x)
     np.testing.assert_allclose(found, orthogonalized(x.astype(np.float64)), rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(x, before)
+
+
+def test_matrices_are_turned_together_as_each_is_alone():
+    x = np.random.default_rng(0).standard_normal((4, 3, 3)).astype(np.float32)
+    x[1] *= 1e38  # the sum of its squares is infinite, but not that of the others
+    x[2] = 0.0
+    x[3] *= 1e-8
+    np.testing.assert_allclose(orthogonalized(x), [orthogonalized(each) for each in x], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(4096, 4), (4, 4096), (2, 4096, 4), (2, 4, 4096)])
+def test_a_long_matrix_is_turned_by_small_products(shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    tracemalloc.start()
+    orthogonalized(x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * x.nbytes  # a product of 4096 x 4096 would be 1,024 times one matrix
+
+
+def test_kernels_are_moved_together_as_many_as_a_cache_holds(monkeypatch):
+    kernel = Kernel(*[np.zeros((3, 4), np.float32)] * 3, 0.1)
+    for elements, sizes in ((1, [1] * 5), (12, [1] * 5), (30, [2, 2, 1]), (60, [5]), (1000, [5])):
+        monkeypatch.setattr(optim, "STACK_ELEMENTS", elements)
+        assert [len(stack) for stack in optim.stacks_of([kernel] * 5)] == sizes
 
 
 def test_a_half_precision_matrix_is_turned_in_single_precision():

@@ -189,6 +189,23 @@ def gradients_of(size, microbatch, count=24, bucket_bytes=200):
         return [run(Ranks())] if size == 1 else on_ranks(size, run)
 
 
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_a_loss_that_is_not_read_yet_is_the_same(scale):
+    model = trained_a_little()
+    images, labels = batch(8)
+
+    def run(ranks, read=False):
+        return batch_gradients(Classes(model).loss, model.parameters(), images, labels,
+                               workers=pool, microbatch=4, scale=scale, ranks=ranks, read=read)  # fmt: skip
+
+    with Workers(1) as pool:
+        now, later, shared = run(Ranks(), read=True), run(Ranks()), on_ranks(2, run)
+    np.testing.assert_allclose(later.loss, now.loss, rtol=1e-6)
+    assert later.right == now.right
+    assert type(now.loss) is float and type(later.loss) is not float
+    assert [type(result.loss) for result in shared] == [float, float]  # ranks send numbers to one another
+
+
 @pytest.mark.parametrize("size", [2, 3, 4])
 @pytest.mark.parametrize("count", [24, 2])  # 2: some ranks have nothing to do
 def test_ranks_share_a_batch_and_all_have_its_gradients(size, count):

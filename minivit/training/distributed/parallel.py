@@ -288,7 +288,7 @@ def batch_gradients(
         for place in unused:
             sums.add(number - own.start, place, None)
         if not read and ranks.size == 1:
-            return value if scale == 1.0 else value / scale, right, answers
+            return value / scale, right, answers
         loss_now, right_now = plain_numbers(value, right)  # a GPU has been told everything by now
         return loss_now / scale, int(right_now), answers
 
