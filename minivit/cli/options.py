@@ -84,6 +84,11 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "begin with a random patch embedding as the paper's authors do (lecun), or with one that whitens the patches "
         "of training images (whitened), which learns in fewer epochs [default: the recipe's, or lecun]",
     ),
+    (
+        "qk-norm", str, "NAME",
+        "normalise every head's queries and keys by LayerNorm (layer), or leave them as they are, as the paper does "
+        "(none) [default: the model's]",
+    ),
     ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
     (
         "stochastic-depth", float, "RATE",

@@ -26,8 +26,8 @@ GROUPS = {
     ),
     "model": (
         "weights", "model", "patch-size", "dim", "depth", "heads", "mlp-ratio", "image-size", "num-classes", "pool",
-        "positions", "positions-at", "attention-init", "embedding-init", "grid", "gelu", "eps", "mean", "std", "resize",
-        "crop", "interpolation",
+        "positions", "positions-at", "attention-init", "embedding-init", "qk-norm", "grid", "gelu", "eps", "mean",
+        "std", "resize", "crop", "interpolation",
     ),
     "optimisation": (
         "recipe", "config", "epochs", "steps", "batch-size", "grad-accum-steps", "optimizer", "lr", "min-lr",

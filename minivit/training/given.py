@@ -35,7 +35,7 @@ NOT_FOR_BATCHES = (
 )  # fmt: skip
 FOR_A_NEW_MODEL = (
     "model", "weights", "image_size", "pool", "patch_size", "dim", "depth", "heads", "mlp_ratio", "positions",
-    "positions_at", "attention_init", "embedding_init", "dropout", "stochastic_depth",
+    "positions_at", "attention_init", "embedding_init", "qk_norm", "dropout", "stochastic_depth",
 )  # fmt: skip
 
 

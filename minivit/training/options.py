@@ -39,10 +39,11 @@ MONITORED = ("accuracy", "loss")
 # The parts of a Vision Transformer, which starting weights settle.
 OF_THE_MODEL = (
     "patch_size", "dim", "depth", "heads", "mlp_ratio", "pool", "positions", "positions_at", "attention_init",
-    "embedding_init",
+    "embedding_init", "qk_norm",
 )  # fmt: skip
 SIZES = ("patch_size", "dim", "depth", "heads", "mlp_ratio")
 ATTENTION_INITS, EMBEDDING_INITS = ("xavier", "mimetic"), ("lecun", "whitened")
+QK_NORMS = ("none", "layer")
 OWN_DATA, OWN_MODEL, OWN_OPTIMIZER = "own data", "own model", "own optimizer"  # of a script, see `Trainer`
 
 
@@ -173,6 +174,7 @@ class ModelOptions(Options):
     positions_at: str | None = None
     attention_init: str | None = None
     embedding_init: str | None = None
+    qk_norm: str | None = None
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     patch_dropout: float = 0.0
@@ -189,6 +191,8 @@ class ModelOptions(Options):
             self._check_one_of("attention_init", ATTENTION_INITS)
         if self.embedding_init is not None:
             self._check_one_of("embedding_init", EMBEDDING_INITS)
+        if self.qk_norm is not None:
+            self._check_one_of("qk_norm", QK_NORMS)
         self._check_below_1("patch_dropout")
         self._check("patch_dropout_until", 0 <= self.patch_dropout_until <= 1, "a share from 0 to 1")
         if self.pool is not None:
@@ -198,7 +202,7 @@ class ModelOptions(Options):
             if getattr(self, name):
                 read(name, getattr(self, name))
         if self.weights:
-            for name in ("patch_size", "dim", "depth", "mlp_ratio"):
+            for name in ("patch_size", "dim", "depth", "mlp_ratio", "qk_norm"):
                 why = "the starting weights settle the model's shape"
                 self._check(name, getattr(self, name) is None, "left out", why=why)
             why = "the run starts from trained weights"
@@ -229,6 +233,8 @@ class ModelOptions(Options):
         changes = {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         if self.pool is not None:
             changes["classifier"] = pool_of("pool", self.pool)
+        if self.qk_norm is not None:
+            changes["qk_norm"] = self.qk_norm == "layer"
         if self.mlp_ratio is not None or self.dim is not None:
             changes |= mlp_width(self.model, self.dim, self.mlp_ratio)
         return changes | self.rates

@@ -1,7 +1,7 @@
 """Options in groups: each group is whole without the others, and all together are TrainConfig's."""
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -217,6 +217,20 @@ def test_a_residual_network_has_no_patches_to_leave_out():
     config = TrainConfig(model="BiT-R14-CIFAR", patch_dropout=0.5)
     with pytest.raises(ConfigError, match="patch-dropout is for Vision Transformers, not BiT-R14-CIFAR"):
         trainer.check_patch_dropout(create_model("BiT-R14-CIFAR"), config)
+
+
+@pytest.mark.parametrize(("norm", "expected"), [(None, False), ("none", False), ("layer", True)])
+def test_queries_and_keys_are_normalised_if_asked_to(norm, expected):
+    model = trainer.build_model(ModelOptions(qk_norm=norm), shapes("train", 10), seed=0)
+    plain = trainer.build_model(ModelOptions(), shapes("train", 10), seed=0)
+    assert model.config == replace(plain.config, qk_norm=expected)
+
+
+def test_a_norm_of_queries_and_keys_that_there_is_not_is_refused():
+    with pytest.raises(ConfigError, match="qk-norm must be one of none, layer, not 'rms'"):
+        TrainConfig(qk_norm="rms")
+    with pytest.raises(ConfigError, match="qk-norm must be left out, not 'layer': the starting weights settle"):
+        TrainConfig(weights="a.npz", qk_norm="layer")
 
 
 @pytest.mark.parametrize(("given", "steps"), [({"epochs": 2.0}, 20), ({"epochs": 0.01}, 1), ({"steps": 7}, 7)])
