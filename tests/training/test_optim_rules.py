@@ -479,6 +479,8 @@ def test_large_negative_numbers_beside_zeros_and_tiny_ones_have_a_norm():
 
 def test_the_norm_of_many_halves_is_added_up_in_single_precision():
     assert clip_by_global_norm([np.ones(10_000, np.float16)], 1000.0) == 100.0
+    x = np.full(10_000, 1.1, np.float16)  # of the sum of squares, 12,091, half precision keeps a multiple of 8
+    assert clip_by_global_norm([x], 1000.0) == pytest.approx(100.0 * float(x[0]), rel=1e-5)
 
 
 def test_a_single_array_is_clipped_in_place():
