@@ -233,6 +233,20 @@ def test_the_losses_are_those_of_the_runs_own_steps(tmp_path, monkeypatch):
     np.testing.assert_array_equal(test.losses, losses)
 
 
+def test_all_steps_leave_out_patches_as_the_runs_first_ones_do(monkeypatch):
+    shares, train_step = [], loop.train_step
+
+    def keep(run, batch):
+        step = train_step(run, batch)
+        shares.append(run.model.patch_dropout)
+        return step
+
+    monkeypatch.setattr(range_test, "train_step", keep)
+    config = TrainConfig(**SMALL, batch_size=16, patch_dropout=0.5, patch_dropout_until=0.5, steps=10)
+    range_test.range_test(config, 20, 1e-4, 1e-2)
+    assert shares == [0.5] * 20
+
+
 def test_a_loss_that_is_not_finite_is_the_end_of_the_test_unless_it_begins_so(monkeypatch):
     config, train_step = TrainConfig(**SMALL, batch_size=16), loop.train_step
 

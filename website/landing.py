@@ -56,8 +56,8 @@ def facts(root: Path) -> list[Fact]:
     readme, testing = (" ".join(read_text(root / name).split()) for name in ("README.md", "docs/testing.md"))
     lines = found(r"about ([\d,]+) lines of code", readme)
     shapes, minutes = found(r"([\d.]+) % of the test images after (\w+) minutes", readme).split("|")
-    accuracy, deviation, seeds = found(r"\*\*([\d.]+) %\*\* ± ([\d.]+) \((\w+) seeds\)", readme).split("|")
-    weights = found(r"ViT-XS_4-CIFAR \(([\d.]+) M parameters\)", readme)
+    weights = found(r"width \d+ \(([\d.]+) M parameters\)", readme)
+    accuracy, seeds, time = found(r"\*\*([\d.]+) %\*\* \(([^)]*seeds?[^)]*)\) \| (\d+ minutes)", readme).split("|")
     mutants = found(r"On ([\d,]+) mutants", testing)
     speeds, memory = comparison(read_text(root / "README.md"))
     return [
@@ -73,7 +73,7 @@ def facts(root: Path) -> list[Fact]:
         ),
         Fact(
             f"{accuracy} %",
-            f"of CIFAR-10's test images (± {deviation}, {seeds} seeds) are right after 40 epochs from scratch, with "
+            f"of CIFAR-10's test images ({seeds}) are right after {time} of training from scratch on two cores, with "
             f"{weights} million weights; each image was stored as JPEG at quality 75",
             "docs/reproducing", "Commands, seeds and logs",
         ),

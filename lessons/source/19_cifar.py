@@ -323,7 +323,7 @@ show(draw_cells(shown), cifar.PUZZLE)
 # other test images. At 99.5 % of 10,000 images the second is 0.07 points: about as large as the first.
 #
 # Why are we so far from 99.5 %? That model has 632 million parameters and had seen 300 million photographs before. From
-# scratch, small and with longer training, minivit's best reaches 81.3 % (`results/`).
+# scratch, small and with longer training, minivit's best reaches about 85 % (`results/`).
 
 # %% [markdown]
 # ## Break it and see

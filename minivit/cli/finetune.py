@@ -47,7 +47,7 @@ def add_finetune(commands: Any) -> None:
         "set. If the weights name the same classes as the data set, their head is kept.",
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
-    add_place_options(parser)
+    add_place_options(parser, "finetune")
     parser.add_argument(
         "--weights", "--pretrained_dir", metavar="PATH", dest="weights",
         help="start from weights in a file, a checkpoint, the folder of a run, or by a published name such as "

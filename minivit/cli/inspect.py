@@ -154,7 +154,7 @@ def _test_pictures(
             "the weights do not name the data set that they were trained on: give image files or --dataset"
         )
     if name in DATASETS:
-        _, test_set = load_dataset(name, options.data_dir)
+        _, test_set = load_dataset(name, options.data_dir or (data_dir if name == own else None))
     else:  # what its run held out
         test_set = images_to_measure(name, options.data_dir or data_dir, None, header, own, path.absolute().parent)
     test_set = test_set.subset(indices_to_show(test_set, measured))

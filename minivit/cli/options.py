@@ -55,24 +55,34 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "model", str, "NAME",
         "train the model NAME (`minivit info` lists them); the data set sets its number of classes and image size",
     ),
-    ("patch-size", int, "PIXELS", "cut images into patches of PIXELS in height and width [default: the model's]"),
-    ("dim", int, "WIDTH", "give each token WIDTH numbers; --heads must divide WIDTH [default: the model's]"),
-    ("depth", int, "BLOCKS", "stack BLOCKS encoder blocks [default: the model's]"),
-    ("heads", int, "N", "use N attention heads [default: the model's]"),
-    ("mlp-ratio", float, "RATIO", "make the MLP RATIO times as wide as a token [default: the model's]"),
+    (
+        "patch-size", int, "PIXELS",
+        "cut images into patches of PIXELS in height and width [default: the recipe's, or the model's]",
+    ),
+    (
+        "dim", int, "WIDTH",
+        "give each token WIDTH numbers; --heads must divide WIDTH [default: the recipe's, or the model's]",
+    ),
+    ("depth", int, "BLOCKS", "stack BLOCKS encoder blocks [default: the recipe's, or the model's]"),
+    ("heads", int, "N", "use N attention heads [default: the recipe's, or the model's]"),
+    (
+        "mlp-ratio", float, "RATIO",
+        "make the MLP RATIO times as wide as a token [default: the recipe's, or the model's]",
+    ),
     (
         "pool", str, "NAME",
         "classify from the class token (token), the mean of the patch tokens (avg) or attention pooling (map) "
-        "[default: the model's]",
+        "[default: the recipe's, or the model's]",
     ),
     (
         "positions", str, "NAME",
-        "use position embeddings of the kind learned, learned2d, relative or sincos2d, or none [default: the model's]",
+        "use position embeddings of the kind learned, learned2d, relative or sincos2d, or none "
+        "[default: the recipe's, or the model's]",
     ),
     (
         "positions-at", str, "NAME",
         "add position embeddings before the first block (stem), separate ones in every block (every) or the same ones "
-        "in every block (shared) [default: the model's]",
+        "in every block (shared) [default: the recipe's, or the model's]",
     ),
     (
         "attention-init", str, "NAME",
@@ -87,7 +97,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     (
         "qk-norm", str, "NAME",
         "normalise every head's queries and keys by LayerNorm (layer), or leave them as they are, as the paper does "
-        "(none) [default: the model's]",
+        "(none) [default: the recipe's, or the model's]",
     ),
     ("dropout", float, "RATE", "set activations to 0 with probability RATE during training"),
     (
@@ -101,7 +111,7 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
     ),
     (
         "patch-dropout-until", float, "SHARE",
-        "leave out patches in the first SHARE of all steps, and train on whole images after that [default: 1]",
+        "leave out patches in the first SHARE of all steps, and train on whole images after that",
     ),
     ("epochs", float, "N", "pass over the training images N times; N may be a fraction"),
     ("steps", int, "N", "train for N optimiser steps instead of --epochs"),
@@ -261,13 +271,21 @@ def listed_as_options(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def add_flags_and_files(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a run that are flags, and what gives the options that are not given: a recipe or a file."""
+def add_flags_and_files(parser: argparse.ArgumentParser, *commands: str) -> None:
+    """Add the options of a run that are flags, and what gives the options that are not given: a recipe or a file.
+
+    Args:
+        parser: gets the options.
+        commands: whose recipes may be named.
+    """
+    from ..training.recipes import load_recipe, recipe_names
+
+    names = [name for name in recipe_names() if load_recipe(name).command in commands]
     parser.add_argument(
         "--recipe",
         metavar="NAME",
-        help="take the options that are not given from the recipe NAME (`minivit recipes` lists them), or none for the "
-        "plain defaults [default: the data set's recipe]",
+        help=f"take the options that are not given from the recipe NAME: {', '.join(names)} (`minivit recipes` says "
+        "what each reaches and how long it takes); none: the plain defaults [default: the data set's recipe]",
     )
     parser.add_argument(
         "--config",
@@ -297,8 +315,8 @@ def add_flags_and_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_place_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every run has besides: how it is resumed, and where it goes."""
+def add_place_options(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add what every run has besides: how it is resumed, where it goes, and the recipes of the command."""
     from ..training.config import LENGTH, OPTIONS_WITHOUT_EFFECT_ON_WEIGHTS
 
     parser.add_argument(
@@ -310,4 +328,4 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
         "[default: begin a new run]",
     )
     parser.add_argument("--out", metavar="DIR", help="write the run to DIR [default: runs/DATASET-MODEL-1, -2 ...]")
-    add_flags_and_files(parser)
+    add_flags_and_files(parser, command)

@@ -40,7 +40,7 @@ def add_pretrain(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,
     )  # fmt: skip
     table = [row for row in RUN_OPTIONS if row[0] not in NOT_HERE]
-    add_place_options(parser)
+    add_place_options(parser, "pretrain")
     add_run_options(parser, [*PRETRAIN_OPTIONS, *table], OF_RECIPE)
     parser.set_defaults(run=_pretrain)
 

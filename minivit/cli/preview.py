@@ -67,7 +67,7 @@ def add_options_of_a_run(parser: argparse.ArgumentParser) -> None:
         help="start from weights with the defaults of `minivit finetune` [default: train from scratch]",
     )
     parser.add_argument("--freeze", action="store_true", help="train only the head [default: train the whole model]")
-    add_flags_and_files(parser)
+    add_flags_and_files(parser, "train", "finetune")
     names = {name for name, *_ in RUN_OPTIONS}
     add_run_options(parser, [*RUN_OPTIONS, *(row for row in FINETUNE_OPTIONS if row[0] not in names)])
 

@@ -34,6 +34,9 @@ OF_RECIPE = {
     "epochs": "the recipe's, or 10",
     "optimizer": "the recipe's, or adamw",
     "lr": "the recipe's, or 0.0005",
+    "lr_schedule": "the recipe's, or cosine",
+    "patch_dropout": "the recipe's, or 0",
+    "patch_dropout_until": "the recipe's, or 1",
 }
 NOT_OF_THE_RUN = ("run", "out", "resume", "recipe", "config")  # what a command takes beside the options of a run
 LONGEST_NAME = 200  # bytes of a folder's name; file systems take 255
@@ -55,7 +58,7 @@ def add_train(commands: Any) -> None:
         usage="minivit train [OPTIONS]\n       minivit train --resume DIR",
         description="Train a model from scratch and write the run to a folder: options, metrics, checkpoint, figures.",
     )  # fmt: skip
-    add_place_options(parser)
+    add_place_options(parser, "train")
     add_run_options(parser, RUN_OPTIONS, OF_RECIPE)
     parser.add_argument(
         "--weights", metavar="PATH",
@@ -217,6 +220,8 @@ def _words_of_recipe(found: Resolved) -> list[str]:
         + ("" if value is True else f" {value:g}" if isinstance(value, float) else f" {value}")
         for name, value in found.from_recipe.items()
     ]
+    if "recipe" not in found.options:  # a file's, which may have taken over a recipe
+        return [f"options of {found.source} and its recipe: {' '.join(words)}"]
     return [f"options of the recipe {found.source}: {' '.join(words)} (--recipe none: plain defaults)"]
 
 

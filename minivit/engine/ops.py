@@ -15,7 +15,7 @@ from typing import Any
 
 from ..backend.arrays import Array, holds_numbers, is_array, is_float, plain_array, xp_of
 from ..backend.arrays import erf as erf_array
-from ..backend.indexing import index_for, scatter
+from ..backend.indexing import index_for, kept, scatter
 from ..backend.precision import saved
 from ..backend.products import matmul as multiply_arrays
 from ..backend.products import sum_over
@@ -372,7 +372,11 @@ def broadcast_to(a: Tensor, shape: Sequence[int]) -> Tensor:
 def getitem(a: Tensor, index: object) -> Tensor:
     """Return a[index], with slices, integers, None, Ellipsis, masks and arrays of positions."""
     x_shape = a.shape
-    index = index_for(a.data, index)
+    if any(isinstance(part, Tensor) for part in (index if isinstance(index, tuple) else (index,))):
+        raise DTypeError(
+            "an index is of whole numbers or a mask: give an array, not a Tensor, whose numbers are floats"
+        )
+    index = kept(index_for(a.data, index))  # backward needs it as it is now
 
     def vjp(dy: Array):
         return (scatter(dy, index, x_shape),)  # a position may be picked twice: its gradients add up

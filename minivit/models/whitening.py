@@ -15,7 +15,7 @@ import numpy as np
 from .. import engine
 from ..backend.arrays import beside
 from ..engine.tensor import Tensor
-from ..errors import ConfigError, ShapeError
+from ..errors import ConfigError, DTypeError, ShapeError
 from ..utils.integers import integer
 from .vit import ViT
 
@@ -35,8 +35,9 @@ def begin_whitened(model: ViT, batches: Iterable[np.ndarray], seed: int = 0) -> 
         seed: draws Q.
 
     Raises:
-        ConfigError: if the model is not a Vision Transformer or cuts a feature map into patches, or without an image.
-        ShapeError: if an image has another shape than those of the model.
+        ConfigError: if the model is not a Vision Transformer or cuts a feature map into patches, if there is no image,
+            or if one is not finite.
+        ShapeError, DTypeError: if an image has another shape than those of the model, or is not of floats.
     """
     if not isinstance(model, ViT):
         raise ConfigError(f"a whitened embedding is for Vision Transformers, not {type(model).__name__}")
@@ -59,8 +60,11 @@ def _statistics(model: ViT, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, 
     count, total, products = 0, 0.0, 0.0
     height, width = model.embedding.used
     for images in batches:
-        if images.shape[1:] != model.config.image_shape:
-            raise ShapeError(f"images of shape {model.config.image_shape} are needed, not {images.shape[1:]}")
+        if np.shape(images)[1:] != model.config.image_shape:
+            raise ShapeError(f"images of shape {model.config.image_shape} are needed, not {np.shape(images)[1:]}")
+        images = np.asarray(images)
+        if images.dtype.kind != "f":
+            raise DTypeError(f"images are needed as the network reads them, in [-1, 1] as floats, not {images.dtype}")
         patches = engine.patchify(Tensor(images[:, :height, :width]), model.config.patch_size).data
         patches = patches.reshape(-1, patches.shape[-1]).astype(np.float64)  # (B N, P² C)
         count += len(patches)
@@ -68,5 +72,7 @@ def _statistics(model: ViT, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, 
         products = products + patches.T @ patches
     if not count:
         raise ConfigError("a whitened embedding is computed from images: there are none")
+    if not np.isfinite(products).all():
+        raise ConfigError("a whitened embedding is computed from images without nan or infinite numbers")
     mean = np.asarray(total) / count
     return mean, products / count - np.outer(mean, mean)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, row_blocks, to_numpy, xp_of
+from ..backend.arrays import BLOCK_ELEMENTS, Array, is_array, is_float, row_blocks, to_numpy, xp_of
 from ..backend.gpu.kernels import elementwise, parts_of_rows, rowwise
 from ..backend.precision import wide, wide_type
 from ..backend.products import sum_of_parts
@@ -555,7 +555,7 @@ class Muon(AdamW):
         inside = {
             name: given[name]
             for name, parameter in group.parameters.items()
-            if group.decays and parameter.ndim == 2 and name in given and "blocks." in name
+            if group.decays and parameter.ndim == 2 and parameter.size and name in given and "blocks." in name
         }
         yield from super()._parts_of_step(group, {name: g for name, g in given.items() if name not in inside})
         kernels = [kernel for name in inside for kernel in self._kernels_of(name, group, inside[name])]
@@ -565,7 +565,8 @@ class Muon(AdamW):
 
     def _kernels_of(self, name: str, group: Group, gradient: Array) -> Iterator[Kernel]:
         weight, mean, *_ = group.views[name]
-        parts = 3 if name.endswith("qkv.weight") else 1  # one array holds the kernels of q, k and v
+        joint = name.endswith("qkv.weight") and weight.shape[1] % 3 == 0  # one array with the kernels of q, k and v
+        parts = 3 if joint else 1
         split = (xp_of(weight).split(array, parts, 1) for array in (weight, mean, gradient))
         for w, m, g in zip(*split, strict=True):
             yield Kernel(w, m, g, self.lr * self.scales.get(name, 1.0))
@@ -654,10 +655,12 @@ def clip_by_global_norm(gradients: Iterable[Array | None], max_norm: float) -> f
         gradients = [gradients]
     arrays: list[Array] = list({id(g): g for g in gradients if g is not None}.values())
     for g in arrays:
-        if isinstance(g, Tensor) or not is_array(g):
+        if isinstance(g, Tensor | np.generic) or not is_array(g):
             raise DTypeError(
                 f"gradients must be arrays, not {type(g).__name__}: pass [p.grad for p in model.parameters()]"
             )
+        if not is_float(g.dtype):
+            raise DTypeError(f"gradients must be floating-point numbers, not {g.dtype}")
     if not arrays:
         return 0.0
     with np.errstate(all="ignore"):

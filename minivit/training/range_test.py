@@ -89,8 +89,10 @@ def range_test(
     diverged = False
     with tempfile.TemporaryDirectory(prefix="minivit-") as folder:
         resume = take_manifest(begun, Path(folder))
-        run = build_run(replace(config, tensorboard=False), Path(folder) if resume else None, resume=resume, show=show)
-        run.schedule = rise
+        early = 1.0 if config.patch_dropout_until else 0.0  # all steps leave out patches as the run's first ones do
+        config = replace(config, tensorboard=False, patch_dropout_until=early)
+        run = build_run(config, Path(folder) if resume else None, resume=resume, show=show)
+        run.schedule, run.total_steps = rise, max(steps, run.total_steps)
         with run.workers:
             for batch in run.loader.batches(0, steps):
                 try:

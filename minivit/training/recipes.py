@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..data import DATASETS
@@ -23,7 +24,7 @@ from ..utils.files import read_json, read_text
 from ..utils.text import did_you_mean, printable, quoted, suggestion
 from .config import DEFAULTS, TrainConfig, as_written_now, config_from_json
 from .folder import CONFIG, NOTES, relocated
-from .options import OF_THE_MODEL
+from .options import OF_THE_MODEL, SIZES
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 NONE = "none"  # the name for no recipe
@@ -31,6 +32,7 @@ COMMANDS = ("train", "finetune", "pretrain")
 FACTS = ("for", "command", "title", "time", "reaches", "measured", "log", "rates")  # the keys of [about]
 
 A_LENGTH = ("epochs", "steps")  # one of them
+PATCH_DROPOUT = ("patch_dropout", "patch_dropout_until")
 OF_THE_OPTIMIZER = ("lr", "min_lr", "betas", "weight_decay")  # good for one optimiser, not for another
 
 Layer = dict[str, Any]  # options by field
@@ -45,7 +47,7 @@ class Recipe:
         path: the file.
         options: by field of `TrainConfig`.
         rules: options for a condition: (field, value, options, the condition among them).
-        like: the name of the recipe that it differs from; "" for none.
+        like: the name of the recipe that it differs from, or "none" for the plain defaults; "" if it is not said.
         about: what is known of it, see `FACTS`.
     """
 
@@ -87,6 +89,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+@cache
 def load_recipe(name: str) -> Recipe:
     """Return a recipe of minivit.
 
@@ -98,7 +101,6 @@ def load_recipe(name: str) -> Recipe:
     return read_recipe(FOLDER / f"{name}.toml")
 
 
-@cache
 def read_recipe(path: Path) -> Recipe:
     """Return what a file says.
 
@@ -111,7 +113,7 @@ def read_recipe(path: Path) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{printable(path)} is not TOML: {printable(error, 100)}") from error
     like, about, rules = values.pop("like", ""), values.pop("about", {}), values.pop("when", {})
-    if like and like not in recipe_names():
+    if like and like not in (*recipe_names(), NONE):
         raise ConfigError(
             f"{printable(path)}: like is an unknown recipe, {quoted(like)}: {suggestion(like, recipe_names())}"
         )
@@ -135,6 +137,11 @@ def _options_in(values: Any, path: Path) -> Layer:
     if not isinstance(values, dict):
         raise ConfigError(f"{printable(path)}: a condition is followed by options, not by {quoted(values)}")
     spelled = {name.replace("-", "_"): value for name, value in values.items()}
+    if len(spelled) < len(values):
+        twice = next(name for name in spelled if name in values and name.replace("_", "-") in values and "_" in name)
+        raise ConfigError(f"{printable(path)}: {twice} is given twice, with a hyphen and with an underscore")
+    if "recipe" in spelled:
+        raise ConfigError(f"{printable(path)}: a file takes a recipe's options by like: write like = 'cifar10'")
     if set(A_LENGTH) <= set(spelled):
         raise ConfigError(f"{printable(path)}: epochs and steps exclude each other: give one of them")
     options = as_written_now(spelled)
@@ -142,7 +149,9 @@ def _options_in(values: Any, path: Path) -> Layer:
         if name not in DEFAULTS:
             raise ConfigError(f"{printable(path)}: unknown option {quoted(name)}: {_nearest(name)}")
         if isinstance(value, dict | list):
-            raise ConfigError(f"{printable(path)}: {name} takes one value, not {quoted(value)}")
+            numbers = isinstance(value, list) and len(value) > 1 and isinstance(DEFAULTS[name], str)
+            hint = f": write '{','.join(map(str, value))}'" if numbers else ""
+            raise ConfigError(f"{printable(path)}: {name} takes one value, not {quoted(value)}{hint}")
     return options
 
 
@@ -152,7 +161,7 @@ def _nearest(name: str) -> str:
 
 def _rule_in(condition: str, options: Any, path: Path) -> tuple[str, Any, Layer]:
     """Return a rule such as [when."optimizer = adamw"] as its field, its value and its options."""
-    found = re.fullmatch(r"\s*([\w-]+)\s*=\s*(\S+)\s*", condition)
+    found = re.fullmatch(r"\s*([\w-]+)\s*=\s*(\S.*?)\s*", condition)
     name = found[1].replace("-", "_") if found else ""
     if not found or name not in DEFAULTS:
         hint = _nearest(name) if found else 'write OPTION = VALUE, such as [when."optimizer = adamw"]'
@@ -161,24 +170,44 @@ def _rule_in(condition: str, options: Any, path: Path) -> tuple[str, Any, Layer]
         value = tomllib.loads(f"value = {found[2]}")["value"]  # true, false or a number
     except tomllib.TOMLDecodeError:
         value = found[2]
+    try:
+        TrainConfig(**{name: value})
+    except ConfigError as error:
+        if str(error).startswith(f"{name.replace('_', '-')} must be"):  # not that it needs another option
+            raise ConfigError(f"{printable(path)}: {quoted(condition)} never holds: {error}") from error
     return name, value, {name: value} | _options_in(options, path)
 
 
 # -- layers --------------------------------------------------------------------------------------
 
 
-def recipe(name: str, **given: Any) -> TrainConfig:
+def recipe(name: str | Path, **given: Any) -> TrainConfig:
     """Return the options of a recipe, with some changed: `recipe("cifar10", epochs=3)`.
 
     Args:
-        name: one of `recipe_names()`, or the path of a .toml file.
+        name: one of `recipe_names()`, or the path of a .toml file, which gives what `--config` takes from it.
         **given: options that replace the recipe's.
 
     Raises:
         ConfigError: for an unknown name or options that do not fit.
     """
-    source = read_recipe(Path(name)) if name.endswith(".toml") else load_recipe(name)
+    own = str(name).endswith(".toml")
+    source = _own_recipe(Path(name), "train", given) if own else load_recipe(str(name))
     return TrainConfig(**with_recipe(source, given).options)
+
+
+def _own_recipe(path: Path, command: str, given: Mapping[str, Any]) -> Recipe:
+    """Return what a user's file says, on top of the recipe of its data set if it names no other.
+
+    Args:
+        path: the file.
+        command: which command reads it, unless the file says for which it is.
+        given: options that replace the file's, by field.
+    """
+    source = read_recipe(path)
+    if source.like:
+        return source
+    return replace(source, like=default_recipe(source.command or command, source.options | dict(given)).name)
 
 
 def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
@@ -192,10 +221,12 @@ def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
     below = _below(source, given)
     notes: list[str] = []
     options = _merged(below, given)
-    chosen = "model" in given or bool(options.get("weights"))
-    if "image_size" in given and not chosen and "model" in below and "model" not in options:
-        options["model"] = model_for_image_size(given["image_size"])
-        notes.append(f"--model {options['model']}: the small model for images of {given['image_size']} pixels")
+    size = options.get("image_size")
+    open_model = "model" not in options and not options.get("weights")
+    had_one = any("model" in one.options for one in _chain(source))  # which is for images of another size
+    if open_model and had_one and isinstance(size, int):
+        options["model"] = model_for_image_size(size)
+        notes.append(f"--model {options['model']}: the small model for images of {size} pixels")
     mine = {name: value for name, value in below.items() if options.get(name) == value != DEFAULTS[name]}
     mine = {name: value for name, value in mine.items() if name not in given}
     if source.path.parent == FOLDER:
@@ -206,16 +237,22 @@ def with_recipe(source: Recipe, given: Mapping[str, Any]) -> Resolved:
 def _below(source: Recipe, given: Layer) -> Layer:
     """Return a recipe's own options, those of the recipes that it is like, and of the rules that hold, in one layer."""
     layers: list[Layer] = []
-    chain = [source]
-    while chain[-1].like:
-        chain.append(load_recipe(chain[-1].like))
-        if chain[-1] in chain[:-1]:
-            raise ConfigError(f"{printable(source.path)}: like leads back to the recipe itself")
+    chain = _chain(source)
     plain = _merged(*(one.options for one in reversed(chain)), given)
     for one in reversed(chain):
         layers += [one.options]
         layers += [options for name, value, options in one.rules if plain.get(name, DEFAULTS[name]) == value]
     return _merged(*layers)
+
+
+def _chain(source: Recipe) -> list[Recipe]:
+    """Return a recipe, the one that it is like, the one that this is like, and so on."""
+    chain = [source]
+    while chain[-1].like not in ("", NONE):
+        chain.append(load_recipe(chain[-1].like))
+        if chain[-1] in chain[:-1]:
+            raise ConfigError(f"{printable(source.path)}: like leads back to the recipe itself")
+    return chain
 
 
 def _merged(*layers: Layer) -> Layer:
@@ -243,17 +280,23 @@ def _replaced_by(layer: Layer, below: Layer) -> list[str]:
     if "optimizer" in below and layer.get("optimizer", below["optimizer"]) != below["optimizer"]:
         dropped += OF_THE_OPTIMIZER
     if layer.get("weights"):  # they settle the model
-        dropped += ["model", "image_size", *OF_THE_MODEL]
-    elif "model" in layer and not _is_transformer(layer["model"]):
-        dropped += OF_THE_MODEL
+        dropped += ["model", "image_size", *OF_THE_MODEL, *PATCH_DROPOUT]
+    elif "model" in layer:
+        dropped += _not_of(layer["model"])
+    if layer.get("positions") == "relative" or layer.get("positions_at", "stem") != "stem":  # they need all patches
+        dropped += PATCH_DROPOUT
     return dropped
 
 
-def _is_transformer(model: Any) -> bool:
+def _not_of(model: Any) -> list[str]:
+    """Return the options that a recipe has for its own model, and not for the one of this name."""
     try:
-        return isinstance(model_config(model), ViTConfig)
+        config = model_config(model)
     except (MinivitError, TypeError):
-        return True  # an unknown name is refused elsewhere
+        return []  # an unknown name is refused elsewhere
+    if not isinstance(config, ViTConfig):
+        return [*OF_THE_MODEL, *PATCH_DROPOUT]
+    return [*SIZES] if config.backbone is None else [*SIZES, "embedding_init"]  # a hybrid cuts no pixels into patches
 
 
 # -- what a command starts from ------------------------------------------------------------------
@@ -311,30 +354,42 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
         if given.get("dataset") in DATASETS:  # these are for folders
             dropped += ["split", "skip_broken"]
         changed = [name for name in dropped if name not in ("model", "image_size", *given, *A_LENGTH)]
-        words = [f"--{name.replace('_', '-')}" for name in changed if options.get(name) != DEFAULTS[name]]
-        notes = (
-            (f"left out of {printable(path)}, for it does not fit what was given: {' '.join(words)}",) if words else ()
-        )
+        lost = [name for name in changed if options.get(name) != DEFAULTS[name]]
         kept = {name: value for name, value in options.items() if name not in dropped}
-        return Resolved(kept | given, printable(path), notes=notes)
-    source = read_recipe(path)
-    if not source.like:
-        source = replace(source, like=default_recipe(source.command or command, source.options | given).name)
+        return Resolved(kept | given, printable(path), notes=_left_out(lost, path))
+    source = _own_recipe(path, command, given)
+    of = next((one.command for one in _chain(source) if one.command), command)
+    if of != command:
+        raise ConfigError(f"{printable(path)} is for minivit {of}, not minivit {command}")
     found = with_recipe(source, given)
-    _check_not_settled(found.options, given, path)
+    _check_not_settled(found.options, given, path, own=source.options)
     try:
         TrainConfig(**found.options)
     except ConfigError as error:
-        name = re.split(r"[ =]", str(error))[0].replace("-", "_")
+        name = re.split(r"[ =]", str(error).removeprefix("unknown "))[0].replace("-", "_")  # "unknown model ..."
         if name in source.options and name not in given:
             raise ConfigError(f"{printable(path)}: {error}") from error
         raise
-    return replace(found, source=printable(path))
+    lost = [name for name in source.options if name not in found.options and name not in (*A_LENGTH, "image_size")]
+    return replace(found, source=printable(path), notes=(*found.notes, *_left_out(lost, path)))
 
 
-def _check_not_settled(options: Layer, given: Layer, path: Path) -> None:
-    """Raise ConfigError if a model is given, and a file's options say from which weights to start."""
-    settled = [name for name in ("model", "positions", "positions_at") if name in given]
+def _left_out(names: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return a sentence about options of a file that do not fit those that were given, if there are any."""
+    words = " ".join(f"--{name.replace('_', '-')}" for name in names)
+    return (f"left out of {printable(path)}, for it does not fit what was given: {words}",) if words else ()
+
+
+def _check_not_settled(options: Layer, given: Layer, path: Path, own: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Raise ConfigError if a model is given, or named in a user's file, and the options say from which weights to start.
+
+    Args:
+        options: all of them.
+        given: on the command line.
+        path: the file or the run.
+        own: what a user's file says itself.
+    """
+    settled = [name for name in ("model", "positions", "positions_at") if name in {**own, **given}]
     if options.get("weights") and not given.get("weights") and settled:
         raise ConfigError(
             f"{printable(path)} starts from weights, which settle the model: leave out "

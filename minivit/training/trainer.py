@@ -597,8 +597,11 @@ def check_patch_dropout(model: Classifier, options: ModelOptions) -> None:
     if model.config.positions == "relative" or model.config.positions_at != "stem":
         raise ConfigError(
             "patch-dropout needs position embeddings that are added once, before the first block: give --positions "
-            "learned, learned2d or sincos2d, and --positions-at stem"
+            "learned, learned2d or sincos2d and --positions-at stem, or --patch-dropout 0"
         )
+    rows, columns = model.config.grid
+    if max(1, round((1.0 - options.patch_dropout) * rows * columns)) == rows * columns:
+        notice(f"patch-dropout {options.patch_dropout:g} leaves out no patch: the model has {rows} x {columns}")
 
 
 def build_objective(

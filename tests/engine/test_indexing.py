@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from minivit.backend import indexing
+from minivit.engine import Tensor
+from minivit.errors import DTypeError
 
 ROWS = np.array([0, 2, 3])[:, None]
 MASK = np.arange(20).reshape(4, 5) % 3 == 0
@@ -44,3 +46,22 @@ def test_a_gradient_goes_back_to_where_it_came_from(index, once):
 )
 def test_of_other_indices_it_is_not_known(index):
     assert indexing.picks_each_once(index, (4, 5, 2)) is False
+
+
+@pytest.mark.parametrize(
+    "made", [np.array, list, lambda rows: (np.array(rows), slice(None))], ids=["array", "list", "tuple"]
+)
+def test_a_gradient_goes_back_by_the_index_as_it_was(made):
+    x = Tensor(np.zeros((4, 2)), requires_grad=True)
+    index = made([0, 1])
+    y = x[index]
+    (index[0] if isinstance(index, tuple) else index)[:] = [3, 3]
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+
+
+def test_a_tensor_is_no_index():
+    x = Tensor(np.zeros((4, 2)))
+    for index in (Tensor([1.0]), (0, Tensor([1.0]))):
+        with pytest.raises(DTypeError, match="give an array, not a Tensor"):
+            x[index]

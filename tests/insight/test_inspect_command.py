@@ -49,6 +49,17 @@ def test_a_run_is_inspected_with_test_images_of_its_data_set(run, data, capsys):
     assert [image["truth"] for image in found["images"]] == [CLASSES[label] for label in data.labels[:3]]
 
 
+@pytest.mark.parametrize(("given", "of_the_run"), [([], True), (["--dataset", "cifar10"], False)])
+def test_the_data_set_of_a_run_is_looked_for_where_the_run_found_it(tmp_path, data, monkeypatch, given, of_the_run):
+    header = {"dataset": "shapes", "classes": CLASSES, "train": {"data_dir": str(tmp_path)}}
+    save_weights(tiny_vit(dtype=np.float32), tmp_path / "run" / "checkpoint.npz", header=header)
+    asked = []
+    monkeypatch.setattr(cli.inspect, "load_dataset", lambda *given, **_: (asked.append(given), (data, data))[1])
+    monkeypatch.setattr(cli.inspect, "SHOWN", 1)
+    cli.main(["inspect", str(tmp_path / "run"), *given])
+    assert [folder for _, folder in asked] == [str(tmp_path) if of_the_run else None]
+
+
 @pytest.mark.slow
 def test_figures_are_written_in_the_formats_asked_for(run, capsys):
     assert cli.main(["inspect", str(run), "--format", "svg"]) == 0

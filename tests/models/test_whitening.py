@@ -5,7 +5,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from minivit import ConfigError, ShapeError, ViT, ViTConfig, create_model, load_model
+from minivit import ConfigError, DTypeError, ShapeError, ViT, ViTConfig, create_model, load_model
 from minivit.data import shapes
 from minivit.models.whitening import LEAST_VARIANCE, begin_whitened
 from minivit.training import Callback, TrainConfig, Trainer, trainer
@@ -163,6 +163,10 @@ def test_what_cannot_begin_so_is_refused():
         begin_whitened(new(), [])
     with pytest.raises(ShapeError, match=r"images of shape \(8, 12, 3\) are needed, not \(8, 8, 3\)"):
         begin_whitened(new(), [np.zeros((2, 8, 8, 3), np.float32)])
+    with pytest.raises(DTypeError, match=r"as the network reads them, in \[-1, 1\] as floats, not uint8"):
+        begin_whitened(new(), [np.zeros((2, 8, 12, 3), np.uint8)])
+    with pytest.raises(ConfigError, match="without nan or infinite numbers"):
+        begin_whitened(new(), [np.full((2, 8, 12, 3), np.nan, np.float32)])
     with pytest.raises(ConfigError, match="embedding-init must be left out, not 'whitened': the run starts from"):
         TrainConfig(weights="a.npz", embedding_init="whitened")
     with pytest.raises(ConfigError, match="embedding-init must be one of lecun, whitened, not 'white'"):

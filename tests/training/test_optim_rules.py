@@ -443,6 +443,22 @@ def test_kernels_are_moved_together_as_many_as_a_cache_holds(monkeypatch):
         assert [len(stack) for stack in optim.stacks_of([kernel] * 5)] == sizes
 
 
+@pytest.mark.parametrize(("name", "shape"), [("blocks.0.weight", (0, 4)), ("blocks.0.qkv.weight", (6, 4))])
+def test_muon_takes_kernels_that_are_empty_or_not_three_side_by_side(name, shape):
+    kernel, gradient = tensor(*shape), np.random.default_rng(1).standard_normal(shape)
+    before = kernel.data.copy()
+    Muon({name: kernel}, lr=0.5, weight_decay=0.0).step([gradient])
+    direction = orthogonalized(gradient * (0.05 * 0.95 + 0.05))
+    np.testing.assert_allclose(kernel.data, before - 0.5 * 0.2 * math.sqrt(max(shape)) * direction, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rule", [Adam, Muon])
+def test_large_halves_are_good_gradients(rule):
+    weight = tensor(40, 40, dtype=np.float16)
+    rule({"blocks.0.weight": weight}, lr=0.5).step([np.full((40, 40), 1e4, np.float16)])
+    assert np.isfinite(weight.data).all()
+
+
 def test_a_half_precision_matrix_is_turned_in_single_precision():
     x = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float16)
     found = orthogonalized(x)
@@ -481,6 +497,12 @@ def test_the_norm_of_many_halves_is_added_up_in_single_precision():
     assert clip_by_global_norm([np.ones(10_000, np.float16)], 1000.0) == 100.0
     x = np.full(10_000, 1.1, np.float16)  # of the sum of squares, 12,091, half precision keeps a multiple of 8
     assert clip_by_global_norm([x], 1000.0) == pytest.approx(100.0 * float(x[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("array", [np.ones(3, bool), np.arange(3), np.ones(3, complex), np.float32(5.0)], ids=str)
+def test_what_holds_no_gradients_is_not_clipped(array):
+    with pytest.raises(DTypeError, match="gradients must be"):
+        clip_by_global_norm([np.ones(2), array], 0.1)
 
 
 def test_a_single_array_is_clipped_in_place():

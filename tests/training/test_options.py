@@ -1,12 +1,13 @@
 """Options in groups: each group is whole without the others, and all together are TrainConfig's."""
 
 import inspect
+from contextlib import nullcontext
 from dataclasses import fields, replace
 
 import pytest
 
 from minivit.data import Loader, shapes
-from minivit.errors import ConfigError
+from minivit.errors import ConfigError, Notice
 from minivit.models import create_model
 from minivit.preprocessing import Preprocessing
 from minivit.training import TrainConfig, batches, options, trainer
@@ -211,6 +212,14 @@ def test_a_model_whose_blocks_add_positions_needs_all_patches(changes):
     with pytest.raises(ConfigError, match="needs position embeddings that are added once"):
         trainer.check_patch_dropout(model, TrainConfig(patch_dropout=0.5))
     trainer.check_patch_dropout(model, TrainConfig())
+
+
+@pytest.mark.parametrize(("size", "share", "told"), [(8, 0.9, True), (16, 0.1, True), (16, 0.2, False)])
+def test_a_share_that_leaves_out_nothing_is_said(size, share, told):
+    model = tiny_model(image_size=size, patch_size=8)
+    line = f"patch-dropout {share} leaves out no patch: the model has {size // 8} x {size // 8}"
+    with pytest.warns(Notice, match=line) if told else nullcontext():
+        trainer.check_patch_dropout(model, TrainConfig(patch_dropout=share))
 
 
 def test_a_residual_network_has_no_patches_to_leave_out():

@@ -51,12 +51,13 @@ def test_what_a_recipe_reaches_is_in_the_results(name):
         assert re.search(rf"\b{re.escape(figure)}\d?\s?%", page), figure
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"), [("cifar10", "cifar10-xs-40-epochs/seed-0"), ("cifar10-long", "cifar10-xs-125-epochs")]
-)
-def test_the_recipes_of_cifar10_are_the_measured_runs(name, folder):
-    measured = TrainConfig(**options_of_run(ROOT / "results" / folder))
-    mine = recipe(name, microbatch=32, eval_every=measured.eval_every)
+@pytest.mark.parametrize("name", ["cifar10", "cifar10-30min"])
+def test_the_recipes_of_cifar10_are_the_measured_runs(name):
+    folder = ROOT / load_recipe(name).about["log"]
+    for run in sorted(folder.iterdir()):
+        measured = TrainConfig(**options_of_run(run))
+        mine = recipe(name, seed=measured.seed)
+        assert options_that_affect_weights(mine) == options_that_affect_weights(measured)
     assert options_that_affect_weights(mine) == options_that_affect_weights(measured)
 
 
@@ -109,6 +110,7 @@ def test_what_is_given_wins():
 def test_a_learning_rate_belongs_to_its_optimiser(optimizer, lr):
     assert recipe("cifar10", optimizer=optimizer).lr == lr
     assert recipe("cifar10", optimizer=optimizer, lr=0.1).lr == 0.1
+    assert recipe("cifar10-30min", optimizer=optimizer).lr == (4e-3 if optimizer == "muon" else lr)
 
 
 def test_an_optimiser_of_which_the_recipe_says_nothing_gets_the_plain_rate():
@@ -116,9 +118,26 @@ def test_an_optimiser_of_which_the_recipe_says_nothing_gets_the_plain_rate():
 
 
 def test_parts_of_a_transformer_are_left_out_of_other_networks_and_of_trained_weights():
-    assert recipe("cifar10", model="BiT-R14-CIFAR").positions is None
+    network, trained = recipe("cifar10", model="BiT-R14-CIFAR"), recipe("cifar10", weights="some.npz")
+    assert network.positions is trained.pool is trained.embedding_init is None
+    assert network.patch_dropout == trained.patch_dropout == 0
     assert recipe("cifar10", model="ViT-Ti_4-CIFAR").positions == "sincos2d"
-    assert recipe("cifar10", weights="some.npz").pool is None
+
+
+def test_the_sizes_of_a_recipe_are_its_own_models():
+    assert (recipe("cifar10-30min").dim, recipe("cifar10-30min", dim=48).depth) == (96, 6)
+    other = recipe("cifar10-30min", model="ViT-Ti_4-CIFAR")
+    assert other.dim is other.depth is other.heads is other.mlp_ratio is None and other.patch_dropout == 0.5
+    assert recipe("cifar10-30min", model="ViT-Ti_4-CIFAR", dim=48).dim == 48
+
+
+def test_what_a_recipe_does_to_patches_is_left_out_where_it_cannot_be_done():
+    hybrid = recipe("cifar10", model="R+ViT-XS_4-CIFAR")
+    assert hybrid.embedding_init is None and hybrid.attention_init == "mimetic" and hybrid.patch_dropout == 0.5
+    for changes in ({"positions": "relative"}, {"positions_at": "every"}):
+        config = recipe("cifar10", **changes)
+        assert config.patch_dropout == 0 and config.patch_dropout_until == 1 and config.positions
+    assert recipe("cifar10", positions="learned", positions_at="stem").patch_dropout == 0.5
 
 
 def test_the_image_size_chooses_the_model_where_nobody_did():
@@ -180,10 +199,10 @@ def test_a_file_stands_between_the_command_line_and_the_recipe_of_the_data(tmp_p
 
 
 def test_a_file_can_be_like_a_recipe_and_have_conditions(tmp_path):
-    path = write(tmp_path, 'like = "cifar10-long"\nlr = 4e-3\n[when."optimizer = sgd"]\nlr = 0.03\n')
+    path = write(tmp_path, 'like = "cifar10-30min"\nlr = 3e-3\n[when."optimizer = sgd"]\nlr = 0.03\n')
 
     assert resolved("train", {}, config=path).options["cutmix"] == 1.0
-    assert recipe(path).lr == 4e-3
+    assert recipe(path).lr == 3e-3
     assert recipe(path, optimizer="sgd").lr == 0.03
 
 

@@ -70,16 +70,16 @@ def cifar(settings: Settings, findings: Findings) -> None:
         trial = {**options, "steps": 3 if settings.tiny else TRIAL_STEPS, "eval_every": 0.0, "log_every": 10}
         if settings.tiny:
             trial["log_every"] = 1
-        train(recipe("cifar10-long", **trial), folder / "trial", show=False)
+        train(recipe("cifar10-30min", **trial), folder / "trial", show=False)
         speed = _images_per_second(folder / "trial")
         steps = steps_for(settings.cifar_minutes, speed, options["batch_size"])
         findings.measure("trial", lambda: {"images_per_second": speed, "steps_of_the_run": steps})
-        config = recipe("cifar10-long", **options, steps=steps, eval_every=_epochs_between_evaluations(steps, options))
+        config = recipe("cifar10-30min", **options, steps=steps, eval_every=_epochs_between_evaluations(steps, options))
         findings.measure("run", lambda: _cifar_run(config, folder / "run", options))
 
 
 def cifar_options(settings: Settings, findings: Findings, data_dir: str) -> dict[str, Any]:
-    """Return what the run changes in the recipe `cifar10-long`, which was found on a processor."""
+    """Return what the run changes in the recipe `cifar10-30min`, which was found on a processor."""
     options: dict[str, Any] = {"data_dir": data_dir, "model": MODEL, "batch_size": BATCH, "device": settings.device}
     options["precision"] = "bfloat16" if findings.has_precision("bfloat16", settings.device) else "float32"
     if settings.tiny:
