@@ -381,7 +381,7 @@ def _left_out(names: Sequence[str], path: Path) -> tuple[str, ...]:
 
 
 def _check_not_settled(options: Layer, given: Layer, path: Path, own: Mapping[str, Any] = MappingProxyType({})) -> None:
-    """Raise ConfigError if a model is given, or named in a user's file, and the options say from which weights to start.
+    """Raise ConfigError if a model is given, or named in a user's file, and the options start from weights.
 
     Args:
         options: all of them.
