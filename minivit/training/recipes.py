@@ -167,7 +167,7 @@ def _rule_in(condition: str, options: Any, path: Path) -> tuple[str, Any, Layer]
         hint = _nearest(name) if found else 'write OPTION = VALUE, such as [when."optimizer = adamw"]'
         raise ConfigError(f"{printable(path)}: unknown condition {quoted(condition)}: {hint}")
     try:
-        value = tomllib.loads(f"value = {found[2]}")["value"]  # true, false or a number
+        value: Any = tomllib.loads(f"value = {found[2]}")["value"]  # true, false or a number
     except tomllib.TOMLDecodeError:
         value = found[2]
     try:
