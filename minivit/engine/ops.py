@@ -374,7 +374,7 @@ def getitem(a: Tensor, index: object) -> Tensor:
     x_shape = a.shape
     if any(isinstance(part, Tensor) for part in (index if isinstance(index, tuple) else (index,))):
         raise DTypeError(
-            "an index is of whole numbers or a mask: give an array, not a Tensor, whose numbers are floats"
+            "an index has integers or is a mask: give an array, not a Tensor, whose numbers are floats"
         )
     index = kept(index_for(a.data, index))  # backward needs it as it is now
 
