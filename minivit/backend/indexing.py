@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,6 @@ def index_for(x: Array, index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple([index_for(x, part) for part in index])
     return beside(x, plain_array(index)) if is_array(index) else index
-
-
-def kept(index: Any) -> Any:
-    """Return an index that stays as it is when its caller changes the arrays and lists in it."""
-    if isinstance(index, tuple):
-        return tuple([kept(part) for part in index])
-    return deepcopy(index) if isinstance(index, list) or is_array(index) else index
 
 
 def scatter(y: Array, index: Any, shape: tuple[int, ...]) -> Array:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import accumulate
 from typing import Any
 
 from ..backend.arrays import Array, holds_numbers, is_array, is_float, plain_array, xp_of
 from ..backend.arrays import erf as erf_array
-from ..backend.indexing import index_for, kept, scatter
+from ..backend.indexing import index_for, scatter
 from ..backend.precision import saved
 from ..backend.products import matmul as multiply_arrays
 from ..backend.products import sum_over
@@ -373,10 +374,8 @@ def getitem(a: Tensor, index: object) -> Tensor:
     """Return a[index], with slices, integers, None, Ellipsis, masks and arrays of positions."""
     x_shape = a.shape
     if any(isinstance(part, Tensor) for part in (index if isinstance(index, tuple) else (index,))):
-        raise DTypeError(
-            "an index has integers or is a mask: give an array, not a Tensor, whose numbers are floats"
-        )
-    index = kept(index_for(a.data, index))  # backward needs it as it is now
+        raise DTypeError("an index has integers or is a mask: give an array, not a Tensor, whose numbers are floats")
+    index = deepcopy(index_for(a.data, index))  # backward needs it as it is now
 
     def vjp(dy: Array):
         return (scatter(dy, index, x_shape),)  # a position may be picked twice: its gradients add up

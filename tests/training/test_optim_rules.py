@@ -499,6 +499,12 @@ def test_the_norm_of_many_halves_is_added_up_in_single_precision():
     assert clip_by_global_norm([x], 1000.0) == pytest.approx(100.0 * float(x[0]), rel=1e-5)
 
 
+@pytest.mark.parametrize("gradients", [[np.zeros(3)], [np.zeros((0, 3))], [np.zeros(2), np.zeros((0, 3))]], ids=str)
+def test_gradients_of_zeros_or_of_nothing_have_the_norm_0(gradients):
+    assert clip_by_global_norm(gradients, 1.0) == 0.0
+    assert all(not g.any() for g in gradients)
+
+
 @pytest.mark.parametrize("array", [np.ones(3, bool), np.arange(3), np.ones(3, complex), np.float32(5.0)], ids=str)
 def test_what_holds_no_gradients_is_not_clipped(array):
     with pytest.raises(DTypeError, match="gradients must be"):
