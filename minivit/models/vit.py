@@ -197,7 +197,7 @@ class ViT(Classifier):
         """Return tokens without a share of the patches, drawn for each image: (B, T, D) -> (B, t, D)."""
         b, tokens, _ = z.shape
         front = self.config.num_front_tokens
-        kept = max(1, round((1.0 - self.patch_dropout) * (tokens - front)))
+        kept = patches_kept(tokens - front, self.patch_dropout)
         drawn = rng.random((b, tokens - front)).argsort(axis=1)[:, :kept] + front  # (B, kept)
         places = np.concatenate([np.tile(np.arange(front), (b, 1)), drawn], axis=1)  # (B, t)
         return z[np.arange(b)[:, None], places]
@@ -263,6 +263,11 @@ class ViT(Classifier):
         """
         drops = self.training and (self.config.dropout or self.config.attention_dropout)
         return self.skip_unused and self.config.classifier == "token" and seen is None and not drops
+
+
+def patches_kept(patches: int, share: float) -> int:
+    """Return how many of an image's patches a training step reads if it leaves out a share of them: 1 or more."""
+    return max(1, round((1.0 - share) * patches))
 
 
 class PatchEmbedding(Module):

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ..data import DATASETS
@@ -349,7 +348,7 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
         if labelled == (command == "pretrain") and "objective" not in given:
             how, other = ("with labels", "train") if labelled else ("without labels", "pretrain")
             raise ConfigError(f"{printable(path)} learned {how}: its options are for minivit {other}, not {command}")
-        _check_not_settled(options, given, path)
+        _check_not_settled(options, given, {}, path)
         dropped = _replaced_by(given, options)
         if given.get("dataset") in DATASETS:  # these are for folders
             dropped += ["split", "skip_broken"]
@@ -362,7 +361,7 @@ def _of_file(command: str, given: Layer, path: Path) -> Resolved:
     if of != command:
         raise ConfigError(f"{printable(path)} is for minivit {of}, not minivit {command}")
     found = with_recipe(source, given)
-    _check_not_settled(found.options, given, path, own=source.options)
+    _check_not_settled(found.options, given, source.options, path)
     try:
         TrainConfig(**found.options)
     except ConfigError as error:
@@ -380,14 +379,14 @@ def _left_out(names: Sequence[str], path: Path) -> tuple[str, ...]:
     return (f"left out of {printable(path)}, for it does not fit what was given: {words}",) if words else ()
 
 
-def _check_not_settled(options: Layer, given: Layer, path: Path, own: Mapping[str, Any] = MappingProxyType({})) -> None:
+def _check_not_settled(options: Layer, given: Layer, own: Layer, path: Path) -> None:
     """Raise ConfigError if a model is given, or named in a user's file, and the options start from weights.
 
     Args:
         options: all of them.
         given: on the command line.
+        own: what a user's file says itself; nothing of a run, whose options fit one another.
         path: the file or the run.
-        own: what a user's file says itself.
     """
     settled = [name for name in ("model", "positions", "positions_at") if name in {**own, **given}]
     if options.get("weights") and not given.get("weights") and settled:

@@ -25,6 +25,7 @@ from ..models.classifier import default_microbatch
 from ..models.cost import gpu_microbatch
 from ..models.mimetic import begin_mimetically
 from ..models.names import build
+from ..models.vit import patches_kept
 from ..models.whitening import begin_whitened
 from ..nn import Module
 from ..preprocessing import preprocessing_in
@@ -600,7 +601,7 @@ def check_patch_dropout(model: Classifier, options: ModelOptions) -> None:
             "learned, learned2d or sincos2d and --positions-at stem, or --patch-dropout 0"
         )
     rows, columns = model.config.grid
-    if max(1, round((1.0 - options.patch_dropout) * rows * columns)) == rows * columns:
+    if patches_kept(rows * columns, options.patch_dropout) == rows * columns:
         notice(f"patch-dropout {options.patch_dropout:g} leaves out no patch: the model has {rows} x {columns}")
 
 

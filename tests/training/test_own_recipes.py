@@ -65,7 +65,7 @@ def test_python_and_the_command_line_read_the_same(write, as_path):
     path = write('dataset = "cifar10"\nepochs = 20')
     config = recipe(as_path(path))
     assert config.epochs == 20 and config.optimizer == "muon" and config.embedding_init == "whitened"
-    assert {**resolved("train", {}, config=path).options}["lr"] == config.lr
+    assert resolved("train", {}, config=path).options["lr"] == config.lr
     write('dataset = "cifar10"\nepochs = 3')
     assert recipe(as_path(path)).epochs == 3  # a file is read anew each time
 
@@ -86,7 +86,7 @@ def test_options_of_a_file_that_do_not_fit_are_named(write, given, lost):
     assert notes == ((f"left out of {path}, for it does not fit what was given: {lost}",) if lost else ())
 
 
-def test_a_file_may_lie_over_the_plain_defaults(write):
+def test_a_file_may_take_no_recipe(write):
     path = write('like = "none"\ndataset = "cifar10"\nlr = 0.25')
     assert resolved("train", {}, config=path).options == {"dataset": "cifar10", "lr": 0.25}
 
