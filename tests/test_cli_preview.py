@@ -100,7 +100,10 @@ def test_augmentation_in_words():
     said = augmentation_in_words(TrainConfig(**mixed, **changed), "crop")
     for words in ("random resized crops", "RandAugment 2,9", "trivial", "jitter 0.3", "0.25", "mixup 0.2", "CutMix 1"):
         assert words in said
-    assert "each image 3 times" in said
+    assert "each image 3 times" in said and "of the steps" not in said
+    early = augmentation_in_words(TrainConfig(mixup=0.2, mix_until=0.93), "none")
+    assert early.startswith("mixup 0.2 in the first 93 % of the steps")
+    assert "of the steps" not in augmentation_in_words(TrainConfig(mix_until=0.93), "none")
     assert augmentation_in_words(TrainConfig(), "gentle").startswith("random resized crops of half of the area or more")
     assert augmentation_in_words(TrainConfig(), "none") == "none (--augment auto chose none)"
 
@@ -233,18 +236,21 @@ def test_the_losses_are_those_of_the_runs_own_steps(tmp_path, monkeypatch):
     np.testing.assert_array_equal(test.losses, losses)
 
 
-def test_all_steps_leave_out_patches_as_the_runs_first_ones_do(monkeypatch):
-    shares, train_step = [], loop.train_step
+@pytest.mark.parametrize("until", [0.0, 0.5])
+def test_all_steps_leave_out_patches_and_mix_images_as_the_runs_first_ones_do(monkeypatch, until):
+    seen, train_step = [], loop.train_step
 
     def keep(run, batch):
         step = train_step(run, batch)
-        shares.append(run.model.patch_dropout)
+        seen.append((run.model.patch_dropout, batch.labels.ndim))
         return step
 
     monkeypatch.setattr(range_test, "train_step", keep)
-    config = TrainConfig(**SMALL, batch_size=16, patch_dropout=0.5, patch_dropout_until=0.5, steps=10)
+    config = TrainConfig(
+        **SMALL, batch_size=16, patch_dropout=0.5, patch_dropout_until=until, mixup=0.5, mix_until=until, steps=10
+    )
     range_test.range_test(config, 20, 1e-4, 1e-2)
-    assert shares == [0.5] * 20
+    assert seen == ([(0.5, 2)] if until else [(0.0, 1)]) * 20
 
 
 def test_a_loss_that_is_not_finite_is_the_end_of_the_test_unless_it_begins_so(monkeypatch):

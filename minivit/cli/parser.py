@@ -36,7 +36,8 @@ GROUPS = {
         "seeds", "l2", "test-steps", "lowest", "highest",
     ),
     "augmentation": (
-        "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "repeated-augmentation",
+        "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "mix-until",
+        "repeated-augmentation",
     ),
     "regularisation": (
         "dropout", "stochastic-depth", "patch-dropout", "patch-dropout-until", "weight-decay", "label-smoothing",

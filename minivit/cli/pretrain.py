@@ -20,7 +20,7 @@ PRETRAIN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
 )
 OF_RECIPE = {"objective": "masked-patch", "dataset": "cifar10", "optimizer": "muon", "lr": "0.005"}
 NOT_HERE = (  # they need labels or a head
-    "label-smoothing", "class-weights", "sampler", "ema-decay", "mixup", "cutmix", "layer-decay", "pool",
+    "label-smoothing", "class-weights", "sampler", "ema-decay", "mixup", "cutmix", "mix-until", "layer-decay", "pool",
 )  # fmt: skip
 
 EXAMPLES = (

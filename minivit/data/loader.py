@@ -8,6 +8,7 @@ number of the step is all that a checkpoint needs to store.
 from __future__ import annotations
 
 import inspect
+import math
 import queue
 import sys
 import threading
@@ -47,6 +48,7 @@ class Loader:
         augment: a function of the uint8 images of a batch (see `minivit.data.augment`), or None. If the images differ
             in size, it must resize them, for example `resize(224)`.
         mix: a function of the preprocessed images and their labels (see `minivit.data.mixing`), or None.
+        mix_until: the batches of the steps before this one are mixed. [default: all]
         repeats: how often each image of an epoch appears in it, one after the other, each time with other random
             numbers (repeated augmentation, arXiv 1901.09335). An epoch then contains 1 / `repeats` of the images,
             others in each epoch.
@@ -73,6 +75,7 @@ class Loader:
         seed: int,
         augment: Augmentation | None = None,
         mix: Mixing | None = None,
+        mix_until: float = math.inf,
         repeats: int = 1,
         shuffle: bool = True,
         balanced: bool = False,
@@ -94,6 +97,7 @@ class Loader:
         self.seed = integer("the seed of a loader", seed, 0)
         self.augment = augment
         self.mix = mix
+        self.mix_until = mix_until
         self.repeats = integer("the number of repeats", repeats, 1)
         self.shuffle = shuffle
         self.balanced = balanced
@@ -170,8 +174,9 @@ class Loader:
 
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
         rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
+        mix = self.mix if step < self.mix_until else None
         pixels = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
-        if isinstance(pixels, ImageFiles) and self.shard is not None and self.mix is None:
+        if isinstance(pixels, ImageFiles) and self.shard is not None and mix is None:
             pixels = pixels.only(self.shard(len(indices)))
         if self.augment is not None:
             pixels = self.augment(pixels, rng)  # uint8 (B, H, W, C)
@@ -179,8 +184,8 @@ class Loader:
             raise ConfigError(f"the images of {self.dataset.name!r} differ in size: give the loader augment=resize(N)")
 
         images, labels = self._rescaled(pixels), self.dataset.labels[indices]  # float32 (B, H, W, C), int64 (B,)
-        if self.mix is not None:
-            images, labels = self.mix(images, labels, rng)
+        if mix is not None:
+            images, labels = mix(images, labels, rng)
         return Batch(step, epoch, images, labels)
 
     def _rescaled(self, pixels: np.ndarray) -> np.ndarray:

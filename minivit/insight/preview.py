@@ -91,14 +91,15 @@ def augmentation_in_words(config: TrainConfig, name: str) -> str:
         config: its options.
         name: the first augmentation: "none", "standard", "crop" or "gentle".
     """
+    early = f" in the first {100 * config.mix_until:.4g} % of the steps" if config.mix_until < 1 else ""
     parts = [
         WORDS.get(name, name) if name != "none" else "",
         f"RandAugment {config.randaugment}" if config.randaugment else "",
         f"the policy {config.auto_augment}" if config.auto_augment else "",
         f"colour jitter {config.color_jitter:g}" if config.color_jitter else "",
         f"random erasing with probability {config.erasing:g}" if config.erasing else "",
-        f"mixup {config.mixup:g}" if config.mixup else "",
-        f"CutMix {config.cutmix:g}" if config.cutmix else "",
+        f"mixup {config.mixup:g}{early}" if config.mixup else "",
+        f"CutMix {config.cutmix:g}{early}" if config.cutmix else "",
         f"each image {config.repeated_augmentation} times" if config.repeated_augmentation > 1 else "",
     ]
     said = ", ".join(part for part in parts if part) or WORDS["none"]

@@ -30,7 +30,7 @@ from .own_model import OwnModel, classifier_around
 # Options for the images of a data set that have no meaning for batches that a script makes.
 NOT_FOR_BATCHES = (
     "split", "validation", "train_images", "grad_accum_steps", "augment", "randaugment", "auto_augment",
-    "color_jitter", "erasing", "mixup", "cutmix", "repeated_augmentation", "sampler",
+    "color_jitter", "erasing", "mixup", "cutmix", "mix_until", "repeated_augmentation", "sampler",
     "class_weights", "embedding_init",
 )  # fmt: skip
 FOR_A_NEW_MODEL = (

@@ -264,6 +264,7 @@ class AugmentOptions(Options):
     erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mix_until: float = 1.0
     repeated_augmentation: int = 1
 
     def __post_init__(self) -> None:
@@ -274,6 +275,7 @@ class AugmentOptions(Options):
         if self.auto_augment:
             self._check_one_of("auto_augment", POLICIES)
         self._check_not_negative("mixup", "cutmix")
+        self._check("mix_until", 0 <= self.mix_until <= 1, "a share from 0 to 1")
         self._check_counts(1, "repeated_augmentation")
         if self.randaugment:
             rand_augment(*parse_randaugment(self.randaugment))

@@ -89,8 +89,9 @@ def range_test(
     diverged = False
     with tempfile.TemporaryDirectory(prefix="minivit-") as folder:
         resume = take_manifest(begun, Path(folder))
-        early = 1.0 if config.patch_dropout_until else 0.0  # all steps leave out patches as the run's first ones do
-        config = replace(config, tensorboard=False, patch_dropout_until=early)
+        # All steps leave out patches, and mix images, as the run's first ones do.
+        shares = {name: float(math.ceil(getattr(config, name))) for name in ("patch_dropout_until", "mix_until")}
+        config = replace(config, tensorboard=False, **shares)
         run = build_run(config, Path(folder) if resume else None, resume=resume, show=show)
         run.schedule, run.total_steps = rise, max(steps, run.total_steps)
         with run.workers:

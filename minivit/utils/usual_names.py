@@ -30,6 +30,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
         "stochastic_depth": "drop_path drop_path_rate",
         "mixup": "mixup_alpha",
         "cutmix": "cutmix_alpha",
+        "mix_until": "mixup_off_epoch",
         "erasing": "reprob random_erasing",
         "auto_augment": "aa trivialaugment",
         "repeated_augmentation": "aug_repeats repeated_aug",

@@ -249,6 +249,9 @@ def test_mixing_wants_the_whole_batch(tmp_path, decoded):
     part = next(Loader(train, 10, **options, shard=lambda count: slice(0, 3)).batches(0, 1))
     np.testing.assert_array_equal(part.images, whole.images)
     assert len(decoded) == 10
+    decoded.clear()
+    next(Loader(train, 10, **options, mix_until=0, shard=lambda count: slice(0, 3)).batches(0, 1))
+    assert len(decoded) == 3  # nothing is mixed any more
 
 
 def test_a_picture_has_its_own_size(tmp_path):

@@ -180,3 +180,17 @@ def test_cross_entropy_of_shares_is_the_mean_of_both_labels():
     targets = share * np.eye(3)[first] + (1 - share) * np.eye(3)[second]
     expected = sum(s * cross_entropy(Tensor(logits), c, 0.1).item() for s, c in ((share, first), (1 - share, second)))
     assert cross_entropy(Tensor(logits), targets, 0.1).item() == pytest.approx(expected)
+
+
+def test_a_loader_mixes_the_batches_before_a_step_alone():
+    rng = np.random.default_rng(0)
+    dataset = Dataset("ten", rng.integers(0, 256, (10, 4, 4, 3), np.uint8), np.arange(10) % 2, ("a", "b"))
+    mix = mixup(1.0, 2)
+    plain, mixed, until = (
+        list(Loader(dataset, 5, seed=1, **options).batches(stop=4))
+        for options in ({}, {"mix": mix}, {"mix": mix, "mix_until": 2.5})
+    )
+    for found, expected in zip(until, mixed[:3] + plain[3:], strict=True):
+        np.testing.assert_array_equal(found.images, expected.images)
+        np.testing.assert_array_equal(found.labels, expected.labels)
+    assert [batch.labels.ndim for batch in until] == [2, 2, 2, 1]

@@ -194,6 +194,7 @@ def test_checkpointed_blocks_are_for_vision_transformers():
     [
         ({"patch_dropout": 1.0}, "patch-dropout must be at least 0 and below 1"),
         ({"patch_dropout_until": 1.5}, "patch-dropout-until must be a share from 0 to 1"),
+        ({"mix_until": -0.1}, "mix-until must be a share from 0 to 1"),
         (
             {"patch_dropout": 0.5, "objective": "masked-patch"},
             "patch_dropout must be left alone where patches are masked",
@@ -201,7 +202,7 @@ def test_checkpointed_blocks_are_for_vision_transformers():
     ],
     ids=str,
 )
-def test_a_share_of_patches_that_cannot_be_left_out_is_refused(changes, told):
+def test_a_share_that_means_nothing_is_refused(changes, told):
     with pytest.raises(ConfigError, match=told.replace("_", "-")):
         TrainConfig(**changes)
 

@@ -417,7 +417,7 @@ def test_ranks_train_as_one_does(tiny, tmp_path, size):
 
 
 def test_ranks_share_repeated_and_mixed_images(tiny, tmp_path):
-    options = {"augment": "standard", "mixup": 0.4, "repeated_augmentation": 3, "epochs": 1.0}
+    options = {"augment": "standard", "mixup": 0.4, "mix_until": 0.5, "repeated_augmentation": 3, "epochs": 1.0}
     run(tmp_path / "one", **options)
     run(tmp_path / "many", 2, **options)
     assert_same_run(tmp_path / "one", tmp_path / "many")

@@ -175,6 +175,11 @@ def test_an_epoch_of_few_steps_is_logged_once(tmp_path):
         ({"label_smoothing": 0.1}, "train (label smoothing 0.1)", "train"),
         ({"label_smoothing": 0.1, "cutmix": 1.0}, "train (label smoothing 0.1, CutMix)", "train (CutMix)"),
         ({"label_smoothing": 0.0, "mixup": 0.2}, "train (mixup)", "train (mixup)"),
+        (
+            {"label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "mix_until": 0.935},
+            "train (label smoothing 0.1, mixup, CutMix\nuntil 93.5 %)",
+            "train (mixup, CutMix until 93.5 %)",
+        ),
     ],
 )
 def test_losses_that_are_not_comparable_are_named(tmp_path, monkeypatch, capsys, options, of_loss, of_accuracy):
@@ -303,7 +308,7 @@ def kill_after(monkeypatch, step):
 
 EVERYTHING = {
     "augment": "crop", "randaugment": "2,9", "erasing": 0.3, "mixup": 0.4, "cutmix": 1.0, "repeated_augmentation": 3,
-    "patch_dropout": 0.5, "patch_dropout_until": 0.6,
+    "mix_until": 0.5, "patch_dropout": 0.5, "patch_dropout_until": 0.6,
 }  # fmt: skip
 
 BALANCED = {"class_weights": "balanced", "sampler": "balanced"}
@@ -344,6 +349,18 @@ def test_patches_are_left_out_in_the_first_share_of_the_steps(tmp_path, monkeypa
     monkeypatch.setattr(vit.ViT, "encode", watched)
     run(tmp_path, microbatch=20, patch_dropout=0.5, patch_dropout_until=0.4)
     assert shares == [0.5] * 4 + [0.0] * 6
+
+
+def test_images_are_mixed_in_the_first_share_of_the_steps(tmp_path, monkeypatch):
+    dimensions, train_step = [], loop.train_step
+
+    def watched(run, batch):
+        dimensions.append(batch.labels.ndim)
+        return train_step(run, batch)
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    run(tmp_path, mixup=0.5, mix_until=0.4)
+    assert dimensions == [2] * 4 + [1] * 6
 
 
 def test_what_was_logged_after_the_last_checkpoint_is_logged_once(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..run import Run
 from .callback import Callback
 
 FEW_POINTS = 20
+LEGEND_WIDTH = 45  # characters of a line that fits the axes
 
 
 class LearningCurve(Callback):
@@ -54,8 +56,14 @@ def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
 
 
 def mixings(config: TrainConfig) -> tuple[str, ...]:
-    """Return the names of the ways in which training images are mixed, which lowers the accuracy in training too."""
-    return ("mixup",) * bool(config.mixup) + ("CutMix",) * bool(config.cutmix)
+    """Return the names of the ways in which training images are mixed, which lowers the accuracy in training too.
+
+    If the last steps do not mix them, the last name says so.
+    """
+    names = ["mixup"] * bool(config.mixup) + ["CutMix"] * bool(config.cutmix)
+    if names and config.mix_until < 1:
+        names[-1] += f" until {100 * config.mix_until:.4g} %"
+    return tuple(names)
 
 
 @figure_style()
@@ -96,7 +104,7 @@ def learning_curve(
             style = {"marker": ".", **style}
         for axes, values, extras in ((loss_axes, losses, of_loss), (accuracy_axes, 100 * accuracies, of_accuracy)):
             note = f" ({', '.join(extras)})" if extras and kind == "train" else ""
-            axes.plot(epochs, values, label=f"{kind}{note}", **style)
+            axes.plot(epochs, values, label=textwrap.fill(f"{kind}{note}", LEGEND_WIDTH), **style)
     loss_axes.set(xlabel="epoch", ylabel="loss")
     accuracy_axes.set(xlabel="epoch", ylabel="accuracy (%)")
     for axes in (loss_axes, accuracy_axes):
