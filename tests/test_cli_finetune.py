@@ -357,3 +357,10 @@ def test_the_head_alone_has_defaults_for_a_small_folder(parent, tmp_path, capsys
 )
 def test_a_run_is_named_after_its_data_set_once(title, name):
     assert cli.train._run_name("cifar10", title) == name
+
+
+@pytest.mark.parametrize("option", ["--mixup", "--cutmix", "--mix-until"])
+def test_images_without_labels_are_not_mixed(option, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["pretrain", option, "0.5"])
+    assert f"unknown option {option}" in capsys.readouterr().err

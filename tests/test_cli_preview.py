@@ -101,8 +101,8 @@ def test_augmentation_in_words():
     for words in ("random resized crops", "RandAugment 2,9", "trivial", "jitter 0.3", "0.25", "mixup 0.2", "CutMix 1"):
         assert words in said
     assert "each image 3 times" in said and "of the steps" not in said
-    early = augmentation_in_words(TrainConfig(mixup=0.2, mix_until=0.93), "none")
-    assert early.startswith("mixup 0.2 in the first 93 % of the steps")
+    early = augmentation_in_words(TrainConfig(mixup=0.2, cutmix=1.0, mix_until=0.93), "none")
+    assert early.startswith("mixup 0.2 in the first 93 % of the steps, CutMix 1 in the first 93 % of the steps")
     assert "of the steps" not in augmentation_in_words(TrainConfig(mix_until=0.93), "none")
     assert augmentation_in_words(TrainConfig(), "gentle").startswith("random resized crops of half of the area or more")
     assert augmentation_in_words(TrainConfig(), "none") == "none (--augment auto chose none)"

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from minivit.data import Loader
 from minivit.errors import CheckpointError, ConfigError, MinivitError, Notice
 from minivit.nn import Linear, Module
 from minivit.training import SGD, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
+from minivit.training.options import AugmentOptions
 
 from ..data.images_on_disk import write_folder
 from .conftest import tiny_dataset, tiny_model
@@ -416,6 +417,19 @@ def test_batches_cannot_be_resumed(tmp_path):
     found = trained(data=list(made()), out=tmp_path)
     with pytest.raises(ConfigError, match="a run on batches of a script cannot be resumed"):
         found.fit(resume=True)
+
+
+OF_IMAGES = {
+    "augment": "crop", "randaugment": "1,5", "auto_augment": "trivial", "color_jitter": 0.1, "erasing": 0.1,
+    "mixup": 0.1, "cutmix": 0.1, "mix_until": 0.5, "repeated_augmentation": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(AugmentOptions)])
+def test_batches_of_a_script_are_not_augmented(name):
+    config = TrainConfig(steps=1, num_threads=1, **{name: OF_IMAGES[name]})
+    with pytest.raises(ConfigError, match=rf"{name.replace('_', '.')}\b.*train_data are batches"):
+        trained(data=list(made()), config=config)
 
 
 # -- the command line and a script's run ---------------------------------------------------------
