@@ -420,7 +420,7 @@ def build_run(
     preprocessing = preprocessing_in(model.header)
     if not given.batches:
         set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2], preprocessing)
-        if config.mix_until < 1:
+        if config.mix_until < 1:  # else never: a range test may go beyond the run's last step
             loader.mix_until = config.mix_until * total_steps
     if ranks.size > 1 and not given.batches:
         loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
