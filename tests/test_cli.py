@@ -1,5 +1,6 @@
 """The command line: what it prints and writes, and one clear sentence for bad input."""
 
+import csv
 import importlib.util
 import json
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from minivit import cli, create_model, save_weights
+from minivit import cli, create_model, load_model, save_weights
 from minivit.cli.options import RUN_OPTIONS
 from minivit.data import shapes
 from minivit.evaluation import measured
@@ -124,6 +125,29 @@ def test_evaluate_says_in_text_what_it_says_as_json_and_writes_it_to_a_new_folde
     message = refused(capsys, "evaluate", "--weights", str(trained), "--out", str(out))
     assert "exists: remove it, or name another folder (--out)" in message
     assert {file: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_evaluate_averages_the_logits_of_images_and_their_mirror_images(trained, tmp_path, capsys):
+    capsys.readouterr()
+    assert cli.main(["evaluate", "--weights", str(trained), "--flip"]) == 0
+    assert "on 30 test images, each with its mirror image\n" in capsys.readouterr().out
+    out = tmp_path / "report"
+    assert cli.main(["evaluate", "--weights", str(trained), "--flip", "--json", "--out", str(out)]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["flip"] is True and "loss" in said
+    title = f"# {trained.name} on shapes and mirror images\n"
+    assert (out / "report.md").read_text(encoding="utf-8").startswith(title)
+
+    test_set, model = shapes("test", 30), load_model(trained)
+    mirrored = [Image.fromarray(image).transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in test_set.images]
+    both = [model.predict(images) for images in (test_set.images, np.stack([np.asarray(image) for image in mirrored]))]
+    expected = np.sqrt(both[0] * both[1])  # the mean of logits is the geometric mean of probabilities
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert said["loss"] == pytest.approx(-np.log(expected[np.arange(30), test_set.labels]).mean(), rel=1e-5)
+    rows = csv.DictReader((out / "predictions.csv").read_text(encoding="utf-8").splitlines())
+    found = [[float(row[f"probability of {name}"]) for name in test_set.classes] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found - both[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize(

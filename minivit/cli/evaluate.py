@@ -66,6 +66,12 @@ def add_evaluate(commands: Any) -> None:
         help="read every image of a folder before, name those that cannot be read, and measure on the others [default: "
         "refuse]",
     )
+    parser.add_argument(
+        "--flip",
+        action="store_true",
+        help="average the logits of each image and its mirror image (test-time augmentation), in twice the time "
+        "[default: measure on the images alone]",
+    )
     data_dir_option(parser)
     threads_option(parser)
     parser.add_argument(
@@ -107,20 +113,24 @@ def _evaluate(options: argparse.Namespace) -> int:
         tqdm(total=len(test_set), unit="image", disable=None, leave=False) as bar,
     ):
         try:
-            loss, probabilities = predict_dataset(model, test_set, workers, options.device, bar.update)
+            loss, probabilities = predict_dataset(
+                model, test_set, workers, options.device, bar.update, flip=options.flip
+            )
         except ImageError as error:
             raise ImageError(f"{error}; remove or replace it, or add --skip-broken") from error
     found = report(probabilities, test_set.labels, test_set.classes, loss=loss)
     notes = {"dataset": name} | ({"split": options.split} if options.split else {})
+    notes |= {"flip": True} if options.flip else {}
     notes |= {"left_out": list(broken)} if broken else {}
     if options.out:
-        title = f"{_short_name(path)} on {dataset_title(name)}"
+        title = f"{_short_name(path)} on {dataset_title(name)}{' and mirror images' if options.flip else ''}"
         notes_of_report = {**notes, "weights": str(path)}
         write_report(found, probabilities, test_set, options.out, title=title, notes=notes_of_report, formats=formats)
     if options.json:
         print(json.dumps({**notes, **found.as_json()}))
         return 0
     note = f" ({test_set.note})" if test_set.note else ""
+    note = ", each with its mirror image" * options.flip + note
     first, second = found.summary().split("\n")
     kind = {"all": "", "train": "training ", "val": "validation "}.get(options.split, "test ")
     print(f"{printable(name)}: {first} on {counted(found.images, f'{kind}image')}{note}")

@@ -37,7 +37,7 @@ GROUPS = {
     ),
     "augmentation": (
         "augment", "randaugment", "auto-augment", "color-jitter", "erasing", "mixup", "cutmix", "mix-until",
-        "repeated-augmentation",
+        "repeated-augmentation", "flip",
     ),
     "regularisation": (
         "dropout", "stochastic-depth", "patch-dropout", "patch-dropout-until", "weight-decay", "label-smoothing",

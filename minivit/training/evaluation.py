@@ -96,25 +96,37 @@ def evaluate_objective(
     )  # fmt: skip
 
 
+class FlippedClasses(Classes):
+    """Name the class of an image and its mirror image together: their logits are averaged (test-time augmentation)."""
+
+    def logits(self, images: Array, rng: np.random.Generator | None = None) -> Tensor:
+        mirrored = images[:, :, ::-1]  # (B, H, W, C), left and right exchanged
+        return (super().logits(images, rng) + super().logits(mirrored, rng)) * 0.5  # (B, K)
+
+
 def predict_dataset(
     model: Classifier,
     dataset: AnyDataset,
     workers: Workers,
     device: str = "cpu",
     advance: Callable[[int], object] = lambda count: None,
+    *,
+    flip: bool = False,
 ) -> tuple[float, np.ndarray]:
     """Return the mean loss of a model on a data set, and the probabilities of each image: float32 (N, K).
 
     Args:
         model, dataset, workers, device, advance: as for `evaluate_dataset`.
+        flip: whether to see each image's mirror image as well; see `FlippedClasses`.
     """
+    objective = FlippedClasses(model) if flip else Classes(model)
     probabilities = np.empty((len(dataset), model.config.num_classes), np.float32)
 
     def keep(part: slice, outcome: Outcome) -> None:
         probabilities[part] = to_numpy(engine.softmax(Tensor(outcome.logits)).data)
 
     loss, _ = evaluate_objective(
-        Classes(model), dataset, model.config.image_shape, workers, device, advance,
+        objective, dataset, model.config.image_shape, workers, device, advance,
         preprocessing=preprocessing_in(model.header), keep=keep,
     )  # fmt: skip
     return loss, probabilities

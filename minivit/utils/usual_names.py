@@ -35,6 +35,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
         "auto_augment": "aa trivialaugment",
         "repeated_augmentation": "aug_repeats repeated_aug",
         "color_jitter": "jitter",
+        "flip": "tta test_time_augmentation",
         "image_size": "img_size input_size imgsz",
         "patch_size": "patch",
         "dim": "embed_dim hidden_size hidden_dim",

@@ -13,6 +13,7 @@ from minivit.backend.arrays import beside, plain_numbers, to_device, to_numpy
 from minivit.backend.gpu.cublas import gpu_matmul
 from minivit.backend.gpu.cuda import device_memory
 from minivit.backend.workers import Workers
+from minivit.data import Dataset
 from minivit.engine import ops
 from minivit.engine.fused import softmax_in_place
 from minivit.errors import ConfigError, MissingExtraError, NonFiniteLossError, OutOfMemory
@@ -21,6 +22,7 @@ from minivit.models.names import build
 from minivit.training import Callback, TrainConfig, Trainer, loop, optim, train, trainer
 from minivit.training.distributed.parallel import GradientSums, batch_gradients, evaluate
 from minivit.training.distributed.ranks import MPIRanks
+from minivit.training.evaluation import predict_dataset
 from minivit.training.failures import out_of_memory
 from minivit.training.objectives import Classes
 from minivit.training.optim import AdamW, ExponentialAverage, Muon, clip_by_global_norm, clip_on_gpu
@@ -261,6 +263,16 @@ def test_right_answers_are_counted_in_plain_numbers_which_json_can_store():
         result = batch_gradients(Classes(model).loss, model.parameters(), *there, workers=workers, microbatch=2)
         _, accuracy = evaluate(Classes(model), *there, lambda x: x, workers=workers)
     assert type(result.right) is int and type(accuracy) is float
+
+
+def test_images_and_their_mirror_images_are_measured_on_a_card_too():
+    images = np.random.default_rng(3).integers(0, 256, (4, *tiny_vit().config.image_shape)).astype(np.uint8)
+    data = Dataset("random", images, np.arange(4) % 3, ("a", "b", "c"))
+    with Workers(1) as workers:
+        there, here = (
+            predict_dataset(tiny_vit().to(device), data, workers, device, flip=True)[1] for device in ("cuda", "cpu")
+        )
+    np.testing.assert_allclose(there, here, atol=1e-5)
 
 
 @pytest.mark.parametrize(("batch", "most"), [(8, 0.56), (16, 0.54)])
