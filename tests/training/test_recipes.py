@@ -51,7 +51,7 @@ def test_what_a_recipe_reaches_is_in_the_results(name):
         assert re.search(rf"\b{re.escape(figure)}\d?\s?%", page), figure
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar10-30min"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar10-30min", "cifar10-100min"])
 def test_the_recipes_of_cifar10_are_the_measured_runs(name):
     folder = ROOT / load_recipe(name).about["log"]
     for run in sorted(folder.iterdir()):
