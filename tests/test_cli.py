@@ -135,7 +135,7 @@ def test_evaluate_averages_the_logits_of_images_and_their_mirror_images(trained,
     assert cli.main(["evaluate", "--weights", str(trained), "--flip", "--json", "--out", str(out)]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["flip"] is True and "loss" in said
-    title = f"# {trained.name} on shapes and mirror images\n"
+    title = f"# {trained.name} on shapes (logits averaged with those of mirror images)\n"
     assert (out / "report.md").read_text(encoding="utf-8").startswith(title)
 
     test_set, model = shapes("test", 30), load_model(trained)

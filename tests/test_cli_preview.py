@@ -11,7 +11,7 @@ from PIL import Image
 from minivit import cli, preprocess, save_weights
 from minivit.cli.preview import config_of
 from minivit.errors import NonFiniteLossError
-from minivit.insight.preview import augmentation_in_words, label_in_words, pixels_of_batch, preview_of
+from minivit.insight.preview import augmentation_in_words, label_in_words, pixels_of_batch, preview_figure, preview_of
 from minivit.training import TrainConfig, loop, range_test, train
 from minivit.training.folder import read_config
 from minivit.training.range_test import RangeTest, smoothed_mean
@@ -101,9 +101,13 @@ def test_augmentation_in_words():
     for words in ("random resized crops", "RandAugment 2,9", "trivial", "jitter 0.3", "0.25", "mixup 0.2", "CutMix 1"):
         assert words in said
     assert "each image 3 times" in said and "of the steps" not in said
+    assert "mixup 0.2 or CutMix 1 for each batch, each image" in said
     early = augmentation_in_words(TrainConfig(mixup=0.2, cutmix=1.0, mix_until=0.93), "none")
-    assert early.startswith("mixup 0.2 in the first 93 % of the steps, CutMix 1 in the first 93 % of the steps")
-    assert "of the steps" not in augmentation_in_words(TrainConfig(mix_until=0.93), "none")
+    assert early.startswith("mixup 0.2 or CutMix 1 for each batch in the first 93 % of the steps (--augment")
+    one = augmentation_in_words(TrainConfig(mixup=0.2, mix_until=0.5), "none")
+    assert one.startswith("mixup 0.2 in the first 50 % of the steps (--augment")
+    for unmixed in (TrainConfig(mix_until=0.93), TrainConfig(mixup=0.2, cutmix=1.0, mix_until=0)):
+        assert augmentation_in_words(unmixed, "none").startswith("none (")
     assert augmentation_in_words(TrainConfig(), "gentle").startswith("random resized crops of half of the area or more")
     assert augmentation_in_words(TrainConfig(), "none") == "none (--augment auto chose none)"
 
@@ -131,6 +135,19 @@ def test_the_command_writes_a_page_says_what_it_shows_and_leaves_nothing_else(ph
     with Image.open("page.png") as page:
         assert page.size[0] > 300 and page.size[1] > 300 and len(page.convert("RGB").getcolors(10**6)) > 100
     assert set(tmp_path.iterdir()) - before == {tmp_path / "page.png"}
+
+
+def test_the_page_names_all_of_a_long_augmentation(photos, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, *_, **__: shown.append(figure))
+    every = {"randaugment": "2,9", "color_jitter": 0.3, "erasing": 0.25, "mixup": 0.2, "cutmix": 1.0, "mix_until": 0.9}
+    found = preview_of(TrainConfig(**SMALL | {"train_images": 10}, dataset=photos, image_size=16, **every))
+    for images in (1, 8):
+        preview_figure(found, tmp_path / "page.png", images)
+        title = shown[-1].get_suptitle()
+        assert title.replace("\n", " ") == found.caption.replace("\n", " ")
+        words = shown[-1]._suptitle.get_window_extent()
+        assert words.x0 >= 0 and words.x1 <= shown[-1].bbox.width
 
 
 def test_broken_images_are_left_out_if_that_was_asked_for(photos, tmp_path, capsys):

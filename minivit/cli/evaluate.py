@@ -69,8 +69,8 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--flip",
         action="store_true",
-        help="average the logits of each image and its mirror image (test-time augmentation), in twice the time "
-        "[default: measure on the images alone]",
+        help="average the logits of each image and its mirror image (test-time augmentation), in twice the time; for "
+        "classes that a mirror does not change [default: measure on the images alone]",
     )
     data_dir_option(parser)
     threads_option(parser)
@@ -123,7 +123,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     notes |= {"flip": True} if options.flip else {}
     notes |= {"left_out": list(broken)} if broken else {}
     if options.out:
-        title = f"{_short_name(path)} on {dataset_title(name)}{' and mirror images' if options.flip else ''}"
+        title = f"{_short_name(path)} on {dataset_title(name)}"
+        title += " (logits averaged with those of mirror images)" * options.flip
         notes_of_report = {**notes, "weights": str(path)}
         write_report(found, probabilities, test_set, options.out, title=title, notes=notes_of_report, formats=formats)
     if options.json:

@@ -175,7 +175,10 @@ RUN_OPTIONS: tuple[tuple[str, Any, str, str], ...] = (
         "paste a box of another image into each, with an area drawn from Beta(ALPHA, ALPHA) (CutMix); 0: do not; with "
         "--mixup too, each batch gets one of the two at random",
     ),
-    ("mix-until", float, "SHARE", "mix images in the first SHARE of all steps, and train on unmixed ones after that"),
+    (
+        "mix-until", float, "SHARE",
+        "with --mixup or --cutmix, mix images in the first SHARE of all steps, and train on unmixed ones after that",
+    ),
     (
         "repeated-augmentation", int, "N",
         "put N differently augmented copies of each image into a batch; an epoch has as many steps, and shows 1/N of "

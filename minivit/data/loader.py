@@ -8,7 +8,6 @@ number of the step is all that a checkpoint needs to store.
 from __future__ import annotations
 
 import inspect
-import math
 import queue
 import sys
 import threading
@@ -48,7 +47,7 @@ class Loader:
         augment: a function of the uint8 images of a batch (see `minivit.data.augment`), or None. If the images differ
             in size, it must resize them, for example `resize(224)`.
         mix: a function of the preprocessed images and their labels (see `minivit.data.mixing`), or None.
-        mix_until: the batches of the steps before this one are mixed. [default: all]
+        mix_until: the number of the run's first steps whose batches are mixed. [default: all]
         repeats: how often each image of an epoch appears in it, one after the other, each time with other random
             numbers (repeated augmentation, arXiv 1901.09335). An epoch then contains 1 / `repeats` of the images,
             others in each epoch.
@@ -64,7 +63,7 @@ class Loader:
 
     Raises:
         ConfigError: if the data set is something else or empty, `augment` or `mix` is not such a function, the batch
-            size is below 1, or the seed or `prefetch` is negative.
+            size is below 1, or the seed, `mix_until` or `prefetch` is negative.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class Loader:
         seed: int,
         augment: Augmentation | None = None,
         mix: Mixing | None = None,
-        mix_until: float = math.inf,
+        mix_until: int | None = None,
         repeats: int = 1,
         shuffle: bool = True,
         balanced: bool = False,
@@ -97,7 +96,7 @@ class Loader:
         self.seed = integer("the seed of a loader", seed, 0)
         self.augment = augment
         self.mix = mix
-        self.mix_until = mix_until
+        self.mix_until = None if mix_until is None else integer("the number of steps that are mixed", mix_until, 0)
         self.repeats = integer("the number of repeats", repeats, 1)
         self.shuffle = shuffle
         self.balanced = balanced
@@ -174,7 +173,7 @@ class Loader:
 
     def _make_batch(self, step: int, epoch: int, indices: np.ndarray) -> Batch:
         rng = np.random.default_rng([self.seed, _AUGMENTATION, step])
-        mix = self.mix if step < self.mix_until else None
+        mix = self.mix if self.mix_until is None or step < self.mix_until else None
         pixels = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
         if isinstance(pixels, ImageFiles) and self.shard is not None and mix is None:
             pixels = pixels.only(self.shard(len(indices)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,17 @@ from ..preprocessing import preprocessing_in
 from ..training.batches import augmentation_name
 from ..training.config import TrainConfig
 from ..training.range_test import RangeTest
+from ..training.schedule import in_first_steps
 from ..training.trainer import build_run
 from ..utils.figures import LIGHT, figure_style, new_figure, write_figure
-from ..utils.text import printable, write_words
+from ..utils.text import LONGEST_LINE, printable, write_words
 from .spotlight import as_rgb
 
 COLUMNS = 8  # images in a row of a page
 COMPARED = 8  # images beside their originals
 LONGEST_LABEL = 20  # characters of a class name below an image
 LEAST_SHARE = 0.005  # of a class in a mixed label that is still written
+LETTERS = 14  # of an inch of the caption
 WORDS = {
     "none": "none",
     "standard": "shifts by up to an eighth of the side, and flips",
@@ -91,21 +95,20 @@ def augmentation_in_words(config: TrainConfig, name: str) -> str:
         config: its options.
         name: the first augmentation: "none", "standard", "crop" or "gentle".
     """
-    early = f" in the first {100 * config.mix_until:.4g} % of the steps" if config.mix_until < 1 else ""
+    mixings = [f"mixup {config.mixup:g}"] * bool(config.mixup) + [f"CutMix {config.cutmix:g}"] * bool(config.cutmix)
+    mixed = " or ".join(mixings) + " for each batch" * (len(mixings) == 2)
     parts = [
         WORDS.get(name, name) if name != "none" else "",
         f"RandAugment {config.randaugment}" if config.randaugment else "",
         f"the policy {config.auto_augment}" if config.auto_augment else "",
         f"colour jitter {config.color_jitter:g}" if config.color_jitter else "",
         f"random erasing with probability {config.erasing:g}" if config.erasing else "",
-        f"mixup {config.mixup:g}{early}" if config.mixup else "",
-        f"CutMix {config.cutmix:g}{early}" if config.cutmix else "",
+        mixed + in_first_steps(config.mix_until) if mixings and config.mix_until else "",
         f"each image {config.repeated_augmentation} times" if config.repeated_augmentation > 1 else "",
     ]
     said = ", ".join(part for part in parts if part) or WORDS["none"]
-    both = " (each batch gets mixup or CutMix)" if config.mixup and config.cutmix else ""
     auto = f" (--augment auto chose {name})" if config.augment == "auto" else ""
-    return said + both + auto
+    return said + auto
 
 
 def pixels_of_batch(images: np.ndarray) -> np.ndarray:
@@ -145,8 +148,11 @@ def preview_figure(preview: Preview, path: str | Path, images: int = 32) -> None
     columns = min(COLUMNS, max(images, 1), len(first.images))
     rows_of = [-(-min(images, len(batch.images)) // columns) for batch in preview.batches]
     heights = [2 * 1.35, *(1.35 * rows for rows in rows_of)]
-    figure = new_figure(1.5 * columns + 0.4, sum(heights) + 0.35 * len(heights) + 0.9)
-    write_words(figure.suptitle("", fontsize=9), preview.caption)
+    width = 1.5 * columns + 0.4
+    wrap = partial(textwrap.wrap, width=min(LONGEST_LINE, round(LETTERS * width)), break_on_hyphens=False)
+    lines = [part for line in preview.caption.split("\n") for part in wrap(line)]
+    figure = new_figure(width, sum(heights) + 0.35 * len(heights) + 0.45 + 0.15 * len(lines))
+    write_words(figure.suptitle("", fontsize=9), "\n".join(lines))
     parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
 
     compared = min(columns, len(preview.originals))

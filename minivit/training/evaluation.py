@@ -100,6 +100,7 @@ class FlippedClasses(Classes):
     """Name the class of an image and its mirror image together: their logits are averaged (test-time augmentation)."""
 
     def logits(self, images: Array, rng: np.random.Generator | None = None) -> Tensor:
+        """Return (B, K), the mean of both."""
         mirrored = images[:, :, ::-1]  # (B, H, W, C), left and right exchanged
         return (super().logits(images, rng) + super().logits(mirrored, rng)) * 0.5  # (B, K)
 

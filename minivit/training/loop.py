@@ -21,6 +21,7 @@ from .failures import check_finite
 from .optim import clip_by_global_norm, clip_on_gpu
 from .precision import divide_by
 from .run import RunResult
+from .schedule import steps_in
 
 if TYPE_CHECKING:
     from .run import Run  # under this name the module has its old form, see `old`
@@ -70,7 +71,7 @@ def train_step(run: Run, batch: Batch) -> StepResult:
     begun = time.perf_counter()
     run.optimizer.lr = run.schedule(run.step)
     if isinstance(run.model, ViT):
-        early = run.step < run.config.patch_dropout_until * run.total_steps
+        early = run.step < steps_in(run.config.patch_dropout_until, run.total_steps)
         run.model.patch_dropout = run.config.patch_dropout if early else 0.0
     run.precision.refresh()
     with run.errors_explained():

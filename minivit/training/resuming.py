@@ -26,6 +26,7 @@ from .folder import NOTES, changed_versions, options_that_affect_weights
 from .objectives import Objective
 from .options import OWN_MODEL
 from .run import Measured, Progress, Run, Window
+from .schedule import steps_in
 
 MEASURED = ("epoch", "loss", "accuracy")
 
@@ -187,6 +188,11 @@ def _note_new_length(run: Run, header: dict[str, Any], saved: TrainConfig) -> No
         )
         if old != new:
             notice(f"in a run that long, --augment auto means {new}, not {old}: images are augmented so from here on")
+        mixing = run.config.mix_until if run.config.mixup or run.config.cutmix else 0.0
+        dropping = run.config.patch_dropout_until if run.config.patch_dropout else 0.0
+        for what, share in (("images are mixed", mixing), ("patches are left out", dropping)):
+            if steps_in(share, before) < step < steps_in(share, now):
+                notice(f"in a run that long, {what} up to step {steps_in(share, now):,}: again from here on")
     if lengths:
         run.notes["lengths"] = lengths
 

@@ -51,6 +51,16 @@ class Schedule:
         return self.final_lr + (self.lr - self.final_lr) * left
 
 
+def steps_in(share: float, total_steps: int) -> int:
+    """Return how many steps begin in the first `share`, from 0 to 1, of a run: 93 of 100 in 0.93."""
+    return math.ceil(share * total_steps - 1e-6)  # in floats, 0.07 * 100 is a little more than 7
+
+
+def in_first_steps(share: float) -> str:
+    """Return " in the first 93 % of the steps" for 0.93, and nothing for 1."""
+    return f" in the first {100 * share:.4g} % of the steps" if share < 1 else ""
+
+
 @dataclass(frozen=True)
 class ExponentialRise:
     """Rise from `lowest` at step 0 to `highest` at the last step, by the same factor in each step.

@@ -88,7 +88,7 @@ from .options import OPTIONS_AS_TEXT, ComputeOptions, ModelOptions, ObjectiveOpt
 from .precision import HALF, check_precision, precision
 from .resuming import restore_run, share_first_ranks_state
 from .run import Run, RunResult
-from .schedule import Schedule
+from .schedule import Schedule, steps_in
 from .snapshots import drop_later_snapshots
 from .stopping import StopRequest, exit_status, stop_signals
 
@@ -420,8 +420,8 @@ def build_run(
     preprocessing = preprocessing_in(model.header)
     if not given.batches:
         set_augmentation(loader, config, config.dataset, epochs, model.config.image_shape[:2], preprocessing)
-        if config.mix_until < 1:  # else never: a range test may go beyond the run's last step
-            loader.mix_until = config.mix_until * total_steps
+        if config.mix_until < 1:  # at 1, mixing has no end: a range test may go beyond the run's last step
+            loader.mix_until = steps_in(config.mix_until, total_steps)
     if ranks.size > 1 and not given.batches:
         loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
 

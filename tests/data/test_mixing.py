@@ -188,9 +188,12 @@ def test_a_loader_mixes_the_batches_before_a_step_alone():
     mix = mixup(1.0, 2)
     plain, mixed, until = (
         list(Loader(dataset, 5, seed=1, **options).batches(stop=4))
-        for options in ({}, {"mix": mix}, {"mix": mix, "mix_until": 2.5})
+        for options in ({}, {"mix": mix}, {"mix": mix, "mix_until": 3})
     )
     for found, expected in zip(until, mixed[:3] + plain[3:], strict=True):
         np.testing.assert_array_equal(found.images, expected.images)
         np.testing.assert_array_equal(found.labels, expected.labels)
     assert [batch.labels.ndim for batch in until] == [2, 2, 2, 1]
+    for wrong in (-1, 0.93, "93%", float("nan")):
+        with pytest.raises(ConfigError, match="the number of steps that are mixed must be an integer"):
+            Loader(dataset, 5, seed=1, mix=mix, mix_until=wrong)

@@ -42,6 +42,28 @@ def test_the_rest_has_the_rates_of_a_run_of_the_new_length(tmp_path):
     assert lengths(tmp_path / "short") == [(10, 10)]
 
 
+def test_what_had_ended_and_begins_again_is_said(tmp_path):
+    ended = {"mixup": 0.2, "mix_until": 0.5, "patch_dropout": 0.5, "patch_dropout_until": 0.9}
+    run(tmp_path / "both", epochs=2, **ended)
+    with pytest.warns(Notice, match="that long, images are mixed up to step 13: again") as said:
+        run(tmp_path / "both", steps=26, resume=True, **ended)
+    assert sum("patches are left out up to step 24: again from here on" in str(one.message) for one in said) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"mixup": 0.2, "patch_dropout": 0.5, "patch_dropout_until": 0.2}, 12),  # mixing never ends, the other stays so
+        ({"mix_until": 0.5, "patch_dropout_until": 0.9}, 26),  # nothing is mixed or left out
+    ],
+)
+def test_what_does_not_begin_again_is_not_said(tmp_path, options, steps):
+    run(tmp_path, epochs=2, **options)
+    with pytest.warns(Notice) as said:
+        run(tmp_path, steps=steps, resume=True, **options)
+    assert not any("again" in str(one.message) for one in said)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped", [3, 10])
 def test_where_the_rate_is_constant_it_ends_as_a_run_that_was_longer_from_the_start(tmp_path, monkeypatch, stopped):

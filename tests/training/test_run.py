@@ -177,9 +177,10 @@ def test_an_epoch_of_few_steps_is_logged_once(tmp_path):
         ({"label_smoothing": 0.0, "mixup": 0.2}, "train (mixup)", "train (mixup)"),
         (
             {"label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "mix_until": 0.935},
-            "train (label smoothing 0.1, mixup, CutMix\nuntil 93.5 %)",
-            "train (mixup, CutMix until 93.5 %)",
+            "train (label smoothing 0.1, mixup and CutMix\nin the first 93.5 % of the steps)",
+            "train (mixup and CutMix in the first 93.5 %\nof the steps)",
         ),
+        ({"label_smoothing": 0.0, "mixup": 0.2, "mix_until": 0.0}, "train", "train"),
     ],
 )
 def test_losses_that_are_not_comparable_are_named(tmp_path, monkeypatch, capsys, options, of_loss, of_accuracy):

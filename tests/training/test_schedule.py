@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import FrozenInstanceError
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from minivit.errors import ConfigError
 from minivit.training import Schedule
-from minivit.training.schedule import ExponentialRise
+from minivit.training.schedule import ExponentialRise, steps_in
 
 
 def test_warm_up_rises_in_equal_steps_to_the_full_rate():
@@ -107,3 +108,10 @@ def test_a_range_test_cannot_be_changed_under_way():
 def test_rates_of_a_range_test_rise_from_above_0(rates):
     with pytest.raises(ConfigError, match="rates must rise from above 0"):
         ExponentialRise(*rates, total_steps=4)
+
+
+def test_the_steps_in_a_share_of_a_run_are_counted_without_rounding():
+    for total in (1, 20, 100, 200, 1_955, 44_965, 400_000):
+        for percent in range(101):
+            expected = math.ceil(Fraction(percent, 100) * total)
+            assert steps_in(percent / 100, total) == expected, (percent, total)

@@ -15,6 +15,7 @@ from ..config import TrainConfig
 from ..folder import METRICS, redrawn
 from ..logs import MetricsFile, Record
 from ..run import Run
+from ..schedule import in_first_steps
 from .callback import Callback
 
 FEW_POINTS = 20
@@ -56,14 +57,14 @@ def extras_of_training_loss(config: TrainConfig) -> tuple[str, ...]:
 
 
 def mixings(config: TrainConfig) -> tuple[str, ...]:
-    """Return the names of the ways in which training images are mixed, which lowers the accuracy in training too.
+    """Return the ways in which training images are mixed, which lowers the accuracy in training too.
 
-    If the last steps do not mix them, the last name says so.
+    If the last steps do not mix them, one phrase names both ways and the steps that do.
     """
     names = ["mixup"] * bool(config.mixup) + ["CutMix"] * bool(config.cutmix)
-    if names and config.mix_until < 1:
-        names[-1] += f" until {100 * config.mix_until:.4g} %"
-    return tuple(names)
+    if not names or not config.mix_until:
+        return ()
+    return tuple(names) if config.mix_until == 1 else (" and ".join(names) + in_first_steps(config.mix_until),)
 
 
 @figure_style()
