@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from ..errors import ConfigError
 from ..utils.integers import integer
@@ -53,7 +54,7 @@ class Schedule:
 
 def steps_in(share: float, total_steps: int) -> int:
     """Return how many steps begin in the first `share`, from 0 to 1, of a run: 93 of 100 in 0.93."""
-    return math.ceil(share * total_steps - 1e-6)  # in floats, 0.07 * 100 is a little more than 7
+    return math.ceil(Fraction(str(share)) * total_steps)  # in floats, 0.07 * 100 is a little more than 7
 
 
 def in_first_steps(share: float) -> str:

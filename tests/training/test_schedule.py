@@ -9,7 +9,7 @@ import pytest
 
 from minivit.errors import ConfigError
 from minivit.training import Schedule
-from minivit.training.schedule import ExponentialRise, steps_in
+from minivit.training.schedule import ExponentialRise, in_first_steps, steps_in
 
 
 def test_warm_up_rises_in_equal_steps_to_the_full_rate():
@@ -115,3 +115,9 @@ def test_the_steps_in_a_share_of_a_run_are_counted_without_rounding():
         for percent in range(101):
             expected = math.ceil(Fraction(percent, 100) * total)
             assert steps_in(percent / 100, total) == expected, (percent, total)
+    assert steps_in(np.float32(0.5), 21) == 11
+
+
+def test_a_share_of_the_steps_in_words():
+    assert in_first_steps(0.935) == " in the first 93.5 % of the steps"
+    assert in_first_steps(1.0) == ""
