@@ -6,7 +6,6 @@ import tempfile
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -149,8 +148,10 @@ def preview_figure(preview: Preview, path: str | Path, images: int = 32) -> None
     rows_of = [-(-min(images, len(batch.images)) // columns) for batch in preview.batches]
     heights = [2 * 1.35, *(1.35 * rows for rows in rows_of)]
     width = 1.5 * columns + 0.4
-    wrap = partial(textwrap.wrap, width=min(LONGEST_LINE, round(LETTERS * width)), break_on_hyphens=False)
-    lines = [part for line in preview.caption.split("\n") for part in wrap(line)]
+    letters = min(LONGEST_LINE, round(LETTERS * width))
+    lines = [
+        part for line in preview.caption.split("\n") for part in textwrap.wrap(line, letters, break_on_hyphens=False)
+    ]
     figure = new_figure(width, sum(heights) + 0.35 * len(heights) + 0.45 + 0.15 * len(lines))
     write_words(figure.suptitle("", fontsize=9), "\n".join(lines))
     parts = np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights))
