@@ -309,8 +309,8 @@ def add_flags_and_files(parser: argparse.ArgumentParser, *commands: str) -> None
     parser.add_argument(
         "--grad-checkpointing",
         action="store_true",
-        help="recompute each block's activations in the backward pass instead of keeping them: less memory, a third "
-        "more time, the same weights [default: off]",
+        help="recompute each block's activations in the backward pass instead of keeping them: less memory, a "
+        "quarter more time, the same weights [default: off]",
     )
     parser.add_argument(
         "--tensorboard",
