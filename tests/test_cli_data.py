@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from minivit.data import load_dataset, load_test_folder
 from minivit.errors import ImageError
 from minivit.evaluation import measured as evaluation_measured
 from minivit.training import TrainConfig, batches, train
-from minivit.training.callbacks import curve
-from minivit.weights import load_model, read_arrays
+from minivit.training.callbacks import checkpoint, curve
+from minivit.weights import load_model, read_arrays, read_header
 
 from .data.images_on_disk import write_folder, write_picture
 from .test_cli import refused, small_shapes
@@ -371,6 +372,53 @@ def test_a_run_that_began_on_the_test_folder_goes_on_with_it(three, tmp_path, ca
     out = capsys.readouterr().out
     assert before == logged(run) == {"train", "test"}
     assert "4 to test on (test/)" in out and "not used: val/" in out
+
+
+@pytest.mark.parametrize("lost", ["pictures.json", "the checkpoint"])
+def test_a_run_that_was_killed_goes_on_with_the_validation_folder(three, tmp_path, capsys, monkeypatch, lost):
+    """Whichever of its two files the kill left."""
+
+    def killed(*_, **__):
+        raise ZeroDivisionError("killed")
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(checkpoint, "write_manifest" if lost == "pictures.json" else "save_run", killed)
+        trained(run, "--dataset", three)
+    if lost == "pictures.json":
+        assert not (run / "checkpoint.npz").exists()  # which would not say on which images it was made
+    else:
+        assert (run / "pictures.json").exists()
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert "validation accuracy" in capsys.readouterr().out
+    (run / "pictures.json").unlink()
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert logged(run) == {"train", "validation"}
+
+
+def test_a_run_does_not_go_on_with_other_images_than_its_validation_folder(three, tmp_path, capsys):
+    assert trained(tmp_path / "run", "--dataset", three) == 0
+    shutil.rmtree(three / "val")
+    message = refused(capsys, "train", "--resume", tmp_path / "run")
+    assert "was measured on its validation images, and would be on its test images now; restore it, or" in message
+
+
+def test_the_list_of_images_is_that_of_the_run_that_got_as_far_as_a_checkpoint(three, tmp_path, monkeypatch, capsys):
+    def killed(*_, **__):
+        raise ZeroDivisionError("killed")
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(checkpoint, "save_run", killed)
+        trained(run, "--dataset", three)
+    (three / "train" / "cat" / "more.png").write_bytes((three / "train" / "cat" / "0.png").read_bytes())
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    manifest = (run / "pictures.json").read_bytes()
+    assert len(json.loads(manifest)["train"]) == 9 == read_header(run / "checkpoint.npz")["images"]
+    (three / "train" / "cat" / "more.png").unlink()
+    assert cli.main(["train", "--resume", str(run), "--steps", "3"]) == 0
+    assert "1 image of this run cannot be found (train/cat/more.png)" in capsys.readouterr().err
+    assert (run / "pictures.json").read_bytes() == manifest  # the removed one keeps its place
 
 
 # -- broken images, found before the first step -----------------------------------------------------------

@@ -53,17 +53,17 @@ class Loader:
             others in each epoch.
         shuffle: False keeps the order of the data set, for evaluation.
         balanced: True draws each class equally often, see `balanced_order`; the epoch has as many images as without.
-        shard: returns this rank's slice of a batch from the number of its images, if several ranks share each batch.
-            Image files outside the slice are not read, and their images are black; everything else is unchanged. With
-            `mix`, which may combine any two images, all files are read. [default: all images]
+        shard: returns this rank's slice of a batch, if several ranks share each batch, from the number of its images
+            and its step. Image files outside the slice are not read, and their images are black; everything else is
+            unchanged. With `mix`, which may combine any two images, all files are read. [default: all images]
         uploads: copies the batches to a GPU (see `minivit.data.upload`); made for `prefetch` batches. A batch is then
             valid until the next one is requested, and only one call of `batches` may be in use at a time.
         prefetch: the number of batches that a background thread prepares in advance; 0 prepares each batch when it is
             requested, without a thread.
 
     Raises:
-        ConfigError: if the data set is something else or empty, `augment` or `mix` is not such a function, the batch
-            size is below 1, or the seed, `mix_until` or `prefetch` is negative.
+        ConfigError: if the data set is something else or empty, `augment`, `mix` or `shard` is not such a function, the
+            batch size or `repeats` is below 1, or the seed, `mix_until` or `prefetch` is negative.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Loader:
         repeats: int = 1,
         shuffle: bool = True,
         balanced: bool = False,
-        shard: Callable[[int], slice] | None = None,
+        shard: Callable[[int, int], slice] | None = None,
         uploads: Uploads | None = None,
         prefetch: int = 2,
     ) -> None:
@@ -88,6 +88,7 @@ class Loader:
             )
         _check_function("augment", augment, 2, "standard()")
         _check_function("mix", mix, 3, "mixup(0.2)")
+        _check_function("shard", shard, 2, "lambda images, step: slice(0, images // 2)")
         if len(dataset) == 0:
             raise ConfigError(f"there is nothing to load: the data set {dataset.name!r} is empty")
 
@@ -114,11 +115,6 @@ class Loader:
     def steps_per_epoch(self) -> int:
         """The number of batches in an epoch; the last one may be smaller."""
         return -(-len(self.dataset) // self.batch_size)
-
-    @property
-    def images_per_step(self) -> float:
-        """The mean size of a batch."""
-        return len(self.dataset) / self.steps_per_epoch
 
     def permutation(self, epoch: int) -> np.ndarray:
         """Return the order of the images in an epoch, counted from 0: int64 (N,)."""
@@ -176,7 +172,7 @@ class Loader:
         mix = self.mix if self.mix_until is None or step < self.mix_until else None
         pixels = self.dataset.images[indices]  # uint8 (B, H, W, C), or B files
         if isinstance(pixels, ImageFiles) and self.shard is not None and mix is None:
-            pixels = pixels.only(self.shard(len(indices)))
+            pixels = pixels.only(self.shard(len(indices), step))
         if self.augment is not None:
             pixels = self.augment(pixels, rng)  # uint8 (B, H, W, C)
         if not isinstance(pixels, np.ndarray):

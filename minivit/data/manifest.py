@@ -55,9 +55,15 @@ def manifest_of(
     return manifest | ({"broken": [list(pair) for pair in broken.items()]} if broken else {})
 
 
-def write_manifest(folder: Path, manifest: Manifest | None) -> None:
-    """Write a manifest into the folder of a run, unless the folder has one."""
-    if manifest is not None and not (folder / FILE).exists():
+def write_manifest(folder: Path, manifest: Manifest | None, anew: bool = False) -> None:
+    """Write a manifest into the folder of a run, unless the folder has one.
+
+    Args:
+        folder: the run's.
+        manifest: None, for a run without image files, writes nothing.
+        anew: whether to replace the one that the folder has.
+    """
+    if manifest is not None and (anew or not (folder / FILE).exists()):
         write_json(folder / FILE, manifest)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import ConfigError
 
-# From images, targets and a generator of random numbers to mixed images and targets.
+# From images (B, H, W, C), labels (B,) and a generator of random numbers to mixed images and targets (B, K).
 Mixing = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 

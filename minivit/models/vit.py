@@ -9,6 +9,8 @@ Comments tag what a line is in the paper: `# ViT (2)` is its Eq. 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Literal, cast, overload
@@ -193,6 +195,15 @@ class ViT(Classifier):
             _keep(seen, f"blocks.{i}.tokens", z)
         return z
 
+    @contextmanager
+    def leaving_out(self, share: float) -> Iterator[None]:
+        """Inside `with model.leaving_out(0.5):` training leaves out this share of the patches, see `patch_dropout`."""
+        own, self.patch_dropout = self.patch_dropout, share
+        try:
+            yield
+        finally:
+            self.patch_dropout = own
+
     def _without_some_patches(self, z: Tensor, rng: np.random.Generator) -> Tensor:
         """Return tokens without a share of the patches, drawn for each image: (B, T, D) -> (B, t, D)."""
         b, tokens, _ = z.shape
@@ -239,9 +250,11 @@ class ViT(Classifier):
     def features(self, images: Tensor | Array) -> Tensor:
         """Return the patches' final tokens as a grid, for tasks besides classification: (B, H, W, C) -> (B, h, w, D).
 
-        They are normalised by the final LayerNorm.
+        They are normalised by the final LayerNorm. No patch is left out, in training mode either.
         """
-        z = self.encoder_norm(self.patches(self.encode(self.embed(images), all_tokens=True)))  # (B, N, D)
+        with self.leaving_out(0.0):
+            z = self.encode(self.embed(images), all_tokens=True)  # (B, T, D)
+        z = self.encoder_norm(self.patches(z))  # (B, N, D)
         return z.reshape(len(z), *self.config.grid, self.config.dim)
 
     def patches(self, z: Tensor) -> Tensor:
@@ -266,7 +279,10 @@ class ViT(Classifier):
 
 
 def patches_kept(patches: int, share: float) -> int:
-    """Return how many of an image's patches a training step reads if it leaves out a share of them: 1 or more."""
+    """Return how many of an image's patches a training step reads if it leaves out a share of them: 1 or more.
+
+    Half a patch is rounded to the even number: half of 5 patches are 2, half of 7 are 4.
+    """
     return max(1, round((1.0 - share) * patches))
 
 

@@ -38,6 +38,7 @@ from ..preprocessing import Preprocessing
 from ..utils.console import say
 from ..utils.notices import notice
 from ..utils.text import printable
+from ..weights import read_header
 from .distributed.ranks import check_number
 from .folder import CHECKPOINT
 from .options import AugmentOptions, DataOptions
@@ -211,8 +212,10 @@ def say_all_is_well(data: RunData, show: bool) -> None:
 
 def measures_test_set(folder: Path) -> bool:
     """Return whether the run in a folder began on the test set, as all did before validation folders were used."""
-    manifest = read_manifest(folder)
-    return (folder / CHECKPOINT).exists() if manifest is None else "test" in manifest
+    manifest, checkpoint = read_manifest(folder), folder / CHECKPOINT
+    if manifest is not None:
+        return "test" in manifest
+    return checkpoint.exists() and read_header(checkpoint).get("split", "test") == "test"
 
 
 def hold_out(count: int, train_set: AnyDataset, test_set: AnyDataset) -> tuple[AnyDataset, AnyDataset]:
@@ -243,11 +246,11 @@ def balanced_sample(labels: np.ndarray, count: int, rng: np.random.Generator) ->
     """
     order = rng.permutation(len(labels))
     shuffled = labels[order]
-    rank = np.empty(len(labels), np.int64)  # how many of its class come before it
+    place_in_class = np.empty(len(labels), np.int64)  # how many of its class come before it
     for label in np.unique(labels):
         of_class = np.flatnonzero(shuffled == label)
-        rank[of_class] = np.arange(len(of_class))
-    return order[np.argsort(rank, kind="stable")[:count]]
+        place_in_class[of_class] = np.arange(len(of_class))
+    return order[np.argsort(place_in_class, kind="stable")[:count]]
 
 
 def dataset_fingerprint(data: RunData) -> dict[str, Any]:

@@ -73,10 +73,17 @@ def load_checkpoint(
     if "optimizer_steps" not in header or "step" not in header:
         raise CheckpointError(f"{path} holds weights but no training state: a run cannot be resumed from it")
     if bool(average) != any(name.startswith("ema/") for name in arrays):
-        raise CheckpointError(f"{path} and this run disagree on whether the weights are averaged (--ema-decay)")
+        had, now = ("no", "needs one") if average else ("an", "keeps none")
+        raise CheckpointError(f"{path} has {had} average of the weights, and this run {now}: change --ema-decay")
     saved, around = section(arrays, "objective/"), dict(_around(network, model))
     if {name: array.shape for name, array in saved.items()} != {name: t.shape for name, t in around.items()}:
-        raise CheckpointError(f"{path} is of a run with another objective")
+        raise CheckpointError(f"{path} is of a run with another objective: go on with what it began with")
+    try:
+        optimizer.check_state(section(arrays, "optimizer/"))
+        if average:
+            average.check_state(section(arrays, "ema/"))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     model.load_state_dict(section(arrays, "model/"), source=str(path))
     for name, tensor in around.items():
         tensor.data[...] = xp_of(tensor.data).asarray(saved[name])

@@ -47,7 +47,14 @@ NOTES_AMONG_OPTIONS = ("recipe",)  # they say where the others come from, and ha
 class TrainConfig(
     DataOptions, ModelOptions, AugmentOptions, ObjectiveOptions, OptimOptions, ComputeOptions, RecordOptions
 ):
-    """Every option of a run; `config.json` in its folder. The command line's --help explains each."""
+    """Every option of a run; `config.json` in its folder. `minivit train --help` explains each.
+
+    `eval_every` is in epochs, `log_every` in steps, `save_every` in seconds; `patience` counts evaluations. `warmup`,
+    `mix_until` and `patch_dropout_until` are shares of all steps, from 0 to 1.
+
+    Raises:
+        ConfigError: for a value that is not allowed, or does not fit the others.
+    """
 
     seed: int = 0
 

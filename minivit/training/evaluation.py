@@ -14,10 +14,12 @@ from ..backend.workers import Workers
 from ..data import AnyDataset
 from ..data.dataset import RESIZED_EXACTLY
 from ..engine.tensor import Tensor
+from ..errors import ConfigError
 from ..images.decoding import Images
 from ..images.fitting import fit_batch
 from ..models import Classifier
 from ..preprocessing import Preprocessing, preprocess, preprocessing_in
+from ..utils.text import printable
 from .batches import Prepared, Represented
 from .distributed.parallel import evaluate
 from .distributed.ranks import ALONE, Ranks
@@ -41,6 +43,9 @@ def evaluate_dataset(
         workers: the threads.
         device: where the model is.
         advance: called with the number of images after each batch, for a progress bar.
+
+    Raises:
+        ConfigError: if the data set is empty.
     """
     return evaluate_objective(
         Classes(model), dataset, model.config.image_shape, workers, device, advance,
@@ -76,8 +81,11 @@ def evaluate_objective(
         keep: called by any thread with the place of each batch that this rank measured, and what it gave.
 
     Raises:
+        ConfigError: if the data set is empty.
         EvaluationStopped: if `stop` returned True after a batch.
     """
+    if not len(dataset):
+        raise ConfigError(f"there is nothing to measure on: {printable(dataset.name)} has no images")
     height, width, _ = image_shape
 
     def prepare(images: Images) -> Array:
@@ -119,6 +127,9 @@ def predict_dataset(
     Args:
         model, dataset, workers, device, advance: as for `evaluate_dataset`.
         flip: whether to see each image's mirror image as well; see `FlippedClasses`.
+
+    Raises:
+        ConfigError: if the data set is empty.
     """
     objective = FlippedClasses(model) if flip else Classes(model)
     probabilities = np.empty((len(dataset), model.config.num_classes), np.float32)

@@ -20,7 +20,7 @@ from ..engine.tensor import Tensor
 from ..models import Classifier
 from ..preprocessing import preprocessing_in
 from .balance import class_weights_of
-from .batches import RANDOMNESS, Represented, augmentation_name
+from .batches import RANDOMNESS, Prepared, Represented, augmentation_name
 from .config import TrainConfig
 from .distributed.ranks import Ranks
 from .evaluation import evaluate_objective
@@ -58,29 +58,27 @@ class _Collector(Classes):
         return Outcome(Tensor(np.zeros(())), 0, len(labels))
 
 
-def representations_stay(config: TrainConfig, model: Classifier, device: str, ranks: Ranks, epochs: float) -> bool:
+def representations_stay(
+    config: TrainConfig, model: Classifier, train: AnyDataset, device: str, ranks: Ranks, epochs: float
+) -> bool:
     """Return whether each image has the same representation in every epoch, and this rank computes all of them.
 
     Args:
         config: the options.
         model: the network.
+        train: the training images; those that are prepared already are not augmented.
         device: where it computes; a GPU and half precision compute every batch anew.
         ranks: the processes that train together.
         epochs: how often the run sees each image.
     """
     changes = any(getattr(config, name) for name in (*RANDOMNESS, "teacher"))
-    drops = config.patch_dropout or any(
-        getattr(model.config, name, 0) for name in ("dropout", "attention_dropout", "stochastic_depth")
-    )
+    drops = any(getattr(model.config, name, 0) for name in ("dropout", "attention_dropout", "stochastic_depth"))
+    leaves_out = config.patch_dropout or getattr(model, "patch_dropout", 0.0)
     one_head = not getattr(model.config, "distillation", False)  # two heads read two tokens, not the representation
     plain = device == "cpu" and ranks.size == 1 and config.precision == "float32"
-    return (
-        config.freeze
-        and plain
-        and one_head
-        and not (changes or drops)
-        and augmentation_name(config, config.dataset, epochs, many_sizes=True) == "none"
-    )
+    prepared = isinstance(train, Prepared)
+    unchanged = prepared or augmentation_name(config, config.dataset, epochs, many_sizes=True) == "none"
+    return config.freeze and plain and one_head and unchanged and not (changes or drops or leaves_out)
 
 
 def keep_representations(run: Run, workers: Workers, show: bool) -> None:
@@ -102,7 +100,7 @@ def keep_representations(run: Run, workers: Workers, show: bool) -> None:
     class_weights = class_weights_of(run.config, train, run.device)
     run.objective = HeadClasses(run.model, run.config.label_smoothing, class_weights=class_weights)
     run.precision = Precision(run.objective, run.precision.parameters)
-    run.microbatch_size = lambda images: images  # a head needs no cutting
+    run.microbatch_size = lambda images, step: images  # a head needs no cutting
 
 
 def _represented(model: Classifier, dataset: AnyDataset, workers: Workers, show: bool) -> Represented:

@@ -294,6 +294,13 @@ def _checked_optimizer(optimizer: Any, model: Classifier | None, config: TrainCo
             f"the optimiser updates {listed(foreign, 2)}, not the parameters of this model: make it of "
             "model.named_parameters()"
         )
+    there = next(iter(optimizer.parameters.values())).data
+    if isinstance(there, np.ndarray) != (config.device == "cpu"):
+        place = "on the processor" if isinstance(there, np.ndarray) else "on a GPU"
+        raise ConfigError(
+            f"the optimiser updates parameters {place}, and device is {config.device}: call "
+            f"model.to({config.device!r}), then make the optimiser"
+        )
     _refuse_if_given(config, ("optimizer", "betas", "layer_decay"), "the optimiser is given")
     for name in ("lr", "weight_decay"):
         value = getattr(config, name)

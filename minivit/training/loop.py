@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from ..backend.arrays import to_device
@@ -21,7 +22,6 @@ from .failures import check_finite
 from .optim import clip_by_global_norm, clip_on_gpu
 from .precision import divide_by
 from .run import RunResult
-from .schedule import steps_in
 
 if TYPE_CHECKING:
     from .run import Run  # under this name the module has its old form, see `old`
@@ -70,18 +70,15 @@ def train_step(run: Run, batch: Batch) -> StepResult:
     """
     begun = time.perf_counter()
     run.optimizer.lr = run.schedule(run.step)
-    if isinstance(run.model, ViT):
-        early = run.step < steps_in(run.config.patch_dropout_until, run.total_steps)
-        run.model.patch_dropout = run.config.patch_dropout if early else 0.0
     run.precision.refresh()
-    with run.errors_explained():
+    with run.errors_explained(), patches_left_out(run):
         result = batch_gradients(  # forward and backward, micro-batch by micro-batch
             run.precision.loss,
             run.precision.parameters,
             to_device(batch.images, run.device),  # (B, H, W, C)
             to_device(batch.labels, run.device),  # (B,), or (B, K) where images are mixed
             workers=run.workers,
-            microbatch=run.microbatch_size(len(batch.labels)),
+            microbatch=run.microbatch_size(len(batch.labels), run.step),
             seed=(run.config.seed, DROPOUT_STREAM, run.step),
             sums=run.sums,
             ranks=run.ranks,
@@ -106,6 +103,12 @@ def train_step(run: Run, batch: Batch) -> StepResult:
     if step.skipped:
         scale_less(run, step)
     return step
+
+
+def patches_left_out(run: Run) -> AbstractContextManager[None]:
+    """Return a context in which a Vision Transformer leaves out the patches that the present step leaves out."""
+    network = run.precision.network  # in half precision a twin of the model
+    return network.leaving_out(run.patch_dropout(run.step)) if isinstance(network, ViT) else nullcontext()
 
 
 def scale_less(run: Run, step: StepResult) -> None:

@@ -20,6 +20,7 @@ from ..engine.tensor import Tensor
 from ..errors import BackwardError, CheckpointError, ConfigError, DTypeError, NonFiniteLossError, ShapeError
 from ..nn.module import Module, NamedParameters
 from ..utils.aliases import tells_unknown_keywords
+from ..utils.text import quoted
 from .flat import all_finite, joined, parts_of, side_by_side
 from .watch import PartsWatch
 
@@ -197,6 +198,7 @@ class Optimizer:
         steps: how many were taken.
         groups: parameters that are updated alike, in long arrays.
         slots: the names of the state arrays that each parameter has; a subclass sets them.
+        constants: the names of the attributes that the rule depends on, besides `lr`; a subclass adds to them.
         workers: threads that share a step, or None; the weights are the same for any number of them, bit for bit.
 
     Raises:
@@ -204,6 +206,7 @@ class Optimizer:
     """
 
     slots: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ("weight_decay",)
     workers: Workers | None = None
 
     def __init__(self, named_parameters: Named, lr: float, weight_decay: float = 0.0):
@@ -385,6 +388,11 @@ class Optimizer:
                 self._check_weights(group)
         return self._state_arrays()
 
+    def rule(self) -> dict[str, Any]:
+        """Return by name what a step depends on besides its arrays, `steps` and `lr`: JSON values."""
+        constants = {name: getattr(self, name) for name in self.constants}
+        return {"optimizer": type(self).__name__, **constants, "scales": dict(self.scales)}
+
     def _state_arrays(self) -> dict[str, Array]:
         return {
             f"{slot}/{name}": array
@@ -393,12 +401,19 @@ class Optimizer:
             for slot, array in zip(self.slots, arrays, strict=True)
         }
 
+    def check_state(self, state: Mapping[str, Array]) -> None:
+        """Raise CheckpointError if these arrays are not such as `state()` gives."""
+        kind = type(self).__name__
+        _check_arrays(state, self._state_arrays(), f"the saved optimiser state does not belong to {kind} on this model")
+
     def load_state(self, state: dict[str, Array], steps: int) -> None:
-        """Take over what `state()` and `steps` gave."""
-        own = self._state_arrays()
-        if set(own) != set(state) or any(own[name].shape != state[name].shape for name in own):
-            raise CheckpointError(f"the saved optimiser state does not belong to {type(self).__name__} on this model")
-        for name, array in own.items():
+        """Take over what `state()` and `steps` gave.
+
+        Raises:
+            CheckpointError: if it is of another model, or of another rule; nothing is changed then.
+        """
+        self.check_state(state)
+        for name, array in self._state_arrays().items():
             array[...] = xp_of(array).asarray(state[name], array.dtype)
         self.steps = steps
 
@@ -407,9 +422,15 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum: m <- momentum m + g, w <- w - lr m.  # ViT B.1.1, Table 4
 
     Weight decay is added to the gradient.
+
+    Args:
+        momentum: decay of the running mean.
+
+    The other arguments are those of `Optimizer`.
     """
 
     slots = ("momentum",)
+    constants = ("weight_decay", "momentum")
 
     @tells_unknown_keywords()
     def __init__(
@@ -441,9 +462,16 @@ class Adam(Optimizer):
     """Adam (arXiv 1412.6980): the gradient's running mean over its running size.  # ViT §4.1, Table 3
 
     Weight decay is added to the gradient; `AdamW` keeps the two apart.
+
+    Args:
+        betas: decay of the running means of the gradient and of its square, from 0 to below 1.
+        eps: added to the root of the second, so that a gradient of zeros gives a finite step.
+
+    The other arguments are those of `Optimizer`.
     """
 
     slots = ("mean", "square")
+    constants = ("weight_decay", "betas", "eps")
     decoupled = False
 
     @tells_unknown_keywords()
@@ -508,7 +536,10 @@ def adam_step(
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - lr decay w, apart from the gradient."""
+    """Adam with decoupled weight decay (arXiv 1711.05101): w <- w - lr decay w, apart from the gradient.
+
+    The arguments are Adam's.
+    """
 
     decoupled = True
 
@@ -537,6 +568,8 @@ class Muon(AdamW):
     The other arguments are AdamW's. The step of a kernel is scaled to the size that AdamW's would have, so that `lr`
     and `weight_decay` mean the same for both.
     """
+
+    constants = (*AdamW.constants, "momentum")
 
     @tells_unknown_keywords()
     def __init__(
@@ -724,6 +757,13 @@ class ExponentialAverage:
     """A running average of the weights, average <- decay average + (1 - decay) weights, often better than the last.
 
     Early on the decay is lower, (1 + steps) / (10 + steps), so that the random start is soon forgotten.
+
+    Args:
+        named_parameters: pairs of name and Tensor, as `model.named_parameters()` gives them.
+        decay: between 0 and 1.
+
+    Raises:
+        ConfigError: for a decay outside of it, or without parameters.
     """
 
     def __init__(self, named_parameters: Named, decay: float):
@@ -765,10 +805,27 @@ class ExponentialAverage:
             for name, array in own.items():
                 self.parameters[name].data = array
 
+    def check_state(self, state: Mapping[str, Array]) -> None:
+        """Raise CheckpointError if these arrays are not the averages of this model."""
+        _check_arrays(state, self.average, "the saved weight average does not belong to this model")
+
     def load_state(self, state: dict[str, Array]) -> None:
-        """Take over the averages that a checkpoint kept."""
-        average = self.average
-        if set(state) != set(average):
-            raise CheckpointError("the saved weight average does not belong to this model")
-        for name, array in average.items():
+        """Take over the averages that a checkpoint kept.
+
+        Raises:
+            CheckpointError: if they are of another model; nothing is changed then.
+        """
+        self.check_state(state)
+        for name, array in self.average.items():
             array[...] = xp_of(array).asarray(to_numpy(state[name]), array.dtype)
+
+
+def _check_arrays(state: Mapping[str, Array], own: Mapping[str, Array], problem: str) -> None:
+    """Raise CheckpointError, with the first difference, if saved arrays have other names or shapes than one's own."""
+    for name in sorted(set(own) | set(state)):
+        if name not in state:
+            raise CheckpointError(f"{problem}: it lacks {quoted(name)}")
+        if name not in own:
+            raise CheckpointError(f"{problem}: {quoted(name)} has no place in it")
+        if state[name].shape != own[name].shape:
+            raise CheckpointError(f"{problem}: {quoted(name)} has shape {state[name].shape}, not {own[name].shape}")

@@ -409,11 +409,6 @@ class OwnBatches(Loader):
         """The number of batches before they begin anew."""
         return self.length
 
-    @property
-    def images_per_step(self) -> float:
-        """The size of the first batch."""
-        return float(self.batch_size)
-
     def _read(self) -> Iterator[Any]:
         """Yield what the script gives, from its beginning."""
         again: Any = self.given() if callable(self.given) else self.given

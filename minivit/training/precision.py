@@ -35,6 +35,7 @@ class Precision:
         trained: those of its parameters that are trained.
 
     Attributes:
+        network: what computes: the objective's network, or its twin.
         loss: the loss of a micro-batch, for `batch_gradients`.
         parameters: whose gradients are computed.
         scale: what the loss is multiplied by.
@@ -45,6 +46,7 @@ class Precision:
     adapts = False
 
     def __init__(self, objective: Objective, trained: Sequence[Tensor]):
+        self.network = objective.network
         self.loss = objective.loss
         self.parameters = list(trained)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError, ConfigError, MinivitError, NonFiniteLossError
 from ..utils.notices import notice
-from ..utils.text import quoted
+from ..utils.text import listed, quoted
 from ..weights import read_header
 from ..weights.images import notes_on_images
 from ..weights.sources.minivit import WEIGHTS
@@ -24,11 +24,12 @@ from .distributed.ranks import check_number
 from .failures import not_finite
 from .folder import NOTES, changed_versions, options_that_affect_weights
 from .objectives import Objective
-from .options import OWN_MODEL
+from .options import OWN_MODEL, OWN_OPTIMIZER
 from .run import Measured, Progress, Run, Window
 from .schedule import steps_in
 
 MEASURED = ("epoch", "loss", "accuracy")
+REMEDY = "go on with what it began with, or start a new run"
 
 
 def save_run(run: Run) -> None:
@@ -41,6 +42,7 @@ def save_run(run: Run) -> None:
     header = {
         **asdict(run.progress),
         "precision": run.precision.state(),
+        "optimizer": run.rule,
         "teacher": teacher_check_number(run.objective),
         "labels": check_number(run.data.train.labels),
         **described(run),
@@ -103,8 +105,9 @@ def restore_run(run: Run) -> None:
         _note_new_length(run, header, saved)
     except MinivitError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise CheckpointError(f"{run.checkpoint} is damaged: its header has no good {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        found = f"its header lacks {error}" if isinstance(error, KeyError) else f"its header does not fit: {error}"
+        raise CheckpointError(f"{run.checkpoint} is damaged: {found}; restore it, or start a new run") from error
     notes = header.get(NOTES)
     before = notes.get("versions") if isinstance(notes, dict) else None
     if changes := changed_versions(before, run.notes["versions"]):
@@ -141,7 +144,7 @@ def _progress_of(header: dict[str, Any]) -> Progress:
         last_test=None if test is None else {name: float(test[name]) for name in ("loss", "accuracy", *test)},
         best=None if best is None else Measured(int(best["step"]), *(float(best[name]) for name in MEASURED)),
         waited=int(header.get("waited", 0)),
-        window=Window(**header["window"]),
+        window=Window(**{field.name: header["window"][field.name] for field in fields(Window)}),
     )
 
 
@@ -149,7 +152,13 @@ def _options_in(header: dict[str, Any], checkpoint: Path) -> TrainConfig:
     """Return the options that a checkpoint was saved with."""
     if "train" not in header or "step" not in header:
         raise CheckpointError(f"{checkpoint} holds weights but no training state: resume from a run's checkpoint")
-    return TrainConfig(**(DEFAULTS | as_written_now(header["train"])))  # it lacks the options that are younger
+    saved = as_written_now(header["train"])
+    if unknown := sorted(set(saved) - set(DEFAULTS)):
+        raise CheckpointError(
+            f"{checkpoint} has options that this minivit does not know: {listed(unknown, 3)}; go on with the version "
+            "that saved it, or a newer one"
+        )
+    return TrainConfig(**(DEFAULTS | saved))  # it lacks the options that are younger
 
 
 def _note_new_length(run: Run, header: dict[str, Any], saved: TrainConfig) -> None:
@@ -200,23 +209,33 @@ def _note_new_length(run: Run, header: dict[str, Any], saved: TrainConfig) -> No
 def _check_same_run(run: Run, header: dict[str, Any], before: TrainConfig) -> None:
     saved, now = (options_that_affect_weights(config) for config in (before, run.config))
     if changed := sorted(name for name in now if saved[name] != now[name] and name not in LENGTH):
-        raise CheckpointError(
-            f"{run.checkpoint} is of a run with other options: "
-            + ", ".join(f"{name} was {quoted(saved[name])}, now {quoted(now[name])}" for name in changed)
-        )
+        differences = [f"{name} was {quoted(saved[name], 30)}, now {quoted(now[name], 30)}" for name in changed]
+        raise CheckpointError(f"{run.checkpoint} is of a run with other options: {listed(differences, 3)}; {REMEDY}")
     _check_same_data(run, header)
     if run.config.model == OWN_MODEL and (different := _differences(run, header)):
-        raise CheckpointError(f"{run.checkpoint} is of another model: {', '.join(different)}")
+        raise CheckpointError(f"{run.checkpoint} is of another model: {listed(different, 3)}; {REMEDY}")
+    if run.config.optimizer == OWN_OPTIMIZER and (different := _differences_of_optimizer(run, header)):
+        raise CheckpointError(f"{run.checkpoint} is of another optimiser: {listed(different, 3)}; {REMEDY}")
     teacher = teacher_check_number(run.objective)
     if header.get("teacher", teacher) != teacher:
         raise CheckpointError(
-            f"{run.checkpoint} had another teacher than {run.config.teacher}: the teacher's weights differ"
+            f"{run.checkpoint} had another teacher than {run.config.teacher}: the weights differ; {REMEDY}"
         )
 
 
 def _differences(run: Run, header: dict[str, Any]) -> list[str]:
     """Return in words how a script's model differs from the one in a checkpoint, in what the weights do not show."""
-    now, saved = (json.loads(json.dumps(config)) for config in (asdict(run.model.config), header["config"]))
+    return _in_words(header["config"], asdict(run.model.config))
+
+
+def _differences_of_optimizer(run: Run, header: dict[str, Any]) -> list[str]:
+    """Return in words how a script's optimiser differs from the one in a checkpoint; nothing if that is unknown."""
+    return _in_words(header.get("optimizer", {}), run.rule)
+
+
+def _in_words(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return in words which values differ among those that both have: "heads was 2, now 4"."""
+    now = json.loads(json.dumps(now))  # tuples become lists, as in a file
     return [
         f"{name} was {quoted(saved[name], 30)}, now {quoted(now[name], 30)}"
         for name in now
@@ -237,6 +256,8 @@ def _check_same_data(run: Run, header: dict[str, Any]) -> None:
         change = f"had the class {quoted(renamed[0][0])} where it has {quoted(renamed[0][1])} now"
     elif header.get("labels", labels) != labels:
         change = "had its training images in another order, or with other labels"
+    elif (split := header.get("split", run.data.split)) != run.data.split:
+        change = f"was measured on its {split} images, and would be on its {run.data.split} images now"
     else:
         return
     raise CheckpointError(

@@ -166,11 +166,13 @@ class Run:
         model: the network that is saved.
         objective: what is trained for; its network is the model, or contains it.
         optimizer: changes the weights.
+        rule: `optimizer.rule()` at the beginning; callbacks may change it from step to step.
         schedule: the learning rate as a function of the step.
         total_steps: at which step the run ends.
         average: the running average of the weights, if one is kept (--ema-decay).
         precision: how the loss is computed and scaled in half precision.
-        microbatch_size: takes the number of images in a batch, returns that in a micro-batch.
+        patch_dropout: the share of patches that a step leaves out, as a function of the step.
+        microbatch_size: takes the number of images in a batch and its step, returns that in a micro-batch.
         sums: where the gradients of a step are added up.
         stop: whether this process was told to stop.
         metrics: what is measured on the test set besides loss and accuracy, by name.
@@ -192,11 +194,13 @@ class Run:
     model: Classifier
     objective: Objective
     optimizer: Optimizer
+    rule: dict[str, Any]
     schedule: Callable[[int], float]
     total_steps: int
     average: ExponentialAverage | None
     precision: Precision
-    microbatch_size: Callable[[int], int]
+    patch_dropout: Callable[[int], float]
+    microbatch_size: Callable[[int, int], int]
     sums: GradientSums
     stop: StopRequest
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -291,9 +295,9 @@ class Run:
         """Return whether the model is to be evaluated now: every `eval_every` epochs and at the end, once; never if
         that is 0, or there is nothing to measure on.
         """
-        every = self.config.eval_every * self.loader.steps_per_epoch if len(self.data.test) else 0
-        if not every or self.step <= self.progress.evaluated:
+        if not self.config.eval_every or not len(self.data.test) or self.step <= self.progress.evaluated:
             return False
+        every = max(1.0, self.config.eval_every * self.loader.steps_per_epoch)  # steps
         passed = math.floor(self.step / every + 1e-9) > math.floor((self.step - 1) / every + 1e-9)
         return passed or self.step == self.total_steps
 
@@ -316,7 +320,7 @@ class Run:
         try:
             yield
         except MemoryError as error:  # CuPy's is one, too
-            microbatch = self.microbatch_size(self.loader.batch_size)
+            microbatch = self.microbatch_size(self.loader.batch_size, self.step)
             raise out_of_memory(
                 self.model, self.device, self.loader.batch_size, microbatch, self.workers.count
             ) from error

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -183,6 +184,9 @@ class Trainer:
         Raises:
             ConfigError: if the folder holds a run already and `resume` is False, or options do not fit.
             FolderInUseError: if another process trains in the folder.
+            CheckpointError: if the folder's checkpoint is damaged, or of a run with other options, data or parts.
+            DataError, ImageError: if images cannot be read.
+            OutOfMemory: if a step does not fit the memory.
             SaveError: if the folder cannot be written to.
             RankError: if the ranks were started with different options or data.
             NonFiniteLossError: if the loss or a weight became infinite or not a number; the last checkpoint is older.
@@ -336,6 +340,8 @@ def opened_run(
         run = build_run(config, folder, resume=resume, show=show, ranks=ranks, stop=stop, given=given)
         stack.enter_context(run.workers)
         stop.steps_begun = True
+        for callback in reversed(run.callbacks):  # the stack closes the last one first, and all even if one fails
+            stack.callback(callback.close)
         try:
             yield run
         except BaseException as error:
@@ -344,8 +350,6 @@ def opened_run(
                 where = shell_word(folder)
                 raise ImageError(f"{error}; remove or replace it, then: minivit train --resume {where}") from error
             raise
-        finally:
-            run.tell("close")
 
 
 def build_run(
@@ -412,10 +416,11 @@ def build_run(
 
     # The batches: how they are cut, augmented, and brought to a GPU.
     gpu_size = prepare_uploads(loader, config, model, device) if device != "cpu" else 0
-    microbatch_size = microbatch_rule(config, model, loader.batch_size, gpu_size, ranks)
+    patch_dropout = build_patch_dropout(config, model, total_steps)
+    microbatch_size = microbatch_rule(config, model, patch_dropout, loader.batch_size, gpu_size, ranks)
     if loader.uploads and not config.freeze:  # a frozen network keeps nothing for the backward pass
         half = config.precision in HALF
-        check_fits_gpu(loader.uploads, config, model, device, microbatch_size(loader.batch_size), half)
+        check_fits_gpu(loader.uploads, config, model, device, microbatch_size(loader.batch_size, 0), half)
     epochs = total_steps / loader.steps_per_epoch
     preprocessing = preprocessing_in(model.header)
     if not given.batches:
@@ -423,7 +428,7 @@ def build_run(
         if config.mix_until < 1:  # at 1, mixing has no end: a range test may go beyond the run's last step
             loader.mix_until = steps_in(config.mix_until, total_steps)
     if ranks.size > 1 and not given.batches:
-        loader.shard = lambda count: own_images(count, microbatch_size(count), ranks)
+        loader.shard = lambda count, step: own_images(count, microbatch_size(count, step), ranks)
 
     # What is trained for, and by which rule: a masked patch model adds weights, and a teacher may be downloaded.
     with ranks.first_before_others():
@@ -445,10 +450,12 @@ def build_run(
         model=model,
         objective=objective,
         optimizer=optimizer,
+        rule=optimizer.rule(),
         schedule=build_schedule(config, total_steps),
         total_steps=total_steps,
         average=ExponentialAverage(model.named_parameters(), config.ema_decay) if config.ema_decay else None,
         precision=precision(config.precision, device, objective, trained),
+        patch_dropout=patch_dropout,
         microbatch_size=microbatch_size,
         # Ranks send the last layers' gradients first, where backward begins; one GPU stores them as the step reads.
         sums=GradientSums(
@@ -466,7 +473,7 @@ def build_run(
     share_first_ranks_state(run)
     if run.step:
         run.optimizer.lr = run.schedule(run.step - 1)  # for the record of an evaluation that comes first
-    if not given.batches and representations_stay(config, model, device, ranks, epochs):
+    if not given.batches and representations_stay(config, model, data.train, device, ranks, epochs):
         with build_workers(config, device, ranks) as workers:
             keep_representations(run, workers, show)
     if run.writes:
@@ -664,26 +671,51 @@ def build_schedule(options: OptimOptions, total_steps: int) -> Schedule:
     )
 
 
+def build_patch_dropout(options: ModelOptions, model: Classifier, total_steps: int) -> Callable[[int], float]:
+    """Return the share of patches that a step leaves out, as a function of the step.
+
+    Without the option, a model of a script leaves out what it did before.
+    """
+    own = model.patch_dropout if isinstance(model, ViT) else 0.0
+    until = options.patch_dropout_until
+    early = steps_in(until, total_steps) if until < 1 else math.inf  # a range test may go beyond the run's last step
+
+    def patch_dropout(step: int) -> float:
+        if not options.patch_dropout:
+            return own
+        return options.patch_dropout if step < early else 0.0
+
+    return patch_dropout
+
+
 def build_workers(options: ComputeOptions, device: str, ranks: Ranks) -> Workers:
     """Return the threads of this rank, not started yet; a GPU computes one micro-batch at a time."""
     return Workers(options.num_threads or (ranks.cores if device == "cpu" else 1))
 
 
 def microbatch_rule(
-    options: ComputeOptions, model: Classifier, step_size: int, gpu_size: int, ranks: Ranks
-) -> Callable[[int], int]:
-    """Return the function from the number of images of a step to that of a micro-batch.
+    options: ComputeOptions,
+    model: Classifier,
+    patch_dropout: Callable[[int], float],
+    step_size: int,
+    gpu_size: int,
+    ranks: Ranks,
+) -> Callable[[int, int], int]:
+    """Return the function from the number of images of a batch, and its step, to that of a micro-batch.
+
+    It depends on nothing else: the loader calls it ahead of the step, in another thread.
 
     Args:
         options: what was asked for.
-        model: what is trained; its `patch_dropout` may change between steps.
+        model: what is trained.
+        patch_dropout: the share of patches that a step leaves out; micro-batches are larger then.
         step_size: images of a whole step.
         gpu_size: what fits the memory of the GPU; 0 without one.
         ranks: each cuts its share of a step into micro-batches of one size.
     """
 
-    def microbatch_size(images: int) -> int:
-        kept = 1.0 - model.patch_dropout if isinstance(model, ViT) else 1.0
+    def microbatch_size(images: int, step: int) -> int:
+        kept = 1.0 - patch_dropout(step)
         asked = options.microbatch or gpu_size or default_microbatch(model.config, images, kept=kept)
         return even_microbatch(asked, step_size, ranks)
 

@@ -232,7 +232,7 @@ def test_of_a_batch_that_is_shared_only_the_own_part_is_decoded(tmp_path, decode
 
     for part in (slice(0, 4), slice(4, 10), slice(0, 0)):
         decoded.clear()
-        loader = Loader(train, 10, seed=1, augment=augment, shard=lambda count, part=part: part)
+        loader = Loader(train, 10, seed=1, augment=augment, shard=lambda count, step, part=part: part)
         batch = next(loader.batches(0, 1))
         np.testing.assert_array_equal(batch.images[part], whole.images[part])
         np.testing.assert_array_equal(batch.labels, whole.labels)
@@ -246,11 +246,11 @@ def test_mixing_wants_the_whole_batch(tmp_path, decoded):
     whole = next(Loader(train, 10, **options).batches(0, 1))
     decoded.clear()
 
-    part = next(Loader(train, 10, **options, shard=lambda count: slice(0, 3)).batches(0, 1))
+    part = next(Loader(train, 10, **options, shard=lambda count, step: slice(0, 3)).batches(0, 1))
     np.testing.assert_array_equal(part.images, whole.images)
     assert len(decoded) == 10
     decoded.clear()
-    next(Loader(train, 10, **options, mix_until=0, shard=lambda count: slice(0, 3)).batches(0, 1))
+    next(Loader(train, 10, **options, mix_until=0, shard=lambda count, step: slice(0, 3)).batches(0, 1))
     assert len(decoded) == 3  # nothing is mixed any more
 
 

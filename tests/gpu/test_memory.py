@@ -97,4 +97,4 @@ def test_a_system_that_does_not_say_how_much_memory_there_is_refuses_nothing(tmp
 def test_a_card_with_enough_memory_takes_the_batch_in_one_pass(tmp_path, memory):
     memory(80e9)
     run = trainer.build_run(TrainConfig(**CONFIG, batch_size=64), tmp_path)
-    assert run.microbatch_size(64) == 64 and math.isfinite(run.total_steps)
+    assert run.microbatch_size(64, 0) == 64 and math.isfinite(run.total_steps)

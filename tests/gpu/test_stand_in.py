@@ -77,7 +77,7 @@ def test_a_run_on_one_gpu_has_all_gradients_in_one_array_and_takes_a_batch_in_on
     config = TrainConfig(dataset="shapes", steps=1, batch_size=64, train_images=64, validation=20)
     here = trainer.build_run(config, tmp_path / "here")
     there = trainer.build_run(replace(config, device="cuda"), tmp_path / "there")
-    assert (here.microbatch_size(64), there.microbatch_size(64)) == (16, 64)
+    assert (here.microbatch_size(64, 0), there.microbatch_size(64, 0)) == (16, 64)
     assert len(there.sums.flat) == 1
     assert here.loader.uploads is None and there.loader.uploads
 
@@ -85,7 +85,7 @@ def test_a_run_on_one_gpu_has_all_gradients_in_one_array_and_takes_a_batch_in_on
     small = trainer.build_run(replace(config, device="cuda"), tmp_path / "small")
     batches = 4 * 64 * 32 * 32 * 3 * 4  # four of 64 images, on the card or on their way
     fits = cost.images_that_fit(small.model, 27e6 - batches)
-    assert 1 < small.microbatch_size(64) == fits < 64
+    assert 1 < small.microbatch_size(64, 0) == fits < 64
     assert f"too small for {math.ceil(64 / fits)} micro-batches of {fits} images" in str(
         out_of_memory(small.model, "cuda", 64, fits, 99)
     )

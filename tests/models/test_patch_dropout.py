@@ -68,3 +68,19 @@ def test_all_patches_are_seen_outside_of_training():
     images = random_images(model.config)
 
     np.testing.assert_array_equal(model(images).data, plain(images).data)
+
+
+def test_the_grid_of_features_has_all_patches_in_training_mode_too():
+    model, plain = model_without(0.5).train(), tiny_vit().train()
+    images = random_images(model.config)
+
+    np.testing.assert_array_equal(model.features(images).data, plain.features(images).data)
+    assert model.patch_dropout == 0.5
+
+
+def test_another_share_is_left_out_inside_the_block_alone():
+    model = model_without(0.5)
+    with pytest.raises(ZeroDivisionError), model.leaving_out(0.25):
+        assert model.patch_dropout == 0.25
+        raise ZeroDivisionError
+    assert model.patch_dropout == 0.5

@@ -11,9 +11,12 @@ from minivit.data import shapes
 from minivit.models import ViT
 from minivit.preprocessing import Preprocessing
 from minivit.training import TrainConfig, batches, evaluation, frozen, loop, train, trainer
+from minivit.training.batches import Prepared
 from minivit.training.distributed.ranks import ALONE
 
 pytestmark = pytest.mark.usefixtures("undrawn")
+
+PIXELS = shapes("train", 2)
 
 
 @pytest.fixture(autouse=True)
@@ -140,18 +143,26 @@ def test_an_average_of_the_weights_is_kept_too(starting, tmp_path):
 def test_when_representations_stay(starting, changes, stays):
     config = options(starting, **changes)
     model = create_model("ViT-XS_4-CIFAR")
-    assert frozen.representations_stay(config, model, "cpu", ALONE, config.epochs) == stays
+    assert frozen.representations_stay(config, model, PIXELS, "cpu", ALONE, config.epochs) == stays
+
+
+def test_images_that_are_floats_are_never_augmented_so_theirs_stay(starting):
+    config, model = options(starting, augment="auto", epochs=20.0, dataset="cifar10"), create_model("ViT-XS_4-CIFAR")
+    floats = Prepared("floats", np.zeros((2, 32, 32, 3), np.float32), PIXELS.labels[:2], PIXELS.classes)
+    assert frozen.representations_stay(config, model, floats, "cpu", ALONE, config.epochs)
+    model.patch_dropout = 0.5
+    assert not frozen.representations_stay(config, model, floats, "cpu", ALONE, config.epochs)
 
 
 def test_where_else_they_do_not_stay(starting):
     config = options(starting)
     drops = create_model("ViT-XS_4-CIFAR", dropout=0.1)
-    assert not frozen.representations_stay(config, drops, "cpu", ALONE, 3.0)
-    assert not frozen.representations_stay(config, create_model("ViT-XS_4-CIFAR"), "cuda", ALONE, 3.0)
+    assert not frozen.representations_stay(config, drops, PIXELS, "cpu", ALONE, 3.0)
+    assert not frozen.representations_stay(config, create_model("ViT-XS_4-CIFAR"), PIXELS, "cuda", ALONE, 3.0)
     two_heads = create_model("ViT-XS_4-CIFAR", distillation=True)
-    assert not frozen.representations_stay(config, two_heads, "cpu", ALONE, 3.0)
+    assert not frozen.representations_stay(config, two_heads, PIXELS, "cpu", ALONE, 3.0)
     several: Any = SimpleNamespace(size=2)
-    assert not frozen.representations_stay(config, create_model("ViT-XS_4-CIFAR"), "cpu", several, 3.0)
+    assert not frozen.representations_stay(config, create_model("ViT-XS_4-CIFAR"), PIXELS, "cpu", several, 3.0)
 
 
 def test_both_heads_of_a_distilled_model_are_trained(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from minivit import cli
 from minivit.errors import ConfigError, Notice
-from minivit.training import callbacks
+from minivit.training import callbacks, loop
 from minivit.weights import read_arrays
 
 from ..test_cli import refused
@@ -142,3 +142,35 @@ def test_the_command_line_takes_one_new_length(tmp_path, monkeypatch, capsys):
     assert (config["epochs"], config["steps"]) == (2.0, None)
     assert cli.main(["train", "--resume", str(tmp_path)]) == 0  # its length is the new one from now on
     assert read_arrays(tmp_path / "checkpoint.npz")[0]["step"] == 10
+
+
+@pytest.mark.parametrize("begins_again", [False, True])
+def test_what_shares_of_the_steps_do_follows_the_new_length(tmp_path, monkeypatch, begins_again):
+    """It was stopped where both lengths mix and leave out patches, or where the new one alone does."""
+    shares = {"mixup": 0.5, "mix_until": 0.5, "patch_dropout": 0.5, "patch_dropout_until": 0.5}
+    stopped = 7 if begins_again else 3  # of 10 steps, 5 are mixed; of 20, 10
+    steps = seen_steps(monkeypatch)
+    run(tmp_path / "long", epochs=4, **STEADY, **shares)
+    long = dict(steps)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, stopped)
+        run(tmp_path / "short", epochs=2, save_every=0.0, **STEADY, **shares)
+    steps.clear()
+    run(tmp_path / "short", steps=20, resume=True, **STEADY, **shares)
+    assert steps == {step: seen for step, seen in long.items() if step >= stopped}
+    assert {seen for step, seen in long.items() if step < 10} == {(2, 0.5)}
+    assert {seen for step, seen in long.items() if step >= 10} == {(1, 0.0)}
+    if not begins_again:
+        assert_same_bits(weights(tmp_path / "long"), weights(tmp_path / "short"))
+
+
+def seen_steps(monkeypatch):
+    """What each step sees, by its number: the axes of the labels, and the share of patches that are left out."""
+    steps, train_step = {}, loop.train_step
+
+    def watched(run, batch):
+        steps[run.step] = (batch.labels.ndim, run.patch_dropout(run.step))
+        return train_step(run, batch)
+
+    monkeypatch.setattr(loop, "train_step", watched)
+    return steps

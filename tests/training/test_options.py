@@ -152,8 +152,9 @@ def test_each_part_is_built_from_its_group():
     assert isinstance(masked, MaskedPatches)
 
     assert trainer.build_workers(ComputeOptions(num_threads=3), "cpu", ALONE).count == 3
-    assert trainer.microbatch_rule(ComputeOptions(microbatch=5), model, 64, 0, ALONE)(64) == 5
-    assert trainer.microbatch_rule(ComputeOptions(), model, 64, 32, ALONE)(64) == 32
+    every = trainer.build_patch_dropout(ModelOptions(), model, total_steps=10)
+    assert trainer.microbatch_rule(ComputeOptions(microbatch=5), model, every, 64, 0, ALONE)(64, 0) == 5
+    assert trainer.microbatch_rule(ComputeOptions(), model, every, 64, 32, ALONE)(64, 0) == 32
 
 
 @pytest.mark.parametrize(
@@ -172,13 +173,12 @@ def test_a_run_is_called_by_its_model_and_what_changes_its_size(changes, title):
 
 def test_micro_batches_are_larger_while_patches_are_left_out():
     model = create_model("ViT-Ti_4-CIFAR", num_classes=10)
-    rule = trainer.microbatch_rule(ComputeOptions(), model, 128, 0, ALONE)
-    sizes = {}
-    for model.patch_dropout in (0.0, 0.1, 0.5, 0.9):
-        sizes[model.patch_dropout] = rule(128)
-    assert sizes == {0.0: 16, 0.1: 16, 0.5: 32, 0.9: 32}
-    model.patch_dropout = 0.5
-    assert trainer.microbatch_rule(ComputeOptions(microbatch=16), model, 128, 0, ALONE)(128) == 16
+    shares = (0.0, 0.1, 0.5, 0.9)  # by step
+    rule = trainer.microbatch_rule(ComputeOptions(), model, shares.__getitem__, 128, 0, ALONE)
+    assert [rule(128, step) for step in range(4)] == [16, 16, 32, 32]
+    assert (
+        trainer.microbatch_rule(ComputeOptions(microbatch=16), model, shares.__getitem__, 128, 0, ALONE)(128, 2) == 16
+    )
 
 
 def test_checkpointed_blocks_are_for_vision_transformers():

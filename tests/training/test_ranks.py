@@ -440,6 +440,19 @@ def test_a_rank_reads_the_pictures_of_its_part_alone(tmp_path, monkeypatch):
     assert len(alone) == 64 and 0 < looks <= 2 * 10
 
 
+def test_pictures_that_are_read_ahead_are_those_that_the_step_computes(tmp_path, monkeypatch):
+    """The micro-batches of two steps differ, and so do the ranks' parts of the second batch, which has 4 pictures."""
+    write_folder(tmp_path / "photos", {f"{part}/{name}": 6 for part in ("train", "test") for name in "ab"})
+    monkeypatch.setattr(trainer, "default_microbatch", lambda config, images, kept: 4 if kept == 1 else 2)
+    options = {
+        "dataset": f"folder:{tmp_path / 'photos'}", "model": "ViT-XS_4-CIFAR", "image_size": 8, "epochs": 1.0,
+        "microbatch": None, "patch_dropout": 0.5, "dropout": 0.0,
+    }  # fmt: skip
+    run(tmp_path / "one", **options)
+    run(tmp_path / "many", 2, **options)
+    assert_same_run(tmp_path / "one", tmp_path / "many")
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(tiny, tmp_path, monkeypatch):
     run(tmp_path / "whole")

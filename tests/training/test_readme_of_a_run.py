@@ -87,15 +87,16 @@ def test_a_run_that_was_killed_or_stopped_says_so_and_keeps_when_it_was_begun(ti
     assert text_of(tmp_path) == before
 
 
-def test_a_readme_that_was_edited_stays(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("mine", [b"mine", b"caf\xe9"], ids=["UTF-8", "Latin-1"])
+def test_a_readme_that_was_edited_stays(tiny, tmp_path, monkeypatch, mine):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         kill_after(patch, 1)
         run(tmp_path)
-    (tmp_path / "README.md").write_text("mine", encoding="utf-8")
+    (tmp_path / "README.md").write_bytes(mine)
     with pytest.warns(Notice, match=r"README\.md is left alone"):
         run(tmp_path, resume=True)
     readme.show_pictures(tmp_path)
-    assert text_of(tmp_path) == "mine"
+    assert (tmp_path / "README.md").read_bytes() == mine
 
 
 def test_somebody_elses_readme_is_not_overwritten(tiny, tmp_path):

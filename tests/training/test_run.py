@@ -12,14 +12,14 @@ from PIL import Image
 from minivit.data import AUGMENTATIONS
 from minivit.errors import CheckpointError, ConfigError, NonFiniteLossError, SaveError
 from minivit.models import vit
-from minivit.training import TrainConfig, batches, loop, train
+from minivit.training import Callback, TrainConfig, Trainer, batches, loop, train
 from minivit.training.callbacks.checkpoint import CheckpointSaver
 from minivit.training.callbacks.curve import learning_curve
 from minivit.training.folder import read_config
 from minivit.training.objectives import Classes
 from minivit.weights import load_model, read_arrays, write_arrays
 
-from .conftest import tiny_dataset
+from .conftest import tiny_dataset, tiny_model
 
 pytestmark = pytest.mark.usefixtures("tiny", "undrawn")
 
@@ -197,6 +197,12 @@ def test_losses_that_are_not_comparable_are_named(tmp_path, monkeypatch, capsys,
     assert said == ("(" in of_loss)
 
 
+def test_nothing_is_said_of_a_test_loss_where_nothing_is_measured(capsys):
+    data = tiny_dataset(20, 1)
+    Trainer(tiny_model(), data, None, TrainConfig(steps=1, num_threads=1), show=True).fit()
+    assert "the training loss includes" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("answers", "marked"), [((0.2, 0.9, 0.5), [2.0]), ((0.2, 0.5, 0.9), [])])
 def test_the_curve_marks_the_best_evaluation_unless_it_is_the_last(tmp_path, monkeypatch, answers, marked):
     found = []
@@ -339,7 +345,8 @@ def test_a_killed_and_resumed_run_gives_the_same_bits(tmp_path, monkeypatch, ste
         assert whole == killed  # nothing is logged twice or missing
 
 
-def test_patches_are_left_out_in_the_first_share_of_the_steps(tmp_path, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_patches_are_left_out_in_the_first_share_of_the_steps(tmp_path, monkeypatch, precision):
     shares, encode = [], vit.ViT.encode
 
     def watched(model, z, **options):
@@ -348,8 +355,32 @@ def test_patches_are_left_out_in_the_first_share_of_the_steps(tmp_path, monkeypa
         return encode(model, z, **options)
 
     monkeypatch.setattr(vit.ViT, "encode", watched)
-    run(tmp_path, microbatch=20, patch_dropout=0.5, patch_dropout_until=0.4)
+    run(tmp_path, microbatch=20, patch_dropout=0.5, patch_dropout_until=0.4, precision=precision)
     assert shares == [0.5] * 4 + [0.0] * 6
+
+
+def test_an_evaluation_is_never_due_more_often_than_after_each_step(tmp_path):
+    run(tmp_path, epochs=1, eval_every=1e-320)
+    assert [record["step"] for record in records(tmp_path, "test")] == [1, 2, 3, 4, 5]
+
+
+def test_all_callbacks_are_closed_even_if_one_of_them_fails(tmp_path):
+    closed = []
+
+    class Closes(Callback):
+        def __init__(self, name):
+            self.name = name
+
+        def close(self):
+            closed.append(self.name)
+            if self.name == 2:
+                raise ZeroDivisionError
+
+    callbacks = [Closes(1), Closes(2), Closes(3)]
+    trained = Trainer(tiny_model(), tiny_dataset(20, 1), None, TrainConfig(steps=1), callbacks, show=False)
+    with pytest.raises(ZeroDivisionError):
+        trained.fit()
+    assert closed == [1, 2, 3]
 
 
 def test_images_are_mixed_in_the_first_share_of_the_steps(tmp_path, monkeypatch):

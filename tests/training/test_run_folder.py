@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -14,15 +15,17 @@ from PIL import Image
 
 from minivit import cli
 from minivit.cli.train import _make_first_free
-from minivit.errors import ConfigError, FolderInUseError, NonFiniteLossError, Notice, SaveError
-from minivit.training import TrainConfig, folder, loop
+from minivit.errors import CheckpointError, ConfigError, FolderInUseError, NonFiniteLossError, Notice, SaveError
+from minivit.training import AdamW, ExponentialAverage, TrainConfig, folder, loop
 from minivit.training.callbacks.progress import speed_text
+from minivit.training.checkpoint import load_checkpoint
 from minivit.training.folder import anchored, path_now, read_config, run_notes
 from minivit.utils.files import locked
 from minivit.weights import read_arrays, write_arrays
 
 from ..data.images_on_disk import write_folder
 from ..test_cli import refused
+from .conftest import tiny_model
 from .test_run import Killed, assert_same_bits, kill_after, run, weights
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -254,6 +257,66 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
     if (tmp_path / "checkpoint.npz").exists():
         _, arrays = read_arrays(tmp_path / "checkpoint.npz")
         assert all(np.isfinite(array).all() for array in arrays.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"precision": []}, "is damaged: its header does not fit: list index out of range; restore it, or start a new"),
+        ({"window": None}, "is damaged: its header does not fit: "),
+        ({"best": [1]}, "is damaged: its header does not fit: "),
+        ({"seconds": ...}, "is damaged: its header lacks 'seconds'; restore it, or start a new run"),
+        ({"train": {"newer": 1}}, "has options that this minivit does not know: newer; go on with the version that"),
+    ],
+    ids=str,
+)
+def test_a_header_that_does_not_fit_is_refused_in_one_sentence(tiny, tmp_path, changes, words):
+    options = {"steps": 2, "precision": "float16"}
+    run(tmp_path, **options)
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    for name, value in changes.items():
+        if value is ...:
+            del header[name]
+        else:
+            header[name] = header[name] | value if isinstance(value, dict) else value
+    write_arrays(tmp_path / "checkpoint.npz", header, arrays)
+    with pytest.raises(CheckpointError, match=re.escape(words)):
+        run(tmp_path, **options, resume=True)
+
+
+def test_counts_that_this_version_does_not_know_are_left_aside(tiny, tmp_path):
+    run(tmp_path, steps=2)
+    header, arrays = read_arrays(tmp_path / "checkpoint.npz")
+    header["window"]["newer"] = 1
+    write_arrays(tmp_path / "checkpoint.npz", header, arrays)
+    assert run(tmp_path, steps=2, resume=True).finished
+
+
+def test_of_many_other_options_three_are_named(tiny, tmp_path):
+    run(tmp_path, steps=2)
+    others = {"batch_size": 5, "clip_grad": 0.0, "label_smoothing": 0.0, "lr": 1.0, "mixup": 0.1, "seed": 9}
+    words = r"other options: batch_size was 20, now 5, clip_grad was 1.0, now 0.0, label_.* and 3 more; go on with what"
+    with pytest.raises(CheckpointError, match=words):
+        run(tmp_path, steps=2, resume=True, **others)
+
+
+@pytest.mark.parametrize("part", ["optimizer/mean/head.weight", "ema/head.weight"])
+@pytest.mark.parametrize("damage", ["missing", "smaller"])
+def test_a_checkpoint_that_does_not_fit_changes_nothing(tiny, tmp_path, part, damage):
+    run(tmp_path, steps=2, ema_decay=0.9)
+    path = tmp_path / "checkpoint.npz"
+    header, arrays = read_arrays(path)
+    if damage == "missing":
+        del arrays[part]
+    else:
+        arrays[part] = arrays[part][:1, :1]
+    write_arrays(path, header, arrays)
+    model = tiny_model(seed=3)
+    before = {name: array.copy() for name, array in model.state().items()}
+    optimizer, average = AdamW(model.named_parameters()), ExponentialAverage(model.named_parameters(), 0.9)
+    with pytest.raises(CheckpointError, match=f"checkpoint.npz: the saved .*'{part.partition('/')[2]}'"):
+        load_checkpoint(path, model=model, network=model, optimizer=optimizer, average=average)
+    assert all(np.array_equal(array, before[name]) for name, array in model.state().items())
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -191,7 +191,7 @@ def test_outside_the_main_thread_signals_are_left_alone():
     assert seen == [(False, before)]
 
 
-def test_an_evaluation_shows_a_bar_in_a_terminal(tmp_path, monkeypatch):
+def test_an_evaluation_tells_the_size_of_each_batch(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(ProgressBar, "on_evaluation_batch_end", lambda self, images: seen.append(images))
     run(tmp_path, epochs=1)

@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 import minivit
+from minivit.backend.workers import Workers
 from minivit.data import Loader
 from minivit.errors import CheckpointError, ConfigError, MinivitError, Notice
 from minivit.nn import Linear, Module
-from minivit.training import SGD, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
+from minivit.training import SGD, Adam, AdamW, Callback, TrainConfig, Trainer, batches, given, train, trainer
+from minivit.training.evaluation import evaluate_dataset, predict_dataset
 from minivit.training.options import AugmentOptions
 
 from ..data.images_on_disk import write_folder
@@ -376,6 +378,65 @@ def test_an_optimiser_of_the_script_has_the_say_over_its_rates():
         trained(model, optimizer=SGD(head, lr=0.02))
 
 
+@pytest.mark.parametrize(("option", "used"), [(0.0, 0.5), (0.25, 0.25)])
+def test_a_model_of_the_script_leaves_out_its_own_share_of_patches_unless_an_option_says_another(option, used):
+    shares = []
+
+    class Watched(minivit.ViT):
+        def encode(self, z, **more):
+            shares.append(self.patch_dropout)
+            return super().encode(z, **more)
+
+    model = Watched(tiny_model().config)
+    model.patch_dropout = 0.5
+    trained(model, config=replace(CONFIG, patch_dropout=option))
+    assert set(shares) == {used} and model.patch_dropout == 0.5
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (AdamW, lambda named: AdamW(named, betas=(0.5, 0.9)), r"betas was \[0.9, 0.999\], now \[0.5, 0.9\]"),
+        (AdamW, lambda named: Adam(named, weight_decay=0.05), "optimizer was 'AdamW', now 'Adam'"),
+        (lambda named: SGD(named, 1e-3), lambda named: SGD(named, 1e-3, 0.5), "momentum was 0.9, now 0.5"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_optimiser_of_the_script(tmp_path, before, after, words):
+    model = tiny_model()
+    trained(model, optimizer=before(model.named_parameters()), config=replace(CONFIG, lr=5e-4), out=tmp_path)
+    other = tiny_model(seed=1)
+    given = weights(other)
+    config = replace(CONFIG, lr=5e-4, epochs=3.0)
+    again = Trainer(other, ARRAYS, None, config, show=False, out=tmp_path, optimizer=after(other.named_parameters()))
+    with pytest.raises(CheckpointError, match=f"is of another optimiser: {words}; go on with what it began with"):
+        again.fit(resume=True)
+    assert same(weights(other), given)
+
+
+def test_a_run_goes_on_where_callbacks_change_the_optimiser_from_step_to_step(tmp_path):
+    class Warmup(Callback):
+        def on_step_end(self, step):
+            self.run.optimizer.momentum = 0.5 + 0.01 * self.run.step
+
+    def begun(epochs):
+        model = tiny_model()
+        optimizer = SGD(model.named_parameters(), 1e-3, 0.5)
+        config = replace(CONFIG, lr=5e-4, epochs=epochs)
+        return Trainer(model, ARRAYS, None, config, [Warmup()], show=False, out=tmp_path, optimizer=optimizer)
+
+    begun(2.0).fit()
+    with pytest.warns(Notice, match="going on from step 10 to step 15"):
+        assert begun(3.0).fit(resume=True).finished
+
+
+def test_an_optimiser_is_made_after_its_model_went_to_the_device():
+    model = tiny_model()
+    words = r"parameters on the processor, and device is cuda: call model.to\('cuda'\), then make the optimiser"
+    config = replace(CONFIG, lr=5e-4, device="cuda")
+    with pytest.raises(ConfigError, match=words):
+        Trainer(model, ARRAYS, None, config, optimizer=AdamW(model.named_parameters()))
+
+
 # -- batches -------------------------------------------------------------------------------------
 
 
@@ -549,6 +610,10 @@ def test_a_mistake_in_the_options_gets_one_sentence(options, sentence):
 
 def test_nothing_to_measure_on_or_to_go_on_from_is_said():
     found = trained()
+    nothing = tiny_dataset(3, 1).subset([])
+    for measure in (evaluate_dataset, predict_dataset):
+        with Workers(1) as workers, pytest.raises(ConfigError, match="nothing to measure on: bands has no images"):
+            measure(tiny_model(), nothing, workers)
     with pytest.raises(ConfigError, match=r"nothing to measure on: give the Trainer test_data, or evaluate\(data\)"):
         found.evaluate()
     with pytest.raises(ConfigError, match="nothing was written that a run could go on from"):

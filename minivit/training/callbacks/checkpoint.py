@@ -68,7 +68,8 @@ class CheckpointSaver(Callback):
             return
         run.read_steps()  # before the weights replace the last good ones
         with run.stop.saving():
-            MetricsFile(run.folder / METRICS).sync()  # a checkpoint must not outlive the lines before it
+            # A checkpoint without the names of its images, or the lines before it, would go on in another way.
+            write_manifest(run.folder, run.data.manifest, anew=run.last_saved is None)
+            MetricsFile(run.folder / METRICS).sync()
             save_run(run)
-            write_manifest(run.folder, run.data.manifest)
         self.saved_step, self.saved_at = run.step, time.monotonic()

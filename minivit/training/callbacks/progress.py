@@ -34,7 +34,8 @@ class ProgressBar(Callback):
         """Say what makes the losses of training differ from those of evaluations."""
         self.begun = time.perf_counter()
         extras = extras_of_training_loss(self.run.config)
-        if extras and self.run.config.eval_every and not self.run.finished:
+        measures = self.run.config.eval_every and len(self.run.data.test)
+        if extras and measures and not self.run.finished:
             self.say(f"the training loss includes {' and '.join(extras)}; the {self.run.data.split} loss does not")
 
     def on_step_end(self, step: StepResult) -> None:

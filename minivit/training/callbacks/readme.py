@@ -90,7 +90,7 @@ def _shown(paths: Sequence[Path]) -> str:
 
 
 def _is_ours(path: Path) -> bool:
-    return not path.exists() or MARK in read_text(path)
+    return not path.exists() or MARK.encode() in path.read_bytes()  # a user's text may have another encoding
 
 
 def readme(run: Run, ended: str) -> str:
