@@ -18,7 +18,7 @@ from minivit.errors import ImageError
 from minivit.evaluation import measured as evaluation_measured
 from minivit.training import TrainConfig, batches, train
 from minivit.training.callbacks import checkpoint, curve
-from minivit.weights import load_model, read_arrays, read_header
+from minivit.weights import load_model, read_arrays, read_header, write_arrays
 
 from .data.images_on_disk import write_folder, write_picture
 from .test_cli import refused, small_shapes
@@ -683,6 +683,67 @@ def test_accents_are_matched_however_they_are_spelled(tmp_path, capsys):
     assert trained(tmp_path / "run", "--dataset", tmp_path / "NFC") == 0
     found, err = measured(capsys, "--weights", tmp_path / "run", "--dataset", tmp_path / "NFD")
     assert found["images"] == 8 and "case" not in err
+
+
+def respelled(folder, form):
+    """Rename all that is in a folder as another system would spell it."""
+    for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):
+        path.rename(path.with_name(unicodedata.normalize(form, path.name)))
+
+
+@pytest.mark.parametrize("accents", ["in classes", "in files"])
+def test_a_run_knows_its_folder_again_however_accents_are_spelled(tmp_path, capsys, accents):
+    """Also the order of the classes and files: bb comes before bä if ä is one character, and after it if it is two."""
+    name = "bär" if accents == "in classes" else "cow"
+    photos = write_folder(tmp_path / "photos", {unicodedata.normalize("NFC", name): 5, "bb": 5})
+    for number, path in enumerate(sorted(photos.rglob("*.png"))):
+        path.rename(path.with_name(unicodedata.normalize("NFC", f"b{'bä'[number % 2]}{number}.png")))
+    broken = next(path for path in sorted(photos.rglob("*.png")) if "ä" in path.name)
+    broken.write_bytes(b"")
+    run = tmp_path / "run"
+    assert trained(run, "--dataset", photos, "--skip-broken", "--eval-every", "1") == 0
+    manifest = (run / "pictures.json").read_bytes()
+    before, _ = measured(capsys, "--weights", run)
+    respelled(photos, "NFD")
+    if not any(path.name != unicodedata.normalize("NFC", path.name) for path in photos.rglob("*")):
+        pytest.skip("this disk has one spelling for both")
+    after, err = measured(capsys, "--weights", run)
+    assert after == before and "added" not in err and after["images"] == 2
+    assert cli.main(["train", "--resume", str(run), "--steps", "3"]) == 0
+    assert "cannot be found" not in capsys.readouterr().err
+    assert (run / "pictures.json").read_bytes() == manifest
+
+
+def test_a_run_that_noted_accents_as_two_characters_goes_on_and_starts_another(tmp_path, capsys):
+    """As those of earlier versions did on macOS."""
+    photos = write_folder(tmp_path / "photos", {unicodedata.normalize("NFC", "bär"): 5, "cow": 5})
+    run = tmp_path / "run"
+    assert trained(run, "--dataset", photos) == 0
+    before, _ = measured(capsys, "--weights", run)
+    header, arrays = read_arrays(run / "checkpoint.npz")
+    header["classes"] = [unicodedata.normalize("NFD", name) for name in header["classes"]]
+    write_arrays(run / "checkpoint.npz", header, arrays)
+    manifest = json.loads((run / "pictures.json").read_text(encoding="utf-8"))
+    spelled = {
+        part: [[unicodedata.normalize("NFD", name), k] for name, k in entries] for part, entries in manifest.items()
+    }
+    assert spelled != manifest
+    (run / "pictures.json").write_text(json.dumps(spelled), encoding="utf-8")
+    after, _ = measured(capsys, "--weights", run)
+    assert [after[name] for name in ("accuracy", "images")] == [before[name] for name in ("accuracy", "images")]
+    more = ["--dataset", str(photos), "--steps", "1", "--out", str(tmp_path / "other")]
+    assert cli.main(["train", "--weights", str(run), *more]) == 0
+    assert "has the same 2 classes: its head is kept" in capsys.readouterr().err
+    assert cli.main(["train", "--resume", str(run), "--steps", "3"]) == 0
+    assert "cannot be found" not in capsys.readouterr().err
+
+
+def test_two_folders_that_differ_in_the_spelling_of_an_accent_alone_are_refused(tmp_path, capsys):
+    photos = write_folder(tmp_path / "photos", {unicodedata.normalize(form, "bär"): 3 for form in ("NFC", "NFD")})
+    if len(list(photos.iterdir())) == 1:
+        pytest.skip("this disk has one spelling for both")
+    write_folder(photos, {"cow": 3})
+    assert "have the same printable name: rename one" in refused(capsys, "train", *TINY, "--dataset", photos)
 
 
 def test_few_shots_are_tested_on_what_the_run_held_out(photos, tmp_path, capsys):

@@ -223,12 +223,61 @@ def test_a_file_that_a_viewer_holds_on_is_named_and_kept(tmp_path, on_windows):
     write_text(path, "old")
     on_windows.held = 10**9
 
-    with pytest.raises(SaveError, match="another program has it open: close that program; what was there before"):
+    with pytest.raises(
+        SaveError, match="it is read-only, or another program has it open: close that program; what was there before"
+    ):
         write_text(path, "new")
 
     assert 5 < sum(on_windows.waits) < 15
     assert path.read_text(encoding="utf-8") == "old"
     assert [other.name for other in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.fixture
+def windows_locks(monkeypatch):
+    """Locks as on Windows, simulated: `refuses` names the call that has no permission."""
+    state = SimpleNamespace(refuses="", open=set())
+    real_open, real_close = os.open, os.close
+
+    def refused(call):
+        if state.refuses == call:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(os, "O_TEMPORARY", 0, raising=False)  # Windows deletes such a file when it is closed
+
+    def opened(path, flags):
+        refused("open")
+        descriptor = real_open(path, flags)
+        state.open.add(descriptor)
+        return descriptor
+
+    def close(descriptor):
+        state.open.discard(descriptor)
+        real_close(descriptor)
+
+    monkeypatch.setattr(files, "os", SimpleNamespace(**vars(os) | {"open": opened, "close": close}))
+    msvcrt = SimpleNamespace(LK_NBLCK=0, locking=lambda *_: refused("locking"))
+    monkeypatch.setitem(sys.modules, "msvcrt", msvcrt)
+    return state
+
+
+def test_a_folder_that_nobody_may_write_to_is_not_in_use_on_windows(tmp_path, windows_locks):
+    windows_locks.refuses = "open"
+    with pytest.raises(SaveError, match=r"could not write .*: Permission denied"), locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("call", ["open", "locking"])
+def test_a_folder_that_another_process_has_is_in_use_on_windows(tmp_path, windows_locks, call):
+    (tmp_path / LOCK).touch()
+    windows_locks.refuses = call
+    with pytest.raises(FolderInUseError), locked(tmp_path):
+        pass
+    assert not windows_locks.open
+    windows_locks.refuses = ""
+    with locked(tmp_path) as has_locks:
+        assert has_locks and len(windows_locks.open) == 1
 
 
 def test_elsewhere_no_permission_is_no_reason_to_wait(tmp_path, on_windows, monkeypatch):

@@ -8,11 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, DataNotFoundError, DownloadError, FolderInUseError, MinivitError, SaveError
 from ..utils.files import locked, put_in_place, read_json, write_json
+from ..utils.notices import notice
+from ..utils.text import printable
 
 CHUNK = 1 << 13  # bytes read at a time: as many are lost when a connection breaks
 TIMEOUT = 30.0  # seconds without a byte until an attempt counts as failed
@@ -110,13 +113,15 @@ def _fetch(
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process downloads into this folder, and lock it inside the block."""
-    while True:
+    """Wait until no other process downloads into this folder, and lock it inside the block; a notice says the wait."""
+    for attempt in count():
         try:
             with locked(folder):
                 yield
                 return
         except FolderInUseError:
+            if attempt == 1:  # most waits are shorter
+                notice(f"another minivit process downloads into {printable(folder)}: waiting for its end")
             time.sleep(LOCK_WAIT)
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import re
 import stat
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from ..errors import ConfigError, DataError, DataNotFoundError
 from ..images.kinds import HEIC_SUFFIXES, first_bytes, heic_is_readable, is_unread_heic, kind_of
 from ..utils.aliases import old_names
 from ..utils.notices import notice
-from ..utils.text import listed, printable
+from ..utils.text import composed, listed, printable
 from .dataset import FileDataset, ImageFiles
 from .splits import FolderSplits, share_in_words, without_images
 
@@ -445,7 +444,7 @@ def _ignored(name: str) -> bool:
 
 def _folders(path: Path) -> list[Path]:
     found = [child for child in path.iterdir() if child.is_dir() and not _ignored(child.name)]
-    return sorted(found, key=lambda folder: folder.name)
+    return sorted(found, key=lambda folder: composed(folder.name))
 
 
 def _has_images(folder: Path) -> bool:
@@ -457,7 +456,7 @@ def _named(folders: Iterable[Path]) -> dict[str, Path]:
     """Return a dictionary of class folders: printable name of the class -> its folder."""
     named: dict[str, Path] = {}
     for folder in folders:
-        name = printable(folder.name)
+        name = composed(printable(folder.name))
         if name in named:
             raise DataError(f"{printable(folder)} and another folder have the same printable name: rename one")
         named[name] = folder
@@ -470,7 +469,7 @@ def _read_classes(folders: dict[str, Path], at: Path, skipped: Counter[str]) -> 
     classes = {}
     for name, folder in folders.items():
         skipped_here: Counter[str] = Counter()
-        classes[name] = sorted(_images(folder, skipped_here, ()), key=lambda file: file.as_posix())
+        classes[name] = sorted(_images(folder, skipped_here, ()), key=lambda file: composed(file.as_posix()))
         if not classes[name]:
             instead = f", but {_counted(skipped_here)}" if skipped_here else ""
             raise DataError(
@@ -498,7 +497,7 @@ def images_below(folder: Path) -> list[Path]:
     """
     skipped: Counter[str] = Counter()
     try:
-        found = sorted(_images(folder, skipped, (), is_unread_heic), key=lambda file: file.as_posix())
+        found = sorted(_images(folder, skipped, (), is_unread_heic), key=lambda file: composed(file.as_posix()))
     except OSError as error:
         where = printable(error.filename or folder)
         raise DataError(f"{where} cannot be read: {error.strerror}") from error
@@ -622,7 +621,7 @@ def _hold_out(classes: ClassFiles, root: Path, seed: int, share: float) -> tuple
 
 def _hash_of(file: Path, seed: int) -> bytes:
     """Return the SHA-256 of the seed and the file's path inside the data set, which orders files at random."""
-    name = unicodedata.normalize("NFC", file.as_posix())  # macOS may store an accent as a separate character
+    name = composed(file.as_posix())
     return hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()  # a name may not be UTF-8
 
 

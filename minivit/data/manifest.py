@@ -22,7 +22,7 @@ from ..images.kinds import is_unread_heic
 from ..utils.aliases import old_names
 from ..utils.files import read_json, write_json
 from ..utils.notices import notice
-from ..utils.text import counted, listed, printable
+from ..utils.text import composed, counted, listed, printable
 from .dataset import AnyDataset, FileDataset, ImageFiles
 from .splits import Split, names_of
 
@@ -198,7 +198,9 @@ def read_manifest(folder: Path) -> Manifest | None:
     entries = [entry for name, part in found.items() for entry in part if name != "broken"]
     good = all(isinstance(e, list) and [type(x) for x in e] == [str, int] and e[1] >= 0 for e in entries)
     good &= all(isinstance(e, list) and [type(x) for x in e] == [str, str] for e in broken)
-    return found if good and found["train"] else None
+    if not good or not found["train"]:
+        return None
+    return {part: [[composed(name), said] for name, said in entries] for part, entries in found.items()}
 
 
 def broken_in(manifest: Manifest | None) -> dict[str, str]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend.indexing import count_each
 from ..errors import DataError, ImageError
 from ..images.decoding import size_of
-from ..utils.text import counted, listed, printable
+from ..utils.text import composed, counted, listed, printable
 from .dataset import AnyDataset, FileDataset
 
 Split = Literal["test", "validation"]  # what a run is measured on
@@ -77,13 +77,16 @@ class FolderSplits(Splits):
 
 
 def names_of(dataset: FileDataset) -> list[str]:
-    """Return the path of each image inside the folder of the data set, with forward slashes."""
+    """Return the path of each image inside the folder of the data set, as `name_of`."""
     return [name_of(path, dataset) for path in dataset.images.paths]
 
 
 def name_of(path: Path, dataset: FileDataset) -> str:
-    """Return the path of an image inside the folder of its data set; the whole path if that is not a user's folder."""
-    return (path.relative_to(dataset.root) if dataset.root else path).as_posix()
+    """Return the path of an image inside the folder of its data set; the whole path if that is not a user's folder.
+
+    It has forward slashes, and accents are `composed`: it is a name to compare, not one to open.
+    """
+    return composed((path.relative_to(dataset.root) if dataset.root else path).as_posix())
 
 
 def without_files(dataset: AnyDataset, names: Collection[str]) -> AnyDataset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ class NamedParameters(list[tuple[str, Tensor]]):
 
     def __reduce__(self):
         return list, (list(self),)  # a plain list, since a weak reference cannot be pickled
+
+
+# The parts that are evaluated now: the mode of each before, and how many `evaluating` blocks have it.
+_former_modes: weakref.WeakKeyDictionary[Module, tuple[bool, int]] = weakref.WeakKeyDictionary()
+_modes_lock = threading.Lock()
 
 
 class Module(Owner):
@@ -237,14 +243,28 @@ class Module(Owner):
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Put every part in evaluation mode inside `with model.evaluating():`; then each has its former mode again."""
-        modes = [(part, part.training) for part in self._all_parts()]
-        self.eval()
+        """Put every part in evaluation mode inside `with model.evaluating():`; then each has its former mode again.
+
+        If several threads evaluate the model, that is after the last of them. A thread that trains it meanwhile trains
+        in evaluation mode.
+        """
+        self._refuse_hidden()
+        parts = self._all_parts()
+        with _modes_lock:
+            for part in parts:
+                former, blocks = _former_modes.get(part, (part.training, 0))
+                _former_modes[part] = former, blocks + 1
+                part.training = False
         try:
             yield
         finally:
-            for part, training in modes:
-                part.training = training
+            with _modes_lock:
+                for part in parts:
+                    former, blocks = _former_modes.pop(part)
+                    if blocks > 1:
+                        _former_modes[part] = former, blocks - 1
+                    else:
+                        part.training = former
 
     def _all_parts(self) -> list[Module]:
         """Return this Module and all inside, each once."""

@@ -13,7 +13,7 @@ import numpy as np
 from ..backend.arrays import to_numpy
 from ..errors import CheckpointError, ConfigError, MinivitError, NonFiniteLossError
 from ..utils.notices import notice
-from ..utils.text import listed, quoted
+from ..utils.text import composed, listed, quoted
 from ..weights import read_header
 from ..weights.images import notes_on_images
 from ..weights.sources.minivit import WEIGHTS
@@ -246,7 +246,8 @@ def _in_words(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _check_same_data(run: Run, header: dict[str, Any]) -> None:
     """Raise CheckpointError if a folder's images or classes changed since: the next steps would see other batches."""
     labels = check_number(run.data.train.labels)
-    images, classes, saved_classes = len(run.data.train), run.data.train.classes, header["classes"]
+    images, classes = len(run.data.train), list(map(composed, run.data.train.classes))
+    saved_classes = list(map(composed, header["classes"]))
     before = header.get("images", images)
     if len(saved_classes) != len(classes):
         change = f"had {len(saved_classes)} classes and has {len(classes)} now"

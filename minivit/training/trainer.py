@@ -33,7 +33,7 @@ from ..preprocessing import preprocessing_in
 from ..utils.aliases import tells_unknown_keywords
 from ..utils.console import EXIT_TERMINATED
 from ..utils.notices import in_words_of_a_script, notice
-from ..utils.text import printable, shell_word
+from ..utils.text import composed, printable, shell_word
 from ..weights import (
     config_of,
     find_weights,
@@ -571,9 +571,9 @@ def load_starting_model(options: ModelOptions, classes: Sequence[str]) -> Classi
         },
     )
     model = with_rates(model, **options.rates)
-    named, train = header.get("classes"), header.get("train")
+    named, train = [composed(str(name)) for name in header.get("classes") or ()], header.get("train")
     without_labels = isinstance(train, dict) and train.get("objective", "classes") != "classes"
-    if named == list(classes) and model.config.num_classes and not without_labels:
+    if named == list(map(composed, classes)) and model.config.num_classes and not without_labels:
         notice(f"{printable(options.title)} has the same {len(classes):,} classes: its head is kept")
         return model
     why = "has other classes" if named else "names no classes"

@@ -169,7 +169,7 @@ def put_in_place(part: Path, path: Path) -> None:
             if sys.platform != "win32":
                 raise
             if time.monotonic() > deadline:
-                reason = "another program has it open: close that program"
+                reason = "it is read-only, or another program has it open: close that program"
                 raise PermissionError(error.errno, reason, str(path)) from error
             time.sleep(WINDOWS_PAUSE)
 
@@ -293,8 +293,14 @@ def _lock(path: Path) -> int | None:
 
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)  # Windows deletes it when it is closed
+        except PermissionError as error:
+            if not path.exists():  # nobody may write into the folder
+                raise
+            raise BlockingIOError(str(error)) from error
+        try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
+            os.close(descriptor)
             raise BlockingIOError(str(error)) from error
         return descriptor
 

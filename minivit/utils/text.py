@@ -58,6 +58,14 @@ def quoted(value: object, longest: int = LONGEST) -> str:
     return printable(words, longest + 2)
 
 
+def composed(name: str) -> str:
+    """Return a name with each accented letter as one character (NFC): macOS and others may spell it as two (NFD).
+
+    Names of files and classes are compared in this form, so that a folder keeps its images when it moves.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def listed(names: Iterable[object], most: int = 5, longest: int = LONGEST) -> str:
     """Return names with commas between them: the first `most`, then "and N more".
 

@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from minivit.data import download, fetch
 from minivit.data.download import CHUNK
-from minivit.errors import DataError, DownloadError, MinivitError, SaveError
+from minivit.errors import DataError, DownloadError, FolderInUseError, MinivitError, Notice, SaveError
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -297,6 +298,7 @@ def test_what_is_not_what_it_should_be_is_not_kept(server, tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("ignore:another minivit process downloads:minivit.errors.Notice")
 def test_two_downloads_of_one_file_at_once_fetch_it_once(server, destination):
     found = []
 
@@ -311,3 +313,17 @@ def test_two_downloads_of_one_file_at_once_fetch_it_once(server, destination):
     assert found == [CONTENT] * 4
     assert server.requests == [None]
     assert names(destination.parent) == ["archive.tar.gz"]
+
+
+def test_a_download_waits_for_that_of_another_process_and_says_so(server, destination, monkeypatch, waits):
+    @contextmanager
+    def taken(folder):
+        if len(waits) < 3:
+            raise FolderInUseError("taken")
+        yield True
+
+    monkeypatch.setattr(download, "locked", taken)
+    with pytest.warns(Notice, match="another minivit process downloads into .*: waiting for its end") as said:
+        fetch(server.url, destination, MD5, progress=False)
+    assert destination.read_bytes() == CONTENT
+    assert len(said) == 1 and len(waits) == 3

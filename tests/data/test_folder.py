@@ -11,7 +11,9 @@ import pytest
 
 from minivit.data import FileDataset, ImageFiles, Loader, dataset, image_folder, is_dataset, load_dataset, resize
 from minivit.data.augment import chain, crop_and_flip, random_erasing
+from minivit.data.folder import images_below
 from minivit.data.mixing import mixup
+from minivit.data.splits import names_of
 from minivit.errors import ConfigError, DataError, DataNotFoundError, ImageError, ShapeError
 from minivit.images.decoding import decode_image, resize_image
 
@@ -147,6 +149,19 @@ def test_an_accent_counts_the_same_however_it_is_spelled(tmp_path):
         write_folder(tmp_path / form, {unicodedata.normalize(form, "café"): 20, "b": 2})
     one, two = ({Path(name).name for name in held_out(tmp_path / form) if "b/" not in name} for form in ("NFC", "NFD"))
     assert one == two
+
+
+def test_images_are_in_one_order_however_accents_are_spelled(tmp_path):
+    for form in ("NFC", "NFD"):
+        write_folder(tmp_path / form, {"a": 6, "b": 6})
+        for path in sorted((tmp_path / form).rglob("*.png")):
+            name = f"b{'äböcüd'[int(path.stem)]}.png"
+            path.rename(path.with_name(unicodedata.normalize(form, name)))
+    one, two = (names_of(image_folder(tmp_path / form)[0]) for form in ("NFC", "NFD"))
+    assert one == two and len(one) == 10
+    in_order = [f"b{letter}.png" for letter in "bcdäöü"] * 2
+    for form in ("NFC", "NFD"):
+        assert [unicodedata.normalize("NFC", path.name) for path in images_below(tmp_path / form)] == in_order
 
 
 # -- what is refused ------------------------------------------------------------------------------------

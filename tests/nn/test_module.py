@@ -68,6 +68,28 @@ def test_modes_reach_every_part():
     assert modes() == [True] * 5
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_former_mode_comes_back_after_the_last_of_evaluations_that_overlap(training):
+    model = tiny_vit(dropout=0.5).train(training)
+    model.blocks[0].train(not training)
+    one, other, inside = model.evaluating(), model.evaluating(), model.blocks[1].evaluating()
+    with one:
+        other.__enter__()
+        inside.__enter__()
+    assert not any(part.training for part in (model, *model.blocks))
+    other.__exit__(None, None, None)
+    assert [part.training for part in (model, *model.blocks)] == [training, not training, False]
+    inside.__exit__(None, None, None)
+    assert [part.training for part in (model, *model.blocks)] == [training, not training, training]
+
+
+def test_the_former_mode_comes_back_after_an_error():
+    model = tiny_vit().train()
+    with pytest.raises(ZeroDivisionError), model.evaluating():
+        raise ZeroDivisionError
+    assert model.training and model.blocks[0].training
+
+
 def test_the_modes_of_two_modules_are_their_own():
     one, other = Pair(), Pair()
 
