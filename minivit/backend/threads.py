@@ -1,11 +1,12 @@
-"""A setting with a separate value in each thread."""
+"""Settings that threads change at the same time: with a value for each thread, or with one for all of them."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
@@ -32,3 +33,38 @@ class PerThread(threading.local, Generic[Value]):
             yield
         finally:
             self.value = before
+
+
+class Override:
+    """A value that an attribute of some objects has inside `with` blocks; after the last of them, its former one.
+
+    Blocks may overlap in any way, in one thread or in several.
+
+    Args:
+        attribute: its name.
+        value: what it is inside.
+    """
+
+    def __init__(self, attribute: str, value: Any):
+        self.attribute, self.value = attribute, value
+        self.lock = threading.Lock()
+        self.former: weakref.WeakKeyDictionary[Any, tuple[Any, int]] = weakref.WeakKeyDictionary()  # value, open blocks
+
+    @contextmanager
+    def of(self, objects: Sequence[Any]) -> Iterator[None]:
+        """Inside a `with` block, the attribute of these objects has the value."""
+        with self.lock:
+            for each in objects:
+                former, blocks = self.former.get(each, (getattr(each, self.attribute), 0))
+                self.former[each] = former, blocks + 1
+                setattr(each, self.attribute, self.value)
+        try:
+            yield
+        finally:
+            with self.lock:
+                for each in objects:
+                    former, blocks = self.former.pop(each)
+                    if blocks > 1:
+                        self.former[each] = former, blocks - 1
+                    else:
+                        setattr(each, self.attribute, former)

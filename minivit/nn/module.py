@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
 from ..backend.arrays import Array, copy_into, same_numbers, to_device
+from ..backend.threads import Override
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
 from ..utils.text import printable
@@ -36,9 +36,7 @@ class NamedParameters(list[tuple[str, Tensor]]):
         return list, (list(self),)  # a plain list, since a weak reference cannot be pickled
 
 
-# The parts that are evaluated now: the mode of each before, and how many `evaluating` blocks have it.
-_former_modes: weakref.WeakKeyDictionary[Module, tuple[bool, int]] = weakref.WeakKeyDictionary()
-_modes_lock = threading.Lock()
+_evaluation = Override("training", False)
 
 
 class Module(Owner):
@@ -245,26 +243,12 @@ class Module(Owner):
     def evaluating(self) -> Iterator[None]:
         """Put every part in evaluation mode inside `with model.evaluating():`; then each has its former mode again.
 
-        If several threads evaluate the model, that is after the last of them. A thread that trains it meanwhile trains
-        in evaluation mode.
+        If several evaluations overlap, that is after the last of them. Who trains the model meanwhile trains it in
+        evaluation mode.
         """
         self._refuse_hidden()
-        parts = self._all_parts()
-        with _modes_lock:
-            for part in parts:
-                former, blocks = _former_modes.get(part, (part.training, 0))
-                _former_modes[part] = former, blocks + 1
-                part.training = False
-        try:
+        with _evaluation.of(self._all_parts()):
             yield
-        finally:
-            with _modes_lock:
-                for part in parts:
-                    former, blocks = _former_modes.pop(part)
-                    if blocks > 1:
-                        _former_modes[part] = former, blocks - 1
-                    else:
-                        part.training = former
 
     def _all_parts(self) -> list[Module]:
         """Return this Module and all inside, each once."""

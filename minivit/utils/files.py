@@ -294,7 +294,7 @@ def _lock(path: Path) -> int | None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TEMPORARY)  # Windows deletes it when it is closed
         except PermissionError as error:
-            if not path.exists():  # nobody may write into the folder
+            if not path.exists():  # no other process has it: the folder cannot be written to
                 raise
             raise BlockingIOError(str(error)) from error
         try:
