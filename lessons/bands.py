@@ -21,11 +21,11 @@ HERE = Path(__file__).parent
 SEEDS = range(1, 9)  # the learner's run has seed 0
 CAUSES = {
     "A": "labels shuffled",
-    "B": "rate too low",
+    "B": "learning rate too low",
     "C": "validation leaked",
     "D": "images all alike",
     "E": "too few images",
-    "F": "rate too high",
+    "F": "learning rate too high",
 }
 
 
@@ -72,9 +72,9 @@ def patient(names: dict[str, Any], data: dict[str, np.ndarray], cause: str) -> d
     data = dict(data)
     if cause == "labels shuffled":
         data["labels"] = np.random.default_rng(0).permutation(data["labels"])
-    elif cause == "rate too low":
+    elif cause == "learning rate too low":
         options["lr"] = 3e-5
-    elif cause == "rate too high":
+    elif cause == "learning rate too high":
         options["lr"] = 1.0
     elif cause == "validation leaked":
         data["images"] = np.concatenate([data["images"][:500], data["new_images"]])

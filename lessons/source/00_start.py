@@ -242,7 +242,8 @@ for k in (1, 2, 3):
 # An image is $x \in \mathbb{R}^{H \times W \times C}$ (section 3.1). The paper describes one image where the code has a batch of B
 # images: in code there is one more axis in front, everywhere. The paper does not say how pixels are scaled; the authors' published code
 # does what you did, and so does `minivit` ([`preprocess`](../minivit/preprocessing.py)). Table 2 is a table of accuracies: the best
-# one, ViT-H/14, reaches 88.55 % on the 1,000 classes of ImageNet.
+# one, ViT-H/14, reaches 88.55 % on ImageNet, a data set of 1.28 million photographs of 1,000 classes. In a name such as ViT-B/16, B is
+# the size of the model (Ti, S, B, L or H: Tiny, Small, Base, Large, Huge), and 16 is the side of a piece of the image in pixels.
 #
 # | paper | here |
 # |---|---|

@@ -77,7 +77,7 @@ show(
 #
 # $$n(a\,x + c) = n(x) \qquad \text{for every } a > 0 \text{ and every } c.$$
 #
-# This condition nearly determines the function.
+# Several functions satisfy this condition. The simplest way to one of them has two steps.
 #
 # 1. *Centre.* If all numbers increase by c, their mean μ increases by c too. So $x - \mu$ does not depend on c.
 # 2. *Scale.* For the row $a\,x$, step 1 gives $a\,(x - \mu)$. Divide it by something that is proportional to a as well: the
@@ -450,8 +450,8 @@ explore(
 # is to call every point "outside".
 #
 # Now change `hidden` with the slider, or call `show(draw_what_is_learned(3), "three")`. Each hidden number adds one line along
-# which the function changes its direction. How many such lines does it take to enclose a region? Guess first. (Try another seed
-# in `draw_what_is_learned` too: from some initialisations, the smallest network that could do it does not find the solution.)
+# which the function changes its direction. How many such lines does it take to enclose a region? Guess first. (Try other
+# random numbers too, `default_rng(2)` in `draw_what_is_learned`: from some initialisations, the smallest network that could do it does not find the solution.)
 #
 # <details><summary>Answer</summary>
 #

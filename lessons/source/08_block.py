@@ -327,8 +327,8 @@ show_attempt("head_by_head", Cells("part by part", packed), packed, 2, 2, 1, rig
 # ## Break it and see
 #
 # What do residual connections and LayerNorms contribute? Take 24 new blocks, as many as ViT-L has, and leave out the residual
-# connections, or the LayerNorms (norms), or both. No error is raised. Pass an image forwards and a gradient backwards, and measure
-# at each block the length of the gradient, its norm, and how different the tokens still are.
+# connections, or the LayerNorms, or both. No error is raised. Pass an image forwards and a gradient backwards, and measure
+# at each block the length of the gradient, and how different the tokens still are.
 #
 # Before you run the cell, guess: in which of the three broken stacks does the gradient vanish, in which does it explode, and in
 # which do all tokens become the same?
@@ -344,7 +344,7 @@ def add(part, z):
 stacks = {
     "as in the paper": lambda block, z: block(z),
     "no residual connections": lambda block, z: block.mlp(block.norm2(block.attention(block.norm1(z)))),
-    "no norms": lambda block, z: add(block.mlp, add(block.attention, z)),
+    "no LayerNorms": lambda block, z: add(block.mlp, add(block.attention, z)),
     "neither": lambda block, z: block.mlp(block.attention(z)),
 }
 
@@ -359,7 +359,7 @@ def difference(z):
 
 
 def forwards_and_backwards(step, depth=24):
-    """The norm of the gradient and the difference between tokens, before each block and after the last."""
+    """The length of the gradient and the difference between tokens, before each block and after the last."""
     rng = np.random.default_rng(0)
     blocks = [EncoderBlock(64, 2, 128, rng) for _ in range(depth)]
     first = Tokens(64, 64, rng)(PatchEmbedding(4, 3, 64, rng)(Tensor(preprocess(image[None]))))
@@ -370,13 +370,13 @@ def forwards_and_backwards(step, depth=24):
 
     gradient = rng.standard_normal(first.shape).astype(np.float32)
     gradient /= np.linalg.norm(gradient)
-    norms = [1.0]
+    lengths = [1.0]
     for block, z in zip(blocks[::-1], stream[-2::-1], strict=True):
         leaf = Tensor(z, requires_grad=True)  # one block at a time: its gradient goes to the block before it
         step(block, leaf).backward(gradient)
         gradient = leaf.grad
-        norms.append(float(np.linalg.norm(gradient)))
-    return norms[::-1], [difference(z) for z in stream]
+        lengths.append(float(np.linalg.norm(gradient)))
+    return lengths[::-1], [difference(z) for z in stream]
 
 
 measured = {name: forwards_and_backwards(step) for name, step in stacks.items()}
@@ -390,12 +390,12 @@ show(
 #
 # Mind the scales: both are logarithmic.
 #
-# - *As in the paper*: the gradient arrives at the first block with about ten times its norm at the last, and tokens stay
+# - *As in the paper*: the gradient arrives at the first block with about ten times its length at the last, and tokens stay
 #   different. The derivative of z + f(z) is 1 + f′(z), and the 1 lets the gradient pass each block unchanged.
 # - *No residual connections*: after three blocks all tokens are the same to many digits. Each block replaces a token by a mean over
-#   all tokens, and the next block takes means of these means. The norm of the gradient looks healthy, but the tokens no longer say where
+#   all tokens, and the next block takes means of these means. The length of the gradient looks healthy, but the tokens no longer say where
 #   the heart was.
-# - *No norms*: each block adds something in proportion to the numbers that it receives, so numbers and gradients grow exponentially.
+# - *No LayerNorms*: each block adds something in proportion to the numbers that it receives, so numbers and gradients grow exponentially.
 #   The tokens become alike too, but more slowly.
 # - *Neither*: less than a millionth of the gradient is left, and every token is the same.
 #
@@ -406,7 +406,7 @@ show(
 #
 # <details><summary>Answer</summary>
 #
-# No, but they become alike slowly: after 8 blocks the difference is about 0.01, after 24 about a ten-millionth. Each norm after an
+# No, but they become alike slowly: after 8 blocks the difference is about 0.01, after 24 about a ten-millionth. Each LayerNorm after an
 # addition scales the sum down, and with it the part that came unchanged from the blocks before. After many blocks little of
 # that part is left. In the pre-norm order nothing scales the residual stream itself.
 #
@@ -485,10 +485,10 @@ if torch := library("torch"):
 # - k attention heads of width D / k compute k separate means, with the weights of one head of width D.
 # - Splitting and merging heads only moves numbers: reshape and transpose.
 # - An encoder block does *normalise, compute, add* twice. Attention moves information between tokens; the MLP works on each token alone.
-# - Residual connections let gradients pass unchanged and keep tokens different. Norms keep the size of numbers steady.
+# - Residual connections let gradients pass unchanged and keep tokens different. LayerNorms keep the size of numbers steady.
 
 # %% [markdown]
 # ## What comes next
 #
-# All parts are there. [Lesson 09](09_vit.ipynb) puts them together: patch embedding, tokens, a stack of your blocks, one more norm, and a
+# All parts are there. [Lesson 09](09_vit.ipynb) puts them together: patch embedding, tokens, a stack of your blocks, one more LayerNorm, and a
 # classification head. That is the whole Vision Transformer.

@@ -408,7 +408,8 @@ show_attempt("momentum_at_once", Cells("gradients", ones), ones, 2.0, 4, right=a
 #
 # The paper trains each model twice: first on a large data set, then on the data set of the task (lesson 13). Section 4.1: *all* models, the
 # ResNets too, are first trained with Adam (appendix D.1 compares it with SGD for the ResNets). The second training uses SGD with
-# momentum. The numbers are in appendix B.1:
+# momentum. JFT is a data set of Google with 303 million photographs, which is not public. ImageNet-21k has 14 million photographs of
+# 21,000 classes. The numbers are in appendix B.1:
 #
 # | | first, on a large data set (Table 3) | then, for the task (Table 4) |
 # |---|---|---|
@@ -479,7 +480,7 @@ explore(
 # <details><summary>Answers</summary>
 #
 # The first steps are too *long*, just when the weights are still random. The step is a quotient: after the first gradient $m$
-# is a tenth of what it should be, but $\sqrt v$ a thirtieth. Some steps later the quotient is 6.5 times too large. The
+# is a tenth of what it should be, but $\sqrt v$ a thirtieth. Near step 12 the quotient is 6.6 times too large. The
 # error fades: after some thousand steps the two rules are the same, and a run that survives its start shows nothing of it.
 #
 # With $\beta_2 = 0.99$ the first step is right: $\sqrt{1 - 0.99} = 0.1 = 1 - \beta_1$, so both factors cancel. Its later steps are

@@ -41,10 +41,13 @@ SIZES = minivit.ViTConfig(image_size=32, patch_size=8, dim=48, depth=2, heads=3,
 # %% [markdown]
 # ## The picture
 #
-# Here is a healthy run, or rather eight: the same model trained eight times, each time from other random numbers. The loss or the accuracy
-# against the step is called a **learning curve**. Each band extends from the lowest to the highest of the eight curves, and the line
-# is their mean. Early on the training loss is the higher one: it is the mean of the 50 steps before, in which the model was still
-# worse.
+# Here is a healthy run, or rather eight: the same model trained eight times, each time from other random numbers. A random generator
+# starts from an integer, the **seed**. The same seed gives the same random numbers, and so the same run. Another seed gives other initial
+# weights and another order of the images.
+#
+# The loss or the accuracy against the step is called a **learning curve**. Each band extends from the lowest to the highest of the
+# eight curves, and the line is their mean. Early on the training loss is the higher one: it is the mean of the 50 steps before, in
+# which the model was still worse.
 
 # %%
 stored = stored_runs()  # trained by lessons/bands.py, with the loop that you are about to write
@@ -272,14 +275,14 @@ show(
 )
 
 # %% exercise="diagnosis"
-# --- solution -> diagnosis = ...  # {"A": "rate too high", "B": ..., and so on to "F"}
+# --- solution -> diagnosis = ...  # {"A": "learning rate too high", "B": ..., and so on to "F"}
 diagnosis = {
     "A": "labels shuffled",
-    "B": "rate too low",
+    "B": "learning rate too low",
     "C": "validation leaked",
     "D": "images all alike",
     "E": "too few images",
-    "F": "rate too high",
+    "F": "learning rate too high",
 }
 # --- end
 

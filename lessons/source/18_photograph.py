@@ -297,7 +297,9 @@ for name, values in found.items():
 # torchvision has the preprocessing as `transforms.v2`, and every part of this lesson is a line of PyTorch:
 #
 # ```python
-# prepare = v2.Compose([v2.CenterCrop(S), v2.Resize((224, 224)), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
+# S = min(image.size)  # `image` is a Pillow image
+# crop_and_resize = [v2.ToImage(), v2.CenterCrop(S), v2.Resize((224, 224))]
+# prepare = v2.Compose([*crop_and_resize, v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
 # values, indices = torch.topk(logits.softmax(-1), 5)
 # maps = weights[:, 0, front:].unflatten(-1, (rows, columns))
 # large = F.interpolate(maps[None], scale_factor=P, mode="nearest")

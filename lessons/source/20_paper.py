@@ -299,13 +299,13 @@ figure_of_claim = {
 # %% tags=["keep"]
 CANDIDATES = (
     "ε of LayerNorm", "the batch size of pre-training", "how images are resized", "where dropout acts",
-    "Adam's β₁ and β₂", "how random crops are drawn", "whether dropout acts on attention weights", "the steps of fine-tuning",
+    "Adam's β₁ and β₂", "how random crops are drawn", "which parameters weight decay acts on", "the steps of fine-tuning",
 )  # fmt: skip
 
 # %% exercise="not_in_the_paper"
 # --- solution -> not_in_the_paper = ...  # a list of those that the paper does not say
 not_in_the_paper = [
-    "ε of LayerNorm", "how images are resized", "how random crops are drawn", "whether dropout acts on attention weights",
+    "ε of LayerNorm", "how images are resized", "how random crops are drawn", "which parameters weight decay acts on",
 ]  # fmt: skip
 # --- end
 

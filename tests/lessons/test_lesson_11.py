@@ -153,7 +153,7 @@ def test_the_patients_show_what_they_are_told_by():
     shuffled = runs["labels shuffled"]
     assert shuffled["loss"][-1] < 1.0 < chance < min(shuffled["validation_loss"])
     assert np.all(np.diff(shuffled["validation_loss"]) > 0)
-    slow = runs["rate too low"]
+    slow = runs["learning rate too low"]
     assert np.all(np.diff(slow["loss"]) < 0)
     assert np.abs(np.array(slow["loss"]) - slow["validation_loss"]).max() < 0.03
     assert slow["loss"][-1] > 2
@@ -164,7 +164,7 @@ def test_the_patients_show_what_they_are_told_by():
     few = runs["too few images"]
     assert few["loss"][2] < 0.01
     assert few["validation_loss"][-1] > 5
-    high = runs["rate too high"]
+    high = runs["learning rate too high"]
     assert max(high["loss"]) > 10
     assert high["loss"][-1] < chance
 

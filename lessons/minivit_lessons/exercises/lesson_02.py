@@ -422,7 +422,7 @@ def backward_walk(attempt: Attempt) -> None:
 
 @exercise(2, stretch=True)
 def sum_blocks(attempt: Attempt) -> None:
-    """Check two shapes, then that the line uses only reshape and sum."""
+    """Check two shapes, then that the line uses only reshape, sum and the minus of -1."""
     for rows, columns in ((2, 3), (3, 1), (4, 2)):
         x = np.random.default_rng(4).integers(1, 100, (2 * rows, 2 * columns)).astype(np.float64)
         right = np.array([
@@ -473,7 +473,7 @@ def sum_blocks(attempt: Attempt) -> None:
             },
             check_dtype=False,
         )
-    uses_only(attempt, "reshape", "sum")
+    uses_only(attempt, "reshape", "sum", "-")
 
 
 # -- what they share ------------------------------------------------------------------------------------
@@ -582,10 +582,10 @@ def _found(
             raise Complaint(
                 f"{walked}: arrived.get(parent) is None for a parent without a gradient: put the first one in, then add"
             ) from complaint
-        if "'NoneType' object" in said or "KeyError: None" in said:
-            raise Complaint(f"{walked}: a parent may be None, a constant: skip it") from complaint
         if "'NoneType' object is not callable" in said:
             raise Complaint(f"{walked}: a leaf has no vjp: visit only the Tensors of youngest_first") from complaint
+        if "'NoneType' object" in said or "KeyError: None" in said:
+            raise Complaint(f"{walked}: a parent may be None, a constant: skip it") from complaint
         if "KeyError: Tensor" in said:
             reason = "no gradient had arrived for a Tensor: put all of the vjp's gradients into `arrived`"
             raise Complaint(f"{walked}: {reason}") from complaint

@@ -584,15 +584,16 @@ PATIENTS = {
         "labels shuffled",
         "its training loss falls while its validation loss only rises: it memorises labels that do not generalise",
     ),
-    "B": ("rate too low", "both losses fall together and smoothly, but far too slowly"),
+    "B": ("learning rate too low", "both losses fall together and smoothly, but far too slowly"),
     "C": (
         "validation leaked",
         "its validation loss is far below that of the healthy runs, which is too good to be true",
     ),
     "D": ("images all alike", "its training loss stays at ln 10: its inputs say nothing about the labels"),
     "E": ("too few images", "its training loss is 0 after 150 steps, and its validation loss rises above 5"),
-    "F": ("rate too high", "both losses jump far above ln 10 and come back only as the learning rate falls"),
+    "F": ("learning rate too high", "both losses jump far above ln 10 and come back only as the learning rate falls"),
 }
+FORMER = {"rate too low": "learning rate too low", "rate too high": "learning rate too high"}  # in older notebooks
 
 
 @question(11)
@@ -600,12 +601,13 @@ def diagnosis(value: Any) -> None:
     """Check each panel's cause, and describe the panel if it is wrong."""
     causes = [cause for cause, _ in PATIENTS.values()]
     if not isinstance(value, dict):
-        raise Complaint('diagnosis must be a dictionary such as {"A": "rate too high", "B": ...}')
+        raise Complaint('diagnosis must be a dictionary such as {"A": "learning rate too high", "B": ...}')
+    given = {letter: FORMER.get(cause, cause) if isinstance(cause, str) else cause for letter, cause in value.items()}
     for letter in PATIENTS:
-        if letter not in value or value[letter] is Ellipsis:
+        if letter not in given or given[letter] is Ellipsis:
             raise Complaint(f"diagnosis: panel {letter} is missing")
-        if value[letter] not in causes:
-            raise Complaint(f"diagnosis: {value[letter]!r} is not among the causes: {', '.join(causes)}")
+        if given[letter] not in causes:
+            raise Complaint(f"diagnosis: {given[letter]!r} is not among the causes: {', '.join(causes)}")
     for letter, (cause, sign) in PATIENTS.items():
-        if value[letter] != cause:
-            raise Complaint(f"diagnosis: {letter} is not '{value[letter]}': {sign}")
+        if given[letter] != cause:
+            raise Complaint(f"diagnosis: {letter} is not '{given[letter]}': {sign}")

@@ -606,7 +606,7 @@ def spread_map(attempt: Attempt) -> None:
                 "this is zero-filled: each number must be in all P x P places": _corners(values, P),
             },
         )
-    uses_only(attempt, "*", "reshape", "ones")
+    uses_only(attempt, "*", "reshape", "ones", "-")
 
 
 def _corners(values: np.ndarray, P: int) -> np.ndarray:

@@ -31,8 +31,8 @@ THREE_HEADS = (
     " the background around it. The single wide head attends to both a little."
 )
 DEPTH = (
-    "Left, the norm of the gradient on a logarithmic scale: as in the paper it stays within a factor of about ten "
-    "over 24 blocks; without norms it grows by several powers of ten; with neither it shrinks by many. Right, how "
+    "Left, the length of the gradient on a logarithmic scale: as in the paper it stays within a factor of about ten "
+    "over 24 blocks; without LayerNorms it grows by several powers of ten; with neither it shrinks by many. Right, how "
     "different tokens are: as in the paper a few per cent to the end; without residual connections nearly 0 within "
     "three blocks."
 )
@@ -116,10 +116,10 @@ def draw_packed(qkv: np.ndarray, heads: int) -> Any:
 
 
 def draw_depth(gradients: Mapping[str, Sequence[float]], differences: Mapping[str, Sequence[float]]) -> Any:
-    """Draw the norm of the gradient at each block of deep stacks, and how different the tokens are.
+    """Draw the length of the gradient at each block of deep stacks, and how different the tokens are.
 
     Args:
-        gradients: for each kind of stack, the gradient's norm before each block and after the last.
+        gradients: for each kind of stack, the gradient's length before each block and after the last.
         differences: for each kind, 1 - the mean cosine between two tokens at the same points.
     """
     figure = new_figure(10.6, 3.6)
@@ -129,7 +129,7 @@ def draw_depth(gradients: Mapping[str, Sequence[float]], differences: Mapping[st
             axes.plot(range(len(values)), values, style, color=colour, markersize=3.5, linewidth=1.2, label=name)
         axes.set_xlabel("blocks passed")
         axes.set_yscale("log")
-    left.set_title("norm of the gradient (it starts at the right)", fontsize=10)
+    left.set_title("length of the gradient (it starts at the right)", fontsize=10)
     left.legend(fontsize=8, loc="lower right")
     right.set_ylim(1e-9, 2)  # below is only rounding
     right.set_title("how different two tokens are (1 − mean cosine)", fontsize=10)

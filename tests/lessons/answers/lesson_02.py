@@ -692,6 +692,20 @@ def backward_walk(tensor, arrived):
             added(arrived, parent, gradient)
 
 
+@wrong("a leaf has no vjp: visit only the Tensors of youngest_first")
+def backward_walk(loss, dy):
+    """It visits each parent in turn, down to the leaves."""
+    arrived, waiting = {loss: dy}, [loss]
+    while waiting:
+        tensor = waiting.pop(0)
+        for parent, gradient in zip(tensor.parents, tensor.vjp(arrived.pop(tensor)), strict=True):
+            if parent is not None:
+                added(arrived, parent, gradient)
+                waiting.append(parent)
+        tensor.parents, tensor.vjp = (), used_up
+    return arrived
+
+
 # -- sum_blocks -----------------------------------------------------------------------------------------
 
 
@@ -703,6 +717,11 @@ def sum_blocks(x, rows, columns):
 @right
 def sum_blocks(x, rows, columns):
     return x.reshape(rows, 2, columns, 2).sum(axis=3).sum(axis=1)
+
+
+@right
+def sum_blocks(x, rows, columns):
+    return x.reshape(rows, 2, -1, 2).sum(axis=-1).sum(axis=1)
 
 
 @wrong("four neighbours of one row")
@@ -740,7 +759,7 @@ def sum_blocks(x, rows, columns):
     return x.reshape(2, rows, columns, 2).sum(axis=(0, 3))
 
 
-@wrong("this puzzle allows reshape and sum")
+@wrong("this puzzle allows reshape, sum and -")
 def sum_blocks(x, rows, columns):
     return x[0::2, 0::2] + x[0::2, 1::2] + x[1::2, 0::2] + x[1::2, 1::2]
 

@@ -7,11 +7,11 @@ from . import right, right_value, wrong, wrong_value
 
 RIGHT = {
     "A": "labels shuffled",
-    "B": "rate too low",
+    "B": "learning rate too low",
     "C": "validation leaked",
     "D": "images all alike",
     "E": "too few images",
-    "F": "rate too high",
+    "F": "learning rate too high",
 }
 
 
@@ -20,11 +20,13 @@ def swapped(one, other):
 
 
 right_value("diagnosis", RIGHT)
+right_value("diagnosis", {**RIGHT, "B": "rate too low", "F": "rate too high"})  # an older notebook's names
 right_value("diagnosis", dict(reversed(list(RIGHT.items()))))
 wrong_value("diagnosis", swapped("A", "E"), "A is not 'too few images'")
 wrong_value("diagnosis", swapped("B", "D"), "far too slowly")
 wrong_value("diagnosis", swapped("C", "F"), "too good to be true")
-wrong_value("diagnosis", {**RIGHT, "D": "rate too low"}, "D is not 'rate too low'")
+wrong_value("diagnosis", {**RIGHT, "D": "learning rate too low"}, "D is not 'learning rate too low'")
+wrong_value("diagnosis", {**RIGHT, "C": "rate too low"}, "C is not 'learning rate too low'")
 wrong_value("diagnosis", {**RIGHT, "E": "labels shuffled"}, "its validation loss rises above 5")
 wrong_value(
     "diagnosis", {**RIGHT, "F": "images all alike"}, "both losses jump far above ln 10 and come back only as the"

@@ -645,6 +645,11 @@ def spread_map(values, rows, columns, P):
     return (values.reshape(rows, 1, columns, 1) * np.ones((P, 1, P))).reshape(rows * P, columns * P)
 
 
+@right
+def spread_map(values, rows, columns, P):
+    return (values.reshape(rows, 1, -1, 1) * np.ones((1, P, 1, P))).reshape(-1, columns * P)
+
+
 @wrong("P times in each direction")
 def spread_map(values, rows, columns, P):
     return (values.reshape(1, rows, 1, columns) * np.ones((P, 1, P, 1))).reshape(rows * P, columns * P)

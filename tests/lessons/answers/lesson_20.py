@@ -303,14 +303,16 @@ MISSING = [
     "ε of LayerNorm",
     "how images are resized",
     "how random crops are drawn",
-    "whether dropout acts on attention weights",
+    "which parameters weight decay acts on",
 ]
 right_value("not_in_the_paper", MISSING)
+right_value("not_in_the_paper", [*MISSING[:3], "whether dropout acts on attention weights"])  # an older notebook's
 right_value("not_in_the_paper", set(MISSING))
 wrong_value("not_in_the_paper", [*MISSING, "where dropout acts"], "'where dropout acts' is said: see B.1")
 wrong_value("not_in_the_paper", [*MISSING, "Adam's β₁ and β₂"], "is said: see section 4.1: 0.9 and 0.999")
 wrong_value("not_in_the_paper", ["the steps of fine-tuning"], "is said: see Table 4")
 wrong_value("not_in_the_paper", MISSING[1:], "1 more cannot be found in the paper, one of them 'ε of")
+wrong_value("not_in_the_paper", MISSING[:3], "one of them 'which parameters weight decay acts on'")
 wrong_value("not_in_the_paper", ["epsilon"], "'epsilon' is not one of the names")
 
 
