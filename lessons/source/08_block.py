@@ -424,7 +424,7 @@ show(
 #     activation=lambda h: torch.nn.functional.gelu(h, approximate="tanh"),
 #     batch_first=True, norm_first=True,
 # )
-# y = block(torch.from_numpy(tokens))  # (B, N, D)
+# y = block(torch.tensor(tokens))  # (B, N, D)
 # ```
 #
 # What differs:
@@ -461,7 +461,7 @@ if torch := library("torch"):
     theirs.load_state_dict(state)
 
     tokens = seen["blocks.0.tokens"]  # (1, 65, 64)
-    x = torch.from_numpy(tokens)
+    x = torch.tensor(tokens)
     agree("multi-head attention", mine.attention(Tensor(tokens)), theirs.self_attn(x, x, x)[0], tolerance=1e-5)
     agree("the encoder block", mine(Tensor(tokens)), theirs(x), tolerance=1e-5)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 
 from ..backend.arrays import Array, underflow_is_harmless, xp_of
+from ..backend.precision import wide_type
 from ..backend.products import matmul, sum_of_rows
+from ..engine.fused import check_shapes
 from ..engine.ops import divided, operands
 from ..engine.tensor import Tensor, needs_grad, op, record
 from ..errors import ConfigError, ShapeError
@@ -57,12 +59,13 @@ def conv2d(x: Tensor, kernel: Tensor, stride: int = 1, padding: Padding = "SAME"
         if needs_kernel:
             dw = matmul(windows(padded, size, stride).reshape(count, len(flat)).T, dy).reshape(w.shape)
         if needs_x:
-            dcolumns = matmul(dy, flat.T).reshape(*grid, *size, shape[3])
-            dpadded = xp_of(dy).zeros_like(padded)
+            # A pixel adds up the gradients of its windows, and the sum is rounded once.
+            dcolumns = product_to_add_up(dy, flat.T).reshape(*grid, *size, shape[3])
+            dpadded = xp_of(dy).zeros_like(padded, dtype=dcolumns.dtype)
             for i in range(size[0]):
                 for j in range(size[1]):
                     dpadded[shifted(i, j, grid, stride)] += dcolumns[:, :, :, i, j]
-            dx = unpad(dpadded, sides, shape)
+            dx = unpad(dpadded, sides, shape).astype(dy.dtype, copy=False)
         return dx, dw
 
     return record(out.reshape(*grid, w.shape[3]), (x, kernel), vjp)
@@ -100,13 +103,13 @@ def max_pool(x: Tensor, size: int, stride: int, padding: Padding = "SAME", fill:
     shape = a.shape
 
     def vjp(dy: Array):
-        dpadded = xp.zeros_like(padded)
+        dpadded = xp.zeros_like(padded, dtype=wide_type(dy.dtype))  # as in `conv2d`
         free = xp.ones(out.shape, bool)  # windows whose largest number was not found yet
         for place in places:
             here = (padded[place] == out) & free
             free &= ~here
             dpadded[place] += dy * here
-        return (unpad(dpadded, sides, shape),)
+        return (unpad(dpadded, sides, shape).astype(dy.dtype, copy=False),)
 
     return record(out, (x,), vjp)
 
@@ -127,12 +130,13 @@ def group_norm(x: Tensor, weight: Tensor, bias: Tensor, groups: int = 32, eps: f
         eps: added to each variance.
 
     Raises:
-        ShapeError: if `groups` does not divide the channels.
+        ShapeError: if `groups` does not divide the channels, or weight or bias has another shape.
     """
     a, w, b = operands(x, weight, bias)
-    channels = a.shape[-1]
-    if a.ndim != 4 or groups < 1 or channels % groups:
+    if a.ndim != 4 or groups < 1 or a.shape[3] % groups:
         raise ShapeError(f"group_norm takes images (B, H, W, C) whose channels {groups} groups divide, not {a.shape}")
+    channels = a.shape[3]
+    check_shapes("group_norm", (channels,), weight=w, bias=b)
     xp = xp_of(a)
     number, each = a.shape[1] * a.shape[2], channels // groups  # places of an image, and channels of a group
     normal = a.reshape(len(a), number, channels)  # (B, H W, C)
@@ -212,6 +216,15 @@ def relu(x: Tensor) -> Tensor:
         return (dy * positive,)
 
     return record(out, (x,), vjp)
+
+
+def product_to_add_up(x: Array, y: Array) -> Array:
+    """Return x @ y, (m, k) with (k, n) -> (m, n), in the type that sums over such numbers are computed in."""
+    wide = wide_type(x.dtype)
+    if wide == x.dtype:
+        return matmul(x, y)
+    out = xp_of(x).empty((1, len(x), y.shape[1]), wide)
+    return matmul(x[None], y[None], out=out)[0]  # a stack of one: cuBLAS writes the products of stacks unrounded
 
 
 # -- windows -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 from ..backend.gpu.cuda import device_memory
 from ..nn import Conv, Module
 from .classifier import Classifier
+from .configs import ViTConfig
 from .hybrid import Backbone
 from .names import VITS, create_model
 from .resnet import ResNet
@@ -92,7 +93,7 @@ def _vit_rows(model: ViT) -> list[Cost]:
     ]
     if block:
         qkv_out_flops = 2 * tokens * d * 4 * d
-        attend_flops = 2 * 2 * tokens**2 * d
+        attend_flops = tokens * _attend_flops(c)
         mlp_flops = 2 * (3 if c.gated_mlp else 2) * tokens * d * c.mlp_dim
         rows += [
             _times(
@@ -232,8 +233,17 @@ def unread_flops(model: Classifier) -> int:
     if not (isinstance(model, ViT) and c.depth and c.classifier == "token" and model.skip_unused):
         return 0
     unread, d = c.num_tokens - c.num_class_tokens, c.dim
-    attend, out, mlp = 4 * c.num_tokens * d, 2 * d * d, (6 if c.gated_mlp else 4) * d * c.mlp_dim  # for one token
-    return unread * (attend + out + mlp)
+    out, mlp = 2 * d * d, (6 if c.gated_mlp else 4) * d * c.mlp_dim  # for one token
+    return unread * (_attend_flops(c) + out + mlp)
+
+
+def _attend_flops(c: ViTConfig) -> int:
+    """Return the FLOPs of the products by which one token attends to all.
+
+    They give its scores with the keys, the weighted sum of the values and, if positions are relative, its scores with
+    the embeddings of the offsets.
+    """
+    return 2 * (3 if c.positions == "relative" else 2) * c.num_tokens * c.dim
 
 
 def _times(depth: int, part: str, parameters: int, flops: int, kept: int, output: tuple[int, ...]) -> Cost:

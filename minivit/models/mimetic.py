@@ -45,6 +45,8 @@ def _begin(attention: MultiHeadSelfAttention, rng: np.random.Generator) -> None:
         qkv[:, d + columns] = keys
     qkv[:, 2 * d :], kernel = _factors(VALUES_OUTPUT * (_noise(d, rng) - np.eye(d)), d)  # (D, D) each
     out[...] = kernel.T
+    for kernels in (attention.qkv.weight, attention.out.weight):
+        kernels.changed_in_place()
 
 
 def _noise(d: int, rng: np.random.Generator) -> np.ndarray:

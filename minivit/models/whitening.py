@@ -53,6 +53,7 @@ def begin_whitened(model: ViT, batches: Iterable[np.ndarray], seed: int = 0) -> 
     kernel = whiten @ rotation.T  # (P² C, D)
     for parameter, values in ((embedding.weight, kernel), (embedding.bias, -mean @ kernel)):
         parameter.data[...] = beside(parameter.data, values.astype(parameter.dtype))
+        parameter.changed_in_place()
 
 
 def _statistics(model: ViT, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

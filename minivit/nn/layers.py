@@ -14,12 +14,15 @@ from .module import Module
 
 
 def parameter(values: Array) -> Tensor:
-    """Return a Tensor whose gradient is computed."""
+    """Return a Tensor whose gradient is computed. An array of floats is not copied, and training writes to it."""
     return Tensor(values, requires_grad=True)
 
 
 class Linear(Module):
     """x W + b over the last axis: (..., k) -> (..., n).
+
+    As PyTorch's `Parameter` does, the layer takes over the arrays of floats that it is given: training writes to them.
+    Give each layer a copy if two are made from one array.
 
     Args:
         weight: the initial kernel W, (k, n): inputs first, as in the paper's z E and in Google's weights.
@@ -54,6 +57,8 @@ class LayerNorm(Module):
 
 class Conv(Module):
     """Convolution without bias by a standardised kernel (arXiv 1903.10520): (B, H, W, C) -> (B, H', W', D).
+
+    As `Linear`, the layer takes over the array that it is given: training writes to it.
 
     Args:
         weight: the initial kernel, (h, w, C, D).

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
-from ..backend.arrays import Array, copy_into, same_numbers, to_device
+from ..backend.arrays import Array, copy_into, holds_numbers, same_numbers, to_device
 from ..backend.threads import Override
 from ..engine.tensor import Tensor
 from ..errors import CheckpointError, ConfigError
@@ -269,7 +269,7 @@ class Module(Owner):
 
 
 def _is_real(array: Array) -> bool:
-    return array.dtype.kind in "fiub"
+    return holds_numbers(array.dtype)
 
 
 LONGEST_PROBLEMS = 130  # characters: with a path the sentence stays under 200

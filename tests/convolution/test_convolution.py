@@ -264,6 +264,15 @@ def test_no_op_changes_its_inputs_or_a_gradient_it_is_given():
             np.testing.assert_array_equal(leaf.data, copy)
 
 
+@pytest.mark.parametrize(("dtype", "axes"), [(np.float16, {2, 3}), (np.float32, {2}), (np.float64, {2})])
+def test_products_are_those_of_matrices_unless_they_must_not_be_rounded(dtype, axes, monkeypatch):
+    found, product = set(), ops.matmul
+    monkeypatch.setattr(ops, "matmul", lambda x, y, **out: found.add(x.ndim) or product(x, y, **out))
+    image, kernel = (Tensor(array.astype(dtype), requires_grad=True) for array in normal(3, (2, 5, 6, 3), (3, 3, 3, 4)))
+    ops.conv2d(image, kernel).sum().backward()
+    assert found == axes
+
+
 # -- bad input -----------------------------------------------------------------------------------
 
 
@@ -279,6 +288,17 @@ def test_no_op_changes_its_inputs_or_a_gradient_it_is_given():
         (lambda x: ops.max_pool(x[0], 2, 2), ShapeError, "B, H, W, C"),
         (lambda x: ops.max_pool(x, 2, 2, 2), ConfigError, "2 pixels"),
         (lambda x: ops.group_norm(x, Tensor(np.ones(3)), Tensor(np.ones(3)), 2), ShapeError, "2 groups"),
+        (
+            lambda x: ops.group_norm(x, Tensor(np.ones(1)), Tensor(np.ones(3)), 3),
+            ShapeError,
+            r"^group_norm: the weight has shape \(1,\); its shape must be \(3,\)$",
+        ),
+        (
+            lambda x: ops.group_norm(x, Tensor(np.ones(3)), Tensor(np.ones((5, 3))), 3),
+            ShapeError,
+            r"^group_norm: the bias has shape \(5, 3\); its shape must be \(3,\)$",
+        ),
+        (lambda x: ops.group_norm(x[0, 0, 0, 0], Tensor(np.ones(1)), Tensor(np.ones(1)), 1), ShapeError, "B, H, W, C"),
     ],
 )
 def test_bad_input_is_named(function, error, words):

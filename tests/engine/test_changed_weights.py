@@ -10,6 +10,8 @@ import pytest
 from minivit import SGD, AdamW, BackwardError, Tensor, cross_entropy, no_grad, value_and_grad
 from minivit.engine import tensor as tape
 from minivit.engine.tensor import recompute
+from minivit.models.mimetic import begin_mimetically
+from minivit.models.whitening import begin_whitened
 from tests.support import equal_numbers, random_images, tiny_vit
 
 
@@ -110,6 +112,25 @@ def test_what_was_loaded_into_a_model_counts_as_changed(tmp_path):
         loss.backward()
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [begin_mimetically, lambda model: begin_whitened(model, [random_images(model.config)])],
+    ids=["mimetic", "whitened"],
+)
+def test_weights_that_an_initialisation_wrote_count_as_changed(begin):
+    model = tiny_vit()
+    loss = cross_entropy(model(random_images(model.config)), np.arange(3))
+    before = {name: (p.data.copy(), p._changed) for name, p in model.named_parameters()}
+
+    begin(model)
+
+    with pytest.raises(BackwardError, match="was changed"):
+        loss.backward()
+    for name, p in model.named_parameters():
+        values, noted = before[name]
+        assert np.array_equal(p.data, values) == (p._changed == noted), name
+
+
 def test_a_recomputed_block_notices_it_too():
     w, x = weight(1.0, 2.0), weight(3.0, 4.0)
     loss = recompute(lambda z, rng: z * w, x, [w]).sum()
@@ -133,6 +154,58 @@ def test_a_training_loop_of_ones_own_runs():
             parameter.grad = None
 
     assert losses[2] < losses[1] < losses[0]
+
+
+def test_a_computed_tensor_cannot_be_said_to_have_changed():
+    """Ops may have saved its values: no backward pass would be right."""
+    w = weight(1.0, 2.0)
+    h = w * 2.0
+    with no_grad():
+        free = w * 2.0
+
+    with pytest.raises(BackwardError, match=r"^the values of a computed Tensor were changed.*compute a new Tensor"):
+        h.changed_in_place()
+    free.data[...] = 0.0
+    free.changed_in_place()
+    equal_numbers(free.data, [0.0, 0.0])
+
+
+def test_a_computed_tensor_is_not_copied():
+    """The copy would share what the tape saved, so that only one of both could go backward."""
+    w = weight(1.0, 2.0)
+    h = w * 2.0
+
+    for value in (h, [h], {"h": (w, h)}):
+        with pytest.raises(BackwardError, match=r"^a computed Tensor cannot be copied deeply.*detach\(\)"):
+            copy.deepcopy(value)
+    with no_grad():
+        free = copy.deepcopy(w * 2.0)
+    equal_numbers(free.data, [2.0, 4.0])
+
+
+def test_a_deep_copy_shares_nothing_and_keeps_what_is_one_tensor_one():
+    w = weight(1.0, 2.0, name="w")
+    w.grad = np.array([5.0, 6.0])
+
+    one, two = copy.deepcopy([w, w])
+    one.data[...] = 0.0
+    one.grad[...] = 0.0
+
+    assert one is two and one is not w
+    assert (one.name, one.requires_grad, one.is_leaf) == ("w", True, True)
+    equal_numbers(w.data, [1.0, 2.0])
+    equal_numbers(w.grad, [5.0, 6.0])
+
+
+def test_a_deep_copy_of_a_subclass_is_one():
+    class Weight(Tensor):
+        pass
+
+    w = Weight([1.0, 2.0], requires_grad=True)
+    w.rate, w.itself = [0.5], w
+    other = copy.deepcopy(w)
+    assert type(other) is Weight and other.itself is other
+    assert other.rate == [0.5] and other.rate is not w.rate
 
 
 def test_copies_begin_anew():

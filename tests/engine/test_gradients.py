@@ -29,6 +29,7 @@ SHARED = {
     "fused": {
         "added",
         "attend",
+        "check_shapes",
         "drop",
         "gelu_erf",
         "gelu_tanh",
@@ -43,7 +44,7 @@ SHARED = {
     },
 }
 
-# What a Tensor has that makes no new Tensor on the tape.
+# What a Tensor has that makes no new Tensor on the tape; `to` does on another device, see test_no_more_than_needed.py.
 NOT_OPS = {
     *("__init__", "__len__", "__repr__", "_changed", "_data", "_grad", "_node", "data", "grad", "name"),
     *("requires_grad", "_set_data", "changed_in_place", "shape", "ndim", "size", "dtype", "is_leaf"),
@@ -52,7 +53,7 @@ NOT_OPS = {
     *("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "_compared"),
     *("__iadd__", "__isub__", "__imul__", "__itruediv__", "__imatmul__", "__ipow__", "_refuse_in_place"),
     *("__array__", "__array_function__", "__array_ufunc__"),
-    *("__module__", "__doc__", "__slots__", "__weakref__", "__static_attributes__", "__firstlineno__"),
+    *("__deepcopy__", "__module__", "__doc__", "__slots__", "__weakref__", "__static_attributes__", "__firstlineno__"),
     *("__annotations__", "__annotate_func__", "__annotations_cache__"),
 }
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minivit import Tensor
+from minivit import Tensor, convolution
+from minivit.convolution import reference as composed_convolution
 from minivit.engine import fused, ops, reference
 
 ROUNDING = 2.0**-11
@@ -11,6 +12,14 @@ ROUNDING = 2.0**-11
 
 def drawn(seed, *shape, scale=1.0):
     return (scale * np.random.default_rng(seed).standard_normal(shape)).astype(np.float16)
+
+
+CONVOLUTION = {fused: convolution, reference: composed_convolution}  # the same two forms
+
+
+def distinct(seed, *shape):
+    """Halves of which no two are equal."""
+    return np.random.default_rng(seed).permutation(np.prod(shape)).reshape(shape).astype(np.float16) / 64
 
 
 OPS = {
@@ -22,6 +31,8 @@ OPS = {
     "softmax over the first axis": (lambda m, x: m.softmax(x, 0), drawn(0, 800, 3)),
     "attention": (lambda m, qkv: m.attention(qkv, 2), drawn(0, 2, 130, 24)),
     "patchify": (lambda m, x: m.patchify(x, 2), drawn(0, 2, 4, 4, 3)),
+    "conv2d": (lambda m, x, k: CONVOLUTION[m].conv2d(x, k), drawn(0, 2, 9, 8, 5), drawn(1, 7, 7, 5, 3)),
+    "max_pool": (lambda m, x: CONVOLUTION[m].max_pool(x, 5, 1), distinct(0, 2, 9, 8, 3)),
 }
 
 
@@ -71,3 +82,32 @@ def test_backward_of_a_variance_is_rounded_once():
     wide = x.data.astype(np.float64)
     exact = 2.0 * (wide - wide.mean(axis=1, keepdims=True)) * dy[:, None].astype(np.float64) / 700
     np.testing.assert_allclose(x.grad, exact, rtol=1.1 * ROUNDING, atol=2.0**-24)
+
+
+def test_backward_of_a_convolution_is_rounded_once():
+    """Each pixel is in 49 windows, whose gradients add up."""
+    image, kernel = drawn(0, 2, 9, 8, 5), drawn(1, 7, 7, 5, 3)
+    x, w = Tensor(image, requires_grad=True), Tensor(kernel)
+    dy = drawn(2, 2, 9, 8, 3)
+
+    convolution.conv2d(x, w).backward(dy)
+
+    exact = Tensor(image.astype(np.float64), requires_grad=True)
+    composed_convolution.conv2d(exact, Tensor(kernel.astype(np.float64))).backward(dy.astype(np.float64))
+    assert x.grad.dtype == np.float16
+    np.testing.assert_allclose(x.grad, exact.grad, rtol=1.02 * ROUNDING, atol=1e-5)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_backward_of_a_maximum_over_windows_is_rounded_once(padding):
+    """The largest pixel is that of up to 25 windows."""
+    x, dy = Tensor(distinct(0, 2, 9, 8, 3), requires_grad=True), drawn(1, 2, 9, 8, 3)
+    out = convolution.max_pool(x, 5, 1, padding)
+    dy = dy[:, : out.shape[1], : out.shape[2]]
+
+    out.backward(dy)
+
+    exact = Tensor(x.data.astype(np.float64), requires_grad=True)
+    composed_convolution.max_pool(exact, 5, 1, padding).backward(dy.astype(np.float64))
+    assert x.grad.dtype == np.float16
+    np.testing.assert_array_equal(x.grad, exact.grad.astype(np.float16))

@@ -9,7 +9,8 @@ import pytest
 from minivit import DTypeError, ShapeError, Tensor, no_grad
 from minivit.backend import arrays as backend
 from minivit.engine import fused, ops
-from minivit.engine.tensor import needs_grad, recompute, record, value_and_grad
+from minivit.engine.tensor import needs_grad, read_only, recompute, record, value_and_grad
+from tests.gpu import strict_cupy
 
 
 def leaf(*shape):
@@ -164,13 +165,61 @@ def test_nothing_is_summed_where_nothing_was_repeated():
 # -- small things of tensors and arrays ----------------------------------------------------------
 
 
-def test_to_another_device_it_is_a_leaf_with_the_same_name():
-    x = Tensor([1.0, 2.0], requires_grad=True, name="w")
-    for tensor in (x, x * 1.0):
-        moved = tensor.to("cpu")
+def test_to_another_device_a_leaf_is_a_leaf_with_the_same_name():
+    for x in (Tensor([1.0, 2.0], requires_grad=True, name="w"), Tensor([1.0, 2.0])):
+        moved = x.to("cpu")
         np.testing.assert_array_equal(moved.data, [1.0, 2.0])
-        assert moved.is_leaf and moved.requires_grad and moved.name == tensor.name
-    assert not Tensor([1.0]).to("cpu").requires_grad
+        assert moved is not x and moved.is_leaf
+        assert (moved.requires_grad, moved.name) == (x.requires_grad, x.name)
+
+
+def test_a_computed_tensor_that_is_there_already_is_not_moved():
+    x = leaf(2)
+    y = x * 3.0
+    assert y.to("cpu") is y
+    (y.to("cpu") * 2.0).sum().backward()
+    np.testing.assert_array_equal(x.grad, [6.0, 6.0])
+
+
+def test_the_gradient_of_a_computed_tensor_comes_back_from_another_device():
+    with strict_cupy.installed():
+        x = leaf(2)
+        y = x * 3.0
+        watched = weakref.ref(y.data)
+        moved = y.to("cuda")
+        del y
+        assert watched() is None
+        assert moved.requires_grad and not moved.is_leaf
+        (moved * 2.0).sum().backward()
+        assert isinstance(x.grad, np.ndarray)
+        np.testing.assert_array_equal(x.grad, [6.0, 6.0])
+
+        with no_grad():
+            assert not (x * 3.0).to("cuda").requires_grad
+        constant = Tensor([1.0, 2.0]).to("cuda")
+        assert constant.is_leaf and not constant.requires_grad
+
+
+def test_a_gradient_comes_back_to_the_gpu_that_it_belongs_to():
+    with strict_cupy.installed() as cupy:
+        x = Tensor(np.array([1.0, 2.0]), requires_grad=True).to("cuda:1")
+        moved = (x * x).to("cuda:0")
+        (moved * 2.0).sum().backward()
+        assert x.grad.device.id == 1
+        np.testing.assert_array_equal(x.grad.get(), [4.0, 8.0])
+        cupy.cuda.Device(0).use()
+
+
+def test_what_is_read_only_is_a_view_and_leaves_the_array_as_it_was():
+    x = np.zeros(2)
+    view = read_only(x)
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 1.0
+    x[0] = 5.0
+    assert view[0] == 5.0
+    with strict_cupy.installed() as cupy:
+        elsewhere = cupy.zeros(2)
+        assert read_only(elsewhere) is elsewhere
 
 
 def test_an_array_belongs_to_the_package_that_defines_its_type():
@@ -248,6 +297,27 @@ def test_a_linear_map_computes_the_gradients_that_are_wanted(wanted, monkeypatch
 
     assert len(calls) == 1 + sum(wanted)
     assert [tensor.grad is not None for tensor in (x, weight, bias)] == list(wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ((True, False, False), {"weight"}),
+        ((False, True, False), {"input"}),
+        ((False, False, True), set()),
+        ((True, True, True), {"input", "weight"}),
+    ],
+)
+def test_a_linear_map_keeps_what_the_wanted_gradients_need(wanted, kept):
+    computed = [leaf(4, 3) * 1.0, leaf(3, 2) * 1.0, leaf(2) * 1.0]
+    inputs = [x if grad else x.detach() for x, grad in zip(computed, wanted, strict=True)]
+    watched = {name: weakref.ref(x.data) for name, x in zip(("input", "weight", "bias"), inputs, strict=True)}
+
+    out = fused.linear(*inputs)
+    del computed, inputs
+
+    assert {name for name, array in watched.items() if array() is not None} == kept
+    out.backward(np.ones((4, 2)))
 
 
 def test_its_text_has_four_digits_aligned_and_leaves_out_the_middle_of_more_than_twenty_numbers():

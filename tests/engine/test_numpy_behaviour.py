@@ -205,6 +205,32 @@ def test_broadcast_to_and_concatenate_are_numpys():
     same(ops.concatenate([x, Tensor(y)], axis=1), np.concatenate([x, y], axis=1))
 
 
+def test_a_shape_may_be_an_integer_or_a_list_as_in_numpy():
+    x = drawn(3, (2, 3), np.float32)
+
+    for length in (-1, 6, np.int64(6)):
+        same(ops.reshape(Tensor(x), length), x.reshape(length))
+    same(ops.reshape(Tensor(x), [3, 2]), x.reshape([3, 2]))
+    same(np.reshape(Tensor(x), -1), x.reshape(-1))
+    same(ops.broadcast_to(Tensor(x[0, 0]), 3), np.broadcast_to(x[0, 0], 3))
+    same(ops.broadcast_to(Tensor(x), [4, 2, 3]), np.broadcast_to(x, [4, 2, 3]))
+    same(Tensor(x).transpose(None), x.T)
+    with pytest.raises(TypeError):
+        Tensor(x).transpose(None, 0)
+    same(Tensor(np.float32(2.0)).transpose(()), np.float32(2.0))
+
+
+def test_tensors_to_concatenate_may_come_from_a_generator():
+    x, y = (Tensor(drawn(seed, (2, 3), np.float32), requires_grad=True) for seed in (3, 4))
+
+    out = ops.concatenate(tensor for tensor in (x, y))
+    out.backward(np.arange(12.0).reshape(4, 3))
+
+    same(out, np.concatenate([x.data, y.data]))
+    np.testing.assert_array_equal(x.grad, np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(y.grad, np.arange(6.0, 12.0).reshape(2, 3))
+
+
 def test_len_iteration_and_properties_are_numpys():
     x = drawn(5, (3, 2), np.float32)
     tensor = Tensor(x)
@@ -386,6 +412,23 @@ MISFITS = {
     "broadcast_to": lambda: ops.broadcast_to(Tensor(np.ones(2)), (3,)),
     "concatenate with an array": lambda: ops.concatenate([Tensor(np.ones((2, 3))), np.ones((2, 4))]),
     "concatenate": lambda: ops.concatenate([Tensor(np.ones((2, 3))), Tensor(np.ones((2, 4)))], axis=0),
+    "concatenate a generator's": lambda: ops.concatenate(Tensor(np.ones((2, n))) for n in (3, 4)),
+    "transpose, no axes": lambda: Tensor(np.ones((2, 3))).transpose(()),
+    "softmax over no such axis": lambda: fused.softmax(Tensor(np.ones((2, 3))), 2),
+    "softmax over two axes": lambda: fused.softmax(Tensor(np.ones((2, 3))), (0, 1)),
+    "softmax of a number": lambda: fused.softmax(Tensor(1.0)),
+    "layer_norm of a number": lambda: fused.layer_norm(Tensor(1.0), Tensor([1.0]), Tensor([1.0])),
+    "layer_norm, one weight": lambda: fused.layer_norm(Tensor(np.ones((2, 3))), Tensor(np.ones(1)), Tensor(np.ones(3))),
+    "layer_norm, a table of weights": lambda: fused.layer_norm(
+        Tensor(np.ones((2, 3))), Tensor(np.ones((2, 3))), Tensor(np.ones(3))
+    ),
+    "layer_norm, too many biases": lambda: fused.layer_norm(
+        Tensor(np.ones((2, 3))), Tensor(np.ones(3)), Tensor(np.ones(4))
+    ),
+    "layer_norm, a number as bias": lambda: fused.layer_norm(Tensor(np.ones((2, 3))), Tensor(np.ones(3)), 0.0),
+    "equality": lambda: Tensor(np.ones(2)) == Tensor(np.ones(3)),
+    "order": lambda: Tensor(np.ones((2, 3))) < [1.0, 2.0],
+    "maximum of nothing, over no such axis": lambda: Tensor(np.ones((0, 3))).max(axis=5),
     "sum over no such axis": lambda: Tensor(np.ones(2)).sum(axis=1),
     "linear": lambda: fused.linear(Tensor(np.ones((2, 3))), Tensor(np.ones((4, 5)))),
     "attention": lambda: fused.attention(Tensor(np.ones((1, 2, 12))), 3),
@@ -424,6 +467,24 @@ def test_what_minivit_checks_itself_is_a_shape_error(name):
         ("broadcast_to", "(2,) does not broadcast to (3,)"),
         ("concatenate", "(2, 3) and (2, 4)"),
         ("concatenate with an array", "(2, 3) and (2, 4)"),
+        ("concatenate a generator's", "the shapes of these tensors cannot be concatenated"),
+        ("reshape to a list", "(2, 3) does not fit into the shape [4, 2]"),
+        ("reshape to an integer", "(2, 3) does not fit into the shape 5"),
+        ("broadcast_to an integer", "(2,) does not broadcast to 3"),
+        ("transpose, no axes", "the order of axes () does not fit the shape (2, 3)"),
+        ("softmax over no such axis", "softmax is over one axis of its input: found axis 2 of the shape (2, 3)"),
+        ("softmax over two axes", "found axis (0, 1) of the shape (2, 3)"),
+        ("softmax of a number", "found axis -1 of the shape ()"),
+        ("layer_norm of a number", "an input of shape () has no last axis"),
+        ("layer_norm, one weight", "the weight has shape (1,); its shape must be (3,)"),
+        ("layer_norm, a table of weights", "the weight has shape (2, 3); its shape must be (3,)"),
+        ("layer_norm, too many biases", "the bias has shape (4,); its shape must be (3,)"),
+        ("layer_norm, a number as bias", "the bias has shape (); its shape must be (3,)"),
+        ("equality", "the shapes (2,) and (3,) do not broadcast"),
+        ("order", "the shapes (2, 3) and (2,) do not broadcast"),
+        ("sum, all by name", "sum of shape (2, 3): axis 5 is out of bounds"),
+        ("add a tuple", "the shapes (2, 3) and (2,) do not broadcast"),
+        ("maximum of nothing, over no such axis", "axis 5 is out of bounds: the Tensor has shape (0, 3)"),
     ],
 )
 def test_both_shapes_are_named(name, words):
@@ -436,6 +497,11 @@ SHAPES = MISFITS | {
     "add": lambda: Tensor(np.ones((2, 3))) + Tensor(np.ones(4)),
     "matmul": lambda: Tensor(np.ones((2, 3))) @ Tensor(np.ones((2, 3))),
     "matmul of stacks": lambda: Tensor(np.ones((2, 3, 4))) @ Tensor(np.ones((5, 4, 6))),
+    "add a tuple": lambda: ops.add(Tensor(np.ones((2, 3))), (1.0, 2.0)),
+    "sum, all by name": lambda: ops.sum(a=Tensor(np.ones((2, 3))), axis=5),
+    "broadcast_to an integer": lambda: ops.broadcast_to(Tensor(np.ones(2)), 3),
+    "reshape to a list": lambda: ops.reshape(Tensor(np.ones((2, 3))), [4, 2]),
+    "reshape to an integer": lambda: ops.reshape(Tensor(np.ones((2, 3))), 5),
     "divide an array": lambda: [1.0, 2.0] / Tensor(np.ones(3)),
     "reshape": lambda: Tensor(np.ones((2, 3))).reshape(4, 2),
     "transpose, an axis twice": lambda: Tensor(np.ones((2, 3))).transpose(0, 0),
@@ -450,6 +516,24 @@ def test_an_axis_that_is_not_there_is_a_shape_error_and_numpys(name):
     assert isinstance(raised.value, np.exceptions.AxisError)
     with pytest.raises(ShapeError, match=r"^a reduction of the shape \(2, 3\) names each axis once$"):
         getattr(Tensor(np.ones((2, 3))), name)(axis=(0, 0))
+
+
+@pytest.mark.parametrize("axis", [5, -3, (0, 5)], ids=str)
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "max", "min"])
+def test_nothing_has_no_such_axis_either(name, axis):
+    with pytest.raises(ShapeError, match="is out of bounds") as raised:
+        getattr(Tensor(np.ones((0, 3))), name)(axis=axis)
+    assert isinstance(raised.value, np.exceptions.AxisError)
+
+
+def test_what_does_not_broadcast_is_neither_equal_nor_in_it():
+    x = Tensor(np.ones((2, 3)))
+    for compare in (operator.eq, operator.ne, operator.lt, operator.ge):
+        with pytest.raises(ShapeError, match=r"^the shapes \(2, 3\) and \(4,\) do not broadcast"):
+            compare(x, np.ones(4))
+    with pytest.raises(ShapeError, match="do not broadcast"):
+        [1.0, 2.0] in x  # noqa: B015
+    assert (x == np.ones(3)).all()
 
 
 def test_an_index_out_of_range_is_an_error():

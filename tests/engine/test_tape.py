@@ -727,6 +727,29 @@ def test_value_and_grad_neither_reads_nor_writes_grad():
     assert unused.grad is None
 
 
+def test_value_and_grad_refuses_what_has_no_gradient_before_it_computes_the_loss():
+    """A gradient of zeros would say that the loss does not depend on it."""
+    w, frozen = leaf(1.0, 2.0), Tensor([3.0, 4.0], name="head.bias")
+    calls = []
+
+    def loss():
+        calls.append(1)
+        return (w * w).sum()
+
+    with pytest.raises(BackwardError, match=r"^parameter 1, head\.bias, .*requires_grad=False; .* leave it out$"):
+        value_and_grad(loss, [w, frozen])
+    with no_grad():
+        constant = w * 2.0
+    with pytest.raises(BackwardError, match=r"^parameter 0 has no gradient: it has requires_grad=False"):
+        value_and_grad(loss, [constant, w])
+    with pytest.raises(BackwardError, match=r"^parameter 1 has no gradient: it is computed from other Tensors; pass"):
+        value_and_grad(loss, (p for p in (w, w * 2.0)))
+    assert not calls
+
+    value, (gradient,) = value_and_grad(loss, (p for p in (w, frozen) if p.requires_grad))
+    assert value == 5.0 and gradient.tolist() == [2.0, 4.0]
+
+
 def test_value_and_grad_equals_backward_on_a_whole_model():
     model = tiny_vit()
     images, labels = random_images(model.config), np.arange(3)

@@ -258,6 +258,20 @@ def test_attention_with_weights_is_attention_with_its_weights_beside_it():
     close_numbers(weights, attention_by_loops(qkv, 4)[1], rtol=0, atol=1e-12)
 
 
+def test_attention_weights_cannot_be_changed_before_backward_reads_them():
+    (qkv,) = normal(10, (2, 5, 24))
+    x = Tensor(qkv, requires_grad=True)
+
+    out, weights = fused.attention_with_weights(x, 4)
+    with pytest.raises(ValueError, match="read-only"):
+        weights *= 2.0
+    out.sum().backward()
+
+    other = Tensor(qkv, requires_grad=True)
+    fused.attention(other, 4).sum().backward()
+    np.testing.assert_array_equal(x.grad, other.grad)
+
+
 # -- the twins and plain loops -------------------------------------------------------------------
 
 

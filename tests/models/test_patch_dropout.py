@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minivit import Tensor
+from minivit import ConfigError, Tensor
 from tests.support import random_images, tiny_vit
 
 
@@ -84,3 +84,22 @@ def test_another_share_is_left_out_inside_the_block_alone():
         assert model.patch_dropout == 0.25
         raise ZeroDivisionError
     assert model.patch_dropout == 0.5
+
+
+@pytest.mark.parametrize(
+    "changes", [{"positions": "relative"}, {"positions_at": "every"}, {"positions_at": "shared"}], ids=str
+)
+def test_positions_that_later_blocks_need_are_not_left_out(changes):
+    model = model_without(0.5, **changes)
+    images = random_images(model.config)
+
+    with pytest.raises(
+        ConfigError, match=r"^patch_dropout leaves out patches .* set model\.patch_dropout = 0"
+    ) as raised:
+        model(images)
+    assert len(str(raised.value)) < 200
+
+    assert model.features(images).shape == (3, 2, 2, 12)
+    assert model.eval()(images).shape == (3, 5)
+    model.train().patch_dropout = 0.0
+    assert model(images).shape == (3, 5)

@@ -6,7 +6,17 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minivit import ConfigError, DTypeError, ShapeError, Tensor, ViT, cross_entropy, preprocess, value_and_grad
+from minivit import (
+    BackwardError,
+    ConfigError,
+    DTypeError,
+    ShapeError,
+    Tensor,
+    ViT,
+    cross_entropy,
+    preprocess,
+    value_and_grad,
+)
 from minivit.backend.workers import Workers
 from minivit.engine.tensor import Node
 from minivit.models import vit
@@ -437,6 +447,23 @@ def test_each_row_of_attention_weights_sums_to_1():
         assert np.ptp(seen[name]) > 0.01  # and it is not constant
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"representation": 6}, {"positions": "relative"}, {"distillation": True}], ids=str
+)
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+def test_intermediates_cannot_be_changed_before_backward_reads_them(changes, dtype):
+    model = tiny_vit(dtype=dtype, **changes)
+    logits, seen = model(random_images(model.config, dtype=dtype), return_intermediates=True)
+
+    for array in seen.values():
+        with pytest.raises(ValueError, match="read-only"):
+            array *= 2.0
+
+    cross_entropy(logits, np.arange(3)).backward()
+    for parameter in model.parameters():
+        parameter.data -= 0.1 * parameter.grad  # the model's own arrays can be changed
+
+
 def test_asking_for_intermediates_changes_no_logits():
     model = tiny_vit(dropout=0.2)
     images = random_images(model.config)
@@ -533,6 +560,50 @@ def test_checkpointed_blocks_give_the_same_gradients_bit_for_bit():
     model.checkpoint_blocks = True
     for one, other in zip(plain, gradients(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("changes", [{"dropout": 0.2}, {"attention_dropout": 0.2}, {"stochastic_depth": 0.2}], ids=str)
+@pytest.mark.parametrize("training", [True, False])
+def test_checkpointed_blocks_are_not_recomputed_in_another_mode(changes, training):
+    """The gradients would be those of another network."""
+    model = tiny_vit(depth=2, **changes).train(training)
+    model.checkpoint_blocks = True
+    loss = cross_entropy(model(random_images(model.config), rng=np.random.default_rng(5)), np.arange(3))
+
+    model.train(not training)
+
+    with pytest.raises(BackwardError, match=r"^dropout was switched .* call backward\(\) before") as raised:
+        loss.backward()
+    assert len(str(raised.value)) < 200
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_mode_of_a_model_without_dropout_does_not_matter_to_checkpointed_blocks():
+    model = tiny_vit()
+    model.checkpoint_blocks = True
+    images, labels = random_images(model.config), np.arange(3)
+
+    def gradients():
+        model.zero_grad()
+        loss = cross_entropy(model(images), labels)
+        model.train(not model.training)
+        loss.backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    for one, other in zip(gradients(), gradients(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_checkpointed_blocks_may_be_evaluated_between_forward_and_backward_pass():
+    model = tiny_vit(dropout=0.2)
+    model.checkpoint_blocks = True
+    images = random_images(model.config)
+    loss = cross_entropy(model(images, rng=np.random.default_rng(5)), np.arange(3))
+
+    model.predict(images)
+    loss.backward()
+
+    assert model.head.weight.grad is not None
 
 
 def test_checkpointed_blocks_keep_much_less():

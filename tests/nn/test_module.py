@@ -205,7 +205,33 @@ def test_arrays_that_are_no_real_numbers_are_refused_and_change_nothing(array):
         np.testing.assert_array_equal(values, before[name])
 
 
+def test_a_model_in_bfloat16_loads_its_own_state_and_one_in_float32():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    model, other = tiny_vit(dtype=bfloat16), tiny_vit(seed=1, dtype=bfloat16)
+
+    other.load_state_dict(model.state_dict())
+    for name, array in other.state_dict().items():
+        assert array.dtype == bfloat16
+        np.testing.assert_array_equal(array, model.state_dict()[name])
+
+    wide = {name: array.astype(np.float32) + 1 for name, array in model.state_dict().items()}
+    other.load_state_dict(wide)
+    np.testing.assert_array_equal(other.cls.data, wide["cls"].astype(bfloat16))
+
+
+@pytest.mark.parametrize("array", [np.zeros(3, "V2"), np.zeros(3, "M8[s]"), np.zeros(3, "f4,f4")], ids=str)
+def test_arrays_of_bytes_dates_or_pairs_are_not_real_numbers(array):
+    with pytest.raises(CheckpointError, match="bias does not hold real numbers"):
+        Linear(np.ones((2, 3))).load_state_dict({"weight": np.ones((2, 3)), "bias": array})
+
+
 # -- layers --------------------------------------------------------------------------------------
+
+
+def test_a_layer_takes_over_the_arrays_that_it_is_given():
+    kernel, bias, pixels = np.ones((2, 3)), np.ones(3), np.ones((1, 1, 2, 3))
+    linear, conv = Linear(kernel, bias), Conv(pixels)
+    assert linear.weight.data is kernel and linear.bias.data is bias and conv.weight.data is pixels
 
 
 def test_a_linear_layers_bias_starts_at_zero_and_a_layer_norm_as_the_identity():
