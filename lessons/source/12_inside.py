@@ -436,7 +436,7 @@ if torch := library("torch"):
     agree("attention weights of each head", kept["block.attention.weights"], per_head, 1e-5)
     agree("their mean", kept["block.attention.weights"].mean(axis=1), mean, 1e-5)
     joined = torch.eye(65)
-    for weights in map(torch.from_numpy, attention):
+    for weights in map(torch.tensor, attention):
         mixed = weights.mean(dim=1) + torch.eye(65)
         joined = mixed / mixed.sum(dim=-1, keepdim=True) @ joined
     agree("roll_out", flow, joined, 1e-5)
